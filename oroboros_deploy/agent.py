@@ -1,0 +1,88 @@
+"""The host agent as it travels: one zipapp, the same bytes for the same source, named by its hash."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePosixPath
+from shlex import quote
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
+_MAIN = b"import sys\nfrom oroboros_deploy.host.cli import main\nsys.exit(main())\n"
+
+# Runs in the host's /bin/sh.  The request line is already on its way when this starts, so
+# that a host which has the agent costs no extra round trip; one that has not says
+# "wanted", drops that line, takes the bytes and is sent the request again.
+_BOOTSTRAP = """\
+set -u
+umask 077
+command -v python3 >/dev/null || {{ echo '{{"refusal": {no_python}}}'; exit 0; }}
+if [ ! -f {path} ]; then
+  (umask 022; mkdir -p {root}) 2>/dev/null
+  mkdir -p {directory} 2>/dev/null || {{ echo '{{"refusal": {no_root}}}'; exit 0; }}
+  echo wanted
+  read -r _
+  head -c {size} >{path}.$$ && [ "$(sha256sum <{path}.$$)" = '{digest}  -' ] && sync {path}.$$ && mv {path}.$$ {path} ||
+    {{ rm -f {path}.$$; echo '{{"refusal": {no_copy}}}'; exit 0; }}
+fi
+exec python3 -IS -X utf8 {path} {command}
+"""
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The packed agent."""
+
+    data: bytes
+    digest: str
+
+    def path(self, root: PurePosixPath) -> PurePosixPath:
+        """Where it stays on a host."""
+        return root / ".deploy" / "agent" / f"{self.digest[:32]}.pyz"
+
+    def script(self, root: PurePosixPath, command: str) -> str:
+        """The shell lines that make one call, whether the host has the agent or not."""
+        path = self.path(root)
+        return _BOOTSTRAP.format(
+            path=quote(str(path)),
+            directory=quote(str(path.parent)),
+            root=quote(str(root)),
+            size=len(self.data),
+            digest=self.digest,
+            command=quote(command),
+            no_python=_refusal("python3 (3.9 or later) is not installed on this host", "apt install python3"),
+            no_root=_refusal(
+                f"{root} cannot be written by this login",
+                f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+            ),
+            no_copy=_refusal("the agent could not be stored on this host", f"df {root}"),
+        )
+
+
+@cache
+def packed() -> Agent:
+    """Pack the agent from the installed package; the same process packs it once."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        _add(archive, "__main__.py", _MAIN)
+        _add(archive, "oroboros_deploy/__init__.py", b"")
+        for source in sorted(files("oroboros_deploy.host").iterdir(), key=lambda item: item.name):
+            if source.name.endswith(".py"):
+                _add(archive, f"oroboros_deploy/host/{source.name}", source.read_bytes())
+    data = buffer.getvalue()
+    return Agent(data, hashlib.sha256(data).hexdigest())
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, date_time=_EPOCH)
+    archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED)
+
+
+def _refusal(message: str, hint: str) -> str:
+    import json
+
+    return json.dumps({"kind": "invalid", "message": message, "hint": hint}).replace("'", "’")

@@ -1,0 +1,290 @@
+"""Activation: swap, restart, gate, commit; or restore.
+
+The one piece that may change what a host serves.  A deploy, a rollback and the
+settling of an interrupted attempt all go through here, always under the lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from typing import Any, Dict, Iterator, Optional
+
+from . import durable, gate, process, seal, state, units
+from .journal import Journal
+from .layout import Layout
+from .refusal import Refusal
+from .state import State
+from .wire import Say
+
+
+class Failed(Exception):
+    """A step of the activation failed; the host is to be restored."""
+
+    def __init__(self, message: str, transcript: str = "") -> None:
+        super().__init__(message)
+        self.transcript = transcript
+
+
+class Activation:
+    """One attempt on this host, from ``prepared`` to its end."""
+
+    def __init__(self, layout: Layout, request: Dict[str, Any], say: Say) -> None:
+        self.layout = layout
+        self.request = request
+        self.say = say
+        self.services = tuple(request["services"]) if request["restart"] else ()
+        self.gate = gate.of(request["healthcheck"], self.services)
+        self.state: State
+
+    def run(self) -> State:
+        """Activate the target; returns the final state.  Raises Refusal while nothing was changed."""
+        self._prepare()
+        try:
+            self._migrate()
+            self._swap()
+            self._restart()
+            self._gate()
+        except (Failed, OSError) as failure:
+            return self._restore(failure)
+        return self._commit()
+
+    def resume(self, found: State) -> State:
+        """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
+        self.state = found
+        if found.phase == "gated":
+            return self._commit()
+        return self._restore(Failed(found.reason or f"interrupted after '{found.phase}'"))
+
+    def _prepare(self) -> None:
+        """Refuse what cannot work, and make the link for the way back before going anywhere."""
+        target = self.request["sha"]
+        source = self.layout.live()
+        self._verify_target(target)
+        source = self._way_back(source)
+        self._check_units()
+        if source:
+            self.layout.stage("restore", source)
+        self.layout.stage("switch", target)
+        self.state = state.begin(self.request, source)
+        self._enter("prepared")
+
+    def _verify_target(self, target: str) -> None:
+        release = self.layout.release(target)
+        found = seal.state_of(release)
+        if found not in ("sealed", "adopted"):
+            raise Refusal("missing", f"release {target} is {found} on this host", hint="deploy it first")
+        damage = seal.verify(release) if found == "sealed" else None
+        if damage:
+            raise Refusal("invalid", f"release {target} is damaged: {damage}", hint="deploy it again to rebuild it")
+
+    def _way_back(self, source: Optional[str]) -> Optional[str]:
+        """What a restore would go back to; says aloud when it is less than a verified release."""
+        if source is None:
+            self.say("warning", "no release is live: there is nothing to go back to", level="warning")
+            return None
+        release = self.layout.release(source)
+        found = seal.state_of(release)
+        damage = seal.verify(release) if found == "sealed" else None
+        if found == "missing":
+            self.say("warning", f"the live release {source} is gone: nothing to go back to", level="warning")
+            return None
+        if damage:
+            self.say(
+                "warning", f"the live release {source} was changed ({damage}); it stays the way back", level="warning"
+            )
+        return source
+
+    def _check_units(self) -> None:
+        for name, unit in units.show(self.services).items():
+            if unit.load != "loaded":
+                raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
+
+    def _migrate(self) -> None:
+        """Run the migration in the sealed target; its last line is the revision it came to."""
+        line = self.request.get("migrate")
+        if not line:
+            return
+        with self._step("migrating"):
+            deadline = time.monotonic() + self.request["migrate_timeout"]
+            target = self.layout.release(self.request["sha"])
+            env = process.environment(DEPLOY_RELEASE=self.request["sha"])
+            errors = self.layout.attempt(self.state.attempt) / "migration.err"
+            ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
+            if not ended.ok:
+                raise Failed(f"the migration {ended.reason}", f"{errors.read_text(errors='replace')}{ended.tail}")
+        marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
+        self._enter("prepared", migration_marker=marker)
+
+    def _swap(self) -> None:
+        with self._step("swapping"):
+            self._rename_over_current("switch")
+        self._enter("swapped", switched=True)
+
+    def _restart(self) -> None:
+        with self._step("restarting"):
+            self._restart_services()
+        self._enter("restarted")
+
+    def _gate(self) -> None:
+        with self._step("gating"):
+            self._hold_gate()
+        self._enter("gated")
+
+    def _commit(self) -> State:
+        self.layout.bad(self.state.target).unlink(missing_ok=True)
+        self._enter("committed")
+        return self._conclude()
+
+    def _restore(self, failure: Exception) -> State:
+        """Go back to where it began, once; a restore that fails is left for a person."""
+        transcript = getattr(failure, "transcript", "")
+        touched = self.state.switched or self._live_or_none() != self.state.source
+        self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
+        try:
+            if touched:
+                self._mark_bad(failure)
+                self._go_back()
+        except (Failed, OSError, Refusal) as second:
+            self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
+        else:
+            self._enter("restored")
+        return self._conclude()
+
+    def _mark_bad(self, failure: Exception) -> None:
+        with contextlib.suppress(OSError):
+            durable.write(self.layout.bad(self.state.target), str(failure).encode())
+
+    def _go_back(self) -> None:
+        with self._step("restoring"):
+            if self.state.source is None:
+                self.layout.current.unlink(missing_ok=True)
+                durable.sync_directory(self.layout.current.parent)
+                units.stop(self.services, time.monotonic() + self.request["restart_timeout"])
+                return
+            self._rename_over_current("restore")
+            self._restart_services()
+            self._hold_gate()
+
+    def _rename_over_current(self, name: str) -> None:
+        """Put a pre-made link in the place of ``current``: one rename, so no reader ever finds it missing."""
+        wanted = self.state.target if name == "switch" else self.state.source
+        assert wanted is not None
+        if not self.layout.staged(name).is_symlink():
+            self.layout.stage(name, wanted)
+        durable.replace(self.layout.staged(name), self.layout.current)
+        if self.layout.live() != wanted:
+            raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
+
+    def _restart_services(self) -> None:
+        if not self.services:
+            return
+        before = units.show(self.services)
+        ended = units.restart(self.services, time.monotonic() + self.request["restart_timeout"])
+        after = units.show(self.services)
+        if not ended.ok:
+            raise Failed(f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after))
+        for name, unit in after.items():
+            if unit.serving and unit.type != "oneshot" and unit.invocation == before[name].invocation:
+                raise Failed(f"{name} was not restarted: it still runs the process it had before")
+
+    def _hold_gate(self) -> None:
+        if self.gate:
+            try:
+                self.gate.hold(self.layout.current, self.say)
+            except gate.GateFailed as failure:
+                raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
+
+    def _live_or_none(self) -> Optional[str]:
+        with contextlib.suppress(Refusal):
+            return self.layout.live()
+        return None
+
+    def _enter(self, phase: str, **changes: Any) -> None:
+        """Persist the phase.  On the way back a full disk must not stop us: the older state restores as well."""
+        self.state = self.state.entering(phase, **changes)
+        try:
+            state.save(self.layout.state, self.state)
+        except OSError as error:
+            if phase not in ("restoring", "restored", "restore_failed"):
+                raise
+            self.say("warning", f"the state could not be written: {error}", level="warning")
+        self.say("phase", _PHASES[phase], phase=phase, target=self.state.target, source=self.state.source)
+
+    @contextlib.contextmanager
+    def _step(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        self.say("step", name, level="detail", step=name)
+        try:
+            yield
+        finally:
+            self.state.seconds[name] = round(time.monotonic() - began, 3)
+
+    def _conclude(self) -> State:
+        conclude(self.layout, self.state)
+        return self.state
+
+
+_PHASES = {
+    "prepared": "target verified, way back made",
+    "swapped": "current switched",
+    "restarted": "services restarted",
+    "gated": "gate passed",
+    "committed": "release is live",
+    "restoring": "failed, going back",
+    "restored": "previous release is back",
+    "restore_failed": "the restore failed",
+}
+
+
+def settle(layout: Layout, say: Say) -> Optional[State]:
+    """Bring an unfinished attempt to its end.  The caller holds the lock, so its process is dead."""
+    found = state.load(layout.state)
+    if found is None:
+        return None
+    if found.final:
+        conclude(layout, found)
+        return None
+    request = json.loads((layout.attempt(found.attempt) / "request.json").read_text())
+    say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
+    return Activation(layout, request, say).resume(found)
+
+
+def conclude(layout: Layout, final: State) -> None:
+    """Write what a finished attempt came to where it is looked for: the journal, then its own result."""
+    result = layout.attempt(final.attempt) / "result.json"
+    if result.exists():
+        return
+    journal = Journal(layout.journal)
+    if not journal.has(final.attempt):
+        journal.append(
+            {
+                "attempt": final.attempt,
+                "kind": final.kind,
+                "target": final.target,
+                "source": final.source,
+                "outcome": final.phase,
+                "live": final.live,
+                "reason": final.reason,
+                "actor": final.actor,
+                "boot": state.boot_id(),
+                "at": time.time(),
+                "seconds": final.seconds,
+                "migration_marker": final.migration_marker,
+            }
+        )
+    for name in ("switch", "restore"):
+        layout.staged(name).unlink(missing_ok=True)
+    if result.parent.is_dir():
+        durable.write_json(result, {"state": final.as_dict(), "live": final.live})
+
+
+def _blame(after: Dict[str, units.Unit]) -> str:
+    failing = [f"{name} is {unit.condition}" for name, unit in after.items() if not unit.serving]
+    return "; ".join(failing) or "no unit says why"
+
+
+def _evidence(said: str, after: Dict[str, units.Unit]) -> str:
+    logs = [f"--- {name}\n{units.recent_log(name)}" for name, unit in after.items() if not unit.serving]
+    return "\n".join([said, *logs])

@@ -1,0 +1,165 @@
+"""The build call: a commit becomes a sealed release; nothing that is live is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+from . import lock, parts, seal, wire
+from .layout import Layout
+from .mirror import Mirror
+from .refusal import Refusal
+from .wire import Say
+
+
+def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
+    """Make the release of ``request["sha"]`` unless it is there; returns its state and the seconds it took."""
+    layout.create()
+    began = time.monotonic()
+    deadline = began + request["recipe"]["timeout"]
+    with _workspace(layout, request["attempt"]) as tmp:
+        bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
+        stop = _watch_for_hang_up()
+        with _alone(layout, deadline, stop, say):
+            state = _usable(layout, request["sha"])
+            if state == "unsealed":
+                _sweep(layout, say)
+                _fetch(layout, request, bundle, deadline)
+                _make(layout, request, tmp, say, deadline, stop)
+                state = "sealed"
+    return {"state": state, "seconds": time.monotonic() - began}
+
+
+def _usable(layout: Layout, sha: str) -> str:
+    """``sealed`` or ``adopted`` when the release can be used as it is, else ``unsealed``: it must be made."""
+    release = layout.release(sha)
+    state = seal.state_of(release)
+    damage = seal.verify(release) if state == "sealed" else None
+    if damage is None and state in ("sealed", "adopted"):
+        return state
+    if layout.live() == sha:
+        raise Refusal("invalid", f"release {sha} is live but {damage or 'was never completed'}; it cannot be rebuilt")
+    return "unsealed"
+
+
+def _sweep(layout: Layout, say: Say) -> None:
+    """Remove what interrupted builds left: directories that are neither sealed nor adopted, never the live one."""
+    live = layout.live()
+    for release_id in layout.release_ids():
+        release = layout.release(release_id)
+        damaged = seal.state_of(release) == "sealed" and seal.verify(release)
+        if release_id != live and (damaged or seal.state_of(release) not in ("sealed", "adopted")):
+            say("swept", f"removed the incomplete build of {release_id}", level="detail")
+            seal.remove(release)
+
+
+def _fetch(layout: Layout, request: Dict[str, Any], bundle: Any, deadline: float) -> None:
+    mirror, sha = Mirror(layout.repo), request["sha"]
+    mirror.create()
+    if bundle is not None:
+        mirror.take_bundle(bundle, sha, deadline)
+    elif not mirror.has(sha) and request["source"]["kind"] == "fetch":
+        mirror.fetch(request["source"]["url"], sha, deadline)
+    if not mirror.has(sha):
+        raise Refusal("missing_commit", f"commit {sha} is not in {layout.repo}")
+
+
+def _make(layout: Layout, request: Dict[str, Any], tmp: Path, say: Say, deadline: float, stop: threading.Event) -> None:
+    """Check out, build and seal in the final path; a build that fails leaves no directory behind."""
+    sha = request["sha"]
+    release, logs = layout.release(sha), layout.attempt(request["attempt"])
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    release.mkdir(mode=0o755)
+    try:
+        Mirror(layout.repo).check_out(sha, release, tmp / "index", deadline)
+        _refuse_reserved(release)
+        bench = parts.Bench(release, logs, layout.ours / "tools" / "pip", tmp, say, deadline, stop)
+        for stage in parts.stages(request["recipe"]):
+            _run_stage(stage, bench)
+        entries = seal.seal(release, seal.meta_now(sha, request["version"]))
+        say("release.sealed", f"{sha} sealed, {entries} entries", entries=entries)
+    except BaseException:
+        seal.remove(release)
+        raise
+
+
+def _refuse_reserved(release: Path) -> None:
+    taken = [name for name in seal.OURS if os.path.lexists(release / name)]
+    if taken:
+        raise Refusal("invalid", f"the commit contains {taken[0]}, a name that releases keep for themselves")
+
+
+def _run_stage(stage: List[parts.Part], bench: parts.Bench) -> None:
+    """Run the parts side by side, at most one a processor; the first failure stops the others."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        futures = [pool.submit(_run_part, part, bench) for part in stage]
+        failures = [failure for failure in (future.exception() for future in futures) if failure]
+    causes = [failure for failure in failures if not (isinstance(failure, Refusal) and failure.kind == "cancelled")]
+    if failures:
+        raise (causes or failures)[0]
+
+
+def _run_part(part: parts.Part, bench: parts.Bench) -> None:
+    began = time.monotonic()
+    bench.say("part.started", part.name, level="detail", part=part.name)
+    try:
+        part.work(bench)
+    except BaseException:
+        bench.stop.set()
+        raise
+    seconds = time.monotonic() - began
+    bench.say("part.finished", f"{part.name} built", level="detail", part=part.name, seconds=seconds)
+
+
+@contextlib.contextmanager
+def _workspace(layout: Layout, attempt: str) -> Iterator[Path]:
+    tmp = layout.tmp / f"build-{attempt}-{os.getpid()}"
+    tmp.mkdir(mode=0o700)
+    try:
+        yield tmp
+    finally:
+        shutil.rmtree(tmp, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout, deadline: float, stop: threading.Event, say: Say) -> Iterator[None]:
+    """Builds of one host go one after another: the second of the same commit then finds it made."""
+    path = layout.ours / "build.lock"
+    if lock.is_held(path):
+        say("build.waiting", "another build runs on this host; waiting for it", level="warning")
+    while True:
+        try:
+            with lock.hold(path, wait=0.5):
+                yield
+                return
+        except lock.Held:
+            if stop.is_set() or time.monotonic() > deadline:
+                raise Refusal("build_failed", "another build held this host until the deadline") from None
+
+
+def _receive(tmp: Path) -> Path:
+    bundle = tmp / "source.bundle"
+    with bundle.open("wb") as file:
+        for block in iter(wire.read_block, None):
+            file.write(block)
+    return bundle
+
+
+def _watch_for_hang_up() -> threading.Event:
+    """An event that is set when the control node is gone: a build that nobody waits for is stopped."""
+    gone = threading.Event()
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):  # not sys.stdin: its lock would block the interpreter's exit
+                pass
+        gone.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    return gone

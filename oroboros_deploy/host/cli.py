@@ -1,0 +1,78 @@
+"""The agent's entry: one request in, events and one answer out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict
+
+from .layout import Layout
+from .refusal import Refusal
+from .wire import Wire, read_request
+
+HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
+
+
+def main() -> int:
+    """Answer one call; the exit status is 0 when there was an answer of either kind."""
+    os.umask(0o022)
+    command = sys.argv[1]
+    if command in ("run", "recover"):
+        return _detached(command, sys.argv[2])
+    wire = Wire()
+    try:
+        request = read_request()
+        _start_heartbeat(wire)
+        wire.send({"result": _answer(command, request, wire)})
+    except Refusal as refusal:
+        wire.send({"refusal": refusal.as_dict()})
+    except (BrokenPipeError, EOFError):
+        os._exit(1)  # nobody listens: there is nobody to tell, and nothing left to flush
+    except OSError as error:
+        wire.send({"refusal": Refusal("host", f"{error.strerror or error}: {error.filename or ''}").as_dict()})
+    return 0
+
+
+def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+    """Each call imports only what it needs: the facts of a host should not wait for the build's code."""
+    layout = Layout.of(request["layout"])
+    if command == "facts":
+        from .facts import facts
+
+        return facts(layout, request)
+    if command == "build":
+        from .build import build
+
+        return build(layout, request, wire.say)
+    from . import launch
+
+    if command == "activate":
+        launch.start(layout, request)
+    return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+
+
+def _detached(command: str, attempt: str) -> int:
+    """Run or recover an attempt; its layout is in its own request, beside the agent."""
+    import json
+
+    from . import launch
+
+    ours = Path(sys.argv[0]).resolve().parent.parent
+    request = json.loads((ours / "attempts" / attempt / "request.json").read_text())
+    act = launch.run if command == "run" else launch.recover
+    act(Layout.of(request["layout"]), attempt)
+    return 0
+
+
+def _start_heartbeat(wire: Wire) -> None:
+    def beat() -> None:
+        quiet = threading.Event()
+        while not quiet.wait(HEARTBEAT):
+            try:
+                wire.say("alive", level="detail")
+            except OSError:
+                return
+
+    threading.Thread(target=beat, daemon=True).start()

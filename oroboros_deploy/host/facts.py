@@ -1,0 +1,108 @@
+"""The facts call: reads everything a plan needs in one go and changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from . import launch, lock, mirror, process, seal, state, units
+from .journal import Journal
+from .layout import Layout
+from .refusal import Refusal
+
+
+def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+    """What this host is, has and serves, as far as ``request`` (sha, services, restart) needs it."""
+    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
+    free = shutil.disk_usage(_existing(layout.releases))
+    last = state.load(layout.state)
+    problems: List[Dict[str, Optional[str]]] = []
+    live = _collect(problems, layout.live)
+    for check in (_root, _link_place):
+        _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
+    return {
+        "hostname": os.uname().nodename,
+        "user": process.environment()["USER"],
+        "python": platform.python_version(),
+        "boot": state.boot_id(),
+        "systemd": units.present(),
+        "may_manage": units.may_manage() if request.get("restart") and units.present() else os.getuid() == 0,
+        "git": mirror.available(),
+        "live": live,
+        "releases": _releases(layout),
+        "target": _target(layout, sha) if sha else None,
+        "has_commit": repository.has(sha) if sha else None,
+        "tips": repository.tips(),
+        "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
+        "free_bytes": free.free,
+        "running": launch.holder(layout) if layout.lock.exists() and lock.is_held(layout.lock) else None,
+        "last": last.as_dict() if last else None,
+        "journal": Journal(layout.journal).entries()[-request.get("history", 1) :],
+        "problems": problems,
+    }
+
+
+def _target(layout: Layout, sha: str) -> Dict[str, Optional[str]]:
+    """How far the wanted release is: ``sealed``, ``adopted``, ``unsealed``, ``damaged`` or ``missing``."""
+    release = layout.release(sha)
+    found = seal.state_of(release)
+    damage = seal.verify(release) if found == "sealed" else None
+    note = layout.bad(sha)
+    return {
+        "state": "damaged" if damage else found,
+        "damage": damage,
+        "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
+    }
+
+
+def _releases(layout: Layout) -> List[Dict[str, Any]]:
+    def one(release_id: str) -> Dict[str, Any]:
+        release = layout.release(release_id)
+        return {
+            "id": release_id,
+            "state": seal.state_of(release),
+            "built_at": seal.read_meta(release).get("built_at_utc"),
+            "bad": layout.bad(release_id).is_file(),
+        }
+
+    return [one(release_id) for release_id in layout.release_ids()]
+
+
+def _units(services: List[str]) -> Dict[str, Dict[str, Any]]:
+    return {
+        name: {"load": unit.load, "active": unit.active, "condition": unit.condition, "stale": unit.stale}
+        for name, unit in units.show(services).items()
+    }
+
+
+def _root(layout: Layout) -> None:
+    if layout.root.stat().st_mode & 0o002:
+        raise Refusal(
+            "invalid", f"{layout.root} is writable by everybody", hint=f"on the host: chmod o-w {layout.root}"
+        )
+
+
+def _link_place(layout: Layout) -> None:
+    parent = layout.current.parent
+    if parent.is_dir() and not os.access(parent, os.W_OK):
+        raise Refusal(
+            "invalid",
+            f"{process.environment()['USER']} may not write in {parent}, where current is",
+            hint=f"on the host: chown {process.environment()['USER']} {parent}",
+        )
+
+
+def _collect(problems: List[Dict[str, Optional[str]]], look: Callable[[], Any]) -> Any:
+    """Look, and keep a refusal as a problem among others: the reader should learn of all of them at once."""
+    try:
+        return look()
+    except Refusal as refusal:
+        problems.append({"message": refusal.message, "hint": refusal.hint})
+        return None
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)

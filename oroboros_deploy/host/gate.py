@@ -1,0 +1,117 @@
+"""The gate: does what `current` names serve, and go on serving?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Optional, Sequence, Tuple
+
+from . import process, units
+from .wire import Say
+
+_LOOK = 0.1  # seconds between two looks at the services
+
+
+class GateFailed(Exception):
+    """The release may not stay; the message says what was seen, ``transcript`` the command's last words."""
+
+    def __init__(self, message: str, transcript: str = "") -> None:
+        super().__init__(message)
+        self.transcript = transcript
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The health command must pass, and the services stay the same processes for ``stable_for`` seconds.
+
+    ``timeout`` and ``interval`` are seconds; without a command only the services
+    decide, without services only the command.
+    """
+
+    command: Optional[str]
+    services: Tuple[str, ...]
+    timeout: float
+    interval: float
+    stable_for: float
+
+    def hold(self, current: Path, say: Say) -> None:
+        """Return once the gate is passed; raises GateFailed when it is not within ``timeout``."""
+        _Watch(self, current, say).hold()
+
+
+class _Watch:
+    """One holding of a gate: what was seen so far."""
+
+    def __init__(self, gate: Gate, current: Path, say: Say) -> None:
+        self.gate = gate
+        self.current = current
+        self.say = say
+        self.deadline = time.monotonic() + gate.timeout
+        self.identities: Dict[str, Tuple[str, str, str]] = {}
+        self.unchanged_since = time.monotonic()
+        self.passed = gate.command is None
+        self.tries = 0
+        self.reason = "no look was possible"
+        self.transcript = ""
+
+    def hold(self) -> None:
+        self._look()
+        while True:
+            if not self.passed:
+                self._try_command()
+            serving = self._look()
+            if self.passed and serving and self._stable():
+                return
+            self._pause()
+            if time.monotonic() >= self.deadline:
+                raise GateFailed(f"{self.reason} (gave up after {self.gate.timeout:g} s)", self.transcript)
+
+    def _try_command(self) -> None:
+        assert self.gate.command is not None
+        self.tries += 1
+        env = process.environment(DEPLOY_RELEASE=self.current.resolve().name)
+        ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env)
+        self.passed = ended.ok
+        self.transcript = ended.tail
+        self.reason = f"the health command {ended.reason}"
+        self.say("gate.try", self.reason, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
+
+    def _look(self) -> bool:
+        """Look at the services; a new process starts the stability window, and the command, again."""
+        seen = units.show(self.gate.services)
+        identities = {name: unit.identity for name, unit in seen.items()}
+        if identities != self.identities:
+            self.identities, self.unchanged_since = identities, time.monotonic()
+            self.passed = self.gate.command is None
+        for unit in seen.values():
+            if unit.dead:
+                raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name))
+        waiting = [unit for unit in seen.values() if not unit.serving]
+        if waiting:
+            self.reason = "; ".join(f"{unit.name} is {unit.condition}" for unit in waiting)
+        elif self.passed:
+            self.reason = f"the services did not stay the same processes for {self.gate.stable_for:g} s"
+        return not waiting
+
+    def _stable(self) -> bool:
+        return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for
+
+    def _pause(self) -> None:
+        wish = _LOOK if self.passed else self.gate.interval
+        time.sleep(max(0.0, min(wish, self.deadline - time.monotonic())))
+
+
+def of(request: Optional[Dict[str, float]], services: Sequence[str]) -> Optional[Gate]:
+    """The gate a request asks for; None when there is nothing to hold."""
+    settings = request or {}
+    command: Optional[str] = settings.get("command")  # type: ignore[assignment]
+    if not command and not services:
+        return None
+    return Gate(
+        command,
+        tuple(services),
+        settings.get("timeout", 60.0),
+        settings.get("interval", 1.0),
+        settings.get("stable_for", 2.0),
+    )

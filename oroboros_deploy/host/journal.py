@@ -1,0 +1,53 @@
+"""The host's own record of what was activated: append-only, each line sealed by a hash over the one before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+from . import durable
+
+Entry = Dict[str, Any]
+GENESIS = "0" * 64
+
+
+def digest(entry: Entry) -> str:
+    """The hash of an entry, over all its fields but the hash itself."""
+    body = {key: value for key, value in entry.items() if key != "hash"}
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+class Journal:
+    """The file of finished attempts, oldest first."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def entries(self) -> List[Entry]:
+        """All whole entries; a last line that a power cut tore is not one."""
+        if not self.path.exists():
+            return []
+        return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1] if line]
+
+    def append(self, entry: Entry) -> Entry:
+        """Add one entry with its sequence number and hash; returns it as written."""
+        last: Entry = (self.entries() or [{"seq": 0, "hash": GENESIS}])[-1]
+        entry = {**entry, "seq": last["seq"] + 1, "previous": last["hash"]}
+        entry["hash"] = digest(entry)
+        self._drop_torn_line()
+        durable.append(self.path, json.dumps(entry, sort_keys=True).encode() + b"\n")
+        durable.sync_directory(self.path.parent)
+        return entry
+
+    def has(self, attempt: str) -> bool:
+        """Whether an attempt is recorded."""
+        return any(entry["attempt"] == attempt for entry in self.entries())
+
+    def _drop_torn_line(self) -> None:
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            durable.write(self.path, data[: data.rfind(b"\n") + 1])

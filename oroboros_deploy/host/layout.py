@@ -1,0 +1,112 @@
+"""Where everything lies on the host."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, Optional
+
+from . import durable
+from .refusal import Refusal
+
+RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of one deploy root; ``releases``, ``current`` and ``repo`` may be overridden one by one."""
+
+    root: Path
+    releases: Path
+    current: Path
+    repo: Path
+
+    @classmethod
+    def of(cls, paths: Dict[str, str]) -> Layout:
+        """Build from the request's plain strings."""
+        return cls(*(Path(paths[name]) for name in ("root", "releases", "current", "repo")))
+
+    def as_dict(self) -> Dict[str, str]:
+        """Plain strings, for requests that are kept."""
+        return {name: str(getattr(self, name)) for name in ("root", "releases", "current", "repo")}
+
+    @property
+    def ours(self) -> Path:
+        """The directory of the agent's own files; nobody else reads it."""
+        return self.root / ".deploy"
+
+    @property
+    def state(self) -> Path:
+        return self.ours / "state.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.ours / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.ours / "lock"
+
+    @property
+    def tmp(self) -> Path:
+        return self.ours / "tmp"
+
+    def attempt(self, attempt: str) -> Path:
+        """The directory of one attempt: its request, its log, its result."""
+        return self.ours / "attempts" / attempt
+
+    def release(self, release_id: str) -> Path:
+        """The directory of one release; refuses what is not a release id, so no id can climb out."""
+        if not RELEASE_ID.fullmatch(release_id):
+            raise Refusal("invalid", f"{release_id!r} is not a release id (a full commit sha)")
+        return self.releases / release_id
+
+    def create(self) -> None:
+        """Make the directories that are ours to make."""
+        for directory in (self.root, self.releases, self.current.parent):
+            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for directory in (self.ours, self.tmp, self.ours / "attempts", self.ours / "bad"):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def release_ids(self) -> Iterator[str]:
+        """The names in ``releases/`` that can be releases; anything else there is not ours."""
+        if self.releases.is_dir():
+            yield from sorted(name for name in os.listdir(self.releases) if RELEASE_ID.fullmatch(name))
+
+    def live(self) -> Optional[str]:
+        """The release that ``current`` names, None when there is no ``current``."""
+        if not self.current.is_symlink():
+            if self.current.exists():
+                raise Refusal(
+                    "invalid",
+                    f"{self.current} is a real directory or file, not a link to a release",
+                    hint=f"move it away on the host: mv {self.current} {self.current}.old",
+                )
+            return None
+        target = Path(os.path.normpath(self.current.parent / os.readlink(self.current)))
+        if target.parent not in (self.releases, self.releases.resolve()) or not RELEASE_ID.fullmatch(target.name):
+            raise Refusal(
+                "invalid",
+                f"{self.current} points to {target}, which is not a release in {self.releases}",
+                hint="point it at a release, or remove the link, on the host",
+            )
+        return target.name
+
+    def staged(self, name: str) -> Path:
+        """Where a link waits to be renamed over ``current``: a place on the same filesystem."""
+        parent = self.current.parent
+        near = self.tmp if self.tmp.stat().st_dev == parent.stat().st_dev else parent
+        return near / f".current.{name}"
+
+    def stage(self, name: str, release_id: str) -> None:
+        """Make the link that a later rename puts in the place of ``current``."""
+        path = self.staged(name)
+        path.unlink(missing_ok=True)
+        path.symlink_to(os.path.relpath(self.release(release_id), self.current.parent))
+        durable.sync_directory(path.parent)
+
+    def bad(self, release_id: str) -> Path:
+        """The note that a release failed its gate; kept apart, for a sealed tree is never touched."""
+        return self.ours / "bad" / release_id

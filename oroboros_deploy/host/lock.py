@@ -1,0 +1,50 @@
+"""The lock of a host: held by the kernel for a living process, so it needs no unlocking and cannot go stale."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator, Optional
+
+
+class Held(Exception):
+    """Somebody else holds the lock."""
+
+
+@contextmanager
+def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock file exclusively; wait up to ``wait`` seconds, then raise Held.
+
+    The file is never deleted: a second holder could lock its successor.  Children do
+    not inherit the descriptor, so a daemon left behind does not keep the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _acquire(descriptor, time.monotonic() + wait)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, deadline: float) -> None:
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Held from None
+        time.sleep(0.02)
+
+
+def is_held(path: Path) -> bool:
+    """Whether anybody holds the lock at this moment."""
+    held: Optional[bool] = None
+    try:
+        with hold(path):
+            held = False
+    except Held:
+        held = True
+    return held

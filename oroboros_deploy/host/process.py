@@ -1,0 +1,151 @@
+"""Running commands: each in a process group of its own that ends, with all its children, at a deadline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import select
+import signal
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Callable, Dict, Optional, Sequence
+
+KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
+GRACE = 2.0  # seconds between TERM and KILL
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: its exit status (None: killed at the deadline) and its last output."""
+
+    status: Optional[int]
+    tail: str
+    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.status == 0
+
+    @property
+    def reason(self) -> str:
+        if self.status is None:
+            return f"did not end within {self.seconds:.0f} s and was killed"
+        if self.status < 0:
+            return f"was killed by signal {-self.status}"
+        return f"exited {self.status}"
+
+
+def environment(**extra: str) -> Dict[str, str]:
+    """The environment of every command: the login's, made the same on all hosts, minus what could hijack a shell."""
+    user = pwd.getpwuid(os.getuid())
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "BASH_", "GIT_", "PYTHON")) and k != "ENV"}
+    path = kept.get("PATH", "")
+    standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    known = [part for part in f"{path}:{standard}".split(":") if part.startswith("/")]
+    return {
+        **kept,
+        "HOME": user.pw_dir,
+        "USER": user.pw_name,
+        "LOGNAME": user.pw_name,
+        "LANG": "C.UTF-8",
+        "LC_ALL": "C.UTF-8",
+        "PATH": ":".join(dict.fromkeys(known)),
+        **extra,
+    }
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    deadline: float,
+    env: Optional[Dict[str, str]] = None,
+    sink: Optional[Callable[[bytes], None]] = None,
+    stop: Optional[threading.Event] = None,
+    errors: Optional[Path] = None,
+) -> Ended:
+    """Run a command until it ends, ``deadline`` (``time.monotonic()``) passes or ``stop`` is set.
+
+    Standard output and error are one stream, given to ``sink`` as it comes, unless a
+    file for the ``errors`` is named.  A child that keeps the stream open after the
+    command ended does not keep us waiting.
+    """
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        process = subprocess.Popen(
+            list(argv),
+            cwd=cwd,
+            env=env or environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stack.enter_context(errors.open("wb")) if errors else subprocess.STDOUT,
+            start_new_session=True,
+        )
+    assert process.stdout is not None
+    tail = bytearray()
+
+    def keep(data: bytes) -> None:
+        tail.extend(data)
+        del tail[:-KEPT]
+        if sink:
+            sink(data)
+
+    try:
+        in_time = _pump(process, process.stdout, deadline, stop, keep)
+    finally:
+        _end_group(process)
+        process.stdout.close()
+    text = bytes(tail).decode("utf-8", "replace").strip()
+    return Ended(process.returncode if in_time else None, text, time.monotonic() - began)
+
+
+def shell(line: str, **options: object) -> Ended:
+    """Run one line by bash, which reads no start-up files."""
+    return run(["/bin/bash", "--noprofile", "--norc", "-c", line], **options)  # type: ignore[arg-type]
+
+
+def _pump(
+    process: subprocess.Popen[bytes],
+    stream: IO[bytes],
+    deadline: float,
+    stop: Optional[threading.Event],
+    keep: Callable[[bytes], None],
+) -> bool:
+    """Move output until the command has ended and its output is read; False when time or patience ran out first."""
+    while True:
+        ended = process.poll() is not None
+        readable, _, _ = select.select([stream], [], [], 0.0 if ended else 0.05)
+        data = os.read(stream.fileno(), 65536) if readable else b""
+        if data:
+            keep(data)
+        elif ended:
+            return True
+        elif readable:
+            _await(process, deadline, stop)
+        if time.monotonic() >= deadline or (stop and stop.is_set()):
+            return process.poll() is not None and not data
+
+
+def _await(process: subprocess.Popen[bytes], deadline: float, stop: Optional[threading.Event]) -> None:
+    """Wait for a command that closed its output but still runs."""
+    while process.poll() is None and time.monotonic() < deadline and not (stop and stop.is_set()):
+        time.sleep(0.02)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the command's group: asked first, then killed."""
+    if process.poll() is None:
+        _signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+    _signal_group(process, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

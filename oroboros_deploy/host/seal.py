@@ -1,0 +1,154 @@
+"""Seals: what makes a finished build immutable, and how it is known to be unchanged later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+from . import durable
+from .refusal import Refusal
+
+META = ".deploy-meta"
+MANIFEST = ".deploy-manifest"
+SEAL = ".deploy-seal"
+OURS = (META, MANIFEST, SEAL)
+BUILDER = "oroboros_deploy"
+
+# One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target.
+Row = Tuple[str, str, int, int, int, str]
+
+
+def state_of(release: Path) -> str:
+    """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``."""
+    if release.is_symlink() or not release.is_dir():
+        return "missing"
+    if (release / SEAL).is_file():
+        return "sealed"
+    meta = read_meta(release)
+    return "adopted" if meta.get("commit_sha") == release.name and "builder" not in meta else "unsealed"
+
+
+def read_meta(release: Path) -> Dict[str, str]:
+    """The ``key=value`` lines of a release's ``.deploy-meta``; empty when there is none."""
+    path = release / META
+    if not path.is_file():
+        return {}
+    lines = path.read_text("utf-8", "replace").splitlines()
+    pairs = (line.partition("=") for line in lines)
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def seal(release: Path, meta: Dict[str, str]) -> int:
+    """Make a complete build a release; returns the number of entries in its manifest.
+
+    The marker is written last and only after the whole tree reached the disk, so a
+    directory that has it is complete even after a power cut.
+    """
+    for path in _walk(release):
+        _close(path)
+    rows = _manifest(release)
+    manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    durable.write(release / META, _format(meta), 0o444)
+    durable.write(release / MANIFEST, manifest, 0o444)
+    durable.sync_filesystem(release)
+    marker = {"manifest": hashlib.sha256(manifest).hexdigest(), "entries": len(rows)}
+    durable.write(release / SEAL, json.dumps(marker).encode() + b"\n", 0o444)
+    release.chmod(0o555)
+    durable.sync_directory(release.parent)
+    return len(rows)
+
+
+def verify(release: Path) -> Optional[str]:
+    """What differs from the seal, in words; None when nothing does.
+
+    Compares type, mode, size and modification time of every entry, which finds edits,
+    losses and files that a crash left empty without reading the contents again.
+    """
+    manifest = (release / MANIFEST).read_bytes()
+    if hashlib.sha256(manifest).hexdigest() != json.loads((release / SEAL).read_text())["manifest"]:
+        return f"{MANIFEST} was changed"
+    recorded = {row[0]: tuple(row[1:5]) for row in map(json.loads, manifest.splitlines())}
+    found = {os.path.relpath(path, release): _facts(path) for path in _walk(release)}
+    differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
+    if not differing:
+        return None
+    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+    return f"{differing[0]!r}{more} changed since the seal"
+
+
+def remove(release: Path) -> None:
+    """Delete a release directory, sealed or not, never following a link out of it."""
+    if release.is_symlink() or not release.exists():
+        release.unlink(missing_ok=True)
+        return
+    for directory, _, _ in os.walk(release):
+        os.chmod(directory, 0o700)
+    shutil.rmtree(release)
+
+
+def meta_now(sha: str, version: str) -> Dict[str, str]:
+    """What every release says of itself."""
+    return {
+        "commit_sha": sha,
+        "built_at_utc": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "build_host": os.uname().nodename,
+        "builder": f"{BUILDER}/{version}",
+    }
+
+
+def _walk(release: Path) -> Iterator[Path]:
+    """Every entry below a release but our own three files, links not followed."""
+    for directory, names, files in os.walk(release):
+        for name in names + files:
+            if directory != str(release) or name not in OURS:
+                yield Path(directory, name)
+
+
+def _close(path: Path) -> None:
+    """Take away write bits and set-id bits; let the services' users read, whatever the login's umask was."""
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):
+        path.chmod(0o555)
+    elif stat.S_ISREG(status.st_mode):
+        path.chmod(0o555 if status.st_mode & 0o111 else 0o444)
+    elif not stat.S_ISLNK(status.st_mode):
+        raise Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+
+
+def _facts(path: Path) -> Tuple[str, int, int, int]:
+    status = path.lstat()
+    if stat.S_ISDIR(status.st_mode):  # size and time of a directory are the filesystem's business
+        return ("d", stat.S_IMODE(status.st_mode), 0, 0)
+    kind = "l" if stat.S_ISLNK(status.st_mode) else "f"
+    return (kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns)
+
+
+def _manifest(release: Path) -> List[Row]:
+    def row(path: Path) -> Row:
+        facts = _facts(path)
+        return (os.path.relpath(path, release), *facts, _CONTENT[facts[0]](path))
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
+        return list(pool.map(row, sorted(_walk(release))))
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+_CONTENT: Dict[str, Callable[[Path], str]] = {"d": lambda _: "", "l": lambda path: os.readlink(path), "f": _sha256}
+
+
+def _format(meta: Dict[str, Any]) -> bytes:
+    return "".join(f"{key}={value}\n" for key, value in meta.items()).encode()

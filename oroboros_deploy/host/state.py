@@ -1,0 +1,90 @@
+"""The persisted state of an activation.
+
+    prepared ──► swapped ──► restarted ──► gated ──► committed
+        │           │            │
+        └───────────┴────────────┴──► restoring ──► restored | restore_failed
+
+Each phase is on the disk before the step that leaves it begins, so whoever finds the
+file knows the most that can have happened.  ``restore_failed`` and the two other ends
+are final; everything else is to be settled by whoever holds the lock.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from . import durable
+
+FINAL = ("committed", "restored", "restore_failed")
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot: it tells a process that died from a host that did."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass(frozen=True)
+class State:
+    """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left."""
+
+    attempt: str
+    kind: str
+    target: str
+    source: Optional[str]
+    phase: str
+    boot: str
+    started_at: float
+    actor: str = ""
+    reason: str = ""
+    transcript: str = ""
+    migration_marker: Optional[str] = None
+    switched: bool = False
+    sequence: int = 0
+    seconds: Dict[str, float] = field(default_factory=dict)
+
+    @property
+    def final(self) -> bool:
+        return self.phase in FINAL
+
+    @property
+    def live(self) -> Optional[str]:
+        """The release that this activation ended on."""
+        return self.target if self.phase == "committed" else self.source
+
+    def entering(self, phase: str, **changes: Any) -> State:
+        """The state one step on."""
+        return replace(self, phase=phase, sequence=self.sequence + 1, **changes)
+
+    def as_dict(self) -> Dict[str, Any]:
+        return asdict(self)
+
+
+def load(path: Path) -> Optional[State]:
+    """The last persisted state, None when there never was one or it cannot be read."""
+    try:
+        return State(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def save(path: Path, state: State) -> None:
+    """Persist; returns only when the state would survive a power cut."""
+    durable.write_json(path, state.as_dict())
+
+
+def begin(request: Dict[str, Any], source: Optional[str]) -> State:
+    """The state before anything was changed."""
+    return State(
+        attempt=request["attempt"],
+        kind=request["kind"],
+        target=request["sha"],
+        source=source,
+        phase="prepared",
+        boot=boot_id(),
+        started_at=time.time(),
+        actor=request["actor"],
+    )

@@ -1,0 +1,144 @@
+"""systemd, as the agent needs it: what units are doing, and a restart that can be believed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from . import process
+
+_SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
+_SHOWN = "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus"
+
+
+def present() -> bool:
+    """Whether systemd manages this host."""
+    return Path("/run/systemd/system").is_dir()
+
+
+def full_name(unit: str) -> str:
+    """``api`` → ``api.service``; a name with a unit suffix stays as it is."""
+    return unit if unit.endswith(_SUFFIXES) else f"{unit}.service"
+
+
+def privileged(*argv: str) -> List[str]:
+    """The command as root may run it, through ``sudo -n`` for anybody else."""
+    return list(argv) if os.getuid() == 0 else ["sudo", "-n", *argv]
+
+
+def may_manage() -> bool:
+    """Whether this login may restart units and start the activation without a password."""
+    if os.getuid() == 0:
+        return True
+    if not shutil.which("sudo", path=process.environment()["PATH"]):
+        return False
+    wanted = ("systemctl", "systemd-run")
+    return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd says of one unit at one moment."""
+
+    name: str
+    load: str
+    active: str
+    sub: str
+    type: str
+    result: str
+    pid: str
+    invocation: str
+    restarts: str
+    stale: bool
+    status: str
+
+    @property
+    def serving(self) -> bool:
+        """Active; a oneshot that succeeded has done its work and counts as well."""
+        if self.type == "oneshot":
+            return self.result == "success" and self.active in ("active", "inactive")
+        return self.active == "active"
+
+    @property
+    def dead(self) -> bool:
+        """Ended for good: systemd will not start it again by itself."""
+        return self.active == "failed" or (self.active == "inactive" and not self.serving)
+
+    @property
+    def identity(self) -> Tuple[str, str, str]:
+        """What changes when the process behind the unit does."""
+        return (self.pid, self.invocation, self.restarts)
+
+    @property
+    def condition(self) -> str:
+        """For people: ``failed (exit-code, status 203)``."""
+        if self.result not in ("", "success"):
+            return f"{self.active} ({self.result}, status {self.status})"
+        return f"{self.active} ({self.sub})"
+
+
+def show(units: Sequence[str]) -> Dict[str, Unit]:
+    """Ask systemd about all units in one call, keyed by the names given."""
+    if not units:
+        return {}
+    output: List[bytes] = []
+    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
+    process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
+    blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
+    return {unit: _parse(unit, block) for unit, block in zip(units, blocks)}
+
+
+def restart(units: Sequence[str], deadline: float) -> process.Ended:
+    """Clear start limits, then restart.
+
+    Without ``reset-failed`` a release that crash-looped has used up the start limit,
+    and systemd refuses to start the good one that replaces it.
+    """
+    names = [full_name(unit) for unit in units]
+    _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
+    return _systemctl(privileged("systemctl", "restart", "--", *names), deadline - time.monotonic())
+
+
+def stop(units: Sequence[str], deadline: float) -> process.Ended:
+    """Stop units: what is left to do when there is no release to go back to."""
+    return _systemctl(
+        privileged("systemctl", "stop", "--", *map(full_name, units)), max(1.0, deadline - time.monotonic())
+    )
+
+
+def recent_log(unit: str, lines: int = 15) -> str:
+    """The unit's last lines, empty when this login may not read them."""
+    ended = _systemctl(
+        ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={full_name(unit)}"], 10
+    )
+    return ended.tail if ended.ok else ""
+
+
+def _parse(unit: str, text: str) -> Unit:
+    block = dict(line.partition("=")[::2] for line in text.splitlines())
+    return Unit(
+        name=unit,
+        load=block.get("LoadState", "not-found"),
+        active=block.get("ActiveState", "unknown"),
+        sub=block.get("SubState", ""),
+        type=block.get("Type", ""),
+        result=block.get("Result", ""),
+        pid=block.get("MainPID", "0"),
+        invocation=block.get("InvocationID", ""),
+        restarts=block.get("NRestarts", "0"),
+        stale=block.get("NeedDaemonReload") == "yes",
+        status=block.get("ExecMainStatus", "0"),
+    )
+
+
+def _systemctl(argv: Sequence[str], seconds: float) -> process.Ended:
+    return process.run(argv, cwd=Path("/"), deadline=time.monotonic() + seconds)
+
+
+def _path_of(name: str) -> str:
+    found: Optional[str] = shutil.which(name, path=process.environment()["PATH"])
+    return found or f"/usr/bin/{name}"

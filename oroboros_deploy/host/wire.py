@@ -1,0 +1,49 @@
+"""What the agent says: one JSON object a line, events first, then one result or one refusal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from typing import Any, Callable, Dict, Optional
+
+Say = Callable[..., None]
+
+
+class Wire:
+    """The agent's standard output."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def say(self, event: str, message: str = "", level: str = "info", **data: Any) -> None:
+        """Tell the control node what is happening."""
+        self.send({"event": event, "message": message, "level": level, "data": data})
+
+    def send(self, value: Dict[str, Any]) -> None:
+        """Write one line; raises BrokenPipeError when nobody listens any more."""
+        line = json.dumps(value, ensure_ascii=True) + "\n"
+        with self._lock:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+
+def read_request() -> Dict[str, Any]:
+    """The first line on standard input; what follows it belongs to the call."""
+    request: Dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    return request
+
+
+def read_block() -> Optional[bytes]:
+    """One block of a stream that is sent as ``<length>\\n<bytes>``; None at its end (length 0).
+
+    Raises EOFError when the control node is gone before the end: a cut stream is
+    never mistaken for a whole one.
+    """
+    length = sys.stdin.buffer.readline()
+    if not length:
+        raise EOFError("the control node went away")
+    block = sys.stdin.buffer.read(int(length))
+    if len(block) != int(length):
+        raise EOFError("the control node went away")
+    return block or None
