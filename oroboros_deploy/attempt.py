@@ -1,0 +1,301 @@
+"""One deploy or rollback on its hosts, from the intent to the record of what came of it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from . import fleet, plan
+from .errors import (
+    BuildFailed,
+    Busy,
+    DeployError,
+    HostUnreachable,
+    Interrupted,
+    InvalidInput,
+    LinkLost,
+    RegistryUnavailable,
+)
+from .executor import Host
+from .outcome import HostOutcome, Kind, Outcome, State
+from .plan import Job, Plan
+from .record import HostRecord, Record
+from .version import __version__
+
+if TYPE_CHECKING:
+    from .deployment import Deployment
+    from .registry import Registry
+
+_STATES: dict[type[DeployError], State] = {
+    BuildFailed: State.NOT_SWITCHED,
+    Busy: State.BUSY,
+    HostUnreachable: State.UNREACHABLE,
+    InvalidInput: State.REFUSED,
+    Interrupted: State.INTERRUPTED,
+    LinkLost: State.UNKNOWN,
+    DeployError: State.UNKNOWN,
+}
+_CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
+_ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
+
+
+@dataclass
+class _Work:
+    """One host within one attempt: what was read, what is to be done, how it ended."""
+
+    host: Host
+    facts: dict[str, Any] = field(default_factory=dict)
+    plan: Plan | None = None
+    outcome: HostOutcome | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Attempt:
+    """One deploy or rollback on its hosts."""
+
+    def __init__(self, deployment: Deployment, kind: Kind, sha: str, names: Sequence[str]) -> None:
+        self.deployment = deployment
+        self.config = deployment.config
+        self.started = datetime.now(UTC)
+        attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self.job = Job(attempt, kind, sha, deployment.actor, self.config, __version__)
+        self.works = [_Work(deployment.connect(name)) for name in names]
+        self.switching = False
+        self.error: DeployError | None = None
+
+    def run(self) -> Outcome:
+        """Everything, in order; the registry hears of it before and after."""
+        self._tell("attempt.started", f"{self.job.kind} {self.job.sha}", attempt=self.job.attempt)
+        try:
+            with ExitStack() as stack:
+                registry = self._open_registry(stack)
+                registry.begin(self._record())
+                self._work(registry)
+                outcome = self._finish(registry)
+        finally:
+            self._close()
+        return outcome
+
+    def _open_registry(self, stack: ExitStack) -> Registry:
+        """Before any host is touched: without the registry a deploy does not start."""
+        try:
+            return stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+        except RegistryUnavailable as error:
+            error.message = f"nothing was changed: {error.message}"
+            raise
+
+    def _work(self, registry: Registry) -> None:
+        try:
+            self._on_each("connect", lambda work: work.host.open())
+            self._on_each("facts", self._read_facts)
+            if not all(work.plan and work.plan.nothing for work in self.works):
+                registry.intend(self._record())
+            self._on_each("build", self._build)
+            self._activate()
+        except KeyboardInterrupt:
+            self._interrupted()
+        except DeployError as error:
+            self.error = error
+
+    def _on_each(self, phase: str, work: Callable[[_Work], object]) -> None:
+        """Do one phase on all hosts; a barrier: when one fails, none goes on."""
+
+        def timed(item: _Work) -> None:
+            began = time.monotonic()
+            try:
+                work(item)
+            finally:
+                item.seconds[phase] = round(time.monotonic() - began, 3)
+
+        pending = [item for item in self.works if item.outcome is None]
+        answers = fleet.on_each(pending, timed, self._close)
+        errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
+        for item, error in errors:
+            self._end(item, _failed(item, error))
+        if errors:
+            raise errors[0][1]
+
+    def _read_facts(self, work: _Work) -> None:
+        work.facts = work.host.facts(plan.facts_request(self.job))
+        work.plan = plan.decide(self.job, work.facts, work.host.name)
+        if work.plan.nothing:
+            self._end(work, self._already(work))
+        elif work.facts["target"]["bad"]:
+            work.host.tell("warning", f"this release failed its gate here before: {work.facts['target']['bad']}")
+
+    def _already(self, work: _Work) -> HostOutcome:
+        message = f"{self.job.sha} is live already; nothing was done"
+        return HostOutcome(work.host.name, State.ALREADY_LIVE, self.job.sha, self.job.sha, message)
+
+    def _build(self, work: _Work) -> None:
+        assert work.plan is not None
+        if work.plan.build:
+            stream = self._bundle(work) if work.plan.source == "bundle" else None
+            work.host.build(plan.build_request(self.job, work.plan.source), stream)
+
+    def _bundle(self, work: _Work) -> Iterator[bytes]:
+        return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
+
+    def _activate(self) -> None:
+        """Host after host.  The seam for waves and canaries: the order, and what to do after a failure, live here."""
+        migrate = True
+        for work in self.works:
+            if work.outcome is None:
+                self.switching = True
+                self._end(work, self._switch(work, migrate=migrate))
+                migrate = False
+            assert work.outcome is not None
+            if not work.outcome.state.ok:
+                return
+
+    def _switch(self, work: _Work, *, migrate: bool) -> HostOutcome:
+        request = plan.activate_request(self.job, work.facts, migrate=migrate)
+        began = time.monotonic()
+        try:
+            answer = work.host.activate(request, plan.bound(self.job))
+        except DeployError as error:
+            self.error = error
+            return _failed(work, error)
+        finally:
+            work.seconds["activate"] = round(time.monotonic() - began, 3)
+        return _ended(work, answer["state"])
+
+    def _interrupted(self) -> None:
+        """A person pressed Ctrl-C: before the switch everything stops, after it the host goes on alone."""
+        self._close()
+        if self.switching:
+            self.error = LinkLost("detached: the host goes on alone and ends on a healthy release", hint=_ASK)
+        else:
+            self.error = Interrupted("interrupted before the switch; nothing was switched", hint=None)
+
+    def _finish(self, registry: Registry) -> Outcome:
+        """Give every host an outcome, the registry its record, and the caller the value or the error."""
+        for work in self.works:
+            if work.outcome is None:
+                self._end(work, self._unreached(work))
+        outcome = self._outcome()
+        outcome = replace(outcome, registry=self._write(registry, outcome))
+        self._tell("attempt.finished", f"{self.job.kind} ended", exit_code=int(outcome.exit_code))
+        if self.error is None or any(host.state in _CHANGED for host in outcome.hosts):
+            return outcome
+        self.error.outcome = outcome
+        raise self.error
+
+    def _unreached(self, work: _Work) -> HostOutcome:
+        if isinstance(self.error, LinkLost | Interrupted):
+            return _failed(work, self.error)
+        live = work.facts.get("live")
+        return HostOutcome(work.host.name, State.SKIPPED, live, live, "not reached: another host failed first")
+
+    def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled"]:
+        """Record the outcome; when the database died meanwhile, keep the record until it is back."""
+        from .registry.url import url_key
+
+        record = self._record(outcome)
+        try:
+            registry.finish(record)
+        except RegistryUnavailable as error:
+            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+            self._tell("registry.spooled", f"{error.message}; the record is kept and the next command writes it")
+            return "spooled"
+        return "written"
+
+    def _outcome(self) -> Outcome:
+        hosts = tuple(work.outcome for work in self.works if work.outcome is not None)
+        return Outcome(self.job.attempt, self.job.kind, self.job.sha, hosts)
+
+    def _record(self, outcome: Outcome | None = None) -> Record:
+        job = self.job
+        return Record(
+            attempt=job.attempt,
+            kind=job.kind,
+            release_id=job.sha,
+            commit_sha=job.sha,
+            environment=self.config.environment,
+            actor=job.actor,
+            control_node=socket.gethostname(),
+            tool_version=job.version,
+            started_at=self.started.isoformat(),
+            finished_at=datetime.now(UTC).isoformat() if outcome else None,
+            exit_code=int(outcome.exit_code) if outcome else None,
+            hosts=tuple(_host_record(job, work) for work in self.works),
+            migration_marker=outcome.migration_marker if outcome else None,
+        )
+
+    def _end(self, work: _Work, outcome: HostOutcome) -> None:
+        work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
+        level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
+        work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
+
+    def _close(self) -> None:
+        for work in self.works:
+            work.host.close()
+
+    def _tell(self, name: str, message: str, **data: Any) -> None:
+        self.deployment.tell(name, message, **data)
+
+
+_ASK = "fab status  tells how it ended"
+
+
+def _failed(work: _Work, error: DeployError) -> HostOutcome:
+    """The outcome of a host whose work raised an error."""
+    state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
+    live = None if state is State.UNKNOWN else work.facts.get("live")
+    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint)
+
+
+def _ended(work: _Work, state: dict[str, Any]) -> HostOutcome:
+    """The outcome of an activation, from the host's own final state."""
+    end = _ENDS[state["phase"]]
+    target, source, reason = state["target"], state["source"], state["reason"]
+    live: str | None = target if end is State.LIVE else source
+    hint = None
+    if end is State.LIVE:
+        message = f"{target} is live"
+    elif end is State.RESTORED and not state["switched"]:
+        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
+    elif end is State.RESTORED and source is None:
+        end, hint = State.NOT_RESTORED, "deploy a release that passes its gate"
+        message = f"no release is live, the services are stopped (this was the first deploy): {reason}"
+    elif end is State.RESTORED:
+        message = f"{source} was restored and is live; {target} failed: {reason}"
+    else:
+        live, hint = None, f"look at the host now: ssh {work.host.name}, then systemctl --failed"
+        message = f"not healthy: current names {source}, {reason}"
+    return HostOutcome(
+        host=work.host.name,
+        state=end,
+        live=live,
+        previous=source,
+        message=message,
+        hint=hint,
+        migration_marker=state["migration_marker"],
+        seconds=state["seconds"],
+        log=state["transcript"] or None,
+    )
+
+
+def _host_record(job: Job, work: _Work) -> HostRecord:
+    if work.outcome is None:
+        return HostRecord(work.host.name, previous=work.facts.get("live"))
+    end = work.outcome
+    absent = (
+        job.kind == "rollback" and end.state is State.REFUSED and work.facts.get("target", {}).get("state") == "missing"
+    )
+    return HostRecord(
+        host=end.host,
+        state=str(end.state),
+        live=end.live,
+        previous=end.previous,
+        message=end.message,
+        seconds=end.seconds,
+        migration_marker=end.migration_marker,
+        target_missing=absent,
+    )

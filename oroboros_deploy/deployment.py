@@ -1,0 +1,234 @@
+"""A deploy and a rollback, from what was asked to what came of it: the one place where all rooms meet."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import fleet
+from .attempt import Attempt
+from .config import Config, layers_of, load
+from .errors import DeployError, InvalidInput, UnknownCommit, UnknownRelease
+from .events import Event, Listener
+from .executor import Host
+from .outcome import Outcome
+from .release import parse_release_id
+
+if TYPE_CHECKING:
+    from .registry import Registry
+    from .source import Source
+    from .spool import Spool
+    from .ssh import HostConnection, SshOptions
+
+
+def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
+    """The settings of the ``fabric.yaml`` in a directory, with the environment's overrides, as ``fab`` reads them.
+
+    ``flags`` are settings by name (``root=...``), which win over everything else.
+    Raises ConfigError.
+    """
+    import fabric
+
+    files = fabric.Config(lazy=True)
+    files.load_base_conf_files()
+    files.set_project_location(str(directory))
+    files.load_project()
+    return load(layers_of(files), os.environ, environment=environment, flags=flags)
+
+
+def _ignore(_: Event) -> None:
+    """Listen to nothing."""
+
+
+class Deployment:
+    """Deploys and rolls back with one configuration; keeps no state between calls.
+
+    ``source`` is the control node's git repository (default: the working directory),
+    ``ssh`` what to know for logging in, ``listener`` hears every event, ``actor`` is
+    who the registry and the hosts' journals will name.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: str | Path = ".",
+        ssh: SshOptions | None = None,
+        listener: Listener = _ignore,
+        actor: str | None = None,
+    ) -> None:
+        self.config = config
+        self._source_path = source
+        self._ssh = ssh
+        self._listener = listener
+        self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
+
+    def deploy(self, hosts: Sequence[str] | None = None, *, sha: str) -> Outcome:
+        """Build the commit on every host, then switch host after host; stop at the first that fails.
+
+        ``hosts`` defaults to those of the configuration's environment; ``sha`` is a full
+        sha, an unambiguous prefix or a ref of the source repository.  Raises a
+        DeployError while nothing live has changed; returns an Outcome from then on.
+        """
+        names = self._hosts(hosts)
+        return Attempt(self, "deploy", self._commit(sha), names).run()
+
+    def rollback(self, hosts: Sequence[str] | None = None, *, release: str) -> Outcome:
+        """Switch back to a release that the hosts still have; the same activation as a deploy's.
+
+        Without ``hosts``: the environment's, else those where the registry saw the release live.
+        """
+        names = list(hosts or self.config.hosts)
+        release_id, found = self._recorded(release, wanted=not names)
+        return Attempt(self, "rollback", release_id, self._hosts(names or found)).run()
+
+    def status(self, hosts: Sequence[str] | None = None) -> dict[str, dict[str, Any] | DeployError]:
+        """What each host serves, has and remembers, read from the hosts themselves."""
+        names = list(hosts or self.config.hosts) or self._serving()
+        request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
+        works = [self.connect(name) for name in self._hosts(names)]
+        try:
+            answers = fleet.on_each(works, lambda host: host.facts(request), lambda: _close(works))
+        finally:
+            _close(works)
+        return dict(zip((host.name for host in works), answers, strict=True))
+
+    def connect(self, name: str) -> Host:
+        """A host to work with; connected when it is first used."""
+
+        def open_connection() -> HostConnection:
+            from . import ssh
+
+            return ssh.connect(name, self._ssh or ssh.SshOptions())
+
+        return Host(name, self.config, open_connection, self._listener)
+
+    @contextmanager
+    def registry(self, hosts: Sequence[Host] = ()) -> Iterator[Registry]:
+        """The open registry, through an SSH connection when its URL says ``via``; what was spooled is replayed first.
+
+        Raises RegistryUnavailable when the database does not answer.
+        """
+        from .registry import Registry
+        from .registry.url import registry_address, registry_via
+
+        url = self.registry_url
+        via = registry_via(url)
+        with ExitStack() as stack:
+            directory = None
+            if via is not None:
+                gateway = self._gateway(via, hosts, stack)
+                directory = stack.enter_context(gateway.open().forward(*registry_address(url)))
+            registry = stack.enter_context(Registry.open(url, socket_dir=directory))
+            registry.check()
+            self.spool.replay(registry)
+            yield registry
+
+    @property
+    def registry_url(self) -> str:
+        """The registry in use: the configured one, else a file of this user's own."""
+        from .registry.url import default_url
+
+        return self.config.registry_url or default_url()
+
+    @property
+    def spool(self) -> Spool:
+        """Where records wait that the registry could not take."""
+        from .registry.url import state_directory
+        from .spool import Spool
+
+        return Spool(state_directory() / "spool")
+
+    def tell(self, name: str, message: str = "", **data: Any) -> None:
+        """Emit an event about the attempt as a whole."""
+        self._listener(Event(name, message, data=data))
+
+    @property
+    def actor(self) -> str:
+        """Who acts, as it is recorded."""
+        return self._actor
+
+    def source(self) -> Source:
+        """The control node's repository."""
+        from .source import Source
+
+        return Source(self._source_path)
+
+    def _gateway(self, via: str, hosts: Sequence[Host], stack: ExitStack) -> Host:
+        known = {host.name: host for host in hosts}
+        if via != "ssh":
+            gateway = known.get(via) or self.connect(via)
+        elif hosts or self.config.hosts:
+            gateway = hosts[0] if hosts else self.connect(self.config.hosts[0])
+        else:
+            raise InvalidInput(
+                "the registry is reached through a host (via=ssh), and no host was named",
+                hint="add -H HOST, or name the host in the URL: ?via=HOST",
+            )
+        if gateway not in hosts:
+            stack.callback(gateway.close)
+        return gateway
+
+    def _hosts(self, hosts: Sequence[str] | None) -> list[str]:
+        names = list(dict.fromkeys(hosts or self.config.hosts))
+        if not names:
+            raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
+        return names
+
+    def _commit(self, text: str) -> str:
+        if self.config.repo_url:
+            return self._commit_by_url(text)
+        commit = self.source().resolve(text)
+        self.tell("commit", f"{commit.sha}  {commit.subject}", sha=commit.sha, subject=commit.subject)
+        return commit.sha
+
+    def _commit_by_url(self, text: str) -> str:
+        """With a repository URL the hosts know what exists; a full sha needs no clone here."""
+        try:
+            return parse_release_id(text)
+        except InvalidInput:
+            try:
+                return self.source().resolve(text).sha
+            except InvalidInput as error:
+                raise UnknownCommit(error.message, hint="with repo_url and no clone here, give the full sha") from error
+
+    def _recorded(self, release: str, *, wanted: bool) -> tuple[str, list[str]]:
+        """The release id that was meant and, when wanted, the hosts it was live on."""
+        try:
+            release_id = parse_release_id(release)
+            if not wanted:
+                return release_id, []
+        except InvalidInput:
+            release_id = ""
+        with self.registry() as registry:
+            release_id = release_id or _only(registry.find(release.lower()), release)
+            hosts = registry.hosts_of(release_id)
+        if wanted and not hosts:
+            raise UnknownRelease(
+                f"nothing was changed: the registry knows no host where release {release_id} was live",
+                hint=f"name the hosts: fab -H HOST rollback --release={release_id}",
+            )
+        return release_id, hosts
+
+    def _serving(self) -> list[str]:
+        with self.registry() as registry:
+            return list(registry.serving())
+
+
+def _only(candidates: Sequence[str], text: str) -> str:
+    if len(candidates) == 1:
+        return candidates[0]
+    found = f"fits {len(candidates)} releases: {', '.join(candidates)}" if candidates else "is no recorded release"
+    raise UnknownRelease(
+        f"nothing was changed: {text!r} {found}", hint="fab registry.list  shows them; give the full id"
+    )
+
+
+def _close(hosts: Sequence[Host]) -> None:
+    for host in hosts:
+        host.close()

@@ -1,0 +1,216 @@
+"""One host, as the control node works with it: the agent's calls over one SSH connection."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from . import agent
+from .errors import (
+    BuildFailed,
+    Busy,
+    DeployError,
+    HostUnreachable,
+    Interrupted,
+    InvalidInput,
+    LinkLost,
+    UnknownCommit,
+    UnknownRelease,
+)
+from .events import Event, Level, Listener
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .ssh import Command, HostConnection
+
+SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
+PATIENCE = 120.0  # seconds for a call that only reads
+
+_KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
+    {
+        "invalid": InvalidInput,
+        "missing": UnknownRelease,
+        "missing_commit": UnknownCommit,
+        "busy": Busy,
+        "build_failed": BuildFailed,
+        "cancelled": Interrupted,
+    }
+)
+
+
+class Host:
+    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link."""
+
+    def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
+        self.name = name
+        self._config = config
+        self._connect = connect
+        self._listener = listener
+        self._connection: HostConnection | None = None
+
+    def open(self) -> HostConnection:
+        """The connection, made when it is first needed."""
+        if self._connection is None:
+            self._connection = self._connect()
+            self.tell("host.connected", "connected", level="detail")
+        return self._connection
+
+    def close(self) -> None:
+        """End the connection; calls that still run are cut off."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
+        """Emit an event about this host."""
+        self._listener(Event(name, message, host=self.name, level=level, data=data))
+
+    def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what the host is and has."""
+        facts = self._quiet_call("facts", request, PATIENCE)
+        self.tell("facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"])
+        return facts
+
+    def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
+        """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
+        self.tell("build.started", "building")
+        return self._quiet_call("build", request, self._config.build.timeout + PATIENCE, stream)
+
+    def activate(self, request: Mapping[str, Any], bound: float) -> dict[str, Any]:
+        """Switch to the release and stay until the host says how it ended.
+
+        A lost link is taken up again for ``bound`` seconds, by which time the host has
+        ended by itself; raises LinkLost when it could not be reached until then.
+        """
+        follower = _Follower(self, request, bound)
+        return follower.result()
+
+    def call(
+        self,
+        command: str,
+        request: Mapping[str, Any],
+        deadline: float,
+        stream: Iterable[bytes] | None = None,
+        on_event: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Make one call of the agent on one channel; sends the agent along when the host lacks it."""
+        root = PurePosixPath(self._config.root)
+        line = json.dumps({"layout": self._layout(), **request}).encode() + b"\n"
+        with self.open().command(agent.packed().script(root, command), deadline=deadline, silence=SILENCE) as remote:
+            remote.write(line)
+            if stream is not None:
+                self._send(remote, stream)
+            for said in remote.lines():
+                if said == b"wanted":
+                    remote.write(agent.packed().data + line)
+                elif said.startswith(b"{"):  # anything else is a login shell's greeting
+                    answer = self._take(json.loads(said), on_event)
+                    if answer is not None:
+                        return answer
+            raise self._no_answer(remote)
+
+    def _quiet_call(
+        self, command: str, request: Mapping[str, Any], deadline: float, stream: Iterable[bytes] | None = None
+    ) -> dict[str, Any]:
+        """A call that changes nothing live: when its link is lost, the outcome is known all the same."""
+        try:
+            return self.call(command, request, deadline, stream)
+        except LinkLost as lost:
+            raise HostUnreachable(
+                f"nothing was switched: the connection was lost during '{command}' ({lost.message})",
+                hint="the same command again carries on",
+                host=self.name,
+            ) from lost
+
+    def _send(self, remote: Command, stream: Iterable[bytes]) -> None:
+        sent = 0
+        for block in stream:
+            remote.write(b"%d\n" % len(block) + block)
+            sent += len(block)
+        remote.write(b"0\n")
+        self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
+
+    def _take(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> dict[str, Any] | None:
+        """Pass on an event, return a result, raise a refusal."""
+        if said.get("event") == "alive":
+            return None
+        if "event" in said:
+            on_event()
+            self.tell(said["event"], said["message"], level=said["level"], **said["data"])
+            return None
+        if "refusal" in said:
+            raise _error(said["refusal"], self.name)
+        result: dict[str, Any] = said["result"]
+        return result
+
+    def _no_answer(self, remote: Command) -> DeployError:
+        status = remote.wait()
+        said = remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
+        return DeployError(
+            f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",
+            hint="fab status shows what this host serves",
+            host=self.name,
+        )
+
+    def _layout(self) -> dict[str, str]:
+        config = self._config
+        return {
+            "root": config.root,
+            "releases": config.releases_dir,
+            "current": config.current_link,
+            "repo": config.repo_root,
+        }
+
+
+class _Follower:
+    """Stays with one activation over as many connections as it takes."""
+
+    def __init__(self, host: Host, request: Mapping[str, Any], bound: float) -> None:
+        self.host = host
+        self.request = request
+        self.until = time.monotonic() + bound
+        self.seen = 0
+
+    def result(self) -> dict[str, Any]:
+        command = "activate"
+        for pause in _back_off():
+            try:
+                return self.host.call(command, self._request(), self.until - time.monotonic(), on_event=self._count)
+            except (LinkLost, HostUnreachable) as lost:
+                self._wait(pause, lost)
+        raise AssertionError("the back-off never ends")
+
+    def _request(self) -> dict[str, Any]:
+        return {**self.request, "after": self.seen}
+
+    def _count(self) -> None:
+        self.seen += 1
+
+    def _wait(self, pause: float, lost: DeployError) -> None:
+        """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
+        self.host.close()
+        if time.monotonic() + pause > self.until:
+            raise LinkLost(
+                "the connection was lost after the activation was asked for; the host finishes alone",
+                hint=f"fab -H {self.host.name} status  tells how it ended",
+                host=self.host.name,
+            ) from lost
+        self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
+        time.sleep(pause)
+
+
+def _back_off() -> Iterable[float]:
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(pause * 2, 15.0)
+
+
+def _error(refusal: Mapping[str, Any], host: str) -> DeployError:
+    kind = _KINDS.get(refusal["kind"], InvalidInput)
+    log = f"\n{refusal['log']}" if refusal.get("log") else ""
+    return kind(f"{refusal['message']}{log}", hint=refusal.get("hint"), host=host)

@@ -1,0 +1,164 @@
+"""What to ask of a host, and what its facts allow.  Pure: nothing here touches anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from .config import Config
+from .errors import Busy, InvalidInput, UnknownRelease
+from .outcome import Kind
+
+Facts = Mapping[str, Any]
+Request = dict[str, Any]
+SourceKind = Literal["mirror", "bundle", "fetch"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt: the same on every host it goes to."""
+
+    attempt: str
+    kind: Kind
+    sha: str
+    actor: str
+    config: Config
+    version: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done on one host."""
+
+    build: bool
+    activate: bool
+    source: SourceKind = "mirror"
+
+    @property
+    def nothing(self) -> bool:
+        """True when the release already serves there."""
+        return not (self.build or self.activate)
+
+
+def facts_request(job: Job) -> Request:
+    """What to read: everything the plan, and the checks below, need."""
+    return {"sha": job.sha, "services": list(job.config.services), "restart": not job.config.skip_restart}
+
+
+def build_request(job: Job, source: SourceKind) -> Request:
+    """A release of the job's commit, from where its source is."""
+    return {
+        "attempt": job.attempt,
+        "sha": job.sha,
+        "source": {"kind": source, "url": job.config.repo_url},
+        "recipe": _recipe(job.config),
+        "version": job.version,
+    }
+
+
+def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
+    """The switch to the job's release; ``migrate`` on one host of several, for they share the database."""
+    config = job.config
+    return {
+        "attempt": job.attempt,
+        "kind": job.kind,
+        "sha": job.sha,
+        "services": list(config.services),
+        "restart": not config.skip_restart,
+        "detached": not (facts["systemd"] and facts["may_manage"]),
+        "healthcheck": None if config.skip_healthcheck and config.skip_restart else _healthcheck(config),
+        "migrate": config.migrate if migrate and job.kind == "deploy" else None,
+        "restart_timeout": config.restart_timeout,
+        "migrate_timeout": config.migrate_timeout,
+        "actor": job.actor,
+    }
+
+
+def bound(job: Job) -> float:
+    """Seconds after which an activation has ended on the host, whatever happened: the sum of its deadlines."""
+    config = job.config
+    return config.migrate_timeout + 2 * (config.restart_timeout + config.healthcheck.timeout) + 120
+
+
+def decide(job: Job, facts: Facts, host: str) -> Plan:
+    """What this host needs for the job.
+
+    Raises InvalidInput, UnknownRelease or Busy when the job cannot or must not be
+    done there; nothing was changed then.
+    """
+    check(job, facts, host)
+    state = facts["target"]["state"]
+    unfinished = facts["last"] is not None and facts["last"]["phase"] not in ("committed", "restored", "restore_failed")
+    if facts["live"] == job.sha and state in ("sealed", "adopted") and not unfinished:
+        return Plan(build=False, activate=False)
+    if state in ("sealed", "adopted"):
+        return Plan(build=False, activate=True)
+    if job.kind == "rollback":
+        raise UnknownRelease(_absent(job, facts), hint=_offer(facts), host=host)
+    if job.config.repo_url:
+        return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
+    return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+
+
+def check(job: Job, facts: Facts, host: str) -> None:
+    """Refuse what the facts already show to be impossible."""
+    for problem in facts["problems"]:
+        raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
+    if facts["running"] is not None:
+        raise Busy(_holder(facts["running"]), hint="watch it with: fab status", host=host)
+    if job.kind == "deploy" and not facts["git"]:
+        raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
+    if not job.config.skip_restart:
+        _check_services(facts, host)
+
+
+def _check_services(facts: Facts, host: str) -> None:
+    if not facts["systemd"]:
+        raise InvalidInput(
+            "nothing was changed: this host does not run systemd, so its services cannot be restarted",
+            hint="DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
+            host=host,
+        )
+    if not facts["may_manage"]:
+        raise InvalidInput(
+            f"nothing was changed: {facts['user']} may not restart units here without a password",
+            hint=f"add to sudoers: {facts['user']} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run",
+            host=host,
+        )
+    absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
+    if absent:
+        raise InvalidInput(
+            f"nothing was changed: units that this host cannot start: {', '.join(absent)}",
+            hint="install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
+            host=host,
+        )
+
+
+def _recipe(config: Config) -> Request:
+    recipe = asdict(config.build)
+    recipe["venvs"] = {directory: list(projects) for directory, projects in config.build.venvs.items()}
+    return recipe
+
+
+def _healthcheck(config: Config) -> Request:
+    settings = asdict(config.healthcheck)
+    return settings | {"command": None} if config.skip_healthcheck else settings
+
+
+def _absent(job: Job, facts: Facts) -> str:
+    state = facts["target"]["state"]
+    return (
+        f"nothing was changed: release {job.sha} is {state} on this host ({facts['target']['damage'] or 'not there'})"
+    )
+
+
+def _offer(facts: Facts) -> str:
+    good = [r["id"] for r in facts["releases"] if r["state"] in ("sealed", "adopted") and r["id"] != facts["live"]]
+    return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
+
+
+def _holder(running: Mapping[str, Any]) -> str:
+    if not running:
+        return "another activation holds this host"
+    return f"{running['kind']} of {running['target']} by {running['actor']} holds this host ({running['phase']})"

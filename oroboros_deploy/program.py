@@ -1,0 +1,82 @@
+"""How our tasks get their hosts from ``fab``: all of them, in one call.
+
+Fabric calls a task once a host, one host after another, with a connection that it
+made itself.  A deploy has to see all its hosts at once (nobody switches before all
+have built), and its connections have to verify host keys.  So the ``fab`` program is
+given an executor that hands our tasks the whole ``-H`` list and no connection;
+everybody else's tasks run as ever.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fabric import Connection, Executor, Task
+from invoke import Call, Context
+
+
+class FleetTask(Task):
+    """A task that works on all its hosts by itself."""
+
+
+class FleetCall(Call):
+    """The one call of a fleet task."""
+
+    def __init__(self, *args: Any, hosts: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hosts = hosts
+
+    def clone_data(self) -> dict[str, Any]:
+        """Carry the hosts along when Invoke copies the call."""
+        return {**super().clone_data(), "hosts": self.hosts}
+
+    def make_context(self, config: Any) -> Context:
+        """A context without a connection, which knows the hosts."""
+        context = Context(config=config)
+        context._set(fleet=tuple(self.hosts))
+        return context
+
+
+class FleetExecutor(Executor):
+    """Fabric's executor, but for fleet tasks."""
+
+    def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
+        """One call for a fleet task, Fabric's one call a host for the others."""
+        expanded: list[Any] = []
+        for call in calls:
+            if isinstance(getattr(call, "task", call), FleetTask):
+                call = call if isinstance(call, Call) else Call(task=call)
+                expanded.append(call.clone(into=FleetCall, with_={"hosts": self._named_hosts()}))
+            else:
+                expanded.extend(super().expand_calls([call], apply_hosts))
+        return expanded
+
+    def _named_hosts(self) -> list[str]:
+        named: str = self.core[0].args.hosts.value or ""
+        return [host.strip() for host in named.split(",") if host.strip()]
+
+
+def hosts_of(context: Context) -> tuple[str, ...]:
+    """The hosts that were named with ``-H``; a connection, where somebody made one, names its own."""
+    if isinstance(context, Connection):
+        return (_address(context),)
+    hosts: tuple[str, ...] = getattr(context, "fleet", ())
+    return hosts
+
+
+def install() -> None:
+    """Give a running ``fab`` the executor; a program of somebody's own is left as it is."""
+    running = sys.modules.get("fabric.main")
+    if running is not None and running.program.executor_class is Executor:
+        running.program.executor_class = FleetExecutor
+
+
+def _address(connection: Connection) -> str:
+    user = f"{connection.user}@" if connection.user != connection.config.user else ""
+    port = f":{connection.port}" if connection.port != connection.config.port else ""
+    return f"{user}{connection.original_host}{port}"
+
+
+install()

@@ -1,0 +1,291 @@
+"""The Fabric tasks: flags in, one exit code out.
+
+``from oroboros_deploy.tasks import ns`` is a complete fabfile; any task works as well
+when imported alone or added to another collection.  Only Fabric is imported here:
+``fab --list`` must not wait for a database driver.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+from fabric import task as fabric_task
+from invoke import Collection, Context, Exit
+
+from . import program
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .deployment import Deployment
+    from .outcome import Kind, Outcome
+
+_COMMON = {
+    "json": "print JSON, one object a line, instead of text",
+    "root": "deploy root on the hosts (default /srv/oroboros)",
+    "environment": "environment of fabric.yaml to use when no -H is given",
+}
+_ACTIVATION = _COMMON | {
+    "services": "systemd units to restart, space separated",
+    "healthcheck": "health command, a line run by bash in current",
+    "skip-restart": "restart nothing; then only the health command decides",
+    "skip-healthcheck": "switch without running the health command",
+    "verbose": "show the output of every build step",
+}
+
+
+def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
+    """A task whose hosts are ours to connect, and whose errors are messages with an exit code."""
+    help = {name.replace("-", "_"): text for name, text in options.pop("help").items()}
+
+    def decorate(body: Callable[..., None]) -> Any:
+        @wraps(body)
+        def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
+            with _exit_codes(as_json=kwargs.get("json", False)):
+                body(context, *args, **kwargs)
+
+        return fabric_task(klass=program.FleetTask, auto_shortflags=False, help=help, **options)(guarded)
+
+    return decorate
+
+
+@task(help=_ACTIVATION | {"sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository"})
+def deploy(
+    context: Context,
+    sha: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    skip_restart: bool = False,
+    skip_healthcheck: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Build a commit on the hosts, switch to it, and go back by itself when the gate fails.
+
+    All hosts build side by side; only when every one has the sealed release do they
+    switch, one after another, and the first that fails stops the rest.
+    """
+    wanted = _required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    _attempt(context, "deploy", environment, flags, json, verbose, lambda d: d.deploy(sha=wanted))
+
+
+@task(help=_ACTIVATION | {"release": "release id to go back to, or an unambiguous prefix of one in the registry"})
+def rollback(
+    context: Context,
+    release: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    skip_restart: bool = False,
+    skip_healthcheck: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Switch back to a release that the hosts still have; gated and restored like a deploy.
+
+    Without -H it goes where the environment says, else where the registry saw that
+    release live.
+    """
+    wanted = _required(release, "rollback --release=ID", "fab registry.list  shows release ids")
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    _attempt(context, "rollback", environment, flags, json, verbose, lambda d: d.rollback(release=wanted))
+
+
+@task(help=_COMMON)
+def status(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Show what each host serves, its last activation and what runs now, read from the hosts."""
+    from . import report
+
+    deployment = _deployment(context, environment, _flags(root))
+    answers = deployment.status()
+    print(report.status_json(answers) if json else report.status_table(answers))
+    failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
+    if failures:
+        raise failures[0]
+
+
+@task(help=_COMMON, name="config")
+def show_config(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Show every setting, its value, and where that value comes from."""
+    from . import report
+    from .config import explain
+
+    rows = explain(_config(context, environment, _flags(root)))
+    print(report.config_json(rows) if json else report.config_table(rows))
+
+
+@task(
+    name="list",
+    help={"limit": "how many rows at most (default 50)", "status": "only rows with this status"},
+)
+def registry_list(context: Context, limit: str = "50", status: str | None = None) -> None:
+    """Print the newest releases of the registry as a JSON array."""
+    with _deployment(context).registry() as registry:
+        _print_json(registry.list(limit=_whole_number(limit, "--limit"), status=status))
+
+
+@task(name="get", help={"release": "release id"})
+def registry_get(context: Context, release: str | None = None) -> None:
+    """Print one release of the registry as JSON; exits 2 when it is not there."""
+    wanted = _required(release, "registry.get --release=ID", "fab registry.list  shows release ids")
+    with _deployment(context).registry() as registry:
+        row = registry.get(wanted)
+    if row is None:
+        _print_json({"error": "release_not_found", "release_id": wanted})
+        raise Exit(code=2)
+    _print_json(row)
+
+
+@task(
+    name="upsert",
+    help={
+        "release": "release id",
+        "sha": "commit sha of the release (default: the release id)",
+        "status": "new status of the row",
+        "migration-marker": "database revision that belongs to the release",
+        "deployed-at": "ISO 8601 time it went live; set by itself the first time the status says so",
+    },
+)
+def registry_upsert(
+    context: Context,
+    release: str | None = None,
+    sha: str | None = None,
+    status: str | None = None,
+    migration_marker: str | None = None,
+    deployed_at: str | None = None,
+) -> None:
+    """Write one release's row in the registry and print it as JSON."""
+    release_id = _required(release, "registry.upsert --release=ID --status=STATUS", "fab --help registry.upsert")
+    new = _required(status, "registry.upsert --release=ID --status=STATUS", "fab --help registry.upsert")
+    with _deployment(context).registry() as registry:
+        _print_json(registry.upsert(release_id, sha or release_id, new, migration_marker, deployed_at))
+
+
+registry = Collection("registry", registry_list, registry_get, registry_upsert)
+ns = Collection(deploy, rollback, status, show_config, registry)
+
+
+def _attempt(
+    context: Context,
+    component: Kind,
+    environment: str | None,
+    flags: dict[str, Any],
+    as_json: bool,
+    verbose: bool,
+    act: Callable[[Deployment], Outcome],
+) -> None:
+    """Run an attempt under a view of its events, then say what came of it."""
+    from . import output
+
+    with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
+        deployment = _deployment(context, environment, flags, listener=view)
+        outcome = act(deployment)
+    if not as_json:
+        print(output.table(outcome))
+        print(output.story(outcome))
+    if outcome.exit_code:
+        raise Exit(code=int(outcome.exit_code))
+
+
+@contextmanager
+def _exit_codes(*, as_json: bool) -> Iterator[None]:
+    """Turn what a user can cause into a message and the documented exit code."""
+    from .errors import DeployError
+
+    try:
+        yield
+    except DeployError as error:
+        raise Exit(_last_words(error, as_json), code=int(error.exit_code)) from None
+    except KeyboardInterrupt:
+        raise Exit("interrupted; nothing was switched", code=130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet
+        raise Exit(code=141) from None
+
+
+def _last_words(error: Any, as_json: bool) -> str:
+    if as_json:
+        from . import report
+
+        return report.error_json(error)
+    if error.outcome is not None and len(error.outcome.hosts) > 1:
+        from .output import table
+
+        return f"{table(error.outcome)}\n{error}"
+    return str(error)
+
+
+def _deployment(
+    context: Context, environment: str | None = None, flags: dict[str, Any] | None = None, **options: Any
+) -> Deployment:
+    from .deployment import Deployment
+
+    return Deployment(_config(context, environment, flags or {}), ssh=_ssh_options(context), **options)
+
+
+def _config(context: Context, environment: str | None, flags: dict[str, Any]) -> Config:
+    from .config import layers_of, load
+
+    hosts = program.hosts_of(context)
+    return load(layers_of(context.config), os.environ, hosts=hosts, environment=environment, flags=flags)
+
+
+def _ssh_options(context: Context) -> Any:
+    """What Fabric's command line said about logging in (-i, -S, -t and the password prompts)."""
+    from .ssh import SshOptions
+
+    given = context.config
+    keywords = given.get("connect_kwargs", {})
+    return SshOptions(
+        config_path=given.get("ssh_config_path") or getattr(given, "_runtime_ssh_path", None),
+        identities=tuple(str(path) for path in given.get("authentication", {}).get("identities", ())),
+        password=keywords.get("password"),
+        passphrase=keywords.get("passphrase"),
+        connect_timeout=keywords.get("timeout") or given.get("timeouts", {}).get("connect"),
+    )
+
+
+def _flags(
+    root: str | None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    skip_restart: bool = False,
+    skip_healthcheck: bool = False,
+) -> dict[str, Any]:
+    return {
+        "root": root,
+        "services": services,
+        "healthcheck.command": healthcheck,
+        "skip_restart": skip_restart,
+        "skip_healthcheck": skip_healthcheck,
+    }
+
+
+def _required(value: str | None, usage: str, hint: str) -> str:
+    from .errors import InvalidInput
+
+    if not value:
+        raise InvalidInput(f"nothing was changed: usage is  fab {usage}", hint=hint)
+    return value
+
+
+def _whole_number(text: str, flag: str) -> int:
+    from .errors import InvalidInput
+
+    if not str(text).isascii() or not str(text).isdigit():
+        raise InvalidInput(f"{flag} takes a whole number, not {text!r}")
+    return int(text)
+
+
+def _print_json(value: Any) -> None:
+    from json import dumps
+
+    print(dumps(value, indent=2))
