@@ -1,0 +1,228 @@
+"""The control node's git repository: which commit is meant, and the bytes a host lacks of it.
+
+Nothing here writes to the repository, runs a shell, or lets text choose an option.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from subprocess import PIPE
+from typing import IO
+
+from .errors import InvalidInput, UnknownCommit
+
+_DEADLINE = 60  # seconds for one answer from git
+_SILENCE = 600  # seconds git may think before the next byte of a pack
+_CHUNK = 64 * 1024
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_HEX = re.compile(r"[0-9a-fA-F]{4,64}")
+# Reflog and search syntax mean something else on every machine, or tomorrow.
+_ODD = re.compile(r"^[-^]|\s|@\{|\^\{/")
+# Set by git while it runs a hook, these would send us to another repository.
+_HOOK_VARIABLES = {
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_NAMESPACE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_WORK_TREE",
+}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit of the source: ``committed_at`` is ISO 8601, ``ref`` what was typed when it was not a sha."""
+
+    sha: str
+    subject: str
+    committed_at: str
+    ref: str | None = None
+
+
+class Source:
+    """The git repository that holds ``path``: a work tree or a directory in one, or bare."""
+
+    def __init__(self, path: str | Path = ".") -> None:
+        """Raises InvalidInput when it is not a git repository, or git is missing."""
+        self.path = Path(path).absolute()
+        found = self._git("rev-parse", "--is-shallow-repository", "--show-object-format")
+        if found.returncode:
+            raise InvalidInput(
+                f"nothing was changed: {self.path} is not a readable git repository ({_last_line(found.stderr)})",
+                hint="run the command inside the project's git repository",
+            )
+        shallow, self._format = _lines(found)
+        self._shallow = shallow == "true"
+
+    def resolve(self, text: str) -> Commit:
+        """The one commit that a sha, a prefix of it (4 digits or more) or a ref names.
+
+        Hexadecimal digits name a commit before they name a branch or tag, and a
+        full sha never names a ref. Annotated tags stand for their commit.
+        Raises UnknownCommit.
+        """
+        if not text or len(text) > 1024 or not text.isprintable() or _ODD.search(text):
+            raise self._unknown(f"{text[:80]!a} is not a commit sha, branch or tag")
+        if _HEX.fullmatch(text) and (shas := self._named_by_prefix(text)):
+            return self._only(text, shas)
+        if _SHA.fullmatch(text.lower()):
+            raise self._unknown(f"no commit {text} in {self.path}", self._how_to_get())
+        return replace(self._describe([self._named_by_ref(text)])[0], ref=text)
+
+    def bundle(self, sha: str, haves: Sequence[str]) -> Iterator[bytes]:
+        """A git bundle of the commit on top of the commits a host has already, in chunks.
+
+        It holds one ref, ``refs/oroboros/<sha>``; ``haves`` unknown here are left
+        out, and without any the whole history is sent. Raises UnknownCommit when
+        this repository has not all of it.
+        """
+        if not self._commits([sha]):
+            raise self._unknown(f"no commit {sha[:80]!a} in {self.path}", self._how_to_get())
+        known = self._commits(haves)
+        self._refuse_missing_history(sha, known)
+        return self._stream(sha, known)
+
+    def log(self, old: str, new: str, limit: int = 50) -> list[Commit]:
+        """The newest commits that ``new`` has and ``old`` has not; none when either is unknown here."""
+        if len(self._commits({old, new})) < len({old, new}):
+            return []
+        return self._describe([new, f"^{old}"], f"--max-count={limit}")
+
+    # --- which commit ---
+
+    def _named_by_prefix(self, prefix: str) -> list[str]:
+        objects = _lines(self._git("rev-parse", f"--disambiguate={prefix}"))
+        return sorted(set(self._commits_among(f"{name}^{{}}" for name in objects)))
+
+    def _named_by_ref(self, text: str) -> str:
+        found = self._git("rev-parse", "--verify", "--end-of-options", f"{text}^{{commit}}")
+        if found.returncode:
+            raise self._unknown(f"{text[:80]!a} names no commit in {self.path}", self._how_to_get())
+        if b"is ambiguous" in found.stderr:
+            raise self._unknown(f"{text!a} is both a tag and a branch", f"say tags/{text} or heads/{text}")
+        return _lines(found)[0]
+
+    def _only(self, text: str, shas: Sequence[str]) -> Commit:
+        commits = self._describe(shas[:10], "--no-walk=unsorted")
+        if len(shas) == 1:
+            return commits[0]
+        listed = "\n".join(f"  {commit.sha}  {commit.subject}" for commit in commits)
+        raise self._unknown(f"{text} is the beginning of {len(shas)} commits:\n{listed}", "type more of the sha")
+
+    def _describe(self, revisions: Sequence[str], *options: str) -> list[Commit]:
+        walk = options or ("--no-walk",)
+        lines = self._ask("rev-list", *walk, "--encoding=UTF-8", "--format=%H %cI %s", "--stdin", lines=revisions)
+        # rev-list announces every commit with a line of its own.
+        parts = [line.split(" ", 2) for line in lines[1::2]]
+        return [Commit(sha, subject, committed_at) for sha, committed_at, subject in parts]
+
+    def _commits(self, shas: Iterable[str]) -> list[str]:
+        return self._commits_among(sha for sha in dict.fromkeys(shas) if _SHA.fullmatch(sha))
+
+    def _commits_among(self, names: Iterable[str]) -> list[str]:
+        found = self._ask("cat-file", "--batch-check=%(objectname) %(objecttype)", lines=list(names))
+        return [line.split()[0] for line in found if line.endswith(" commit")]
+
+    # --- what to send ---
+
+    def _refuse_missing_history(self, sha: str, known: Sequence[str]) -> None:
+        if not self._shallow:
+            return
+        boundary = _lines(self._git("rev-parse", "--path-format=absolute", "--git-path", "shallow"))
+        cut = set(Path(boundary[0]).read_text().split())
+        if cut.intersection(self._ask("rev-list", "--stdin", lines=[sha, *(f"^{have}" for have in known)])):
+            raise self._unknown(f"{self.path} is a shallow clone without the history of {sha}", self._how_to_get())
+
+    def _stream(self, sha: str, known: Sequence[str]) -> Iterator[bytes]:
+        version = "# v2 git bundle" if self._format == "sha1" else f"# v3 git bundle\n@object-format={self._format}"
+        yield "\n".join([version, *(f"-{have}" for have in known), f"{sha} refs/oroboros/{sha}", "", ""]).encode()
+        yield from self._pack([sha, *(f"^{have}" for have in known)])
+
+    def _pack(self, revisions: Sequence[str]) -> Iterator[bytes]:
+        argv = self._argv("pack-objects", "--revs", "--stdout", "--thin", "--delta-base-offset", "-q")
+        with tempfile.TemporaryFile() as wanted, tempfile.TemporaryFile() as complaints:
+            wanted.write("".join(f"{revision}\n" for revision in revisions).encode())
+            wanted.seek(0)
+            with subprocess.Popen(argv, stdin=wanted, stdout=PIPE, stderr=complaints, env=_environment()) as git:
+                try:
+                    yield from _chunks(git.stdout)
+                except BaseException:  # whoever reads gave up, and git would wait for ever
+                    git.kill()
+                    raise
+            if git.returncode:
+                complaints.seek(0)
+                raise self._failed("pack-objects", complaints.read())
+
+    # --- git ---
+
+    def _argv(self, *arguments: str) -> list[str]:
+        return ["git", "--no-pager", "--no-replace-objects", "-C", str(self.path), *arguments]
+
+    def _git(self, *arguments: str, lines: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                self._argv(*arguments),
+                input="".join(f"{line}\n" for line in lines).encode(),
+                capture_output=True,
+                env=_environment(),
+                timeout=_DEADLINE,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise InvalidInput("nothing was changed: git is not installed here", hint="install git") from None
+        except subprocess.TimeoutExpired:
+            raise InvalidInput(f"nothing was changed: git gave no answer within {_DEADLINE} s") from None
+
+    def _ask(self, *arguments: str, lines: Sequence[str]) -> list[str]:
+        if not lines:
+            return []
+        answer = self._git(*arguments, lines=lines)
+        if answer.returncode:
+            raise self._failed(arguments[0], answer.stderr)
+        return answer.stdout.decode(errors="replace").split("\n")[:-1]
+
+    def _how_to_get(self) -> str:
+        return f"git -C {shlex.quote(str(self.path))} fetch " + ("--unshallow" if self._shallow else "--all --tags")
+
+    def _failed(self, command: str, complaint: bytes) -> InvalidInput:
+        reason = f"nothing was changed: git {command} failed in {self.path} ({_last_line(complaint)})"
+        return InvalidInput(reason, hint="git fsck says what is wrong with the repository")
+
+    def _unknown(self, reason: str, hint: str | None = None) -> UnknownCommit:
+        return UnknownCommit(f"nothing was changed: {reason}", hint=hint or "git log --oneline shows the commits")
+
+
+def _environment() -> dict[str, str]:
+    own = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
+    return own | {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+
+
+def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
+    assert stream is not None
+    ready = select.poll()  # unlike select(), not limited to the first 1024 descriptors
+    ready.register(stream, select.POLLIN)
+    while ready.poll(_SILENCE * 1000):
+        chunk = os.read(stream.fileno(), _CHUNK)
+        if not chunk:
+            return
+        yield chunk
+    raise InvalidInput(f"nothing was changed: git packed nothing for {_SILENCE} s")
+
+
+def _lines(answer: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return answer.stdout.decode(errors="surrogateescape").split("\n")[:-1]
+
+
+def _last_line(complaint: bytes) -> str:
+    lines = complaint.decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
