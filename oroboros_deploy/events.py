@@ -1,0 +1,38 @@
+"""What happens during an attempt, told as it happens.
+
+The rooms that work emit events; output, registry and tests listen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Level = Literal["info", "detail", "warning", "error"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened: ``at`` is Unix time in seconds, ``host`` None when it is about the whole attempt."""
+
+    name: str
+    message: str = ""
+    host: str | None = None
+    level: Level = "info"
+    data: Mapping[str, Any] = field(default_factory=dict)
+    at: float = field(default_factory=time.time)
+
+
+Listener = Callable[[Event], None]
+
+
+def fan_out(*listeners: Listener) -> Listener:
+    """One listener that tells all of these, in this order."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
