@@ -1,0 +1,1 @@
+from oroboros_deploy.tasks import ns as ns

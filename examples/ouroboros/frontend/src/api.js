@@ -1,0 +1,4 @@
+export async function ask(path) {
+  const answer = await fetch(`/api/${path}`);
+  return answer.json();
+}
