@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,16 @@ from pathlib import PurePosixPath
 from shlex import quote
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
-_MAIN = b"import sys\nfrom oroboros_deploy.host.cli import main\nsys.exit(main())\n"
+
+# Runs on whatever python3 the host has, so it must be readable by any.
+_MAIN = """\
+import sys
+if sys.version_info < (3, 9):
+    print('{{"refusal": {old_python}}}')
+    sys.exit()
+from oroboros_deploy.host.cli import main
+sys.exit(main())
+"""
 
 # Runs in the host's /bin/sh.  The request line is already on its way when this starts, so
 # that a host which has the agent costs no extra round trip; one that has not says
@@ -20,14 +30,15 @@ _MAIN = b"import sys\nfrom oroboros_deploy.host.cli import main\nsys.exit(main()
 _BOOTSTRAP = """\
 set -u
 umask 077
-command -v python3 >/dev/null || {{ echo '{{"refusal": {no_python}}}'; exit 0; }}
+refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
+command -v python3 >/dev/null || refuse {no_python}
 if [ ! -f {path} ]; then
   (umask 022; mkdir -p {root}) 2>/dev/null
-  mkdir -p {directory} 2>/dev/null || {{ echo '{{"refusal": {no_root}}}'; exit 0; }}
+  mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted
   read -r _
   head -c {size} >{path}.$$ && [ "$(sha256sum <{path}.$$)" = '{digest}  -' ] && sync {path}.$$ && mv {path}.$$ {path} ||
-    {{ rm -f {path}.$$; echo '{{"refusal": {no_copy}}}'; exit 0; }}
+    {{ rm -f {path}.$$; refuse {no_copy}; }}
 fi
 exec python3 -IS -X utf8 {path} {command}
 """
@@ -54,12 +65,14 @@ class Agent:
             size=len(self.data),
             digest=self.digest,
             command=quote(command),
-            no_python=_refusal("python3 (3.9 or later) is not installed on this host", "apt install python3"),
-            no_root=_refusal(
-                f"{root} cannot be written by this login",
-                f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+            no_python=quote(_NO_PYTHON),
+            no_root=quote(
+                _refusal(
+                    f"{root} cannot be written by this login",
+                    f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+                )
             ),
-            no_copy=_refusal("the agent could not be stored on this host", f"df {root}"),
+            no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
         )
 
 
@@ -68,7 +81,7 @@ def packed() -> Agent:
     """Pack the agent from the installed package; the same process packs it once."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        _add(archive, "__main__.py", _MAIN)
+        _add(archive, "__main__.py", _MAIN.format(old_python=_NO_PYTHON).encode())
         _add(archive, "oroboros_deploy/__init__.py", b"")
         for source in sorted(files("oroboros_deploy.host").iterdir(), key=lambda item: item.name):
             if source.name.endswith(".py"):
@@ -83,6 +96,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 
 
 def _refusal(message: str, hint: str) -> str:
-    import json
+    return json.dumps({"kind": "invalid", "message": message, "hint": hint})
 
-    return json.dumps({"kind": "invalid", "message": message, "hint": hint}).replace("'", "’")
+
+_NO_PYTHON = _refusal("python3 (3.9 or later) is not installed on this host", "apt install python3")

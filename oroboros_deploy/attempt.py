@@ -71,7 +71,9 @@ class Attempt:
 
     def run(self) -> Outcome:
         """Everything, in order; the registry hears of it before and after."""
-        self._tell("attempt.started", f"{self.job.kind} {self.job.sha}", attempt=self.job.attempt)
+        names = [work.host.name for work in self.works]
+        message = f"{self.job.kind} {self.job.sha} on {', '.join(names)}"
+        self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
         try:
             with ExitStack() as stack:
                 registry = self._open_registry(stack)
@@ -164,7 +166,7 @@ class Attempt:
             return _failed(work, error)
         finally:
             work.seconds["activate"] = round(time.monotonic() - began, 3)
-        return _ended(work, answer["state"])
+        return _ended(work, answer["state"], f"{self.config.root}/.deploy/attempts/{self.job.attempt}")
 
     def _interrupted(self) -> None:
         """A person pressed Ctrl-C: before the switch everything stops, after it the host goes on alone."""
@@ -181,7 +183,7 @@ class Attempt:
                 self._end(work, self._unreached(work))
         outcome = self._outcome()
         outcome = replace(outcome, registry=self._write(registry, outcome))
-        self._tell("attempt.finished", f"{self.job.kind} ended", exit_code=int(outcome.exit_code))
+        self._tell("attempt.finished", f"exit code {int(outcome.exit_code)}", level="detail", outcome=outcome.as_dict())
         if self.error is None or any(host.state in _CHANGED for host in outcome.hosts):
             return outcome
         self.error.outcome = outcome
@@ -251,18 +253,18 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
     return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint)
 
 
-def _ended(work: _Work, state: dict[str, Any]) -> HostOutcome:
-    """The outcome of an activation, from the host's own final state."""
+def _ended(work: _Work, state: dict[str, Any], logs: str) -> HostOutcome:
+    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
     end = _ENDS[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
-    hint = None
+    hint = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
     if end is State.LIVE:
-        message = f"{target} is live"
+        hint, message = None, f"{target} is live"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
     elif end is State.RESTORED and source is None:
-        end, hint = State.NOT_RESTORED, "deploy a release that passes its gate"
+        end = State.NOT_RESTORED
         message = f"no release is live, the services are stopped (this was the first deploy): {reason}"
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
@@ -277,7 +279,7 @@ def _ended(work: _Work, state: dict[str, Any]) -> HostOutcome:
         message=message,
         hint=hint,
         migration_marker=state["migration_marker"],
-        seconds=state["seconds"],
+        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
         log=state["transcript"] or None,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from . import fleet
 from .attempt import Attempt
 from .config import Config, layers_of, load
-from .errors import DeployError, InvalidInput, UnknownCommit, UnknownRelease
-from .events import Event, Listener
+from .errors import DeployError, HostUnreachable, InvalidInput, RegistryUnavailable, UnknownCommit, UnknownRelease
+from .events import Event, Level, Listener
 from .executor import Host
 from .outcome import Outcome
 from .release import parse_release_id
@@ -41,6 +41,15 @@ def load_config(directory: str | Path = ".", *, environment: str | None = None, 
     return load(layers_of(files), os.environ, environment=environment, flags=flags)
 
 
+def _ssh(options: SshOptions | None) -> Callable[[str], HostConnection]:
+    def connect(name: str) -> HostConnection:
+        from . import ssh
+
+        return ssh.connect(name, options or ssh.SshOptions())
+
+    return connect
+
+
 def _ignore(_: Event) -> None:
     """Listen to nothing."""
 
@@ -50,7 +59,8 @@ class Deployment:
 
     ``source`` is the control node's git repository (default: the working directory),
     ``ssh`` what to know for logging in, ``listener`` hears every event, ``actor`` is
-    who the registry and the hosts' journals will name.
+    who the registry and the hosts' journals will name.  ``connect`` opens the connection
+    to a host, where ours is not wanted.
     """
 
     def __init__(
@@ -61,10 +71,11 @@ class Deployment:
         ssh: SshOptions | None = None,
         listener: Listener = _ignore,
         actor: str | None = None,
+        connect: Callable[[str], HostConnection] | None = None,
     ) -> None:
         self.config = config
         self._source_path = source
-        self._ssh = ssh
+        self._open = connect or _ssh(ssh)
         self._listener = listener
         self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -100,13 +111,7 @@ class Deployment:
 
     def connect(self, name: str) -> Host:
         """A host to work with; connected when it is first used."""
-
-        def open_connection() -> HostConnection:
-            from . import ssh
-
-            return ssh.connect(name, self._ssh or ssh.SshOptions())
-
-        return Host(name, self.config, open_connection, self._listener)
+        return Host(name, self.config, lambda: self._open(name), self._listener)
 
     @contextmanager
     def registry(self, hosts: Sequence[Host] = ()) -> Iterator[Registry]:
@@ -122,8 +127,8 @@ class Deployment:
         with ExitStack() as stack:
             directory = None
             if via is not None:
-                gateway = self._gateway(via, hosts, stack)
-                directory = stack.enter_context(gateway.open().forward(*registry_address(url)))
+                connection = self._gateway(via, hosts, stack).open()
+                directory = stack.enter_context(_forwarded(connection, *registry_address(url)))
             registry = stack.enter_context(Registry.open(url, socket_dir=directory))
             registry.check()
             self.spool.replay(registry)
@@ -144,9 +149,9 @@ class Deployment:
 
         return Spool(state_directory() / "spool")
 
-    def tell(self, name: str, message: str = "", **data: Any) -> None:
+    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about the attempt as a whole."""
-        self._listener(Event(name, message, data=data))
+        self._listener(Event(name, message, level=level, data=data))
 
     @property
     def actor(self) -> str:
@@ -184,7 +189,14 @@ class Deployment:
         if self.config.repo_url:
             return self._commit_by_url(text)
         commit = self.source().resolve(text)
-        self.tell("commit", f"{commit.sha}  {commit.subject}", sha=commit.sha, subject=commit.subject)
+        level: Level = "detail" if commit.ref is None else "info"
+        self.tell(
+            "commit",
+            f"{text} is {commit.sha}: {commit.subject}",
+            level=level,
+            commit_sha=commit.sha,
+            subject=commit.subject,
+        )
         return commit.sha
 
     def _commit_by_url(self, text: str) -> str:
@@ -227,6 +239,17 @@ def _only(candidates: Sequence[str], text: str) -> str:
     raise UnknownRelease(
         f"nothing was changed: {text!r} {found}", hint="fab registry.list  shows them; give the full id"
     )
+
+
+@contextmanager
+def _forwarded(connection: HostConnection, host: str, port: int) -> Iterator[str]:
+    """A tunnel to the registry; when the database does not listen, that is the registry's trouble, not the host's."""
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(connection.forward(host, port))
+        except HostUnreachable as error:
+            raise RegistryUnavailable(error.message, hint=error.hint, host=error.host) from error
+        yield directory
 
 
 def _close(hosts: Sequence[Host]) -> None:

@@ -106,7 +106,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
 
     deployment = _deployment(context, environment, _flags(root))
     answers = deployment.status()
-    print(report.status_json(answers) if json else report.status_table(answers))
+    _show(report.status_json(answers) if json else report.status_table(answers))
     failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
     if failures:
         raise failures[0]
@@ -119,7 +119,7 @@ def show_config(context: Context, environment: str | None = None, root: str | No
     from .config import explain
 
     rows = explain(_config(context, environment, _flags(root)))
-    print(report.config_json(rows) if json else report.config_table(rows))
+    _show(report.config_json(rows) if json else report.config_table(rows))
 
 
 @task(
@@ -189,8 +189,8 @@ def _attempt(
         deployment = _deployment(context, environment, flags, listener=view)
         outcome = act(deployment)
     if not as_json:
-        print(output.table(outcome))
-        print(output.story(outcome))
+        told = [output.table(outcome)] if len(outcome.hosts) > 1 else []
+        output.write(sys.stdout, "\n".join([*told, output.story(outcome)]) + "\n")
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
 
@@ -203,12 +203,17 @@ def _exit_codes(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except DeployError as error:
-        raise Exit(_last_words(error, as_json), code=int(error.exit_code)) from None
+        _tell_last(_last_words(error, as_json))
+        raise Exit(code=int(error.exit_code)) from None
     except KeyboardInterrupt:
-        raise Exit("interrupted; nothing was switched", code=130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the interpreter's last flush is quiet
-        raise Exit(code=141) from None
+        _tell_last("interrupted; nothing was switched")
+        raise Exit(code=130) from None
+
+
+def _tell_last(text: str) -> None:
+    from .output import write
+
+    write(sys.stderr, f"{text}\n")
 
 
 def _last_words(error: Any, as_json: bool) -> str:
@@ -288,4 +293,10 @@ def _whole_number(text: str, flag: str) -> int:
 def _print_json(value: Any) -> None:
     from json import dumps
 
-    print(dumps(value, indent=2))
+    _show(dumps(value, indent=2))
+
+
+def _show(text: str) -> None:
+    from .output import write
+
+    write(sys.stdout, f"{text}\n")

@@ -1,0 +1,24 @@
+"""What most tests need: a real git repository, and a state directory of the test's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.repository import Repository
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "source")
+
+
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the registry, the configuration or the git settings of whoever runs it."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in ("DEPLOY_ROOT", "REPO_ROOT", "DEPLOY_SERVICES", "DEPLOY_REGISTRY_URL", "DEPLOY_HEALTHCHECK_CMD"):
+        monkeypatch.delenv(name, raising=False)

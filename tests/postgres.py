@@ -1,0 +1,129 @@
+"""A throw-away PostgreSQL server for tests: a fresh cluster in a temporary directory."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg2
+
+PASSWORD = "s3cr3t/p@ss"
+QUOTED_PASSWORD = "s3cr3t%2Fp%40ss"
+_DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def binary(name: str) -> str | None:
+    """Where a program of PostgreSQL is, None when it is not installed."""
+    return shutil.which(name) or next((str(path / name) for path in _DEBIAN if (path / name).exists()), None)
+
+
+def why_not() -> str | None:
+    """Why no server can be started here, None when one can."""
+    if not binary("initdb"):
+        return "PostgreSQL is not installed (no initdb)"
+    if os.getuid() == 0 and not _postgres_user():
+        return "PostgreSQL does not run as root, and there is no user postgres"
+    return None
+
+
+class PostgresServer:
+    """One server, on a unix socket and a loopback port, with one role that logs in with PASSWORD."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
+        self.port = _free_port()
+        self._user = _postgres_user() if os.getuid() == 0 else None
+        if self._user:
+            shutil.chown(self.directory, self._user)
+        self.directory.chmod(0o755)
+        self._log = (self.directory / "log").open("w+b")
+        self._databases = 0
+        self._initdb()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = ["-D", str(self._data), "-k", str(self.directory), "-p", str(self.port), "-h", "127.0.0.1"]
+        # The files live for seconds: syncing them would only make the tests slow.
+        settings = ["-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
+        self._process = subprocess.Popen([str(binary("postgres")), *options, *settings], **self._logged())
+        deadline = time.monotonic() + 20
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(self.directory / 'log').read_text()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """Stop it as a crash would."""
+        self._process.send_signal(signal.SIGQUIT)
+        self._process.wait(20)
+
+    def close(self) -> None:
+        """Stop it and delete its files."""
+        self.kill()
+        self._log.close()
+        shutil.rmtree(self.directory)
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        self._databases += 1
+        name = f"test{self._databases}"
+        self.execute(f"CREATE DATABASE {name}", "postgres")
+        return f"postgresql://postgres:{QUOTED_PASSWORD}@127.0.0.1:{self.port}/{name}"
+
+    def execute(self, sql: str, database: str) -> list[tuple[object, ...]]:
+        """Run a statement as the superuser and return its rows."""
+        connection = self.connect(database)
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    @property
+    def _data(self) -> Path:
+        return self.directory / "data"
+
+    def _initdb(self) -> None:
+        password = self.directory / "password"
+        password.write_text(PASSWORD)
+        command = [str(binary("initdb")), "-D", str(self._data), "-U", "postgres", "-E", "UTF8", "--no-locale", "-N"]
+        subprocess.run([*command, "-A", "scram-sha-256", f"--pwfile={password}"], check=True, **self._logged())
+
+    def _answers(self) -> bool:
+        try:
+            self.connect("postgres").close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    def connect(self, database: str) -> psycopg2.extensions.connection:
+        """A connection as the superuser."""
+        return psycopg2.connect(
+            host=str(self.directory), port=self.port, user="postgres", password=PASSWORD, dbname=database
+        )
+
+    def _logged(self) -> dict[str, object]:
+        return {"stdout": self._log, "stderr": self._log, "user": self._user, "cwd": "/"}
+
+
+def _postgres_user() -> str | None:
+    try:
+        return pwd.getpwnam("postgres").pw_name
+    except KeyError:
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,274 @@
+"""Whole deploys and rollbacks over a local connection: real git, real agent, real SQLite, no SSH and no systemd."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.config import load
+from oroboros_deploy.deployment import Deployment
+from oroboros_deploy.errors import (
+    BuildFailed,
+    ExitCode,
+    HostUnreachable,
+    InvalidInput,
+    RegistryUnavailable,
+    UnknownRelease,
+)
+from oroboros_deploy.events import Event
+from oroboros_deploy.outcome import Outcome, State
+from tests.local_connection import LocalConnection, unreachable
+from tests.repository import Repository
+
+GATE = 'test -f ok && test "$(cat ok)" = yes'
+
+
+class Site:
+    """Some hosts that are directories, a repository, and a registry."""
+
+    def __init__(self, tmp_path: Path, repository: Repository) -> None:
+        self.tmp = tmp_path
+        self.repository = repository
+        self.connections: dict[str, list[LocalConnection]] = {}
+        self.events: list[Event] = []
+        self.good = repository.commit("good", ok="yes")
+        self.better = repository.commit("better", more="1")
+        self.bad = repository.commit("bad", ok="no")
+
+    def root(self, host: str = "web1") -> Path:
+        return self.tmp / "hosts" / host
+
+    def deployment(self, host: str = "web1", **settings: object) -> Deployment:
+        """Each host has a root of its own, so several can share this machine."""
+        defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 1, "interval": 0.1}}
+        layers = [("fabric.yaml", {**defaults, "root": str(self.root(host)), **settings})]
+        flags = {"healthcheck.command": GATE, "skip_restart": True}
+        environ = {"DEPLOY_REGISTRY_URL": f"sqlite:///{self.tmp}/registry.db"}
+        return Deployment(
+            load(layers, environ, flags=flags),
+            source=self.repository.path,
+            listener=self.events.append,
+            actor="tester@desk",
+            connect=self.connect,  # type: ignore[arg-type]
+        )
+
+    def connect(self, name: str) -> LocalConnection:
+        self.connections.setdefault(name, []).append(LocalConnection())
+        return self.connections[name][-1]
+
+    def commands(self, host: str = "web1") -> list[str]:
+        """What was sent to a host since the last look."""
+        return [command for connection in self.connections.pop(host, []) for command in connection.commands]
+
+    def live(self, host: str = "web1") -> str | None:
+        current = self.root(host) / "current"
+        return current.readlink().name if current.is_symlink() else None
+
+    def statuses(self) -> dict[str, str]:
+        with self.deployment().registry() as registry:
+            return {row["release_id"]: row["status"] for row in registry.list()}
+
+
+@pytest.fixture
+def site(tmp_path: Path, repository: Repository) -> Site:
+    return Site(tmp_path, repository)
+
+
+def states(outcome: Outcome) -> dict[str, State]:
+    return {host.host: host.state for host in outcome.hosts}
+
+
+def test_deploy_switches_and_is_recorded(site: Site) -> None:
+    """A deploy ends live, with exit code 0, and the registry says deployed."""
+    outcome = site.deployment().deploy(["web1"], sha=site.good)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE})
+    assert site.live() == site.good
+    assert site.statuses() == {site.good: "deployed"}
+
+
+def test_failed_gate_restores(site: Site) -> None:
+    """A release that fails its gate is taken back, with exit code 10, and both rows say so."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    outcome = site.deployment().deploy(["web1"], sha=site.bad)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.RESTORED, {"web1": State.RESTORED})
+    assert outcome.hosts[0].live == site.live() == site.good
+    assert site.statuses() == {site.good: "deployed", site.bad: "deploy_failed"}
+
+
+def test_first_deploy_that_fails_leaves_nothing_live(site: Site) -> None:
+    """With nothing to go back to, a failed release does not stay live and the exit code is 11."""
+    outcome = site.deployment().deploy(["web1"], sha=site.bad)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.NOT_RESTORED, {"web1": State.NOT_RESTORED})
+    assert site.live() is None
+    assert site.statuses() == {site.bad: "deploy_failed"}
+
+
+def test_rollback_without_hosts_goes_where_the_release_was_live(site: Site) -> None:
+    """A rollback finds its hosts in the registry and leaves both rows with the rollback's words."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    outcome = site.deployment().rollback(release=site.good)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE})
+    assert site.live() == site.good
+    assert site.statuses() == {site.good: "rolled_back", site.better: "replaced_by_rollback"}
+
+
+def test_rollback_to_an_unknown_release(site: Site) -> None:
+    """A release that no host ever served cannot be gone back to: a clear error, exit code 2, nothing sent."""
+    with pytest.raises(UnknownRelease, match="knows no host") as caught:
+        site.deployment().rollback(release=site.good)
+    assert caught.value.exit_code == 2
+    assert site.connections == {}
+
+
+def test_rollback_target_missing_on_the_host(site: Site) -> None:
+    """A release that the host no longer has is refused there and recorded as missing."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    with pytest.raises(UnknownRelease, match=r"is missing on this host"):
+        site.deployment().rollback(["web1"], release=site.better)
+    assert site.live() == site.good
+    assert site.statuses() == {site.good: "deployed", site.better: "rollback_target_missing"}
+
+
+def test_rollback_that_fails_its_gate_goes_back(site: Site) -> None:
+    """A failing rollback ends where it began, with exit code 10 and the row rollback_failed."""
+    (site.tmp / "healthy").touch()
+    always = {"healthcheck": {"command": "true", "timeout": 1}}
+    healthy = site.deployment(**always)
+    object.__setattr__(healthy.config.healthcheck, "command", "true")
+    for sha in (site.bad, site.good):
+        healthy.deploy(["web1"], sha=sha)
+    outcome = site.deployment().rollback(["web1"], release=site.bad)
+    assert (outcome.exit_code, site.live()) == (ExitCode.RESTORED, site.good)
+    assert site.statuses() == {site.good: "deployed", site.bad: "rollback_failed"}
+
+
+def test_deploying_the_live_release_does_nothing(site: Site) -> None:
+    """The live release asked for again is said to be live, after one command and no switch."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    outcome = site.deployment().deploy(["web1"], sha=site.good)
+    assert states(outcome) == {"web1": State.ALREADY_LIVE}
+    assert site.commands() == ["facts"]
+
+
+@pytest.mark.parametrize(
+    ("act", "commands"),
+    [
+        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["facts", "activate"]),
+        (lambda site: site.deployment().deploy(["web1"], sha=site.good), ["facts", "activate"]),
+        (lambda site: site.deployment().deploy(["web1"], sha=site.bad), ["facts", "build", "activate"]),
+    ],
+    ids=["rollback", "deploy of a sealed release", "deploy of a new commit"],
+)
+def test_commands_are_counted(site: Site, act: Callable[[Site], Outcome], commands: list[str]) -> None:
+    """One connection, and at most two commands for a rollback and three for a deploy."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    site.connections.clear()
+    act(site)
+    assert len(site.connections["web1"]) == 1
+    assert site.commands() == commands
+
+
+def test_failed_build_switches_nothing(site: Site) -> None:
+    """A build that fails raises with exit code 30; the live release stays and the row says deploy_failed."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    failing = {"frontend": None, "venvs": {}, "steps": [{"name": "compile", "command": "echo no luck; exit 7"}]}
+    with pytest.raises(BuildFailed, match=r"(?s)compile.*exited 7.*no luck") as caught:
+        site.deployment(build=failing).deploy(["web1"], sha=site.better)
+    assert (caught.value.exit_code, site.live()) == (30, site.good)
+    assert site.statuses() == {site.good: "deployed", site.better: "deploy_failed"}
+
+
+def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:
+    """The migration sees the sealed release while the old one is live; its last line is the marker."""
+    migrate = f"echo noise >&2; readlink {site.root()}/current >{site.tmp}/seen; cat ok; echo; echo 4f2a"
+    site.deployment().deploy(["web1"], sha=site.good)
+    outcome = site.deployment(migrate=migrate).deploy(["web1"], sha=site.better)
+    assert outcome.migration_marker == "4f2a"
+    assert (site.tmp / "seen").read_text().strip() == f"releases/{site.good}"
+    with site.deployment().registry() as registry:
+        assert registry.get(site.better)["migration_marker"] == "4f2a"  # type: ignore[index]
+
+
+def test_failed_migration_switches_nothing(site: Site) -> None:
+    """A migration that fails ends with exit code 30 and the old release live, its services not restarted."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    outcome = site.deployment(migrate="echo table is locked; exit 1").deploy(["web1"], sha=site.better)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.BUILD_FAILED, {"web1": State.NOT_SWITCHED})
+    assert site.live() == site.good
+    assert outcome.hosts[0].log == "table is locked"
+
+
+def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
+    """Without its registry a deploy does not start: no command reaches the host."""
+    deployment = site.deployment()
+    object.__setattr__(deployment.config, "registry_url", "postgresql://nobody:secret@127.0.0.1:1/none")
+    with pytest.raises(RegistryUnavailable, match="nothing was changed") as caught:
+        deployment.deploy(["web1"], sha=site.good)
+    assert "secret" not in str(caught.value)
+    assert not site.root().exists()
+    assert site.commands() == []
+
+
+def test_lost_link_is_taken_up_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that dies during the activation is taken up again; every phase is heard exactly once."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.events.clear()
+    connect = site.connect
+
+    def cut_once(name: str) -> LocalConnection:
+        connection = connect(name)
+        if len(site.connections[name]) == 1:
+            connection.cut_after = {"activate": 3}
+        return connection
+
+    site.connections.clear()
+    monkeypatch.setattr(site, "connect", cut_once)
+    outcome = site.deployment().deploy(["web1"], sha=site.better)
+    phases = [event.data["phase"] for event in site.events if event.name == "phase"]
+    assert (outcome.exit_code, len(site.connections["web1"])) == (ExitCode.LIVE, 2)
+    assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
+
+
+def test_unreachable_host_changes_nothing(site: Site) -> None:
+    """A host that cannot be connected to gives exit code 50 and its outcome is recorded."""
+    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    with pytest.raises(HostUnreachable) as caught:
+        deployment.deploy(["web1"], sha=site.good)
+    assert caught.value.exit_code == 50
+    assert caught.value.outcome is not None
+    assert states(caught.value.outcome) == {"web1": State.UNREACHABLE}
+
+
+def test_no_host_named(site: Site) -> None:
+    """A deploy that names no host is refused before anything is read."""
+    with pytest.raises(InvalidInput, match="no host was named"):
+        site.deployment().deploy(sha=site.good)
+
+
+def test_refused_input_leaves_the_host_as_it_was(site: Site) -> None:
+    """What the facts refuse changes no file on the host."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    current = site.root() / "current"
+    current.unlink()
+    current.mkdir()
+    before = tree(site.root())
+    with pytest.raises(InvalidInput, match="real directory"):
+        site.deployment().deploy(["web1"], sha=site.better)
+    assert tree(site.root()) == before
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Every path below a root with what it is."""
+    return {str(path.relative_to(root)): _what(path) for path in sorted(root.rglob("*"))}
+
+
+def _what(path: Path) -> str:
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    return "directory" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,127 @@
+"""What the facts of a host allow, decided without touching anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.config import load
+from oroboros_deploy.errors import Busy, InvalidInput, UnknownRelease
+from oroboros_deploy.outcome import Kind
+from oroboros_deploy.plan import Job, Plan, activate_request, build_request, decide
+
+SHA = "a" * 40
+OLD = "b" * 40
+
+
+def job(kind: Kind = "deploy", **settings: Any) -> Job:
+    config = load([("fabric.yaml", {"services": ["api"], **settings})], {})
+    return Job("attempt", kind, SHA, "tester", config, "1.0")
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    return {
+        "live": OLD,
+        "releases": [{"id": OLD, "state": "sealed"}],
+        "target": {"state": "missing", "damage": None, "bad": None},
+        "has_commit": False,
+        "last": None,
+        "problems": [],
+        "running": None,
+        "git": True,
+        "systemd": True,
+        "may_manage": True,
+        "user": "deploy",
+        "units": {"api": {"load": "loaded"}},
+    } | changes
+
+
+def target(state: str, damage: str | None = None) -> dict[str, Any]:
+    return {"target": {"state": state, "damage": damage, "bad": None}}
+
+
+@pytest.mark.parametrize(
+    ("work", "seen", "plan"),
+    [
+        (job(), facts(), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(has_commit=True), Plan(build=True, activate=True, source="mirror")),
+        (job(repo_url="git@git.example.com:app"), facts(), Plan(build=True, activate=True, source="fetch")),
+        (job(), facts(**target("sealed")), Plan(build=False, activate=True)),
+        (job(), facts(**target("adopted")), Plan(build=False, activate=True)),
+        (job(), facts(**target("unsealed")), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(**target("damaged")), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(live=SHA, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, last={"phase": "swapped"}, **target("sealed")), Plan(build=False, activate=True)),
+        (job(), facts(live=SHA, last={"phase": "committed"}, **target("sealed")), Plan(build=False, activate=False)),
+        (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
+    ],
+)
+def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
+    """A host builds only what it lacks, and does nothing when the release serves and nothing is unfinished."""
+    assert decide(work, seen, "web1") == plan
+
+
+@pytest.mark.parametrize(
+    ("work", "seen", "error", "words"),
+    [
+        (job("rollback"), facts(), UnknownRelease, "is missing on this host"),
+        (job("rollback"), facts(**target("damaged", "'x' changed")), UnknownRelease, "'x' changed"),
+        (job(), facts(git=False), InvalidInput, "git is not installed"),
+        (job(), facts(systemd=False), InvalidInput, "does not run systemd"),
+        (job(), facts(may_manage=False), InvalidInput, "may not restart units"),
+        (job(), facts(units={"api": {"load": "masked"}}), InvalidInput, r"api \(masked\)"),
+        (job(), facts(problems=[{"message": "current is odd", "hint": None}]), InvalidInput, "current is odd"),
+        (
+            job(),
+            facts(running={"kind": "deploy", "target": OLD, "actor": "eve", "phase": "gated"}),
+            Busy,
+            f"deploy of {OLD} by eve",
+        ),
+    ],
+)
+def test_refusals(work: Job, seen: dict[str, Any], error: type[Exception], words: str) -> None:
+    """What cannot work is refused with the reason, before anything is changed."""
+    with pytest.raises(error, match=words):
+        decide(work, seen, "web1")
+
+
+def test_requests_are_whole() -> None:
+    """What a host is asked to build and to activate holds every setting it needs, and no registry URL."""
+    work = job(migrate="./migrate", build={"venvs": {"worker": ["backend", "worker"]}})
+    assert build_request(work, "bundle") == {
+        "attempt": "attempt",
+        "sha": SHA,
+        "source": {"kind": "bundle", "url": None},
+        "recipe": {
+            "frontend": {
+                "path": "frontend",
+                "command": "npm ci && npm run build",
+                "output": "dist",
+                "into": "infra/web-main",
+            },
+            "venvs": {"worker": ["backend", "worker"]},
+            "steps": (),
+            "timeout": 1800,
+        },
+        "version": "1.0",
+    }
+    assert activate_request(work, facts(), migrate=True) == {
+        "attempt": "attempt",
+        "kind": "deploy",
+        "sha": SHA,
+        "services": ["api"],
+        "restart": True,
+        "detached": False,
+        "healthcheck": {
+            "command": "scripts/runtime-health-check.sh",
+            "timeout": 60,
+            "interval": 1,
+            "stable_for": 2,
+        },
+        "migrate": "./migrate",
+        "restart_timeout": 180,
+        "migrate_timeout": 900,
+        "actor": "tester",
+    }
+    assert activate_request(work, facts(), migrate=False)["migrate"] is None

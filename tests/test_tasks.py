@@ -1,0 +1,159 @@
+"""The tasks as people use them: the real `fab` program, in the fabfiles they write."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.repository import Repository
+
+FAB = Path(sys.executable).with_name("fab")
+NAMESPACE = "from oroboros_deploy.tasks import ns\n"
+FABFILES = {
+    "namespace": (NAMESPACE, ""),
+    "bare import": ("from oroboros_deploy.tasks import deploy, rollback, status\n", ""),
+    "collection": (
+        "from invoke import Collection\nfrom oroboros_deploy import tasks\n"
+        "ns = Collection()\nns.add_collection(tasks.ns, 'oro')\nns.configure({'other': {'key': 1}})\n",
+        "oro.",
+    ),
+    "single task": (
+        "from invoke import Collection\nfrom oroboros_deploy.tasks import deploy, rollback, status\n"
+        "ns = Collection()\n[ns.add_task(task) for task in (deploy, rollback, status)]\n",
+        "",
+    ),
+}
+
+
+def fab(directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(FAB), *arguments],
+        cwd=directory,
+        env={**os.environ, **environ},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def project(repository: Repository) -> Path:
+    """A repository with the fabfile of the README."""
+    (repository.path / "fabfile.py").write_text(NAMESPACE)
+    repository.commit("first")
+    return repository.path
+
+
+@pytest.mark.parametrize(("text", "prefix"), FABFILES.values(), ids=FABFILES.keys())
+def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
+    """Listed, helped and run, the tasks work however a fabfile takes them in, with the fabric.yaml beside it."""
+    (project / "fabfile.py").write_text(text)
+    (project / "fabric.yaml").write_text("deploy: {root: /srv/elsewhere, environments: {prod: {hosts: ['-bad']}}}\n")
+    listed = fab(project, "--list")
+    assert (listed.returncode, f"{prefix}deploy" in listed.stdout) == (0, True), listed.stderr
+    assert "--sha=STRING" in fab(project, "--help", f"{prefix}deploy").stdout
+    ran = fab(project, "-H", "prod", f"{prefix}deploy", "--sha=HEAD")
+    assert (ran.returncode, "-bad" in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("deploy",), "--sha=SHA"),
+        (("deploy", "--sha=HEAD"), "no host was named"),
+        (("-H", "web1", "deploy", "--sha="), "--sha=SHA"),
+        (("-H", "web1", "deploy", "--sha=nothing-like-this"), "nothing-like-this"),
+        (("-H", "web1", "deploy", "--sha=" + "a" * 40), "a" * 40),
+        (("-H", "web1", "deploy", "--sha=HEAD", "--root=relative"), "must be an absolute path"),
+        (("-H", "web1", "deploy", "--sha=HEAD", "--services=a*"), "plain systemd unit names"),
+        (("-H", "user@-oProxyCommand=x", "deploy", "--sha=HEAD"), "host names"),
+        (("-H", "web1:port", "deploy", "--sha=HEAD"), "web1:port"),
+        (("rollback",), "--release=ID"),
+        (("rollback", "--release=../../etc"), "../../etc"),
+        (("rollback", "--release=" + "b" * 40), "knows no host"),
+        (("registry.list", "--limit=many"), "whole number"),
+        (("registry.list", "--status=fine"), "fine"),
+        (("registry.upsert", "--release=x"), "--status=STATUS"),
+    ],
+)
+def test_bad_input_exits_2_without_a_traceback(project: Path, arguments: tuple[str, ...], words: str) -> None:
+    """Whatever a person mistypes is named in a message, with exit code 2 and no traceback."""
+    ran = fab(project, *arguments)
+    assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+def test_unknown_settings_are_refused_by_name(project: Path) -> None:
+    """A mistyped key in fabric.yaml is refused with the nearest right one and the file it stands in."""
+    (project / "fabric.yaml").write_text("deploy:\n  helthcheck: {timeout: 3}\n")
+    ran = fab(project, "config")
+    assert ran.returncode == 2
+    assert "helthcheck" in ran.stderr and "did you mean healthcheck" in ran.stderr
+    assert str(project / "fabric.yaml") in ran.stderr
+
+
+def test_config_says_where_each_value_comes_from(project: Path) -> None:
+    """`fab config` shows each setting with its source: default, file, environment, variable or flag."""
+    (project / "fabric.yaml").write_text(
+        "deploy:\n  services: [api]\n  environments: {prod: {hosts: [web1], migrate: ./migrate}}\n"
+    )
+    ran = fab(
+        project,
+        *("-H", "prod", "config", "--json", "--root=/srv/flag"),
+        DEPLOY_HEALTHCHECK_CMD="true",
+        DEPLOY_REGISTRY_URL="postgresql://app:secret@db/app",
+    )
+    shown = json.loads(ran.stdout)
+    file = str(project / "fabric.yaml")
+    assert {name: shown[name] for name in ("root", "healthcheck.command", "services", "migrate", "repo_url")} == {
+        "root": {"value": "/srv/flag", "from": "flag --root"},
+        "healthcheck.command": {"value": "true", "from": "DEPLOY_HEALTHCHECK_CMD"},
+        "services": {"value": "api", "from": f"fabric.yaml ({file})"},
+        "migrate": {"value": "./migrate", "from": f"environments.prod in {file}"},
+        "repo_url": {"value": "none", "from": "default"},
+    }
+    assert "secret" not in ran.stdout
+
+
+def test_registry_from_the_command_line(project: Path) -> None:
+    """upsert writes and prints a row, get prints it again, list prints an array, newest first."""
+    first, second = "1" * 40, "2" * 40
+    written = fab(project, "registry.upsert", f"--release={first}", "--status=deployed", "--migration-marker=4f2a")
+    row = json.loads(written.stdout)
+    assert row.pop("deployed_at").endswith("+00:00")
+    assert row == {
+        "id": 1,
+        "release_id": first,
+        "commit_sha": first,
+        "migration_marker": "4f2a",
+        "status": "deployed",
+    }
+    fab(project, "registry.upsert", f"--release={second}", "--status=deploying")
+    assert json.loads(fab(project, "registry.get", f"--release={first}").stdout)["status"] == "deployed"
+    assert [row["release_id"] for row in json.loads(fab(project, "registry.list").stdout)] == [second, first]
+    missing = fab(project, "registry.get", "--release=" + "3" * 40)
+    assert (missing.returncode, json.loads(missing.stdout)) == (
+        2,
+        {"error": "release_not_found", "release_id": "3" * 40},
+    )
+
+
+def test_json_errors_are_one_object(project: Path) -> None:
+    """With --json a refusal is one JSON object, with its exit code and hint."""
+    ran = fab(project, "deploy", "--sha=HEAD", "--json")
+    said = json.loads(ran.stderr)
+    assert (ran.returncode, said["error"], said["exit_code"]) == (2, "InvalidInput", 2)
+
+
+def test_other_tasks_run_as_ever(project: Path) -> None:
+    """A task of somebody else's in the same fabfile still gets Fabric's connection, once a host."""
+    (project / "fabfile.py").write_text(
+        "from fabric import task\nfrom oroboros_deploy.tasks import deploy\n\n"
+        "@task\ndef who(c):\n    print(type(c).__name__, c.host)\n"
+    )
+    assert fab(project, "-H", "a,b", "who").stdout == "Connection a\nConnection b\n"
