@@ -7,7 +7,7 @@ settling of an interrupted attempt all go through here, always under the lock.
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import time
 from typing import Any, Dict, Iterator, Optional
 
@@ -40,13 +40,16 @@ class Activation:
 
     def run(self) -> State:
         """Activate the target; returns the final state.  Raises Refusal while nothing was changed."""
-        self._prepare()
+        try:
+            self._prepare()
+        except OSError as error:
+            raise Refusal("invalid", f"the activation could not be prepared: {error}", hint="df -h; df -i") from error
         try:
             self._migrate()
             self._swap()
             self._restart()
             self._gate()
-        except (Failed, OSError) as failure:
+        except (Failed, OSError, Refusal) as failure:
             return self._restore(failure)
         return self._commit()
 
@@ -86,14 +89,12 @@ class Activation:
             return None
         release = self.layout.release(source)
         found = seal.state_of(release)
-        damage = seal.verify(release) if found == "sealed" else None
         if found == "missing":
             self.say("warning", f"the live release {source} is gone: nothing to go back to", level="warning")
             return None
-        if damage:
-            self.say(
-                "warning", f"the live release {source} was changed ({damage}); it stays the way back", level="warning"
-            )
+        doubt = seal.verify(release) if found == "sealed" else "never completed" if found == "unsealed" else None
+        if doubt:
+            self.say("warning", f"the live release {source} stays the way back, although: {doubt}", level="warning")
         return source
 
     def _check_units(self) -> None:
@@ -161,7 +162,7 @@ class Activation:
             if self.state.source is None:
                 self.layout.current.unlink(missing_ok=True)
                 durable.sync_directory(self.layout.current.parent)
-                units.stop(self.services, time.monotonic() + self.request["restart_timeout"])
+                self._stop_services()
                 return
             self._rename_over_current("restore")
             self._restart_services()
@@ -174,7 +175,7 @@ class Activation:
         if not self.layout.staged(name).is_symlink():
             self.layout.stage(name, wanted)
         durable.replace(self.layout.staged(name), self.layout.current)
-        if self.layout.live() != wanted:
+        if not os.path.samefile(self.layout.current, self.layout.release(wanted)):
             raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
 
     def _restart_services(self) -> None:
@@ -188,6 +189,13 @@ class Activation:
         for name, unit in after.items():
             if unit.serving and unit.type != "oneshot" and unit.invocation == before[name].invocation:
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
+
+    def _stop_services(self) -> None:
+        if not self.services:
+            return
+        ended = units.stop(self.services, time.monotonic() + self.request["restart_timeout"])
+        if not ended.ok:
+            raise Failed(f"systemctl stop {ended.reason}", ended.tail)
 
     def _hold_gate(self) -> None:
         if self.gate:
@@ -210,7 +218,8 @@ class Activation:
             if phase not in ("restoring", "restored", "restore_failed"):
                 raise
             self.say("warning", f"the state could not be written: {error}", level="warning")
-        self.say("phase", _PHASES[phase], phase=phase, target=self.state.target, source=self.state.source)
+        why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
+        self.say("phase", _PHASES[phase] + why, phase=phase, target=self.state.target, source=self.state.source)
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -238,17 +247,29 @@ _PHASES = {
 }
 
 
-def settle(layout: Layout, say: Say) -> Optional[State]:
-    """Bring an unfinished attempt to its end.  The caller holds the lock, so its process is dead."""
+def settle(layout: Layout, request: Dict[str, Any], say: Say) -> Optional[State]:
+    """Bring an unfinished attempt to its end.  The caller holds the lock, so its process is dead.
+
+    Its own request says how; when that is lost, ``request`` does, for the same services
+    have to be brought back.
+    """
     found = state.load(layout.state)
     if found is None:
+        _set_aside(layout, say)
         return None
     if found.final:
         conclude(layout, found)
         return None
-    request = json.loads((layout.attempt(found.attempt) / "request.json").read_text())
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
-    return Activation(layout, request, say).resume(found)
+    return Activation(layout, state.read_request(layout, found.attempt) or request, say).resume(found)
+
+
+def _set_aside(layout: Layout, say: Say) -> None:
+    """Keep a state that cannot be read for a person, and go on with what `current` says."""
+    if layout.state.exists():
+        kept = layout.state.with_suffix(".unreadable")
+        durable.replace(layout.state, kept)
+        say("warning", f"the state of the last activation could not be read; it is kept in {kept}", level="warning")
 
 
 def conclude(layout: Layout, final: State) -> None:

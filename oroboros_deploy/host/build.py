@@ -9,7 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Optional
 
 from . import lock, parts, seal, wire
 from .layout import Layout
@@ -29,9 +29,10 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
         with _alone(layout, deadline, stop, say):
             state = _usable(layout, request["sha"])
             if state == "unsealed":
-                _sweep(layout, say)
-                _fetch(layout, request, bundle, deadline)
-                _make(layout, request, tmp, say, deadline, stop)
+                _sweep(layout, request["sha"], say)
+                mirror = Mirror(layout.repo, stop)
+                _fetch(mirror, request, bundle, deadline)
+                _make(layout, mirror, request, tmp, say, deadline, stop)
                 state = "sealed"
     return {"state": state, "seconds": time.monotonic() - began}
 
@@ -44,40 +45,52 @@ def _usable(layout: Layout, sha: str) -> str:
     if damage is None and state in ("sealed", "adopted"):
         return state
     if layout.live() == sha:
-        raise Refusal("invalid", f"release {sha} is live but {damage or 'was never completed'}; it cannot be rebuilt")
+        wrong = damage or ("is gone" if state == "missing" else "was never completed")
+        raise Refusal(
+            "invalid",
+            f"{layout.current} names release {sha}, which cannot be rebuilt in place: {wrong}",
+            hint=f"deploy another release first, or on the host: rm {layout.current}",
+        )
     return "unsealed"
 
 
-def _sweep(layout: Layout, say: Say) -> None:
-    """Remove what interrupted builds left: directories that are neither sealed nor adopted, never the live one."""
+def _sweep(layout: Layout, sha: str, say: Say) -> None:
+    """Remove what interrupted builds left, and the release to be made again; never the live one."""
     live = layout.live()
     for release_id in layout.release_ids():
         release = layout.release(release_id)
-        damaged = seal.state_of(release) == "sealed" and seal.verify(release)
-        if release_id != live and (damaged or seal.state_of(release) not in ("sealed", "adopted")):
+        if release_id != live and (release_id == sha or seal.state_of(release) not in ("sealed", "adopted")):
             say("swept", f"removed the incomplete build of {release_id}", level="detail")
             seal.remove(release)
 
 
-def _fetch(layout: Layout, request: Dict[str, Any], bundle: Any, deadline: float) -> None:
-    mirror, sha = Mirror(layout.repo), request["sha"]
+def _fetch(mirror: Mirror, request: Dict[str, Any], bundle: Optional[Path], deadline: float) -> None:
+    sha = request["sha"]
     mirror.create()
     if bundle is not None:
         mirror.take_bundle(bundle, sha, deadline)
     elif not mirror.has(sha) and request["source"]["kind"] == "fetch":
         mirror.fetch(request["source"]["url"], sha, deadline)
     if not mirror.has(sha):
-        raise Refusal("missing_commit", f"commit {sha} is not in {layout.repo}")
+        raise Refusal("missing_commit", f"commit {sha} is not in {mirror.path}")
 
 
-def _make(layout: Layout, request: Dict[str, Any], tmp: Path, say: Say, deadline: float, stop: threading.Event) -> None:
+def _make(
+    layout: Layout,
+    mirror: Mirror,
+    request: Dict[str, Any],
+    tmp: Path,
+    say: Say,
+    deadline: float,
+    stop: threading.Event,
+) -> None:
     """Check out, build and seal in the final path; a build that fails leaves no directory behind."""
     sha = request["sha"]
     release, logs = layout.release(sha), layout.attempt(request["attempt"])
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     release.mkdir(mode=0o755)
     try:
-        Mirror(layout.repo).check_out(sha, release, tmp / "index", deadline)
+        mirror.check_out(sha, release, tmp / "index", deadline)
         _refuse_reserved(release)
         bench = parts.Bench(release, logs, layout.ours / "tools" / "pip", tmp, say, deadline, stop)
         for stage in parts.stages(request["recipe"]):
@@ -85,7 +98,8 @@ def _make(layout: Layout, request: Dict[str, Any], tmp: Path, say: Say, deadline
         entries = seal.seal(release, seal.meta_now(sha, request["version"]))
         say("release.sealed", f"{sha} sealed, {entries} entries", entries=entries)
     except BaseException:
-        seal.remove(release)
+        with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
+            seal.remove(release)
         raise
 
 

@@ -23,16 +23,24 @@ def main() -> int:
         return _detached(command, sys.argv[2])
     wire = Wire()
     try:
-        request = read_request()
-        _start_heartbeat(wire)
-        wire.send({"result": _answer(command, request, wire)})
-    except Refusal as refusal:
-        wire.send({"refusal": refusal.as_dict()})
+        wire.send(_respond(command, wire))
     except (BrokenPipeError, EOFError):
         os._exit(1)  # nobody listens: there is nobody to tell, and nothing left to flush
-    except OSError as error:
-        wire.send({"refusal": Refusal("host", f"{error.strerror or error}: {error.filename or ''}").as_dict()})
     return 0
+
+
+def _respond(command: str, wire: Wire) -> Dict[str, Any]:
+    try:
+        request = read_request()
+        _start_heartbeat(wire)
+        return {"result": _answer(command, request, wire)}
+    except Refusal as refusal:
+        return {"refusal": refusal.as_dict()}
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        kind = "build_failed" if command == "build" else "invalid"
+        return {"refusal": Refusal(kind, f"the host could not go on: {error}", hint="df -h; df -i").as_dict()}
 
 
 def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
@@ -62,7 +70,7 @@ def _detached(command: str, attempt: str) -> int:
     ours = Path(sys.argv[0]).resolve().parent.parent
     request = json.loads((ours / "attempts" / attempt / "request.json").read_text())
     act = launch.run if command == "run" else launch.recover
-    act(Layout.of(request["layout"]), attempt)
+    act(Layout.of(request["layout"]), request)
     return 0
 
 

@@ -28,8 +28,9 @@ def write_json(path: Path, value: Any) -> None:
 def append(path: Path, data: bytes) -> None:
     """Add ``data`` at the end of ``path`` and wait until it is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "ab", buffering=0) as file:
+    with os.fdopen(descriptor, "ab") as file:
         file.write(data)
+        file.flush()  # an unbuffered write may be short without saying so
         os.fsync(file.fileno())
 
 

@@ -72,10 +72,12 @@ class _Watch:
         self.tries += 1
         env = process.environment(DEPLOY_RELEASE=self.current.resolve().name)
         ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env)
+        said = f"the health command {ended.reason}"
+        self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
         self.passed = ended.ok
-        self.transcript = ended.tail
-        self.reason = f"the health command {ended.reason}"
-        self.say("gate.try", self.reason, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
+        cut_short = ended.status is None and ended.seconds < self.gate.interval
+        if self.tries == 1 or not cut_short:  # a try that the deadline cut short says less than the one before
+            self.reason, self.transcript = said, ended.tail
 
     def _look(self) -> bool:
         """Look at the services; a new process starts the stability window, and the command, again."""

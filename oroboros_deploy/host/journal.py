@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from . import durable
 
@@ -26,10 +26,14 @@ class Journal:
         self.path = path
 
     def entries(self) -> List[Entry]:
-        """All whole entries; a last line that a power cut tore is not one."""
+        """All entries that can be read; the chain of hashes shows where a damaged one is left out.
+
+        A last line without its end, torn by a power cut, is not an entry.
+        """
         if not self.path.exists():
             return []
-        return [json.loads(line) for line in self.path.read_bytes().split(b"\n")[:-1] if line]
+        entries = map(_parse, self.path.read_bytes().split(b"\n")[:-1])
+        return [entry for entry in entries if entry is not None]
 
     def append(self, entry: Entry) -> Entry:
         """Add one entry with its sequence number and hash; returns it as written."""
@@ -51,3 +55,11 @@ class Journal:
         data = self.path.read_bytes()
         if data and not data.endswith(b"\n"):
             durable.write(self.path, data[: data.rfind(b"\n") + 1])
+
+
+def _parse(line: bytes) -> Optional[Entry]:
+    try:
+        entry: Entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -30,19 +31,22 @@ def start(layout: Layout, request: Dict[str, Any]) -> None:
     directory.mkdir(mode=0o700, exist_ok=True)
     durable.write_json(directory / "request.json", {**request, "layout": layout.as_dict()})
     durable.sync_directory(directory.parent)
-    if request["detached"]:
-        _start_detached(layout, request)
-    else:
-        _start_unit(layout, request)
+    try:
+        (_start_detached if request["detached"] else _start_unit)(layout, request)
+    except Refusal as refusal:
+        _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
+        raise
 
 
-def run(layout: Layout, attempt: str) -> None:
+def run(layout: Layout, request: Dict[str, Any]) -> None:
     """The activation itself: what the unit (or the detached process) executes."""
-    request = json.loads((layout.attempt(attempt) / "request.json").read_text())
+    attempt = request["attempt"]
     say = _log_to(layout.attempt(attempt) / "log.jsonl")
     try:
         with lock.hold(layout.lock, wait=2):
-            activation.settle(layout, say)
+            if (layout.attempt(attempt) / "result.json").exists():
+                return  # it started so late that a follower gave it up
+            activation.settle(layout, request, say)
             activation.Activation(layout, request, say).run()
     except lock.Held:
         _refuse(layout, attempt, _busy(layout))
@@ -50,12 +54,13 @@ def run(layout: Layout, attempt: str) -> None:
         _refuse(layout, attempt, refusal)
 
 
-def recover(layout: Layout, attempt: str) -> None:
-    """Bring an attempt whose process is gone to its end; harmless when it has one."""
+def recover(layout: Layout, request: Dict[str, Any]) -> None:
+    """Bring an attempt whose process is gone to its end; harmless when it has one, or when it is not gone."""
+    attempt = request["attempt"]
     say = _log_to(layout.attempt(attempt) / "log.jsonl")
-    with lock.hold(layout.lock, wait=GRACE):
-        activation.settle(layout, say)
-    _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
+    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=GRACE):
+        activation.settle(layout, request, say)
+        _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
 
 
 def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str, Any]:
@@ -64,8 +69,8 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
     When nobody works on the attempt any more and it has no result, settles it: the
     next contact is enough, even if the host's own recovery never ran.
     """
-    directory = layout.attempt(attempt)
-    if not directory.is_dir():
+    directory, request = layout.attempt(attempt), state.read_request(layout, attempt)
+    if request is None:
         raise Refusal("missing", f"attempt {attempt} is not known on this host")
     alone_since: Optional[float] = None
     with _log_file(directory).open("rb") as log:
@@ -78,7 +83,7 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
                 return _result(directory)
             alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
             if alone_since and time.monotonic() - alone_since > GRACE:
-                recover(layout, attempt)
+                recover(layout, request)
             time.sleep(0.02)
 
 
@@ -190,7 +195,7 @@ def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
 def _log_to(path: Path) -> Say:
     def say(event: str, message: str = "", level: str = "info", **data: Any) -> None:
         line = {"event": event, "message": message, "level": level, "data": data, "at": time.time()}
-        with path.open("a") as log:
+        with contextlib.suppress(OSError), path.open("a") as log:  # a full disk must not stop a restore
             log.write(json.dumps(line) + "\n")
 
     return say

@@ -85,8 +85,8 @@ class Layout:
                     hint=f"move it away on the host: mv {self.current} {self.current}.old",
                 )
             return None
-        target = Path(os.path.normpath(self.current.parent / os.readlink(self.current)))
-        if target.parent not in (self.releases, self.releases.resolve()) or not RELEASE_ID.fullmatch(target.name):
+        target = self.current.parent / os.readlink(self.current)
+        if target.parent.resolve() != self.releases.resolve() or not RELEASE_ID.fullmatch(target.name):
             raise Refusal(
                 "invalid",
                 f"{self.current} points to {target}, which is not a release in {self.releases}",
@@ -104,7 +104,7 @@ class Layout:
         """Make the link that a later rename puts in the place of ``current``."""
         path = self.staged(name)
         path.unlink(missing_ok=True)
-        path.symlink_to(os.path.relpath(self.release(release_id), self.current.parent))
+        path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
         durable.sync_directory(path.parent)
 
     def bad(self, release_id: str) -> Path:

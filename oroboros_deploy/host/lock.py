@@ -7,7 +7,7 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator
 
 
 class Held(Exception):
@@ -15,24 +15,24 @@ class Held(Exception):
 
 
 @contextmanager
-def hold(path: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock file exclusively; wait up to ``wait`` seconds, then raise Held.
+def hold(path: Path, wait: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold the lock file, exclusively by default; wait up to ``wait`` seconds, then raise Held.
 
     The file is never deleted: a second holder could lock its successor.  Children do
     not inherit the descriptor, so a daemon left behind does not keep the lock.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _acquire(descriptor, time.monotonic() + wait)
+        _acquire(descriptor, kind, time.monotonic() + wait)
         yield
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, deadline: float) -> None:
+def _acquire(descriptor: int, kind: int, deadline: float) -> None:
     while True:
         try:
-            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise Held from None
@@ -40,11 +40,9 @@ def _acquire(descriptor: int, deadline: float) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Whether anybody holds the lock at this moment."""
-    held: Optional[bool] = None
+    """Whether anybody holds the lock exclusively at this moment; askers do not take each other for a holder."""
     try:
-        with hold(path):
-            held = False
+        with hold(path, kind=fcntl.LOCK_SH):
+            return False
     except Held:
-        held = True
-    return held
+        return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 import time
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
@@ -16,10 +18,14 @@ _QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
 
 
 class Mirror:
-    """One repository on the host; ``path`` may be bare or have a work tree."""
+    """One repository on the host; ``path`` may be bare or have a work tree.
 
-    def __init__(self, path: Path) -> None:
+    ``stop`` ends what git is doing when nobody wants it any more.
+    """
+
+    def __init__(self, path: Path, stop: Optional[threading.Event] = None) -> None:
         self.path = path
+        self.stop = stop
 
     @property
     def exists(self) -> bool:
@@ -60,7 +66,7 @@ class Mirror:
                 said = (branches if not branches.ok else single).tail.splitlines()[-1:] or ["nothing"]
                 raise Refusal(
                     "missing_commit",
-                    f"commit {sha} is not in the repository this host fetches from; git said: {said[0]}",
+                    f"commit {sha} is not in the repository this host fetches from; git said: {_redact(said[0])}",
                     hint="push the commit, or check repo_url and this host's access to it",
                 )
 
@@ -106,10 +112,16 @@ class Mirror:
             deadline=until if until is not None else time.monotonic() + seconds,
             env=process.environment(GIT_TERMINAL_PROMPT="0", **(env or {})),
             sink=sink.append if sink is not None else None,
+            stop=self.stop,
         )
 
 
 _NAMESPACE = "oroboros"
+
+
+def _redact(text: str) -> str:
+    """Without the user names, passwords and tokens of its URLs."""
+    return re.sub(r"//[^/@\s]+@", "//***@", text)
 
 
 def available() -> bool:

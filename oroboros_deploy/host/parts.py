@@ -18,6 +18,7 @@ from .refusal import Refusal
 from .wire import Say
 
 PIP = ("--disable-pip-version-check", "--no-input")
+_MAKING_PIP = threading.Lock()  # venvs are made side by side, and each would make it
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def wheels(projects: Sequence[str]) -> Part:
     """Build a shared project once: two pips building it in its own directory would disturb each other."""
 
     def work(bench: Bench) -> None:
-        for project in projects:
+        for project in filter(lambda project: _packaged(bench.release / project), projects):
             target = _wheelhouse(bench, project)
             argv = [*_pip(bench), "wheel", *PIP, "--no-deps", "--wheel-dir", str(target), f"./{project}"]
             bench.run("wheels", argv, bench.release)
@@ -151,13 +152,17 @@ def _installable(bench: Bench, project: str) -> List[str]:
     directory = bench.release / project
     if built:
         return built
-    if (directory / "pyproject.toml").is_file() or (directory / "setup.py").is_file():
+    if _packaged(directory):
         return [f"./{project}"]
     if (directory / "requirements.txt").is_file():
         return []
     raise Refusal(
         "build_failed", f"{project!r} cannot be installed: no pyproject.toml, setup.py or requirements.txt in it"
     )
+
+
+def _packaged(directory: Path) -> bool:
+    return (directory / "pyproject.toml").is_file() or (directory / "setup.py").is_file()
 
 
 def _wheelhouse(bench: Bench, project: str) -> Path:
@@ -169,14 +174,15 @@ def _pip(bench: Bench) -> List[str]:
 
     The environments themselves are made without pip: that costs 3 s each and nobody runs it.
     """
-    own = bench.tools / "bin" / "python"
-    for python in (sys.executable, str(own)):
-        if _pip_serves(python, bench):
-            return [python, "-m", "pip"]
-    bench.run("pip", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
-    if not _pip_serves(str(own), bench):
-        bench.run("pip", [str(own), "-m", "pip", "install", *PIP, "--upgrade", "pip>=22.3"], bench.release)
-    return [str(own), "-m", "pip"]
+    own = str(bench.tools / "bin" / "python")
+    with _MAKING_PIP:
+        for python in (sys.executable, own):
+            if _pip_serves(python, bench):
+                return [python, "-m", "pip"]
+        bench.run("pip", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
+        if not _pip_serves(own, bench):
+            bench.run("pip", [own, "-m", "pip", "install", *PIP, "--upgrade", "pip>=22.3"], bench.release)
+        return [own, "-m", "pip"]
 
 
 def _pip_serves(python: str, bench: Bench) -> bool:

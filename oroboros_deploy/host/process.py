@@ -16,6 +16,8 @@ from typing import IO, Callable, Dict, Optional, Sequence
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL
+LOOK = 0.05  # seconds between two looks at the deadline
+PIPE = 1 << 20  # bytes that a pipe holds at most
 
 
 @dataclass(frozen=True)
@@ -33,14 +35,18 @@ class Ended:
     @property
     def reason(self) -> str:
         if self.status is None:
-            return f"did not end within {self.seconds:.0f} s and was killed"
+            return f"did not end within {self.seconds:.1f} s and was killed"
         if self.status < 0:
             return f"was killed by signal {-self.status}"
         return f"exited {self.status}"
 
 
 def environment(**extra: str) -> Dict[str, str]:
-    """The environment of every command: the login's, made the same on all hosts, minus what could hijack a shell."""
+    """The environment of every command: the login's, made the same on all hosts, minus what could hijack a shell.
+
+    Python leaves no bytecode behind: a root login may write into a sealed release, and
+    a migration or a health command would damage what it runs from.
+    """
     user = pwd.getpwuid(os.getuid())
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "BASH_", "GIT_", "PYTHON")) and k != "ENV"}
     path = kept.get("PATH", "")
@@ -53,6 +59,7 @@ def environment(**extra: str) -> Dict[str, str]:
         "LOGNAME": user.pw_name,
         "LANG": "C.UTF-8",
         "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": ":".join(dict.fromkeys(known)),
         **extra,
     }
@@ -115,35 +122,37 @@ def _pump(
     stop: Optional[threading.Event],
     keep: Callable[[bytes], None],
 ) -> bool:
-    """Move output until the command has ended and its output is read; False when time or patience ran out first."""
+    """Move output until the command has ended; False when time or patience ran out first.
+
+    One read takes all that the pipe holds, so the one after the end is the last: a
+    child that goes on writing cannot hold us.
+    """
     while True:
         ended = process.poll() is not None
-        readable, _, _ = select.select([stream], [], [], 0.0 if ended else 0.05)
-        data = os.read(stream.fileno(), 65536) if readable else b""
+        readable, _, _ = select.select([stream], [], [], 0.0 if ended else LOOK)
+        data = os.read(stream.fileno(), PIPE) if readable else b""
         if data:
             keep(data)
-        elif ended:
+        if ended:
             return True
-        elif readable:
-            _await(process, deadline, stop)
         if time.monotonic() >= deadline or (stop and stop.is_set()):
-            return process.poll() is not None and not data
-
-
-def _await(process: subprocess.Popen[bytes], deadline: float, stop: Optional[threading.Event]) -> None:
-    """Wait for a command that closed its output but still runs."""
-    while process.poll() is None and time.monotonic() < deadline and not (stop and stop.is_set()):
-        time.sleep(0.02)
+            return False
+        if readable and not data:
+            _wait(process, LOOK)  # its output is closed, but it still runs
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     """End whatever is left of the command's group: asked first, then killed."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE)
+        _wait(process, GRACE)
     _signal_group(process, signal.SIGKILL)
     process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

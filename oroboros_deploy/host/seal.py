@@ -58,8 +58,7 @@ def seal(release: Path, meta: Dict[str, str]) -> int:
     durable.write(release / META, _format(meta), 0o444)
     durable.write(release / MANIFEST, manifest, 0o444)
     durable.sync_filesystem(release)
-    marker = {"manifest": hashlib.sha256(manifest).hexdigest(), "entries": len(rows)}
-    durable.write(release / SEAL, json.dumps(marker).encode() + b"\n", 0o444)
+    durable.write(release / SEAL, json.dumps(_marker(manifest)).encode() + b"\n", 0o444)
     release.chmod(0o555)
     durable.sync_directory(release.parent)
     return len(rows)
@@ -71,8 +70,11 @@ def verify(release: Path) -> Optional[str]:
     Compares type, mode, size and modification time of every entry, which finds edits,
     losses and files that a crash left empty without reading the contents again.
     """
-    manifest = (release / MANIFEST).read_bytes()
-    if hashlib.sha256(manifest).hexdigest() != json.loads((release / SEAL).read_text())["manifest"]:
+    try:
+        manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
+    except (OSError, ValueError):
+        return f"{MANIFEST} or {SEAL} cannot be read"
+    if marker != _marker(manifest):
         return f"{MANIFEST} was changed"
     recorded = {row[0]: tuple(row[1:5]) for row in map(json.loads, manifest.splitlines())}
     found = {os.path.relpath(path, release): _facts(path) for path in _walk(release)}
@@ -85,11 +87,13 @@ def verify(release: Path) -> Optional[str]:
 
 def remove(release: Path) -> None:
     """Delete a release directory, sealed or not, never following a link out of it."""
-    if release.is_symlink() or not release.exists():
+    if release.is_symlink() or not release.is_dir():
         release.unlink(missing_ok=True)
         return
-    for directory, _, _ in os.walk(release):
-        os.chmod(directory, 0o700)
+    release.chmod(0o700)
+    for directory in _walk(release):  # each is opened before the walk goes into it
+        if directory.is_dir() and not directory.is_symlink():
+            directory.chmod(0o700)
     shutil.rmtree(release)
 
 
@@ -148,6 +152,10 @@ def _sha256(path: Path) -> str:
 
 
 _CONTENT: Dict[str, Callable[[Path], str]] = {"d": lambda _: "", "l": lambda path: os.readlink(path), "f": _sha256}
+
+
+def _marker(manifest: bytes) -> Dict[str, Any]:
+    return {"manifest": hashlib.sha256(manifest).hexdigest(), "entries": manifest.count(b"\n")}
 
 
 def _format(meta: Dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from . import durable
+from .layout import Layout
 
 FINAL = ("committed", "restored", "restore_failed")
 
@@ -74,6 +75,15 @@ def load(path: Path) -> Optional[State]:
 def save(path: Path, state: State) -> None:
     """Persist; returns only when the state would survive a power cut."""
     durable.write_json(path, state.as_dict())
+
+
+def read_request(layout: Layout, attempt: str) -> Optional[Dict[str, Any]]:
+    """What an attempt was asked to do, None when that cannot be read any more."""
+    try:
+        request: Dict[str, Any] = json.loads((layout.attempt(attempt) / "request.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return request
 
 
 def begin(request: Dict[str, Any], source: Optional[str]) -> State:

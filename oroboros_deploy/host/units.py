@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -89,7 +90,7 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
     argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
     process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
     blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
-    return {unit: _parse(unit, block) for unit, block in zip(units, blocks)}
+    return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
 
 
 def restart(units: Sequence[str], deadline: float) -> process.Ended:
@@ -111,11 +112,12 @@ def stop(units: Sequence[str], deadline: float) -> process.Ended:
 
 
 def recent_log(unit: str, lines: int = 15) -> str:
-    """The unit's last lines, empty when this login may not read them."""
-    ended = _systemctl(
-        ["journalctl", "--no-pager", "--quiet", "--output=cat", f"--lines={lines}", f"--unit={full_name(unit)}"], 10
-    )
-    return ended.tail if ended.ok else ""
+    """What systemd has to say about a unit, its last log lines included.
+
+    Through ``systemctl``, which the login may use as root: the journal itself it may not read.
+    """
+    asked = ("systemctl", "status", "--no-pager", "--full", f"--lines={lines}", "--", full_name(unit))
+    return _systemctl(privileged(*asked), 10).tail
 
 
 def _parse(unit: str, text: str) -> Unit:

@@ -29,8 +29,14 @@ class Wire:
 
 
 def read_request() -> Dict[str, Any]:
-    """The first line on standard input; what follows it belongs to the call."""
-    request: Dict[str, Any] = json.loads(sys.stdin.buffer.readline())
+    """The first line on standard input; what follows it belongs to the call.
+
+    Raises EOFError when the control node is gone before it sent one.
+    """
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        raise EOFError("the control node went away")
+    request: Dict[str, Any] = json.loads(line)
     return request
 
 

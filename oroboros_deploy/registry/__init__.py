@@ -1,0 +1,17 @@
+"""The registry room: the only one that speaks to the control plane's database."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .registry import Registry
+
+__all__ = ["Registry"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `Registry` when it is first asked for: SQLAlchemy costs more than the rest together."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .registry import Registry
+
+    return Registry

@@ -1,0 +1,104 @@
+"""Our own memory of every attempt, and of what each host serves."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, update
+
+from ..outcome import State
+from ..record import Record
+from .database import insert
+from .schema import attempt_hosts, attempts, hosts
+
+_COPIED = ("attempt", "kind", "release_id", "commit_sha", "environment", "actor", "control_node", "tool_version")
+_OK = [state.value for state in State if state.ok]
+
+
+def add(db: Connection, record: Record) -> None:
+    """Remember that an attempt begins; nothing when it is known already."""
+    values = {name: getattr(record, name) for name in _COPIED}
+    values["started_at"] = datetime.fromisoformat(record.started_at)
+    if db.execute(insert(db, attempts).values(values).on_conflict_do_nothing()).rowcount == 1:
+        _set_hosts(db, record)
+
+
+def intend(db: Connection, attempt: str, before: str | None) -> None:
+    """Remember that the attempt puts its own status on a release's row, which had the status ``before``."""
+    db.execute(update(attempts).where(attempts.c.attempt == attempt).values(intended=True, before=before))
+
+
+def intent(db: Connection, attempt: str) -> tuple[bool, str | None]:
+    """Whether `intend` was called for an attempt, and the status it remembered."""
+    intended, before = db.execute(
+        select(attempts.c.intended, attempts.c.before).where(attempts.c.attempt == attempt)
+    ).one()
+    return intended, before
+
+
+def finish(db: Connection, record: Record, finished_at: datetime) -> bool:
+    """Remember how an attempt ended; False, and nothing done, when it was settled before."""
+    values = {
+        "finished_at": finished_at,
+        "exit_code": record.exit_code,
+        "migration_marker": record.migration_marker,
+        "settled": record.settled,
+    }
+    unsettled = and_(attempts.c.attempt == record.attempt, ~attempts.c.settled)
+    if db.execute(update(attempts).where(unsettled).values(values)).rowcount == 0:
+        return False
+    _set_hosts(db, record)
+    _set_serving(db, record, finished_at)
+    return True
+
+
+def serving(db: Connection) -> dict[str, str | None]:
+    """The release that each known host serves."""
+    rows = db.execute(select(hosts.c.host, hosts.c.release_id).order_by(hosts.c.host))
+    return {row.host: row.release_id for row in rows}
+
+
+def hosts_of(db: Connection, release_id: str) -> list[str]:
+    """The hosts on which a release was ever live, that of the newest attempt first."""
+    rows = _served(release_id, select(attempt_hosts.c.host)).group_by(attempt_hosts.c.host)
+    return list(db.scalars(rows.order_by(func.max(attempts.c.id).desc(), func.min(attempt_hosts.c.position))))
+
+
+def environment_of(db: Connection, release_id: str) -> str | None:
+    """The environment of the newest attempt during which a release was live somewhere."""
+    rows = _served(release_id, select(attempts.c.environment)).where(attempts.c.environment.is_not(None))
+    environment: str | None = db.scalar(rows.order_by(attempts.c.id.desc()).limit(1))
+    return environment
+
+
+def _served(release_id: str, rows: Select[Any]) -> Select[Any]:
+    went_live: ColumnElement[bool] = and_(attempts.c.release_id == release_id, attempt_hosts.c.state.in_(_OK))
+    was_live = or_(attempt_hosts.c.live == release_id, attempt_hosts.c.previous == release_id)
+    return rows.join_from(attempt_hosts, attempts).where(or_(went_live, was_live))
+
+
+def _set_hosts(db: Connection, record: Record) -> None:
+    attempt_id = _id(db, record.attempt)
+    db.execute(delete(attempt_hosts).where(attempt_hosts.c.attempt_id == attempt_id))
+    rows = [
+        {**vars(host), "seconds": dict(host.seconds), "attempt_id": attempt_id, "position": position}
+        for position, host in enumerate(record.hosts)
+    ]
+    if rows:
+        db.execute(insert(db, attempt_hosts), rows)
+
+
+def _set_serving(db: Connection, record: Record, since: datetime) -> None:
+    attempt_id = _id(db, record.attempt)
+    for host, release_id in record.served.items():
+        row = insert(db, hosts).values(host=host, release_id=release_id, attempt_id=attempt_id, since=since)
+        # A record that comes late, from a spool, does not undo what a later attempt did.
+        newer = hosts.c.since <= row.excluded.since
+        news = {name: row.excluded[name] for name in ("release_id", "attempt_id", "since")}
+        db.execute(row.on_conflict_do_update(index_elements=[hosts.c.host], set_=news, where=newer))
+
+
+def _id(db: Connection, attempt: str) -> int:
+    number: int = db.scalars(select(attempts.c.id).where(attempts.c.attempt == attempt)).one()
+    return number

@@ -1,0 +1,158 @@
+"""The registry's database: connections, transactions, and words for what goes wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from ..errors import RegistryUnavailable
+from .url import engine_url, safe_url, sqlite_path
+
+Result = TypeVar("Result")
+
+# The write lock comes first in a writing transaction: taken after a read or an upsert it deadlocks on PostgreSQL,
+# and SQLite refuses the upgrade at once, without waiting for its busy timeout. The number is ours and arbitrary.
+_WRITE_LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7018261534)"}
+
+_ON_CONNECT = {
+    "sqlite": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"),
+    # The last one frees the write lock when a control node is suspended in the middle of a transaction.
+    "postgresql": (
+        "SET statement_timeout = '15s'",
+        "SET lock_timeout = '15s'",
+        "SET idle_in_transaction_session_timeout = '15s'",
+    ),
+}
+_PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
+_POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
+    "application_name": "oroboros_deploy",
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    "tcp_user_timeout": "15000",
+}
+
+# Serialization failure and deadlock on PostgreSQL. SQLite waits for its locks by itself, but not for the one that it
+# needs to make a file WAL: then it is busy at once.
+_TRANSIENT = {"40001", "40P01", "SQLITE_BUSY"}
+_HINTS = {
+    "42501": "let a database administrator grant that to the registry's user",
+    "25006": "point deploy.registry_url (DEPLOY_REGISTRY_URL) at the primary, not at a read-only copy",
+}
+_HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
+_SKEW = timedelta(minutes=1)
+
+
+class Database:
+    """One registry database. Every failure surfaces as RegistryUnavailable, without password or parameters."""
+
+    def __init__(self, url: str, socket_dir: str | None = None) -> None:
+        self._shown = safe_url(url)
+        self._hint = _HINT
+        if path := sqlite_path(url):
+            self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
+            self._make_file(path)
+        self._engine = _engine(url, socket_dir)
+        event.listen(self._engine, "connect", self._prepare)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._engine.dispose()
+
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """What ``work`` returns, given a connection."""
+        return self._run(work)
+
+    def write(self, work: Callable[[Connection], Result]) -> Result:
+        """What ``work`` returns, given a transaction that holds the registry's write lock.
+
+        ``work`` is run again after a deadlock, or when the connection is lost, perhaps while
+        it commits: doing it twice must come to the same as doing it once.
+        """
+        return self._run(work, _WRITE_LOCK[self._engine.dialect.name])
+
+    def unavailable(self, cause: str, hint: str | None = None) -> RegistryUnavailable:
+        """The error that says that this registry cannot be used, and why."""
+        return RegistryUnavailable(f"the registry {self._shown} cannot be used: {cause}", hint=hint or self._hint)
+
+    def _run(self, work: Callable[[Connection], Result], lock: str | None = None) -> Result:
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                return self._once(work, lock)
+            except SQLAlchemyError as error:
+                if not _transient(error) or time.monotonic() > deadline:
+                    raise self._explained(error) from error
+            time.sleep(random.uniform(0.01, 0.3))  # noqa: S311
+
+    def _once(self, work: Callable[[Connection], Result], lock: str | None) -> Result:
+        with self._engine.connect() as connection:
+            if lock:
+                connection.exec_driver_sql(lock)
+            result = work(connection)
+            connection.commit()
+            return result
+
+    def _explained(self, error: SQLAlchemyError) -> RegistryUnavailable:
+        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+        return self.unavailable(cause, _HINTS.get(_code(error)))
+
+    def _make_file(self, path: Path) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise self.unavailable(f"{error.filename}: {error.strerror}") from error
+
+    def _prepare(self, connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        for statement in _ON_CONNECT[self._engine.dialect.name]:
+            cursor.execute(statement)
+        cursor.close()
+        connection.commit()
+
+
+def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An INSERT that knows ON CONFLICT, which both databases have."""
+    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def clock(db: Connection) -> datetime:
+    """Now, by the clock that all control nodes share: the database's, or on SQLite this machine's."""
+    return datetime.now(UTC) if db.dialect.name == "sqlite" else db.scalars(select(func.clock_timestamp())).one()
+
+
+def by_database_clock(db: Connection, time: datetime) -> datetime:
+    """A time of this machine's clock, corrected when that clock is more than a minute off the database's."""
+    skew = clock(db) - datetime.now(UTC)
+    return time + skew if abs(skew) > _SKEW else time
+
+
+def _engine(url: str, socket_dir: str | None) -> Engine:
+    target = make_url(engine_url(url))
+    connect: dict[str, Any] = {"host": socket_dir} if socket_dir else {}
+    if target.get_backend_name() == "sqlite":
+        # isolation_level None: the driver begins no transaction of its own before our write lock.
+        connect = {"timeout": _PATIENCE, "isolation_level": None}
+    else:
+        target = target.set(query={**_POSTGRESQL_DEFAULTS, **target.query})
+    return create_engine(target, connect_args=connect, pool_pre_ping=True, hide_parameters=True)
+
+
+def _transient(error: SQLAlchemyError) -> bool:
+    return isinstance(error, DBAPIError) and (error.connection_invalidated or _code(error) in _TRANSIENT)
+
+
+def _code(error: SQLAlchemyError) -> str:
+    driver = getattr(error, "orig", None)
+    return getattr(driver, "pgcode", None) or getattr(driver, "sqlite_errorname", None) or ""

@@ -1,0 +1,174 @@
+"""The registry: the control plane's memory of releases, attempts and hosts."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from sqlalchemy import Connection
+
+from ..record import IN_PROGRESS, SERVING, Record, Status, transitions
+from . import attempts, releases, schema
+from .checks import check_limit, check_marker, check_release, check_status, parse_time
+from .database import Database, Result, by_database_clock, clock
+from .url import url_key
+
+
+class Registry:
+    """One registry database, opened by its URL; a context manager.
+
+    The tables are made when they are first needed. Every method raises
+    RegistryUnavailable when the database cannot be reached, read or written.
+    """
+
+    def __init__(self, database: Database, key: str) -> None:
+        self._database = database
+        self._checked = False
+        self.key = key
+
+    @classmethod
+    def open(cls, url: str, *, socket_dir: str | None = None) -> Self:
+        """The registry at a URL; nothing is sent yet, but a SQLite file is made. ConfigError when the URL is wrong.
+
+        With ``socket_dir`` a PostgreSQL server is reached through the unix socket
+        ``<socket_dir>/.s.PGSQL.<port of the URL, or 5432>``, the near end of a tunnel.
+        """
+        return cls(Database(url, socket_dir), url_key(url))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def check(self) -> None:
+        """Reach the database and find its tables, or create those that are missing."""
+        found = self._database.read(schema.version) or self._database.write(schema.create)
+        if found > schema.VERSION:
+            raise self._database.unavailable(
+                f"its tables are of version {found}, this program knows {schema.VERSION}",
+                hint="pip install --upgrade oroboros_deploy",
+            )
+        self._checked = True
+
+    def begin(self, record: Record) -> None:
+        """Remember an attempt before any host is touched; InvalidInput when its ids cannot be stored."""
+        check_release(record.release_id, record.commit_sha)
+        self._write(lambda db: attempts.add(db, record))
+
+    def intend(self, record: Record) -> None:
+        """Show on the release's row that it is being deployed or rolled back to, before a host is changed."""
+        check_release(record.release_id, record.commit_sha)
+        self._write(lambda db: _intend(db, record))
+
+    def finish(self, record: Record) -> None:
+        """Remember how an attempt ended, and change the rows of `transitions`; once, however often it is called.
+
+        An attempt that ended with a host unknown may be finished again, when it is known.
+        """
+        self._write(lambda db: _finish(db, record))
+
+    def upsert(
+        self,
+        release_id: str,
+        commit_sha: str,
+        status: str,
+        migration_marker: str | None = None,
+        deployed_at: str | None = None,
+    ) -> dict[str, Any]:
+        """Write a release's row and return it; InvalidInput when a value does not fit.
+
+        ``deployed_at`` (ISO 8601 with an offset) is set to now when it is not given and the
+        release goes live for the first time; a marker that is not given stays as it is.
+        """
+        check_release(release_id, commit_sha)
+        check_status(status)
+        check_marker(migration_marker)
+        deployed = parse_time(deployed_at) if deployed_at is not None else None
+
+        def work(db: Connection) -> dict[str, Any]:
+            live_since = clock(db) if status in SERVING else None
+            releases.put(db, release_id, commit_sha, status)
+            releases.note(db, release_id, migration_marker, live_since=live_since, deployed_at=deployed)
+            return releases.get(db, release_id) or {}
+
+        return self._write(work)
+
+    def list(self, limit: int = 50, status: str | None = None) -> list[dict[str, Any]]:
+        """The newest rows first, at most ``limit`` (1 to 500); InvalidInput for a status that does not exist."""
+        check_limit(limit)
+        if status is not None:
+            check_status(status)
+        return self._read(lambda db: releases.newest(db, limit, status))
+
+    def get(self, release_id: str) -> dict[str, Any] | None:
+        """A release's row, None when it has none."""
+        return self._read(lambda db: releases.get(db, release_id))
+
+    def find(self, prefix: str) -> builtins.list[str]:
+        """The release ids that start with a prefix, sorted."""
+        return self._read(lambda db: releases.find(db, prefix))
+
+    def hosts_of(self, release_id: str) -> builtins.list[str]:
+        """The hosts on which a release was ever live, those of the newest attempt first."""
+        return self._read(lambda db: attempts.hosts_of(db, release_id))
+
+    def environment_of(self, release_id: str) -> str | None:
+        """The environment in which a release was last live, None when no attempt named one."""
+        return self._read(lambda db: attempts.environment_of(db, release_id))
+
+    def serving(self) -> dict[str, str | None]:
+        """The release that each known host serves, as far as finished attempts tell."""
+        return self._read(attempts.serving)
+
+    def _read(self, work: Callable[[Connection], Result]) -> Result:
+        self._check_once()
+        return self._database.read(work)
+
+    def _write(self, work: Callable[[Connection], Result]) -> Result:
+        self._check_once()
+        return self._database.write(work)
+
+    def _check_once(self) -> None:
+        if not self._checked:
+            self.check()
+
+
+def _intend(db: Connection, record: Record) -> None:
+    attempts.add(db, record)
+    intended, _ = attempts.intent(db, record.attempt)
+    if intended:
+        return
+    attempts.intend(db, record.attempt, releases.status_of(db, record.release_id))
+    status = Status.DEPLOYING if record.kind == "deploy" else Status.ROLLBACK_IN_PROGRESS
+    releases.put(db, record.release_id, record.commit_sha, status)
+
+
+def _finish(db: Connection, record: Record) -> None:
+    ended = parse_time(record.finished_at) if record.finished_at else datetime.now(UTC)
+    ended = by_database_clock(db, ended)
+    attempts.add(db, record)
+    if not attempts.finish(db, record, ended):
+        return
+    _change_rows(db, record)
+    went_live = any(host.ok for host in record.hosts)
+    releases.note(db, record.release_id, record.migration_marker, live_since=ended if went_live else None)
+
+
+def _change_rows(db: Connection, record: Record) -> None:
+    intended, before = attempts.intent(db, record.attempt)
+    current = releases.status_of(db, record.release_id)
+    # When the row no longer shows an intent, another attempt has settled it; only a release that serves goes over that.
+    ours = not intended or current in IN_PROGRESS
+    was = before if intended and ours else current
+    for release_id, status in transitions(record, attempts.serving(db), was):
+        if release_id == record.release_id and status in (*SERVING, Status.ROLLBACK_TARGET_MISSING):
+            releases.put(db, release_id, record.commit_sha, status)
+        elif release_id != record.release_id or ours:
+            releases.set_status(db, release_id, status)

@@ -1,0 +1,117 @@
+"""Registry URLs: what they name, and how they may be shown.
+
+    postgresql://user:password@host:port/database?via=web1&sslmode=require
+    sqlite:////absolute/path.db
+
+``via`` is ours: the SSH host through which the database is reached, and from
+which ``host:port`` is seen. Every other parameter goes to the driver.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+from ..errors import ConfigError
+
+# SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3 and no version knows postgres://, so the driver is named.
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg2",
+    "postgres": "postgresql+psycopg2",
+    "postgresql+psycopg2": "postgresql+psycopg2",
+    "sqlite": "sqlite",
+}
+# The second branch is for a password with an unescaped "?": it hides too much rather than too little.
+_PASSWORD = re.compile(r"(://[^:/@?\[]*):(?:[^?]*|(?!\d+[/?]).*)@", re.DOTALL)
+_PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
+
+
+class Address(NamedTuple):
+    """Where a PostgreSQL server listens."""
+
+    host: str
+    port: int
+
+
+def registry_via(url: str) -> str | None:
+    """The SSH host the database is reached through, None for none; ConfigError when the URL is wrong."""
+    parts = _split(url)
+    named = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == "via"]
+    if named and (parts.scheme == "sqlite" or len(named) > 1 or not named[0]):
+        raise _wrong(url, "via names the one SSH host that a PostgreSQL server is reached through")
+    return named[0] if named else None
+
+
+def registry_address(url: str) -> Address:
+    """Where the PostgreSQL server listens, as seen from the host it is reached through; ConfigError for SQLite."""
+    parts = _split(url)
+    if parts.scheme == "sqlite":
+        raise _wrong(url, "a SQLite file has no address")
+    return Address(parts.hostname or "localhost", parts.port or 5432)
+
+
+def safe_url(url: str) -> str:
+    """The URL with every password masked, for messages; anything at all may be passed."""
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url.strip()))
+
+
+def engine_url(url: str) -> str:
+    """The URL as SQLAlchemy takes it: its driver named, ``via`` gone, a SQLite path made absolute."""
+    parts = _split(url)
+    registry_via(url)
+    query = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] != "via"]
+    return _join(parts, urlencode(query))
+
+
+def url_key(url: str) -> str:
+    """A short hash that says which registry a spooled record is for, whatever the password is now."""
+    parts = _split(url)
+    public = _PASSWORD_PARAMETER.sub("", _PASSWORD.sub(r"\1@", _join(parts, parts.query)))
+    return hashlib.sha256(public.encode()).hexdigest()[:16]
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file a SQLite URL names, None for PostgreSQL."""
+    parts = _split(url)
+    return Path(parts.path[1:]).expanduser().absolute() if parts.scheme == "sqlite" else None
+
+
+def state_directory() -> Path:
+    """Where this user's own registry and spool live: ``$XDG_STATE_HOME/oroboros_deploy``."""
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (home if home.is_absolute() else Path("~/.local/state").expanduser()) / "oroboros_deploy"
+
+
+def default_url() -> str:
+    """The registry used when none is configured: a SQLite file in the user's state directory."""
+    return f"sqlite:///{state_directory() / 'registry.db'}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url.strip(), allow_fragments=False)
+        _ = parts.port
+    except ValueError as error:
+        raise _wrong(url, "it cannot be read; special characters in a password are percent-encoded") from error
+    if parts.scheme not in _DRIVERS:
+        raise _wrong(url, "supported are postgresql://user@host:port/database and sqlite:////path/to/file.db")
+    if parts.scheme == "sqlite" and (parts.netloc or parts.path in ("", "/", "/:memory:")):
+        raise _wrong(url, "sqlite:/// is followed by the path of a file, absolute with one slash more")
+    # Otherwise this parser and SQLAlchemy's could split it differently, and show the rest of a password as a host.
+    if parts.scheme != "sqlite" and ("@" in parts.path or parts.netloc.count("@") > 1):
+        raise _wrong(url, "special characters in a password are percent-encoded")
+    return parts
+
+
+def _join(parts: SplitResult, query: str) -> str:
+    path = f"/{Path(parts.path[1:]).expanduser().absolute()}" if parts.scheme == "sqlite" else parts.path
+    return f"{_DRIVERS[parts.scheme]}://{parts.netloc}{path}" + (f"?{query}" if query else "")
+
+
+def _wrong(url: str, why: str) -> ConfigError:
+    hint = "set deploy.registry_url in fabric.yaml, or DEPLOY_REGISTRY_URL"
+    return ConfigError(f"the registry URL {safe_url(url)!r} is wrong: {why}", hint=hint)

@@ -1,0 +1,46 @@
+"""The two databases that every promise of the registry is kept on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.registry import Registry
+from tests.postgres import PostgresServer, why_not
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """One PostgreSQL server for all tests that do not break it."""
+    if reason := why_not():
+        pytest.skip(reason)
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite registry that does not exist yet."""
+    return f"sqlite:///{tmp_path}/state/registry.db"
+
+
+@pytest.fixture
+def postgres_url(server: PostgresServer) -> str:
+    """An empty database on the server."""
+    return server.database()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest) -> str:
+    """An empty registry, once on each database."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def registry(url: str) -> Iterator[Registry]:
+    """An open registry, once on each database."""
+    with Registry.open(url) as registry:
+        yield registry

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.errors import ConfigError
+from oroboros_deploy.registry.url import (
+    default_url,
+    engine_url,
+    registry_address,
+    registry_via,
+    safe_url,
+    sqlite_path,
+    url_key,
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "engine", "via", "address"),
+    [
+        ("postgresql://u:p@h:5433/d", "postgresql+psycopg2://u:p@h:5433/d", None, ("h", 5433)),
+        ("postgres://u:p@h/d", "postgresql+psycopg2://u:p@h/d", None, ("h", 5432)),
+        ("postgresql+psycopg2://u@h/d\n", "postgresql+psycopg2://u@h/d", None, ("h", 5432)),
+        ("postgresql:///d", "postgresql+psycopg2:///d", None, ("localhost", 5432)),
+        ("postgresql://u:p@[::1]:5/d?via=web1", "postgresql+psycopg2://u:p@[::1]:5/d", "web1", ("::1", 5)),
+        (
+            "postgresql://u@localhost/d?sslmode=require&via=ada%40web1&options=-c%20a%3Db",
+            "postgresql+psycopg2://u@localhost/d?sslmode=require&options=-c+a%3Db",
+            "ada@web1",
+            ("localhost", 5432),
+        ),
+    ],
+)
+def test_a_postgresql_url_names_driver_tunnel_and_address(url, engine, via, address):
+    """The driver is named, via is ours alone, and the address is what the tunnel must reach."""
+    assert (engine_url(url), registry_via(url), registry_address(url)) == (engine, via, address)
+
+
+def test_a_sqlite_url_names_a_file(monkeypatch, tmp_path):
+    """A path is absolute with four slashes, relative with three, and may start in the home directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/ada")
+    urls = ("sqlite:////var/r.db", "sqlite:///r#1@x.db?timeout=3", "sqlite:///~/r.db", "postgresql://h/d")
+    assert [sqlite_path(url) for url in urls] == [
+        Path("/var/r.db"),
+        tmp_path / "r#1@x.db",
+        Path("/home/ada/r.db"),
+        None,
+    ]
+    assert engine_url(urls[1]) == f"sqlite:///{tmp_path}/r#1@x.db?timeout=3"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "registry.db",
+        "mysql://u:pw@h/d",
+        "postgresql+asyncpg://u:pw@h/d",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite://host/r.db",
+        "sqlite:///r.db?via=web1",
+        "postgresql://u:pw@h:port/d",
+        "postgresql://u:pw/x@h/d",
+        "postgresql://u:p@pw@h/d",
+        "postgresql://u:pw?x@h/d",
+        "postgresql://u:pw#x@h/d",
+        "postgresql://u:1/pw@h/d",
+        "postgresql://u:pw@[::1/d",
+        "postgresql://u:pw@h/d?via=",
+        "postgresql://u:pw@h/d?via=a&via=b",
+    ],
+)
+def test_a_wrong_url_is_refused_in_words(url):
+    """Every URL that names no registry raises ConfigError, which does not show the password."""
+    with pytest.raises(ConfigError) as caught:
+        engine_url(url)
+    assert "pw" not in str(caught.value)
+    assert "DEPLOY_REGISTRY_URL" in str(caught.value)
+
+
+def test_a_sqlite_file_has_no_address():
+    """There is nothing to tunnel to for a SQLite file."""
+    with pytest.raises(ConfigError):
+        registry_address("sqlite:////r.db")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://:p@h/d", "postgresql://:***@h/d"),
+        ("postgresql://u:p@p/p:p@h/d?via=a@b", "postgresql://u:***@h/d?via=a@b"),
+        ("postgresql://u:p?p@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:p#p@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u@h:5/d?via=a@b", "postgresql://u@h:5/d?via=a@b"),
+        ("postgresql://h:5/d?via=a@b", "postgresql://h:5/d?via=a@b"),
+        ("postgresql://[::1]:5/d?via=a@b", "postgresql://[::1]:5/d?via=a@b"),
+        ("postgresql://h/d?user=u&password=p&sslPassword=q#r", "postgresql://h/d?user=u&password=***&sslPassword=***"),
+        ("sqlite:////a/b:c@d.db", "sqlite:////a/b:c@d.db"),
+        ("postgresql://u:p@h/d\n", "postgresql://u:***@h/d"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_shown_url_has_no_password(url, shown):
+    """The password is masked wherever it stands, and nothing else is."""
+    assert safe_url(url) == shown
+
+
+def test_the_key_names_the_registry_and_not_the_password():
+    """A new password or another spelling of the driver keeps the key; another database or tunnel changes it."""
+    same = ["postgresql://u:p@h/d", "postgres://u:other@h/d", "postgresql+psycopg2://u@h/d"]
+    other = ["postgresql://u@h/e", "postgresql://u@h/d?via=web1", "postgresql://u@h:5433/d", "sqlite:////h/d"]
+    assert len({url_key(url) for url in same}) == 1
+    assert len({url_key(url) for url in [same[0], *other]}) == 1 + len(other)
+
+
+def test_the_default_is_a_file_in_the_state_directory(monkeypatch):
+    """XDG_STATE_HOME is followed when it is absolute; otherwise the home directory's is taken."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    shown = []
+    for state in ("/state", "relative", ""):
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+        shown.append(default_url())
+    home = "sqlite:////home/ada/.local/state/oroboros_deploy/registry.db"
+    assert shown == ["sqlite:////state/oroboros_deploy/registry.db", home, home]
