@@ -1,0 +1,461 @@
+"""Activation: the release is live and gated, or everything is as it was."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import activation, durable, launch, lock, seal, state
+from oroboros_deploy.host.journal import digest
+from tests.host.local_agent import LocalAgent
+from tests.host.watching import eventually, processes, tree
+
+HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.02, "stable_for": 0}
+GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
+
+
+@pytest.fixture
+def old(host: LocalAgent) -> str:
+    """A release that is live and healthy."""
+    sha = host.sealed("old", health="exit 0")
+    assert host.activate_here(sha, healthcheck=HEALTH).phases == GOOD
+    return sha
+
+
+def health(**changes: Any) -> dict[str, Any]:
+    return {**HEALTH, **changes}
+
+
+def staged(host: LocalAgent) -> list[str]:
+    return [path.name for path in host.paths.tmp.iterdir()]
+
+
+def journaled(host: LocalAgent) -> list[tuple[str, str, str | None]]:
+    """The journal in short; its chain is checked on the way."""
+    assert [entry for entry in host.journal if digest(entry) != entry["hash"]] == []
+    return [(entry["target"], entry["outcome"], entry["live"]) for entry in host.journal]
+
+
+def test_a_release_that_passes_is_committed(host: LocalAgent, old: str) -> None:
+    """The link is relative and names it; state, result and journal agree; nothing temporary is left."""
+    new = host.sealed("new", health="exit 0")
+    answer = host.activate_here(new, healthcheck=HEALTH)
+    assert (answer.phases, answer.refusal) == (GOOD, None)
+    assert os.readlink(host.paths.current) == f"releases/{new}"
+    assert ((answer.result or {})["live"], staged(host)) == (new, [])
+    found = state.load(host.paths.state)
+    assert found and found.as_dict() == (answer.result or {})["state"]
+    assert journaled(host) == [(old, "committed", old), (new, "committed", new)]
+    assert {name: host.journal[1][name] for name in ("kind", "source", "reason", "actor", "migration_marker")} == {
+        "kind": "deploy",
+        "source": old,
+        "reason": "",
+        "actor": "tester",
+        "migration_marker": None,
+    }
+    assert sorted(host.journal[1]["seconds"]) == ["gating", "restarting", "swapping"]
+
+
+def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
+    """The previous release is live again, the failed one is noted as bad, and the reason is told with its output."""
+    bad = host.sealed("bad", health="echo no database; exit 3")
+    answer = host.activate_here(bad, healthcheck=health(timeout=0.2))
+    assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restored"]
+    ended = (answer.result or {})["state"]
+    reason = "the gate was not passed: the health command exited 3 (gave up after 0.2 s)"
+    assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "no database", True)
+    assert (host.live, host.paths.bad(bad).read_text(), staged(host)) == (old, reason, [])
+    assert journaled(host)[1:] == [(bad, "restored", old)]
+
+
+def test_a_bad_release_that_passes_later_is_bad_no_more(host: LocalAgent, old: str) -> None:
+    """The note goes when the release proves itself."""
+    new = host.sealed("new", health="exit 0")
+    host.paths.bad(new).write_text("an earlier failure")
+    host.activate_here(new, healthcheck=HEALTH)
+    assert (host.paths.bad(new).exists(), host.live) == (False, new)
+
+
+def test_a_gate_that_hangs_is_ended(host: LocalAgent, old: str) -> None:
+    """A health command that ignores TERM is killed with its children, and the host restored."""
+    mark = f"659.{os.getpid()}"
+    bad = host.sealed("bad", health=f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}")
+    answer = host.activate_here(bad, healthcheck=health(timeout=0.2))
+    assert (answer.phases[-1], host.live) == ("restored", old)
+    assert "did not end within" in (answer.result or {})["state"]["reason"]
+    assert eventually(lambda: not processes(mark))
+
+
+def test_a_gate_may_take_several_tries(host: LocalAgent, old: str, tmp_path: Path) -> None:
+    """A service that is healthy at the third look is healthy."""
+    tries = tmp_path / "tries"
+    new = host.sealed("new", health=f"echo >>{tries}; test $(wc -l <{tries}) = 3")
+    answer = host.activate_here(new, healthcheck=HEALTH)
+    assert (answer.phases, tries.read_text()) == (GOOD, "\n\n\n")
+    assert answer.said("gate.try") == [f"the health command exited {status}" for status in (1, 1, 0)]
+
+
+def test_a_first_deploy_that_fails_leaves_no_current(host: LocalAgent) -> None:
+    """With nothing to go back to, nothing is live."""
+    bad = host.sealed("bad", health="exit 1")
+    answer = host.activate_here(bad, healthcheck=health(timeout=0.1))
+    assert (answer.phases[-1], (answer.result or {})["live"], host.live) == ("restored", None, None)
+    assert answer.said("warning") == ["no release is live: there is nothing to go back to"]
+    assert journaled(host) == [(bad, "restored", None)]
+
+
+def test_a_restore_that_fails_is_left_for_a_person(host: LocalAgent, tmp_path: Path) -> None:
+    """The previous release is put back once; when it fails as well, nothing bounces a second time."""
+    gates = tmp_path / "gates"
+    old = host.sealed("old", health=f"echo old >>{gates}; test -e {tmp_path}/database")
+    bad = host.sealed("bad", health=f"echo bad >>{gates}; exit 1")
+    (tmp_path / "database").touch()
+    host.activate_here(old, healthcheck=HEALTH)
+    (tmp_path / "database").unlink()
+    gates.unlink()
+    answer = host.activate_here(bad, healthcheck=health(timeout=0.1, interval=1))
+    assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restore_failed"]
+    gate = "the gate was not passed: the health command exited 1 (gave up after 0.1 s)"
+    assert (answer.result or {})["state"]["reason"] == f"{gate}; and the restore failed: {gate}"
+    assert (gates.read_text(), host.live) == ("bad\nold\n", old)
+    assert journaled(host)[1:] == [(bad, "restore_failed", old)]
+
+
+def test_without_any_gate_the_switch_is_the_activation(host: LocalAgent) -> None:
+    """Restart and health check skipped: the link is switched and that is said."""
+    sha = host.sealed("a")
+    assert host.activate_here(sha, healthcheck=None).phases == GOOD
+    assert host.live == sha
+
+
+def test_the_revision_is_the_last_line_of_the_migration(host: LocalAgent, old: str) -> None:
+    """It runs in the target before the switch; noise on the error stream is no revision."""
+    new = host.sealed("new", health="exit 0")
+    line = "echo upgrading; echo $DEPLOY_RELEASE $(cat name) $(basename $(readlink ../../current)); echo noise >&2"
+    answer = host.activate_here(new, healthcheck=HEALTH, migrate=line)
+    assert (answer.result or {})["state"]["migration_marker"] == f"{new} new {old}"
+    assert (answer.phases, host.journal[-1]["migration_marker"]) == (["prepared", *GOOD], f"{new} new {old}")
+
+
+def test_a_migration_that_says_nothing_has_no_revision(host: LocalAgent, old: str) -> None:
+    """No output, no marker."""
+    answer = host.activate_here(host.sealed("new", health=""), healthcheck=HEALTH, migrate="echo >&2 done")
+    assert ((answer.result or {})["state"]["migration_marker"], answer.phases[-1]) == (None, "committed")
+
+
+@pytest.mark.parametrize(
+    ("migrate", "seconds", "reason"),
+    [
+        ("echo the cause >&2; exit 5", 10, "the migration exited 5"),
+        ("echo the cause >&2; exec sleep 60", 0.3, "the migration did not end within 0.3 s and was killed"),
+    ],
+)
+def test_a_failing_migration_switches_nothing(
+    host: LocalAgent, old: str, migrate: str, seconds: float, reason: str
+) -> None:
+    """Files and link are as before, no gate was held, and the release is not bad for it."""
+    new = host.sealed("new", health="exit 0")
+    before = tree(host.root)
+    answer = host.activate_here(new, healthcheck=HEALTH, migrate=migrate, migrate_timeout=seconds)
+    ended = (answer.result or {})["state"]
+    assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "the cause\n", False)
+    assert (answer.phases, answer.said("gate.try")) == (["prepared", "restoring", "restored"], [])
+    assert (tree(host.root), host.paths.bad(new).exists(), staged(host)) == (before, False, [])
+
+
+def test_python_in_a_sealed_release_leaves_nothing_behind(host: LocalAgent, old: str) -> None:
+    """A root login could write there: a migration or a gate in Python must not damage what it runs from."""
+    line = "python3 -c 'import code_of_ours'"
+    new = host.sealed("new", **{"code_of_ours.py": "x = 1"})
+    answer = host.activate_here(new, healthcheck=health(command=line), migrate=line)
+    assert (answer.phases[-1], seal.verify(host.paths.release(new))) == ("committed", None)
+
+
+REFUSED = {
+    "no id": ("../../etc", "'../../etc' is not a release id (a full commit sha)"),
+    "short": ("a" * 39, f"'{'a' * 39}' is not a release id (a full commit sha)"),
+    "newline": ("a" * 40 + "\n", f"{('a' * 40 + chr(10))!r} is not a release id (a full commit sha)"),
+    "missing": ("a" * 40, f"release {'a' * 40} is missing on this host"),
+    "unsealed": ("b" * 40, f"release {'b' * 40} is unsealed on this host"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_refused_changes_nothing(host: LocalAgent, old: str, case: str) -> None:
+    """The tree is the same to the last bit, and no attempt is recorded."""
+    (host.paths.releases / ("b" * 40)).mkdir()
+    before, entries = tree(host.root), host.journal
+    target, words = REFUSED[case]
+    assert (host.activate_here(target).refusal or {})["message"] == words
+    assert (tree(host.root), host.journal, staged(host)) == (before, entries, [])
+
+
+def test_a_current_that_is_no_link_is_refused(host: LocalAgent) -> None:
+    """A real directory in its place is somebody's, and is named with the command that moves it."""
+    sha = host.sealed("a")
+    host.paths.current.mkdir()
+    (host.paths.current / "file").write_text("precious")
+    before = tree(host.root)
+    assert host.activate_here(sha).refusal == {
+        "kind": "invalid",
+        "message": f"{host.paths.current} is a real directory or file, not a link to a release",
+        "hint": f"move it away on the host: mv {host.paths.current} {host.paths.current}.old",
+    }
+    assert tree(host.root) == before
+    assert [problem["message"] for problem in host.facts(sha)["problems"]] == [
+        f"{host.paths.current} is a real directory or file, not a link to a release"
+    ]
+
+
+@pytest.mark.parametrize("target", ["/etc", "releases", "releases/not-an-id", "../elsewhere/" + "a" * 40])
+def test_a_current_that_points_elsewhere_is_refused(host: LocalAgent, target: str) -> None:
+    """It may be another program's; pointing it back is for a person."""
+    sha = host.sealed("a")
+    host.paths.current.symlink_to(target)
+    refusal = host.activate_here(sha).refusal or {}
+    assert refusal["message"].startswith(f"{host.paths.current} points to ")
+    assert refusal["message"].endswith(f"which is not a release in {host.paths.releases}")
+    assert os.readlink(host.paths.current) == target
+
+
+def test_a_current_that_leads_nowhere_can_be_left(host: LocalAgent) -> None:
+    """When the live release is gone there is no way back, and that is said; forward is open."""
+    sha, gone = host.sealed("a"), "d" * 40
+    host.paths.current.symlink_to(f"releases/{gone}")
+    answer = host.activate_here(sha)
+    assert (answer.phases, host.live) == (GOOD, sha)
+    assert answer.said("warning") == [f"the live release {gone} is gone: nothing to go back to"]
+
+
+@pytest.mark.parametrize("doubtful", ["damaged", "unsealed"])
+def test_a_doubtful_way_back_is_said_and_kept(host: LocalAgent, old: str, doubtful: str) -> None:
+    """What is live but not sound is still better to go back to than nothing."""
+    release = host.paths.release(old)
+    release.chmod(0o755)
+    if doubtful == "unsealed":
+        (release / ".deploy-seal").unlink()
+    (release / "extra").touch()
+    answer = host.activate_here(host.sealed("bad", health="exit 1"), healthcheck=health(timeout=0.1))
+    why = {"damaged": "'extra' changed since the seal", "unsealed": "never completed"}[doubtful]
+    assert answer.said("warning") == [f"the live release {old} stays the way back, although: {why}"]
+    assert (answer.phases[-1], host.live) == ("restored", old)
+
+
+def test_paths_through_links_and_overrides_work(tmp_path: Path) -> None:
+    """Releases and current may lie anywhere, behind links of other depths too; the link made always leads there."""
+    (tmp_path / "far" / "away" / "data").mkdir(parents=True)
+    (tmp_path / "srv").mkdir()
+    (tmp_path / "app").symlink_to("far/away/data")
+    host = LocalAgent(tmp_path / "srv")
+    host.layout["current"] = str(tmp_path / "app" / "current")
+    host.layout["releases"] = str(tmp_path / "app" / "all")
+    shas = [host.sealed(name) for name in ("a", "b")]
+    for sha in shas:
+        assert host.activate_here(sha, healthcheck=health(command="test -e name")).phases == GOOD
+        assert (tmp_path / "app" / "current" / "name").read_text() == {shas[0]: "a", shas[1]: "b"}[sha]
+    assert host.facts()["live"] == shas[1]
+
+
+def test_current_is_never_missing(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that never pauses sees one release or the other through 300 switches, and nothing else."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # only the order of renames matters here
+    shas = [host.sealed(name) for name in ("a", "b")]
+    host.activate_here(shas[0], healthcheck=None)
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            try:
+                seen.add((host.paths.current / "name").read_text())
+            except OSError as error:
+                seen.add(str(error))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    request = host.request(shas[0], healthcheck=None)
+    for turn in range(300):
+        activation.Activation(host.paths, {**request, "sha": shas[turn % 2]}, lambda *_, **__: None).run()
+    done.set()
+    reader.join()
+    assert seen == {"a", "b"}
+
+
+_DIES_IN = """
+import json, os, signal, sys
+from pathlib import Path
+from oroboros_deploy.host import launch, layout
+
+def say(event, message="", level="info", **data):
+    if data.get(sys.argv[2]) == sys.argv[3]:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+launch._log_to = lambda path: say
+request = json.loads(Path(sys.argv[1]).read_text())
+launch.run(layout.Layout.of(request["layout"]), request)
+"""
+
+
+def die_in(host: LocalAgent, request: dict[str, Any], kind: str, name: str) -> None:
+    """Run an activation that is killed, as by a power cut, when it says the phase or step."""
+    argv = [sys.executable, "-c", _DIES_IN, str(host.keep(request)), kind, name]
+    assert subprocess.run(argv, timeout=20).returncode == -signal.SIGKILL
+
+
+DEATHS = [
+    # killed when, target's health, then the attempt is, and this is live
+    ("step", "migrating", 0, "restored", "old"),
+    ("phase", "prepared", 0, "restored", "old"),
+    ("step", "swapping", 0, "restored", "old"),
+    ("phase", "swapped", 0, "restored", "old"),
+    ("step", "restarting", 0, "restored", "old"),
+    ("phase", "restarted", 0, "restored", "old"),
+    ("step", "gating", 0, "restored", "old"),
+    ("phase", "gated", 0, "committed", "new"),
+    ("phase", "committed", 0, "committed", "new"),
+    ("phase", "restoring", 1, "restored", "old"),
+    ("step", "restoring", 1, "restored", "old"),
+    ("phase", "restored", 1, "restored", "old"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "status", "outcome", "live"), DEATHS)
+def test_a_death_in_any_phase_is_settled(
+    host: LocalAgent, old: str, kind: str, name: str, status: int, outcome: str, live: str
+) -> None:
+    """Whoever comes next ends the attempt: once, as it should have ended, with nothing left over."""
+    new = host.sealed("new", health=f"exit {status}")
+    request = host.request(new, healthcheck=health(timeout=0.2), migrate="true")
+    die_in(host, request, kind, name)
+    for _ in range(2):  # the second time there is nothing left to do
+        launch.recover(host.paths, request)
+        expected = {"old": old, "new": new}[live]
+        assert (journaled(host)[1:], host.live) == ([(new, outcome, expected)], expected)
+    answer = host.answer(request["attempt"])
+    assert ((answer.result or {})["state"]["phase"], (answer.result or {})["live"]) == (outcome, expected)
+    assert (staged(host), lock.is_held(host.paths.lock)) == ([], False)
+
+
+def test_every_phase_has_its_death() -> None:
+    """A phase or step that is added needs a row above."""
+    phases = {name for kind, name, *_ in DEATHS if kind == "phase"}
+    assert phases | {"restore_failed"} == set(activation._PHASES)
+
+
+def test_a_death_after_a_failed_restore_is_recorded(host: LocalAgent, tmp_path: Path) -> None:
+    """Killed between the end and its record, the attempt is recorded as it ended."""
+    old = host.sealed("old", health=f"test ! -e {tmp_path}/broken")
+    host.activate_here(old, healthcheck=HEALTH)
+    (tmp_path / "broken").touch()
+    bad = host.sealed("bad", health="exit 1")
+    request = host.request(bad, healthcheck=health(timeout=0.1))
+    die_in(host, request, "phase", "restore_failed")
+    launch.recover(host.paths, request)
+    assert journaled(host)[1:] == [(bad, "restore_failed", old)]
+
+
+def test_a_switch_that_was_not_noted_yet_is_undone(host: LocalAgent, old: str) -> None:
+    """Killed between the rename and its note, the attempt is restored all the same."""
+    new = host.sealed("new", health="exit 0")
+    request = host.request(new, healthcheck=HEALTH)
+    die_in(host, request, "step", "swapping")
+    durable.replace(host.paths.staged("switch"), host.paths.current)
+    launch.recover(host.paths, request)
+    assert (host.live, journaled(host)[1:]) == (old, [(new, "restored", old)])
+
+
+@pytest.mark.parametrize("request_is_lost", [False, True])
+def test_the_next_activation_settles_first(host: LocalAgent, old: str, request_is_lost: bool) -> None:
+    """Nobody asked after the dead attempt: the next one ends it before it begins, by its own rules if need be."""
+    new, next_one = host.sealed("new", health="exit 0"), host.sealed("next", health="exit 1")
+    request = host.request(new, healthcheck=HEALTH)
+    die_in(host, request, "phase", "swapped")
+    if request_is_lost:
+        host.keep(request).unlink()
+    answer = host.activate_here(next_one, healthcheck=health(timeout=0.1))
+    assert journaled(host)[1:] == [(new, "restored", old), (next_one, "restored", old)]
+    assert (answer.said("settling"), host.live) == (
+        [f"attempt {request['attempt']} was interrupted after 'swapped'"],
+        old,
+    )
+
+
+def test_a_state_that_cannot_be_read_is_set_aside(host: LocalAgent, old: str) -> None:
+    """It is kept for a person, said, and does not stop the host from being deployed to."""
+    host.paths.state.write_text('{"attempt": "torn')
+    new = host.sealed("new", health="exit 0")
+    answer = host.activate_here(new, healthcheck=HEALTH)
+    kept = host.paths.ours / "state.unreadable"
+    assert answer.said("warning") == [f"the state of the last activation could not be read; it is kept in {kept}"]
+    assert (kept.read_text(), answer.phases, host.live) == ('{"attempt": "torn', GOOD, new)
+
+
+def test_a_link_somebody_changed_meanwhile_is_put_back(host: LocalAgent, old: str) -> None:
+    """A current turned into something foreign during the gate ends restored, never in a traceback."""
+    link = host.paths.current
+    new = host.sealed("new", health=f"ln -sfn /etc {link}; exit 1")
+    answer = host.activate_here(new, healthcheck=health(timeout=0.1))
+    assert (answer.phases[-1], host.live) == ("restored", old)
+
+
+def test_a_clock_that_jumps_decides_nothing(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wall time is shown, never compared: years forth and back change no outcome."""
+    jumps = iter(range(10_000))
+    monkeypatch.setattr("time.time", lambda: 2e9 if next(jumps) % 2 else 0.0)
+    for name, end in (("good", "exit 0"), ("bad", "exit 1")):
+        host.activate_here(host.sealed(name, health=end), healthcheck=health(timeout=0.3))
+    assert [outcome for _, outcome, _ in journaled(host)] == ["committed", "committed", "restored"]
+
+
+def mounted(path: Path) -> bool:
+    """Whether a small filesystem of its own could be put there."""
+    path.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", "size=512k,nr_inodes=200", "tmpfs", str(path)]
+    return subprocess.run(argv, capture_output=True).returncode == 0
+
+
+def test_a_full_disk_does_not_stop_the_restore(tmp_path: Path) -> None:
+    """The release fills the disk and fails: the way back was made before and needs no space."""
+    if not mounted(tmp_path / "srv"):
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        host = LocalAgent(tmp_path / "srv")
+        old = host.sealed("old", health="exit 0")
+        host.activate_here(old, healthcheck=HEALTH)
+        bad = host.sealed("bad", health=f"cat /dev/zero >{host.root}/filler 2>/dev/null; exit 1")
+        request = host.request(bad, healthcheck=health(timeout=0.2))
+        host.keep(request)
+        with pytest.raises(OSError, match="No space left"):  # its end cannot be written down ...
+            launch.run(host.paths, request)
+        assert host.live == old
+        (host.root / "filler").unlink()
+        launch.recover(host.paths, request)  # ... until there is space again
+        assert (host.live, journaled(host)) == (old, [(old, "committed", old), (bad, "restored", old)])
+    finally:
+        subprocess.run(["umount", str(tmp_path / "srv")], check=True)
+
+
+def test_a_disk_that_is_full_before_is_a_refusal(tmp_path: Path) -> None:
+    """When not even the way back can be made, nothing is begun."""
+    if not mounted(tmp_path / "srv"):
+        pytest.skip("needs the right to mount a tmpfs")
+    try:
+        host = LocalAgent(tmp_path / "srv")
+        old, new = host.sealed("old"), host.sealed("new")
+        host.activate_here(old)
+        request = host.request(new)
+        host.keep(request)
+        subprocess.run(f"cat /dev/zero >{host.root}/filler", shell=True, capture_output=True)
+        before = os.readlink(host.paths.current)
+        with pytest.raises(OSError, match="No space left"):
+            launch.run(host.paths, request)
+        assert os.readlink(host.paths.current) == before
+    finally:
+        subprocess.run(["umount", str(tmp_path / "srv")], check=True)

@@ -1,0 +1,235 @@
+"""Starting and following an activation: it is alone, acts once, and outlives whoever asked for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import launch, lock
+from tests.host.local_agent import Answer, LocalAgent
+from tests.host.watching import eventually, tree
+
+GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
+
+
+@pytest.fixture
+def old(host: LocalAgent) -> str:
+    sha = host.sealed("old")
+    assert host.activate_here(sha).phases == GOOD
+    return sha
+
+
+def command(line: str, timeout: float = 10) -> dict[str, Any]:
+    return {"command": line, "timeout": timeout, "interval": 0.02, "stable_for": 0}
+
+
+def asked(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """An activation on its way, with somebody who follows it."""
+    host.facts()
+    process = host.start("activate")
+    assert process.stdin
+    process.stdin.write(json.dumps(request).encode() + b"\n")
+    process.stdin.flush()
+    return process
+
+
+def cut(process: subprocess.Popen[bytes]) -> None:
+    """The link dies: the follower's pipes are closed and it is killed."""
+    process.kill()
+    process.communicate()
+
+
+def test_an_activation_is_followed_to_its_end(host: LocalAgent, old: str) -> None:
+    """What the detached process does is told line by line, then its result."""
+    new = host.sealed("new")
+    answer = host.activate(new)
+    assert (answer.phases, answer.refusal, answer.stderr) == (GOOD, None, "")
+    assert (host.live, (answer.result or {})["live"]) == (new, new)
+
+
+def test_a_refusal_reaches_who_asked(host: LocalAgent, old: str) -> None:
+    """What the detached process refuses is the answer of the call."""
+    assert host.activate("a" * 40).refusal == {
+        "kind": "missing",
+        "message": f"release {'a' * 40} is missing on this host",
+        "hint": "deploy it first",
+    }
+
+
+def test_the_same_attempt_asked_twice_acts_once(host: LocalAgent, old: str, tmp_path: Path) -> None:
+    """Asked again, during and after, it is followed, and answers the same."""
+    count = tmp_path / "count"
+    request = host.request(host.sealed("new"), healthcheck=command(f"echo gated >>{count}; sleep 0.4"))
+    answers: list[Answer] = []
+    askers = [threading.Thread(target=lambda: answers.append(host.call("activate", request))) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+        time.sleep(0.3)
+    for asker in askers:
+        asker.join()
+    answers.append(host.call("activate", request))
+    assert (count.read_text(), len(host.journal)) == ("gated\n", 2)
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp_path: Path) -> None:
+    """It is refused at once, with the holder's attempt, target, actor, start and phase."""
+    go, new, other = tmp_path / "go", host.sealed("new"), host.sealed("other")
+    request = host.request(new, actor="somebody", healthcheck=command(f"until test -e {go}; do sleep 0.02; done"))
+    first = asked(host, request)
+    assert eventually(lambda: host.live == new)
+    running = host.facts()["running"]
+    refused = host.request(other)
+    at = time.monotonic()
+    refusal = host.call("activate", refused).refusal or {}
+    assert time.monotonic() - at < 2
+    since = time.strftime("%H:%M:%S UTC", time.gmtime(running["since"]))
+    assert refusal == {
+        "kind": "busy",
+        "message": f"deploy of {new} by somebody holds this host since {since} (restarted)",
+        "hint": "wait for it, or watch it with: fab status",
+        "holder": {**running, "phase": "restarted"},
+    }
+    assert (running["attempt"], running["target"], running["actor"]) == (request["attempt"], new, "somebody")
+    go.touch()
+    first.communicate(timeout=10)
+    assert (host.live, host.facts()["running"], len(host.journal)) == (new, None, 2)
+    assert host.call("activate", refused).refusal == refusal  # the same attempt gets the same answer
+
+
+def test_two_activations_at_the_same_moment_end_one_after_the_other_or_busy(host: LocalAgent, old: str) -> None:
+    """Of many that start together none is mixed with another: each is live and recorded, or was refused."""
+    shas = [host.sealed(name) for name in ("a", "b", "c", "d")]
+    answers: dict[str, Answer] = {}
+
+    def ask(sha: str) -> None:
+        answers[sha] = host.activate(sha, healthcheck=command("sleep 0.8; test -e name"))
+
+    threads = [threading.Thread(target=ask, args=(sha,)) for sha in shas]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    ended = [sha for sha, answer in answers.items() if answer.result]
+    kinds = {answer.refusal["kind"] for answer in answers.values() if answer.refusal}
+    assert (sorted(entry["target"] for entry in host.journal[1:]), kinds - {"busy"}) == (sorted(ended), set())
+    assert [entry["outcome"] for entry in host.journal[1:]] == ["committed"] * len(ended)
+    assert (host.live, host.journal[-1]["live"]) == (host.journal[-1]["target"], host.live)
+
+
+@pytest.mark.parametrize(("gate", "outcome"), [("sleep 0.6", "committed"), ("sleep 0.6; exit 1", "restored")])
+def test_a_dead_control_node_changes_nothing(host: LocalAgent, old: str, gate: str, outcome: str) -> None:
+    """With its follower killed in the middle the activation ends by itself, and tells it to the next who asks."""
+    new = host.sealed("new")
+    request = host.request(new, healthcheck={**command(gate, 0.5), "interval": 2, "timeout": 1.5})
+    request["healthcheck"]["command"] = f"test $(basename $PWD) = {old} || {{ {gate}; }}"
+    process = asked(host, request)
+    assert eventually(lambda: host.live == new)
+    cut(process)
+    assert eventually(lambda: len(host.journal) == 2, within=10)
+    assert host.journal[1]["outcome"] == outcome
+    answer = host.call("activate", request)
+    assert ((answer.result or {})["state"]["phase"], host.live) == (outcome, new if outcome == "committed" else old)
+
+
+def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: str) -> None:
+    """Without any recovery of the host's own, the next contact restores; the answer says what happened."""
+    gate = f"test $(basename $PWD) = {old} || {{ kill -9 $PPID; sleep 60; }}"
+    answer = host.activate(host.sealed("new"), healthcheck=command(gate))
+    ended = (answer.result or {})["state"]
+    assert (ended["phase"], ended["reason"]) == ("restored", "interrupted after 'restarted'")
+    assert (answer.phases, host.live) == (["prepared", "swapped", "restarted", "restoring", "restored"], old)
+    assert len(host.journal) == 2
+
+
+def test_an_activation_that_never_began_is_told_so(host: LocalAgent, old: str, monkeypatch: Any) -> None:
+    """It died before it changed anything: nobody waits for it for ever."""
+    monkeypatch.setattr(launch, "GRACE", 0.1)
+    request = host.request(host.sealed("new"))
+    host.keep(request)
+    before = tree(host.root)
+    with pytest.raises(launch.Refusal, match="died before it changed anything"):
+        launch.follow(host.paths, request["attempt"], None)  # type: ignore[arg-type]
+    assert (tree(host.root), len(host.journal)) == (before, 1)
+
+
+def test_one_that_was_given_up_does_not_act_any_more(host: LocalAgent, old: str) -> None:
+    """A process that starts very late finds that its attempt was refused, and does nothing."""
+    request = host.request(host.sealed("new"))
+    host.keep(request)
+    launch.recover(host.paths, request)
+    launch.run(host.paths, request)
+    assert (host.live, (host.answer(request["attempt"]).refusal or {})["hint"]) == (old, "try again")
+
+
+def test_a_recovery_leaves_a_living_activation_alone(host: LocalAgent, old: str, monkeypatch: Any) -> None:
+    """Whoever holds the lock is alive, and ends its attempt itself."""
+    monkeypatch.setattr(launch, "GRACE", 0.1)
+    request = host.request(host.sealed("new"))
+    host.keep(request)
+    with lock.hold(host.paths.lock):
+        launch.recover(host.paths, request)
+    assert not (host.paths.attempt(request["attempt"]) / "result.json").exists()
+
+
+def test_following_again_goes_on_where_it_was(host: LocalAgent, old: str) -> None:
+    """Whatever line the link was lost after, nothing is told twice and nothing is left out."""
+    request = host.request(host.sealed("new"))
+    whole = host.call("activate", request).events
+    for after in range(len(whole) + 1):
+        if after in (0, 1, len(whole) - 1, len(whole)):
+            assert host.call("activate", {**request, "after": after}).events == whole[after:]
+
+
+def test_a_line_that_is_still_being_written_is_waited_for(host: LocalAgent, tmp_path: Path) -> None:
+    """Half a line is no line yet."""
+    sent: list[dict[str, Any]] = []
+
+    class Wire:
+        def send(self, value: dict[str, Any]) -> None:
+            sent.append(value)
+
+    log = tmp_path / "log"
+    log.write_bytes(b'{"event": 1}\n{"eve')
+    with log.open("rb") as reader:
+        launch._pass_on(reader, Wire())  # type: ignore[arg-type]
+        assert sent == [{"event": 1}]
+        with log.open("ab") as writer:
+            writer.write(b'nt": 2}\n')
+        launch._pass_on(reader, Wire())  # type: ignore[arg-type]
+    assert sent == [{"event": 1}, {"event": 2}]
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_an_attempt_nobody_asked_for_is_not_known(host: LocalAgent, old: str, made: bool) -> None:
+    """Neither one that never was, nor one that was built only, is waited for."""
+    if made:
+        host.paths.attempt("f" * 32).mkdir()
+    assert host.call("follow", {"attempt": "f" * 32}).refusal == {
+        "kind": "missing",
+        "message": f"attempt {'f' * 32} is not known on this host",
+        "hint": None,
+    }
+
+
+def test_the_activation_is_out_of_reach_of_a_hang_up(host: LocalAgent, old: str) -> None:
+    """It has a session of its own: what ends the login's processes does not end it."""
+    new = host.sealed("new")
+    request = host.request(new, healthcheck=command("sleep 0.5"))
+    script = host.start("facts")
+    script.communicate(json.dumps({"layout": host.layout, "sha": None}).encode() + b"\n")
+    login = LocalAgent(host.root, start_new_session=True)
+    process = asked(login, request)
+    assert eventually(lambda: host.live == new)
+    os.killpg(process.pid, signal.SIGHUP)
+    process.communicate()
+    assert eventually(lambda: len(host.journal) == 2)
+    assert host.journal[1]["outcome"] == "committed"

@@ -1,0 +1,118 @@
+"""Commands end, with all their children, at their deadline; and their output is told as it was."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import process
+from tests.host.watching import eventually, processes
+
+HERE = Path("/")
+
+
+def soon(seconds: float) -> float:
+    return time.monotonic() + seconds
+
+
+def shell(line: str, seconds: float = 5.0, **options: object) -> process.Ended:
+    return process.shell(line, cwd=HERE, deadline=soon(seconds), **options)
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "reason", "tail"),
+    [
+        ("echo fine", 0, "exited 0", "fine"),
+        ("echo out; echo err >&2; exit 7", 7, "exited 7", "out\nerr"),
+        ("kill -TERM $$", -15, "was killed by signal 15", ""),
+        ("exec >&- 2>&-; sleep 0.1; exit 3", 3, "exited 3", ""),
+    ],
+)
+def test_an_end_is_told_in_full(line: str, status: int, reason: str, tail: str) -> None:
+    """Status, reason and last output are those of the command, its two streams in one."""
+    ended = shell(line)
+    assert (ended.status, ended.reason, ended.tail, ended.ok) == (status, reason, tail, status == 0)
+
+
+def test_a_deadline_ends_the_whole_group(tmp_path: Path) -> None:
+    """A command that ignores TERM is killed with the children it started, soon after the deadline."""
+    mark = f"987.{os.getpid()}"
+    ended = shell(f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}", seconds=0.3)
+    assert (ended.status, ended.ok) == (None, False)
+    assert ended.reason.endswith("was killed")
+    assert 0.3 <= ended.seconds < 0.3 + process.GRACE + 1
+    assert eventually(lambda: not processes(mark))
+
+
+def test_a_command_that_obeys_is_not_waited_for() -> None:
+    """TERM is enough for a command that heeds it."""
+    assert shell("sleep 60", seconds=0.2).seconds < 1
+
+
+def test_whoever_loses_patience_ends_it() -> None:
+    """A set stop ends the command long before its deadline."""
+    stop = threading.Event()
+    threading.Timer(0.2, stop.set).start()
+    ended = shell("sleep 60", seconds=60, stop=stop)
+    assert (ended.status, ended.seconds < 2) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "child", ["sleep MARK &", "yes MARK &", "setsid sleep MARK &", "(trap '' HUP TERM; sleep MARK) & disown"]
+)
+def test_a_child_left_behind_does_not_hold_us(child: str) -> None:
+    """The command's own end counts, whether a child keeps its output open or goes on writing to it."""
+    mark = f"654.{os.getpid()}"
+    ended = shell(f"{child.replace('MARK', mark)} echo done >&2; exit 4", seconds=10)
+    assert (ended.status, ended.seconds < 3) == (4, True)
+    for left in processes(mark):  # those with a session of their own are not ours to end
+        os.kill(left, 9)
+
+
+def test_children_in_the_group_end_with_the_command() -> None:
+    """What a command leaves in the background does not live on after it."""
+    mark = f"876.{os.getpid()}"
+    assert shell(f"sleep {mark} & exit 0").ok
+    assert eventually(lambda: not processes(mark))
+
+
+def test_all_output_reaches_the_sink_and_little_is_kept() -> None:
+    """Five megabytes of every byte there is arrive unchanged, while the report holds only the end."""
+    received: list[bytes] = []
+    script = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 20000 + b'the end')"
+    ended = process.run(["python3", "-c", script], cwd=HERE, deadline=soon(20), sink=received.append)
+    assert b"".join(received) == bytes(range(256)) * 20000 + b"the end"
+    assert (ended.ok, ended.tail.endswith("the end"), len(ended.tail) <= process.KEPT) == (True, True, True)
+
+
+def test_errors_can_be_kept_apart(tmp_path: Path) -> None:
+    """With a file for the errors, the output is the standard output alone."""
+    errors = tmp_path / "errors"
+    ended = shell("echo noise >&2; echo revision", errors=errors)
+    assert (ended.tail, errors.read_text()) == ("revision", "noise\n")
+
+
+def test_a_command_cannot_wait_for_an_answer() -> None:
+    """Nothing can be typed: a question finds the end of its input at once."""
+    assert shell("read -r answer || echo nobody there").tail == "nobody there"
+
+
+def test_the_environment_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could change a command's meaning is taken out; language, home and search path are settled."""
+    for name in ("LD_PRELOAD", "BASH_ENV", "ENV", "GIT_DIR", "PYTHONPATH", "BASH_FUNC_ls%%"):
+        monkeypatch.setenv(name, "hijacked")
+    monkeypatch.setenv("PATH", "relative:/opt/tools/bin:/usr/bin::.")
+    monkeypatch.setenv("MY_SETTING", "kept")
+    found = process.environment(EXTRA="1")
+    assert [name for name, value in found.items() if value == "hijacked"] == []
+    assert found["PATH"] == "/opt/tools/bin:/usr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin:/bin"
+    assert {name: found[name] for name in ("LC_ALL", "MY_SETTING", "EXTRA", "PYTHONDONTWRITEBYTECODE")} == {
+        "LC_ALL": "C.UTF-8",
+        "MY_SETTING": "kept",
+        "EXTRA": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }

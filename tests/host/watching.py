@@ -1,0 +1,48 @@
+"""What tests look at from outside: trees, processes, and conditions that come true after a while."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def tree(root: Path) -> dict[str, tuple[str, str]]:
+    """Everything below a directory: its mode, and its content or the link's target; ours in ``.deploy`` left out."""
+    found: dict[str, tuple[str, str]] = {}
+    for directory, names, files in os.walk(root):
+        names[:] = [name for name in names if name != ".deploy"]
+        for name in names + files:
+            path = Path(directory, name)
+            found[str(path.relative_to(root))] = (stat.filemode(path.lstat().st_mode), _content(path))
+    return found
+
+
+def processes(token: str) -> list[int]:
+    """The living processes that have the token in their command line."""
+    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and token in _command_line(entry)]
+
+
+def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:
+    """Whether the condition comes true in time (seconds)."""
+    until = time.monotonic() + within
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return os.readlink(path)
+    return path.read_bytes().decode("latin-1") if path.is_file() else ""
+
+
+def _command_line(process: str) -> str:
+    try:
+        return Path("/proc", process, "cmdline").read_bytes().decode("latin-1")
+    except OSError:
+        return ""
