@@ -258,7 +258,7 @@ def _ended(work: _Work, state: dict[str, Any], logs: str) -> HostOutcome:
     end = _ENDS[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
-    hint = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
+    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
     if end is State.LIVE:
         hint, message = None, f"{target} is live"
     elif end is State.RESTORED and not state["switched"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -107,10 +108,12 @@ class Host:
             for said in remote.lines():
                 if said == b"wanted":
                     remote.write(agent.packed().data + line)
+                elif said.startswith(b'{"event"'):
+                    self._hear(json.loads(said), on_event)
                 elif said.startswith(b"{"):  # anything else is a login shell's greeting
-                    answer = self._take(json.loads(said), on_event)
-                    if answer is not None:
-                        return answer
+                    with suppress(LinkLost):  # let it end by itself; the answer is here already
+                        remote.wait()
+                    return self._answer(json.loads(said))
             raise self._no_answer(remote)
 
     def _quiet_call(
@@ -134,14 +137,13 @@ class Host:
         remote.write(b"0\n")
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
-    def _take(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> dict[str, Any] | None:
-        """Pass on an event, return a result, raise a refusal."""
-        if said.get("event") == "alive":
-            return None
-        if "event" in said:
+    def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
+        if said["event"] != "alive":
             on_event()
             self.tell(said["event"], said["message"], level=said["level"], **said["data"])
-            return None
+
+    def _answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """The result; a refusal is raised as the error it is."""
         if "refusal" in said:
             raise _error(said["refusal"], self.name)
         result: dict[str, Any] = said["result"]

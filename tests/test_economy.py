@@ -1,0 +1,87 @@
+"""What the tool costs, counted: connections and commands by sshd, start-up by the clock."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy import Deployment, Outcome, SshOptions
+from oroboros_deploy.config import load
+from tests.repository import Repository
+from tests.sshd import Sshd, requires_sshd
+
+FAB = Path(sys.executable).with_name("fab")
+
+
+class Project:
+    """A deployment over a real sshd, without services."""
+
+    def __init__(self, tmp_path: Path, repository: Repository, sshd: Sshd) -> None:
+        settings = {"root": str(tmp_path / "srv/app"), "build": {"frontend": None, "venvs": {}}}
+        flags = {"skip_restart": True, "healthcheck.command": "true"}
+        self.sshd = sshd
+        self.hosts = [sshd.alias]
+        self.old = repository.commit("old", file="1")
+        self.new = repository.commit("new", file="2")
+        self.deployment = Deployment(
+            load([("fabric.yaml", settings)], {}, flags=flags),
+            source=repository.path,
+            ssh=SshOptions(config_path=str(sshd.config_path)),
+        )
+
+    def deploy(self, sha: str) -> Outcome:
+        return self.deployment.deploy(self.hosts, sha=sha).raise_for_status()
+
+    def rollback(self, sha: str) -> Outcome:
+        return self.deployment.rollback(self.hosts, release=sha).raise_for_status()
+
+
+@pytest.fixture
+def project(tmp_path: Path, repository: Repository) -> Project:
+    with Sshd(tmp_path / "sshd", settings="LogLevel VERBOSE") as sshd:
+        yield Project(tmp_path, repository, sshd)
+
+
+def counted(sshd: Sshd, act: Callable[[], object]) -> tuple[int, int]:
+    """Connections and commands that sshd saw while something was done."""
+    before = len(sshd.log())
+    act()
+    log = sshd.log()[before:]
+    return len(re.findall("Accepted publickey", log)), len(re.findall("Starting session", log))
+
+
+@requires_sshd
+def test_connections_and_commands(project: Project) -> None:
+    """A deploy costs one connection and three commands, a rollback one and two, a no-op one and one."""
+    sshd = project.sshd
+    assert counted(sshd, lambda: project.deploy(project.old)) == (1, 3)
+    assert counted(sshd, lambda: project.deploy(project.new)) == (1, 3)
+    assert counted(sshd, lambda: project.rollback(project.old)) == (1, 2)
+    assert counted(sshd, lambda: project.deploy(project.new)) == (1, 2)
+    assert counted(sshd, lambda: project.deploy(project.new)) == (1, 1)
+
+
+def test_listing_the_tasks_costs_what_an_empty_fabfile_costs(tmp_path: Path) -> None:
+    """`fab --list` takes at most 1.25 times as long as on an empty fabfile (best of several, taken in turn)."""
+    ours, empty = tmp_path / "ours", tmp_path / "empty"
+    for directory, text in ((ours, "from oroboros_deploy.tasks import ns\n"), (empty, "")):
+        directory.mkdir()
+        (directory / "fabfile.py").write_text(text)
+    times = [(_listing(ours), _listing(empty)) for _ in range(12)]
+    ratio = min(time for time, _ in times) / min(time for _, time in times)
+    print(f"fab --list: {ratio:.2f} times that of an empty fabfile")
+    assert ratio <= 1.25
+
+
+def _listing(directory: Path) -> float:
+    began = time.perf_counter()
+    quiet = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    subprocess.run([str(FAB), "--list"], cwd=directory, env=quiet, capture_output=True, timeout=30)
+    return time.perf_counter() - began
