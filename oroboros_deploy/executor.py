@@ -102,19 +102,26 @@ class Host:
         root = PurePosixPath(self._config.root)
         line = json.dumps({"layout": self._layout(), **request}).encode() + b"\n"
         with self.open().command(agent.packed().script(root, command), deadline=deadline, silence=SILENCE) as remote:
-            remote.write(line)
-            if stream is not None:
-                self._send(remote, stream)
-            for said in remote.lines():
-                if said == b"wanted":
-                    remote.write(agent.packed().data + line)
-                elif said.startswith(b'{"event"'):
-                    self._hear(json.loads(said), on_event)
-                elif said.startswith(b"{"):  # anything else is a login shell's greeting
-                    with suppress(LinkLost):  # let it end by itself; the answer is here already
-                        remote.wait()
-                    return self._answer(json.loads(said))
-            raise self._no_answer(remote)
+            try:
+                remote.write(line)
+                if stream is not None:
+                    self._send(remote, stream)
+                return self._listen(remote, line, on_event)
+            except KeyboardInterrupt:
+                self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
+                raise
+
+    def _listen(self, remote: Command, line: bytes, on_event: Callable[[], None]) -> dict[str, Any]:
+        for said in remote.lines():
+            if said == b"wanted":
+                remote.write(agent.packed().data + line)
+            elif said.startswith(b'{"event"'):
+                self._hear(json.loads(said), on_event)
+            elif said.startswith(b"{"):  # anything else is a login shell's greeting
+                with suppress(LinkLost):  # let it end by itself; the answer is here already
+                    remote.wait()
+                return self._answer(json.loads(said))
+        raise self._no_answer(remote)
 
     def _quiet_call(
         self, command: str, request: Mapping[str, Any], deadline: float, stream: Iterable[bytes] | None = None

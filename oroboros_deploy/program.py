@@ -10,11 +10,12 @@ everybody else's tasks run as ever.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
 from fabric import Connection, Executor, Task
-from invoke import Call, Context
+from invoke import Call, Context, Exit
 
 
 class FleetTask(Task):
@@ -71,6 +72,28 @@ def install() -> None:
     running = sys.modules.get("fabric.main")
     if running is not None and running.program.executor_class is Executor:
         running.program.executor_class = FleetExecutor
+        _explain(running.program.config, "_load_yaml", "_load_ssh_files")
+
+
+def _explain(config: Any, *readers: str) -> None:
+    """Let Fabric name the file it cannot read, where it would show a traceback."""
+    for name in readers:
+        config._set(**{name: _explained(getattr(config, name))})
+
+
+def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(read)
+    def explained(*arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except Exception as error:
+            missing = isinstance(error, FileNotFoundError)
+            if missing and arguments:  # Fabric looks in several places for its settings
+                raise
+            file = f"{arguments[0]}: " if arguments else ""
+            raise Exit(f"nothing was changed: {file}{error}", code=2) from None
+
+    return explained
 
 
 def _address(connection: Connection) -> str:

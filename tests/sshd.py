@@ -197,8 +197,10 @@ def _descendants(root: int, named: str = "") -> list[int]:
             head, _, tail = entry.read_text().rpartition(") ")
         except OSError:
             continue
-        pid = int(entry.parent.name)
-        names[pid], parents[pid] = head.partition("(")[2], int(tail.split()[1])
+        state, parent = tail.split()[:2]
+        if state != "Z":
+            pid = int(entry.parent.name)
+            names[pid], parents[pid] = head.partition("(")[2], int(parent)
     below = [pid for pid in parents if _is_below(pid, root, parents)]
     return [pid for pid in below if names[pid].startswith(named)]
 

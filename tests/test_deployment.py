@@ -16,6 +16,7 @@ from oroboros_deploy.errors import (
     HostUnreachable,
     InvalidInput,
     RegistryUnavailable,
+    UnknownCommit,
     UnknownRelease,
 )
 from oroboros_deploy.events import Event
@@ -213,6 +214,53 @@ def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
     assert "secret" not in str(caught.value)
     assert not site.root().exists()
     assert site.commands() == []
+
+
+def test_every_place_can_be_overridden(site: Site) -> None:
+    """Root, releases, link and mirror go where the environment variables say, and work from there."""
+    places = {
+        "DEPLOY_ROOT": site.tmp / "a/root",
+        "DEPLOY_RELEASES_DIR": site.tmp / "b/built",
+        "DEPLOY_CURRENT_LINK": site.tmp / "c/live",
+        "REPO_ROOT": site.tmp / "d/mirror",
+    }
+    environ = {name: str(path) for name, path in places.items()} | {
+        "DEPLOY_SERVICES": "never-started",
+        "DEPLOY_HEALTHCHECK_CMD": GATE,
+        "DEPLOY_SKIP_SERVICE_RESTART": "1",
+        "DEPLOY_REGISTRY_URL": f"sqlite:///{site.tmp}/other.db",
+    }
+    config = load([("fabric.yaml", {"build": {"frontend": None, "venvs": {}}})], environ)
+    deployment = Deployment(config, source=site.repository.path, connect=site.connect)  # type: ignore[arg-type]
+    deployment.deploy(["web1"], sha=site.good).raise_for_status()
+    deployment.deploy(["web1"], sha=site.better).raise_for_status()
+    assert (site.tmp / "c/live").resolve() == site.tmp / "b/built" / site.better
+    assert (site.tmp / "c/live/more").read_text() == "1"
+    assert (site.tmp / "d/mirror/HEAD").is_file()
+    assert (site.tmp / "a/root/.deploy/journal.jsonl").is_file()
+    assert (site.tmp / "other.db").is_file()
+
+
+def test_skipping_the_health_command(site: Site) -> None:
+    """With restart and health command skipped, the switch alone decides."""
+    settings = {"root": str(site.root()), "build": {"frontend": None, "venvs": {}}}
+    environ = {"DEPLOY_SKIP_SERVICE_RESTART": "1", "DEPLOY_SKIP_HEALTHCHECK": "1"}
+    config = load([("fabric.yaml", settings)], environ)
+    deployment = Deployment(config, source=site.repository.path, connect=site.connect)  # type: ignore[arg-type]
+    deployment.deploy(["web1"], sha=site.bad).raise_for_status()
+    assert site.live() == site.bad
+
+
+def test_the_host_fetches_from_a_url(site: Site) -> None:
+    """With repo_url nothing travels from here: the host fetches the commit itself, a full sha needs no clone here."""
+    deployment = site.deployment(repo_url=f"file://{site.repository.path}")
+    deployment._source_path = site.tmp
+    deployment.deploy(["web1"], sha=site.good).raise_for_status()
+    assert site.live() == site.good
+    assert [event.name for event in site.events if event.name == "source.sent"] == []
+    with pytest.raises(UnknownCommit, match="is not in the repository this host fetches from"):
+        deployment.deploy(["web1"], sha="f" * 40)
+    assert site.live() == site.good
 
 
 def test_lost_link_is_taken_up_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

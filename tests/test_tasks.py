@@ -97,6 +97,23 @@ def test_unknown_settings_are_refused_by_name(project: Path) -> None:
     assert str(project / "fabric.yaml") in ran.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        ("deploy: {root: [", (), "fabric.yaml"),
+        ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
+        ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
+    ],
+    ids=["broken YAML", "missing ssh_config", "broken ssh_config"],
+)
+def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
+    """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
+    (project / "fabric.yaml").write_text(text)
+    (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
+    ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
+    assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
 def test_config_says_where_each_value_comes_from(project: Path) -> None:
     """`fab config` shows each setting with its source: default, file, environment, variable or flag."""
     (project / "fabric.yaml").write_text(

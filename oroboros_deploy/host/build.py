@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -168,6 +169,8 @@ def _receive(tmp: Path) -> Path:
 def _watch_for_hang_up() -> threading.Event:
     """An event that is set when the control node is gone: a build that nobody waits for is stopped."""
     gone = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: gone.set())
 
     def watch() -> None:
         with contextlib.suppress(OSError):

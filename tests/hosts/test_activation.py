@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,25 @@ def test_the_control_node_dies(host: DisposableHost, shop: Shop, fab: Fab, numbe
     assert (current(host), serving(host)) == (good, good)
 
 
+def test_ctrl_c_before_the_switch(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Interrupted while it builds, a deploy exits 130, leaves nothing running, no half-built release, and no switch."""
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    settings = shop.repository.path / "fabric.yaml"
+    step = "steps: [{name: compile, command: 'sleep 300 & sleep 301'}]"
+    settings.write_text(settings.read_text().replace("venvs: {}", "venvs: {}, " + step))
+    bad = shop.release()
+    running = fab.start("-H", "prod", "deploy", f"--sha={bad}")
+    _await(lambda: "sleep 301" in host.run("ps", "-eo", "args").stdout)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert (running.returncode, "nothing was switched" in err, "Traceback" in err) == (130, True, False), err
+    _await(lambda: "sleep 30" not in host.run("ps", "-eo", "args").stdout)
+    _await(lambda: not (host.rootfs / "srv/shop/releases" / bad).exists())
+    assert (current(host), serving(host)) == (good, good)
+    assert fab.statuses() == {good: "deployed", bad: "deploy_failed"}
+
+
 def test_the_agent_is_killed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """When the activation itself is killed half way, systemd starts its recovery and the old release serves again."""
     good = shop.release()
@@ -207,12 +227,14 @@ def test_a_release_of_the_old_scripts_is_adopted(host: DisposableHost, shop: Sho
     assert (current(host), serving(host)) == (old, old)
 
 
-def _await_phase(host: DisposableHost, phase: str, seconds: float = 30) -> None:
+def _await_phase(host: DisposableHost, phase: str) -> None:
     """Wait until the host's own state says so."""
     state = host.rootfs / ROOT.removeprefix("/") / ".deploy/state.json"
+    _await(lambda: state.exists() and f'"phase": "{phase}"' in state.read_text())
+
+
+def _await(condition: Callable[[], bool], seconds: float = 30) -> None:
     give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        if state.exists() and f'"phase": "{phase}"' in state.read_text():
-            return
+    while not condition():
+        assert time.monotonic() < give_up, "it never came to that"
         time.sleep(0.02)
-    raise AssertionError(f"never {phase}: {state.read_text() if state.exists() else 'no state'}")
