@@ -49,7 +49,7 @@ class Activation:
             self._swap()
             self._restart()
             self._gate()
-        except (Failed, OSError, Refusal) as failure:
+        except (Failed, OSError) as failure:
             return self._restore(failure)
         return self._commit()
 
@@ -147,7 +147,7 @@ class Activation:
             if touched:
                 self._mark_bad(failure)
                 self._go_back()
-        except (Failed, OSError, Refusal) as second:
+        except (Failed, OSError) as second:
             self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
         else:
             self._enter("restored")

@@ -63,10 +63,10 @@ class Mirror:
         if not self.has(sha):
             single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline)
             if not self.has(sha):
-                said = (branches if not branches.ok else single).tail.splitlines()[-1:] or ["nothing"]
+                said = (branches if not branches.ok else single).tail
                 raise Refusal(
                     "missing_commit",
-                    f"commit {sha} is not in the repository this host fetches from; git said: {_redact(said[0])}",
+                    f"commit {sha} is not in the repository this host fetches from; git said: {_redact(said)}",
                     hint="push the commit, or check repo_url and this host's access to it",
                 )
 
@@ -120,8 +120,8 @@ _NAMESPACE = "oroboros"
 
 
 def _redact(text: str) -> str:
-    """Without the user names, passwords and tokens of its URLs."""
-    return re.sub(r"//[^/@\s]+@", "//***@", text)
+    """In one line, without the user names, passwords and tokens of its URLs."""
+    return re.sub(r"//[^/@\s]+@", "//***@", " ".join(text.split()))[:500] or "nothing"
 
 
 def available() -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import activation, durable, launch, lock, seal, state
+from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
 from oroboros_deploy.host.journal import digest
 from tests.host.local_agent import LocalAgent
 from tests.host.watching import eventually, processes, tree
@@ -83,8 +83,9 @@ def test_a_bad_release_that_passes_later_is_bad_no_more(host: LocalAgent, old: s
     assert (host.paths.bad(new).exists(), host.live) == (False, new)
 
 
-def test_a_gate_that_hangs_is_ended(host: LocalAgent, old: str) -> None:
+def test_a_gate_that_hangs_is_ended(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A health command that ignores TERM is killed with its children, and the host restored."""
+    monkeypatch.setattr(process, "GRACE", 0.2)
     mark = f"659.{os.getpid()}"
     bad = host.sealed("bad", health=f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}")
     answer = host.activate_here(bad, healthcheck=health(timeout=0.2))
@@ -251,11 +252,9 @@ def test_a_doubtful_way_back_is_said_and_kept(host: LocalAgent, old: str, doubtf
 def test_paths_through_links_and_overrides_work(tmp_path: Path) -> None:
     """Releases and current may lie anywhere, behind links of other depths too; the link made always leads there."""
     (tmp_path / "far" / "away" / "data").mkdir(parents=True)
-    (tmp_path / "srv").mkdir()
     (tmp_path / "app").symlink_to("far/away/data")
     host = LocalAgent(tmp_path / "srv")
     host.layout["current"] = str(tmp_path / "app" / "current")
-    host.layout["releases"] = str(tmp_path / "app" / "all")
     shas = [host.sealed(name) for name in ("a", "b")]
     for sha in shas:
         assert host.activate_here(sha, healthcheck=health(command="test -e name")).phases == GOOD
@@ -263,9 +262,8 @@ def test_paths_through_links_and_overrides_work(tmp_path: Path) -> None:
     assert host.facts()["live"] == shas[1]
 
 
-def test_current_is_never_missing(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_current_is_never_missing(host: LocalAgent) -> None:
     """A reader that never pauses sees one release or the other through 300 switches, and nothing else."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # only the order of renames matters here
     shas = [host.sealed(name) for name in ("a", "b")]
     host.activate_here(shas[0], healthcheck=None)
     seen: set[str] = set()
@@ -361,6 +359,17 @@ def test_a_death_after_a_failed_restore_is_recorded(host: LocalAgent, tmp_path: 
     assert journaled(host)[1:] == [(bad, "restore_failed", old)]
 
 
+def test_a_death_before_the_result_is_journaled_once(host: LocalAgent, old: str) -> None:
+    """Killed between the journal and the result, the attempt gets its result and no second entry."""
+    request = host.request(host.sealed("new", health=""), healthcheck=HEALTH)
+    host.keep(request)
+    launch.run(host.paths, request)
+    before = host.answer(request["attempt"])
+    (host.paths.attempt(request["attempt"]) / "result.json").unlink()
+    launch.recover(host.paths, request)
+    assert (host.answer(request["attempt"]), len(host.journal)) == (before, 2)
+
+
 def test_a_switch_that_was_not_noted_yet_is_undone(host: LocalAgent, old: str) -> None:
     """Killed between the rename and its note, the attempt is restored all the same."""
     new = host.sealed("new", health="exit 0")
@@ -429,17 +438,24 @@ def test_a_full_disk_does_not_stop_the_restore(tmp_path: Path) -> None:
         host = LocalAgent(tmp_path / "srv")
         old = host.sealed("old", health="exit 0")
         host.activate_here(old, healthcheck=HEALTH)
-        bad = host.sealed("bad", health=f"cat /dev/zero >{host.root}/filler 2>/dev/null; exit 1")
+        fill = "cat /dev/zero >filler; i=0; while : >filler-$i; do i=$((i+1)); done"
+        bad = host.sealed("bad", health=f"cd {host.root}; {fill}")
         request = host.request(bad, healthcheck=health(timeout=0.2))
         host.keep(request)
         with pytest.raises(OSError, match="No space left"):  # its end cannot be written down ...
             launch.run(host.paths, request)
         assert host.live == old
-        (host.root / "filler").unlink()
+        for filler in host.root.glob("filler*"):
+            filler.unlink()
         launch.recover(host.paths, request)  # ... until there is space again
         assert (host.live, journaled(host)) == (old, [(old, "committed", old), (bad, "restored", old)])
     finally:
         subprocess.run(["umount", str(tmp_path / "srv")], check=True)
+
+
+def test_a_log_that_cannot_be_written_stops_nothing() -> None:
+    """A lost line is better than a restore that is not done."""
+    launch._log_to(Path("/dev/full"))("phase", "going back")
 
 
 def test_a_disk_that_is_full_before_is_a_refusal(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import stat
 import subprocess
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -24,14 +26,14 @@ PATH = "/usr/bin:/bin"
 def raw_call(root: Path, data: bytes, **options: Any) -> bytes:
     """What the bootstrap says when it is sent ``data`` in place of a request."""
     script = agent.packed().script(PurePosixPath(root), "facts")
-    done = subprocess.run(["/bin/sh", "-c", script], input=data, capture_output=True, timeout=20, **options)
-    return done.stdout
+    said: bytes = subprocess.run(["/bin/sh", "-c", script], input=data, stdout=-1, timeout=20, **options).stdout
+    return said
 
 
 def path_with(version: str, directory: Path) -> str:
     """A PATH on which python3 is that version; skips the test where there is none."""
     candidates = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")]
-    for candidate in filter(None, candidates):
+    for candidate in [str(each) for each in candidates if each]:
         asked = subprocess.run([candidate, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
         if asked.returncode == 0:
             (directory / "python3").symlink_to(asked.stdout.strip())
@@ -65,8 +67,10 @@ def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
 def test_the_same_source_packs_to_the_same_bytes() -> None:
     """The hash names the source: nothing of the machine, the time or the order gets in."""
     again = agent.packed.__wrapped__()
-    assert again == agent.packed()
-    assert again is not agent.packed()
+    entries = zipfile.ZipFile(io.BytesIO(again.data)).infolist()
+    assert (again, again is not agent.packed()) == (agent.packed(), True)
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: b""])

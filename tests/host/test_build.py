@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import stat
 import subprocess
 import time
@@ -356,15 +357,6 @@ def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Reposi
     assert (refusal["kind"], refusal["message"].startswith("git fetch exited 128: ")) == ("build_failed", True)
 
 
-def test_a_fetch_does_not_tell_the_token(host: LocalAgent) -> None:
-    """The repository's URL may hold a secret; what git says of it is shown without."""
-    url = "http://user:s3cret@127.0.0.1:9/repo.git"
-    request = host.build_request("0" * 40) | {"source": {"kind": "fetch", "url": url}}
-    answer = host.call("build", request)
-    assert (answer.refusal or {})["kind"] == "missing_commit"
-    assert "s3cret" not in json.dumps(answer.refusal) + json.dumps(answer.events) + answer.stderr
-
-
 def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Within three seconds of the control node's death no process and no directory of the build is left."""
     mark, sha = f"765.{os.getpid()}", head(mirrored)
@@ -375,6 +367,20 @@ def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: R
     at = time.monotonic()
     assert (process.wait(5), processes(mark), time.monotonic() - at < 3) == (1, [], True)
     assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_agent_that_is_asked_to_end_tidies_up(
+    host: LocalAgent, mirrored: Repository, number: signal.Signals
+) -> None:
+    """A signal ends the build as a hang-up does: its processes first, then its directories."""
+    mark = f"766.{os.getpid()}"
+    process = began(host, host.build_request(head(mirrored), step(f"sleep {mark}; true")))
+    assert eventually(lambda: processes(mark))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=5)
+    assert json.loads(output.splitlines()[-1])["refusal"]["kind"] == "cancelled"
+    assert (processes(mark), list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [], [])
 
 
 def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import seal
+from oroboros_deploy.host import durable, seal
 from tests.host.local_agent import LocalAgent
 
 
 @pytest.fixture
 def release(host: LocalAgent) -> Path:
     sealed = host.paths.release(host.sealed("a", file="content", tool="#!"))
-    (sealed).chmod(0o755)
+    sealed.chmod(0o755)
     return sealed
 
 
@@ -75,9 +75,7 @@ def test_the_seal_comes_last(release: Path, monkeypatch: pytest.MonkeyPatch) -> 
     seen: list[tuple[str, str]] = []
     again = release.with_name("b" * 40)
     again.mkdir()
-    monkeypatch.setattr(
-        seal.durable, "sync_filesystem", lambda path: seen.append(("flushed", seal.state_of(path)))
-    )
+    monkeypatch.setattr(durable, "sync_filesystem", lambda path: seen.append(("flushed", seal.state_of(path))))
     seal.seal(again, seal.meta_now(again.name, "test"))
     assert (seen, seal.state_of(again)) == ([("flushed", "unsealed")], "sealed")
 

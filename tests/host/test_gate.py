@@ -1,0 +1,180 @@
+"""The gate: the command passes, and the services stay the same processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import gate, units
+from oroboros_deploy.host.units import Unit
+
+UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "aaa", "0", False, "0")
+STARTING = replace(UP, active="activating", sub="auto-restart", pid="0")
+FAILED = replace(UP, active="failed", sub="failed", result="exit-code", pid="0", status="203")
+STABLE = 0.1
+
+
+class Systemd:
+    """Answers each look with the next of a script, and the last one for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *script: Unit | list[Unit]) -> None:
+        self.script = [step if isinstance(step, list) else [step] for step in script]
+        self.looks = 0
+        monkeypatch.setattr(units, "show", self.show)
+        monkeypatch.setattr(units, "recent_log", lambda unit: f"the log of {unit}")
+        monkeypatch.setattr(gate, "_LOOK", 0.01)
+
+    def show(self, names: Any) -> dict[str, Unit]:
+        seen = self.script[min(self.looks, len(self.script) - 1)]
+        self.looks += 1
+        return {unit.name: unit for unit in seen}
+
+
+def hold(command: str | None = None, services: tuple[str, ...] = ("api",), timeout: float = 0.5) -> float:
+    """Hold the gate; returns the seconds it took."""
+    began = time.monotonic()
+    gate.Gate(command, services, timeout, 0.01, STABLE).hold(Path("/"), lambda *_, **__: None)
+    return time.monotonic() - began
+
+
+def crash_loop() -> Iterator[Unit]:
+    for restarts in range(1000):
+        yield replace(UP, pid=str(100 + restarts), invocation=str(restarts), restarts=str(restarts))
+
+
+def test_services_that_stay_pass_after_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before ``stable_for``, and not long after it."""
+    Systemd(monkeypatch, UP)
+    assert STABLE <= hold() < STABLE + 0.2
+
+
+def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Active at every look, but never the same process twice."""
+    Systemd(monkeypatch, *crash_loop())
+    with pytest.raises(gate.GateFailed) as failed:
+        hold()
+    assert str(failed.value) == "the services did not stay the same processes for 0.1 s (gave up after 0.5 s)"
+
+
+@pytest.mark.parametrize("change", [{"pid": "101"}, {"invocation": "bbb"}, {"restarts": "1"}])
+def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
+    """Whatever gives the new process away, it has to stay for the whole window itself."""
+    systemd = Systemd(monkeypatch, *[UP] * 6, replace(UP, **change))
+    began = time.monotonic()
+    hold()
+    assert systemd.looks > 6
+    assert time.monotonic() - began >= STABLE + 0.03
+
+
+def test_a_new_process_has_to_pass_the_command_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A command that passed against the process before says nothing about this one."""
+    tries = tmp_path / "tries"
+    Systemd(monkeypatch, *[UP] * 5, replace(UP, pid="101"))
+    hold(f"echo >>{tries}")
+    assert tries.read_text() == "\n\n"
+
+
+def test_a_dead_unit_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd will not start it again, so nobody waits; its log is the evidence."""
+    Systemd(monkeypatch, UP, FAILED)
+    began = time.monotonic()
+    with pytest.raises(gate.GateFailed) as failed:
+        hold(timeout=20)
+    assert (str(failed.value), failed.value.transcript) == (
+        "api is failed (exit-code, status 203)",
+        "the log of api",
+    )
+    assert time.monotonic() - began < 1
+
+
+def test_a_service_that_ended_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit status 0 is no excuse for a service that is not there."""
+    Systemd(monkeypatch, replace(UP, active="inactive", sub="dead", pid="0"))
+    with pytest.raises(gate.GateFailed, match=r"api is inactive \(dead\)"):
+        hold(timeout=20)
+
+
+@pytest.mark.parametrize("active", ["active", "inactive"])
+def test_a_oneshot_that_succeeded_serves(monkeypatch: pytest.MonkeyPatch, active: str) -> None:
+    """Its work is done, whether systemd keeps it active or not."""
+    Systemd(monkeypatch, replace(UP, type="oneshot", active=active, pid="0"))
+    hold()
+
+
+def test_a_oneshot_that_failed_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is dead like any other."""
+    Systemd(monkeypatch, replace(FAILED, type="oneshot"))
+    with pytest.raises(gate.GateFailed, match="api is failed"):
+        hold(timeout=20)
+
+
+def test_a_slow_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit between two starts is not dead, and one that comes up in time is good."""
+    Systemd(monkeypatch, STARTING, STARTING, UP)
+    hold()
+
+
+def test_a_start_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the deadline the reason is what was seen last, of the units that were not serving."""
+    Systemd(monkeypatch, [UP, replace(STARTING, name="worker")])
+    with pytest.raises(gate.GateFailed) as failed:
+        hold(services=("api", "worker"))
+    assert str(failed.value) == "worker is activating (auto-restart) (gave up after 0.5 s)"
+
+
+def test_a_service_that_dies_behind_a_passing_command_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer may have come from the old process or a sibling: the units have the last word."""
+    Systemd(monkeypatch, UP, UP, FAILED)
+    with pytest.raises(gate.GateFailed, match="api is failed"):
+        hold("true", timeout=20)
+
+
+def test_a_command_alone_needs_no_window() -> None:
+    """With restarts skipped the command decides."""
+    assert hold("true", services=()) < STABLE
+
+
+def test_the_command_runs_in_current_and_knows_the_release(tmp_path: Path) -> None:
+    """Its working directory is the release, its name in the environment, and nothing can be typed."""
+    release = tmp_path / ("a" * 40)
+    release.mkdir()
+    (tmp_path / "current").symlink_to(release.name)
+    command = 'pwd -P >out; echo "$DEPLOY_RELEASE" >>out; ! read -r _'
+    gate.Gate(command, (), 2, 0.01, 0).hold(tmp_path / "current", lambda *_, **__: None)
+    assert (release / "out").read_text() == f"{release}\n{'a' * 40}\n"
+
+
+def test_a_last_try_cut_short_hides_no_reason(tmp_path: Path) -> None:
+    """The deadline may fall into a try; what the one before said is what went wrong."""
+    slow = f"test -e {tmp_path}/slow && sleep 5; touch {tmp_path}/slow; echo the cause; exit 3"
+    with pytest.raises(gate.GateFailed) as failed:
+        gate.Gate(slow, (), 0.5, 0.49, 0).hold(tmp_path, lambda *_, **__: None)
+    assert (str(failed.value), failed.value.transcript) == (
+        "the health command exited 3 (gave up after 0.5 s)",
+        "the cause",
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "services", "expected"),
+    [
+        (None, (), None),
+        ({"command": None, "timeout": 9.0}, (), None),
+        (None, ("api",), gate.Gate(None, ("api",), 60.0, 1.0, 2.0)),
+        (
+            {"command": "check", "timeout": 5.0, "interval": 0.5, "stable_for": 3.0},
+            ("api",),
+            gate.Gate("check", ("api",), 5.0, 0.5, 3.0),
+        ),
+    ],
+)
+def test_there_is_a_gate_when_there_is_something_to_hold(
+    request_: dict[str, Any] | None, services: tuple[str, ...], expected: gate.Gate | None
+) -> None:
+    """A command or services; with neither there is none."""
+    assert gate.of(request_, services) == expected

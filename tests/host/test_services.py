@@ -1,0 +1,151 @@
+"""Activation with services, by a scripted systemd: what is restarted, stopped, and believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import units
+from oroboros_deploy.host.process import Ended
+from oroboros_deploy.host.units import Unit
+from tests.host.local_agent import Answer, LocalAgent
+
+UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
+DEAD = replace(UP, active="failed", sub="failed", result="exit-code", pid="0", status="203")
+GATE = {"command": None, "timeout": 0.5, "interval": 0.01, "stable_for": 0.02}
+
+
+class Systemd:
+    """One service that runs what ``current`` names: well, or not at all."""
+
+    def __init__(self, host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.host = host
+        self.unit = UP
+        self.serves: Callable[[str | None], bool] = lambda sha: True
+        self.restart_status: Callable[[str | None], int] = lambda sha: 0
+        self.stop_status = 0
+        self.restarts_for_real = True
+        self.starts = 0
+        self.asked: list[tuple[str, str | None]] = []
+        for name in ("show", "restart", "stop", "recent_log"):
+            monkeypatch.setattr(units, name, getattr(self, name))
+
+    def show(self, names: Any) -> dict[str, Unit]:
+        return {name: replace(self.unit, name=name) for name in names}
+
+    def restart(self, names: Any, deadline: float) -> Ended:
+        live = self.host.live
+        self.asked.append(("restart", live))
+        if self.restarts_for_real:
+            self.starts += 1
+            self.unit = replace(UP if self.serves(live) else DEAD, invocation=f"i{self.starts}")
+        return Ended(self.restart_status(live), "systemctl said no", 0.0)
+
+    def stop(self, names: Any, deadline: float) -> Ended:
+        self.asked.append(("stop", self.host.live))
+        return Ended(self.stop_status, "", 0.0)
+
+    def recent_log(self, name: str) -> str:
+        return f"the log of {name}"
+
+    def activate(self, sha: str, **changes: Any) -> Answer:
+        options = {"services": ["api"], "restart": True, "healthcheck": GATE}
+        return self.host.activate_here(sha, **{**options, **changes})
+
+
+@pytest.fixture
+def systemd(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    return Systemd(host, monkeypatch)
+
+
+@pytest.fixture
+def old(host: LocalAgent, systemd: Systemd) -> str:
+    sha = host.sealed("old")
+    assert systemd.activate(sha).phases[-1] == "committed"
+    systemd.asked.clear()
+    return sha
+
+
+def ended(answer: Answer) -> dict[str, Any]:
+    state: dict[str, Any] = (answer.result or {})["state"]
+    return state
+
+
+def test_services_are_restarted_after_the_switch(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """They start from the new release, once."""
+    new = host.sealed("new")
+    assert systemd.activate(new).phases[-1] == "committed"
+    assert systemd.asked == [("restart", new)]
+
+
+def test_a_failed_restart_is_restored(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """When systemctl says no the previous release is put back and restarted; the unit and its log are told."""
+    new = host.sealed("new")
+    systemd.restart_status = lambda sha: int(sha == new)
+    systemd.serves = lambda sha: sha == old
+    state = ended(systemd.activate(new))
+    assert (state["phase"], state["reason"]) == (
+        "restored",
+        "systemctl restart exited 1: api is failed (exit-code, status 203)",
+    )
+    assert state["transcript"] == "systemctl said no\n--- api\nthe log of api"
+    assert (systemd.asked, host.live) == ([("restart", new), ("restart", old)], old)
+
+
+def test_a_service_that_dies_after_its_restart_is_restored(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """systemctl said yes, the process ended: the gate sees it (203: the console script's interpreter is gone)."""
+    new = host.sealed("new")
+    systemd.serves = lambda sha: sha == old
+    state = ended(systemd.activate(new))
+    assert (state["phase"], state["reason"], state["transcript"]) == (
+        "restored",
+        "the gate was not passed: api is failed (exit-code, status 203)",
+        "the log of api",
+    )
+    assert (systemd.asked, host.live) == ([("restart", new), ("restart", old)], old)
+
+
+def test_a_restart_that_did_not_happen_is_no_success(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """The same process as before runs the old release, whatever systemctl answered."""
+    systemd.restarts_for_real = False
+    state = ended(systemd.activate(host.sealed("new")))
+    assert state["reason"].startswith("api was not restarted: it still runs the process it had before")
+    assert (state["phase"], host.live) == ("restore_failed", old)
+
+
+def test_a_unit_that_cannot_be_started_is_refused_before(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """Nothing was switched, restarted or recorded."""
+    systemd.unit = replace(UP, load="masked")
+    assert systemd.activate(host.sealed("new")).refusal == {
+        "kind": "invalid",
+        "message": "unit api is masked on this host",
+        "hint": "systemctl status api",
+    }
+    assert (systemd.asked, host.live, len(host.journal)) == ([], old, 1)
+
+
+def test_a_failing_first_deploy_stops_the_services(host: LocalAgent, systemd: Systemd) -> None:
+    """There is no release to run, so nothing runs."""
+    systemd.serves = lambda sha: False
+    new = host.sealed("new")
+    state = ended(systemd.activate(new))
+    assert (state["phase"], host.live, systemd.asked) == ("restored", None, [("restart", new), ("stop", None)])
+
+
+def test_services_that_do_not_stop_need_a_person(host: LocalAgent, systemd: Systemd) -> None:
+    """A release that failed its gate and still runs is not called restored."""
+    systemd.serves, systemd.stop_status = lambda sha: False, 1
+    state = ended(systemd.activate(host.sealed("new")))
+    assert (state["phase"], host.live) == ("restore_failed", None)
+    assert state["reason"].endswith("and the restore failed: systemctl stop exited 1")
+
+
+def test_skipping_the_restart_leaves_systemd_alone(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """Configured services do not matter then, not even when the gate fails."""
+    systemd.unit = DEAD
+    gate = {**GATE, "command": "false", "timeout": 0.05}
+    assert systemd.activate(host.sealed("new"), restart=False, healthcheck=gate).phases[-1] == "restore_failed"
+    assert (systemd.asked, host.live) == ([], old)

@@ -1,0 +1,141 @@
+"""systemd's words, as the agent understands them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import units
+from oroboros_deploy.host.units import Unit
+
+RUNNING = """\
+Type=notify
+MainPID=412
+NRestarts=0
+ExecMainStatus=0
+Result=success
+Id=ouroboros-api.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+InvocationID=0f1a6c2f5c4b4a0b9d8f0e4f7a3c9b21
+NeedDaemonReload=no
+"""
+FAILED = """\
+Type=exec
+MainPID=0
+NRestarts=5
+ExecMainStatus=203
+Result=exit-code
+Id=ouroboros-worker.service
+LoadState=loaded
+ActiveState=failed
+SubState=failed
+InvocationID=5b8d3c1e9f7a4d2c8b6a0e4f1c3d5a79
+NeedDaemonReload=yes
+"""
+ABSENT = """\
+Type=
+MainPID=0
+NRestarts=0
+ExecMainStatus=0
+Result=success
+Id=nope.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+InvocationID=
+NeedDaemonReload=no
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A systemctl that notes how it was called and answers with the file ``answer``."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    script = f'#!/bin/sh\necho "$(basename $0) $*" >>{tmp_path}/calls\ncat {tmp_path}/answer 2>/dev/null\nexit 0\n'
+    for name in ("systemctl", "sudo"):
+        (tools / name).write_text(script)
+        (tools / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def calls(commands: Path) -> list[str]:
+    return (commands / "calls").read_text().splitlines()
+
+
+def test_all_units_are_asked_for_in_one_call(commands: Path) -> None:
+    """The answer is keyed by the names that were given, each with its own block."""
+    (commands / "answer").write_text("\n".join([RUNNING, FAILED, ABSENT]))
+    api, worker, nope = units.show(["ouroboros-api", "ouroboros-worker.service", "nope"]).values()
+    assert api == Unit(
+        name="ouroboros-api",
+        load="loaded",
+        active="active",
+        sub="running",
+        type="notify",
+        result="success",
+        pid="412",
+        invocation="0f1a6c2f5c4b4a0b9d8f0e4f7a3c9b21",
+        restarts="0",
+        stale=False,
+        status="0",
+    )
+    assert [(u.name, u.load, u.serving, u.dead, u.stale, u.condition) for u in (api, worker, nope)] == [
+        ("ouroboros-api", "loaded", True, False, False, "active (running)"),
+        ("ouroboros-worker.service", "loaded", False, True, True, "failed (exit-code, status 203)"),
+        ("nope", "not-found", False, True, False, "inactive (dead)"),
+    ]
+    (call,) = calls(commands)
+    assert call.endswith(" -- ouroboros-api.service ouroboros-worker.service nope.service")
+
+
+def test_a_unit_systemd_says_nothing_of_is_not_forgotten(commands: Path) -> None:
+    """An answer cut short leaves no unit unjudged: it counts as neither serving nor loaded."""
+    (commands / "answer").write_text(RUNNING)
+    shown = units.show(["ouroboros-api", "worker"])
+    assert [(unit.name, unit.load, unit.serving) for unit in shown.values()] == [
+        ("ouroboros-api", "loaded", True),
+        ("worker", "not-found", False),
+    ]
+
+
+def test_no_units_ask_nothing(commands: Path) -> None:
+    """Without services systemd is not called at all."""
+    assert (units.show([]), (commands / "calls").exists()) == ({}, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "full"),
+    [
+        ("api", "api.service"),
+        ("web@preview1", "web@preview1.service"),
+        ("app.v2", "app.v2.service"),
+        ("api.service", "api.service"),
+        ("app.target", "app.target"),
+    ],
+)
+def test_a_name_without_suffix_is_a_service(name: str, full: str) -> None:
+    """A dot in a name is not a suffix."""
+    assert units.full_name(name) == full
+
+
+def test_a_restart_clears_the_start_limit_first(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a release that crash-looped would keep the good one from being started."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert units.restart(["api", "worker"], time.monotonic() + 5).ok
+    assert calls(commands) == [
+        "systemctl reset-failed -- api.service worker.service",
+        "systemctl restart -- api.service worker.service",
+    ]
+
+
+def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never with a password prompt."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    assert units.privileged("systemctl", "stop") == ["sudo", "-n", "systemctl", "stop"]
