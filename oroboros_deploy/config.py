@@ -149,6 +149,9 @@ def _git_url(value: Any) -> str:
     # `ext::` and its like are git transports that run a command.
     if url.split() != [url] or url.startswith("-") or re.match(r"[\w+.-]*::", url):
         raise ValueError("must be a plain git URL")
+    # git shows its URL to everybody on the host, in the arguments of its helpers.
+    if re.match(r"https?://[^/]*@", url):
+        raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
     return url
 
 

@@ -357,6 +357,7 @@ def test_unknown_keys_are_refused_with_the_nearest_match(data: Any, said: str, h
         ({"repo_url": "--upload-pack=x"}, "plain git URL"),
         ({"repo_url": "ext::sh -c id"}, "plain git URL"),
         ({"repo_url": "ext::id"}, "plain git URL"),
+        ({"repo_url": "https://token@git.example.com/x"}, "must not hold a user or token"),
         ({"environments": []}, "deploy.environments in"),
         ({"environments": {"p": "web1"}}, "deploy.environments.p in"),
         ({"environments": {"p": {"hosts": [5]}}}, "deploy.environments.p.hosts in"),
@@ -423,7 +424,7 @@ def test_an_accepted_root_is_plain_and_below_the_top(text: str) -> None:
 
 def test_passwords_are_in_no_representation_or_message() -> None:
     """A URL's password or token is hidden from explain, repr and refusals."""
-    config = from_file({"repo_url": "https://s3cret@git/x", "registry_url": "postgresql://u:s3cret@db/x"})
+    config = from_file({"repo_url": "ssh://u:s3cret@git/x", "registry_url": "postgresql://u:s3cret@db/x"})
     assert "s3cret" not in repr(config) + str(explain(config))
     for bad in ({"repo_url": "https://s3cret@git/x\n"}, {"registry_url": "postgresql://u:s3cret@db/\n"}):
         assert "s3cret" not in str(refusal(bad))

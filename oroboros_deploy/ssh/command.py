@@ -32,7 +32,7 @@ _LONGEST_LINE = 127 * 1024
 _ANNOUNCE = 'echo "oroboros-pid $$" >&2\n'
 _ANNOUNCED = re.compile(rb"^oroboros-pid ([0-9]+)\n", re.MULTILINE)
 # It runs on its own to the end, even if the connection is lost meanwhile.
-_REAP = """end() {{ kill -s "$1" -- -{pid} {pid} 2>/dev/null || kill -s "$1" {pid} 2>/dev/null; }}
+_REAP = """end() {{ kill -s "$1" -- -{pid} 2>/dev/null || kill -s "$1" {pid} 2>/dev/null; }}
 end TERM
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do end 0 || exit 0; sleep 0.1; done
 end KILL"""
@@ -105,10 +105,10 @@ class Command:
         """
         position, since = 0, time.monotonic()
         while position < len(data):
+            self._check(since)
             try:
                 sent = self._running.send(data[position : position + _PIECE])
             except TimeoutError:
-                self._check(since)
                 continue
             except (OSError, EOFError):
                 sent = 0
@@ -191,10 +191,16 @@ class Command:
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._not_started(error) from None
         except BaseException:
-            if self._channel:
-                self._channel.close()
+            self._abandon()
             raise
         return channel
+
+    def _abandon(self) -> None:
+        # Ctrl-C, while the command may be running already.
+        if self._channel:
+            self._running = self._channel
+            self._started.set()
+            self.kill()
 
     def _not_started(self, error: Exception) -> DeployError:
         if not self._transport.is_active():
@@ -218,9 +224,9 @@ class Command:
                 raise self._broken() from None
             if not data:
                 self._check_ended()
-            elif time.monotonic() > self._end:
-                self._check(since)
+                return data
             self._heard = time.monotonic()
+            self._check(since)
             return data
 
     def _check(self, waiting_since: float) -> None:

@@ -86,7 +86,8 @@ class HostConnection(fabric.Connection):
         """Close the connection and all it went through; safe to repeat."""
         sftp, self._sftp = self._sftp, None
         if sftp is not None:
-            sftp.close()
+            with suppress(OSError, EOFError, paramiko.SSHException):
+                sftp.close()
         self._hang_up()
         if self.gateway:
             self.gateway.close()

@@ -32,10 +32,10 @@ def sshd(server: Sshd) -> Iterator[Sshd]:
     server.write_config()
     server.known_hosts.write_text(server.known_hosts_line + "\n")
     yield server
-    end = time.monotonic() + 5
-    while server.sessions() and time.monotonic() < end:
+    end = time.monotonic() + 10
+    while (left := server.sessions()) and time.monotonic() < end:
         time.sleep(0.01)
-    assert server.sessions() == []
+    assert left == []
 
 
 @pytest.fixture

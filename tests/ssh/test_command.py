@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,13 @@ def test_deadline_of_a_write(host: HostConnection) -> None:
         command.write(bytes(10_000_000))
 
 
+def test_deadline_of_many_small_writes(host: HostConnection) -> None:
+    """Input that is taken as fast as it is sent meets the deadline too."""
+    with host.command("cat >/dev/null", deadline=0.6) as command, pytest.raises(LinkLost, match=r"0\.6 s"):
+        while True:
+            command.write(b"x")
+
+
 def test_silence(host: HostConnection) -> None:
     """Silence counts from the last byte on either stream, and not while the caller is busy."""
     with host.command("echo a; sleep 60", deadline=30, silence=0.6) as command:
@@ -228,6 +236,14 @@ def test_leaving_the_block_kills(host: HostConnection) -> None:
         pids = [int(word) for word in next(command.lines()).split()]
         assert all(alive(pid) for pid in pids)
     assert eventually(lambda: not any(alive(pid) for pid in pids))
+
+
+def test_children_that_ignore_term(host: HostConnection) -> None:
+    """What a killed command leaves in its process group is killed after it."""
+    script = "(trap '' TERM; while :; do sleep 0.1; done) & echo $!; wait"
+    with host.command(script, deadline=30) as command:
+        pid = int(next(command.lines()))
+    assert eventually(lambda: not alive(pid))
 
 
 def test_kill_insists(host: HostConnection) -> None:
@@ -332,7 +348,9 @@ def test_any_text_travels(text: str) -> None:
     """Whatever a script holds reaches /bin/sh as it is, and no backslash stands inside quotes."""
     line = shell_line(f"printf %s {shell_quote(text)}")
     assert subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout == text.encode()
-    assert "\\" not in "".join(line.replace("\\'", "").replace("\\\\", "").split("'")[1::2])
+    pieces = re.findall(r"'([^']*)'|\\(['\\])", line)
+    assert len(line) == len("exec /bin/sh -c ") + sum(len(piece) + 2 if not mark else 2 for piece, mark in pieces)
+    assert not any("\\" in piece for piece, _ in pieces)
 
 
 def test_scripts_that_cannot_travel(host: HostConnection) -> None:

@@ -55,6 +55,7 @@ def openssh_trusts(sshd: Sshd) -> bool:
 ROWS = {
     "the name with its port": ("{N} {E}", True),
     "hashed": ("{HN} {E}", True),
+    "another name, hashed": ("{HO} {E}", False),
     "a list of names": ("other,{N} {E}", True),
     "upper case does not matter": ("*,!OTHER {E}", True),
     "among garbage": ("garbage\n\n# comment\n@what ever\n{N} sk-ssh-ed25519@openssh.com AAAA\n{N} {E}", True),
@@ -79,6 +80,7 @@ ROWS = {
     "another key revoked": ("@revoked * {XE}\n{N} {E}", True),
     "a key revoked elsewhere": ("@revoked other {E}\n{N} {E}", True),
     "only an authority": ("@cert-authority * {XE}", False),
+    "an authority with the host's own key": ("@cert-authority * {E}", False),
     "an authority beside the key": ("@cert-authority * {XE}\n{N} {E}", True),
 }
 
@@ -86,7 +88,7 @@ ROWS = {
 def fill(text: str, sshd: Sshd, stranger: dict[str, str]) -> str:
     name = f"[{sshd.host}]:{sshd.port}"
     values = {
-        "N": name, "P": str(sshd.port), "HN": hashed(name), "HB": hashed(sshd.host),
+        "N": name, "P": str(sshd.port), "HN": hashed(name), "HB": hashed(sshd.host), "HO": hashed("other"),
         "E": sshd.host_key("ed25519"), "R": sshd.host_key("rsa"), "C": sshd.host_key("ecdsa"),
         "XE": stranger["ed25519"], "XR": stranger["rsa"],
     }  # fmt: skip
