@@ -7,6 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,12 @@ class Deployment:
         self._listener = listener
         self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
 
+    def with_config(self, config: Config) -> Deployment:
+        """The same, with another configuration."""
+        changed = copy(self)
+        changed.config = config
+        return changed
+
     def deploy(self, hosts: Sequence[str] | None = None, *, sha: str) -> Outcome:
         """Build the commit on every host, then switch host after host; stop at the first that fails.
 
@@ -95,8 +102,21 @@ class Deployment:
         Without ``hosts``: the environment's, else those where the registry saw the release live.
         """
         names = list(hosts or self.config.hosts)
-        release_id, found = self._recorded(release, wanted=not names)
+        release_id, found, _ = self._recorded(release, wanted=not names)
         return Attempt(self, "rollback", release_id, self._hosts(names or found)).run()
+
+    def whereabouts(self, release: str | None = None) -> list[str]:
+        """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
+
+        Without a release: all hosts that the registry knows.  An environment's name stands
+        for its settings too, so it is to be given to ``load`` like a name after ``-H``.
+        """
+        if len(self.config.environments) == 1:
+            return list(self.config.environments)
+        if release is None:
+            return self._serving()
+        _, hosts, environment = self._recorded(release, wanted=True)
+        return [environment] if environment and environment in self.config.environments else hosts
 
     def status(self, hosts: Sequence[str] | None = None) -> dict[str, dict[str, Any] | DeployError]:
         """What each host serves, has and remembers, read from the hosts themselves."""
@@ -194,7 +214,7 @@ class Deployment:
             "commit",
             f"{text} is {commit.sha}: {commit.subject}",
             level=level,
-            commit_sha=commit.sha,
+            sha=commit.sha,
             subject=commit.subject,
         )
         return commit.sha
@@ -209,23 +229,24 @@ class Deployment:
             except InvalidInput as error:
                 raise UnknownCommit(error.message, hint="with repo_url and no clone here, give the full sha") from error
 
-    def _recorded(self, release: str, *, wanted: bool) -> tuple[str, list[str]]:
-        """The release id that was meant and, when wanted, the hosts it was live on."""
+    def _recorded(self, release: str, *, wanted: bool) -> tuple[str, list[str], str | None]:
+        """The release id that was meant and, when wanted, the hosts and the environment it was live on."""
         try:
             release_id = parse_release_id(release)
             if not wanted:
-                return release_id, []
+                return release_id, [], None
         except InvalidInput:
             release_id = ""
         with self.registry() as registry:
             release_id = release_id or _only(registry.find(release.lower()), release)
             hosts = registry.hosts_of(release_id)
+            environment = registry.environment_of(release_id)
         if wanted and not hosts:
             raise UnknownRelease(
                 f"nothing was changed: the registry knows no host where release {release_id} was live",
                 hint=f"name the hosts: fab -H HOST rollback --release={release_id}",
             )
-        return release_id, hosts
+        return release_id, hosts, environment
 
     def _serving(self) -> list[str]:
         with self.registry() as registry:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 from fabric import task as fabric_task
@@ -96,7 +96,8 @@ def rollback(
     """
     wanted = _required(release, "rollback --release=ID", "fab registry.list  shows release ids")
     flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
-    _attempt(context, "rollback", environment, flags, json, verbose, lambda d: d.rollback(release=wanted))
+    act = partial(_roll_back, context, flags, wanted)
+    _attempt(context, "rollback", environment, flags, json, verbose, act)
 
 
 @task(help=_COMMON)
@@ -104,7 +105,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
     """Show what each host serves, its last activation and what runs now, read from the hosts."""
     from . import report
 
-    deployment = _deployment(context, environment, _flags(root))
+    deployment = _placed(context, _deployment(context, environment, _flags(root)), _flags(root))
     answers = deployment.status()
     _show(report.status_json(answers) if json else report.status_table(answers))
     failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
@@ -228,6 +229,18 @@ def _last_words(error: Any, as_json: bool) -> str:
     return str(error)
 
 
+def _roll_back(context: Context, flags: dict[str, Any], release: str, deployment: Deployment) -> Outcome:
+    return _placed(context, deployment, flags, release).rollback(release=release)
+
+
+def _placed(context: Context, deployment: Deployment, flags: dict[str, Any], release: str | None = None) -> Deployment:
+    """The deployment, with the settings of the hosts it will go to when none were named."""
+    if deployment.config.hosts:
+        return deployment
+    hosts = deployment.whereabouts(release)
+    return deployment.with_config(_config(context, None, flags, hosts))
+
+
 def _deployment(
     context: Context, environment: str | None = None, flags: dict[str, Any] | None = None, **options: Any
 ) -> Deployment:
@@ -236,11 +249,13 @@ def _deployment(
     return Deployment(_config(context, environment, flags or {}), ssh=_ssh_options(context), **options)
 
 
-def _config(context: Context, environment: str | None, flags: dict[str, Any]) -> Config:
+def _config(
+    context: Context, environment: str | None, flags: dict[str, Any], hosts: Sequence[str] | None = None
+) -> Config:
     from .config import layers_of, load
 
-    hosts = program.hosts_of(context)
-    return load(layers_of(context.config), os.environ, hosts=hosts, environment=environment, flags=flags)
+    named = program.hosts_of(context) if hosts is None else hosts
+    return load(layers_of(context.config), os.environ, hosts=named, environment=environment, flags=flags)
 
 
 def _ssh_options(context: Context) -> Any:

@@ -174,3 +174,15 @@ def test_other_tasks_run_as_ever(project: Path) -> None:
         "@task\ndef who(c):\n    print(type(c).__name__, c.host)\n"
     )
     assert fab(project, "-H", "a,b", "who").stdout == "Connection a\nConnection b\n"
+
+
+def test_hosts_that_nobody_named(project: Path) -> None:
+    """A rollback without -H takes the environment's hosts and settings: the only one, else that of the release."""
+    release = "1" * 40
+    settings = "deploy:\n  environments:\n    prod: {hosts: [127.0.0.1:1], root: /srv/prod}\n"
+    (project / "fabric.yaml").write_text(settings)
+    only = fab(project, "rollback", f"--release={release}")
+    assert (only.returncode, "127.0.0.1 port 1" in only.stderr) == (50, True), only.stderr
+    (project / "fabric.yaml").write_text(settings + "    staging: {hosts: [127.0.0.1:2]}\n")
+    unknown = fab(project, "rollback", f"--release={release}")
+    assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
