@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 venvs="${XDG_CACHE_HOME:-$HOME/.cache}/oroboros_deploy/test"
-packages="python3-venv git openssh-server openssh-client postgresql npm debootstrap systemd-container iproute2 curl"
+packages="python3-venv git openssh-server openssh-client postgresql debootstrap systemd-container iproute2 curl"
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -17,7 +17,6 @@ install_packages() {
     for package in $packages; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
     done
-    command -v npm >/dev/null && missing=$(echo "$missing" | sed 's/ npm//')
     [ -z "$missing" ] && return
     say "installing system packages:$missing"
     apt-get update -q

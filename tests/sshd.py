@@ -25,10 +25,6 @@ import pytest
 BINARY = "/usr/sbin/sshd"
 _START_SECONDS = 10.0
 
-requires_sshd = pytest.mark.skipif(
-    not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen")), reason=f"needs OpenSSH: {BINARY} and ssh-keygen"
-)
-
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     """Make a key pair at ``path`` and ``path``.pub, and return ``path``."""
@@ -40,7 +36,7 @@ def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
 
 
 class Sshd:
-    """A server that is up inside its ``with`` block.
+    """A server that is up inside its ``with`` block; skips the test where there is no sshd.
 
     ``alias`` is the Host in the ssh_config file it writes at ``config_path``;
     ``settings`` are lines for sshd_config, which win over its own.
@@ -51,6 +47,8 @@ class Sshd:
     def __init__(
         self, directory: Path, *, alias: str = "box", host_keys: Iterable[str] = ("ed25519",), settings: str = ""
     ) -> None:
+        if not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen")):
+            pytest.skip(f"needs OpenSSH's server: {BINARY} and ssh-keygen")
         self.directory = directory
         self.alias = alias
         self.user = getpass.getuser()

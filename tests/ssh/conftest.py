@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect
-from tests.sshd import Sshd, requires_sshd
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if {"sshd", "server"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(requires_sshd)
+from tests.sshd import Sshd
 
 
 @pytest.fixture(scope="session")

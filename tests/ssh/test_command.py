@@ -109,6 +109,14 @@ def test_a_flood_on_stderr_blocks_nothing(host: HostConnection) -> None:
         assert (len(command.stderr), command.stderr[-5:]) == (65536, b"last\n")
 
 
+def test_stderr_is_complete_after_wait(host: HostConnection) -> None:
+    """When the exit status is known, so is all of standard error."""
+    for _ in range(20):
+        with host.command("head -c 60000 /dev/zero >&2", deadline=10) as command:
+            assert command.wait() == 0
+            assert len(command.stderr) == 60000
+
+
 def test_much_output_is_cheap(host: HostConnection) -> None:
     """Thirty megabytes in ordinary lines cost far less than a second of processor time."""
     before = time.process_time()

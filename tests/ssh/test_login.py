@@ -38,13 +38,15 @@ def agent(directory: Path, *keys: Path) -> Iterator[str]:
     """A real ssh-agent that holds the keys; gives its socket."""
     path = directory / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
-        while not path.exists():
-            time.sleep(0.005)
-        for key in keys:
-            environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
-            subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, stdin=subprocess.DEVNULL)
-        yield str(path)
-        process.terminate()
+        try:
+            while not path.exists():
+                time.sleep(0.005)
+            for key in keys:
+                environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
+                subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, stdin=subprocess.DEVNULL)
+            yield str(path)
+        finally:
+            process.terminate()
 
 
 @pytest.fixture
@@ -222,6 +224,7 @@ class _PasswordServer(paramiko.ServerInterface):
 def password_server(directory: Path, sshd: Sshd, *, keys: bool) -> Iterator[Sshd]:
     """A server that takes passwords, which sshd does only for real accounts; it has sshd's host key."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(10)
 
         def serve() -> None:
             connection, _ = listener.accept()
@@ -237,7 +240,7 @@ def password_server(directory: Path, sshd: Sshd, *, keys: bool) -> Iterator[Sshd
         sshd.write_config(f"Port {port}")
         sshd.known_hosts.write_text(f"[127.0.0.1]:{port} {sshd.host_key()}\n")
         yield sshd
-        thread.join()
+        thread.join(10)
 
 
 @pytest.mark.parametrize("keys", [False, True])

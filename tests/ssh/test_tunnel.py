@@ -29,9 +29,11 @@ def echo() -> Iterator[int]:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Echo) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield server.server_address[1]
-        server.shutdown()
-        thread.join()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 def through(directory: str, port: int) -> socket.socket:
