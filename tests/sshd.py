@@ -26,6 +26,12 @@ BINARY = "/usr/sbin/sshd"
 _START_SECONDS = 10.0
 
 
+_MISSING = not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen"))
+_REASON = f"needs OpenSSH's server: {BINARY} and ssh-keygen"
+
+requires_sshd = pytest.mark.skipif(_MISSING, reason=_REASON)
+
+
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
     """Make a key pair at ``path`` and ``path``.pub, and return ``path``."""
     bits = ["-b", "2048"] if kind == "rsa" else []
@@ -47,8 +53,8 @@ class Sshd:
     def __init__(
         self, directory: Path, *, alias: str = "box", host_keys: Iterable[str] = ("ed25519",), settings: str = ""
     ) -> None:
-        if not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen")):
-            pytest.skip(f"needs OpenSSH's server: {BINARY} and ssh-keygen")
+        if _MISSING:
+            pytest.skip(_REASON)
         self.directory = directory
         self.alias = alias
         self.user = getpass.getuser()

@@ -183,7 +183,7 @@ def _entries(file: str) -> tuple[Entry, ...]:
 
 @lru_cache(maxsize=64)
 def _parsed(file: str, _modified: int, _size: int) -> tuple[Entry, ...]:
-    lines = Path(file).read_text("utf-8", "replace").splitlines()
+    lines = Path(file).read_text("utf-8", "replace").split("\n")
     return tuple(entry for number, line in enumerate(lines, 1) if (entry := _entry(line, f"{file}:{number}")))
 
 

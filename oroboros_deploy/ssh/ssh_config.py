@@ -98,7 +98,7 @@ class SshConfig:
             raise ConfigError(f"{path}: Include goes deeper than {_MAX_DEPTH} files", hint="look for a loop")
         text = _text(path, required=required, guarded=guarded)
         active = True
-        for number, line in enumerate(text.splitlines(), 1):
+        for number, line in enumerate(text.split("\n"), 1):
             setting = _parse(line, f"{path}:{number}")
             if setting is None:
                 continue
