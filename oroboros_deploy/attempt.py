@@ -25,12 +25,14 @@ from .errors import (
 from .executor import Host
 from .outcome import HostOutcome, Kind, Outcome, State
 from .plan import Job, Plan
-from .record import HostRecord, Record
+from .record import CommitRecord, HostRecord, Record
+from .registry.recorder import Recorder
 from .version import __version__
 
 if TYPE_CHECKING:
     from .deployment import Deployment
     from .registry import Registry
+    from .source import Commit
 
 _STATES: dict[type[DeployError], State] = {
     BuildFailed: State.NOT_SWITCHED,
@@ -41,6 +43,7 @@ _STATES: dict[type[DeployError], State] = {
     LinkLost: State.UNKNOWN,
     DeployError: State.UNKNOWN,
 }
+_COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
 _ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
 
@@ -59,13 +62,15 @@ class _Work:
 class Attempt:
     """One deploy or rollback on its hosts."""
 
-    def __init__(self, deployment: Deployment, kind: Kind, sha: str, names: Sequence[str]) -> None:
+    def __init__(self, deployment: Deployment, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
         self.deployment = deployment
         self.config = deployment.config
         self.started = datetime.now(UTC)
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        self.job = Job(attempt, kind, sha, deployment.actor, self.config, __version__)
-        self.works = [_Work(deployment.connect(name)) for name in names]
+        self.commit = commit
+        self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
+        self.recorder = Recorder(attempt, deployment.listener)
+        self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
         self.switching = False
         self.error: DeployError | None = None
 
@@ -78,7 +83,9 @@ class Attempt:
             with ExitStack() as stack:
                 registry = self._open_registry(stack)
                 registry.begin(self._record())
-                self._work(registry)
+                with self.recorder.writing(registry):
+                    self._work(registry)
+                    self._end_the_rest()
                 outcome = self._finish(registry)
         finally:
             self._close()
@@ -176,11 +183,13 @@ class Attempt:
         else:
             self.error = Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
-    def _finish(self, registry: Registry) -> Outcome:
-        """Give every host an outcome, the registry its record, and the caller the value or the error."""
+    def _end_the_rest(self) -> None:
         for work in self.works:
             if work.outcome is None:
                 self._end(work, self._unreached(work))
+
+    def _finish(self, registry: Registry) -> Outcome:
+        """Give the registry its record, and the caller the value or the error."""
         outcome = self._outcome()
         outcome = replace(outcome, registry=self._write(registry, outcome))
         self._tell("attempt.finished", f"exit code {int(outcome.exit_code)}", level="detail", outcome=outcome.as_dict())
@@ -199,7 +208,7 @@ class Attempt:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
         from .registry.url import url_key
 
-        record = self._record(outcome)
+        record = self._with_commits(self._record(outcome))
         try:
             registry.finish(record)
         except RegistryUnavailable as error:
@@ -207,6 +216,17 @@ class Attempt:
             self._tell("registry.spooled", f"{error.message}; the record is kept and the next command writes it")
             return "spooled"
         return "written"
+
+    def _with_commits(self, record: Record) -> Record:
+        """The record with what was new in the release, as far as this repository can tell."""
+        if record.previous is None:
+            return record
+        try:
+            new = self.deployment.source().log(record.previous, record.commit_sha, limit=_COMMITS)
+        except DeployError:
+            return record
+        commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
+        return replace(record, commits=tuple(commits))
 
     def _outcome(self) -> Outcome:
         hosts = tuple(work.outcome for work in self.works if work.outcome is not None)
@@ -228,6 +248,8 @@ class Attempt:
             exit_code=int(outcome.exit_code) if outcome else None,
             hosts=tuple(_host_record(job, work) for work in self.works),
             migration_marker=outcome.migration_marker if outcome else None,
+            subject=self.commit.subject or None,
+            committed_at=self.commit.committed_at or None,
         )
 
     def _end(self, work: _Work, outcome: HostOutcome) -> None:
@@ -300,4 +322,5 @@ def _host_record(job: Job, work: _Work) -> HostRecord:
         seconds=end.seconds,
         migration_marker=end.migration_marker,
         target_missing=absent,
+        log=end.log,
     )

@@ -5,26 +5,29 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from . import fleet
 from .attempt import Attempt
 from .config import Config, layers_of, load
 from .errors import DeployError, HostUnreachable, InvalidInput, RegistryUnavailable, UnknownCommit, UnknownRelease
-from .events import Event, Level, Listener
+from .events import Event, Level, Listener, fan_out
 from .executor import Host
 from .outcome import Outcome
 from .release import parse_release_id
 
 if TYPE_CHECKING:
     from .registry import Registry
-    from .source import Source
+    from .source import Commit, Source
     from .spool import Spool
     from .ssh import HostConnection, SshOptions
+
+_REMEMBERING = 2.0  # seconds that `status` waits for the registry
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
@@ -77,7 +80,7 @@ class Deployment:
         self.config = config
         self._source_path = source
         self._open = connect or _ssh(ssh)
-        self._listener = listener
+        self.listener = listener
         self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
 
     def with_config(self, config: Config) -> Deployment:
@@ -103,7 +106,7 @@ class Deployment:
         """
         names = list(hosts or self.config.hosts)
         release_id, found, _ = self._recorded(release, wanted=not names)
-        return Attempt(self, "rollback", release_id, self._hosts(names or found)).run()
+        return Attempt(self, "rollback", self._described(release_id), self._hosts(names or found)).run()
 
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
@@ -124,14 +127,16 @@ class Deployment:
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
         works = [self.connect(name) for name in self._hosts(names)]
         try:
-            answers = fleet.on_each(works, lambda host: host.facts(request), lambda: _close(works))
+            found = fleet.on_each(works, lambda host: host.facts(request), lambda: _close(works))
+            answers = dict(zip((host.name for host in works), found, strict=True))
+            self._remember(works, answers)
         finally:
             _close(works)
-        return dict(zip((host.name for host in works), answers, strict=True))
+        return answers
 
-    def connect(self, name: str) -> Host:
-        """A host to work with; connected when it is first used."""
-        return Host(name, self.config, lambda: self._open(name), self._listener)
+    def connect(self, name: str, *listeners: Listener) -> Host:
+        """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
+        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, *listeners))
 
     @contextmanager
     def registry(self, hosts: Sequence[Host] = ()) -> Iterator[Registry]:
@@ -171,7 +176,7 @@ class Deployment:
 
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about the attempt as a whole."""
-        self._listener(Event(name, message, level=level, data=data))
+        self.listener(Event(name, message, level=level, data=data))
 
     @property
     def actor(self) -> str:
@@ -205,7 +210,20 @@ class Deployment:
             raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
         return names
 
-    def _commit(self, text: str) -> str:
+    def _remember(self, works: Sequence[Host], answers: Mapping[str, dict[str, Any] | DeployError]) -> None:
+        """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
+        live = {name: answer["live"] for name, answer in answers.items() if isinstance(answer, dict)}
+
+        def observe() -> None:
+            # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.
+            with suppress(Exception), self.registry(works) as registry:
+                registry.observe(live, self.config.environment)
+
+        thread = Thread(target=observe, name="observe", daemon=True)
+        thread.start()
+        thread.join(_REMEMBERING)
+
+    def _commit(self, text: str) -> Commit:
         if self.config.repo_url:
             return self._commit_by_url(text)
         commit = self.source().resolve(text)
@@ -217,17 +235,27 @@ class Deployment:
             sha=commit.sha,
             subject=commit.subject,
         )
-        return commit.sha
+        return commit
 
-    def _commit_by_url(self, text: str) -> str:
+    def _commit_by_url(self, text: str) -> Commit:
         """With a repository URL the hosts know what exists; a full sha needs no clone here."""
         try:
-            return parse_release_id(text)
+            return self._described(parse_release_id(text))
         except InvalidInput:
             try:
-                return self.source().resolve(text).sha
+                return self.source().resolve(text)
             except InvalidInput as error:
                 raise UnknownCommit(error.message, hint="with repo_url and no clone here, give the full sha") from error
+
+    def _described(self, sha: str) -> Commit:
+        """The commit, with its subject and time when this repository has it."""
+        from .source import Commit
+
+        with suppress(InvalidInput):
+            commit = self.source().resolve(sha)
+            if commit.sha == sha:  # a release id that is no sha could be the name of a branch
+                return commit
+        return Commit(sha, "", "")
 
     def _recorded(self, release: str, *, wanted: bool) -> tuple[str, list[str], str | None]:
         """The release id that was meant and, when wanted, the hosts and the environment it was live on."""

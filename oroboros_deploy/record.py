@@ -26,6 +26,18 @@ class Status(StrEnum):
     ROLLBACK_TARGET_MISSING = "rollback_target_missing"
 
 
+class AttemptState(StrEnum):
+    """How an attempt stands as a whole; its worst host decides."""
+
+    RUNNING = "running"
+    LIVE = "live"
+    RESTORED = "restored"
+    FAILED = "failed"  # it did not go live everywhere, and nothing had to be restored
+    BROKEN = "broken"  # a host could not be restored
+    UNKNOWN = "unknown"  # the link was lost while a host went on
+    LOST = "lost"  # no end was recorded, and the control node gives no sign of life
+
+
 SERVING = frozenset({Status.DEPLOYED, Status.ROLLED_BACK})
 IN_PROGRESS = frozenset({Status.DEPLOYING, Status.ROLLBACK_IN_PROGRESS})
 
@@ -34,6 +46,8 @@ _OPEN = frozenset({RUNNING, State.UNKNOWN})
 _OK = frozenset(state for state in State if state.ok)
 _FAILED = frozenset({State.RESTORED, State.NOT_RESTORED, State.NOT_SWITCHED})
 _STATES = frozenset({RUNNING, *State})
+_SWITCHED = frozenset({State.LIVE, State.RESTORED, State.NOT_RESTORED})
+_LOG_LENGTH = 16_000
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,8 @@ class HostRecord:
 
     ``state`` is a `State` value, or "running" while the attempt goes on;
     ``seconds`` the wall time of each phase; ``target_missing`` is True when a
-    rollback was refused because the host does not have the release.
+    rollback was refused because the host does not have the release; ``log`` what the
+    gate or the migration said last, of which the end is kept.
     """
 
     host: str
@@ -53,6 +68,10 @@ class HostRecord:
     seconds: Mapping[str, float] = field(default_factory=dict)
     migration_marker: str | None = None
     target_missing: bool = False
+    log: str | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "log", self.log and self.log[-_LOG_LENGTH:])
 
     @property
     def ok(self) -> bool:
@@ -61,11 +80,23 @@ class HostRecord:
 
 
 @dataclass(frozen=True)
+class CommitRecord:
+    """One commit of a release; ``committed_at`` is ISO 8601 with an offset."""
+
+    sha: str
+    subject: str
+    author: str
+    committed_at: str
+
+
+@dataclass(frozen=True)
 class Record:
     """One attempt, as the registry remembers it.
 
     Times are ISO 8601 with an offset, by the control node's clock; ``finished_at``
-    and ``exit_code`` are None while the attempt goes on.
+    and ``exit_code`` are None while the attempt goes on.  ``subject`` and
+    ``committed_at`` are those of the release's commit, ``commits`` what is new in it
+    against the release that served before, the newest first; unknown without a clone.
     """
 
     attempt: str
@@ -81,18 +112,45 @@ class Record:
     exit_code: int | None = None
     hosts: tuple[HostRecord, ...] = ()
     migration_marker: str | None = None
+    subject: str | None = None
+    committed_at: str | None = None
+    commits: tuple[CommitRecord, ...] = ()
 
     def __post_init__(self) -> None:
         _refuse_unless(self.kind in get_args(Kind), "kind", self.kind)
         for host in self.hosts:
             _refuse_unless(host.state in _STATES, "state", host.state)
-        for time in filter(None, (self.started_at, self.finished_at)):
+        for time in filter(None, (self.started_at, self.finished_at, self.committed_at)):
             _refuse_unless(datetime.fromisoformat(time).tzinfo is not None, "time without an offset", time)
 
     @property
     def settled(self) -> bool:
         """True when it is known of every host how the attempt ended there."""
         return not any(host.state in _OPEN for host in self.hosts)
+
+    @property
+    def state(self) -> AttemptState:
+        """How the attempt stands as a whole."""
+        states = {host.state for host in self.hosts}
+        if self.finished_at is None:
+            return AttemptState.RUNNING
+        if State.NOT_RESTORED in states:
+            return AttemptState.BROKEN
+        if not self.settled:
+            return AttemptState.UNKNOWN
+        if State.RESTORED in states:
+            return AttemptState.RESTORED
+        return AttemptState.LIVE if states and states <= _OK else AttemptState.FAILED
+
+    @property
+    def previous(self) -> str | None:
+        """The release that served before, on the first host of which it is known."""
+        return next((host.previous for host in self.hosts if host.previous), None)
+
+    @property
+    def activation_seconds(self) -> float | None:
+        """The slowest activation that switched a host, None when none did."""
+        return max((host.seconds.get("activate", 0.0) for host in self.hosts if host.state in _SWITCHED), default=None)
 
     @property
     def served(self) -> dict[str, str | None]:
@@ -114,7 +172,9 @@ class Record:
         """The record that `to_json` wrote, also by a later version; ValueError when it is none."""
         try:
             values = _known(cls, json.loads(text))
-            return cls(**values | {"hosts": tuple(HostRecord(**_known(HostRecord, host)) for host in values["hosts"])})
+            hosts = tuple(HostRecord(**_known(HostRecord, host)) for host in values["hosts"])
+            commits = tuple(CommitRecord(**_known(CommitRecord, commit)) for commit in values.get("commits", ()))
+            return cls(**values | {"hosts": hosts, "commits": commits})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a record: {error}") from error
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from .errors import DeployError
+from .figures import Figures
 
 _RECENT = 5
 
@@ -33,6 +35,17 @@ def config_json(rows: Sequence[tuple[str, str, str]]) -> str:
     return json.dumps({name: {"value": value, "from": source} for name, value, source in rows}, indent=2)
 
 
+def figures_table(rows: Sequence[Figures]) -> str:
+    """The four measures of each environment; of all together where none is named."""
+    head = ("ENVIRONMENT", "DEPLOYMENTS", "A DAY", "LEAD TIME", "CHANGE FAILURES", "TIME TO RESTORE")
+    return columns([head, *(_figures_row(row) for row in rows)])
+
+
+def figures_json(rows: Sequence[Figures]) -> str:
+    """All that is known of each, day by day."""
+    return json.dumps([asdict(row) for row in rows], indent=2)
+
+
 def error_json(error: DeployError) -> str:
     """An error as one JSON object on one line, with what came of the attempt on each host."""
     outcome = error.outcome.as_dict() if error.outcome else None
@@ -55,6 +68,25 @@ def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, .
     last = answer["last"]
     ended = f"{last['kind']} {last['target'][:10]} {last['phase']}" if last else "none"
     return (host, answer["live"] or "nothing", _since(answer), ended, now)
+
+
+def _figures_row(row: Figures) -> tuple[str, ...]:
+    failures = "-" if row.change_failure_rate is None else f"{row.change_failure_rate:.0%}"
+    frequency = f"{row.deployment_frequency_per_day:.2f}"
+    times = _duration(row.lead_time_seconds), _duration(row.time_to_restore_seconds)
+    return (row.environment or "all", str(row.deployments), frequency, times[0], failures, times[1])
+
+
+def _duration(seconds: float | None) -> str:
+    """A time in the two largest units that it has."""
+    if seconds is None:
+        return "-"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{days} d", f"{hours} h", f"{minutes} min", f"{left} s"]
+    first = next((at for at, value in enumerate((days, hours, minutes)) if value), 3)
+    return " ".join(parts[first : first + 2])
 
 
 def _since(answer: dict[str, Any]) -> str:

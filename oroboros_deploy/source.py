@@ -47,6 +47,7 @@ class Commit:
     subject: str
     committed_at: str
     ref: str | None = None
+    author: str = ""
 
 
 class Source:
@@ -121,10 +122,11 @@ class Source:
 
     def _describe(self, revisions: Sequence[str], *options: str) -> list[Commit]:
         walk = options or ("--no-walk",)
-        lines = self._ask("rev-list", *walk, "--encoding=UTF-8", "--format=%H %cI %s", "--stdin", lines=revisions)
+        lines = self._ask(
+            "rev-list", *walk, "--encoding=UTF-8", "--format=%H %cI %an%x00%s", "--stdin", lines=revisions
+        )
         # rev-list announces every commit with a line of its own.
-        parts = [line.split(" ", 2) for line in lines[1::2]]
-        return [Commit(sha, subject, committed_at) for sha, committed_at, subject in parts]
+        return [_commit(line) for line in lines[1::2]]
 
     def _commits(self, shas: Iterable[str]) -> list[str]:
         return self._commits_among(sha for sha in dict.fromkeys(shas) if _SHA.fullmatch(sha))
@@ -217,6 +219,12 @@ def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
             return
         yield chunk
     raise InvalidInput(f"nothing was changed: git packed nothing for {_SILENCE} s")
+
+
+def _commit(line: str) -> Commit:
+    head, _, subject = line.partition("\0")
+    sha, committed_at, author = head.split(" ", 2)
+    return Commit(sha, subject, committed_at, author=author)
 
 
 def _lines(answer: subprocess.CompletedProcess[bytes]) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial, wraps
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from fabric import task as fabric_task
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .deployment import Deployment
     from .outcome import Kind, Outcome
+    from .web.tokens import Tokens
 
 _COMMON = {
     "json": "print JSON, one object a line, instead of text",
@@ -170,8 +172,86 @@ def registry_upsert(
         _print_json(registry.upsert(release_id, sha or release_id, new, migration_marker, deployed_at))
 
 
+@task(
+    help={
+        "address": "address to listen on (default 127.0.0.1); any but loopback needs a token",
+        "port": "port to listen on (default 8300); 0 for a free one",
+        "authenticate": "ask for a token on loopback too, such as behind a proxy",
+        "allowed-hosts": "names that browsers reach it by, space separated, besides loopback and --address",
+        "environment": "environment of fabric.yaml whose registry is served",
+        "json": "print where it listens as a JSON object",
+    },
+)
+def serve(
+    context: Context,
+    address: str = "127.0.0.1",
+    port: str = "8300",
+    authenticate: bool = False,
+    allowed_hosts: str = "",
+    environment: str | None = None,
+    json: bool = False,
+) -> None:
+    """Serve the registry as a page and an API, for reading only, until Ctrl-C."""
+    with _web_extra():
+        from .web import serve as server
+    number = _whole_number(port, "--port")
+    with _deployment(context, environment).registry() as registry, server.listen(address, number) as listener:
+        app = server.guarded(
+            lambda: registry.reader,
+            listener,
+            _tokens(),
+            authenticate=authenticate,
+            allowed_hosts=allowed_hosts.split(),
+        )
+        place = server.url(listener)
+        _show(dumps({"url": place}) if json else f"serving the registry at {place}  (Ctrl-C ends it)")
+        server.run(app, listener)
+
+
+@task(
+    help={
+        "name": "whose token to make; without it the names are listed",
+        "revoke": "end that token instead, at once",
+        "json": "print JSON",
+    },
+)
+def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
+    """Make a token for `serve`, shown this once, or end one, or list whose there are."""
+    tokens = _tokens()
+    if revoke:
+        tokens.revoke(_required(name, "token --name=NAME --revoke", "fab token  lists whose tokens there are"))
+        _show(dumps({"revoked": name}) if json else f"the token of {name} opens nothing any more")
+    elif name:
+        made = tokens.add(name)
+        _show(dumps({"name": name, "token": made}) if json else made)
+    else:
+        names = tokens.names()
+        _show(dumps(names) if json else "\n".join(names) or "no tokens; fab token --name=NAME  makes one")
+
+
+@task(
+    help={
+        "environment": "only this environment of fabric.yaml (default: each one, and all together)",
+        "days": "how many days back (default 90)",
+        "json": "print a JSON array, with a series by day",
+    },
+)
+def figures(context: Context, environment: str | None = None, days: str = "90", json: bool = False) -> None:
+    """Show deployment frequency, lead time, change failure rate and time to restore, from the registry."""
+    from . import report
+
+    number = _whole_number(days, "--days")
+    deployment = _deployment(context, environment)
+    with deployment.registry() as registry:
+        reader = registry.reader
+        only = deployment.config.environment
+        names = [only] if only else [None, *reader.environments()]
+        rows = [reader.figures(environment=name, days=number) for name in names]
+    _show(report.figures_json(rows) if json else report.figures_table(rows))
+
+
 registry = Collection("registry", registry_list, registry_get, registry_upsert)
-ns = Collection(deploy, rollback, status, show_config, registry)
+ns = Collection(deploy, rollback, status, show_config, serve, token, figures, registry)
 
 
 def _attempt(
@@ -241,6 +321,28 @@ def _placed(context: Context, deployment: Deployment, flags: dict[str, Any], rel
     return deployment.with_config(_config(context, None, flags, hosts))
 
 
+@contextmanager
+def _web_extra() -> Iterator[None]:
+    """Say which extra is missing, when one of its packages is."""
+    from .errors import ConfigError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith(__package__):
+            raise
+        raise ConfigError(
+            f"nothing is served: {error.name} is not installed", hint="pip install 'oroboros_deploy[web]'"
+        ) from error
+
+
+def _tokens() -> Tokens:
+    from .registry.url import state_directory
+    from .web.tokens import Tokens
+
+    return Tokens(state_directory() / "tokens")
+
+
 def _deployment(
     context: Context, environment: str | None = None, flags: dict[str, Any] | None = None, **options: Any
 ) -> Deployment:
@@ -306,8 +408,6 @@ def _whole_number(text: str, flag: str) -> int:
 
 
 def _print_json(value: Any) -> None:
-    from json import dumps
-
     _show(dumps(value, indent=2))
 
 

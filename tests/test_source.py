@@ -163,7 +163,7 @@ def test_a_hook_does_not_lead_elsewhere(repository: Path, tmp_path: Path, monkey
 def test_a_sha_or_prefix_names_its_commit(repository: Path) -> None:
     """Full shas and prefixes, in either case, give the same commit and no ref."""
     sha = sha_of(repository, "HEAD~1")
-    expected = Commit(sha=sha, subject="two", committed_at=Source(repository).resolve(sha).committed_at, ref=None)
+    expected = Commit(sha=sha, subject="two", committed_at=Source(repository).resolve(sha).committed_at, author="A")
     assert {Source(repository).resolve(text) for text in (sha, sha.upper(), sha[:8], sha[:39], sha[:10].upper())} == {
         expected
     }

@@ -5,23 +5,37 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from ..outcome import State
-from ..record import Record
-from .database import insert
-from .schema import attempt_hosts, attempts, hosts
+from ..record import AttemptState, Record
+from . import events
+from .database import by_database_clock, clock, insert
+from .schema import attempt_hosts, attempts, commits, hosts
 
-_COPIED = ("attempt", "kind", "release_id", "commit_sha", "environment", "actor", "control_node", "tool_version")
+_COPIED = (
+    "attempt",
+    "kind",
+    "release_id",
+    "commit_sha",
+    "environment",
+    "actor",
+    "control_node",
+    "tool_version",
+    "subject",
+    "previous",
+)
 _OK = [state.value for state in State if state.ok]
 
 
 def add(db: Connection, record: Record) -> None:
     """Remember that an attempt begins; nothing when it is known already."""
     values = {name: getattr(record, name) for name in _COPIED}
-    values["started_at"] = datetime.fromisoformat(record.started_at)
+    values["started_at"] = by_database_clock(db, datetime.fromisoformat(record.started_at))
+    values |= {"state": AttemptState.RUNNING, "seen_at": clock(db)}
     if db.execute(insert(db, attempts).values(values).on_conflict_do_nothing()).rowcount == 1:
         _set_hosts(db, record)
+        events.tell(db, identify(db, record.attempt), "attempt.started", values["started_at"], kind=record.kind)
 
 
 def intend(db: Connection, attempt: str, before: str | None) -> None:
@@ -44,13 +58,27 @@ def finish(db: Connection, record: Record, finished_at: datetime) -> bool:
         "exit_code": record.exit_code,
         "migration_marker": record.migration_marker,
         "settled": record.settled,
+        "state": record.state,
+        "subject": func.coalesce(record.subject, attempts.c.subject),
+        "previous": record.previous,
+        "activation_seconds": record.activation_seconds,
+        "lead_seconds": _lead_seconds(db, record, finished_at),
     }
     unsettled = and_(attempts.c.attempt == record.attempt, ~attempts.c.settled)
     if db.execute(update(attempts).where(unsettled).values(values)).rowcount == 0:
         return False
     _set_hosts(db, record)
     _set_serving(db, record, finished_at)
+    _set_commits(db, record)
+    ended = {"state": record.state, "exit_code": record.exit_code}
+    events.tell(db, identify(db, record.attempt), "attempt.finished", finished_at, **ended)
     return True
+
+
+def identify(db: Connection, attempt: str) -> int:
+    """The row number of an attempt that is known."""
+    number: int = db.scalars(select(attempts.c.id).where(attempts.c.attempt == attempt)).one()
+    return number
 
 
 def serving(db: Connection) -> dict[str, str | None]:
@@ -79,26 +107,47 @@ def _served(release_id: str, rows: Select[Any]) -> Select[Any]:
 
 
 def _set_hosts(db: Connection, record: Record) -> None:
-    attempt_id = _id(db, record.attempt)
-    db.execute(delete(attempt_hosts).where(attempt_hosts.c.attempt_id == attempt_id))
-    rows = [
-        {**vars(host), "seconds": dict(host.seconds), "attempt_id": attempt_id, "position": position}
-        for position, host in enumerate(record.hosts)
-    ]
+    """The hosts' parts; the phase they were last heard of in stays."""
+    attempt_id = identify(db, record.attempt)
+    started_at = db.scalar(select(attempts.c.started_at).where(attempts.c.id == attempt_id))
+    own = {"attempt_id": attempt_id, "started_at": started_at}
+    for position, host in enumerate(record.hosts):
+        row = insert(db, attempt_hosts).values(
+            {**vars(host), **own, "seconds": dict(host.seconds), "position": position}
+        )
+        key = [attempt_hosts.c.attempt_id, attempt_hosts.c.host]
+        news = {column.name: column for column in row.excluded if column.name != "phase"}
+        db.execute(row.on_conflict_do_update(index_elements=key, set_=news))
+
+
+def _set_commits(db: Connection, record: Record) -> None:
+    attempt_id = identify(db, record.attempt)
+    rows = [{**vars(each), "attempt_id": attempt_id, "position": n} for n, each in enumerate(record.commits)]
     if rows:
-        db.execute(insert(db, attempt_hosts), rows)
+        db.execute(insert(db, commits).on_conflict_do_nothing(), rows)
+
+
+def _lead_seconds(db: Connection, record: Record, finished_at: datetime) -> float | None:
+    """From the commit until it was live everywhere it was sent, the first time in its environment."""
+    switched = record.kind == "deploy" and record.activation_seconds is not None
+    if not (switched and record.state is AttemptState.LIVE and record.committed_at):
+        return None
+    same = and_(
+        attempts.c.release_id == record.release_id,
+        attempts.c.environment.is_not_distinct_from(record.environment),
+        attempts.c.state == AttemptState.LIVE,
+        attempts.c.attempt != record.attempt,
+    )
+    if db.scalar(select(attempts.c.id).where(same).limit(1)):
+        return None
+    return max(0.0, (finished_at - datetime.fromisoformat(record.committed_at)).total_seconds())
 
 
 def _set_serving(db: Connection, record: Record, since: datetime) -> None:
-    attempt_id = _id(db, record.attempt)
+    attempt_id = identify(db, record.attempt)
     for host, release_id in record.served.items():
         row = insert(db, hosts).values(host=host, release_id=release_id, attempt_id=attempt_id, since=since)
         # A record that comes late, from a spool, does not undo what a later attempt did.
         newer = hosts.c.since <= row.excluded.since
         news = {name: row.excluded[name] for name in ("release_id", "attempt_id", "since")}
         db.execute(row.on_conflict_do_update(index_elements=[hosts.c.host], set_=news, where=newer))
-
-
-def _id(db: Connection, attempt: str) -> int:
-    number: int = db.scalars(select(attempts.c.id).where(attempts.c.attempt == attempt)).one()
-    return number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ..errors import InvalidInput
@@ -28,8 +29,15 @@ def check_release(release_id: str, commit_sha: str) -> None:
 
 def check_status(status: str) -> None:
     """Refuse a status that the control plane does not know."""
-    if status not in set(Status):
-        raise InvalidInput(f"{status!r} is no status of a release", hint=f"one of: {', '.join(Status)}")
+    check_one_of(status, "status of a release", Status)
+
+
+def check_one_of(value: str, what: str, values: Iterable[str]) -> str:
+    """The value; refuses one that is not among those that exist."""
+    known = [str(each) for each in values]
+    if value not in known:
+        raise InvalidInput(f"{value!r} is no {what}", hint=f"one of: {', '.join(known)}")
+    return value
 
 
 def check_marker(marker: str | None) -> None:
@@ -41,7 +49,7 @@ def check_marker(marker: str | None) -> None:
 def check_limit(limit: int) -> None:
     """Refuse a number of rows below 1 or above 500."""
     if not 1 <= limit <= _LIMIT:
-        raise InvalidInput(f"{limit} is no number of releases to list: 1 to {_LIMIT}")
+        raise InvalidInput(f"{limit} is no number of rows to list: 1 to {_LIMIT}")
 
 
 def parse_time(text: str) -> datetime:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import secrets
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -50,6 +53,7 @@ _HINTS = {
     "25006": "point deploy.registry_url (DEPLOY_REGISTRY_URL) at the primary, not at a read-only copy",
 }
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
+_JSON = json.JSONDecoder()
 _SKEW = timedelta(minutes=1)
 
 
@@ -64,14 +68,26 @@ class Database:
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
         event.listen(self._engine, "connect", self._prepare)
+        self._watch: Connection | None = None
+        self._watching = threading.Lock()
+        self._nonce = secrets.token_hex(4)
 
     def close(self) -> None:
         """Close every connection."""
+        if self._watch:
+            self._watch.close()
         self._engine.dispose()
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a connection."""
         return self._run(work)
+
+    def mark(self) -> str:
+        """A text that changes with every transaction that anybody commits to this database."""
+        if self._engine.dialect.name == "postgresql":
+            return self.read(lambda db: str(db.exec_driver_sql("SELECT txid_current_snapshot()").scalar()))
+        with self._watching:
+            return f"{self._nonce}.{self.read(self._commits_of_others)}"
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a transaction that holds the registry's write lock.
@@ -81,12 +97,18 @@ class Database:
         """
         return self._run(work, _WRITE_LOCK[self._engine.dialect.name])
 
+    def write_once(self, work: Callable[[Connection], Result]) -> Result:
+        """The same for what must not happen twice, and may not happen at all: it is never tried again."""
+        return self._run(work, _WRITE_LOCK[self._engine.dialect.name], patience=0)
+
     def unavailable(self, cause: str, hint: str | None = None) -> RegistryUnavailable:
         """The error that says that this registry cannot be used, and why."""
         return RegistryUnavailable(f"the registry {self._shown} cannot be used: {cause}", hint=hint or self._hint)
 
-    def _run(self, work: Callable[[Connection], Result], lock: str | None = None) -> Result:
-        deadline = time.monotonic() + _PATIENCE
+    def _run(
+        self, work: Callable[[Connection], Result], lock: str | None = None, patience: float = _PATIENCE
+    ) -> Result:
+        deadline = time.monotonic() + patience
         while True:
             try:
                 return self._once(work, lock)
@@ -106,6 +128,12 @@ class Database:
     def _explained(self, error: SQLAlchemyError) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         return self.unavailable(cause, _HINTS.get(_code(error)))
+
+    def _commits_of_others(self, db: Connection) -> int:
+        """SQLite counts them for each connection by itself: one is kept for that, and never writes."""
+        self._watch = self._watch or db.engine.connect()
+        count: int = self._watch.exec_driver_sql("PRAGMA data_version").scalar_one()
+        return count
 
     def _make_file(self, path: Path) -> None:
         try:
@@ -141,12 +169,20 @@ def by_database_clock(db: Connection, time: datetime) -> datetime:
 def _engine(url: str, socket_dir: str | None) -> Engine:
     target = make_url(engine_url(url))
     connect: dict[str, Any] = {"host": socket_dir} if socket_dir else {}
-    if target.get_backend_name() == "sqlite":
+    is_file = target.get_backend_name() == "sqlite"
+    if is_file:
         # isolation_level None: the driver begins no transaction of its own before our write lock.
         connect = {"timeout": _PATIENCE, "isolation_level": None}
     else:
         target = target.set(query={**_POSTGRESQL_DEFAULTS, **target.query})
-    return create_engine(target, connect_args=connect, pool_pre_ping=True, hide_parameters=True)
+    return create_engine(
+        target, connect_args=connect, pool_pre_ping=not is_file, hide_parameters=True, json_deserializer=_decode
+    )
+
+
+def _decode(text: str) -> Any:
+    """What `json.loads` does, without its looks for white space: lists of rows have many small values."""
+    return _JSON.raw_decode(text)[0]
 
 
 def _transient(error: SQLAlchemyError) -> bool:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
 from sqlalchemy import Connection
 
+from ..events import Event
 from ..record import IN_PROGRESS, SERVING, Record, Status, transitions
-from . import attempts, releases, schema
+from . import attempts, events, migration, releases, schema
 from .checks import check_limit, check_marker, check_release, check_status, parse_time
 from .database import Database, Result, by_database_clock, clock
+from .reading import Reader
 from .url import url_key
 
 
@@ -48,14 +50,21 @@ class Registry:
         self.close()
 
     def check(self) -> None:
-        """Reach the database and find its tables, or create those that are missing."""
-        found = self._database.read(schema.version) or self._database.write(schema.create)
+        """Reach the database and find its tables; create or migrate ours when they are missing or older."""
+        found = self._database.read(schema.version) or 0
+        if found < schema.VERSION:
+            found = self._database.write(migration.migrate)
         if found > schema.VERSION:
             raise self._database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
                 hint="pip install --upgrade oroboros_deploy",
             )
         self._checked = True
+
+    @property
+    def reader(self) -> Reader:
+        """What there is to show, read-only."""
+        return Reader(self._database, self._check_once)
 
     def begin(self, record: Record) -> None:
         """Remember an attempt before any host is touched; InvalidInput when its ids cannot be stored."""
@@ -73,6 +82,15 @@ class Registry:
         An attempt that ended with a host unknown may be finished again, when it is known.
         """
         self._write(lambda db: _finish(db, record))
+
+    def hear(self, attempt: str, heard: Sequence[Event]) -> None:
+        """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice."""
+        self._check_once()
+        self._database.write_once(lambda db: events.hear(db, attempt, heard))
+
+    def observe(self, served: Mapping[str, str | None], environment: str | None = None) -> None:
+        """Remember which release each of these hosts itself says it serves."""
+        self._write(lambda db: events.observe(db, served, environment))
 
     def upsert(
         self,

@@ -5,18 +5,22 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, type_coerce, update
 
 from .database import insert
-from .schema import releases, storable
+from .schema import IsoTime, releases, storable
 
 _COLUMNS = releases.c
+_ROWS = select(*(type_coerce(c, IsoTime) if c is _COLUMNS.deployed_at else c for c in _COLUMNS))
+_NAMES = _COLUMNS.keys()
+_NEWEST = _ROWS.order_by(_COLUMNS.id.desc()).limit(bindparam("limit"))
+_NEWEST_OF_STATUS = _NEWEST.where(_COLUMNS.status == bindparam("status"))
 
 
 def get(db: Connection, release_id: str) -> dict[str, Any] | None:
     """A release's row, None when it has none."""
-    row = db.execute(select(releases).where(_is(release_id))).mappings().one_or_none()
-    return _plain(row) if row else None
+    row = db.execute(_ROWS.where(_is(release_id))).one_or_none()
+    return dict(zip(_NAMES, row, strict=True)) if row else None
 
 
 def newest(db: Connection, limit: int, status: str | None) -> list[dict[str, Any]]:
@@ -26,9 +30,9 @@ def newest(db: Connection, limit: int, status: str | None) -> list[dict[str, Any
     never went live stays at its place, where ordering by ``deployed_at`` would put both
     at one end; and that time is set once, so for all the others the order is the same.
     """
-    rows = select(releases).order_by(_COLUMNS.id.desc()).limit(limit)
-    rows = rows if status is None else rows.where(_COLUMNS.status == status)
-    return [_plain(row) for row in db.execute(rows).mappings()]
+    rows = _NEWEST if status is None else _NEWEST_OF_STATUS
+    found = db.execute(rows, {"limit": limit, "status": status}).all()
+    return [dict(zip(_NAMES, row, strict=True)) for row in found]
 
 
 def find(db: Connection, prefix: str) -> list[str]:
@@ -76,8 +80,3 @@ def note(
 
 def _is(release_id: str) -> ColumnElement[bool]:
     return _COLUMNS.release_id == storable(release_id)
-
-
-def _plain(row: RowMapping) -> dict[str, Any]:
-    since: datetime | None = row["deployed_at"]
-    return {**row, "deployed_at": since and since.isoformat()}

@@ -7,7 +7,9 @@ ours, and so is their version, in `oroboros_schema`; `alembic_version` is not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -15,20 +17,21 @@ from sqlalchemy import (
     Connection,
     DateTime,
     Dialect,
+    Float,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     TypeDecorator,
-    insert,
     inspect,
     select,
 )
-from sqlalchemy.types import JSON
+from sqlalchemy.types import JSON, TypeEngine
 
-VERSION = 1
+VERSION = 2
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -41,9 +44,35 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Store the time in UTC."""
         return value and value.astimezone(UTC).replace(tzinfo=None if dialect.name == "sqlite" else UTC)
 
-    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], datetime | None]:
         """Read it back in UTC, whatever the server's time zone."""
-        return value and (value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC))
+        return _time_of_text if dialect.name == "sqlite" else _time_of_time
+
+
+class IsoTime(TypeEngine[str]):
+    """A stored time as ISO 8601 text in UTC, for reading many: on SQLite, where it is text, it is never parsed."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], str | None]:
+        """How this database's values become text."""
+        return _iso_of_text if dialect.name == "sqlite" else _iso_of_time
+
+
+def _time_of_text(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(f"{text}+00:00") if text else None
+
+
+def _time_of_time(time: datetime | None) -> datetime | None:
+    return time.astimezone(UTC) if time else None
+
+
+def _iso_of_text(text: str | None) -> str | None:
+    return text.replace(" ", "T").removesuffix(".000000") + "+00:00" if text else None
+
+
+def _iso_of_time(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat() if time else None
 
 
 class AnyText(TypeDecorator[str]):
@@ -77,6 +106,10 @@ releases = Table(
 
 # `id` is the order in which intents were written; `before` is the status of the
 # release's row when the attempt put its own there, so that it can be put back.
+# What a list of attempts filters or sorts by, and what the figures count, stands in the row itself:
+# `previous` the release that served before, `activation_seconds` the slowest activation that switched a host,
+# `lead_seconds` from the commit to the first time it was live in its environment, `seen_at` the control node's
+# last sign of life. All times are by the database's clock.
 attempts = Table(
     "oroboros_attempts",
     metadata,
@@ -96,6 +129,16 @@ attempts = Table(
     Column("intended", Boolean, nullable=False, default=False),
     Column("before", AnyText),
     Column("settled", Boolean, nullable=False, default=False),
+    Column("subject", AnyText),
+    Column("previous", AnyText),
+    Column("state", AnyText, nullable=False, server_default="running"),
+    Column("seen_at", UtcDateTime),
+    Column("activation_seconds", Float),
+    Column("lead_seconds", Float),
+    Index("ix_oroboros_attempts_started", "started_at", "id"),
+    Index("ix_oroboros_attempts_kind", "kind", "started_at", "id"),
+    Index("ix_oroboros_attempts_state", "state", "started_at", "id"),
+    Index("ix_oroboros_attempts_environment", "environment", "started_at", "id"),
 )
 
 attempt_hosts = Table(
@@ -111,6 +154,37 @@ attempt_hosts = Table(
     Column("seconds", JSON, nullable=False),
     Column("migration_marker", AnyText),
     Column("target_missing", Boolean, nullable=False),
+    Column("log", AnyText),
+    Column("phase", AnyText),
+    Column("started_at", UtcDateTime),
+    Index("ix_oroboros_attempt_hosts_started", "host", "started_at", "attempt_id"),
+)
+
+# What is new in an attempt's release against the one that served before, the newest first.
+commits = Table(
+    "oroboros_commits",
+    metadata,
+    Column("attempt_id", ForeignKey(attempts.c.id), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("sha", AnyText, nullable=False),
+    Column("subject", AnyText, nullable=False),
+    Column("author", AnyText, nullable=False),
+    Column("committed_at", AnyText, nullable=False),
+)
+
+# What happened, in the order in which it became visible: every writer holds the write lock.
+events = Table(
+    "oroboros_events",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("attempt_id", ForeignKey(attempts.c.id), nullable=False),
+    Column("host", AnyText),
+    Column("at", UtcDateTime, nullable=False),
+    Column("name", AnyText, nullable=False),
+    Column("level", AnyText, nullable=False),
+    Column("message", AnyText, nullable=False),
+    Column("data", JSON, nullable=False),
+    Index("ix_oroboros_events_attempt", "attempt_id", "id"),
 )
 
 # What each host serves, as far as finished attempts tell; `since` is by the database's clock.
@@ -123,18 +197,19 @@ hosts = Table(
     Column("since", UtcDateTime, nullable=False),
 )
 
+# What a host itself said it serves, when it was last asked.
+observations = Table(
+    "oroboros_observations",
+    metadata,
+    Column("host", AnyText, primary_key=True),
+    Column("environment", AnyText),
+    Column("release_id", AnyText),
+    Column("at", UtcDateTime, nullable=False),
+)
+
 schema = Table("oroboros_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
 
 def version(db: Connection) -> int | None:
     """The version of our tables, None when they were never created."""
     return db.scalar(select(schema.c.version)) if inspect(db).has_table(schema.name) else None
-
-
-def create(db: Connection) -> int:
-    """Create the tables that are missing, in one transaction that holds the write lock; returns their version."""
-    found = version(db)
-    if found is None:
-        metadata.create_all(db)
-        db.execute(insert(schema).values(version=VERSION))
-    return found or VERSION

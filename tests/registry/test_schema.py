@@ -128,16 +128,16 @@ def test_many_processes_may_make_the_tables_at_once(url):
         list(pool.map(check, [url] * 12))
     with Registry.open(url) as registry:
         versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
-    assert versions == [(1,)]
+    assert versions == [(2,)]
 
 
 def test_tables_of_a_newer_version_are_refused(url):
     """An old program neither reads nor writes them, and says what to do."""
     with Registry.open(url) as registry:
         registry.check()
-        registry._database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 2"))
+        registry._database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 3"))
     with Registry.open(url) as registry:
         for call in (registry.check, registry.list, lambda: registry.upsert(A, A, "deployed")):
-            with pytest.raises(RegistryUnavailable, match="version 2, this program knows 1") as caught:
+            with pytest.raises(RegistryUnavailable, match="version 3, this program knows 2") as caught:
                 call()
             assert caught.value.hint == "pip install --upgrade oroboros_deploy"

@@ -1,0 +1,272 @@
+"""The registry with a million attempts: every query of the API and the page, its plan, its time, its memory.
+
+    python benchmarks/registry_at_size.py [--attempts N] [sqlite] [postgres]
+
+Each method of the reader is run beside the same SQL through the bare driver. Printed
+for each: the fastest of both in milliseconds, how many times the bare one the reader
+takes, and whether the plan uses an index. Exits 1 when a plan reads a whole table or a
+method takes more than three times the bare SQL and more than half a millisecond
+longer: what a call costs whatever it asks (a connection from the pool, its ping, a transaction).
+The PostgreSQL server is a temporary one of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import time
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.reading import Reader
+from tests.postgres import PostgresServer, why_not
+
+SECONDS_APART = 150
+TIMES, ALLOWED, FLOOR = 40, 3.0, 0.5  # measurements, times the bare SQL, milliseconds that no one feels
+
+# The same data on both databases, from the numbers 1 to N; the sha is a bijection, so that prefixes are spread.
+WORDS = {
+    "sqlite": {
+        "sha": "printf('%08x', (i * 2654435761) % 4294967296) || '00000000000000000000000000000000'",
+        "at": "strftime('%Y-%m-%d %H:%M:%f000', {now} - ({count} - i) * 150 + {later}, 'unixepoch')",
+        "true": "1",
+    },
+    "postgresql": {
+        "sha": "lpad(to_hex((i::bigint * 2654435761) % 4294967296), 8, '0') || repeat('0', 32)",
+        "at": "to_timestamp({now} - ({count} - i) * 150 + {later})",
+        "true": "true",
+    },
+}
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})"
+STATE = """CASE WHEN i > {count} - 3 THEN 'running' WHEN i % 9999 = 0 THEN 'unknown' WHEN i % 997 = 0 THEN 'broken'
+    WHEN i % 20 = 0 THEN 'restored' WHEN i % 50 = 1 THEN 'failed' ELSE 'live' END"""
+ENVIRONMENT = "CASE WHEN i % 10007 = 0 THEN 'lab' WHEN i % 3 = 0 THEN 'staging' ELSE 'prod' END"
+HOST = "CASE WHEN i % 100003 = 0 THEN 'rare' ELSE 'web' || (i % 50) END"
+SQL = (
+    """INSERT INTO releases (id, release_id, commit_sha, status, deployed_at)
+    {numbers} SELECT i, {sha}, {sha}, CASE WHEN i % 20 = 0 THEN 'deploy_failed' WHEN i > {count} - 50 THEN 'deployed'
+    ELSE 'replaced' END, {at} FROM n""",
+    """INSERT INTO oroboros_attempts (id, attempt, kind, release_id, commit_sha, environment, actor, control_node,
+    tool_version, started_at, finished_at, exit_code, intended, settled, subject, state, seen_at, activation_seconds,
+    lead_seconds)
+    {numbers} SELECT i, 'attempt-' || i, CASE WHEN i % 25 = 7 THEN 'rollback' ELSE 'deploy' END, {sha}, {sha},
+    {environment}, 'ada@desk', 'desk', '0.1.0', {at}, CASE WHEN i > {count} - 3 THEN NULL ELSE {end} END, 0, {true},
+    {true}, 'a subject of some usual length, number ' || i, {state}, {end}, 3.5, 7200 FROM n""",
+    """INSERT INTO oroboros_attempt_hosts (attempt_id, host, position, state, live, message, seconds, target_missing,
+    phase, started_at)
+    {numbers} SELECT i, {host}, 0, 'live', {sha}, 'release is live', '{{"facts": 0.4, "build": 30.2, "activate": 3.5}}',
+    NOT {true}, 'committed', {at} FROM n""",
+    """INSERT INTO oroboros_events (attempt_id, host, at, name, level, message, data)
+    {numbers} SELECT i, {host}, {at}, 'phase', 'info', 'current switched', '{{"phase": "swapped"}}' FROM n""",
+    """INSERT INTO oroboros_commits (attempt_id, position, sha, subject, author, committed_at)
+    {numbers} SELECT i, 0, {sha}, 'a subject', 'Ada', '2030-01-01T00:00:00+00:00' FROM n""",
+    """INSERT INTO oroboros_hosts (host, release_id, attempt_id, since)
+    {numbers} SELECT {host}, {sha}, i, {at} FROM n WHERE i <= 50""",
+    "ANALYZE",
+)
+
+
+def queries(count: int, cursor: str) -> dict[str, Callable[[Reader], object]]:
+    """What the API and the page ask."""
+    middle = f"{(count // 2) * 2654435761 % 4294967296:08x}"
+    since, until = ago(count * SECONDS_APART * 0.2), ago(count * SECONDS_APART * 0.19)
+    return {
+        "releases": lambda r: r.releases(),
+        "releases, status rare": lambda r: r.releases(status="deployed"),
+        "releases, status common": lambda r: r.releases(status="replaced"),
+        "a release": lambda r: r.release(middle + "0" * 32),
+        "attempts": lambda r: r.attempts(),
+        "attempts, deep": lambda r: r.attempts(after=cursor),
+        "attempts, kind": lambda r: r.attempts(kind="rollback"),
+        "attempts, state rare": lambda r: r.attempts(state="unknown"),
+        "attempts, state common": lambda r: r.attempts(state="live"),
+        "attempts, running": lambda r: r.attempts(state="running"),
+        "attempts, lost": lambda r: r.attempts(state="lost"),
+        "attempts, host": lambda r: r.attempts(host="web7"),
+        "attempts, host rare": lambda r: r.attempts(host="rare"),
+        "attempts, host deep": lambda r: r.attempts(host="web7", after=cursor),
+        "attempts, environment": lambda r: r.attempts(environment="prod"),
+        "attempts, environment rare": lambda r: r.attempts(environment="lab"),
+        "attempts, sha": lambda r: r.attempts(sha=middle[:6]),
+        "attempts, since and until": lambda r: r.attempts(since=since, until=until),
+        "attempts, environment and state": lambda r: r.attempts(environment="prod", state="broken"),
+        "attempts, host and state": lambda r: r.attempts(host="web7", state="restored"),
+        "an attempt": lambda r: r.attempt(f"attempt-{count // 2}"),
+        "events of an attempt": lambda r: r.events(attempt=f"attempt-{count // 2}"),
+        "events, after": lambda r: r.events(after=count - 200),
+        "events, none new": lambda r: r.events(after=count + 1),
+        "the last event": lambda r: r.last_event(),
+        "hosts": lambda r: r.hosts(),
+        "environments": lambda r: r.environments(),
+        "figures, 90 days": lambda r: r.figures(),
+        "figures of an environment": lambda r: r.figures(environment="prod"),
+    }
+
+
+def ago(seconds: float) -> str:
+    """That long before now, as the reader takes it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - seconds))
+
+
+def fill(registry: Registry, count: int) -> None:
+    """Put a million attempts, and what belongs to them, into an empty registry."""
+    dialect = registry._database._engine.dialect.name
+    now = int(time.time())
+    words = {**WORDS[dialect], "count": count, "now": now}
+    at = words["at"].format(now=now, count=count, later=0)
+    end = words["at"].format(now=now, count=count, later=60)
+    texts = {
+        "numbers": NUMBERS.format(count=count),
+        "state": STATE.format(count=count),
+        "environment": ENVIRONMENT,
+        "host": HOST,
+    }
+    with registry._database._engine.connect() as db:
+        if dialect == "postgresql":
+            db.exec_driver_sql("SET statement_timeout = 0")
+        for sql in SQL:
+            # Straight to the driver: with parameters, even none, a percent sign would be theirs.
+            db.connection.cursor().execute(sql.format(**{**words, **texts, "at": at, "end": end}))
+            db.connection.commit()
+
+
+@contextmanager
+def statements(registry: Registry) -> Iterator[list[tuple[str, Any]]]:
+    """The SQL, with its parameters, that is sent meanwhile."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: object, _cursor: object, sql: str, parameters: Any, *_: object) -> None:
+        sent.append((sql, parameters))
+
+    engine = registry._database._engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def plan(connection: Any, sql: str, parameters: Any) -> list[str]:
+    """The lines of the plan."""
+    cursor = connection.cursor()
+    if hasattr(connection, "autocommit"):
+        cursor.execute(f"EXPLAIN {sql}", parameters)
+        return [line for (line,) in cursor.fetchall()]
+    cursor.execute(f"EXPLAIN QUERY PLAN {sql}", parameters)
+    return [line for *_, line in cursor.fetchall()]
+
+
+def whole_tables(lines: list[str]) -> list[str]:
+    """The lines of a plan that visit every row of a table that grows.
+
+    SQLite says SCAN as well of a walk in the order of the primary key, which ends with the limit.
+    """
+    in_order = not any("TEMP B-TREE" in line for line in lines)
+    grows = [
+        line for line in lines if re.search(r"\b(releases|oroboros_(attempts|attempt_hosts|events|commits))\b", line)
+    ]
+    whole = [line for line in grows if line.startswith("SCAN") and " USING " not in line and not in_order]
+    return whole + [line.strip() for line in grows if "Seq Scan" in line]
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return (time.perf_counter() - began) * 1000
+
+
+def measure(registry: Registry, name: str, ask: Callable[[Reader], object]) -> bool:
+    """Print one line about one query; True when it keeps the promises."""
+    reader = registry.reader
+    with statements(registry) as sent:
+        ask(reader)
+    with registry._database._engine.connect() as db:
+        raw = db.connection.driver_connection
+        plans = [plan(raw, sql, parameters) for sql, parameters in sent]
+
+        def bare() -> None:
+            cursor = raw.cursor()
+            for sql, parameters in sent:
+                cursor.execute(sql, parameters)
+                cursor.fetchall()
+            raw.rollback()
+
+        times = TIMES if milliseconds(bare) < 50 else 7
+        pairs = [(milliseconds(bare), milliseconds(lambda: ask(reader))) for _ in range(times)]
+    driver, ours = (min(values) for values in zip(*pairs, strict=True))
+    whole = [line for lines in plans for line in whole_tables(lines)]
+    kept = not whole and (ours <= ALLOWED * driver or ours - driver <= FLOOR)
+    print(
+        f"{name:34} {driver:9.2f} {ours:9.2f} {ours / driver:6.1f}x  {'index' if not whole else whole[0]}", flush=True
+    )
+    return kept
+
+
+def peak(work: Callable[[], object]) -> float:
+    """The most memory that is held at once, in megabytes."""
+    tracemalloc.start()
+    work()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most / 1e6
+
+
+def run(url: str, count: int) -> bool:
+    """Everything on one database."""
+    with Registry.open(url) as registry:
+        registry.check()
+        print(f"\n{url.partition(':')[0]}: filled in {milliseconds(lambda: fill(registry, count)) / 1000:.0f} s")
+        middle = registry.reader.attempts(1, until=ago(count * SECONDS_APART / 2))
+        asked = queries(count, middle.next or "")
+        print(f"{'':34} {'bare ms':>9} {'ours ms':>9}")
+        kept = [measure(registry, name, ask) for name, ask in asked.items()]
+        walked = peak(lambda: walk(registry.reader, 200))
+        print(
+            f"memory: {peak(lambda: registry.reader.attempts()):.1f} MB for a page, {walked:.1f} MB over 200 pages, "
+            f"{peak(lambda: registry.reader.figures()):.1f} MB for the figures"
+        )
+        return all(kept)
+
+
+def walk(reader: Reader, pages: int) -> None:
+    """Go through the list as somebody who wants it all."""
+    after = None
+    for _ in range(pages):
+        after = reader.attempts(500, after).next
+
+
+def main() -> int:
+    """0 when every promise is kept."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("databases", nargs="*", default=["sqlite", "postgres"])
+    parser.add_argument("--attempts", type=int, default=1_000_000)
+    options = parser.parse_args()
+    kept = True
+    if "sqlite" in options.databases:
+        with tempfile.TemporaryDirectory() as directory:
+            kept &= run(f"sqlite:///{directory}/registry.db", options.attempts)
+    if "postgres" in options.databases:
+        if reason := why_not():
+            print(f"postgres left out: {reason}")
+            return int(not kept)
+        server = PostgresServer()
+        try:
+            kept &= run(server.database(), options.attempts)
+        finally:
+            server.close()
+    return int(not kept)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

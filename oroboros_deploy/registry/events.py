@@ -1,0 +1,70 @@
+"""What happened during attempts, and what it says of their hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from ..events import Event
+from .database import by_database_clock, clock, insert
+from .schema import attempt_hosts, attempts, events, observations
+
+_MESSAGE_LENGTH = 500
+_PHASES = {"host.connected": "connect", "facts.read": "facts", "build.started": "build"}
+
+
+def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) -> None:
+    """Store that an attempt as a whole began or ended."""
+    row = {"attempt_id": attempt_id, "at": at, "name": name, "level": "info", "message": "", "data": data}
+    db.execute(insert(db, events).values(row))
+
+
+def hear(db: Connection, attempt: str, heard: Sequence[Event]) -> None:
+    """Store the events of an attempt's hosts, and that its control node lives."""
+    attempt_id = db.scalar(select(attempts.c.id).where(attempts.c.attempt == attempt))
+    db.execute(update(attempts).where(attempts.c.id == attempt_id).values(seen_at=clock(db)))
+    if heard:
+        skew = _skew(db)
+        db.execute(insert(db, events), [_row(event, skew) | {"attempt_id": attempt_id} for event in heard])
+    for host, phase in _phases(heard).items():
+        own = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
+        db.execute(update(attempt_hosts).where(*own).values(phase=phase))
+    facts = {event.host: event.data["live"] for event in heard if event.host and event.name == "facts.read"}
+    if facts:
+        observe(db, facts, db.scalar(select(attempts.c.environment).where(attempts.c.id == attempt_id)))
+
+
+def observe(db: Connection, served: Mapping[str, str | None], environment: str | None) -> None:
+    """Remember what hosts themselves say they serve, now."""
+    for host, release_id in served.items():
+        values = {"release_id": release_id, "environment": environment, "at": clock(db)}
+        row = insert(db, observations).values(host=host, **values)
+        db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values))
+
+
+def _row(event: Event, skew: timedelta) -> dict[str, Any]:
+    # A message goes on with the output of what failed, which stays with the host's part in the attempt.
+    message = event.message.partition("\n")[0][:_MESSAGE_LENGTH]
+    at = datetime.fromtimestamp(event.at, UTC) + skew
+    return {
+        "host": event.host,
+        "at": at,
+        "name": event.name,
+        "level": event.level,
+        "message": message,
+        "data": dict(event.data),
+    }
+
+
+def _phases(heard: Iterable[Event]) -> dict[str, str]:
+    """The last phase that each host was heard of in."""
+    told = [(event.host, event.data.get("phase") or _PHASES.get(event.name)) for event in heard]
+    return {host: phase for host, phase in told if host and phase}
+
+
+def _skew(db: Connection) -> timedelta:
+    now = datetime.now(UTC)
+    return by_database_clock(db, now) - now

@@ -1,0 +1,84 @@
+"""From the tables that are there to those of this version: only ever ours, and only ever forward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Case, Column, Connection, Exists, Table, case, exists, func, insert, select, text, update
+from sqlalchemy.schema import CreateColumn
+
+from ..record import AttemptState
+from . import schema
+from .schema import attempt_hosts, attempts, metadata
+
+
+def migrate(db: Connection) -> int:
+    """Create or change our tables, in one transaction that holds the write lock; returns their version.
+
+    Tables of a later version are left alone.
+    """
+    found = schema.version(db)
+    if found is None:
+        metadata.create_all(db)
+        db.execute(insert(schema.schema).values(version=schema.VERSION))
+        return schema.VERSION
+    steps = _STEPS[found - 1 :]
+    if steps:
+        _take_time(db)
+        for step in steps:
+            step(db)
+        db.execute(update(schema.schema).values(version=schema.VERSION))
+    return max(found, schema.VERSION)
+
+
+def _take_time(db: Connection) -> None:
+    if db.dialect.name == "postgresql":
+        db.execute(text("SET LOCAL statement_timeout = 0"))
+
+
+def _second(db: Connection) -> None:
+    """Events, commits and observations; and in an attempt's own row what lists and figures need."""
+    _add(db, attempts, "subject", "previous", "state", "seen_at", "activation_seconds", "lead_seconds")
+    _add(db, attempt_hosts, "log", "phase", "started_at")
+    metadata.create_all(db)
+    own = attempt_hosts.c.attempt_id == attempts.c.id
+    first = select(attempt_hosts.c.previous).where(own).order_by(attempt_hosts.c.position).limit(1)
+    slowest = select(func.max(attempt_hosts.c.seconds["activate"].as_float()))
+    switched = attempt_hosts.c.state.in_(["live", "restored", "not_restored"])
+    db.execute(
+        update(attempts).values(
+            state=_state(),
+            previous=first.scalar_subquery(),
+            seen_at=func.coalesce(attempts.c.finished_at, attempts.c.started_at),
+            activation_seconds=slowest.where(own, switched).scalar_subquery(),
+        )
+    )
+    started = select(attempts.c.started_at).where(own).scalar_subquery()
+    db.execute(update(attempt_hosts).values(started_at=started))
+    for table in (attempts, attempt_hosts):
+        for index in table.indexes:
+            index.create(db, checkfirst=True)
+
+
+def _state() -> Case[str]:
+    def some(*states: str) -> Exists:
+        return exists().where(attempt_hosts.c.attempt_id == attempts.c.id, attempt_hosts.c.state.in_(states))
+
+    return case(
+        (attempts.c.finished_at.is_(None), AttemptState.RUNNING),
+        (some("not_restored"), AttemptState.BROKEN),
+        (some("unknown", "running"), AttemptState.UNKNOWN),
+        (some("restored"), AttemptState.RESTORED),
+        (attempts.c.exit_code.in_([0, 60]), AttemptState.LIVE),
+        else_=AttemptState.FAILED,
+    )
+
+
+def _add(db: Connection, table: Table, *names: str) -> None:
+    for name in names:
+        column: Column[object] = table.c[name]
+        definition = CreateColumn(column).compile(dialect=db.dialect)
+        db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+
+
+_STEPS: tuple[Callable[[Connection], None], ...] = (_second,)

@@ -1,0 +1,82 @@
+"""Tells the registry what happens during an attempt, while it happens, from a thread of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, Full, Queue
+from threading import Event as Flag
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from ..errors import RegistryUnavailable
+from ..events import Event, Listener
+
+if TYPE_CHECKING:
+    from .registry import Registry
+
+BEAT = 5.0  # seconds between two signs of life when nothing happens
+_GATHERED = 0.1  # seconds in which what happens is written together
+_LAST_WRITE = 2.0  # seconds that the end of an attempt waits for what is not written yet
+_AT_MOST = 10_000  # events that wait, when the database is slower than the deploy
+_LEFT_OUT = {"output"}  # what builds print: too much, and nobody knows what is in it
+
+
+class Recorder:
+    """A listener for one attempt.  It never slows or fails the attempt: what the registry does not take is dropped.
+
+    ``listener`` is told once, by a warning, when that happens.
+    """
+
+    def __init__(self, attempt: str, listener: Listener) -> None:
+        self._attempt = attempt
+        self._listener = listener
+        self._waiting: Queue[Event | None] = Queue(_AT_MOST)
+        self._closing = Flag()
+        self._warned = False
+
+    def __call__(self, event: Event) -> None:
+        """Take an event, to be written soon."""
+        if event.name not in _LEFT_OUT:
+            with suppress(Full):
+                self._waiting.put_nowait(event)
+
+    @contextmanager
+    def writing(self, registry: Registry) -> Iterator[None]:
+        """Write to this registry what was and will be heard; at the end, what is left, for a bounded time."""
+        thread = Thread(target=self._write, args=(registry,), name="recorder", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._closing.set()
+            with suppress(Full):
+                self._waiting.put_nowait(None)
+            thread.join(_LAST_WRITE)
+
+    def _write(self, registry: Registry) -> None:
+        while not (self._closing.is_set() and self._waiting.empty()):
+            batch = self._batch()
+            try:
+                registry.hear(self._attempt, batch)
+            except RegistryUnavailable as error:
+                self._warn(error)
+                if self._closing.is_set():
+                    return
+
+    def _batch(self) -> list[Event]:
+        """What happens within a moment; nothing when it was quiet until the next sign of life is due."""
+        batch: list[Event] = []
+        until = time.monotonic() + BEAT
+        with suppress(Empty):
+            while (event := self._waiting.get(timeout=max(0.0, until - time.monotonic()))) is not None:
+                until = until if batch else time.monotonic() + _GATHERED
+                batch.append(event)
+        return batch
+
+    def _warn(self, error: RegistryUnavailable) -> None:
+        if not self._warned:
+            self._warned = True
+            message = f"the registry does not show what happens now, which goes on all the same: {error.message}"
+            self._listener(Event("warning", message, level="warning"))

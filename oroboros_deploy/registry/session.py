@@ -1,0 +1,42 @@
+"""Reading the registry inside a session that an application has open already."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import cast
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from ..errors import RegistryUnavailable
+from .database import Database, Result
+from .reading import Reader
+
+
+def session_reader(session: Session) -> Reader:
+    """A reader that asks through a session and never commits, closes or writes.
+
+    The tables must be there: they are made by the first command that uses the registry.
+    """
+    return Reader(cast(Database, _InSession(session)), lambda: None)
+
+
+class _InSession:
+    """The part of `Database` that a reader uses."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def read(self, work: Callable[[Connection], Result]) -> Result:
+        """What ``work`` returns, given the session's connection."""
+        try:
+            return work(self._session.connection())
+        except SQLAlchemyError as error:
+            cause = type(error).__name__
+            raise RegistryUnavailable(f"the registry cannot be read in this session: {cause}") from error
+
+    def mark(self) -> str:
+        """Always another: inside a session nothing says cheaply what others have committed."""
+        return secrets.token_hex(8)

@@ -1,0 +1,154 @@
+"""The shapes of the API's answers, for its OpenAPI description.
+
+What the registry returns is sent as it is: these models describe it, they do not change it.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class Release(BaseModel):
+    """A row of the control plane's `releases` table."""
+
+    id: int
+    release_id: str = Field(description="the full commit sha")
+    commit_sha: str
+    migration_marker: str | None
+    status: str = Field(description="deployed, replaced, deploy_failed, rolled_back, ...")
+    deployed_at: datetime | None = Field(description="when it first went live")
+
+
+class HostPart(BaseModel):
+    """One host's part in an attempt."""
+
+    host: str
+    state: str = Field(description="running, live, already_live, restored, not_restored, not_switched, ...")
+    phase: str | None = Field(description="the last one heard of")
+    live: str | None = Field(description="the release that served there when the attempt ended")
+    previous: str | None = Field(description="the release that served there before")
+    message: str
+    log: str | None = Field(description="what the gate printed")
+    seconds: dict[str, float] = Field(description="wall time of each phase")
+
+
+class Commit(BaseModel):
+    """A commit that is new against the release that served before."""
+
+    sha: str
+    subject: str
+    author: str
+    committed_at: datetime | None
+
+
+AttemptState = Literal["running", "live", "restored", "failed", "broken", "unknown", "lost"]
+
+
+class Attempt(BaseModel):
+    """One deploy or one rollback, on its hosts."""
+
+    attempt: str
+    kind: Literal["deploy", "rollback"]
+    release_id: str
+    commit_sha: str
+    subject: str | None = Field(description="first line of the commit's message")
+    environment: str | None
+    actor: str
+    control_node: str
+    tool_version: str
+    started_at: datetime
+    finished_at: datetime | None
+    seconds: float | None = Field(description="wall time of the whole")
+    exit_code: int | None
+    state: AttemptState = Field(
+        description="failed: nothing was switched; broken: failed and not restored; lost: no sign of life from the "
+        "control node, and what the hosts did is not known here"
+    )
+    migration_marker: str | None
+    seen_at: datetime | None = Field(description="last sign of life of the control node")
+    hosts: list[HostPart]
+
+
+class AttemptInFull(Attempt):
+    """An attempt with its commits."""
+
+    commits: list[Commit] = Field(description="new against the release before; at most 100")
+
+
+class AttemptPage(BaseModel):
+    """Attempts, newest first."""
+
+    items: list[Attempt]
+    next: str | None = Field(description="`after` of the next page; null on the last")
+
+
+class Event(BaseModel):
+    """Something that happened during an attempt."""
+
+    id: int
+    attempt: str
+    host: str | None
+    at: datetime
+    name: str
+    level: str
+    message: str
+    data: dict[str, Any]
+
+
+class EventPage(BaseModel):
+    """Events, oldest first."""
+
+    items: list[Event]
+    next: int | None = Field(description="`after` of the next page; null on the last")
+
+
+class Host(BaseModel):
+    """What a host serves, by the registry and as it was last seen."""
+
+    host: str
+    environment: str | None
+    release_id: str | None = Field(description="what the registry says it serves")
+    since: datetime | None
+    attempt: str | None = Field(description="the one that put it there")
+    observed_release: str | None = Field(description="what the host itself said when it was last asked")
+    observed_at: datetime | None
+    drift: bool = Field(description="the host differs from the registry")
+
+
+class HostPage(BaseModel):
+    """Hosts, by name."""
+
+    items: list[Host]
+    next: str | None = Field(description="`after` of the next page; null on the last")
+
+
+class FigureDay(BaseModel):
+    """One day of the figures."""
+
+    day: date
+    deployments: int
+    failures: int
+    lead_time_seconds: float | None
+
+
+class FigureSet(BaseModel):
+    """The four DORA measures over a number of days."""
+
+    environment: str | None
+    days: int
+    deployment_frequency_per_day: float
+    lead_time_seconds: float | None = Field(description="median time from commit to live")
+    change_failure_rate: float | None = Field(description="0 to 1")
+    time_to_restore_seconds: float | None = Field(description="median")
+    deployments: int
+    failures: int
+    series: list[FigureDay]
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str

@@ -1,0 +1,199 @@
+"""The registry over HTTP, for reading only: one router, for an application of ours or of somebody else's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator
+from pydantic.json_schema import SkipJsonSchema
+
+from ..errors import InvalidInput, RegistryUnavailable
+from ..outcome import Kind
+from ..record import Status
+from ..registry.checks import parse_time
+from ..registry.reading import Reader
+from . import answers, live, metrics
+from .conditional import tagged
+
+ReaderProvider = Callable[..., Reader]
+
+_log = logging.getLogger(__name__)
+
+
+def _moment(text: str) -> str:
+    """A time as the registry reads it; ValueError, which the answer tells, when it cannot."""
+    try:
+        return parse_time(text).isoformat()
+    except InvalidInput as error:
+        raise ValueError(error.message) from error
+
+
+_Absent = SkipJsonSchema[None]  # a parameter may be left out, but nobody can send a null in a URL
+_Limit = Annotated[int, Query(ge=1, le=500, description="how many at most")]
+_Name = Annotated[str, Query(max_length=255)]
+_Moment = Annotated[str, AfterValidator(_moment), Query(json_schema_extra={"format": "date-time"})]
+_Cursor = Annotated[str, Query(max_length=255, description="`next` of the page before")]
+_Status = Annotated[str, Query(max_length=32, description="only those with this status")]
+_Sha = Annotated[str, Query(pattern=r"^[0-9a-f]{4,64}$", description="commit sha, or how it begins")]
+
+_Responses = dict[int | str, dict[str, Any]]
+_DOWN: _Responses = {503: {"model": answers.Problem, "description": "The registry's database does not answer"}}
+_UNCHANGED: _Responses = {304: {"description": "What you have is still right, by its ETag"}}
+_MISSING: _Responses = {404: {"model": answers.Problem, "description": "There is none"}}
+
+
+def router(reader_provider: ReaderProvider) -> APIRouter:
+    """The routes under ``/api``, and ``/metrics``.
+
+    ``reader_provider`` returns the Reader to answer from; it is a FastAPI dependency, so it
+    may depend on a session of the application's own.  The router guards nothing: who may
+    ask, and security headers, are the business of the application it is included in.
+    """
+    api = APIRouter(tags=["registry"], responses=_DOWN)
+    reads = Depends(_guarded(reader_provider))
+    for add in (_releases, _attempts, _hosts, _figures, live.add):
+        add(api, reads)
+    return api
+
+
+def _releases(api: APIRouter, reads: Any) -> None:
+    @api.get("/api/releases", response_model=list[answers.Release], responses=_UNCHANGED)
+    def releases(
+        request: Request,
+        reader: Reader = reads,
+        limit: _Limit = 100,
+        status: _Status | _Absent = None,
+    ) -> Response:
+        """The newest releases first; none for a status that does not exist."""
+        unknown = status and status not in set(Status)
+        return tagged(request, reader, lambda: [] if unknown else reader.releases(limit, status or None))
+
+    @api.get("/api/releases/{release_id}", response_model=answers.Release, responses=_UNCHANGED | _MISSING)
+    def release(request: Request, release_id: str, reader: Reader = reads) -> Response:
+        """One release."""
+        return tagged(request, reader, lambda: _found(reader.release(release_id), "Release"))
+
+
+def _attempts(api: APIRouter, reads: Any) -> None:
+    @api.get("/api/attempts", response_model=answers.AttemptPage, responses=_UNCHANGED | _MISSING)
+    def attempts(
+        request: Request,
+        reader: Reader = reads,
+        limit: _Limit = 50,
+        after: _Cursor | _Absent = None,
+        kind: Kind | _Absent = None,
+        state: answers.AttemptState | _Absent = None,
+        host: _Name | _Absent = None,
+        environment: _Name | _Absent = None,
+        since: _Moment | _Absent = None,
+        until: _Moment | _Absent = None,
+        sha: _Sha | _Absent = None,
+    ) -> Response:
+        """Deploys and rollbacks, the newest first."""
+        filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
+        times = {"since": since, "until": until}
+
+        def page() -> dict[str, Any]:
+            try:
+                return asdict(reader.attempts(limit, after, **filters, **times))
+            except InvalidInput as error:  # everything else was checked: it is the cursor
+                raise HTTPException(404, "Page not found: begin again without after") from error
+
+        return tagged(request, reader, page)
+
+    @api.get("/api/attempts/{attempt}", response_model=answers.AttemptInFull, responses=_UNCHANGED | _MISSING)
+    def attempt(request: Request, attempt: str, reader: Reader = reads) -> Response:
+        """One attempt, with its hosts and its commits."""
+        return tagged(request, reader, lambda: _found(reader.attempt(attempt), "Attempt"))
+
+    @api.get("/api/events", response_model=answers.EventPage, responses=_UNCHANGED)
+    def events(
+        request: Request,
+        reader: Reader = reads,
+        attempt: _Name | _Absent = None,
+        after: live.EventId = 0,
+        limit: _Limit = 500,
+    ) -> Response:
+        """What happened, the oldest first."""
+        found = partial(reader.events, attempt=attempt, after=after, limit=limit)
+        return tagged(request, reader, lambda: _page(found(), limit))
+
+
+def _hosts(api: APIRouter, reads: Any) -> None:
+    @api.get("/api/hosts", response_model=answers.HostPage, responses=_UNCHANGED)
+    def hosts(
+        request: Request,
+        reader: Reader = reads,
+        environment: _Name | _Absent = None,
+        after: _Name | _Absent = None,
+        limit: _Limit = 100,
+    ) -> Response:
+        """What runs where, and since when, by the hosts' names."""
+
+        def page() -> dict[str, Any]:
+            rows = [row for row in reader.hosts() if environment in (None, row["environment"])]
+            rows = [row for row in rows if row["host"] > (after or "")]
+            return {"items": rows[:limit], "next": rows[limit - 1]["host"] if len(rows) > limit else None}
+
+        return tagged(request, reader, page)
+
+    @api.get("/api/hosts/{host}", response_model=answers.Host, responses=_UNCHANGED | _MISSING)
+    def host(request: Request, host: str, reader: Reader = reads) -> Response:
+        """What runs on one host."""
+        named = (row for row in reader.hosts() if row["host"] == host)
+        return tagged(request, reader, lambda: _found(next(named, None), "Host"))
+
+    @api.get("/api/environments", response_model=list[str], responses=_UNCHANGED)
+    def environments(request: Request, reader: Reader = reads) -> Response:
+        """The environments that were deployed to."""
+        return tagged(request, reader, reader.environments)
+
+
+def _figures(api: APIRouter, reads: Any) -> None:
+    @api.get("/api/figures", response_model=answers.FigureSet, responses=_UNCHANGED)
+    def figures(
+        request: Request,
+        reader: Reader = reads,
+        environment: _Name | _Absent = None,
+        days: Annotated[int, Query(ge=1, le=3650, description="how many days back")] = 90,
+    ) -> Response:
+        """The four DORA measures: of one environment, or of all together."""
+        return tagged(request, reader, lambda: asdict(reader.figures(environment=environment, days=days)))
+
+    @api.get("/metrics", response_class=metrics.MetricsResponse)
+    def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:
+        """The figures and what runs where, for Prometheus."""
+        return metrics.MetricsResponse(metrics.exposition(reader))
+
+
+def _guarded(provider: ReaderProvider) -> Callable[..., Iterator[Reader]]:
+    """The reader, with errors that name neither the database nor what was sent to it."""
+    provided = Depends(provider)
+
+    def reads(reader: Reader = provided) -> Iterator[Reader]:
+        try:
+            yield reader
+        except RegistryUnavailable as error:
+            _log.error("%s", error)
+            raise HTTPException(503, "The registry does not answer", {"Retry-After": "5"}) from error
+        except InvalidInput as error:
+            invalid = {"type": "value_error", "loc": ("query",), "msg": error.message}
+            raise RequestValidationError([invalid]) from error
+
+    return reads
+
+
+def _found(row: dict[str, Any] | None, what: str) -> dict[str, Any]:
+    if row is None:
+        raise HTTPException(404, f"{what} not found")
+    return row
+
+
+def _page(events: list[dict[str, Any]], limit: int) -> dict[str, Any]:
+    return {"items": events, "next": events[-1]["id"] if len(events) == limit else None}

@@ -1,0 +1,77 @@
+"""What happens, as it happens: server-sent events, read from the database and not from the process that deploys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import State
+from starlette.responses import StreamingResponse
+
+from ..errors import RegistryUnavailable
+from ..registry.reading import Reader
+
+POLL_SECONDS = 0.3
+QUIET_SECONDS = 15.0  # a comment after so long: proxies close what is silent, and a client that is gone is noticed
+STREAM_SECONDS = 600.0  # then the client comes again by itself, and its token is looked at again
+RETRY_SECONDS = 1.0
+
+_BATCH = 500
+_LARGEST = 2**31 - 1  # the largest that the column of their ids holds
+
+EventId = Annotated[int, Field(ge=0, le=_LARGEST, description="only events after this one")]
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events."""
+
+    media_type = "text/event-stream"
+
+
+def add(api: APIRouter, reads: Any) -> None:
+    """Add ``/api/live`` to a router."""
+
+    @api.get("/api/live", response_class=EventStream, responses={200: {"content": {"text/event-stream": {}}}})
+    def live(
+        request: Request,
+        reader: Reader = reads,
+        attempt: Annotated[str, Query(max_length=255)] | SkipJsonSchema[None] = None,
+        after: EventId | SkipJsonSchema[None] = None,
+        last_event_id: Annotated[EventId | SkipJsonSchema[None], Header()] = None,
+    ) -> EventStream:
+        """Events as they are recorded, from now on, or from one that was seen.
+
+        Each is a message with its ``id``, and the event of ``/api/events`` as ``data``.  A client
+        that lost the connection goes on where it was, by ``Last-Event-ID``.
+        """
+        seen = next((known for known in (last_event_id, after) if known is not None), None)
+        start = reader.last_event() if seen is None else seen
+        return EventStream(_messages(request.app.state, reader, attempt, start), headers={"Cache-Control": "no-store"})
+
+
+async def _messages(server: State, reader: Reader, attempt: str | None, after: int) -> AsyncIterator[str]:
+    """The stream; it ends when its time is over, the server ends or the database does not answer."""
+    yield f"retry: {RETRY_SECONDS * 1000:.0f}\n\n"
+    began = spoke = time.monotonic()
+    while (now := time.monotonic()) - began < STREAM_SECONDS and not getattr(server, "ending", False):
+        try:
+            news = await run_in_threadpool(reader.events, attempt=attempt, after=after, limit=_BATCH)
+        except RegistryUnavailable:
+            return
+        if news or now - spoke > QUIET_SECONDS:
+            spoke = now
+            yield "".join(map(_message, news)) or ": nothing new\n\n"
+        after = news[-1]["id"] if news else after
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def _message(event: dict[str, Any]) -> str:
+    # JSON escapes line breaks, so that text from a host cannot begin a message of its own.
+    return f"id: {event['id']}\ndata: {json.dumps(event)}\n\n"

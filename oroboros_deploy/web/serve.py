@@ -1,0 +1,90 @@
+"""Serve the registry: on loopback for anybody there, elsewhere only for who has a token."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Collection
+from contextlib import suppress
+from ipaddress import ip_address
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from ..errors import InvalidInput
+from .api import ReaderProvider
+from .guard import LOOPBACK
+from .site import site
+from .tokens import Tokens
+
+_MOST_CONNECTIONS = 256
+
+
+def listen(address: str, port: int) -> socket.socket:
+    """A socket that listens; InvalidInput when that is not possible there."""
+    try:
+        family = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((address, port), family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput(
+            f"cannot listen on {address} port {port}: {cause.partition(' (while')[0]}",
+            hint="another --address or --port",
+        ) from error
+
+
+def guarded(
+    reader_provider: ReaderProvider,
+    listener: socket.socket,
+    tokens: Tokens,
+    *,
+    authenticate: bool = False,
+    allowed_hosts: Collection[str] = (),
+) -> FastAPI:
+    """The application for a listener; InvalidInput when others could reach it and no token keeps them out."""
+    address = listener.getsockname()[0]
+    own = ip_address(address)
+    needed = authenticate or not own.is_loopback
+    if needed and not tokens.names():
+        raise InvalidInput(
+            f"nothing is served: on {address} everybody who reaches it could read, and there is no token",
+            hint="fab token --name=NAME  makes one",
+        )
+    if own.is_unspecified and not allowed_hosts:
+        raise InvalidInput(
+            f"nothing is served: {address} is every address, so say by what name it is asked",
+            hint="--allowed-hosts='deploys.example.org'",
+        )
+    names = {*LOOPBACK, *allowed_hosts, f"[{address}]" if own.version == 6 else address}
+    return site(reader_provider, tokens=tokens if needed else None, allowed_hosts=names)
+
+
+def run(app: FastAPI, listener: socket.socket) -> None:
+    """Serve until a signal ends it; Ctrl-C is the ordinary end."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=2,
+    )
+    with suppress(KeyboardInterrupt):
+        _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """A server that tells the streams when it ends: it would wait for them, and they for news."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by a signal."""
+        self.config.app.state.ending = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
+
+
+def url(listener: socket.socket) -> str:
+    """Where a listener is reached."""
+    address, port = listener.getsockname()[:2]
+    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"

@@ -1,0 +1,40 @@
+"""The registry as an application of its own: the API and the page, behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from fastapi import FastAPI
+
+from ..registry import Registry
+from ..version import __version__
+from .api import ReaderProvider, router
+from .guard import LOOPBACK, Guard
+from .pages import pages
+from .tokens import Tokens
+
+_OPENAPI = "/api/openapi.json"
+
+
+def application(
+    registry_url: str, *, tokens: Tokens | None = None, allowed_hosts: Collection[str] = LOOPBACK
+) -> FastAPI:
+    """An ASGI application over one registry; ConfigError when the URL is wrong.
+
+    With ``tokens`` every request needs one of them; ``allowed_hosts`` are the names, without a
+    port, that a request may use for this server.
+    """
+    registry = Registry.open(registry_url)
+    return site(lambda: registry.reader, tokens=tokens, allowed_hosts=allowed_hosts)
+
+
+def site(
+    reader_provider: ReaderProvider, *, tokens: Tokens | None = None, allowed_hosts: Collection[str] = LOOPBACK
+) -> FastAPI:
+    """`application`, over a registry that is open already."""
+    # No pages of API documentation: they load scripts from other servers.
+    app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
+    app.include_router(router(reader_provider))
+    app.include_router(pages(reader_provider))
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens)
+    return app

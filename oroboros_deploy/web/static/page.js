@@ -1,0 +1,87 @@
+// Keeps a page fresh: whenever the registry has news, it is fetched again and its parts marked data-live are replaced.
+"use strict";
+
+const SETTLE = 150; // ms between the first news and the fetch, so that a burst costs one
+const PENDING = 5000; // ms between looks while something goes on: that nobody was heard of is no news to the registry
+const events = document.currentScript.dataset.events;
+const link = document.getElementById("link");
+const served = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
+let waiting = null;
+let stale = false;
+
+function soon() {
+  stale = document.hidden;
+  if (!stale) waiting ??= setTimeout(refresh, SETTLE);
+}
+
+async function refresh() {
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.ok) show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+  } catch {
+    say("lost"); // the next news, or the next look, tries again
+  } finally {
+    waiting = null;
+  }
+}
+
+function show(fresh) {
+  for (const [part, before] of served) {
+    const news = fresh.getElementById(part.id);
+    if (news && news.innerHTML !== before) replace(part, news.innerHTML);
+  }
+  tick();
+}
+
+function replace(part, html) {
+  const place = part.contains(document.activeElement) && key(document.activeElement);
+  const open = [...part.querySelectorAll("details")].map((details) => details.open);
+  served.set(part, html);
+  part.innerHTML = html;
+  part.querySelectorAll("details").forEach((details, index) => (details.open = open[index] ?? details.open));
+  if (place) [...part.querySelectorAll("a, summary, pre")].find((each) => key(each) === place)?.focus();
+}
+
+function key(element) {
+  return element.getAttribute("href") ?? element.getAttribute("aria-label") ?? element.textContent;
+}
+
+function ago(seconds) {
+  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
+    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
+  }
+  return "just now";
+}
+
+function passed(seconds) {
+  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+}
+
+function tick() {
+  const since = (time) => Math.max(0, Math.floor((Date.now() - Date.parse(time)) / 1000));
+  for (const each of document.querySelectorAll("[data-ago]")) write(each, ago(since(each.dateTime)));
+  for (const each of document.querySelectorAll("[data-since]")) write(each, passed(since(each.dataset.since)));
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+function say(state) {
+  link.hidden = false;
+  link.dataset.state = state;
+  write(link, state === "live" ? "live" : "not live, trying again");
+}
+
+const source = new EventSource(events);
+source.onopen = () => {
+  say("live");
+  soon(); // what was missed meanwhile
+};
+source.onmessage = soon;
+source.addEventListener("changed", soon);
+source.onerror = () => say("lost");
+addEventListener("pagehide", () => source.close());
+document.addEventListener("visibilitychange", () => stale && soon());
+setInterval(tick, 1000);
+setInterval(() => document.querySelector("[data-pending]") && soon(), PENDING);

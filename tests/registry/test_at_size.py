@@ -1,0 +1,47 @@
+"""Every query that an API or a page asks is served by an index; `benchmarks/registry_at_size.py` takes the times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from benchmarks.registry_at_size import ago, fill, plan, queries, statements, whole_tables
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.reading import Reader
+
+COUNT = 30_000
+SERVED_BY = {
+    "attempts": "ix_oroboros_attempts_started",
+    "attempts, deep": "ix_oroboros_attempts_started",
+    "attempts, kind": "ix_oroboros_attempts_kind",
+    "attempts, state rare": "ix_oroboros_attempts_state",
+    "attempts, running": "ix_oroboros_attempts_state",
+    "attempts, lost": "ix_oroboros_attempts_state",
+    "attempts, host": "ix_oroboros_attempt_hosts_started",
+    "attempts, host deep": "ix_oroboros_attempt_hosts_started",
+    "attempts, environment rare": "ix_oroboros_attempts_environment",
+    "attempts, sha": "ix_oroboros_attempts_release_id",
+    "attempts, since and until": "ix_oroboros_attempts_started",
+    "events of an attempt": "ix_oroboros_events_attempt",
+    "environments": "ix_oroboros_attempts_environment",
+}
+
+
+def plans(registry: Registry, ask: Callable[[Reader], object]) -> list[list[str]]:
+    """The plan of every statement that a question sends."""
+    with statements(registry) as sent:
+        ask(registry.reader)
+    with registry._database._engine.connect() as db:
+        return [plan(db.connection.driver_connection, sql, values) for sql, values in sent]
+
+
+def test_every_query_is_served_by_an_index(url):
+    """No plan of the reader visits all rows of a table that grows, and every filter has the index made for it."""
+    with Registry.open(url) as registry:
+        registry.check()
+        fill(registry, COUNT)
+        asked = queries(COUNT, registry.reader.attempts(1, until=ago(COUNT * 75)).next or "")
+        # At this size the window of the figures is the whole table.
+        found = {name: plans(registry, ask) for name, ask in asked.items() if "figures" not in name}
+    whole = {name: lines for name, each in found.items() for lines in map(whole_tables, each) if lines}
+    unserved = {name: found[name] for name, index in SERVED_BY.items() if index not in str(found[name])}
+    assert (whole, unserved) == ({}, {})

@@ -1,0 +1,244 @@
+"""Our tables grow with the program; nobody else's do."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from oroboros_deploy.registry import Registry
+from tests.postgres import PostgresServer
+from tests.registry.samples import PROCESSES, A, B, C, host, record
+from tests.registry.test_schema import CATALOG, MIGRATION
+
+WORDS = {
+    "sqlite": {"serial": "INTEGER", "timestamp": "DATETIME", "offset": ".000000"},
+    "postgresql": {"serial": "SERIAL", "timestamp": "TIMESTAMP WITH TIME ZONE", "offset": "+00"},
+}
+# The tables as the first version made them, with attempts of every kind that it could leave behind.
+FIRST = """
+CREATE TABLE oroboros_attempts (
+    id {serial} NOT NULL, attempt TEXT NOT NULL, kind TEXT NOT NULL, release_id TEXT NOT NULL,
+    commit_sha TEXT NOT NULL, environment TEXT, actor TEXT NOT NULL, control_node TEXT NOT NULL,
+    tool_version TEXT NOT NULL, started_at {timestamp} NOT NULL, finished_at {timestamp}, exit_code INTEGER,
+    migration_marker TEXT, intended BOOLEAN NOT NULL, before TEXT, settled BOOLEAN NOT NULL,
+    PRIMARY KEY (id), UNIQUE (attempt)
+);
+CREATE INDEX ix_oroboros_attempts_release_id ON oroboros_attempts (release_id);
+CREATE TABLE oroboros_attempt_hosts (
+    attempt_id INTEGER NOT NULL, host TEXT NOT NULL, position INTEGER NOT NULL, state TEXT NOT NULL, live TEXT,
+    previous TEXT, message TEXT NOT NULL, seconds JSON NOT NULL, migration_marker TEXT,
+    target_missing BOOLEAN NOT NULL,
+    PRIMARY KEY (attempt_id, host), FOREIGN KEY(attempt_id) REFERENCES oroboros_attempts (id)
+);
+CREATE INDEX ix_oroboros_attempt_hosts_live ON oroboros_attempt_hosts (live);
+CREATE INDEX ix_oroboros_attempt_hosts_previous ON oroboros_attempt_hosts (previous);
+CREATE TABLE oroboros_hosts (
+    host TEXT NOT NULL, release_id TEXT, attempt_id INTEGER NOT NULL, since {timestamp} NOT NULL,
+    PRIMARY KEY (host), FOREIGN KEY(attempt_id) REFERENCES oroboros_attempts (id)
+);
+CREATE TABLE oroboros_schema (version INTEGER NOT NULL, PRIMARY KEY (version));
+INSERT INTO oroboros_schema VALUES (1);
+"""
+ENDINGS = [  # host states, exit code (None: not finished), state of the whole
+    (["live", "already_live"], 0, "live"),
+    (["live"], 60, "live"),
+    (["live", "restored"], 10, "restored"),
+    (["live", "skipped"], 30, "failed"),
+    (["not_switched"], 30, "failed"),
+    (["restored", "not_restored"], 11, "broken"),
+    (["live", "unknown"], 40, "unknown"),
+    (["running"], None, "lost"),
+]
+
+
+def first(dialect: str) -> str:
+    """A database of the control plane with our first version's tables in it."""
+    lines = [MIGRATION, FIRST]
+    for number, (states, exit_code, _) in enumerate(ENDINGS, 1):
+        code = "NULL" if exit_code is None else exit_code
+        began, ended = f"'2019-01-0{number} 10:00:00{{offset}}'", f"'2019-01-0{number} 10:01:30{{offset}}'"
+        lines.append(
+            f"INSERT INTO oroboros_attempts VALUES ({number}, 'attempt-{number}', 'deploy', '{A}', '{A}', 'prod',"
+            f" 'ada', 'desk', '0.1.0', {began}, {code if code == 'NULL' else ended}, {code},"
+            " NULL, true, NULL, true);"
+        )
+        lines += [
+            f"INSERT INTO oroboros_attempt_hosts VALUES ({number}, 'h{place}', {place}, '{state}', NULL, '{B}', '',"
+            f' \'{{{{"facts": 1, "activate": {place}.5}}}}\', NULL, false);'
+            for place, state in enumerate(states, 1)
+        ]
+    lines.append(f"INSERT INTO oroboros_hosts VALUES ('h1', '{A}', 2, '2019-01-02 10:01:30{{offset}}');")
+    return "\n".join(lines).format(**WORDS[dialect])
+
+
+@pytest.fixture
+def old(url: str, request: pytest.FixtureRequest) -> str:
+    """A registry of the first version, once on each database."""
+    if url.startswith("sqlite"):
+        path = request.getfixturevalue("tmp_path") / "old.db"
+        connection = sqlite3.connect(path)
+        connection.executescript(first("sqlite"))
+        connection.close()
+        return f"sqlite:///{path}"
+    server: PostgresServer = request.getfixturevalue("server")
+    server.execute(first("postgresql"), url.rpartition("/")[2])
+    # Numbers were given by hand: the sequence goes on after them.
+    server.execute("SELECT setval('oroboros_attempts_id_seq', 100)", url.rpartition("/")[2])
+    return url
+
+
+def shape(url: str) -> list[object]:
+    """Every table and index of ours, as the database describes it, whatever the order in which columns came."""
+    with Registry.open(url) as registry:
+        registry.check()
+        return registry._database.read(_shape)
+
+
+def _shape(db):  # type: ignore[no-untyped-def]
+    from sqlalchemy import inspect
+
+    found = inspect(db)
+    tables = sorted(name for name in found.get_table_names() if name.startswith("oroboros_"))
+    plain = re.compile(r"\s+")
+    return [
+        (
+            table,
+            sorted((c["name"], plain.sub(" ", str(c["type"])), c["nullable"]) for c in found.get_columns(table)),
+            sorted((str(i["name"]), tuple(i["column_names"])) for i in found.get_indexes(table)),
+            found.get_pk_constraint(table)["constrained_columns"],
+        )
+        for table in tables
+    ]
+
+
+def test_tables_of_the_first_version_become_those_of_this_one(tmp_path):
+    """A migrated registry has the tables, columns and indexes of a new one."""
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(first("sqlite"))
+    connection.close()
+    assert shape(f"sqlite:///{path}") == shape(f"sqlite:///{tmp_path}/new.db")
+
+
+@pytest.mark.postgres
+def test_tables_of_the_first_version_become_those_of_this_one_on_postgresql(server, postgres_url):
+    """The same there."""
+    server.execute(first("postgresql"), postgres_url.rpartition("/")[2])
+    assert shape(postgres_url) == shape(server.database())
+
+
+def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
+    """Old attempts get the state that their hosts' parts come to, their duration, and what served before."""
+    with Registry.open(old) as registry:
+        shown = registry.reader.attempts().items
+        assert [(each["attempt"], each["state"]) for each in reversed(shown)] == [
+            (f"attempt-{number}", state) for number, (*_, state) in enumerate(ENDINGS, 1)
+        ]
+        assert shown[-1] == {
+            "attempt": "attempt-1",
+            "kind": "deploy",
+            "release_id": A,
+            "commit_sha": A,
+            "subject": None,
+            "environment": "prod",
+            "actor": "ada",
+            "control_node": "desk",
+            "tool_version": "0.1.0",
+            "started_at": "2019-01-01T10:00:00+00:00",
+            "finished_at": "2019-01-01T10:01:30+00:00",
+            "seconds": 90.0,
+            "exit_code": 0,
+            "state": "live",
+            "migration_marker": None,
+            "seen_at": "2019-01-01T10:01:30+00:00",
+            "hosts": [
+                {
+                    "host": f"h{place}",
+                    "state": state,
+                    "phase": None,
+                    "live": None,
+                    "previous": B,
+                    "message": "",
+                    "log": None,
+                    "seconds": {"facts": 1, "activate": place + 0.5},
+                }
+                for place, state in enumerate(["live", "already_live"], 1)
+            ],
+        }
+        own = registry._database.read(
+            lambda db: db.exec_driver_sql(
+                "SELECT previous, activation_seconds FROM oroboros_attempts ORDER BY id"
+            ).fetchall()
+        )
+        assert own == [(B, seconds) for seconds in (1.5, 1.5, 2.5, 1.5, None, 2.5, 1.5, None)]
+        assert registry.hosts_of(A) == ["h1", "h2"]
+
+
+def test_a_migrated_registry_is_written_as_a_new_one(old):
+    """An attempt that begins after the migration is recorded whole."""
+    with Registry.open(old) as registry:
+        one = record(C, host("h1", "live", previous=A), attempt="after")
+        registry.begin(one)
+        registry.finish(one)
+        assert (registry.reader.attempt("after") or {})["state"] == "live"
+        assert registry.reader.hosts()[0]["release_id"] == C
+
+
+def check(url):
+    """Open a registry and bring its tables up to date."""
+    with Registry.open(url) as registry:
+        registry.check()
+
+
+def test_many_processes_may_migrate_at_once(old):
+    """One of them migrates, the others wait for it; each finds a complete registry."""
+    with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:
+        list(pool.map(check, [old] * 8))
+    with Registry.open(old) as registry:
+        versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
+        assert (versions, len(registry.reader.attempts().items)) == ([(2,)], len(ENDINGS))
+
+
+def test_a_migration_that_fails_changes_nothing(old, monkeypatch):
+    """Halfway through it stops: the tables are those of the first version, and the next program migrates them."""
+    from oroboros_deploy.registry import migration
+
+    def fail(_db: object) -> None:
+        raise RuntimeError("halfway")
+
+    with Registry.open(old) as registry, monkeypatch.context() as broken:
+        broken.setattr(migration, "_STEPS", (*migration._STEPS, fail))
+        with pytest.raises(RuntimeError, match="halfway"):
+            registry.check()
+    with Registry.open(old) as registry:
+        assert (
+            registry._database.read(lambda db: db.exec_driver_sql("SELECT version FROM oroboros_schema").scalar()) == 1
+        )
+        assert len(registry.reader.attempts().items) == len(ENDINGS)
+
+
+def test_tables_of_others_are_left_alone_on_sqlite(tmp_path):
+    """A migration changes no definition and no row of the control plane's tables."""
+    path = tmp_path / "old.db"
+    others = "SELECT * FROM sqlite_master WHERE tbl_name NOT LIKE 'oroboros%' ORDER BY name"
+    connection = sqlite3.connect(path)
+    connection.executescript(first("sqlite"))
+    before = [connection.execute(sql).fetchall() for sql in (others, "SELECT * FROM releases")]
+    check(f"sqlite:///{path}")
+    assert [connection.execute(sql).fetchall() for sql in (others, "SELECT * FROM releases")] == before
+    assert connection.execute("SELECT * FROM alembic_version").fetchall() == [("4f1c2ab09d33",)]
+    connection.close()
+
+
+@pytest.mark.postgres
+def test_tables_of_others_are_left_alone_on_postgresql(server: PostgresServer, postgres_url):
+    """The same there, down to the number of the file that holds the table."""
+    database = postgres_url.rpartition("/")[2]
+    server.execute(first("postgresql"), database)
+    before = [server.execute(sql, database) for sql in (CATALOG, "SELECT * FROM releases")]
+    check(postgres_url)
+    assert [server.execute(sql, database) for sql in (CATALOG, "SELECT * FROM releases")] == before
+    assert server.execute("SELECT * FROM alembic_version", database) == [("4f1c2ab09d33",)]

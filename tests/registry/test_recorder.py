@@ -1,0 +1,187 @@
+"""What is told while an attempt goes on reaches the registry soon, and never costs the attempt anything."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.events import Event
+from oroboros_deploy.registry import Registry, recorder
+from oroboros_deploy.registry.recorder import Recorder
+from tests.postgres import PostgresServer, why_not
+from tests.registry.samples import A, B, host, record
+
+
+class Unable:
+    """A registry that does not take anything, at once or after a long time."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+        self.asked = 0
+
+    def hear(self, _attempt: str, _heard: Sequence[Event]) -> None:
+        self.asked += 1
+        time.sleep(self.seconds)
+        raise RegistryUnavailable("the database is gone")
+
+
+class Counting:
+    """A registry that remembers the batches it is given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+
+    def hear(self, _attempt: str, heard: Sequence[Event]) -> None:
+        self.batches.append([event.message for event in heard])
+
+
+def told(name: str, message: str = "", host: str | None = "h1", **data: object) -> Event:
+    return Event(name, message, host, data=data)
+
+
+def eventually(found: Callable[[], object], seconds: float) -> object:
+    """What is found, once it is something, within this time."""
+    until = time.monotonic() + seconds
+    while not (value := found()) and time.monotonic() < until:
+        time.sleep(0.01)
+    return value
+
+
+@pytest.fixture
+def running(registry: Registry) -> Registry:
+    """A registry with an attempt that has begun on two hosts."""
+    registry.begin(record(A, host("h1", "running"), host("h2", "running"), finished_at=None, exit_code=None))
+    return registry
+
+
+def phases(registry: Registry) -> dict[str, str | None]:
+    return {part["host"]: part["phase"] for part in registry.reader.attempts().items[0]["hosts"]}
+
+
+def test_a_phase_is_seen_while_the_attempt_goes_on(running):
+    """Within the second that is promised to whoever looks, with the time it takes here."""
+    listener = Recorder("attempt", lambda _: None)
+    with listener.writing(running):
+        for event, expected in (
+            (told("host.connected"), "connect"),
+            (told("facts.read", live=B), "facts"),
+            (told("build.started"), "build"),
+            (told("phase", phase="prepared"), "prepared"),
+            (told("phase", phase="restoring"), "restoring"),
+        ):
+            listener(event)
+            assert eventually(lambda expected=expected: phases(running) == {"h1": expected, "h2": None}, 1.0)
+    running.finish(record(A, host("h1", "restored", previous=B), host("h2", "skipped")))
+    assert phases(running) == {"h1": "restoring", "h2": None}
+    assert [(each["host"], each["observed_release"]) for each in running.reader.hosts()] == [("h1", B)]
+
+
+def test_what_builds_print_is_never_kept(running):
+    """Output is left out, and so is what follows the first line of a message."""
+    listener = Recorder("attempt", lambda _: None)
+    with listener.writing(running):
+        listener(told("output", text="password=hunter2"))
+        listener(told("host.finished", "compile exited 7\npassword=hunter2\n", state="not_switched"))
+    kept = running.reader.events()[-1]
+    assert (kept["name"], kept["message"], kept["data"]) == (
+        "host.finished",
+        "compile exited 7",
+        {"state": "not_switched"},
+    )
+    assert "hunter2" not in str(running.reader.events())
+
+
+def test_what_was_heard_before_and_at_the_end_is_written(running):
+    """Events that come before the registry is there wait for it; at the end nothing is left unwritten."""
+    listener = Recorder("attempt", lambda _: None)
+    listener(told("host.connected", "before"))
+    with listener.writing(running):
+        for number in range(300):
+            listener(told("step", str(number)))
+    assert [each["message"] for each in running.reader.events()] == ["", "before", *map(str, range(300))]
+
+
+def test_a_quiet_attempt_gives_signs_of_life(running, monkeypatch):
+    """Without events the attempt's `seen_at` moves on all the same."""
+    monkeypatch.setattr(recorder, "BEAT", 0.05)
+
+    def seen() -> str:
+        return str(running.reader.attempts().items[0]["seen_at"])
+
+    began = seen()
+    with Recorder("attempt", lambda _: None).writing(running):
+        first = eventually(lambda: seen() if seen() > began else None, 2.0)
+        assert eventually(lambda: seen() > str(first), 2.0)
+
+
+def test_events_that_come_together_are_written_together():
+    """A burst is a few writes, not one an event."""
+    registry = Counting()
+    listener = Recorder("attempt", lambda _: None)
+    with listener.writing(registry):  # type: ignore[arg-type]
+        for number in range(500):
+            listener(told("step", str(number)))
+    assert [message for batch in registry.batches for message in batch] == [str(number) for number in range(500)]
+    assert len(registry.batches) < 10
+
+
+def test_a_registry_that_fails_is_told_of_once():
+    """The attempt goes on; its listener hears one warning, however much is lost."""
+    heard: list[Event] = []
+    registry = Unable()
+    listener = Recorder("attempt", heard.append)
+    with listener.writing(registry):  # type: ignore[arg-type]
+        for asked in range(3):
+            listener(told("step"))
+            assert eventually(lambda asked=asked: registry.asked > asked, 2.0)
+    assert [(event.name, event.level) for event in heard] == [("warning", "warning")]
+    assert "the database is gone" in heard[0].message
+
+
+def test_a_registry_that_hangs_delays_the_end_by_two_seconds_at_most():
+    """Telling it takes no time at all; the end waits a bounded time."""
+    listener = Recorder("attempt", lambda _: None)
+    began = time.monotonic()
+    with listener.writing(Unable(seconds=4.0)):  # type: ignore[arg-type]
+        time.sleep(0.05)
+        asked = time.monotonic()
+        for _ in range(20_000):
+            listener(told("step"))
+        assert time.monotonic() - asked < 1.0
+    assert time.monotonic() - began < 3.5
+    for thread in threading.enumerate():
+        if thread.name == "recorder":
+            thread.join(10)
+
+
+@pytest.fixture
+def breakable() -> Iterator[PostgresServer]:
+    """A server of the test's own."""
+    if reason := why_not():
+        pytest.skip(reason)
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.mark.postgres
+def test_a_database_that_comes_back_is_written_again(breakable: PostgresServer):
+    """What happened while it was gone is lost; what happens afterwards is not."""
+    heard: list[Event] = []
+    with Registry.open(breakable.database()) as registry:
+        registry.begin(record(A, host("h1", "running"), finished_at=None, exit_code=None))
+        listener = Recorder("attempt", heard.append)
+        with listener.writing(registry):
+            listener(told("step", "one"))
+            assert eventually(lambda: len(registry.reader.events()) == 2, 3.0)
+            breakable.kill()
+            listener(told("step", "two"))
+            assert eventually(lambda: heard, 5.0)
+            breakable.start()
+            listener(told("step", "three"))
+        assert [each["message"] for each in registry.reader.events()] == ["", "one", "three"]
+    assert len(heard) == 1

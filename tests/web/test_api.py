@@ -1,0 +1,243 @@
+"""The API: what existing clients of `/api/releases` rely on, and the resources beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from fastapi import Depends, FastAPI
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
+from starlette.testclient import TestClient
+
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.reading import Reader
+from oroboros_deploy.web import application, router, session_reader
+from tests.registry.samples import A, B, C, host, record
+
+RELEASE_A = {
+    "id": 1,
+    "release_id": A,
+    "commit_sha": A,
+    "migration_marker": None,
+    "status": "deployed",
+    "deployed_at": "2030-01-01T12:00:00+00:00",
+}
+RELEASE_C = {**RELEASE_A, "id": 2, "release_id": C, "commit_sha": C, "status": "rolled_back"}
+RELEASE_C["deployed_at"] = "2030-01-01T12:02:00+00:00"
+
+
+def test_releases(client: TestClient) -> None:
+    """The list is an array of exactly the contract's objects, the newest first."""
+    answer = client.get("/api/releases")
+    assert (answer.status_code, answer.json()) == (200, [RELEASE_C, RELEASE_A])
+    assert [list(row) for row in answer.json()] == [list(RELEASE_A)] * 2
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("?limit=1", [RELEASE_C]),
+        ("?status=deployed", [RELEASE_A]),
+        ("?status=deployed&limit=500", [RELEASE_A]),
+        ("?status=replaced", []),
+        ("?status=of-another-program", []),
+        ("?status=", [RELEASE_C, RELEASE_A]),
+    ],
+)
+def test_releases_are_limited_and_filtered(client: TestClient, query: str, found: list[dict[str, Any]]) -> None:
+    """A limit and a status narrow the list; a status that nobody has is an empty list and no error."""
+    answer = client.get(f"/api/releases{query}")
+    assert (answer.status_code, answer.json()) == (200, found)
+
+
+def test_releases_of_a_new_registry(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Before the first deploy the list is empty."""
+    app = application(f"sqlite:///{tmp_path_factory.mktemp('new')}/registry.db")
+    assert TestClient(app, base_url="http://localhost").get("/api/releases").json() == []
+
+
+def test_release(client: TestClient) -> None:
+    """One release is its object; one that is not there is 404 with the contract's words."""
+    assert client.get(f"/api/releases/{A}").json() == RELEASE_A
+    missing = client.get("/api/releases/nothing")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Release not found"})
+
+
+def test_attempts(client: TestClient) -> None:
+    """Attempts come the newest first with their hosts; one alone has its commits too."""
+    listed = client.get("/api/attempts").json()
+    assert ([row["attempt"] for row in listed["items"]], listed["next"]) == (["three", "two", "one"], None)
+    one = client.get("/api/attempts/two").json()
+    assert one.pop("commits") == []
+    assert one == listed["items"][1]
+    assert one["hosts"][0] | {"message": ""} == {
+        "host": "web1",
+        "state": "restored",
+        "phase": None,
+        "live": A,
+        "previous": A,
+        "message": "",
+        "log": None,
+        "seconds": {},
+    }
+    missing = client.get("/api/attempts/nothing")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Attempt not found"})
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("kind=rollback", ["three"]),
+        ("state=restored", ["two"]),
+        ("host=web1", ["two", "one"]),
+        ("environment=staging", ["three"]),
+        (f"sha={B[:7]}", ["two"]),
+        ("sha=0000", []),
+        ("since=2030-01-01T12:00:00%2B01:00", ["three", "two", "one"]),
+        ("until=2030-01-01T11:00:00Z", []),
+        ("host=web1&state=live", ["one"]),
+        ("host=%00", []),
+    ],
+)
+def test_attempts_are_filtered(client: TestClient, query: str, found: list[str]) -> None:
+    """Each filter narrows the list, and they combine."""
+    answer = client.get(f"/api/attempts?{query}")
+    assert (answer.status_code, [row["attempt"] for row in answer.json()["items"]]) == (200, found)
+
+
+def test_pages_are_complete_while_attempts_are_added(client: TestClient, registry: Registry) -> None:
+    """Following `next` meets every attempt that was there once, whatever is added meanwhile."""
+    first = client.get("/api/attempts?limit=2").json()
+    registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3, started_at="2030-01-02T00:00Z"))
+    rest = client.get("/api/attempts", params={"limit": 2, "after": first["next"]}).json()
+    assert [row["attempt"] for row in first["items"] + rest["items"]] == ["three", "two", "one"]
+    assert rest["next"] is None
+
+
+def test_events(client: TestClient) -> None:
+    """Events come the oldest first, of one attempt or of all, page by page."""
+    page = client.get("/api/events?limit=4").json()
+    rest = client.get("/api/events", params={"after": page["next"], "limit": 4}).json()
+    everything = [(row["id"], row["attempt"], row["name"]) for row in page["items"] + rest["items"]]
+    names = ("attempt.started", "attempt.finished")
+    numbered = enumerate(((attempt, name) for attempt in ("one", "two", "three") for name in names), 1)
+    assert everything == [(number, *event) for number, event in numbered]
+    assert rest["next"] is None
+    assert [row["id"] for row in client.get("/api/events?attempt=two").json()["items"]] == [3, 4]
+
+
+def test_hosts_and_environments(client: TestClient, registry: Registry) -> None:
+    """What runs where is what the registry's own reader says: page by page, by environment, and one by one."""
+    hosts = registry.reader.hosts()
+    assert [row["host"] for row in hosts] == ["stage", "web1", "web2"]
+    assert client.get("/api/hosts").json() == {"items": hosts, "next": None}
+    assert client.get("/api/hosts?limit=2").json() == {"items": hosts[:2], "next": "web1"}
+    assert client.get("/api/hosts?limit=2&after=web1").json() == {"items": hosts[2:], "next": None}
+    assert client.get("/api/hosts?environment=staging").json() == {"items": hosts[:1], "next": None}
+    assert client.get("/api/hosts/web1").json() == hosts[1]
+    assert client.get("/api/environments").json() == ["prod", "staging"]
+    missing = client.get("/api/hosts/nothing")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Host not found"})
+
+
+def test_figures(client: TestClient, registry: Registry) -> None:
+    """The figures are those of the registry, of one environment or of all."""
+    assert client.get("/api/figures").json() == asdict(registry.reader.figures())
+    answer = client.get("/api/figures?environment=staging&days=7").json()
+    assert answer == asdict(registry.reader.figures(environment="staging", days=7))
+
+
+def test_what_has_not_changed_is_not_sent_again(client: TestClient, registry: Registry) -> None:
+    """With the ETag of the last answer the next is an empty 304, until something changes."""
+    url = "/api/attempts?limit=1"
+    first = client.get(url)
+    seen = {"If-None-Match": f'"other", {first.headers["etag"]}'}
+    again = client.get(url, headers=seen)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert client.get("/api/attempts?limit=2", headers=seen).status_code == 200
+    registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3))
+    assert client.get(url, headers=seen).status_code == 200
+
+
+def test_metrics(client: TestClient, registry: Registry) -> None:
+    """Every metric has its help and type, labels are escaped, and the numbers are the registry's."""
+    registry.finish(record(A, host('we"b\\3\n', "live", live=A), attempt="four", minute=3))
+    answer = client.get("/metrics")
+    lines = answer.text.splitlines()
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
+    assert names == {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
+    assert {line.partition("{")[0].partition(" ")[0] for line in lines if not line.startswith("#")} <= names
+    for line in (
+        "oroboros_deployments 3.0",
+        'oroboros_deployments{environment="prod"} 3.0',
+        'oroboros_change_failure_rate{environment="prod"} 0.3333333333333333',
+        f'oroboros_host_release{{host="web1",environment="prod",release_id="{A}"}} 1.0',
+        f'oroboros_host_release{{host="we\\"b\\\\3\\n",environment="prod",release_id="{A}"}} 1.0',
+        'oroboros_host_since_timestamp_seconds{host="stage",environment="staging"} 1893499320.0',
+        'oroboros_host_drift{host="web1",environment="prod"} 0.0',
+        'oroboros_attempts_unfinished{state="running"} 0.0',
+    ):
+        assert line in lines, answer.text
+
+
+def test_in_an_application_of_somebody_elses(registry: Registry) -> None:
+    """The router answers in an existing application, under a prefix and behind its own dependency."""
+    app = FastAPI()
+    app.include_router(router(lambda: registry.reader), prefix="/deploys")
+    assert TestClient(app).get(f"/deploys/api/releases/{A}").json() == RELEASE_A
+    assert TestClient(app).get("/deploys/api/attempts?after=nonsense").status_code == 404
+
+
+def test_in_a_session_of_somebody_elses(registry: Registry, registry_url: str) -> None:
+    """With a session of the application's own, the answers are the same, and nothing is committed or closed."""
+    engine = create_engine(registry_url)
+    sessions: list[Session] = []
+
+    def get_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            sessions.append(session)
+            yield session
+
+    given = Depends(get_session)
+
+    def reader(session: Session = given) -> Reader:
+        return session_reader(session)
+
+    app = FastAPI()
+    app.include_router(router(reader))
+    client = TestClient(app)
+    assert client.get("/api/releases").json() == [RELEASE_C, RELEASE_A]
+    assert client.get("/api/figures").json() == asdict(registry.reader.figures())
+    assert [row["attempt"] for row in client.get("/api/attempts").json()["items"]] == ["three", "two", "one"]
+    assert not any(session.in_transaction() for session in sessions)
+    engine.dispose()
+
+
+def test_openapi_describes_every_route(client: TestClient) -> None:
+    """The description names each route, all of them GET, each with a schema of what it answers."""
+    described = client.get("/api/openapi.json").json()
+    paths = described["paths"]
+    assert {method for methods in paths.values() for method in methods} == {"get"}
+    assert list(paths) == [
+        "/api/releases",
+        "/api/releases/{release_id}",
+        "/api/attempts",
+        "/api/attempts/{attempt}",
+        "/api/events",
+        "/api/hosts",
+        "/api/hosts/{host}",
+        "/api/environments",
+        "/api/figures",
+        "/metrics",
+        "/api/live",
+    ]
+    for path, methods in paths.items():
+        answers = methods["get"]["responses"]["200"]["content"]
+        assert methods["get"]["description"], path
+        assert path in ("/metrics", "/api/live") or answers["application/json"]["schema"], path
+    assert "Any" not in json.dumps(described)

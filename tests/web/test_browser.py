@@ -1,0 +1,308 @@
+"""A real browser on the pages: every page at two widths, in both schemes, with and without the script."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from oroboros_deploy.registry import Registry, reading
+from oroboros_deploy.web import serve
+from oroboros_deploy.web.site import site
+from tests.web.history import HARM, History, sha, write
+from tests.web.shop import Shop
+
+pytestmark = pytest.mark.browser
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright, which drives the browser, is not installed")
+axe = pytest.importorskip("axe_playwright_python", reason="axe-core, which finds what shuts people out, is missing")
+
+AXE = (Path(axe.__file__).parent / "axe.min.js").read_text()
+ARTIFACTS = Path(os.environ.get("TEST_ARTIFACTS", Path(__file__).parents[2] / "build" / "screenshots"))
+# The last flags keep a browser that is new here from talking to its maker.
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+WIDTHS = {"desktop": {"width": 1280, "height": 900}, "phone": {"width": 360, "height": 740}}
+SHOWN_WITHIN = 1.0  # seconds from a phase to the page that shows it
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Real deploys, and a server over what they recorded."""
+    directory = tmp_path_factory.mktemp("shop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(directory / "state"))
+        patch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+        shop = Shop(directory)
+        shas = shop.open()
+        with Registry.open(shop.url) as registry, served(registry) as url:
+            attempts = {each["release_id"]: each["attempt"] for each in registry.reader.attempts().items}
+            yield SimpleNamespace(shop=shop, shas=shas, url=url, attempts=attempts)
+
+
+@pytest.fixture(scope="module")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A registry with weeks of attempts in every state, and a server over it."""
+    history = History(f"sqlite:///{tmp_path_factory.mktemp('past')}/registry.db")
+    made = write(history)
+    with served(history.registry) as url:
+        yield SimpleNamespace(made=made, url=url)
+    history.close()
+
+
+@contextmanager
+def served(registry: Registry) -> Iterator[str]:
+    """The application on a free port, in a thread."""
+    import uvicorn
+
+    with serve.listen("127.0.0.1", 0) as listener:
+        app = site(lambda: registry.reader)
+        config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield serve.url(listener).rstrip("/")
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails the test when its script or its policy complains."""
+    context = browser.new_context(viewport=WIDTHS["desktop"])
+    page = context.new_page()
+    page.complaints = listen(page)
+    yield page
+    context.close()
+    assert page.complaints == []
+
+
+def listen(page: Any) -> list[str]:
+    """Everything the browser complains about from now on."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
+    return complaints
+
+
+def real_places(shop: Any) -> dict[str, str]:
+    """Every page over what real deploys recorded."""
+    attempts = {f"attempt-{name}": f"/attempts/{shop.attempts[shop.shas[name]]}" for name in ("second", "bad", "harm")}
+    releases = {f"release-{name}": f"/releases/{shop.shas[name]}" for name in ("second", "bad")}
+    others = {
+        "overview": "/",
+        "host": "/hosts/web2",
+        "figures": "/figures",
+        "figures-prod": "/figures?environment=prod",
+    }
+    return {**others, **attempts, **releases, "filtered": "/?host=web1&state=restored"}
+
+
+def past_places(past: Any) -> dict[str, str]:
+    """Every page over weeks in every state."""
+    attempts = {f"attempt-{name}": f"/attempts/{attempt}" for name, attempt in past.made.items()}
+    hosts = {"host": "/hosts/web1", "host-harm": f"/hosts/{quote(f'h/{HARM}', safe='')}"}
+    return {"overview": "/", "figures": "/figures?days=30", "release": f"/releases/{sha(1)}", **attempts, **hosts}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS)
+class TestEveryPage:
+    """No page shuts anybody out, is wider than its screen, or makes the browser complain."""
+
+    def test_of_real_deploys(self, browser: Any, shop: Any, width: str, scheme: str) -> None:
+        """With the script, over what real deploys recorded."""
+        assert faults(browser, shop.url, real_places(shop), f"real-{width}-{scheme}", width, scheme) == {}
+
+    def test_of_real_deploys_without_the_script(self, browser: Any, shop: Any, width: str, scheme: str) -> None:
+        """Without any JavaScript, over what real deploys recorded."""
+        name = f"real-{width}-{scheme}-no-script"
+        assert faults(browser, shop.url, real_places(shop), name, width, scheme, script=False) == {}
+
+    def test_of_every_state(self, browser: Any, past: Any, width: str, scheme: str) -> None:
+        """With the script, over weeks of attempts in every state."""
+        assert faults(browser, past.url, past_places(past), f"past-{width}-{scheme}", width, scheme) == {}
+
+
+def faults(
+    browser: Any, url: str, places: dict[str, str], name: str, width: str, scheme: str, *, script: bool = True
+) -> dict[str, list[str]]:
+    """What is wrong with each of these pages; takes a picture of each."""
+    looks = {"viewport": WIDTHS[width], "color_scheme": scheme}
+    context = browser.new_context(java_script_enabled=script, **looks)
+    auditor = context if script else without_page_script(browser.new_context(**looks))
+    found = {place: on_page(context, auditor, url + path, f"{name}-{place}", width) for place, path in places.items()}
+    context.close()
+    auditor.close()
+    return {place: wrong for place, wrong in found.items() if wrong}
+
+
+def on_page(context: Any, auditor: Any, url: str, picture: str, width: str) -> list[str]:
+    page = context.new_page()
+    complaints = listen(page)
+    page.goto(url)
+    page.screenshot(path=ARTIFACTS / f"{picture}.png", full_page=True)
+    wide = page.evaluate("document.documentElement.scrollWidth") - WIDTHS[width]["width"]
+    if auditor is not context:
+        page.close()
+        page = auditor.new_page()
+        page.goto(url)
+    found = complaints + violations(page) + ([f"{wide} px too wide"] if wide > 0 else [])
+    page.close()
+    return found
+
+
+def without_page_script(context: Any) -> Any:
+    """A context for axe-core, which is a script itself, in which the page's own is empty."""
+    context.route("**/page.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
+    return context
+
+
+def violations(page: Any) -> list[str]:
+    """What axe-core finds against a page, best practices included."""
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run()")["violations"]
+    return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
+
+
+def test_text_from_elsewhere_does_nothing(page: Any, past: Any) -> None:
+    """Markup in a subject, a host or a log neither runs nor becomes an element."""
+    page.goto(f"{past.url}/attempts/{past.made['harm']}")
+    assert page.title().startswith("Deploy of ")
+    assert page.locator("main b, main script, [onclick]").count() == 0
+    assert "<script>document.title='owned'</script>" in page.locator("h1").inner_text()
+
+
+def test_with_the_keyboard_alone(page: Any, past: Any) -> None:
+    """Tab reaches the way past the navigation first, every stop is visible, and Enter filters."""
+    page.goto(f"{past.url}/")
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    page.locator("summary").focus()
+    page.keyboard.press("Enter")
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    page.keyboard.type(sha(1)[:8])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**sha={sha(1)[:8]}*")
+    assert page.locator(".attempt").count() == 1
+
+
+def test_without_the_script_everything_can_be_reached(browser: Any, past: Any) -> None:
+    """Filters, older and newer, and an attempt's page need no script."""
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(past.url)
+    page.get_by_text("Filter", exact=True).click()
+    page.get_by_label("Environment").select_option("prod")
+    page.get_by_role("button", name="Show").click()
+    assert set(page.locator(".attempt .environment").all_inner_texts()) == {"prod"}
+    page.get_by_role("link", name="Environment prod").click()
+    page.get_by_role("link", name="Older →").click()
+    page.get_by_role("link", name="← Newer").click()
+    assert page.url == f"{past.url}/"
+    page.get_by_role("link", name="Search understands umlauts").first.click()
+    assert page.locator("h1").inner_text() == "Search understands umlauts"
+    context.close()
+
+
+def test_a_deploy_moves_before_ones_eyes(page: Any, shop: Any) -> None:
+    """A deploy that runs elsewhere appears, moves and ends on the open page, each phase within a second."""
+    shop.shop.events.clear()
+    shop.shop.hold.touch()
+    page.goto(shop.url)
+    page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
+    with deploying(lambda: shop.shop.deploy("web1", shop.shas["next"])):
+        at = shop.shop.reached("restarted")
+        page.wait_for_selector(".way .now:has-text('gate')", timeout=5000)
+        assert time.time() - at < SHOWN_WITHIN
+        assert "is running" in page.locator("#headline").inner_text()
+        page.screenshot(path=ARTIFACTS / "real-running.png", full_page=True)
+        shop.shop.hold.unlink()
+        at = shop.shop.reached("committed")
+        page.wait_for_selector(".attempt >> nth=0 >> .badge.live", timeout=5000)
+        assert time.time() - at < SHOWN_WITHIN + 1  # the record with its commits comes after the last phase
+    assert page.locator("#serving tr:has-text('web1')").inner_text().split()[1] == shop.shas["next"][:10]
+
+
+def test_focus_and_open_tables_survive_news(page: Any, past: Any, shop: Any) -> None:
+    """News neither takes the keyboard's place away nor closes what was opened."""
+    page.goto(f"{shop.url}/figures")
+    page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
+    page.locator("#figures summary").first.click()
+    page.evaluate("document.querySelector('.figure').textContent = 'old'; served.set(figures, '')")
+    page.evaluate("refresh()")
+    page.wait_for_function("document.querySelector('.figure').textContent !== 'old'")
+    assert page.locator("#figures details").first.get_attribute("open") is not None
+    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_a_killed_deployer_is_said_to_be_lost(page: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the deployer dies the page says what was heard last, and that nobody knows what came after."""
+    shop.shop.hold.touch()
+    program = [sys.executable, "-m", "tests.web.shop", str(shop.shop.directory), "web2", shop.shas["next"]]
+    deployer = subprocess.Popen(program, cwd=Path(__file__).parents[2])
+    page.goto(shop.url)
+    page.wait_for_selector(".way .now:has-text('gate')", timeout=15000)
+    deployer.kill()
+    deployer.wait()
+    monkeypatch.setattr(reading, "LOST_AFTER", timedelta(seconds=1))
+    page.wait_for_selector(".attempt >> nth=0 >> .badge.lost", timeout=15000)
+    assert "What the hosts did since is not known here" in page.locator(".attempt").first.inner_text()
+    page.locator(".attempt .subject").first.click()
+    assert "The control node was last heard of" in page.locator(".verdict").inner_text()
+    page.screenshot(path=ARTIFACTS / "real-lost.png", full_page=True)
+    shop.shop.hold.unlink()
+
+
+def test_a_server_that_goes_away_is_said(browser: Any, past: Any, tmp_path: Path) -> None:
+    """A page whose server is gone says that it is not live any more."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    context = browser.new_context()
+    page = context.new_page()
+    with served(history.registry) as url:
+        page.goto(url)
+        page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
+    page.wait_for_function("document.getElementById('link').dataset.state === 'lost'")
+    assert page.locator("#link").inner_text() == "not live, trying again"
+    context.close()
+    history.close()
+
+
+@contextmanager
+def deploying(work: Callable[[], object]) -> Iterator[None]:
+    """Work in a thread, which is over at the end."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not thread.is_alive()
