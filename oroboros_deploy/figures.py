@@ -32,7 +32,7 @@ class Figures:
     """The four DORA measures of one environment, or of all (None), over the last ``days`` days.
 
     ``series`` has one entry a day, the oldest first: ``day``, ``deployments``,
-    ``failures``, ``lead_time_seconds`` (the day's median).
+    ``failures``, ``lead_time_seconds`` and ``time_to_restore_seconds`` (the day's medians).
     """
 
     environment: str | None
@@ -62,6 +62,7 @@ class _Day:
     deployments: int = 0
     failures: int = 0
     leads: list[float] = field(default_factory=list)
+    restores: list[float] = field(default_factory=list)
 
 
 def figures(ended: Iterable[Ended], *, environment: str | None, days: int, today: date) -> Figures:
@@ -123,13 +124,17 @@ def _series(deployments: Iterable[_Deployment], days: int, today: date) -> list[
         day = calendar.get(deployment.day, _Day())  # a clock that is wrong makes no day of its own
         day.deployments += 1
         day.failures += deployment.failed
-        day.leads += [] if deployment.lead is None else [deployment.lead]
+        if deployment.lead is not None:
+            day.leads.append(deployment.lead)
+        if deployment.restore is not None:
+            day.restores.append(deployment.restore)
     return [
         {
             "day": day.isoformat(),
             "deployments": each.deployments,
             "failures": each.failures,
             "lead_time_seconds": _median(each.leads),
+            "time_to_restore_seconds": _median(each.restores),
         }
         for day, each in calendar.items()
     ]

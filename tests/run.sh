@@ -4,11 +4,12 @@
 # the system packages it needs; elsewhere the tests that need them say what is missing.
 #
 #   sh tests/run.sh            everything
-#   sh tests/run.sh quick      only what needs no booted host (about a minute)
+#   sh tests/run.sh quick      only what needs neither a booted host nor a browser
 set -eu
 cd "$(dirname "$0")/.."
 venvs="${XDG_CACHE_HOME:-$HOME/.cache}/oroboros_deploy/test"
-packages="python3-venv git openssh-server openssh-client postgresql debootstrap systemd-container iproute2 curl"
+packages="python3-venv git openssh-server openssh-client postgresql debootstrap systemd-container iproute2 curl
+    chromium fonts-dejavu-core"
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -43,10 +44,11 @@ say "style and types"
 
 make_venv oldest --editable '.[test]' --constraint tests/oldest.txt
 say "quick tests on the oldest dependencies"
-"$venvs/oldest/bin/python" -m pytest -q -m 'not host'
+"$venvs/oldest/bin/python" -m pytest -q -n 4 -m 'not host and not browser'
 
-say "tests"
 if [ "${1:-}" = quick ]; then
-    exec "$venvs/newest/bin/python" -m pytest -m 'not host'
+    say "quick tests"
+    exec "$venvs/newest/bin/python" -m pytest -n 4 -m 'not host and not browser'
 fi
-exec "$venvs/newest/bin/python" -m pytest
+say "tests"
+exec "$venvs/newest/bin/python" -m pytest -n 2 --dist loadscope

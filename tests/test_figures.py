@@ -37,7 +37,7 @@ def rates(found: Figures) -> tuple[int, int, float | None, float | None]:
 
 def test_nothing_happened() -> None:
     """Without deployments there is a frequency of zero and no rate, and every day has its entry."""
-    empty = {"deployments": 0, "failures": 0, "lead_time_seconds": None}
+    empty = {"deployments": 0, "failures": 0, "lead_time_seconds": None, "time_to_restore_seconds": None}
     assert measured() == Figures(
         environment=None,
         days=2,
@@ -61,14 +61,28 @@ def test_frequency_and_lead_time() -> None:
     )
     assert (found.deployment_frequency_per_day, found.lead_time_seconds) == (2.0, 600.0)
     assert found.series == [
-        {"day": "2030-01-09", "deployments": 1, "failures": 0, "lead_time_seconds": 60.0},
-        {"day": "2030-01-10", "deployments": 3, "failures": 0, "lead_time_seconds": 3900.0},
+        {
+            "day": "2030-01-09",
+            "deployments": 1,
+            "failures": 0,
+            "lead_time_seconds": 60.0,
+            "time_to_restore_seconds": None,
+        },
+        {
+            "day": "2030-01-10",
+            "deployments": 3,
+            "failures": 0,
+            "lead_time_seconds": 3900.0,
+            "time_to_restore_seconds": None,
+        },
     ]
 
 
 def test_a_restored_deployment_failed_and_was_restored_within_its_activation() -> None:
     """The users saw it from the switch until the way back was done."""
-    assert rates(measured(ended(0, A), ended(1, B, "restored", activation_seconds=9.5))) == (2, 1, 0.5, 9.5)
+    found = measured(ended(0, A), ended(1, B, "restored", activation_seconds=9.5))
+    assert rates(found) == (2, 1, 0.5, 9.5)
+    assert [day["time_to_restore_seconds"] for day in found.series] == [None, 9.5]
 
 
 @pytest.mark.parametrize("state", ["broken", "failed"])

@@ -31,10 +31,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_is_the_package_and_nothing_else(wheel: Path) -> None:
-    """The wheel holds every module of the package and its typing marker, no tests and no examples."""
+    """The wheel holds every module, template and typing marker of the package, no tests and no examples."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "oroboros_deploy").rglob("*.py")}
-    assert names == sources | {"oroboros_deploy/py.typed"}
+    tracked = subprocess.run(
+        ["git", "ls-files", "oroboros_deploy"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert names == set(tracked.stdout.split())
 
 
 def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:

@@ -132,6 +132,7 @@ class FigureDay(BaseModel):
     deployments: int
     failures: int
     lead_time_seconds: float | None
+    time_to_restore_seconds: float | None
 
 
 class FigureSet(BaseModel):

@@ -46,7 +46,7 @@ def plots(series: Sequence[Mapping[str, Any]]) -> dict[str, Plot]:
         "lead_time": _plot(series, "Lead time", lambda day: day["lead_time_seconds"], _round_time, duration),
         "failure_rate": _plot(series, "Change failure rate", _failure_rate, lambda _: 1.0, "{:.0%}".format),
         "restore_time": _plot(
-            series, "Time to restore", lambda day: day.get("time_to_restore_seconds"), _round_time, duration
+            series, "Time to restore", lambda day: day["time_to_restore_seconds"], _round_time, duration
         ),
     }
 

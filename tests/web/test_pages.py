@@ -295,9 +295,10 @@ def test_spans_follow_one_another() -> None:
 
 def test_plots_scale_to_round_numbers() -> None:
     """The top of a plot is a round number, days without a value have no bar, and words tell the same."""
+    nothing = {"lead_time_seconds": None, "time_to_restore_seconds": None}
     series = [
-        {"day": "2030-01-01", "deployments": 0, "failures": 0, "lead_time_seconds": None},
-        {"day": "2030-01-02", "deployments": 4, "failures": 1, "lead_time_seconds": 1500.0},
+        {"day": "2030-01-01", "deployments": 0, "failures": 0, **nothing},
+        {"day": "2030-01-02", "deployments": 4, "failures": 1, **nothing, "lead_time_seconds": 1500.0},
     ]
     drawn = plots.plots(series)
     bar = plots.Bar("2 Jan 2030", "4", 80.0, 20.0, 1)
