@@ -58,13 +58,14 @@ class LocalAgent:
 
     def call(self, command: str, request: dict[str, Any], stream: bytes | None = None) -> Answer:
         """One whole call; ``stream`` is sent in blocks after the request, as a bundle is."""
+        known = Path(agent.packed().path(PurePosixPath(self.root))).exists()
         process = self.start(command)
         assert process.stdin and process.stdout and process.stderr
         line = json.dumps({"layout": self.layout, **request}).encode() + b"\n"
         process.stdin.write(line)
         process.stdin.flush()
         answer = Answer()
-        if stream is not None and (self.root / ".deploy").exists():
+        if stream is not None and known:
             self._send(process, stream)
         for said in process.stdout:
             if said == b"wanted\n":
