@@ -64,8 +64,8 @@ def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, .
     if isinstance(answer, DeployError):
         return (host, "?", "", answer.message, "")
     running = answer["running"]
-    now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else "quiet"
     last = answer["last"]
+    now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(last)
     ended = f"{last['kind']} {last['target'][:10]} {last['phase']}" if last else "none"
     return (host, answer["live"] or "nothing", _since(answer), ended, now)
 
@@ -87,6 +87,11 @@ def _duration(seconds: float | None) -> str:
     parts = [f"{days} d", f"{hours} h", f"{minutes} min", f"{left} s"]
     first = next((at for at, value in enumerate((days, hours, minutes)) if value), 3)
     return " ".join(parts[first : first + 2])
+
+
+def _rest(last: dict[str, Any] | None) -> str:
+    unfinished = last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
+    return "interrupted; the next deploy settles it" if unfinished else "quiet"
 
 
 def _since(answer: dict[str, Any]) -> str:

@@ -58,7 +58,8 @@ class Activation:
         self.state = found
         if found.phase == "gated":
             return self._commit()
-        return self._restore(Failed(found.reason or f"interrupted after '{found.phase}'"))
+        what = "interrupted" if found.boot == state.boot_id() else "the host went down"
+        return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
 
     def _prepare(self) -> None:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
@@ -71,7 +72,12 @@ class Activation:
             self.layout.stage("restore", source)
         self.layout.stage("switch", target)
         self.state = state.begin(self.request, source)
+        self._mark_unfinished()  # the fsync of the phase's directory makes both last
         self._enter("prepared")
+
+    def _mark_unfinished(self) -> None:
+        self.layout.unfinished.unlink(missing_ok=True)
+        self.layout.unfinished.symlink_to(self.layout.attempt(self.state.attempt).relative_to(self.layout.ours))
 
     def _verify_target(self, target: str) -> None:
         release = self.layout.release(target)
@@ -247,11 +253,12 @@ _PHASES = {
 }
 
 
-def settle(layout: Layout, request: Dict[str, Any], say: Say) -> Optional[State]:
+def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool = True) -> Optional[State]:
     """Bring an unfinished attempt to its end.  The caller holds the lock, so its process is dead.
 
     Its own request says how; when that is lost, ``request`` does, for the same services
-    have to be brought back.
+    have to be brought back.  Without ``services`` they are left alone, for the host boots
+    or goes down: they will start from what `current` names by then.
     """
     found = state.load(layout.state)
     if found is None:
@@ -261,7 +268,21 @@ def settle(layout: Layout, request: Dict[str, Any], say: Say) -> Optional[State]
         conclude(layout, found)
         return None
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
-    return Activation(layout, state.read_request(layout, found.attempt) or request, say).resume(found)
+    own = state.read_request(layout, found.attempt) or request
+    alone = {} if services else {"restart": False, "healthcheck": None}
+    return Activation(layout, {**own, **alone}, say).resume(found)
+
+
+def settle_earlier_boot(layout: Layout, request: Dict[str, Any], say: Say) -> None:
+    """Settle what an earlier boot left, before the services start.
+
+    An attempt of this boot is left alone: its process or its recovery ends it, services
+    included.  So is a state that cannot be read: the next activation tells somebody of it.
+    """
+    found = state.load(layout.state)
+    if found and found.boot != state.boot_id():
+        settle(layout, request, say, services=False)
+        layout.unfinished.unlink(missing_ok=True)
 
 
 def _set_aside(layout: Layout, say: Say) -> None:
@@ -295,8 +316,8 @@ def conclude(layout: Layout, final: State) -> None:
                 "migration_marker": final.migration_marker,
             }
         )
-    for name in ("switch", "restore"):
-        layout.staged(name).unlink(missing_ok=True)
+    for link in (layout.staged("switch"), layout.staged("restore"), layout.unfinished):
+        link.unlink(missing_ok=True)
     if result.parent.is_dir():
         durable.write_json(result, {"state": final.as_dict(), "live": final.live})
 

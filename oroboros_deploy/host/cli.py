@@ -19,8 +19,8 @@ def main() -> int:
     """Answer one call; the exit status is 0 when there was an answer of either kind."""
     os.umask(0o022)
     command = sys.argv[1]
-    if command in ("run", "recover"):
-        return _detached(command, sys.argv[2])
+    if command in ("run", "recover", "boot"):
+        return _detached(command)
     wire = Wire()
     try:
         wire.send(_respond(command, wire))
@@ -61,15 +61,16 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
 
 
-def _detached(command: str, attempt: str) -> int:
-    """Run or recover an attempt; its layout is in its own request, beside the agent."""
+def _detached(command: str) -> int:
+    """Run an attempt, recover it, or settle the unfinished one; its layout is in its own request, beside the agent."""
     import json
 
     from . import launch
 
     ours = Path(sys.argv[0]).resolve().parent.parent
-    request = json.loads((ours / "attempts" / attempt / "request.json").read_text())
-    act = launch.run if command == "run" else launch.recover
+    attempt = ours / "unfinished" if command == "boot" else ours / "attempts" / sys.argv[2]
+    request = json.loads((attempt / "request.json").read_text())
+    act = {"run": launch.run, "recover": launch.recover, "boot": launch.after_boot}[command]
     act(Layout.of(request["layout"]), request)
     return 0
 

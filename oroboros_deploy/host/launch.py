@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from . import activation, durable, lock, process, state, units
+from . import activation, boot, durable, lock, process, state, units
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Say, Wire
@@ -46,6 +46,8 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
         with lock.hold(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
                 return  # it started so late that a follower gave it up
+            if not request["detached"]:
+                boot.install(layout, request, say)
             activation.settle(layout, request, say)
             activation.Activation(layout, request, say).run()
     except lock.Held:
@@ -59,8 +61,15 @@ def recover(layout: Layout, request: Dict[str, Any]) -> None:
     attempt = request["attempt"]
     say = _log_to(layout.attempt(attempt) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=GRACE):
-        activation.settle(layout, request, say)
+        activation.settle(layout, request, say, services=not units.going_down())
         _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
+
+
+def after_boot(layout: Layout, request: Dict[str, Any]) -> None:
+    """What the boot unit executes: settle what an earlier boot left, unless somebody does so already."""
+    say = _log_to(layout.attempt(request["attempt"]) / "log.jsonl")
+    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
+        activation.settle_earlier_boot(layout, request, say)
 
 
 def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str, Any]:
@@ -125,7 +134,8 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
     if not _PLAIN.fullmatch(agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
-    recovery = f"/bin/sh -c '[ \"$SERVICE_RESULT\" = success ] || exec {sys.executable} -IS {agent} recover {attempt}'"
+    # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
+    recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
     way_back = request["restart_timeout"] + _gate_seconds(request) + 30
     bound = way_back + request["restart_timeout"] + _gate_seconds(request) + request["migrate_timeout"]
     properties = {

@@ -46,6 +46,16 @@ class Layout:
         return self.ours / "journal.jsonl"
 
     @property
+    def unfinished(self) -> Path:
+        """A link to the attempt that is not finished; there is none when all are."""
+        return self.ours / "unfinished"
+
+    @property
+    def boot(self) -> Path:
+        """What the boot unit needs."""
+        return self.ours / "boot"
+
+    @property
     def lock(self) -> Path:
         return self.ours / "lock"
 
@@ -67,7 +77,7 @@ class Layout:
         """Make the directories that are ours to make."""
         for directory in (self.root, self.releases, self.current.parent):
             directory.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for directory in (self.ours, self.tmp, self.ours / "attempts", self.ours / "bad"):
+        for directory in (self.ours, self.tmp, self.boot, self.ours / "attempts", self.ours / "bad"):
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def release_ids(self) -> Iterator[str]:

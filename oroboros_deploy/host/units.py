@@ -111,6 +111,12 @@ def stop(units: Sequence[str], deadline: float) -> process.Ended:
     )
 
 
+def going_down() -> bool:
+    """Whether the host shuts down: systemd refuses to start anything then."""
+    asked = privileged("systemctl", "is-system-running")  # as root it is answered even when the bus is gone
+    return present() and _systemctl(asked, 10).tail == "stopping"
+
+
 def recent_log(unit: str, lines: int = 15) -> str:
     """What systemd has to say about a unit, its last log lines included.
 
