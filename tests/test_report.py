@@ -31,7 +31,7 @@ def answer(**changes: Any) -> dict[str, Any]:
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
         ),
         (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
-        (HostUnreachable("connection refused"), "web1  ?                   connection refused"),
+        (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
     ids=["quiet", "running", "interrupted", "new", "unreachable"],
 )
