@@ -88,10 +88,17 @@ class DisposableHost:
         enter = ["nsenter", f"--target={self._leader}", "--all", "--root", "--wd"]
         clean = ["/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG=C.UTF-8"]
         become = ["runuser", f"--user={user}", "--"] if user else ["HOME=/root"]
-        done = subprocess.run([*enter, *clean, *become, *argv], input=stdin or "", text=True, capture_output=True)
+        command = [*enter, *clean, *become, *argv]
+        # A host that shuts down stops its processes first, and nsenter with them: it would wait for ever.
+        done = subprocess.run(command, input=stdin or "", text=True, capture_output=True, timeout=120)
         if check and done.returncode:
             raise HostError(f"{shlex.join(argv)} on {self.name} failed ({done.returncode})\n{done.stdout}{done.stderr}")
         return done
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its first process lives."""
+        return Path(f"/proc/{self._leader}").exists()
 
     def power_cut(self) -> None:
         """Kill everything inside at once, as a lost power supply does; ``boot`` starts it again on the same disk."""
