@@ -240,7 +240,7 @@ def test_a_deploy_moves_before_ones_eyes(page: Any, shop: Any) -> None:
     shop.shop.events.clear()
     shop.shop.hold.touch()
     page.goto(shop.url)
-    page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
+    await_link(page, "live")
     with deploying(lambda: shop.shop.deploy("web1", shop.shas["next"])):
         at = shop.shop.reached("restarted")
         page.wait_for_selector(".way .now:has-text('gate')", timeout=5000)
@@ -257,11 +257,11 @@ def test_a_deploy_moves_before_ones_eyes(page: Any, shop: Any) -> None:
 def test_focus_and_open_tables_survive_news(page: Any, past: Any, shop: Any) -> None:
     """News neither takes the keyboard's place away nor closes what was opened."""
     page.goto(f"{shop.url}/figures")
-    page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
+    await_link(page, "live")
     page.locator("#figures summary").first.click()
     page.evaluate("document.querySelector('.figure').textContent = 'old'; served.set(figures, '')")
     page.evaluate("refresh()")
-    page.wait_for_function("document.querySelector('.figure').textContent !== 'old'")
+    page.locator(".figure:not(:text-is('old'))").first.wait_for()
     assert page.locator("#figures details").first.get_attribute("open") is not None
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
 
@@ -291,11 +291,16 @@ def test_a_server_that_goes_away_is_said(browser: Any, past: Any, tmp_path: Path
     page = context.new_page()
     with served(history.registry) as url:
         page.goto(url)
-        page.wait_for_function("document.getElementById('link').dataset.state === 'live'")
-    page.wait_for_function("document.getElementById('link').dataset.state === 'lost'")
+        await_link(page, "live")
+    await_link(page, "lost")
     assert page.locator("#link").inner_text() == "not live, trying again"
     context.close()
     history.close()
+
+
+def await_link(page: Any, state: str) -> None:
+    """Wait until the page says so.  By a selector: a condition in words is evaluated, which our policy forbids."""
+    page.locator(f"#link[data-state={state}]").wait_for(state="attached")
 
 
 @contextmanager
