@@ -89,8 +89,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     """
     check(job, facts, host)
     state = facts["target"]["state"]
-    unfinished = facts["last"] is not None and facts["last"]["phase"] not in ("committed", "restored", "restore_failed")
-    if facts["live"] == job.sha and state in ("sealed", "adopted") and not unfinished:
+    if facts["live"] == job.sha and state in ("sealed", "adopted") and not unfinished(facts["last"]):
         return Plan(build=False, activate=False)
     if state in ("sealed", "adopted"):
         return Plan(build=False, activate=True)
@@ -99,6 +98,11 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if job.config.repo_url:
         return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
     return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+
+
+def unfinished(last: Mapping[str, Any] | None) -> bool:
+    """Whether the host's last activation, by its persisted state, did not come to an end."""
+    return last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
 
 
 def check(job: Job, facts: Facts, host: str) -> None:

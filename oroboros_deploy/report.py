@@ -10,8 +10,7 @@ from typing import Any
 
 from .errors import DeployError
 from .figures import Figures
-
-_RECENT = 5
+from .plan import unfinished
 
 
 def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
@@ -90,8 +89,7 @@ def _duration(seconds: float | None) -> str:
 
 
 def _rest(last: dict[str, Any] | None) -> str:
-    unfinished = last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
-    return "interrupted; the next deploy settles it" if unfinished else "quiet"
+    return "interrupted; the next deploy settles it" if unfinished(last) else "quiet"
 
 
 def _since(answer: dict[str, Any]) -> str:
