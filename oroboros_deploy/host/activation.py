@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from . import durable, gate, process, seal, state, units
 from .journal import Journal
@@ -43,6 +43,7 @@ class Activation:
         try:
             self._prepare()
         except OSError as error:
+            _clear(self.layout)
             raise Refusal("invalid", f"the activation could not be prepared: {error}", hint="df -h; df -i") from error
         try:
             self._migrate()
@@ -56,7 +57,7 @@ class Activation:
     def resume(self, found: State) -> State:
         """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
         self.state = found
-        if found.phase == "gated":
+        if found.phase == "gated" and self._live_or_none() == found.target:
             return self._commit()
         what = "interrupted" if found.boot == state.boot_id() else "the host went down"
         return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
@@ -69,10 +70,10 @@ class Activation:
         source = self._way_back(source)
         self._check_units()
         if source:
-            self.layout.stage("restore", source)
-        self.layout.stage("switch", target)
+            self._stage("restore", source)
+        self._stage("switch", target)
         self.state = state.begin(self.request, source)
-        self._mark_unfinished()  # the fsync of the phase's directory makes both last
+        self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
 
     def _mark_unfinished(self) -> None:
@@ -161,7 +162,7 @@ class Activation:
 
     def _mark_bad(self, failure: Exception) -> None:
         with contextlib.suppress(OSError):
-            durable.write(self.layout.bad(self.state.target), str(failure).encode())
+            self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
     def _go_back(self) -> None:
         with self._step("restoring"):
@@ -179,7 +180,7 @@ class Activation:
         wanted = self.state.target if name == "switch" else self.state.source
         assert wanted is not None
         if not self.layout.staged(name).is_symlink():
-            self.layout.stage(name, wanted)
+            self._stage(name, wanted)
         durable.replace(self.layout.staged(name), self.layout.current)
         if not os.path.samefile(self.layout.current, self.layout.release(wanted)):
             raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
@@ -210,20 +211,28 @@ class Activation:
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 
+    def _stage(self, name: str, release_id: str) -> None:
+        self._spend(self.layout.stage, name, release_id)
+
+    def _spend(self, act: Callable[..., None], *arguments: Any) -> None:
+        """Do what needs space, on a full disk too."""
+        self.layout.reserve.spend(act, *arguments)
+
     def _live_or_none(self) -> Optional[str]:
         with contextlib.suppress(Refusal):
             return self.layout.live()
         return None
 
     def _enter(self, phase: str, **changes: Any) -> None:
-        """Persist the phase.  On the way back a full disk must not stop us: the older state restores as well."""
-        self.state = self.state.entering(phase, **changes)
+        """Persist the phase.  On the way back a disk that fails must not stop us: the older state restores as well."""
+        entered = self.state.entering(phase, **changes)
         try:
-            state.save(self.layout.state, self.state)
+            self._spend(state.save, self.layout.state, entered)
         except OSError as error:
             if phase not in ("restoring", "restored", "restore_failed"):
                 raise
             self.say("warning", f"the state could not be written: {error}", level="warning")
+        self.state = entered
         why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
         self.say("phase", _PHASES[phase] + why, phase=phase, target=self.state.target, source=self.state.source)
 
@@ -296,11 +305,10 @@ def _set_aside(layout: Layout, say: Say) -> None:
 def conclude(layout: Layout, final: State) -> None:
     """Write what a finished attempt came to where it is looked for: the journal, then its own result."""
     result = layout.attempt(final.attempt) / "result.json"
-    if result.exists():
-        return
     journal = Journal(layout.journal)
-    if not journal.has(final.attempt):
-        journal.append(
+    if not result.exists() and not journal.has(final.attempt):
+        layout.reserve.spend(
+            journal.append,
             {
                 "attempt": final.attempt,
                 "kind": final.kind,
@@ -314,12 +322,17 @@ def conclude(layout: Layout, final: State) -> None:
                 "at": time.time(),
                 "seconds": final.seconds,
                 "migration_marker": final.migration_marker,
-            }
+            },
         )
+    _clear(layout)
+    if result.parent.is_dir() and not result.exists():
+        layout.reserve.spend(durable.write_json, result, {"state": final.as_dict(), "live": final.live})
+
+
+def _clear(layout: Layout) -> None:
+    """Take away what only an unfinished attempt needs."""
     for link in (layout.staged("switch"), layout.staged("restore"), layout.unfinished):
         link.unlink(missing_ok=True)
-    if result.parent.is_dir():
-        durable.write_json(result, {"state": final.as_dict(), "live": final.live})
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:

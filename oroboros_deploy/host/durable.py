@@ -12,12 +12,12 @@ from typing import Any
 def write(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    replace(temporary, path)
+    try:
+        _fill(temporary, data, mode)
+        replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # on a full disk even an empty file is one too many
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -25,19 +25,34 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, sort_keys=True).encode() + b"\n")
 
 
-def append(path: Path, data: bytes) -> None:
-    """Add ``data`` at the end of ``path`` and wait until it is on the disk."""
+def append(path: Path, data: bytes, lasting: bool = True) -> None:
+    """Add ``data`` at the end of ``path``, all of it or nothing; when ``lasting``, wait until it is on the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "ab") as file:
-        file.write(data)
-        file.flush()  # an unbuffered write may be short without saying so
-        os.fsync(file.fileno())
+    try:
+        before = os.fstat(descriptor).st_size
+        try:
+            _write_all(descriptor, data)
+        except OSError:
+            os.ftruncate(descriptor, before)
+            raise
+        if lasting:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def replace(source: Path, target: Path) -> None:
     """Rename ``source`` over ``target`` and make the rename last."""
     os.rename(source, target)
     sync_directory(target.parent)
+
+
+def make_directory(path: Path, mode: int) -> None:
+    """Make a directory that lasts, and the parents it lacks; one that is there stays as it is."""
+    if not path.is_dir():
+        make_directory(path.parent, 0o755)
+        path.mkdir(mode=mode, exist_ok=True)
+        sync_directory(path.parent)
 
 
 def sync_directory(directory: Path) -> None:
@@ -57,3 +72,19 @@ def sync_filesystem(path: Path) -> None:
             raise OSError(ctypes.get_errno(), "syncfs failed", str(path))
     finally:
         os.close(descriptor)
+
+
+def _fill(path: Path, data: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    """A write may be short without saying so."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]

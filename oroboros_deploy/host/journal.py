@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -50,11 +51,9 @@ class Journal:
         return any(entry["attempt"] == attempt for entry in self.entries())
 
     def _drop_torn_line(self) -> None:
-        if not self.path.exists():
-            return
-        data = self.path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            durable.write(self.path, data[: data.rfind(b"\n") + 1])
+        if self.path.exists():
+            data = self.path.read_bytes()
+            os.truncate(self.path, data.rfind(b"\n") + 1)  # needs no space; the append makes it last
 
 
 def _parse(line: bytes) -> Optional[Entry]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -28,9 +29,7 @@ def start(layout: Layout, request: Dict[str, Any]) -> None:
     directory = layout.attempt(request["attempt"])
     if (directory / "request.json").exists():
         return
-    directory.mkdir(mode=0o700, exist_ok=True)
-    durable.write_json(directory / "request.json", {**request, "layout": layout.as_dict()})
-    durable.sync_directory(directory.parent)
+    layout.reserve.spend(_keep, directory, {**request, "layout": layout.as_dict()})
     try:
         (_start_detached if request["detached"] else _start_unit)(layout, request)
     except Refusal as refusal:
@@ -46,6 +45,7 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
         with lock.hold(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
                 return  # it started so late that a follower gave it up
+            layout.reserve.fill()
             if not request["detached"]:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
@@ -109,6 +109,18 @@ def holder(layout: Layout) -> Dict[str, Any]:
         "since": found.started_at,
         "phase": found.phase,
     }
+
+
+def _keep(directory: Path, request: Dict[str, Any]) -> None:
+    """Make the directory of an attempt, its log, and its request last: that makes it an attempt."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+        _log_file(directory)
+        durable.write_json(directory / "request.json", request)
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    durable.sync_directory(directory.parent)
 
 
 def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
@@ -199,14 +211,14 @@ def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
     """Give an attempt that changed nothing its result; one that has a result keeps it."""
     path = layout.attempt(attempt) / "result.json"
     if not path.exists():
-        durable.write_json(path, {"refusal": refusal.as_dict()})
+        layout.reserve.spend(durable.write_json, path, {"refusal": refusal.as_dict()})
 
 
 def _log_to(path: Path) -> Say:
     def say(event: str, message: str = "", level: str = "info", **data: Any) -> None:
         line = {"event": event, "message": message, "level": level, "data": data, "at": time.time()}
-        with contextlib.suppress(OSError), path.open("a") as log:  # a full disk must not stop a restore
-            log.write(json.dumps(line) + "\n")
+        with contextlib.suppress(OSError):  # a full disk must not stop a restore
+            durable.append(path, json.dumps(line).encode() + b"\n", lasting=False)
 
     return say
 

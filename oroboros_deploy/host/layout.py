@@ -10,6 +10,7 @@ from typing import Dict, Iterator, Optional
 
 from . import durable
 from .refusal import Refusal
+from .reserve import Reserve
 
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -63,6 +64,11 @@ class Layout:
     def tmp(self) -> Path:
         return self.ours / "tmp"
 
+    @property
+    def reserve(self) -> Reserve:
+        """The space that is kept for an activation on a full disk."""
+        return Reserve(self.ours / "spare")
+
     def attempt(self, attempt: str) -> Path:
         """The directory of one attempt: its request, its log, its result."""
         return self.ours / "attempts" / attempt
@@ -76,9 +82,9 @@ class Layout:
     def create(self) -> None:
         """Make the directories that are ours to make."""
         for directory in (self.root, self.releases, self.current.parent):
-            directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            durable.make_directory(directory, 0o755)
         for directory in (self.ours, self.tmp, self.boot, self.ours / "attempts", self.ours / "bad"):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.make_directory(directory, 0o700)
 
     def release_ids(self) -> Iterator[str]:
         """The names in ``releases/`` that can be releases; anything else there is not ours."""

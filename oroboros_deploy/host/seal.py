@@ -60,7 +60,7 @@ def seal(release: Path, meta: Dict[str, str]) -> int:
     durable.sync_filesystem(release)
     durable.write(release / SEAL, json.dumps(_marker(manifest)).encode() + b"\n", 0o444)
     release.chmod(0o555)
-    durable.sync_directory(release.parent)
+    durable.sync_directory(release)  # its entry in releases/ was made to last together with its tree
     return len(rows)
 
 

@@ -15,12 +15,23 @@ import json
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from . import durable
 from .layout import Layout
 
-FINAL = ("committed", "restored", "restore_failed")
+# What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
+TRANSITIONS: Dict[str, Tuple[str, ...]] = {
+    "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
+    "swapped": ("restarted", "restoring"),
+    "restarted": ("gated", "restoring"),
+    "gated": ("committed", "restoring"),  # back only when `current` does not name the target any more
+    "restoring": ("restoring", "restored", "restore_failed"),  # itself, when the restore was interrupted
+    "committed": (),
+    "restored": (),
+    "restore_failed": (),
+}
+FINAL = tuple(phase for phase, following in TRANSITIONS.items() if not following)
 
 
 def boot_id() -> str:
@@ -57,7 +68,9 @@ class State:
         return self.target if self.phase == "committed" else self.source
 
     def entering(self, phase: str, **changes: Any) -> State:
-        """The state one step on."""
+        """The state one step on.  Raises ValueError for a step that is not declared."""
+        if phase not in TRANSITIONS[self.phase]:
+            raise ValueError(f"an activation does not go from {self.phase} to {phase}")
         return replace(self, phase=phase, sequence=self.sequence + 1, **changes)
 
     def as_dict(self) -> Dict[str, Any]:
