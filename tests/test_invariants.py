@@ -20,7 +20,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAgent:
     host = LocalAgent(tmp_path / "srv")
     for name in ("older", "old", "new"):
         host.activate_here(host.sealed(name))
-    host.activate_here(host.sealed("bad"), healthcheck={"command": "false", "timeout": 0})
+    host.activate_here(host.sealed("bad"), healthcheck={"command": "test $(cat name) != bad", "timeout": 0.3})
     return host
 
 
@@ -45,7 +45,7 @@ def attempt(host: LocalAgent, index: int = -1) -> Path:
 
 
 def log_again(host: LocalAgent, phase: str) -> None:
-    line = {"event": "phase", "data": {"phase": phase}, "at": 2e9}
+    line = {"event": "phase", "message": "", "data": {"phase": phase}, "at": 2e9}
     with (attempt(host) / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
 
@@ -65,7 +65,7 @@ BREAK: dict[int, list[Callable[[LocalAgent], object]]] = {
     4: [
         lambda host: (attempt(host) / "result.json").unlink(),
         lambda host: (attempt(host) / "result.json").write_text('{"refusal": {}}'),
-        lambda host: edit_last(host.paths.state, phase="swapped"),
+        lambda host: edit_last(host.paths.state, phase="swapped", attempt="of another"),
         lambda host: host.paths.unfinished.symlink_to("attempts/x"),
     ],
     5: [lambda host: log_again(host, "committed"), lambda host: log_again(host, "swapped")],

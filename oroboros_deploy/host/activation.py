@@ -57,7 +57,7 @@ class Activation:
     def resume(self, found: State) -> State:
         """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
         self.state = found
-        if found.phase == "gated" and self._live_or_none() == found.target:
+        if found.phase == "gated" and _live_or_none(self.layout) == found.target:
             return self._commit()
         what = "interrupted" if found.boot == state.boot_id() else "the host went down"
         return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
@@ -148,7 +148,7 @@ class Activation:
     def _restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
         transcript = getattr(failure, "transcript", "")
-        touched = self.state.switched or self._live_or_none() != self.state.source
+        touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
         try:
             if touched:
@@ -218,11 +218,6 @@ class Activation:
         """Do what needs space, on a full disk too."""
         self.layout.reserve.spend(act, *arguments)
 
-    def _live_or_none(self) -> Optional[str]:
-        with contextlib.suppress(Refusal):
-            return self.layout.live()
-        return None
-
     def _enter(self, phase: str, **changes: Any) -> None:
         """Persist the phase.  On the way back a disk that fails must not stop us: the older state restores as well."""
         entered = self.state.entering(phase, **changes)
@@ -273,7 +268,8 @@ def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool 
     if found is None:
         _set_aside(layout, say)
         return None
-    if found.final:
+    has_result = (layout.attempt(found.attempt) / "result.json").exists()
+    if found.final or has_result:  # a disk that fails may have kept an earlier phase
         conclude(layout, found)
         return None
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
@@ -305,6 +301,7 @@ def _set_aside(layout: Layout, say: Say) -> None:
 def conclude(layout: Layout, final: State) -> None:
     """Write what a finished attempt came to where it is looked for: the journal, then its own result."""
     result = layout.attempt(final.attempt) / "result.json"
+    live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
     journal = Journal(layout.journal)
     if not result.exists() and not journal.has(final.attempt):
         layout.reserve.spend(
@@ -315,7 +312,7 @@ def conclude(layout: Layout, final: State) -> None:
                 "target": final.target,
                 "source": final.source,
                 "outcome": final.phase,
-                "live": final.live,
+                "live": live,
                 "reason": final.reason,
                 "actor": final.actor,
                 "boot": state.boot_id(),
@@ -326,7 +323,13 @@ def conclude(layout: Layout, final: State) -> None:
         )
     _clear(layout)
     if result.parent.is_dir() and not result.exists():
-        layout.reserve.spend(durable.write_json, result, {"state": final.as_dict(), "live": final.live})
+        layout.reserve.spend(durable.write_json, result, {"state": final.as_dict(), "live": live})
+
+
+def _live_or_none(layout: Layout) -> Optional[str]:
+    with contextlib.suppress(Refusal):
+        return layout.live()
+    return None
 
 
 def _clear(layout: Layout) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -118,7 +117,9 @@ def _keep(directory: Path, request: Dict[str, Any]) -> None:
         _log_file(directory)
         durable.write_json(directory / "request.json", request)
     except OSError:
-        shutil.rmtree(directory, ignore_errors=True)
+        (directory / "log.jsonl").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            directory.rmdir()  # not when a build left its logs there
         raise
     durable.sync_directory(directory.parent)
 

@@ -1,0 +1,253 @@
+"""Every fault, in every moment of every transition of the state machine; and the invariants after each.
+
+The transitions come from the declaration that the state machine itself obeys
+(``state.TRANSITIONS``).  Each row runs the agent's own code in a process of its own,
+lets a fault strike there, does what systemd would do, and asks the oracle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import launch, state
+from oroboros_deploy.host.state import FINAL, TRANSITIONS
+from tests.host.faults import (
+    ALL,
+    END,
+    START,
+    Fault,
+    Services,
+    Transition,
+    World,
+    bring_back,
+    keep_history,
+    rows,
+)
+from tests.host.local_agent import LocalAgent
+from tests.host.small_filesystem import small_filesystem
+from tests.host.watching import tree
+from tests.invariants import broken
+
+FORWARD = [(START, "prepared"), ("prepared", "swapped"), ("swapped", "restarted"), ("restarted", "gated")]
+COMMIT = [("gated", "committed"), ("committed", END)]
+BACK = [("restoring", "restored"), ("restored", END)]
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What is asked of a host, how it ends when nothing goes wrong, and the transitions it goes through."""
+
+    kind: str
+    release: str
+    ends: str
+    transitions: tuple[Transition, ...]
+    world_breaks: bool = False
+
+
+JOURNEYS = {
+    "deploy": Journey("deploy", "new", "committed", (*FORWARD, ("prepared", "prepared"), *COMMIT)),
+    "rollback": Journey("rollback", "older", "committed", (*FORWARD, *COMMIT)),
+    "bad migration": Journey("deploy", "stuck", "restored", (("prepared", "restoring"), ("restored", END))),
+    "bad deploy": Journey("deploy", "bad", "restored", (("restarted", "restoring"), *BACK)),
+    "bad rollback": Journey("rollback", "spoilt", "restored", (("restarted", "restoring"), *BACK)),
+    "broken world": Journey(
+        "deploy", "new", "restore_failed", (("restoring", "restore_failed"), ("restore_failed", END)), True
+    ),
+}
+# What an attempt that was interrupted in a phase goes through when it is settled.
+SETTLED: dict[str, tuple[Transition, ...]] = {
+    "prepared": (("prepared", "restoring"), ("restored", END)),
+    "swapped": (("swapped", "restoring"), *BACK),
+    "restarted": (("restarted", "restoring"), *BACK),
+    "gated": (*COMMIT,),
+    "restoring": (("restoring", "restoring"), *BACK),
+    **{phase: ((phase, END),) for phase in FINAL},
+}
+MOVED: tuple[Transition, ...] = (("gated", "restoring"), *BACK)  # gated, and somebody moved `current` meanwhile
+
+GOING = [
+    pytest.param(name, row, id=f"{name}-{row}") for name, each in JOURNEYS.items() for row in rows(*each.transitions)
+]
+SETTLING = [
+    pytest.param(phase, False, row, id=f"{phase}-{row}") for phase, each in SETTLED.items() for row in rows(*each)
+] + [pytest.param("gated", True, row, id=f"gated-moved-{row}") for row in rows(*MOVED)]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A disk that can be filled; without the right to mount one, a directory, and no row fills it."""
+    path = tmp_path_factory.mktemp("disk") / "srv"
+    if os.getuid():
+        path.mkdir()
+        yield path
+    else:
+        with small_filesystem(path):
+            yield path
+
+
+@pytest.fixture(scope="module")
+def history(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every row starts from: three releases were live, the last one is; others wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        host = LocalAgent(place)
+        host.paths.create()
+        world = World(host, Services(host, tmp_path_factory.mktemp("first") / "services", patch))
+        good = {"health": "good", "migration": "good"}
+        for name in ("older", "spoilt", "old"):
+            launch.run(host.paths, world.request(host.sealed(name, **good)))
+        host.sealed("new", **good)
+        host.sealed("bad", health="bad", migration="good")
+        host.sealed("stuck", health="good", migration="bad")
+        assert (len(host.journal), broken(place, serving=world.services.running)) == (3, [])
+    kept = tmp_path_factory.mktemp("history") / "srv"
+    keep_history(place, kept)
+    return kept
+
+
+@pytest.fixture
+def world(place: Path, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    bring_back(place, history)
+    host = LocalAgent(place)
+    return World(host, Services(host, tmp_path / "services", monkeypatch))
+
+
+def sha(world: World, name: str) -> str:
+    [found] = [path.name for path in world.host.paths.releases.iterdir() if (path / "name").read_text() == name]
+    return found
+
+
+def asked(world: World, journey: Journey) -> dict[str, Any]:
+    if journey.release == "spoilt":  # it was good when it was live
+        path = world.host.paths.release(sha(world, "spoilt"))
+        (world.services.directory / "spoilt").write_text(path.name)
+    (world.services.directory / "broken").unlink(missing_ok=True)
+    if journey.world_breaks:
+        (world.services.directory / "broken").touch()
+    migrate = "migration" if journey.kind == "deploy" and not journey.world_breaks else None
+    return world.request(sha(world, journey.release), kind=journey.kind, migrate=migrate)
+
+
+def ended(world: World, request: dict[str, Any]) -> str:
+    answer = world.host.answer(request["attempt"])
+    return "refused" if answer.refusal else (answer.result or {})["state"]["phase"]
+
+
+def expected(fault: Fault, undisturbed: str) -> str:
+    """Where the host ends: as without the fault once it was decided, else as if nothing had been asked."""
+    if fault.kind == "full":
+        return undisturbed  # it notices nothing
+    if fault.source == START:
+        return "refused"
+    if (fault.source, fault.target) == ("restoring", "restored") and fault.kind == "error":
+        return undisturbed if fault.moment == "after" else "restore_failed"
+    return "restored" if fault.source in ("prepared", "swapped", "restarted") else undisturbed
+
+
+def assert_at_rest(
+    world: World, request: dict[str, Any], fault: Fault, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ended as it should, nothing is broken, and asking again changes nothing."""
+    end = expected(fault, undisturbed)
+    assert ended(world, request) == end
+    # When the disk refuses the way back itself, services and link may differ: that end calls for a person.
+    serving = world.services.running if end in (undisturbed, "restored", "refused") else None
+    assert broken(world.host.root, serving=serving) == []
+    before = tree(world.host.root), world.host.journal, world.services.running
+    monkeypatch.setattr(launch, "_start_unit", lambda *_: pytest.fail("it was started twice"))
+    launch.start(world.host.paths, request)
+    launch.recover(world.host.paths, request)
+    assert (tree(world.host.root), world.host.journal, world.services.running) == before
+
+
+@pytest.mark.parametrize(("name", "fault"), GOING)
+def test_going(world: World, name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy, a rollback or a restore that suffers a fault ends by itself, without a control node."""
+    needs_a_disk(fault)
+    request = asked(world, JOURNEYS[name])
+    before = tree(world.host.root)
+    if not world.suffer(launch.run, request, fault):
+        launch.recover(world.host.paths, request)  # ExecStopPost=
+    assert_at_rest(world, request, fault, JOURNEYS[name].ends, monkeypatch)
+    if fault.source == START and fault.kind != "full":
+        assert tree(world.host.root) == before
+
+
+@pytest.mark.parametrize(("phase", "moved", "fault"), SETTLING)
+def test_recovering(world: World, phase: str, moved: bool, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The recovery of a killed activation suffers a fault itself: the next contact ends it."""
+    needs_a_disk(fault)
+    request = interrupted(world, phase, moved)
+    if not world.suffer(launch.recover, request, fault):
+        launch.recover(world.host.paths, request)
+    assert_at_rest(world, request, fault, settled(phase, moved), monkeypatch)
+
+
+@pytest.mark.parametrize(("phase", "moved", "fault"), SETTLING)
+def test_booting(world: World, phase: str, moved: bool, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settling at boot suffers a fault itself: the next boot, or the next contact, ends it."""
+    needs_a_disk(fault)
+    request = interrupted(world, phase, moved)
+    world.lose_power(monkeypatch)
+    world.suffer(launch.after_boot, request, fault)
+    if fault.kind == "kill":
+        world.lose_power(monkeypatch)
+        if world.host.paths.unfinished.is_symlink():  # the condition of the unit
+            launch.after_boot(world.host.paths, request)
+    world.services.start()
+    launch.recover(world.host.paths, request)
+    assert_at_rest(world, request, fault, settled(phase, moved), monkeypatch)
+
+
+def test_every_transition_has_its_rows() -> None:
+    """A phase or transition that is declared needs a journey that goes through it."""
+    gone = {(row.source, row.target) for _, row in (param.values for param in GOING)}
+    settled = {(row.source, row.target) for _, _, row in (param.values for param in SETTLING)}
+    assert gone | settled == set(ALL)
+    assert set(SETTLED) == set(TRANSITIONS)
+
+
+def test_undeclared_transitions_are_refused() -> None:
+    """The declaration is what the state machine obeys, not a description of it."""
+    request = {"attempt": "a", "kind": "deploy", "sha": "b", "actor": "c"}
+    begun = state.begin(request, None)
+    for phase in {*TRANSITIONS} - {*TRANSITIONS["prepared"]}:
+        with pytest.raises(ValueError, match=f"an activation does not go from prepared to {phase}"):
+            begun.entering(phase)
+
+
+def test_how_many_rows_there_are() -> None:
+    """Each transition has twelve: four faults in three moments."""
+    assert (len(GOING) % 12, len(SETTLING) % 12, len(GOING) + 2 * len(SETTLING) >= 150) == (0, 0, True)
+
+
+def needs_a_disk(fault: Fault) -> None:
+    if fault.kind == "full" and os.getuid():
+        pytest.skip("needs the right to mount a small filesystem")
+
+
+def settled(phase: str, moved: bool) -> str:
+    if phase in FINAL:
+        return phase
+    return "committed" if phase == "gated" and not moved else "restored"
+
+
+def interrupted(world: World, phase: str, moved: bool) -> dict[str, Any]:
+    """An attempt whose process was killed right after it entered a phase."""
+    failing = {"restoring": "bad deploy", "restored": "bad deploy", "restore_failed": "broken world"}
+    request = asked(world, JOURNEYS[failing.get(phase, "deploy")])
+    world.die_in(request, phase)
+    (world.services.directory / "broken").unlink(missing_ok=True)
+    if moved:
+        world.host.paths.current.unlink()
+        world.host.paths.current.symlink_to(f"releases/{sha(world, 'old')}")
+    found = json.loads(world.host.paths.state.read_text())
+    assert (found["attempt"], found["phase"]) == (request["attempt"], phase)
+    return request
