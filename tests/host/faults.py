@@ -333,12 +333,13 @@ class _Injection:
 
 
 def keep_history(root: Path, beside: Path) -> None:
-    """Remember a deploy root, so that every row starts from the same one."""
-    shutil.copytree(root, beside, symlinks=True)
+    """Remember what rows change of a deploy root, so that every row starts from the same one."""
+    shutil.copytree(root, beside, symlinks=True, ignore=lambda directory, names: {"releases"} & {*names})
 
 
 def bring_back(root: Path, beside: Path) -> None:
-    """The remembered root, in its place again."""
-    for directory in root.iterdir():
-        seal.remove(directory)
+    """The remembered root, in its place again; the sealed releases were there all the time."""
+    for path in root.iterdir():
+        if path.name != "releases":
+            seal.remove(path)
     shutil.copytree(beside, root, symlinks=True, dirs_exist_ok=True)
