@@ -70,7 +70,7 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
     assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
     assert stat.S_IMODE(release.stat().st_mode) == 0o555
     assert sorted(json.loads(line)[0] for line in ours[seal.MANIFEST][1].splitlines()) == sorted(found)
-    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder"]
+    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder", "built_after"]
     meta = seal.read_meta(release)
     assert (meta["commit_sha"], meta["builder"]) == (sha, "oroboros_deploy/test")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", meta["built_at_utc"])
