@@ -37,15 +37,17 @@ def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) 
         freeze.refuse(layout)
     with _no_build(layout, wait):
         used = usage.find(layout.releases)
+        sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
         with _no_activation(layout, wait):
             verdicts = _verdicts(layout, request["keep"], used.processes)
             if not request["dry_run"]:
                 verdicts = [_unmade(layout, verdict) for verdict in verdicts]
-        told = [_told(layout, verdict) for verdict in verdicts]
+        told = [{**each._asdict(), "bytes": 0 if each.stays else sizes.get(each.id, 0)} for each in verdicts]
         if not request["dry_run"]:
             for each in told:
                 _remove(layout, each, say)
-            _tidy(layout)
+            with contextlib.suppress(OSError):  # somebody else may be tidying, or storing an agent
+                _tidy(layout)
     freed = sum(each["bytes"] for each in told)
     return {"releases": told, "freed": freed, "dry_run": request["dry_run"], "complete": used.complete}
 
@@ -91,11 +93,6 @@ def _unmade(layout: Layout, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _told(layout: Layout, verdict: Verdict) -> Dict[str, Any]:
-    freed = 0 if verdict.stays else _size(layout.release(verdict.id))
-    return {**verdict._asdict(), "bytes": freed}
-
-
 def _remove(layout: Layout, told: Dict[str, Any], say: Say) -> None:
     if told["stays"]:
         return
@@ -105,6 +102,10 @@ def _remove(layout: Layout, told: Dict[str, Any], say: Say) -> None:
     except OSError as error:
         told.update(bytes=0, why=f"{told['why']}; not all of it could be removed: {error.strerror}")
         say("warning", f"{told['id']}: {told['why']}", level="warning")
+
+
+def _sizes(layout: Layout, verdicts: List[Verdict]) -> Dict[str, int]:
+    return {each.id: _size(layout.release(each.id)) for each in verdicts if not each.stays}
 
 
 def _size(release: Path) -> int:
@@ -134,7 +135,8 @@ def _tidy(layout: Layout) -> None:
 
 def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:
     """Remove all but the newest entries of a directory, and the named ones; what was just made is never old."""
-    entries = sorted(directory.iterdir(), key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    found = directory.iterdir() if directory.is_dir() else ()
+    entries = sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
     for old in filter(lambda path: path.name not in named, entries[count:]):
         if old.is_dir():
             shutil.rmtree(old, ignore_errors=True)
