@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from pathlib import Path
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from .source import Commit, Source
     from .spool import Spool
     from .ssh import HostConnection, SshOptions
+    from .witness import Witness
 
+Answers = dict[str, dict[str, Any] | DeployError]
 _REMEMBERING = 2.0  # seconds that `status` waits for the registry
+_PRUNING = 1800.0  # seconds that removing releases may take
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
@@ -121,22 +124,66 @@ class Deployment:
         _, hosts, environment = self._recorded(release, wanted=True)
         return [environment] if environment and environment in self.config.environments else hosts
 
-    def status(self, hosts: Sequence[str] | None = None) -> dict[str, dict[str, Any] | DeployError]:
+    def status(self, hosts: Sequence[str] | None = None) -> Answers:
         """What each host serves, has and remembers, read from the hosts themselves."""
         names = list(hosts or self.config.hosts) or self._serving()
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
-        works = [self.connect(name) for name in self._hosts(names)]
-        try:
-            found = fleet.on_each(works, lambda host: host.facts(request), lambda: _close(works))
-            answers = dict(zip((host.name for host in works), found, strict=True))
-            self._remember(works, answers)
-        finally:
-            _close(works)
-        return answers
+        return self._ask(names, lambda host: host.facts(request), self._remember)
+
+    def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers:
+        """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
+
+        An activation that runs goes on to its end (``running`` in the answer).  A host that
+        is locked already answers Busy; whose lock it is stays as it was.
+        """
+        if not reason.strip() or not reason.isprintable():
+            raise InvalidInput("nothing was changed: the reason must be one line of text", hint='--reason="why"')
+        request = {"actor": self.actor, "reason": reason.strip()}
+        return self._ask(hosts, lambda host: host.ask("lock", request))
+
+    def unlock(self, hosts: Sequence[str] | None = None) -> Answers:
+        """Free hosts; ``freed`` in the answer is the lock that ended, None when there was none."""
+        return self._ask(hosts, lambda host: host.ask("unlock", {"actor": self.actor}))
+
+    def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
+        """Keep a release that the hosts have from being pruned."""
+        request = {"actor": self.actor, "release": self._recorded(release, wanted=False)[0]}
+        return self._ask(hosts, lambda host: host.ask("pin", request))
+
+    def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
+        """Let a release be pruned like any other."""
+        request = {"release": self._recorded(release, wanted=False)[0]}
+        return self._ask(hosts, lambda host: host.ask("unpin", request))
+
+    def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers:
+        """Remove the releases beyond the ``keep`` of the configuration; the answer says of each why it stays or goes.
+
+        The live release, the one that served before it, pinned ones and those in use stay.
+        With ``dry_run`` nothing is removed.
+        """
+        request = {"keep": self.config.keep, "dry_run": dry_run}
+        return self._ask(hosts, lambda host: host.ask("prune", request, _PRUNING))
+
+    def audit(self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20) -> Answers:
+        """The last entries of the hosts' journals; with ``verify`` also the first ``wrong`` line of the whole.
+
+        What this machine remembers of earlier looks is held against them too: a host
+        cannot take back what was seen.
+        """
+        names = list(hosts or self.config.hosts) or self._serving()
+
+        def look(host: Host) -> dict[str, Any]:
+            seen = self.witness.seen(host.name, self.config.root)
+            answer = host.ask("audit", {"verify": verify, "limit": limit, "seen": seen})
+            if answer["wrong"] is None:
+                self.witness.note(host.name, self.config.root, answer["head"])
+            return answer
+
+        return self._ask(names, look)
 
     def connect(self, name: str, *listeners: Listener) -> Host:
         """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
-        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, *listeners))
+        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._see, *listeners))
 
     @contextmanager
     def registry(self, hosts: Sequence[Host] = ()) -> Iterator[Registry]:
@@ -174,6 +221,14 @@ class Deployment:
 
         return Spool(state_directory() / "spool")
 
+    @property
+    def witness(self) -> Witness:
+        """What this machine remembers of the hosts' journals."""
+        from .registry.url import state_directory
+        from .witness import Witness
+
+        return Witness(state_directory() / "journals")
+
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about the attempt as a whole."""
         self.listener(Event(name, message, level=level, data=data))
@@ -210,7 +265,28 @@ class Deployment:
             raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
         return names
 
-    def _remember(self, works: Sequence[Host], answers: Mapping[str, dict[str, Any] | DeployError]) -> None:
+    def _ask(
+        self,
+        hosts: Sequence[str] | None,
+        work: Callable[[Host], dict[str, Any]],
+        then: Callable[[Sequence[Host], Answers], None] | None = None,
+    ) -> Answers:
+        """Do the work on every host, side by side; an error is the answer of its host alone."""
+        works = [self.connect(name) for name in self._hosts(hosts)]
+        try:
+            found = fleet.on_each(works, work, lambda: _close(works))
+            answers: Answers = dict(zip((host.name for host in works), found, strict=True))
+            if then:
+                then(works, answers)
+        finally:
+            _close(works)
+        return answers
+
+    def _see(self, event: Event) -> None:
+        if event.name == "facts.read" and event.host:
+            self.witness.note(event.host, self.config.root, event.data["head"])
+
+    def _remember(self, works: Sequence[Host], answers: Answers) -> None:
         """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
         live = {name: answer["live"] for name, answer in answers.items() if isinstance(answer, dict)}
 

@@ -5,13 +5,14 @@
     │   ├── ConfigError          2   a setting, flag or variable is wrong
     │   ├── UnknownCommit        2   no such commit, or not only one
     │   └── UnknownRelease       2   no such release where it is needed
-    ├── Busy                    20   another activation holds the host
+    ├── Busy                    20   another activation, or a person, holds the host
     ├── BuildFailed             30   nothing was switched
     ├── LinkLost                40   the outcome is unknown: ask `fab status`
     ├── HostUnreachable         50   no connection, or no login
     │   └── HostNotTrusted      50   its host key is unknown, changed or revoked
     ├── RegistryUnavailable     60   the database did not answer
     ├── ActivationFailed        10   restored (11 when it could not be)
+    ├── JournalDamaged          11   a host's journal is not what was written
     └── Interrupted            130   stopped by a person before the switch
 
 Until something live changes the library raises one of these.  From the
@@ -86,7 +87,7 @@ class UnknownRelease(InvalidInput):
 
 
 class Busy(DeployError):
-    """Another activation holds the host."""
+    """Another activation holds the host, or a person has locked it."""
 
     exit_code = ExitCode.BUSY
 
@@ -127,6 +128,10 @@ class ActivationFailed(DeployError):
     def __init__(self, message: str, *, restored: bool, hint: str | None = None, host: str | None = None) -> None:
         super().__init__(message, hint=hint, host=host)
         self.exit_code = ExitCode.RESTORED if restored else ExitCode.NOT_RESTORED
+
+
+class JournalDamaged(DeployError):
+    """A host's journal was edited, cut or reordered: a person has to find out by whom."""
 
 
 class Interrupted(DeployError):

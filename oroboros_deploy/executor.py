@@ -73,8 +73,14 @@ class Host:
     def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the host is and has."""
         facts = self._quiet_call("facts", request, PATIENCE)
-        self.tell("facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"])
+        self.tell(
+            "facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"], head=facts["head"]
+        )
         return facts
+
+    def ask(self, command: str, request: Mapping[str, Any], deadline: float = PATIENCE) -> dict[str, Any]:
+        """Make a call that answers by itself and switches nothing; ``deadline`` is seconds."""
+        return self._quiet_call(command, request, deadline)
 
     def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
@@ -222,4 +228,5 @@ def _back_off() -> Iterable[float]:
 def _error(refusal: Mapping[str, Any], host: str) -> DeployError:
     kind = _KINDS.get(refusal["kind"], InvalidInput)
     log = f"\n{refusal['log']}" if refusal.get("log") else ""
-    return kind(f"{refusal['message']}{log}", hint=refusal.get("hint"), host=host)
+    hint = (refusal.get("hint") or "").replace("-H HOST", f"-H {host}")  # it does not know what we call it
+    return kind(f"{refusal['message']}{log}", hint=hint or None, host=host)

@@ -31,7 +31,7 @@ class State(StrEnum):
     RESTORED = "restored"  # it failed; the previous release serves again
     NOT_RESTORED = "not_restored"  # it failed and no release is known to serve
     NOT_SWITCHED = "not_switched"  # it failed before the switch (build or migration)
-    BUSY = "busy"  # another activation holds the host
+    BUSY = "busy"  # another activation, or a person, holds the host
     UNKNOWN = "unknown"  # the link was lost while the host went on
     UNREACHABLE = "unreachable"  # no connection, or not trusted
     REFUSED = "refused"  # the host cannot do what was asked

@@ -20,7 +20,7 @@ from typing import Any, TextIO
 
 from .events import Event
 from .outcome import HostOutcome, Kind, Outcome, State
-from .report import columns
+from .report import columns, size
 
 _SHORT = 10  # digits of a sha that people see, and may type back
 _REDRAW = 0.1  # seconds between two drawings of a terminal
@@ -299,7 +299,7 @@ class Steps:
         yield from ()
 
     def _source_sent(self, event: Event, host: str) -> Iterator[Line]:
-        yield self._end(event, host, f"source {_bytes(event.data.get('bytes', 0))}")
+        yield self._end(event, host, f"source {size(event.data.get('bytes', 0))}")
         self._begin(host, "build", event.at)
 
     def _build_started(self, event: Event, host: str) -> Iterator[Line]:
@@ -388,7 +388,7 @@ _SERVES: Mapping[State, str] = {
     State.RESTORED: "serves {live} again",
     State.NOT_RESTORED: "NEEDS A PERSON: it is not known to serve any release",
     State.NOT_SWITCHED: "still serves {live}; nothing was switched",
-    State.BUSY: "was left alone; another activation holds it",
+    State.BUSY: "was left alone; somebody else holds it",
     State.UNKNOWN: "goes on by itself; how it ended is not known here",
     State.UNREACHABLE: "was not reached; nothing was changed there",
     State.REFUSED: "cannot do this; nothing was changed there",
@@ -448,14 +448,6 @@ def _time(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
-
-
-def _bytes(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def _clean(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from .config import Config
@@ -72,6 +73,7 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
+        "keep": config.keep,
     }
 
 
@@ -110,7 +112,11 @@ def check(job: Job, facts: Facts, host: str) -> None:
     for problem in facts["problems"]:
         raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
     if facts["running"] is not None:
-        raise Busy(_holder(facts["running"]), hint="watch it with: fab status", host=host)
+        hint = f"wait for it, or watch it with: fab -H {host} status"
+        raise Busy(_holder(facts["running"]), hint=hint, host=host)
+    # What did not end goes on to the host, which settles it before it refuses: no freeze stops a restore.
+    if facts["freeze"] and not unfinished(facts["last"]):
+        raise Busy(f"this host is {held(facts['freeze'])}", hint=f"free it with: fab -H {host} unlock", host=host)
     if job.kind == "deploy" and not facts["git"]:
         raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
     if not job.config.skip_restart:
@@ -162,7 +168,20 @@ def _offer(facts: Facts) -> str:
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
 
 
+def held(freeze: Mapping[str, Any]) -> str:
+    """Who holds a host on purpose, since when and why."""
+    return f"locked by {freeze['actor']} since {moment(freeze['at'])} UTC: {freeze['reason']}"
+
+
+def moment(at: float) -> str:
+    """Unix time as people read it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
 def _holder(running: Mapping[str, Any]) -> str:
+    """The host's own words for it (``host/holder.py``)."""
     if not running:
-        return "another activation holds this host"
-    return f"{running['kind']} of {running['target']} by {running['actor']} holds this host ({running['phase']})"
+        return "another activation holds this host (just begun, or of another deploy root)"
+    since = moment(running["since"]).partition(" ")[2]
+    who = f"{running['kind']} of {running['target']} by {running['actor']}"
+    return f"{who} holds this host since {since} UTC ({running['phase']})"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 from .errors import DeployError
 from .figures import Figures
-from .plan import unfinished
+from .plan import held, moment, unfinished
 
 
 def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
@@ -19,9 +18,42 @@ def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
     return columns([head, *(_status_row(host, answer) for host, answer in answers.items())])
 
 
-def status_json(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
-    """All that is known of each host."""
+def answers_json(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """What each host answered."""
     return json.dumps({host: _plain(answer) for host, answer in answers.items()}, indent=2)
+
+
+def lock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: that it is locked, and what still runs there."""
+    return _sentences(answers, _locked)
+
+
+def unlock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: whose lock was taken away."""
+    return _sentences(answers, _unlocked)
+
+
+def pin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: who pinned the release."""
+    return _sentences(answers, lambda answer: f"{answer['release']} is pinned by {_whose(answer['pin'])}")
+
+
+def unpin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: whose pin was taken away."""
+    return _sentences(answers, _unpinned)
+
+
+def prune_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each release of each host: whether it stays, why, and the bytes that are freed."""
+    head = ("HOST", "RELEASE", "", "FREED", "WHY")
+    return columns([head, *(row for host, answer in answers.items() for row in _prune_rows(host, answer))])
+
+
+def audit_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """The journals, the oldest entry first, and whether they are what was written."""
+    head = ("HOST", "ENTRY", "WHEN (UTC)", "WHO", "WHAT", "OUTCOME")
+    rows = [row for host, answer in answers.items() for row in _audit_rows(host, answer)]
+    return "\n".join([columns([head, *rows]), *filter(None, map(_verified, answers, answers.values()))])
 
 
 def config_table(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -52,6 +84,15 @@ def error_json(error: DeployError) -> str:
     return json.dumps(said | {"exit_code": int(error.exit_code), "outcome": outcome})
 
 
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as left-aligned columns two spaces apart."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -64,7 +105,7 @@ def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, .
         return (host, "?", "", answer.message, "")
     running = answer["running"]
     last = answer["last"]
-    now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(last)
+    now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
     ended = f"{last['kind']} {last['target'][:10]} {last['phase']}" if last else "none"
     return (host, answer["live"] or "nothing", _since(answer), ended, now)
 
@@ -88,16 +129,76 @@ def _duration(seconds: float | None) -> str:
     return " ".join(parts[first : first + 2])
 
 
-def _rest(last: dict[str, Any] | None) -> str:
-    return "interrupted; the next deploy settles it" if unfinished(last) else "quiet"
+def _rest(answer: dict[str, Any]) -> str:
+    if unfinished(answer["last"]):
+        return "interrupted; the next deploy settles it"
+    return held(answer["freeze"]) if answer["freeze"] else "quiet"
 
 
 def _since(answer: dict[str, Any]) -> str:
     """When the live release was switched to, as the host's journal has it."""
     for entry in reversed(answer["journal"]):
         if entry["outcome"] == "committed" and entry["target"] == answer["live"]:
-            return datetime.fromtimestamp(entry["at"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+            return moment(entry["at"])
     return ""
+
+
+def _sentences(answers: Mapping[str, dict[str, Any] | DeployError], words: Callable[[dict[str, Any]], str]) -> str:
+    def said(answer: dict[str, Any] | DeployError) -> str:
+        return answer.message if isinstance(answer, DeployError) else words(answer)
+
+    return columns([(host, said(answer)) for host, answer in answers.items()])
+
+
+def _locked(answer: dict[str, Any]) -> str:
+    running = answer["running"]
+    if running is None:
+        return held(answer["freeze"])
+    what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
+    return f"{held(answer['freeze'])}; {what} that runs there goes on to its end"
+
+
+def _unlocked(answer: dict[str, Any]) -> str:
+    return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not locked"
+
+
+def _unpinned(answer: dict[str, Any]) -> str:
+    release, pin = answer["release"], answer["pin"]
+    return f"{release} is pinned no more; it was by {_whose(pin)}" if pin else f"{release} was not pinned"
+
+
+def _whose(pin: dict[str, Any]) -> str:
+    return f"{pin['actor']} since {moment(pin['at'])} UTC"
+
+
+def _prune_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", "", "", answer.message)
+        return
+    goes = "would go" if answer["dry_run"] else "removed"
+    for each in answer["releases"]:
+        does, freed = ("stays", "") if each["stays"] else (goes, size(each["bytes"]))
+        yield (host, each["id"], does, freed, each["why"])
+    unseen = "" if answer["complete"] else "what other users' processes work in could not be looked at"
+    yield (host, "together", "", size(answer["freed"]), unseen)
+
+
+def _audit_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", "", "", "", answer.message)
+        return
+    for entry in answer["entries"]:
+        what = " ".join(filter(None, (entry.get("kind"), (entry.get("target") or "")[:10])))
+        outcome = ": ".join(filter(None, (entry.get("outcome"), entry.get("reason"))))
+        yield (host, str(entry["seq"]), moment(entry.get("at") or 0), entry.get("actor") or "?", what, outcome)
+
+
+def _verified(host: str, answer: dict[str, Any] | DeployError) -> str | None:
+    if isinstance(answer, DeployError) or not answer["verified"]:
+        return None
+    wrong = answer["wrong"]
+    entries = f"{answer['count']} entries"
+    return f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
 
 
 def _plain(answer: dict[str, Any] | DeployError) -> dict[str, Any]:

@@ -22,7 +22,8 @@ from . import program
 
 if TYPE_CHECKING:
     from .config import Config
-    from .deployment import Deployment
+    from .deployment import Answers, Deployment
+    from .events import Event
     from .outcome import Kind, Outcome
     from .web.tokens import Tokens
 
@@ -109,10 +110,111 @@ def status(context: Context, environment: str | None = None, root: str | None = 
 
     deployment = _placed(context, _deployment(context, environment, _flags(root)), _flags(root))
     answers = deployment.status()
-    _show(report.status_json(answers) if json else report.status_table(answers))
-    failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
-    if failures:
-        raise failures[0]
+    _answered(answers, report.status_table, json)
+
+
+@task(help=_COMMON | {"reason": "why nothing may change there; whoever is refused reads it"})
+def lock(
+    context: Context,
+    reason: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Hold hosts on purpose: every deploy, rollback and prune is refused there until somebody unlocks them.
+
+    An activation that runs goes on to its end; a restore is never held up.
+    """
+    from . import report
+
+    why = _required(reason, 'lock --reason="why"', "whoever is refused reads the reason")
+    _answered(_deployment(context, environment, _flags(root)).lock(reason=why), report.lock_table, json)
+
+
+@task(help=_COMMON)
+def unlock(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Free hosts that somebody locked."""
+    from . import report
+
+    _answered(_deployment(context, environment, _flags(root)).unlock(), report.unlock_table, json)
+
+
+@task(
+    help=_COMMON
+    | {
+        "verify": "check every line of the journals: find one that was edited, cut or put elsewhere",
+        "limit": "how many entries of a host at most, the latest (default 20)",
+    }
+)
+def audit(
+    context: Context,
+    verify: bool = False,
+    limit: str = "20",
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Print the hosts' journals: what was done, when, by whom, and how it ended."""
+    from . import report
+
+    number = _whole_number(limit, "--limit")
+    deployment = _placed(context, _deployment(context, environment, _flags(root)), _flags(root))
+    answers = deployment.audit(verify=verify, limit=number)
+    _answered(answers, report.audit_table, json)
+    _refuse_damage(deployment, answers)
+
+
+@task(help=_COMMON | {"release": "release id that stays, or an unambiguous prefix of one in the registry"})
+def pin(
+    context: Context,
+    release: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Keep a release on its hosts, however many come after it."""
+    from . import report
+
+    wanted = _required(release, "pin --release=ID", "fab prune --dry-run  shows release ids")
+    _answered(_deployment(context, environment, _flags(root)).pin(release=wanted), report.pin_table, json)
+
+
+@task(help=_COMMON | {"release": "release id, or an unambiguous prefix of one in the registry"})
+def unpin(
+    context: Context,
+    release: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Let a pinned release be pruned like any other."""
+    from . import report
+
+    wanted = _required(release, "unpin --release=ID", "fab prune --dry-run  shows release ids")
+    _answered(_deployment(context, environment, _flags(root)).unpin(release=wanted), report.unpin_table, json)
+
+
+@task(
+    help=_COMMON
+    | {
+        "dry-run": "remove nothing, only show what would go",
+        "keep": "how many good releases stay (default: the setting, 5)",
+    }
+)
+def prune(
+    context: Context,
+    dry_run: bool = False,
+    keep: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Remove old releases, as every deploy does when it went well, and show why each stays or goes."""
+    from . import report
+
+    flags = {**_flags(root), "keep": keep}
+    deployment = _deployment(context, environment, flags, **({} if json else {"listener": _tell_pruned}))
+    _answered(deployment.prune(dry_run=dry_run), report.prune_table, json)
 
 
 @task(help=_COMMON, name="config")
@@ -251,7 +353,9 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
 
 
 registry = Collection("registry", registry_list, registry_get, registry_upsert)
-ns = Collection(deploy, rollback, status, show_config, serve, token, figures, registry)
+ns = Collection(
+    deploy, rollback, status, lock, unlock, audit, pin, unpin, prune, show_config, serve, token, figures, registry
+)
 
 
 def _attempt(
@@ -274,6 +378,36 @@ def _attempt(
         output.write(sys.stdout, "\n".join([*told, output.story(outcome)]) + "\n")
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
+
+
+def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -> None:
+    """Show what the hosts answered; when one could not, that is how the command ends."""
+    from . import report
+
+    _show(report.answers_json(answers) if as_json else table(answers))
+    failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
+    if failures:
+        raise failures[0]
+
+
+def _refuse_damage(deployment: Deployment, answers: Answers) -> None:
+    """End as a matter for a person when a journal is not what was written."""
+    from .errors import JournalDamaged
+
+    for host, answer in answers.items():
+        wrong = answer["wrong"] if isinstance(answer, dict) else None
+        if wrong:
+            seen = deployment.witness.path(host, deployment.config.root)
+            raise JournalDamaged(
+                f"line {wrong['line']} of the journal {wrong['what']}",
+                hint=f"find out who did that; if the host was set up anew: rm {seen}",
+                host=host,
+            )
+
+
+def _tell_pruned(event: Event) -> None:
+    if event.name == "pruned":
+        _show(f"{event.host}: {event.message}")
 
 
 @contextmanager

@@ -29,6 +29,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "last": None,
         "problems": [],
         "running": None,
+        "freeze": None,
         "git": True,
         "systemd": True,
         "may_manage": True,
@@ -55,6 +56,11 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
         (job(), facts(live=SHA, last={"phase": "swapped"}, **target("sealed")), Plan(build=False, activate=True)),
         (job(), facts(live=SHA, last={"phase": "committed"}, **target("sealed")), Plan(build=False, activate=False)),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
+        (  # the host settles first and then refuses: a freeze keeps nobody from a restore
+            job(),
+            facts(freeze={"actor": "ada", "at": 0.0, "reason": "x"}, last={"phase": "swapped"}, **target("sealed")),
+            Plan(build=False, activate=True),
+        ),
     ],
 )
 def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
@@ -74,9 +80,18 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
         (job(), facts(problems=[{"message": "current is odd", "hint": None}]), InvalidInput, "current is odd"),
         (
             job(),
-            facts(running={"kind": "deploy", "target": OLD, "actor": "eve", "phase": "gated"}),
+            facts(
+                running={"kind": "deploy", "target": OLD, "actor": "eve", "phase": "gated", "since": 1_800_000_000.0}
+            ),
             Busy,
-            f"deploy of {OLD} by eve",
+            rf"deploy of {OLD} by eve holds this host since 08:00:00 UTC \(gated\)\n  → .* fab -H web1 status$",
+        ),
+        (job(), facts(running={}), Busy, "another activation holds this host"),
+        (
+            job("rollback"),
+            facts(freeze={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}, last={"phase": "committed"}),
+            Busy,
+            "locked by ada since 2027-01-15 08:00:00 UTC: the fair\n  → free it with: fab -H web1 unlock$",
         ),
     ],
 )
@@ -123,5 +138,6 @@ def test_requests_are_whole() -> None:
         "restart_timeout": 180,
         "migrate_timeout": 900,
         "actor": "tester",
+        "keep": 5,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None

@@ -12,9 +12,9 @@ import oroboros_deploy
 PACKAGE = Path(oroboros_deploy.__file__).parent
 NAMES = [
     *("ActivationFailed", "BuildFailed", "Busy", "Config", "ConfigError", "DeployError", "Deployment", "Event"),
-    *("ExitCode", "HostNotTrusted", "HostOutcome", "HostUnreachable", "Interrupted", "InvalidInput", "LinkLost"),
-    *("Outcome", "Registry", "RegistryUnavailable", "SshOptions", "State", "UnknownCommit", "UnknownRelease"),
-    *("__version__", "load_config"),
+    *("ExitCode", "HostNotTrusted", "HostOutcome", "HostUnreachable", "Interrupted", "InvalidInput"),
+    *("JournalDamaged", "LinkLost", "Outcome", "Registry", "RegistryUnavailable", "SshOptions", "State"),
+    *("UnknownCommit", "UnknownRelease", "__version__", "load_config"),
 ]
 
 

@@ -15,7 +15,7 @@ SHA = "a" * 40
 def answer(**changes: Any) -> dict[str, Any]:
     last = {"kind": "deploy", "target": SHA, "phase": "committed"}
     journal = [{"outcome": "committed", "target": SHA, "at": 1_800_000_000.0}]
-    return {"live": SHA, "last": last, "running": None, "journal": journal} | changes
+    return {"live": SHA, "last": last, "running": None, "freeze": None, "journal": journal} | changes
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,15 @@ def answer(**changes: Any) -> dict[str, Any]:
             answer(last={"kind": "deploy", "target": SHA, "phase": "swapped"}),
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
         ),
+        (
+            answer(freeze={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
+            "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
+        ),
         (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "new", "unreachable"],
+    ids=["quiet", "running", "interrupted", "locked", "new", "unreachable"],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""

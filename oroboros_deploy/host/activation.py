@@ -50,7 +50,10 @@ class Activation:
             self._swap()
             self._restart()
             self._gate()
-        except (Failed, OSError) as failure:
+        except Failed as failure:
+            self._mark_bad(failure)
+            return self._restore(failure)
+        except OSError as failure:  # the host's trouble, not the release's
             return self._restore(failure)
         return self._commit()
 
@@ -152,7 +155,6 @@ class Activation:
         self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
         try:
             if touched:
-                self._mark_bad(failure)
                 self._go_back()
         except (Failed, OSError) as second:
             self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
@@ -160,9 +162,11 @@ class Activation:
             self._enter("restored")
         return self._conclude()
 
-    def _mark_bad(self, failure: Exception) -> None:
-        with contextlib.suppress(OSError):
-            self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
+    def _mark_bad(self, failure: Failed) -> None:
+        """Note a release that ran and failed; one that was only interrupted never comes here."""
+        if self.state.switched:
+            with contextlib.suppress(OSError):
+                self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
     def _go_back(self) -> None:
         with self._step("restoring"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
 from . import lock, parts, seal, wire
+from .journal import Journal
 from .layout import Layout
 from .mirror import Mirror
 from .refusal import Refusal
@@ -96,7 +97,8 @@ def _make(
         bench = parts.Bench(release, logs, layout.ours / "tools" / "pip", tmp, say, deadline, stop)
         for stage in parts.stages(request["recipe"]):
             _run_stage(stage, bench)
-        entries = seal.seal(release, seal.meta_now(sha, request["version"]))
+        after = Journal(layout.journal).last()["seq"]  # its place among the others, which no clock can tell
+        entries = seal.seal(release, {**seal.meta_now(sha, request["version"]), "built_after": str(after)})
         say("release.sealed", f"{sha} sealed, {entries} entries", entries=entries)
     except BaseException:
         with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
@@ -145,7 +147,7 @@ def _workspace(layout: Layout, attempt: str) -> Iterator[Path]:
 @contextlib.contextmanager
 def _alone(layout: Layout, deadline: float, stop: threading.Event, say: Say) -> Iterator[None]:
     """Builds of one host go one after another: the second of the same commit then finds it made."""
-    path = layout.ours / "build.lock"
+    path = layout.build_lock
     if lock.is_held(path):
         say("build.waiting", "another build runs on this host; waiting for it", level="warning")
     while True:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict
 
@@ -12,6 +13,7 @@ from .layout import Layout
 from .refusal import Refusal
 from .wire import Wire, read_request
 
+_PLAIN = {"audit": "audit", "lock": "freeze", "unlock": "freeze", "pin": "pins", "unpin": "pins"}  # call: module
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
@@ -19,7 +21,7 @@ def main() -> int:
     """Answer one call; the exit status is 0 when there was an answer of either kind."""
     os.umask(0o022)
     command = sys.argv[1]
-    if command in ("run", "recover", "boot"):
+    if command in ("run", "recover", "boot", "tidy"):
         return _detached(command)
     wire = Wire()
     try:
@@ -54,6 +56,13 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
         from .build import build
 
         return build(layout, request, wire.say)
+    if command == "prune":
+        from .prune import prune
+
+        return prune(layout, request, wire.say)
+    if command in _PLAIN:
+        answer: Dict[str, Any] = getattr(import_module(f".{_PLAIN[command]}", __package__), command)(layout, request)
+        return answer
     from . import launch
 
     if command == "activate":
@@ -70,7 +79,7 @@ def _detached(command: str) -> int:
     ours = Path(sys.argv[0]).resolve().parent.parent
     attempt = ours / "unfinished" if command == "boot" else ours / "attempts" / sys.argv[2]
     request = json.loads((attempt / "request.json").read_text())
-    act = {"run": launch.run, "recover": launch.recover, "boot": launch.after_boot}[command]
+    act = {"run": launch.run, "recover": launch.recover, "boot": launch.after_boot, "tidy": launch.tidy}[command]
     act(Layout.of(request["layout"]), request)
     return 0
 

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from . import launch, lock, mirror, process, seal, state, units
+from . import audit, freeze, holder, mirror, process, seal, state, units
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
@@ -18,7 +18,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart) needs it."""
     repository, sha = mirror.Mirror(layout.repo), request.get("sha")
     free = shutil.disk_usage(_existing(layout.releases))
-    last = state.load(layout.state)
+    last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Dict[str, Optional[str]]] = []
     live = _collect(problems, layout.live)
     for check in (_root, _link_place):
@@ -38,9 +38,11 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "tips": repository.tips(),
         "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
         "free_bytes": free.free,
-        "running": launch.holder(layout) if layout.lock.exists() and lock.is_held(layout.lock) else None,
+        "running": holder.running(layout),
+        "freeze": freeze.found(layout),
         "last": last.as_dict() if last else None,
-        "journal": Journal(layout.journal).entries()[-request.get("history", 1) :],
+        "journal": journal.attempts()[-request.get("history", 1) :],
+        "head": audit.head(journal),
         "problems": problems,
     }
 

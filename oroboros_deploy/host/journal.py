@@ -1,17 +1,26 @@
-"""The host's own record of what was activated: append-only, each line sealed by a hash over the one before."""
+"""The host's own record of what was done to it: append-only, each line sealed by a hash over the one before.
+
+Attempts are recorded when they end, locks and unlocks when they are made.  Beside it,
+``journal.head`` holds the number and hash of the last line: without it nobody would
+miss lines cut from the end.  A power cut leaves the head behind, never ahead.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
-from . import durable
+from . import durable, lock
 
 Entry = Dict[str, Any]
 GENESIS = "0" * 64
+ATTEMPTS = ("deploy", "rollback")
+WAIT = 30.0  # seconds for somebody else's line to reach the disk
 
 
 def digest(entry: Entry) -> str:
@@ -20,45 +29,81 @@ def digest(entry: Entry) -> str:
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
+def line_of(entry: Entry) -> bytes:
+    """An entry as it is written, without the end of its line."""
+    return json.dumps(entry, sort_keys=True).encode()
+
+
+def parse(line: bytes) -> Optional[Entry]:
+    """The entry on a line, None when it is none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    whole = isinstance(entry, dict) and isinstance(entry.get("seq"), int) and isinstance(entry.get("hash"), str)
+    return entry if whole else None
+
+
 class Journal:
-    """The file of finished attempts, oldest first."""
+    """The file, oldest entry first."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.head_path = path.with_suffix(".head")
+
+    def lines(self) -> List[bytes]:
+        """The whole lines; a last one without its end was torn by a power cut and is none."""
+        return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
 
     def entries(self) -> List[Entry]:
-        """All entries that can be read; the chain of hashes shows where a damaged one is left out.
+        """All entries that can be read; the chain of hashes shows where a damaged one is left out."""
+        return [entry for entry in map(parse, self.lines()) if entry is not None]
 
-        A last line without its end, torn by a power cut, is not an entry.
+    def attempts(self) -> List[Entry]:
+        """The entries of finished attempts."""
+        return [entry for entry in self.entries() if entry.get("kind") in ATTEMPTS]
+
+    def head(self) -> Optional[Entry]:
+        """Number and hash of the last entry as they were noted apart; None when that cannot be read."""
+        return parse(self.head_path.read_bytes()) if self.head_path.exists() else None
+
+    def last(self) -> Entry:
+        """What the next entry follows: the last one, or the head when that knows of a later or another one.
+
+        After the head a gap or a break stays in the chain, where the last line that was
+        left would close it over what is missing.
         """
-        if not self.path.exists():
-            return []
-        entries = map(_parse, self.path.read_bytes().split(b"\n")[:-1])
-        return [entry for entry in entries if entry is not None]
+        last = (self.entries() or [{"seq": 0, "hash": GENESIS}])[-1]
+        head = self.head()
+        return head if head and head["seq"] >= last["seq"] else last
 
     def append(self, entry: Entry) -> Entry:
         """Add one entry with its sequence number and hash; returns it as written."""
-        last: Entry = (self.entries() or [{"seq": 0, "hash": GENESIS}])[-1]
-        entry = {**entry, "seq": last["seq"] + 1, "previous": last["hash"]}
-        entry["hash"] = digest(entry)
-        self._drop_torn_line()
-        durable.append(self.path, json.dumps(entry, sort_keys=True).encode() + b"\n")
-        durable.sync_directory(self.path.parent)
+        with self._alone():
+            self._drop_torn_line()
+            last = self.last()
+            entry = {**entry, "seq": last["seq"] + 1, "previous": last["hash"]}
+            entry["hash"] = digest(entry)
+            durable.append(self.path, line_of(entry) + b"\n")
+            durable.sync_directory(self.path.parent)
+            with contextlib.suppress(OSError):  # the line is what counts, and a head may be behind
+                durable.write_json(self.head_path, {"seq": entry["seq"], "hash": entry["hash"]})
         return entry
 
     def has(self, attempt: str) -> bool:
         """Whether an attempt is recorded."""
-        return any(entry["attempt"] == attempt for entry in self.entries())
+        return any(entry.get("attempt") == attempt for entry in self.entries())
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """A lock and an unlock write while an activation runs."""
+        try:
+            with lock.hold(self.path.with_suffix(".lock"), wait=WAIT):
+                yield
+        except lock.Held:  # not to be taken for the lock of an activation
+            raise OSError(errno.EBUSY, "somebody else has been writing for too long", str(self.path)) from None
 
     def _drop_torn_line(self) -> None:
         if self.path.exists():
             data = self.path.read_bytes()
             os.truncate(self.path, data.rfind(b"\n") + 1)  # needs no space; the append makes it last
-
-
-def _parse(line: bytes) -> Optional[Entry]:
-    try:
-        entry: Entry = json.loads(line)
-    except ValueError:
-        return None
-    return entry

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from . import activation, boot, durable, lock, process, state, units
+from . import activation, boot, durable, freeze, holder, lock, process, state, units
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Say, Wire
@@ -48,9 +48,12 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
             if not request["detached"]:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
-            activation.Activation(layout, request, say).run()
+            freeze.refuse(layout)  # after that: no freeze keeps a host from its restore
+            final = activation.Activation(layout, request, say).run()
+        if final.phase == "committed":
+            _prune_later(layout, request)
     except lock.Held:
-        _refuse(layout, attempt, _busy(layout))
+        _refuse(layout, attempt, holder.busy(layout))
     except Refusal as refusal:
         _refuse(layout, attempt, refusal)
 
@@ -69,6 +72,17 @@ def after_boot(layout: Layout, request: Dict[str, Any]) -> None:
     say = _log_to(layout.attempt(request["attempt"]) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
+
+
+def tidy(layout: Layout, request: Dict[str, Any]) -> None:
+    """What an activation that went well leaves to be done: prune, once nobody builds or activates."""
+    from . import prune
+
+    say = _log_to(layout.attempt(request["attempt"]) / "prune.jsonl")
+    try:
+        prune.prune(layout, {"keep": request["keep"], "dry_run": False}, say, wait=60)
+    except Refusal as refusal:
+        say("warning", f"nothing was pruned: {refusal.message}", level="warning")
 
 
 def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str, Any]:
@@ -95,21 +109,6 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             time.sleep(0.02)
 
 
-def holder(layout: Layout) -> Dict[str, Any]:
-    """Who activates at this moment: attempt, kind, target, actor and since when, as far as it is known."""
-    found = state.load(layout.state)
-    if found is None or found.final:
-        return {}
-    return {
-        "attempt": found.attempt,
-        "kind": found.kind,
-        "target": found.target,
-        "actor": found.actor,
-        "since": found.started_at,
-        "phase": found.phase,
-    }
-
-
 def _keep(directory: Path, request: Dict[str, Any]) -> None:
     """Make the directory of an attempt, its log, and its request last: that makes it an attempt."""
     try:
@@ -131,15 +130,16 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
     that it is there to survive.
     """
     argv = _unit_command(layout, request)
-    give_up = time.monotonic() + 15
+    began = time.monotonic()
     while True:
         ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30)
         if ended.ok:
             return
         if "already" not in ended.tail:
             raise Refusal("invalid", f"the activation could not be started: {ended.tail}", hint=_sudo_hint())
-        if lock.is_held(layout.lock) or not _ending() or time.monotonic() > give_up:
-            raise _busy(layout)
+        patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
+        if lock.is_held(layout.lock) or time.monotonic() - began > patience:
+            raise holder.busy(layout)
         time.sleep(0.05)
 
 
@@ -159,29 +159,58 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         "OOMScoreAdjust": "-500",
         "UMask": "0022",
     }
-    user = [] if os.getuid() == 0 else [f"--uid={os.getuid()}"]
-    return [
-        *units.privileged("systemd-run", "--quiet", "--no-block", "--collect", f"--unit={UNIT}"),
-        f"--description={request['kind']} of {request['sha']} in {layout.root} by {request['actor']}",
-        *(f"--property={key}={value}" for key, value in properties.items()),
-        *user,
-        "--",
-        *(sys.executable, "-IS", agent, "run", attempt),
-    ]
+    description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
+    return _transient(UNIT, description, properties, "run", attempt)
 
 
 def _start_detached(layout: Layout, request: Dict[str, Any]) -> None:
     """Without systemd: a process in a session of its own, which no hang-up reaches."""
     if lock.is_held(layout.lock):
-        raise _busy(layout)
+        raise holder.busy(layout)
+    _spawn("run", request["attempt"])
+
+
+def _spawn(*command: str) -> None:
     subprocess.Popen(
-        [sys.executable, "-IS", _agent(), "run", request["attempt"]],
+        [sys.executable, "-IS", _agent(), *command],
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+
+
+def _prune_later(layout: Layout, request: Dict[str, Any]) -> None:
+    """Start ``tidy`` as something of its own: the next activation must not wait for it, nor this one fail by it."""
+    from . import prune
+
+    with contextlib.suppress(OSError):
+        if not prune.due(layout, request.get("keep")):
+            return
+        if request["detached"]:
+            _spawn("tidy", request["attempt"])
+        else:
+            process.run(_tidy_command(layout, request), cwd=Path("/"), deadline=time.monotonic() + 10)
+
+
+def _tidy_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
+    properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900", "UMask": "0022"}
+    return _transient(None, f"prune of {layout.root}", properties, "tidy", request["attempt"])
+
+
+def _transient(unit: Optional[str], description: str, properties: Dict[str, str], *command: str) -> "list[str]":
+    """What starts the agent as a unit that needs nobody, with the rights of this login."""
+    user = [] if os.getuid() == 0 else [f"--uid={os.getuid()}"]
+    return [
+        *units.privileged("systemd-run", "--quiet", "--no-block", "--collect"),
+        *([f"--unit={unit}"] if unit else []),
+        f"--description={description}",
+        *(f"--property={key}={value}" for key, value in properties.items()),
+        *user,
+        "--",
+        *(sys.executable, "-IS", _agent(), *command),
+    ]
 
 
 def _gate_seconds(request: Dict[str, Any]) -> float:
@@ -193,19 +222,6 @@ def _ending() -> bool:
     """Whether the unit has done its work and systemd is just putting it away."""
     unit = units.show([UNIT])[UNIT]
     return unit.active in ("deactivating", "inactive", "failed")
-
-
-def _busy(layout: Layout) -> Refusal:
-    holds = holder(layout)
-    if not holds:
-        return Refusal("busy", f"another activation holds this host ({UNIT})", hint=f"systemctl status {UNIT}")
-    since = time.strftime("%H:%M:%S UTC", time.gmtime(holds["since"]))
-    return Refusal(
-        "busy",
-        f"{holds['kind']} of {holds['target']} by {holds['actor']} holds this host since {since} ({holds['phase']})",
-        hint="wait for it, or watch it with: fab status",
-        holder=holds,
-    )
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:

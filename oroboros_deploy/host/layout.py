@@ -61,6 +61,16 @@ class Layout:
         return self.ours / "lock"
 
     @property
+    def build_lock(self) -> Path:
+        """Held by whoever makes releases or takes them away."""
+        return self.ours / "build.lock"
+
+    @property
+    def freeze(self) -> Path:
+        """Who holds this host on purpose, and why; there is none when nobody does."""
+        return self.ours / "freeze.json"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 
@@ -79,11 +89,15 @@ class Layout:
             raise Refusal("invalid", f"{release_id!r} is not a release id (a full commit sha)")
         return self.releases / release_id
 
+    def pin(self, release_id: str) -> Path:
+        """The note that a release is never pruned."""
+        return self.ours / "pins" / self.release(release_id).name
+
     def create(self) -> None:
         """Make the directories that are ours to make."""
         for directory in (self.root, self.releases, self.current.parent):
             durable.make_directory(directory, 0o755)
-        for directory in (self.ours, self.tmp, self.boot, self.ours / "attempts", self.ours / "bad"):
+        for directory in (self.ours, self.tmp, self.boot, *(self.ours / name for name in ("attempts", "bad", "pins"))):
             durable.make_directory(directory, 0o700)
 
     def release_ids(self) -> Iterator[str]:

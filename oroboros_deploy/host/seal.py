@@ -85,12 +85,23 @@ def verify(release: Path) -> Optional[str]:
     return f"{differing[0]!r}{more} changed since the seal"
 
 
+def unmake(release: Path) -> None:
+    """Take away what makes a directory a release: from here on it is an incomplete build."""
+    release.chmod(0o700)
+    for name in (SEAL, META):
+        (release / name).unlink(missing_ok=True)
+
+
 def remove(release: Path) -> None:
-    """Delete a release directory, sealed or not, never following a link out of it."""
+    """Delete a release directory, sealed or not, never following a link out of it.
+
+    Interrupted, it leaves an incomplete build, which the next build or pruning removes.
+    """
     if release.is_symlink() or not release.is_dir():
         release.unlink(missing_ok=True)
         return
-    release.chmod(0o700)
+    unmake(release)
+    durable.sync_directory(release)  # before the first of its files is gone
     for directory in _walk(release):  # each is opened before the walk goes into it
         if directory.is_dir() and not directory.is_symlink():
             directory.chmod(0o700)

@@ -70,7 +70,7 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
     assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
     assert stat.S_IMODE(release.stat().st_mode) == 0o555
     assert sorted(json.loads(line)[0] for line in ours[seal.MANIFEST][1].splitlines()) == sorted(found)
-    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder"]
+    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder", "built_after"]
     meta = seal.read_meta(release)
     assert (meta["commit_sha"], meta["builder"]) == (sha, "oroboros_deploy/test")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", meta["built_at_utc"])
@@ -399,15 +399,17 @@ def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_
 
 def test_two_builds_of_one_commit_make_it_once(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
     """The second waits, says so, and finds the release made."""
-    sha, count = head(mirrored), tmp_path / "count"
-    recipe = step(f"echo built >>{count}; sleep 0.5")
+    sha, count, go = head(mirrored), tmp_path / "count", tmp_path / "go"
+    recipe = step(f"echo built >>{count}; until [ -e {go} ]; do sleep 0.05; done")
     first = began(host, host.build_request(sha, recipe))
     assert eventually(count.exists)
-    second = host.build(sha, recipe)
-    output, _ = first.communicate(timeout=10)
-    assert (count.read_text(), (second.result or {})["state"]) == ("built\n", "sealed")
-    assert json.loads(output.splitlines()[-1])["result"]["state"] == "sealed"
-    assert second.said("build.waiting") == ["another build runs on this host; waiting for it"]
+    second = began(host, host.build_request(sha, recipe))
+    assert second.stdout
+    said = json.loads(second.stdout.readline())
+    go.touch()
+    ends = [json.loads(build.communicate(timeout=20)[0].splitlines()[-1]) for build in (first, second)]
+    assert (said["event"], said["message"]) == ("build.waiting", "another build runs on this host; waiting for it")
+    assert (count.read_text(), [end["result"]["state"] for end in ends]) == ("built\n", ["sealed", "sealed"])
 
 
 def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirrored: Repository) -> None:

@@ -29,8 +29,10 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "tips": [],
         "units": {},
         "running": None,
+        "freeze": None,
         "last": None,
         "journal": [],
+        "head": None,
         "problems": [],
     }
     assert (machine["hostname"], machine["systemd"]) == (platform.node(), units.present())

@@ -1,0 +1,56 @@
+"""Pins: releases that a person wants kept, however many come after them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Dict
+
+from . import durable, seal
+from .layout import RELEASE_ID, Layout
+from .refusal import Refusal
+
+Pin = Dict[str, Any]
+
+
+def pin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+    """Keep a release from being pruned; ``new`` is False when somebody had pinned it already."""
+    release_id = request["release"]
+    state = seal.state_of(layout.release(release_id))
+    if state not in ("sealed", "adopted"):
+        raise Refusal("missing", f"release {release_id} is {state} on this host", hint="fab -H HOST prune --dry-run")
+    layout.create()
+    before = _read(layout, release_id)
+    if before is None:
+        durable.write_json(layout.pin(release_id), {"actor": request["actor"], "at": time.time()})
+    return {"release": release_id, "pin": before or _read(layout, release_id), "new": before is None}
+
+
+def unpin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+    """Let a release be pruned like any other; ``pin`` is what was taken away, None when there was none."""
+    before = _read(layout, request["release"])
+    if before is not None:
+        layout.pin(request["release"]).unlink(missing_ok=True)
+        durable.sync_directory(layout.pin(request["release"]).parent)
+    return {"release": request["release"], "pin": before}
+
+
+def found(layout: Layout) -> Dict[str, Pin]:
+    """Every pinned release with who pinned it and when (Unix time)."""
+    directory = layout.ours / "pins"
+    names = sorted(filter(RELEASE_ID.fullmatch, os.listdir(directory))) if directory.is_dir() else []
+    pins = {name: _read(layout, name) for name in names}
+    return {name: pin for name, pin in pins.items() if pin is not None}
+
+
+def _read(layout: Layout, release_id: str) -> Any:
+    """The pin of a release, None when it has none; one that cannot be read still pins."""
+    path = layout.pin(release_id)
+    try:
+        read = json.loads(path.read_bytes())
+        return {"actor": str(read["actor"]), "at": float(read["at"])}
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        return {"actor": "somebody", "at": path.stat().st_mtime}

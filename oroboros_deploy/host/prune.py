@@ -1,0 +1,165 @@
+"""Pruning: makes room, and tells of every release why it stays or goes.
+
+What goes is first unmade, under the lock of the activations, so nothing can switch to
+it any more; removing it then takes its time under the lock of the builds alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Set
+
+from . import freeze, holder, lock, pins, seal, state, usage
+from .journal import Journal
+from .layout import Layout
+from .refusal import Refusal
+from .retention import Release, Verdict, built_after, judge, sequences, served
+from .wire import Say
+
+ATTEMPTS = 50  # attempts whose requests, logs and results are kept
+AGENTS = 5  # agents that are kept: control nodes of other versions use the same host
+
+
+def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) -> Dict[str, Any]:
+    """Remove what need not be kept beside the ``keep`` newest good releases; only tell of it with ``dry_run``.
+
+    ``wait`` is how many seconds a build or an activation is waited for.  Raises
+    Refusal, with nothing removed, when one still runs then or the host is frozen.
+    """
+    if not layout.ours.is_dir():
+        return {"releases": [], "freed": 0, "dry_run": request["dry_run"], "complete": True}
+    if not request["dry_run"]:
+        freeze.refuse(layout)
+    with _no_build(layout, wait):
+        used = usage.find(layout.releases)
+        sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
+        with _no_activation(layout, wait):
+            verdicts = _verdicts(layout, request["keep"], used.processes)
+            if not request["dry_run"]:
+                verdicts = [_unmade(layout, verdict) for verdict in verdicts]
+        told = [{**each._asdict(), "bytes": 0 if each.stays else sizes.get(each.id, 0)} for each in verdicts]
+        if not request["dry_run"]:
+            for each in told:
+                _remove(layout, each, say)
+            with contextlib.suppress(OSError):  # somebody else may be tidying, or storing an agent
+                _tidy(layout)
+    freed = sum(each["bytes"] for each in told)
+    return {"releases": told, "freed": freed, "dry_run": request["dry_run"], "complete": used.complete}
+
+
+def due(layout: Layout, keep: Optional[int]) -> bool:
+    """Whether there can be anything to prune, as far as counting tells."""
+    if keep is None:
+        return False
+    return len(list(layout.release_ids())) > keep or len(os.listdir(layout.ours / "attempts")) > 2 * ATTEMPTS
+
+
+def _verdicts(layout: Layout, keep: int, processes: Dict[str, int]) -> List[Verdict]:
+    entries, last = Journal(layout.journal).attempts(), state.load(layout.state)
+    places = sequences(entries)
+    releases = [_release(layout, release_id, places) for release_id in layout.release_ids()]
+    there = {release.id for release in releases if release.state != "unsealed"}
+    live = layout.live()
+    earlier = served(entries, last.source if last else None)
+    before = next((each for each in earlier if each != live and each in there), None)
+    held = {before: "served before the live one", live: "live"}
+    if last and not last.final:
+        held = {**dict.fromkeys((last.source, last.target), "part of an activation that did not end"), **held}
+    others = {release_id: f"in use by process {number}" for release_id, number in processes.items()}
+    others.update({release_id: f"pinned by {pin['actor']}" for release_id, pin in pins.found(layout).items()})
+    return judge(releases, keep, {name: why for name, why in held.items() if name}, others)
+
+
+def _release(layout: Layout, release_id: str, places: Dict[str, int]) -> Release:
+    path = layout.release(release_id)
+    built = seal.read_meta(path).get("built_after", "")
+    place = max(places.get(release_id, 0), built_after(int(built)) if built.isdigit() else 0)
+    return Release(release_id, seal.state_of(path), layout.bad(release_id).is_file(), place)
+
+
+def _unmade(layout: Layout, verdict: Verdict) -> Verdict:
+    """What goes is no release any more; what cannot be taken away stays whole."""
+    if verdict.stays:
+        return verdict
+    try:
+        seal.unmake(layout.release(verdict.id))
+    except OSError as error:
+        return verdict._replace(stays=True, why=f"cannot be removed: {error.strerror}")
+    return verdict
+
+
+def _remove(layout: Layout, told: Dict[str, Any], say: Say) -> None:
+    if told["stays"]:
+        return
+    try:
+        seal.remove(layout.release(told["id"]))
+        say("pruned", f"{told['id']} removed: {told['why']}", release=told["id"], bytes=told["bytes"])
+    except OSError as error:
+        told.update(bytes=0, why=f"{told['why']}; not all of it could be removed: {error.strerror}")
+        say("warning", f"{told['id']}: {told['why']}", level="warning")
+
+
+def _sizes(layout: Layout, verdicts: List[Verdict]) -> Dict[str, int]:
+    return {each.id: _size(layout.release(each.id)) for each in verdicts if not each.stays}
+
+
+def _size(release: Path) -> int:
+    """The bytes that removing a tree frees: a file that is linked from elsewhere stays on the disk."""
+    links: Dict[int, int] = {}
+    total = 0
+    for directory, names, files in os.walk(release):
+        for name in names + files:
+            status = os.lstat(os.path.join(directory, name))
+            links[status.st_ino] = links.get(status.st_ino, 0) + 1
+            if links[status.st_ino] == (1 if name in names else status.st_nlink):
+                total += status.st_blocks * 512
+    return total
+
+
+def _tidy(layout: Layout) -> None:
+    """What would otherwise grow for ever: attempts, notes about releases that are gone, agents nobody sent lately."""
+    recent = Journal(layout.journal).attempts()[-ATTEMPTS:]
+    last = state.load(layout.state)
+    named = {entry["attempt"] for entry in recent} | ({last.attempt} if last else set())
+    _keep_newest(layout.ours / "attempts", ATTEMPTS, named)
+    _keep_newest(layout.ours / "agent", AGENTS, {Path(sys.argv[0]).name})
+    known = {*layout.release_ids(), *(entry["target"] for entry in recent)}
+    for note in filter(lambda note: note not in known, os.listdir(layout.ours / "bad")):
+        (layout.ours / "bad" / note).unlink(missing_ok=True)
+
+
+def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:
+    """Remove all but the newest entries of a directory, and the named ones; what was just made is never old."""
+    found = directory.iterdir() if directory.is_dir() else ()
+    entries = sorted(found, key=lambda path: path.lstat().st_mtime_ns, reverse=True)
+    for old in filter(lambda path: path.name not in named, entries[count:]):
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _no_build(layout: Layout, wait: float) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock.hold(layout.build_lock, wait))
+        except lock.Held:
+            raise Refusal("busy", "a build or another pruning runs on this host", hint="wait for its end") from None
+        yield
+
+
+@contextlib.contextmanager
+def _no_activation(layout: Layout, wait: float) -> Iterator[None]:
+    """Held together with those who only ask who activates: nobody is told that the host is busy for this moment."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock.hold(layout.lock, wait, fcntl.LOCK_SH))
+        except lock.Held:
+            raise holder.busy(layout) from None
+        yield

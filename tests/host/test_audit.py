@@ -1,0 +1,228 @@
+"""The audit: whatever is done to a journal, the first line that is wrong is named, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from oroboros_deploy.host import durable, lock
+from oroboros_deploy.host import journal as journal_module
+from oroboros_deploy.host.audit import Wrong, verify
+from oroboros_deploy.host.journal import Journal, digest, line_of
+from tests.host.local_agent import LocalAgent
+
+Lines = list[bytes]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return written(tmp_path)
+
+
+def written(directory: Path, count: int = 5) -> Journal:
+    journal = Journal(directory / "journal.jsonl")
+    for number in range(1, count + 1):
+        journal.append({"attempt": f"a{number}", "kind": "deploy", "at": 1.5, "reason": "ünï ☃"})
+    return journal
+
+
+def rewrite(journal: Journal, lines: Lines) -> None:
+    journal.path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def rehashed(line: bytes, **changes: object) -> bytes:
+    """The line with other content, and a hash that fits it."""
+    entry = {**json.loads(line), **changes}
+    return line_of({**entry, "hash": digest(entry)})
+
+
+EDITED = "was edited: it does not fit its hash"
+CUT = "is missing: the end was cut off, for entry {} was written"
+DAMAGE: dict[str, tuple[Callable[[Lines], Lines], Wrong]] = {
+    "edited": (lambda l: [l[0], l[1].replace(b'"a2"', b'"x2"'), *l[2:]], Wrong(2, EDITED)),
+    "edited without a change of meaning": (lambda l: [l[0], l[1].replace(b", ", b","), *l[2:]], Wrong(2, EDITED)),
+    "said twice": (lambda l: [l[0], l[1].replace(b'"kind"', b'"kind": "x", "kind"'), *l[2:]], Wrong(2, EDITED)),
+    "unreadable": (lambda l: [l[0], b"\0" * 80, *l[2:]], Wrong(2, "cannot be read")),
+    "no entry": (lambda l: [l[0], b"[]", *l[2:]], Wrong(2, "cannot be read")),
+    "blank line": (lambda l: [l[0], b"", *l[1:]], Wrong(2, "cannot be read")),
+    "line cut": (
+        lambda l: [l[0], *l[2:]],
+        Wrong(2, "holds entry 3 where entry 2 belongs: cut, or in another order"),
+    ),
+    "beginning cut": (lambda l: l[1:], Wrong(1, "holds entry 2 where entry 1 belongs: cut, or in another order")),
+    "reordered": (
+        lambda l: [l[0], l[2], l[1], *l[3:]],
+        Wrong(2, "holds entry 3 where entry 2 belongs: cut, or in another order"),
+    ),
+    "doubled": (
+        lambda l: [*l[:2], l[1], *l[2:]],
+        Wrong(3, "holds entry 2 where entry 3 belongs: cut, or in another order"),
+    ),
+    "edited with its hash": (
+        lambda l: [l[0], rehashed(l[1], attempt="x2"), *l[2:]],
+        Wrong(3, "does not follow entry 2 as it stands: that one was replaced"),
+    ),
+    "end cut": (lambda l: l[:-1], Wrong(5, CUT.format(5))),
+    "end cut twice": (lambda l: l[:-2], Wrong(4, CUT.format(5))),
+    "emptied": (lambda l: [], Wrong(1, CUT.format(5))),
+    "last edited with its hash": (
+        lambda l: [*l[:-1], rehashed(l[-1], attempt="x5")],
+        Wrong(5, "holds another entry 5 than the one that was written: written anew from there"),
+    ),
+}
+
+
+def test_what_was_written_verifies(journal: Journal) -> None:
+    """With its head, and with everything ever seen of it."""
+    assert verify(journal) is None
+    assert [verify(journal, {"seq": entry["seq"], "hash": entry["hash"]}) for entry in journal.entries()] == [None] * 5
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_named(journal: Journal, case: str) -> None:
+    """The first wrong line, and what is wrong with it."""
+    damage, wrong = DAMAGE[case]
+    rewrite(journal, damage(journal.lines()))
+    assert verify(journal) == wrong
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_no_later_entry_closes_over_damage(journal: Journal, case: str) -> None:
+    """What comes after follows what was written, not what was left: the damage shows where it is, or right after."""
+    damage, wrong = DAMAGE[case]
+    rewrite(journal, damage(journal.lines()))
+    journal.append({"attempt": "later"})
+    found = verify(journal)
+    assert found is not None and found.line in (wrong.line, wrong.line + 1)
+    assert (journal.has("later"), journal.entries()[-1]["seq"]) == (True, 6)
+
+
+def test_a_removed_journal_is_found(journal: Journal) -> None:
+    """Its head knows that it was there."""
+    journal.path.unlink()
+    assert verify(journal) == Wrong(1, CUT.format(5))
+
+
+def test_a_removed_head_is_found(journal: Journal) -> None:
+    """Without it nobody would miss the end."""
+    journal.head_path.unlink()
+    assert verify(journal) == Wrong(6, "journal.head is gone: a cut would not show")
+
+
+@pytest.mark.parametrize("head", [b"", b"{", b"[]", b'{"seq": "5"}'])
+def test_a_head_that_cannot_be_read_is_as_good_as_none(journal: Journal, head: bytes) -> None:
+    """It is named, stops nobody from writing, and is whole again after that."""
+    journal.head_path.write_bytes(head)
+    assert (verify(journal) or Wrong(0, "")).what == "journal.head is gone: a cut would not show"
+    journal.append({"attempt": "later"})
+    assert verify(journal) is None
+
+
+def test_the_end_cut_with_its_head(journal: Journal) -> None:
+    """Who owns the host can make both fit; somebody who saw the end before notices."""
+    seen = {name: journal.entries()[-1][name] for name in ("seq", "hash")}
+    lines = journal.lines()
+    rewrite(journal, lines[:-2])
+    journal.head_path.write_bytes(lines[2])
+    assert verify(journal) is None
+    assert verify(journal, seen) == Wrong(4, "is missing: the end was cut off, for entry 5 was seen from here")
+    for number in range(2):
+        journal.append({"attempt": f"x{number}"})
+    assert verify(journal) is None
+    assert verify(journal, seen) == Wrong(
+        5, "holds another entry 5 than the one that was seen from here: written anew from there"
+    )
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+def test_a_power_cut_leaves_the_head_behind(tmp_path: Path, lost: int) -> None:
+    """After the line and before its head, at the first line as well: that is no damage."""
+    journal = written(tmp_path, lost - 1)
+    kept = journal.head_path.read_bytes() if journal.head_path.exists() else None
+    journal.append({"attempt": "the last"})
+    if kept is None:
+        journal.head_path.unlink()
+    else:
+        journal.head_path.write_bytes(kept)
+    assert verify(journal) is None
+    journal.append({"attempt": "later"})
+    assert (verify(journal), [entry["seq"] for entry in journal.entries()]) == (None, list(range(1, lost + 2)))
+
+
+def test_a_torn_last_line_is_no_damage(journal: Journal) -> None:
+    """It was never reported as written."""
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + whole[:40])
+    assert verify(journal) is None
+
+
+def test_the_line_lasts_before_its_head(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the head is never ahead; and a head that cannot be written costs nobody the line."""
+    order: list[str] = []
+    append = durable.append
+
+    def full(path: Path, value: object) -> None:
+        order.append(path.name)
+        raise OSError(28, "No space left on device")
+
+    def noted(path: Path, data: bytes) -> None:
+        order.append(path.name)
+        append(path, data)
+
+    monkeypatch.setattr(durable, "append", noted)
+    monkeypatch.setattr(durable, "write_json", full)
+    journal.append({"attempt": "later"})
+    assert (order, journal.has("later"), verify(journal)) == (["journal.jsonl", "journal.head"], True, None)
+
+
+def test_a_writer_that_hangs_is_no_lock_of_an_activation(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it for ever, and nobody takes it for a second activation."""
+    monkeypatch.setattr(journal_module, "WAIT", 0.05)
+    with lock.hold(journal.path.with_suffix(".lock")), pytest.raises(OSError, match="writing for too long"):
+        journal.append({"attempt": "later"})
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_any_one_byte(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Whatever byte of the journal is changed to whatever else, a wrong line is found, at or before the next line."""
+    journal = written(tmp_path_factory.mktemp("journal"), 3)
+    whole = bytearray(journal.path.read_bytes())
+    place = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda byte: byte != whole[place]))
+    line = whole[:place].count(b"\n") + 1
+    whole[place] = byte
+    journal.path.write_bytes(bytes(whole))
+    found = verify(journal)
+    assert found is not None and found.line == line
+
+
+def test_the_call(host: LocalAgent) -> None:
+    """The last entries, how many there are, the head, and the verdict only when it was asked for."""
+    shas = [host.sealed(name) for name in ("a", "b", "c")]
+    for sha in shas:
+        host.activate_here(sha)
+    entries = host.journal
+    head = {"seq": 3, "hash": entries[2]["hash"]}
+    asked = {"verify": False, "limit": 2, "seen": None}
+    expected = {"entries": entries[1:], "count": 3, "head": head, "verified": False, "wrong": None}
+    assert host.call("audit", asked).result == expected
+    assert host.call("audit", {**asked, "limit": 0}).result == {**expected, "entries": []}
+    host.paths.journal.write_bytes(host.paths.journal.read_bytes().replace(b'"tester"', b'"nobody"', 1))
+    assert host.call("audit", {**asked, "limit": 9, "verify": True}).result == {
+        **expected,
+        "entries": host.journal,
+        "verified": True,
+        "wrong": {"line": 1, "what": EDITED},
+    }
+
+
+def test_the_call_on_an_empty_host(host: LocalAgent) -> None:
+    """Nothing was written, and that is what is there."""
+    answer = host.call("audit", {"verify": True, "limit": 9, "seen": None}).result
+    assert answer == {"entries": [], "count": 0, "head": None, "verified": True, "wrong": None}
