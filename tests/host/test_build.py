@@ -407,7 +407,8 @@ def test_two_builds_of_one_commit_make_it_once(host: LocalAgent, mirrored: Repos
     assert second.stdout
     said = json.loads(second.stdout.readline())
     go.touch()
-    ends = [json.loads(build.communicate(timeout=20)[0].splitlines()[-1]) for build in (first, second)]
+    assert [first.wait(20), second.wait(20)] == [0, 0]
+    ends = [json.loads(build.communicate()[0].splitlines()[-1]) for build in (first, second)]
     assert (said["event"], said["message"]) == ("build.waiting", "another build runs on this host; waiting for it")
     assert (count.read_text(), [end["result"]["state"] for end in ends]) == ("built\n", ["sealed", "sealed"])
 
