@@ -100,21 +100,20 @@ class Host:
     ) -> dict[str, Any]:
         """Make one call of the agent on one channel; sends the agent along when the host lacks it."""
         root = PurePosixPath(self._config.root)
-        line = json.dumps({"layout": self._layout(), **request}).encode() + b"\n"
-        with self.open().command(agent.packed().script(root, command), deadline=deadline, silence=SILENCE) as remote:
+        script = agent.packed().script(root, command, {"layout": self._layout(), **request})
+        with self.open().command(script, deadline=deadline, silence=SILENCE) as remote:
             try:
-                remote.write(line)
                 if stream is not None:
                     self._send(remote, stream)
-                return self._listen(remote, line, on_event)
+                return self._listen(remote, on_event)
             except KeyboardInterrupt:
                 self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
                 raise
 
-    def _listen(self, remote: Command, line: bytes, on_event: Callable[[], None]) -> dict[str, Any]:
+    def _listen(self, remote: Command, on_event: Callable[[], None]) -> dict[str, Any]:
         for said in remote.lines():
             if said == b"wanted":
-                remote.write(agent.packed().data + line)
+                remote.write(agent.packed().data)
             elif said.startswith(b'{"event"'):
                 self._hear(json.loads(said), on_event)
             elif said.startswith(b"{"):  # anything else is a login shell's greeting

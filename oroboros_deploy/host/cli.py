@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any, Dict
 
+from . import bytecode
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Wire, read_request
@@ -26,6 +27,7 @@ def main() -> int:
         wire.send(_respond(command, wire))
     except (BrokenPipeError, EOFError):
         os._exit(1)  # nobody listens: there is nobody to tell, and nothing left to flush
+    bytecode.keep(Path(sys.argv[0]))
     return 0
 
 

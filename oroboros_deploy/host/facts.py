@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -26,7 +26,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "hostname": os.uname().nodename,
         "user": process.environment()["USER"],
-        "python": platform.python_version(),
+        "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
         "systemd": units.present(),
         "may_manage": units.may_manage() if request.get("restart") and units.present() else os.getuid() == 0,

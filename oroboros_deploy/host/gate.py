@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import process, units
 from .wire import Say
@@ -21,8 +20,7 @@ class GateFailed(Exception):
         self.transcript = transcript
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(NamedTuple):
     """The health command must pass, and the services stay the same processes for ``stable_for`` seconds.
 
     ``timeout`` and ``interval`` are seconds; without a command only the services
