@@ -145,10 +145,9 @@ class Deployment:
         Raises RegistryUnavailable when the database does not answer.
         """
         from .registry import Registry
-        from .registry.url import registry_address, registry_via
+        from .registry.url import registry_address
 
-        url = self.registry_url
-        via = registry_via(url)
+        url, via = self.registry_url, self.registry_via
         with ExitStack() as stack:
             directory = None
             if via is not None:
@@ -165,6 +164,13 @@ class Deployment:
         from .registry.url import default_url
 
         return self.config.registry_url or default_url()
+
+    @property
+    def registry_via(self) -> str | None:
+        """The host that the registry is reached through, as its URL names it; None when it is reached from here."""
+        from .registry.url import registry_via
+
+        return registry_via(self.registry_url)
 
     @property
     def spool(self) -> Spool:

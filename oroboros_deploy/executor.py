@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,10 @@ _KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
 
 
 class Host:
-    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link."""
+    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
+
+    ``known`` are its facts as they were last read, empty before.
+    """
 
     def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
         self.name = name
@@ -52,13 +56,16 @@ class Host:
         self._connect = connect
         self._listener = listener
         self._connection: HostConnection | None = None
+        self._opening = Lock()
+        self.known: dict[str, Any] = {}
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
-        if self._connection is None:
-            self._connection = self._connect()
-            self.tell("host.connected", "connected", level="detail")
-        return self._connection
+        with self._opening:
+            if self._connection is None:
+                self._connection = self._connect()
+                self.tell("host.connected", "connected", level="detail")
+            return self._connection
 
     def close(self) -> None:
         """End the connection; calls that still run are cut off."""
@@ -72,9 +79,8 @@ class Host:
 
     def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the host is and has."""
-        facts = self._quiet_call("facts", request, PATIENCE)
-        self.tell("facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"])
-        return facts
+        self._learn(self._quiet_call("facts", request, PATIENCE))
+        return self.known
 
     def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
@@ -83,6 +89,9 @@ class Host:
 
     def activate(self, request: Mapping[str, Any], bound: float) -> dict[str, Any]:
         """Switch to the release and stay until the host says how it ended.
+
+        A request that asks the host to look first may end without a ``state``: then it
+        changed nothing, and ``known`` says why.
 
         A lost link is taken up again for ``bound`` seconds, by which time the host has
         ended by itself; raises LinkLost when it could not be reached until then.
@@ -144,9 +153,15 @@ class Host:
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
     def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
-        if said["event"] != "alive":
+        if said["event"] == "facts":
+            self._learn(said["data"])
+        elif said["event"] != "alive":
             on_event()
             self.tell(said["event"], said["message"], level=said["level"], **said["data"])
+
+    def _learn(self, facts: dict[str, Any]) -> None:
+        self.known = facts
+        self.tell("facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"])
 
     def _answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """The result; a refusal is raised as the error it is."""
@@ -182,6 +197,7 @@ class _Follower:
         self.request = request
         self.until = time.monotonic() + bound
         self.seen = 0
+        self.tries = 0
 
     def result(self) -> dict[str, Any]:
         command = "activate"
@@ -189,6 +205,9 @@ class _Follower:
             try:
                 return self.host.call(command, self._request(), self.until - time.monotonic(), on_event=self._count)
             except (LinkLost, HostUnreachable) as lost:
+                if isinstance(lost, HostUnreachable) and not self.tries:
+                    raise  # the host did not even take the command
+                self.tries += 1
                 self._wait(pause, lost)
         raise AssertionError("the back-off never ends")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Thread
 from typing import TypeVar
 
 from .errors import DeployError
@@ -12,6 +13,20 @@ T = TypeVar("T")
 H = TypeVar("H")
 
 AT_ONCE = 10  # hosts worked on at the same time; more would trip sshd's MaxStartups on a shared gateway
+
+
+def beside(work: Callable[[], T]) -> Future[T]:
+    """Start the work in a thread of its own, which nobody waits for when the program ends."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="beside", daemon=True).start()
+    return future
 
 
 def on_each(hosts: Sequence[H], work: Callable[[H], T], stop: Callable[[], None]) -> list[T | DeployError]:

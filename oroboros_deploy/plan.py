@@ -43,7 +43,12 @@ class Plan:
 
 def facts_request(job: Job) -> Request:
     """What to read: everything the plan, and the checks below, need."""
-    return {"sha": job.sha, "services": list(job.config.services), "restart": not job.config.skip_restart}
+    return {
+        "sha": job.sha,
+        "services": list(job.config.services),
+        "restart": not job.config.skip_restart,
+        "source": job.kind == "deploy",
+    }
 
 
 def build_request(job: Job, source: SourceKind) -> Request:
@@ -73,6 +78,15 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
     }
+
+
+def switch_request(job: Job) -> Request:
+    """The same for a host whose facts are not known: it reads them first, and goes on only when they are plain.
+
+    They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
+    """
+    anywhere = {"systemd": True, "may_manage": True}  # it knows better when it has read them
+    return {**activate_request(job, anywhere, migrate=False), "look": facts_request(job)}
 
 
 def bound(job: Job) -> float:

@@ -159,20 +159,86 @@ def test_deploying_the_live_release_does_nothing(site: Site) -> None:
 @pytest.mark.parametrize(
     ("act", "commands"),
     [
-        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["facts", "activate"]),
+        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["activate"]),
         (lambda site: site.deployment().deploy(["web1"], sha=site.good), ["facts", "activate"]),
         (lambda site: site.deployment().deploy(["web1"], sha=site.bad), ["facts", "build", "activate"]),
     ],
     ids=["rollback", "deploy of a sealed release", "deploy of a new commit"],
 )
 def test_commands_are_counted(site: Site, act: Callable[[Site], Outcome], commands: list[str]) -> None:
-    """One connection, and at most two commands for a rollback and three for a deploy."""
+    """One connection, and one command for a rollback and at most three for a deploy."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
     site.connections.clear()
     act(site)
     assert len(site.connections["web1"]) == 1
     assert site.commands() == commands
+
+
+def test_a_rollback_that_is_not_plain_takes_the_long_way(site: Site) -> None:
+    """A release that failed its gate before is switched to in a second command, after the warning."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    assert site.deployment().deploy(["web1"], sha=site.bad).exit_code == ExitCode.RESTORED
+    site.commands()
+    site.events.clear()
+    assert site.deployment().rollback(["web1"], release=site.bad).exit_code == ExitCode.RESTORED
+    assert site.commands() == ["activate", "activate"]
+    told = [event.name for event in site.events if event.name in ("facts.read", "warning", "step")]
+    assert told[:3] == ["facts.read", "warning", "step"]
+
+
+def test_a_rollback_to_the_live_release_does_nothing(site: Site) -> None:
+    """It is said to be live, after one command; no file of the host changes, and the row tells of the rollback."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    before = tree(site.root())
+    assert states(site.deployment().rollback(["web1"], release=site.good)) == {"web1": State.ALREADY_LIVE}
+    assert (site.commands(), tree(site.root()), site.statuses()) == (["activate"], before, {site.good: "rolled_back"})
+
+
+def test_a_rollback_that_is_refused_changes_nothing(site: Site) -> None:
+    """What the host cannot switch to is refused by the one command, and every file is as it was."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    before = tree(site.root())
+    with pytest.raises(UnknownRelease, match="is missing on this host"):
+        site.deployment().rollback(["web1"], release=site.better)
+    assert (site.commands(), tree(site.root())) == (["activate"], before)
+
+
+def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -> None:
+    """When one host lacks the release, the other is only read."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    with pytest.raises(UnknownRelease):
+        site.deployment().rollback(["web1", "web2"], release=site.better)
+    assert (site.commands(), site.commands("web2")) == (["facts"], ["facts"])
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3])
+def test_a_link_lost_during_a_rollback_is_taken_up_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    """Cut before or after the facts, it is switched once, and every phase is heard once."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    connect = site.connect
+
+    def cut_once(name: str) -> LocalConnection:
+        connection = connect(name)
+        if len(site.connections[name]) == 1:
+            connection.cut_after = {"activate": lines}
+        return connection
+
+    site.connections.clear()
+    site.events.clear()
+    monkeypatch.setattr(site, "connect", cut_once)
+    outcome = site.deployment().rollback(["web1"], release=site.good)
+    phases = [event.data["phase"] for event in site.events if event.name == "phase"]
+    assert (outcome.exit_code, site.commands()) == (ExitCode.LIVE, ["activate", "activate"])
+    assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
+    journal = (site.root() / ".deploy/journal.jsonl").read_text().splitlines()
+    assert len(journal) == 3
 
 
 def test_failed_build_switches_nothing(site: Site) -> None:

@@ -58,9 +58,26 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
         return build(layout, request, wire.say)
     from . import launch
 
-    if command == "activate":
-        launch.start(layout, request)
+    if command == "activate" and not _start(layout, request, wire):
+        return {"state": None}
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+
+
+def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
+    """Start the activation; one that was asked to look first is started only when the facts are plain."""
+    from . import launch
+
+    look = request.pop("look", None)
+    if look and not launch.known(layout, request["attempt"]):
+        from .facts import facts, plain
+
+        found = facts(layout, look)
+        wire.send({"event": "facts", "data": found})  # nobody listens any more: this is where it ends
+        if not plain(found, request):
+            return False
+        request["detached"] = not (found["systemd"] and found["may_manage"])
+    launch.start(layout, request)
+    return True
 
 
 def _detached(command: str) -> int:

@@ -15,8 +15,8 @@ from .refusal import Refusal
 
 
 def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
-    """What this host is, has and serves, as far as ``request`` (sha, services, restart) needs it."""
-    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
+    """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
+    repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
     free = shutil.disk_usage(_existing(layout.releases))
     last = state.load(layout.state)
     problems: List[Dict[str, Optional[str]]] = []
@@ -34,8 +34,8 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "live": live,
         "releases": _releases(layout),
         "target": _target(layout, sha) if sha else None,
-        "has_commit": repository.has(sha) if sha else None,
-        "tips": repository.tips(),
+        "has_commit": repository.has(sha) if sha and sources else None,
+        "tips": repository.tips() if sources else [],
         "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
         "free_bytes": free.free,
         "running": launch.holder(layout) if layout.lock.exists() and lock.is_held(layout.lock) else None,
@@ -43,6 +43,20 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "journal": Journal(layout.journal).entries()[-request.get("history", 1) :],
         "problems": problems,
     }
+
+
+def plain(found: Dict[str, Any], request: Dict[str, Any]) -> bool:
+    """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
+    loaded = all(unit["load"] == "loaded" for unit in found["units"].values())
+    return (
+        found["target"]["state"] in ("sealed", "adopted")
+        and not found["target"]["bad"]
+        and found["live"] != request["sha"]
+        and not found["problems"]
+        and found["running"] is None
+        and (found["last"] is None or found["last"]["phase"] in state.FINAL)
+        and (not request["restart"] or (found["systemd"] and found["may_manage"] and loaded))
+    )
 
 
 def _target(layout: Layout, sha: str) -> Dict[str, Optional[str]]:

@@ -25,9 +25,9 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 def start(layout: Layout, request: Dict[str, Any]) -> None:
     """Start the attempt, once: the same attempt asked for again is only followed."""
     layout.create()
-    directory = layout.attempt(request["attempt"])
-    if (directory / "request.json").exists():
+    if known(layout, request["attempt"]):
         return
+    directory = layout.attempt(request["attempt"])
     directory.mkdir(mode=0o700, exist_ok=True)
     durable.write_json(directory / "request.json", {**request, "layout": layout.as_dict()})
     durable.sync_directory(directory.parent)
@@ -36,6 +36,11 @@ def start(layout: Layout, request: Dict[str, Any]) -> None:
     except Refusal as refusal:
         _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
         raise
+
+
+def known(layout: Layout, attempt: str) -> bool:
+    """Whether this attempt was asked for before."""
+    return (layout.attempt(attempt) / "request.json").exists()
 
 
 def run(layout: Layout, request: Dict[str, Any]) -> None:
