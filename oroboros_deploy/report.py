@@ -6,11 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import DeployError
-from .figures import Figures
 from .plan import unfinished
+
+if TYPE_CHECKING:
+    from .figures import Figures
 
 
 def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
