@@ -98,7 +98,7 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
             if alone_since and time.monotonic() - alone_since > GRACE:
                 recover(layout, request)
-            time.sleep(0.02)
+            time.sleep(0.005)
 
 
 def holder(layout: Layout) -> Dict[str, Any]:
