@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import fleet, plan
@@ -143,7 +144,7 @@ class Attempt:
                 item.seconds[phase] = round(time.monotonic() - began, 3)
 
         pending = [item for item in self.works if item.outcome is None]
-        answers = fleet.on_each(pending, timed, self._close)
+        answers = fleet.on_each(pending, timed, self._leave)
         errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
         for item, error in errors:
             self._end(item, _failed(item, error))
@@ -172,15 +173,16 @@ class Attempt:
         return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
 
     def _activate(self) -> None:
-        """Host after host.  The seam for waves and canaries: the order, and what to do after a failure, live here."""
-        migrate = True
-        for work in self.works:
-            if work.outcome is None:
-                self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
-                migrate = False
-            assert work.outcome is not None
-            if not work.outcome.state.ok:
-                return
+        """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
+        waiting = [work for work in self.works if work.outcome is None]
+        first = 1 if self.config.migrate else 0  # the hosts share the database: it is changed on one, before the others
+        for works, migrate in ((waiting[:first], True), (waiting[first:], False)):
+            fleet.on_each(works, partial(self._switch_next, migrate=migrate), self._leave, self.config.parallel)
+
+    def _switch_next(self, work: _Work, *, migrate: bool) -> None:
+        """Switch one host more, unless one has failed."""
+        if all(other.outcome is None or other.outcome.state.ok for other in self.works):
+            self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
 
     def _switch_at_once(self, work: _Work) -> None:
         """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
@@ -195,7 +197,7 @@ class Attempt:
         try:
             answer = work.host.activate(request, plan.bound(self.job))
         except DeployError as error:
-            self.error = error
+            self.error = self.error or error
             work.facts = work.host.known
             work.seconds["activate"] = round(time.monotonic() - began, 3)
             return self._end(work, _failed(work, error))
@@ -285,6 +287,10 @@ class Attempt:
         work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
         work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
+
+    def _leave(self) -> None:
+        for work in self.works:
+            work.host.leave()
 
     def _close(self) -> None:
         for work in self.works:

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from .errors import ConfigError
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
+_MOST = 1000  # hosts; more at once is a typing error
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _MAY_BE_OFF = "build.frontend"
@@ -108,6 +109,14 @@ def _limit(value: Any) -> float:
 
 def _pause(value: Any) -> float:
     return float(_number(value))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag is
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError(f"must be a whole number from 1 to {_MOST}")
+    return value
 
 
 def _switch(value: Any) -> bool:
@@ -327,6 +336,7 @@ class Config:
     )
     restart_timeout: float = field(default=180, metadata=_setting(_limit, "seconds for one service to restart"))
     migrate_timeout: float = field(default=900, metadata=_setting(_limit, "seconds for the migration"))
+    parallel: int = field(default=1, metadata=_setting(_count, "hosts that switch at the same time"))
     skip_restart: bool = field(
         default=False,
         metadata=_setting(_switch, "restart nothing", variable="DEPLOY_SKIP_SERVICE_RESTART", in_file=False),

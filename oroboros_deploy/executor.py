@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
+from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -57,12 +58,15 @@ class Host:
         self._listener = listener
         self._connection: HostConnection | None = None
         self._opening = Lock()
+        self._left = Flag()
         self.known: dict[str, Any] = {}
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
         with self._opening:
             if self._connection is None:
+                if self._left.is_set():
+                    raise LinkLost("the host was left to itself", host=self.name)
                 self._connection = self._connect()
                 self.tell("host.connected", "connected", level="detail")
             return self._connection
@@ -72,6 +76,15 @@ class Host:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def leave(self) -> None:
+        """Close for good: whoever still follows something there stops, and the host goes on alone."""
+        self._left.set()
+        self.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; False when the host was left meanwhile."""
+        return not self._left.wait(seconds)
 
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about this host."""
@@ -220,14 +233,14 @@ class _Follower:
     def _wait(self, pause: float, lost: DeployError) -> None:
         """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
         self.host.close()
-        if time.monotonic() + pause > self.until:
+        if time.monotonic() + pause > self.until or not self.host.wait(0):
             raise LinkLost(
                 "the connection was lost after the activation was asked for; the host finishes alone",
                 hint=f"fab -H {self.host.name} status  tells how it ended",
                 host=self.host.name,
             ) from lost
         self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
-        time.sleep(pause)
+        self.host.wait(pause)
 
 
 def _back_off() -> Iterable[float]:

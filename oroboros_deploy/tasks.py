@@ -34,6 +34,7 @@ _COMMON = {
 _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
     "healthcheck": "health command, a line run by bash in current",
+    "parallel": "how many hosts switch at the same time (default 1: one after another)",
     "skip-restart": "restart nothing; then only the health command decides",
     "skip-healthcheck": "switch without running the health command",
     "verbose": "show the output of every build step",
@@ -63,6 +64,7 @@ def deploy(
     root: str | None = None,
     services: str | None = None,
     healthcheck: str | None = None,
+    parallel: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     json: bool = False,
@@ -74,7 +76,7 @@ def deploy(
     switch, one after another, and the first that fails stops the rest.
     """
     wanted = _required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
-    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
     _attempt(context, "deploy", environment, flags, json, verbose, lambda d: d.deploy(sha=wanted))
 
 
@@ -86,6 +88,7 @@ def rollback(
     root: str | None = None,
     services: str | None = None,
     healthcheck: str | None = None,
+    parallel: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     json: bool = False,
@@ -97,7 +100,7 @@ def rollback(
     release live.
     """
     wanted = _required(release, "rollback --release=ID", "fab registry.list  shows release ids")
-    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
     act = partial(_roll_back, context, flags, wanted)
     _attempt(context, "rollback", environment, flags, json, verbose, act)
 
@@ -381,6 +384,7 @@ def _flags(
     healthcheck: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
+    parallel: str | None = None,
 ) -> dict[str, Any]:
     return {
         "root": root,
@@ -388,6 +392,7 @@ def _flags(
         "healthcheck.command": healthcheck,
         "skip_restart": skip_restart,
         "skip_healthcheck": skip_healthcheck,
+        "parallel": parallel,
     }
 
 
