@@ -167,7 +167,7 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source), stream)
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
         return self.deployment.source().bundle(self.job.sha, work.facts["tips"])

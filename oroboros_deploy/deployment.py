@@ -63,7 +63,8 @@ class Deployment:
 
     ``source`` is the control node's git repository (default: the working directory),
     ``ssh`` what to know for logging in, ``listener`` hears every event, ``actor`` is
-    who the registry and the hosts' journals will name.  ``connect`` opens the connection
+    who the registry and the hosts' journals will name.  Of what builds print fast, ``listener``
+    hears all only when ``verbose``; it is whole in the hosts' logs.  ``connect`` opens the connection
     to a host, where ours is not wanted.
     """
 
@@ -75,12 +76,14 @@ class Deployment:
         ssh: SshOptions | None = None,
         listener: Listener = _ignore,
         actor: str | None = None,
+        verbose: bool = False,
         connect: Callable[[str], HostConnection] | None = None,
     ) -> None:
         self.config = config
         self._source_path = source
         self._open = connect or _ssh(ssh)
         self.listener = listener
+        self.verbose = verbose
         self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
 
     def with_config(self, config: Config) -> Deployment:

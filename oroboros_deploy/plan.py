@@ -51,14 +51,15 @@ def facts_request(job: Job) -> Request:
     }
 
 
-def build_request(job: Job, source: SourceKind) -> Request:
-    """A release of the job's commit, from where its source is."""
+def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Request:
+    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
     return {
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
         "recipe": _recipe(job.config),
         "version": job.version,
+        "verbose": verbose,
     }
 
 

@@ -270,7 +270,7 @@ def _attempt(
     from . import output
 
     with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
-        deployment = _deployment(context, environment, flags, listener=view)
+        deployment = _deployment(context, environment, flags, listener=view, verbose=verbose)
         outcome = act(deployment)
     if not as_json:
         told = [output.table(outcome)] if len(outcome.hosts) > 1 else []

@@ -147,6 +147,7 @@ def test_requests_are_whole() -> None:
             "timeout": 1800,
         },
         "version": "1.0",
+        "verbose": False,
     }
     assert activate_request(work, facts(), migrate=True) == {
         "attempt": "attempt",

@@ -53,14 +53,25 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
 
         return facts(layout, request)
     if command == "build":
-        from .build import build
-
-        return build(layout, request, wire.say)
+        return _build(layout, request, wire)
     from . import launch
 
     if command == "activate" and not _start(layout, request, wire):
         return {"state": None}
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+
+
+def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+    from .build import build
+    from .excerpt import Excerpt
+
+    if request.get("verbose", True):
+        return build(layout, request, wire.say)
+    excerpt = Excerpt(wire.say)
+    try:
+        return build(layout, request, excerpt)
+    finally:
+        excerpt.finish()
 
 
 def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
