@@ -6,11 +6,15 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import PurePosixPath
 from shlex import quote
+from typing import Any
+
+from .host.wire import REQUEST
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
 
@@ -20,13 +24,13 @@ import sys
 if sys.version_info < (3, 9):
     print('{{"refusal": {old_python}}}')
     sys.exit()
+sys.path.insert(0, f'{{sys.argv[0]}}.{{sys.implementation.cache_tag}}')
 from oroboros_deploy.host.cli import main
 sys.exit(main())
 """
 
-# Runs in the host's /bin/sh.  The request line is already on its way when this starts, so
-# that a host which has the agent costs no extra round trip; one that has not says
-# "wanted", drops that line, takes the bytes and is sent the request again.
+# Runs in the host's /bin/sh.  The request travels in it, and not as input: sshd takes input
+# only a round trip later.  A host that has no agent yet says "wanted" and takes the bytes.
 _BOOTSTRAP = """\
 set -u
 umask 077
@@ -36,10 +40,10 @@ if [ ! -f {path} ]; then
   (umask 022; mkdir -p {root}) 2>/dev/null
   mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted
-  read -r _
   head -c {size} >{path}.$$ && [ "$(sha256sum <{path}.$$)" = '{digest}  -' ] && sync {path}.$$ && mv {path}.$$ {path} ||
     {{ rm -f {path}.$$; refuse {no_copy}; }}
 fi
+export {variable}={request}
 exec python3 -IS -X utf8 {path} {command}
 """
 
@@ -55,7 +59,7 @@ class Agent:
         """Where it stays on a host."""
         return root / ".deploy" / "agent" / f"{self.digest[:32]}.pyz"
 
-    def script(self, root: PurePosixPath, command: str) -> str:
+    def script(self, root: PurePosixPath, command: str, request: Mapping[str, Any]) -> str:
         """The shell lines that make one call, whether the host has the agent or not."""
         path = self.path(root)
         return _BOOTSTRAP.format(
@@ -64,6 +68,8 @@ class Agent:
             root=quote(str(root)),
             size=len(self.data),
             digest=self.digest,
+            variable=REQUEST,
+            request=quote(json.dumps(request)),
             command=quote(command),
             no_python=quote(_NO_PYTHON),
             no_root=quote(

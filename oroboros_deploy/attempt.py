@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import fleet, plan
@@ -81,36 +82,56 @@ class Attempt:
         self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
         try:
             with ExitStack() as stack:
-                registry = self._open_registry(stack)
-                registry.begin(self._record())
+                registry = self._begin(stack)
                 with self.recorder.writing(registry):
-                    self._work(registry)
+                    if self.error is None:
+                        self._until_error(lambda: self._work(registry))
                     self._end_the_rest()
                 outcome = self._finish(registry)
         finally:
             self._close()
         return outcome
 
+    def _begin(self, stack: ExitStack) -> Registry:
+        """Open the registry and connect, side by side: neither changes a host.
+
+        Before any host is changed: without the registry an attempt does not start.
+        """
+        opening = fleet.beside(lambda: self._open_registry(stack))
+        if self.deployment.registry_via is not None:
+            opening.result()  # it goes through one of the connections
+        self._until_error(lambda: self._on_each("connect", lambda work: work.host.open()))
+        return opening.result()
+
     def _open_registry(self, stack: ExitStack) -> Registry:
-        """Before any host is touched: without the registry a deploy does not start."""
         try:
-            return stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry.begin(self._record())
         except RegistryUnavailable as error:
             error.message = f"nothing was changed: {error.message}"
             raise
+        return registry
 
-    def _work(self, registry: Registry) -> None:
+    def _until_error(self, work: Callable[[], None]) -> None:
         try:
-            self._on_each("connect", lambda work: work.host.open())
-            self._on_each("facts", self._read_facts)
-            if not all(work.plan and work.plan.nothing for work in self.works):
-                registry.intend(self._record())
-            self._on_each("build", self._build)
-            self._activate()
+            work()
         except KeyboardInterrupt:
             self._interrupted()
         except DeployError as error:
             self.error = error
+
+    def _work(self, registry: Registry) -> None:
+        """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
+        if self.job.kind == "rollback" and len(self.works) == 1:
+            registry.intend(self._record())
+            self._switch_at_once(self.works[0])
+        else:
+            request = plan.facts_request(self.job)
+            self._on_each("facts", lambda work: self._decide(work, work.host.facts(request)))
+            if not all(work.plan and work.plan.nothing for work in self.works):
+                registry.intend(self._record())
+        self._on_each("build", self._build)
+        self._activate()
 
     def _on_each(self, phase: str, work: Callable[[_Work], object]) -> None:
         """Do one phase on all hosts; a barrier: when one fails, none goes on."""
@@ -123,15 +144,15 @@ class Attempt:
                 item.seconds[phase] = round(time.monotonic() - began, 3)
 
         pending = [item for item in self.works if item.outcome is None]
-        answers = fleet.on_each(pending, timed, self._close)
+        answers = fleet.on_each(pending, timed, self._leave)
         errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
         for item, error in errors:
             self._end(item, _failed(item, error))
         if errors:
             raise errors[0][1]
 
-    def _read_facts(self, work: _Work) -> None:
-        work.facts = work.host.facts(plan.facts_request(self.job))
+    def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
+        work.facts = facts
         work.plan = plan.decide(self.job, work.facts, work.host.name)
         if work.plan.nothing:
             self._end(work, self._already(work))
@@ -146,34 +167,44 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source), stream)
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
         return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
 
     def _activate(self) -> None:
-        """Host after host.  The seam for waves and canaries: the order, and what to do after a failure, live here."""
-        migrate = True
-        for work in self.works:
-            if work.outcome is None:
-                self.switching = True
-                self._end(work, self._switch(work, migrate=migrate))
-                migrate = False
-            assert work.outcome is not None
-            if not work.outcome.state.ok:
-                return
+        """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
+        waiting = [work for work in self.works if work.outcome is None]
+        first = 1 if self.config.migrate else 0  # the hosts share the database: it is changed on one, before the others
+        for works, migrate in ((waiting[:first], True), (waiting[first:], False)):
+            fleet.on_each(works, partial(self._switch_next, migrate=migrate), self._leave, self.config.parallel)
 
-    def _switch(self, work: _Work, *, migrate: bool) -> HostOutcome:
-        request = plan.activate_request(self.job, work.facts, migrate=migrate)
+    def _switch_next(self, work: _Work, *, migrate: bool) -> None:
+        """Switch one host more, unless one has failed."""
+        if all(other.outcome is None or other.outcome.state.ok for other in self.works):
+            self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
+
+    def _switch_at_once(self, work: _Work) -> None:
+        """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
+        self._switch(work, plan.switch_request(self.job))
+        if work.outcome is None:
+            self.switching = False
+            self._on_each("facts", lambda work: self._decide(work, work.host.known))
+
+    def _switch(self, work: _Work, request: plan.Request) -> None:
+        self.switching = True
         began = time.monotonic()
         try:
             answer = work.host.activate(request, plan.bound(self.job))
         except DeployError as error:
-            self.error = error
-            return _failed(work, error)
-        finally:
+            self.error = self.error or error
+            work.facts = work.host.known
             work.seconds["activate"] = round(time.monotonic() - began, 3)
-        return _ended(work, answer["state"], f"{self.config.root}/.deploy/attempts/{self.job.attempt}")
+            return self._end(work, _failed(work, error))
+        if answer["state"] is not None:
+            work.seconds["activate"] = round(time.monotonic() - began, 3)
+            self._end(work, _ended(work, answer["state"], f"{self.config.root}/.deploy/attempts/{self.job.attempt}"))
+        return None
 
     def _interrupted(self) -> None:
         """A person pressed Ctrl-C: before the switch everything stops, after it the host goes on alone."""
@@ -256,6 +287,10 @@ class Attempt:
         work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
         work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
+
+    def _leave(self) -> None:
+        for work in self.works:
+            work.host.leave()
 
     def _close(self) -> None:
         for work in self.works:

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from .errors import ConfigError
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
-_MOST = 1000  # releases; more are a typing error as well
+_MOST = 1000  # releases or hosts; more are a typing error as well
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _MAY_BE_OFF = "build.frontend"
@@ -114,11 +114,16 @@ def _pause(value: Any) -> float:
 def _count(value: Any) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value > _MOST:
-        raise ValueError(f"must be a whole number, {_MOST} at most")
-    if value < 2:
-        raise ValueError("must be 2 or more: the live release and the one to go back to always stay")
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+        raise ValueError(f"must be a whole number from 1 to {_MOST}")
     return value
+
+
+def _kept(value: Any) -> int:
+    count = _count(value)
+    if count < 2:
+        raise ValueError("must be 2 or more: the live release and the one to go back to always stay")
+    return count
 
 
 def _switch(value: Any) -> bool:
@@ -338,7 +343,8 @@ class Config:
     )
     restart_timeout: float = field(default=180, metadata=_setting(_limit, "seconds for one service to restart"))
     migrate_timeout: float = field(default=900, metadata=_setting(_limit, "seconds for the migration"))
-    keep: int = field(default=5, metadata=_setting(_count, "good releases that stay on a host when it is pruned"))
+    keep: int = field(default=5, metadata=_setting(_kept, "good releases that stay on a host when it is pruned"))
+    parallel: int = field(default=1, metadata=_setting(_count, "hosts that switch at the same time"))
     skip_restart: bool = field(
         default=False,
         metadata=_setting(_switch, "restart nothing", variable="DEPLOY_SKIP_SERVICE_RESTART", in_file=False),

@@ -66,7 +66,8 @@ class Deployment:
 
     ``source`` is the control node's git repository (default: the working directory),
     ``ssh`` what to know for logging in, ``listener`` hears every event, ``actor`` is
-    who the registry and the hosts' journals will name.  ``connect`` opens the connection
+    who the registry and the hosts' journals will name.  Of what builds print fast, ``listener``
+    hears all only when ``verbose``; it is whole in the hosts' logs.  ``connect`` opens the connection
     to a host, where ours is not wanted.
     """
 
@@ -78,12 +79,14 @@ class Deployment:
         ssh: SshOptions | None = None,
         listener: Listener = _ignore,
         actor: str | None = None,
+        verbose: bool = False,
         connect: Callable[[str], HostConnection] | None = None,
     ) -> None:
         self.config = config
         self._source_path = source
         self._open = connect or _ssh(ssh)
         self.listener = listener
+        self.verbose = verbose
         self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
 
     def with_config(self, config: Config) -> Deployment:
@@ -192,10 +195,9 @@ class Deployment:
         Raises RegistryUnavailable when the database does not answer.
         """
         from .registry import Registry
-        from .registry.url import registry_address, registry_via
+        from .registry.url import registry_address
 
-        url = self.registry_url
-        via = registry_via(url)
+        url, via = self.registry_url, self.registry_via
         with ExitStack() as stack:
             directory = None
             if via is not None:
@@ -212,6 +214,13 @@ class Deployment:
         from .registry.url import default_url
 
         return self.config.registry_url or default_url()
+
+    @property
+    def registry_via(self) -> str | None:
+        """The host that the registry is reached through, as its URL names it; None when it is reached from here."""
+        from .registry.url import registry_via
+
+        return registry_via(self.registry_url)
 
     @property
     def spool(self) -> Spool:

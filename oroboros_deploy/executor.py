@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
+from threading import Event as Flag
+from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,10 @@ _KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
 
 
 class Host:
-    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link."""
+    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
+
+    ``known`` are its facts as they were last read, empty before.
+    """
 
     def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
         self.name = name
@@ -52,13 +57,19 @@ class Host:
         self._connect = connect
         self._listener = listener
         self._connection: HostConnection | None = None
+        self._opening = Lock()
+        self._left = Flag()
+        self.known: dict[str, Any] = {}
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
-        if self._connection is None:
-            self._connection = self._connect()
-            self.tell("host.connected", "connected", level="detail")
-        return self._connection
+        with self._opening:
+            if self._connection is None:
+                if self._left.is_set():
+                    raise LinkLost("the host was left to itself", host=self.name)
+                self._connection = self._connect()
+                self.tell("host.connected", "connected", level="detail")
+            return self._connection
 
     def close(self) -> None:
         """End the connection; calls that still run are cut off."""
@@ -66,17 +77,23 @@ class Host:
         if connection is not None:
             connection.close()
 
+    def leave(self) -> None:
+        """Close for good: whoever still follows something there stops, and the host goes on alone."""
+        self._left.set()
+        self.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; False when the host was left meanwhile."""
+        return not self._left.wait(seconds)
+
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about this host."""
         self._listener(Event(name, message, host=self.name, level=level, data=data))
 
     def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the host is and has."""
-        facts = self._quiet_call("facts", request, PATIENCE)
-        self.tell(
-            "facts.read", f"live: {facts['live'] or 'nothing'}", level="detail", live=facts["live"], head=facts["head"]
-        )
-        return facts
+        self._learn(self._quiet_call("facts", request, PATIENCE))
+        return self.known
 
     def ask(self, command: str, request: Mapping[str, Any], deadline: float = PATIENCE) -> dict[str, Any]:
         """Make a call that answers by itself and switches nothing; ``deadline`` is seconds."""
@@ -89,6 +106,9 @@ class Host:
 
     def activate(self, request: Mapping[str, Any], bound: float) -> dict[str, Any]:
         """Switch to the release and stay until the host says how it ended.
+
+        A request that asks the host to look first may end without a ``state``: then it
+        changed nothing, and ``known`` says why.
 
         A lost link is taken up again for ``bound`` seconds, by which time the host has
         ended by itself; raises LinkLost when it could not be reached until then.
@@ -106,21 +126,20 @@ class Host:
     ) -> dict[str, Any]:
         """Make one call of the agent on one channel; sends the agent along when the host lacks it."""
         root = PurePosixPath(self._config.root)
-        line = json.dumps({"layout": self._layout(), **request}).encode() + b"\n"
-        with self.open().command(agent.packed().script(root, command), deadline=deadline, silence=SILENCE) as remote:
+        script = agent.packed().script(root, command, {"layout": self._layout(), **request})
+        with self.open().command(script, deadline=deadline, silence=SILENCE) as remote:
             try:
-                remote.write(line)
                 if stream is not None:
                     self._send(remote, stream)
-                return self._listen(remote, line, on_event)
+                return self._listen(remote, on_event)
             except KeyboardInterrupt:
                 self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
                 raise
 
-    def _listen(self, remote: Command, line: bytes, on_event: Callable[[], None]) -> dict[str, Any]:
+    def _listen(self, remote: Command, on_event: Callable[[], None]) -> dict[str, Any]:
         for said in remote.lines():
             if said == b"wanted":
-                remote.write(agent.packed().data + line)
+                remote.write(agent.packed().data)
             elif said.startswith(b'{"event"'):
                 self._hear(json.loads(said), on_event)
             elif said.startswith(b"{"):  # anything else is a login shell's greeting
@@ -151,9 +170,16 @@ class Host:
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
     def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
-        if said["event"] != "alive":
+        if said["event"] == "facts":
+            self._learn(said["data"])
+        elif said["event"] != "alive":
             on_event()
             self.tell(said["event"], said["message"], level=said["level"], **said["data"])
+
+    def _learn(self, facts: dict[str, Any]) -> None:
+        self.known = facts
+        live, head = facts["live"], facts["head"]
+        self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
 
     def _answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
         """The result; a refusal is raised as the error it is."""
@@ -189,6 +215,7 @@ class _Follower:
         self.request = request
         self.until = time.monotonic() + bound
         self.seen = 0
+        self.tries = 0
 
     def result(self) -> dict[str, Any]:
         command = "activate"
@@ -196,6 +223,9 @@ class _Follower:
             try:
                 return self.host.call(command, self._request(), self.until - time.monotonic(), on_event=self._count)
             except (LinkLost, HostUnreachable) as lost:
+                if isinstance(lost, HostUnreachable) and not self.tries:
+                    raise  # the host did not even take the command
+                self.tries += 1
                 self._wait(pause, lost)
         raise AssertionError("the back-off never ends")
 
@@ -208,14 +238,14 @@ class _Follower:
     def _wait(self, pause: float, lost: DeployError) -> None:
         """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
         self.host.close()
-        if time.monotonic() + pause > self.until:
+        if time.monotonic() + pause > self.until or not self.host.wait(0):
             raise LinkLost(
                 "the connection was lost after the activation was asked for; the host finishes alone",
                 hint=f"fab -H {self.host.name} status  tells how it ended",
                 host=self.host.name,
             ) from lost
         self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
-        time.sleep(pause)
+        self.host.wait(pause)
 
 
 def _back_off() -> Iterable[float]:

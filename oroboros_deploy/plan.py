@@ -44,17 +44,23 @@ class Plan:
 
 def facts_request(job: Job) -> Request:
     """What to read: everything the plan, and the checks below, need."""
-    return {"sha": job.sha, "services": list(job.config.services), "restart": not job.config.skip_restart}
+    return {
+        "sha": job.sha,
+        "services": list(job.config.services),
+        "restart": not job.config.skip_restart,
+        "source": job.kind == "deploy",
+    }
 
 
-def build_request(job: Job, source: SourceKind) -> Request:
-    """A release of the job's commit, from where its source is."""
+def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Request:
+    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
     return {
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
         "recipe": _recipe(job.config),
         "version": job.version,
+        "verbose": verbose,
     }
 
 
@@ -75,6 +81,15 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
         "actor": job.actor,
         "keep": config.keep,
     }
+
+
+def switch_request(job: Job) -> Request:
+    """The same for a host whose facts are not known: it reads them first, and goes on only when they are plain.
+
+    They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
+    """
+    anywhere = {"systemd": True, "may_manage": True}  # it knows better when it has read them
+    return {**activate_request(job, anywhere, migrate=False), "look": facts_request(job)}
 
 
 def bound(job: Job) -> float:

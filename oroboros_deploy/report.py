@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import DeployError
-from .figures import Figures
 from .plan import held, moment, unfinished
+
+if TYPE_CHECKING:
+    from .figures import Figures
 
 
 def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:

@@ -35,6 +35,7 @@ _COMMON = {
 _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
     "healthcheck": "health command, a line run by bash in current",
+    "parallel": "how many hosts switch at the same time (default 1: one after another)",
     "skip-restart": "restart nothing; then only the health command decides",
     "skip-healthcheck": "switch without running the health command",
     "verbose": "show the output of every build step",
@@ -64,6 +65,7 @@ def deploy(
     root: str | None = None,
     services: str | None = None,
     healthcheck: str | None = None,
+    parallel: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     json: bool = False,
@@ -75,7 +77,7 @@ def deploy(
     switch, one after another, and the first that fails stops the rest.
     """
     wanted = _required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
-    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
     _attempt(context, "deploy", environment, flags, json, verbose, lambda d: d.deploy(sha=wanted))
 
 
@@ -87,6 +89,7 @@ def rollback(
     root: str | None = None,
     services: str | None = None,
     healthcheck: str | None = None,
+    parallel: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     json: bool = False,
@@ -98,7 +101,7 @@ def rollback(
     release live.
     """
     wanted = _required(release, "rollback --release=ID", "fab registry.list  shows release ids")
-    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck)
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
     act = partial(_roll_back, context, flags, wanted)
     _attempt(context, "rollback", environment, flags, json, verbose, act)
 
@@ -371,7 +374,7 @@ def _attempt(
     from . import output
 
     with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
-        deployment = _deployment(context, environment, flags, listener=view)
+        deployment = _deployment(context, environment, flags, listener=view, verbose=verbose)
         outcome = act(deployment)
     if not as_json:
         told = [output.table(outcome)] if len(outcome.hosts) > 1 else []
@@ -515,6 +518,7 @@ def _flags(
     healthcheck: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
+    parallel: str | None = None,
 ) -> dict[str, Any]:
     return {
         "root": root,
@@ -522,6 +526,7 @@ def _flags(
         "healthcheck.command": healthcheck,
         "skip_restart": skip_restart,
         "skip_healthcheck": skip_healthcheck,
+        "parallel": parallel,
     }
 
 

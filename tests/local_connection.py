@@ -62,14 +62,19 @@ class LocalCommand:
 
 
 class LocalConnection:
-    """Counts its commands; ``cut_after`` makes the link die after so many lines of the named call."""
+    """Counts its commands; ``cut_after`` makes the link die after so many lines of the named call.
 
-    def __init__(self) -> None:
+    With ``places`` a path of the scripts is another here, so that hosts with the same paths share a machine.
+    """
+
+    def __init__(self, places: tuple[str, str] = ("", "")) -> None:
+        self.places = places
         self.commands: list[str] = []
         self.cut_after: dict[str, int] = {}
         self.closed = False
 
     def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:
+        script = script.replace(*self.places) if self.places[0] else script
         name = script.rsplit(maxsplit=1)[-1]
         self.commands.append(name)
         lines = self.cut_after.pop(name, None)

@@ -73,6 +73,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         migrate=None,
         restart_timeout=180,
         migrate_timeout=900,
+        parallel=1,
         skip_restart=False,
         skip_healthcheck=False,
         environment=None,
@@ -336,6 +337,10 @@ def test_unknown_keys_are_refused_with_the_nearest_match(data: Any, said: str, h
         ({"restart_timeout": 0}, "more than 0"),
         ({"migrate_timeout": []}, "must be a number"),
         ({"migrate": ""}, "must not be empty"),
+        ({"parallel": 0}, "whole number from 1 to 1000"),
+        ({"parallel": True}, "whole number from 1 to 1000"),
+        ({"parallel": 1.5}, "whole number from 1 to 1000"),
+        ({"parallel": "all"}, "whole number from 1 to 1000"),
         ({"build": {"timeout": 0}}, "more than 0"),
         ({"build": {"frontend": {"path": "/ui"}}}, "inside the release"),
         ({"build": {"frontend": {"path": "-ui"}}}, "inside the release"),
@@ -449,7 +454,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "root", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url", "services",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.frontend", "build.venvs", "build.steps", "build.timeout",
-        "migrate", "restart_timeout", "migrate_timeout", "keep", "skip_restart", "skip_healthcheck", "hosts",
+        "migrate", "restart_timeout", "migrate_timeout", "keep", "parallel", "skip_restart", "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

@@ -56,8 +56,15 @@ class Site:
             connect=self.connect,  # type: ignore[arg-type]
         )
 
+    def fleet(self, gate: str = "true", **settings: object) -> Deployment:
+        """Hosts that share their settings."""
+        fleet = self.deployment("HOST", **settings)
+        object.__setattr__(fleet.config.healthcheck, "command", gate)
+        return fleet
+
     def connect(self, name: str) -> LocalConnection:
-        self.connections.setdefault(name, []).append(LocalConnection())
+        places = str(self.root("HOST")), str(self.root(name))
+        self.connections.setdefault(name, []).append(LocalConnection(places))
         return self.connections[name][-1]
 
     def commands(self, host: str = "web1") -> list[str]:
@@ -159,20 +166,123 @@ def test_deploying_the_live_release_does_nothing(site: Site) -> None:
 @pytest.mark.parametrize(
     ("act", "commands"),
     [
-        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["facts", "activate"]),
+        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["activate"]),
         (lambda site: site.deployment().deploy(["web1"], sha=site.good), ["facts", "activate"]),
         (lambda site: site.deployment().deploy(["web1"], sha=site.bad), ["facts", "build", "activate"]),
     ],
     ids=["rollback", "deploy of a sealed release", "deploy of a new commit"],
 )
 def test_commands_are_counted(site: Site, act: Callable[[Site], Outcome], commands: list[str]) -> None:
-    """One connection, and at most two commands for a rollback and three for a deploy."""
+    """One connection, and one command for a rollback and at most three for a deploy."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
     site.connections.clear()
     act(site)
     assert len(site.connections["web1"]) == 1
     assert site.commands() == commands
+
+
+def test_a_rollback_that_is_not_plain_takes_the_long_way(site: Site) -> None:
+    """A release that failed its gate before is switched to in a second command, after the warning."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    assert site.deployment().deploy(["web1"], sha=site.bad).exit_code == ExitCode.RESTORED
+    site.commands()
+    site.events.clear()
+    assert site.deployment().rollback(["web1"], release=site.bad).exit_code == ExitCode.RESTORED
+    assert site.commands() == ["activate", "activate"]
+    told = [event.name for event in site.events if event.name in ("facts.read", "warning", "step")]
+    assert told[:3] == ["facts.read", "warning", "step"]
+
+
+def test_a_rollback_to_the_live_release_does_nothing(site: Site) -> None:
+    """It is said to be live, after one command; no file of the host changes, and the row tells of the rollback."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    before = tree(site.root())
+    assert states(site.deployment().rollback(["web1"], release=site.good)) == {"web1": State.ALREADY_LIVE}
+    assert (site.commands(), tree(site.root()), site.statuses()) == (["activate"], before, {site.good: "rolled_back"})
+
+
+def test_a_rollback_that_is_refused_changes_nothing(site: Site) -> None:
+    """What the host cannot switch to is refused by the one command, and every file is as it was."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    before = tree(site.root())
+    with pytest.raises(UnknownRelease, match="is missing on this host"):
+        site.deployment().rollback(["web1"], release=site.better)
+    assert (site.commands(), tree(site.root())) == (["activate"], before)
+
+
+def test_hosts_switch_one_after_another(site: Site) -> None:
+    """Unless told otherwise, a host begins when the one before it is live."""
+    site.fleet().deploy(["web1", "web2", "web3"], sha=site.good)
+    steps = [(event.host, event.data.get("phase")) for event in site.events if event.name == "phase"]
+    assert [host for host, phase in steps if phase == "prepared"] == ["web1", "web2", "web3"]
+    assert [host for host, _ in steps] == sorted(host or "" for host, _ in steps)
+
+
+def test_hosts_switch_side_by_side(site: Site) -> None:
+    """With ``parallel`` hosts switch together: each gate waits until it has seen the other host's."""
+    meet = f"mkdir -p {site.tmp}/met; touch {site.tmp}/met/$(echo $PWD | tr / _); test $(ls {site.tmp}/met | wc -l) = 2"
+    outcome = site.fleet(parallel=2, gate=meet).deploy(["web1", "web2"], sha=site.good)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE, "web2": State.LIVE})
+
+
+def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> None:
+    """Of three hosts, two at a time: the first fails, the second ends all the same, the third is left alone."""
+    hosts = ["web1", "web2", "web3"]
+    site.fleet().deploy(hosts, sha=site.good)
+    (site.root("web1") / ".deploy/tmp/.current.switch/in/the/way").mkdir(parents=True)
+    outcome = site.fleet(parallel=2, gate="sleep 0.7").deploy(hosts, sha=site.better)
+    assert states(outcome) == {"web1": State.REFUSED, "web2": State.LIVE, "web3": State.SKIPPED}
+    assert [site.live(host) for host in hosts] == [site.good, site.better, site.good]
+
+
+def test_the_migration_runs_alone_before_any_other_host_switches(site: Site) -> None:
+    """However many switch together, one host migrates, and when it fails none has switched."""
+    hosts = ["web1", "web2", "web3"]
+    count = f"echo . >>{site.tmp}/migrations; ls -d {site.tmp}/hosts/*/current | wc -l"
+    outcome = site.fleet(parallel=3, migrate=count).deploy(hosts, sha=site.good)
+    assert ((site.tmp / "migrations").read_text(), outcome.migration_marker) == (".\n", "0")
+    assert [site.live(host) for host in hosts] == [site.good] * 3
+    outcome = site.fleet(parallel=3, migrate="false").deploy(hosts, sha=site.better)
+    assert set(states(outcome).values()) == {State.NOT_SWITCHED, State.SKIPPED}
+    assert [site.live(host) for host in hosts] == [site.good] * 3
+
+
+def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -> None:
+    """When one host lacks the release, the other is only read."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    with pytest.raises(UnknownRelease):
+        site.deployment().rollback(["web1", "web2"], release=site.better)
+    assert (site.commands(), site.commands("web2")) == (["facts"], ["facts"])
+
+
+@pytest.mark.parametrize("lines", [0, 1, 3])
+def test_a_link_lost_during_a_rollback_is_taken_up_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    """Cut before or after the facts, it is switched once, and every phase is heard once."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    connect = site.connect
+
+    def cut_once(name: str) -> LocalConnection:
+        connection = connect(name)
+        if len(site.connections[name]) == 1:
+            connection.cut_after = {"activate": lines}
+        return connection
+
+    site.connections.clear()
+    site.events.clear()
+    monkeypatch.setattr(site, "connect", cut_once)
+    outcome = site.deployment().rollback(["web1"], release=site.good)
+    phases = [event.data["phase"] for event in site.events if event.name == "phase"]
+    assert (outcome.exit_code, site.commands()) == (ExitCode.LIVE, ["activate", "activate"])
+    assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
+    journal = (site.root() / ".deploy/journal.jsonl").read_text().splitlines()
+    assert len(journal) == 3
 
 
 def test_failed_build_switches_nothing(site: Site) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import pytest
 
 from oroboros_deploy.config import load
-from oroboros_deploy.errors import Busy, InvalidInput, UnknownRelease
+from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
+from oroboros_deploy.host.facts import plain
 from oroboros_deploy.outcome import Kind
-from oroboros_deploy.plan import Job, Plan, activate_request, build_request, decide
+from oroboros_deploy.plan import Job, Plan, activate_request, build_request, decide, switch_request
 
 SHA = "a" * 40
 OLD = "b" * 40
+STATES = ("sealed", "adopted", "unsealed", "damaged", "missing")
 
 
 def job(kind: Kind = "deploy", **settings: Any) -> Job:
@@ -101,6 +105,44 @@ def test_refusals(work: Job, seen: dict[str, Any], error: type[Exception], words
         decide(work, seen, "web1")
 
 
+POSSIBLE: dict[str, list[Any]] = {
+    "live": [OLD, SHA, None],
+    "target": [target(state)["target"] | {"bad": bad} for state in STATES for bad in (None, "it crashed")],
+    "last": [None, {"phase": "swapped"}, {"phase": "committed"}],
+    "problems": [[], [{"message": "current is odd", "hint": None}]],
+    "running": [None, {}],
+    "systemd": [True, False],
+    "may_manage": [True, False],
+    "units": [{"api": {"load": "loaded"}}, {"api": {"load": "masked"}}],
+}
+
+
+def activates(work: Job, seen: dict[str, Any]) -> bool:
+    """Whether the activation is all that a host with these facts needs, and nothing is to be said before it."""
+    try:
+        return decide(work, seen, "web1") == Plan(build=False, activate=True) and not seen["target"]["bad"]
+    except DeployError:
+        return False
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_host_goes_on_alone_only_where_there_is_nothing_to_decide(restart: bool) -> None:
+    """Of all combinations of facts, those with a finished last activation are plain where a rollback only activates."""
+    flags = {} if restart else {"skip_restart": True}
+    work = replace(job("rollback"), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags=flags))
+    for values in product(*POSSIBLE.values()):
+        seen = facts(**dict(zip(POSSIBLE, values, strict=True)))
+        settled = seen["last"] != {"phase": "swapped"}
+        assert plain(seen, switch_request(work)) == (activates(work, seen) and settled), seen
+
+
+def test_a_rollback_asks_to_look_first() -> None:
+    """One request holds what to read and what to do, without the repository that only a build needs."""
+    request = switch_request(job("rollback"))
+    assert request.pop("look") == {"sha": SHA, "services": ["api"], "restart": True, "source": False}
+    assert request == activate_request(job("rollback"), facts(), migrate=False)
+
+
 def test_requests_are_whole() -> None:
     """What a host is asked to build and to activate holds every setting it needs, and no registry URL."""
     work = job(migrate="./migrate", build={"venvs": {"worker": ["backend", "worker"]}})
@@ -120,6 +162,7 @@ def test_requests_are_whole() -> None:
             "timeout": 1800,
         },
         "version": "1.0",
+        "verbose": False,
     }
     assert activate_request(work, facts(), migrate=True) == {
         "attempt": "attempt",

@@ -36,6 +36,7 @@ class Activation:
         self.say = say
         self.services = tuple(request["services"]) if request["restart"] else ()
         self.gate = gate.of(request["healthcheck"], self.services)
+        self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.state: State
 
     def run(self) -> State:
@@ -108,7 +109,8 @@ class Activation:
         return source
 
     def _check_units(self) -> None:
-        for name, unit in units.show(self.services).items():
+        self.seen = units.show(self.services)
+        for name, unit in self.seen.items():
             if unit.load != "loaded":
                 raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
 
@@ -118,6 +120,7 @@ class Activation:
         if not line:
             return
         with self._step("migrating"):
+            self.seen = {}  # they may be others when it has run
             deadline = time.monotonic() + self.request["migrate_timeout"]
             target = self.layout.release(self.request["sha"])
             env = process.environment(DEPLOY_RELEASE=self.request["sha"])
@@ -153,6 +156,7 @@ class Activation:
         transcript = getattr(failure, "transcript", "")
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
+        self.seen = {}
         try:
             if touched:
                 self._go_back()
@@ -192,9 +196,9 @@ class Activation:
     def _restart_services(self) -> None:
         if not self.services:
             return
-        before = units.show(self.services)
+        before = self.seen or units.show(self.services)
         ended = units.restart(self.services, time.monotonic() + self.request["restart_timeout"])
-        after = units.show(self.services)
+        self.seen = after = units.show(self.services)
         if not ended.ok:
             raise Failed(f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after))
         for name, unit in after.items():
@@ -211,7 +215,7 @@ class Activation:
     def _hold_gate(self) -> None:
         if self.gate:
             try:
-                self.gate.hold(self.layout.current, self.say)
+                self.gate.hold(self.layout.current, self.say, self.seen)
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Dict
 
+from . import bytecode
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Wire, read_request
@@ -28,6 +29,7 @@ def main() -> int:
         wire.send(_respond(command, wire))
     except (BrokenPipeError, EOFError):
         os._exit(1)  # nobody listens: there is nobody to tell, and nothing left to flush
+    bytecode.keep(Path(sys.argv[0]))
     return 0
 
 
@@ -53,9 +55,7 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
 
         return facts(layout, request)
     if command == "build":
-        from .build import build
-
-        return build(layout, request, wire.say)
+        return _build(layout, request, wire)
     if command == "prune":
         from .prune import prune
 
@@ -65,9 +65,39 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
         return answer
     from . import launch
 
-    if command == "activate":
-        launch.start(layout, request)
+    if command == "activate" and not _start(layout, request, wire):
+        return {"state": None}
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+
+
+def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+    from .build import build
+    from .excerpt import Excerpt
+
+    if request.get("verbose", True):
+        return build(layout, request, wire.say)
+    excerpt = Excerpt(wire.say)
+    try:
+        return build(layout, request, excerpt)
+    finally:
+        excerpt.finish()
+
+
+def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
+    """Start the activation; one that was asked to look first is started only when the facts are plain."""
+    from . import launch
+
+    look = request.pop("look", None)
+    if look and not launch.known(layout, request["attempt"]):
+        from .facts import facts, plain
+
+        found = facts(layout, look)
+        wire.send({"event": "facts", "data": found})  # nobody listens any more: this is where it ends
+        if not plain(found, request):
+            return False
+        request["detached"] = not (found["systemd"] and found["may_manage"])
+    launch.start(layout, request)
+    return True
 
 
 def _detached(command: str) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 from pathlib import Path
@@ -66,6 +65,8 @@ def sync_directory(directory: Path) -> None:
 
 def sync_filesystem(path: Path) -> None:
     """Flush all that was written to the filesystem of ``path``: cheaper than an fsync for each of 30,000 files."""
+    import ctypes  # a millisecond that only a build needs to spend
+
     descriptor = os.open(path, os.O_RDONLY)
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:

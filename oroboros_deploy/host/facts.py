@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
+import sys
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -15,8 +15,8 @@ from .refusal import Refusal
 
 
 def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
-    """What this host is, has and serves, as far as ``request`` (sha, services, restart) needs it."""
-    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
+    """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
+    repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
     free = shutil.disk_usage(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Dict[str, Optional[str]]] = []
@@ -26,7 +26,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     return {
         "hostname": os.uname().nodename,
         "user": process.environment()["USER"],
-        "python": platform.python_version(),
+        "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
         "systemd": units.present(),
         "may_manage": units.may_manage() if request.get("restart") and units.present() else os.getuid() == 0,
@@ -34,8 +34,8 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "live": live,
         "releases": _releases(layout),
         "target": _target(layout, sha) if sha else None,
-        "has_commit": repository.has(sha) if sha else None,
-        "tips": repository.tips(),
+        "has_commit": repository.has(sha) if sha and sources else None,
+        "tips": repository.tips() if sources else [],
         "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
         "free_bytes": free.free,
         "running": holder.running(layout),
@@ -45,6 +45,21 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "head": audit.head(journal),
         "problems": problems,
     }
+
+
+def plain(found: Dict[str, Any], request: Dict[str, Any]) -> bool:
+    """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
+    loaded = all(unit["load"] == "loaded" for unit in found["units"].values())
+    return (
+        found["target"]["state"] in ("sealed", "adopted")
+        and not found["target"]["bad"]
+        and found["live"] != request["sha"]
+        and not found["problems"]
+        and found["running"] is None
+        and found["freeze"] is None
+        and (found["last"] is None or found["last"]["phase"] in state.FINAL)
+        and (not request["restart"] or (found["systemd"] and found["may_manage"] and loaded))
+    )
 
 
 def _target(layout: Layout, sha: str) -> Dict[str, Optional[str]]:

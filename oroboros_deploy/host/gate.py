@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import process, units
 from .wire import Say
@@ -21,8 +20,7 @@ class GateFailed(Exception):
         self.transcript = transcript
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(NamedTuple):
     """The health command must pass, and the services stay the same processes for ``stable_for`` seconds.
 
     ``timeout`` and ``interval`` are seconds; without a command only the services
@@ -35,9 +33,12 @@ class Gate:
     interval: float
     stable_for: float
 
-    def hold(self, current: Path, say: Say) -> None:
-        """Return once the gate is passed; raises GateFailed when it is not within ``timeout``."""
-        _Watch(self, current, say).hold()
+    def hold(self, current: Path, say: Say, seen: Optional[Dict[str, units.Unit]] = None) -> None:
+        """Return once the gate is passed; raises GateFailed when it is not within ``timeout``.
+
+        ``seen`` is how the services were right after their restart, when somebody looked.
+        """
+        _Watch(self, current, say).hold(seen)
 
 
 class _Watch:
@@ -55,8 +56,8 @@ class _Watch:
         self.reason = "no look was possible"
         self.transcript = ""
 
-    def hold(self) -> None:
-        self._look()
+    def hold(self, seen: Optional[Dict[str, units.Unit]]) -> None:
+        self._judge(seen or units.show(self.gate.services))
         while True:
             if not self.passed:
                 self._try_command()
@@ -80,8 +81,10 @@ class _Watch:
             self.reason, self.transcript = said, ended.tail
 
     def _look(self) -> bool:
-        """Look at the services; a new process starts the stability window, and the command, again."""
-        seen = units.show(self.gate.services)
+        return self._judge(units.show(self.gate.services))
+
+    def _judge(self, seen: Dict[str, units.Unit]) -> bool:
+        """A new process starts the stability window, and the command, again."""
         identities = {name: unit.identity for name, unit in seen.items()}
         if identities != self.identities:
             self.identities, self.unchanged_since = identities, time.monotonic()

@@ -25,15 +25,20 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 def start(layout: Layout, request: Dict[str, Any]) -> None:
     """Start the attempt, once: the same attempt asked for again is only followed."""
     layout.create()
-    directory = layout.attempt(request["attempt"])
-    if (directory / "request.json").exists():
+    if known(layout, request["attempt"]):
         return
+    directory = layout.attempt(request["attempt"])
     layout.reserve.spend(_keep, directory, {**request, "layout": layout.as_dict()})
     try:
         (_start_detached if request["detached"] else _start_unit)(layout, request)
     except Refusal as refusal:
         _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
         raise
+
+
+def known(layout: Layout, attempt: str) -> bool:
+    """Whether this attempt was asked for before."""
+    return (layout.attempt(attempt) / "request.json").exists()
 
 
 def run(layout: Layout, request: Dict[str, Any]) -> None:
@@ -106,7 +111,7 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
             if alone_since and time.monotonic() - alone_since > GRACE:
                 recover(layout, request)
-            time.sleep(0.02)
+            time.sleep(0.005)
 
 
 def _keep(directory: Path, request: Dict[str, Any]) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterator, Optional
+from typing import Dict, Iterator, NamedTuple, Optional
 
 from . import durable
 from .refusal import Refusal
@@ -15,8 +14,7 @@ from .reserve import Reserve
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """The paths of one deploy root; ``releases``, ``current`` and ``repo`` may be overridden one by one."""
 
     root: Path

@@ -10,9 +10,8 @@ import signal
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Callable, Dict, Optional, Sequence
+from typing import IO, Callable, Dict, NamedTuple, Optional, Sequence
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL
@@ -20,8 +19,7 @@ LOOK = 0.05  # seconds between two looks at the deadline
 PIPE = 1 << 20  # bytes that a pipe holds at most
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     """How a command ended: its exit status (None: killed at the deadline) and its last output."""
 
     status: Optional[int]

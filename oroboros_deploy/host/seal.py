@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
@@ -149,6 +148,8 @@ def _manifest(release: Path) -> List[Row]:
     def row(path: Path) -> Row:
         facts = _facts(path)
         return (os.path.relpath(path, release), *facts, _CONTENT[facts[0]](path))
+
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
         return list(pool.map(row, sorted(_walk(release))))

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from . import durable
 from .layout import Layout
@@ -39,8 +38,7 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left."""
 
     attempt: str
@@ -50,13 +48,13 @@ class State:
     phase: str
     boot: str
     started_at: float
+    seconds: Dict[str, float]
     actor: str = ""
     reason: str = ""
     transcript: str = ""
     migration_marker: Optional[str] = None
     switched: bool = False
     sequence: int = 0
-    seconds: Dict[str, float] = field(default_factory=dict)
 
     @property
     def final(self) -> bool:
@@ -71,10 +69,10 @@ class State:
         """The state one step on.  Raises ValueError for a step that is not declared."""
         if phase not in TRANSITIONS[self.phase]:
             raise ValueError(f"an activation does not go from {self.phase} to {phase}")
-        return replace(self, phase=phase, sequence=self.sequence + 1, **changes)
+        return self._replace(phase=phase, sequence=self.sequence + 1, **changes)
 
     def as_dict(self) -> Dict[str, Any]:
-        return asdict(self)
+        return self._asdict()
 
 
 def load(path: Path) -> Optional[State]:
@@ -109,5 +107,6 @@ def begin(request: Dict[str, Any], source: Optional[str]) -> State:
         phase="prepared",
         boot=boot_id(),
         started_at=time.time(),
+        seconds={},
         actor=request["actor"],
     )

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import process
 
@@ -41,8 +40,7 @@ def may_manage() -> bool:
     return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
 
 
-@dataclass(frozen=True)
-class Unit:
+class Unit(NamedTuple):
     """What systemd says of one unit at one moment."""
 
     name: str

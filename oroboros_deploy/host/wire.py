@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
 from typing import Any, Callable, Dict, Optional
 
 Say = Callable[..., None]
+REQUEST = "OROBOROS_REQUEST"  # the environment variable that a call's request comes in
 
 
 class Wire:
@@ -29,14 +31,8 @@ class Wire:
 
 
 def read_request() -> Dict[str, Any]:
-    """The first line on standard input; what follows it belongs to the call.
-
-    Raises EOFError when the control node is gone before it sent one.
-    """
-    line = sys.stdin.buffer.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError("the control node went away")
-    request: Dict[str, Any] = json.loads(line)
+    """What the call was asked to do; no command that it runs inherits this."""
+    request: Dict[str, Any] = json.loads(os.environ.pop(REQUEST))
     return request
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection
 
 from ..events import Event
 from ..record import IN_PROGRESS, SERVING, Record, Status, transitions
-from . import attempts, events, migration, releases, schema
+from . import attempts, events, releases, schema
 from .checks import check_limit, check_marker, check_release, check_status, parse_time
 from .database import Database, Result, by_database_clock, clock
-from .reading import Reader
 from .url import url_key
+
+if TYPE_CHECKING:
+    from .reading import Reader
 
 
 class Registry:
@@ -53,7 +55,9 @@ class Registry:
         """Reach the database and find its tables; create or migrate ours when they are missing or older."""
         found = self._database.read(schema.version) or 0
         if found < schema.VERSION:
-            found = self._database.write(migration.migrate)
+            from .migration import migrate
+
+            found = self._database.write(migrate)
         if found > schema.VERSION:
             raise self._database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
@@ -64,6 +68,8 @@ class Registry:
     @property
     def reader(self) -> Reader:
         """What there is to show, read-only."""
+        from .reading import Reader  # a deploy asks nothing
+
         return Reader(self._database, self._check_once)
 
     def begin(self, record: Record) -> None:

@@ -187,7 +187,7 @@ class Command:
         try:
             self._channel = channel = self._transport.open_session(timeout=self._deadline)
             channel.settimeout(_SLICE)
-            channel.exec_command(line)
+            self._transport.start_command(channel, line)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._not_started(error) from None
         except BaseException:
@@ -205,7 +205,9 @@ class Command:
     def _not_started(self, error: Exception) -> DeployError:
         if not self._transport.is_active():
             return self._lost("the host stopped answering, or the connection was lost, when the command was to start")
-        reason = error.text if isinstance(error, paramiko.ChannelException) else str(error)
+        return self._refused(error.text if isinstance(error, paramiko.ChannelException) else str(error))
+
+    def _refused(self, reason: str) -> HostUnreachable:
         return HostUnreachable(
             f"the server refused to run a command: {reason}",
             hint="it may allow too few sessions (MaxSessions), or only a forced command for this key",
@@ -243,7 +245,9 @@ class Command:
         if not self._running.eof_received and self._running.exit_status < 0:
             raise self._broken()
 
-    def _broken(self) -> LinkLost:
+    def _broken(self) -> DeployError:
+        if self._transport.refused(self._running):
+            return self._refused("Channel closed.")
         self.kill()
         return self._lost("the connection was lost while the command ran")
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 
 import paramiko
+from paramiko.auth_handler import AuthHandler
 from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST
 
 
@@ -24,6 +26,19 @@ def _number(name: str) -> int:
     return signal.Signals.__members__.get(f"SIG{name}", signal.SIGKILL).value
 
 
+class _AuthAhead(AuthHandler):
+    """Sends the login right behind the request for the service: answered in order, both cost one round trip."""
+
+    def _request_auth(self) -> None:
+        super()._request_auth()  # type: ignore[misc]
+        accepted = paramiko.Message()
+        accepted.add_string("ssh-userauth")
+        super()._parse_service_accept(paramiko.Message(accepted.asbytes()))  # type: ignore[misc]
+
+    def _parse_service_accept(self, message: paramiko.Message) -> None:
+        """What it would start is under way."""
+
+
 class Transport(paramiko.Transport):
     """A paramiko transport on which a command killed by a signal has the status 128 + n."""
 
@@ -32,19 +47,38 @@ class Transport(paramiko.Transport):
         MSG_CHANNEL_REQUEST: _channel_request,
     }
 
+    def auth_publickey(self, username: str, key: paramiko.PKey, event: threading.Event | None = None) -> list[str]:
+        """Log in with a key, as the base class does, but in one round trip instead of two."""
+        # Which hash an RSA key may sign with is in a message that the server's first answer may still be behind.
+        if event or "rsa" in key.get_name() or not self.is_active() or not self.initial_kex_done:
+            return super().auth_publickey(username, key, event)
+        answered = threading.Event()
+        self.auth_handler = _AuthAhead(self)
+        self.auth_handler.auth_publickey(username, key, answered)
+        missing: list[str] = self.auth_handler.wait_for_response(answered)
+        return missing
+
     def send_signal(self, channel: paramiko.Channel, name: str) -> None:
         """Ask the server to send a signal (``TERM``) to the command on the channel."""
         self._send_request(channel, "signal", name)
+
+    def start_command(self, channel: paramiko.Channel, line: str) -> None:
+        """Run a command line on an open channel; a server that refuses closes the channel, see ``refused``."""
+        self._send_request(channel, "exec", line, answered=True)
+
+    def refused(self, channel: paramiko.Channel) -> bool:
+        """Whether the server did not agree to run the command on a channel."""
+        return self.is_active() and channel.closed and not channel.event_ready
 
     def send_command(self, channel: paramiko.Channel, line: str) -> None:
         """Run a command line on an open channel without waiting for the server to agree."""
         self._send_request(channel, "exec", line)
 
-    def _send_request(self, channel: paramiko.Channel, kind: str, argument: str) -> None:
+    def _send_request(self, channel: paramiko.Channel, kind: str, argument: str, *, answered: bool = False) -> None:
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(channel.remote_chanid)
         message.add_string(kind)
-        message.add_boolean(False)
+        message.add_boolean(answered)
         message.add_string(argument)
         self._send_user_message(message)  # type: ignore[attr-defined]

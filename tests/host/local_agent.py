@@ -51,25 +51,22 @@ class LocalAgent:
             "repo": str(root / "repo"),
         }
 
-    def start(self, command: str) -> subprocess.Popen[bytes]:
-        script = agent.packed().script(PurePosixPath(self.root), command)
+    def start(self, command: str, request: dict[str, Any]) -> subprocess.Popen[bytes]:
+        script = agent.packed().script(PurePosixPath(self.root), command, {"layout": self.layout, **request})
         pipe = subprocess.PIPE
         return subprocess.Popen(["/bin/sh", "-c", script], stdin=pipe, stdout=pipe, stderr=pipe, **self.options)
 
     def call(self, command: str, request: dict[str, Any], stream: bytes | None = None) -> Answer:
         """One whole call; ``stream`` is sent in blocks after the request, as a bundle is."""
         known = Path(agent.packed().path(PurePosixPath(self.root))).exists()
-        process = self.start(command)
+        process = self.start(command, request)
         assert process.stdin and process.stdout and process.stderr
-        line = json.dumps({"layout": self.layout, **request}).encode() + b"\n"
-        process.stdin.write(line)
-        process.stdin.flush()
         answer = Answer()
         if stream is not None and known:
             self._send(process, stream)
         for said in process.stdout:
             if said == b"wanted\n":
-                process.stdin.write(agent.packed().data + line)
+                process.stdin.write(agent.packed().data)
                 process.stdin.flush()
                 if stream is not None:
                     self._send(process, stream)

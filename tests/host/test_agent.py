@@ -8,9 +8,11 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,10 +26,27 @@ PATH = "/usr/bin:/bin"
 
 
 def raw_call(root: Path, data: bytes, **options: Any) -> bytes:
-    """What the bootstrap says when it is sent ``data`` in place of a request."""
-    script = agent.packed().script(PurePosixPath(root), "facts")
+    """What a call for the facts says when it is sent ``data`` as the agent."""
+    layout = LocalAgent(root).layout
+    script = agent.packed().script(PurePosixPath(root), "facts", {"layout": layout})
     said: bytes = subprocess.run(["/bin/sh", "-c", script], input=data, stdout=-1, timeout=20, **options).stdout
     return said
+
+
+def kept_agent(host: LocalAgent) -> Path:
+    return Path(agent.packed().path(PurePosixPath(host.root)))
+
+
+def kept_bytecode(host: LocalAgent) -> Path:
+    return kept_agent(host).with_suffix(f".pyz.{sys.implementation.cache_tag}")
+
+
+def only_main(data: bytes) -> bytes:
+    """The agent without what its entry imports."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as target:
+        target.writestr("__main__.py", source.read("__main__.py"))
+    return buffer.getvalue()
 
 
 def path_with(version: str, directory: Path) -> str:
@@ -56,12 +75,35 @@ def foreign() -> Iterator[Path]:
 
 def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
     """The first call asks for the agent, the second finds it."""
-    line = json.dumps({"layout": host.layout}).encode() + b"\n"
-    first = raw_call(host.root, line + agent.packed().data + line).splitlines()
-    second = raw_call(host.root, line).splitlines()
+    first = raw_call(host.root, agent.packed().data).splitlines()
+    second = raw_call(host.root, b"").splitlines()
     assert (first[0], len(first), len(second)) == (b"wanted", 2, 1)
     assert json.loads(first[1])["result"]["live"] is None
-    assert list(host.paths.ours.glob("agent/*")) == [Path(agent.packed().path(PurePosixPath(host.root)))]
+    assert sorted(host.paths.ours.glob("agent/*")) == [kept_agent(host), kept_bytecode(host)]
+
+
+def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
+    """What the first call compiled, the second one runs; it is a file that only the login reads."""
+    host.facts()
+    (first, mode) = kept_bytecode(host).stat().st_mtime_ns, stat.S_IMODE(kept_bytecode(host).stat().st_mode)
+    kept_agent(host).write_bytes(only_main(agent.packed().data))
+    assert host.facts()["live"] is None
+    assert (kept_bytecode(host).stat().st_mtime_ns, mode) == (first, 0o600)
+
+
+@pytest.mark.parametrize("damage", ["cut", "of another python", "unreadable"])
+def test_bytecode_that_cannot_be_used_is_not_needed(host: LocalAgent, damage: str) -> None:
+    """Whatever became of the compiled agent, the agent itself answers."""
+    host.facts()
+    kept = kept_bytecode(host)
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    elif damage == "unreadable":
+        kept.unlink()
+        kept.mkdir()
+    else:
+        kept.write_bytes(kept.read_bytes().replace(MAGIC_NUMBER, b"\x00\x00\r\n"))
+    assert host.facts()["live"] is None
 
 
 def test_the_same_source_packs_to_the_same_bytes() -> None:
@@ -76,7 +118,7 @@ def test_the_same_source_packs_to_the_same_bytes() -> None:
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: b""])
 def test_a_damaged_copy_is_refused_and_not_stored(host: LocalAgent, damage: Any) -> None:
     """Cut or changed on the way, the agent neither runs nor stays."""
-    said = raw_call(host.root, b"{}\n" + damage(agent.packed().data))
+    said = raw_call(host.root, damage(agent.packed().data))
     assert refusal(said) == {
         "kind": "invalid",
         "message": "the agent could not be stored on this host",
@@ -99,7 +141,7 @@ def test_the_directories_are_ours_alone_whatever_the_umask(tmp_path: Path) -> No
 def test_a_root_that_cannot_be_written_is_said_with_the_way_out(foreign: Path) -> None:
     """A login without the right to write gets the command that gives it, and leaves nothing."""
     root = foreign / "srv"
-    said = raw_call(root, b"{}\n", user=65534, group=65534, extra_groups=[], env={"PATH": PATH})
+    said = raw_call(root, b"", user=65534, group=65534, extra_groups=[], env={"PATH": PATH})
     assert refusal(said) == {
         "kind": "invalid",
         "message": f"{root} cannot be written by this login",
@@ -136,7 +178,7 @@ def test_a_host_without_python_is_told_so(host: LocalAgent, tmp_path: Path) -> N
     """Where there is no python3 the answer is a sentence and a command, not a shell's complaint."""
     tools = tmp_path / "bin"
     tools.mkdir()
-    said = raw_call(host.root, b"{}\n", env={"PATH": str(tools)})
+    said = raw_call(host.root, b"", env={"PATH": str(tools)})
     assert refusal(said) == {
         "kind": "invalid",
         "message": "python3 (3.9 or later) is not installed on this host",
@@ -176,8 +218,11 @@ def test_a_root_with_quotes_and_spaces_is_one_word(tmp_path: Path) -> None:
 
 
 def test_a_control_node_that_dies_at_once_is_no_error_of_ours(host: LocalAgent) -> None:
-    """A call whose request never came ends quietly."""
+    """A call whose answer nobody waits for ends quietly."""
     host.facts()
-    process = host.start("facts")
-    assert process.communicate(b'{"layout"') == (b"", b"")
-    assert process.returncode == 1
+    process = host.start("facts", {})
+    assert process.stdin and process.stdout and process.stderr
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 1)
+    process.stdin.close()
+    process.stderr.close()

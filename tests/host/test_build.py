@@ -31,11 +31,7 @@ def head(repository: Repository) -> str:
 def began(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:
     """A build on its way, whose control node listens but says no more."""
     host.facts()
-    process = host.start("build")
-    assert process.stdin
-    process.stdin.write(json.dumps(request).encode() + b"\n")
-    process.stdin.flush()
-    return process
+    return host.start("build", request)
 
 
 def hang_up(process: subprocess.Popen[bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from oroboros_deploy.host import gate, units
 from oroboros_deploy.host.units import Unit
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "aaa", "0", False, "0")
-STARTING = replace(UP, active="activating", sub="auto-restart", pid="0")
-FAILED = replace(UP, active="failed", sub="failed", result="exit-code", pid="0", status="203")
+STARTING = UP._replace(active="activating", sub="auto-restart", pid="0")
+FAILED = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 STABLE = 0.1
 
 
@@ -44,7 +43,7 @@ def hold(command: str | None = None, services: tuple[str, ...] = ("api",), timeo
 
 def crash_loop() -> Iterator[Unit]:
     for restarts in range(1000):
-        yield replace(UP, pid=str(100 + restarts), invocation=str(restarts), restarts=str(restarts))
+        yield UP._replace(pid=str(100 + restarts), invocation=str(restarts), restarts=str(restarts))
 
 
 def test_services_that_stay_pass_after_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +63,7 @@ def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("change", [{"pid": "101"}, {"invocation": "bbb"}, {"restarts": "1"}])
 def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     """Whatever gives the new process away, it has to stay for the whole window itself."""
-    systemd = Systemd(monkeypatch, *[UP] * 6, replace(UP, **change))
+    systemd = Systemd(monkeypatch, *[UP] * 6, UP._replace(**change))
     began = time.monotonic()
     hold()
     assert systemd.looks > 6
@@ -74,7 +73,7 @@ def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, ch
 def test_a_new_process_has_to_pass_the_command_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A command that passed against the process before says nothing about this one."""
     tries = tmp_path / "tries"
-    Systemd(monkeypatch, *[UP] * 5, replace(UP, pid="101"))
+    Systemd(monkeypatch, *[UP] * 5, UP._replace(pid="101"))
     hold(f"echo >>{tries}")
     assert tries.read_text() == "\n\n"
 
@@ -94,7 +93,7 @@ def test_a_dead_unit_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_service_that_ended_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     """Exit status 0 is no excuse for a service that is not there."""
-    Systemd(monkeypatch, replace(UP, active="inactive", sub="dead", pid="0"))
+    Systemd(monkeypatch, UP._replace(active="inactive", sub="dead", pid="0"))
     with pytest.raises(gate.GateFailed, match=r"api is inactive \(dead\)"):
         hold(timeout=20)
 
@@ -102,13 +101,13 @@ def test_a_service_that_ended_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("active", ["active", "inactive"])
 def test_a_oneshot_that_succeeded_serves(monkeypatch: pytest.MonkeyPatch, active: str) -> None:
     """Its work is done, whether systemd keeps it active or not."""
-    Systemd(monkeypatch, replace(UP, type="oneshot", active=active, pid="0"))
+    Systemd(monkeypatch, UP._replace(type="oneshot", active=active, pid="0"))
     hold()
 
 
 def test_a_oneshot_that_failed_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is dead like any other."""
-    Systemd(monkeypatch, replace(FAILED, type="oneshot"))
+    Systemd(monkeypatch, FAILED._replace(type="oneshot"))
     with pytest.raises(gate.GateFailed, match="api is failed"):
         hold(timeout=20)
 
@@ -121,7 +120,7 @@ def test_a_slow_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_start_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the deadline the reason is what was seen last, of the units that were not serving."""
-    Systemd(monkeypatch, [UP, replace(STARTING, name="worker")])
+    Systemd(monkeypatch, [UP, STARTING._replace(name="worker")])
     with pytest.raises(gate.GateFailed) as failed:
         hold(services=("api", "worker"))
     assert str(failed.value) == "worker is activating (auto-restart) (gave up after 0.5 s)"

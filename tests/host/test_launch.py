@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -35,11 +34,7 @@ def command(line: str, timeout: float = 10) -> dict[str, Any]:
 def asked(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:
     """An activation on its way, with somebody who follows it."""
     host.facts()
-    process = host.start("activate")
-    assert process.stdin
-    process.stdin.write(json.dumps(request).encode() + b"\n")
-    process.stdin.flush()
-    return process
+    return host.start("activate", request)
 
 
 def cut(process: subprocess.Popen[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from oroboros_deploy.host.units import Unit
 from tests.host.local_agent import Answer, LocalAgent
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
-DEAD = replace(UP, active="failed", sub="failed", result="exit-code", pid="0", status="203")
+DEAD = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 GATE = {"command": None, "timeout": 0.5, "interval": 0.01, "stable_for": 0.02}
 
 
@@ -34,14 +33,14 @@ class Systemd:
             monkeypatch.setattr(units, name, getattr(self, name))
 
     def show(self, names: Any) -> dict[str, Unit]:
-        return {name: replace(self.unit, name=name) for name in names}
+        return {name: self.unit._replace(name=name) for name in names}
 
     def restart(self, names: Any, deadline: float) -> Ended:
         live = self.host.live
         self.asked.append(("restart", live))
         if self.restarts_for_real:
             self.starts += 1
-            self.unit = replace(UP if self.serves(live) else DEAD, invocation=f"i{self.starts}")
+            self.unit = (UP if self.serves(live) else DEAD)._replace(invocation=f"i{self.starts}")
         return Ended(self.restart_status(live), "systemctl said no", 0.0)
 
     def stop(self, names: Any, deadline: float) -> Ended:
@@ -118,7 +117,7 @@ def test_a_restart_that_did_not_happen_is_no_success(host: LocalAgent, systemd: 
 
 def test_a_unit_that_cannot_be_started_is_refused_before(host: LocalAgent, systemd: Systemd, old: str) -> None:
     """Nothing was switched, restarted or recorded."""
-    systemd.unit = replace(UP, load="masked")
+    systemd.unit = UP._replace(load="masked")
     assert systemd.activate(host.sealed("new")).refusal == {
         "kind": "invalid",
         "message": "unit api is masked on this host",
