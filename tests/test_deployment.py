@@ -233,7 +233,9 @@ def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> No
     hosts = ["web1", "web2", "web3"]
     site.fleet().deploy(hosts, sha=site.good)
     (site.root("web1") / ".deploy/tmp/.current.switch/in/the/way").mkdir(parents=True)
-    outcome = site.fleet(parallel=2, gate="sleep 0.7").deploy(hosts, sha=site.better)
+    fleet = site.fleet(parallel=2, gate=f"test -e {site.tmp}/failed", healthcheck={"timeout": 30, "interval": 0.1})
+    fleet.listener = lambda event: (site.tmp / "failed").touch() if event.name == "host.finished" else None
+    outcome = fleet.deploy(hosts, sha=site.better)
     assert states(outcome) == {"web1": State.REFUSED, "web2": State.LIVE, "web3": State.SKIPPED}
     assert [site.live(host) for host in hosts] == [site.good, site.better, site.good]
 
