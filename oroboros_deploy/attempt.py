@@ -5,8 +5,8 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -104,12 +104,9 @@ class Attempt:
         return opening.result()
 
     def _open_registry(self, stack: ExitStack) -> Registry:
-        try:
+        with _nothing_changed():
             registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
             registry.begin(self._record())
-        except RegistryUnavailable as error:
-            error.message = f"nothing was changed: {error.message}"
-            raise
         return registry
 
     def _until_error(self, work: Callable[[], None]) -> None:
@@ -123,13 +120,13 @@ class Attempt:
     def _work(self, registry: Registry) -> None:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
-            registry.intend(self._record())
+            _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
             request = plan.facts_request(self.job)
             self._on_each("facts", lambda work: self._decide(work, work.host.facts(request)))
             if not all(work.plan and work.plan.nothing for work in self.works):
-                registry.intend(self._record())
+                _intend(registry, self._record())
         self._on_each("build", self._build)
         self._activate()
 
@@ -193,6 +190,7 @@ class Attempt:
 
     def _switch(self, work: _Work, request: plan.Request) -> None:
         self.switching = True
+        request["origin"] = self._origin(work)
         began = time.monotonic()
         try:
             answer = work.host.activate(request, plan.bound(self.job))
@@ -203,8 +201,20 @@ class Attempt:
             return self._end(work, _failed(work, error))
         if answer["state"] is not None:
             work.seconds["activate"] = round(time.monotonic() - began, 3)
-            self._end(work, _ended(work, answer["state"], f"{self.config.root}/.deploy/attempts/{self.job.attempt}"))
+            logs = f"{self.config.root}/.deploy/attempts/{self.job.attempt}"
+            self._end(work, ended(work.host.name, answer["state"], logs))
         return None
+
+    def _origin(self, work: _Work) -> dict[str, Any]:
+        """What a host's journal keeps of the attempt as a whole, so that the registry can be rebuilt from it."""
+        return {
+            "host": work.host.name,
+            "hosts": [each.host.name for each in self.works],
+            "environment": self.config.environment,
+            "control_node": socket.gethostname(),
+            "tool_version": self.job.version,
+            "started_at": self.started.isoformat(),
+        }
 
     def _interrupted(self) -> None:
         """A person pressed Ctrl-C: before the switch everything stops, after it the host goes on alone."""
@@ -232,21 +242,30 @@ class Attempt:
     def _unreached(self, work: _Work) -> HostOutcome:
         if isinstance(self.error, LinkLost | Interrupted):
             return _failed(work, self.error)
-        live = work.facts.get("live")
-        return HostOutcome(work.host.name, State.SKIPPED, live, live, "not reached: another host failed first")
+        live, why = work.facts.get("live"), "not reached: another host failed first"
+        if isinstance(self.error, RegistryUnavailable):
+            why = "not reached: the registry failed first"
+        return HostOutcome(work.host.name, State.SKIPPED, live, live, why)
 
-    def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled"]:
+    def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
-        from .registry.url import url_key
-
         record = self._with_commits(self._record(outcome))
         try:
             registry.finish(record)
         except RegistryUnavailable as error:
-            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
-            self._tell("registry.spooled", f"{error.message}; the record is kept and the next command writes it")
-            return "spooled"
+            return self._spool(record, error)
         return "written"
+
+    def _spool(self, record: Record, cause: RegistryUnavailable) -> Literal["spooled", "lost"]:
+        from .registry.url import url_key
+
+        try:
+            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+        except RegistryUnavailable as error:  # the hosts' journals have what matters
+            self._tell("registry.lost", f"{cause.message}; {error.message}", level="error")
+            return "lost"
+        self._tell("registry.spooled", f"{cause.message}; the record is kept and the next command writes it")
+        return "spooled"
 
     def _with_commits(self, record: Record) -> Record:
         """The record with what was new in the release, as far as this repository can tell."""
@@ -300,6 +319,21 @@ class Attempt:
         self.deployment.tell(name, message, **data)
 
 
+def _intend(registry: Registry, record: Record) -> None:
+    with _nothing_changed():
+        registry.intend(record)
+
+
+@contextmanager
+def _nothing_changed() -> Iterator[None]:
+    """Say, when the registry fails, that no host was touched yet."""
+    try:
+        yield
+    except RegistryUnavailable as error:
+        error.message = f"nothing was changed: {error.message}"
+        raise
+
+
 _ASK = "fab status  tells how it ended"
 
 
@@ -310,7 +344,7 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
     return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint)
 
 
-def _ended(work: _Work, state: dict[str, Any], logs: str) -> HostOutcome:
+def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
     end = _ENDS[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
@@ -326,10 +360,10 @@ def _ended(work: _Work, state: dict[str, Any], logs: str) -> HostOutcome:
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        live, hint = None, f"look at the host now: ssh {work.host.name}, then systemctl --failed"
+        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
         message = f"not healthy: current names {source}, {reason}"
     return HostOutcome(
-        host=work.host.name,
+        host=host,
         state=end,
         live=live,
         previous=source,

@@ -89,15 +89,16 @@ class HostOutcome:
 class Outcome:
     """How an attempt ended: the value that a deploy or a rollback returns.
 
-    ``registry`` says whether the registry was written; when it was not, the
-    record waits in the spool and the next command replays it.
+    ``registry`` says whether the registry was written.  When it was not, the record
+    waits in the spool and the next command replays it; when the spool could not take it
+    either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.
     """
 
     attempt: str
     kind: Kind
     release_id: str
     hosts: tuple[HostOutcome, ...]
-    registry: Literal["written", "spooled"] = "written"
+    registry: Literal["written", "spooled", "lost"] = "written"
 
     @property
     def ok(self) -> bool:
@@ -113,7 +114,7 @@ class Outcome:
     @property
     def exit_code(self) -> ExitCode:
         """0 only if live and gated everywhere *and* recorded."""
-        if self.ok and self.registry == "spooled":
+        if self.ok and self.registry != "written":
             return ExitCode.REGISTRY
         return self.worst.exit_code
 

@@ -411,6 +411,10 @@ def story(outcome: Outcome) -> str:
     if outcome.registry == "spooled":
         lines.append("The registry was not written; the record is kept here.")
         lines.append("  → fab registry.list (any command that reaches the registry writes it)")
+    if outcome.registry == "lost":
+        names = ",".join(_clean(host.host) for host in outcome.hosts)
+        lines.append("The registry was not written, and the record could not be kept here; the hosts have it.")
+        lines.append(f"  → fab -H {names} registry.reconcile (writes it from their journals)")
     return "\n".join(lines)
 
 

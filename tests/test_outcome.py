@@ -65,6 +65,7 @@ def test_the_worst_host_decides(states: tuple[State, ...], code: int) -> None:
 def test_a_registry_that_was_not_written() -> None:
     """A good release that was not recorded gives 60; a bad one keeps its own code."""
     assert outcome(State.LIVE, registry="spooled").exit_code == 60
+    assert outcome(State.LIVE, registry="lost").exit_code == 60
     assert outcome(State.RESTORED, registry="spooled").exit_code == 10
     with pytest.raises(errors.RegistryUnavailable):
         outcome(State.LIVE, registry="spooled").raise_for_status()

@@ -507,6 +507,16 @@ def test_an_unwritten_registry_is_told_beside_the_success() -> None:
     )
 
 
+def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
+    """The release is live, and its host has what the registry lacks."""
+    told = story(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="lost"))
+    assert told == (
+        "✓ 3f2a9c1b2d is live on web1\n"
+        "The registry was not written, and the record could not be kept here; the hosts have it.\n"
+        "  → fab -H web1 registry.reconcile (writes it from their journals)"
+    )
+
+
 def test_all_states_can_be_told() -> None:
     """No state is without words, in lines, table and story."""
     tellers: list[Callable[[State], object]] = [

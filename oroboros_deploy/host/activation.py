@@ -312,6 +312,7 @@ def conclude(layout: Layout, final: State) -> None:
     live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
     journal = Journal(layout.journal)
     if not result.exists() and not journal.has(final.attempt):
+        asked = state.read_request(layout, final.attempt) or {}
         layout.reserve.spend(
             journal.append,
             {
@@ -320,6 +321,7 @@ def conclude(layout: Layout, final: State) -> None:
                 "target": final.target,
                 "source": final.source,
                 "outcome": final.phase,
+                "switched": final.switched,
                 "live": live,
                 "reason": final.reason,
                 "actor": final.actor,
@@ -327,6 +329,7 @@ def conclude(layout: Layout, final: State) -> None:
                 "at": time.time(),
                 "seconds": final.seconds,
                 "migration_marker": final.migration_marker,
+                "origin": asked.get("origin"),
             },
         )
     _clear(layout)

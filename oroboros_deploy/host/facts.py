@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
@@ -41,10 +42,18 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "running": holder.running(layout),
         "freeze": freeze.found(layout),
         "last": last.as_dict() if last else None,
-        "journal": journal.attempts()[-request.get("history", 1) :],
+        "journal": _history(journal, request),
         "head": audit.head(journal),
+        "clock": time.time(),
         "problems": problems,
     }
+
+
+def _history(journal: Journal, request: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """The newest attempts; for checking the chain all kinds, those ``before`` a number when there are many."""
+    before = request.get("before")
+    entries = journal.attempts() if before is None else [each for each in journal.entries() if each["seq"] < before]
+    return entries[-request.get("history", 1) :]
 
 
 def plain(found: Dict[str, Any], request: Dict[str, Any]) -> bool:

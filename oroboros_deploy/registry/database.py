@@ -10,12 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from .. import fleet
 from ..errors import RegistryUnavailable
 from .url import engine_url, safe_url, sqlite_path
 
@@ -30,14 +32,17 @@ _WRITE_LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xa
 
 _ON_CONNECT = {
     "sqlite": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"),
-    # The last one frees the write lock when a control node is suspended in the middle of a transaction.
+    # The write lock comes before everything else, so each statement has to see what was committed until it was ours.
+    # The last one frees that lock when a control node is suspended in the middle of a transaction.
     "postgresql": (
+        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "SET statement_timeout = '15s'",
         "SET lock_timeout = '15s'",
         "SET idle_in_transaction_session_timeout = '15s'",
     ),
 }
 _PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
+_SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits the server itself ends
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
     "application_name": "oroboros_deploy",
     "connect_timeout": "10",
@@ -50,9 +55,16 @@ _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
 # Serialization failure and deadlock on PostgreSQL. SQLite waits for its locks by itself, but not for the one that it
 # needs to make a file WAL: then it is busy at once.
 _TRANSIENT = {"40001", "40P01", "SQLITE_BUSY"}
+_FULL = "make room: df -h; df -i"
+_DAMAGED = "move the file away and rebuild it from the hosts: fab -H HOSTS registry.reconcile"
 _HINTS = {
     "42501": "let a database administrator grant that to the registry's user",
     "25006": "point deploy.registry_url (DEPLOY_REGISTRY_URL) at the primary, not at a read-only copy",
+    "53100": _FULL,
+    "SQLITE_FULL": _FULL,
+    "SQLITE_CORRUPT": _DAMAGED,
+    "SQLITE_NOTADB": _DAMAGED,
+    "SQLITE_BUSY": "another process holds the file; see which: fuser -v FILE",
 }
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
 _JSON = json.JSONDecoder()
@@ -99,6 +111,10 @@ class Database:
         """
         return self._run(work, _WRITE_LOCK[self._engine.dialect.name])
 
+    def migrate(self, work: Callable[[Connection], Result]) -> Result:
+        """The same for what may take as long as it takes."""
+        return self._tried(work, _WRITE_LOCK[self._engine.dialect.name], None)
+
     def write_once(self, work: Callable[[Connection], Result]) -> Result:
         """The same for what must not happen twice, and may not happen at all: it is never tried again."""
         return self._run(work, _WRITE_LOCK[self._engine.dialect.name], patience=0)
@@ -108,9 +124,19 @@ class Database:
         return RegistryUnavailable(f"the registry {self._shown} cannot be used: {cause}", hint=hint or self._hint)
 
     def _run(
-        self, work: Callable[[Connection], Result], lock: str | None = None, patience: float = _PATIENCE
+        self, work: Callable[[Connection], Result], lock: str | None = None, patience: float | None = None
     ) -> Result:
-        deadline = time.monotonic() + patience
+        """No server keeps a caller for ever, not even one that takes a question and says nothing."""
+        tried = partial(self._tried, work, lock, patience)
+        if self._engine.dialect.name == "sqlite":
+            return tried()
+        try:
+            return fleet.beside(tried).result(_SILENCE)
+        except TimeoutError:
+            raise self.unavailable(f"it has not answered within {_SILENCE} s") from None
+
+    def _tried(self, work: Callable[[Connection], Result], lock: str | None, patience: float | None) -> Result:
+        deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
         while True:
             try:
                 return self._once(work, lock)

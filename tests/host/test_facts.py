@@ -18,7 +18,8 @@ from tests.repository import Repository
 def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
     """What a host that was never deployed to says of itself."""
     facts = host.facts("a" * 40)
-    machine = {name: facts.pop(name) for name in ("hostname", "user", "python", "boot", "systemd", "free_bytes")}
+    names = ("hostname", "user", "python", "boot", "systemd", "free_bytes", "clock")
+    machine = {name: facts.pop(name) for name in names}
     assert facts == {
         "may_manage": os.getuid() == 0,
         "git": True,
