@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
+from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,8 @@ from .outcome import Outcome
 from .release import parse_release_id
 
 if TYPE_CHECKING:
+    from .reconcile import Repairs
+    from .record import Record
     from .registry import Registry
     from .source import Commit, Source
     from .spool import Spool
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from .witness import Witness
 
 Answers = dict[str, dict[str, Any] | DeployError]
+_OFTEN = 100  # repairs between two signs of life
 _REMEMBERING = 2.0  # seconds that `status` waits for the registry
 _PRUNING = 1800.0  # seconds that removing releases may take
 
@@ -184,14 +189,43 @@ class Deployment:
 
         return self._ask(names, look)
 
+    def reconcile(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Repairs:
+        """Make the registry say what the hosts' journals say, and return what differed; once is enough.
+
+        ``hosts`` defaults to those of the environment, else to those that the registry
+        knows.  ``dry_run`` compares and writes nothing.  Raises RegistryUnavailable.  A
+        host that cannot be read is among the doubts, and its part of the registry is kept.
+        """
+        from .reconcile import compare
+
+        with ExitStack() as stack:
+            works = [self.connect(name) for name in dict.fromkeys(hosts or self.config.hosts)]
+            registry = stack.enter_context(self.registry(works, write=not dry_run))
+            memory = registry.memory()
+            works = works or [self.connect(name) for name in memory.hosts]
+            stack.callback(lambda: _close(works))
+            self._hosts([work.name for work in works])
+            self.tell("journals", f"reading the journals of {len(works)} hosts")
+            read = fleet.on_each(works, lambda host: host.journal(), lambda: _close(works))
+            unread = {work.name: each for work, each in zip(works, read, strict=True) if isinstance(each, DeployError)}
+            repairs = compare(memory, [each for each in read if not isinstance(each, DeployError)])
+            repairs = self._completed(repairs, unread, waiting=self.spool.pending(registry.key))
+            return repairs if dry_run else self._mend(registry, repairs)
+
     def connect(self, name: str, *listeners: Listener) -> Host:
         """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
         return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._see, *listeners))
 
+    def known_hosts(self) -> dict[str, str | None]:
+        """The hosts that the registry knows, each with the environment it was last deployed to in."""
+        with self.registry(write=False) as registry:
+            return dict(registry.memory().hosts)
+
     @contextmanager
-    def registry(self, hosts: Sequence[Host] = ()) -> Iterator[Registry]:
+    def registry(self, hosts: Sequence[Host] = (), *, write: bool = True) -> Iterator[Registry]:
         """The open registry, through an SSH connection when its URL says ``via``; what was spooled is replayed first.
 
+        Without ``write`` it is opened as it is: nothing is replayed, no table is made.
         Raises RegistryUnavailable when the database does not answer.
         """
         from .registry import Registry
@@ -204,8 +238,9 @@ class Deployment:
                 connection = self._gateway(via, hosts, stack).open()
                 directory = stack.enter_context(_forwarded(connection, *registry_address(url)))
             registry = stack.enter_context(Registry.open(url, socket_dir=directory))
-            registry.check()
-            self.spool.replay(registry)
+            if write:
+                registry.check()
+                self.spool.replay(registry)
             yield registry
 
     @property
@@ -308,6 +343,40 @@ class Deployment:
         thread.start()
         thread.join(_REMEMBERING)
 
+    def _completed(self, found: Repairs, unread: Mapping[str, DeployError], waiting: Sequence[Record]) -> Repairs:
+        """The repairs, with what this machine can add to them and what else is doubtful."""
+        from .reconcile import Doubt
+
+        doubts = [Doubt(name, f"it was not read, its part is kept as it is: {e.message}") for name, e in unread.items()]
+        if waiting:
+            doubts.append(
+                Doubt(None, f"{len(waiting)} records wait here; the next command that writes writes them first")
+            )
+        commits = {each.record.attempt: self._described(each.record.commit_sha) for each in found.attempts}
+        nameless = {commit.sha for commit in commits.values() if not commit.subject}
+        if nameless:
+            doubts.append(
+                Doubt(None, f"subjects and times of {len(nameless)} commits: this repository does not have them")
+            )
+        attempts = [
+            replace(each, record=_with_commit(each.record, commits[each.record.attempt])) for each in found.attempts
+        ]
+        return replace(found, attempts=tuple(attempts), doubts=(*found.doubts, *doubts), unread=tuple(unread))
+
+    def _mend(self, registry: Registry, repairs: Repairs) -> Repairs:
+        """Write the repairs one by one.  Rows first, hosts last: whatever is not reached is found again next time."""
+        from .reconcile import Doubt, Repair
+
+        changed = 0
+        for number, repair in enumerate(chain[Repair](repairs.rows, repairs.attempts, repairs.serving), 1):
+            changed += not registry.mend(repair)
+            if number % _OFTEN == 0:
+                self.tell("registry.mended", f"{number} of {len(repairs)} repairs are written")
+        late = Doubt(
+            None, f"{changed} repairs were not made: the registry was changed meanwhile; once more finds the rest"
+        )
+        return replace(repairs, written=True, doubts=(*repairs.doubts, *([late] if changed else [])))
+
     def _commit(self, text: str) -> Commit:
         if self.config.repo_url:
             return self._commit_by_url(text)
@@ -364,6 +433,10 @@ class Deployment:
     def _serving(self) -> list[str]:
         with self.registry() as registry:
             return list(registry.serving())
+
+
+def _with_commit(record: Record, commit: Commit) -> Record:
+    return replace(record, subject=record.subject or commit.subject or None, committed_at=commit.committed_at or None)
 
 
 def _only(candidates: Sequence[str], text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -28,10 +29,13 @@ from .events import Event, Level, Listener
 
 if TYPE_CHECKING:
     from .config import Config
+    from .history import HostJournal
     from .ssh import Command, HostConnection
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
 PATIENCE = 120.0  # seconds for a call that only reads
+_PART = 1000  # entries of a journal that one answer holds
+_PARTS = 100  # at most, so that no host keeps us for ever
 
 _KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
     {
@@ -98,6 +102,18 @@ class Host:
     def ask(self, command: str, request: Mapping[str, Any], deadline: float = PATIENCE) -> dict[str, Any]:
         """Make a call that answers by itself and switches nothing; ``deadline`` is seconds."""
         return self._quiet_call(command, request, deadline)
+
+    def journal(self) -> HostJournal:
+        """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
+        from .history import of_facts
+
+        facts = self.facts({"history": _PART, "before": sys.maxsize})
+        ahead = facts["clock"] - time.time()
+        entries = part = facts["journal"]
+        while len(part) == _PART and len(entries) < _PART * _PARTS:
+            part = self.facts({"history": _PART, "before": part[0]["seq"]})["journal"]
+            entries = [*part, *entries]
+        return of_facts(self.name, facts, entries, ahead)
 
     def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""

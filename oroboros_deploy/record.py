@@ -78,6 +78,16 @@ class HostRecord:
         """True when the asked-for release is live and gated here."""
         return self.state in _OK
 
+    @property
+    def open(self) -> bool:
+        """True while it is not known how the attempt ended here."""
+        return self.state in _OPEN
+
+    @property
+    def switched(self) -> bool:
+        """True when the attempt switched, or tried to switch, what this host serves."""
+        return self.state in _SWITCHED
+
 
 @dataclass(frozen=True)
 class CommitRecord:
@@ -126,7 +136,7 @@ class Record:
     @property
     def settled(self) -> bool:
         """True when it is known of every host how the attempt ended there."""
-        return not any(host.state in _OPEN for host in self.hosts)
+        return not any(host.open for host in self.hosts)
 
     @property
     def state(self) -> AttemptState:
@@ -150,7 +160,7 @@ class Record:
     @property
     def activation_seconds(self) -> float | None:
         """The slowest activation that switched a host, None when none did."""
-        return max((host.seconds.get("activate", 0.0) for host in self.hosts if host.state in _SWITCHED), default=None)
+        return max((host.seconds.get("activate", 0.0) for host in self.hosts if host.switched), default=None)
 
     @property
     def served(self) -> dict[str, str | None]:
@@ -162,6 +172,10 @@ class Record:
             elif host.state in (State.RESTORED, State.NOT_RESTORED):
                 ends[host.host] = host.live if host.state == State.RESTORED else None
         return ends
+
+    def part(self, host: str) -> HostRecord | None:
+        """One host's part, None when the attempt did not go there."""
+        return next((part for part in self.hosts if part.host == host), None)
 
     def to_json(self) -> str:
         """The record as one line of JSON, for `from_json`."""
@@ -177,6 +191,40 @@ class Record:
             return cls(**values | {"hosts": hosts, "commits": commits})
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"not a record: {error}") from error
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a row of `releases` says, besides its ids; ``deployed_at`` is ISO 8601."""
+
+    status: str
+    deployed_at: str | None
+    migration_marker: str | None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What the registry remembers, to be compared with the hosts' journals.
+
+    ``records`` are its attempts by id, without their commits; ``alive`` those whose control node
+    still works on them, ``seen`` the last sign of life of those without an end.  ``serving`` is
+    the release of each known host, ``credited`` the attempt that this is known from, ``intents``
+    the status that a release's row had when an attempt put its own there.
+    """
+
+    records: Mapping[str, Record] = field(default_factory=dict)
+    alive: frozenset[str] = frozenset()
+    seen: Mapping[str, str] = field(default_factory=dict)
+    serving: Mapping[str, str | None] = field(default_factory=dict)
+    credited: Mapping[str, str] = field(default_factory=dict)
+    rows: Mapping[str, Row] = field(default_factory=dict)
+    intents: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def hosts(self) -> dict[str, str | None]:
+        """All hosts, by name, with the environment of the newest attempt on each."""
+        newest = {part.host: record.environment for record in self.records.values() for part in record.hosts}
+        return dict(sorted({**dict.fromkeys(self.serving), **newest}.items()))
 
 
 def transitions(record: Record, serving: Mapping[str, str | None], before: str | None = None) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from .plan import held, moment, unfinished
 
 if TYPE_CHECKING:
     from .figures import Figures
+    from .reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
+    from .record import Row
 
 
 def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
@@ -79,6 +81,16 @@ def figures_json(rows: Sequence[Figures]) -> str:
     return json.dumps([asdict(row) for row in rows], indent=2)
 
 
+def repairs_table(found: Sequence[Repairs]) -> str:
+    """What differed, what was done about it, and what is doubtful; for one environment after another."""
+    return "\n\n".join(map(_repairs, found))
+
+
+def repairs_json(found: Sequence[Repairs]) -> str:
+    """The same, with every value."""
+    return json.dumps([repairs.as_dict() for repairs in found], indent=2)
+
+
 def error_json(error: DeployError) -> str:
     """An error as one JSON object on one line, with what came of the attempt on each host."""
     outcome = error.outcome.as_dict() if error.outcome else None
@@ -117,6 +129,33 @@ def _figures_row(row: Figures) -> tuple[str, ...]:
     frequency = f"{row.deployment_frequency_per_day:.2f}"
     times = _duration(row.lead_time_seconds), _duration(row.time_to_restore_seconds)
     return (row.environment or "all", str(row.deployments), frequency, times[0], failures, times[1])
+
+
+def _repairs(repairs: Repairs) -> str:
+    rows = [*map(_row_row, repairs.rows), *map(_attempt_row, repairs.attempts), *map(_serving_row, repairs.serving)]
+    differs = columns([("WHAT", "REGISTRY", "JOURNALS"), *rows]) if rows else "The registry says what the journals say."
+    done = "Repaired." if repairs.written else "Nothing was written (--dry-run)."
+    doubts = [f"{doubt.host or 'not known'}: {doubt.message}" for doubt in repairs.doubts]
+    return "\n".join([f"Read: {', '.join(repairs.hosts) or 'no host'}", differs, *([done] if rows else []), *doubts])
+
+
+def _row_row(repair: RowRepair) -> tuple[str, ...]:
+    return (f"release {repair.release_id[:10]}", _row(repair.before), _row(repair.row))
+
+
+def _row(row: Row | None) -> str:
+    return " ".join(filter(None, (row.status, row.deployed_at and row.deployed_at[:19]))) if row else "no row"
+
+
+def _attempt_row(repair: AttemptRepair) -> tuple[str, ...]:
+    record = repair.record
+    ends = ", ".join(f"{part.host} {part.state}" for part in record.hosts)
+    return (f"{record.kind} {record.attempt}", repair.before or "unknown to it", ends)
+
+
+def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
+    before, now = ((release or "nothing")[:10] for release in (repair.before, repair.release_id))
+    return (f"host {repair.host}", before, now)
 
 
 def _duration(seconds: float | None) -> str:

@@ -41,10 +41,10 @@ class Spool:
             _write_synced(path, text)
         return path
 
-    def pending(self) -> list[Record]:
-        """The records that wait, for any registry, those that ended first first."""
+    def pending(self, url_key: str = "*") -> list[Record]:
+        """The records that wait, for the registry with this key or for any, those that ended first first."""
         with self._explained():
-            return [record for _, record in self._load("*")]
+            return [record for _, record in self._load(url_key)]
 
     def replay(self, registry: Registry) -> int:
         """Finish each record that waits for this registry, and return how many; none while another process does it.

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial, wraps
 from json import dumps
 from typing import TYPE_CHECKING, Any
@@ -277,6 +278,26 @@ def registry_upsert(
         _print_json(registry.upsert(release_id, sha or release_id, new, migration_marker, deployed_at))
 
 
+@task(help=_COMMON | {"dry-run": "only show what differs; write nothing"}, name="reconcile")
+def registry_reconcile(
+    context: Context, environment: str | None = None, root: str | None = None, dry_run: bool = False, json: bool = False
+) -> None:
+    """Make the registry say what the hosts' journals say; also rebuilds an empty one.
+
+    Without -H or --environment it reads all hosts that the registry knows, each with the
+    settings of its environment.  A host that cannot be read keeps its part, and then
+    the exit code is 50.
+    """
+    from . import report
+
+    options = {} if json else {"listener": _progress}
+    deployments = _by_environment(context, environment, _flags(root), **options)
+    found = [deployment.reconcile(dry_run=dry_run) for deployment in deployments]
+    _show(report.repairs_json(found) if json else report.repairs_table(found))
+    if any(each.unread for each in found):
+        raise Exit(code=50)
+
+
 @task(
     help={
         "address": "address to listen on (default 127.0.0.1); any but loopback needs a token",
@@ -355,7 +376,7 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
     _show(report.figures_json(rows) if json else report.figures_table(rows))
 
 
-registry = Collection("registry", registry_list, registry_get, registry_upsert)
+registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile)
 ns = Collection(
     deploy, rollback, status, lock, unlock, audit, pin, unpin, prune, show_config, serve, token, figures, registry
 )
@@ -434,6 +455,11 @@ def _tell_last(text: str) -> None:
     write(sys.stderr, f"{text}\n")
 
 
+def _progress(event: Event) -> None:
+    if event.level != "detail":
+        _tell_last(event.message)
+
+
 def _last_words(error: Any, as_json: bool) -> str:
     if as_json:
         from . import report
@@ -456,6 +482,22 @@ def _placed(context: Context, deployment: Deployment, flags: dict[str, Any], rel
         return deployment
     hosts = deployment.whereabouts(release)
     return deployment.with_config(_config(context, None, flags, hosts))
+
+
+def _by_environment(
+    context: Context, environment: str | None, flags: dict[str, Any], **options: Any
+) -> Iterator[Deployment]:
+    """The deployment for the hosts that were named; without any, one for each environment the registry has hosts of."""
+    deployment = _deployment(context, environment, flags, **options)
+    if deployment.config.hosts:
+        yield deployment
+        return
+    places: dict[str | None, list[str]] = {}
+    for host, place in deployment.known_hosts().items():
+        places.setdefault(place if place in deployment.config.environments else None, []).append(host)
+    for place, hosts in (places or {None: []}).items():
+        config = _config(context, place, flags, [])
+        yield deployment.with_config(replace(config, hosts=tuple(hosts)))
 
 
 @contextmanager

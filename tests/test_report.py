@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from oroboros_deploy.errors import HostUnreachable
-from oroboros_deploy.report import status_table
+from oroboros_deploy.reconcile import AttemptRepair, Doubt, Repairs, RowRepair, ServingRepair
+from oroboros_deploy.record import Row
+from oroboros_deploy.report import repairs_json, repairs_table, status_table
+from tests.registry.samples import host, record
 
 SHA = "a" * 40
 
@@ -43,3 +47,33 @@ def answer(**changes: Any) -> dict[str, Any]:
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""
     assert status_table({"web1": said}).splitlines()[1] == row
+
+
+def test_repairs_say_what_differed_what_was_done_and_what_is_doubtful() -> None:
+    """A row each: what it is, what the registry has, what the journals say."""
+    one = record(SHA, host("web1", "live"), host("web2", "skipped"), attempt="20300101T110000-0a0b0c0d")
+    repairs = Repairs(
+        hosts=("web1", "web2"),
+        attempts=(AttemptRepair(one, "unknown"),),
+        serving=(ServingRepair("web1", SHA, one.attempt, "2030-01-01T12:00:00+00:00", None, None),),
+        rows=(RowRepair(SHA, Row("deployed", "2030-01-01T12:00:00.5+00:00", None), None),),
+        doubts=(Doubt("web2", "it was not read"), Doubt(None, "2 records wait here")),
+    )
+    assert repairs_table([repairs]).splitlines() == [
+        "Read: web1, web2",
+        "WHAT                             REGISTRY  JOURNALS",
+        "release aaaaaaaaaa               no row    deployed 2030-01-01T12:00:00",
+        "deploy 20300101T110000-0a0b0c0d  unknown   web1 live, web2 skipped",
+        "host web1                        nothing   aaaaaaaaaa",
+        "Nothing was written (--dry-run).",
+        "web2: it was not read",
+        "not known: 2 records wait here",
+    ]
+    assert json.loads(repairs_json([repairs]))[0]["doubts"][1] == {"host": None, "message": "2 records wait here"}
+
+
+def test_nothing_to_repair_is_said_in_one_line() -> None:
+    """And a second environment comes after a blank line."""
+    nothing = Repairs(("web1",), (), (), (), ())
+    line = "Read: web1\nThe registry says what the journals say."
+    assert repairs_table([nothing, nothing]) == f"{line}\n\n{line}"

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.url import default_url
+from tests.registry.samples import host, record
 from tests.repository import Repository
 
 FAB = Path(sys.executable).with_name("fab")
@@ -186,3 +189,22 @@ def test_hosts_that_nobody_named(project: Path) -> None:
     (project / "fabric.yaml").write_text(settings + "    staging: {hosts: [127.0.0.1:2]}\n")
     unknown = fab(project, "rollback", f"--release={release}")
     assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
+
+
+def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) -> None:
+    """Each with the settings of its environment; hosts that cannot be read are named, with exit code 50."""
+    nobody = fab(project, "registry.reconcile")
+    assert (nobody.returncode, "no host was named" in nobody.stderr) == (2, True), nobody.stderr
+    environments = "prod: {hosts: [a], root: /srv/prod}, test: {hosts: [b], root: /srv/test}"
+    (project / "fabric.yaml").write_text(f"deploy: {{environments: {{{environments}}}}}\n")
+    with Registry.open(default_url()) as registry:
+        for number, place in enumerate(("prod", "test", None), 1):
+            registry.finish(
+                record("a" * 40, host(f"127.0.0.1:{number}", "live"), attempt=str(number), environment=place)
+            )
+    ran = fab(project, "registry.reconcile", "--dry-run", "--json")
+    found = json.loads(ran.stdout)
+    unread = [repairs["unread"] for repairs in found]
+    assert (ran.returncode, unread) == (50, [["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"]]), ran.stderr
+    told = fab(project, "-H", "127.0.0.1:9", "registry.reconcile")
+    assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr

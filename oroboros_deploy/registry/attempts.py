@@ -28,10 +28,10 @@ _COPIED = (
 _OK = [state.value for state in State if state.ok]
 
 
-def add(db: Connection, record: Record) -> None:
-    """Remember that an attempt begins; nothing when it is known already."""
+def add(db: Connection, record: Record, started_at: datetime | None = None) -> None:
+    """Remember that an attempt begins, by default at the record's time; nothing when it is known already."""
     values = {name: getattr(record, name) for name in _COPIED}
-    values["started_at"] = by_database_clock(db, datetime.fromisoformat(record.started_at))
+    values["started_at"] = started_at or by_database_clock(db, datetime.fromisoformat(record.started_at))
     values |= {"state": AttemptState.RUNNING, "seen_at": clock(db)}
     if db.execute(insert(db, attempts).values(values).on_conflict_do_nothing()).rowcount == 1:
         _set_hosts(db, record)
@@ -51,8 +51,12 @@ def intent(db: Connection, attempt: str) -> tuple[bool, str | None]:
     return intended, before
 
 
-def finish(db: Connection, record: Record, finished_at: datetime) -> bool:
-    """Remember how an attempt ended; False, and nothing done, when it was settled before."""
+def finish(db: Connection, record: Record, finished_at: datetime, *, by_journal: bool = False) -> bool:
+    """Remember how an attempt ended; False, and nothing done, when it was settled before.
+
+    ``by_journal`` when its hosts told it: then it goes over what was settled, and the
+    order of the journals, not the time, says what the hosts serve.
+    """
     values = {
         "finished_at": finished_at,
         "exit_code": record.exit_code,
@@ -64,14 +68,17 @@ def finish(db: Connection, record: Record, finished_at: datetime) -> bool:
         "activation_seconds": record.activation_seconds,
         "lead_seconds": _lead_seconds(db, record, finished_at),
     }
-    unsettled = and_(attempts.c.attempt == record.attempt, ~attempts.c.settled)
-    if db.execute(update(attempts).where(unsettled).values(values)).rowcount == 0:
+    before = db.execute(select(attempts.c.state, attempts.c.settled).where(attempts.c.attempt == record.attempt)).one()
+    if before.settled and not by_journal:
         return False
+    db.execute(update(attempts).where(attempts.c.attempt == record.attempt).values(values))
     _set_hosts(db, record)
-    _set_serving(db, record, finished_at)
     _set_commits(db, record)
-    ended = {"state": record.state, "exit_code": record.exit_code}
-    events.tell(db, identify(db, record.attempt), "attempt.finished", finished_at, **ended)
+    if not by_journal:
+        _set_serving(db, record, finished_at)
+    if before.state != record.state:  # a record may come twice from a spool
+        ended = {"state": record.state, "exit_code": record.exit_code}
+        events.tell(db, identify(db, record.attempt), "attempt.finished", finished_at, **ended)
     return True
 
 

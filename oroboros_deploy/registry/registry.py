@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection
 
 from ..events import Event
-from ..record import IN_PROGRESS, SERVING, Record, Status, transitions
+from ..record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
 from . import attempts, events, releases, schema
 from .checks import check_limit, check_marker, check_release, check_status, parse_time
 from .database import Database, Result, by_database_clock, clock
 from .url import url_key
 
 if TYPE_CHECKING:
+    from ..reconcile import Repair
     from .reading import Reader
 
 
@@ -57,7 +58,7 @@ class Registry:
         if found < schema.VERSION:
             from .migration import migrate
 
-            found = self._database.write(migrate)
+            found = self._database.migrate(migrate)
         if found > schema.VERSION:
             raise self._database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
@@ -97,6 +98,24 @@ class Registry:
     def observe(self, served: Mapping[str, str | None], environment: str | None = None) -> None:
         """Remember which release each of these hosts itself says it serves."""
         self._write(lambda db: events.observe(db, served, environment))
+
+    def memory(self) -> Memory:
+        """What can be compared with the hosts' journals; read-only, so an empty database stays empty."""
+        from . import mending
+
+        found = self._database.read(schema.version)
+        if found is None:
+            return Memory()
+        if found != schema.VERSION:
+            hint = "any command that writes, such as registry.reconcile without --dry-run, brings them up to date"
+            raise self._database.unavailable(f"its tables are of version {found}, not {schema.VERSION}", hint=hint)
+        return self._database.read(mending.remembered)
+
+    def mend(self, repair: Repair) -> bool:
+        """Write what journals say; False, and nothing done, when it was changed since they were compared."""
+        from . import mending
+
+        return self._write(lambda db: mending.mend(db, repair))
 
     def upsert(
         self,

@@ -23,6 +23,11 @@ def get(db: Connection, release_id: str) -> dict[str, Any] | None:
     return dict(zip(_NAMES, row, strict=True)) if row else None
 
 
+def every(db: Connection) -> list[dict[str, Any]]:
+    """All rows."""
+    return [dict(zip(_NAMES, row, strict=True)) for row in db.execute(_ROWS)]
+
+
 def newest(db: Connection, limit: int, status: str | None) -> list[dict[str, Any]]:
     """The rows that were added last, the newest first.
 

@@ -1,0 +1,92 @@
+"""What the registry remembers, for comparing it with the hosts' journals, and putting it right by them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, select
+
+from ..reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
+from ..record import HostRecord, Memory, Record, Row
+from . import attempts as memory
+from . import releases
+from .database import clock, insert
+from .reading import LOST_AFTER
+from .schema import attempt_hosts, attempts, hosts
+
+_COPIED = (
+    *("attempt", "kind", "release_id", "commit_sha", "environment", "actor", "control_node", "tool_version"),
+    *("exit_code", "migration_marker", "subject"),
+)
+_PART = [attempt_hosts.c[each.name] for each in fields(HostRecord)]
+_SERVED = select(hosts.c.host, hosts.c.release_id, attempts.c.attempt).join_from(hosts, attempts)
+
+
+def remembered(db: Connection) -> Memory:
+    """All that journals can tell otherwise."""
+    parts: dict[int, list[HostRecord]] = defaultdict(list)
+    for number, *values in db.execute(select(attempt_hosts.c.attempt_id, *_PART).order_by(attempt_hosts.c.position)):
+        parts[number].append(HostRecord(*values))
+    found = db.execute(select(attempts).order_by(attempts.c.id)).mappings().all()
+    served = db.execute(_SERVED).all()
+    seen = {row["attempt"]: row["seen_at"] or row["started_at"] for row in found if row["finished_at"] is None}
+    quiet = clock(db) - LOST_AFTER
+    return Memory(
+        records={row["attempt"]: _record(row, parts[row["id"]]) for row in found},
+        alive=frozenset(attempt for attempt, at in seen.items() if at >= quiet),
+        seen={attempt: at.isoformat() for attempt, at in seen.items()},
+        serving={row.host: row.release_id for row in served},
+        credited={row.host: row.attempt for row in served},
+        rows={row["release_id"]: _row(row) for row in releases.every(db)},
+        intents={row["attempt"]: row["before"] for row in found if row["intended"]},
+    )
+
+
+def mend(db: Connection, repair: Repair) -> bool:
+    """Make one thing as the journals have it; False, and nothing done, when it was changed since they were compared."""
+    if isinstance(repair, AttemptRepair):
+        return _settle(db, repair)
+    return _serve(db, repair) if isinstance(repair, ServingRepair) else _put(db, repair)
+
+
+def _settle(db: Connection, repair: AttemptRepair) -> bool:
+    record = repair.record
+    if db.scalar(select(attempts.c.state).where(attempts.c.attempt == record.attempt)) != repair.before:
+        return False
+    started, ended = (datetime.fromisoformat(time) for time in (record.started_at, record.finished_at or ""))
+    memory.add(db, record, started)
+    return memory.finish(db, record, ended, by_journal=True)
+
+
+def _serve(db: Connection, repair: ServingRepair) -> bool:
+    if db.scalar(_SERVED.with_only_columns(attempts.c.attempt).where(hosts.c.host == repair.host)) != repair.credited:
+        return False
+    since, attempt_id = datetime.fromisoformat(repair.since), memory.identify(db, repair.attempt)
+    values = {"release_id": repair.release_id, "attempt_id": attempt_id, "since": since}
+    row = insert(db, hosts).values(host=repair.host, **values)
+    db.execute(row.on_conflict_do_update(index_elements=[hosts.c.host], set_=values))
+    return True
+
+
+def _put(db: Connection, repair: RowRepair) -> bool:
+    found = releases.get(db, repair.release_id)
+    if (found and _row(found)) != repair.before:
+        return False
+    row, live = repair.row, repair.row.deployed_at
+    releases.put(db, repair.release_id, found["commit_sha"] if found else repair.release_id, row.status)
+    live_since = datetime.fromisoformat(live) if live else None
+    releases.note(db, repair.release_id, row.migration_marker, live_since=live_since)
+    return True
+
+
+def _row(values: Mapping[str, Any]) -> Row:
+    return Row(values["status"], values["deployed_at"], values["migration_marker"])
+
+
+def _record(values: RowMapping, parts: Sequence[HostRecord]) -> Record:
+    times = {name: values[name] and values[name].isoformat() for name in ("started_at", "finished_at")}
+    return Record(**{name: values[name] for name in _COPIED}, **times, hosts=tuple(parts))
