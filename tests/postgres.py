@@ -36,7 +36,7 @@ def why_not() -> str | None:
 class PostgresServer:
     """One server, on a unix socket and a loopback port, with one role that logs in with PASSWORD."""
 
-    def __init__(self) -> None:
+    def __init__(self, standby_of: PostgresServer | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self.port = _free_port()
         self._user = _postgres_user() if os.getuid() == 0 else None
@@ -45,7 +45,10 @@ class PostgresServer:
         self.directory.chmod(0o755)
         self._log = (self.directory / "log").open("w+b")
         self._databases = 0
-        self._initdb()
+        if standby_of:
+            self._copy(standby_of)
+        else:
+            self._initdb()
         self.start()
 
     def start(self) -> None:
@@ -59,6 +62,16 @@ class PostgresServer:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"PostgreSQL did not start: {(self.directory / 'log').read_text()}")
             time.sleep(0.02)
+
+    def restart(self) -> None:
+        """Stop it as an administrator would, and start it again."""
+        self._process.send_signal(signal.SIGINT)
+        self._process.wait(20)
+        self.start()
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self.execute("SELECT pg_promote()", "postgres")
 
     def kill(self) -> None:
         """Stop it as a crash would."""
@@ -98,6 +111,12 @@ class PostgresServer:
         password.write_text(PASSWORD)
         command = [str(binary("initdb")), "-D", str(self._data), "-U", "postgres", "-E", "UTF8", "--no-locale", "-N"]
         subprocess.run([*command, "-A", "scram-sha-256", f"--pwfile={password}"], check=True, **self._logged())
+
+    def _copy(self, primary: PostgresServer) -> None:
+        """The data of another server, to follow it from now on."""
+        url = f"postgresql://postgres:{QUOTED_PASSWORD}@127.0.0.1:{primary.port}/"
+        command = [str(binary("pg_basebackup")), "-D", str(self._data), "-d", url, "-R", "-X", "stream", "-c", "fast"]
+        subprocess.run([*command, "-N"], check=True, **self._logged())
 
     def _answers(self) -> bool:
         try:

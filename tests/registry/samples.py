@@ -9,7 +9,7 @@ from oroboros_deploy.record import HostRecord, Record
 
 # Processes that fork from one which has imported what they need: starting eight costs no eight imports.
 PROCESSES = get_context("forkserver")
-PROCESSES.set_forkserver_preload(["oroboros_deploy.registry.registry", "psycopg2"])
+PROCESSES.set_forkserver_preload(["oroboros_deploy.registry.registry", "psycopg2", "tests.registry.writers"])
 
 A, B, C = "a" * 40, "b" * 40, "c" * 40
 
