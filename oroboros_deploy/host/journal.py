@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -41,7 +40,6 @@ class Journal:
         last: Entry = (self.entries() or [{"seq": 0, "hash": GENESIS}])[-1]
         entry = {**entry, "seq": last["seq"] + 1, "previous": last["hash"]}
         entry["hash"] = digest(entry)
-        self._drop_torn_line()
         durable.append(self.path, json.dumps(entry, sort_keys=True).encode() + b"\n")
         durable.sync_directory(self.path.parent)
         return entry
@@ -49,11 +47,6 @@ class Journal:
     def has(self, attempt: str) -> bool:
         """Whether an attempt is recorded."""
         return any(entry["attempt"] == attempt for entry in self.entries())
-
-    def _drop_torn_line(self) -> None:
-        if self.path.exists():
-            data = self.path.read_bytes()
-            os.truncate(self.path, data.rfind(b"\n") + 1)  # needs no space; the append makes it last
 
 
 def _parse(line: bytes) -> Optional[Entry]:
