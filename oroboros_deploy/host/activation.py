@@ -275,6 +275,7 @@ def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool 
     found = state.load(layout.state)
     if found is None:
         _set_aside(layout, say)
+        _clear(layout)
         return None
     has_result = (layout.attempt(found.attempt) / "result.json").exists()
     if found.final or has_result:  # a disk that fails may have kept an earlier phase

@@ -24,15 +24,18 @@ def write_json(path: Path, value: Any) -> None:
     write(path, json.dumps(value, sort_keys=True).encode() + b"\n")
 
 
-def append(path: Path, data: bytes, lasting: bool = True) -> None:
-    """Add ``data`` at the end of ``path``, all of it or nothing; when ``lasting``, wait until it is on the disk."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def append(path: Path, line: bytes, lasting: bool = True) -> None:
+    """Add a line at the end of ``path``, all of it or nothing; when ``lasting``, wait until it is on the disk.
+
+    Half a line that a power cut left there goes first, or the two would be one.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        before = os.fstat(descriptor).st_size
+        end = _end_of_lines(descriptor)
         try:
-            _write_all(descriptor, data)
+            _write_all(descriptor, line)
         except OSError:
-            os.ftruncate(descriptor, before)
+            os.ftruncate(descriptor, end)
             raise
         if lasting:
             os.fsync(descriptor)
@@ -82,6 +85,15 @@ def _fill(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _end_of_lines(descriptor: int) -> int:
+    """Cut off half a line; returns the size that is left."""
+    size = os.fstat(descriptor).st_size
+    if size and os.pread(descriptor, 1, size - 1) != b"\n":
+        size = os.pread(descriptor, size, 0).rfind(b"\n") + 1
+        os.ftruncate(descriptor, size)
+    return size
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional
 
@@ -80,7 +79,6 @@ class Journal:
     def append(self, entry: Entry) -> Entry:
         """Add one entry with its sequence number and hash; returns it as written."""
         with self._alone():
-            self._drop_torn_line()
             last = self.last()
             entry = {**entry, "seq": last["seq"] + 1, "previous": last["hash"]}
             entry["hash"] = digest(entry)
@@ -102,8 +100,3 @@ class Journal:
                 yield
         except lock.Held:  # not to be taken for the lock of an activation
             raise OSError(errno.EBUSY, "somebody else has been writing for too long", str(self.path)) from None
-
-    def _drop_torn_line(self) -> None:
-        if self.path.exists():
-            data = self.path.read_bytes()
-            os.truncate(self.path, data.rfind(b"\n") + 1)  # needs no space; the append makes it last

@@ -256,7 +256,8 @@ def _pass_on(log: Any, wire: Wire) -> None:
         if not line.endswith(b"\n"):  # half a line: read it again when it is whole
             log.seek(-len(line), os.SEEK_CUR)
             return
-        wire.send(json.loads(line))
+        with contextlib.suppress(ValueError):  # not a line any more: the power was cut while it was written
+            wire.send(json.loads(line))
 
 
 def _result(directory: Path) -> Dict[str, Any]:

@@ -1,0 +1,164 @@
+"""Lost writes: whatever a power cut leaves of the last seconds' writes, the host comes to rest as it should."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import launch, seal, state
+from oroboros_deploy.host.layout import Layout
+from oroboros_deploy.host.reserve import Reserve
+from tests.host.crash_states import Disk, PowerCuts
+from tests.host.local_agent import LocalAgent
+from tests.host.watching import tree
+from tests.invariants import broken
+
+HEALTH = {"command": "sh ./health", "timeout": 0.05, "interval": 0.05, "stable_for": 0}
+Cuts = Callable[..., PowerCuts]
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "_start_detached", lambda layout, request: None)
+    monkeypatch.setattr(Reserve, "fill", lambda self: None)  # nothing depends on its lasting
+
+
+@pytest.fixture
+def cuts(host: LocalAgent) -> Iterator[Cuts]:
+    """Records while the ``with`` block of the patch lasts; closes what it held open."""
+    made: list[PowerCuts] = []
+
+    def record(patch: pytest.MonkeyPatch, ignoring: str = "") -> PowerCuts:
+        made.append(PowerCuts(host.root, patch, ignoring))
+        return made[-1]
+
+    yield record
+    for each in made:
+        each.close()
+
+
+def history(host: LocalAgent, *names: str) -> list[str]:
+    shas = [host.sealed(name, health="exit 0") for name in names]
+    for sha in shas:
+        host.activate_here(sha, healthcheck=HEALTH)
+    return shas
+
+
+def results(host: LocalAgent) -> frozenset[tuple[str, str, str | None]]:
+    """What a control node may have been told of each attempt: its end, and what is live."""
+
+    def told(path: Path) -> tuple[str, str, str | None]:
+        result = json.loads(path.read_text())
+        return path.parent.name, result.get("state", {}).get("phase", "refused"), result.get("live")
+
+    return frozenset(map(told, (host.paths.ours / "attempts").glob("*/result.json")))
+
+
+def booted(disk: Disk, place: Path, releases: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAgent:
+    """The host that boots with this disk: its boot unit settles, then somebody asks after every attempt."""
+    place.mkdir()
+    disk.write(place)
+    (place / "releases").symlink_to(releases)
+    host = LocalAgent(place)
+    monkeypatch.setattr(state, "boot_id", lambda: "the next one")
+    unfinished = host.paths.unfinished
+    if (unfinished / "request.json").exists():
+        launch.after_boot(host.paths, moved(unfinished / "request.json", host.paths))
+    if host.paths.ours.exists():
+        for kept in (host.paths.ours / "attempts").glob("*/request.json"):
+            if not (kept.parent / "result.json").exists():
+                launch.recover(host.paths, moved(kept, host.paths))
+    return host
+
+
+def moved(request: Path, layout: Layout) -> dict[str, Any]:
+    return {**json.loads(request.read_text()), "layout": layout.as_dict()}
+
+
+def activate(host: LocalAgent, request: dict[str, Any]) -> None:
+    launch.start(host.paths, request)
+    launch.run(host.paths, request)
+
+
+@pytest.mark.parametrize("journey", ["first deploy", "bad first deploy", "deploy", "rollback", "restore", "refusal"])
+def test_an_activation(
+    host: LocalAgent, cuts: Cuts, journey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old or new, and recorded as what it is; what was told before the cut stays true; the next deploy works."""
+    shas = [] if "first" in journey else history(host, "older", "old")
+    new = host.sealed("new", health="exit 1" if journey in ("bad first deploy", "restore") else "exit 0")
+    target = {"rollback": shas[:1], "refusal": ["a" * 40]}.get(journey, [new])[0]
+    request = host.request(target, healthcheck=HEALTH)
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = cuts(patch, "releases")
+        recorded.seen = lambda: results(host)
+        activate(host, request)
+        recorded.cut()
+    before, after = (shas or [None])[-1], host.live
+    assert (recorded.moments > 10, len(recorded.disks) > 4) == (True, True)
+    for number, (key, disk) in enumerate(recorded.disks.items()):
+        again = booted(disk, tmp_path / f"disk{number}", host.paths.releases, monkeypatch)
+        assert again.live in (before, after)
+        assert broken(again.root) == []
+        for told in recorded.witnessed[key]:  # a control node may have read any of these before the cut
+            assert told <= results(again)
+        assert again.activate_here(new, healthcheck=None).refusal is None
+        assert (again.live, broken(again.root)) == (new, [])
+
+
+def test_a_settling_that_is_cut(host: LocalAgent, cuts: Cuts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The power fails again while the boot unit settles: the boot after that one does."""
+    _, old = history(host, "older", "old")
+    request = host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH)
+    launch.start(host.paths, request)
+
+    class Cut(Exception):
+        pass
+
+    def save(path: Path, entered: state.State) -> None:
+        saved(path, entered)
+        if entered.phase == "restarted":
+            raise Cut
+
+    saved = state.save
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(state, "save", save)
+        launch.run(host.paths, request)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(state, "boot_id", lambda: "the one between")
+        recorded = cuts(patch, "releases")
+        launch.after_boot(host.paths, request)
+        recorded.cut()
+    for number, disk in enumerate(recorded.disks.values()):
+        again = booted(disk, tmp_path / f"disk{number}", host.paths.releases, monkeypatch)
+        assert (again.live, broken(again.root)) == (old, [])
+
+
+def test_a_seal(host: LocalAgent, cuts: Cuts, tmp_path: Path) -> None:
+    """A release that says it is sealed has every byte that was built; one that does not is never used."""
+    host.paths.create()
+    release = host.paths.release("c" * 40)
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = cuts(patch)
+        release.mkdir()
+        (release / "sub").mkdir()
+        for name in ("file", "sub/another"):
+            (release / name).write_text(f"the content of {name}")
+        (release / "link").symlink_to("file")
+        seal.seal(release, seal.meta_now(release.name, "test"))
+        recorded.cut()
+    whole, states = {name: found for name, (_, found) in tree(release).items()}, set()
+    for number, disk in enumerate(recorded.disks.values()):
+        place = tmp_path / f"disk{number}"
+        place.mkdir()
+        disk.write(place)
+        kept = place / "releases" / release.name
+        states.add(seal.state_of(kept))
+        if seal.state_of(kept) == "sealed":
+            assert {name: found for name, (_, found) in tree(kept).items()} == whole
+            assert seal.verify(kept) is None
+    assert {"sealed", "unsealed"} <= states <= {"sealed", "unsealed", "missing"}
