@@ -220,7 +220,7 @@ def _prune_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tup
     for each in answer["releases"]:
         does, freed = ("stays", "") if each["stays"] else (goes, size(each["bytes"]))
         yield (host, each["id"], does, freed, each["why"])
-    unseen = "" if answer["complete"] else "what other users' processes work in could not be looked at"
+    unseen = "" if answer["complete"] else "what processes of other users work in is not known"
     yield (host, "together", "", size(answer["freed"]), unseen)
 
 

@@ -44,34 +44,34 @@ def rehashed(line: bytes, **changes: object) -> bytes:
 EDITED = "was edited: it does not fit its hash"
 CUT = "is missing: the end was cut off, for entry {} was written"
 DAMAGE: dict[str, tuple[Callable[[Lines], Lines], Wrong]] = {
-    "edited": (lambda l: [l[0], l[1].replace(b'"a2"', b'"x2"'), *l[2:]], Wrong(2, EDITED)),
-    "edited without a change of meaning": (lambda l: [l[0], l[1].replace(b", ", b","), *l[2:]], Wrong(2, EDITED)),
-    "said twice": (lambda l: [l[0], l[1].replace(b'"kind"', b'"kind": "x", "kind"'), *l[2:]], Wrong(2, EDITED)),
-    "unreadable": (lambda l: [l[0], b"\0" * 80, *l[2:]], Wrong(2, "cannot be read")),
-    "no entry": (lambda l: [l[0], b"[]", *l[2:]], Wrong(2, "cannot be read")),
-    "blank line": (lambda l: [l[0], b"", *l[1:]], Wrong(2, "cannot be read")),
+    "edited": (lambda it: [it[0], it[1].replace(b'"a2"', b'"x2"'), *it[2:]], Wrong(2, EDITED)),
+    "edited without a change of meaning": (lambda it: [it[0], it[1].replace(b", ", b","), *it[2:]], Wrong(2, EDITED)),
+    "said twice": (lambda it: [it[0], it[1].replace(b'"kind"', b'"kind": "x", "kind"'), *it[2:]], Wrong(2, EDITED)),
+    "unreadable": (lambda it: [it[0], b"\0" * 80, *it[2:]], Wrong(2, "cannot be read")),
+    "no entry": (lambda it: [it[0], b"[]", *it[2:]], Wrong(2, "cannot be read")),
+    "blank line": (lambda it: [it[0], b"", *it[1:]], Wrong(2, "cannot be read")),
     "line cut": (
-        lambda l: [l[0], *l[2:]],
+        lambda it: [it[0], *it[2:]],
         Wrong(2, "holds entry 3 where entry 2 belongs: cut, or in another order"),
     ),
-    "beginning cut": (lambda l: l[1:], Wrong(1, "holds entry 2 where entry 1 belongs: cut, or in another order")),
+    "beginning cut": (lambda it: it[1:], Wrong(1, "holds entry 2 where entry 1 belongs: cut, or in another order")),
     "reordered": (
-        lambda l: [l[0], l[2], l[1], *l[3:]],
+        lambda it: [it[0], it[2], it[1], *it[3:]],
         Wrong(2, "holds entry 3 where entry 2 belongs: cut, or in another order"),
     ),
     "doubled": (
-        lambda l: [*l[:2], l[1], *l[2:]],
+        lambda it: [*it[:2], it[1], *it[2:]],
         Wrong(3, "holds entry 2 where entry 3 belongs: cut, or in another order"),
     ),
     "edited with its hash": (
-        lambda l: [l[0], rehashed(l[1], attempt="x2"), *l[2:]],
+        lambda it: [it[0], rehashed(it[1], attempt="x2"), *it[2:]],
         Wrong(3, "does not follow entry 2 as it stands: that one was replaced"),
     ),
-    "end cut": (lambda l: l[:-1], Wrong(5, CUT.format(5))),
-    "end cut twice": (lambda l: l[:-2], Wrong(4, CUT.format(5))),
-    "emptied": (lambda l: [], Wrong(1, CUT.format(5))),
+    "end cut": (lambda it: it[:-1], Wrong(5, CUT.format(5))),
+    "end cut twice": (lambda it: it[:-2], Wrong(4, CUT.format(5))),
+    "emptied": (lambda it: [], Wrong(1, CUT.format(5))),
     "last edited with its hash": (
-        lambda l: [*l[:-1], rehashed(l[-1], attempt="x5")],
+        lambda it: [*it[:-1], rehashed(it[-1], attempt="x5")],
         Wrong(5, "holds another entry 5 than the one that was written: written anew from there"),
     ),
 }

@@ -268,7 +268,7 @@ def test_a_frozen_host_keeps_what_it_has(host: LocalAgent) -> None:
     """To look is allowed."""
     shas = live_one_after_another(host, 3)
     host.call("lock", {"actor": "ada", "reason": "evidence"})
-    with pytest.raises(Refusal, match="locked by ada .*: evidence"):
+    with pytest.raises(Refusal, match=r"locked by ada .*: evidence"):
         pruned(host)
     assert (len(pruned(host, dry_run=True)["releases"]), there(host)) == (3, set(shas))
 

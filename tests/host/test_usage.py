@@ -6,7 +6,7 @@ import mmap
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,20 +86,26 @@ def test_a_look_that_did_not_come_to_its_end(host: LocalAgent, monkeypatch: pyte
         usage.find(host.paths.releases)
 
 
-def test_other_users_processes(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("systemd", "sudo", "complete", "looks"),
+    [
+        (True, True, True, [["sudo", "-n"]]),
+        (True, False, False, [["sudo", "-n"], ["/bin/sh", "-c"]]),
+        (False, False, False, [["/bin/sh", "-c"]]),
+    ],
+)
+def test_other_users_processes(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, systemd: bool, sudo: bool, complete: bool, looks: list[list[str]]
+) -> None:
     """A login looks as root where it may; where it may not, it looks as itself and says so."""
     argvs: list[list[str]] = []
 
-    def run(argv: list[str], *, sink: object, **_: object) -> Ended:
+    def run(argv: list[str], *, sink: Callable[[bytes], None], **_: object) -> Ended:
         argvs.append(argv[:2])
-        sink(b"no\n" if argv[0] == "sudo" and refused else b"looked\n")  # type: ignore[operator]
+        sink(b"no\n" if argv[0] == "sudo" and not sudo else b"looked\n")
         return Ended(0, "", 0.0)
 
     monkeypatch.setattr(process, "run", run)
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    found = []
-    for systemd, refused in ((True, False), (True, True), (False, True)):
-        monkeypatch.setattr(units, "present", lambda systemd=systemd: systemd)
-        found.append(usage.find(host.paths.releases).complete)
-    assert found == [True, False, False]
-    assert argvs == [["sudo", "-n"], ["sudo", "-n"], ["/bin/sh", "-c"], ["/bin/sh", "-c"]]
+    monkeypatch.setattr(units, "present", lambda: systemd)
+    assert (usage.find(host.paths.releases).complete, argvs) == (complete, looks)

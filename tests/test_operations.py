@@ -1,0 +1,277 @@
+"""Lock, unlock, audit, pin, unpin and prune through the library and the tasks, over a local connection."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
+from oroboros_deploy.report import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
+from tests.host.watching import eventually, tree
+from tests.local_connection import LocalConnection
+from tests.repository import Repository
+from tests.test_deployment import Site, states
+
+WHY = "the database moves"
+
+
+@pytest.fixture
+def site(tmp_path: Path, repository: Repository) -> Site:
+    return Site(tmp_path, repository)
+
+
+def answer(answers: dict[str, Any], host: str = "web1") -> dict[str, Any]:
+    assert isinstance(answers[host], dict), answers[host]
+    return answers[host]  # type: ignore[no-any-return]
+
+
+def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
+    """Deploy and rollback by somebody else, with a registry of his own, are refused before anything is touched."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    frozen = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["freeze"]
+    assert (frozen["actor"], frozen["reason"]) == ("tester@desk", WHY)
+    before = tree(site.root())
+    site.commands()
+    other = site.deployment()
+    other._actor = "bob@laptop"
+    object.__setattr__(other.config, "registry_url", f"sqlite:///{site.tmp}/another.db")
+    for act in (
+        lambda: other.deploy(["web1"], sha=site.bad),
+        lambda: other.rollback(["web1"], release=site.good),
+    ):
+        with pytest.raises(
+            Busy, match=rf"locked by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock"
+        ) as caught:
+            act()
+        assert caught.value.exit_code == ExitCode.BUSY == 20
+    assert (tree(site.root()), site.commands()) == (before, ["facts", "facts"])
+    assert answer(other.unlock(["web1"])) == {"freed": frozen}
+    assert other.rollback(["web1"], release=site.good).exit_code == 0
+
+
+def test_one_locked_host_of_several_stops_all(site: Site) -> None:
+    """Nobody builds or switches anywhere when one host is held."""
+    site.deployment().lock(["web1"], reason=WHY)
+    with pytest.raises(Busy):
+        site.deployment().deploy(["web2", "web1"], sha=site.good)
+    assert site.live() is None
+    assert not (site.root() / "releases" / site.good).exists()
+
+
+def test_a_lock_on_a_locked_host(site: Site) -> None:
+    """Is an error of that host alone; whose lock it is stays."""
+    site.deployment().lock(["web1"], reason=WHY)
+    other = site.deployment("web2")
+    other._actor = "bob@laptop"
+    object.__setattr__(other.config, "root", str(site.root()))
+    (said,) = other.lock(["web1"], reason="mine").values()
+    assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
+    status = answer(site.deployment().status(["web1"]))
+    assert (status["freeze"]["actor"], status["freeze"]["reason"]) == ("tester@desk", WHY)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "\x1b[31mred"])
+def test_a_reason_is_a_line_of_text(site: Site, reason: str) -> None:
+    """Others read it in their terminals: anything else is refused, and nothing is sent."""
+    with pytest.raises(InvalidInput, match="one line of text"):
+        site.deployment().lock(["web1"], reason=reason)
+    assert site.connections == {}
+
+
+def test_a_host_must_be_named(site: Site) -> None:
+    """What changes a host never finds its hosts by itself."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    deployment = site.deployment()
+    for act in (
+        lambda: deployment.lock(reason=WHY),
+        deployment.unlock,
+        deployment.prune,
+        lambda: deployment.pin(release=site.good),
+        lambda: deployment.unpin(release=site.good),
+    ):
+        with pytest.raises(InvalidInput, match="no host was named"):
+            act()
+
+
+def test_the_audit_shows_attempts_and_locks(site: Site) -> None:
+    """What, who, and how it ended, oldest first; found without naming a host, for it only reads."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.deployment().deploy(["web1"], sha=site.bad)
+    site.deployment().lock(["web1"], reason=WHY)
+    site.deployment().unlock(["web1"])
+    found = answer(site.deployment().audit(verify=True))
+    assert [(entry["kind"], entry["outcome"], entry["actor"]) for entry in found["entries"]] == [
+        ("deploy", "committed", "tester@desk"),
+        ("deploy", "restored", "tester@desk"),
+        ("lock", "locked", "tester@desk"),
+        ("unlock", "unlocked", "tester@desk"),
+    ]
+    assert (found["count"], found["wrong"], found["verified"]) == (4, None, True)
+    assert len(answer(site.deployment().audit(limit=1))["entries"]) == 1
+
+
+@pytest.mark.parametrize("see", ["deploy", "status", "audit"])
+def test_what_this_machine_saw_cannot_be_taken_back(site: Site, see: str) -> None:
+    """A journal that is cut together with its head is found by whoever looked before, in whatever way."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    if see == "deploy":
+        site.deployment().rollback(["web1"], release=site.good)
+    elif see == "status":
+        site.deployment().status(["web1"])
+    else:
+        site.deployment().audit(["web1"])
+    journal = site.root() / ".deploy/journal.jsonl"
+    first = journal.read_text().splitlines(keepends=True)[0]
+    journal.write_text(first)
+    journal.with_suffix(".head").write_text(first)
+    for _ in range(2):  # having looked does not make it good
+        wrong = answer(site.deployment().audit(["web1"], verify=True))["wrong"]
+        assert wrong == {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+        site.deployment().status(["web1"])
+
+
+def test_pruning_keeps_what_the_settings_say(site: Site) -> None:
+    """Each deploy prunes on its host when it went well; one that failed does not."""
+    shas = [site.repository.commit(f"release {number}", ok="yes", n=str(number)) for number in range(4)]
+    for sha in shas:
+        site.deployment(keep=2).deploy(["web1"], sha=sha)
+    releases = site.root() / "releases"
+    assert eventually(lambda: {path.name for path in releases.iterdir()} == set(shas[2:]))
+    bad = site.repository.commit("bad again", ok="no")
+    assert site.deployment(keep=2).deploy(["web1"], sha=bad).exit_code == ExitCode.RESTORED
+    found = answer(site.deployment(keep=2).prune(["web1"], dry_run=True))
+    assert {each["id"]: each["stays"] for each in found["releases"]} == dict.fromkeys([*shas[2:], bad], True)
+    assert site.deployment().rollback(["web1"], release=shas[2]).exit_code == 0
+
+
+def test_a_pinned_release_is_there_to_go_back_to(site: Site) -> None:
+    """Many deploys later."""
+    shas = [site.repository.commit(f"release {number}", ok="yes", n=str(number)) for number in range(4)]
+    deployment = site.deployment(keep=2)
+    deployment.deploy(["web1"], sha=shas[0])
+    pinned = answer(deployment.pin(["web1"], release=shas[0]))
+    assert (pinned["release"], pinned["pin"]["actor"]) == (shas[0], "tester@desk")
+    for sha in shas[1:]:
+        deployment.deploy(["web1"], sha=sha)
+    answer(deployment.prune(["web1"]))
+    assert states(deployment.rollback(["web1"], release=shas[0])) == {"web1": "live"}
+    assert answer(deployment.unpin(["web1"], release=shas[0]))["pin"] == pinned["pin"]
+    missing = deployment.pin(["web1"], release=shas[1])["web1"]
+    assert isinstance(missing, UnknownRelease) and missing.hint == "fab -H web1 prune --dry-run"
+
+
+def test_one_host_that_does_not_answer(site: Site) -> None:
+    """Is told as itself; the others answer."""
+    connect = site.connect
+
+    def broken(name: str) -> LocalConnection:
+        if name == "web2":
+            raise DeployError("no route", host=name)
+        return connect(name)
+
+    deployment = site.deployment()
+    deployment._open = broken  # type: ignore[assignment]
+    answers = deployment.lock(["web1", "web2"], reason=WHY)
+    assert (answer(answers)["freeze"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
+
+
+FREEZE = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
+HELD = f"locked by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
+SHA = "a" * 40
+RUNNING = {"kind": "deploy", "target": SHA}
+ENTRY = {"seq": 7, "at": 1_800_000_000.0, "actor": "ada@desk", "kind": "deploy", "target": SHA, "outcome": "committed"}
+LOCKED = {"seq": 8, "at": 1_800_000_001.0, "actor": "bob@lap", "kind": "lock", "outcome": "locked", "reason": WHY}
+AUDIT = {"entries": [ENTRY, LOCKED], "count": 8, "verified": False, "wrong": None}
+TIMES = "2027-01-15 08:00:0"
+
+
+@pytest.mark.parametrize(
+    ("table", "said", "lines"),
+    [
+        (lock_table, {"freeze": FREEZE, "running": None}, [f"web1  {HELD}"]),
+        (
+            lock_table,
+            {"freeze": FREEZE, "running": RUNNING},
+            [f"web1  {HELD}; the deploy of aaaaaaaaaa that runs there goes on to its end"],
+        ),
+        (
+            lock_table,
+            {"freeze": FREEZE, "running": {}},
+            [f"web1  {HELD}; an activation that runs there goes on to its end"],
+        ),
+        (lock_table, Busy("no"), ["web1  no"]),
+        (unlock_table, {"freed": FREEZE}, [f"web1  is free; it was {HELD}"]),
+        (unlock_table, {"freed": None}, ["web1  was not locked"]),
+        (
+            pin_table,
+            {"release": SHA, "pin": FREEZE},
+            [f"web1  {SHA} is pinned by ada@desk since 2027-01-15 08:00:00 UTC"],
+        ),
+        (unpin_table, {"release": SHA, "pin": None}, [f"web1  {SHA} was not pinned"]),
+        (
+            unpin_table,
+            {"release": SHA, "pin": FREEZE},
+            [f"web1  {SHA} is pinned no more; it was by ada@desk since 2027-01-15 08:00:00 UTC"],
+        ),
+        (
+            prune_table,
+            {
+                "releases": [
+                    {"id": SHA, "stays": True, "why": "live", "bytes": 0},
+                    {"id": "b" * 40, "stays": False, "why": "old", "bytes": 1_500_000},
+                ],
+                "freed": 1_500_000,
+                "dry_run": True,
+                "complete": False,
+            },
+            [
+                f"HOST  RELEASE   {' ' * 32}          FREED   WHY",
+                f"web1  {SHA}  stays             live",
+                f"web1  {'b' * 40}  would go  1.5 MB  old",
+                f"web1  together{' ' * 32}            1.5 MB  what processes of other users work in is not known",
+            ],
+        ),
+        (
+            audit_table,
+            AUDIT,
+            [
+                "HOST  ENTRY  WHEN (UTC)           WHO       WHAT               OUTCOME",
+                f"web1  7      {TIMES}0  ada@desk  deploy aaaaaaaaaa  committed",
+                f"web1  8      {TIMES}1  bob@lap   lock               locked: {WHY}",
+            ],
+        ),
+        (
+            audit_table,
+            {**AUDIT, "entries": [], "verified": True},
+            ["HOST  ENTRY  WHEN (UTC)  WHO  WHAT  OUTCOME", "web1: 8 entries, as written"],
+        ),
+        (
+            audit_table,
+            {**AUDIT, "entries": [], "verified": True, "wrong": {"line": 3, "what": "cannot be read"}},
+            ["HOST  ENTRY  WHEN (UTC)  WHO  WHAT  OUTCOME", "web1: 8 entries; line 3 cannot be read"],
+        ),
+    ],
+)
+def test_what_is_printed(table: Any, said: Any, lines: list[str]) -> None:
+    """Host by host, with the time, the person and the reason."""
+    assert table({"web1": said}).splitlines() == lines
+
+
+def test_answers_are_plain(site: Site) -> None:
+    """Every answer can be written as JSON."""
+    deployment = site.deployment()
+    deployment.deploy(["web1"], sha=site.good)
+    answers = [
+        deployment.pin(["web1"], release=site.good),
+        deployment.unpin(["web1"], release=site.good),
+        deployment.prune(["web1"]),
+        deployment.audit(["web1"], verify=True),
+        deployment.lock(["web1"], reason=WHY),
+        deployment.unlock(["web1"]),
+    ]
+    assert json.loads(json.dumps(answers)) == answers
