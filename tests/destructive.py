@@ -89,7 +89,7 @@ class Series:
 
     def _ends(self) -> str:
         """How the attempts ended, by victim."""
-        ends = ("committed", "restored", "refused", "not begun")
+        ends = ("committed", "restored", "unchanged")
         rows = []
         for victim in VICTIMS:
             runs = [run for run in self.runs if run.choice.victim == victim]
@@ -119,10 +119,10 @@ the one before left it. `tests/destructive.py` is the runner, `tests/hosts/oracl
 
 **{runs} runs, seeds {first} to {last}, in {minutes:.0f} minutes on {cores} cores: no invariant was violated.**
 
-Half of the moments are spread evenly over the whole cycle, the other half over its phases, so that short ones are hit
+One moment of three is anywhere in the whole cycle, two are aimed at one of its phases, so that short ones are hit
 too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node was killed as
-well, so that the host was alone. `at rest` counts from the kill, or from the end of `fab` when nothing was killed; the
-bound that was checked is {bound} s.
+well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab` when nothing was
+killed; the bound that was checked is {bound} s.
 
 {report}
 

@@ -60,7 +60,7 @@ def choose(seed: int) -> Choice:
         victim=victim,
         how=draw.choice(_HOWS.get(victim, ("",))),
         alone=draw.random() < 0.4 and victim not in ("nothing", "client"),
-        aimed=draw.choice((draw.random(), None)),
+        aimed=draw.choices((draw.random(), None), weights=(2, 1))[0],
         moment=draw.random(),
         seconds=draw.choices((draw.uniform(0.2, 3), draw.uniform(5, 8)), weights=(3, 1))[0],
     )

@@ -50,7 +50,7 @@ class Oracle:
 
     def attempts(self) -> set[str]:
         """The attempts that this host was ever asked for."""
-        return {path.name for path in (self.ours / "attempts").glob("*")}
+        return set(os.listdir(self.ours / "attempts"))
 
     def agents(self) -> dict[int, str]:
         """The agent's processes on this host and what each does: ``run``, ``build``, …."""

@@ -42,7 +42,7 @@ class Run:
     @property
     def outcome(self) -> str:
         """How the attempt ended on the host."""
-        return self.ended or ("refused" if self.attempt else "not begun")
+        return self.ended or "unchanged"
 
     def line(self) -> str:
         """One line for people."""
@@ -166,8 +166,7 @@ class Stage:
             while fab.poll() is None:
                 phase, now = watch.look(), time.monotonic()
                 if not run.hit and aim.due(phase, now - began):
-                    run.hit, run.settled = phase, now
-                    self._destroy(choice, fab)
+                    run.settled, run.hit = now, self._destroy(choice, fab, watch)
                 self._heal(now)
                 if now - began > FAB_SECONDS:
                     raise Violation(f"fab did not end within {FAB_SECONDS} s")
@@ -180,15 +179,21 @@ class Stage:
         if not run.hit or choice.victim == "nothing":
             run.settled = time.monotonic()
 
-    def _destroy(self, choice: Choice, fab: subprocess.Popen[str]) -> None:
-        """Kill the victim, and the control node with it when the host is to be alone."""
+    def _destroy(self, choice: Choice, fab: subprocess.Popen[str], watch: _Watch) -> str:
+        """Kill the victim, and the control node with it when the host is to be alone; returns the phase it was in."""
+        hit = watch.look()
         if choice.victim == "client":
             fab.send_signal(signal.Signals[choice.how])
         elif choice.victim != "nothing":
             back = getattr(self, f"_destroy_{choice.victim}")(choice)
             self.broken = (time.monotonic() + choice.seconds, back)
+        if choice.victim in ("agent", "power"):
+            hit = watch.look()  # nothing moves any more, so this is how far it really was
         if choice.alone:
             fab.kill()
+        if choice.victim == "power":
+            self._heal(float("inf"))
+        return hit
 
     def _heal(self, now: float) -> None:
         """Bring back what was taken, when its time has come."""
@@ -219,8 +224,7 @@ class Stage:
 
     def _destroy_power(self, choice: Choice) -> Callable[[], object]:
         self.host.power_cut()
-        self.host.boot()
-        return _nothing
+        return self.host.boot
 
     # --- after it ---
 
@@ -323,7 +327,8 @@ class _Watch:
         self.source = oracle.live
         self.before = oracle.state.get("attempt")
         self.there = self._release.exists()
-        self.attempts = (oracle.ours / "attempts").stat().st_mtime_ns
+        self.attempts = oracle.attempts()
+        self.request: Path | None = None
         self.lives: list[str | None] = [self.source]
         self.times: list[tuple[str, float]] = []
 
@@ -351,11 +356,18 @@ class _Watch:
         if state.get("attempt") != self.before:
             ended = (ours / "attempts" / state["attempt"] / "result.json").exists()
             return "recording" if ended else str(state["phase"])
-        if (ours / "attempts").stat().st_mtime_ns != self.attempts:
+        if self._is_asked_for():
             return "starting"
         if self.there or not self._release.exists():
             return "connecting"
         return "built" if (self._release / ".deploy-seal").exists() else "building"
+
+    def _is_asked_for(self) -> bool:
+        """Whether the activation is; the build makes the attempt's directory, for its logs."""
+        if self.request is None:
+            for attempt in self.oracle.attempts() - self.attempts:
+                self.request = self.oracle.ours / "attempts" / attempt / "request.json"
+        return self.request is not None and self.request.exists()
 
     @property
     def _release(self) -> Path:
