@@ -82,6 +82,7 @@ WAY_BACK = 10 + GATE_SECONDS + 30
 BOUND = WAY_BACK + 10 + GATE_SECONDS + 1 + WAY_BACK  # seconds: the unit's RuntimeMaxSec, and its recovery's time
 FAB_SECONDS = 2 * BOUND  # in which `fab` has to end, however the host is treated
 LOOK = 0.001
+QUIET = 0.5  # seconds without a movement that are rest: a command may be on its way from sshd to the agent
 
 
 class Stage:
@@ -117,16 +118,22 @@ class Stage:
         Nothing is brought back before its time, so the host gets to rest without it when the control node is dead.
         """
         run = self._prepare(choice)
-        before = self.oracle.attempts()
         watch = _Watch(self.oracle, run.sha)
         try:
             self._play(run, watch)
-            self._rest(run, before)
-            self._heal(float("inf"))
+            since = run.settled
+            self._rest()
+            run.settled = max(0.0, time.monotonic() - QUIET - since)
+            if self.broken:
+                self._heal(float("inf"))
+                self._rest()  # what was on its way may arrive only now
+            run.attempt = watch.attempt()
+            run.ended = self.oracle.ended(run.attempt) if run.attempt else None
+            problems = list(self._problems(run, watch))
         except (HostError, Violation, AssertionError, subprocess.TimeoutExpired) as error:
-            raise Violation(self._evidence(run, str(error))) from error
-        if problems := list(self._problems(run, watch)):
-            raise Violation(self._evidence(run, "\n".join(problems)))
+            problems = [str(error)]
+        if problems:
+            raise Violation(self._evidence(run, watch, "\n".join(problems)))
         return run
 
     def _arrange(self) -> None:
@@ -207,10 +214,13 @@ class Stage:
         return self.host.cable.mend
 
     def _destroy_agent(self, choice: Choice) -> Callable[[], object]:
-        """The activation when there is one, else what the agent does instead; a recovery is spared."""
-        agents = self.oracle.agents()
-        wanted = [pid for pid, call in agents.items() if call == "run"] or [*agents]
-        _signal([pid for pid in wanted if agents[pid] != "recover"], signal.SIGKILL)
+        """The activation when there is one, else what the agent does instead; a recovery is spared.
+
+        With the control node goes what follows for it on the host: that would settle the attempt.
+        """
+        agents = {pid: call for pid, call in self.oracle.agents().items() if call != "recover"}
+        activation = [pid for pid, call in agents.items() if call == "run" and not choice.alone]
+        _signal(activation or agents, signal.SIGKILL)
         return _nothing
 
     def _destroy_sshd(self, choice: Choice) -> Callable[[], object]:
@@ -228,19 +238,15 @@ class Stage:
 
     # --- after it ---
 
-    def _rest(self, run: Run, before: set[str]) -> None:
+    def _rest(self) -> None:
         """Wait until the host is at rest, within the bound; nobody but the host itself works on that."""
-        since, give_up = run.settled, time.monotonic() + BOUND
-        while moving := self._moving():
-            if time.monotonic() > give_up:
+        give_up, quiet = time.monotonic() + BOUND, 0.0
+        while not quiet or time.monotonic() - quiet < QUIET:
+            moving = self._moving()
+            quiet = 0.0 if moving else quiet or time.monotonic()
+            if moving and time.monotonic() > give_up:
                 raise Violation(f"not at rest after {BOUND} s: {moving}")
             time.sleep(0.05)
-        run.settled = max(0.0, time.monotonic() - since)
-        new = self.oracle.attempts() - before
-        if len(new) > 1:
-            raise Violation(f"one command made several attempts: {new}")
-        run.attempt = next(iter(new), None)
-        run.ended = self.oracle.ended(run.attempt) if run.attempt else None
 
     def _moving(self) -> str | None:
         try:
@@ -279,15 +285,15 @@ class Stage:
         if run.exit in (0, 10, 60) and run.ended and rows.get(str(self.oracle.live)) not in ("deployed", "rolled_back"):
             yield f"the registry says {rows.get(str(self.oracle.live))} of {self.oracle.live}, which is live"
 
-    def _evidence(self, run: Run, problem: str) -> str:
+    def _evidence(self, run: Run, watch: _Watch, problem: str) -> str:
         """Everything needed to find the cause, and a copy of the host's tree."""
         kept = Path(tempfile.mkdtemp(prefix=f"destructive-{run.choice.seed}-"))
         shutil.copytree(self.oracle.root, kept / "shop", symlinks=True)
         for name, argv in (("journal", ("journalctl", "--no-pager")), ("units", ("systemctl", "status", "--no-pager"))):
             with suppress(HostError, subprocess.TimeoutExpired):
                 (kept / name).write_text(self.host.run(*argv, check=False).stdout)
-        attempt = self.oracle.ours / "attempts" / (run.attempt or "none")
-        log = (attempt / "log.jsonl").read_text() if (attempt / "log.jsonl").exists() else "none"
+        path = self.oracle.ours / "attempts" / (watch.attempt() or "none") / "log.jsonl"
+        log = path.read_text() if path.exists() else "none"
         return "\n".join(
             (
                 f"VIOLATION\n{problem}\n\n{run.line()}\n{run.choice}",
@@ -295,7 +301,7 @@ class Stage:
                 f"the host's tree and journal: {kept}",
                 f"state: {json.dumps(self.oracle.state)}",
                 f"last of the journal: {json.dumps(self.oracle.journal[-1:])}",
-                f"log of the attempt {run.attempt}:\n{log}",
+                f"log of the attempt {watch.attempt()}:\n{log}",
                 f"fab said:\n{run.said}",
             )
         )
@@ -328,7 +334,7 @@ class _Watch:
         self.before = oracle.state.get("attempt")
         self.there = self._release.exists()
         self.attempts = oracle.attempts()
-        self.request: Path | None = None
+        self.known: str | None = None
         self.lives: list[str | None] = [self.source]
         self.times: list[tuple[str, float]] = []
 
@@ -347,9 +353,11 @@ class _Watch:
         return {phase: end - at for (phase, at), end in zip(self.times, ends, strict=True)}
 
     def problems(self) -> Iterator[str]:
-        """Invariants 1 and 5, at every moment: there and back once, never anywhere else, never nothing."""
+        """Invariants 1, 5 and 9, at every moment: there and back once, never anywhere else, never nothing."""
         if self.lives not in ([self.source], [self.source, self.sha], [self.source, self.sha, self.source]):
             yield f"current named one after another {self.lives}"
+        if len(new := self.oracle.attempts() - self.attempts) > 1:
+            yield f"one command made several attempts: {new}"
 
     def _phase(self) -> str:
         state, ours = self.oracle.state, self.oracle.ours
@@ -362,12 +370,16 @@ class _Watch:
             return "connecting"
         return "built" if (self._release / ".deploy-seal").exists() else "building"
 
+    def attempt(self) -> str | None:
+        """The attempt that this command made on the host, None before it has."""
+        if self.known is None:
+            self.known = next(iter(self.oracle.attempts() - self.attempts), None)
+        return self.known
+
     def _is_asked_for(self) -> bool:
         """Whether the activation is; the build makes the attempt's directory, for its logs."""
-        if self.request is None:
-            for attempt in self.oracle.attempts() - self.attempts:
-                self.request = self.oracle.ours / "attempts" / attempt / "request.json"
-        return self.request is not None and self.request.exists()
+        attempt = self.attempt()
+        return attempt is not None and (self.oracle.ours / "attempts" / attempt / "request.json").exists()
 
     @property
     def _release(self) -> Path:
