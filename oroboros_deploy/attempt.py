@@ -195,7 +195,7 @@ class Attempt:
         self.switching = True
         began = time.monotonic()
         try:
-            answer = work.host.activate(request, plan.bound(self.job))
+            answer = work.host.activate(request)
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known

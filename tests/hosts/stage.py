@@ -74,12 +74,12 @@ CONTRACT: dict[int, tuple[str | None, ...]] = {
 }
 
 
-SETTINGS = "  restart_timeout: 10\n  migrate_timeout: 1\n"
+SETTINGS = "  restart_timeout: 10\n"
 GATE = ("timeout: 5, interval: 0.2", "timeout: 4, interval: 0.2")
 PATIENT = "Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax 4\n"
 GATE_SECONDS = 4 + 2 * 2
 WAY_BACK = 10 + GATE_SECONDS + 30
-BOUND = WAY_BACK + 10 + GATE_SECONDS + 1 + WAY_BACK  # seconds: the unit's RuntimeMaxSec, and its recovery's time
+BOUND = 10 + GATE_SECONDS + 2 * WAY_BACK  # seconds: what host/bound.py says of these settings
 FAB_SECONDS = 2 * BOUND  # in which `fab` has to end, however the host is treated
 LOOK = 0.001
 QUIET = 0.5  # seconds without a movement that are rest: a command may be on its way from sshd to the agent
