@@ -36,7 +36,7 @@ def kill(directory: Path) -> None:
     Raises TimeoutError when some survive for ten seconds.
     """
     started = time.monotonic()
-    while pids := [pid for group in _recorded(directory) for pid in _pids(group)]:
+    while pids := processes(directory):
         patience = time.monotonic() - started
         if patience > 10:
             raise TimeoutError(f"processes {pids} of {directory.name} survive SIGKILL")
@@ -45,6 +45,11 @@ def kill(directory: Path) -> None:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
+
+
+def processes(directory: Path) -> list[int]:
+    """The process ids, as this machine counts them, of all that runs for the host."""
+    return [pid for group in _recorded(directory) for pid in _pids(group)]
 
 
 def remove(directory: Path) -> None:

@@ -42,6 +42,8 @@ class DisposableHost:
     """
 
     user = "deploy"
+    address = "127.0.0.1"
+    network: tuple[str, ...] = ()  # options of systemd-nspawn; none: the machine's own network
 
     def __init__(self, name: str, image: Path) -> None:
         self.name = name
@@ -129,7 +131,7 @@ class DisposableHost:
         (etc / "hostname").write_text(f"{self.name}\n")
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n")
         (etc / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        (etc / "ssh/sshd_config.d/host.conf").write_text(f"ListenAddress 127.0.0.1\nPort {self.port}\n")
+        (etc / "ssh/sshd_config.d/host.conf").write_text(f"ListenAddress {self.address}\nPort {self.port}\n")
         if Path("/", CA_BUNDLE).exists():  # it trusts what this machine trusts
             shutil.copy(Path("/", CA_BUNDLE), self.rootfs / CA_BUNDLE)
 
@@ -142,16 +144,16 @@ class DisposableHost:
             shutil.copy(self.identity.with_suffix(".pub"), authorized)
             os.chown(authorized, uid, uid)
         known_hosts = self.directory / "known_hosts"
-        known_hosts.write_text(f"[127.0.0.1]:{self.port} {host_key.with_suffix('.pub').read_text()}")
+        known_hosts.write_text(f"[{self.address}]:{self.port} {host_key.with_suffix('.pub').read_text()}")
         self.ssh_config.write_text(
-            f"Host {self.name}\n  HostName 127.0.0.1\n  Port {self.port}\n  User {self.user}\n"
+            f"Host {self.name}\n  HostName {self.address}\n  Port {self.port}\n  User {self.user}\n"
             f"  IdentityFile {self.identity}\n  IdentitiesOnly yes\n"
             f"  UserKnownHostsFile {known_hosts}\n  StrictHostKeyChecking yes\n"
         )
 
     def _spawn(self, notify: socket.socket) -> subprocess.Popen[bytes]:
         nspawn = [*NSPAWN, f"--directory={self.rootfs}", f"--machine={self.directory.name}", f"--hostname={self.name}"]
-        nspawn += ["--boot", "--notify-ready=yes", "--timezone=off", "--console=read-only"]
+        nspawn += ["--boot", "--notify-ready=yes", "--timezone=off", "--console=read-only", *self.network]
         # With --keep-unit two hosts in one cgroup would manage each other's services: each gets its own.
         join = [f"echo $$ > {shlex.quote(str(group))}/cgroup.procs" for group in cgroup.make(self.directory)]
         with (self.directory / "console.log").open("ab") as console:

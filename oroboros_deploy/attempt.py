@@ -193,7 +193,7 @@ class Attempt:
         request["origin"] = self._origin(work)
         began = time.monotonic()
         try:
-            answer = work.host.activate(request, plan.bound(self.job))
+            answer = work.host.activate(request)
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known

@@ -343,6 +343,10 @@ class Config:
     )
     restart_timeout: float = field(default=180, metadata=_setting(_limit, "seconds for one service to restart"))
     migrate_timeout: float = field(default=900, metadata=_setting(_limit, "seconds for the migration"))
+    reconnect_timeout: float = field(
+        default=600,
+        metadata=_setting(_limit, "seconds for which a host that was lost after the switch is tried again"),
+    )
     keep: int = field(default=5, metadata=_setting(_kept, "good releases that stay on a host when it is pruned"))
     parallel: int = field(default=1, metadata=_setting(_count, "hosts that switch at the same time"))
     skip_restart: bool = field(

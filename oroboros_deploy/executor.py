@@ -26,6 +26,7 @@ from .errors import (
     UnknownRelease,
 )
 from .events import Event, Level, Listener
+from .host import bound
 
 if TYPE_CHECKING:
     from .config import Config
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from .ssh import Command, HostConnection
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
+_MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
 _PART = 1000  # entries of a journal that one answer holds
 _PARTS = 100  # at most, so that no host keeps us for ever
@@ -120,16 +122,16 @@ class Host:
         self.tell("build.started", "building")
         return self._quiet_call("build", request, self._config.build.timeout + PATIENCE, stream)
 
-    def activate(self, request: Mapping[str, Any], bound: float) -> dict[str, Any]:
+    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Switch to the release and stay until the host says how it ended.
 
         A request that asks the host to look first may end without a ``state``: then it
         changed nothing, and ``known`` says why.
 
-        A lost link is taken up again for ``bound`` seconds, by which time the host has
-        ended by itself; raises LinkLost when it could not be reached until then.
+        A lost link is taken up again, for ``reconnect_timeout`` or until the host has
+        surely ended by itself; raises LinkLost when it could not be reached until then.
         """
-        follower = _Follower(self, request, bound)
+        follower = _Follower(self, request, self._config.reconnect_timeout)
         return follower.result()
 
     def call(
@@ -226,10 +228,12 @@ class Host:
 class _Follower:
     """Stays with one activation over as many connections as it takes."""
 
-    def __init__(self, host: Host, request: Mapping[str, Any], bound: float) -> None:
+    def __init__(self, host: Host, request: Mapping[str, Any], patience: float) -> None:
         self.host = host
         self.request = request
-        self.until = time.monotonic() + bound
+        self.patience = patience
+        self.until = time.monotonic() + bound.whole(request) + _MARGIN
+        self.lost_at: float | None = None
         self.seen = 0
         self.tries = 0
 
@@ -250,11 +254,13 @@ class _Follower:
 
     def _count(self) -> None:
         self.seen += 1
+        self.lost_at = None
 
     def _wait(self, pause: float, lost: DeployError) -> None:
         """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
         self.host.close()
-        if time.monotonic() + pause > self.until or not self.host.wait(0):
+        self.lost_at = self.lost_at or time.monotonic()
+        if time.monotonic() + pause > min(self.until, self.lost_at + self.patience) or not self.host.wait(0):
             raise LinkLost(
                 "the connection was lost after the activation was asked for; the host finishes alone",
                 hint=f"fab -H {self.host.name} status  tells how it ended",

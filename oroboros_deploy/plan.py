@@ -92,12 +92,6 @@ def switch_request(job: Job) -> Request:
     return {**activate_request(job, anywhere, migrate=False), "look": facts_request(job)}
 
 
-def bound(job: Job) -> float:
-    """Seconds after which an activation has ended on the host, whatever happened: the sum of its deadlines."""
-    config = job.config
-    return config.migrate_timeout + 2 * (config.restart_timeout + config.healthcheck.timeout) + 120
-
-
 def decide(job: Job, facts: Facts, host: str) -> Plan:
     """What this host needs for the job.
 

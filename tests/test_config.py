@@ -73,6 +73,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         migrate=None,
         restart_timeout=180,
         migrate_timeout=900,
+        reconnect_timeout=600,
         parallel=1,
         skip_restart=False,
         skip_healthcheck=False,
@@ -462,7 +463,8 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "root", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url", "services",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.frontend", "build.venvs", "build.steps", "build.timeout",
-        "migrate", "restart_timeout", "migrate_timeout", "keep", "parallel", "skip_restart", "skip_healthcheck", "hosts",
+        "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel", "skip_restart",
+        "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

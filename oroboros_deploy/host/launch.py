@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from . import activation, boot, durable, freeze, holder, lock, process, state, units
+from . import activation, boot, bound, durable, freeze, holder, lock, process, state, units
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Say, Wire
@@ -154,13 +154,12 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
-    way_back = request["restart_timeout"] + _gate_seconds(request) + 30
-    bound = way_back + request["restart_timeout"] + _gate_seconds(request) + request["migrate_timeout"]
+    there, back = bound.way_there(request), bound.way_back(request)
     properties = {
         "Type": "exec",
         "ExecStopPost": recovery,
-        "RuntimeMaxSec": f"{bound:.0f}",
-        "TimeoutStopSec": f"{way_back:.0f}",
+        "RuntimeMaxSec": f"{there + back:.0f}",
+        "TimeoutStopSec": f"{back:.0f}",
         "OOMScoreAdjust": "-500",
         "UMask": "0022",
     }
@@ -216,11 +215,6 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
         "--",
         *(sys.executable, "-IS", _agent(), *command),
     ]
-
-
-def _gate_seconds(request: Dict[str, Any]) -> float:
-    settings = request["healthcheck"] or {}
-    return float(settings.get("timeout", 60.0)) + 2 * process.GRACE
 
 
 def _ending() -> bool:

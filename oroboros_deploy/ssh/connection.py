@@ -26,6 +26,7 @@ from .tunnel import Tunnel
 
 _ATTEMPTS = 3
 _CLOSE_SECONDS = 2.0
+_SHORTEST_SILENCE = 10.0  # a command that gives a sign of life every few seconds is not dead
 
 # paramiko logs tracebacks of what we report as one line; without a handler they land on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -95,10 +96,13 @@ class HostConnection(fabric.Connection):
     def command(self, script: str, *, deadline: float, silence: float | None = None) -> Command:
         """Start ``/bin/sh -c script`` on the host, whatever the login shell; use it as a context manager.
 
-        ``deadline`` and ``silence`` are seconds, see Command.  Raises LinkLost when
-        the connection is gone (it is not opened again), InvalidInput for a script
-        that is too long, HostUnreachable when the server refuses to run commands.
+        ``deadline`` and ``silence`` are seconds, see Command; the ServerAlive settings of
+        ssh_config make a long silence shorter, down to 10 s.  Raises LinkLost when the
+        connection is gone (it is not opened again), InvalidInput for a script that is too
+        long, HostUnreachable when the server refuses to run commands.
         """
+        if silence is not None:
+            silence = min(silence, max(self._target.keepalive.unacknowledged, _SHORTEST_SILENCE))
         return Command(self._link(), script, host=self._target.host, deadline=deadline, silence=silence)
 
     def forward(self, host: str, port: int) -> AbstractContextManager[str]:

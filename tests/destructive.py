@@ -1,0 +1,187 @@
+"""The destructive runner: something is killed at a random moment, and the host has to end well all the same.
+
+    python tests/destructive.py --runs 500 --jobs 2 --write docs/destructive.md
+    python tests/destructive.py --seed 20260137 --runs 1        the choices of one run again
+
+Each run is one `fab deploy` or `fab rollback` against a real host on a cable of its own, with a PostgreSQL server as
+the registry.  It starts from where the one before left the host.  The oracle (tests/hosts/oracle.py) asks the host
+itself.  The first violation stops everything; what is needed to find its cause is printed and kept.
+Needs Linux and root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "examples")]
+
+from disposable_host import missing  # noqa: E402
+
+from tests.hosts.choice import ALL_PHASES, VICTIMS, choose  # noqa: E402
+from tests.hosts.stage import BOUND, Run, Stage, Violation  # noqa: E402
+from tests.postgres import why_not  # noqa: E402
+
+
+class Series:
+    """Many runs on several hosts side by side, each host with every so-many-th seed."""
+
+    def __init__(self, seed: int, runs: int, jobs: int, say: Callable[[str], object] = print) -> None:
+        self.seeds = range(seed, seed + runs)
+        self.jobs = min(jobs, runs)
+        self.say = say
+        self.runs: list[Run] = []
+        self.seconds = 0.0
+        self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
+        self._stop = threading.Event()
+
+    def go(self) -> None:
+        """Do all the runs; raises Violation."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(self.jobs) as pool:
+            jobs = [pool.submit(self._job, number) for number in range(self.jobs)]
+            try:
+                for job in jobs:
+                    job.result()
+            finally:
+                self._stop.set()
+        self.seconds = time.monotonic() - began
+
+    def _job(self, number: int) -> None:
+        try:
+            with tempfile.TemporaryDirectory(prefix="destructive-") as scratch, ExitStack() as stack:
+                stage = Stage(f"crash{number}", Path(scratch), stack)
+                stage.measure()
+                self.lengths = stage.lengths
+                for seed in self.seeds[number :: self.jobs]:
+                    if self._stop.is_set():
+                        return
+                    self._note(stage.run(choose(seed)))
+        except BaseException:
+            self._stop.set()
+            raise
+
+    def _note(self, run: Run) -> None:
+        self.runs.append(run)
+        self.say(f"{len(self.runs):4}/{len(self.seeds)}  {run.line()}")
+
+    def report(self) -> str:
+        """What was hit and what came of it, in tables."""
+        return "\n\n".join((self._hits(), self._ends(), self._exits()))
+
+    def _hits(self) -> str:
+        """How often each victim was really hit in each phase."""
+        hits = Counter((run.hit or "over", run.choice.victim) for run in self.runs)
+        rows = [(phase, *(hits[phase, victim] for victim in VICTIMS)) for phase in ALL_PHASES]
+        rows = [(*row, sum(row[1:])) for row in rows]
+        total = [sum(column) for column in zip(*(row[1:] for row in rows), strict=True)]
+        return _table(("phase", *VICTIMS, "all"), [*rows, ("all", *total)])
+
+    def _ends(self) -> str:
+        """How the attempts ended, by victim."""
+        ends = ("committed", "restored", "unchanged")
+        rows = []
+        for victim in VICTIMS:
+            runs = [run for run in self.runs if run.choice.victim == victim]
+            longest = f"{max((run.settled for run in runs), default=0):.1f} s"
+            rows.append((victim, *(sum(run.outcome == end for run in runs) for end in ends), longest))
+        return _table(("victim", *ends, "at rest after at most"), rows)
+
+    def _exits(self) -> str:
+        exits = Counter(run.exit for run in self.runs)
+        return _table(("exit code of `fab`", "runs"), [(code, exits[code]) for code in sorted(exits)])
+
+
+def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(str(cell) for cell in line)} |" for line in lines)
+
+
+DOCUMENT = """\
+# The destructive series
+
+At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
+database, or the host's power. Afterwards the host is asked whether every invariant holds; each run starts from where
+the one before left it. `tests/destructive.py` is the runner, `tests/hosts/oracle.py` what is checked.
+
+    {command}
+
+**{runs} runs, seeds {first} to {last}, in {minutes:.0f} minutes on {cores} cores: no invariant was violated.**
+
+One moment of three is anywhere in the whole cycle, two are aimed at one of its phases, so that short ones are hit
+too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node was killed as
+well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab` when nothing was
+killed; the bound that was checked is {bound} s.
+
+{report}
+
+One cycle with nothing killed took this long (seconds in each phase, on the machine and with the load of that day):
+
+{lengths}
+"""
+
+
+def document(series: Series, command: str) -> str:
+    """The result for docs/."""
+    lengths = [
+        (f"{kind} of a {'good' if good else 'bad'} release", *(f"{found.get(p, 0):.2f}" for p in ALL_PHASES[:-1]))
+        for (kind, good), found in series.lengths.items()
+    ]
+    return DOCUMENT.format(
+        command=command,
+        runs=len(series.runs),
+        first=series.seeds[0],
+        last=series.seeds[-1],
+        minutes=series.seconds / 60,
+        cores=os.cpu_count(),
+        alone=sum(run.choice.alone or run.choice.victim == "client" for run in series.runs),
+        bound=BOUND,
+        report=series.report(),
+        lengths=_table(("", *ALL_PHASES[:-1]), lengths[:3]),
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a series; 0 when every invariant held, 1 when one did not, 2 when this machine cannot."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=40, help="how many runs (default 40)")
+    parser.add_argument("--seed", type=int, default=None, help="of the first run (default: of the clock)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many hosts side by side (default 1)")
+    parser.add_argument("--write", type=Path, help="write the result to this file")
+    options = parser.parse_args(argv)
+    if lacks := [*missing(), *filter(None, [why_not()])]:
+        print("This machine cannot do that; it lacks", *lacks, sep="\n  - ", file=sys.stderr)
+        return 2
+    seed = options.seed if options.seed is not None else int(time.time())
+    print(f"seed {seed}: {options.runs} runs, {options.jobs} at a time", flush=True)
+    series = Series(seed, options.runs, options.jobs, say=lambda line: print(line, flush=True))
+    return _conclude(series, options.write, f"python tests/destructive.py --seed {seed} --runs {options.runs}")
+
+
+def _conclude(series: Series, write: Path | None, command: str) -> int:
+    try:
+        series.go()
+    except Violation as violation:
+        print(f"\n{violation}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    print(f"\n{series.report()}\n\n{len(series.runs)} runs in {series.seconds:.0f} s: no invariant was violated")
+    if write:
+        write.write_text(document(series, f"{command} --jobs {series.jobs} --write {shlex.quote(str(write))}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
