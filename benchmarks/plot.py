@@ -23,10 +23,10 @@ def plot(panels: Mapping[str, Sequence[Line]]) -> str:
     )
 
 
-def _panel(number: int, title: str, lines: Sequence[Line]) -> str:
+def _panel(place: int, title: str, lines: Sequence[Line]) -> str:
     top = max(spread.most for _, values in lines for spread in values.values()) * 1.05
     longest = max(rtt for _, values in lines for rtt in values)
-    seconds = [tick for tick in (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5) if tick <= top]
+    step = 0.5 if top < 4 else 1
 
     def x(rtt: float) -> float:
         return WIDTH * rtt / longest
@@ -35,15 +35,15 @@ def _panel(number: int, title: str, lines: Sequence[Line]) -> str:
         return round(HEIGHT * (1 - value / top), 1)
 
     parts = [f'<text x="0" y="-15" font-weight="bold">{title}: seconds by RTT</text>']
-    for tick in seconds:
+    for tick in (step * number for number in range(int(top / step) + 1)):
         parts.append(f'<path d="M0 {y(tick)}H{WIDTH}" stroke="#ddd"/>')
         parts.append(f'<text x="-8" y="{y(tick) + 4}" text-anchor="end">{tick:g}</text>')
     for rtt in lines[0][1]:
         parts.append(f'<text x="{x(rtt)}" y="{HEIGHT + 18}" text-anchor="middle">{rtt} ms</text>')
-    for place, (colour, (name, values)) in enumerate(zip(COLOURS, lines, strict=True)):
+    for column, (colour, (name, values)) in enumerate(zip(COLOURS, lines, strict=True)):
         path = "L".join(f"{x(rtt)} {y(spread.median)}" for rtt, spread in values.items())
         parts.append(f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         for rtt, spread in values.items():
             parts.append(f'<path d="M{x(rtt)} {y(spread.least)}V{y(spread.most)}" stroke="{colour}" stroke-width="4"/>')
-        parts.append(f'<text x="{10 + 150 * place}" y="{HEIGHT + 40}" fill="{colour}">{name}</text>')
-    return f'<g transform="translate({LEFT + number * (WIDTH + 2 * LEFT)} {TOP})">{"".join(parts)}</g>'
+        parts.append(f'<text x="{10 + 150 * column}" y="{HEIGHT + 40}" fill="{colour}">{name}</text>')
+    return f'<g transform="translate({LEFT + place * (WIDTH + 2 * LEFT)} {TOP})">{"".join(parts)}</g>'
