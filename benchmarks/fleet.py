@@ -12,7 +12,7 @@ from benchmarks.bench import bench
 from benchmarks.measure import Spread, in_turn
 from benchmarks.node import ControlNode
 from benchmarks.section import Section, table
-from benchmarks.subjects import FAB, FABFILE, Subject, environ
+from benchmarks.subjects import FAB, FABFILE, Ours, Subject, environ
 from tests.sshd import Sshd
 
 HOSTS, RTT = 8, 50
@@ -25,15 +25,18 @@ _Answered = tuple[float, float, float, int]  # wall and processor seconds, MB, h
 def hosts(repeats: int) -> Section:
     """A switch on eight hosts."""
     with bench(HOSTS) as on:
-        subjects: list[Subject] = [on.ours, on.script]
-        runs = in_turn(subjects, repeats, lambda subject: on.run(subject, "switch", RTT))
-    wall = [Spread.of([run.cost.seconds for run in runs[subject]]) for subject in subjects]
-    cpu = [Spread.of([run.cost.cpu for run in runs[subject]]) for subject in subjects]
-    memory = [max(run.cost.memory for run in runs[subject]) for subject in subjects]
-    names = ("oroboros_deploy", f"{HOSTS} ssh scripts side by side")
+        subjects: dict[str, Subject] = {
+            f"oroboros_deploy --parallel={HOSTS}": Ours(on.lab, parallel=HOSTS),
+            f"{HOSTS} ssh scripts side by side": on.script,
+            "oroboros_deploy, one after another": on.ours,
+        }
+        runs = in_turn(list(subjects), repeats, lambda name: on.run(subjects[name], "switch", RTT))
+    wall = [Spread.of([run.cost.seconds for run in each]) for each in runs.values()]
+    cpu = [Spread.of([run.cost.cpu for run in each]) for each in runs.values()]
+    memory = [max(run.cost.memory for run in each) for each in runs.values()]
     rows = [
         [name, f"{seconds} ×{seconds.median / wall[1].median:.2f}", each, f"{most:.0f}"]
-        for name, seconds, each, most in zip(names, wall, cpu, memory, strict=True)
+        for name, seconds, each, most in zip(subjects, wall, cpu, memory, strict=True)
     ]
     values = {"fleet.wall": wall[0].median / wall[1].median, "fleet.memory.8": memory[0]}
     return Section(f"Switch on {HOSTS} hosts", table(["", f"RTT {RTT} ms", "CPU s", "MB"], rows), values)

@@ -19,7 +19,7 @@ deploy:
   root: /srv/{root}
   services: [{services}]
   healthcheck: {{command: bash ops/check.sh {root}, timeout: {timeout}, interval: {pause}, stable_for: 0}}
-  build: {{frontend: null, venvs: {{}}, steps: [{steps}]}}
+  build: {{frontend: null, venvs: {{}}}}
 """
 SWITCH = """\
 set -e
@@ -60,26 +60,23 @@ class Subject(Protocol):
 
 
 class Ours:
-    """The real `fab`, from the start of its process to its end; settings are written into the repository."""
+    """The real `fab`, from the start of its process to its end; so many hosts switch at the same time."""
 
     root = "ours"
 
-    def __init__(self, lab: Lab, steps: str = "") -> None:
+    def __init__(self, lab: Lab, parallel: int = 1) -> None:
         self.lab = lab
-        self.configure(steps)
+        self._flags = [f"--parallel={parallel}"] if parallel > 1 else []
+        services = ", ".join(units(self.root))
+        settings = SETTINGS.format(root=self.root, services=services, timeout=TIMEOUT, pause=PAUSE)
+        (lab.repository.path / "fabric.yaml").write_text(settings)
         (lab.repository.path / "fabfile.py").write_text(FABFILE)
 
-    def configure(self, steps: str = "") -> None:
-        """Write the settings, with build steps as a line of YAML."""
-        services = ", ".join(units(self.root))
-        text = SETTINGS.format(root=self.root, services=services, timeout=TIMEOUT, pause=PAUSE, steps=steps)
-        (self.lab.repository.path / "fabric.yaml").write_text(text)
-
     def switch(self, names: Sequence[str], sha: str) -> list[str]:
-        return self.fab(names, "rollback", f"--release={sha}")
+        return self.fab(names, "rollback", f"--release={sha}", *self._flags)
 
     def deploy(self, names: Sequence[str], sha: str) -> list[str]:
-        return self.fab(names, "deploy", f"--sha={sha}")
+        return self.fab(names, "deploy", f"--sha={sha}", *self._flags)
 
     def fab(self, names: Sequence[str], *arguments: str) -> list[str]:
         """Any command of it."""
