@@ -107,20 +107,17 @@ class Lab:
             self._fill()
         return self.repository.commit(text, site__page__0=f"{text}\n")
 
-    def processes(self, root: str) -> dict[tuple[str, str], str]:
-        """The main process of each host's services."""
-        return {(host.name, unit): _main_pid(host, unit) for host in self.hosts for unit in units(root)}
+    def processes(self, root: str) -> dict[str, list[str]]:
+        """The main processes of each host's services."""
+        return {host.name: _main_pids(host, root) for host in self.hosts}
 
-    def check(self, root: str, sha: str, before: dict[tuple[str, str], str], names: Sequence[str]) -> None:
-        """Raise NotServing unless each service of these hosts is a new process that runs in the release."""
+    def check(self, root: str, sha: str, before: dict[str, list[str]]) -> None:
+        """Raise NotServing unless each service of each host is a new process that runs in the release."""
         for host in self.hosts:
-            if host.name not in names:
-                continue
-            for unit in units(root):
-                pid = _main_pid(host, unit)
-                cwd = host.run("readlink", f"/proc/{pid}/cwd", check=False).stdout.strip()
-                if pid in ("0", before[host.name, unit]) or cwd != f"/srv/{root}/releases/{sha}":
-                    raise NotServing(f"{unit} of {host.name} is process {pid} in {cwd}, not a new one in {sha}")
+            pids = _main_pids(host, root)
+            places = host.run("readlink", *(f"/proc/{pid}/cwd" for pid in pids), check=False).stdout.split()
+            if places != [f"/srv/{root}/releases/{sha}"] * len(PARTS) or set(pids) & set(before[host.name]):
+                raise NotServing(f"{host.name}: processes {pids} (before: {before[host.name]}) run in {places}")
 
     def seen(self, host: DisposableHost) -> Seen:
         """What its sshd has logged so far."""
@@ -163,5 +160,5 @@ def _prepare(host: DisposableHost, address: str, roots: Sequence[str]) -> None:
     host.run("systemctl", "restart", "ssh")
 
 
-def _main_pid(host: DisposableHost, unit: str) -> str:
-    return host.run("systemctl", "show", "--value", "--property=MainPID", unit).stdout.strip()
+def _main_pids(host: DisposableHost, root: str) -> list[str]:
+    return host.run("systemctl", "show", "--value", "--property=MainPID", *units(root)).stdout.split()

@@ -31,19 +31,18 @@ class Cost:
 
 
 class CommandFailed(Exception):
-    """A command of a benchmark failed: what it said is no figure."""
+    """A command failed: what it cost is no figure."""
 
 
 class ControlNode:
-    """Runs one command at a time in ``directory``, with ``environ`` on top of ours; without ``network`` in ours."""
+    """Runs one command at a time, with ``environ`` on top of ours, in a network of its own or, not ``alone``, in ours."""
 
-    def __init__(self, directory: Path, environ: Mapping[str, str], *, network: bool = True) -> None:
+    def __init__(self, directory: Path, environ: Mapping[str, str], *, alone: bool = True) -> None:
         self.directory = directory
         self.environ = {**os.environ, **environ}
         self.said = directory / "said.txt"
-        alone = ["unshare", "--net"] if network else []
         self._process = subprocess.Popen(
-            [*alone, sys.executable, "-I", "-S", "-c", _LOOP],
+            [*(["unshare", "--net"] if alone else []), sys.executable, "-I", "-S", "-c", _LOOP],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=directory,

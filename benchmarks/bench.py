@@ -56,7 +56,7 @@ class Bench:
         self.line.reset()
         cost = self.node.run(argv, self.lab.repository.path)
         round_trips = self.line.round_trips()
-        self.lab.check(subject.root, sha, processes, self.lab.names)
+        self.lab.check(subject.root, sha, processes)
         return Run(cost, round_trips, self.lab.seen(host).since(seen))
 
     def further(self, rtt: float, calls: int = 10) -> tuple[list[float], float]:
