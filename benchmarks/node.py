@@ -35,7 +35,7 @@ class CommandFailed(Exception):
 
 
 class ControlNode:
-    """Runs one command at a time, with ``environ`` on top of ours, in a network of its own or, not ``alone``, in ours."""
+    """Runs one command at a time, ``environ`` on top of ours, in a network of its own or, not ``alone``, in ours."""
 
     def __init__(self, directory: Path, environ: Mapping[str, str], *, alone: bool = True) -> None:
         self.directory = directory
@@ -63,14 +63,14 @@ class ControlNode:
         """The process whose network it is."""
         return self._process.pid
 
-    def run(self, argv: Sequence[str], cwd: Path) -> Cost:
+    def run(self, argv: Sequence[str], cwd: Path, codes: Sequence[int] = (0,)) -> Cost:
         """Run a command to its end, its output in ``said``; raises CommandFailed when it fails or takes too long."""
         request = {"argv": list(argv), "cwd": str(cwd), "env": self.environ, "said": str(self.said)}
         assert self._process.stdin
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         self._process.stdin.flush()
         ended = self._answer(PATIENCE)
-        if ended.pop("code"):
+        if ended.pop("code") not in codes:
             raise CommandFailed(f"{' '.join(argv)[:400]}\n{self.said.read_text(errors='replace')[-4000:]}")
         return Cost(**ended)
 

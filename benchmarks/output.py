@@ -15,12 +15,12 @@ from benchmarks.subjects import FAB, FABFILE, environ
 from tests.repository import Repository
 from tests.sshd import Sshd
 
-SIZE = 200_000_000
 # Lines of a usual length, all different; and bytes that are no text.
 NOISE = (
     r'printf "\377\000\303"; seq --format="%012.0f compiling one of many modules, in some detail" 5000000'
-    f" | head --bytes={SIZE - 3}"
+    " | head --bytes={size}"
 )
+SOME, MUCH = NOISE.format(size=20_000_000 - 3), NOISE.format(size=200_000_000 - 3)
 QUIET = "echo compiled"
 SETTINGS = """\
 deploy:
@@ -61,7 +61,7 @@ def section(repeats: int) -> Section:
         node = stack.enter_context(ControlNode(directory, environ(directory), alone=False))
         project = Project(directory, node, stack.enter_context(Sshd(directory / "sshd")))
         project.deploy(QUIET)  # takes the agent there
-        kinds = {"a line": (QUIET,), "200 MB": (NOISE,), "200 MB, `--verbose`": (NOISE, "--verbose")}
+        kinds = {"a line": (QUIET,), "20 MB": (SOME,), "200 MB": (MUCH,), "20 MB, `--verbose`": (SOME, "--verbose")}
         taken = in_turn(list(kinds), repeats, lambda kind: project.deploy(*kinds[kind]))
     cpu = {kind: Spread.of([cost.cpu for cost in costs]) for kind, costs in taken.items()}
     wall = {kind: Spread.of([cost.seconds for cost in costs]) for kind, costs in taken.items()}
@@ -71,7 +71,7 @@ def section(repeats: int) -> Section:
     )
     values = {
         "output.cpu": cpu["200 MB"].median,
-        "output.memory": memory["200 MB"].median - memory["a line"].median,
+        "output.memory": memory["200 MB"].median - memory["20 MB"].median,
         "output.wrong": float(project.wrong),
     }
     return Section("Output", text, values)
@@ -88,4 +88,4 @@ def _printed(command: str) -> str:
         return hashlib.file_digest(process.stdout, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-PRINTED = {command: _printed(command) for command in (NOISE, QUIET)}
+PRINTED = {command: _printed(command) for command in (QUIET, SOME, MUCH)}

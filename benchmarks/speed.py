@@ -18,9 +18,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 from disposable_host import missing as missing_for_hosts
 
@@ -29,6 +28,7 @@ from benchmarks.bench import Job
 from benchmarks.bounds import BOUNDS
 from benchmarks.plot import plot
 from benchmarks.section import Section, missed, verdicts
+from benchmarks.subjects import CHECKOUT
 
 SECTIONS = ("switch", "deploy", "fleet", "start", "output")
 MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
@@ -42,7 +42,7 @@ def main() -> int:
         return 2
     sections, drawn = measure(options.sections or SECTIONS, options.repeats)
     report = f"{conditions(options.repeats)}\n{'![wall time by RTT](speed.svg)' if drawn else ''}\n\n{tables(sections)}"
-    place = ROOT / "build/benchmarks"
+    place = CHECKOUT / "build/benchmarks"
     place.mkdir(parents=True, exist_ok=True)
     write(place / "speed.md", report, drawn)
     if options.write:
