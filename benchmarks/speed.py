@@ -83,9 +83,10 @@ def conditions(repeats: int) -> str:
     """When, where and how it was measured."""
     ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True).stderr.split(",")[0]
     packages = ", ".join(f"{name} {version(name)}" for name in ("fabric", "paramiko", "SQLAlchemy"))
+    command = " ".join(["python benchmarks/speed.py", *sys.argv[1:]])
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return (
-        f"Measured {datetime.now(UTC):%-d %B %Y} with `{' '.join(['python', *sys.argv])}` ({repeats} runs of each, "
+        f"Measured {datetime.now(UTC):%-d %B %Y} with `{command}` ({repeats} runs of each, "
         f"taken in turn) on {os.cpu_count()} cores and {memory:.0f} GB, which the hosts share: "
         f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, {ssh}, {packages}. "
         "Times are medians (smallest–largest) in seconds.\n"
@@ -111,7 +112,9 @@ def _told(sections: list[Section]) -> list[Section]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sections", nargs="*", choices=[*SECTIONS, []], help="what to run (default: all)")
+    parser.add_argument(
+        "sections", nargs="*", choices=[*SECTIONS, []], metavar="section", help=f"{', '.join(SECTIONS)} (default: all)"
+    )
     parser.add_argument("--repeats", type=int, default=7, help="runs of each (default 7)")
     parser.add_argument("--write", type=Path, help="document to write the report into, below its own text")
     options = parser.parse_args()
