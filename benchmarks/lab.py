@@ -7,7 +7,7 @@ Two hundred files and three units, an API that tells its release over HTTP, a wo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,8 +98,9 @@ class Lab:
         self.ssh_config = directory / "ssh_config"
         self.ssh_config.write_text("".join(_client(host, address, directory) for host in hosts))
         self.repository = Repository(directory / "source")
+        ports = _free_ports(2 * len(hosts) * len(roots))
         for host in hosts:
-            _prepare(host, address, roots)
+            _prepare(host, address, {root: (ports.pop(), ports.pop()) for root in roots})
 
     def commit(self, text: str) -> str:
         """A release with one file changed."""
@@ -146,13 +147,21 @@ def _client(host: DisposableHost, address: str, directory: Path) -> str:
     )
 
 
-def _prepare(host: DisposableHost, address: str, roots: Sequence[str]) -> None:
+def _free_ports(count: int) -> set[int]:
+    """Ports that are free and all different: the hosts share the machine's network."""
+    ports: set[int] = set()
+    while len(ports) < count:
+        ports.add(free_port())
+    return ports
+
+
+def _prepare(host: DisposableHost, address: str, ports: Mapping[str, tuple[int, int]]) -> None:
     """What an administrator does once, and an sshd at the end of the line that tells what it is asked for."""
     etc = host.rootfs / "etc"
     (etc / "ssh/sshd_config.d/lab.conf").write_text(f"ListenAddress {address}\nLogLevel VERBOSE\n")
     (etc / "lab").mkdir()
-    for root in roots:
-        (etc / "lab" / root).write_text(f"API_PORT={free_port()}\nWEB_PORT={free_port()}\n")
+    for root, (api, web) in ports.items():
+        (etc / "lab" / root).write_text(f"API_PORT={api}\nWEB_PORT={web}\n")
         host.run("install", "--directory", "--owner=deploy", f"/srv/{root}")
     for part, command in COMMANDS.items():
         (etc / f"systemd/system/{part}@.service").write_text(UNIT.format(command=command))
