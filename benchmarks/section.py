@@ -1,0 +1,44 @@
+"""One section of a report: what was measured, as tables to read and as values that bounds are held against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.bounds import BOUNDS
+
+
+@dataclass(frozen=True)
+class Section:
+    """``values`` are named like their bounds."""
+
+    title: str
+    text: str
+    values: Mapping[str, float] = field(default_factory=dict)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in lines)
+
+
+def missed(values: Mapping[str, float]) -> list[str]:
+    """The names of the values that are beyond their bounds."""
+    return [name for name, value in values.items() if value > BOUNDS[name].most]
+
+
+def verdicts(values: Mapping[str, float]) -> str:
+    """Each value beside its bound."""
+    beyond = missed(values)
+    rows = [
+        (
+            BOUNDS[name].what,
+            f"{value:.4g} {unit}",
+            f"{BOUNDS[name].most:g} {unit}",
+            "**missed**" if name in beyond else "kept",
+        )
+        for name, value in values.items()
+        for unit in [BOUNDS[name].unit]
+    ]
+    return table(["what", "measured", "at most", ""], rows)

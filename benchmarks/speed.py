@@ -1,0 +1,127 @@
+"""How fast it is: beside a plain ssh script, on many hosts, when it starts, when a build talks.
+
+    python benchmarks/speed.py [switch] [deploy] [fleet] [start] [output] [--repeats N] [--write docs/speed.md]
+
+Needs root on Debian 12 (it boots real hosts at the end of a line that delays frames) and some minutes. Writes a table
+and a plot into build/benchmarks, with --write also into the document. Exits 1, naming them, when bounds are missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
+
+from disposable_host import missing as missing_for_hosts
+
+from benchmarks import delay, fleet, jobs, output, start
+from benchmarks.bench import Job
+from benchmarks.bounds import BOUNDS
+from benchmarks.plot import plot
+from benchmarks.section import Section, missed, verdicts
+from benchmarks.subjects import CHECKOUT
+
+SECTIONS = ("switch", "deploy", "fleet", "start", "output")
+MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
+
+
+def main() -> int:
+    """0 when every bound is kept."""
+    options = _options()
+    if lacks := [*missing_for_hosts(), *delay.missing()]:
+        print(f"this needs {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
+        return 2
+    sections, drawn = measure(options.sections or SECTIONS, options.repeats)
+    report = f"{conditions(options.repeats)}\n{'![wall time by RTT](speed.svg)' if drawn else ''}\n\n{tables(sections)}"
+    place = CHECKOUT / "build/benchmarks"
+    place.mkdir(parents=True, exist_ok=True)
+    write(place / "speed.md", report, drawn)
+    if options.write:
+        kept = options.write.read_text().partition(MARK)[0] if options.write.exists() else ""
+        write(options.write, kept + MARK + "\n" + report, drawn)
+    beyond = missed(values_of(sections))
+    print("".join(f"missed: {BOUNDS[name].what}\n" for name in beyond), file=sys.stderr, end="")
+    return int(bool(beyond))
+
+
+def measure(names: Sequence[str], repeats: int) -> tuple[list[Section], str]:
+    """The sections, each printed when it is there; and the plot, empty without a job to draw."""
+    found: list[Section] = []
+    drawn = ""
+    chosen: list[Job] = [job for job in ("switch", "deploy") if job in names]
+    if chosen:
+        both, measured = jobs.sections(chosen, repeats)
+        drawn = plot({title: [each.line for each in pair] for title, pair in measured.items()})
+        found += _told(both)
+    later: dict[str, list[Callable[[], Section]]] = {
+        "fleet": [lambda: fleet.hosts(repeats), fleet.endpoints],
+        "start": [start.section],
+        "output": [lambda: output.section(max(1, repeats // 2))],
+    }
+    for name, works in later.items():
+        if name in names:
+            found += [section for work in works for section in _told([work()])]
+    return found, drawn
+
+
+def tables(sections: Sequence[Section]) -> str:
+    """All sections, and the bounds."""
+    told = "".join(f"## {section.title}\n\n{section.text}\n" for section in sections)
+    return f"## Bounds\n\n{verdicts(values_of(sections))}\n{told}".rstrip() + "\n"
+
+
+def conditions(repeats: int) -> str:
+    """When, where and how it was measured."""
+    ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True).stderr.split(",")[0]
+    packages = ", ".join(f"{name} {version(name)}" for name in ("fabric", "paramiko", "SQLAlchemy"))
+    command = " ".join(["python benchmarks/speed.py", *sys.argv[1:]])
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return (
+        f"Measured {datetime.now(UTC):%-d %B %Y} with `{command}` ({repeats} runs of each, "
+        f"taken in turn) on {os.cpu_count()} cores and {memory:.0f} GB, which the hosts share: "
+        f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, {ssh}, {packages}. "
+        "Times are medians (smallest–largest) in seconds.\n"
+    )
+
+
+def values_of(sections: Iterable[Section]) -> dict[str, float]:
+    return {name: value for section in sections for name, value in section.values.items()}
+
+
+def write(path: Path, report: str, drawn: str) -> None:
+    """The report, and the plot beside it."""
+    path.write_text(report)
+    if drawn:
+        path.with_suffix(".svg").write_text(drawn)
+
+
+def _told(sections: list[Section]) -> list[Section]:
+    for section in sections:
+        print(f"## {section.title}\n\n{section.text}\n{verdicts(section.values)}", flush=True)
+    return sections
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "sections", nargs="*", choices=[*SECTIONS, []], metavar="section", help=f"{', '.join(SECTIONS)} (default: all)"
+    )
+    parser.add_argument("--repeats", type=int, default=7, help="runs of each (default 7)")
+    parser.add_argument("--write", type=Path, help="document to write the report into, below its own text")
+    options = parser.parse_args()
+    if options.write and options.sections:
+        parser.error("a document gets all sections: leave their names away")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())

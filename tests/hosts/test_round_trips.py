@@ -1,0 +1,79 @@
+"""How often the control node and a host wait for each other, on a line that delays frames; never how long that takes.
+
+The short form of ``benchmarks/speed.py``, which has the seconds.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks import delay
+from benchmarks.bench import Bench, Job, bench
+from benchmarks.bounds import BOUNDS
+from benchmarks.delay import DelayLine
+from benchmarks.measure import slope
+from benchmarks.node import ControlNode
+
+RTT = 100  # milliseconds: on a short line what nobody waits for is overtaken by chance, and counted
+TIMES = 3  # the run that counts least is the one with the fewest chances
+NOISE = 0.5  # round trips of a slope that a busy machine may add
+ECHO = """\
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as line:
+    for _ in range(5):
+        line.sendall(b"?")
+        line.recv(1)
+"""
+
+pytestmark = [
+    pytest.mark.host,
+    pytest.mark.skipif(bool(delay.missing()), reason=f"a delay line needs {', '.join(delay.missing())}"),
+]
+
+
+@pytest.fixture(scope="module")
+def on(image: Path) -> Iterator[Bench]:
+    with bench() as on:
+        yield on
+
+
+@pytest.mark.parametrize("job", ["switch", "deploy"])
+def test_round_trips(on: Bench, job: Job) -> None:
+    """A switch and a deploy without a build wait no more often than declared, on one connection."""
+    runs = [on.run(on.ours, job, RTT) for _ in range(TIMES)]
+    round_trips = min(run.round_trips for run in runs)
+    print(f"{job}: {round_trips:g} round trips")
+    assert round_trips <= BOUNDS[f"{job}.counted"].most
+    assert {(run.seen.connections, run.seen.channels) for run in runs} == {
+        (BOUNDS[f"{job}.connections"].most, BOUNDS[f"{job}.channels"].most)
+    }
+
+
+def test_a_further_call(on: Bench) -> None:
+    """A further call on the open connection takes three round trips at most, by the fastest of ten."""
+    by_slope = slope(lambda rtt: min(on.further(rtt)[0]), (0, RTT))
+    print(f"a further call: {by_slope:.1f} round trips by the slope")
+    assert by_slope <= BOUNDS["further.slope"].most + NOISE
+
+
+def test_the_line_counts(tmp_path: Path) -> None:
+    """Five questions on one connection are six round trips, and take as long."""
+    with ControlNode(tmp_path, {}) as node, DelayLine(node) as line, socket.create_server((line.address, 0)) as server:
+        threading.Thread(target=_echo, args=(server,), daemon=True).start()
+        line.set_rtt(10 * RTT)
+        line.reset()
+        cost = node.run([sys.executable, "-c", ECHO, line.address, str(server.getsockname()[1])], tmp_path)
+        assert line.round_trips() == 6
+    assert cost.seconds * 1000 / (10 * RTT) == pytest.approx(6, abs=NOISE)
+
+
+def _echo(server: socket.socket) -> None:
+    with server.accept()[0] as connection:
+        while said := connection.recv(1):
+            connection.sendall(said)

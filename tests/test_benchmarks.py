@@ -1,0 +1,66 @@
+"""What the benchmarks reckon with; what they run is too slow for every day."""
+
+from __future__ import annotations
+
+import struct
+from itertools import count
+
+from benchmarks.bounds import BOUNDS
+from benchmarks.frames import SYN, Traffic
+from benchmarks.measure import Spread, in_turn, slope
+from benchmarks.section import missed, verdicts
+
+CONTROL, HOST = 0, 1
+ACK = 0x10
+
+
+def frame(flags: int = ACK, payload: bytes = b"") -> bytes:
+    """An Ethernet frame with a TCP segment."""
+    segment = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, 5 << 4, flags, 0, 0, 0) + payload
+    packet = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0, 0, 0) + segment
+    return bytes(12) + b"\x08\x00" + packet.ljust(46, b"\0")  # short frames are padded
+
+
+def cross(traffic: Traffic, end: int, sent: bytes) -> None:
+    traffic.arrived(1 - end, traffic.sent(end, sent))
+
+
+def test_crossings_one_after_another() -> None:
+    """A handshake, a question and its answer are two round trips; what is sent without waiting adds none."""
+    traffic = Traffic()
+    cross(traffic, CONTROL, frame(SYN))
+    cross(traffic, HOST, frame(SYN | ACK))
+    cross(traffic, CONTROL, frame())
+    for _ in range(3):
+        cross(traffic, CONTROL, frame(payload=b"question"))
+    for _ in range(3):
+        cross(traffic, HOST, frame(payload=b"answer"))
+        cross(traffic, CONTROL, frame())
+    assert traffic.crossings == [4, 3]
+    assert traffic.frames == [8, 4]
+
+
+def test_slope() -> None:
+    """Half a second and ten round trips are ten round trips."""
+    assert slope(lambda rtt: 0.5 + 10 * rtt / 1000, (0, 50, 100)) == 10
+
+
+def test_in_turn() -> None:
+    """Each is run as often as the others, and the order is turned round."""
+    number = count(1)
+    assert in_turn("ab", 3, lambda _: next(number)) == {"a": [1, 4, 5], "b": [2, 3, 6]}
+
+
+def test_spread() -> None:
+    """A spread tells the median, the least and the most."""
+    assert str(Spread.of([3, 1, 2])) == "2.00 (1.00–3.00)"
+
+
+def test_bounds() -> None:
+    """A value at its bound keeps it, one beyond it is named."""
+    values = {"switch.slope": BOUNDS["switch.slope"].most, "further.slope": BOUNDS["further.slope"].most + 0.1}
+    assert missed(values) == ["further.slope"]
+    assert verdicts(values).splitlines()[2:] == [
+        "| switch: round trips by the slope | 10  | 10  | kept |",
+        "| a further call on the open connection: round trips by the slope | 3.1  | 3  | **missed** |",
+    ]
