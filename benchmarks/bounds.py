@@ -22,7 +22,7 @@ BOUNDS: Mapping[str, Bound] = {
     "switch.slope": Bound("switch: round trips by the slope", 10),
     "switch.counted": Bound("switch: round trips counted on the line", 10),
     "switch.connections": Bound("switch: connections", 1),
-    "switch.channels": Bound("switch: channels", 2),
+    "switch.channels": Bound("switch: channels", 1),
     "further.slope": Bound("a further call on the open connection: round trips by the slope", 3),
     "deploy.wall.50": Bound("deploy without a build, RTT 50 ms: wall time, times the ssh script's", 1.1),
     "deploy.wall.100": Bound("deploy without a build, RTT 100 ms: wall time, times the ssh script's", 1.1),
