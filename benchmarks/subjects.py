@@ -18,6 +18,7 @@ SETTINGS = """\
 deploy:
   root: /srv/{root}
   services: [{services}]
+  parallel: 8
   healthcheck: {{command: bash ops/check.sh {root}, timeout: {timeout}, interval: {pause}, stable_for: 0}}
   build: {{frontend: null, venvs: {{}}, steps: [{steps}]}}
 """
