@@ -21,6 +21,7 @@ class LocalCommand:
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", script], stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
         )
+        self._cut = False
 
     def __enter__(self) -> LocalCommand:
         return self
@@ -41,6 +42,14 @@ class LocalCommand:
         assert self._process.stdout
         for line in self._process.stdout:
             yield line.rstrip(b"\n")
+        if self._cut:
+            raise LinkLost("the connection was closed")
+
+    def cut(self) -> None:
+        """What the end of its connection does to whoever listens."""
+        if self._process.poll() is None:
+            self._cut = True
+            self._process.kill()
 
     def wait(self) -> int:
         return self._process.wait()
@@ -70,6 +79,7 @@ class LocalConnection:
     def __init__(self, places: tuple[str, str] = ("", "")) -> None:
         self.places = places
         self.commands: list[str] = []
+        self.running: list[LocalCommand] = []
         self.cut_after: dict[str, int] = {}
         self.closed = False
 
@@ -78,10 +88,13 @@ class LocalConnection:
         name = script.rsplit(maxsplit=1)[-1]
         self.commands.append(name)
         lines = self.cut_after.pop(name, None)
-        return LocalCommand(script) if lines is None else _CutCommand(script, lines)
+        self.running.append(LocalCommand(script) if lines is None else _CutCommand(script, lines))
+        return self.running[-1]
 
     def close(self) -> None:
         self.closed = True
+        for command in self.running:
+            command.cut()
 
 
 class _CutCommand(LocalCommand):

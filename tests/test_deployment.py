@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import time
+from _thread import interrupt_main
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from oroboros_deploy.errors import (
 )
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
-from tests.local_connection import LocalConnection, unreachable
+from tests.local_connection import LocalCommand, LocalConnection, unreachable
 from tests.repository import Repository
 
 GATE = 'test -f ok && test "$(cat ok)" = yes'
@@ -326,6 +328,59 @@ def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
     assert "secret" not in str(caught.value)
     assert not site.root().exists()
     assert site.commands() == []
+
+
+def test_without_registry_and_host_the_registry_is_what_is_told(site: Site) -> None:
+    """They are tried side by side; whichever fails sooner, the message is always the same."""
+    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    object.__setattr__(deployment.config, "registry_url", "postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(RegistryUnavailable, match="nothing was changed"):
+        deployment.deploy(["web1"], sha=site.good)
+
+
+@pytest.mark.parametrize("kind", ["deploy", "rollback"])
+def test_the_intent_is_written_before_a_host_is_changed(site: Site, kind: str) -> None:
+    """When the command that changes something starts, the row says what is about to happen."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    seen: list[str] = []
+
+    class Watched(LocalConnection):
+        def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:
+            seen.append(site.statuses()[site.good])
+            return super().command(script, deadline=deadline, silence=silence)
+
+    watched = site.deployment()
+    watched._open = lambda name: Watched()  # type: ignore[assignment,return-value]
+    if kind == "deploy":
+        watched.deploy(["web1"], sha=site.good)
+    else:
+        watched.rollback(["web1"], release=site.good)
+    assert seen == {"deploy": ["replaced", "deploying"], "rollback": ["rollback_in_progress"]}[kind]
+
+
+def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(site: Site) -> None:
+    """Ctrl-C ends the command at once with exit code 40; both hosts go on and end live."""
+    hosts = ["web1", "web2"]
+    fleet = site.fleet(parallel=2, gate="sleep 0.8")
+
+    def interrupt(event: Event) -> None:
+        site.events.append(event)
+        if event.data.get("step") == "gating" and len(phases_of(site, "restarted")) == 2:
+            interrupt_main()
+
+    fleet.listener = interrupt
+    outcome = fleet.deploy(hosts, sha=site.good)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, dict.fromkeys(hosts, State.UNKNOWN))
+    until = time.monotonic() + 20
+    journals = [site.root(host) / ".deploy/journal.jsonl" for host in hosts]
+    while not all(journal.exists() for journal in journals) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert [site.live(host) for host in hosts] == [site.good, site.good]
+
+
+def phases_of(site: Site, phase: str) -> list[str | None]:
+    return [event.host for event in site.events if event.data.get("phase") == phase]
 
 
 def test_every_place_can_be_overridden(site: Site) -> None:
