@@ -65,8 +65,8 @@ SQL = (
     phase, started_at)
     {numbers} SELECT i, {host}, 0, 'live', {sha}, 'release is live', '{{"facts": 0.4, "build": 30.2, "activate": 3.5}}',
     NOT {true}, 'committed', {at} FROM n""",
-    """INSERT INTO oroboros_events (attempt_id, host, environment, at, name, level, message, data)
-    {numbers} SELECT i, {host}, {environment}, {at}, 'phase', 'info', 'current switched', '{{"phase": "swapped"}}' FROM n""",
+    """INSERT INTO oroboros_events (attempt_id, host, environment, at, name, level, message, data) {numbers}
+    SELECT i, {host}, {environment}, {at}, 'phase', 'info', 'current switched', '{{"phase": "swapped"}}' FROM n""",
     """INSERT INTO oroboros_commits (attempt_id, position, sha, subject, author, committed_at)
     {numbers} SELECT i, 0, {sha}, 'a subject', 'Ada', '2030-01-01T00:00:00+00:00' FROM n""",
     """INSERT INTO oroboros_hosts (host, release_id, attempt_id, since)
@@ -111,6 +111,7 @@ def queries(count: int, cursor: str) -> dict[str, Callable[[Reader], object]]:
         "events of an environment": lambda r: r.events(environment="lab"),
         "events, since and until": lambda r: r.events(since=since, until=until),
         "events, since yesterday": lambda r: r.events(since=ago(86400)),
+        "events, since the beginning": lambda r: r.events(since="2000-01-01T00:00:00Z"),
         "events of a host, since": lambda r: r.events(host="web7", since=ago(86400)),
         "events of an environment, since": lambda r: r.events(environment="prod", since=ago(86400)),
         "hosts": lambda r: r.hosts(),
@@ -137,10 +138,10 @@ def fill(registry: Registry, count: int) -> None:
     """Put a million attempts, and what belongs to them, into an empty registry."""
     dialect = registry._database._engine.dialect.name
     now = int(time.time())
-    words = {**WORDS[dialect], "count": count, "now": now}
+    words = WORDS[dialect]
     at = words["at"].format(now=now, count=count, later=0)
     end = words["at"].format(now=now, count=count, later=60)
-    texts = {
+    texts: dict[str, str] = {
         "numbers": NUMBERS.format(count=count),
         "state": STATE.format(count=count),
         "environment": ENVIRONMENT,
@@ -151,12 +152,12 @@ def fill(registry: Registry, count: int) -> None:
             db.exec_driver_sql("SET statement_timeout = 0")
         for sql in SQL:
             # Straight to the driver: with parameters, even none, a percent sign would be theirs.
-            db.connection.cursor().execute(sql.format(**{**words, **texts, "at": at, "end": end}))
+            db.connection.cursor().execute(sql.format(**{**words, **texts, "at": at, "end": end}, count=count, now=now))
             db.connection.commit()
 
 
 @contextmanager
-def statements(registry: Registry) -> Iterator[list[tuple[str, Any]]]:
+def statements() -> Iterator[list[tuple[str, Any]]]:
     """The SQL, with its parameters, that the reader sends meanwhile."""
     sent: list[tuple[str, Any]] = []
     rows = driver.Driver.rows
@@ -206,7 +207,7 @@ def milliseconds(work: Callable[[], object]) -> float:
 def measure(registry: Registry, name: str, ask: Callable[[Reader], object]) -> bool:
     """Print one line about one query; True when it keeps the promises."""
     reader = registry.reader
-    with statements(registry) as sent:
+    with statements() as sent:
         ask(reader)
     raw = registry._database._reader().connection
     plans = [plan(raw, sql, parameters) for sql, parameters in sent]

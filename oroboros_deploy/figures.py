@@ -121,7 +121,9 @@ def _restored(deployments: Iterable[_Deployment], at: datetime) -> None:
 def _series(deployments: Iterable[_Deployment], days: int, today: date) -> list[dict[str, Any]]:
     calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
     for deployment in deployments:
-        day = calendar.get(deployment.day, _Day())  # a clock that is wrong makes no day of its own
+        day = calendar.get(deployment.day)
+        if day is None:  # a clock that is wrong makes no day of its own
+            continue
         day.deployments += 1
         day.failures += deployment.failed
         if deployment.lead is not None:

@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ _ON_CONNECT = {
 }
 _READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
 _PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
-_READERS = 15  # connections for reading, at most
+_IDLE = 15  # connections for reading that are kept open, at most
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
     "application_name": "oroboros_deploy",
     "connect_timeout": "10",
@@ -74,7 +75,6 @@ class Database:
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
-        self._reading = threading.BoundedSemaphore(_READERS)
         self._watch: Driver | None = None
         self._watching = threading.Lock()
         self._nonce = secrets.token_hex(4)
@@ -137,18 +137,23 @@ class Database:
             time.sleep(random.uniform(0.01, 0.3))  # noqa: S311
 
     def _ask(self, work: Callable[[Driver], Result]) -> Result:
-        with self._reading:
-            reader = self._readers.pop() if self._readers else self._reader()
-            try:
-                result = work(reader)
-            except BaseException:
-                # Whatever it was, nobody has to know in which state it left the connection; and when one is
-                # lost, so are those that waited beside it.
-                reader.connection.close()
-                self._hang_up()
-                raise
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = self._reader()
+        try:
+            result = work(reader)
+        except BaseException:
+            # Whatever it was, nobody has to know in which state it left the connection; and when one is
+            # lost, so are those that waited beside it.
+            reader.connection.close()
+            self._hang_up()
+            raise
+        if len(self._readers) < _IDLE:
             self._readers.append(reader)
-            return result
+        else:
+            reader.connection.close()
+        return result
 
     def _reader(self) -> Driver:
         """A connection that is no part of the pool: a ping and a transaction would be more than most questions."""
@@ -161,8 +166,9 @@ class Database:
         return Driver(connection, self._engine.dialect)
 
     def _hang_up(self) -> None:
-        while self._readers:
-            self._readers.pop().connection.close()
+        with suppress(IndexError):
+            while True:
+                self._readers.pop().connection.close()
 
     def _once(self, work: Callable[[Connection], Result], lock: str | None) -> Result:
         with self._engine.connect() as connection:

@@ -30,7 +30,9 @@ class Driver:
         """The one under a connection of SQLAlchemy's, in its transaction."""
         return cls(db.connection, db.dialect)
 
-    def rows(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] = _NOTHING) -> Sequence[Sequence[Any]]:
+    def rows(
+        self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] = _NOTHING
+    ) -> Sequence[Sequence[Any]]:
         """The rows; ``values`` may have more than the statement asks for."""
         compiled = _compiled(statement, self.dialect)
         cursor = self.connection.cursor()

@@ -26,7 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
+from ..figures import Ended
 from ..record import AttemptState
 from .schema import AnyText, IsoTime, UtcDateTime, attempt_hosts, attempts, commits, events, hosts, observations
 
@@ -147,16 +149,25 @@ _EVENT_FILTERS: dict[str, ColumnElement[bool]] = {
 }
 
 
+_EVENT = [_E.id, _A.attempt, *_columns(_E.host, _E.environment, _E.at, _E.name, _E.level, _E.message, _E.data)]
+
+
 @cache
 def events_that(filters: frozenset[str]) -> Select[Any]:
     """The events after one that pass these filters, in the order in which they were recorded."""
-    # By time alone they are found by time and then put in order: else every event before `since` would be looked at.
-    order = _E.id + 0 if filters and filters <= {"since", "until"} else _E.id
-    passed = select(_E.id).where(order > bindparam("after"), *(_EVENT_FILTERS[name] for name in sorted(filters)))
-    page = passed.order_by(order).limit(bindparam("limit")).subquery("page")
-    found = page.join(events, _E.id == page.c.id).join(attempts)
-    shown = [_E.id, _A.attempt, *_columns(_E.host, _E.environment, _E.at, _E.name, _E.level, _E.message, _E.data)]
-    return select(*shown).select_from(found).order_by(page.c.id)
+    passed = [_EVENT_FILTERS[name] for name in sorted(filters)]
+    if filters & {"since", "until"}:
+        return _events_of_a_time(*passed)
+    found = select(*_EVENT).join_from(events, attempts).where(_E.id > bindparam("after"), *passed)
+    return found.order_by(_E.id).limit(bindparam("limit"))
+
+
+def _events_of_a_time(*passed: ColumnElement[bool]) -> Select[Any]:
+    """Found by time and then put in order: in their order, every event before that time would be looked at."""
+    number = _E.id + 0  # no column, so no index leads through them in this order
+    numbers = select(_E.id).where(number > bindparam("after"), *passed).order_by(number).limit(bindparam("limit"))
+    page = numbers.subquery("page")
+    return select(*_EVENT).select_from(page.join(events, _E.id == page.c.id).join(attempts)).order_by(page.c.id)
 
 
 # What is known of hosts stands in two small tables, a row for each: as many as there are hosts, not attempts.
@@ -177,7 +188,7 @@ _NAMED: dict[str, Callable[[Column[str]], ColumnElement[bool]]] = {
     ),
 }
 _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
-    "environment": bindparam("environment") == _ENVIRONMENT,
+    "environment": bindparam("environment", type_=AnyText) == _ENVIRONMENT,
     "release_id": _S.release_id == bindparam("release_id"),
     "drift": _DRIFT,
 }
@@ -219,24 +230,20 @@ _next = select(func.min(_A.environment)).where(_A.environment > _first.c.name).s
 _names = _first.union_all(select(_next).where(_first.c.name.is_not(None)))
 ENVIRONMENTS = select(_names.c.name).where(_names.c.name.is_not(None))
 
-# By `since`, then from the last row of the chunk before: a long window does not have to fit into memory.
-_ENDED = (
-    select(
-        _A.kind,
-        _A.state,
-        _A.environment,
-        _A.release_id,
-        _A.previous,
-        _A.finished_at,
-        _A.activation_seconds,
-        _A.lead_seconds,
-        _A.started_at,
-        _A.id,
-    )
-    .where(tuple_(_A.started_at, _A.id) > tuple_(bindparam("since", type_=UtcDateTime), bindparam("id")))
-    .where(_A.activation_seconds.is_not(None))
-    .where(or_(*(_A.state == state for state in ("live", "restored", "broken", "failed"))))
-    .order_by(_A.started_at, _A.id)
-    .limit(bindparam("limit"))
-)
-ENDED = {False: _ENDED, True: _ENDED.where(_A.environment == bindparam("environment"))}
+# Where the next chunk goes on: the last begin, as the driver gives and takes it, and the row number.
+_BEGUN = type_coerce(_A.started_at, NullType())
+_ENDED = [getattr(_A, name) for name in Ended._fields]
+_ENDED_FILTERS: dict[str, ColumnElement[bool]] = {
+    "since": _A.started_at >= bindparam("since"),
+    "after": tuple_(_BEGUN, _A.id) > tuple_(bindparam("after", type_=NullType()), bindparam("id")),
+    "environment": _A.environment == bindparam("environment"),
+}
+
+
+@cache
+def ended_that(filters: frozenset[str]) -> Select[Any]:
+    """What the figures count, the oldest first; and of each attempt when it began and its row number."""
+    came_to = or_(*(_A.state == state for state in ("live", "restored", "broken", "failed")))
+    passed = [_ENDED_FILTERS[name] for name in sorted(filters & {*_ENDED_FILTERS})]
+    found = select(*_ENDED, _BEGUN.label("begun"), _A.id).where(_A.activation_seconds.is_not(None), came_to, *passed)
+    return found.order_by(_A.started_at, _A.id).limit(bindparam("limit"))

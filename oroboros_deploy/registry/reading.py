@@ -264,8 +264,8 @@ def _seconds_between(began: str, ended: str) -> float:
 
 def _ended(db: Driver, environment: str | None, since: datetime) -> Iterator[Ended]:
     """What the figures count, a little at a time: a long window does not have to fit into memory."""
-    rows = queries.ENDED[environment is not None]
-    place = {"since": since, "id": -1}
-    while chunk := db.rows(rows, {**place, "environment": environment, "limit": _CHUNK}):
-        yield from (Ended._make(row[:8]) for row in chunk)
-        place = {"since": chunk[-1][8], "id": chunk[-1][9]}
+    values = _given(environment=environment) | {"limit": _CHUNK}
+    place: dict[str, Any] = {"since": since}
+    while chunk := db.rows(queries.ended_that(frozenset({*values, *place})), values | place):
+        yield from (Ended._make(row[:-2]) for row in chunk)
+        place = dict(zip(("after", "id"), chunk[-1][-2:], strict=True))

@@ -190,6 +190,8 @@ events = Table(
     Index("ix_oroboros_events_host", "host", "id"),
     Index("ix_oroboros_events_environment", "environment", "id"),
     Index("ix_oroboros_events_at", "at", "id"),
+    Index("ix_oroboros_events_host_at", "host", "at", "id"),
+    Index("ix_oroboros_events_environment_at", "environment", "at", "id"),
 )
 
 # What each host serves, as far as finished attempts tell; `since` is by the database's clock.

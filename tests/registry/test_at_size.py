@@ -28,7 +28,7 @@ SERVED_BY = {
 
 def plans(registry: Registry, ask: Callable[[Reader], object]) -> list[list[str]]:
     """The plan of every statement that a question sends."""
-    with statements(registry) as sent:
+    with statements() as sent:
         ask(registry.reader)
     with registry._database._engine.connect() as db:
         return [plan(db.connection.driver_connection, sql, values) for sql, values in sent]

@@ -60,6 +60,7 @@ def places(made: dict[str, str]) -> list[str]:
     attempts = [f"/attempts/{attempt}" for attempt in made.values()]
     hosts = [f"/hosts/{quote(host, safe='')}" for host in ("web2", "lab1", HARMED_HOST)]
     filtered = ["/?state=restored&environment=prod", "/?host=web1&kind=rollback", "/?since=2030-01-01"]
+    filtered += ["/hosts", "/hosts?environment=prod&drift=1", "/hosts?prefix=web&release_id=x"]
     return ["/", *filtered, "/figures", "/figures?environment=prod&days=30", f"/releases/{sha(1)}", *attempts, *hosts]
 
 
