@@ -264,8 +264,7 @@ def _seconds_between(began: str, ended: str) -> float:
 
 def _ended(db: Driver, environment: str | None, since: datetime) -> Iterator[Ended]:
     """What the figures count, a little at a time: a long window does not have to fit into memory."""
-    values = _given(environment=environment) | {"limit": _CHUNK}
-    place: dict[str, Any] = {"since": since}
-    while chunk := db.rows(queries.ended_that(frozenset({*values, *place})), values | place):
+    values = _given(since=since, environment=environment) | {"limit": _CHUNK}
+    while chunk := db.rows(queries.ended_that(frozenset(values)), values):
         yield from (Ended._make(row[:-2]) for row in chunk)
-        place = dict(zip(("after", "id"), chunk[-1][-2:], strict=True))
+        values |= zip(("after", "id"), chunk[-1][-2:], strict=True)
