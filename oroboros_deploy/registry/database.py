@@ -39,6 +39,7 @@ _ON_CONNECT = {
 }
 _READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
 _PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
+_PATIENCE_WITH_TUNNELS = 1  # for who reads: one that is gone does not come back
 _IDLE = 15  # connections for reading that are kept open, at most
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
     "application_name": "oroboros_deploy",
@@ -72,6 +73,7 @@ class Database:
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
+        self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else _PATIENCE
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
@@ -91,7 +93,7 @@ class Database:
 
         ``work`` is run again when the connection turns out to be lost.
         """
-        return self._patiently(lambda: self._ask(work))
+        return self._patiently(lambda: self._ask(work), self._patience)
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a connection."""
@@ -102,7 +104,7 @@ class Database:
         if self._engine.dialect.name == "postgresql":
             return str(self.ask(lambda db: db.value(_SNAPSHOT)))
         with self._watching:
-            return f"{self._nonce}.{self._patiently(self._commits_of_others)}"
+            return f"{self._nonce}.{self._patiently(self._commits_of_others, self._patience)}"
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a transaction that holds the registry's write lock.
@@ -125,7 +127,7 @@ class Database:
     ) -> Result:
         return self._patiently(lambda: self._once(work, lock), patience)
 
-    def _patiently(self, work: Callable[[], Result], patience: float = _PATIENCE) -> Result:
+    def _patiently(self, work: Callable[[], Result], patience: float) -> Result:
         """What ``work`` returns, which is run again after what passes, for so many seconds."""
         deadline = time.monotonic() + patience
         while True:
