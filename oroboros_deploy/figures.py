@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -47,17 +47,6 @@ class Figures:
 
 
 @dataclass(slots=True)
-class _Deployment:
-    """What the figures keep of one deployment."""
-
-    day: date
-    at: datetime
-    lead: float | None
-    failed: bool = False
-    restore: float | None = None
-
-
-@dataclass
 class _Day:
     deployments: int = 0
     failures: int = 0
@@ -66,78 +55,56 @@ class _Day:
 
 
 def figures(ended: Iterable[Ended], *, environment: str | None, days: int, today: date) -> Figures:
-    """The figures of what ended in the ``days`` days up to and with ``today`` (UTC), given in the order it ended."""
-    deployments = _deployments(ended)
-    failed = [each for each in deployments if each.failed]
-    leads = [each.lead for each in deployments if each.lead is not None]
-    restores = [each.restore for each in failed if each.restore is not None]
+    """The figures of what ended in the ``days`` days up to and with ``today`` (UTC), given the newest first."""
+    calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
+    other = _Day()  # a clock that is wrong makes no day of its own
+    _count(ended, lambda day: calendar.get(day, other))
+    every = [*calendar.values(), other]
+    deployments, failures = sum(day.deployments for day in every), sum(day.failures for day in every)
     return Figures(
         environment=environment,
         days=days,
-        deployment_frequency_per_day=len(deployments) / days,
-        lead_time_seconds=_median(leads),
-        change_failure_rate=len(failed) / len(deployments) if deployments else None,
-        time_to_restore_seconds=_median(restores),
-        deployments=len(deployments),
-        failures=len(failed),
-        series=_series(deployments, days, today),
+        deployment_frequency_per_day=deployments / days,
+        lead_time_seconds=_median([lead for day in every for lead in day.leads]),
+        change_failure_rate=failures / deployments if deployments else None,
+        time_to_restore_seconds=_median([restore for day in every for restore in day.restores]),
+        deployments=deployments,
+        failures=failures,
+        series=[_entry(day, each) for day, each in calendar.items()],
     )
 
 
-def _deployments(ended: Iterable[Ended]) -> list[_Deployment]:
-    """The deployments, with the failures that a later attempt showed or ended."""
-    found: list[_Deployment] = []
-    latest: dict[tuple[str | None, str], _Deployment] = {}  # of each release in each environment
-    broken: dict[str | None, list[_Deployment]] = {}  # failed, and nothing healthy went live since
-    for each in ended:
-        if broken and each.state == "live":
-            _restored(broken.pop(each.environment, ()), each.finished_at)
-        if each.kind == "rollback":
-            _rolled_back(latest.get((each.environment, each.previous or "")), each)
-            continue
-        deployment = _Deployment(each.finished_at.date(), each.finished_at, each.lead_seconds)
-        found.append(deployment)
-        latest[each.environment, each.release_id] = deployment
-        if each.state == "restored":
-            deployment.failed, deployment.restore = True, each.activation_seconds
-        elif each.state != "live":
-            deployment.failed = True
-            broken.setdefault(each.environment, []).append(deployment)
-    return found
+def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
+    """Count the deployments.  Back in time, what came after each is known, and nothing else has to be remembered."""
+    good: dict[str | None, datetime] = {}  # when, after that, an attempt first ended live in an environment
+    left: dict[tuple[str | None, str | None], datetime] = {}  # when a rollback left a release there
+    for kind, state, environment, release_id, previous, at, activation_seconds, lead_seconds in ended:
+        if kind == "deploy":
+            day = day_of(at.date())
+            day.deployments += 1
+            if lead_seconds is not None:
+                day.leads.append(lead_seconds)
+            until = left.pop((environment, release_id), None)
+            if state != "live":
+                until = at + timedelta(seconds=activation_seconds) if state == "restored" else good.get(environment)
+            if state != "live" or until:
+                day.failures += 1
+            if until:
+                day.restores.append(max(0.0, (until - at).total_seconds()))
+        elif state == "live":
+            left[environment, previous] = at
+        if state == "live":
+            good[environment] = at
 
 
-def _rolled_back(deployment: _Deployment | None, rollback: Ended) -> None:
-    """Someone went back from a release that had passed its gate: its deployment had failed after all."""
-    if deployment and rollback.state == "live" and not deployment.failed:
-        deployment.failed = True
-        _restored([deployment], rollback.finished_at)
-
-
-def _restored(deployments: Iterable[_Deployment], at: datetime) -> None:
-    for deployment in deployments:
-        deployment.restore = max(0.0, (at - deployment.at).total_seconds())
-
-
-def _series(deployments: Iterable[_Deployment], days: int, today: date) -> list[dict[str, Any]]:
-    calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
-    for deployment in deployments:
-        day = calendar.get(deployment.day, _Day())  # a clock that is wrong makes no day of its own
-        day.deployments += 1
-        day.failures += deployment.failed
-        if deployment.lead is not None:
-            day.leads.append(deployment.lead)
-        if deployment.restore is not None:
-            day.restores.append(deployment.restore)
-    return [
-        {
-            "day": day.isoformat(),
-            "deployments": each.deployments,
-            "failures": each.failures,
-            "lead_time_seconds": _median(each.leads),
-            "time_to_restore_seconds": _median(each.restores),
-        }
-        for day, each in calendar.items()
-    ]
+def _entry(day: date, found: _Day) -> dict[str, Any]:
+    return {
+        "day": day.isoformat(),
+        "deployments": found.deployments,
+        "failures": found.failures,
+        "lead_time_seconds": _median(found.leads),
+        "time_to_restore_seconds": _median(found.restores),
+    }
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -319,9 +319,11 @@ def serve(
 ) -> None:
     """Serve the registry as a page and an API, for reading only, until Ctrl-C."""
     with _web_extra():
+        from .registry.standing import StandingRegistry
         from .web import serve as server
     number = _whole_number(port, "--port")
-    with _deployment(context, environment).registry() as registry, server.listen(address, number) as listener:
+    opened = StandingRegistry(_deployment(context, environment).registry)
+    with opened as registry, server.listen(address, number) as listener:
         app = server.guarded(
             lambda: registry.reader,
             listener,

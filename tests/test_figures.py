@@ -28,7 +28,7 @@ def ended(minute: float, release_id: str, state: str = "live", **more: object) -
 
 
 def measured(*attempts: Ended, days: int = 2) -> Figures:
-    return figures(attempts, environment=None, days=days, today=date(2030, 1, 10))
+    return figures(reversed(attempts), environment=None, days=days, today=date(2030, 1, 10))
 
 
 def rates(found: Figures) -> tuple[int, int, float | None, float | None]:

@@ -9,6 +9,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .. import fleet
 from ..errors import RegistryUnavailable
+from .driver import Driver
 from .url import engine_url, safe_url, sqlite_path
 
 if TYPE_CHECKING:
@@ -41,8 +43,11 @@ _ON_CONNECT = {
         "SET idle_in_transaction_session_timeout = '15s'",
     ),
 }
+_READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
 _PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
 _SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits the server itself ends
+_PATIENCE_WITH_TUNNELS = 1  # for who reads: one that is gone does not come back
+_IDLE = 15  # connections for reading that are kept open, at most
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
     "application_name": "oroboros_deploy",
     "connect_timeout": "10",
@@ -67,6 +72,7 @@ _HINTS = {
     "SQLITE_BUSY": "another process holds the file; see which: fuser -v FILE",
 }
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
+_SNAPSHOT = select(func.txid_current_snapshot())
 _JSON = json.JSONDecoder()
 _SKEW = timedelta(minutes=1)
 
@@ -81,16 +87,27 @@ class Database:
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
+        self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else _PATIENCE
         event.listen(self._engine, "connect", self._prepare)
-        self._watch: Connection | None = None
+        self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
+        self._readers: list[Driver] = []
+        self._watch: Driver | None = None
         self._watching = threading.Lock()
         self._nonce = secrets.token_hex(4)
 
     def close(self) -> None:
         """Close every connection."""
+        self._hang_up()
         if self._watch:
-            self._watch.close()
+            self._watch.connection.close()
         self._engine.dispose()
+
+    def ask(self, work: Callable[[Driver], Result]) -> Result:
+        """What ``work`` returns, given a driver's connection that can only read; each statement sees what is there.
+
+        ``work`` is run again when the connection turns out to be lost.
+        """
+        return self._patiently(lambda: self._ask(work), self._patience)
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a connection."""
@@ -99,9 +116,9 @@ class Database:
     def mark(self) -> str:
         """A text that changes with every transaction that anybody commits to this database."""
         if self._engine.dialect.name == "postgresql":
-            return self.read(lambda db: str(db.exec_driver_sql("SELECT txid_current_snapshot()").scalar()))
+            return str(self.ask(lambda db: db.value(_SNAPSHOT)))
         with self._watching:
-            return f"{self._nonce}.{self.read(self._commits_of_others)}"
+            return f"{self._nonce}.{self._patiently(self._commits_of_others, self._patience)}"
 
     def write(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a transaction that holds the registry's write lock.
@@ -136,14 +153,52 @@ class Database:
             raise self.unavailable(f"it has not answered within {_SILENCE} s") from None
 
     def _tried(self, work: Callable[[Connection], Result], lock: str | None, patience: float | None) -> Result:
-        deadline = time.monotonic() + (_PATIENCE if patience is None else patience)
+        return self._patiently(lambda: self._once(work, lock), _PATIENCE if patience is None else patience)
+
+    def _patiently(self, work: Callable[[], Result], patience: float) -> Result:
+        """What ``work`` returns, which is run again after what passes, for so many seconds."""
+        deadline = time.monotonic() + patience
         while True:
             try:
-                return self._once(work, lock)
-            except SQLAlchemyError as error:
-                if not _transient(error) or time.monotonic() > deadline:
+                return work()
+            except self._failures as error:
+                if not self._transient(error) or time.monotonic() > deadline:
                     raise self._explained(error) from error
             time.sleep(random.uniform(0.01, 0.3))  # noqa: S311
+
+    def _ask(self, work: Callable[[Driver], Result]) -> Result:
+        try:
+            reader = self._readers.pop()
+        except IndexError:
+            reader = self._reader()
+        try:
+            result = work(reader)
+        except BaseException:
+            # Whatever it was, nobody has to know in which state it left the connection; and when one is
+            # lost, so are those that waited beside it.
+            reader.connection.close()
+            self._hang_up()
+            raise
+        if len(self._readers) < _IDLE:
+            self._readers.append(reader)
+        else:
+            reader.connection.close()
+        return result
+
+    def _reader(self) -> Driver:
+        """A connection that is no part of the pool: a ping and a transaction would be more than most questions."""
+        pooled = self._engine.raw_connection()
+        connection: Any = pooled.driver_connection
+        pooled.detach()
+        if self._engine.dialect.name == "postgresql":
+            connection.autocommit = True
+        _execute(connection, _READ_ONLY[self._engine.dialect.name])
+        return Driver(connection, self._engine.dialect)
+
+    def _hang_up(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._readers.pop().connection.close()
 
     def _once(self, work: Callable[[Connection], Result], lock: str | None) -> Result:
         with self._engine.connect() as connection:
@@ -153,14 +208,22 @@ class Database:
             connection.commit()
             return result
 
-    def _explained(self, error: SQLAlchemyError) -> RegistryUnavailable:
+    def _explained(self, error: Exception) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         return self.unavailable(cause, _HINTS.get(_code(error)))
 
-    def _commits_of_others(self, db: Connection) -> int:
-        """SQLite counts them for each connection by itself: one is kept for that, and never writes."""
-        self._watch = self._watch or db.engine.connect()
-        count: int = self._watch.exec_driver_sql("PRAGMA data_version").scalar_one()
+    def _transient(self, error: Exception) -> bool:
+        return self._is_lost(error) or _code(error) in _TRANSIENT
+
+    def _is_lost(self, error: Any) -> bool:
+        if isinstance(error, SQLAlchemyError):
+            return isinstance(error, DBAPIError) and error.connection_invalidated
+        return self._engine.dialect.is_disconnect(error, None, None)
+
+    def _commits_of_others(self) -> int:
+        """SQLite counts them for each connection by itself: one is kept for that."""
+        self._watch = self._watch or self._reader()
+        count: int = self._watch.connection.execute("PRAGMA data_version").fetchone()[0]
         return count
 
     def _make_file(self, path: Path) -> None:
@@ -171,10 +234,7 @@ class Database:
             raise self.unavailable(f"{error.filename}: {error.strerror}") from error
 
     def _prepare(self, connection: Any, _record: object) -> None:
-        cursor = connection.cursor()
-        for statement in _ON_CONNECT[self._engine.dialect.name]:
-            cursor.execute(statement)
-        cursor.close()
+        _execute(connection, *_ON_CONNECT[self._engine.dialect.name])
         connection.commit()
 
 
@@ -219,10 +279,13 @@ def _decode(text: str) -> Any:
     return _JSON.raw_decode(text)[0]
 
 
-def _transient(error: SQLAlchemyError) -> bool:
-    return isinstance(error, DBAPIError) and (error.connection_invalidated or _code(error) in _TRANSIENT)
+def _execute(connection: Any, *statements: str) -> None:
+    cursor = connection.cursor()
+    for statement in statements:
+        cursor.execute(statement)
+    cursor.close()
 
 
-def _code(error: SQLAlchemyError) -> str:
-    driver = getattr(error, "orig", None)
+def _code(error: Exception) -> str:
+    driver = getattr(error, "orig", error)
     return getattr(driver, "pgcode", None) or getattr(driver, "sqlite_errorname", None) or ""

@@ -18,23 +18,25 @@ _PHASES = {"host.connected": "connect", "facts.read": "facts", "build.started": 
 
 def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) -> None:
     """Store that an attempt as a whole began or ended."""
+    environment = select(attempts.c.environment).where(attempts.c.id == attempt_id).scalar_subquery()
     row = {"attempt_id": attempt_id, "at": at, "name": name, "level": "info", "message": "", "data": data}
-    db.execute(insert(db, events).values(row))
+    db.execute(insert(db, events).values({**row, "environment": environment}))
 
 
 def hear(db: Connection, attempt: str, heard: Sequence[Event]) -> None:
     """Store the events of an attempt's hosts, and that its control node lives."""
-    attempt_id = db.scalar(select(attempts.c.id).where(attempts.c.attempt == attempt))
+    own = select(attempts.c.id, attempts.c.environment).where(attempts.c.attempt == attempt)
+    attempt_id, environment = db.execute(own).one()
     db.execute(update(attempts).where(attempts.c.id == attempt_id).values(seen_at=clock(db)))
     if heard:
-        skew = _skew(db)
-        db.execute(insert(db, events), [_row(event, skew) | {"attempt_id": attempt_id} for event in heard])
+        common, skew = {"attempt_id": attempt_id, "environment": environment}, _skew(db)
+        db.execute(insert(db, events), [_row(event, skew) | common for event in heard])
     for host, phase in _phases(heard).items():
-        own = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
-        db.execute(update(attempt_hosts).where(*own).values(phase=phase))
+        part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
+        db.execute(update(attempt_hosts).where(*part).values(phase=phase))
     facts = {event.host: event.data["live"] for event in heard if event.host and event.name == "facts.read"}
     if facts:
-        observe(db, facts, db.scalar(select(attempts.c.environment).where(attempts.c.id == attempt_id)))
+        observe(db, facts, environment)
 
 
 def observe(db: Connection, served: Mapping[str, str | None], environment: str | None) -> None:

@@ -15,6 +15,7 @@ from ..record import HostRecord, Memory, Record, Row
 from . import attempts as memory
 from . import releases
 from .database import clock, insert
+from .driver import Driver
 from .reading import LOST_AFTER
 from .schema import attempt_hosts, attempts, hosts
 
@@ -41,7 +42,7 @@ def remembered(db: Connection) -> Memory:
         seen={attempt: at.isoformat() for attempt, at in seen.items()},
         serving={row.host: row.release_id for row in served},
         credited={row.host: row.attempt for row in served},
-        rows={row["release_id"]: _row(row) for row in releases.every(db)},
+        rows={row["release_id"]: _row(row) for row in releases.every(Driver.under(db))},
         intents={row["attempt"]: row["before"] for row in found if row["intended"]},
     )
 
@@ -73,7 +74,7 @@ def _serve(db: Connection, repair: ServingRepair) -> bool:
 
 
 def _put(db: Connection, repair: RowRepair) -> bool:
-    found = releases.get(db, repair.release_id)
+    found = releases.get(Driver.under(db), repair.release_id)
     if (found and _row(found)) != repair.before:
         return False
     row, live = repair.row, repair.row.deployed_at

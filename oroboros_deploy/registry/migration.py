@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Case, Column, Connection, Exists, Table, case, exists, func, insert, select, text, update
+from sqlalchemy import (
+    Case,
+    Column,
+    Connection,
+    Exists,
+    Table,
+    case,
+    exists,
+    func,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.schema import CreateColumn
 
 from ..record import AttemptState
 from . import schema
-from .schema import attempt_hosts, attempts, metadata
+from .schema import attempt_hosts, attempts, events, metadata
 
 
 def migrate(db: Connection) -> int:
@@ -55,7 +69,20 @@ def _second(db: Connection) -> None:
     )
     started = select(attempts.c.started_at).where(own).scalar_subquery()
     db.execute(update(attempt_hosts).values(started_at=started))
-    for table in (attempts, attempt_hosts):
+    _index(db, attempts, attempt_hosts)
+
+
+def _third(db: Connection) -> None:
+    """In an event's own row the environment that lists filter by."""
+    if "environment" not in {column["name"] for column in inspect(db).get_columns(events.name)}:
+        _add(db, events, "environment")
+    own = select(attempts.c.environment).where(attempts.c.id == events.c.attempt_id)
+    db.execute(update(events).values(environment=own.scalar_subquery()))
+    _index(db, events)
+
+
+def _index(db: Connection, *tables: Table) -> None:
+    for table in tables:
         for index in table.indexes:
             index.create(db, checkfirst=True)
 
@@ -81,4 +108,4 @@ def _add(db: Connection, table: Table, *names: str) -> None:
         db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_second,)
+_STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third)

@@ -6,20 +6,65 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Label, Select, and_, bindparam, func, select, tuple_, type_coerce
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Float,
+    Label,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    tuple_,
+    type_coerce,
+    union,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import NullType
 
+from ..figures import Ended
 from ..record import AttemptState
-from .schema import IsoTime, UtcDateTime, attempt_hosts, attempts, commits, events, hosts, observations
+from .schema import AnyText, IsoTime, UtcDateTime, attempt_hosts, attempts, commits, events, hosts, observations
 
 _A = attempts.c
+_E = events.c
 _H = attempt_hosts.c
 
 
-def _text(column: Column[Any]) -> Label[Any]:
-    return type_coerce(column, IsoTime).label(column.name)
+def _text(column: ColumnElement[Any], name: str) -> Label[Any]:
+    return type_coerce(column, IsoTime).label(name)
 
 
-_ATTEMPT = [
+def _columns(*columns: Column[Any]) -> list[ColumnElement[Any]]:
+    """The columns, with times as text."""
+    return [_text(each, each.name) if isinstance(each.type, UtcDateTime) else each for each in columns]
+
+
+class _FromNow(FunctionElement[Any]):
+    """So many seconds from now, by the clock that all control nodes share; on SQLite, this machine's."""
+
+    type = UtcDateTime()
+    inherit_cache = True
+
+
+@compiles(_FromNow, "postgresql")
+def _from_now(element: _FromNow, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(statement_timestamp() + make_interval(secs => {compiler.process(element.clauses, **options)}))"
+
+
+@compiles(_FromNow, "sqlite")
+def _from_now_on_sqlite(element: _FromNow, compiler: SQLCompiler, **options: Any) -> str:
+    seconds = compiler.process(element.clauses, **options)
+    return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', {seconds} || ' seconds')"
+
+
+_ATTEMPT = _columns(
     _A.attempt,
     _A.kind,
     _A.release_id,
@@ -29,20 +74,26 @@ _ATTEMPT = [
     _A.actor,
     _A.control_node,
     _A.tool_version,
-    _text(_A.started_at),
-    _text(_A.finished_at),
+    _A.started_at,
+    _A.finished_at,
     _A.exit_code,
     _A.state,
     _A.migration_marker,
-    _text(_A.seen_at),
-]
+    _A.seen_at,
+)
 _HOST = [_H.host, _H.state, _H.phase, _H.live, _H.previous, _H.message, _H.log, _H.seconds]
 ATTEMPT = [each.name for each in _ATTEMPT]  # the columns of `attempts_that`: these, a row number, and
 HOST = [each.name for each in _HOST]  # these, empty when the attempt has no host
 
+
+def _quiet(seen_at: ColumnElement[Any], started_at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """No sign of life since ``silence``, which is seconds from now and so below zero."""
+    return func.coalesce(seen_at, started_at) < _FromNow(bindparam("silence", type_=Float))
+
+
 # Every filter of the list of attempts, with the value of the same name.  An attempt that runs and one that is lost
 # look the same but for the last sign of life.
-_QUIET = func.coalesce(_A.seen_at, _A.started_at) < bindparam("quiet")
+_QUIET = _quiet(_A.seen_at, _A.started_at)
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "kind": lambda _: _A.kind == bindparam("kind"),
     "state": lambda _: _A.state == bindparam("state"),
@@ -57,22 +108,121 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "attempt": lambda _: _A.attempt == bindparam("attempt"),
 }
 
-_E = events.c
-_EVENT = [_E.id, _A.attempt, _E.host, _text(_E.at), _E.name, _E.level, _E.message, _E.data]
-_AFTER = select(*_EVENT).join_from(events, attempts).where(_E.id > bindparam("after"))
-EVENTS = _AFTER.order_by(_E.id).limit(bindparam("limit"))
-EVENTS_OF = EVENTS.where(_A.attempt == bindparam("attempt"))
-LAST_EVENT = select(func.max(_E.id))
+
+@cache
+def attempts_that(filters: frozenset[str]) -> Select[Any]:
+    """The attempts that pass these filters, the newest first, with a row for each of their hosts."""
+    begun = (_H.started_at, _H.attempt_id) if "host" in filters else (_A.started_at, _A.id)
+    rows = select(*(_A[name] for name in ATTEMPT), _A.id, begun[0].label("begun")).select_from(attempts)
+    if "host" in filters:
+        rows = rows.join_from(attempt_hosts, attempts)
+    rows = rows.where(*(_FILTERS[name](begun) for name in sorted(filters)))
+    page = rows.order_by(*(each.desc() for each in begun)).limit(bindparam("limit")).subquery("page")
+    parts = page.outerjoin(attempt_hosts, page.c.id == _H.attempt_id)
+    lost = and_(page.c.state == AttemptState.RUNNING, _quiet(page.c.seen_at, page.c.started_at))
+    own = {name: page.c[name] for name in ATTEMPT}
+    own |= {name: _text(own[name], name) for name in ("started_at", "finished_at", "seen_at")}
+    own["state"] = case((lost, AttemptState.LOST), else_=page.c.state).label("state")
+    newest = (page.c.begun.desc(), page.c.id.desc())
+    return select(*own.values(), page.c.id, *_HOST).select_from(parts).order_by(*newest, _H.position)
+
+
+# How many were lost, and today's date: what changes without being written.
+STANDING = select(
+    _FromNow(0.0),
+    select(func.count()).select_from(attempts).where(_FILTERS["lost"](())).scalar_subquery(),
+)
+NOW = select(_FromNow(0.0))
 COMMITS = (
     select(commits.c.sha, commits.c.subject, commits.c.author, commits.c.committed_at)
     .where(commits.c.attempt_id == bindparam("id"))
     .order_by(commits.c.position)
 )
-HOSTS = select(hosts.c.host, hosts.c.release_id, _text(hosts.c.since), _A.attempt, _A.environment).join_from(
-    hosts, attempts
-)
+
+LAST_EVENT = select(func.max(_E.id))
+_EVENT_FILTERS: dict[str, ColumnElement[bool]] = {
+    "attempt": _E.attempt_id == select(_A.id).where(_A.attempt == bindparam("attempt")).scalar_subquery(),
+    "host": _E.host == bindparam("host"),
+    "environment": _E.environment == bindparam("environment"),
+    "since": _E.at >= bindparam("since"),
+    "until": _E.at < bindparam("until"),
+}
+
+
+_EVENT = [_E.id, _A.attempt, *_columns(_E.host, _E.environment, _E.at, _E.name, _E.level, _E.message, _E.data)]
+
+
+@cache
+def events_that(filters: frozenset[str]) -> Select[Any]:
+    """The events after one that pass these filters, in the order in which they were recorded."""
+    passed = [_EVENT_FILTERS[name] for name in sorted(filters)]
+    if filters & {"since", "until"}:
+        return _events_of_a_time(*passed)
+    found = select(*_EVENT).join_from(events, attempts).where(_E.id > bindparam("after"), *passed)
+    return found.order_by(_E.id).limit(bindparam("limit"))
+
+
+def _events_of_a_time(*passed: ColumnElement[bool]) -> Select[Any]:
+    """Found by time and then put in order: in their order, every event before that time would be looked at."""
+    number = _E.id + 0  # no column: no index leads through them in this order
+    numbers = select(_E.id).where(number > bindparam("after"), *passed).order_by(number).limit(bindparam("limit"))
+    page = numbers.subquery("page")
+    return select(*_EVENT).select_from(page.join(events, _E.id == page.c.id).join(attempts)).order_by(page.c.id)
+
+
+# What is known of hosts stands in two small tables, a row for each: as many as there are hosts, not attempts.
+_S = hosts.c
 _O = observations.c
-OBSERVATIONS = select(_O.host, _O.environment, _O.release_id, _text(_O.at))
+_DRIFT = and_(
+    _O.host.is_not(None),
+    or_(_S.host.is_(None), _O.at > _S.since),
+    _O.release_id.is_distinct_from(_S.release_id),
+)
+_ENVIRONMENT = func.coalesce(_A.environment, _O.environment)
+_PREFIX_LENGTH = func.length(bindparam("prefix", type_=AnyText))
+_NAMED: dict[str, Callable[[Column[str]], ColumnElement[bool]]] = {
+    "after": lambda host: host > bindparam("after"),
+    "host": lambda host: host == bindparam("host"),
+    "prefix": lambda host: and_(
+        host >= bindparam("prefix"), func.substr(host, 1, _PREFIX_LENGTH) == bindparam("prefix")
+    ),
+}
+_HOST_FILTERS: dict[str, ColumnElement[bool]] = {
+    "environment": bindparam("environment", type_=AnyText) == _ENVIRONMENT,
+    "release_id": _S.release_id == bindparam("release_id"),
+    "drift": _DRIFT,
+}
+
+
+@cache
+def hosts_that(filters: frozenset[str]) -> Select[Any]:
+    """The hosts that pass these filters, by name: what they serve by the registry, and what they said themselves."""
+    known = _known(*(_NAMED[name] for name in sorted(filters & {*_NAMED})))
+    shown = [
+        known.c.host,
+        _ENVIRONMENT.label("environment"),
+        *_columns(_S.release_id, _S.since, _A.attempt),
+        _O.release_id.label("observed_release"),
+        _text(_O.at, "observed_at"),
+        _DRIFT.label("drift"),
+    ]
+    found = known.outerjoin(hosts, _S.host == known.c.host).outerjoin(attempts)
+    found = found.outerjoin(observations, _O.host == known.c.host)
+    passed = [_HOST_FILTERS[name] for name in sorted(filters & {*_HOST_FILTERS})]
+    return select(*shown).select_from(found).where(*passed).order_by(known.c.host).limit(bindparam("limit"))
+
+
+def _known(*named: Callable[[Column[str]], ColumnElement[bool]]) -> Subquery:
+    """The names of the hosts; each side is asked for itself, by its own index."""
+    return union(*(select(host).where(*(each(host) for each in named)) for host in (_S.host, _O.host))).subquery(
+        "known"
+    )
+
+
+_KNOWN = _known()
+HOSTS = select(func.count(), func.count(case((_DRIFT, 1)))).select_from(
+    _KNOWN.outerjoin(hosts, _S.host == _KNOWN.c.host).outerjoin(observations, _O.host == _KNOWN.c.host)
+)
 
 # From each name to the next one in the index, not through all the rows that share it.
 _first = select(func.min(_A.environment).label("name")).cte("names", recursive=True)
@@ -80,35 +230,20 @@ _next = select(func.min(_A.environment)).where(_A.environment > _first.c.name).s
 _names = _first.union_all(select(_next).where(_first.c.name.is_not(None)))
 ENVIRONMENTS = select(_names.c.name).where(_names.c.name.is_not(None))
 
-ENDED = (
-    select(
-        _A.kind,
-        _A.state,
-        _A.environment,
-        _A.release_id,
-        _A.previous,
-        _A.finished_at,
-        _A.activation_seconds,
-        _A.lead_seconds,
-    )
-    .where(_A.started_at >= bindparam("since"), _A.activation_seconds.is_not(None))
-    .where(_A.state.in_(["live", "restored", "broken", "failed"]))
-    .order_by(_A.started_at, _A.id)
-)
-ENDED_IN = ENDED.where(_A.environment == bindparam("environment"))
-
-LOST = select(func.count()).select_from(attempts).where(_FILTERS["lost"](()))
+# Where the next chunk goes on: the last begin, as the driver gives and takes it, and the row number.
+_BEGUN = type_coerce(_A.started_at, NullType())
+_ENDED = [getattr(_A, name) for name in Ended._fields]
+_ENDED_FILTERS: dict[str, ColumnElement[bool]] = {
+    "since": _A.started_at >= bindparam("since"),
+    "after": tuple_(_BEGUN, _A.id) < tuple_(bindparam("after", type_=NullType()), bindparam("id")),
+    "environment": _A.environment == bindparam("environment"),
+}
 
 
 @cache
-def attempts_that(filters: frozenset[str]) -> Select[Any]:
-    """The attempts that pass these filters, the newest first, with a row for each of their hosts."""
-    begun = (_H.started_at, _H.attempt_id) if "host" in filters else (_A.started_at, _A.id)
-    rows = select(*_ATTEMPT, _A.id, _A.started_at.label("begun")).select_from(attempts)
-    if "host" in filters:
-        rows = rows.join_from(attempt_hosts, attempts)
-    rows = rows.where(*(_FILTERS[name](begun) for name in sorted(filters)))
-    page = rows.order_by(*(each.desc() for each in begun)).limit(bindparam("limit")).subquery("page")
-    parts = page.outerjoin(attempt_hosts, page.c.id == _H.attempt_id)
-    own = [page.c[name] for name in (*ATTEMPT, "id")]
-    return select(*own, *_HOST).select_from(parts).order_by(page.c.begun.desc(), page.c.id.desc(), _H.position)
+def ended_that(filters: frozenset[str]) -> Select[Any]:
+    """What the figures count, the newest first; and of each attempt when it began and its row number."""
+    came_to = or_(*(_A.state == state for state in ("live", "restored", "broken", "failed")))
+    passed = [_ENDED_FILTERS[name] for name in sorted(filters & {*_ENDED_FILTERS})]
+    found = select(*_ENDED, _BEGUN.label("begun"), _A.id).where(_A.activation_seconds.is_not(None), came_to, *passed)
+    return found.order_by(_A.started_at.desc(), _A.id.desc()).limit(bindparam("limit"))

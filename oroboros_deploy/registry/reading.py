@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 
-from sqlalchemy import Connection, Select
-
 from ..errors import InvalidInput
 from ..figures import Ended, Figures, figures
 from ..outcome import Kind
 from ..record import AttemptState
 from . import queries, releases
 from .checks import check_limit, check_one_of, check_status, parse_time
-from .database import Database, Result, clock
+from .database import Database, Result
+from .driver import Driver
 
 LOST_AFTER = timedelta(seconds=30)  # without a sign of life from the control node, which gives one every 5 s
 _DAYS = 3660
+_CHUNK = 5000  # rows of a long answer that are held at once
 _BY_SIGN_OF_LIFE = (AttemptState.RUNNING, AttemptState.LOST)
 _LAST_ID = 2**31 - 1
 _SHA = re.compile(r"[0-9a-f]{4,64}")
@@ -75,13 +75,12 @@ class Reader:
         prefix of 4 digits or more.
         """
         check_limit(limit)
-        values: dict[str, Any] = {"kind": kind, "state": state, "host": host, "environment": environment}
-        values |= {"since": since, "until": until, "sha": sha, "after": after}
-        values = {name: value for name, value in values.items() if value is not None}
+        values = _given(kind=kind, state=state, host=host, environment=environment, since=since, until=until, sha=sha)
+        values |= _given(after=after)
         filters = frozenset(state if name == "state" and state in _BY_SIGN_OF_LIFE else name for name in values)
         values = _checked(values) | {"limit": limit + 1}
 
-        def work(db: Connection) -> Page:
+        def work(db: Driver) -> Page:
             found = _found(db, filters, values)
             shown = [item for _, item in found[:limit]]
             return Page(shown, _cursor(*found[limit - 1]) if len(found) > limit else None)
@@ -91,43 +90,80 @@ class Reader:
     def attempt(self, attempt: str) -> dict[str, Any] | None:
         """One attempt with its hosts and commits, None when there is none of that name."""
 
-        def work(db: Connection) -> dict[str, Any] | None:
-            found = _found(db, frozenset({"attempt"}), {"attempt": attempt, "limit": 1})
-            return found[0][1] | {"commits": _dicts(db, queries.COMMITS, {"id": found[0][0]})} if found else None
+        def work(db: Driver) -> dict[str, Any] | None:
+            found = _found(db, _ATTEMPT, {"attempt": attempt, "limit": 1})
+            return found[0][1] | {"commits": db.dicts(queries.COMMITS, {"id": found[0][0]})} if found else None
 
         return self._read(work)
 
-    def events(self, *, attempt: str | None = None, after: int = 0, limit: int = 500) -> list[dict[str, Any]]:
-        """What happened after the event of that id, in order, in one attempt or in all."""
+    def events(
+        self,
+        *,
+        after: int = 0,
+        limit: int = 500,
+        attempt: str | None = None,
+        host: str | None = None,
+        environment: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """What happened, in the order in which it was recorded, after the event of that id.
+
+        ``since`` and ``until`` are as for `attempts`.
+        """
         check_limit(limit)
         if not 0 <= after <= _LAST_ID:
             raise InvalidInput(f"{after} is the id of no event")
-        rows = queries.EVENTS if attempt is None else queries.EVENTS_OF
-        values = {"attempt": attempt, "after": after, "limit": limit}
-        return self._read(lambda db: _dicts(db, rows, values))
+        values = _given(attempt=attempt, host=host, environment=environment, since=since, until=until)
+        rows = queries.events_that(frozenset(values))
+        values = _in_utc(values) | {"after": after, "limit": limit}
+        return self._read(lambda db: db.dicts(rows, values))
 
     def last_event(self) -> int:
         """The id of the newest event, 0 when there is none."""
-        return self._read(lambda db: db.scalar(queries.LAST_EVENT)) or 0
+        return self._read(lambda db: db.value(queries.LAST_EVENT)) or 0
 
-    def hosts(self) -> list[dict[str, Any]]:
-        """Every known host, by name: what the registry says it serves, and what it said itself when last asked.
+    def hosts(
+        self,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        environment: str | None = None,
+        prefix: str | None = None,
+        release_id: str | None = None,
+        drift: bool = False,
+    ) -> Page:
+        """Known hosts, by name: what the registry says each serves, and what it said itself when last asked.
 
-        ``drift`` is True when it said something else, after the registry's last change.
+        ``drift`` is True of one that said something else, after the registry's last change; as a
+        filter it leaves only those.
         """
-        return self._read(_known_hosts)
+        check_limit(limit)
+        values = _given(after=after, environment=environment, prefix=prefix, release_id=release_id, drift=drift or None)
+        rows = self._hosts(limit + 1, values)
+        return Page(rows[:limit], rows[limit - 1]["host"] if len(rows) > limit else None)
+
+    def host(self, host: str) -> dict[str, Any] | None:
+        """One host as `hosts` tells it, None when it is not known."""
+        found = self._hosts(1, {"host": host})
+        return found[0] if found else None
+
+    def host_counts(self) -> tuple[int, int]:
+        """How many hosts are known, and how many of them have drifted."""
+        known, drifted = self._read(lambda db: db.rows(queries.HOSTS))[0]
+        return known, drifted
 
     def environments(self) -> list[str]:
         """The environments that attempts were made in, sorted."""
-        return self._read(lambda db: list(db.scalars(queries.ENVIRONMENTS)))
+        return self._read(lambda db: [name for (name,) in db.rows(queries.ENVIRONMENTS)])
 
     def figures(self, *, environment: str | None = None, days: int = 90) -> Figures:
         """The four DORA measures over the last ``days`` days, today included (UTC)."""
         if not 1 <= days <= _DAYS:
             raise InvalidInput(f"{days} is no number of days: 1 to {_DAYS}")
 
-        def work(db: Connection) -> Figures:
-            today = clock(db).date()
+        def work(db: Driver) -> Figures:
+            today = db.value(queries.NOW).date()
             since = datetime.combine(today - timedelta(days - 1), time(), UTC)
             return figures(_ended(db, environment, since), environment=environment, days=days, today=today)
 
@@ -135,17 +171,25 @@ class Reader:
 
     def change_tag(self) -> str:
         """A text that changes whenever anything the other methods return may have changed."""
+        mark = self._database.mark()
+        now, lost = self._read(lambda db: db.rows(queries.STANDING, _silence()))[0]
+        return f"{mark}-{now:%Y%m%d}-{lost}"
 
-        def work(db: Connection) -> str:
-            now = clock(db)
-            lost = db.scalar(queries.LOST, {"quiet": now - LOST_AFTER})
-            return f"{now:%Y%m%d}-{lost}"
+    def _hosts(self, limit: int, values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        rows = queries.hosts_that(frozenset(values))
+        return self._read(lambda db: db.dicts(rows, {**values, "limit": limit}))
 
-        return f"{self._database.mark()}-{self._read(work)}"
-
-    def _read(self, work: Callable[[Connection], Result]) -> Result:
+    def _read(self, work: Callable[[Driver], Result]) -> Result:
         self._check()
-        return self._database.read(work)
+        return self._database.ask(work)
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _silence() -> dict[str, float]:
+    return {"silence": -LOST_AFTER.total_seconds()}
 
 
 def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +203,11 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
         checked["beyond"] = f"{_sha(values['sha'])}g"
     if "after" in values:
         checked["started_at"], checked["id"] = _position(values["after"])
-    return checked | {name: parse_time(values[name]) for name in ("since", "until") if name in values}
+    return _in_utc(checked)
+
+
+def _in_utc(values: dict[str, Any]) -> dict[str, Any]:
+    return values | {name: parse_time(values[name]) for name in ("since", "until") if name in values}
 
 
 def _sha(prefix: str) -> str:
@@ -187,25 +235,23 @@ def _row_number(text: str) -> int:
     return number
 
 
-def _found(db: Connection, filters: frozenset[str], values: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
+_ATTEMPT = frozenset({"attempt"})
+_WIDTH = len(queries.ATTEMPT)
+
+
+def _found(db: Driver, filters: frozenset[str], values: Mapping[str, Any]) -> list[tuple[int, dict[str, Any]]]:
     """The attempts, each with its row number."""
-    quiet = clock(db) - LOST_AFTER
-    rows = db.execute(queries.attempts_that(filters), {**values, "quiet": quiet}).all()
-    width = len(queries.ATTEMPT)
     found: dict[int, dict[str, Any]] = {}
-    for row in rows:
-        number = row[width]
+    for row in db.rows(queries.attempts_that(filters), {**values, **_silence()}):
+        number = row[_WIDTH]
         if number not in found:
-            found[number] = _attempt(dict(zip(queries.ATTEMPT, row, strict=False)), quiet)
-        if row[width + 1] is not None:
-            found[number]["hosts"].append(dict(zip(queries.HOST, row[width + 1 :], strict=True)))
+            found[number] = _attempt(dict(zip(queries.ATTEMPT, row, strict=False)))
+        if row[_WIDTH + 1] is not None:
+            found[number]["hosts"].append(dict(zip(queries.HOST, row[_WIDTH + 1 :], strict=True)))
     return list(found.items())
 
 
-def _attempt(values: dict[str, Any], quiet: datetime) -> dict[str, Any]:
-    seen_at = datetime.fromisoformat(values["seen_at"] or values["started_at"])
-    if values["state"] == AttemptState.RUNNING and seen_at < quiet:
-        values["state"] = str(AttemptState.LOST)
+def _attempt(values: dict[str, Any]) -> dict[str, Any]:
     ended = values["finished_at"]
     values["seconds"] = ended and _seconds_between(values["started_at"], ended)
     values["hosts"] = []
@@ -216,37 +262,9 @@ def _seconds_between(began: str, ended: str) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
-def _known_hosts(db: Connection) -> list[dict[str, Any]]:
-    recorded = {row["host"]: row for row in _dicts(db, queries.HOSTS)}
-    seen = {row["host"]: row for row in _dicts(db, queries.OBSERVATIONS)}
-    return [_known_host(name, recorded.get(name), seen.get(name)) for name in sorted({*recorded, *seen})]
-
-
-def _known_host(name: str, recorded: dict[str, Any] | None, seen: dict[str, Any] | None) -> dict[str, Any]:
-    serves = recorded and recorded["release_id"]
-    observed = seen and seen["release_id"]
-    newer = seen is not None and (recorded is None or _seconds_between(recorded["since"], seen["at"]) > 0)
-    return {
-        "host": name,
-        "environment": (recorded and recorded["environment"]) or (seen and seen["environment"]),
-        "release_id": serves,
-        "since": recorded and recorded["since"],
-        "attempt": recorded and recorded["attempt"],
-        "observed_release": observed,
-        "observed_at": seen and seen["at"],
-        "drift": newer and observed != serves,
-    }
-
-
-def _dicts(db: Connection, rows: Select[Any], values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    result = db.execute(rows, values or {})
-    names = list(result.keys())
-    return [dict(zip(names, row, strict=True)) for row in result.all()]
-
-
-def _ended(db: Connection, environment: str | None, since: datetime) -> Iterator[Ended]:
+def _ended(db: Driver, environment: str | None, since: datetime) -> Iterator[Ended]:
     """What the figures count, a little at a time: a long window does not have to fit into memory."""
-    rows = queries.ENDED if environment is None else queries.ENDED_IN
-    values = {"since": since, "environment": environment}
-    for chunk in db.execute(rows, values, execution_options={"yield_per": 5000}).partitions():
-        yield from map(Ended._make, chunk)
+    values = _given(since=since, environment=environment) | {"limit": _CHUNK}
+    while chunk := db.rows(queries.ended_that(frozenset(values)), values):
+        yield from (Ended._make(row[:-2]) for row in chunk)
+        values |= zip(("after", "id"), chunk[-1][-2:], strict=True)

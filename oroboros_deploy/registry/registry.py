@@ -12,8 +12,9 @@ from sqlalchemy import Connection
 from ..events import Event
 from ..record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
 from . import attempts, events, releases, schema
-from .checks import check_limit, check_marker, check_release, check_status, parse_time
+from .checks import check_marker, check_release, check_status, parse_time
 from .database import Database, Result, by_database_clock, clock
+from .driver import Driver
 from .url import url_key
 
 if TYPE_CHECKING:
@@ -139,20 +140,17 @@ class Registry:
             live_since = clock(db) if status in SERVING else None
             releases.put(db, release_id, commit_sha, status)
             releases.note(db, release_id, migration_marker, live_since=live_since, deployed_at=deployed)
-            return releases.get(db, release_id) or {}
+            return releases.get(Driver.under(db), release_id) or {}
 
         return self._write(work)
 
     def list(self, limit: int = 50, status: str | None = None) -> list[dict[str, Any]]:
         """The newest rows first, at most ``limit`` (1 to 500); InvalidInput for a status that does not exist."""
-        check_limit(limit)
-        if status is not None:
-            check_status(status)
-        return self._read(lambda db: releases.newest(db, limit, status))
+        return self.reader.releases(limit, status)
 
     def get(self, release_id: str) -> dict[str, Any] | None:
         """A release's row, None when it has none."""
-        return self._read(lambda db: releases.get(db, release_id))
+        return self.reader.release(release_id)
 
     def find(self, prefix: str) -> builtins.list[str]:
         """The release ids that start with a prefix, sorted."""

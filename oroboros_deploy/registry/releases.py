@@ -8,27 +8,28 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, type_coerce, update
 
 from .database import insert
-from .schema import IsoTime, releases, storable
+from .driver import Driver
+from .schema import AnyText, IsoTime, releases, storable
 
 _COLUMNS = releases.c
 _ROWS = select(*(type_coerce(c, IsoTime) if c is _COLUMNS.deployed_at else c for c in _COLUMNS))
-_NAMES = _COLUMNS.keys()
+_ROW = _ROWS.where(_COLUMNS.release_id == bindparam("release_id", type_=AnyText))
 _NEWEST = _ROWS.order_by(_COLUMNS.id.desc()).limit(bindparam("limit"))
 _NEWEST_OF_STATUS = _NEWEST.where(_COLUMNS.status == bindparam("status"))
 
 
-def get(db: Connection, release_id: str) -> dict[str, Any] | None:
+def get(db: Driver, release_id: str) -> dict[str, Any] | None:
     """A release's row, None when it has none."""
-    row = db.execute(_ROWS.where(_is(release_id))).one_or_none()
-    return dict(zip(_NAMES, row, strict=True)) if row else None
+    found = db.dicts(_ROW, {"release_id": release_id})
+    return found[0] if found else None
 
 
-def every(db: Connection) -> list[dict[str, Any]]:
+def every(db: Driver) -> list[dict[str, Any]]:
     """All rows."""
-    return [dict(zip(_NAMES, row, strict=True)) for row in db.execute(_ROWS)]
+    return db.dicts(_ROWS)
 
 
-def newest(db: Connection, limit: int, status: str | None) -> list[dict[str, Any]]:
+def newest(db: Driver, limit: int, status: str | None) -> list[dict[str, Any]]:
     """The rows that were added last, the newest first.
 
     By ``id``: it is never null, so a release on its way up stands on top and one that
@@ -36,8 +37,7 @@ def newest(db: Connection, limit: int, status: str | None) -> list[dict[str, Any
     at one end; and that time is set once, so for all the others the order is the same.
     """
     rows = _NEWEST if status is None else _NEWEST_OF_STATUS
-    found = db.execute(rows, {"limit": limit, "status": status}).all()
-    return [dict(zip(_NAMES, row, strict=True)) for row in found]
+    return db.dicts(rows, {"limit": limit, "status": status})
 
 
 def find(db: Connection, prefix: str) -> list[str]:

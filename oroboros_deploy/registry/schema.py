@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON, TypeEngine
 
-VERSION = 2
+VERSION = 3
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -172,19 +172,26 @@ commits = Table(
     Column("committed_at", AnyText, nullable=False),
 )
 
-# What happened, in the order in which it became visible: every writer holds the write lock.
+# What happened, in the order in which it became visible: every writer holds the write lock. `environment` is the
+# attempt's: an index goes over one table.
 events = Table(
     "oroboros_events",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("attempt_id", ForeignKey(attempts.c.id), nullable=False),
     Column("host", AnyText),
+    Column("environment", AnyText),
     Column("at", UtcDateTime, nullable=False),
     Column("name", AnyText, nullable=False),
     Column("level", AnyText, nullable=False),
     Column("message", AnyText, nullable=False),
     Column("data", JSON, nullable=False),
     Index("ix_oroboros_events_attempt", "attempt_id", "id"),
+    Index("ix_oroboros_events_host", "host", "id"),
+    Index("ix_oroboros_events_environment", "environment", "id"),
+    Index("ix_oroboros_events_at", "at", "id"),
+    Index("ix_oroboros_events_host_at", "host", "at", "id"),
+    Index("ix_oroboros_events_environment_at", "environment", "at", "id"),
 )
 
 # What each host serves, as far as finished attempts tell; `since` is by the database's clock.

@@ -6,12 +6,12 @@ import secrets
 from collections.abc import Callable
 from typing import cast
 
-from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from ..errors import RegistryUnavailable
 from .database import Database, Result
+from .driver import Driver
 from .reading import Reader
 
 
@@ -29,11 +29,12 @@ class _InSession:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def read(self, work: Callable[[Connection], Result]) -> Result:
-        """What ``work`` returns, given the session's connection."""
+    def ask(self, work: Callable[[Driver], Result]) -> Result:
+        """What ``work`` returns, given the session's connection, in its transaction."""
+        failures = (SQLAlchemyError, self._session.get_bind().dialect.loaded_dbapi.Error)
         try:
-            return work(self._session.connection())
-        except SQLAlchemyError as error:
+            return work(Driver.under(self._session.connection()))
+        except failures as error:
             cause = type(error).__name__
             raise RegistryUnavailable(f"the registry cannot be read in this session: {cause}") from error
 

@@ -91,6 +91,7 @@ class Event(BaseModel):
     id: int
     attempt: str
     host: str | None
+    environment: str | None
     at: datetime
     name: str
     level: str
@@ -99,7 +100,7 @@ class Event(BaseModel):
 
 
 class EventPage(BaseModel):
-    """Events, oldest first."""
+    """Events, in the order in which they were recorded."""
 
     items: list[Event]
     next: int | None = Field(description="`after` of the next page; null on the last")

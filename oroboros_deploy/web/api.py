@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
@@ -20,6 +19,7 @@ from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import answers, live, metrics
 from .conditional import tagged
+from .head import HeadRoute
 
 ReaderProvider = Callable[..., Reader]
 
@@ -55,7 +55,7 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
     may depend on a session of the application's own.  The router guards nothing: who may
     ask, and security headers, are the business of the application it is included in.
     """
-    api = APIRouter(tags=["registry"], responses=_DOWN)
+    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=HeadRoute)
     reads = Depends(_guarded(reader_provider))
     for add in (_releases, _attempts, _hosts, _figures, live.add):
         add(api, reads)
@@ -116,13 +116,17 @@ def _attempts(api: APIRouter, reads: Any) -> None:
     def events(
         request: Request,
         reader: Reader = reads,
-        attempt: _Name | _Absent = None,
         after: live.EventId = 0,
         limit: _Limit = 500,
+        attempt: _Name | _Absent = None,
+        host: _Name | _Absent = None,
+        environment: _Name | _Absent = None,
+        since: _Moment | _Absent = None,
+        until: _Moment | _Absent = None,
     ) -> Response:
-        """What happened, the oldest first."""
-        found = partial(reader.events, attempt=attempt, after=after, limit=limit)
-        return tagged(request, reader, lambda: _page(found(), limit))
+        """What happened, in the order in which it was recorded."""
+        filters = {"attempt": attempt, "host": host, "environment": environment, "since": since, "until": until}
+        return tagged(request, reader, lambda: _page(reader.events(after=after, limit=limit, **filters), limit))
 
 
 def _hosts(api: APIRouter, reads: Any) -> None:
@@ -130,24 +134,21 @@ def _hosts(api: APIRouter, reads: Any) -> None:
     def hosts(
         request: Request,
         reader: Reader = reads,
-        environment: _Name | _Absent = None,
-        after: _Name | _Absent = None,
         limit: _Limit = 100,
+        after: _Cursor | _Absent = None,
+        environment: _Name | _Absent = None,
+        prefix: Annotated[str, Query(max_length=255, description="how the hosts' names begin")] | _Absent = None,
+        release_id: _Name | _Absent = None,
+        drift: Annotated[bool, Query(description="only hosts that differ from the registry")] = False,
     ) -> Response:
         """What runs where, and since when, by the hosts' names."""
-
-        def page() -> dict[str, Any]:
-            rows = [row for row in reader.hosts() if environment in (None, row["environment"])]
-            rows = [row for row in rows if row["host"] > (after or "")]
-            return {"items": rows[:limit], "next": rows[limit - 1]["host"] if len(rows) > limit else None}
-
-        return tagged(request, reader, page)
+        filters = {"environment": environment, "prefix": prefix, "release_id": release_id}
+        return tagged(request, reader, lambda: asdict(reader.hosts(limit, after, drift=drift, **filters)))
 
     @api.get("/api/hosts/{host}", response_model=answers.Host, responses=_UNCHANGED | _MISSING)
     def host(request: Request, host: str, reader: Reader = reads) -> Response:
         """What runs on one host."""
-        named = (row for row in reader.hosts() if row["host"] == host)
-        return tagged(request, reader, lambda: _found(next(named, None), "Host"))
+        return tagged(request, reader, lambda: _found(reader.host(host), "Host"))
 
     @api.get("/api/environments", response_model=list[str], responses=_UNCHANGED)
     def environments(request: Request, reader: Reader = reads) -> Response:

@@ -53,7 +53,8 @@ def add(api: APIRouter, reads: Any) -> None:
         """
         seen = next((known for known in (last_event_id, after) if known is not None), None)
         start = reader.last_event() if seen is None else seen
-        return EventStream(_messages(request.app.state, reader, attempt, start), headers={"Cache-Control": "no-store"})
+        news = _messages(request.app.state, reader, attempt, start) if request.method == "GET" else ()
+        return EventStream(news, headers={"Cache-Control": "no-store"})
 
 
 async def _messages(server: State, reader: Reader, attempt: str | None, after: int) -> AsyncIterator[str]:

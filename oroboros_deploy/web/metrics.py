@@ -41,7 +41,7 @@ def _metrics(reader: Reader) -> Iterator[Iterator[str]]:
     every = [reader.figures(environment=name, days=_DAYS) for name in (None, *reader.environments())]
     for name, help in _FIGURES.items():
         yield _gauge(name, help, [(_environment(figures), getattr(figures, name)) for figures in every])
-    hosts = reader.hosts()
+    hosts = list(_hosts(reader))
     served = [({**_host(row), "release_id": row["release_id"] or ""}, 1) for row in hosts]
     yield _gauge("host_release", "1 for the release that a host serves, by the registry.", served)
     since = [(_host(row), datetime.fromisoformat(row["since"]).timestamp()) for row in hosts if row["since"]]
@@ -49,6 +49,14 @@ def _metrics(reader: Reader) -> Iterator[Iterator[str]]:
     yield _gauge("host_drift", "1 when a host differs from the registry.", [(_host(r), r["drift"]) for r in hosts])
     unfinished = [({"state": state}, len(reader.attempts(_MOST, state=state).items)) for state in ("running", "lost")]
     yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished)
+
+
+def _hosts(reader: Reader) -> Iterator[dict[str, Any]]:
+    page = reader.hosts(_MOST)
+    yield from page.items
+    while page.next:
+        page = reader.hosts(_MOST, page.next)
+        yield from page.items
 
 
 def _gauge(name: str, help: str, samples: Sequence[Sample]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,13 @@ from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
-from fastapi.routing import APIRoute
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput, RegistryUnavailable
 from ..record import AttemptState
 from ..registry.reading import Reader
 from . import display
+from .head import HeadRoute
 from .plots import plots
 
 # For the HTML alone: nothing inline, nothing from elsewhere, no framing.
@@ -43,7 +43,9 @@ _FILTERS = {
     "until": "To",
 }
 _TRAIL = 30  # pages that "newer" finds its way back through
+_HOST_FILTERS = ("environment", "prefix", "release_id", "drift")
 _PAGE = 30
+_HOSTS = 100
 _EVENTS = 500
 _DAYS = (30, 90, 365)
 
@@ -59,17 +61,20 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
 
     @router.get("/", name="oroboros_overview")
     def overview(request: Request, reader: Reader = given) -> Response:
-        asked = {name: value for name in _FILTERS if (value := request.query_params.get(name, "").strip())}
+        asked = _asked(request, _FILTERS)
         after, trail = request.query_params.get("after"), request.query_params.getlist("trail")
         found = reader.attempts(_PAGE, after, **_times(asked))
-        hosts = reader.hosts()
+        hosts = reader.hosts(_HOSTS)
+        known, drifting = reader.host_counts()
         return _page(
             request,
             "overview",
             running=reader.attempts(_PAGE, state=AttemptState.RUNNING).items,
-            drifting=sum(host["drift"] for host in hosts),
-            environments=_by_environment(hosts),
-            names={"environment": reader.environments(), "host": [host["host"] for host in hosts]},
+            known=known,
+            drifting=drifting,
+            environments=_by_environment(hosts.items),
+            more_hosts=hosts.next and urlencode({"after": hosts.next}),
+            names={"environment": reader.environments(), "host": [host["host"] for host in hosts.items]},
             attempts=found.items,
             asked=asked,
             without={name: urlencode({key: asked[key] for key in asked if key != name}) for name in asked},
@@ -92,17 +97,40 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
         attempts = _attempts_of(reader, release_id)
         newest = reader.attempt(attempts[0]["attempt"]) if attempts else None
         row = reader.release(release_id)
-        serving = [host for host in reader.hosts() if host["release_id"] == release_id]
+        serving = reader.hosts(_HOSTS, release_id=release_id)
         _found(row or newest, f"release {release_id}")
         return _page(
-            request, "release", release_id=release_id, row=row, newest=newest, attempts=attempts, serving=serving
+            request,
+            "release",
+            release_id=release_id,
+            row=row,
+            newest=newest,
+            attempts=attempts,
+            serving=serving.items,
+            more_hosts=serving.next and urlencode({"release_id": release_id, "after": serving.next}),
+        )
+
+    @router.get("/hosts")
+    def hosts(request: Request, reader: Reader = given) -> Response:
+        asked = _asked(request, _HOST_FILTERS)
+        after, trail = request.query_params.get("after"), request.query_params.getlist("trail")
+        names = {name: asked.get(name) for name in ("environment", "prefix", "release_id")}
+        found = reader.hosts(_HOSTS, after, drift="drift" in asked, **names)
+        return _page(
+            request,
+            "hosts",
+            environments=_by_environment(found.items),
+            names=reader.environments(),
+            asked=asked,
+            older=_older(asked, found.next, after, trail),
+            newer=_newer(asked, after, trail),
         )
 
     @router.get("/hosts/{host:path}")
     def host(request: Request, host: str, reader: Reader = given) -> Response:
         after, trail = request.query_params.get("after"), request.query_params.getlist("trail")
         found = reader.attempts(_PAGE, after, host=host)
-        serving = next((row for row in reader.hosts() if row["host"] == host), None)
+        serving = reader.host(host)
         _found(serving or found.items or None, f"host {host}")
         return _page(
             request,
@@ -137,7 +165,7 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
     return router
 
 
-class _PageRoute(APIRoute):
+class _PageRoute(HeadRoute):
     """A route whose errors are pages too."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -180,6 +208,10 @@ def _attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
         return [row for row in reader.attempts(sha=release_id).items if row["release_id"] == release_id]
     except InvalidInput:
         return []
+
+
+def _asked(request: Request, filters: Iterable[str]) -> dict[str, str]:
+    return {name: value for name in filters if (value := request.query_params.get(name, "").strip())}
 
 
 def _number(request: Request, name: str, default: int) -> int:

@@ -12,9 +12,14 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, literal, select, update
+from sqlalchemy.orm import Session
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry, database
+from oroboros_deploy.registry.schema import releases
+from oroboros_deploy.registry.session import session_reader
+from oroboros_deploy.registry.url import engine_url
 from tests.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
 from tests.registry.samples import PROCESSES, A, host, record
 
@@ -281,3 +286,68 @@ def test_a_closed_sqlite_registry_is_one_file(tmp_path):
     with Registry.open(f"sqlite:///{tmp_path}/r.db") as registry:
         registry.check()
     assert [each.name for each in tmp_path.iterdir()] == ["r.db"]
+
+
+def test_who_asks_cannot_write(url):
+    """A connection for reading refuses to change anything, whatever is sent on it."""
+    with Registry.open(url) as registry:
+        registry.upsert(A, A, "deployed")
+        with pytest.raises(RegistryUnavailable, match=r"read-?only"):
+            registry._database.ask(lambda db: db.connection.cursor().execute("DELETE FROM releases"))
+        assert [row["release_id"] for row in registry.list()] == [A]
+
+
+@pytest.mark.postgres
+def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresServer, postgres_url):
+    """Connections for reading that the server dropped, all of them and also in the middle, cost nothing but time."""
+    name = postgres_url.rpartition("/")[2]
+    drop = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+    with Registry.open(postgres_url) as registry:
+        registry.upsert(A, A, "deployed")
+        gate = threading.Barrier(3)
+        three = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(3)]
+        for thread in three:
+            thread.start()
+        for thread in three:
+            thread.join(10)
+        assert len(registry._database._readers) == 3
+        server.execute(drop, "postgres")
+        assert registry.reader.release(A) == registry.list()[0]
+        dropped = []
+
+        def work(db):
+            if not dropped:
+                dropped.append(server.execute(drop, "postgres"))
+            return db.value(select(literal("done")))
+
+        assert registry._database.ask(work) == "done"
+        assert len(dropped) == 1
+
+
+def test_few_connections_stay_open(url, monkeypatch):
+    """However many ask at once, only so many connections for reading are kept."""
+    monkeypatch.setattr(database, "_IDLE", 2)
+    with Registry.open(url) as registry:
+        registry.check()
+        gate = threading.Barrier(6)
+        threads = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(registry._database._readers) == 2
+
+
+def test_a_session_that_cannot_read_says_so(url):
+    """Inside a session of somebody else's, what the driver raises is a RegistryUnavailable, without values."""
+    engine = create_engine(engine_url(url))
+    with Session(engine) as session:
+        with pytest.raises(RegistryUnavailable, match="cannot be read in this session") as caught:
+            session_reader(session).release(A)
+        assert A not in str(caught.value)
+        session.rollback()
+        Registry.open(url).upsert(A, A, "deployed")
+        session.execute(update(releases).values(status="replaced"))
+        found = session_reader(session).release(A)
+        assert found is not None and found["status"] == "replaced"  # what it has not committed yet
+    engine.dispose()

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry import Registry, schema
 from tests.postgres import PostgresServer
 from tests.registry.samples import PROCESSES, A, B, C, host, record
 from tests.registry.test_schema import CATALOG, MIGRATION
@@ -184,7 +184,26 @@ def test_a_migrated_registry_is_written_as_a_new_one(old):
         registry.begin(one)
         registry.finish(one)
         assert (registry.reader.attempt("after") or {})["state"] == "live"
-        assert registry.reader.hosts()[0]["release_id"] == C
+        assert registry.reader.hosts().items[0]["release_id"] == C
+
+
+def test_a_second_version_gets_the_environments_of_its_events(old):
+    """What was heard before events had an environment of their own is found by it, and changed in nothing else."""
+    with Registry.open(old) as registry:
+        one = record(C, host("h1", "live"), attempt="heard", environment="lab")
+        registry.begin(one)
+        registry.finish(one)
+        before = registry.reader.events(attempt="heard")
+
+        def back_to_the_second(db):
+            for name in ("host", "environment", "at", "host_at", "environment_at"):
+                db.exec_driver_sql(f"DROP INDEX ix_oroboros_events_{name}")
+            db.exec_driver_sql("ALTER TABLE oroboros_events DROP COLUMN environment")
+            db.exec_driver_sql("UPDATE oroboros_schema SET version = 2")
+
+        registry._database.write(back_to_the_second)
+    with Registry.open(old) as registry:
+        assert registry.reader.events(environment="lab") == before
 
 
 def check(url):
@@ -199,7 +218,7 @@ def test_many_processes_may_migrate_at_once(old):
         list(pool.map(check, [old] * 8))
     with Registry.open(old) as registry:
         versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
-        assert (versions, len(registry.reader.attempts().items)) == ([(2,)], len(ENDINGS))
+        assert (versions, len(registry.reader.attempts().items)) == ([(schema.VERSION,)], len(ENDINGS))
 
 
 def test_a_migration_that_fails_changes_nothing(old, monkeypatch):

@@ -222,6 +222,7 @@ def test_events_are_read_in_order_from_any_place(registry):
             "id": last,
             "attempt": "attempt-2",
             "host": "h1",
+            "environment": "prod",
             "at": "2020-01-01T12:00:00.250000+00:00",
             "name": "phase",
             "level": "info",
@@ -241,7 +242,7 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     """A host that was seen serving something else after the registry's last change has drifted."""
     put(registry, 1, host("h1", "live"), host("h2", "live"), host("h3", "live"))
     registry.observe({"h1": A, "h2": B, "seen-only": C}, "staging")
-    shown = {each["host"]: each for each in registry.reader.hosts()}
+    shown = {each["host"]: each for each in registry.reader.hosts().items}
     seen_at = [shown[name].pop("observed_at") for name in ("h1", "h2", "h3", "seen-only")]
     assert [at is None for at in seen_at] == [False, False, True, False]
     common = {"environment": "prod", "release_id": A, "since": "2020-01-01T12:00:00+00:00", "attempt": "attempt-1"}
@@ -254,7 +255,94 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     }
     now = datetime.now(UTC) + timedelta(seconds=1)
     put(registry, 2, host("h2", "live"), finished_at=now.isoformat())
-    assert [each["drift"] for each in registry.reader.hosts()] == [False, False, False, True]
+    assert [each["drift"] for each in registry.reader.hosts().items] == [False, False, False, True]
+
+
+@pytest.fixture
+def fleet(registry: Registry) -> Registry:
+    """Seven hosts in two environments, one of them only ever seen, two of them drifted."""
+    put(registry, 1, *(host(f"web-{n}", "live") for n in range(4)))
+    put(registry, 2, host("stage", "live"), host("Ütz%", "live"), release_id=B, environment="staging")
+    registry.observe({"web-0": A, "web-1": B}, "prod")
+    registry.observe({"alone": C}, "staging")
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("filters", "found"),
+    [
+        ({}, ["alone", "stage", "web-0", "web-1", "web-2", "web-3", "Ütz%"]),
+        ({"environment": "prod"}, ["web-0", "web-1", "web-2", "web-3"]),
+        ({"environment": "staging"}, ["alone", "stage", "Ütz%"]),
+        ({"environment": "lab"}, []),
+        ({"prefix": "web-"}, ["web-0", "web-1", "web-2", "web-3"]),
+        ({"prefix": "Ütz%"}, ["Ütz%"]),
+        ({"prefix": "%"}, []),
+        ({"prefix": ""}, ["alone", "stage", "web-0", "web-1", "web-2", "web-3", "Ütz%"]),
+        ({"release_id": B}, ["stage", "Ütz%"]),
+        ({"drift": True}, ["alone", "web-1"]),
+        ({"drift": True, "environment": "prod", "prefix": "w", "release_id": A}, ["web-1"]),
+        ({"environment": "\0'; DROP TABLE releases"}, []),
+    ],
+    ids=str,
+)
+def test_hosts_are_filtered(fleet, filters, found):
+    """Each filter alone and several together, all at once and one by one."""
+    assert [each["host"] for each in fleet.reader.hosts(**filters).items] == found
+    one_by_one, after = [], None
+    for _ in found:
+        page = fleet.reader.hosts(1, after, **filters)
+        one_by_one += [each["host"] for each in page.items]
+        after = page.next
+    assert (one_by_one, after) == (found, None)
+
+
+def test_one_host_and_how_many_there_are(fleet):
+    """A host by its name is its line of the list; the counts are those of all."""
+    assert fleet.reader.host("web-1") == fleet.reader.hosts(prefix="web-1").items[0]
+    assert (fleet.reader.host("web"), fleet.reader.host("web-\0")) == (None, None)
+    assert fleet.reader.host_counts() == (7, 2)
+
+
+@pytest.mark.parametrize(
+    ("filters", "numbers"),
+    [
+        ({}, [1, 2, 3, 4, 5]),
+        ({"host": "h1"}, [1, 5]),
+        ({"host": "h1\0"}, []),
+        ({"environment": "prod"}, [1, 2, 5]),
+        ({"environment": "staging"}, [3]),
+        ({"environment": "lab"}, []),
+        ({"since": DAY.format(3, 13)}, [3, 4, 5]),
+        ({"until": DAY.format(3, 13)}, [1, 2]),
+        ({"since": "2020-01-02T15:00:00+02:00", "until": "2020-01-04T13:00:00Z"}, [2, 3]),
+        ({"environment": "prod", "since": DAY.format(2, 0)}, [2, 5]),
+        ({"host": "h1", "until": DAY.format(2, 0)}, [1]),
+        ({"host": "h1", "environment": "prod", "attempt": "attempt-5", "since": DAY.format(1, 0)}, [5]),
+        ({"attempt": "nothing", "since": DAY.format(1, 0)}, []),
+    ],
+    ids=str,
+)
+def test_events_are_filtered(filled, filters, numbers):
+    """Each filter alone and several together, all at once and one by one, in the order in which they were recorded."""
+    at = datetime.fromisoformat(DAY.format(1, 13)).timestamp()
+    for number, name in ((2, "h2"), (1, "h1"), (5, "h1"), (3, "h2"), (4, "h2")):
+        filled.hear(f"attempt-{number}", [Event("phase", "here", name, at=at + (number - 1) * 86400)])
+    expected = [f"attempt-{number}" for number in sorted(numbers, key=[2, 1, 5, 3, 4].index)]
+    last = max(each["id"] for each in filled.reader.events() if each["name"] != "phase")
+    found = filled.reader.events(after=last, **filters)
+    assert [each["attempt"] for each in found] == expected
+    one_by_one, after = [], last
+    while some := filled.reader.events(after=after, limit=1, **filters):
+        one_by_one, after = one_by_one + some, some[0]["id"]
+    assert one_by_one == found
+
+
+@pytest.mark.parametrize("wrong", [{"since": "yesterday"}, {"until": ""}, {"limit": 0}, {"after": -1}], ids=str)
+def test_events_of_no_time_are_refused(registry, wrong):
+    """InvalidInput, as for attempts."""
+    with pytest.raises(InvalidInput):
+        registry.reader.events(**wrong)
 
 
 def test_environments_are_listed_once(filled):

@@ -91,7 +91,7 @@ def test_status_is_remembered_as_what_the_host_said(site: Site) -> None:
     current.symlink_to(f"releases/{site.good}")
     site.deployment().status(["web1"])
     with site.deployment().registry() as registry:
-        (host,) = registry.reader.hosts()
+        (host,) = registry.reader.hosts().items
     assert (host["release_id"], host["observed_release"], host["drift"]) == (site.better, site.good, True)
 
 

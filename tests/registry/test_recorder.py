@@ -77,7 +77,7 @@ def test_a_phase_is_seen_while_the_attempt_goes_on(running):
             assert eventually(lambda expected=expected: phases(running) == {"h1": expected, "h2": None}, 1.0)
     running.finish(record(A, host("h1", "restored", previous=B), host("h2", "skipped")))
     assert phases(running) == {"h1": "restoring", "h2": None}
-    assert [(each["host"], each["observed_release"]) for each in running.reader.hosts()] == [("h1", B)]
+    assert [(each["host"], each["observed_release"]) for each in running.reader.hosts().items] == [("h1", B)]
 
 
 def test_what_builds_print_is_never_kept(running):

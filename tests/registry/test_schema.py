@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.errors import RegistryUnavailable
-from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry import Registry, schema
 from tests.postgres import PostgresServer
 from tests.registry.samples import PROCESSES, A, B, host, record
 
@@ -128,16 +128,20 @@ def test_many_processes_may_make_the_tables_at_once(url):
         list(pool.map(check, [url] * 12))
     with Registry.open(url) as registry:
         versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
-    assert versions == [(2,)]
+    assert versions == [(schema.VERSION,)]
 
 
 def test_tables_of_a_newer_version_are_refused(url):
     """An old program neither reads nor writes them, and says what to do."""
     with Registry.open(url) as registry:
         registry.check()
-        registry._database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 3"))
+        registry._database.write(
+            lambda db: db.exec_driver_sql(f"UPDATE oroboros_schema SET version = {schema.VERSION + 1}")
+        )
     with Registry.open(url) as registry:
         for call in (registry.check, registry.list, lambda: registry.upsert(A, A, "deployed")):
-            with pytest.raises(RegistryUnavailable, match="version 3, this program knows 2") as caught:
+            with pytest.raises(
+                RegistryUnavailable, match=f"version {schema.VERSION + 1}, this program knows {schema.VERSION}"
+            ) as caught:
                 call()
             assert caught.value.hint == "pip install --upgrade oroboros_deploy"

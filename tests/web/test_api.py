@@ -130,14 +130,39 @@ def test_events(client: TestClient) -> None:
     assert [row["id"] for row in client.get("/api/events?attempt=two").json()["items"]] == [3, 4]
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("host=web1", []),
+        ("environment=staging", [5, 6]),
+        ("environment=prod&after=1", [2, 3, 4]),
+        ("since=2030-01-01T12:01:00Z", [4, 6]),
+        ("until=2030-01-01T12:00:00%2B01:00", []),
+        ("since=2030-01-01T11:30:00Z&until=2030-01-01T12:01:00Z&environment=prod", [2]),
+    ],
+)
+def test_events_are_filtered(client: TestClient, query: str, found: list[int]) -> None:
+    """By host, environment and time, each alone and together."""
+    answer = client.get(f"/api/events?{query}")
+    assert (answer.status_code, [row["id"] for row in answer.json()["items"]]) == (200, found)
+
+
 def test_hosts_and_environments(client: TestClient, registry: Registry) -> None:
-    """What runs where is what the registry's own reader says: page by page, by environment, and one by one."""
-    hosts = registry.reader.hosts()
+    """What runs where is what the registry's own reader says: page by page, filtered, and one by one."""
+    hosts = registry.reader.hosts().items
     assert [row["host"] for row in hosts] == ["stage", "web1", "web2"]
-    assert client.get("/api/hosts").json() == {"items": hosts, "next": None}
-    assert client.get("/api/hosts?limit=2").json() == {"items": hosts[:2], "next": "web1"}
-    assert client.get("/api/hosts?limit=2&after=web1").json() == {"items": hosts[2:], "next": None}
-    assert client.get("/api/hosts?environment=staging").json() == {"items": hosts[:1], "next": None}
+    registry.observe({"web3": C}, "prod")
+    hosts.append(registry.reader.host("web3") or {})
+    for query, rows, following in (
+        ("", hosts, None),
+        ("?limit=2", hosts[:2], "web1"),
+        ("?limit=2&after=web1", hosts[2:], None),
+        ("?environment=staging", hosts[:1], None),
+        ("?prefix=web&limit=1", hosts[1:2], "web1"),
+        (f"?release_id={C}", hosts[:1], None),
+        ("?drift=true", hosts[3:], None),
+    ):
+        assert client.get(f"/api/hosts{query}").json() == {"items": rows, "next": following}, query
     assert client.get("/api/hosts/web1").json() == hosts[1]
     assert client.get("/api/environments").json() == ["prod", "staging"]
     missing = client.get("/api/hosts/nothing")

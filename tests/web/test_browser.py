@@ -118,6 +118,7 @@ def real_places(shop: Any) -> dict[str, str]:
     others = {
         "overview": "/",
         "host": "/hosts/web2",
+        "hosts": "/hosts",
         "figures": "/figures",
         "figures-prod": "/figures?environment=prod",
     }
@@ -127,7 +128,12 @@ def real_places(shop: Any) -> dict[str, str]:
 def past_places(past: Any) -> dict[str, str]:
     """Every page over weeks in every state."""
     attempts = {f"attempt-{name}": f"/attempts/{attempt}" for name, attempt in past.made.items()}
-    hosts = {"host": "/hosts/web1", "host-harm": f"/hosts/{quote(f'h/{HARM}', safe='')}"}
+    hosts = {
+        "hosts": "/hosts",
+        "hosts-drift": "/hosts?drift=1",
+        "host": "/hosts/web1",
+        "host-harm": f"/hosts/{quote(f'h/{HARM}', safe='')}",
+    }
     return {"overview": "/", "figures": "/figures?days=30", "release": f"/releases/{sha(1)}", **attempts, **hosts}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +15,7 @@ from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.record import HostRecord
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import display, plots
 from oroboros_deploy.web.pages import pages
@@ -60,6 +62,7 @@ def places(made: dict[str, str]) -> list[str]:
     attempts = [f"/attempts/{attempt}" for attempt in made.values()]
     hosts = [f"/hosts/{quote(host, safe='')}" for host in ("web2", "lab1", HARMED_HOST)]
     filtered = ["/?state=restored&environment=prod", "/?host=web1&kind=rollback", "/?since=2030-01-01"]
+    filtered += ["/hosts", "/hosts?environment=prod&drift=1", "/hosts?prefix=web&release_id=x"]
     return ["/", *filtered, "/figures", "/figures?environment=prod&days=30", f"/releases/{sha(1)}", *attempts, *hosts]
 
 
@@ -306,3 +309,30 @@ def test_plots_scale_to_round_numbers() -> None:
     assert drawn["deployments"] == plots.Plot({1: bar}, 2, "1 Jan 2030", "2 Jan 2030", "5", summary)
     assert (drawn["lead_time"].top, drawn["lead_time"].bars[1].height) == ("30 min", 83.33)
     assert drawn["restore_time"].bars == {}
+
+
+def test_a_thousand_hosts(tmp_path: Path) -> None:
+    """The overview shows the first hundred and where the others are; there, older walks through each of them once."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    names = [f"web{number:04}" for number in range(1000)]
+    history.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=1))
+    history.registry.observe({"web0777": sha(2)}, "prod")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+
+    def shown(html: str) -> list[str]:
+        part = html[html.index('id="serving"') : html.index("</main>")].partition("</section>")[0]
+        return [link.removeprefix("/hosts/") for link in Tags(part).values("href") if link.startswith("/hosts/")]
+
+    first = client.get("/").text
+    assert (shown(first), "The other 900 hosts" in text(first)) == (names[:100], True)
+    assert "1 of 1000 hosts differs from the registry" in text(first)
+    assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
+    assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
+    place, walked = "/hosts?prefix=web", []
+    for _ in range(10):
+        page = client.get(place).text
+        walked += shown(page)
+        place = next((attrs["href"] or "" for _, attrs in Tags(page).found if attrs.get("rel") == "next"), "")
+    assert (walked, place) == (names, "")
+    assert len(first) < 200_000
+    history.close()

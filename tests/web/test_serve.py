@@ -50,6 +50,20 @@ def test_serve(project: Path, registry: Registry, registry_url: str) -> None:
         assert served.stop() == (0, "")
 
 
+def test_head(project: Path, registry_url: str) -> None:
+    """HEAD answers as GET does on every route, with its headers and nothing after them, also for a live stream."""
+    with Served(project, registry_url) as served, httpx2.Client(base_url=served.url, timeout=5) as client:
+        paths = [path.partition("{")[0] for path in client.get("/api/openapi.json").json()["paths"]]
+        for path in ("/", "/hosts", "/figures", "/static/page.css", f"/api/releases/{A}", "/nothing", *paths):
+            got, headed = (None if path == "/api/live" else client.get(path)), client.head(path)
+            assert (headed.status_code if got is None else got.status_code, headed.content) == (headed.status_code, b"")
+            for name in ("content-type", "etag", "location", "content-security-policy") if got else ():
+                assert headed.headers.get(name) == got.headers.get(name), (path, name)
+        assert client.head("/api/live").headers["content-type"] == "text/event-stream; charset=utf-8"
+        seen = {"If-None-Match": client.head("/api/releases").headers["etag"]}
+        assert client.head("/api/releases", headers=seen).status_code == 304
+
+
 def test_paths_that_no_client_would_send(project: Path, registry_url: str) -> None:
     """(101) A path that climbs, sent as it is, reaches no file."""
     with Served(project, registry_url) as served:
