@@ -19,12 +19,13 @@ _MAKING = threading.Lock()
 # What a backend wants beyond what is declared, written to a file, for backends print.
 _ASK = """\
 import importlib, json, sys
-module, _, name = sys.argv[1].partition(":")
+backend, answer = sys.argv[1:]
+module, _, name = backend.partition(":")
 backend = importlib.import_module(module)
 for part in filter(None, name.split(".")):
     backend = getattr(backend, part)
 wanted = getattr(backend, "get_requires_for_build_wheel", lambda: [])()
-open(sys.argv[2], "w").write(json.dumps(wanted))
+open(answer, "w").write(json.dumps(wanted))
 """
 
 
@@ -52,7 +53,7 @@ def _make(bench: Bench, part: str, target: Path, install: List[str]) -> None:
         seal.remove(unused)
     bench.run(part, [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
     python = str(target / "bin" / "python")
-    bench.run(part, [word.replace("{python}", python) for word in install], bench.tmp)
+    bench.run(part, [python, *install], bench.tmp)
     seal.seal(target, {})
 
 

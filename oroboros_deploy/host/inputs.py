@@ -25,7 +25,7 @@ _SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/u
 # What changes with every package that the system's own package manager installs: compilers, libraries, tools.
 _PACKAGES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
 _UPWARD = re.compile(rb"(?<!\.)\.\.(?:[/\\\"',\s]+\.\.)*(?=[/\\\"'])")  # `../..`, or "..", ".."
-_PROSE = (".md", ".rst")
+_PROSE = (".md", ".rst")  # no build reads it, but in the directory that it works in
 
 
 class Sources:
@@ -59,7 +59,8 @@ class Sources:
 
     def _is_beside(self, path: str, directory: str) -> bool:
         parents = {str(parent) for parent in PurePosixPath(directory).parents}
-        return str(PurePosixPath(path).parent) in parents and not self._listing[path].startswith("040000 ")
+        is_file = not self._listing[path].startswith("040000 ") and not path.endswith(_PROSE)
+        return is_file and str(PurePosixPath(path).parent) in parents
 
     def _climbs(self, name: str, depth: int) -> bool:
         path = self._release / name
@@ -108,9 +109,9 @@ def tool(name: str) -> Optional[str]:
 
 
 def content(path: Path) -> str:
-    """A digest of a file, or of everything below a directory: names, modes and bytes, no times."""
+    """A digest of a file, or of everything below a directory: names, types and bytes, no times."""
     below = sorted(seal.walk(path)) if path.is_dir() and not path.is_symlink() else [path]
-    return digest([(os.path.relpath(each, path), *seal.facts(each)[:2], seal.content(each)) for each in below])
+    return digest([_told(each, path) for each in below])
 
 
 def digest(value: Any) -> str:
@@ -130,6 +131,11 @@ def _flat(inputs: Inputs) -> Iterator[Any]:
             yield from ((f"{name} {key}" if key != "." else name, each) for key, each in value.items())
         else:
             yield name, value
+
+
+def _told(path: Path, top: Path) -> List[Any]:
+    kind, mode, _, _ = seal.facts(path)  # of the mode only what a seal leaves
+    return [os.path.relpath(path, top), kind, kind == "f" and bool(mode & 0o111), seal.content(path)]
 
 
 def _existing(names: Sequence[str]) -> List[Path]:

@@ -309,13 +309,13 @@ def _install(bench: Bench, target: Path) -> List[str]:
     uv = _uv(bench)
     if uv:
         return [uv, "pip", "install", "--python", python, "--link-mode", "copy"]
-    return [*_pip(bench), "--python", python, "install", *PIP, "--no-compile"]
+    return [python, _pip_at(bench), "install", *PIP, "--no-compile"]
 
 
 def _installers(bench: Bench) -> Inputs:
     """What makes environments here."""
     uv = _uv(bench)
-    return {"python": python(), "installer": tool(uv) if uv else _pip_version(_pip(bench)[0], bench)}
+    return {"python": python(), "installer": tool(uv) if uv else _ask_pip(_pip(bench)[0], bench, "__version__")}
 
 
 def _uv(bench: Bench) -> Optional[str]:
@@ -330,10 +330,8 @@ def _uv(bench: Bench) -> Optional[str]:
 
 def _builder(bench: Bench, project: str) -> List[str]:
     """The command that builds a wheel: with tools made before when they can be known, else with pip's own each time."""
-    pip = _pip(bench)
-    install = [*pip, "--python", "{python}", "install", *PIP]
-    tools = None if bench.anew else build_tools.ready(bench, project, install)
-    return [*pip, "--python", str(tools), "wheel", "--no-build-isolation"] if tools else [*pip, "wheel"]
+    tools = None if bench.anew else build_tools.ready(bench, project, [_pip_at(bench), "install", *PIP])
+    return [str(tools), _pip_at(bench), "wheel", "--no-build-isolation"] if tools else [*_pip(bench), "wheel"]
 
 
 def _pip(bench: Bench) -> List[str]:
@@ -345,6 +343,12 @@ def _pip(bench: Bench) -> List[str]:
         if "pip" not in bench.known:
             bench.known["pip"] = _find_pip(bench)
     return bench.known["pip"]
+
+
+def _pip_at(bench: Bench) -> str:
+    """What another environment's interpreter runs to be served by our pip: ``--python`` does the same, after a start
+    of its own."""
+    return str(Path(_ask_pip(_pip(bench)[0], bench, "__file__")).with_name("__pip-runner__.py"))
 
 
 def _find_pip(bench: Bench) -> List[str]:
@@ -359,16 +363,15 @@ def _find_pip(bench: Bench) -> List[str]:
 
 
 def _pip_serves(python: str, bench: Bench) -> bool:
-    version = _pip_version(python, bench)
+    version = _ask_pip(python, bench, "__version__") if Path(python).exists() else ""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= (22, 3)
 
 
-def _pip_version(python: str, bench: Bench) -> str:
-    if not Path(python).exists():
-        return "0"
-    ask = [python, "-c", "import pip; print(pip.__version__)"]  # as pip --version does, in a tenth of the time
+def _ask_pip(python: str, bench: Bench, name: str) -> str:
+    """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
+    ask = [python, "-c", f"import pip; print(pip.{name})"]
     asked = process.run(ask, cwd=bench.tmp, deadline=bench.deadline)
-    return asked.tail.split()[-1] if asked.ok else "0"
+    return asked.tail.splitlines()[-1] if asked.ok else ""
 
 
 def _lacks_npm(command: str) -> bool:
