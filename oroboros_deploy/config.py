@@ -187,6 +187,22 @@ def _projects(value: Any) -> tuple[str, ...]:
     return tuple(_inside(project) for project in projects)
 
 
+def _inputs(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_below(path) for path in _names(value)))
+
+
+def _installer(value: Any) -> str:
+    if value not in ("auto", "pip", "uv"):
+        raise ValueError("must be auto, pip or uv")
+    return str(value)
+
+
+def _megabytes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("must be a whole number of megabytes")
+    return value
+
+
 def _steps(value: Any) -> tuple[Step, ...]:
     if not isinstance(value, list | tuple):
         raise ValueError("must be a list of {name, path, command}")
@@ -282,6 +298,11 @@ class Build:
     )
     steps: tuple[Step, ...] = field(default=(), metadata=_setting(_steps, "your own commands: {name, path, command}"))
     timeout: float = field(default=1800, metadata=_setting(_limit, "seconds for the whole build"))
+    installer: str = field(default="auto", metadata=_setting(_installer, "what fills the venvs: pip, uv, or auto"))
+    inputs: tuple[str, ...] = field(
+        default=(), metadata=_setting(_inputs, "paths that all parts depend on besides their own directories")
+    )
+    cache: int = field(default=2000, metadata=_setting(_megabytes, "megabytes of earlier results to keep"))
 
 
 @dataclass(frozen=True)
@@ -349,6 +370,7 @@ class Config:
     )
     keep: int = field(default=5, metadata=_setting(_kept, "good releases that stay on a host when it is pruned"))
     parallel: int = field(default=1, metadata=_setting(_count, "hosts that switch at the same time"))
+    no_cache: bool = field(default=False, metadata=_setting(_switch, "build every part anew"))
     skip_restart: bool = field(
         default=False,
         metadata=_setting(_switch, "restart nothing", variable="DEPLOY_SKIP_SERVICE_RESTART", in_file=False),

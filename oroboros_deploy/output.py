@@ -314,7 +314,7 @@ class Steps:
         part = str(event.data.get("part", ""))
         doing = self._doing(event, host)
         doing.parts = [other for other in doing.parts if other != part]
-        yield self._end(event, host, f"build {part}")
+        yield self._end(event, host, f"{'cached' if event.data.get('cached') else 'build'} {part}")
         yield from self._tail(event, host, part, failed=event.level == "error")
 
     def _output(self, event: Event, host: str) -> Iterator[Line]:

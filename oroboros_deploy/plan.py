@@ -157,6 +157,8 @@ def _check_services(facts: Facts, host: str) -> None:
 def _recipe(config: Config) -> Request:
     recipe = asdict(config.build)
     recipe["venvs"] = {directory: list(projects) for directory, projects in config.build.venvs.items()}
+    recipe["cache"] = config.build.cache * 1_000_000
+    recipe["anew"] = config.no_cache
     return recipe
 
 

@@ -58,7 +58,13 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
     return decorate
 
 
-@task(help=_ACTIVATION | {"sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository"})
+@task(
+    help=_ACTIVATION
+    | {
+        "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
+        "no-cache": "build every part anew, whatever earlier builds left",
+    }
+)
 def deploy(
     context: Context,
     sha: str | None = None,
@@ -69,6 +75,7 @@ def deploy(
     parallel: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
+    no_cache: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -78,7 +85,7 @@ def deploy(
     switch, one after another, and the first that fails stops the rest.
     """
     wanted = _required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
-    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
+    flags = _flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel) | {"no_cache": no_cache}
     _attempt(context, "deploy", environment, flags, json, verbose, lambda d: d.deploy(sha=wanted))
 
 

@@ -8,14 +8,17 @@ import shutil
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from . import lock, parts, seal, wire
+from .cache import Cache, Entry
+from .inputs import Sources
 from .journal import Journal
 from .layout import Layout
 from .mirror import Mirror
+from .parts import Part
 from .refusal import Refusal
 from .wire import Say
 
@@ -87,16 +90,23 @@ def _make(
     stop: threading.Event,
 ) -> None:
     """Check out, build and seal in the final path; a build that fails leaves no directory behind."""
-    sha = request["sha"]
+    sha, recipe = request["sha"], request["recipe"]
     release, logs = layout.release(sha), layout.attempt(request["attempt"])
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     release.mkdir(mode=0o755)
+    store = Cache(layout.cache, release, say)
+    store.prune(recipe["cache"])
     try:
         mirror.check_out(sha, release, tmp / "index", deadline)
         _refuse_reserved(release)
-        bench = parts.Bench(release, logs, layout.ours / "tools" / "pip", tmp, say, deadline, stop)
-        for stage in parts.stages(request["recipe"]):
-            _run_stage(stage, bench)
+        sources = Sources(mirror.listing(sha, deadline), release, recipe["inputs"])
+        tools, choice = layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
+        bench = parts.Bench(release, logs, tools, tmp, say, deadline, stop, sources, *choice)
+        try:
+            _run(parts.plan(recipe, release), bench, store)
+        finally:  # what a failed build made well need not be made again
+            store.keep()
+        shutil.rmtree(release / parts.WHEELS, ignore_errors=True)
         after = Journal(layout.journal).last()["seq"]  # its place among the others, which no clock can tell
         entries = seal.seal(release, {**seal.meta_now(sha, request["version"]), "built_after": str(after)})
         say("release.sealed", f"{sha} sealed, {entries} entries", entries=entries)
@@ -104,34 +114,76 @@ def _make(
         with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
             seal.remove(release)
         raise
+    store.prune(recipe["cache"])
 
 
 def _refuse_reserved(release: Path) -> None:
-    taken = [name for name in seal.OURS if os.path.lexists(release / name)]
+    taken = [name for name in (*seal.OURS, parts.WHEELS) if os.path.lexists(release / name)]
     if taken:
         raise Refusal("invalid", f"the commit contains {taken[0]}, a name that releases keep for themselves")
 
 
-def _run_stage(stage: List[parts.Part], bench: parts.Bench) -> None:
-    """Run the parts side by side, at most one a processor; the first failure stops the others."""
+def _run(plan: Sequence[Part], bench: parts.Bench, store: Cache) -> None:
+    """Run the parts, each after those it follows, at most one a processor; the first failure stops the others."""
+    running: List[Future[None]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        futures = [pool.submit(_run_part, part, bench) for part in stage]
-        failures = [failure for failure in (future.exception() for future in futures) if failure]
+        for number, part in enumerate(plan):
+            before = [running[other] for other in range(number) if part.follows(plan[other])]
+            running.append(pool.submit(_run_part, part, bench, store, before))
+    failures = [failure for failure in (future.exception() for future in running) if failure]
     causes = [failure for failure in failures if not (isinstance(failure, Refusal) and failure.kind == "cancelled")]
     if failures:
         raise (causes or failures)[0]
 
 
-def _run_part(part: parts.Part, bench: parts.Bench) -> None:
+def _run_part(part: Part, bench: parts.Bench, store: Cache, before: List[Future[None]]) -> None:
+    wait(before)  # each was submitted before this one, so it runs or has ended
     began = time.monotonic()
-    bench.say("part.started", part.name, level="detail", part=part.name)
     try:
-        part.work(bench)
+        bench.go_on()
+        bench.say("part.started", part.name, level="detail", part=part.name)
+        cached = _produce(part, bench, store)
     except BaseException:
         bench.stop.set()
         raise
-    seconds = time.monotonic() - began
-    bench.say("part.finished", f"{part.name} built", level="detail", part=part.name, seconds=seconds)
+    told = {"seconds": time.monotonic() - began, "cached": cached}
+    bench.say("part.finished", f"{part.name} {'cached' if cached else 'built'}", level="detail", part=part.name, **told)
+
+
+def _produce(part: Part, bench: parts.Bench, store: Cache) -> bool:
+    """Make a part, or take it as it was made before; True for the latter."""
+    entry = _entry(part, bench)
+    if entry is None:
+        part.work(bench)
+        return False
+    if not bench.anew and store.take(entry, link=part.link):
+        return True
+    bench.say("cache.missed", f"{part.name}: {_why(entry, bench, store)}", level="detail", part=part.name)
+    with store.watch(entry, part.makes, part.elsewhere, placed=part.placed):
+        if part.layer and not bench.anew and store.take_layer(entry, link=part.link):
+            part.layer.work(bench)
+        else:
+            part.work(bench)
+        own = part.layer.own(bench) if part.layer and entry.layer else None
+        entry.layer = entry.layer if own else None
+        entry.own = [os.path.relpath(path, bench.release) for path in own or []]
+    return False
+
+
+def _entry(part: Part, bench: parts.Bench) -> Optional[Entry]:
+    """What the part's result is known by; None when what it depends on is not known."""
+    depends = part.inputs(bench) if part.inputs else None
+    if depends is None:
+        return None
+    layer = part.layer.inputs(bench) if part.layer else None
+    return Entry(part.name, {**depends, **bench.surroundings}, layer and {**layer, **bench.surroundings})
+
+
+def _why(entry: Entry, bench: parts.Bench, store: Cache) -> str:
+    changed = None if bench.anew else store.changed(entry)
+    if changed is None:
+        return "built anew, as asked" if bench.anew else "nothing is known of it"
+    return f"changed since it was built last: {', '.join(changed) or 'nothing'}"
 
 
 @contextlib.contextmanager

@@ -69,6 +69,11 @@ class Layout(NamedTuple):
         return self.ours / "freeze.json"
 
     @property
+    def cache(self) -> Path:
+        """What builds made and may take again."""
+        return self.ours / "cache"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 

@@ -81,6 +81,13 @@ class Mirror:
         finally:
             index.unlink(missing_ok=True)
 
+    def listing(self, sha: str, deadline: float) -> Dict[str, str]:
+        """Every file and directory of a commit: its path, and what git calls its content (``mode type id``)."""
+        told: List[bytes] = []
+        self._must("ls-tree", "-r", "-t", "-z", sha, until=deadline, sink=told)
+        pairs = (os.fsdecode(line).partition("\t") for line in b"".join(told).split(b"\0") if line)
+        return {path: name for name, _, path in pairs}
+
     def _refuse_submodules(self, sha: str, env: Dict[str, str]) -> None:
         listed: List[bytes] = []
         self._git("ls-files", "--stage", "-z", env=env, seconds=60, sink=listed)

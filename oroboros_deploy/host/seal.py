@@ -9,7 +9,7 @@ import shutil
 import stat
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import durable
 from .refusal import Refusal
@@ -50,8 +50,8 @@ def seal(release: Path, meta: Dict[str, str]) -> int:
     The marker is written last and only after the whole tree reached the disk, so a
     directory that has it is complete even after a power cut.
     """
-    for path in _walk(release):
-        _close(path)
+    for path in walk(release):
+        close(path)
     rows = _manifest(release)
     manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
     durable.write(release / META, _format(meta), 0o444)
@@ -76,7 +76,7 @@ def verify(release: Path) -> Optional[str]:
     if marker != _marker(manifest):
         return f"{MANIFEST} was changed"
     recorded = {row[0]: tuple(row[1:5]) for row in map(json.loads, manifest.splitlines())}
-    found = {os.path.relpath(path, release): _facts(path) for path in _walk(release)}
+    found = {os.path.relpath(path, release): facts(path) for path in walk(release)}
     differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
     if not differing:
         return None
@@ -101,7 +101,7 @@ def remove(release: Path) -> None:
         return
     unmake(release)
     durable.sync_directory(release)  # before the first of its files is gone
-    for directory in _walk(release):  # each is opened before the walk goes into it
+    for directory in walk(release):  # each is opened before the walk goes into it
         if directory.is_dir() and not directory.is_symlink():
             directory.chmod(0o700)
     shutil.rmtree(release)
@@ -117,15 +117,15 @@ def meta_now(sha: str, version: str) -> Dict[str, str]:
     }
 
 
-def _walk(release: Path) -> Iterator[Path]:
-    """Every entry below a release but our own three files, links not followed."""
+def walk(release: Path) -> Iterator[Path]:
+    """Every entry below a release (or a directory in it) but our own three files, links not followed."""
     for directory, names, files in os.walk(release):
         for name in names + files:
             if directory != str(release) or name not in OURS:
                 yield Path(directory, name)
 
 
-def _close(path: Path) -> None:
+def close(path: Path) -> None:
     """Take away write bits and set-id bits; let the services' users read, whatever the login's umask was."""
     status = path.lstat()
     if stat.S_ISDIR(status.st_mode):
@@ -136,7 +136,8 @@ def _close(path: Path) -> None:
         raise Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
 
 
-def _facts(path: Path) -> Tuple[str, int, int, int]:
+def facts(path: Path) -> Tuple[str, int, int, int]:
+    """Type (f, d or l), mode, size and modification time in ns."""
     status = path.lstat()
     if stat.S_ISDIR(status.st_mode):  # size and time of a directory are the filesystem's business
         return ("d", stat.S_IMODE(status.st_mode), 0, 0)
@@ -146,24 +147,25 @@ def _facts(path: Path) -> Tuple[str, int, int, int]:
 
 def _manifest(release: Path) -> List[Row]:
     def row(path: Path) -> Row:
-        facts = _facts(path)
-        return (os.path.relpath(path, release), *facts, _CONTENT[facts[0]](path))
+        return (os.path.relpath(path, release), *facts(path), content(path))
 
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
-        return list(pool.map(row, sorted(_walk(release))))
+        return list(pool.map(row, sorted(walk(release))))
 
 
-def _sha256(path: Path) -> str:
+def content(path: Path) -> str:
+    """The sha256 of a file, the target of a link, nothing for a directory."""
+    if path.is_symlink():
+        return os.readlink(path)
+    if path.is_dir():
+        return ""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
-
-
-_CONTENT: Dict[str, Callable[[Path], str]] = {"d": lambda _: "", "l": lambda path: os.readlink(path), "f": _sha256}
 
 
 def _marker(manifest: bytes) -> Dict[str, Any]:

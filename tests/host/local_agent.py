@@ -15,7 +15,12 @@ from oroboros_deploy.host import launch, seal
 from oroboros_deploy.host.layout import Layout
 from tests.repository import Repository
 
-RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout": 120}
+RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout": 120} | {
+    "inputs": [],
+    "installer": "auto",
+    "cache": 2_000_000_000,
+    "anew": False,
+}
 
 
 @dataclass

@@ -139,16 +139,12 @@ def test_a_project_that_cannot_be_installed_is_named(
 
 
 @pytest.mark.parametrize(
-    ("venvs", "shared"),
-    [
-        ({}, []),
-        ({"a": ["x", "x"]}, []),
-        ({"a": ["x"], "b": ["x", "y"], "c": ["y", "z"]}, ["x", "y"]),
-    ],
+    ("venvs", "projects"),
+    [({}, []), ({"a": ["x", "x"]}, ["x"]), ({"a": ["x"], "b": ["x", "y"], "c": ["y", "z"]}, ["x", "y", "z"])],
 )
-def test_shared_projects_are_those_of_several_environments(venvs: dict[str, list[str]], shared: list[str]) -> None:
-    """Twice in one environment is not shared."""
-    assert parts.shared(venvs) == shared
+def test_every_project_is_one_part(venvs: dict[str, list[str]], projects: list[str]) -> None:
+    """However many environments install it, and however often one names it."""
+    assert parts.projects_of(venvs) == projects
 
 
 def frontend(**changes: Any) -> dict[str, Any]:
