@@ -68,8 +68,6 @@ def _verdicts(layout: Layout, keep: int, processes: Dict[str, int]) -> List[Verd
     earlier = served(entries, last.source if last else None)
     before = next((each for each in earlier if each != live and each in there), None)
     held = {before: "served before the live one", live: "live"}
-    if last and not last.final:
-        held = {**dict.fromkeys((last.source, last.target), "part of an activation that did not end"), **held}
     others = {release_id: f"in use by process {number}" for release_id, number in processes.items()}
     others.update({release_id: f"pinned by {pin['actor']}" for release_id, pin in pins.found(layout).items()})
     return judge(releases, keep, {name: why for name, why in held.items() if name}, others)

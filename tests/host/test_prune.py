@@ -207,6 +207,14 @@ def test_a_release_in_use_stays(host: LocalAgent) -> None:
     assert there(host) == set(shas[1:])
 
 
+def test_without_a_journal(host: LocalAgent) -> None:
+    """What is live and what the last activation left stay, though nothing else is known of their order."""
+    shas = live_one_after_another(host, 5)
+    host.paths.journal.unlink()
+    pruned(host)
+    assert there(host) == set(shas[3:])
+
+
 def test_the_parts_of_an_unfinished_activation_stay(host: LocalAgent) -> None:
     """Where it came from and where it goes are needed, whoever settles it and when."""
     shas = live_one_after_another(host, 4)
@@ -242,10 +250,15 @@ def test_while_something_is_built_nothing_is_pruned(host: LocalAgent) -> None:
 def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
     host: LocalAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An activation goes through beside it."""
+    """Not even while their seals are taken away; an activation goes through beside the removal."""
     shas = live_one_after_another(host, 4)
     removing, go = threading.Event(), threading.Event()
-    remove = seal.remove
+    remove, unmake = seal.remove, seal.unmake
+    busy: list[bool] = []
+
+    def looked(release: Path) -> None:
+        busy.append(lock.is_held(host.paths.lock))
+        unmake(release)
 
     def slow(release: Path) -> None:
         removing.set()
@@ -253,6 +266,7 @@ def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
         remove(release)
 
     monkeypatch.setattr(seal, "remove", slow)
+    monkeypatch.setattr(seal, "unmake", looked)
     pruning = threading.Thread(target=pruned, args=(host, 3))
     pruning.start()
     assert removing.wait(10)
@@ -261,7 +275,7 @@ def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
     assert (host.activate(shas[0]).refusal or {})["message"] == f"release {shas[0]} is unsealed on this host"
     go.set()
     pruning.join()
-    assert (there(host), host.live) == ({new, *shas[1:]}, new)
+    assert (there(host), host.live, busy[0]) == ({new, *shas[1:]}, new, False)
 
 
 def test_a_frozen_host_keeps_what_it_has(host: LocalAgent) -> None:

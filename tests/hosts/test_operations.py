@@ -39,7 +39,7 @@ def other(tmp_path: Path, fab: Fab) -> Fab:
 
 
 def test_a_lock_is_honoured_from_elsewhere(host: DisposableHost, shop: Shop, fab: Fab, other: Fab) -> None:
-    """Deploy, rollback, a second lock and pruning are refused with exit code 20, by name; nothing on the disk changes."""
+    """Deploy, rollback, a second lock and pruning exit 20 and name whose lock it is; nothing on the disk changes."""
     old, new = shop.release(), shop.release(check="test -d ops")
     for sha in (old, new):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
@@ -84,7 +84,7 @@ def test_six_deploys_leave_five_releases(host: DisposableHost, shop: Shop, fab: 
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
     await_true(lambda: releases(host) == set(shas[1:]))
     assert host.run("sh", "-c", f"ls -d {ROOT}/releases/*/.deploy-seal | wc -l").stdout == "5\n"
-    await_true(lambda: host.run("systemctl", "list-units", "--plain", "--no-legend", "run-*").stdout == "")
+    await_true(lambda: host.run("systemctl", "list-units", "--plain", "--no-legend", "run-r*.service").stdout == "")
     fab.ok("-H", "prod", "rollback", f"--release={shas[1]}")
     assert serving(host) == shas[1]
     gone = fab("-H", "prod", "rollback", f"--release={shas[0]}")
@@ -103,7 +103,7 @@ def test_the_next_deploy_does_not_wait_for_the_pruning(host: DisposableHost, sho
 
 
 def test_pruning_by_hand(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """A pinned release and one in which another user's process runs stay; a dry run says the same and removes nothing."""
+    """What is pinned stays, and what another user's process runs in; a dry run says the same and removes nothing."""
     shas = [shop.release(check=f"true {number}") for number in range(5)]
     for sha in shas:
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
@@ -166,7 +166,8 @@ def test_a_journal_that_was_touched(
     assert (ran.code, f"{host.name}: line {line} of the journal" in ran.err, words in ran.err) == (11, True, True), ran
     fab.ok("-H", "prod", "unlock")
     fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
-    assert fab("-H", "prod", "audit", "--verify").code == 11
+    # A head that is gone is written again with the next line: nothing was lost with it.
+    assert fab("-H", "prod", "audit", "--verify").code == (0 if "is gone" in words else 11)
 
 
 def test_a_power_cut_damages_no_journal(host: DisposableHost, shop: Shop, fab: Fab) -> None:
