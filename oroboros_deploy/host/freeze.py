@@ -25,9 +25,9 @@ def lock(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """
     layout.create()
     freeze = {"actor": request["actor"], "at": time.time(), "reason": request["reason"]}
-    if not _place(layout, freeze):
+    if not layout.reserve.spend(_place, layout, freeze):
         refuse(layout)
-    _record(layout, "lock", "locked", request["actor"], request["reason"])
+    layout.reserve.spend(_record, layout, "lock", "locked", request["actor"], request["reason"])
     return {"freeze": freeze, "running": holder.running(layout)}
 
 
@@ -35,7 +35,7 @@ def unlock(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """Free the host; the answer has the freeze that ended, None when there was none."""
     freeze = found(layout)
     if freeze:
-        _record(layout, "unlock", "unlocked", request["actor"], f"was {_words(freeze)}")
+        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {_words(freeze)}")
         layout.freeze.unlink(missing_ok=True)
         durable.sync_directory(layout.ours)
     return {"freed": freeze}

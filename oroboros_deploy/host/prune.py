@@ -22,7 +22,7 @@ from .retention import Release, Verdict, built_after, judge, sequences, served
 from .wire import Say
 
 ATTEMPTS = 50  # attempts whose requests, logs and results are kept
-AGENTS = 5  # agents that are kept: control nodes of other versions use the same host
+AGENTS = 10  # files of agents that are kept, two for each: control nodes of other versions use the same host
 
 
 def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) -> Dict[str, Any]:
@@ -125,7 +125,8 @@ def _tidy(layout: Layout) -> None:
     last = state.load(layout.state)
     named = {entry["attempt"] for entry in recent} | ({last.attempt} if last else set())
     _keep_newest(layout.ours / "attempts", ATTEMPTS, named)
-    _keep_newest(layout.ours / "agent", AGENTS, {Path(sys.argv[0]).name})
+    agent = Path(sys.argv[0])
+    _keep_newest(layout.ours / "agent", AGENTS, {path.name for path in agent.parent.glob(f"{agent.name}*")})
     known = {*layout.release_ids(), *(entry["target"] for entry in recent)}
     for note in filter(lambda note: note not in known, os.listdir(layout.ours / "bad")):
         (layout.ours / "bad" / note).unlink(missing_ok=True)

@@ -174,3 +174,13 @@ def test_other_failures_spend_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="broken"):
         kept.spend(act)
     assert len(os.listdir(kept.directory)) == reserve.FILES
+
+
+@pytest.mark.parametrize("what", FULL, ids=["no inodes", "no space", "neither"])
+def test_a_full_host_can_be_locked_and_freed(host: LocalAgent, what: dict[str, bool]) -> None:
+    """Whoever stops deploys because a disk is full is not stopped by that; both are recorded."""
+    live(host, "exit 0")
+    fill(host.root, **what)
+    assert host.call("lock", {"actor": "ada", "reason": "the disk"}).refusal is None
+    assert (host.call("unlock", {"actor": "ada"}).result or {})["freed"]["reason"] == "the disk"
+    assert [entry["kind"] for entry in host.journal] == ["deploy", "lock", "unlock"]

@@ -356,9 +356,11 @@ def test_attempts_notes_and_agents_do_not_grow_for_ever(host: LocalAgent, monkey
         (attempts / name).mkdir()
         (attempts / name / "frontend.log").touch()
         os.utime(attempts / name, (0, 3e9 - age))
-    for age in range(4):
-        (agents / f"{age}.pyz").touch()
-        os.utime(agents / f"{age}.pyz", (0, 1e9 - age))
+    for age in range(5):
+        for name in (f"{age}.pyz", f"{age}.pyz.cpython-39"):
+            (agents / name).touch()
+            os.utime(agents / name, (0, 1e9 - age))
+    monkeypatch.setattr(sys, "argv", [str(agents / "4.pyz")])  # what runs, and its bytecode, stays
     for name in (shas[0], shas[3], shas[4], "f" * 40):
         (notes / name).touch()
     for directory in attempts.iterdir():
@@ -366,7 +368,8 @@ def test_attempts_notes_and_agents_do_not_grow_for_ever(host: LocalAgent, monkey
             os.utime(directory, (0, 0))
     pruned(host, 6)
     assert {path.name for path in attempts.iterdir()} == {*named[3:], "built just now", "older", "refused long ago"}
-    assert {path.name for path in agents.iterdir()} == {"0.pyz", "1.pyz"}
+    assert {path.name.partition(".")[0] for path in agents.iterdir()} == {"0", "4"}
+    assert len(list(agents.iterdir())) == 4
     assert {path.name for path in notes.iterdir()} == {shas[3], shas[4]}  # named lately; still there
     assert there(host) == {shas[1], shas[2], shas[4], shas[5]}
 
