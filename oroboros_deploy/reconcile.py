@@ -212,8 +212,9 @@ class _Comparison:
             if last is None or not history.ends_well:
                 continue
             if history.live != last.serves and last.part.state != State.NOT_RESTORED:
-                names = history.live or "nothing"
-                self._doubt(f"current names {names}, its journal ends on {last.serves or 'nothing'}", host)
+                self._doubt(
+                    f"current names {history.live or 'nothing'}, its journal ends on {last.serves or 'nothing'}", host
+                )
             before = self.memory.serving.get(host)
             if before != last.serves or host not in self.memory.serving:
                 credited = self.memory.credited.get(host)
@@ -279,11 +280,12 @@ class _Rows:
 
     def __init__(self, memory: Memory, records: Sequence[Record], serving: Mapping[str, str | None]) -> None:
         self.memory = memory
-        self.records = records
+        self.of: dict[str, list[Record]] = {}  # the attempts at each release
         self.served = set(serving.values())
         self.status: dict[str, str] = {}
         self.by: dict[str, str] = {}  # the attempt whose word is the last on a release
         for record in records:
+            self.of.setdefault(record.release_id, []).append(record)
             before = self.status.get(record.release_id, self._now(record.release_id))
             before = memory.intents.get(record.attempt) if before in IN_PROGRESS else before
             changed = dict(transitions(record, serving, before))
@@ -297,12 +299,11 @@ class _Rows:
         the journals was for gets no row: its commit is not known.  One whose attempt has not
         come to a known end is left alone.
         """
-        targets = {record.release_id for record in self.records}
         unsettled = (r for r in self.memory.records.values() if not (r.finished_at and r.settled))
         left_alone = {record.release_id for record in unsettled if record.attempt not in news}
         for release, status in self.status.items():
             before = self.memory.rows.get(release)
-            if release in left_alone or (before is None and release not in targets):
+            if release in left_alone or (before is None and release not in self.of):
                 continue
             keeps = before is not None and not self._contradicts(release) and self.by[release] not in news
             row = self._filled(release, before.status if before and keeps else status)
@@ -311,7 +312,7 @@ class _Rows:
 
     def _filled(self, release: str, status: str) -> Row:
         """The row with this status, and with what it lacks: when it was first live, and its marker."""
-        own = [record for record in self.records if record.release_id == release]
+        own = self.of.get(release, [])
         live = (record.finished_at for record in own if any(part.ok for part in record.hosts))
         markers = (record.migration_marker for record in reversed(own) if record.migration_marker)
         before = self.memory.rows.get(release) or Row(status, None, None)

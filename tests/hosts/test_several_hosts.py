@@ -86,3 +86,22 @@ def test_an_unreachable_host_stops_everything(hosts: list[DisposableHost], shop:
     ran = fab("-H", "prod", "deploy", f"--sha={shop.release()}")
     assert (ran.code, [current(host) for host in hosts[:2]]) == (50, [None, None])
     assert hosts[2].name in ran.err
+
+
+def test_a_registry_that_is_gone_is_rebuilt_from_the_hosts(
+    tmp_path: Path, hosts: list[DisposableHost], shop: Shop, fab: Fab
+) -> None:
+    """Every release has its status again, a rollback finds its hosts again, and a second run finds nothing to do."""
+    first, second, bad = shop.release(), shop.release(), shop.release(check="false")
+    for sha, code in ((first, 0), (second, 0), (bad, 10)):
+        assert fab("-H", "prod", "deploy", f"--sha={sha}").code == code
+    before = fab.statuses()
+    for file in tmp_path.glob("registry.db*"):
+        file.unlink()
+    shown = fab.ok("-H", "prod", "registry.reconcile", "--dry-run")
+    assert ("Nothing was written" in shown.out, fab.statuses()) == (True, {})
+    fab.ok("-H", "prod", "registry.reconcile")
+    assert fab.statuses() == before == {first: "replaced", second: "deployed", bad: "deploy_failed"}
+    assert "The registry says what the journals say." in fab.ok("-H", "prod", "registry.reconcile").out
+    fab.ok("rollback", f"--release={first}")
+    assert [serving(host) for host in hosts] == [first] * 3

@@ -1,0 +1,92 @@
+"""What reconciling writes: one thing at a time, and nothing over what was changed meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
+from oroboros_deploy.record import Memory, Row
+from oroboros_deploy.registry import Registry
+from tests.registry.samples import A, B, C, host, record
+
+TIME = "2030-01-01T12:00:00+00:00"
+
+
+def repairs() -> list[Repair]:
+    """One of each kind, for a registry that has nothing."""
+    one = record(A, host("h1", "live"))
+    return [
+        RowRepair(A, Row("deployed", TIME, "r1"), None),
+        AttemptRepair(one, None),
+        ServingRepair("h1", A, one.attempt, TIME, None, None),
+    ]
+
+
+def test_each_repair_is_made_once(registry: Registry) -> None:
+    """The registry then says what it was told; told again, it has been changed since."""
+    assert [registry.mend(repair) for repair in repairs()] == [True, True, True]
+    assert [registry.mend(repair) for repair in repairs()] == [False, False, False]
+    memory = registry.memory()
+    assert (memory.rows, memory.serving, memory.credited) == (
+        {A: Row("deployed", TIME, "r1")},
+        {"h1": A},
+        {"h1": "attempt"},
+    )
+    assert memory.records["attempt"] == record(A, host("h1", "live"))
+
+
+def test_what_was_changed_meanwhile_stays(registry: Registry) -> None:
+    """A deploy that ended after the comparison is not undone by what was found before it."""
+    row, attempt, serving = repairs()
+    registry.finish(record(B, host("h1", "live"), attempt="newer", minute=5))
+    registry.upsert(A, A, "deploying")
+    registry.begin(record(A, host("h1", "running"), finished_at=None, exit_code=None))
+    before = registry.memory()
+    assert [registry.mend(repair) for repair in (row, attempt, serving)] == [False, False, False]
+    after = registry.memory()
+    assert (after.rows, after.serving, after.records) == (before.rows, before.serving, before.records)
+
+
+def test_an_end_that_was_known_wrongly_is_put_right(registry: Registry) -> None:
+    """Also a settled one: the host knows better; what it served in between is left to the order of its journal."""
+    registry.finish(record(A, host("h1", "interrupted")))
+    registry.finish(record(C, host("h1", "live"), attempt="newer", minute=5))
+    right = record(A, host("h1", "live", previous=B), minute=3)
+    assert registry.mend(AttemptRepair(right, "failed"))
+    assert (registry.memory().records["attempt"], registry.serving()) == (right, {"h1": C})
+
+
+def test_an_attempt_is_alive_while_its_control_node_is_heard_of(registry: Registry) -> None:
+    """One that has just begun is; one that ended, or was not heard of for long, is not."""
+    going = record(A, host("h1", "running"), finished_at=None, exit_code=None)
+    registry.begin(going)
+    registry.finish(record(B, host("h1", "live"), attempt="ended"))
+    memory = registry.memory()
+    assert (memory.alive, set(memory.seen), memory.records["attempt"]) == ({"attempt"}, {"attempt"}, going)
+    registry._database.write(
+        lambda db: db.exec_driver_sql("UPDATE oroboros_attempts SET seen_at = '2020-01-01 00:00:00'")
+    )
+    assert registry.memory().alive == frozenset()
+
+
+def test_a_database_without_our_tables_is_empty_and_stays_so(sqlite_url: str) -> None:
+    """Looking makes no table; one whose tables are older says how to bring them up to date."""
+    with Registry.open(sqlite_url) as registry:
+        assert registry.memory() == Memory()
+        names = registry._database.read(lambda db: db.exec_driver_sql("SELECT name FROM sqlite_master").all())
+        assert names == []
+        registry.check()
+        registry._database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 1"))
+        with pytest.raises(RegistryUnavailable, match="of version 1"):
+            registry.memory()
+
+
+def test_times_are_those_of_the_host(registry: Registry) -> None:
+    """They are stored as they were told, with the offset of UTC."""
+    one = record(A, host("h1", "live"), started_at="2001-02-03T04:05:06+02:00", finished_at="2001-02-03T05:05:06+02:00")
+    registry.mend(AttemptRepair(one, None))
+    utc = {"started_at": "2001-02-03T02:05:06+00:00", "finished_at": "2001-02-03T03:05:06+00:00"}
+    assert registry.memory().records["attempt"] == replace(one, **utc)
