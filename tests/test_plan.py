@@ -111,6 +111,7 @@ POSSIBLE: dict[str, list[Any]] = {
     "last": [None, {"phase": "swapped"}, {"phase": "committed"}],
     "problems": [[], [{"message": "current is odd", "hint": None}]],
     "running": [None, {}],
+    "freeze": [None, {"actor": "ada", "at": 0.0, "reason": "the fair"}],
     "systemd": [True, False],
     "may_manage": [True, False],
     "units": [{"api": {"load": "loaded"}}, {"api": {"load": "masked"}}],
