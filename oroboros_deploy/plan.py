@@ -58,7 +58,7 @@ def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Req
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
-        "recipe": _recipe(job.config),
+        "recipe": recipe(job.config),
         "version": job.version,
         "verbose": verbose,
     }
@@ -154,12 +154,11 @@ def _check_services(facts: Facts, host: str) -> None:
         )
 
 
-def _recipe(config: Config) -> Request:
-    recipe = asdict(config.build)
-    recipe["venvs"] = {directory: list(projects) for directory, projects in config.build.venvs.items()}
-    recipe["cache"] = config.build.cache * 1_000_000
-    recipe["anew"] = config.no_cache
-    return recipe
+def recipe(config: Config) -> Request:
+    """What a host builds, and what it may take from earlier builds (``cache`` in bytes)."""
+    build = config.build
+    venvs = {directory: list(projects) for directory, projects in build.venvs.items()}
+    return asdict(build) | {"venvs": venvs, "cache": build.cache * 1_000_000, "anew": config.no_cache}
 
 
 def _healthcheck(config: Config) -> Request:

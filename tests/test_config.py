@@ -69,6 +69,9 @@ def test_defaults_are_those_of_the_contract() -> None:
             venvs={"backend": ("backend",), "worker": ("worker",)},
             steps=(),
             timeout=1800,
+            installer="auto",
+            inputs=(),
+            cache=2000,
         ),
         migrate=None,
         restart_timeout=180,
@@ -462,8 +465,9 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
     assert [name for name, _, _ in rows] == [
         "root", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url", "services",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
-        "build.frontend", "build.venvs", "build.steps", "build.timeout",
-        "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel", "skip_restart",
+        "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
+        "build.cache", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel",
+        "no_cache", "skip_restart",
         "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")

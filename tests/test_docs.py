@@ -20,6 +20,8 @@ DEFAULTS = {  # settings whose default is told in words
     "services": "the seven of the example",
     "build.venvs": "`backend: [backend]`, `worker: [worker]`",
     "build.steps": "none",
+    "build.inputs": "none",
+    "no_cache": "off",
     "migrate": "none",
     "skip_restart": "off",
     "skip_healthcheck": "off",

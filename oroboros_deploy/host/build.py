@@ -93,9 +93,9 @@ def _make(
     sha, recipe = request["sha"], request["recipe"]
     release, logs = layout.release(sha), layout.attempt(request["attempt"])
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    release.mkdir(mode=0o755)
     store = Cache(layout.cache, release, say)
     store.prune(recipe["cache"])
+    release.mkdir(mode=0o755)
     try:
         mirror.check_out(sha, release, tmp / "index", deadline)
         _refuse_reserved(release)
@@ -114,7 +114,8 @@ def _make(
         with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
             seal.remove(release)
         raise
-    store.prune(recipe["cache"])
+    with contextlib.suppress(OSError):  # the release is complete
+        store.prune(recipe["cache"])
 
 
 def _refuse_reserved(release: Path) -> None:
