@@ -111,19 +111,16 @@ def _pause(value: Any) -> float:
     return float(_number(value))
 
 
-def _count(value: Any) -> int:
+def _count(value: Any, least: int = 1) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
-        raise ValueError(f"must be a whole number from 1 to {_MOST}")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        raise ValueError(f"must be a whole number from {least} to {_MOST}")
     return value
 
 
 def _kept(value: Any) -> int:
-    count = _count(value)
-    if count < 2:
-        raise ValueError("must be 2 or more: the live release and the one to go back to always stay")
-    return count
+    return _count(value, least=2)  # the live release and the one to go back to always stay
 
 
 def _switch(value: Any) -> bool:

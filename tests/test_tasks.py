@@ -84,7 +84,7 @@ def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
         (("-H", "web1", "pin"), "--release=ID"),
         (("-H", "web1", "pin", "--release=../../etc"), "../../etc"),
         (("-H", "web1", "unpin"), "--release=ID"),
-        (("-H", "web1", "prune", "--keep=1"), "must be 2 or more"),
+        (("-H", "web1", "prune", "--keep=1"), "must be a whole number from 2 to 1000"),
         (("-H", "web1", "prune", "--keep=-1"), "must be a whole number"),
         (("prune", "--dry-run"), "no host was named"),
         (("-H", "web1", "audit", "--limit=-1"), "whole number"),
