@@ -34,6 +34,7 @@ class Rest:
     serving: Mapping[str, str | None]
     secrets: tuple[str, ...]
     entries: list[Entry]
+    """Of attempts; the journal has others as well."""
 
     @property
     def live(self) -> str | None:
@@ -62,7 +63,7 @@ def broken(
 ) -> list[str]:
     """Every invariant that does not hold on this host, in words; ``serving``: what each service really runs."""
     layout = layout_of(where) if isinstance(where, Path) else where
-    rest = Rest(layout, serving or {}, secrets, Journal(layout.journal).entries())
+    rest = Rest(layout, serving or {}, secrets, Journal(layout.journal).attempts())
     return [f"{number}: {words}" for number, rule in RULES.items() for words in rule(rest)]
 
 
@@ -134,7 +135,7 @@ def the_journal_says_what_is_live(rest: Rest) -> Iterator[str]:
 
 def the_journal_is_whole(rest: Rest) -> Iterator[str]:
     before = {"seq": 0, "hash": GENESIS}
-    for entry in rest.entries:
+    for entry in Journal(rest.layout.journal).entries():
         if (entry["seq"], entry["previous"]) != (before["seq"] + 1, before["hash"]) or digest(entry) != entry["hash"]:
             yield f"the journal's chain breaks at {entry['seq']}"
         before = entry

@@ -14,13 +14,16 @@ KINDS = ("tmpfs", "ext4")
 
 
 @contextlib.contextmanager
-def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400) -> Iterator[Path]:
-    """Mount one of a few megabytes at ``path``; skips the test where that is not allowed."""
-    path.mkdir()
+def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400, image: Path | None = None) -> Iterator[Path]:
+    """Mount one of a few megabytes at ``path``; skips the test where that is not allowed.
+
+    An ``image`` is made beside it unless another place is named: its filesystem stays busy for a moment after.
+    """
+    path.mkdir(exist_ok=True)
     if kind == "tmpfs":
         source, options = "tmpfs", f"size=2m,nr_inodes={inodes}"
     else:
-        source, options = str(path.with_suffix(".img")), "loop"
+        source, options = str(image or path.with_suffix(".img")), "loop"
         Path(source).touch()
         os.truncate(source, 4 << 20)
         subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", str(inodes), "-O", "^resize_inode", source], check=True)

@@ -27,6 +27,10 @@ Hold = Callable[[DisposableHost, Shop, str], None]
 
 @pytest.fixture
 def shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    return slow_shop(tmp_path, host)
+
+
+def slow_shop(tmp_path: Path, host: DisposableHost) -> Shop:
     """A shop whose services start at boot, and can be made slow to start."""
     shop = Shop(tmp_path / "shop", host)
     for name in ("shop-api", "shop-mailer"):
