@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import HTTPException
 from fastapi.routing import APIRoute
-from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
 _READS = ("GET", "HEAD")
@@ -12,12 +11,6 @@ _READS = ("GET", "HEAD")
 
 class HeadRoute(APIRoute):
     """A GET route that answers HEAD as well, without a line of its own in the API's description."""
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Whether a request is for this route."""
-        found, child = super().matches(scope)
-        ours = found is Match.PARTIAL and scope["method"] == "HEAD"
-        return Match.FULL if ours else found, child
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer; 405 to everything that is no reading."""
