@@ -48,7 +48,7 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
         ) as caught:
             act()
         assert caught.value.exit_code == ExitCode.BUSY == 20
-    assert (tree(site.root()), site.commands()) == (before, ["facts", "facts"])
+    assert (tree(site.root()), site.commands()) == (before, ["facts", "activate"])  # both only looked
     assert answer(other.unlock(["web1"])) == {"freed": frozen}
     assert other.rollback(["web1"], release=site.good).exit_code == 0
 
