@@ -68,7 +68,7 @@ def test_a_rollback_that_fails(host: LocalAgent, full: dict[str, bool], tmp_path
 def test_a_release_that_fills_the_disk(host: LocalAgent) -> None:
     """It fails its gate for it, and the host is restored and says so, still full."""
     [old] = live(host, "exit 0")
-    filling = f"cd {host.root}; i=0; while : >filler-$i; do i=$((i+1)); done; cat /dev/zero >>filler-0"
+    filling = f"cd {host.root}; i=0; while true >filler-$i; do i=$((i+1)); done; cat /dev/zero >>filler-0"
     bad = host.sealed("bad", health=filling)
     answer = host.activate(bad, healthcheck=HEALTH)
     assert ((answer.result or {})["state"]["phase"], host.live) == ("restored", old)
@@ -116,8 +116,8 @@ def test_a_build(host: LocalAgent, repository: Repository, full: dict[str, bool]
     refusal = host.build(sha).refusal or {}
     assert (refusal["kind"], "space" in refusal["message"]) == ("build_failed", True)  # git has words of its own
     assert tree(host.root) == before
-    left = set(host.paths.ours.rglob("*")) - ours - {host.paths.ours / "build.lock"}
-    assert [path for path in left if path.parent.name != "attempts"] == []  # the build's logs, as far as it got
+    left = filter(Path.is_file, set(host.paths.ours.rglob("*")) - ours)  # it may have made directories that stay
+    assert [path.name for path in left] in ([], ["build.lock"])
 
 
 def test_the_first_activation_ever(host: LocalAgent) -> None:
@@ -136,7 +136,8 @@ def test_the_first_activation_ever(host: LocalAgent) -> None:
 def test_an_end_that_cannot_be_written(host: LocalAgent) -> None:
     """With no reserve either the host is restored all the same; when there is space it is, once more, and recorded."""
     [old] = live(host, "exit 0")
-    filling = f"rm -r {host.paths.reserve.directory}; cd {host.root}; mkdir -p filler; cat /dev/zero >filler/blocks"
+    filling = "mkdir filler; i=0; while true >filler/$i; do i=$((i+1)); done; cat /dev/zero >filler/0"
+    filling = f"rm -r {host.paths.reserve.directory}; cd {host.root}; {filling}"
     request = host.request(host.sealed("bad", health=filling), healthcheck=HEALTH)
     host.keep(request)
     with pytest.raises(OSError, match="No space left"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import launch, lock
+from oroboros_deploy.host import bound, launch, lock
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
 from tests.host.watching import eventually, tree
@@ -226,3 +227,15 @@ def test_the_activation_is_out_of_reach_of_a_hang_up(host: LocalAgent, old: str)
     process.communicate()
     assert eventually(lambda: len(host.journal) == 2)
     assert host.journal[1]["outcome"] == "committed"
+
+
+def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends by itself, is recovered when it does not end well, and hangs on no connection."""
+    monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])
+    request = host.request("a" * 40)
+    command = launch._unit_command(host.paths, request)
+    properties = dict(word.removeprefix("--property=").split("=", 1) for word in command if "--property=" in word)
+    there, back = bound.way_there(request), bound.way_back(request)
+    assert (properties["RuntimeMaxSec"], properties["TimeoutStopSec"]) == (f"{there + back:.0f}", f"{back:.0f}")
+    assert f"{sys.executable} -IS /srv/agent.pyz recover {request['attempt']}" in properties["ExecStopPost"]
+    assert ("--no-block" in command, {"--pipe", "--pty"} & {*command}) == (True, set())
