@@ -13,9 +13,12 @@ import pytest
 
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import InvalidInput
+from oroboros_deploy.history import History, HostJournal
 from oroboros_deploy.host.journal import GENESIS, Journal, digest
-from oroboros_deploy.reconcile import Repairs
+from oroboros_deploy.reconcile import Repairs, compare
+from oroboros_deploy.record import Memory
 from tests.local_connection import LocalConnection, unreachable
+from tests.registry.samples import A, B, host, record
 from tests.repository import Repository
 from tests.test_deployment import GATE, Site
 
@@ -199,8 +202,6 @@ def test_an_attempt_that_no_host_heard_of_is_given_up(site: FleetSite) -> None:
     deployment = site.deployment()
     deployment.deploy(BOTH, sha=site.good)
     with deployment.registry() as registry:
-        from tests.registry.samples import host, record
-
         one = record(site.better, host("web1", "running"), host("web2", "running"), finished_at=None, exit_code=None)
         registry.begin(one)
         registry.intend(one)
@@ -310,8 +311,6 @@ def test_entries_of_other_kinds_and_earlier_versions_are_read(site: FleetSite) -
 )
 def test_a_host_may_say_anything(odd: dict[str, Any]) -> None:
     """An entry that is no entry is left out, in words; the others are taken."""
-    from oroboros_deploy.history import History, HostJournal
-
     good = {
         "attempt": "one",
         "kind": "deploy",
@@ -324,6 +323,29 @@ def test_a_host_may_say_anything(odd: dict[str, Any]) -> None:
     raw = chained([dict(good), {**good, "attempt": "two", **odd}])
     read = History(HostJournal("web1", json.loads(json.dumps(raw))))
     assert ([entry.attempt for entry in read.entries], len(read.doubts), read.ends_well) == (["one"], 1, False)
+
+
+def test_an_end_that_was_cut_off_is_missed() -> None:
+    """By the number that the host noted apart, also when it has forgotten its last attempt."""
+    good = {"attempt": "one", "kind": "deploy", "target": A, "source": None, "outcome": "committed", "live": A}
+    good |= {"reason": "", "actor": "ada", "at": 1.0, "seconds": {}, "migration_marker": None}
+    raw = chained([dict(good)])
+    read = [History(HostJournal("web1", raw, A, "one", head)) for head in (1, 2)]
+    assert [(each.ends_well, each.whole, each.doubts) for each in read] == [
+        (True, True, []),
+        (False, False, ["its journal ends with entry 1 and once had 2"]),
+    ]
+
+
+def test_what_a_journal_lacks_is_only_believed_of_one_that_lost_nothing() -> None:
+    """An attempt without an end is given up when its host never heard of it, not when the host forgot others too."""
+    running = record(A, host("web1", "running"), finished_at=None, exit_code=None)
+    known = record(B, host("web1", "live"), attempt="known")
+    seen = {"attempt": "2030-01-01T11:00:00+00:00"}
+    alone = compare(Memory(records={"attempt": running}, seen=seen), [HostJournal("web1", [])])
+    beside = compare(Memory(records={"attempt": running, "known": known}, seen=seen), [HostJournal("web1", [])])
+    assert [part.state for each in alone.attempts for part in each.record.hosts] == ["interrupted"]
+    assert (len(beside), [doubt.host for doubt in beside.doubts]) == (0, ["web1", None])
 
 
 def test_a_host_that_was_changed_by_hand_is_told_and_not_believed(site: FleetSite) -> None:
