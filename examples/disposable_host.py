@@ -188,9 +188,9 @@ def sweep() -> None:
                 owner = _own(directory)
             except BlockingIOError:
                 continue
-            cgroup.kill(directory)
-            _remove(directory)
-            owner.close()
+            with owner, suppress(HostError):  # somebody may still look into it: the next sweep removes it
+                cgroup.kill(directory)
+                _remove(directory)
 
 
 def free_port() -> int:

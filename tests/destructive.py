@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import threading
@@ -163,6 +164,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if lacks := [*missing(), *filter(None, [why_not()])]:
         print("This machine cannot do that; it lacks", *lacks, sep="\n  - ", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as after Ctrl-C
     seed = options.seed if options.seed is not None else int(time.time())
     print(f"seed {seed}: {options.runs} runs, {options.jobs} at a time", flush=True)
     series = Series(seed, options.runs, options.jobs, say=lambda line: print(line, flush=True))

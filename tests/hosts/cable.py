@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 from disposable_host import DisposableHost
@@ -61,8 +60,9 @@ class CabledHost(DisposableHost):
         self.address = self.cable.far
         self.network = (f"--network-namespace-path=/run/netns/{self.cable.name}",)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        super().__exit__(kind, error, at)
+    def stop(self) -> None:
+        """Kill the host and remove every trace of it, the cable too."""
+        super().stop()
         self.cable.remove()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -59,6 +60,8 @@ class Violation(Exception):
     """An invariant does not hold; the message has all there is to know."""
 
 
+SERVING = ("deployed", "rolled_back")
+IN_PROGRESS = ("deploying", "rollback_in_progress")
 # `fab`'s exit code and how the attempt may then have ended on the host (None: nothing was changed).
 CONTRACT: dict[int, tuple[str | None, ...]] = {
     0: ("committed",),
@@ -81,6 +84,7 @@ GATE_SECONDS = 4 + 2 * 2
 WAY_BACK = 10 + GATE_SECONDS + 30
 BOUND = 10 + GATE_SECONDS + 2 * WAY_BACK  # seconds: what host/bound.py says of these settings
 FAB_SECONDS = 2 * BOUND  # in which `fab` has to end, however the host is treated
+AGE = "UPDATE oroboros_attempts SET seen_at = coalesce(seen_at, started_at) - interval '1 minute'"
 LOOK = 0.001
 QUIET = 0.5  # seconds without a movement that are rest: a command may be on its way from sshd to the agent
 
@@ -139,7 +143,9 @@ class Stage:
     def _arrange(self) -> None:
         settings = self.shop.repository.path / "fabric.yaml"
         settings.write_text(settings.read_text().replace(*GATE) + SETTINGS)
-        self.fab = self.shop.fab(self.database.database())
+        url = self.database.database()
+        self.registry = url.rpartition("/")[2]
+        self.fab = self.shop.fab(url)
         self.fab.ssh_config.write_text(self.fab.ssh_config.read_text() + PATIENT)
         self.fab.environ["XDG_STATE_HOME"] = str(self.scratch / "state")
         for unit in SERVICES:
@@ -276,14 +282,21 @@ class Stage:
             yield "fab showed the registry's password"
 
     def _forgotten(self, run: Run) -> Iterator[str]:
-        """Invariant 8, as far as `fab` lived to write it: the next command finds the live release as a serving one."""
-        listed = self.fab("registry.list", "--limit=500")
-        if listed.code:
-            yield f"the next command failed: {listed.said}"
-            return
-        rows = {row["release_id"]: row["status"] for row in json.loads(listed.out)}
-        if run.exit in (0, 10, 60) and run.ended and rows.get(str(self.oracle.live)) not in ("deployed", "rolled_back"):
-            yield f"the registry says {rows.get(str(self.oracle.live))} of {self.oracle.live}, which is live"
+        """Invariant 8: reconciled, the registry says what the journal says.
+
+        A control node counts as alive for 30 s after its last sign of life; nobody wants to wait for that here.
+        """
+        self.database.execute(AGE, self.registry)
+        for command in (("-H", "prod", "registry.reconcile"), ("registry.list", "--limit=500")):
+            ran = self.fab(*command)
+            if ran.code:
+                yield f"the next command, fab {shlex.join(command)}, exited {ran.code}: {ran.said}"
+                return
+        rows = {row["release_id"]: row["status"] for row in ran.json}
+        if (serving := [sha for sha, status in rows.items() if status in SERVING]) != [self.oracle.live]:
+            yield f"the registry says that {serving} serve, but {self.oracle.live} is live"
+        if open_ended := [sha for sha, status in rows.items() if status in IN_PROGRESS]:
+            yield f"the registry says that {open_ended} are on their way, but the host is at rest"
 
     def _evidence(self, run: Run, watch: _Watch, problem: str) -> str:
         """Everything needed to find the cause, and a copy of the host's tree."""
