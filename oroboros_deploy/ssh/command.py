@@ -242,7 +242,8 @@ class Command:
             raise self._lost(f"nothing was heard from the command for {self._silence:g} s, so it was stopped")
 
     def _check_ended(self) -> None:
-        if not self._running.eof_received and self._running.exit_status < 0:
+        cut_off = not self._running.eof_received and self._running.exit_status < 0
+        if cut_off or self._transport.refused(self._running):
             raise self._broken()
 
     def _broken(self) -> DeployError:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import seal
+from oroboros_deploy.host.wire import REQUEST
 from tests.host.local_agent import LocalAgent
 from tests.host.watching import eventually, processes, tree
 from tests.repository import Repository
@@ -110,6 +111,12 @@ def test_the_log_of_a_part_has_its_output_byte_for_byte(host: LocalAgent, mirror
     assert log_of(host, "step") == b"a\0\xff\r\n" + bytes(200000) + b"end\n"
     told = "".join(event["data"]["text"] for event in answer.events if event["event"] == "output")
     assert told == "a\0�\r\n" + "\0" * 200000 + "end\n"
+
+
+def test_what_a_build_runs_does_not_see_the_request(host: LocalAgent, mirrored: Repository) -> None:
+    """It comes in a variable of the environment, which ends with the agent."""
+    host.build(head(mirrored), step("env"))
+    assert b"PATH=" in log_of(host, "step") and REQUEST.encode() not in log_of(host, "step")
 
 
 def test_a_step_in_a_directory_that_is_not_there_is_said(host: LocalAgent, mirrored: Repository) -> None:

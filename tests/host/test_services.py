@@ -148,3 +148,11 @@ def test_skipping_the_restart_leaves_systemd_alone(host: LocalAgent, systemd: Sy
     gate = {**GATE, "command": "false", "timeout": 0.05}
     assert systemd.activate(host.sealed("new"), restart=False, healthcheck=gate).phases[-1] == "restore_failed"
     assert (systemd.asked, host.live) == ([], old)
+
+
+def test_services_that_were_dead_before_are_judged_by_what_the_restart_made_of_them(
+    host: LocalAgent, systemd: Systemd
+) -> None:
+    """The gate looks at what serves now: a release may heal what the one before it had broken."""
+    systemd.unit = DEAD
+    assert systemd.activate(host.sealed("healing")).phases[-1] == "committed"

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from oroboros_deploy.host.wire import REQUEST
+
 
 def tree(root: Path) -> dict[str, tuple[str, str]]:
     """Everything below a directory: its mode, and its content or the link's target; ours in ``.deploy`` left out."""
@@ -21,8 +23,9 @@ def tree(root: Path) -> dict[str, tuple[str, str]]:
 
 
 def processes(token: str) -> list[int]:
-    """The living processes that have the token in their command line."""
-    return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and token in _command_line(entry)]
+    """The living processes that have the token in their command line, but not as part of a call's request."""
+    lines = {int(entry): _command_line(entry) for entry in os.listdir("/proc") if entry.isdigit()}
+    return [number for number, line in lines.items() if token in line and REQUEST not in line]
 
 
 def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import paramiko
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, LinkLost
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
 from oroboros_deploy.ssh.command import shell_line
+from oroboros_deploy.ssh.transport import Transport
 from tests.sshd import Sshd
 
 
@@ -282,6 +285,41 @@ def test_commands_in_parallel(host: HostConnection) -> None:
     for command in commands:
         with command:
             assert command.wait() == 0
+
+
+class Refusing(paramiko.ServerInterface):
+    """Lets anybody in, and runs nothing."""
+
+    def check_auth_none(self, username: str) -> int:
+        return paramiko.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, username: str) -> str:
+        return "none"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+
+@pytest.mark.parametrize("asked", ["for its output", "for its status", "to read"])
+def test_a_command_that_the_server_does_not_run(asked: str) -> None:
+    """It is a named error as soon as anything is wanted of the command, and no lost link."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server, client = paramiko.Transport(theirs), Transport(ours)
+        server.add_server_key(paramiko.ECDSAKey.generate())
+        server.start_server(threading.Event(), Refusing())
+        client.start_client(timeout=10)
+        client.auth_none("anybody")
+        with (
+            pytest.raises(HostUnreachable, match="refused to run a command"),
+            Command(client, "true", host="box", deadline=10) as command,
+        ):
+            if asked == "to read":
+                while True:
+                    command.write(b"x" * 100_000)
+            command.wait() if asked == "for its status" else list(command.lines())
+        client.close()
+        server.close()
 
 
 def test_too_many_sessions(tmp_path: Path) -> None:
