@@ -69,10 +69,11 @@ def hosts_of(context: Context) -> tuple[str, ...]:
 
 def install() -> None:
     """Give a running ``fab`` the executor; a program of somebody's own is left as it is."""
-    running = sys.modules.get("fabric.main")
-    if running is not None and running.program.executor_class is Executor:
-        running.program.executor_class = FleetExecutor
-        _explain(running.program.config, "_load_yaml", "_load_ssh_files")
+    program = getattr(sys.modules.get("fabric.main"), "program", None)
+    if program is not None and program.executor_class is Executor:
+        program.executor_class = FleetExecutor
+        if hasattr(program, "config"):  # none before it runs
+            _explain(program.config, "_load_yaml", "_load_ssh_files")
 
 
 def _explain(config: Any, *readers: str) -> None:

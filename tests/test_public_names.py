@@ -40,6 +40,13 @@ def test_the_tasks_do_not_import_what_listing_them_does_not_need() -> None:
     }
 
 
+def test_the_tasks_can_be_imported_before_fab_runs() -> None:
+    """A program that starts `fab` by itself, later, has our executor in it."""
+    code = "import fabric.main, oroboros_deploy.tasks; print(fabric.main.program.executor_class.__name__)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("FleetExecutor\n", "")
+
+
 def test_rooms_import_one_way() -> None:
     """SQLAlchemy stays in the registry's room, paramiko in the SSH room; the agent needs the standard library alone."""
     for path in sorted(PACKAGE.rglob("*.py")):
