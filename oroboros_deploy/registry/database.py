@@ -22,6 +22,7 @@ from .. import fleet
 from ..errors import RegistryUnavailable
 from .driver import Driver
 from .url import engine_url, safe_url, sqlite_path
+from .watchdog import Watchdog
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -91,6 +92,7 @@ class Database:
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
+        self._watchdog = None if path else Watchdog()
         self._watch: Driver | None = None
         self._watching = threading.Lock()
         self._nonce = secrets.token_hex(4)
@@ -98,6 +100,8 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self._hang_up()
+        if self._watchdog:
+            self._watchdog.close()
         if self._watch:
             self._watch.connection.close()
         self._engine.dispose()
@@ -107,7 +111,10 @@ class Database:
 
         ``work`` is run again when the connection turns out to be lost.
         """
-        return self._patiently(lambda: self._ask(work), self._patience)
+        try:
+            return self._patiently(lambda: self._ask(work), self._patience)
+        except TimeoutError:
+            raise self._silent() from None
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """What ``work`` returns, given a connection."""
@@ -150,7 +157,7 @@ class Database:
         try:
             return fleet.beside(tried).result(_SILENCE)
         except TimeoutError:
-            raise self.unavailable(f"it has not answered within {_SILENCE} s") from None
+            raise self._silent() from None
 
     def _tried(self, work: Callable[[Connection], Result], lock: str | None, patience: float | None) -> Result:
         return self._patiently(lambda: self._once(work, lock), _PATIENCE if patience is None else patience)
@@ -172,7 +179,7 @@ class Database:
         except IndexError:
             reader = self._reader()
         try:
-            result = work(reader)
+            result = self._watched(reader, work)
         except BaseException:
             # Whatever it was, nobody has to know in which state it left the connection; and when one is
             # lost, so are those that waited beside it.
@@ -184,6 +191,11 @@ class Database:
         else:
             reader.connection.close()
         return result
+
+    def _watched(self, reader: Driver, work: Callable[[Driver], Result]) -> Result:
+        if self._watchdog is None:
+            return work(reader)
+        return self._watchdog.watch(reader.connection, _SILENCE, lambda: work(reader))
 
     def _reader(self) -> Driver:
         """A connection that is no part of the pool: a ping and a transaction would be more than most questions."""
@@ -207,6 +219,9 @@ class Database:
             result = work(connection)
             connection.commit()
             return result
+
+    def _silent(self) -> RegistryUnavailable:
+        return self.unavailable(f"it has not answered within {_SILENCE} s")
 
     def _explained(self, error: Exception) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]

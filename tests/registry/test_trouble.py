@@ -270,6 +270,20 @@ def test_an_answer_that_never_comes_is_not_waited_for(
         proxy.resume()
 
 
+def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question on a connection that is open ends within its time, in words, and another works when one can."""
+    monkeypatch.setattr(database, "_SILENCE", 0.3)
+    with Registry.open(at(postgres_url, proxy.port)) as registry:
+        assert registry.list() == []
+        proxy.stall()
+        began = time.monotonic()
+        with pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
+            registry.list()
+        assert time.monotonic() - began < 5
+        proxy.resume()
+        assert registry.list() == []
+
+
 def fail_first(server: PostgresServer, url: str, code: str, times: int) -> Callable[[], object]:
     """From now on the first writes to attempts fail with this code."""
     name = url.rpartition("/")[2]
