@@ -213,10 +213,16 @@ def venv(directory: str, projects: Sequence[str], release: Path) -> Part:
         bench.run(name, installed.compiling(target, bench.release, paths), bench.release)
 
     def inputs(bench: Bench) -> Optional[Inputs]:
-        return _with_requirements(bench, projects, lambda path: content(path))
+        needs = layer(bench)
+        return needs and {**needs, "projects": [content(path) for path in _wheels(bench, projects)]}
 
     def layer(bench: Bench) -> Optional[Inputs]:
-        return _with_requirements(bench, projects, installed.metadata) if _wheels(bench, projects) else None
+        needs = [installed.metadata(path) for path in _wheels(bench, projects)]
+        locks = {path: bench.release / path for path in _requirements(bench.release, projects)}
+        if None in needs or not all(map(_is_plain, locks.values())):
+            return None  # some of it lies elsewhere on this host
+        requirements = {name: content(path) for name, path in locks.items()}
+        return {"at": where, "projects": needs, "requirements": requirements, **_installers(bench)}
 
     def own(bench: Bench) -> Optional[List[Path]]:
         wheels = _wheels(bench, projects)
@@ -276,15 +282,6 @@ def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:
     return [path for project in dict.fromkeys(projects) for path in sorted(_wheelhouse(bench, project).glob("*.whl"))]
 
 
-def _with_requirements(bench: Bench, projects: Sequence[str], told: Callable[[Path], Any]) -> Optional[Inputs]:
-    """The inputs of an environment, with what is ``told`` of each wheel; None when they lie elsewhere on the disk."""
-    wheels = [told(path) for path in _wheels(bench, projects)]
-    locks = {path: bench.release / path for path in _requirements(bench.release, projects)}
-    if None in wheels or not all(map(_is_plain, locks.values())):
-        return None
-    return {"projects": wheels, "requirements": {k: content(v) for k, v in locks.items()}, **_installers(bench)}
-
-
 def _is_plain(requirements: Path) -> bool:
     lines = requirements.read_text("utf-8", "replace").replace("\\\n", " ").splitlines()
     bare = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
@@ -315,7 +312,7 @@ def _install(bench: Bench, target: Path) -> List[str]:
 def _installers(bench: Bench) -> Inputs:
     """What makes environments here."""
     uv = _uv(bench)
-    return {"python": python(), "installer": tool(uv) if uv else _ask_pip(_pip(bench)[0], bench, "__version__")}
+    return {"python": python(), "installer": tool(uv) if uv else _told_by_pip(bench, "__version__")}
 
 
 def _uv(bench: Bench) -> Optional[str]:
@@ -348,7 +345,7 @@ def _pip(bench: Bench) -> List[str]:
 def _pip_at(bench: Bench) -> str:
     """What another environment's interpreter runs to be served by our pip: ``--python`` does the same, after a start
     of its own."""
-    return str(Path(_ask_pip(_pip(bench)[0], bench, "__file__")).with_name("__pip-runner__.py"))
+    return str(Path(_told_by_pip(bench, "__file__")).with_name("__pip-runner__.py"))
 
 
 def _find_pip(bench: Bench) -> List[str]:
@@ -365,6 +362,12 @@ def _find_pip(bench: Bench) -> List[str]:
 def _pip_serves(python: str, bench: Bench) -> bool:
     version = _ask_pip(python, bench, "__version__") if Path(python).exists() else ""
     return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= (22, 3)
+
+
+def _told_by_pip(bench: Bench, name: str) -> str:
+    if name not in bench.known:
+        bench.known[name] = [_ask_pip(_pip(bench)[0], bench, name)]
+    return bench.known[name][0]
 
 
 def _ask_pip(python: str, bench: Bench, name: str) -> str:

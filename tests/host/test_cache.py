@@ -10,13 +10,14 @@ import signal
 import subprocess
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import cache, seal
+from oroboros_deploy.host import cache, installed, parts, seal
 from oroboros_deploy.host.cache import Cache, Entry
 from tests.host.local_agent import Answer, LocalAgent
 from tests.host.test_build import began
@@ -345,6 +346,42 @@ def test_a_layer_leaves_no_trace_of_what_is_not_in_it(store: Store) -> None:
     entry.rows = [cache.Row(path, "d") for path in paths]
     entry.rows += [cache.Row(path, "f", "0") for path in ("part/both/mine", "part/both/theirs", "part/own/file")]
     assert [row.path for row in entry.shared] == ["part", "part/both", "part/empty", "part/both/theirs"]
+
+
+def test_what_a_wheel_needs_decides_about_its_layer(tmp_path: Path) -> None:
+    """Its description does not; and what it finds on this host's disk cannot be known by a name."""
+
+    def needs(name: str, head: str) -> list[str] | None:
+        path = tmp_path / f"{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("a-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: a\nVersion: 1.0\n{head}\nwords\n")
+        return installed.metadata(path)
+
+    assert needs("one", "Requires-Dist: b\n") == needs("two", "Summary: other\nRequires-Dist: b\n")
+    assert needs("one", "Requires-Dist: b\n") != needs("three", "Requires-Dist: c\n")
+    assert needs("four", "Requires-Dist: b @ file:///srv/b\n") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("flask", True),
+        ("flask[async] >= 3, < 4 ; python_version > '3'  # why", True),
+        ("flask==3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11", True),
+        ("", True),
+        ("./vendor/tools", False),
+        ("-e .", False),
+        ("-r base.txt", False),
+        ("--constraint=limits.txt", False),
+        ("tools @ file:///srv/tools", False),
+        ("wheels/tools-1.0-py3-none-any.whl", False),
+        ("--find-links ./wheels", False),
+    ],
+)
+def test_requirements_that_are_known_by_their_text(tmp_path: Path, line: str, plain: bool) -> None:
+    """Those that name another file are not: it may change when they do not."""
+    (tmp_path / "requirements.txt").write_text(f"# first\n{line}\n")
+    assert parts._is_plain(tmp_path / "requirements.txt") == plain
 
 
 # --- whole builds ---
