@@ -71,6 +71,7 @@ class Activation:
         target = self.request["sha"]
         source = self.layout.live()
         self._verify_target(target)
+        self.layout.reserve.fill()
         source = self._way_back(source)
         self._check_units()
         if source:

@@ -49,7 +49,6 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
         with lock.hold(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
                 return  # it started so late that a follower gave it up
-            layout.reserve.fill()
             if not request["detached"]:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)

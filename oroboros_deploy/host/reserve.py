@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Set, TypeVar
 
-FILES = 16  # an activation makes ten files and links; each file that is given up frees an inode
+FILES = 32
+ENOUGH = 16  # for one activation, which makes a dozen files and links; each that is given up frees an inode
 SIZE = 16 * 1024  # bytes of each
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -22,12 +22,18 @@ class Reserve:
         self.directory = directory
 
     def fill(self) -> None:
-        """Make the spare files that are missing, as far as there is space."""
-        with contextlib.suppress(OSError):
+        """Make the spare files that are missing.
+
+        Raises OSError when there is no space for them and those that are left are not
+        enough for an activation; one that begins can write down how it ends.
+        """
+        try:
             self.directory.mkdir(mode=0o700, exist_ok=True)
-            there = os.listdir(self.directory)
-            for name in {f"{number:02}" for number in range(FILES)}.difference(there):
+            for name in sorted({f"{number:02}" for number in range(FILES)} - self._left()):
                 _allocate(self.directory / name)
+        except OSError as error:
+            if error.errno in _FULL and len(self._left()) < ENOUGH:
+                raise
 
     def spend(self, act: Callable[..., Result], *arguments: Any) -> Result:
         """Do what needs space; as long as there is none, give up a spare file and do it again.
@@ -42,11 +48,13 @@ class Reserve:
                     raise
 
     def _give_up_one(self) -> bool:
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self.directory):
-                (self.directory / name).unlink()
-                return True
+        for name in self._left():
+            (self.directory / name).unlink()
+            return True
         return False
+
+    def _left(self) -> Set[str]:
+        return set(os.listdir(self.directory)) if self.directory.is_dir() else set()
 
 
 def _allocate(path: Path) -> None:

@@ -17,7 +17,7 @@ from tests.host.local_agent import LocalAgent
 from tests.host.watching import tree
 from tests.invariants import broken
 
-HEALTH = {"command": "sh ./health", "timeout": 0.05, "interval": 0.05, "stable_for": 0}
+HEALTH = {"command": "sh ./health", "timeout": 1, "interval": 1, "stable_for": 0}
 Cuts = Callable[..., PowerCuts]
 
 

@@ -88,7 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         path.mkdir()
         yield path
     else:
-        with small_filesystem(path, inodes=160):
+        with small_filesystem(path, inodes=200):
             yield path
 
 

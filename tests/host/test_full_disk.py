@@ -17,7 +17,8 @@ from tests.host.watching import tree
 from tests.invariants import broken
 from tests.repository import Repository
 
-HEALTH = {"command": "sh ./health", "timeout": 0.5, "interval": 0.05, "stable_for": 0}
+HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.05, "stable_for": 0}
+ONCE = {**HEALTH, "timeout": 2, "interval": 2}  # for those that fail: one try, with time to fill a disk
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 FULL = [{"inodes": True, "blocks": False}, {"inodes": False, "blocks": True}, {"inodes": True, "blocks": True}]
 
@@ -58,7 +59,7 @@ def test_a_rollback_that_fails(host: LocalAgent, full: dict[str, bool], tmp_path
     old, new = live(host, f"test ! -e {tmp_path}/broken", "exit 0")
     (tmp_path / "broken").touch()
     fill(host.root, **full)
-    answer = host.activate(old, kind="rollback", healthcheck=HEALTH)
+    answer = host.activate(old, kind="rollback", healthcheck=ONCE)
     assert (answer.refusal, answer.stderr, host.live) == (None, "", new)
     assert (answer.result or {})["state"]["phase"] == host.journal[-1]["outcome"] == "restored"
     assert "the health command exited 1" in host.paths.bad(old).read_text()
@@ -70,7 +71,7 @@ def test_a_release_that_fills_the_disk(host: LocalAgent) -> None:
     [old] = live(host, "exit 0")
     filling = f"cd {host.root}; i=0; while true >filler-$i; do i=$((i+1)); done; cat /dev/zero >>filler-0"
     bad = host.sealed("bad", health=filling)
-    answer = host.activate(bad, healthcheck=HEALTH)
+    answer = host.activate(bad, healthcheck=ONCE)
     assert ((answer.result or {})["state"]["phase"], host.live) == ("restored", old)
     assert (host.journal[-1]["outcome"], broken(host.root)) == ("restored", [])
 
@@ -89,8 +90,8 @@ def test_several_times(host: LocalAgent) -> None:
         assert (host.live, broken(host.root)) == (shas[(done - 1) % 2], [])
     assert (answer.refusal or {})["kind"] == "invalid"
     assert "No space left on device" in (answer.refusal or {})["message"]
-    assert (tree(host.root), host.journal, spares(host)) == (before, entries, 0)
-    assert done >= 1
+    assert (tree(host.root), host.journal, broken(host.root)) == (before, entries, [])
+    assert (done >= 2, spares(host) < reserve.ENOUGH) == (True, True)
 
 
 def test_the_reserve_is_made_again(host: LocalAgent) -> None:
@@ -138,7 +139,7 @@ def test_an_end_that_cannot_be_written(host: LocalAgent) -> None:
     [old] = live(host, "exit 0")
     filling = "mkdir filler; i=0; while true >filler/$i; do i=$((i+1)); done; cat /dev/zero >filler/0"
     filling = f"rm -r {host.paths.reserve.directory}; cd {host.root}; {filling}"
-    request = host.request(host.sealed("bad", health=filling), healthcheck=HEALTH)
+    request = host.request(host.sealed("bad", health=filling), healthcheck=ONCE)
     host.keep(request)
     with pytest.raises(OSError, match="No space left"):
         launch.run(host.paths, request)
