@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable
+from oroboros_deploy.host import durable, lock
 from tests.host.local_agent import LocalAgent
 from tests.invariants import RULES, broken
 
@@ -100,6 +100,12 @@ def test_what_serves_and_what_is_secret(host: LocalAgent) -> None:
     first, *others = broken(host.root, serving={"api": old, "web": new}, secrets=("tester",))
     assert first == f"2: api serves {old}, current names {new}"
     assert f"11: a secret is in {actor}" in others
+
+
+def test_a_lock_that_is_held(host: LocalAgent) -> None:
+    """At rest nobody holds the host."""
+    with lock.hold(host.paths.lock):
+        assert broken(host.root) == ["6: the lock is held although nothing runs"]
 
 
 def test_every_rule_has_its_break() -> None:
