@@ -44,7 +44,7 @@ def test_serve(project: Path, registry: Registry, registry_url: str) -> None:
     """Without flags it listens on loopback, shows the page and the API, names no software, and ends with Ctrl-C."""
     with Served(project, registry_url) as served:
         assert urlsplit(served.url).hostname == "127.0.0.1"
-        page, api = httpx2.get(served.url), httpx2.get(f"{served.url}/api/releases/{A}")
+        page, api = (httpx2.get(f"{served.url}{path}", timeout=30) for path in ("", f"/api/releases/{A}"))
         assert (page.status_code, api.json()) == (200, registry.get(A))
         assert "server" not in page.headers
         assert served.stop() == (0, "")
@@ -52,7 +52,7 @@ def test_serve(project: Path, registry: Registry, registry_url: str) -> None:
 
 def test_head(project: Path, registry_url: str) -> None:
     """HEAD answers as GET does on every route, with its headers and nothing after them, also for a live stream."""
-    with Served(project, registry_url) as served, httpx2.Client(base_url=served.url, timeout=5) as client:
+    with Served(project, registry_url) as served, httpx2.Client(base_url=served.url, timeout=30) as client:
         paths = [path.partition("{")[0] for path in client.get("/api/openapi.json").json()["paths"]]
         for path in ("/", "/hosts", "/figures", "/static/page.css", f"/api/releases/{A}", "/nothing", *paths):
             got, headed = (None if path == "/api/live" else client.get(path)), client.head(path)
@@ -67,7 +67,7 @@ def test_head(project: Path, registry_url: str) -> None:
 def test_paths_that_no_client_would_send(project: Path, registry_url: str) -> None:
     """(101) A path that climbs, sent as it is, reaches no file."""
     with Served(project, registry_url) as served:
-        connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=5)
+        connection = http.client.HTTPConnection(urlsplit(served.url).netloc, timeout=30)
         for target in (
             "/../../etc/passwd",
             "/static/../../../etc/passwd",
@@ -86,10 +86,10 @@ def test_a_garbled_request_is_refused(project: Path, registry_url: str) -> None:
     with Served(project, registry_url) as served:
         place = urlsplit(served.url)
         for sent in (b"\x16\x03\x01\x02\x00\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n"):
-            with socket.create_connection((place.hostname, place.port), timeout=5) as raw:
+            with socket.create_connection((place.hostname, place.port), timeout=30) as raw:
                 raw.sendall(sent)
                 assert raw.recv(100).startswith(b"HTTP/1.1 400 ")
-        assert httpx2.get(f"{served.url}/api/releases").status_code == 200
+        assert httpx2.get(f"{served.url}/api/releases", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
