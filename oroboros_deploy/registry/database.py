@@ -92,7 +92,7 @@ class Database:
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
-        self._watchdog = None if path else Watchdog()
+        self._watchdog = None if path else Watchdog(_SILENCE)
         self._watch: Driver | None = None
         self._watching = threading.Lock()
         self._nonce = secrets.token_hex(4)
@@ -179,7 +179,7 @@ class Database:
         except IndexError:
             reader = self._reader()
         try:
-            result = self._watched(reader, work)
+            result = work(reader)
         except BaseException:
             # Whatever it was, nobody has to know in which state it left the connection; and when one is
             # lost, so are those that waited beside it.
@@ -192,11 +192,6 @@ class Database:
             reader.connection.close()
         return result
 
-    def _watched(self, reader: Driver, work: Callable[[Driver], Result]) -> Result:
-        if self._watchdog is None:
-            return work(reader)
-        return self._watchdog.watch(reader.connection, _SILENCE, lambda: work(reader))
-
     def _reader(self) -> Driver:
         """A connection that is no part of the pool: a ping and a transaction would be more than most questions."""
         pooled = self._engine.raw_connection()
@@ -205,7 +200,7 @@ class Database:
         if self._engine.dialect.name == "postgresql":
             connection.autocommit = True
         _execute(connection, _READ_ONLY[self._engine.dialect.name])
-        return Driver(connection, self._engine.dialect)
+        return Driver(connection, self._engine.dialect, self._watchdog.watch if self._watchdog else None)
 
     def _hang_up(self) -> None:
         with suppress(IndexError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Select
 
 _Convert = Callable[[Any], Any]
+_Watch = Callable[[Any, Callable[[], object]], object]
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -19,11 +20,13 @@ class Driver:
     be made once, too: one that is made for every call is compiled for every call.
     """
 
-    __slots__ = ("connection", "dialect")
+    __slots__ = ("connection", "dialect", "watch")
 
-    def __init__(self, connection: Any, dialect: Dialect) -> None:
+    def __init__(self, connection: Any, dialect: Dialect, watch: _Watch | None = None) -> None:
+        """``watch`` is given the connection and what may wait for its server, and does that."""
         self.connection = connection
         self.dialect = dialect
+        self.watch = watch
 
     @classmethod
     def under(cls, db: Connection) -> Driver:
@@ -37,7 +40,8 @@ class Driver:
         compiled = _compiled(statement, self.dialect)
         cursor = self.connection.cursor()
         try:
-            cursor.execute(compiled.text, compiled.parameters(values))
+            execute = partial(cursor.execute, compiled.text, compiled.parameters(values))
+            self.watch(self.connection, execute) if self.watch else execute()
             return compiled.converted(cursor.fetchall(), cursor.description)
         finally:
             cursor.close()

@@ -21,7 +21,8 @@ class Watchdog:
     One thread looks after all of them: a thread for each question would take as long as the question.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._deadlines: dict[Any, float] = {}
         self._begun = threading.Lock()
         self._ended = threading.Event()
@@ -31,10 +32,10 @@ class Watchdog:
         """End the thread."""
         self._ended.set()
 
-    def watch(self, connection: Any, seconds: float, work: Callable[[], T]) -> T:
+    def watch(self, connection: Any, work: Callable[[], T]) -> T:
         """What ``work`` returns, which waits for this connection; TimeoutError when the time is over."""
         self._begin()
-        self._deadlines[connection] = time.monotonic() + seconds
+        self._deadlines[connection] = time.monotonic() + self._seconds
         try:
             result = work()
         except Exception:

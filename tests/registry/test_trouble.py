@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import literal, select
 
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry, database
+from oroboros_deploy.registry.driver import Driver
 from oroboros_deploy.spool import Spool
 from tests.postgres import QUOTED_PASSWORD, PostgresServer, why_not
 from tests.proxy import Proxy
@@ -282,6 +284,17 @@ def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monke
         assert time.monotonic() - began < 5
         proxy.resume()
         assert registry.list() == []
+
+
+def test_only_the_server_has_a_deadline(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done with one answer before the next question takes its time."""
+    monkeypatch.setattr(database, "_SILENCE", 0.5)
+    with Registry.open(postgres_url) as registry:
+
+        def work(db: Driver) -> list[object]:
+            return [db.value(select(literal(1))), time.sleep(1.2), db.value(select(literal(2)))]
+
+        assert registry._database.ask(work) == [1, None, 2]
 
 
 def fail_first(server: PostgresServer, url: str, code: str, times: int) -> Callable[[], object]:
