@@ -18,186 +18,34 @@ from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from .checks import (
+    address,
+    check_below,
+    check_command,
+    check_count,
+    check_git_url,
+    check_hosts,
+    check_inputs,
+    check_inside,
+    check_installer,
+    check_kept,
+    check_limit,
+    check_line,
+    check_megabytes,
+    check_own_path,
+    check_path,
+    check_pause,
+    check_services,
+    check_switch,
+    check_venvs,
+)
 from .errors import ConfigError
 
-_LONGEST = 86_400  # seconds; a longer limit is a typing error
-_MOST = 1000  # releases or hosts; more are a typing error as well
-_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 _MAY_BE_OFF = "build.frontend"
 _ONE_NAME = "name one environment alone, or only hosts of one"
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _T = TypeVar("_T")
-
-# --- checks: each takes what was written and returns the value, or raises ValueError saying what it must be ---
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-def _command(value: Any) -> str:
-    text = _text(value).strip()
-    # A lone surrogate is how Python reads a variable that is not UTF-8.
-    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
-        raise ValueError("must be valid text without NUL")
-    return text
-
-
-def _line(value: Any) -> str:
-    text = _text(value)
-    if not text.isprintable():
-        raise ValueError("must be one line without control characters")
-    return text
-
-
-def _parts(value: Any) -> list[str]:
-    parts = _line(value).split("/")
-    if ".." in parts:
-        raise ValueError("must not contain '..'")
-    return [part for part in parts if part not in ("", ".")]
-
-
-def _path(value: Any) -> str:
-    parts = _parts(value)
-    if not value.startswith("/"):
-        raise ValueError("must be an absolute path")
-    if not parts:
-        raise ValueError("must not be the file system's root")
-    return "/" + "/".join(parts)
-
-
-def _own_path(value: Any) -> str:
-    path = _path(value)
-    # Whole directories below it are swept: `/srv` or `/home` would not be ours alone.
-    if path.count("/") < 2:
-        raise ValueError("must not be a top-level directory: name one below it")
-    return path
-
-
-def _inside(value: Any) -> str:
-    parts = _parts(value)
-    if value.startswith(("/", "-")):
-        raise ValueError("must be a path inside the release, not absolute and not starting with '-'")
-    return "/".join(parts) or "."
-
-
-def _below(value: Any) -> str:
-    path = _inside(value)
-    if path == ".":
-        raise ValueError("must be a directory below the release's own")
-    return path
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number of seconds")
-    if not 0 <= value <= _LONGEST:  # refuses NaN too
-        raise ValueError(f"must be between 0 and {_LONGEST} seconds")
-    return value
-
-
-def _limit(value: Any) -> float:
-    if _number(value) == 0:
-        raise ValueError("must be more than 0 seconds")
-    return float(value)
-
-
-def _pause(value: Any) -> float:
-    return float(_number(value))
-
-
-def _count(value: Any, least: int = 1) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        raise ValueError(f"must be a whole number from {least} to {_MOST}")
-    return value
-
-
-def _kept(value: Any) -> int:
-    return _count(value, least=2)  # the live release and the one to go back to always stay
-
-
-def _switch(value: Any) -> bool:
-    if value in ("", "0", "1"):
-        return bool(value == "1")
-    if not isinstance(value, bool):
-        raise ValueError("must be 1 (on) or 0 (off)")
-    return value
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    names = value.split() if isinstance(value, str) else value
-    if not isinstance(names, list | tuple):
-        raise ValueError("must be a list, or names separated by spaces")
-    return tuple(_line(name) for name in names)
-
-
-def _services(value: Any) -> tuple[str, ...]:
-    units = _names(value)
-    plain = [unit.removesuffix(".service") for unit in units]
-    for unit, name in zip(units, plain, strict=True):
-        if len(unit) > 255 or not _UNIT.fullmatch(name):
-            raise ValueError(f"must hold plain systemd unit names, which {unit!r} is not")
-        if plain.count(name) > 1:
-            raise ValueError(f"names {name!r} twice")
-    return units
-
-
-def _hosts(value: Any) -> tuple[str, ...]:
-    hosts = tuple(dict.fromkeys(_names(value)))
-    for host in hosts:
-        if host.split() != [host] or _address(host).startswith("-") or host.startswith("-"):
-            raise ValueError(f"must hold host names, which {host!r} is not")
-    return hosts
-
-
-def _git_url(value: Any) -> str:
-    url = _line(value)
-    # `ext::` and its like are git transports that run a command.
-    if url.split() != [url] or url.startswith("-") or re.match(r"[\w+.-]*::", url):
-        raise ValueError("must be a plain git URL")
-    # git shows its URL to everybody on the host, in the arguments of its helpers.
-    if re.match(r"https?://[^/]*@", url):
-        raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
-    return url
-
-
-def _venvs(value: Any) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must map each venv's directory to the projects installed into it")
-    venvs = {_below(venv): _projects(projects) for venv, projects in value.items()}
-    if len(venvs) < len(value):
-        raise ValueError("names a directory twice")
-    return venvs
-
-
-def _projects(value: Any) -> tuple[str, ...]:
-    projects = [value] if isinstance(value, str) else value
-    if not isinstance(projects, list | tuple) or not projects:
-        raise ValueError("must name at least one project directory for each venv")
-    return tuple(_inside(project) for project in projects)
-
-
-def _inputs(value: Any) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(_below(path) for path in _names(value)))
-
-
-def _installer(value: Any) -> str:
-    if value not in ("auto", "pip", "uv"):
-        raise ValueError("must be auto, pip or uv")
-    return str(value)
-
-
-def _megabytes(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("must be a whole number of megabytes")
-    return value
 
 
 def _steps(value: Any) -> tuple[Step, ...]:
@@ -214,7 +62,7 @@ def _step(value: Any) -> Step:
         raise ValueError("must hold only {name, path, command}; path may be left out")
     if not isinstance(value["name"], str) or not _STEP_NAME.fullmatch(value["name"]):
         raise ValueError("must name each step in letters, digits, spaces, '.', '_' and '-'")
-    return Step(value["name"], _inside(value.get("path", ".")), _command(value["command"]))
+    return Step(value["name"], check_inside(value.get("path", ".")), check_command(value["command"]))
 
 
 # --- declarations ---
@@ -254,21 +102,23 @@ class Healthcheck:
 
     command: str = field(
         default="scripts/runtime-health-check.sh",
-        metadata=_setting(_command, "line run by bash in `current`", variable="DEPLOY_HEALTHCHECK_CMD"),
+        metadata=_setting(check_command, "line run by bash in `current`", variable="DEPLOY_HEALTHCHECK_CMD"),
     )
-    timeout: float = field(default=60, metadata=_setting(_limit, "seconds within which the command must pass"))
-    interval: float = field(default=1, metadata=_setting(_pause, "seconds between two tries"))
-    stable_for: float = field(default=2, metadata=_setting(_pause, "seconds every service must stay up afterwards"))
+    timeout: float = field(default=60, metadata=_setting(check_limit, "seconds within which the command must pass"))
+    interval: float = field(default=1, metadata=_setting(check_pause, "seconds between two tries"))
+    stable_for: float = field(
+        default=2, metadata=_setting(check_pause, "seconds every service must stay up after it")
+    )
 
 
 @dataclass(frozen=True)
 class Frontend:
     """The frontend of a release: built in ``path``, its ``output`` copied to ``into``."""
 
-    path: str = field(default="frontend", metadata=_setting(_inside, "directory with package.json"))
-    command: str = field(default="npm ci && npm run build", metadata=_setting(_command, "line run by bash in it"))
-    output: str = field(default="dist", metadata=_setting(_below, "directory the command fills, within path"))
-    into: str = field(default="infra/web-main", metadata=_setting(_below, "where the output is copied to"))
+    path: str = field(default="frontend", metadata=_setting(check_inside, "directory with package.json"))
+    command: str = field(default="npm ci && npm run build", metadata=_setting(check_command, "line run by bash in it"))
+    output: str = field(default="dist", metadata=_setting(check_below, "directory the command fills, within path"))
+    into: str = field(default="infra/web-main", metadata=_setting(check_below, "where the output is copied to"))
 
 
 @dataclass(frozen=True)
@@ -291,15 +141,15 @@ class Build:
     frontend: Frontend | None = field(default_factory=Frontend)
     venvs: Mapping[str, tuple[str, ...]] = field(
         default_factory=_default_venvs,
-        metadata=_setting(_venvs, "directory of each venv: project directories installed into it"),
+        metadata=_setting(check_venvs, "directory of each venv: project directories installed into it"),
     )
     steps: tuple[Step, ...] = field(default=(), metadata=_setting(_steps, "your own commands: {name, path, command}"))
-    timeout: float = field(default=1800, metadata=_setting(_limit, "seconds for the whole build"))
-    installer: str = field(default="auto", metadata=_setting(_installer, "what fills the venvs: pip, uv, or auto"))
+    timeout: float = field(default=1800, metadata=_setting(check_limit, "seconds for the whole build"))
+    installer: str = field(default="auto", metadata=_setting(check_installer, "what fills the venvs: pip, uv, or auto"))
     inputs: tuple[str, ...] = field(
-        default=(), metadata=_setting(_inputs, "paths that all parts depend on besides their own directories")
+        default=(), metadata=_setting(check_inputs, "paths that all parts depend on besides their own directories")
     )
-    cache: int = field(default=2000, metadata=_setting(_megabytes, "megabytes of earlier results to keep"))
+    cache: int = field(default=2000, metadata=_setting(check_megabytes, "megabytes of earlier results to keep"))
 
 
 @dataclass(frozen=True)
@@ -313,30 +163,30 @@ class Config:
 
     root: str = field(
         default="/srv/oroboros",
-        metadata=_setting(_own_path, "directory that holds everything below", variable="DEPLOY_ROOT"),
+        metadata=_setting(check_own_path, "directory that holds everything below", variable="DEPLOY_ROOT"),
     )
     releases_dir: str = field(
         default="{root}/releases",
-        metadata=_setting(_own_path, "where releases are", variable="DEPLOY_RELEASES_DIR"),
+        metadata=_setting(check_own_path, "where releases are", variable="DEPLOY_RELEASES_DIR"),
     )
     current_link: str = field(
         default="{root}/current",
-        metadata=_setting(_path, "the link that names the live release", variable="DEPLOY_CURRENT_LINK"),
+        metadata=_setting(check_path, "the link that names the live release", variable="DEPLOY_CURRENT_LINK"),
     )
     repo_root: str = field(
         default="{root}/repo",
-        metadata=_setting(_path, "bare git mirror that releases are made from", variable="REPO_ROOT"),
+        metadata=_setting(check_path, "bare git mirror that releases are made from", variable="REPO_ROOT"),
     )
     repo_url: str | None = field(
         default=None,
         repr=False,
-        metadata=_setting(_git_url, "where a host fetches from; none: this repository is sent", secret=True),
+        metadata=_setting(check_git_url, "where a host fetches from; none: this repository is sent", secret=True),
     )
     registry_url: str | None = field(
         default=None,
         repr=False,
         metadata=_setting(
-            _line,
+            check_line,
             "the registry's database; none: SQLite in the user's state directory",
             variable="DEPLOY_REGISTRY_URL",
             secret=True,
@@ -352,29 +202,29 @@ class Config:
             "ouroboros-web@preview3",
             "ouroboros-caddy",
         ),
-        metadata=_setting(_services, "systemd units to restart, in this order", variable="DEPLOY_SERVICES"),
+        metadata=_setting(check_services, "systemd units to restart, in this order", variable="DEPLOY_SERVICES"),
     )
     healthcheck: Healthcheck = field(default_factory=Healthcheck)
     build: Build = field(default_factory=Build)
     migrate: str | None = field(
-        default=None, metadata=_setting(_command, "line run by bash in the sealed release before the switch")
+        default=None, metadata=_setting(check_command, "line run by bash in the sealed release before the switch")
     )
-    restart_timeout: float = field(default=180, metadata=_setting(_limit, "seconds for one service to restart"))
-    migrate_timeout: float = field(default=900, metadata=_setting(_limit, "seconds for the migration"))
+    restart_timeout: float = field(default=180, metadata=_setting(check_limit, "seconds for one service to restart"))
+    migrate_timeout: float = field(default=900, metadata=_setting(check_limit, "seconds for the migration"))
     reconnect_timeout: float = field(
         default=600,
-        metadata=_setting(_limit, "seconds for which a host that was lost after the switch is tried again"),
+        metadata=_setting(check_limit, "seconds for which a host that was lost after the switch is tried again"),
     )
-    keep: int = field(default=5, metadata=_setting(_kept, "good releases that stay on a host when it is pruned"))
-    parallel: int = field(default=1, metadata=_setting(_count, "hosts that switch at the same time"))
-    no_cache: bool = field(default=False, metadata=_setting(_switch, "build every part anew"))
+    keep: int = field(default=5, metadata=_setting(check_kept, "good releases that stay on a host when it is pruned"))
+    parallel: int = field(default=1, metadata=_setting(check_count, "hosts that switch at the same time"))
+    no_cache: bool = field(default=False, metadata=_setting(check_switch, "build every part anew"))
     skip_restart: bool = field(
         default=False,
-        metadata=_setting(_switch, "restart nothing", variable="DEPLOY_SKIP_SERVICE_RESTART", in_file=False),
+        metadata=_setting(check_switch, "restart nothing", variable="DEPLOY_SKIP_SERVICE_RESTART", in_file=False),
     )
     skip_healthcheck: bool = field(
         default=False,
-        metadata=_setting(_switch, "switch without a gate", variable="DEPLOY_SKIP_HEALTHCHECK", in_file=False),
+        metadata=_setting(check_switch, "switch without a gate", variable="DEPLOY_SKIP_HEALTHCHECK", in_file=False),
     )
     environment: str | None = None
     hosts: tuple[str, ...] = ()
@@ -546,7 +396,7 @@ def _extend(environment: _Environment, name: str, own: Any, path: str) -> _Envir
 
 def _hosts_of(value: Any, label: str) -> tuple[str, ...]:
     try:
-        return _hosts(value)
+        return check_hosts(value)
     except ValueError as why:
         raise _refused(f"{label} {why}") from None
 
@@ -571,8 +421,8 @@ def _others(named: Sequence[str], asked: str | None, name: str) -> str:
 
 
 def _environment_of(named: Sequence[str], environments: Mapping[str, _Environment]) -> str | None:
-    wanted = {_address(host) for host in named}
-    members = {name: {_address(host) for host in item.hosts} for name, item in environments.items()}
+    wanted = {address(host) for host in named}
+    members = {name: {address(host) for host in item.hosts} for name, item in environments.items()}
     touched = [name for name in environments if wanted & members[name]]
     whole = [name for name in touched if wanted <= members[name]]
     if len(whole) == 1:
@@ -580,10 +430,6 @@ def _environment_of(named: Sequence[str], environments: Mapping[str, _Environmen
     if any(environments[name].changes_settings for name in touched):
         raise _refused(f"{', '.join(named)}: no single environment, but {', '.join(touched)} have settings", _ONE_NAME)
     return None
-
-
-def _address(host: str) -> str:
-    return host.rpartition("@")[2]
 
 
 def _flatten(data: Any, at: str, path: str, prefix: str = "") -> Iterator[tuple[str, Any]]:

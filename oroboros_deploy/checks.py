@@ -1,0 +1,187 @@
+"""What a setting's value has to be: each check takes what was written and returns the value.
+
+Raises ValueError saying what it must be.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST = 86_400  # seconds; a longer limit is a typing error
+_MOST = 1000  # releases or hosts; more are a typing error as well
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
+
+
+def check_text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def check_command(value: Any) -> str:
+    text = check_text(value).strip()
+    # A lone surrogate is how Python reads a variable that is not UTF-8.
+    if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("must be valid text without NUL")
+    return text
+
+
+def check_line(value: Any) -> str:
+    text = check_text(value)
+    if not text.isprintable():
+        raise ValueError("must be one line without control characters")
+    return text
+
+
+def check_parts(value: Any) -> list[str]:
+    parts = check_line(value).split("/")
+    if ".." in parts:
+        raise ValueError("must not contain '..'")
+    return [part for part in parts if part not in ("", ".")]
+
+
+def check_path(value: Any) -> str:
+    parts = check_parts(value)
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    if not parts:
+        raise ValueError("must not be the file system's root")
+    return "/" + "/".join(parts)
+
+
+def check_own_path(value: Any) -> str:
+    path = check_path(value)
+    # Whole directories below it are swept: `/srv` or `/home` would not be ours alone.
+    if path.count("/") < 2:
+        raise ValueError("must not be a top-level directory: name one below it")
+    return path
+
+
+def check_inside(value: Any) -> str:
+    parts = check_parts(value)
+    if value.startswith(("/", "-")):
+        raise ValueError("must be a path inside the release, not absolute and not starting with '-'")
+    return "/".join(parts) or "."
+
+
+def check_below(value: Any) -> str:
+    path = check_inside(value)
+    if path == ".":
+        raise ValueError("must be a directory below the release's own")
+    return path
+
+
+def check_number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number of seconds")
+    if not 0 <= value <= _LONGEST:  # refuses NaN too
+        raise ValueError(f"must be between 0 and {_LONGEST} seconds")
+    return value
+
+
+def check_limit(value: Any) -> float:
+    if check_number(value) == 0:
+        raise ValueError("must be more than 0 seconds")
+    return float(value)
+
+
+def check_pause(value: Any) -> float:
+    return float(check_number(value))
+
+
+def check_count(value: Any, least: int = 1) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        raise ValueError(f"must be a whole number from {least} to {_MOST}")
+    return value
+
+
+def check_kept(value: Any) -> int:
+    return check_count(value, least=2)  # the live release and the one to go back to always stay
+
+
+def check_switch(value: Any) -> bool:
+    if value in ("", "0", "1"):
+        return bool(value == "1")
+    if not isinstance(value, bool):
+        raise ValueError("must be 1 (on) or 0 (off)")
+    return value
+
+
+def check_names(value: Any) -> tuple[str, ...]:
+    names = value.split() if isinstance(value, str) else value
+    if not isinstance(names, list | tuple):
+        raise ValueError("must be a list, or names separated by spaces")
+    return tuple(check_line(name) for name in names)
+
+
+def check_services(value: Any) -> tuple[str, ...]:
+    units = check_names(value)
+    plain = [unit.removesuffix(".service") for unit in units]
+    for unit, name in zip(units, plain, strict=True):
+        if len(unit) > 255 or not _UNIT.fullmatch(name):
+            raise ValueError(f"must hold plain systemd unit names, which {unit!r} is not")
+        if plain.count(name) > 1:
+            raise ValueError(f"names {name!r} twice")
+    return units
+
+
+def check_hosts(value: Any) -> tuple[str, ...]:
+    hosts = tuple(dict.fromkeys(check_names(value)))
+    for host in hosts:
+        if host.split() != [host] or address(host).startswith("-") or host.startswith("-"):
+            raise ValueError(f"must hold host names, which {host!r} is not")
+    return hosts
+
+
+def check_git_url(value: Any) -> str:
+    url = check_line(value)
+    # `ext::` and its like are git transports that run a command.
+    if url.split() != [url] or url.startswith("-") or re.match(r"[\w+.-]*::", url):
+        raise ValueError("must be a plain git URL")
+    # git shows its URL to everybody on the host, in the arguments of its helpers.
+    if re.match(r"https?://[^/]*@", url):
+        raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
+    return url
+
+
+def check_venvs(value: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must map each venv's directory to the projects installed into it")
+    venvs = {check_below(venv): check_projects(projects) for venv, projects in value.items()}
+    if len(venvs) < len(value):
+        raise ValueError("names a directory twice")
+    return venvs
+
+
+def check_projects(value: Any) -> tuple[str, ...]:
+    projects = [value] if isinstance(value, str) else value
+    if not isinstance(projects, list | tuple) or not projects:
+        raise ValueError("must name at least one project directory for each venv")
+    return tuple(check_inside(project) for project in projects)
+
+
+def check_inputs(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(check_below(path) for path in check_names(value)))
+
+
+def check_installer(value: Any) -> str:
+    if value not in ("auto", "pip", "uv"):
+        raise ValueError("must be auto, pip or uv")
+    return str(value)
+
+
+def check_megabytes(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError("must be a whole number of megabytes")
+    return value
+
+
+def address(host: str) -> str:
+    """A host without the user it was named with."""
+    return host.rpartition("@")[2]
