@@ -284,13 +284,6 @@ MUTATIONS = (
         ("tests/registry/test_trouble.py",),
     ),
     Mutation(
-        "the registry's writers go one after another",
-        "oroboros_deploy/registry/database.py",
-        '"sqlite": "BEGIN IMMEDIATE"',
-        '"sqlite": "BEGIN"',
-        ("tests/registry/test_at_once.py",),
-    ),
-    Mutation(
         "ExecStopPost= recovers a killed agent",
         HOST + "launch.py",
         '        "ExecStopPost": recovery,\n',
