@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import zipfile
@@ -585,11 +586,10 @@ def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
 
 def test_uv_installs_what_pip_does(site: Site) -> None:
     """The same distributions, and console scripts that work, cached as well; its own cache keeps its write bits."""
-    uv = shutil.which("uv")
-    if uv is None:
-        pytest.skip("uv is not installed")
-    kept = site.host.root.parent / "uv-cache"
-    site.host.options = {"env": {**os.environ, "UV_CACHE_DIR": str(kept)}}
+    kept, tools = site.host.root.parent / "uv-cache", site.host.root.parent / "tools"
+    tools.mkdir()
+    (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    site.host.options = {"env": {**os.environ, "UV_CACHE_DIR": str(kept), "PATH": f"{tools}:{os.environ['PATH']}"}}
     first, second, third = site.commit(), site.commit(docs__notes="two"), site.commit(docs__notes="three")
     assert built(site.build(first, installer="uv")) == PARTS
     assert built(site.build(second, installer="uv")) == []
