@@ -303,8 +303,7 @@ MUTATIONS = (
         HOST + "launch.py",
         '"--quiet", "--no-block", "--collect"),\n        *([f"--unit',
         '"--quiet", "--pipe", "--wait", "--collect"),\n        *([f"--unit',
-        ("tests/hosts/test_activation.py", "-k", "control_node_dies and 9"),
-        host=True,
+        ("tests/host/test_launch.py", "-k", "bound_and_a_recovery"),
     ),
     Mutation(
         "the boot unit is ordered before the services",
