@@ -106,9 +106,7 @@ class Healthcheck:
     )
     timeout: float = field(default=60, metadata=_setting(check_limit, "seconds within which the command must pass"))
     interval: float = field(default=1, metadata=_setting(check_pause, "seconds between two tries"))
-    stable_for: float = field(
-        default=2, metadata=_setting(check_pause, "seconds every service must stay up after it")
-    )
+    stable_for: float = field(default=2, metadata=_setting(check_pause, "seconds every service must stay up after it"))
 
 
 @dataclass(frozen=True)
