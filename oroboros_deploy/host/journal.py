@@ -72,7 +72,8 @@ class Journal:
         After the head a gap or a break stays in the chain, where the last line that was
         left would close it over what is missing.
         """
-        last = (self.entries() or [{"seq": 0, "hash": GENESIS}])[-1]
+        readable = filter(None, map(parse, reversed(self.lines())))
+        last: Entry = next(readable, {"seq": 0, "hash": GENESIS})
         head = self.head()
         return head if head and head["seq"] >= last["seq"] else last
 
