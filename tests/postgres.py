@@ -10,9 +10,11 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
+import pytest
 
 PASSWORD = "s3cr3t/p@ss"
 QUOTED_PASSWORD = "s3cr3t%2Fp%40ss"
@@ -31,6 +33,15 @@ def why_not() -> str | None:
     if os.getuid() == 0 and not _postgres_user():
         return "PostgreSQL does not run as root, and there is no user postgres"
     return None
+
+
+def started() -> Iterator[PostgresServer]:
+    """A server for as long as a fixture lives; skips where none can be started."""
+    if reason := why_not():
+        pytest.skip(reason)
+    server = PostgresServer()
+    yield server
+    server.close()
 
 
 class PostgresServer:

@@ -8,17 +8,13 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.registry import Registry
-from tests.postgres import PostgresServer, why_not
+from tests.postgres import PostgresServer, started
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for all tests that do not break it."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = PostgresServer()
-    yield server
-    server.close()
+    yield from started()
 
 
 @pytest.fixture

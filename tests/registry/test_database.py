@@ -297,6 +297,16 @@ def test_who_asks_cannot_write(url):
         assert [row["release_id"] for row in registry.list()] == [A]
 
 
+def ask_at_once(registry, number):
+    """So many questions, of which none ends before all have begun."""
+    gate = threading.Barrier(number)
+    threads = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+
+
 @pytest.mark.postgres
 def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresServer, postgres_url):
     """Connections for reading that the server dropped, all of them and also in the middle, cost nothing but time."""
@@ -304,12 +314,7 @@ def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresSer
     drop = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
     with Registry.open(postgres_url) as registry:
         registry.upsert(A, A, "deployed")
-        gate = threading.Barrier(3)
-        three = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(3)]
-        for thread in three:
-            thread.start()
-        for thread in three:
-            thread.join(10)
+        ask_at_once(registry, 3)
         assert len(registry._database._readers) == 3
         server.execute(drop, "postgres")
         assert registry.reader.release(A) == registry.list()[0]
@@ -329,12 +334,7 @@ def test_few_connections_stay_open(url, monkeypatch):
     monkeypatch.setattr(database, "_IDLE", 2)
     with Registry.open(url) as registry:
         registry.check()
-        gate = threading.Barrier(6)
-        threads = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(6)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(10)
+        ask_at_once(registry, 6)
         assert len(registry._database._readers) == 2
 
 

@@ -12,7 +12,7 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.events import Event
 from oroboros_deploy.registry import Registry, recorder
 from oroboros_deploy.registry.recorder import Recorder
-from tests.postgres import PostgresServer, why_not
+from tests.postgres import PostgresServer, started
 from tests.registry.samples import A, B, host, record
 
 
@@ -161,11 +161,7 @@ def test_a_registry_that_hangs_delays_the_end_by_two_seconds_at_most():
 @pytest.fixture
 def breakable() -> Iterator[PostgresServer]:
     """A server of the test's own."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = PostgresServer()
-    yield server
-    server.close()
+    yield from started()
 
 
 @pytest.mark.postgres

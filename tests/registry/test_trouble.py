@@ -20,7 +20,7 @@ from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.driver import Driver
 from oroboros_deploy.spool import Spool
-from tests.postgres import QUOTED_PASSWORD, PostgresServer, why_not
+from tests.postgres import QUOTED_PASSWORD, PostgresServer, started
 from tests.proxy import Proxy
 from tests.registry.samples import PROCESSES, A, host, record
 from tests.repository import Repository
@@ -37,11 +37,7 @@ def site(tmp_path: Path, repository: Repository) -> Site:
 @pytest.fixture
 def own_server() -> Iterator[PostgresServer]:
     """A server to break."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = PostgresServer()
-    yield server
-    server.close()
+    yield from started()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import httpx2
 import pytest
 
 from oroboros_deploy.registry import Registry
-from tests.postgres import PostgresServer, why_not
+from tests.postgres import PostgresServer, started
 from tests.registry.samples import A, host, record
 from tests.sshd import Sshd, requires_sshd
 from tests.web.serving import Served
@@ -23,11 +23,7 @@ pytestmark = [requires_sshd, pytest.mark.postgres]
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
     """A server that only this file breaks."""
-    if reason := why_not():
-        pytest.skip(reason)
-    server = PostgresServer()
-    yield server
-    server.close()
+    yield from started()
 
 
 @pytest.fixture
