@@ -17,6 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -114,6 +115,11 @@ class Sshd:
     def sessions(self) -> list[int]:
         """The process ids of the server's children: one or two for each connection."""
         return _descendants(self.pid, named="sshd")
+
+    def signal(self, name: signal.Signals) -> None:
+        """Send every child of the server a signal; one that has just ended is none any more."""
+        for pid in self.sessions():
+            _signal(pid, name)
 
     def processes(self) -> list[int]:
         """The process ids of all that runs below the server, commands too."""
@@ -216,7 +222,5 @@ def _is_below(pid: int, root: int, parents: dict[int, int]) -> bool:
 
 
 def _signal(pid: int, name: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, name)
-    except ProcessLookupError:
-        return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import signal
@@ -184,18 +183,13 @@ def test_silence(host: HostConnection) -> None:
         assert command.wait() == 0
 
 
-def stop(sshd: Sshd, name: signal.Signals) -> None:
-    for pid in sshd.sessions():
-        os.kill(pid, name)
-
-
 @contextmanager
 def stalled(sshd: Sshd) -> Iterator[None]:
-    stop(sshd, signal.SIGSTOP)
+    sshd.signal(signal.SIGSTOP)
     try:
         yield
     finally:
-        stop(sshd, signal.SIGCONT)
+        sshd.signal(signal.SIGCONT)
 
 
 def test_a_stalled_session(sshd: Sshd) -> None:
@@ -226,7 +220,7 @@ def test_a_lost_connection(script: str, sshd: Sshd) -> None:
     """A connection that dies is LinkLost at once, never a status, and is not opened again."""
     with connect("box", SshOptions(config_path=sshd.config_path)) as host:
         command = host.command(script, deadline=30)
-        killer = threading.Timer(0.2, stop, (sshd, signal.SIGKILL))
+        killer = threading.Timer(0.2, sshd.signal, (signal.SIGKILL,))
         killer.start()
         before = time.monotonic()
         with pytest.raises(LinkLost, match="connection was lost"):

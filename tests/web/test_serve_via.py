@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Iterator
@@ -46,8 +45,7 @@ def served(tmp_path: Path, postgres: PostgresServer, sshd: Sshd) -> Iterator[Ser
 
 def cut(sshd: Sshd) -> None:
     """End the server's side of every connection, as a reboot would."""
-    for pid in sshd.sessions():
-        os.kill(pid, signal.SIGKILL)
+    sshd.signal(signal.SIGKILL)
 
 
 def releases(served: Served) -> tuple[int, int]:
