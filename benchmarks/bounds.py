@@ -29,7 +29,7 @@ BOUNDS: Mapping[str, Bound] = {
     "deploy.slope": Bound("deploy without a build: round trips by the slope", 14),
     "deploy.counted": Bound("deploy without a build: round trips counted on the line", 14),
     "deploy.connections": Bound("deploy without a build: connections", 1),
-    "deploy.channels": Bound("deploy without a build: channels", 3),
+    "deploy.channels": Bound("deploy without a build: channels", 1),
     "fleet.wall": Bound("switch on 8 hosts, RTT 50 ms: wall time, times 8 ssh scripts side by side", 1.1),
     "fleet.memory.8": Bound("switch on 8 hosts: peak memory of the control node", 45 + 8, "MB"),
     "fleet.memory.1": Bound("status of 1 endpoint: peak memory of the control node", 45 + 1, "MB"),

@@ -134,7 +134,9 @@ class Site:
             assert process.stdin and process.stdout
             process.stdin.write(b"" if known else packed.data)
             process.stdin.flush()
-            said = [json.loads(each) for each in process.stdout if each != b"wanted\n"]
+            said: list[dict[str, Any]] = []
+            while not said or "event" in said[-1]:
+                said += [json.loads(each) for each in [process.stdout.readline()] if each != b"wanted\n"]
         if "result" not in said[-1]:
             sys.exit(f"the build failed: {said[-1]}")
         return said

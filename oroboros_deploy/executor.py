@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from pathlib import PurePosixPath
 from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from . import agent
 from .errors import (
     BuildFailed,
     Busy,
@@ -27,13 +24,13 @@ from .errors import (
 )
 from .events import Event, Level, Listener
 from .host import bound
+from .session import Session
 
 if TYPE_CHECKING:
     from .config import Config
     from .history import HostJournal
-    from .ssh import Command, HostConnection
+    from .ssh import HostConnection
 
-SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
 _MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
 _PART = 1000  # entries of a journal that one answer holds
@@ -63,6 +60,7 @@ class Host:
         self._connect = connect
         self._listener = listener
         self._connection: HostConnection | None = None
+        self._session: Session | None = None
         self._opening = Lock()
         self._left = Flag()
         self.known: dict[str, Any] = {}
@@ -79,7 +77,7 @@ class Host:
 
     def close(self) -> None:
         """End the connection; calls that still run are cut off."""
-        connection, self._connection = self._connection, None
+        connection, self._connection, self._session = self._connection, None, None
         if connection is not None:
             connection.close()
 
@@ -142,29 +140,37 @@ class Host:
         stream: Iterable[bytes] | None = None,
         on_event: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
-        """Make one call of the agent on one channel; sends the agent along when the host lacks it."""
-        root = PurePosixPath(self._config.root)
-        script = agent.packed().script(root, command, {"layout": self._layout(), **request})
-        with self.open().command(script, deadline=deadline, silence=SILENCE) as remote:
-            try:
-                if stream is not None:
-                    self._send(remote, stream)
-                return self._listen(remote, on_event)
-            except KeyboardInterrupt:
-                self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
-                raise
+        """Make one call; the calls on one connection go to one agent, one after another."""
+        try:
+            session = self._ask(command, {"layout": self._layout(), **request}, deadline)
+            if stream is not None:
+                self._send(session, stream)
+            said = session.answer(lambda event: self._hear(event, on_event))
+        except KeyboardInterrupt:
+            self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
+            raise
+        except BaseException:
+            self._drop(Session.kill)
+            raise
+        if "refusal" in said:
+            self._drop(Session.end)
+            raise _error(said["refusal"], self.name)
+        result: dict[str, Any] = said["result"]
+        return result
 
-    def _listen(self, remote: Command, on_event: Callable[[], None]) -> dict[str, Any]:
-        for said in remote.lines():
-            if said == b"wanted":
-                remote.write(agent.packed().data)
-            elif said.startswith(b'{"event"'):
-                self._hear(json.loads(said), on_event)
-            elif said.startswith(b"{"):  # anything else is a login shell's greeting
-                with suppress(LinkLost):  # let it end by itself; the answer is here already
-                    remote.wait()
-                return self._answer(json.loads(said))
-        raise self._no_answer(remote)
+    def _ask(self, command: str, request: Mapping[str, Any], deadline: float) -> Session:
+        connection = self.open()
+        if self._session is None:
+            root = PurePosixPath(self._config.root)
+            self._session = Session(self.name, connection, root, command, request, deadline)
+        else:
+            self._session.ask(command, request, deadline)
+        return self._session
+
+    def _drop(self, end: Callable[[Session], None]) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            end(session)
 
     def _quiet_call(
         self, command: str, request: Mapping[str, Any], deadline: float, stream: Iterable[bytes] | None = None
@@ -179,12 +185,12 @@ class Host:
                 host=self.name,
             ) from lost
 
-    def _send(self, remote: Command, stream: Iterable[bytes]) -> None:
+    def _send(self, session: Session, stream: Iterable[bytes]) -> None:
         sent = 0
-        for block in stream:
-            remote.write(b"%d\n" % len(block) + block)
+        for block in filter(None, stream):
+            session.send(block)
             sent += len(block)
-        remote.write(b"0\n")
+        session.send(b"")
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
     def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
@@ -198,22 +204,6 @@ class Host:
         self.known = facts
         live, head = facts["live"], facts["head"]
         self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
-
-    def _answer(self, said: Mapping[str, Any]) -> dict[str, Any]:
-        """The result; a refusal is raised as the error it is."""
-        if "refusal" in said:
-            raise _error(said["refusal"], self.name)
-        result: dict[str, Any] = said["result"]
-        return result
-
-    def _no_answer(self, remote: Command) -> DeployError:
-        status = remote.wait()
-        said = remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
-        return DeployError(
-            f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",
-            hint="fab status shows what this host serves",
-            host=self.name,
-        )
 
     def _layout(self) -> dict[str, str]:
         config = self._config

@@ -23,7 +23,7 @@ from oroboros_deploy.errors import (
 )
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
-from tests.local_connection import LocalCommand, LocalConnection, unreachable
+from tests.local_connection import LocalConnection, unreachable
 from tests.repository import Repository
 
 GATE = 'test -f ok && test "$(cat ok)" = yes'
@@ -340,15 +340,15 @@ def test_without_registry_and_host_the_registry_is_what_is_told(site: Site) -> N
 
 @pytest.mark.parametrize("kind", ["deploy", "rollback"])
 def test_the_intent_is_written_before_a_host_is_changed(site: Site, kind: str) -> None:
-    """When the command that changes something starts, the row says what is about to happen."""
+    """When the call that changes something is made, the row says what is about to happen."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
     seen: list[str] = []
 
     class Watched(LocalConnection):
-        def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:
+        def called(self, name: str) -> int | None:
             seen.append(site.statuses()[site.good])
-            return super().command(script, deadline=deadline, silence=silence)
+            return super().called(name)
 
     watched = site.deployment()
     watched._open = lambda name: Watched()  # type: ignore[assignment,return-value]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import threading
@@ -22,6 +23,8 @@ from .parts import Part
 from .refusal import Refusal
 from .wire import Say
 
+_LOOK = 200  # milliseconds between two looks whether the build is over
+
 
 def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     """Make the release of ``request["sha"]`` unless it is there; returns its state and the seconds it took."""
@@ -30,8 +33,7 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     deadline = began + request["recipe"]["timeout"]
     with _workspace(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
-        stop = _watch_for_hang_up()
-        with _alone(layout, deadline, stop, say):
+        with _hang_up() as stop, _alone(layout, deadline, stop, say):
             state = _usable(layout, request["sha"])
             if state == "unsealed":
                 _sweep(layout, request["sha"], say)
@@ -221,17 +223,25 @@ def _receive(tmp: Path) -> Path:
     return bundle
 
 
-def _watch_for_hang_up() -> threading.Event:
+@contextlib.contextmanager
+def _hang_up() -> Iterator[threading.Event]:
     """An event that is set when the control node is gone: a build that nobody waits for is stopped."""
-    gone = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: gone.set())
+    gone, over = threading.Event(), threading.Event()
+    handlers = {number: signal.signal(number, lambda *_: gone.set()) for number in (signal.SIGTERM, signal.SIGHUP)}
+    threading.Thread(target=_watch, args=(gone, over), daemon=True).start()
+    try:
+        yield gone
+    finally:
+        over.set()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
-    def watch() -> None:
-        with contextlib.suppress(OSError):
-            while os.read(0, 4096):  # not sys.stdin: its lock would block the interpreter's exit
-                pass
-        gone.set()
 
-    threading.Thread(target=watch, daemon=True).start()
-    return gone
+def _watch(gone: threading.Event, over: threading.Event) -> None:
+    """Wait for the end of the input and leave what is in it: it may be the next call."""
+    ends = select.poll()
+    ends.register(0, select.POLLRDHUP)  # a hang-up needs no asking for
+    while not over.is_set():
+        if ends.poll(_LOOK):
+            gone.set()
+            return

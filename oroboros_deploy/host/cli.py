@@ -1,4 +1,4 @@
-"""The agent's entry: one request in, events and one answer out."""
+"""The agent's entry: call after call, each with its events and one answer."""
 
 from __future__ import annotations
 
@@ -7,36 +7,44 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 from . import bytecode
 from .layout import Layout
 from .refusal import Refusal
-from .wire import Wire, read_request
+from .wire import Wire, next_call, read_request
 
 _PLAIN = {"audit": "audit", "lock": "freeze", "unlock": "freeze", "pin": "pins", "unpin": "pins"}  # call: module
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
 def main() -> int:
-    """Answer one call; the exit status is 0 when there was an answer of either kind."""
+    """Answer the calls of one session; the exit status is 0 when each had an answer of either kind."""
     os.umask(0o022)
     command = sys.argv[1]
     if command in ("run", "recover", "boot", "tidy"):
         return _detached(command)
     wire = Wire()
     try:
-        wire.send(_respond(command, wire))
+        _converse(command, wire)
     except (BrokenPipeError, EOFError):
         os._exit(1)  # nobody listens: there is nobody to tell, and nothing left to flush
-    bytecode.keep(Path(sys.argv[0]))
     return 0
 
 
-def _respond(command: str, wire: Wire) -> Dict[str, Any]:
+def _converse(command: str, wire: Wire) -> None:
+    """Answer until nobody asks; a refusal is the last answer, for what was sent along may be unread."""
+    _start_heartbeat(wire)
+    asked: Optional[Tuple[str, Dict[str, Any]]] = command, read_request()
+    while asked:
+        answer = _respond(*asked, wire)
+        wire.send(answer)
+        bytecode.keep(Path(sys.argv[0]))
+        asked = None if "refusal" in answer else next_call()
+
+
+def _respond(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
     try:
-        request = read_request()
-        _start_heartbeat(wire)
         return {"result": _answer(command, request, wire)}
     except Refusal as refusal:
         return {"refusal": refusal.as_dict()}

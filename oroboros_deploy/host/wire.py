@@ -1,4 +1,4 @@
-"""What the agent says: one JSON object a line, events first, then one result or one refusal."""
+"""What the agent says to a call: one JSON object a line, events first, then one result or one refusal."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import os
 import sys
 import threading
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 Say = Callable[..., None]
-REQUEST = "OROBOROS_REQUEST"  # the environment variable that a call's request comes in
+REQUEST = "OROBOROS_REQUEST"  # the environment variable that the first request comes in
 
 
 class Wire:
@@ -31,9 +31,18 @@ class Wire:
 
 
 def read_request() -> Dict[str, Any]:
-    """What the call was asked to do; no command that it runs inherits this."""
+    """What the first call asks for; no command that it runs inherits this."""
     request: Dict[str, Any] = json.loads(os.environ.pop(REQUEST))
     return request
+
+
+def next_call() -> Optional[Tuple[str, Dict[str, Any]]]:
+    """A further call and what it asks for, a line of the input; None when nobody will ask any more."""
+    line = sys.stdin.buffer.readline()
+    if not line.endswith(b"\n"):
+        return None  # also for half a line: the connection broke
+    asked: Dict[str, Any] = json.loads(line)
+    return asked["call"], asked["request"]
 
 
 def read_block() -> Optional[bytes]:

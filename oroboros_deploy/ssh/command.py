@@ -97,6 +97,11 @@ class Command:
         """The last 64 KiB of standard error; complete once ``wait`` has returned."""
         return self._stderr
 
+    def extend(self, deadline: float) -> None:
+        """Let the command run so many seconds more, from now on; for one that is asked for more than one thing."""
+        self._deadline = deadline
+        self._end = time.monotonic() + deadline
+
     def write(self, data: bytes) -> None:
         """Send bytes to standard input.
 

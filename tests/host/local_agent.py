@@ -81,6 +81,8 @@ class LocalAgent:
                 answer.events.append(value)
             answer.result = value.get("result", answer.result)
             answer.refusal = value.get("refusal", answer.refusal)
+            if answer.result or answer.refusal:
+                break
         process.stdin.close()
         answer.stderr = process.stderr.read().decode()
         process.stdout.close()

@@ -1,0 +1,121 @@
+"""One agent answers all calls on a connection, over a real sshd."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy import executor
+from oroboros_deploy.config import load
+from oroboros_deploy.errors import DeployError, HostUnreachable, LinkLost, UnknownCommit
+from oroboros_deploy.events import Event
+from oroboros_deploy.executor import Host
+from oroboros_deploy.source import Source
+from oroboros_deploy.ssh import SshOptions, command, connect
+from tests.repository import Repository
+from tests.sshd import Sshd, requires_sshd
+
+pytestmark = requires_sshd
+FACTS: dict[str, Any] = {"sha": None, "services": [], "restart": False}
+
+
+@pytest.fixture
+def sshd(tmp_path: Path) -> Iterator[Sshd]:
+    with Sshd(tmp_path / "sshd") as sshd:
+        yield sshd
+
+
+@pytest.fixture
+def host(sshd: Sshd, tmp_path: Path) -> Iterator[Host]:
+    config = load([("fabric.yaml", {"root": str(tmp_path / "srv")})], {})
+    host = Host("box", config, lambda: connect("box", SshOptions(config_path=sshd.config_path)), _ignore)
+    host.facts(FACTS)
+    yield host
+    host.close()
+
+
+def _ignore(_: Event) -> None:
+    pass
+
+
+def agents(sshd: Sshd) -> list[int]:
+    """The agents that run for the server's sessions."""
+    return [pid for pid in sshd.processes() if b".pyz" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def gone(sshd: Sshd) -> bool:
+    """Whether no agent is left within some seconds."""
+    until = time.monotonic() + 10
+    while agents(sshd) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not agents(sshd)
+
+
+def commands(sshd: Sshd) -> int:
+    return sshd.log().count("Starting session: command")
+
+
+def build(sha: str, kind: str) -> dict[str, Any]:
+    recipe = {"frontend": None, "venvs": {}, "steps": [], "inputs": [], "installer": "auto", "timeout": 60}
+    return {
+        "attempt": f"attempt-{sha}",
+        "sha": sha,
+        "source": {"kind": kind, "url": None},
+        "recipe": {**recipe, "cache": 0, "anew": False},
+        "version": "test",
+    }
+
+
+def test_calls_share_one_agent(host: Host, sshd: Sshd, repository: Repository) -> None:
+    """Reading, building from a bundle, reading again: one process answers, and ends with the connection."""
+    sha = repository.commit("first", file="1")
+    (before,) = agents(sshd)
+    host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
+    facts = host.facts({**FACTS, "sha": sha})
+    assert (facts["target"]["state"], agents(sshd), commands(sshd)) == ("sealed", [before], 1)
+    host.close()
+    assert gone(sshd)
+
+
+@pytest.mark.parametrize("blocks", [None, [b'{"call": "facts"}\n' * 10_000] * 10])
+def test_a_call_after_a_refusal(host: Host, sshd: Sshd, blocks: list[bytes] | None) -> None:
+    """An agent that refuses ends at once: what it did not read of a stream is not taken for the next call."""
+    before = time.monotonic()
+    with pytest.raises(UnknownCommit):
+        host.build(build("0" * 40, "mirror"), blocks)
+    assert (time.monotonic() - before < 3, agents(sshd)) == (True, [])
+    assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)
+
+
+def test_a_call_after_the_agent_died(host: Host, sshd: Sshd) -> None:
+    """It is told, and the call after that starts another agent."""
+    (pid,) = agents(sshd)
+    os.kill(pid, signal.SIGKILL)
+    assert gone(sshd)
+    with pytest.raises(DeployError, match="without an answer") as caught:
+        host.facts(FACTS)
+    assert (caught.value.host, host.facts(FACTS)["live"]) == ("box", None)
+
+
+def test_time_between_two_calls_is_nobodys(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deadline of a call is over with its answer, and a later call has its own."""
+    monkeypatch.setattr(executor, "PATIENCE", 0.8)
+    monkeypatch.setattr(command, "_GRACE", 0.0)
+    host.facts(FACTS)
+    time.sleep(1.2)
+    assert host.facts(FACTS)["live"] is None
+
+
+def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd) -> None:
+    """A call that takes longer than it may is given up, and the agent is killed."""
+    (pid,) = agents(sshd)
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(HostUnreachable, match=r"still running after 0\.5 s") as caught:
+        host.ask("facts", FACTS, 0.5)
+    assert (type(caught.value.__cause__), gone(sshd)) == (LinkLost, True)
