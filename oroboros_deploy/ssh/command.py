@@ -190,9 +190,8 @@ class Command:
 
     def _start(self, line: str) -> paramiko.Channel:
         try:
-            self._channel = channel = self._transport.open_session(timeout=self._deadline)
+            self._channel = channel = self._transport.open_command(line, timeout=self._deadline)
             channel.settimeout(_SLICE)
-            self._transport.start_command(channel, line)
         except (paramiko.SSHException, OSError, EOFError) as error:
             raise self._not_started(error) from None
         except BaseException:
@@ -202,15 +201,18 @@ class Command:
 
     def _abandon(self) -> None:
         # Ctrl-C, while the command may be running already.
-        if self._channel:
-            self._running = self._channel
-            self._started.set()
-            self.kill()
+        if self._channel is None:
+            self._transport.close()
+            return
+        self._running = self._channel
+        self._started.set()
+        self.kill()
 
     def _not_started(self, error: Exception) -> DeployError:
-        if not self._transport.is_active():
-            return self._lost("the host stopped answering, or the connection was lost, when the command was to start")
-        return self._refused(error.text if isinstance(error, paramiko.ChannelException) else str(error))
+        if isinstance(error, paramiko.ChannelException):
+            return self._refused(error.text)
+        self._transport.close()  # it may have started all the same, and nobody would read what it says
+        return self._lost("the host stopped answering, or the connection was lost, when the command was to start")
 
     def _refused(self, reason: str) -> HostUnreachable:
         return HostUnreachable(

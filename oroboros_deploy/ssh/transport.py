@@ -1,13 +1,17 @@
-"""The SSH protocol layer, with what paramiko leaves out: signals, and requests nobody waits for."""
+"""The SSH protocol layer, with what paramiko leaves out: signals, and messages that need not wait for an answer."""
 
 from __future__ import annotations
 
 import signal
+import socket
+import struct
 import threading
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_REQUEST
+from paramiko.common import MSG_CHANNEL_REQUEST, cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
+
+_FIRST = struct.pack(">cI7sI", cMSG_CHANNEL_OPEN, 7, b"session", 0)  # how the opening of the first channel begins
 
 
 def _channel_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
@@ -47,6 +51,11 @@ class Transport(paramiko.Transport):
         MSG_CHANNEL_REQUEST: _channel_request,
     }
 
+    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
+        super().__init__(sock)
+        self._opening = threading.Lock()
+        self._behind: str | None = None  # the command to be sent right behind the opening of its channel
+
     def auth_publickey(self, username: str, key: paramiko.PKey, event: threading.Event | None = None) -> list[str]:
         """Log in with a key, as the base class does, but in one round trip instead of two."""
         # Which hash an RSA key may sign with is in a message that the server's first answer may still be behind.
@@ -60,11 +69,22 @@ class Transport(paramiko.Transport):
 
     def send_signal(self, channel: paramiko.Channel, name: str) -> None:
         """Ask the server to send a signal (``TERM``) to the command on the channel."""
-        self._send_request(channel, "signal", name)
+        self._send_request(channel.remote_chanid, "signal", name)
 
-    def start_command(self, channel: paramiko.Channel, line: str) -> None:
-        """Run a command line on an open channel; a server that refuses closes the channel, see ``refused``."""
-        self._send_request(channel, "exec", line, answered=True)
+    def open_command(self, line: str, timeout: float) -> paramiko.Channel:
+        """Open a channel and run a command line on it; a server that refuses closes the channel, see ``refused``.
+
+        When it raises anything but ChannelException the command may be running.
+        """
+        with self._opening:
+            self._behind = line
+            try:
+                channel = self.open_session(timeout=timeout)
+            finally:
+                waits, self._behind = self._behind is not None, None
+        if waits:
+            self._send_request(channel.remote_chanid, "exec", line, answered=True)
+        return channel
 
     def refused(self, channel: paramiko.Channel) -> bool:
         """Whether the server did not agree to run the command on a channel."""
@@ -72,13 +92,20 @@ class Transport(paramiko.Transport):
 
     def send_command(self, channel: paramiko.Channel, line: str) -> None:
         """Run a command line on an open channel without waiting for the server to agree."""
-        self._send_request(channel, "exec", line)
+        self._send_request(channel.remote_chanid, "exec", line)
 
-    def _send_request(self, channel: paramiko.Channel, kind: str, argument: str, *, answered: bool = False) -> None:
+    def _send_user_message(self, message: paramiko.Message) -> None:
+        super()._send_user_message(message)  # type: ignore[misc]
+        # OpenSSH numbers channels from 0, so the first one can be used before its number is told: a round trip less.
+        if self._behind and "OpenSSH" in self.remote_version and message.asbytes().startswith(_FIRST):
+            line, self._behind = self._behind, None
+            self._send_request(0, "exec", line, answered=True)
+
+    def _send_request(self, number: int, kind: str, argument: str, *, answered: bool = False) -> None:
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
-        message.add_int(channel.remote_chanid)
+        message.add_int(number)
         message.add_string(kind)
         message.add_boolean(answered)
         message.add_string(argument)
-        self._send_user_message(message)  # type: ignore[attr-defined]
+        self._send_user_message(message)

@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import paramiko
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
 
 from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, LinkLost
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
@@ -294,9 +295,9 @@ class Refusing(paramiko.ServerInterface):
         return paramiko.OPEN_SUCCEEDED
 
 
-@pytest.mark.parametrize("asked", ["for its output", "for its status", "to read"])
-def test_a_command_that_the_server_does_not_run(asked: str) -> None:
-    """It is a named error as soon as anything is wanted of the command, and no lost link."""
+@contextmanager
+def refusing() -> Iterator[Transport]:
+    """A connection to a server that is not OpenSSH's, and runs nothing."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         server, client = paramiko.Transport(theirs), Transport(ours)
@@ -304,16 +305,74 @@ def test_a_command_that_the_server_does_not_run(asked: str) -> None:
         server.start_server(threading.Event(), Refusing())
         client.start_client(timeout=10)
         client.auth_none("anybody")
-        with (
-            pytest.raises(HostUnreachable, match="refused to run a command"),
-            Command(client, "true", host="box", deadline=10) as command,
-        ):
-            if asked == "to read":
-                while True:
-                    command.write(b"x" * 100_000)
-            command.wait() if asked == "for its status" else list(command.lines())
+        yield client
         client.close()
         server.close()
+
+
+def sent_before_the_answer(transport: Transport, patch: pytest.MonkeyPatch) -> list[bytes]:
+    """Which messages a command sends before the server has answered the opening of its channel."""
+    sent: list[bytes] = []
+    send, opened = Transport._send_message, paramiko.Channel._set_remote_channel  # type: ignore[attr-defined]
+
+    def note_answer(channel: paramiko.Channel, *numbers: int) -> None:
+        sent.append(b"answered")
+        opened(channel, *numbers)
+
+    def note(self: Transport, message: paramiko.Message) -> None:
+        if self is transport:
+            sent.append(message.asbytes()[:1])
+        send(self, message)
+
+    with patch.context() as patched:
+        patched.setattr(paramiko.Channel, "_set_remote_channel", note_answer)
+        patched.setattr(Transport, "_send_message", note)
+        with suppress(HostUnreachable), Command(transport, "true", host="box", deadline=10) as command:
+            command.wait()
+    return sent[: sent.index(b"answered")]
+
+
+def test_the_first_command_travels_with_its_channel(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSH gets the channel and the command in one go, later commands and other servers one after the other."""
+    both, one = [cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST], [cMSG_CHANNEL_OPEN]
+    with connect("box", SshOptions(config_path=sshd.config_path)) as host:
+        assert [sent_before_the_answer(host.transport, monkeypatch) for _ in range(2)] == [both, one]
+    with refusing() as transport:
+        assert sent_before_the_answer(transport, monkeypatch) == one
+
+
+def test_a_channel_that_was_opened_before(sshd: Sshd) -> None:
+    """The command goes to its own channel, not to the first one."""
+    with (
+        connect("box", SshOptions(config_path=sshd.config_path)) as host,
+        host.transport.open_session() as other,
+        host.command("echo mine", deadline=10) as command,
+    ):
+        assert (output(command), other.recv_ready()) == (b"mine", False)
+
+
+def test_no_session_at_all(tmp_path: Path) -> None:
+    """A server that allows none refuses the command by name, although the command was sent already."""
+    with (
+        Sshd(tmp_path / "none", settings="MaxSessions 0") as sshd,
+        connect("box", SshOptions(config_path=sshd.config_path)) as host,
+        pytest.raises(HostUnreachable, match="refused to run a command"),
+    ):
+        host.command("true", deadline=10)
+
+
+@pytest.mark.parametrize("asked", ["for its output", "for its status", "to read"])
+def test_a_command_that_the_server_does_not_run(asked: str) -> None:
+    """It is a named error as soon as anything is wanted of the command, and no lost link."""
+    with (
+        refusing() as transport,
+        pytest.raises(HostUnreachable, match="refused to run a command"),
+        Command(transport, "true", host="box", deadline=10) as command,
+    ):
+        if asked == "to read":
+            while True:
+                command.write(b"x" * 100_000)
+        command.wait() if asked == "for its status" else list(command.lines())
 
 
 def test_too_many_sessions(tmp_path: Path) -> None:
