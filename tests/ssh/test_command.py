@@ -316,6 +316,7 @@ def sent_before_the_answer(transport: Transport, patch: pytest.MonkeyPatch) -> l
     send, opened = Transport._send_message, paramiko.Channel._set_remote_channel  # type: ignore[attr-defined]
 
     def note_answer(channel: paramiko.Channel, *numbers: int) -> None:
+        time.sleep(0.3)  # as over a long line: what does not wait is sent meanwhile
         sent.append(b"answered")
         opened(channel, *numbers)
 
