@@ -55,6 +55,7 @@ class Transport(paramiko.Transport):
         super().__init__(sock)
         self._opening = threading.Lock()
         self._behind: str | None = None  # the command to be sent right behind the opening of its channel
+        self._first: paramiko.Channel | None = None  # the channel whose command was sent like that
 
     def auth_publickey(self, username: str, key: paramiko.PKey, event: threading.Event | None = None) -> list[str]:
         """Log in with a key, as the base class does, but in one round trip instead of two."""
@@ -77,12 +78,18 @@ class Transport(paramiko.Transport):
         When it raises anything but ChannelException the command may be running.
         """
         with self._opening:
-            self._behind = line
+            self._behind, self._first = line, None
             try:
                 channel = self.open_session(timeout=timeout)
+            except paramiko.ChannelException:
+                raise
+            except paramiko.SSHException:
+                if self._first is None or not (self._first.closed and self.is_active()):
+                    raise
+                channel = self._first  # the command has come to its end already, and paramiko has forgotten the channel
             finally:
-                waits, self._behind = self._behind is not None, None
-        if waits:
+                self._behind = None
+        if self._first is None:
             self._send_request(channel.remote_chanid, "exec", line, answered=True)
         return channel
 
@@ -98,7 +105,7 @@ class Transport(paramiko.Transport):
         super()._send_user_message(message)  # type: ignore[misc]
         # OpenSSH numbers channels from 0, so the first one can be used before its number is told: a round trip less.
         if self._behind and "OpenSSH" in self.remote_version and message.asbytes().startswith(_FIRST):
-            line, self._behind = self._behind, None
+            line, self._behind, self._first = self._behind, None, self._channels.get(0)  # type: ignore[attr-defined]
             self._send_request(0, "exec", line, answered=True)
 
     def _send_request(self, number: int, kind: str, argument: str, *, answered: bool = False) -> None:
