@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from typing import Any, Callable, Dict, Iterator, Optional
 
 from . import durable, gate, process, seal, state, units
+from .annotations import Any, Callable, Dict, Iterator, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal

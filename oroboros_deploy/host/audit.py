@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional
-
+from .annotations import Any, Dict, List, NamedTuple, Optional
 from .journal import GENESIS, Entry, Journal, digest, line_of, parse
 from .layout import Layout
 

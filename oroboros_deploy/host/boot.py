@@ -14,9 +14,9 @@ import shlex
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
 
 from . import durable, process, units
+from .annotations import Any, Dict, List, Optional
 from .layout import Layout
 from .wire import Say
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from .annotations import Any, Mapping
 
 ENDING = 4.0  # seconds that a health command gets to end after its time is over
 SLACK = 30.0  # seconds for what has no deadline of its own: verifying releases, waiting for the disk

@@ -11,9 +11,9 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from . import lock, parts, seal, wire
+from .annotations import Any, Dict, Iterator, List, Optional, Sequence
 from .cache import Cache, Entry
 from .inputs import Sources
 from .journal import Journal

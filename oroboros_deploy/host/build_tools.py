@@ -6,9 +6,9 @@ import importlib
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from . import seal
+from .annotations import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 from .inputs import content, digest, python
 
 if TYPE_CHECKING:

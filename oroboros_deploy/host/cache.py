@@ -22,9 +22,9 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from . import durable, inputs, seal
+from .annotations import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from .inputs import Inputs
 from .wire import Say
 

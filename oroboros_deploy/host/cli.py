@@ -7,9 +7,9 @@ import sys
 import threading
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
 
 from . import bytecode
+from .annotations import Any, Dict, Optional, Tuple
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Wire, next_call, read_request

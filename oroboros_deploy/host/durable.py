@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+
+from .annotations import Any
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> None:

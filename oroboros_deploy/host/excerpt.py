@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Dict
 
+from .annotations import Any, Dict
 from .wire import Say
 
 MOST = 16 * 1024  # characters of one part that are told at once

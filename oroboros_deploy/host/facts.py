@@ -7,9 +7,9 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
 
 from . import audit, freeze, holder, mirror, process, seal, state, units
+from .annotations import Any, Callable, Dict, List, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal

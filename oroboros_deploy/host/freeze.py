@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict, Optional
 
 from . import durable, holder, state
+from .annotations import Any, Dict, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal

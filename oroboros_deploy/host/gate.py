@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from . import process, units
+from .annotations import Dict, NamedTuple, Optional, Sequence, Tuple
 from .wire import Say
 
 _LOOK = 0.1  # seconds between two looks at the services

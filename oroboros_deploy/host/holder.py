@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, Optional
 
 from . import lock, state
+from .annotations import Any, Dict, Optional
 from .layout import Layout
 from .refusal import Refusal
 

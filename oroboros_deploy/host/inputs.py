@@ -10,9 +10,9 @@ import re
 import shutil
 import sys
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from . import process, seal
+from .annotations import Any, Dict, Iterator, List, Optional, Sequence
 
 Inputs = Dict[str, Any]
 

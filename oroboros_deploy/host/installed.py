@@ -8,7 +8,8 @@ import os
 import zipfile
 from importlib.util import cache_from_source
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Set
+
+from .annotations import Dict, Iterable, List, Optional, Sequence, Set
 
 # Bytecode by the hash of its source: the same wherever and whenever it is made, and right after any edit. An
 # interpreter that finds it sets the true path in what it loads.

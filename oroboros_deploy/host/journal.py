@@ -12,9 +12,9 @@ import errno
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
 
 from . import durable, lock
+from .annotations import Any, Dict, Iterator, List, Optional
 
 Entry = Dict[str, Any]
 GENESIS = "0" * 64

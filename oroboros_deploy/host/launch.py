@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional
 
 from . import activation, boot, bound, durable, freeze, holder, lock, process, state, units
+from .annotations import Any, Dict, Optional
 from .layout import Layout
 from .refusal import Refusal
 from .wire import Say, Wire

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterator, NamedTuple, Optional
 
 from . import durable
+from .annotations import Dict, Iterator, NamedTuple, Optional
 from .refusal import Refusal
 from .reserve import Reserve
 

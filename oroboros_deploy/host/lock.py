@@ -7,7 +7,8 @@ import os
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
+
+from .annotations import Iterator
 
 
 class Held(Exception):

@@ -7,9 +7,9 @@ import re
 import threading
 import time
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
 
 from . import process
+from .annotations import Dict, Iterable, List, Optional
 from .refusal import Refusal
 
 # Nothing in a repository may run a program of its own here; `ext::` would be one.

@@ -12,9 +12,9 @@ import sys
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from . import build_tools, installed, process
+from .annotations import Any, Callable, Dict, List, Optional, Sequence
 from .inputs import Inputs, Sources, content, pip_is_configured, python, surroundings, tool
 from .refusal import Refusal
 from .wire import Say

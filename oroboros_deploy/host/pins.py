@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import Any, Dict
 
 from . import durable, seal
+from .annotations import Any, Dict
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
 

@@ -11,7 +11,8 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import IO, Callable, Dict, NamedTuple, Optional, Sequence
+
+from .annotations import IO, Callable, Dict, NamedTuple, Optional, Sequence
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL

@@ -12,9 +12,9 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Set
 
 from . import freeze, holder, lock, pins, seal, state, usage
+from .annotations import Any, Dict, Iterator, List, Optional, Set
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal

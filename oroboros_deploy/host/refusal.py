@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from .annotations import Any, Dict, Optional
 
 
 class Refusal(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import Any, Callable, Set, TypeVar
+
+from .annotations import Any, Callable, Set, TypeVar
 
 FILES = 32
 ENOUGH = 16  # for one activation, which makes a dozen files and links; each that is given up frees an inode

@@ -6,8 +6,7 @@ built, for clocks jump.
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Optional
-
+from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional
 from .journal import Entry
 
 

@@ -9,9 +9,9 @@ import shutil
 import stat
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from . import durable
+from .annotations import Any, Dict, Iterator, List, Optional, Tuple
 from .refusal import Refusal
 
 META = ".deploy-meta"

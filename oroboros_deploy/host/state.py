@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from . import durable
+from .annotations import Any, Dict, NamedTuple, Optional, Tuple
 from .layout import Layout
 
 # What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.

@@ -7,9 +7,9 @@ import shutil
 import time
 from itertools import zip_longest
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from . import process
+from .annotations import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus"

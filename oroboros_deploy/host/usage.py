@@ -7,9 +7,9 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Dict, List, NamedTuple
 
 from . import process, units
+from .annotations import Dict, List, NamedTuple
 from .refusal import Refusal
 
 # Working directory and program of every process, then what it has mapped and was started with.  What vanishes

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import threading
-from typing import Any, Callable, Dict, Optional, Tuple
+
+from .annotations import Any, Callable, Dict, Optional, Tuple
 
 Say = Callable[..., None]
 REQUEST = "OROBOROS_REQUEST"  # the environment variable that the first request comes in
