@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from .refusal import Refusal
 def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
     repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
-    free = shutil.disk_usage(_existing(layout.releases))
+    space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Dict[str, Optional[str]]] = []
     live = _collect(problems, layout.live)
@@ -38,7 +37,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
         "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
-        "free_bytes": free.free,
+        "free_bytes": space.f_bavail * space.f_frsize,
         "running": holder.running(layout),
         "freeze": freeze.found(layout),
         "last": last.as_dict() if last else None,

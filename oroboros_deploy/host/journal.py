@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 from pathlib import Path
 
-from . import durable, lock
+from . import durable, lock, sha256
 from .annotations import Any, Dict, Iterator, List, Optional
 
 Entry = Dict[str, Any]
@@ -25,7 +24,7 @@ WAIT = 30.0  # seconds for somebody else's line to reach the disk
 def digest(entry: Entry) -> str:
     """The hash of an entry, over all its fields but the hash itself."""
     body = {key: value for key, value in entry.items() if key != "hash"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return sha256.digest(json.dumps(body, sort_keys=True).encode())
 
 
 def line_of(entry: Entry) -> bytes:
@@ -91,7 +90,8 @@ class Journal:
 
     def has(self, attempt: str) -> bool:
         """Whether an attempt is recorded."""
-        return any(entry.get("attempt") == attempt for entry in self.entries())
+        named = filter(lambda line: attempt.encode() in line, self.lines())
+        return any(entry["attempt"] == attempt for entry in filter(None, map(parse, named)))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -186,10 +186,11 @@ def _spawn(*command: str) -> None:
 
 def _prune_later(layout: Layout, request: Dict[str, Any]) -> None:
     """Start ``tidy`` as something of its own: the next activation must not wait for it, nor this one fail by it."""
-    from . import prune
+    from . import retention
 
     with contextlib.suppress(OSError):
-        if not prune.due(layout, request.get("keep")):
+        releases, attempts = len(list(layout.release_ids())), len(os.listdir(layout.ours / "attempts"))
+        if not retention.due(releases, attempts, request.get("keep")):
             return
         if request["detached"]:
             _spawn("tidy", request["attempt"])

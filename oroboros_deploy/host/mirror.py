@@ -133,5 +133,4 @@ def _redact(text: str) -> str:
 
 def available() -> bool:
     """Whether git can be run here."""
-    path = process.environment()["PATH"].split(os.pathsep)
-    return any(os.access(os.path.join(directory, "git"), os.X_OK) for directory in path)
+    return process.find("git") is not None

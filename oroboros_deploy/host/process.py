@@ -64,6 +64,12 @@ def environment(**extra: str) -> Dict[str, str]:
     }
 
 
+def find(name: str) -> Optional[str]:
+    """Where a command of that name is found, None when it is not on this host."""
+    paths = (os.path.join(directory, name) for directory in environment()["PATH"].split(":"))
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
+
+
 def run(
     argv: Sequence[str],
     *,

@@ -14,14 +14,13 @@ import sys
 from pathlib import Path
 
 from . import freeze, holder, lock, pins, seal, state, usage
-from .annotations import Any, Dict, Iterator, List, Optional, Set
+from .annotations import Any, Dict, Iterator, List, Set
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
-from .retention import Release, Verdict, built_after, judge, sequences, served
+from .retention import ATTEMPTS, Release, Verdict, built_after, judge, sequences, served
 from .wire import Say
 
-ATTEMPTS = 50  # attempts whose requests, logs and results are kept
 AGENTS = 10  # files of agents that are kept, two for each: control nodes of other versions use the same host
 
 
@@ -50,13 +49,6 @@ def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) 
                 _tidy(layout)
     freed = sum(each["bytes"] for each in told)
     return {"releases": told, "freed": freed, "dry_run": request["dry_run"], "complete": used.complete}
-
-
-def due(layout: Layout, keep: Optional[int]) -> bool:
-    """Whether there can be anything to prune, as far as counting tells."""
-    if keep is None:
-        return False
-    return len(list(layout.release_ids())) > keep or len(os.listdir(layout.ours / "attempts")) > 2 * ATTEMPTS
 
 
 def _verdicts(layout: Layout, keep: int, processes: Dict[str, int]) -> List[Verdict]:

@@ -9,6 +9,13 @@ from __future__ import annotations
 from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional
 from .journal import Entry
 
+ATTEMPTS = 50  # attempts whose requests, logs and results are kept
+
+
+def due(releases: int, attempts: int, keep: Optional[int]) -> bool:
+    """Whether there can be anything to prune, as far as counting tells."""
+    return keep is not None and (releases > keep or attempts > 2 * ATTEMPTS)
+
 
 class Release(NamedTuple):
     """What decides about one release; a higher ``sequence`` is newer."""

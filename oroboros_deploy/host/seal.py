@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
-import shutil
 import stat
 import time
 from pathlib import Path
 
-from . import durable
+from . import durable, sha256
 from .annotations import Any, Dict, Iterator, List, Optional, Tuple
 from .refusal import Refusal
 
@@ -75,8 +74,9 @@ def verify(release: Path) -> Optional[str]:
         return f"{MANIFEST} or {SEAL} cannot be read"
     if marker != _marker(manifest):
         return f"{MANIFEST} was changed"
-    recorded = {row[0]: tuple(row[1:5]) for row in map(json.loads, manifest.splitlines())}
-    found = {os.path.relpath(path, release): facts(path) for path in walk(release)}
+    rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
+    recorded = {row[0]: tuple(row[1:5]) for row in rows}
+    found = dict(_below(release))
     differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
     if not differing:
         return None
@@ -104,6 +104,8 @@ def remove(release: Path) -> None:
     for directory in walk(release):  # each is opened before the walk goes into it
         if directory.is_dir() and not directory.is_symlink():
             directory.chmod(0o700)
+    import shutil
+
     shutil.rmtree(release)
 
 
@@ -125,6 +127,20 @@ def walk(release: Path) -> Iterator[Path]:
                 yield Path(directory, name)
 
 
+def _below(release: Path) -> Iterator[Tuple[str, Tuple[str, int, int, int]]]:
+    """What `facts` says of every entry of `walk`, in a third of its time: nothing is asked twice of the filesystem."""
+    places = [""]
+    while places:
+        place = places.pop()
+        with contextlib.suppress(OSError), os.scandir(f"{release}/{place}") as entries:
+            for entry in entries:
+                name = place + entry.name
+                if name not in OURS:
+                    yield name, _facts(entry.stat(follow_symlinks=False))
+                    if entry.is_dir(follow_symlinks=False):
+                        places.append(f"{name}/")
+
+
 def close(path: Path) -> None:
     """Take away write bits and set-id bits; let the services' users read, whatever the login's umask was."""
     status = path.lstat()
@@ -138,7 +154,10 @@ def close(path: Path) -> None:
 
 def facts(path: Path) -> Tuple[str, int, int, int]:
     """Type (f, d or l), mode, size and modification time in ns."""
-    status = path.lstat()
+    return _facts(path.lstat())
+
+
+def _facts(status: os.stat_result) -> Tuple[str, int, int, int]:
     if stat.S_ISDIR(status.st_mode):  # size and time of a directory are the filesystem's business
         return ("d", stat.S_IMODE(status.st_mode), 0, 0)
     kind = "l" if stat.S_ISLNK(status.st_mode) else "f"
@@ -161,6 +180,8 @@ def content(path: Path) -> str:
         return os.readlink(path)
     if path.is_dir():
         return ""
+    import hashlib
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
@@ -169,7 +190,7 @@ def content(path: Path) -> str:
 
 
 def _marker(manifest: bytes) -> Dict[str, Any]:
-    return {"manifest": hashlib.sha256(manifest).hexdigest(), "entries": manifest.count(b"\n")}
+    return {"manifest": sha256.digest(manifest), "entries": manifest.count(b"\n")}
 
 
 def _format(meta: Dict[str, Any]) -> bytes:

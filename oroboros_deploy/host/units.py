@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from itertools import zip_longest
 from pathlib import Path
 
 from . import process
-from .annotations import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from .annotations import Dict, List, NamedTuple, Sequence, Tuple
 
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus"
@@ -34,7 +33,7 @@ def may_manage() -> bool:
     """Whether this login may restart units and start the activation without a password."""
     if os.getuid() == 0:
         return True
-    if not shutil.which("sudo", path=process.environment()["PATH"]):
+    if not process.find("sudo"):
         return False
     wanted = ("systemctl", "systemd-run")
     return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
@@ -146,5 +145,4 @@ def _systemctl(argv: Sequence[str], seconds: float) -> process.Ended:
 
 
 def _path_of(name: str) -> str:
-    found: Optional[str] = shutil.which(name, path=process.environment()["PATH"])
-    return found or f"/usr/bin/{name}"
+    return process.find(name) or f"/usr/bin/{name}"
