@@ -188,8 +188,22 @@ MUTATIONS = (
     Mutation(
         "reset-failed before a restart",
         HOST + "units.py",
-        '    _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)\n',
-        "",
+        '        _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)\n',
+        "        pass\n",
+        ("tests/host/test_units.py",),
+    ),
+    Mutation(
+        "reset-failed for a unit that was started a moment ago",
+        HOST + "units.py",
+        'counted=block.get("ActiveState") != "active" or _counted(block),',
+        'counted=block.get("ActiveState") != "active",',
+        ("tests/host/test_units.py",),
+    ),
+    Mutation(
+        "reset-failed for a unit that is not active",
+        HOST + "units.py",
+        'counted=block.get("ActiveState") != "active" or _counted(block),',
+        "counted=_counted(block),",
         ("tests/host/test_units.py",),
     ),
     Mutation(

@@ -198,7 +198,7 @@ class Activation:
         if not self.services:
             return
         before = self.seen or units.show(self.services)
-        ended = units.restart(self.services, time.monotonic() + self.request["restart_timeout"])
+        ended = units.restart(before, time.monotonic() + self.request["restart_timeout"])
         self.seen = after = units.show(self.services)
         if not ended.ok:
             raise Failed(f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after))

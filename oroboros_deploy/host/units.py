@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import time
 from itertools import zip_longest
+from math import inf
 from pathlib import Path
 
 from . import process
 from .annotations import Dict, List, NamedTuple, Sequence, Tuple
 
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
-_SHOWN = "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus"
+_SHOWN = (
+    "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
+    "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec"
+)
+_SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
 
 
 def present() -> bool:
@@ -40,7 +45,10 @@ def may_manage() -> bool:
 
 
 class Unit(NamedTuple):
-    """What systemd says of one unit at one moment."""
+    """What systemd says of one unit at one moment.
+
+    ``counted`` unless it is active and no start of it can still count against its start limit.
+    """
 
     name: str
     load: str
@@ -53,6 +61,7 @@ class Unit(NamedTuple):
     restarts: str
     stale: bool
     status: str
+    counted: bool = True
 
     @property
     def serving(self) -> bool:
@@ -90,14 +99,15 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
 
 
-def restart(units: Sequence[str], deadline: float) -> process.Ended:
-    """Clear start limits, then restart.
+def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:
+    """Clear start limits unless there is nothing to clear, then restart what was ``before``.
 
     Without ``reset-failed`` a release that crash-looped has used up the start limit,
     and systemd refuses to start the good one that replaces it.
     """
-    names = [full_name(unit) for unit in units]
-    _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
+    names = [full_name(unit) for unit in before]
+    if any(unit.counted for unit in before.values()):
+        _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
     return _systemctl(privileged("systemctl", "restart", "--", *names), deadline - time.monotonic())
 
 
@@ -137,7 +147,22 @@ def _parse(unit: str, text: str) -> Unit:
         restarts=block.get("NRestarts", "0"),
         stale=block.get("NeedDaemonReload") == "yes",
         status=block.get("ExecMainStatus", "0"),
+        counted=block.get("ActiveState") != "active" or _counted(block),
     )
+
+
+def _counted(block: Dict[str, str]) -> bool:
+    """Whether the start that made it active may be within the interval of the start limit; it was the last one."""
+    since, interval = block.get("ActiveEnterTimestampMonotonic"), block.get("StartLimitIntervalUSec")
+    return not since or not interval or time.monotonic() - int(since) / 1e6 <= _seconds(interval)
+
+
+def _seconds(span: str) -> float:
+    """``1min 30s`` → 90; infinity for what is longer than hours."""
+    try:
+        return sum(float(part.rstrip("himnsu")) * _SPAN[part.lstrip("0123456789.")] for part in span.split())
+    except (KeyError, ValueError):
+        return inf
 
 
 def _systemctl(argv: Sequence[str], seconds: float) -> process.Ended:

@@ -35,7 +35,7 @@ class Systemd:
     def show(self, names: Any) -> dict[str, Unit]:
         return {name: self.unit._replace(name=name) for name in names}
 
-    def restart(self, names: Any, deadline: float) -> Ended:
+    def restart(self, before: dict[str, Unit], deadline: float) -> Ended:
         live = self.host.live
         self.asked.append(("restart", live))
         if self.restarts_for_real:

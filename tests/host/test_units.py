@@ -65,6 +65,12 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def settled(shown: str, seconds: float = 1e5, interval: str = "10s") -> str:
+    """What systemd shows of a unit that became active so long ago, with that interval of its start limit."""
+    since = max(1, int((time.monotonic() - seconds) * 1e6))
+    return f"{shown}ActiveEnterTimestampMonotonic={since}\nStartLimitIntervalUSec={interval}\n"
+
+
 def calls(commands: Path) -> list[str]:
     return (commands / "calls").read_text().splitlines()
 
@@ -128,11 +134,37 @@ def test_a_name_without_suffix_is_a_service(name: str, full: str) -> None:
 def test_a_restart_clears_the_start_limit_first(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otherwise a release that crash-looped would keep the good one from being started."""
     monkeypatch.setattr(os, "getuid", lambda: 0)
-    assert units.restart(["api", "worker"], time.monotonic() + 5).ok
-    assert calls(commands) == [
+    (commands / "answer").write_text("\n".join([settled(RUNNING), settled(FAILED)]))
+    before = units.show(["api", "worker"])
+    assert units.restart(before, time.monotonic() + 5).ok
+    assert calls(commands)[1:] == [
         "systemctl reset-failed -- api.service worker.service",
         "systemctl restart -- api.service worker.service",
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "interval", "cleared"),
+    [
+        (11, "10s", False),
+        (9, "10s", True),
+        (1, "0", False),
+        (70, "1min 5s", False),
+        (60, "1min 5s", True),
+        (5, "1.5s", False),
+        (1e6, "infinity", True),
+        (1e6, "1d 2h", True),
+        (1e6, "", True),
+    ],
+)
+def test_a_start_limit_is_cleared_only_while_starts_count(
+    commands: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, interval: str, cleared: bool
+) -> None:
+    """Units that have all been active for longer than the interval of their limit are restarted and no more."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (commands / "answer").write_text(settled(RUNNING, seconds, interval))
+    assert units.restart(units.show(["api"]), time.monotonic() + 5).ok
+    assert [call.split()[1] for call in calls(commands)] == ["show", *["reset-failed"] * cleared, "restart"]
 
 
 def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
