@@ -99,7 +99,7 @@ def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
     if look and not launch.known(layout, request["attempt"]):
         from .facts import facts, plain
 
-        found = facts(layout, look)
+        found = facts(layout, {**look, "starts": True})
         wire.send({"event": "facts", "data": found})  # nobody listens any more: this is where it ends
         if not plain(found, request):
             return False

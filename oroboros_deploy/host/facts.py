@@ -16,6 +16,7 @@ from .refusal import Refusal
 
 def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
+    managed = request.get("restart") and units.present()
     repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
@@ -29,14 +30,14 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
         "systemd": units.present(),
-        "may_manage": units.may_manage() if request.get("restart") and units.present() else os.getuid() == 0,
+        "may_manage": units.may_manage(request.get("starts", False)) if managed else os.getuid() == 0,
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout),
         "target": _target(layout, sha) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
-        "units": _units(request.get("services", [])) if request.get("restart") and units.present() else {},
+        "units": _units(request.get("services", [])) if managed else {},
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": holder.running(layout),
         "freeze": freeze.found(layout),

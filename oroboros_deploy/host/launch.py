@@ -140,7 +140,7 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
         if ended.ok:
             return
         if "already" not in ended.tail:
-            raise Refusal("invalid", f"the activation could not be started: {ended.tail}", hint=_sudo_hint())
+            raise _not_started(ended.tail)
         patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
         if lock.is_held(layout.lock) or time.monotonic() - began > patience:
             raise holder.busy(layout)
@@ -266,6 +266,10 @@ def _agent() -> str:
     return os.path.abspath(sys.argv[0])
 
 
-def _sudo_hint() -> str:
+def _not_started(said: str) -> Refusal:
     user = process.environment()["USER"]
-    return f"allow it on the host: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+    why = f"the activation could not be started: {said}"
+    if not units.may_manage():
+        why = f"nothing was changed: {user} may not restart units here without a password"
+    hint = f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+    return Refusal("invalid", why, hint=hint)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import units
+from oroboros_deploy.host import process, units
 from oroboros_deploy.host.units import Unit
 
 RUNNING = """\
@@ -165,6 +165,16 @@ def test_a_start_limit_is_cleared_only_while_starts_count(
     (commands / "answer").write_text(settled(RUNNING, seconds, interval))
     assert units.restart(units.show(["api"]), time.monotonic() + 5).ok
     assert [call.split()[1] for call in calls(commands)] == ["show", *["reset-failed"] * cleared, "restart"]
+
+
+@pytest.mark.parametrize(("starts", "asked"), [(False, ["systemctl", "systemd-run"]), (True, ["systemctl"])])
+def test_what_may_be_managed(commands: Path, monkeypatch: pytest.MonkeyPatch, starts: bool, asked: list[str]) -> None:
+    """sudo is asked for both commands, and only for the one where the other is about to be run."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(units, "_path_of", lambda name: name)
+    monkeypatch.setattr(process, "environment", lambda: dict(os.environ))
+    assert units.may_manage(starts)
+    assert calls(commands) == [f"sudo -n -l {name}" for name in asked]
 
 
 def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:

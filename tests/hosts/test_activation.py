@@ -207,6 +207,18 @@ def test_sudo_that_asks_for_a_password(host: DisposableHost, shop: Shop, fab: Fa
     assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run" in ran.said
 
 
+def test_sudo_that_lets_nothing_be_started(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A rollback learns by starting that it may not: it says what a deploy says, and nothing was changed."""
+    old, new = shop.release(), shop.release(check="test -d ops")
+    for sha in (old, new):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    host.run("sh", "-c", "rm /etc/sudoers.d/*; echo 'deploy ALL=(root) NOPASSWD: /usr/bin/systemctl' >>/etc/sudoers")
+    ran = fab("-H", "prod", "rollback", f"--release={old}")
+    assert (ran.code, current(host), serving(host)) == (2, new, new)
+    assert "nothing was changed: deploy may not restart units here without a password" in ran.said
+    assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run" in ran.said
+
+
 def test_a_release_of_the_old_scripts_is_adopted(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A release with a .deploy-meta but no seal is the way back, and can be rolled back to."""
     old = shop.release()
