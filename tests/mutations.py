@@ -186,6 +186,13 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "never_missing"),
     ),
     Mutation(
+        "fsync of the directory of what was replaced",
+        HOST + "durable.py",
+        "    if lasting:\n        sync_directory(path.parent)\n",
+        "",
+        (CRASHES,),
+    ),
+    Mutation(
         "reset-failed before a restart",
         HOST + "units.py",
         '        _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)\n',

@@ -77,6 +77,7 @@ class Activation:
         if source:
             self._stage("restore", source)
         self._stage("switch", target)
+        durable.sync_directory(self.layout.staged("switch").parent)  # of both links
         self.state = state.begin(self.request, source)
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")

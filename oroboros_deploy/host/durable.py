@@ -9,20 +9,25 @@ from pathlib import Path
 from .annotations import Any
 
 
-def write(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory."""
+def write(path: Path, data: bytes, mode: int = 0o600, lasting: bool = True) -> None:
+    """Replace ``path`` by ``data``: temporary file, fsync, rename, fsync of the directory.
+
+    Without the last one, unless it is ``lasting``, a power cut may leave what was there before.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         _fill(temporary, data, mode)
-        replace(temporary, path)
+        os.rename(temporary, path)
     except OSError:
         temporary.unlink(missing_ok=True)  # on a full disk even an empty file is one too many
         raise
+    if lasting:
+        sync_directory(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, lasting: bool = True) -> None:
     """Replace ``path`` by one line of JSON."""
-    write(path, json.dumps(value, sort_keys=True).encode() + b"\n")
+    write(path, json.dumps(value, sort_keys=True).encode() + b"\n", lasting=lasting)
 
 
 def append(path: Path, line: bytes, lasting: bool = True) -> None:

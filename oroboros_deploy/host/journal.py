@@ -85,13 +85,13 @@ class Journal:
             durable.append(self.path, line_of(entry) + b"\n")
             durable.sync_directory(self.path.parent)
             with contextlib.suppress(OSError):  # the line is what counts, and a head may be behind
-                durable.write_json(self.head_path, {"seq": entry["seq"], "hash": entry["hash"]})
+                durable.write_json(self.head_path, {"seq": entry["seq"], "hash": entry["hash"]}, lasting=False)
         return entry
 
     def has(self, attempt: str) -> bool:
         """Whether an attempt is recorded."""
         named = filter(lambda line: attempt.encode() in line, self.lines())
-        return any(entry["attempt"] == attempt for entry in filter(None, map(parse, named)))
+        return any(entry.get("attempt") == attempt for entry in filter(None, map(parse, named)))
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:

@@ -138,7 +138,6 @@ class Layout(NamedTuple):
         path = self.staged(name)
         path.unlink(missing_ok=True)
         path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
-        durable.sync_directory(path.parent)
 
     def bad(self, release_id: str) -> Path:
         """The note that a release failed its gate; kept apart, for a sealed tree is never touched."""
