@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 import time
 from pathlib import Path
@@ -79,6 +78,8 @@ def _place(layout: Layout, unit: Path, text: str) -> process.Ended:
 
     In this order, so that a unit that is there was enabled once, whatever happened in between.
     """
+    import shlex
+
     source, new, wants = layout.boot / unit.name, unit.with_name(f".{unit.name}"), UNITS / "multi-user.target.wants"
     durable.write(source, text.encode())
     enable = [["mkdir", "-p", str(wants)], ["ln", "-sf", str(unit), str(wants)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -82,6 +83,7 @@ def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any
     from .build import build
     from .excerpt import Excerpt
 
+    gc.enable()  # it lives long
     if request.get("verbose", True):
         return build(layout, request, wire.say)
     excerpt = Excerpt(wire.say)

@@ -1,0 +1,65 @@
+"""What a call imports: a host runs two Pythons for every switch, and pays for each module in both."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import PurePosixPath
+from typing import Any
+
+import pytest
+
+from oroboros_deploy import agent
+from tests.host.local_agent import LocalAgent
+
+# Each costs a millisecond or more, and the plain way of the three calls has no use for it.
+COSTLY = {
+    *("_hashlib", "asyncio", "bz2", "concurrent.futures", "csv", "ctypes", "dataclasses", "datetime", "decimal"),
+    *("hashlib", "inspect", "logging", "lzma", "random", "shlex", "shutil", "socket", "ssl", "string", "tempfile"),
+    *("tokenize", "typing", "zipfile"),
+}
+
+
+def imported(host: LocalAgent, *arguments: str, request: dict[str, Any] | None = None) -> set[str]:
+    """The modules that the agent imports, in a process of its own that is asked for nothing else."""
+    path = str(agent.packed().path(PurePosixPath(host.root)))
+    environment = {**os.environ, **({agent.REQUEST: json.dumps(request)} if request else {})}
+    ran = subprocess.run(
+        [sys.executable, "-IS", "-X", "utf8", "-X", "importtime", path, *arguments],
+        env=environment,
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+
+
+@pytest.fixture
+def compiled(host: LocalAgent) -> LocalAgent:
+    """A host that the agent was sent to and that has compiled it."""
+    host.call("facts", {"sha": None})
+    return host
+
+
+def test_the_facts(compiled: LocalAgent) -> None:
+    """What reads a host, and verifies a release on it, imports nothing costly."""
+    request = {"layout": compiled.layout, "sha": compiled.sealed("one"), "services": ["api"], "restart": True}
+    seen = imported(compiled, "facts", request=request)
+    assert ("oroboros_deploy.host.seal" in seen, seen & COSTLY) == (True, set())
+
+
+def test_an_activation(compiled: LocalAgent) -> None:
+    """Neither does what starts an activation and follows it, nor the activation."""
+    first, second = compiled.sealed("one"), compiled.sealed("two")
+    compiled.activate(first)
+    request = compiled.request(second)
+    look = {"sha": second, "services": [], "restart": False, "source": False}
+    followed = imported(compiled, "activate", request={**request, "look": look})
+    assert ("oroboros_deploy.host.launch" in followed, followed & COSTLY) == (True, set())
+    again = compiled.request(first)
+    compiled.keep(again)
+    ran = imported(compiled, "run", again["attempt"])
+    assert ("oroboros_deploy.host.activation" in ran, ran & COSTLY, compiled.live) == (True, set(), first)
