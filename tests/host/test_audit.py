@@ -166,7 +166,7 @@ def test_the_line_lasts_before_its_head(journal: Journal, monkeypatch: pytest.Mo
     order: list[str] = []
     append = durable.append
 
-    def full(path: Path, value: object) -> None:
+    def full(path: Path, value: object, lasting: bool) -> None:
         order.append(path.name)
         raise OSError(28, "No space left on device")
 
