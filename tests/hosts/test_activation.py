@@ -113,6 +113,26 @@ def test_a_release_that_used_up_the_start_limit_can_be_replaced(host: Disposable
     assert serving(host) == better
 
 
+def test_a_start_limit_with_nothing_to_clear_is_left_alone(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Units that were just started are cleared; those whose starts count no more are not, as sudo's log tells."""
+
+    def cleared() -> int:
+        host.run("journalctl", "--sync")
+        return host.run("journalctl", "--quiet", "--identifier=sudo", "--output=cat").stdout.count("reset-failed")
+
+    good, better = shop.release(), shop.release(check="test -d ops")
+    for sha in (good, better):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    before = cleared()
+    for unit in ("shop-api", "shop-mailer"):
+        limit = host.rootfs / f"etc/systemd/system/{unit}.service.d/limit.conf"
+        limit.parent.mkdir()
+        limit.write_text("[Unit]\nStartLimitIntervalSec=1ms\n")
+    host.run("systemctl", "daemon-reload")
+    fab.ok("-H", "prod", "rollback", f"--release={good}")
+    assert (before, cleared(), serving(host)) == (2, 2, good)
+
+
 def test_a_rollback_that_fails_its_gate_goes_back(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A rollback is gated like a deploy: when its target fails, the release it left serves again."""
     old = shop.release(check="test ! -e /tmp/broken")
