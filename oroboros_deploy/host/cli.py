@@ -41,7 +41,19 @@ def _converse(command: str, wire: Wire) -> None:
         answer = _respond(*asked, wire)
         wire.send(answer)
         bytecode.keep(Path(sys.argv[0]))
-        asked = None if "refusal" in answer else next_call()
+        if "refusal" in answer:
+            return
+        _import_ahead(*asked)
+        asked = next_call()
+
+
+def _import_ahead(command: str, request: Dict[str, Any]) -> None:
+    """Import what the calls after this one need, while they are on their way."""
+    if command == "facts" and request.get("sha"):
+        from . import launch  # noqa: F401
+
+        if request.get("source"):
+            from . import build  # noqa: F401
 
 
 def _respond(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
