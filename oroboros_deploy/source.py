@@ -23,9 +23,11 @@ _DEADLINE = 60  # seconds for one answer from git
 _SILENCE = 600  # seconds git may think before the next byte of a pack
 _CHUNK = 64 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_DIGITS = {"sha1": 40, "sha256": 64}
 _HEX = re.compile(r"[0-9a-fA-F]{4,64}")
 # Reflog and search syntax mean something else on every machine, or tomorrow.
 _ODD = re.compile(r"^[-^]|\s|@\{|\^\{/")
+_AS_COMMITS = ("--encoding=UTF-8", "--format=%H %cI %an%x00%s", "--stdin")
 # Set by git while it runs a hook, these would send us to another repository.
 _HOOK_VARIABLES = {
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
@@ -74,6 +76,8 @@ class Source:
         """
         if not text or len(text) > 1024 or not text.isprintable() or _ODD.search(text):
             raise self._unknown(f"{text[:80]!a} is not a commit sha, branch or tag")
+        if len(text) == _DIGITS[self._format] and _SHA.fullmatch(text.lower()) and (found := self._shown(text)):
+            return found[0]
         if _HEX.fullmatch(text) and (shas := self._named_by_prefix(text)):
             return self._only(text, shas)
         if _SHA.fullmatch(text.lower()):
@@ -95,9 +99,8 @@ class Source:
 
     def log(self, old: str, new: str, limit: int = 50) -> list[Commit]:
         """The newest commits that ``new`` has and ``old`` has not; none when either is unknown here."""
-        if len(self._commits({old, new})) < len({old, new}):
-            return []
-        return self._describe([new, f"^{old}"], f"--max-count={limit}")
+        known = _SHA.fullmatch(old) and _SHA.fullmatch(new)
+        return self._shown(new, f"^{old}", walk=f"--max-count={limit}") if known else []
 
     # --- which commit ---
 
@@ -120,13 +123,13 @@ class Source:
         listed = "\n".join(f"  {commit.sha}  {commit.subject}" for commit in commits)
         raise self._unknown(f"{text} is the beginning of {len(shas)} commits:\n{listed}", "type more of the sha")
 
-    def _describe(self, revisions: Sequence[str], *options: str) -> list[Commit]:
-        walk = options or ("--no-walk",)
-        lines = self._ask(
-            "rev-list", *walk, "--encoding=UTF-8", "--format=%H %cI %an%x00%s", "--stdin", lines=revisions
-        )
-        # rev-list announces every commit with a line of its own.
-        return [_commit(line) for line in lines[1::2]]
+    def _describe(self, revisions: Sequence[str], walk: str = "--no-walk") -> list[Commit]:
+        return _commits(self._ask("rev-list", walk, *_AS_COMMITS, lines=revisions))
+
+    def _shown(self, *revisions: str, walk: str = "--no-walk") -> list[Commit]:
+        """The same in one question, none when there is any trouble: who needs to know which asks further."""
+        found = self._git("rev-list", walk, *_AS_COMMITS, lines=[f"{each}^{{commit}}" for each in revisions])
+        return [] if found.returncode else _commits(_text(found))
 
     def _commits(self, shas: Iterable[str]) -> list[str]:
         return self._commits_among(sha for sha in dict.fromkeys(shas) if _SHA.fullmatch(sha))
@@ -191,7 +194,7 @@ class Source:
         answer = self._git(*arguments, lines=lines)
         if answer.returncode:
             raise self._failed(arguments[0], answer.stderr)
-        return answer.stdout.decode(errors="replace").split("\n")[:-1]
+        return _text(answer)
 
     def _how_to_get(self) -> str:
         return f"git -C {shlex.quote(str(self.path))} fetch " + ("--unshallow" if self._shallow else "--all --tags")
@@ -221,10 +224,18 @@ def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
     raise InvalidInput(f"nothing was changed: git packed nothing for {_SILENCE} s")
 
 
+def _commits(lines: Sequence[str]) -> list[Commit]:
+    return [_commit(line) for line in lines[1::2]]  # rev-list announces every commit with a line of its own
+
+
 def _commit(line: str) -> Commit:
     head, _, subject = line.partition("\0")
     sha, committed_at, author = head.split(" ", 2)
     return Commit(sha, subject, committed_at, author=author)
+
+
+def _text(answer: subprocess.CompletedProcess[bytes]) -> list[str]:
+    return answer.stdout.decode(errors="replace").split("\n")[:-1]
 
 
 def _lines(answer: subprocess.CompletedProcess[bytes]) -> list[str]:
