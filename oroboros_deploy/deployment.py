@@ -15,15 +15,15 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from . import fleet
-from .attempt import Attempt
 from .config import Config, layers_of, load
+from .dialing import Dialing
 from .errors import DeployError, HostUnreachable, InvalidInput, RegistryUnavailable, UnknownCommit, UnknownRelease
 from .events import Event, Level, Listener, fan_out
 from .executor import Host
-from .outcome import Outcome
 from .release import parse_release_id
 
 if TYPE_CHECKING:
+    from .outcome import Kind, Outcome
     from .reconcile import Repairs
     from .record import Record
     from .registry import Registry
@@ -108,7 +108,9 @@ class Deployment:
         DeployError while nothing live has changed; returns an Outcome from then on.
         """
         names = self._hosts(hosts)
-        return Attempt(self, "deploy", self._commit(sha), names).run()
+        with self._dialing(names) as dialing:
+            commit = self._commit(sha)
+            return dialing._attempt("deploy", commit, names)
 
     def rollback(self, hosts: Sequence[str] | None = None, *, release: str) -> Outcome:
         """Switch back to a release that the hosts still have; the same activation as a deploy's.
@@ -117,7 +119,9 @@ class Deployment:
         """
         names = list(hosts or self.config.hosts)
         release_id, found, _ = self._recorded(release, wanted=not names)
-        return Attempt(self, "rollback", self._described(release_id), self._hosts(names or found)).run()
+        names = self._hosts(names or found)
+        with self._dialing(names) as dialing:
+            return dialing._attempt("rollback", dialing._described(release_id), names)
 
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
@@ -287,6 +291,19 @@ class Deployment:
         from .source import Source
 
         return Source(self._source_path)
+
+    @contextmanager
+    def _dialing(self, names: Sequence[str]) -> Iterator[Deployment]:
+        """The same, connecting already."""
+        with Dialing(self._open, names) as opening:
+            dialing = copy(self)
+            dialing._open = opening
+            yield dialing
+
+    def _attempt(self, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
+        from .attempt import Attempt  # while it is being connected
+
+        return Attempt(self, kind, commit, names).run()
 
     def _gateway(self, via: str, hosts: Sequence[Host], stack: ExitStack) -> Host:
         known = {host.name: host for host in hosts}

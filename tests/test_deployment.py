@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from _thread import interrupt_main
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from oroboros_deploy.errors import (
 )
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
+from oroboros_deploy.source import Commit, Source
 from tests.local_connection import LocalConnection, unreachable
 from tests.repository import Repository
 
@@ -458,6 +460,51 @@ def test_unreachable_host_changes_nothing(site: Site) -> None:
     assert caught.value.exit_code == 50
     assert caught.value.outcome is not None
     assert states(caught.value.outcome) == {"web1": State.UNREACHABLE}
+
+
+def test_a_wrong_sha_is_what_is_told_of_a_host_that_cannot_be_reached(site: Site) -> None:
+    """They are tried side by side; whichever fails sooner, the message is always the same."""
+    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    with pytest.raises(UnknownCommit, match="f" * 40):
+        deployment.deploy(["web1"], sha="f" * 40)
+
+
+def test_a_wrong_sha_leaves_no_connection(site: Site) -> None:
+    """The host was logged in to meanwhile; that connection is closed, and no command went over it."""
+    closed: list[str] = []
+
+    class Watched(LocalConnection):
+        def close(self) -> None:
+            super().close()
+            closed.append("web1")
+
+    deployment = site.deployment()
+    deployment._open = lambda name: Watched()  # type: ignore[assignment,return-value]
+    with pytest.raises(UnknownCommit):
+        deployment.deploy(["web1"], sha="f" * 40)
+    until = time.monotonic() + 10
+    while not closed and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (closed, site.root().exists()) == (["web1"], False)
+
+
+def test_hosts_are_connected_to_while_the_commit_is_looked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """git does not have to end before the first host is dialled."""
+    dialled = threading.Event()
+
+    def connect(name: str) -> LocalConnection:
+        dialled.set()
+        return site.connect(name)
+
+    class Patient(Source):
+        def resolve(self, text: str) -> Commit:
+            assert dialled.wait(10)
+            return super().resolve(text)
+
+    monkeypatch.setattr("oroboros_deploy.source.Source", Patient)
+    deployment = site.deployment()
+    deployment._open = connect  # type: ignore[assignment]
+    assert deployment.deploy(["web1"], sha=site.good).exit_code == ExitCode.LIVE
 
 
 def test_no_host_named(site: Site) -> None:

@@ -509,3 +509,12 @@ def test_any_subject_survives(repository: Path) -> None:
     git(repository, "commit", "-q", "--allow-empty", "--allow-empty-message", "-m", "")
     found = Source(repository).log(start, sha_of(repository))
     assert [item.subject for item in reversed(found)] == [*subjects, ""]
+
+
+def test_the_usual_questions_cost_one_git_each(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full sha and what is new in it: every process more is waited for at each deploy and rollback."""
+    one, three = sha_of(repository, "HEAD~2"), sha_of(repository)
+    source, asked, run = Source(repository), [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda argv, **options: asked.append(argv) or run(argv, **options))
+    assert (source.resolve(three).subject, len(asked)) == ("three", 1)
+    assert (len(source.log(one, three)), len(asked)) == (2, 2)

@@ -218,3 +218,21 @@ def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) ->
     assert (ran.returncode, unread) == (50, [["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"]]), ran.stderr
     told = fab(project, "-H", "127.0.0.1:9", "registry.reconcile")
     assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr
+
+
+def test_the_end_of_fab_loses_nothing(project: Path) -> None:
+    """What a fabfile has buffered and registered for the end is done, in cycles of objects too."""
+    (project / "fabfile.py").write_text(
+        NAMESPACE + "import atexit, sys\n"
+        "class Cycle:\n"
+        "    def __init__(self, path):\n"
+        "        self.file, self.itself = open(path, 'w'), self\n"
+        "plain, cycle, closed = open('plain', 'w'), Cycle('cycle'), open('closed', 'wb')\n"
+        "plain.write('kept'), cycle.file.write('kept'), closed.write(b'kept'), closed.close()\n"
+        "atexit.register(lambda: plain.write(', at exit too'))\n"
+        "sys.stdout.write('said')\n"
+    )
+    listed = fab(project, "--list")
+    said = {name: (project / name).read_text() for name in ("plain", "cycle", "closed")}
+    assert said == {"plain": "kept, at exit too", "cycle": "kept", "closed": "kept"}
+    assert (listed.returncode, listed.stdout[:4], listed.stderr) == (0, "said", "")
