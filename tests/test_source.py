@@ -387,6 +387,14 @@ def test_a_sha256_repository_can_be_sent(tmp_path: Path) -> None:
     assert git(tmp_path / "mirror", "log", "--format=%s", head) == "two\none"
 
 
+def test_a_prefix_as_long_as_a_short_sha_never_names_a_branch(tmp_path: Path) -> None:
+    """In a repository of 64 digits the first 40 are the beginning of a sha, not a ref."""
+    repository = make(tmp_path / "long", "one", "two", options=("--object-format=sha256",))
+    head, prefix = sha_of(repository), sha_of(repository)[:40]
+    git(repository, "update-ref", f"refs/heads/{prefix}", "HEAD~1")
+    assert Source(repository).resolve(prefix).sha == head
+
+
 def test_what_is_not_here_cannot_be_bundled(repository: Path) -> None:
     """Only a full sha of a commit of this repository is sent; the refusal comes before the first byte."""
     for sha in ("deadbeef" * 5, "main", "--all", git(repository, "rev-parse", "HEAD^{tree}")):
