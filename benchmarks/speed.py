@@ -14,6 +14,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from compileall import compile_dir
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +41,7 @@ def main() -> int:
     if lacks := [*missing_for_hosts(), *delay.missing()]:
         print(f"this needs {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
         return 2
+    compile_dir(CHECKOUT / "oroboros_deploy", quiet=1)  # as an installer does: the first runs are not to do it
     sections, drawn = measure(options.sections or SECTIONS, options.repeats)
     report = f"{conditions(options.repeats)}\n{'![wall time by RTT](speed.svg)' if drawn else ''}\n\n{tables(sections)}"
     place = CHECKOUT / "build/benchmarks"

@@ -140,7 +140,9 @@ class Deployment:
         """What each host serves, has and remembers, read from the hosts themselves."""
         names = list(hosts or self.config.hosts) or self._serving()
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
-        return self._ask(names, lambda host: host.facts(request), self._remember)
+        with self._dialing(self._hosts(names)) as dialing:
+            fleet.beside(_import_registry)  # it is waited for at the end
+            return dialing._ask(names, lambda host: host.facts(request), self._remember)
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
@@ -450,6 +452,10 @@ class Deployment:
     def _serving(self) -> list[str]:
         with self.registry() as registry:
             return list(registry.serving())
+
+
+def _import_registry() -> None:
+    from .registry import Registry  # noqa: F401
 
 
 def _with_commit(record: Record, commit: Commit) -> Record:

@@ -12,8 +12,8 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import wraps
 from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any
@@ -71,6 +71,21 @@ def hosts_of(context: Context) -> tuple[str, ...]:
         return (_address(context),)
     hosts: tuple[str, ...] = getattr(context, "fleet", ())
     return hosts
+
+
+@contextmanager
+def bytecode_kept() -> Iterator[None]:
+    """Let Python keep the bytecode of what a task of ours imports, unless its own settings say otherwise.
+
+    Invoke forbids it, for the sake of fabfiles; where an installer compiled nothing, such as uv,
+    all that is imported late would be compiled again by every command.
+    """
+    forbidden = sys.dont_write_bytecode
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = forbidden
 
 
 def install() -> None:

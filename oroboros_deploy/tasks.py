@@ -50,7 +50,7 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
     def decorate(body: Callable[..., None]) -> Any:
         @wraps(body)
         def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
-            with _exit_codes(as_json=kwargs.get("json", False)):
+            with program.bytecode_kept(), _exit_codes(as_json=kwargs.get("json", False)):
                 body(context, *args, **kwargs)
 
         return fabric_task(klass=program.FleetTask, auto_shortflags=False, help=help, **options)(guarded)

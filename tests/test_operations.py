@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oroboros_deploy import registry
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
 from oroboros_deploy.report import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
 from tests.host.watching import eventually, tree
@@ -178,6 +180,25 @@ def test_one_host_that_does_not_answer(site: Site) -> None:
     deployment._open = broken  # type: ignore[assignment]
     answers = deployment.lock(["web1", "web2"], reason=WHY)
     assert (answer(answers)["freeze"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
+
+
+def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status does not wait for its answer first and for SQLAlchemy afterwards."""
+    imported, real = threading.Event(), registry.__getattr__
+    connect = site.connect
+
+    def importing(name: str) -> Any:
+        imported.set()
+        return real(name)
+
+    def patient(name: str) -> LocalConnection:
+        assert imported.wait(10)
+        return connect(name)
+
+    monkeypatch.setattr(registry, "__getattr__", importing)
+    deployment = site.deployment()
+    deployment._open = patient  # type: ignore[assignment]
+    assert answer(deployment.status(["web1"]))["live"] is None
 
 
 FREEZE = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}

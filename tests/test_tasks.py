@@ -236,3 +236,14 @@ def test_the_end_of_fab_loses_nothing(project: Path) -> None:
     said = {name: (project / name).read_text() for name in ("plain", "cycle", "closed")}
     assert said == {"plain": "kept, at exit too", "cycle": "kept", "closed": "kept"}
     assert (listed.returncode, listed.stdout[:4], listed.stderr) == (0, "said", "")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_task_imports_is_compiled_once(project: Path, tmp_path: Path, kept: bool) -> None:
+    """Not at every command; but the fabfile's directory stays clean, and who wants no bytecode at all gets none."""
+    cache = tmp_path / "bytecode"
+    environ = {"PYTHONPYCACHEPREFIX": str(cache), "PYTHONDONTWRITEBYTECODE": "" if kept else "1"}
+    fab(project, "registry.list", **environ)
+    found = {path.name.partition(".")[0] for path in cache.rglob("*.pyc")}
+    assert {"deployment", "attempts"} & found == ({"deployment", "attempts"} if kept else set())
+    assert "fabfile" not in found
