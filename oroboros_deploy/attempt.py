@@ -59,6 +59,14 @@ class _Work:
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def time(self, phase: str, do: Callable[[_Work], object]) -> None:
+        """Do a phase and note how long it took, also when it fails."""
+        began = time.monotonic()
+        try:
+            do(self)
+        finally:
+            self.seconds[phase] = round(time.monotonic() - began, 3)
+
 
 class Attempt:
     """One deploy or rollback on its hosts."""
@@ -82,7 +90,7 @@ class Attempt:
         self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
         try:
             with ExitStack() as stack:
-                registry = self._begin(stack)
+                registry = self._open_registry(stack)
                 with self.recorder.writing(registry):
                     if self.error is None:
                         self._until_error(lambda: self._work(registry))
@@ -92,18 +100,8 @@ class Attempt:
             self._close()
         return outcome
 
-    def _begin(self, stack: ExitStack) -> Registry:
-        """Open the registry and connect, side by side: neither changes a host.
-
-        Before any host is changed: without the registry an attempt does not start.
-        """
-        opening = fleet.beside(lambda: self._open_registry(stack))
-        if self.deployment.registry_via is not None:
-            opening.result()  # it goes through one of the connections
-        self._until_error(lambda: self._on_each("connect", lambda work: work.host.open()))
-        return opening.result()
-
     def _open_registry(self, stack: ExitStack) -> Registry:
+        """Before any host is asked for anything: without the registry an attempt does not start."""
         with _nothing_changed():
             registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
             registry.begin(self._record())
@@ -120,28 +118,26 @@ class Attempt:
     def _work(self, registry: Registry) -> None:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
+            self._on_each(connect=_connect)
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
             request = plan.facts_request(self.job)
-            self._on_each("facts", lambda work: self._decide(work, work.host.facts(request)))
+            self._on_each(connect=_connect, facts=lambda work: self._decide(work, work.host.facts(request)))
             if not all(work.plan and work.plan.nothing for work in self.works):
                 _intend(registry, self._record())
-        self._on_each("build", self._build)
+        self._on_each(build=self._build)
         self._activate()
 
-    def _on_each(self, phase: str, work: Callable[[_Work], object]) -> None:
-        """Do one phase on all hosts; a barrier: when one fails, none goes on."""
+    def _on_each(self, **phases: Callable[[_Work], object]) -> None:
+        """Do phases on all hosts; a barrier: when one fails, none goes on."""
 
-        def timed(item: _Work) -> None:
-            began = time.monotonic()
-            try:
-                work(item)
-            finally:
-                item.seconds[phase] = round(time.monotonic() - began, 3)
+        def work(item: _Work) -> None:
+            for phase, do in phases.items():
+                item.time(phase, do)
 
         pending = [item for item in self.works if item.outcome is None]
-        answers = fleet.on_each(pending, timed, self._leave)
+        answers = fleet.on_each(pending, work, self._leave)
         errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
         for item, error in errors:
             self._end(item, _failed(item, error))
@@ -186,7 +182,7 @@ class Attempt:
         self._switch(work, plan.switch_request(self.job))
         if work.outcome is None:
             self.switching = False
-            self._on_each("facts", lambda work: self._decide(work, work.host.known))
+            self._on_each(facts=lambda work: self._decide(work, work.host.known))
 
     def _switch(self, work: _Work, request: plan.Request) -> None:
         self.switching = True
@@ -317,6 +313,10 @@ class Attempt:
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
         self.deployment.tell(name, message, **data)
+
+
+def _connect(work: _Work) -> None:
+    work.host.open()
 
 
 def _intend(registry: Registry, record: Record) -> None:

@@ -387,7 +387,9 @@ def test_a_long_journal_is_read_in_parts(site: FleetSite, monkeypatch: pytest.Mo
     deployment.reconcile(["web1"])
     assert site.commands("web1") == ["facts"]
     monkeypatch.setattr("oroboros_deploy.executor._PART", 2)
-    read = deployment.connect("web1").journal()
+    host = deployment.connect("web1")
+    read = host.journal()
+    host.close()
     assert read.entries == Journal(site.journal("web1")).entries()
     assert len(site.commands("web1")) == len(read.entries) // 2 + 1
 
