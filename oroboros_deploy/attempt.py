@@ -92,8 +92,7 @@ class Attempt:
             with ExitStack() as stack:
                 registry = self._open_registry(stack)
                 with self.recorder.writing(registry):
-                    if self.error is None:
-                        self._until_error(lambda: self._work(registry))
+                    self._until_error(lambda: self._work(registry))
                     self._end_the_rest()
                 outcome = self._finish(registry)
         finally:

@@ -46,7 +46,15 @@ def _ignore(_: Event) -> None:
 
 def agents(sshd: Sshd) -> list[int]:
     """The agents that run for the server's sessions."""
-    return [pid for pid in sshd.processes() if b".pyz" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in sshd.processes() if b".pyz" in command_line(pid)]
+
+
+def command_line(pid: int) -> bytes:
+    """Empty for a process that has just ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def gone(sshd: Sshd) -> bool:
@@ -89,7 +97,7 @@ def test_a_call_after_a_refusal(host: Host, sshd: Sshd, blocks: list[bytes] | No
     before = time.monotonic()
     with pytest.raises(UnknownCommit):
         host.build(build("0" * 40, "mirror"), blocks)
-    assert (time.monotonic() - before < 3, agents(sshd)) == (True, [])
+    assert (time.monotonic() - before < 4.5, agents(sshd)) == (True, [])
     assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)
 
 
@@ -105,10 +113,10 @@ def test_a_call_after_the_agent_died(host: Host, sshd: Sshd) -> None:
 
 def test_time_between_two_calls_is_nobodys(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deadline of a call is over with its answer, and a later call has its own."""
-    monkeypatch.setattr(executor, "PATIENCE", 0.8)
+    monkeypatch.setattr(executor, "PATIENCE", 2.0)
     monkeypatch.setattr(command, "_GRACE", 0.0)
     host.facts(FACTS)
-    time.sleep(1.2)
+    time.sleep(2.6)
     assert host.facts(FACTS)["live"] is None
 
 

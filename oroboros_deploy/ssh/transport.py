@@ -88,8 +88,8 @@ class Transport(paramiko.Transport):
                     raise
                 channel = self._first  # the command has come to its end already, and paramiko has forgotten the channel
             finally:
-                self._behind = None
-        if self._first is None:
+                sent, self._behind, self._first = self._first is not None, None, None
+        if not sent:
             self._send_request(channel.remote_chanid, "exec", line, answered=True)
         return channel
 
