@@ -160,6 +160,8 @@ class Host:
 
     def _ask(self, command: str, request: Mapping[str, Any], deadline: float) -> Session:
         connection = self.open()
+        if self._session is not None and not self._session.open:
+            self._drop(Session.end)
         if self._session is None:
             root = PurePosixPath(self._config.root)
             self._session = Session(self.name, connection, root, command, request, deadline)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import agent
 from .errors import DeployError, LinkLost
+from .host.wire import IDLE
 
 if TYPE_CHECKING:
     from .ssh import HostConnection
@@ -38,6 +40,12 @@ class Session:
         script = agent.packed().script(root, call, request)
         self._remote = connection.command(script, deadline=deadline, silence=SILENCE)
         self._lines = self._remote.lines()
+        self._answered = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be asked again: the agent waits for that a limited time, of which half is for the way."""
+        return time.monotonic() - self._answered < IDLE / 2 and not self._remote.ended
 
     def ask(self, call: str, request: Mapping[str, Any], deadline: float) -> None:
         """Make a further call; the answer to the one before is here."""
@@ -60,13 +68,15 @@ class Session:
                 hear(json.loads(said))
             elif said.startswith(b"{"):  # anything else is a login shell's greeting
                 self._remote.extend(math.inf)  # until the next call there is nothing to wait for
+                self._answered = time.monotonic()
                 answer: dict[str, Any] = json.loads(said)
                 return answer
         raise self._no_answer()
 
     def end(self) -> None:
-        """Let the agent end by itself, as it does after a refusal; its answer is here already."""
+        """Let the agent end by itself, as it does after a refusal and when there are no more calls."""
         self._remote.extend(_ENDING)
+        self._remote.close_stdin()
         with suppress(LinkLost):
             self._remote.wait()
 

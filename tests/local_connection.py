@@ -28,6 +28,10 @@ class LocalCommand:
         self._reading = Lock()
         self._cut = False
 
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
     def extend(self, deadline: float) -> None:
         """Wait as long as it takes: the tests have a limit of their own."""
 

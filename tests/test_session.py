@@ -7,15 +7,17 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
 
-from oroboros_deploy import executor
+from oroboros_deploy import executor, session
 from oroboros_deploy.config import load
 from oroboros_deploy.errors import DeployError, HostUnreachable, LinkLost, UnknownCommit
 from oroboros_deploy.events import Event
 from oroboros_deploy.executor import Host
+from oroboros_deploy.host import wire
 from oroboros_deploy.source import Source
 from oroboros_deploy.ssh import SshOptions, command, connect
 from tests.repository import Repository
@@ -101,12 +103,21 @@ def test_a_call_after_a_refusal(host: Host, sshd: Sshd, blocks: list[bytes] | No
     assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)
 
 
-def test_a_call_after_the_agent_died(host: Host, sshd: Sshd) -> None:
-    """It is told, and the call after that starts another agent."""
+def test_an_agent_that_dies_between_two_calls(host: Host, sshd: Sshd) -> None:
+    """The next call starts another."""
     (pid,) = agents(sshd)
     os.kill(pid, signal.SIGKILL)
     assert gone(sshd)
-    with pytest.raises(DeployError, match="without an answer") as caught:
+    time.sleep(0.2)  # for the news
+    assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)
+
+
+def test_an_agent_that_dies_during_a_call(host: Host, sshd: Sshd) -> None:
+    """It is told, and the call after that starts another."""
+    (pid,) = agents(sshd)
+    os.kill(pid, signal.SIGSTOP)
+    Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
+    with pytest.raises(DeployError, match=r"the agent ended without an answer \(exit 137\)") as caught:
         host.facts(FACTS)
     assert (caught.value.host, host.facts(FACTS)["live"]) == ("box", None)
 
@@ -118,6 +129,22 @@ def test_time_between_two_calls_is_nobodys(host: Host, monkeypatch: pytest.Monke
     host.facts(FACTS)
     time.sleep(2.6)
     assert host.facts(FACTS)["live"] is None
+
+
+def test_a_call_after_a_long_pause(host: Host, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that may have given up waiting is not asked; another one is started, and the first is gone."""
+    (before,) = agents(sshd)
+    monkeypatch.setattr(session, "IDLE", 0.0)
+    assert (host.facts(FACTS)["live"], commands(sshd), before in agents(sshd)) == (None, 2, False)
+
+
+def test_nobody_asks_any_more(host: Host, sshd: Sshd) -> None:
+    """An agent that hears nothing ends by itself, even when its connection stays; the next call finds another."""
+    before = agents(sshd)
+    until = time.monotonic() + wire.IDLE + 10
+    while agents(sshd) == before and time.monotonic() < until:
+        time.sleep(0.1)
+    assert (agents(sshd), host.facts(FACTS)["live"], commands(sshd)) == ([], None, 2)
 
 
 def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import threading
 
@@ -11,6 +12,7 @@ from .annotations import Any, Callable, Dict, Optional, Tuple
 
 Say = Callable[..., None]
 REQUEST = "OROBOROS_REQUEST"  # the environment variable that the first request comes in
+IDLE = 10.0  # seconds that an agent waits for another call: of a cut cable nobody may tell it for a quarter of an hour
 
 
 class Wire:
@@ -38,7 +40,9 @@ def read_request() -> Dict[str, Any]:
 
 
 def next_call() -> Optional[Tuple[str, Dict[str, Any]]]:
-    """A further call and what it asks for, a line of the input; None when nobody will ask any more."""
+    """A further call and what it asks for, a line of the input; None when nobody will ask, or has asked for `IDLE`."""
+    if not select.select([sys.stdin], [], [], IDLE)[0]:
+        return None
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         return None  # also for half a line: the connection broke

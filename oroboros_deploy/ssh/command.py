@@ -93,6 +93,11 @@ class Command:
         self.kill()
 
     @property
+    def ended(self) -> bool:
+        """Whether it has ended, as far as is known here; one whose connection is gone has."""
+        return self._running.status_event.is_set() or not self._transport.is_active()
+
+    @property
     def stderr(self) -> bytes:
         """The last 64 KiB of standard error; complete once ``wait`` has returned."""
         return self._stderr
@@ -173,20 +178,17 @@ class Command:
         self._close()
 
     def _reap(self) -> None:
-        if self._ended() or not self._pid_known.wait(_OPEN_SECONDS):
+        if self.ended or not self._pid_known.wait(_OPEN_SECONDS):
             return
         with self._transport.open_session(timeout=_OPEN_SECONDS) as channel:
             self._transport.send_command(channel, shell_line(_REAP.format(pid=self._pid)))
             self._running.status_event.wait(_TERM_SECONDS + _KILL_SECONDS)
 
     def _signal(self, name: str, seconds: float) -> None:
-        if not self._ended():
+        if not self.ended:
             with suppress(OSError, EOFError, paramiko.SSHException):
                 self._transport.send_signal(self._running, name)
                 self._running.status_event.wait(seconds)
-
-    def _ended(self) -> bool:
-        return self._running.status_event.is_set() or not self._transport.is_active()
 
     def _start(self, line: str) -> paramiko.Channel:
         try:
