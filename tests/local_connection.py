@@ -43,6 +43,10 @@ class LocalCommand:
         self._process.stdin.write(data)
         self._process.stdin.flush()
 
+    def close_stdin(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()
+
     def lines(self) -> Iterator[bytes]:
         while line := self._line():
             if self._left == 0:

@@ -321,8 +321,9 @@ def sent_before_the_answer(transport: Transport, patch: pytest.MonkeyPatch) -> l
         opened(channel, *numbers)
 
     def note(self: Transport, message: paramiko.Message) -> None:
-        if self is transport:
-            sent.append(message.asbytes()[:1])
+        kind = message.asbytes()[:1]
+        if self is transport and kind in (cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST):
+            sent.append(kind)
         send(self, message)
 
     with patch.context() as patched:
