@@ -18,7 +18,7 @@ _THREADS = 128  # requests that may wait at once; more come late, and are counte
 
 @dataclass(frozen=True)
 class Visit:
-    """One request: the seconds it took from when it was due, and the answer's status (0: none) and body."""
+    """One request: the seconds it took from when it was due, the answer's status and body; without one, 0 and why."""
 
     path: str
     seconds: float
@@ -67,7 +67,8 @@ class Visitors:
 
     def commits(self) -> set[str]:
         """The commits that the API named."""
-        return {json.loads(visit.body)["commit"] for visit in self.visits if visit.path == "/api/health" and visit.body}
+        healthy = [visit for visit in self.visits if visit.path == "/api/health" and not visit.lost]
+        return {json.loads(visit.body)["commit"] for visit in healthy}
 
     def report(self) -> str:
         """The counts, in a line."""
@@ -85,7 +86,7 @@ class Visitors:
             if self._over.wait(max(0.0, due - time.monotonic())):
                 return
             status, body = self.ask(path)
-            self.visits.append(Visit(path, time.monotonic() - due, status, body if status == 200 else ""))
+            self.visits.append(Visit(path, time.monotonic() - due, status, body))
 
     def ask(self, path: str) -> tuple[int, str]:
         """One request: its status and body, or 0 and the error."""
