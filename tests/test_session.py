@@ -20,6 +20,7 @@ from oroboros_deploy.executor import Host
 from oroboros_deploy.host import wire
 from oroboros_deploy.source import Source
 from oroboros_deploy.ssh import SshOptions, command, connect
+from tests.host.watching import eventually
 from tests.repository import Repository
 from tests.sshd import Sshd, requires_sshd
 
@@ -61,10 +62,7 @@ def command_line(pid: int) -> bytes:
 
 def gone(sshd: Sshd) -> bool:
     """Whether no agent is left within some seconds."""
-    until = time.monotonic() + 10
-    while agents(sshd) and time.monotonic() < until:
-        time.sleep(0.02)
-    return not agents(sshd)
+    return eventually(lambda: not agents(sshd), within=10)
 
 
 def commands(sshd: Sshd) -> int:
@@ -140,10 +138,7 @@ def test_a_call_after_a_long_pause(host: Host, sshd: Sshd, monkeypatch: pytest.M
 
 def test_nobody_asks_any_more(host: Host, sshd: Sshd) -> None:
     """An agent that hears nothing ends by itself, even when its connection stays; the next call finds another."""
-    before = agents(sshd)
-    until = time.monotonic() + wire.IDLE + 10
-    while agents(sshd) == before and time.monotonic() < until:
-        time.sleep(0.1)
+    assert eventually(lambda: not agents(sshd), within=wire.IDLE + 10)
     assert (agents(sshd), host.facts(FACTS)["live"], commands(sshd)) == ([], None, 2)
 
 

@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import shutil
 import sys
 from pathlib import Path, PurePosixPath
 
@@ -102,7 +101,7 @@ def python() -> str:
 
 def tool(name: str) -> Optional[str]:
     """A program on the path, as it is now: its file, and the version that a package.json beside it tells."""
-    found = shutil.which(name, path=process.environment()["PATH"])
+    found = process.find(name)
     if found is None:
         return None
     path = Path(os.path.realpath(found))

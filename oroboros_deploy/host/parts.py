@@ -317,7 +317,7 @@ def _installers(bench: Bench) -> Inputs:
 
 def _uv(bench: Bench) -> Optional[str]:
     """uv, when it is wanted or found; not beside a configured pip, whose package indexes uv would not know."""
-    found = _which("uv") if bench.installer != "pip" else None
+    found = process.find("uv") if bench.installer != "pip" else None
     if bench.installer == "uv" and found is None:
         raise Refusal(
             "build_failed", "uv is not installed on this host", hint="install it there, or set build.installer"
@@ -378,8 +378,4 @@ def _ask_pip(python: str, bench: Bench, name: str) -> str:
 
 
 def _lacks_npm(command: str) -> bool:
-    return "npm" in command.split() and not _which("npm")
-
-
-def _which(tool: str) -> Optional[str]:
-    return shutil.which(tool, path=process.environment()["PATH"])
+    return "npm" in command.split() and not process.find("npm")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -16,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import parts
+from oroboros_deploy.host import parts, process
 from tests.host.local_agent import Answer, LocalAgent
 from tests.repository import Repository
 
@@ -195,7 +194,7 @@ def test_without_npm_what_was_committed_stays(
     """A host without npm serves what is in the commit, and says so."""
     (tmp_path / "infra" / "web").mkdir(parents=True)
     (tmp_path / "infra" / "web" / "page").write_text("as committed")
-    monkeypatch.setattr(shutil, "which", lambda tool, path: None)
+    monkeypatch.setattr(process, "find", lambda tool: None)
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
     bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, threading.Event())
