@@ -6,14 +6,16 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import oroboros_deploy
 from tests.destructive import Series
 from tests.hosts.choice import choose
 from tests.hosts.oracle import Oracle
-from tests.hosts.stage import Stage
+from tests.hosts.stage import Run, Stage, was_python
 from tests.postgres import why_not
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
@@ -122,6 +124,23 @@ def test_the_oracle_sees_a_bad_release(stage: Stage) -> None:
     """A live release that cannot pass its gate is a violation."""
     live = str(stage.oracle.live)
     assert list(stage.oracle.violations({live})) == [f"{live} cannot pass its gate, but is live"]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said", "python"),
+    [
+        ("SIGINT", -2, "from fabric.main import program\nKeyboardInterrupt", True),
+        ("SIGINT", 1, "", True),
+        ("SIGINT", -2, f"{oroboros_deploy.__file__}\nKeyboardInterrupt", False),
+        ("SIGINT", -2, "fabfile.py\nKeyboardInterrupt", False),
+        ("SIGINT", 130, "interrupted", False),
+        ("SIGTERM", 1, "KeyboardInterrupt", False),
+    ],
+)
+def test_the_oracle_excuses_python_alone(how: str, code: int, said: str, python: bool) -> None:
+    """Ctrl-C before our code is loaded may end in Python's own way; a traceback that names ours may not."""
+    choice = replace(choose(0), victim="client", how=how)
+    assert was_python(Run(choice, exit=code, said=said)) is python
 
 
 def problems(oracle: Oracle, attempt: str) -> Iterator[str]:
