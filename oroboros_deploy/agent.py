@@ -40,7 +40,7 @@ set -u
 umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
 command -v python3 >/dev/null || refuse {no_python}
-if [ ! -f {path} ]; then
+if [ ! -s {path} ]; then
   (umask 022; mkdir -p {root}) 2>/dev/null
   mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted

@@ -6,7 +6,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -58,6 +58,7 @@ class _Work:
     plan: Plan | None = None
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    asked: bool = False  # to switch: from then on the host goes on alone
 
     def time(self, phase: str, do: Callable[[_Work], object]) -> None:
         """Do a phase and note how long it took, also when it fails."""
@@ -80,7 +81,7 @@ class Attempt:
         self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
         self.recorder = Recorder(attempt, deployment.listener)
         self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
-        self.switching = False
+        self.interrupted = False
         self.error: DeployError | None = None
 
     def run(self) -> Outcome:
@@ -88,15 +89,18 @@ class Attempt:
         names = [work.host.name for work in self.works]
         message = f"{self.job.kind} {self.job.sha} on {', '.join(names)}"
         self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
+        outcome = None
         try:
             with ExitStack() as stack:
+                stack.callback(self._close)
                 registry = self._open_registry(stack)
                 with self.recorder.writing(registry):
                     self._until_error(lambda: self._work(registry))
                     self._end_the_rest()
                 outcome = self._finish(registry)
-        finally:
-            self._close()
+        except KeyboardInterrupt:
+            if outcome is None:
+                raise self._stopped() from None
         return outcome
 
     def _open_registry(self, stack: ExitStack) -> Registry:
@@ -180,11 +184,11 @@ class Attempt:
         """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
         self._switch(work, plan.switch_request(self.job))
         if work.outcome is None:
-            self.switching = False
+            work.asked = False
             self._on_each(facts=lambda work: self._decide(work, work.host.known))
 
     def _switch(self, work: _Work, request: plan.Request) -> None:
-        self.switching = True
+        work.asked = True
         request["origin"] = self._origin(work)
         began = time.monotonic()
         try:
@@ -212,12 +216,16 @@ class Attempt:
         }
 
     def _interrupted(self) -> None:
-        """A person pressed Ctrl-C: before the switch everything stops, after it the host goes on alone."""
-        self._close()
-        if self.switching:
-            self.error = LinkLost("detached: the host goes on alone and ends on a healthy release", hint=_ASK)
-        else:
-            self.error = Interrupted("interrupted before the switch; nothing was switched", hint=None)
+        """A person pressed Ctrl-C, perhaps again because it takes a moment."""
+        self.interrupted, self.error = True, self._stopped()
+        with suppress(KeyboardInterrupt):
+            self._close()
+
+    def _stopped(self) -> DeployError:
+        """What an interrupt means now: before the switch everything stops, after it the host goes on alone."""
+        if any(work.asked for work in self.works):
+            return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=_ASK)
+        return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
     def _end_the_rest(self) -> None:
         for work in self.works:
@@ -235,12 +243,14 @@ class Attempt:
         raise self.error
 
     def _unreached(self, work: _Work) -> HostOutcome:
-        if isinstance(self.error, LinkLost | Interrupted):
+        if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
-        live, why = work.facts.get("live"), "not reached: another host failed first"
+        live, first = work.facts.get("live"), "another host failed first"
         if isinstance(self.error, RegistryUnavailable):
-            why = "not reached: the registry failed first"
-        return HostOutcome(work.host.name, State.SKIPPED, live, live, why)
+            first = "the registry failed first"
+        elif self.interrupted:
+            first = "somebody interrupted first"
+        return HostOutcome(work.host.name, State.SKIPPED, live, live, f"not reached: {first}")
 
     def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
@@ -249,6 +259,8 @@ class Attempt:
             registry.finish(record)
         except RegistryUnavailable as error:
             return self._spool(record, error)
+        except KeyboardInterrupt:
+            return self._spool(record, RegistryUnavailable("interrupted while the registry was written"))
         return "written"
 
     def _spool(self, record: Record, cause: RegistryUnavailable) -> Literal["spooled", "lost"]:
@@ -355,7 +367,7 @@ def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
     elif end is State.RESTORED and source is None:
         end = State.NOT_RESTORED
-        message = f"no release is live, the services are stopped (this was the first deploy): {reason}"
+        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:

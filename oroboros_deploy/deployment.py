@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from copy import copy
 from dataclasses import replace
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from threading import Thread
@@ -17,10 +17,19 @@ from typing import TYPE_CHECKING, Any
 from . import fleet
 from .config import Config, layers_of, load
 from .dialing import Dialing
-from .errors import DeployError, HostUnreachable, InvalidInput, RegistryUnavailable, UnknownCommit, UnknownRelease
-from .events import Event, Level, Listener, fan_out
+from .errors import (
+    ConfigError,
+    DeployError,
+    HostUnreachable,
+    InvalidInput,
+    RegistryUnavailable,
+    UnknownCommit,
+    UnknownRelease,
+)
+from .events import Event, Level, Listener, fan_out, guarded
 from .executor import Host
 from .release import parse_release_id
+from .user import user_name
 
 if TYPE_CHECKING:
     from .outcome import Kind, Outcome
@@ -47,9 +56,12 @@ def load_config(directory: str | Path = ".", *, environment: str | None = None, 
     import fabric
 
     files = fabric.Config(lazy=True)
-    files.load_base_conf_files()
-    files.set_project_location(str(directory))
-    files.load_project()
+    try:
+        files.load_base_conf_files()
+        files.set_project_location(str(directory))
+        files.load_project()
+    except Exception as error:  # of YAML, mostly, whose errors have no common class of their own in Invoke
+        raise ConfigError(f"nothing was changed: the settings cannot be read: {error}") from error
     return load(layers_of(files), os.environ, environment=environment, flags=flags)
 
 
@@ -90,9 +102,9 @@ class Deployment:
         self.config = config
         self._source_path = source
         self._open = connect or _ssh(ssh)
-        self.listener = listener
+        self.listener = guarded(listener)
         self.verbose = verbose
-        self._actor = actor or f"{getpass.getuser()}@{socket.gethostname()}"
+        self._actor = actor or f"{user_name()}@{socket.gethostname()}"
 
     def with_config(self, config: Config) -> Deployment:
         """The same, with another configuration."""
@@ -117,7 +129,7 @@ class Deployment:
 
         Without ``hosts``: the environment's, else those where the registry saw the release live.
         """
-        names = list(hosts or self.config.hosts)
+        names = _listed(hosts) or list(self.config.hosts)
         release_id, found, _ = self._recorded(release, wanted=not names)
         names = self._hosts(names or found)
         with self._dialing(names) as dialing:
@@ -138,7 +150,7 @@ class Deployment:
 
     def status(self, hosts: Sequence[str] | None = None) -> Answers:
         """What each host serves, has and remembers, read from the hosts themselves."""
-        names = list(hosts or self.config.hosts) or self._serving()
+        names = _listed(hosts) or list(self.config.hosts) or self._serving()
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
         with self._dialing(self._hosts(names)) as dialing:
             fleet.beside(_import_registry)  # it is waited for at the end
@@ -184,7 +196,7 @@ class Deployment:
         What this machine remembers of earlier looks is held against them too: a host
         cannot take back what was seen.
         """
-        names = list(hosts or self.config.hosts) or self._serving()
+        names = _listed(hosts) or list(self.config.hosts) or self._serving()
 
         def look(host: Host) -> dict[str, Any]:
             seen = self.witness.seen(host.name, self.config.root)
@@ -205,14 +217,14 @@ class Deployment:
         from .reconcile import compare
 
         with ExitStack() as stack:
-            works = [self.connect(name) for name in dict.fromkeys(hosts or self.config.hosts)]
+            works = [self.connect(name) for name in dict.fromkeys(_listed(hosts) or self.config.hosts)]
             registry = stack.enter_context(self.registry(works, write=not dry_run))
             memory = registry.memory()
             works = works or [self.connect(name) for name in memory.hosts]
             stack.callback(lambda: _close(works))
             self._hosts([work.name for work in works])
             self.tell("journals", f"reading the journals of {len(works)} hosts")
-            read = fleet.on_each(works, lambda host: host.journal(), lambda: _close(works))
+            read = fleet.on_each(works, lambda host: host.journal(), lambda: _leave(works))
             unread = {work.name: each for work, each in zip(works, read, strict=True) if isinstance(each, DeployError)}
             repairs = compare(memory, [each for each in read if not isinstance(each, DeployError)])
             repairs = self._completed(repairs, unread, waiting=self.spool.pending(registry.key))
@@ -220,7 +232,7 @@ class Deployment:
 
     def connect(self, name: str, *listeners: Listener) -> Host:
         """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
-        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._see, *listeners))
+        return Host(name, self.config, lambda: self._connect(name), fan_out(self.listener, self._see, *listeners))
 
     def known_hosts(self) -> dict[str, str | None]:
         """The hosts that the registry knows, each with the environment it was last deployed to in."""
@@ -302,6 +314,14 @@ class Deployment:
             dialing._open = opening
             yield dialing
 
+    def _connect(self, name: str) -> HostConnection:
+        try:
+            return self._open(name)
+        except HostUnreachable as error:
+            if near := get_close_matches(name, self.config.environments, 1):
+                error.hint = f"if {near[0]} was meant: fab -H {near[0]}; otherwise {error.hint}"
+            raise
+
     def _attempt(self, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
         from .attempt import Attempt  # while it is being connected
 
@@ -323,7 +343,7 @@ class Deployment:
         return gateway
 
     def _hosts(self, hosts: Sequence[str] | None) -> list[str]:
-        names = list(dict.fromkeys(hosts or self.config.hosts))
+        names = list(dict.fromkeys(_listed(hosts) or self.config.hosts))
         if not names:
             raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
         return names
@@ -337,7 +357,7 @@ class Deployment:
         """Do the work on every host, side by side; an error is the answer of its host alone."""
         works = [self.connect(name) for name in self._hosts(hosts)]
         try:
-            found = fleet.on_each(works, work, lambda: _close(works))
+            found = fleet.on_each(works, work, lambda: _leave(works))
             answers: Answers = dict(zip((host.name for host in works), found, strict=True))
             if then:
                 then(works, answers)
@@ -454,6 +474,11 @@ class Deployment:
             return list(registry.serving())
 
 
+def _listed(hosts: Sequence[str] | None) -> list[str]:
+    """One host may be given by its name alone."""
+    return [hosts] if isinstance(hosts, str) else list(hosts or ())
+
+
 def _import_registry() -> None:
     from .registry import Registry  # noqa: F401
 
@@ -480,6 +505,11 @@ def _forwarded(connection: HostConnection, host: str, port: int) -> Iterator[str
         except HostUnreachable as error:
             raise RegistryUnavailable(error.message, hint=error.hint, host=error.host) from error
         yield directory
+
+
+def _leave(hosts: Sequence[Host]) -> None:
+    for host in hosts:
+        host.leave()
 
 
 def _close(hosts: Sequence[Host]) -> None:

@@ -30,22 +30,17 @@ class Dialing:
     def __call__(self, name: str) -> HostConnection:
         """A connection to the host, or the error that it came to; whoever asks again gets a new one."""
         ahead = self._ahead.pop(name, None)
-        if ahead is None:
-            return self._open(name)
-        try:
-            return ahead.result()
-        except KeyboardInterrupt:
-            ahead.add_done_callback(_close)
-            raise
+        return ahead.result() if ahead else self._open(name)
 
     def __enter__(self) -> Dialing:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for ahead in self._ahead.values():
-            ahead.add_done_callback(_close)
+            ahead.add_done_callback(close)
 
 
-def _close(ahead: Future[HostConnection]) -> None:
+def close(ahead: Future[HostConnection]) -> None:
+    """Close a connection that is there now and nobody wants any more."""
     if not ahead.exception():
         ahead.result().close()

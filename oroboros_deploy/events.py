@@ -5,6 +5,7 @@ The rooms that work emit events; output, registry and tests listen.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,18 @@ class Event:
 
 
 Listener = Callable[[Event], None]
+
+
+def guarded(listener: Listener) -> Listener:
+    """The same listener, whose own failures are logged: they must not become the deploy's."""
+
+    def tell(event: Event) -> None:
+        try:
+            listener(event)
+        except Exception:
+            logging.getLogger(__package__).exception("a listener failed on %r", event.name)
+
+    return tell
 
 
 def fan_out(*listeners: Listener) -> Listener:

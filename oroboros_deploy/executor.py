@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
 from pathlib import PurePosixPath
 from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from . import fleet
+from .dialing import close
 from .errors import (
     BuildFailed,
     Busy,
@@ -24,7 +27,7 @@ from .errors import (
 )
 from .events import Event, Level, Listener
 from .host import bound
-from .session import Session
+from .session import AgentEnded, Session
 
 if TYPE_CHECKING:
     from .config import Config
@@ -71,9 +74,21 @@ class Host:
             if self._connection is None:
                 if self._left.is_set():
                     raise LinkLost("the host was left to itself", host=self.name)
-                self._connection = self._connect()
+                self._connection = self._dial()
                 self.tell("host.connected", "connected", level="detail")
             return self._connection
+
+    def _dial(self) -> HostConnection:
+        """Connect; whoever leaves does not wait for a host that says nothing."""
+        dialing = fleet.beside(self._connect)
+        try:
+            while wait([dialing], 0.2).not_done:
+                if self._left.is_set():
+                    raise LinkLost("the host was left to itself", host=self.name)
+        except BaseException:
+            dialing.add_done_callback(close)
+            raise
+        return dialing.result()
 
     def close(self) -> None:
         """End the connection; calls that still run are cut off."""
@@ -180,6 +195,9 @@ class Host:
         """A call that changes nothing live: when its link is lost, the outcome is known all the same."""
         try:
             return self.call(command, request, deadline, stream)
+        except AgentEnded as ended:
+            kind = BuildFailed if command == "build" else HostUnreachable
+            raise kind(f"nothing was switched: {ended.message}", hint=ended.hint, host=self.name) from ended
         except LinkLost as lost:
             raise HostUnreachable(
                 f"nothing was switched: the connection was lost during '{command}' ({lost.message})",

@@ -36,7 +36,7 @@ class State(StrEnum):
     UNREACHABLE = "unreachable"  # no connection, or not trusted
     REFUSED = "refused"  # the host cannot do what was asked
     INTERRUPTED = "interrupted"  # a person stopped it before the switch
-    SKIPPED = "skipped"  # another host failed first
+    SKIPPED = "skipped"  # not its turn yet when another host failed, or a person interrupted
 
     @property
     def ok(self) -> bool:

@@ -393,7 +393,7 @@ _SERVES: Mapping[State, str] = {
     State.UNREACHABLE: "was not reached; nothing was changed there",
     State.REFUSED: "cannot do this; nothing was changed there",
     State.INTERRUPTED: "still serves {live}; stopped before the switch",
-    State.SKIPPED: "was not touched, because another host failed first",
+    State.SKIPPED: "was not touched",
 }
 
 
@@ -406,6 +406,8 @@ def story(outcome: Outcome) -> str:
     """What state each host is in, what failed, and what to type next."""
     bad = [host for host in outcome.hosts if not host.state.ok]
     lines = [_headline(outcome, len(bad))]
+    if bad:
+        lines += [f"{_clean(host.host)} serves {_short(host.live)}" for host in outcome.hosts if host.state.ok]
     for host in bad:
         lines += _told(host)
     if outcome.registry == "spooled":
@@ -416,6 +418,11 @@ def story(outcome: Outcome) -> str:
         lines.append("The registry was not written, and the record could not be kept here; the hosts have it.")
         lines.append(f"  → fab -H {names} registry.reconcile (writes it from their journals)")
     return "\n".join(lines)
+
+
+def plain(words: object) -> str:
+    """Text, line by line without anything that could move a cursor: some of it may come from a host."""
+    return "\n".join(map(_clean, str(words).split("\n")))
 
 
 def _row(host: HostOutcome) -> tuple[str, str, str, str, str]:

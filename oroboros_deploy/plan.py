@@ -80,6 +80,7 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
         "keep": config.keep,
+        **_expected(facts),
     }
 
 
@@ -100,7 +101,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     """
     check(job, facts, host)
     state = facts["target"]["state"]
-    if facts["live"] == job.sha and state in ("sealed", "adopted") and not unfinished(facts["last"]):
+    if facts["live"] == job.sha and state in ("sealed", "adopted") and healthy(facts["last"]):
         return Plan(build=False, activate=False)
     if state in ("sealed", "adopted"):
         return Plan(build=False, activate=True)
@@ -114,6 +115,11 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
 def unfinished(last: Mapping[str, Any] | None) -> bool:
     """Whether the host's last activation, by its persisted state, did not come to an end."""
     return last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
+
+
+def healthy(last: Mapping[str, Any] | None) -> bool:
+    """Whether the host's last activation ended on a release that serves."""
+    return last is None or last["phase"] in ("committed", "restored")
 
 
 def check(job: Job, facts: Facts, host: str) -> None:
@@ -166,6 +172,14 @@ def _healthcheck(config: Config) -> Request:
     return settings | {"command": None} if config.skip_healthcheck else settings
 
 
+def _expected(facts: Facts) -> Request:
+    """The release that the decision was made for: where somebody else switched meanwhile, the host refuses.
+
+    Nobody knows which one it is where the host has to settle an activation first, or was not asked.
+    """
+    return {} if "live" not in facts or unfinished(facts["last"]) else {"expected": facts["live"]}
+
+
 def _absent(job: Job, facts: Facts) -> str:
     state = facts["target"]["state"]
     return (
@@ -174,7 +188,11 @@ def _absent(job: Job, facts: Facts) -> str:
 
 
 def _offer(facts: Facts) -> str:
-    good = [r["id"] for r in facts["releases"] if r["state"] in ("sealed", "adopted") and r["id"] != facts["live"]]
+    good = [
+        release["id"]
+        for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
+        if release["state"] in ("sealed", "adopted") and not release["bad"] and release["id"] != facts["live"]
+    ]
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from io import BufferedRandom, BufferedWriter, TextIOWrapper
@@ -109,7 +109,10 @@ def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(read)
     def explained(*arguments: Any) -> Any:
         try:
-            return read(*arguments)
+            found = read(*arguments)
+            if not isinstance(found, Mapping | None):
+                raise TypeError(f"it must hold settings, not a {type(found).__name__}")
+            return found
         except Exception as error:
             missing = isinstance(error, FileNotFoundError)
             if missing and arguments:  # Fabric looks in several places for its settings
@@ -125,17 +128,20 @@ def _end_soon() -> None:
 
     What they alone would have done, and somebody could miss, is to flush what was left open.
     """
-    for each in gc.get_objects():
-        if type(each) in _BUFFERED:
-            with suppress(OSError, ValueError):  # closed ones, and those whose disk is full
-                each.flush()
-    gc.freeze()
+    with suppress(KeyboardInterrupt):  # how it ended is said
+        for each in gc.get_objects():
+            if type(each) in _BUFFERED:
+                with suppress(OSError, ValueError):  # closed ones, and those whose disk is full
+                    each.flush()
+        gc.freeze()
 
 
 def _address(connection: Connection) -> str:
-    user = f"{connection.user}@" if connection.user != connection.config.user else ""
-    port = f":{connection.port}" if connection.port != connection.config.port else ""
-    return f"{user}{connection.original_host}{port}"
+    """The host as a person names it: without what ssh_config, or else Fabric's settings, say of it anyway."""
+    usual, config, host = connection.ssh_config, connection.config, connection.original_host
+    user = "" if connection.user == usual.get("user", config.user) else f"{connection.user}@"
+    port = "" if connection.port == int(usual.get("port", config.port)) else f":{connection.port}"
+    return f"{user}[{host}]{port}" if port and ":" in host else f"{user}{host}{port}"
 
 
 install()

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from . import agent
-from .errors import DeployError, LinkLost
+from .errors import LinkLost
 from .host.wire import IDLE
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
 _ENDING = 5.0  # seconds that the agent may take to end
+
+
+class AgentEnded(LinkLost):
+    """The agent ended without an answer, such as when somebody killed it; the connection stands."""
 
 
 class Session:
@@ -59,7 +63,7 @@ class Session:
     def answer(self, hear: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
         """The answer to the call, its ``result`` or its ``refusal``; its events before that.
 
-        Raises DeployError when the agent ended without one.
+        Raises AgentEnded when there is none.
         """
         for said in self._lines:
             if said == b"wanted":
@@ -84,10 +88,10 @@ class Session:
         """End the agent.  Never raises."""
         self._remote.kill()
 
-    def _no_answer(self) -> DeployError:
+    def _no_answer(self) -> AgentEnded:
         status = self._remote.wait()
         said = self._remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
-        return DeployError(
+        return AgentEnded(
             f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",
             hint="fab status shows what this host serves",
             host=self._name,

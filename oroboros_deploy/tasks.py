@@ -253,7 +253,7 @@ def registry_get(context: Context, release: str | None = None) -> None:
     """Print one release of the registry as JSON; exits 2 when it is not there."""
     wanted = _required(release, "registry.get --release=ID", "fab registry.list  shows release ids")
     with _deployment(context).registry() as registry:
-        row = registry.get(wanted)
+        row = registry.get(wanted.lower())
     if row is None:
         _print_json({"error": "release_not_found", "release_id": wanted})
         raise Exit(code=2)
@@ -282,7 +282,9 @@ def registry_upsert(
     release_id = _required(release, "registry.upsert --release=ID --status=STATUS", "fab --help registry.upsert")
     new = _required(status, "registry.upsert --release=ID --status=STATUS", "fab --help registry.upsert")
     with _deployment(context).registry() as registry:
-        _print_json(registry.upsert(release_id, sha or release_id, new, migration_marker, deployed_at))
+        _print_json(
+            registry.upsert(release_id.lower(), (sha or release_id).lower(), new, migration_marker, deployed_at)
+        )
 
 
 @task(help=_COMMON | {"dry-run": "only show what differs; write nothing"}, name="reconcile")
@@ -403,9 +405,14 @@ def _attempt(
     """Run an attempt under a view of its events, then say what came of it."""
     from . import output
 
-    with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
-        deployment = _deployment(context, environment, flags, listener=view, verbose=verbose)
-        outcome = act(deployment)
+    outcome = None
+    try:
+        with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
+            deployment = _deployment(context, environment, flags, listener=view, verbose=verbose)
+            outcome = act(deployment)
+    except KeyboardInterrupt:
+        if outcome is None:
+            raise
     if not as_json:
         told = [output.table(outcome)] if len(outcome.hosts) > 1 else []
         output.write(sys.stdout, "\n".join([*told, output.story(outcome)]) + "\n")
@@ -470,15 +477,15 @@ def _progress(event: Event) -> None:
 
 
 def _last_words(error: Any, as_json: bool) -> str:
+    from .output import plain, table
+
     if as_json:
         from . import report
 
         return report.error_json(error)
     if error.outcome is not None and len(error.outcome.hosts) > 1:
-        from .output import table
-
-        return f"{table(error.outcome)}\n{error}"
-    return str(error)
+        return f"{table(error.outcome)}\n{plain(error)}"
+    return plain(error)
 
 
 def _roll_back(context: Context, flags: dict[str, Any], release: str, deployment: Deployment) -> Outcome:

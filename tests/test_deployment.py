@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.attempt import Attempt
 from oroboros_deploy.config import load
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import (
@@ -18,12 +19,15 @@ from oroboros_deploy.errors import (
     ExitCode,
     HostUnreachable,
     InvalidInput,
+    LinkLost,
     RegistryUnavailable,
     UnknownCommit,
     UnknownRelease,
 )
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
+from oroboros_deploy.record import Record
+from oroboros_deploy.registry import Registry
 from oroboros_deploy.source import Commit, Source
 from tests.local_connection import LocalConnection, unreachable
 from tests.repository import Repository
@@ -379,6 +383,97 @@ def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(s
     while not all(journal.exists() for journal in journals) and time.monotonic() < until:
         time.sleep(0.05)
     assert [site.live(host) for host in hosts] == [site.good, site.good]
+
+
+def test_hosts_whose_turn_had_not_come_are_told_so(site: Site) -> None:
+    """Ctrl-C while the first of three switches: that one goes on alone, the others were not touched."""
+    hosts = ["web1", "web2", "web3"]
+    fleet = site.fleet(gate="sleep 0.8")
+    fleet.listener = lambda event: interrupt_main() if event.data.get("step") == "gating" else None
+    outcome = fleet.deploy(hosts, sha=site.good)
+    assert {host.host: (host.state, host.message.partition(":")[2]) for host in outcome.hosts} == {
+        "web1": (State.UNKNOWN, ""),
+        "web2": (State.SKIPPED, " somebody interrupted first"),
+        "web3": (State.SKIPPED, " somebody interrupted first"),
+    }
+    assert (outcome.exit_code, site.live("web2"), site.live("web3")) == (ExitCode.UNKNOWN, None, None)
+
+
+def test_an_impatient_ctrl_c_is_no_other_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one, while the connection is closed, changes neither the exit code nor what is recorded."""
+    deployment = site.deployment()
+    deployment.deploy(["web1"], sha=site.good)
+    close = LocalConnection.close
+
+    def interrupted(connection: LocalConnection) -> None:
+        monkeypatch.setattr(LocalConnection, "close", close)
+        close(connection)
+        raise KeyboardInterrupt
+
+    def interrupt(event: Event) -> None:
+        if event.data.get("phase") == "swapped":
+            monkeypatch.setattr(LocalConnection, "close", interrupted)
+            raise KeyboardInterrupt
+
+    deployment.listener = interrupt
+    outcome = deployment.deploy(["web1"], sha=site.better)
+    assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, {"web1": State.UNKNOWN})
+    assert attempts(site)[0] == (outcome.attempt, "unknown")
+
+
+def test_ctrl_c_while_the_registry_is_written_keeps_the_record(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The release is live, which is told; the record waits here and the next command writes it."""
+
+    def interrupted(registry: Registry, record: Record) -> None:
+        monkeypatch.undo()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Registry, "finish", interrupted)
+    outcome = site.deployment().deploy(["web1"], sha=site.good)
+    assert (outcome.exit_code, outcome.registry, site.live()) == (ExitCode.REGISTRY, "spooled", site.good)
+    assert site.statuses() == {site.good: "deployed"}
+
+
+def test_ctrl_c_in_the_last_moment_of_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the switch nothing ever says that nothing was switched."""
+    monkeypatch.setattr(Attempt, "_finish", lambda *_: interrupt_main() or time.sleep(5))
+    with pytest.raises(LinkLost, match="detached: the host goes on alone"):
+        site.deployment().deploy(["web1"], sha=site.good)
+    assert site.live() == site.good
+
+
+def test_a_listener_that_fails_is_not_the_deploys_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """What it raises is logged, and the deploy goes on and is recorded."""
+
+    def listener(event: Event) -> None:
+        raise RuntimeError(f"of the listener, on {event.name}")
+
+    deployment = Deployment(site.deployment().config, source=site.repository.path, listener=listener)
+    deployment._open = site.connect  # type: ignore[assignment]
+    assert deployment.deploy(["web1"], sha=site.good).exit_code == 0
+    assert (site.statuses(), "of the listener, on host.finished" in caplog.text) == ({site.good: "deployed"}, True)
+
+
+def test_one_host_may_be_given_by_its_name(site: Site) -> None:
+    """A name alone is one host, not its letters."""
+    assert states(site.deployment().deploy("web1", sha=site.good)) == {"web1": State.LIVE}
+    assert list(site.deployment().status("web1")) == ["web1"]
+    assert states(site.deployment().rollback("web1", release=site.good)) == {"web1": State.ALREADY_LIVE}
+
+
+def test_a_host_that_needs_a_person_is_not_live_already(site: Site) -> None:
+    """After a restore that failed, the release that `current` names is held to the gate again before it counts."""
+    site.fleet().deploy(["web1"], sha=site.good)
+    outcome = site.fleet(gate="false").deploy(["web1"], sha=site.better)
+    assert (outcome.exit_code, site.live()) == (ExitCode.NOT_RESTORED, site.good)
+    again = [site.fleet(gate=gate).deploy(["web1"], sha=site.good) for gate in ("false", "true", "true")]
+    assert [states(each)["web1"] for each in again] == [State.NOT_RESTORED, State.LIVE, State.ALREADY_LIVE]
+
+
+def attempts(site: Site) -> list[tuple[str, str]]:
+    """The attempts of the registry, the newest first."""
+    with site.deployment().registry() as registry:
+        return [(each["attempt"], each["hosts"][0]["state"]) for each in registry.reader.attempts(10).items]
 
 
 def phases_of(site: Site, phase: str) -> list[str | None]:

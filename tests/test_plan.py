@@ -27,7 +27,7 @@ def job(kind: Kind = "deploy", **settings: Any) -> Job:
 def facts(**changes: Any) -> dict[str, Any]:
     return {
         "live": OLD,
-        "releases": [{"id": OLD, "state": "sealed"}],
+        "releases": [{"id": OLD, "state": "sealed", "built_at": "2026-01-01T00:00:00Z", "bad": False}],
         "target": {"state": "missing", "damage": None, "bad": None},
         "has_commit": False,
         "last": None,
@@ -59,6 +59,12 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
         (job(), facts(live=SHA, **target("sealed")), Plan(build=False, activate=False)),
         (job(), facts(live=SHA, last={"phase": "swapped"}, **target("sealed")), Plan(build=False, activate=True)),
         (job(), facts(live=SHA, last={"phase": "committed"}, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, last={"phase": "restored"}, **target("sealed")), Plan(build=False, activate=False)),
+        (
+            job(),
+            facts(live=SHA, last={"phase": "restore_failed"}, **target("sealed")),
+            Plan(build=False, activate=True),
+        ),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
         (  # the host settles first and then refuses: a freeze keeps nobody from a restore
             job(),
@@ -108,7 +114,7 @@ def test_refusals(work: Job, seen: dict[str, Any], error: type[Exception], words
 POSSIBLE: dict[str, list[Any]] = {
     "live": [OLD, SHA, None],
     "target": [target(state)["target"] | {"bad": bad} for state in STATES for bad in (None, "it crashed")],
-    "last": [None, {"phase": "swapped"}, {"phase": "committed"}],
+    "last": [None, {"phase": "swapped"}, {"phase": "committed"}, {"phase": "restore_failed"}],
     "problems": [[], [{"message": "current is odd", "hint": None}]],
     "running": [None, {}],
     "freeze": [None, {"actor": "ada", "at": 0.0, "reason": "the fair"}],
@@ -133,7 +139,7 @@ def test_a_host_goes_on_alone_only_where_there_is_nothing_to_decide(restart: boo
     work = replace(job("rollback"), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags=flags))
     for values in product(*POSSIBLE.values()):
         seen = facts(**dict(zip(POSSIBLE, values, strict=True)))
-        settled = seen["last"] != {"phase": "swapped"}
+        settled = seen["last"] != {"phase": "swapped"} and seen["live"] != SHA
         assert plain(seen, switch_request(work)) == (activates(work, seen) and settled), seen
 
 
@@ -141,7 +147,7 @@ def test_a_rollback_asks_to_look_first() -> None:
     """One request holds what to read and what to do, without the repository that only a build needs."""
     request = switch_request(job("rollback"))
     assert request.pop("look") == {"sha": SHA, "services": ["api"], "restart": True, "source": False}
-    assert request == activate_request(job("rollback"), facts(), migrate=False)
+    assert request | {"expected": OLD} == activate_request(job("rollback"), facts(), migrate=False)
 
 
 def test_requests_are_whole() -> None:
@@ -187,5 +193,23 @@ def test_requests_are_whole() -> None:
         "migrate_timeout": 900,
         "actor": "tester",
         "keep": 5,
+        "expected": OLD,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None
+
+
+def test_only_a_known_live_release_is_expected() -> None:
+    """What is live is not known where an activation has to be settled first, nor where nobody asked."""
+    assert activate_request(job(), facts(live=None), migrate=False)["expected"] is None
+    assert "expected" not in activate_request(job(), facts(last={"phase": "swapped"}), migrate=False)
+    assert "expected" not in switch_request(job("rollback"))
+
+
+def test_what_a_rollback_may_go_to_is_offered_newest_first() -> None:
+    """Neither the live release nor one that failed its gate here is offered."""
+    built = [("a", "2026-01-03", False), ("b", "2026-01-05", True), ("c", "2026-01-04", False), ("d", None, False)]
+    releases = [{"id": name, "state": "sealed", "built_at": at, "bad": bad} for name, at, bad in built]
+    live = {"id": OLD, "state": "sealed", "built_at": "2026-01-06", "bad": False}
+    with pytest.raises(UnknownRelease) as refused:
+        decide(job("rollback"), facts(releases=[*releases, live]), "web1")
+    assert refused.value.hint == "releases to go back to: c, a, d"

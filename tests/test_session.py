@@ -14,7 +14,7 @@ import pytest
 
 from oroboros_deploy import executor, session
 from oroboros_deploy.config import load
-from oroboros_deploy.errors import DeployError, HostUnreachable, LinkLost, UnknownCommit
+from oroboros_deploy.errors import BuildFailed, DeployError, HostUnreachable, LinkLost, UnknownCommit
 from oroboros_deploy.events import Event
 from oroboros_deploy.executor import Host
 from oroboros_deploy.host import wire
@@ -110,14 +110,25 @@ def test_an_agent_that_dies_between_two_calls(host: Host, sshd: Sshd) -> None:
     assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)
 
 
-def test_an_agent_that_dies_during_a_call(host: Host, sshd: Sshd) -> None:
-    """It is told, and the call after that starts another."""
+@pytest.mark.parametrize(("call", "error"), [("facts", HostUnreachable), ("build", BuildFailed)])
+def test_an_agent_that_dies_during_a_call(host: Host, sshd: Sshd, call: str, error: type[DeployError]) -> None:
+    """Nothing was switched, which is told, and the call after that starts another."""
     (pid,) = agents(sshd)
     os.kill(pid, signal.SIGSTOP)
     Timer(0.3, os.kill, (pid, signal.SIGKILL)).start()
-    with pytest.raises(DeployError, match=r"the agent ended without an answer \(exit 137\)") as caught:
-        host.facts(FACTS)
-    assert (caught.value.host, host.facts(FACTS)["live"]) == ("box", None)
+    words = r"nothing was switched: the agent ended without an answer \(exit 137\)"
+    with pytest.raises(error, match=words) as caught:
+        host.facts(FACTS) if call == "facts" else host.build(build("0" * 40, "mirror"), None)
+    assert (type(caught.value), caught.value.host, host.facts(FACTS)["live"]) == (error, "box", None)
+
+
+def test_an_agent_that_lost_its_bytes(host: Host, sshd: Sshd, tmp_path: Path) -> None:
+    """An empty file where the agent should be is replaced."""
+    host.close()
+    (stored,) = (tmp_path / "srv/.deploy/agent").glob("*.pyz")
+    size = stored.stat().st_size
+    stored.write_bytes(b"")
+    assert (host.facts(FACTS)["live"], stored.stat().st_size) == (None, size)
 
 
 def test_time_between_two_calls_is_nobodys(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,10 +114,11 @@ def test_unknown_settings_are_refused_by_name(project: Path) -> None:
     ("text", "arguments", "words"),
     [
         ("deploy: {root: [", (), "fabric.yaml"),
+        ("- deploy", (), "fabric.yaml: it must hold settings, not a list"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
-    ids=["broken YAML", "missing ssh_config", "broken ssh_config"],
+    ids=["broken YAML", "a list", "missing ssh_config", "broken ssh_config"],
 )
 def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
     """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
@@ -173,6 +174,13 @@ def test_registry_from_the_command_line(project: Path) -> None:
     )
 
 
+def test_release_ids_have_one_spelling(project: Path) -> None:
+    """In upper case too a release is the same one."""
+    fab(project, "registry.upsert", f"--release={'AB' * 20}", "--status=deployed")
+    row = json.loads(fab(project, "registry.get", f"--release={'Ab' * 20}").stdout)
+    assert (row["release_id"], row["commit_sha"]) == ("ab" * 20, "ab" * 20)
+
+
 def test_json_errors_are_one_object(project: Path) -> None:
     """With --json a refusal is one JSON object, with its exit code and hint."""
     ran = fab(project, "deploy", "--sha=HEAD", "--json")
@@ -187,6 +195,38 @@ def test_other_tasks_run_as_ever(project: Path) -> None:
         "@task\ndef who(c):\n    print(type(c).__name__, c.host)\n"
     )
     assert fab(project, "-H", "a,b", "who").stdout == "Connection a\nConnection b\n"
+
+
+@pytest.mark.parametrize("named", ["box", "person@box", "box:2222", "other@box", "box:2200"])
+def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None:
+    """A task of ours that a task of somebody's calls takes the host as it was named, and its environment's settings."""
+    (project / "fabfile.py").write_text(
+        "from fabric import task\nfrom oroboros_deploy.tasks import show_config as config\n\n"
+        "@task\ndef mine(c):\n    config(c, json=True)\n"
+    )
+    (project / "ssh").write_text("Host box\n  Port 2222\n  User person\n")
+    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [box], root: /srv/prod}}}\n")
+    shown = json.loads(fab(project, "-S", "ssh", "-H", named, "mine").stdout)
+    name = named if named in ("other@box", "box:2200") else "box"
+    root = "/srv/prod" if name != "box:2200" else "/srv/oroboros"
+    assert (shown["hosts"]["value"], shown["root"]["value"]) == (name, root)
+
+
+def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
+    """A name that leads nowhere but is nearly an environment's is told so."""
+    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [web1]}}}\n")
+    ran = fab(project, "-H", "prdo", "status")
+    assert (ran.returncode, "if prod was meant: fab -H prod; otherwise" in ran.stderr) == (50, True), ran.stderr
+
+
+def test_a_user_without_a_name(project: Path) -> None:
+    """A number that no name belongs to, as in some containers of CI, is told how to get one."""
+    names = ("USER", "LOGNAME", "LNAME", "USERNAME")
+    argv = ["unshare", "--user", "--map-user=54321", "env", *(f"--unset={name}" for name in names)]
+    status = [*argv, str(FAB), "-H", "127.0.0.1:1", "status"]
+    ran = subprocess.run(status, cwd=project, capture_output=True, text=True, timeout=60)
+    words = "nothing was changed: user 54321 has no name on this machine\n  → export LOGNAME=somebody\n"
+    assert (ran.returncode, ran.stderr) == (2, words)
 
 
 def test_hosts_that_nobody_named(project: Path) -> None:

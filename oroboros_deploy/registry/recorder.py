@@ -51,9 +51,9 @@ class Recorder:
             yield
         finally:
             self._closing.set()
-            with suppress(Full):
+            with suppress(Full, KeyboardInterrupt):  # whoever presses Ctrl-C now does not want to wait for this
                 self._waiting.put_nowait(None)
-            thread.join(_LAST_WRITE)
+                thread.join(_LAST_WRITE)
 
     def _write(self, registry: Registry) -> None:
         while not (self._closing.is_set() and self._waiting.empty()):

@@ -7,7 +7,6 @@ and the first value of a keyword wins.  Every value remembers its file and line.
 
 from __future__ import annotations
 
-import getpass
 import os
 import re
 import shlex
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..user import user_name
 from .address import Address
 from .patterns import matches
 from .tokens import expand
@@ -157,8 +157,8 @@ class SshConfig:
             "h": host.value.replace("%h", alias) if host else alias,
             "n": alias,
             "p": str(self._address.port or (port.value if port else 22)),
-            "r": self._address.user or (user.value if user else getpass.getuser()),
-            "u": getpass.getuser(),
+            "r": self._address.user or (user.value if user else user_name()),
+            "u": user_name(),
         }
 
 
