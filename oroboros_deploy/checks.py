@@ -122,6 +122,8 @@ def check_names(value: Any) -> tuple[str, ...]:
 
 def check_services(value: Any) -> tuple[str, ...]:
     units = check_names(value)
+    if not units and isinstance(value, str):  # an empty list in a file is meant, an empty variable hardly
+        raise ValueError("must not be empty: --skip-restart restarts nothing")
     plain = [unit.removesuffix(".service") for unit in units]
     for unit, name in zip(units, plain, strict=True):
         if len(unit) > 255 or not _UNIT.fullmatch(name):

@@ -291,6 +291,7 @@ def load(
     chosen = _choose(named, environment, environments)
     used = [_Layer("default", {setting.name: setting.default for setting in SETTINGS})]
     used += [_file_layer(path, data) for path, data in layers]
+    _refuse_two_roots(environments, used)
     used += environments[chosen].layers if chosen else ()
     used += [*_variables(environ), *_flags(flags)]
     found = _derive(_merge(used))
@@ -368,6 +369,8 @@ def _variables(environ: Mapping[str, str]) -> Iterator[_Layer]:
 def _flags(flags: Mapping[str, Any]) -> Iterator[_Layer]:
     for name, value in flags.items():
         if value is not None and value is not False:
+            if name not in _BY_NAME:
+                raise _refused(f"there is no setting {name!r}", _nearest(name, _BY_NAME))
             label = "flag --" + name.replace(".", "-").replace("_", "-")
             yield _Layer(label, {name: _checked(_BY_NAME[name], value, label)})
 
@@ -382,6 +385,20 @@ def _environments(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, 
         if not environment.hosts:
             raise _refused(f"deploy.environments.{name} has no hosts", f"add `hosts: [...]` to {name}")
     return found
+
+
+def _refuse_two_roots(environments: Mapping[str, _Environment], base: Sequence[_Layer]) -> None:
+    # The registry knows a host by its name: with a root for each environment it would mix them up.
+    roots: dict[str, tuple[str, str]] = {}
+    for name, environment in environments.items():
+        root = _merge([*base, *environment.layers])["root"][0]
+        for host in environment.hosts:
+            other, place = roots.setdefault(host, (name, root))
+            if place != root:
+                raise _refused(
+                    f"{host} has the root {place} in {other} and {root} in {name}; the registry knows it by its name",
+                    f"give it a second name in ssh_config, such as {host}-{name}, and use that in {name}",
+                )
 
 
 def _extend(environment: _Environment, name: str, own: Any, path: str) -> _Environment:

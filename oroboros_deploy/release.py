@@ -7,7 +7,6 @@ import re
 from .errors import InvalidInput
 
 _FULL = re.compile(r"[0-9a-fA-F]{40}|[0-9a-fA-F]{64}")
-_PREFIX = re.compile(r"[0-9a-fA-F]{4,39}")
 
 
 def parse_release_id(text: str) -> str:
@@ -21,8 +20,3 @@ def parse_release_id(text: str) -> str:
             hint="fab registry.list shows the release ids",
         )
     return text.lower()
-
-
-def is_prefix(text: str) -> bool:
-    """True for 4 to 39 hexadecimal digits, which can stand for a longer sha."""
-    return bool(_PREFIX.fullmatch(text))

@@ -165,6 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("This machine cannot do that; it lacks", *lacks, sep="\n  - ", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as after Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background work, and its children, ignore it
     seed = options.seed if options.seed is not None else int(time.time())
     print(f"seed {seed}: {options.runs} runs, {options.jobs} at a time", flush=True)
     series = Series(seed, options.runs, options.jobs, say=lambda line: print(line, flush=True))

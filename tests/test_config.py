@@ -121,6 +121,37 @@ def test_each_variable_overrides_its_setting() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("layer", "flags", "environ"),
+    [({"services": " "}, {}, {}), ({}, {"services": ""}, {}), ({}, {}, {"DEPLOY_SERVICES": " "})],
+)
+def test_no_services_by_accident(layer: dict[str, Any], flags: dict[str, Any], environ: dict[str, str]) -> None:
+    """Only an empty list says that there is nothing to restart; an empty word is refused."""
+    assert load([(FILE, {"services": []})], {}).services == ()
+    with pytest.raises(ConfigError, match="must not be empty: --skip-restart restarts nothing"):
+        load([(FILE, layer)], environ, flags=flags)
+
+
+def test_a_host_has_one_root() -> None:
+    """Two environments may share a host, but not with a root for each: the registry knows a host by its name."""
+    environments = {"prod": {"hosts": ["web1", "web2"]}, "staging": {"hosts": ["web2"], "root": "/srv/staging"}}
+    with pytest.raises(ConfigError) as refused:
+        load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"])
+    assert (refused.value.message, refused.value.hint) == (
+        "nothing was changed: web2 has the root /srv/app in prod and /srv/staging in staging; "
+        "the registry knows it by its name",
+        "give it a second name in ssh_config, such as web2-staging, and use that in staging",
+    )
+    environments["staging"]["root"] = "/srv/app"
+    assert load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"]).hosts == ("web1",)
+
+
+def test_a_setting_that_does_not_exist_is_no_flag() -> None:
+    """Whoever calls the library with a typing error is told the nearest name."""
+    with pytest.raises(ConfigError, match=r"there is no setting 'rooot'\n  → did you mean root\?"):
+        load([], {}, flags={"rooot": "/srv/app"})
+
+
 def test_precedence_is_flag_variable_environment_file_default() -> None:
     """Taking away the strongest source uncovers the next one."""
     environments = {"prod": {"hosts": ["web1"], "services": "environment"}}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oroboros_deploy.errors import InvalidInput
-from oroboros_deploy.release import is_prefix, parse_release_id
+from oroboros_deploy.release import parse_release_id
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -58,10 +58,3 @@ def test_no_text_gets_through_that_is_not_hexadecimal(text: str) -> None:
         return
     assert set(accepted) <= set("0123456789abcdef")
     assert len(accepted) in (40, 64)
-
-
-def test_a_prefix_has_4_to_39_hexadecimal_digits() -> None:
-    """Shorter, full or other text is no prefix."""
-    assert [is_prefix(text) for text in ("abc", "abcd", "ABCD1234", SHA[:39], SHA, "abcg", "abcd\n", "١٢٣٤")] == [
-        False, True, True, True, False, False, False, False,
-    ]  # fmt: skip

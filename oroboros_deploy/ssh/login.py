@@ -124,7 +124,7 @@ class Login:
                 certified.load_certificate(certificate)
                 yield certificate, certified
             yield path, _load(path, self._options.passphrase)
-        except (paramiko.SSHException, OSError, UnsupportedAlgorithm) as error:
+        except (paramiko.SSHException, OSError, UnsupportedAlgorithm, ValueError) as error:
             self._notes.append(f"{path} ({_reason(error)})")
 
     def _held_by_agent(self, path: str) -> paramiko.PKey | None:
