@@ -239,6 +239,7 @@ def transitions(record: Record, serving: Mapping[str, str | None], before: str |
         ----------------------  ---------------------------  ---------------------------------------------
         one unknown or running  unchanged                    unchanged, and so is every other row
         live on some or all     deployed (rolled_back)       replaced: the record is late, it was left since
+        live there already      as before, if that served *  replaced: the same
         target missing on one   as before, if that served *  rollback_target_missing
         failed on one           as before, if that served *  deploy_failed (rollback_failed)
         none was touched        as before, if that served *  as before; new: deploy_failed (rollback_failed)
@@ -267,10 +268,10 @@ def _target_status(record: Record, before: str | None, *, serves: bool) -> str:
     deploy = record.kind == "deploy"
     done = Status.DEPLOYED if deploy else Status.ROLLED_BACK
     failed = Status.DEPLOY_FAILED if deploy else Status.ROLLBACK_FAILED
-    went_live = any(host.ok for host in record.hosts)
     if serves:
-        return before if before in SERVING and not went_live else done
-    if went_live:
+        switched = any(host.state == State.LIVE for host in record.hosts)
+        return before if before in SERVING and not switched else done
+    if any(host.ok for host in record.hosts):
         return Status.REPLACED
     if any(host.target_missing for host in record.hosts):
         return Status.ROLLBACK_TARGET_MISSING

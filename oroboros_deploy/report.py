@@ -120,8 +120,14 @@ def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, .
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']} {last['target'][:10]} {last['phase']}" if last else "none"
+    ended = f"{last['kind']} {last['target'][:10]} {_end(last['phase'], last)}" if last else "none"
     return (host, answer["live"] or "nothing", _since(answer), ended, now)
+
+
+def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:
+    """How an activation ended; after a first deploy that failed there was nothing to restore."""
+    nothing_left = phase == "restored" and activation.get("switched") and activation.get("source") is None
+    return "failed, nothing is live" if nothing_left else phase
 
 
 def _figures_row(row: Figures) -> tuple[str, ...]:
@@ -230,7 +236,7 @@ def _audit_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tup
         return
     for entry in answer["entries"]:
         what = " ".join(filter(None, (entry.get("kind"), (entry.get("target") or "")[:10])))
-        outcome = ": ".join(filter(None, (entry.get("outcome"), entry.get("reason"))))
+        outcome = ": ".join(filter(None, (_end(entry.get("outcome"), entry), entry.get("reason"))))
         yield (host, str(entry["seq"]), moment(entry.get("at") or 0), entry.get("actor") or "?", what, outcome)
 
 

@@ -40,9 +40,17 @@ def answer(**changes: Any) -> dict[str, Any]:
             "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
         ),
         (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
+        (
+            answer(
+                live=None,
+                last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None, "switched": True},
+                journal=[],
+            ),
+            "web1  nothing               deploy aaaaaaaaaa failed, nothing is live  quiet",
+        ),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "locked", "new", "unreachable"],
+    ids=["quiet", "running", "interrupted", "locked", "new", "failed first", "unreachable"],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""

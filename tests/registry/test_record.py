@@ -50,6 +50,14 @@ from tests.registry.samples import A, B, C, host, record
             id="already live",
         ),
         pytest.param(
+            [host("h1", "already_live", live=B, previous=B), host("h2", "refused")],
+            {"h1": B},
+            "deployed",
+            {B: "deployed"},
+            {B: "deployed"},
+            id="already live, and nothing was switched",
+        ),
+        pytest.param(
             [host("h1", "live", previous=A), host("h2", "restored", previous=A)],
             {"h1": B, "h2": A},
             None,

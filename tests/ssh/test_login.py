@@ -180,6 +180,15 @@ def test_missing_and_broken_keys(sshd: Sshd, tmp_path: Path) -> None:
     assert f"{sshd.identity} (refused)" in error.message
 
 
+@pytest.mark.parametrize("text", ["", "junk", "ssh-ed25519-cert-v01@openssh.com AAAA nobody"])
+def test_a_broken_certificate(sshd: Sshd, tmp_path: Path, text: str) -> None:
+    """A certificate that cannot be read is named like a broken key."""
+    key = keygen(tmp_path / "certified")
+    (tmp_path / "certified-cert.pub").write_text(text)
+    error = refusal(sshd, "PreferredAuthentications publickey", "User no-such-user", identities=(str(key),))
+    assert f"{key} (" in error.message
+
+
 def test_too_many_keys(tmp_path: Path) -> None:
     """A server that hangs up after too many keys is reported with the way out."""
     wrong = tuple(str(keygen(tmp_path / f"wrong{number}")) for number in range(3))
