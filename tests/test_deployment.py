@@ -203,12 +203,12 @@ def test_a_rollback_that_is_not_plain_takes_the_long_way(site: Site) -> None:
 
 
 def test_a_rollback_to_the_live_release_does_nothing(site: Site) -> None:
-    """It is said to be live, after one command; no file of the host changes, and the row tells of the rollback."""
+    """It is said to be live, after one command; no file of the host changes, and the row stays as it was."""
     site.deployment().deploy(["web1"], sha=site.good)
     site.commands()
     before = tree(site.root())
     assert states(site.deployment().rollback(["web1"], release=site.good)) == {"web1": State.ALREADY_LIVE}
-    assert (site.commands(), tree(site.root()), site.statuses()) == (["activate"], before, {site.good: "rolled_back"})
+    assert (site.commands(), tree(site.root()), site.statuses()) == (["activate"], before, {site.good: "deployed"})
 
 
 def test_a_rollback_that_is_refused_changes_nothing(site: Site) -> None:
