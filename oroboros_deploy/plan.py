@@ -127,15 +127,23 @@ def check(job: Job, facts: Facts, host: str) -> None:
     for problem in facts["problems"]:
         raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
     if facts["running"] is not None:
-        hint = f"wait for it, or watch it with: fab -H {host} status"
+        hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
         raise Busy(_holder(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no freeze stops a restore.
     if facts["freeze"] and not unfinished(facts["last"]):
-        raise Busy(f"this host is {held(facts['freeze'])}", hint=f"free it with: fab -H {host} unlock", host=host)
+        raise Busy(
+            f"this host is {held(facts['freeze'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+        )
     if job.kind == "deploy" and not facts["git"]:
         raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
     if not job.config.skip_restart:
         _check_services(facts, host)
+
+
+def _command(job: Job, host: str, task: str) -> str:
+    """What to type about this host, with a root that only a flag of this command named."""
+    root = f" --root={job.config.root}" if job.config.provenance.get("root") == "flag --root" else ""
+    return f"fab -H {host} {task}{root}"
 
 
 def _check_services(facts: Facts, host: str) -> None:

@@ -121,7 +121,12 @@ def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, .
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
     ended = f"{last['kind']} {last['target'][:10]} {_end(last['phase'], last)}" if last else "none"
-    return (host, answer["live"] or "nothing", _since(answer), ended, now)
+    return (host, _live(answer), _since(answer), ended, now)
+
+
+def _live(answer: Mapping[str, Any]) -> str:
+    adopted = any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"])
+    return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}"
 
 
 def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .web.tokens import Tokens
 
 _COMMON = {
-    "json": "print JSON, one object a line, instead of text",
+    "json": "print JSON instead of text (of a deploy or rollback: one object a line, as it happens)",
     "root": "deploy root on the hosts (default /srv/oroboros)",
     "environment": "environment of fabric.yaml to use when no -H is given",
 }

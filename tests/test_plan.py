@@ -98,6 +98,12 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
         ),
         (job(), facts(running={}), Busy, "another activation holds this host"),
         (
+            replace(job(), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags={"root": "/srv/other"})),
+            facts(freeze={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}),
+            Busy,
+            "free it with: fab -H web1 unlock --root=/srv/other$",
+        ),
+        (
             job("rollback"),
             facts(freeze={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}, last={"phase": "committed"}),
             Busy,

@@ -19,7 +19,8 @@ SHA = "a" * 40
 def answer(**changes: Any) -> dict[str, Any]:
     last = {"kind": "deploy", "target": SHA, "phase": "committed"}
     journal = [{"outcome": "committed", "target": SHA, "at": 1_800_000_000.0}]
-    return {"live": SHA, "last": last, "running": None, "freeze": None, "journal": journal} | changes
+    quiet = {"running": None, "freeze": None, "journal": journal, "releases": [{"id": SHA, "state": "sealed"}]}
+    return {"live": SHA, "last": last} | quiet | changes
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,10 @@ def answer(**changes: Any) -> dict[str, Any]:
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
             "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
         ),
+        (
+            answer(last=None, journal=[], releases=[{"id": SHA, "state": "adopted"}]),
+            f"web1  {SHA} (unverified)               none          quiet",
+        ),
         (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
         (
             answer(
@@ -50,7 +55,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         ),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "locked", "new", "failed first", "unreachable"],
+    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "failed first", "unreachable"],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""
