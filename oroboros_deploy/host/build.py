@@ -12,7 +12,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from . import lock, parts, seal, wire
+from . import lock, parts, seal, wire, workspace
 from .annotations import Any, Dict, Iterator, List, Optional, Sequence
 from .cache import Cache, Entry
 from .inputs import Sources
@@ -31,11 +31,12 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     layout.create()
     began = time.monotonic()
     deadline = began + request["recipe"]["timeout"]
-    with _workspace(layout, request["attempt"]) as tmp:
+    with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
             state = _usable(layout, request["sha"])
             if state == "unsealed":
+                workspace.sweep(layout, say)
                 _sweep(layout, request["sha"], say)
                 mirror = Mirror(layout.repo, stop)
                 _fetch(mirror, request, bundle, deadline)
@@ -187,16 +188,6 @@ def _why(entry: Entry, bench: parts.Bench, store: Cache) -> str:
     if changed is None:
         return "built anew, as asked" if bench.anew else "nothing is known of it"
     return f"changed since it was built last: {', '.join(changed) or 'nothing'}"
-
-
-@contextlib.contextmanager
-def _workspace(layout: Layout, attempt: str) -> Iterator[Path]:
-    tmp = layout.tmp / f"build-{attempt}-{os.getpid()}"
-    tmp.mkdir(mode=0o700)
-    try:
-        yield tmp
-    finally:
-        shutil.rmtree(tmp, ignore_errors=True)
 
 
 @contextlib.contextmanager

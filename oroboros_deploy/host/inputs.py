@@ -16,10 +16,10 @@ from .annotations import Any, Dict, Iterator, List, Optional, Sequence
 Inputs = Dict[str, Any]
 
 # Of the login's environment, what differs from one login to the next and no build should ask for.
-_PASSING = re.compile(r"SSH_.*|XDG_(SESSION|RUNTIME)_.*|LC_.*|MEMORY_PRESSURE_.*|SYSTEMD_.*|DBUS_.*|DEPLOY_RELEASE")
+_PASSING = re.compile(r"SSH_.*|XDG_(SESSION|RUNTIME)_.*|LC_.*|MEMORY_PRESSURE_.*|SYSTEMD_.*|DBUS_.*")
 _PASSING_NAMES = {
     *("INVOCATION_ID", "JOURNAL_STREAM", "MAIL", "MOTD_SHOWN", "OLDPWD", "PWD", "SHLVL", "_"),
-    *("COLUMNS", "LINES", "TERM"),
+    *("COLUMNS", "LINES", "TERM", "DEPLOY_BUILD", "DEPLOY_RELEASE"),
 }
 # Where installers read what no variable says.
 _PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")

@@ -394,6 +394,18 @@ def test_an_agent_that_is_asked_to_end_tidies_up(
     assert (processes(mark), list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [], [])
 
 
+def test_what_a_killed_build_left_ends_with_the_next(host: LocalAgent, mirrored: Repository) -> None:
+    """No process of a killed agent's build writes into the release that is made after it, and nothing of it stays."""
+    mark, sha = f"760.{os.getpid()}", head(mirrored)
+    late = f"d=$PWD; cd /; sleep {mark}; echo late >$d/late"
+    process = began(host, host.build_request(sha, step(f"setsid sh -c '{late}' & {late}")))
+    assert eventually(lambda: len(processes(f"sleep\0{mark}")) == 2)
+    process.kill()
+    hang_up(process)
+    process.wait(5)
+    assert (host.build(sha).refusal, processes(mark), list(host.paths.tmp.iterdir())) == (None, [], [])
+
+
 def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
     """A transfer that nobody waits for does not hold the host until the deadline."""
     mark = f"764.{os.getpid()}"
