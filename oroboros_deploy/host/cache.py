@@ -197,13 +197,17 @@ class Cache:
         return entry
 
     def _read(self, path: Path) -> Optional[Entry]:
-        """An entry; one that cannot be understood is removed."""
+        """An entry; one that is not as it was written is told and removed."""
         try:
-            told = json.loads(path.read_bytes())
+            kept = json.loads(path.read_bytes())
+            told = kept["entry"]
+            if kept["digest"] != inputs.digest(told):
+                raise ValueError
             return Entry(**{**told, "rows": [Row(**row) for row in told["rows"]]})
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
+            self._say("cache.damaged", f"{path.name} in the cache was changed; it is removed", level="warning")
             path.unlink()
             return None
 
@@ -322,7 +326,8 @@ class Cache:
 
     def _write(self, entry: Entry) -> None:
         path = self.entries / entry.file()
-        durable.write(path, json.dumps(asdict(entry)).encode())
+        told = asdict(entry)
+        durable.write(path, json.dumps({"entry": told, "digest": inputs.digest(told)}).encode())
         if entry.layer is not None:
             layer = self.entries / entry.file(layer=True)
             layer.unlink(missing_ok=True)

@@ -48,7 +48,7 @@ class Sources:
         if directory == "." or (not self._more and self.leads_out(directory)):
             return {".": digest(sorted(self._listing.items()))}
         above = sorted(f"{path} {name}" for path, name in self._listing.items() if self._is_beside(path, directory))
-        return {"files above": digest(above), **{path: self._name(path) for path in (directory, *self._more)}}
+        return {"files above": digest(above), **{path: self.name(path) for path in (directory, *self._more)}}
 
     def leads_out(self, directory: str) -> Optional[str]:
         """A file of the directory that names a path outside it; None when there is none."""
@@ -56,7 +56,8 @@ class Sources:
         within = (path for path in sorted(self._listing) if path.startswith(prefix) and not path.endswith(_PROSE))
         return next((path for path in within if self._climbs(path, path.count("/") - prefix.count("/"))), None)
 
-    def _name(self, path: str) -> str:
+    def name(self, path: str) -> str:
+        """What git calls a file or directory of the commit; ``none`` where there is none."""
         return self._listing.get(path, "none") if path != "." else digest(sorted(self._listing.items()))
 
     def _is_beside(self, path: str, directory: str) -> bool:
@@ -66,8 +67,8 @@ class Sources:
 
     def _climbs(self, name: str, depth: int) -> bool:
         path = self._release / name
-        if path.is_dir() and not path.is_symlink():
-            return False
+        if not path.is_symlink() and not path.is_file():
+            return False  # a directory, or what another part took away
         text = os.fsencode(os.readlink(path)) + b"/" if path.is_symlink() else path.read_bytes()
         if path.is_symlink() and text.startswith(b"/"):
             return True

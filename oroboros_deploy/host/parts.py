@@ -161,7 +161,9 @@ def frontend(settings: Dict[str, str]) -> Part:
             return None
         tools = {name: tool(name) for name in sorted({"node", *re.findall(r"[\w./@+-]+", settings["command"])})}
         sources = bench.sources.of(settings["path"])
-        return {"settings": settings, "sources": sources, "tools": {k: v for k, v in tools.items() if v}}
+        replaced = {settings["into"]: bench.sources.name(settings["into"])}  # a cached result removes just this
+        told = {"settings": settings, "sources": sources, "replaced": replaced}
+        return {**told, "tools": {k: v for k, v in tools.items() if v}}
 
     both = (settings["path"], settings["into"])
     return Part("frontend", work, runs_in=both, makes=both, inputs=inputs)

@@ -59,6 +59,9 @@ class Store:
     def part(self, release_id: str) -> Path:
         return self.root / "releases" / release_id / "part"
 
+    def entry(self, entry: Entry) -> Path:
+        return self.root / "cache" / "entries" / entry.file()
+
     @property
     def objects(self) -> list[Path]:
         return sorted((self.root / "cache" / "objects").iterdir())
@@ -194,13 +197,21 @@ def test_a_poisoned_file_does_not_replace_a_good_one(store: Store) -> None:
     assert (contents(store.part(TWO))["sub/file"], contents(store.part(ONE))["sub/file"]) == ("content", "CONTENT")
 
 
-@pytest.mark.parametrize("left", [b"", b"{", b"[]", b'{"part": "part"}', b'{"part": 1, "inputs": {}, "rows": [3]}'])
+@pytest.mark.parametrize("left", [b"", b"{", b"3", b"[]", b'{"digest": ""}', b'{"digest": "", "entry": {"rows": [3]}}'])
 def test_a_broken_entry_is_as_none(store: Store, left: bytes) -> None:
-    """Empty, cut off or of another kind: it is removed, and the part is built."""
-    entry = store.make(ONE, several)
-    path = store.root / "cache" / "entries" / entry.file()
+    """Empty, cut off or of another kind: it is told and removed, and the part is built."""
+    path = store.entry(store.make(ONE, several))
     path.write_bytes(left)
-    assert (store.take(TWO), path.exists()) == (False, False)
+    assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
+
+
+def test_a_poisoned_entry_is_noticed(store: Store) -> None:
+    """One that has a file less than the part made is never handed on, though all it names is sound."""
+    path = store.entry(store.make(ONE, several))
+    entry = json.loads(path.read_bytes())
+    entry["entry"]["rows"].pop()
+    path.write_text(json.dumps(entry))
+    assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
 
 
 def test_a_lost_file_is_noticed(store: Store) -> None:
@@ -299,7 +310,7 @@ def filled(store: Store) -> None:
     """Three entries of 100 kB, the oldest of release one."""
     for at, (release_id, fill) in enumerate([(ONE, b"1"), (TWO, b"2"), (THREE, b"3")]):
         entry = store.make(release_id, sized(100_000, fill), number=at)
-        os.utime(store.root / "cache" / "entries" / entry.file(), (at, at))
+        os.utime(store.entry(entry), (at, at))
 
 
 def test_what_releases_share_costs_nothing(store: Store) -> None:
@@ -527,6 +538,29 @@ def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     assert "frontend" in built(site.build(site.commit(docs__notes="two"), inputs=["shared"]))
     assert "frontend" not in built(site.build(site.commit(docs__notes="three"), inputs=["shared"]))
     assert "frontend" in built(site.build(site.commit(shared__colour="red"), inputs=["shared"]))
+
+
+def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> None:
+    """A page that the output replaces is in no release, whether it was committed before the first build or after."""
+    site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"))
+    second = site.commit(infra__web__robots="committed")
+    answer = site.build(second)
+    assert (built(answer), answer.said("cache.missed")) == (
+        ["frontend"],
+        ["frontend: changed since it was built last: replaced infra/web"],
+    )
+    assert os.listdir(site.release(second) / "infra/web") == ["page"]
+
+
+def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> None:
+    """A committed file that the output replaced is not looked for in what the wheel may read."""
+    into = {**FRONTEND, "into": "backend/static"}
+    first = site.commit(frontend__page="hello", backend__static__placeholder="")
+    assert built(site.build(first, frontend=into)) == PARTS
+    second = site.commit(docs__notes="none")
+    assert built(site.build(second, frontend=into)) == []
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second, frontend=into)
 
 
 def test_the_logins_environment_is_an_input(site: Site) -> None:
