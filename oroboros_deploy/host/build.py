@@ -117,8 +117,7 @@ def _make(
         with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
             seal.remove(release)
         raise
-    with contextlib.suppress(OSError):  # the release is complete
-        store.prune(recipe["cache"])
+    store.prune(recipe["cache"])
 
 
 def _refuse_reserved(release: Path) -> None:

@@ -94,8 +94,10 @@ class Cache:
         self._id = os.fsencode(release.name)
         self._here = os.fsencode(release)
         self._nowhere = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
-        for directory in (self.objects, self.entries):
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._failed = False
+        with self._optional():
+            for directory in (self.objects, self.entries):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def take(self, entry: Entry, *, link: bool) -> bool:
         """Put what was made from the same inputs into the release; False when nothing sound is there.
@@ -103,7 +105,7 @@ class Cache:
         Without ``link`` these are copies, for a release on which commands will still work:
         what they did to a link, they would do to the other releases.
         """
-        found = self._find(entry.part, entry.file())
+        found = self._find(entry.file())
         if found is None:
             return False
         self._lay(found.rows, found.gone, link)
@@ -113,7 +115,7 @@ class Cache:
 
     def take_layer(self, entry: Entry, *, link: bool) -> bool:
         """Put all but the own files of an entry with the same layer into the release; False when there is none."""
-        found = self._find(entry.part, entry.file(layer=True)) if entry.layer is not None else None
+        found = self._find(entry.file(layer=True)) if entry.layer is not None else None
         if found is None:
             return False
         self._lay(found.shared, [], link)
@@ -121,9 +123,11 @@ class Cache:
 
     def changed(self, entry: Entry) -> Optional[List[str]]:
         """The inputs that differ from those of the part's last entry; None when there is none."""
-        known = sorted(self.entries.glob(f"{entry.slug}.*.json"), key=_used)
-        last = self._read(known[-1]) if known else None
-        return inputs.differing(entry.inputs, last.inputs) if last else None
+        with self._optional():
+            known = sorted(self.entries.glob(f"{entry.slug}.*.json"), key=_used)
+            last = self._read(known[-1]) if known else None
+            return inputs.differing(entry.inputs, last.inputs) if last else None
+        return None
 
     @contextlib.contextmanager
     def watch(self, entry: Entry, roots: Sequence[str], elsewhere: Sequence[str], *, placed: bool) -> Iterator[None]:
@@ -146,18 +150,13 @@ class Cache:
         self._made.append(entry)
 
     def keep(self) -> None:
-        """Make entries of what was noted, and let the release share its files with the cache.
-
-        A release does not need this, so an error of the disk is told and no more.
-        """
-        try:
+        """Make entries of what was noted, and let the release share its files with the cache."""
+        with self._optional():
             for entry in self._made:
                 if self._share(entry):
                     self._write(entry)
             for entry in self._copied:
                 self._share(entry)
-        except OSError as error:
-            self._say("cache.refused", f"what was built is not kept for the next build: {error}", level="warning")
 
     def prune(self, limit: int) -> None:
         """Forget the entries used longest ago until the cache costs at most ``limit`` bytes.
@@ -165,7 +164,20 @@ class Cache:
         A file that a release shares costs nothing.  No more than what is free on the disk
         is ever held: when it fills up, the cache gives way first.
         """
-        limit = min(limit, shutil.disk_usage(self.objects).free)
+        with self._optional():
+            self._forget(min(limit, shutil.disk_usage(self.objects).free))
+
+    @contextlib.contextmanager
+    def _optional(self) -> Iterator[None]:
+        """A release needs nothing of the cache: an error of the disk is told, once, and no more."""
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                self._say("cache.refused", f"the build cache fails, which costs time alone: {error}", level="warning")
+            self._failed = True
+
+    def _forget(self, limit: int) -> None:
         objects = {item.name: item.stat() for item in os.scandir(self.objects)}
         alone = {name: status.st_size for name, status in objects.items() if status.st_nlink == 1}
         entries = sorted(self.entries.iterdir(), key=_used, reverse=True)
@@ -183,18 +195,24 @@ class Cache:
         for name in objects.keys() - held:
             (self.objects / name).unlink()
 
-    def _find(self, part: str, file: str) -> Optional[Entry]:
-        entry = self._read(self.entries / file)
-        if entry is None:
-            return None
+    def _find(self, file: str) -> Optional[Entry]:
+        path = self.entries / file
+        with self._optional():
+            entry = self._read(path)
+            if entry and self._is_whole(entry, path):
+                with self._optional():
+                    os.utime(path)
+                return entry
+        return None
+
+    def _is_whole(self, entry: Entry, path: Path) -> bool:
+        """Whether all that an entry names is sound; one of which it is not is told and removed."""
         damaged = self._damaged({row.object for row in entry.rows if row.kind == "f"})
         if damaged:
-            message = f"{part} is built anew: {damaged} of its files in the cache are lost or were changed"
+            message = f"{entry.part} is built anew: {damaged} of its files in the cache are lost or were changed"
             self._say("cache.damaged", message, level="warning")
-            (self.entries / file).unlink()
-            return None
-        os.utime(self.entries / file)
-        return entry
+            path.unlink()
+        return not damaged
 
     def _read(self, path: Path) -> Optional[Entry]:
         """An entry; one that is not as it was written is told and removed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -300,6 +301,41 @@ def test_a_disk_that_is_full_only_costs_the_cache(store: Store, monkeypatch: pyt
     monkeypatch.setattr(os, "link", full)
     store.make(ONE, several)
     assert (store.said, contents(store.part(ONE))["sub/file"]) == (["cache.refused"], "content")
+
+
+@contextlib.contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Make a directory one that even root cannot write to."""
+    subprocess.run(["mount", "--bind", directory, directory], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount")
+def test_a_cache_that_is_read_only_serves(store: Store) -> None:
+    """What is in it is taken; what cannot be kept, forgotten or thrown away is told once for each build."""
+    store.make(ONE, several)
+    with read_only(store.root / "cache"):
+        at = store.cache(TWO)
+        at.prune(0)
+        assert (at.take(Entry("part", {"of": "it"}), link=True), store.said) == (True, ["cache.refused"])
+        assert contents(store.part(TWO)) == contents(store.part(ONE))
+        edit_quietly(store.part(ONE) / "sub" / "file")
+        store.make(THREE, several)
+    assert (contents(store.part(THREE))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
+
+
+def test_a_cache_that_cannot_be_made_costs_nothing_else(store: Store) -> None:
+    """With a file in its place nothing is taken and nothing is kept, and that is told."""
+    (store.root / "cache").write_text("in the way")
+    at = store.cache(ONE)
+    at.prune(0)
+    store.make(TWO, several)
+    assert (at.take(Entry("part", {"of": "it"}), link=True), at.changed(Entry("part", {}))) == (False, None)
+    assert (contents(store.part(TWO))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
 
 
 def sized(size: int, fill: bytes) -> Callable[[Path], object]:
