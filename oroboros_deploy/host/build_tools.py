@@ -75,8 +75,16 @@ def _declared(pyproject: Path) -> Optional[Dict[str, Any]]:
         return None
     toml = importlib.import_module("tomllib")
     try:
-        declared: Dict[str, Any] = toml.loads(pyproject.read_text("utf-8")).get("build-system", {})
+        declared: Any = toml.loads(pyproject.read_text("utf-8")).get("build-system")
     except ValueError:
         return None  # pip says what is wrong with it
-    whole = {"requires", "build-backend"} == set(declared)
-    return declared if whole and not any("@" in each for each in declared["requires"]) else None
+    return declared if _is_whole(declared) else None
+
+
+def _is_whole(declared: Any) -> bool:
+    """Whether it is a backend and names from package indexes, and nothing else; pip says what is wrong with it."""
+    if not isinstance(declared, dict) or {"requires", "build-backend"} != set(declared):
+        return False
+    requires, backend = declared["requires"], declared["build-backend"]
+    named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
+    return named and isinstance(backend, str)

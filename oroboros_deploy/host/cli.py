@@ -92,10 +92,30 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
 
 
 def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+    gc.enable()  # it lives long
+    try:
+        return _make(layout, request, wire)
+    except (Refusal, OSError, EOFError):
+        raise
+    except Exception as error:
+        raise _fault(layout.attempt(request["attempt"]), error) from None
+
+
+def _fault(attempt: Path, error: Exception) -> Refusal:
+    """What nobody foresaw, in words; its traceback stays on the host, for whoever mends it."""
+    import traceback
+
+    log = attempt / "fault.log"
+    attempt.mkdir(mode=0o700, parents=True, exist_ok=True)
+    log.write_text("".join(traceback.format_exception(type(error), error, error.__traceback__)), "utf-8")
+    what = f"a fault of the agent ended the build: {type(error).__name__}: {error}"
+    return Refusal("build_failed", f"{what}; its traceback: {log}", hint="report it with that file of the host")
+
+
+def _make(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
     from .build import build
     from .excerpt import Excerpt
 
-    gc.enable()  # it lives long
     if request.get("verbose", True):
         return build(layout, request, wire.say)
     excerpt = Excerpt(wire.say)

@@ -478,3 +478,19 @@ def test_an_error_of_the_host_is_a_failed_build(host: LocalAgent, mirrored: Repo
     refusal = host.build(head(mirrored)).refusal or {}
     assert refusal["kind"] == "build_failed"
     assert refusal["message"].startswith("the host could not go on: ")
+
+
+def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repository) -> None:
+    """What nobody foresaw is a failed build, whose traceback waits on the host for whoever mends it."""
+    request = host.build_request(head(mirrored)) | {"recipe": {}}
+    answer = host.call("build", request)
+    log = host.paths.attempt(request["attempt"]) / "fault.log"
+    assert (answer.refusal, answer.stderr) == (
+        {
+            "kind": "build_failed",
+            "message": f"a fault of the agent ended the build: KeyError: 'timeout'; its traceback: {log}",
+            "hint": "report it with that file of the host",
+        },
+        "",
+    )
+    assert log.read_text().splitlines()[-1] == "KeyError: 'timeout'"
