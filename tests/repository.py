@@ -9,10 +9,10 @@ from pathlib import Path
 class Repository:
     """A git repository in a directory of its own."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, names: str = "sha1") -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("init", "--quiet", "--initial-branch=main", f"--object-format={names}")
         self.git("config", "user.name", "A Developer")
         self.git("config", "user.email", "developer@example.com")
 

@@ -74,7 +74,7 @@ def _sweep(layout: Layout, sha: str, say: Say) -> None:
 
 def _fetch(mirror: Mirror, request: Dict[str, Any], bundle: Optional[Path], deadline: float) -> None:
     sha = request["sha"]
-    mirror.create()
+    mirror.create(sha)
     if bundle is not None:
         mirror.take_bundle(bundle, sha, deadline)
     elif not mirror.has(sha) and request["source"]["kind"] == "fetch":

@@ -31,11 +31,12 @@ class Mirror:
     def exists(self) -> bool:
         return (self.path / "HEAD").is_file() or (self.path / ".git").exists()
 
-    def create(self) -> None:
-        """Make an empty mirror where there is none."""
+    def create(self, sha: str) -> None:
+        """Make an empty mirror where there is none, for commits with names like this one."""
         if not self.exists:
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._must("init", "--quiet", "--bare", seconds=30)
+            names = ["--object-format=sha256"] if len(sha) == 64 else []  # older gits do not know the option
+            self._must("init", "--quiet", "--bare", *names, seconds=30)
 
     def has(self, sha: str) -> bool:
         """Whether the commit is here (a tree or blob of that name is not one)."""

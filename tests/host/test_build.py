@@ -345,8 +345,10 @@ def bundle(repository: Repository, sha: str) -> bytes:
     return (repository.path.parent / "sent.bundle").read_bytes()
 
 
-def test_a_bundle_brings_the_commit(host: LocalAgent, repository: Repository) -> None:
-    """A host that never saw the repository builds from what it is sent."""
+@pytest.mark.parametrize("names", ["sha1", "sha256"])
+def test_a_bundle_brings_the_commit(host: LocalAgent, tmp_path: Path, names: str) -> None:
+    """A host that never saw the repository builds from what it is sent, whatever git names its objects by."""
+    repository = Repository(tmp_path / "source", names)
     sha = repository.commit(file="sent")
     assert host.build(sha, bundle=bundle(repository, sha)).refusal is None
     assert (host.paths.release(sha) / "file").read_text() == "sent"

@@ -15,7 +15,7 @@ from tests.repository import Repository
 @pytest.fixture
 def mirror(tmp_path: Path) -> Mirror:
     mirror = Mirror(tmp_path / "repo")
-    mirror.create()
+    mirror.create("0" * 40)
     return mirror
 
 
@@ -47,6 +47,15 @@ def test_a_commit_on_no_branch_is_fetched_by_its_name(mirror: Mirror, repository
     repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
     mirror.fetch(f"file://{repository.path}", lost, soon())
     assert mirror.has(lost)
+
+
+def test_a_repository_with_long_names_is_fetched(tmp_path: Path) -> None:
+    """The mirror names its objects as the commit that it is made for is named."""
+    repository, mirror = Repository(tmp_path / "source", "sha256"), Mirror(tmp_path / "repo")
+    sha = repository.commit("named by 64 digits")
+    mirror.create(sha)
+    mirror.fetch(str(repository.path), sha, soon())
+    assert (mirror.has(sha), mirror.tips()) == (True, [sha])
 
 
 def test_a_missing_commit_is_said_with_what_git_said(mirror: Mirror, repository: Repository) -> None:
