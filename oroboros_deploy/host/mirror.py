@@ -95,7 +95,11 @@ class Mirror:
         links = [entry for entry in b"".join(listed).split(b"\0") if entry.startswith(b"160000 ")]
         if links:
             name = links[0].split(b"\t", 1)[1].decode("utf-8", "replace")
-            raise Refusal("invalid", f"commit {sha} has a submodule at {name!r}; submodules are not supported")
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: commit {sha} has a submodule at {name!r}, and a release has none",
+                hint="commit its files instead (git subtree), or install it as a package",
+            )
 
     def _must(self, *arguments: str, **options: object) -> process.Ended:
         ended = self._git(*arguments, **options)  # type: ignore[arg-type]
