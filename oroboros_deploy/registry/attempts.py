@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, selec
 from ..outcome import State
 from ..record import AttemptState, Record
 from . import events
-from .database import by_database_clock, clock, insert
+from .database import clock, insert, skew
 from .schema import attempt_hosts, attempts, commits, hosts
 
 _COPIED = (
@@ -31,7 +31,7 @@ _OK = [state.value for state in State if state.ok]
 def add(db: Connection, record: Record, started_at: datetime | None = None) -> None:
     """Remember that an attempt begins, by default at the record's time; nothing when it is known already."""
     values = {name: getattr(record, name) for name in _COPIED}
-    values["started_at"] = started_at or by_database_clock(db, datetime.fromisoformat(record.started_at))
+    values["started_at"] = started_at or datetime.fromisoformat(record.started_at) + skew(db)
     values |= {"state": AttemptState.RUNNING, "seen_at": clock(db)}
     if db.execute(insert(db, attempts).values(values).on_conflict_do_nothing()).rowcount == 1:
         _set_hosts(db, record)

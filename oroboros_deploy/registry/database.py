@@ -75,7 +75,6 @@ _HINTS = {
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
 _SNAPSHOT = select(func.txid_current_snapshot())
 _JSON = json.JSONDecoder()
-_SKEW = timedelta(minutes=1)
 
 
 class Database:
@@ -264,10 +263,13 @@ def clock(db: Connection) -> datetime:
     return datetime.now(UTC) if db.dialect.name == "sqlite" else db.scalars(select(func.clock_timestamp())).one()
 
 
-def by_database_clock(db: Connection, time: datetime) -> datetime:
-    """A time of this machine's clock, corrected when that clock is more than a minute off the database's."""
-    skew = clock(db) - datetime.now(UTC)
-    return time + skew if abs(skew) > _SKEW else time
+def skew(db: Connection) -> timedelta:
+    """How far the database's clock is ahead of this machine's, at least; zero on SQLite, where they are one.
+
+    It was read between question and answer: a time between these two shows no difference, only the way there.
+    """
+    asked, read, answered = datetime.now(UTC), clock(db), datetime.now(UTC)
+    return read - min(max(read, asked), answered)
 
 
 def _engine(url: str, socket_dir: str | None) -> Engine:

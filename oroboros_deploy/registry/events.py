@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from ..events import Event
-from .database import by_database_clock, clock, insert
+from .database import clock, insert, skew
 from .schema import attempt_hosts, attempts, events, observations
 
 _MESSAGE_LENGTH = 500
@@ -29,8 +29,8 @@ def hear(db: Connection, attempt: str, heard: Sequence[Event]) -> None:
     attempt_id, environment = db.execute(own).one()
     db.execute(update(attempts).where(attempts.c.id == attempt_id).values(seen_at=clock(db)))
     if heard:
-        common, skew = {"attempt_id": attempt_id, "environment": environment}, _skew(db)
-        db.execute(insert(db, events), [_row(event, skew) | common for event in heard])
+        common, ahead = {"attempt_id": attempt_id, "environment": environment}, skew(db)
+        db.execute(insert(db, events), [_row(event, ahead) | common for event in heard])
     for host, phase in _phases(heard).items():
         part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
         db.execute(update(attempt_hosts).where(*part).values(phase=phase))
@@ -47,10 +47,10 @@ def observe(db: Connection, served: Mapping[str, str | None], environment: str |
         db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values))
 
 
-def _row(event: Event, skew: timedelta) -> dict[str, Any]:
+def _row(event: Event, ahead: timedelta) -> dict[str, Any]:
     # A message goes on with the output of what failed, which stays with the host's part in the attempt.
     message = event.message.partition("\n")[0][:_MESSAGE_LENGTH]
-    at = datetime.fromtimestamp(event.at, UTC) + skew
+    at = datetime.fromtimestamp(event.at, UTC) + ahead
     return {
         "host": event.host,
         "at": at,
@@ -65,8 +65,3 @@ def _phases(heard: Iterable[Event]) -> dict[str, str]:
     """The last phase that each host was heard of in."""
     told = [(event.host, event.data.get("phase") or _PHASES.get(event.name)) for event in heard]
     return {host: phase for host, phase in told if host and phase}
-
-
-def _skew(db: Connection) -> timedelta:
-    now = datetime.now(UTC)
-    return by_database_clock(db, now) - now

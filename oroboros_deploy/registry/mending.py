@@ -66,7 +66,8 @@ def _settle(db: Connection, repair: AttemptRepair) -> bool:
 def _serve(db: Connection, repair: ServingRepair) -> bool:
     if db.scalar(_SERVED.with_only_columns(attempts.c.attempt).where(hosts.c.host == repair.host)) != repair.credited:
         return False
-    since, attempt_id = datetime.fromisoformat(repair.since), memory.identify(db, repair.attempt)
+    # A host's clock may be ahead; what it did is over, and what ends from now on is newer.
+    since, attempt_id = min(datetime.fromisoformat(repair.since), clock(db)), memory.identify(db, repair.attempt)
     values = {"release_id": repair.release_id, "attempt_id": attempt_id, "since": since}
     row = insert(db, hosts).values(host=repair.host, **values)
     db.execute(row.on_conflict_do_update(index_elements=[hosts.c.host], set_=values))

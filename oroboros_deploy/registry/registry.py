@@ -13,7 +13,7 @@ from ..events import Event
 from ..record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
 from . import attempts, events, releases, schema
 from .checks import check_marker, check_release, check_status, parse_time
-from .database import Database, Result, by_database_clock, clock
+from .database import Database, Result, clock, skew
 from .driver import Driver
 from .url import url_key
 
@@ -193,7 +193,7 @@ def _intend(db: Connection, record: Record) -> None:
 
 def _finish(db: Connection, record: Record) -> None:
     ended = parse_time(record.finished_at) if record.finished_at else datetime.now(UTC)
-    ended = by_database_clock(db, ended)
+    ended += skew(db)
     attempts.add(db, record)
     if not attempts.finish(db, record, ended):
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -90,3 +91,13 @@ def test_times_are_those_of_the_host(registry: Registry) -> None:
     registry.mend(AttemptRepair(one, None))
     utc = {"started_at": "2001-02-03T02:05:06+00:00", "finished_at": "2001-02-03T03:05:06+00:00"}
     assert registry.memory().records["attempt"] == replace(one, **utc)
+
+
+def test_a_host_whose_clock_is_ahead_hides_no_later_attempt(registry: Registry) -> None:
+    """What is read from its journal happened before it was read, so that what ends after that is newer."""
+    _, attempt, serving = repairs()
+    hour_ahead = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert [registry.mend(each) for each in (attempt, replace(serving, since=hour_ahead))] == [True, True]
+    soon = (datetime.now(UTC) + timedelta(seconds=5)).isoformat()
+    registry.finish(record(B, host("h1", "live", previous=A), attempt="newer", finished_at=soon))
+    assert registry.serving() == {"h1": B}

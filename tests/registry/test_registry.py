@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from oroboros_deploy.errors import InvalidInput
+from oroboros_deploy.events import Event
 from oroboros_deploy.record import Status
 from oroboros_deploy.registry import Registry
 from tests.registry.samples import A, B, C, host, record
@@ -281,25 +282,47 @@ def test_whatever_a_host_says_can_be_stored(registry):
     assert (statuses(registry), registry.get(A)["migration_marker"]) == ({A: "deployed"}, ("??\u2192" * 100)[:128])
 
 
+@pytest.fixture
+def clock_ahead(monkeypatch):
+    """Makes this machine's clock differ from the database's by so much."""
+
+    def set_ahead(by):
+        class Ahead(datetime):
+            """Such a clock."""
+
+            @classmethod
+            def now(cls, tz=None):
+                return datetime.now(tz) + by
+
+        monkeypatch.setattr("oroboros_deploy.registry.database.datetime", Ahead)
+
+    return set_ahead
+
+
 @pytest.mark.postgres
-def test_clocks_that_disagree_do_not_decide_which_attempt_is_newer(postgres_url, monkeypatch):
-    """A control node whose clock is ten years ahead does not hide what later attempts did."""
-    years = timedelta(days=3650)
-
-    class Ahead(datetime):
-        """A clock that is ten years ahead."""
-
-        @classmethod
-        def now(cls, tz=None):
-            return datetime.now(tz) + years
-
+@pytest.mark.parametrize("ahead", [timedelta(seconds=40), timedelta(days=3650)], ids=str)
+def test_clocks_that_disagree_do_not_decide_which_attempt_is_newer(postgres_url, clock_ahead, ahead):
+    """A control node whose clock is ahead, by seconds or by years, does not hide what later attempts did."""
     now = datetime.now(UTC)
     with Registry.open(postgres_url) as registry:
-        with monkeypatch.context() as patch:
-            patch.setattr("oroboros_deploy.registry.database.datetime", Ahead)
-            ended = (now + years).isoformat()
-            run(registry, record(A, host("h1", "live"), attempt="1", finished_at=ended))
+        clock_ahead(ahead)
+        run(registry, record(A, host("h1", "live"), attempt="1", finished_at=(now + ahead).isoformat()))
+        clock_ahead(timedelta())
         ended = (now + timedelta(seconds=5)).isoformat()
         run(registry, record(B, host("h1", "live", previous=A), attempt="2", finished_at=ended))
         assert (statuses(registry), registry.serving()) == ({A: "replaced", B: "deployed"}, {"h1": B})
-        assert registry.get(A)["deployed_at"][:4] == str(now.year)
+        assert abs(datetime.fromisoformat(registry.get(A)["deployed_at"]) - now) < timedelta(seconds=2)
+
+
+@pytest.mark.postgres
+def test_a_clock_that_is_behind_makes_no_drift(postgres_url, clock_ahead):
+    """What a host said before its switch stays older than the switch."""
+    behind = timedelta(seconds=20)
+    clock_ahead(-behind)
+    with Registry.open(postgres_url) as registry:
+        ended = datetime.now(UTC) + timedelta(seconds=5) - behind
+        one = record(B, host("h1", "live", previous=A), finished_at=ended.isoformat())
+        registry.begin(one)
+        registry.hear(one.attempt, [Event("facts.read", "", "h1", data={"live": A})])
+        registry.finish(one)
+        assert registry.reader.host_counts() == (1, 0)
