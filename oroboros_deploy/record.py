@@ -31,8 +31,8 @@ class AttemptState(StrEnum):
 
     RUNNING = "running"
     LIVE = "live"
-    RESTORED = "restored"
-    FAILED = "failed"  # it did not go live everywhere, and nothing had to be restored
+    RESTORED = "restored"  # it is live nowhere, and what served before serves again
+    FAILED = "failed"  # it is live on some hosts only, or switched nothing
     BROKEN = "broken"  # a host could not be restored
     UNKNOWN = "unknown"  # the link was lost while a host went on
     LOST = "lost"  # no end was recorded, and the control node gives no sign of life
@@ -148,7 +148,7 @@ class Record:
             return AttemptState.BROKEN
         if not self.settled:
             return AttemptState.UNKNOWN
-        if State.RESTORED in states:
+        if State.RESTORED in states and not states & _OK:
             return AttemptState.RESTORED
         return AttemptState.LIVE if states and states <= _OK else AttemptState.FAILED
 

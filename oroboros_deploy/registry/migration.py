@@ -10,6 +10,7 @@ from sqlalchemy import (
     Connection,
     Exists,
     Table,
+    and_,
     case,
     exists,
     func,
@@ -95,7 +96,7 @@ def _state() -> Case[str]:
         (attempts.c.finished_at.is_(None), AttemptState.RUNNING),
         (some("not_restored"), AttemptState.BROKEN),
         (some("unknown", "running"), AttemptState.UNKNOWN),
-        (some("restored"), AttemptState.RESTORED),
+        (and_(some("restored"), ~some("live", "already_live")), AttemptState.RESTORED),
         (attempts.c.exit_code.in_([0, 60]), AttemptState.LIVE),
         else_=AttemptState.FAILED,
     )

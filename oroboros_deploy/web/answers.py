@@ -64,8 +64,10 @@ class Attempt(BaseModel):
     seconds: float | None = Field(description="wall time of the whole")
     exit_code: int | None
     state: AttemptState = Field(
-        description="failed: nothing was switched; broken: failed and not restored; lost: no sign of life from the "
-        "control node, and what the hosts did is not known here"
+        description="live: on every host; restored: live on none, what served before serves again; failed: live on "
+        "some hosts only, or nothing was switched; broken: no release is known to serve on a host; unknown: the link "
+        "to a host was lost while it went on; lost: no sign of life from the control node, and what the hosts did is "
+        "not known here"
     )
     migration_marker: str | None
     seen_at: datetime | None = Field(description="last sign of life of the control node")

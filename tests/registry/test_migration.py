@@ -45,12 +45,13 @@ INSERT INTO oroboros_schema VALUES (1);
 ENDINGS = [  # host states, exit code (None: not finished), state of the whole
     (["live", "already_live"], 0, "live"),
     (["live"], 60, "live"),
-    (["live", "restored"], 10, "restored"),
+    (["live", "restored"], 10, "failed"),
     (["live", "skipped"], 30, "failed"),
     (["not_switched"], 30, "failed"),
     (["restored", "not_restored"], 11, "broken"),
     (["live", "unknown"], 40, "unknown"),
     (["running"], None, "lost"),
+    (["restored", "skipped"], 10, "restored"),
 ]
 
 
@@ -173,7 +174,7 @@ def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
                 "SELECT previous, activation_seconds FROM oroboros_attempts ORDER BY id"
             ).fetchall()
         )
-        assert own == [(B, seconds) for seconds in (1.5, 1.5, 2.5, 1.5, None, 2.5, 1.5, None)]
+        assert own == [(B, seconds) for seconds in (1.5, 1.5, 2.5, 1.5, None, 2.5, 1.5, None, 1.5)]
         assert registry.hosts_of(A) == ["h1", "h2"]
 
 

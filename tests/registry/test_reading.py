@@ -379,6 +379,16 @@ def test_the_tag_changes_with_every_write_and_only_then(registry, url):
     assert len(set(tags)) == 4
 
 
+def test_a_deploy_that_is_live_on_some_hosts_lasts_until_the_next_that_is_live_everywhere(registry):
+    """What was restored on one host and is live on another is not over with its activation."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    for number, second in ((1, host("h2", "restored", previous=A)), (2, host("h2", "live", previous=A))):
+        ended = (now - timedelta(hours=4 - 2 * number)).isoformat()
+        put(registry, number, host("h1", "live"), second, release_id=B, started_at=ended, finished_at=ended)
+    found = registry.reader.figures(days=2)
+    assert (found.failures, found.time_to_restore_seconds) == (1, 7200.0)
+
+
 def test_figures_count_what_reached_the_users(registry):
     """From recorded attempts: what was switched counts, by environment, and lead time once for each release."""
     now = datetime.now(UTC).replace(microsecond=0)

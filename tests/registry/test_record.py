@@ -203,6 +203,28 @@ def test_every_ending_of_an_attempt_gives_the_rows_their_status(hosts, serving, 
     assert (dict(deployed), dict(rolled_back)) == (deploy, rollback)
 
 
+@pytest.mark.parametrize(
+    ("states", "state"),
+    [
+        (["live", "already_live"], "live"),
+        (["restored", "skipped"], "restored"),
+        (["restored", "unreachable"], "restored"),
+        (["live", "restored"], "failed"),
+        (["already_live", "restored"], "failed"),
+        (["live", "busy"], "failed"),
+        (["not_switched", "skipped"], "failed"),
+        ([], "failed"),
+        (["live", "restored", "not_restored"], "broken"),
+        (["not_restored", "unknown"], "broken"),
+        (["restored", "unknown"], "unknown"),
+    ],
+    ids=str,
+)
+def test_the_hosts_decide_how_an_attempt_stands(states, state):
+    """Restored is one that is live nowhere; one that is live on some hosts only has failed, whatever the others did."""
+    assert record(B, *(host(f"h{n}", each) for n, each in enumerate(states))).state == state
+
+
 @pytest.mark.parametrize("state", [*State, "running"])
 @pytest.mark.parametrize("before", [None, "deployed", "deploying", "deploy_failed"])
 def test_a_release_that_serves_is_never_called_failed(state, before):
