@@ -173,10 +173,19 @@ def _events_of_a_time(*passed: ColumnElement[bool]) -> Select[Any]:
 # What is known of hosts stands in two small tables, a row for each: as many as there are hosts, not attempts.
 _S = hosts.c
 _O = observations.c
+# A host that is being switched may serve what comes before the registry says so.
+_COMING = (
+    select(_A.id)
+    .join_from(attempts, attempt_hosts)
+    .where(_FILTERS["running"](()), _H.host == _O.host, _A.release_id == _O.release_id)
+    .correlate(observations)
+    .exists()
+)
 _DRIFT = and_(
     _O.host.is_not(None),
     or_(_S.host.is_(None), _O.at > _S.since),
     _O.release_id.is_distinct_from(_S.release_id),
+    ~_COMING,
 )
 _ENVIRONMENT = func.coalesce(_A.environment, _O.environment)
 _PREFIX_LENGTH = func.length(bindparam("prefix", type_=AnyText))

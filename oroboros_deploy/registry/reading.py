@@ -135,8 +135,8 @@ class Reader:
     ) -> Page:
         """Known hosts, by name: what the registry says each serves, and what it said itself when last asked.
 
-        ``drift`` is True of one that said something else, after the registry's last change; as a
-        filter it leaves only those.
+        ``drift`` is True of one that said something else, after the registry's last change, and not
+        what an attempt brings there now; as a filter it leaves only those.
         """
         check_limit(limit)
         values = _given(after=after, environment=environment, prefix=prefix, release_id=release_id, drift=drift or None)
@@ -150,7 +150,7 @@ class Reader:
 
     def host_counts(self) -> tuple[int, int]:
         """How many hosts are known, and how many of them have drifted."""
-        known, drifted = self._read(lambda db: db.rows(queries.HOSTS))[0]
+        known, drifted = self._read(lambda db: db.rows(queries.HOSTS, _silence()))[0]
         return known, drifted
 
     def environments(self) -> list[str]:
@@ -177,7 +177,7 @@ class Reader:
 
     def _hosts(self, limit: int, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = queries.hosts_that(frozenset(values))
-        return self._read(lambda db: db.dicts(rows, {**values, "limit": limit}))
+        return self._read(lambda db: db.dicts(rows, {**values, **_silence(), "limit": limit}))
 
     def _read(self, work: Callable[[Driver], Result]) -> Result:
         self._check()

@@ -118,7 +118,9 @@ class Host(BaseModel):
     attempt: str | None = Field(description="the one that put it there")
     observed_release: str | None = Field(description="what the host itself said when it was last asked")
     observed_at: datetime | None
-    drift: bool = Field(description="the host differs from the registry")
+    drift: bool = Field(
+        description="asked after `since`, the host served another release, and not one that an attempt brings there now"
+    )
 
 
 class HostPage(BaseModel):

@@ -258,6 +258,18 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     assert [each["drift"] for each in registry.reader.hosts().items] == [False, False, False, True]
 
 
+def test_a_host_that_is_being_switched_has_not_drifted(registry, monkeypatch):
+    """While an attempt brings a release there, seeing that release is no drift; when the attempt is lost, it is."""
+    put(registry, 1, host("h1", "live"), host("h2", "live"))
+    registry.begin(record(B, host("h1", "running"), host("h3", "running"), attempt="now"))
+    registry.observe({"h1": B, "h2": B, "h3": C})
+    assert [each["drift"] for each in registry.reader.hosts().items] == [False, True, True]
+    assert [each["host"] for each in registry.reader.hosts(drift=True).items] == ["h2", "h3"]
+    assert registry.reader.host_counts() == (3, 2)
+    monkeypatch.setattr(reading, "LOST_AFTER", timedelta(seconds=-1))
+    assert (registry.reader.host("h1")["drift"], registry.reader.host_counts()) == (True, (3, 3))
+
+
 @pytest.fixture
 def fleet(registry: Registry) -> Registry:
     """Seven hosts in two environments, one of them only ever seen, two of them drifted."""

@@ -175,6 +175,36 @@ def test_overview_says_what_matters(client: TestClient, made: dict[str, str]) ->
         assert said in page
 
 
+def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> None:
+    """What it said before the last switch says nothing of it, and during a switch it may serve what comes."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+
+    def shown() -> str:
+        row = client.get("/").text.partition("<tbody>")[2].partition("</tbody>")[0]
+        return text(row).partition(") ")[2]
+
+    history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
+    seen = [shown()]
+    history.registry.observe({"web1": sha(1)})
+    seen.append(shown())
+    going = history.attempt(sha(2), HostRecord("web1"), exit_code=None)
+    history.registry.observe({"web1": sha(2)})
+    seen.append(shown())
+    history.lose(going, timedelta(minutes=5))
+    seen.append(shown())
+    history.attempt(sha(3), HostRecord("web1", "live", sha(3)))
+    seen.append(shown())
+    assert seen == [
+        "not asked yet",
+        "as recorded asked just now",
+        f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
+        f"drift the host served {sha(2)[:10]} when asked just now",
+        "not asked since",
+    ]
+    history.close()
+
+
 def test_phases_are_said_in_words_too(client: TestClient, made: dict[str, str]) -> None:
     """The bar of an attempt tells a screen reader every phase with its time."""
     labels = Tags(client.get(f"/?sha={sha(2)[:8]}").text).values("aria-label")
