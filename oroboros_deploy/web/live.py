@@ -52,7 +52,8 @@ def add(api: APIRouter, reads: Any) -> None:
         that lost the connection goes on where it was, by ``Last-Event-ID``.
         """
         seen = next((known for known in (last_event_id, after) if known is not None), None)
-        start = reader.last_event() if seen is None else seen
+        last = reader.last_event()  # a client may have seen later ones, of a registry that was rebuilt since
+        start = last if seen is None else min(seen, last)
         news = _messages(request.app.state, reader, attempt, start) if request.method == "GET" else ()
         return EventStream(news, headers={"Cache-Control": "no-store"})
 

@@ -79,6 +79,15 @@ def test_a_listener_goes_on_where_it_was(brief: TestClient) -> None:
     assert told(both) == [(6, "three", "attempt.finished")]
 
 
+def test_a_listener_of_a_registry_that_was_rebuilt(served: Served, registry: Registry) -> None:
+    """An id that no event has yet is of another registry: who brings it hears what happens from now on."""
+    with httpx2.stream("GET", f"{served.url}/api/live", headers={"Last-Event-ID": "60"}, timeout=5) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        registry.finish(record(B, host("web1", "live", live=B), attempt="new", minute=5))
+        assert [number for number, _ in islice(messages(lines), 2)] == [7, 8]
+
+
 def test_one_attempt(brief: TestClient) -> None:
     """A stream of one attempt tells nothing of the others."""
     answer = brief.get("/api/live?after=0&attempt=two")
