@@ -352,7 +352,7 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
     state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
     live = None if state is State.UNKNOWN else work.facts.get("live")
-    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint)
+    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
 
 
 def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:

@@ -299,9 +299,17 @@ def test_failed_build_switches_nothing(site: Site) -> None:
     """A build that fails raises with exit code 30; the live release stays and the row says deploy_failed."""
     site.deployment().deploy(["web1"], sha=site.good)
     failing = {"frontend": None, "venvs": {}, "steps": [{"name": "compile", "command": "echo no luck; exit 7"}]}
-    with pytest.raises(BuildFailed, match=r"(?s)compile.*exited 7.*no luck") as caught:
+    with pytest.raises(BuildFailed) as caught:
         site.deployment(build=failing).deploy(["web1"], sha=site.better)
-    assert (caught.value.exit_code, site.live()) == (30, site.good)
+    error, [end] = caught.value, caught.value.outcome.hosts if caught.value.outcome else ()
+    attempt = error.outcome.attempt if error.outcome else ""
+    assert str(error).splitlines() == [
+        "web1: nothing was switched: compile: 'echo no luck; exit 7' exited 7",
+        "  → fix it and deploy again; the whole log is on the host: "
+        f"{site.root()}/.deploy/attempts/{attempt}/compile.log",
+    ]
+    assert (error.log, end.log, end.message) == ("no luck", "no luck", error.message)
+    assert (error.exit_code, site.live()) == (30, site.good)
     assert site.statuses() == {site.good: "deployed", site.better: "deploy_failed"}
 
 
