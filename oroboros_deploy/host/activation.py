@@ -14,7 +14,7 @@ from . import durable, gate, process, seal, state, units
 from .annotations import Any, Callable, Dict, Iterator, Optional
 from .journal import Journal
 from .layout import Layout
-from .refusal import Refusal
+from .refusal import Refusal, of_host
 from .state import State
 from .wire import Say
 
@@ -46,7 +46,8 @@ class Activation:
             self._prepare()
         except OSError as error:
             _clear(self.layout)
-            raise Refusal("invalid", f"the activation could not be prepared: {error}", hint="df -h; df -i") from error
+            what = "nothing was changed: the activation could not be prepared"
+            raise of_host("invalid", what, error) from error
         try:
             self._migrate()
             self._swap()

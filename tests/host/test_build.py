@@ -480,9 +480,11 @@ def test_an_error_of_the_host_is_a_failed_build(host: LocalAgent, mirrored: Repo
     host.paths.create()
     host.paths.releases.rmdir()
     host.paths.releases.write_text("in the way")
-    refusal = host.build(head(mirrored)).refusal or {}
-    assert refusal["kind"] == "build_failed"
-    assert refusal["message"].startswith("the host could not go on: ")
+    assert host.build(head(mirrored)).refusal == {
+        "kind": "build_failed",
+        "message": f"the host could not go on: [Errno 17] File exists: '{host.paths.releases}'",
+        "hint": "fab -H HOST status  tells what the host serves",
+    }
 
 
 def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repository) -> None:
