@@ -152,6 +152,8 @@ def frontend(settings: Dict[str, str]) -> Part:
     def work(bench: Bench) -> None:
         source, into = bench.release / settings["path"], bench.release / settings["into"]
         if _lacks_npm(settings["command"]):
+            if source.is_dir() and not into.exists():
+                raise _no_frontend(settings["into"])
             kept = f"{settings['into']} is kept as committed" if into.exists() else f"there is no {settings['into']}"
             bench.say("warning", f"npm is not installed on this host: frontend not built, {kept}", level="warning")
             return
@@ -386,6 +388,12 @@ def _ask_pip(python: str, bench: Bench, name: str) -> str:
     ask = [python, "-c", f"import pip; print(pip.{name})"]
     asked = process.run(ask, cwd=bench.tmp, deadline=bench.deadline)
     return asked.tail.splitlines()[-1] if asked.ok else ""
+
+
+def _no_frontend(into: str) -> Refusal:
+    """Sealed like that it would stay without one, also when npm is there later."""
+    why = f"frontend: npm is not installed on this host, and the commit has no {into}"
+    return Refusal("build_failed", why, hint=f"install npm there, commit {into}, or set build.frontend: null")
 
 
 def _lacks_npm(command: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import parts, process
+from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
 from tests.repository import Repository
 
@@ -202,6 +203,23 @@ def test_without_npm_what_was_committed_stays(
     parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
     assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
+
+
+def test_without_npm_and_without_a_committed_site_there_is_no_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
+    (tmp_path / "f").mkdir()
+    monkeypatch.setattr(process, "find", lambda tool: None)
+    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
+    with pytest.raises(Refusal) as refused:
+        part.work(bench)
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
+        "hint": "install npm there, commit infra/no, or set build.frontend: null",
+    }
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])
