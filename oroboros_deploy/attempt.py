@@ -150,6 +150,8 @@ class Attempt:
     def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
         work.facts = facts
         work.plan = plan.decide(self.job, work.facts, work.host.name)
+        if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
+            work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
         if work.plan.nothing:
             self._end(work, self._already(work))
         elif work.facts["target"]["bad"]:

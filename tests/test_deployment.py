@@ -313,6 +313,21 @@ def test_failed_build_switches_nothing(site: Site) -> None:
     assert site.statuses() == {site.good: "deployed", site.better: "deploy_failed"}
 
 
+def test_a_release_that_is_complete_is_not_built_anew(site: Site) -> None:
+    """Whoever asks for that with --no-cache is told, also when it is live already; a rollback never builds."""
+    told = []
+    anew = site.deployment(no_cache=True)
+    for act, sha in ((anew.deploy, site.good), (anew.deploy, site.good), (anew.deploy, site.better)):
+        act(["web1"], sha=sha)
+        told.append([event.message for event in site.events if event.name == "build.skipped"])
+        site.events.clear()
+    anew.rollback(["web1"], release=site.good)
+    anew.deploy(["web1"], sha=site.better)
+    told.append([event.message for event in site.events if event.name == "build.skipped"])
+    skipped = ["not built anew: what is complete on a host is never changed"]
+    assert told == [[], skipped, [], skipped]
+
+
 def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:
     """The migration sees the sealed release while the old one is live; its last line is the marker."""
     migrate = f"echo noise >&2; readlink {site.root()}/current >{site.tmp}/seen; cat ok; echo; echo 4f2a"
