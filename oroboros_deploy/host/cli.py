@@ -16,7 +16,7 @@ from .refusal import Refusal, of_host
 from .wire import Wire, next_call, read_request
 
 _PLAIN = {"audit": "audit", "lock": "freeze", "unlock": "freeze", "pin": "pins", "unpin": "pins"}  # call: module
-_SWITCHING = ("activate", "follow")
+_UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
@@ -66,9 +66,7 @@ def _respond(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any
         raise
     except OSError as error:
         kind = "build_failed" if command == "build" else "invalid"
-        state = (
-            "" if command in _SWITCHING or command == "build" else "nothing was switched: "
-        )  # a failed build says it
+        state = "" if command in _UNSAID else "nothing was switched: "
         return {"refusal": of_host(kind, f"{state}the host could not go on", error).as_dict()}
 
 
