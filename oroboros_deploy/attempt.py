@@ -150,6 +150,8 @@ class Attempt:
     def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
         work.facts = facts
         work.plan = plan.decide(self.job, work.facts, work.host.name)
+        if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
+            work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
         if work.plan.nothing:
             self._end(work, self._already(work))
         elif work.facts["target"]["bad"]:
@@ -352,7 +354,7 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
     state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
     live = None if state is State.UNKNOWN else work.facts.get("live")
-    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint)
+    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
 
 
 def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:

@@ -49,12 +49,14 @@ class DeployError(Exception):
     """Base of all errors a caller is expected to meet.
 
     ``message`` states the host's condition and the cause in one or a few lines,
-    ``hint`` is the next thing to type or do, ``host`` the host it happened on and
-    ``outcome``, when an attempt had begun, what came of it on every host.
+    ``hint`` is the next thing to type or do, ``host`` the host it happened on,
+    ``log`` what a command of a failed build printed last and ``outcome``, when an
+    attempt had begun, what came of it on every host.
     """
 
     exit_code: ExitCode = ExitCode.NOT_RESTORED
     outcome: Outcome | None = None
+    log: str | None = None
 
     def __init__(self, message: str, *, hint: str | None = None, host: str | None = None) -> None:
         super().__init__(message)

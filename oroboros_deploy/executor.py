@@ -289,6 +289,8 @@ def _back_off() -> Iterable[float]:
 
 def _error(refusal: Mapping[str, Any], host: str) -> DeployError:
     kind = _KINDS.get(refusal["kind"], InvalidInput)
-    log = f"\n{refusal['log']}" if refusal.get("log") else ""
+    state = "nothing was switched: " if kind is BuildFailed else ""
     hint = (refusal.get("hint") or "").replace("-H HOST", f"-H {host}")  # it does not know what we call it
-    return kind(f"{refusal['message']}{log}", hint=hint or None, host=host)
+    error = kind(f"{state}{refusal['message']}", hint=hint or ("fix it and deploy again" if state else None), host=host)
+    error.log = refusal.get("log")
+    return error

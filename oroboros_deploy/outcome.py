@@ -66,7 +66,8 @@ class HostOutcome:
 
     ``live`` is the release that serves there now (None: none, or not known),
     ``previous`` the one that served before, ``seconds`` the wall time of each
-    phase, ``migration_marker`` the revision printed by the migration, if one ran.
+    phase, ``migration_marker`` the revision printed by the migration, if one ran,
+    ``log`` what the build, the migration, the gate or the services said last.
     """
 
     host: str

@@ -57,7 +57,7 @@ class HostRecord:
     ``state`` is a `State` value, or "running" while the attempt goes on;
     ``seconds`` the wall time of each phase; ``target_missing`` is True when a
     rollback was refused because the host does not have the release; ``log`` what the
-    gate or the migration said last, of which the end is kept.
+    build, the migration, the gate or the services said last, of which the end is kept.
     """
 
     host: str

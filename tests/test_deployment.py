@@ -299,10 +299,33 @@ def test_failed_build_switches_nothing(site: Site) -> None:
     """A build that fails raises with exit code 30; the live release stays and the row says deploy_failed."""
     site.deployment().deploy(["web1"], sha=site.good)
     failing = {"frontend": None, "venvs": {}, "steps": [{"name": "compile", "command": "echo no luck; exit 7"}]}
-    with pytest.raises(BuildFailed, match=r"(?s)compile.*exited 7.*no luck") as caught:
+    with pytest.raises(BuildFailed) as caught:
         site.deployment(build=failing).deploy(["web1"], sha=site.better)
-    assert (caught.value.exit_code, site.live()) == (30, site.good)
+    error, [end] = caught.value, caught.value.outcome.hosts if caught.value.outcome else ()
+    attempt = error.outcome.attempt if error.outcome else ""
+    assert str(error).splitlines() == [
+        "web1: nothing was switched: compile: 'echo no luck; exit 7' exited 7",
+        "  → fix it and deploy again; the whole log is on the host: "
+        f"{site.root()}/.deploy/attempts/{attempt}/compile.log",
+    ]
+    assert (error.log, end.log, end.message) == ("no luck", "no luck", error.message)
+    assert (error.exit_code, site.live()) == (30, site.good)
     assert site.statuses() == {site.good: "deployed", site.better: "deploy_failed"}
+
+
+def test_a_release_that_is_complete_is_not_built_anew(site: Site) -> None:
+    """Whoever asks for that with --no-cache is told, also when it is live already; a rollback never builds."""
+    told = []
+    anew = site.deployment(no_cache=True)
+    for act, sha in ((anew.deploy, site.good), (anew.deploy, site.good), (anew.deploy, site.better)):
+        act(["web1"], sha=sha)
+        told.append([event.message for event in site.events if event.name == "build.skipped"])
+        site.events.clear()
+    anew.rollback(["web1"], release=site.good)
+    anew.deploy(["web1"], sha=site.better)
+    told.append([event.message for event in site.events if event.name == "build.skipped"])
+    skipped = ["not built anew: what is complete on a host is never changed"]
+    assert told == [[], skipped, [], skipped]
 
 
 def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:

@@ -14,7 +14,7 @@ from . import durable, gate, process, seal, state, units
 from .annotations import Any, Callable, Dict, Iterator, Optional
 from .journal import Journal
 from .layout import Layout
-from .refusal import Refusal
+from .refusal import Refusal, of_host
 from .state import State
 from .wire import Say
 
@@ -37,6 +37,7 @@ class Activation:
         self.services = tuple(request["services"]) if request["restart"] else ()
         self.gate = gate.of(request["healthcheck"], self.services)
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
+        self.restarted_at = time.time()
         self.state: State
 
     def run(self) -> State:
@@ -45,7 +46,8 @@ class Activation:
             self._prepare()
         except OSError as error:
             _clear(self.layout)
-            raise Refusal("invalid", f"the activation could not be prepared: {error}", hint="df -h; df -i") from error
+            what = "nothing was changed: the activation could not be prepared"
+            raise of_host("invalid", what, error) from error
         try:
             self._migrate()
             self._swap()
@@ -199,10 +201,13 @@ class Activation:
         if not self.services:
             return
         before = self.seen or units.show(self.services)
+        self.restarted_at = time.time()
         ended = units.restart(before, time.monotonic() + self.request["restart_timeout"])
         self.seen = after = units.show(self.services)
         if not ended.ok:
-            raise Failed(f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after))
+            raise Failed(
+                f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after, self.restarted_at)
+            )
         for name, unit in after.items():
             if unit.serving and unit.type != "oneshot" and unit.invocation == before[name].invocation:
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
@@ -217,7 +222,7 @@ class Activation:
     def _hold_gate(self) -> None:
         if self.gate:
             try:
-                self.gate.hold(self.layout.current, self.say, self.seen)
+                self.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen)
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 
@@ -357,6 +362,6 @@ def _blame(after: Dict[str, units.Unit]) -> str:
     return "; ".join(failing) or "no unit says why"
 
 
-def _evidence(said: str, after: Dict[str, units.Unit]) -> str:
-    logs = [f"--- {name}\n{units.recent_log(name)}" for name, unit in after.items() if not unit.serving]
+def _evidence(said: str, after: Dict[str, units.Unit], since: float) -> str:
+    logs = [f"--- {name}\n{units.recent_log(name, since)}" for name, unit in after.items() if not unit.serving]
     return "\n".join([said, *logs])

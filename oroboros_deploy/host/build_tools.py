@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from . import seal
-from .annotations import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from .annotations import TYPE_CHECKING, Any, Dict, Optional, Sequence
 from .inputs import content, digest, python
 
 if TYPE_CHECKING:
@@ -41,19 +41,19 @@ def ready(bench: Bench, project: str, install: Sequence[str]) -> Optional[Path]:
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.verify(target):
-            _make(bench, f"wheel {project}", target, [*install, *declared["requires"]])
+            _make(bench, f"wheel {project}", target, install, declared["requires"])
         target.touch()  # used last
         wants_more = _wants_more(bench, project, target, declared["build-backend"])
     return None if wants_more else target / "bin" / "python"
 
 
-def _make(bench: Bench, part: str, target: Path, install: List[str]) -> None:
+def _make(bench: Bench, part: str, target: Path, install: Sequence[str], wanted: Sequence[str]) -> None:
     seal.remove(target)
     for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
         seal.remove(unused)
-    bench.run(part, [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
+    bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
     python = str(target / "bin" / "python")
-    bench.run(part, [python, *install], bench.tmp)
+    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp)
     seal.seal(target, {})
 
 
@@ -65,7 +65,9 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
     answer = target.with_name(f"{target.name}.{digest(known)[:32]}")
     if not answer.is_file():
         python = str(target / "bin" / "python")
-        bench.run(f"wheel {project}", [python, "-c", _ASK, backend, str(answer)], directory)
+        bench.run(
+            f"wheel {project}", f"its build backend {backend}", [python, "-c", _ASK, backend, str(answer)], directory
+        )
     return answer.read_text() != "[]"
 
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from . import bytecode
 from .annotations import Any, Dict, Optional, Tuple
 from .layout import Layout
-from .refusal import Refusal
+from .refusal import Refusal, of_host
 from .wire import Wire, next_call, read_request
 
 _PLAIN = {"audit": "audit", "lock": "freeze", "unlock": "freeze", "pin": "pins", "unpin": "pins"}  # call: module
+_UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
@@ -65,7 +66,8 @@ def _respond(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any
         raise
     except OSError as error:
         kind = "build_failed" if command == "build" else "invalid"
-        return {"refusal": Refusal(kind, f"the host could not go on: {error}", hint="df -h; df -i").as_dict()}
+        state = "" if command in _UNSAID else "nothing was switched: "
+        return {"refusal": of_host(kind, f"{state}the host could not go on", error).as_dict()}
 
 
 def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:

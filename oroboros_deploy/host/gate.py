@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from . import process, units
-from .annotations import Dict, NamedTuple, Optional, Sequence, Tuple
+from .annotations import Dict, NamedTuple, Optional, Sequence, Set, Tuple
 from .wire import Say
 
 _LOOK = 0.1  # seconds between two looks at the services
@@ -33,24 +33,27 @@ class Gate(NamedTuple):
     interval: float
     stable_for: float
 
-    def hold(self, current: Path, say: Say, seen: Optional[Dict[str, units.Unit]] = None) -> None:
+    def hold(self, current: Path, say: Say, since: float, seen: Optional[Dict[str, units.Unit]] = None) -> None:
         """Return once the gate is passed; raises GateFailed when it is not within ``timeout``.
 
-        ``seen`` is how the services were right after their restart, when somebody looked.
+        ``since`` (Unix time) is when the services were restarted, ``seen`` how they were right after that, when
+        somebody looked.
         """
-        _Watch(self, current, say).hold(seen)
+        _Watch(self, current, say, since).hold(seen)
 
 
 class _Watch:
     """One holding of a gate: what was seen so far."""
 
-    def __init__(self, gate: Gate, current: Path, say: Say) -> None:
+    def __init__(self, gate: Gate, current: Path, say: Say, since: float) -> None:
         self.gate = gate
         self.current = current
         self.say = say
+        self.since = since
         self.deadline = time.monotonic() + gate.timeout
         self.identities: Dict[str, Tuple[str, str, str]] = {}
         self.unchanged_since = time.monotonic()
+        self.restless: Set[str] = set()  # services that ended, or were not up
         self.passed = gate.command is None
         self.tries = 0
         self.reason = "no look was possible"
@@ -66,7 +69,7 @@ class _Watch:
                 return
             self._pause()
             if time.monotonic() >= self.deadline:
-                raise GateFailed(f"{self.reason} (gave up after {self.gate.timeout:g} s)", self.transcript)
+                raise GateFailed(f"{self.reason} (gave up after {self.gate.timeout:g} s)", self._evidence())
 
     def _try_command(self) -> None:
         assert self.gate.command is not None
@@ -86,18 +89,25 @@ class _Watch:
     def _judge(self, seen: Dict[str, units.Unit]) -> bool:
         """A new process starts the stability window, and the command, again."""
         identities = {name: unit.identity for name, unit in seen.items()}
+        ended = {name for name, before in self.identities.items() if identities[name] != before}
+        self.restless |= ended | {name for name, unit in seen.items() if not unit.serving}
         if identities != self.identities:
             self.identities, self.unchanged_since = identities, time.monotonic()
             self.passed = self.gate.command is None
         for unit in seen.values():
             if unit.dead:
-                raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name))
+                raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name, self.since))
         waiting = [unit for unit in seen.values() if not unit.serving]
         if waiting:
             self.reason = "; ".join(f"{unit.name} is {unit.condition}" for unit in waiting)
         elif self.passed:
             self.reason = f"the services did not stay the same processes for {self.gate.stable_for:g} s"
         return not waiting
+
+    def _evidence(self) -> str:
+        """The command's last words, then those of the services that may be why it failed."""
+        logs = [f"--- {name}\n{units.recent_log(name, self.since)}" for name in sorted(self.restless)]
+        return "\n".join(filter(None, [self.transcript, *logs]))
 
     def _stable(self) -> bool:
         return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for

@@ -19,6 +19,7 @@ from .wire import Say, Wire
 
 UNIT = "oroboros-activate.service"
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
+_JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 
@@ -161,9 +162,21 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         "TimeoutStopSec": f"{back:.0f}",
         "OOMScoreAdjust": "-500",
         "UMask": "0022",
+        **_reading_logs(),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
     return _transient(UNIT, description, properties, "run", attempt)
+
+
+def _reading_logs() -> Dict[str, str]:
+    """Let it read what the services say; in a group that the host does not have it would not start."""
+    import grp
+
+    try:
+        grp.getgrnam(_JOURNAL)
+    except KeyError:
+        return {}
+    return {"SupplementaryGroups": _JOURNAL}
 
 
 def _start_detached(layout: Layout, request: Dict[str, Any]) -> None:

@@ -50,13 +50,14 @@ class Bench:
     surroundings: Inputs = field(default_factory=surroundings)
     known: Dict[str, List[str]] = field(default_factory=dict)  # what was found out once
 
-    def run(self, part: str, argv: Sequence[str], cwd: Path, **variables: str) -> None:
-        """Run one command of a part; its whole output goes to the part's log, byte for byte."""
+    def run(self, part: str, what: str, argv: Sequence[str], cwd: Path, **variables: str) -> None:
+        """Run one command of a part, ``what`` in words; its whole output goes to the part's log, byte for byte."""
         if not cwd.is_dir():
             raise Refusal(
                 "build_failed", f"{part}: there is no directory {cwd.relative_to(self.release)} in the commit"
             )
-        with (self.logs / f"{part.replace('/', '-')}.log").open("ab") as log:
+        path = self.logs / f"{part.replace('/', '-')}.log"
+        with path.open("ab") as log:
 
             def sink(data: bytes) -> None:
                 log.write(data)
@@ -66,7 +67,8 @@ class Bench:
             ended = process.run(argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop)
         self.go_on()
         if not ended.ok:
-            raise Refusal("build_failed", f"{part}: {argv[-1]!r} {ended.reason}", log=ended.tail[-4000:])
+            hint = f"fix it and deploy again; the whole log is on the host: {path}"
+            raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
 
     def go_on(self) -> None:
         """Raise Refusal when nobody wants the build any more."""
@@ -75,7 +77,7 @@ class Bench:
 
     def shell(self, part: str, line: str, cwd: Path, **variables: str) -> None:
         """Run one line of a part by bash."""
-        self.run(part, ["/bin/bash", "--noprofile", "--norc", "-c", line], cwd, **variables)
+        self.run(part, repr(line), ["/bin/bash", "--noprofile", "--norc", "-c", line], cwd, **variables)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ def frontend(settings: Dict[str, str]) -> Part:
     def work(bench: Bench) -> None:
         source, into = bench.release / settings["path"], bench.release / settings["into"]
         if _lacks_npm(settings["command"]):
+            if source.is_dir() and not into.exists():
+                raise _no_frontend(settings["into"])
             kept = f"{settings['into']} is kept as committed" if into.exists() else f"there is no {settings['into']}"
             bench.say("warning", f"npm is not installed on this host: frontend not built, {kept}", level="warning")
             return
@@ -180,7 +184,8 @@ def wheel(project: str, made: Sequence[str] = ()) -> Part:
             argv = [uv, "build", "--wheel", "--python", sys.executable, "--out-dir", str(target)]
         else:
             argv = [*_builder(bench, project), *PIP, "--no-deps", "--wheel-dir", str(target)]
-        bench.run(name, [*argv, f"./{project}"], bench.release, SOURCE_DATE_EPOCH=_EPOCH)
+        what = f"{'uv build' if uv else 'pip wheel'} ./{project}"
+        bench.run(name, what, [*argv, f"./{project}"], bench.release, SOURCE_DATE_EPOCH=_EPOCH)
 
     def inputs(bench: Bench) -> Optional[Inputs]:
         before = {path: content(bench.release / path) for path in made}
@@ -196,23 +201,27 @@ def venv(directory: str, projects: Sequence[str], release: Path) -> Part:
     target = venv_path(release, directory)
 
     def work(bench: Bench) -> None:
-        bench.run(name, [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.release)
+        bench.run(name, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.release)
         locks = [word for lock in _requirements(bench.release, projects) for word in ("--requirement", lock)]
         wheels = [str(path) for path in _wheels(bench, projects)]
         # Hashes in a requirements file are demanded of all that is installed with it.
         apart = [locks, wheels] if _hashed(bench.release, projects) else [[*locks, *wheels]]
         for wanted in filter(None, apart):
-            bench.run(name, [*_install(bench, target), *wanted], bench.release)
+            install(bench, wanted)
         finish(bench, [target / "lib"])
 
     def renew(bench: Bench) -> None:
         wheels = _wheels(bench, projects)
-        bench.run(name, [*_install(bench, target), "--no-deps", *map(str, wheels)], bench.release)
+        install(bench, ["--no-deps", *map(str, wheels)])
         finish(bench, installed.files(target, wheels))
+
+    def install(bench: Bench, wanted: Sequence[str]) -> None:
+        what = "uv pip install" if _uv(bench) else "pip install"
+        bench.run(name, what, [*_install(bench, target), *wanted], bench.release)
 
     def finish(bench: Bench, paths: Sequence[Path]) -> None:
         installed.settle(target, _wheels(bench, projects))
-        bench.run(name, installed.compiling(target, bench.release, paths), bench.release)
+        bench.run(name, "compiling it", installed.compiling(target, bench.release, paths), bench.release)
 
     def inputs(bench: Bench) -> Optional[Inputs]:
         needs = layer(bench)
@@ -355,9 +364,11 @@ def _find_pip(bench: Bench) -> List[str]:
     serving = next((each for each in (sys.executable, own) if _pip_serves(each, bench)), None)
     if serving:
         return [serving, "-m", "pip"]
-    bench.run("pip", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
+    bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
     if not _pip_serves(own, bench):
-        bench.run("pip", [own, "-m", "pip", "install", *PIP, "--upgrade", "pip>=22.3"], bench.release)
+        newer = "pip>=22.3"
+        upgrade = [own, "-m", "pip", "install", *PIP, "--upgrade", newer]
+        bench.run("pip", f"pip install {newer}", upgrade, bench.release)
     return [own, "-m", "pip"]
 
 
@@ -377,6 +388,12 @@ def _ask_pip(python: str, bench: Bench, name: str) -> str:
     ask = [python, "-c", f"import pip; print(pip.{name})"]
     asked = process.run(ask, cwd=bench.tmp, deadline=bench.deadline)
     return asked.tail.splitlines()[-1] if asked.ok else ""
+
+
+def _no_frontend(into: str) -> Refusal:
+    """Sealed like that it would stay without one, also when npm is there later."""
+    why = f"frontend: npm is not installed on this host, and the commit has no {into}"
+    return Refusal("build_failed", why, hint=f"install npm there, commit {into}, or set build.frontend: null")
 
 
 def _lacks_npm(command: str) -> bool:

@@ -127,13 +127,23 @@ def going_down() -> bool:
     return present() and _systemctl(asked, 10).tail == "stopping"
 
 
-def recent_log(unit: str, lines: int = 15) -> str:
-    """What systemd has to say about a unit, its last log lines included.
+def recent_log(unit: str, since: float, lines: int = 15) -> str:
+    """The last that a unit and systemd said of it ``since`` (Unix time), its earlier starts included.
 
-    Through ``systemctl``, which the login may use as root: the journal itself it may not read.
+    Who may not read the journal gets what ``systemctl status``, which the login may use as root, has of it:
+    nothing from before systemd started the unit last.
     """
     asked = ("systemctl", "status", "--no-pager", "--full", f"--lines={lines}", "--", full_name(unit))
-    return _systemctl(privileged(*asked), 10).tail
+    return _journal(unit, since, lines) or _systemctl(privileged(*asked), 10).tail
+
+
+def _journal(unit: str, since: float, lines: int) -> str:
+    """Its lines in the journal, none where this process may not read them."""
+    if not process.find("journalctl"):
+        return ""
+    wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}")
+    read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", *wanted], 10)
+    return read.tail if read.ok else ""
 
 
 def _parse(unit: str, text: str) -> Unit:

@@ -31,7 +31,7 @@ class HostPart(BaseModel):
     live: str | None = Field(description="the release that served there when the attempt ended")
     previous: str | None = Field(description="the release that served there before")
     message: str
-    log: str | None = Field(description="what the gate printed")
+    log: str | None = Field(description="what the build, the migration, the gate or the services said last")
     seconds: dict[str, float] = Field(description="wall time of each phase")
 
 

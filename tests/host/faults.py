@@ -113,7 +113,7 @@ class Services:
         self.lose_power()
         return process.Ended(0, "", 0.0)
 
-    def recent_log(self, name: str) -> str:
+    def recent_log(self, name: str, since: float) -> str:
         return f"the log of {name}"
 
     def shell(self, line: str, *, cwd: Path, **_: Any) -> process.Ended:

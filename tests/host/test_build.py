@@ -102,11 +102,12 @@ def test_files_are_what_was_committed(host: LocalAgent, mirrored: Repository) ->
 def test_a_failing_part_leaves_no_release(host: LocalAgent, mirrored: Repository) -> None:
     """The refusal names the part, how it ended and its last words; the directory is gone."""
     sha = head(mirrored)
-    answer = host.build(sha, step("echo first; echo the cause >&2; exit 9", "assets"))
+    request = host.build_request(sha, step("echo first; echo the cause >&2; exit 9", "assets"))
+    answer, log = host.call("build", request), host.paths.attempt(request["attempt"]) / "assets.log"
     assert answer.refusal == {
         "kind": "build_failed",
         "message": "assets: 'echo first; echo the cause >&2; exit 9' exited 9",
-        "hint": None,
+        "hint": f"fix it and deploy again; the whole log is on the host: {log}",
         "log": "first\nthe cause",
     }
     assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
@@ -479,9 +480,11 @@ def test_an_error_of_the_host_is_a_failed_build(host: LocalAgent, mirrored: Repo
     host.paths.create()
     host.paths.releases.rmdir()
     host.paths.releases.write_text("in the way")
-    refusal = host.build(head(mirrored)).refusal or {}
-    assert refusal["kind"] == "build_failed"
-    assert refusal["message"].startswith("the host could not go on: ")
+    assert host.build(head(mirrored)).refusal == {
+        "kind": "build_failed",
+        "message": f"the host could not go on: [Errno 17] File exists: '{host.paths.releases}'",
+        "hint": "fab -H HOST status  tells what the host serves",
+    }
 
 
 def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repository) -> None:

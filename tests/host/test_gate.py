@@ -25,7 +25,7 @@ class Systemd:
         self.script = [step if isinstance(step, list) else [step] for step in script]
         self.looks = 0
         monkeypatch.setattr(units, "show", self.show)
-        monkeypatch.setattr(units, "recent_log", lambda unit: f"the log of {unit}")
+        monkeypatch.setattr(units, "recent_log", lambda unit, since: f"the log of {unit} since {since}")
         monkeypatch.setattr(gate, "_LOOK", 0.01)
 
     def show(self, names: Any) -> dict[str, Unit]:
@@ -37,7 +37,7 @@ class Systemd:
 def hold(command: str | None = None, services: tuple[str, ...] = ("api",), timeout: float = 0.5) -> float:
     """Hold the gate; returns the seconds it took."""
     began = time.monotonic()
-    gate.Gate(command, services, timeout, 0.01, STABLE).hold(Path("/"), lambda *_, **__: None)
+    gate.Gate(command, services, timeout, 0.01, STABLE).hold(Path("/"), lambda *_, **__: None, 7.0)
     return time.monotonic() - began
 
 
@@ -57,7 +57,10 @@ def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     Systemd(monkeypatch, *crash_loop())
     with pytest.raises(gate.GateFailed) as failed:
         hold()
-    assert str(failed.value) == "the services did not stay the same processes for 0.1 s (gave up after 0.5 s)"
+    assert (str(failed.value), failed.value.transcript) == (
+        "the services did not stay the same processes for 0.1 s (gave up after 0.5 s)",
+        "--- api\nthe log of api since 7.0",
+    )
 
 
 @pytest.mark.parametrize("change", [{"pid": "101"}, {"invocation": "bbb"}, {"restarts": "1"}])
@@ -86,7 +89,7 @@ def test_a_dead_unit_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         hold(timeout=20)
     assert (str(failed.value), failed.value.transcript) == (
         "api is failed (exit-code, status 203)",
-        "the log of api",
+        "the log of api since 7.0",
     )
     assert time.monotonic() - began < 1
 
@@ -123,7 +126,22 @@ def test_a_start_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     Systemd(monkeypatch, [UP, STARTING._replace(name="worker")])
     with pytest.raises(gate.GateFailed) as failed:
         hold(services=("api", "worker"))
-    assert str(failed.value) == "worker is activating (auto-restart) (gave up after 0.5 s)"
+    assert (str(failed.value), failed.value.transcript) == (
+        "worker is activating (auto-restart) (gave up after 0.5 s)",
+        "--- worker\nthe log of worker since 7.0",
+    )
+
+
+def test_a_command_that_fails_for_a_service_that_ends_is_not_the_only_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the command said comes first, then why nothing answered it; a service that stayed says nothing."""
+    stays = UP._replace(name="worker")
+    Systemd(monkeypatch, *[[api, stays] for api in crash_loop()])
+    with pytest.raises(gate.GateFailed) as failed:
+        hold("echo connection refused; exit 7", services=("api", "worker"))
+    assert (str(failed.value), failed.value.transcript) == (
+        "the health command exited 7 (gave up after 0.5 s)",
+        "connection refused\n--- api\nthe log of api since 7.0",
+    )
 
 
 def test_a_service_that_dies_behind_a_passing_command_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +162,7 @@ def test_the_command_runs_in_current_and_knows_the_release(tmp_path: Path) -> No
     release.mkdir()
     (tmp_path / "current").symlink_to(release.name)
     command = 'pwd -P >out; echo "$DEPLOY_RELEASE" >>out; ! read -r _'
-    gate.Gate(command, (), 2, 0.01, 0).hold(tmp_path / "current", lambda *_, **__: None)
+    gate.Gate(command, (), 2, 0.01, 0).hold(tmp_path / "current", lambda *_, **__: None, 0.0)
     assert (release / "out").read_text() == f"{release}\n{'a' * 40}\n"
 
 
@@ -152,7 +170,7 @@ def test_a_last_try_cut_short_hides_no_reason(tmp_path: Path) -> None:
     """The deadline may fall into a try; what the one before said is what went wrong."""
     slow = f"test -e {tmp_path}/slow && sleep 5; touch {tmp_path}/slow; echo the cause; exit 3"
     with pytest.raises(gate.GateFailed) as failed:
-        gate.Gate(slow, (), 0.5, 0.49, 0).hold(tmp_path, lambda *_, **__: None)
+        gate.Gate(slow, (), 0.5, 0.49, 0).hold(tmp_path, lambda *_, **__: None, 0.0)
     assert (str(failed.value), failed.value.transcript) == (
         "the health command exited 3 (gave up after 0.5 s)",
         "the cause",

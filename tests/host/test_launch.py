@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import subprocess
@@ -227,6 +228,15 @@ def test_the_activation_is_out_of_reach_of_a_hang_up(host: LocalAgent, old: str)
     process.communicate()
     assert eventually(lambda: len(host.journal) == 2)
     assert host.journal[1]["outcome"] == "committed"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_unit_may_read_what_services_say(host: LocalAgent, monkeypatch: pytest.MonkeyPatch, there: bool) -> None:
+    """It joins the journal's group where there is one; in a group that is not there it would not start."""
+    monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])
+    monkeypatch.setattr(grp, "getgrnam", {"systemd-journal": None}.__getitem__ if there else {}.__getitem__)
+    command = launch._unit_command(host.paths, host.request("a" * 40))
+    assert ("--property=SupplementaryGroups=systemd-journal" in command) == there
 
 
 def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import parts, process
+from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
 from tests.repository import Repository
 
@@ -203,6 +205,45 @@ def test_without_npm_what_was_committed_stays(
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
 
 
+def test_without_npm_and_without_a_committed_site_there_is_no_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
+    (tmp_path / "f").mkdir()
+    monkeypatch.setattr(process, "find", lambda tool: None)
+    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
+    with pytest.raises(Refusal) as refused:
+        part.work(bench)
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
+        "hint": "install npm there, commit infra/no, or set build.frontend: null",
+    }
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_project_that_cannot_be_built_is_told_in_words(
+    host: LocalAgent, repository: Repository, installer: str
+) -> None:
+    """What ran, how it ended, what it printed last, and where the rest is."""
+    if installer == "uv" and not shutil.which("uv"):
+        pytest.skip("uv is not on this machine")
+    (repository.path / "worker").mkdir()
+    (repository.path / "worker" / "pyproject.toml").write_text("[build-system\n")
+    sha = repository.commit()
+    host.mirror(repository)
+    request = host.build_request(sha, {"venvs": {"worker": ["worker"]}, "installer": installer})
+    refusal = host.call("build", request).refusal or {}
+    ran = {"pip": "pip wheel ./worker exited 2", "uv": "uv build ./worker exited 2"}[installer]
+    log = host.paths.attempt(request["attempt"]) / "wheel worker.log"
+    assert (refusal["message"], refusal["hint"]) == (
+        f"wheel worker: {ran}",
+        f"fix it and deploy again; the whole log is on the host: {log}",
+    )
+    assert ("TOML" in refusal["log"], log.read_text().strip().endswith(refusal["log"])) == (True, True)
+
+
 def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Repository) -> None:
     """Each after the one before, in its own directory, with the release in its environment."""
     steps = [
@@ -220,7 +261,7 @@ def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.Monke
     made: list[str] = []
 
     class Making(parts.Bench):
-        def run(self, part: str, argv: Sequence[str], cwd: Path) -> None:
+        def run(self, part: str, what: str, argv: Sequence[str], cwd: Path) -> None:
             time.sleep(0.05)
             made.append(part)
 

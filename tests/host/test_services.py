@@ -47,7 +47,7 @@ class Systemd:
         self.asked.append(("stop", self.host.live))
         return Ended(self.stop_status, "", 0.0)
 
-    def recent_log(self, name: str) -> str:
+    def recent_log(self, name: str, since: float) -> str:
         return f"the log of {name}"
 
     def activate(self, sha: str, **changes: Any) -> Answer:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from disposable_host import DisposableHost
 
+from oroboros_deploy import Registry
 from tests.hosts.fab import Fab
 from tests.hosts.shop import ROOT, SERVE, Shop, current, serving
 
@@ -65,6 +66,23 @@ def test_a_bad_release_is_taken_back(
     assert cause in ran.out
     assert fab.statuses() == {good: "deployed", bad: "deploy_failed"}
     assert "sleep 600" not in host.run("ps", "-eo", "args").stdout
+
+
+@pytest.mark.parametrize(
+    ("pause", "check"), [("0", "true"), ("0.4", "true"), ("1.5", "exit 1")], ids=["at once", "later", "again and again"]
+)
+def test_the_last_words_of_a_service_are_told(
+    tmp_path: Path, host: DisposableHost, shop: Shop, fab: Fab, pause: str, check: str
+) -> None:
+    """What a service said before it ended is what `fab` says, and is kept on the host and in the registry."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    bad = shop.release(api=f"sleep {pause}; echo no water >&2; exit 1", check=check)
+    ran = fab("-H", "prod", "deploy", f"--sha={bad}")
+    with Registry.open(f"sqlite:///{tmp_path}/registry.db") as registry:
+        [attempt] = registry.reader.attempts(limit=1).items
+    kept = host.rootfs / ROOT.removeprefix("/") / ".deploy/attempts" / attempt["attempt"] / "result.json"
+    told = [ran.out, kept.read_text(), attempt["hosts"][0]["log"]]
+    assert (ran.code, ["no water" in each for each in told]) == (10, [True] * 3), ran.said
 
 
 def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop: Shop, fab: Fab) -> None:
