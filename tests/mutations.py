@@ -244,7 +244,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is asked for again acts once",
         HOST + "launch.py",
-        '    if known(layout, request["attempt"]):\n        return\n',
+        '        if known(layout, request["attempt"]):\n            return False\n',
         "",
         (FAULTS, "-k", "test_going and deploy-kill-before"),
     ),

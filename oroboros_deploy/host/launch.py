@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 from . import activation, boot, bound, durable, freeze, holder, lock, process, state, units
@@ -24,12 +25,10 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 
 def start(layout: Layout, request: Dict[str, Any]) -> None:
-    """Start the attempt, once: the same attempt asked for again is only followed."""
+    """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
     layout.create()
-    if known(layout, request["attempt"]):
+    if not layout.reserve.spend(_claim, layout, request):
         return
-    directory = layout.attempt(request["attempt"])
-    layout.reserve.spend(_keep, directory, {**request, "layout": layout.as_dict()})
     try:
         (_start_detached if request["detached"] else _start_unit)(layout, request)
     except Refusal as refusal:
@@ -114,6 +113,18 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             time.sleep(0.005)
 
 
+def _claim(layout: Layout, request: Dict[str, Any]) -> bool:
+    """Make the request an attempt of this host; False when it is one, also of somebody who asked a moment ago.
+
+    However long the disk takes, it is waited for: told to be refused, the attempt could still begin.
+    """
+    with lock.hold(layout.start_lock, wait=inf):
+        if known(layout, request["attempt"]):
+            return False
+        _keep(layout.attempt(request["attempt"]), {**request, "layout": layout.as_dict()})
+    return True
+
+
 def _keep(directory: Path, request: Dict[str, Any]) -> None:
     """Make the directory of an attempt, its log, and its request last: that makes it an attempt."""
     try:
@@ -141,11 +152,21 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
         if ended.ok:
             return
         if "already" not in ended.tail:
-            raise _not_started(ended.tail)
+            _give_up(layout, request, _not_started(ended.tail))
+            return
         patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
         if lock.is_held(layout.lock) or time.monotonic() - began > patience:
             raise holder.busy(layout)
         time.sleep(0.05)
+
+
+def _give_up(layout: Layout, request: Dict[str, Any], refusal: Refusal) -> None:
+    """Refuse what systemd-run says it did not start, under the lock: one that begins after that does not act.
+
+    Held, the attempt may have begun all the same (the answer was late or lost), and its follower sees its end.
+    """
+    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
+        _refuse(layout, request["attempt"], refusal)
 
 
 def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import bound, launch, lock
+from oroboros_deploy.host import boot, bound, launch, lock, process
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
 from tests.host.watching import eventually, tree
@@ -76,6 +76,63 @@ def test_the_same_attempt_asked_twice_acts_once(host: LocalAgent, old: str, tmp_
     answers.append(host.call("activate", request))
     assert (count.read_text(), len(host.journal)) == ("gated\n", 2)
     assert answers[0] == answers[1] == answers[2]
+
+
+def test_one_attempt_asked_for_by_two_at_once_is_started_once(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while the other still waits for the disk only follows: no refusal is noted of what runs."""
+    started: list[str] = []
+    monkeypatch.setattr(launch, "_start_detached", lambda layout, request: started.append(request["attempt"]))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: time.sleep(0.1))
+    monkeypatch.setattr(os, "getpid", threading.get_ident)  # each asker has an agent of its own
+    request = host.request(host.sealed("new"))
+    askers = [threading.Thread(target=launch.start, args=(host.paths, request)) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert started == [request["attempt"]]
+
+
+@pytest.mark.parametrize("said", [process.Ended(None, "", 30.0), process.Ended(1, "Connection timed out", 25.0)])
+@pytest.mark.parametrize("began", ["and runs", "and ended", "later", "never"])
+def test_what_systemd_run_fails_to_say(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, said: process.Ended, began: str
+) -> None:
+    """It may have started the unit all the same: what runs is followed to its end, what was refused does not act."""
+    go, new = host.root.parent / "go", host.sealed("new")
+    gate = command(f"until test -e {go}; do sleep 0.02; done", timeout=60)
+    request = host.request(new, detached=False, healthcheck=gate)
+    unit = threading.Thread(target=launch.run, args=(host.paths, request))
+    run = process.run
+
+    def systemd_run(argv: Any, **options: Any) -> process.Ended:
+        if launch.UNIT not in " ".join(argv):
+            return run(argv, **options)
+        if began.startswith("and"):
+            unit.start()
+            assert eventually(lambda: host.live == new)
+        if began == "and ended":
+            go.touch()
+            unit.join()
+        return said
+
+    monkeypatch.setattr(process, "run", systemd_run)
+    monkeypatch.setattr(boot, "install", lambda *_: None)
+    launch.start(host.paths, request)
+    go.touch()
+    if began == "later":
+        unit.start()
+    if began != "never":
+        unit.join()
+    answer = host.answer(request["attempt"])
+    if began.startswith("and"):
+        assert ((answer.result or {})["state"]["phase"], answer.refusal) == ("committed", None)
+        assert [entry["target"] for entry in host.journal] == [old, new]
+    else:
+        told = f"the activation could not be started: {said.tail}"
+        assert ((answer.refusal or {})["message"], host.live, len(host.journal)) == (told, old, 1)
 
 
 def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp_path: Path) -> None:
