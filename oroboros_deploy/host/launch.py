@@ -152,7 +152,7 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
         if ended.ok:
             return
         if "already" not in ended.tail:
-            _give_up(layout, request, _not_started(ended.tail))
+            _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
         patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
         if lock.is_held(layout.lock) or time.monotonic() - began > patience:
@@ -181,6 +181,7 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         "ExecStopPost": recovery,
         "RuntimeMaxSec": f"{there + back:.0f}",
         "TimeoutStopSec": f"{back:.0f}",
+        "KillSignal": "SIGKILL",  # what is deaf to others keeps no recovery waiting
         "OOMScoreAdjust": "-500",
         "UMask": "0022",
         **_reading_logs(),
@@ -300,10 +301,10 @@ def _agent() -> str:
     return os.path.abspath(sys.argv[0])
 
 
-def _not_started(said: str) -> Refusal:
+def _not_started(said: str, restarts: bool) -> Refusal:
     user = process.environment()["USER"]
     why = f"the activation could not be started: {said}"
-    if not units.may_manage():
+    if not units.may_manage(restarts=restarts):
         why = f"nothing was changed: {user} may not restart units here without a password"
     hint = f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
     return Refusal("invalid", why, hint=hint)
