@@ -89,7 +89,7 @@ MUTATIONS = (
     Mutation(
         "fsync of a journal entry",
         HOST + "durable.py",
-        "            if lasting:\n                os.fsync(descriptor)  # some disks say here only that they are full\n",
+        "            if lasting:\n                os.fsync(descriptor)  # here some disks say that they are full\n",
         "",
         (CRASHES, "-k", "first"),
     ),

@@ -41,7 +41,7 @@ def append(path: Path, line: bytes, lasting: bool = True) -> None:
         try:
             _write_all(descriptor, line)
             if lasting:
-                os.fsync(descriptor)  # some disks say here only that they are full
+                os.fsync(descriptor)  # here some disks say that they are full
         except OSError:
             os.ftruncate(descriptor, end)
             raise

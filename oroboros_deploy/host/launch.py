@@ -53,6 +53,7 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
             freeze.refuse(layout)  # after that: no freeze keeps a host from its restore
+            _refuse_news(layout, request)
             final = activation.Activation(layout, request, say).run()
         if final.phase == "committed":
             _prune_later(layout, request)
@@ -250,6 +251,15 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
         "--",
         *(sys.executable, "-IS", _agent(), *command),
     ]
+
+
+def _refuse_news(layout: Layout, request: Dict[str, Any]) -> None:
+    """Refuse when another release is live than the one that the attempt was decided for, if that was said."""
+    live = layout.live()
+    if request.get("expected", live) != live:
+        news = f"{live} went live here meanwhile" if live else "no release is live here by now"
+        hint = "fab -H HOST status; the same command again decides anew"
+        raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 
 def _ending() -> bool:

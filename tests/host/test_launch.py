@@ -17,6 +17,7 @@ import pytest
 from oroboros_deploy.host import boot, bound, launch, lock, process
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
+from tests.host.test_activation import die_in
 from tests.host.watching import eventually, tree
 
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
@@ -178,6 +179,41 @@ def test_two_activations_at_the_same_moment_end_one_after_the_other_or_busy(host
     assert (sorted(entry["target"] for entry in host.journal[1:]), kinds - {"busy"}) == (sorted(ended), set())
     assert [entry["outcome"] for entry in host.journal[1:]] == ["committed"] * len(ended)
     assert (host.live, host.journal[-1]["live"]) == (host.journal[-1]["target"], host.live)
+
+
+def test_a_host_that_somebody_switched_meanwhile_is_left_alone(host: LocalAgent, old: str) -> None:
+    """Decided for one release, an attempt does not go from another; asked for again it gets the same answer."""
+    theirs, ours = host.sealed("theirs"), host.sealed("ours")
+    host.activate_here(theirs)
+    before = tree(host.root)
+    request = host.request(ours, expected=old)
+    refusal = host.call("activate", request).refusal
+    assert refusal == {
+        "kind": "busy",
+        "message": f"nothing was switched: {theirs} went live here meanwhile",
+        "hint": "fab -H HOST status; the same command again decides anew",
+    }
+    assert (host.call("activate", request).refusal, tree(host.root), len(host.journal)) == (refusal, before, 2)
+
+
+def test_the_first_release_of_somebody_else_is_one_as_well(host: LocalAgent, old: str) -> None:
+    """Decided for a host without a release, or for one that has none any more, it is refused too."""
+    refusal = host.activate(host.sealed("new"), expected=None).refusal or {}
+    assert refusal["message"] == f"nothing was switched: {old} went live here meanwhile"
+    host.paths.current.unlink()
+    refusal = host.activate(host.sealed("other"), expected=old).refusal or {}
+    assert refusal["message"] == "nothing was switched: no release is live here by now"
+
+
+def test_a_host_as_it_was_seen_is_switched(host: LocalAgent) -> None:
+    """From no release, from the one that was seen, from the one a settling brought back; asked again it is followed."""
+    first, second, third = (host.sealed(name) for name in ("first", "second", "third"))
+    request = host.request(first, expected=None)
+    answers = [host.call("activate", request) for _ in range(2)]
+    assert (answers[0].phases, answers[1]) == (GOOD, answers[0])
+    die_in(host, host.request(second), "phase", "swapped")
+    answer = host.activate(third, expected=first)
+    assert (answer.phases, host.live) == (["restoring", "restored", *GOOD], third)
 
 
 @pytest.mark.parametrize(("gate", "outcome"), [("sleep 0.4", "committed"), ("sleep 0.4; exit 1", "restored")])
