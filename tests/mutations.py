@@ -89,7 +89,7 @@ MUTATIONS = (
     Mutation(
         "fsync of a journal entry",
         HOST + "durable.py",
-        "        if lasting:\n            os.fsync(descriptor)\n",
+        "            if lasting:\n                os.fsync(descriptor)  # here some disks say that they are full\n",
         "",
         (CRASHES, "-k", "first"),
     ),
@@ -244,7 +244,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is asked for again acts once",
         HOST + "launch.py",
-        '    if known(layout, request["attempt"]):\n        return\n',
+        '        if known(layout, request["attempt"]):\n            return False\n',
         "",
         (FAULTS, "-k", "test_going and deploy-kill-before"),
     ),

@@ -315,11 +315,14 @@ def _set_aside(layout: Layout, say: Say) -> None:
 
 
 def conclude(layout: Layout, final: State) -> None:
-    """Write what a finished attempt came to where it is looked for: the journal, then its own result."""
+    """Write what a finished attempt came to where it is looked for: the journal, then its own result.
+
+    A refusal that somebody noted meanwhile was a mistake, and is written over.
+    """
     result = layout.attempt(final.attempt) / "result.json"
     live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
-    journal = Journal(layout.journal)
-    if not result.exists() and not journal.has(final.attempt):
+    journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
+    if not told and not journal.has(final.attempt):
         asked = state.read_request(layout, final.attempt) or {}
         layout.reserve.spend(
             journal.append,
@@ -341,7 +344,7 @@ def conclude(layout: Layout, final: State) -> None:
             },
         )
     _clear(layout)
-    if result.parent.is_dir() and not result.exists():
+    if result.parent.is_dir() and not told:
         layout.reserve.spend(durable.write_json, result, {"state": final.as_dict(), "live": live})
 
 

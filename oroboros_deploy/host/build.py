@@ -12,8 +12,8 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from . import lock, parts, seal, wire, workspace
-from .annotations import Any, Dict, Iterator, List, Optional, Sequence
+from . import lock, parts, seal, state, wire, workspace
+from .annotations import Any, Dict, Iterator, List, Optional, Sequence, Set
 from .cache import Cache, Entry
 from .inputs import Sources
 from .journal import Journal
@@ -34,40 +34,56 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
-            state = _usable(layout, request["sha"])
-            if state == "unsealed":
+            found = _usable(layout, request["sha"])
+            if found == "unsealed":
                 workspace.sweep(layout, say)
                 _sweep(layout, request["sha"], say)
                 mirror = Mirror(layout.repo, stop)
                 _fetch(mirror, request, bundle, deadline)
                 _make(layout, mirror, request, tmp, say, deadline, stop)
-                state = "sealed"
-    return {"state": state, "seconds": time.monotonic() - began}
+                found = "sealed"
+    return {"state": found, "seconds": time.monotonic() - began}
 
 
 def _usable(layout: Layout, sha: str) -> str:
     """``sealed`` or ``adopted`` when the release can be used as it is, else ``unsealed``: it must be made."""
     release = layout.release(sha)
-    state = seal.state_of(release)
-    damage = seal.verify(release) if state == "sealed" else None
-    if damage is None and state in ("sealed", "adopted"):
-        return state
+    found = seal.state_of(release)
+    damage = seal.verify(release) if found == "sealed" else None
+    if damage is None and found in ("sealed", "adopted"):
+        return found
+    wrong = damage or ("is gone" if found == "missing" else "was never completed")
     if layout.live() == sha:
-        wrong = damage or ("is gone" if state == "missing" else "was never completed")
         raise Refusal(
             "invalid",
             f"{layout.current} names release {sha}, which cannot be rebuilt in place: {wrong}",
             hint=f"deploy another release first, or on the host: rm {layout.current}",
         )
+    if sha in _needed(layout):
+        raise Refusal(
+            "busy",
+            f"release {sha} cannot be rebuilt while an activation may go back to it: {wrong}",
+            hint="wait for it (fab -H HOST status), or deploy another release first",
+        )
     return "unsealed"
 
 
+def _needed(layout: Layout) -> Set[Optional[str]]:
+    """The live release, and those of an activation that is not at its end: either may be live a moment later.
+
+    What is live is asked before and after, for one may begin or end in between.
+    """
+    before, last = layout.live(), state.load(layout.state)
+    unfinished = (last.source, last.target) if last and not last.final else ()
+    return {before, *unfinished, layout.live()}
+
+
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
-    """Remove what interrupted builds left, and the release to be made again; never the live one."""
-    live = layout.live()
+    """Remove what interrupted builds left, and the release to be made again; never one that is needed."""
+    needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
-        if release_id != live and (release_id == sha or seal.state_of(release) not in ("sealed", "adopted")):
+        if release_id not in needed and (release_id == sha or seal.state_of(release) not in ("sealed", "adopted")):
             say("swept", f"removed the incomplete build of {release_id}", level="detail")
             seal.remove(release)
 

@@ -40,11 +40,11 @@ def append(path: Path, line: bytes, lasting: bool = True) -> None:
         end = _end_of_lines(descriptor)
         try:
             _write_all(descriptor, line)
+            if lasting:
+                os.fsync(descriptor)  # here some disks say that they are full
         except OSError:
             os.ftruncate(descriptor, end)
             raise
-        if lasting:
-            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

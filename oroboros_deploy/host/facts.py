@@ -30,7 +30,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
         "systemd": units.present(),
-        "may_manage": units.may_manage(request.get("starts", False)) if managed else os.getuid() == 0,
+        "may_manage": _may_manage(request),
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout),
@@ -95,6 +95,12 @@ def _releases(layout: Layout) -> List[Dict[str, Any]]:
         }
 
     return [one(release_id) for release_id in layout.release_ids()]
+
+
+def _may_manage(request: Dict[str, Any]) -> bool:
+    """sudo takes its time to answer: it is asked for who means to activate here, restarts or not."""
+    asked = units.present() and "restart" in request
+    return units.may_manage(request.get("starts", False), request["restart"]) if asked else os.getuid() == 0
 
 
 def _units(services: List[str]) -> Dict[str, Dict[str, Any]]:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 from . import activation, boot, bound, durable, freeze, holder, lock, process, state, units
@@ -24,12 +25,10 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 
 def start(layout: Layout, request: Dict[str, Any]) -> None:
-    """Start the attempt, once: the same attempt asked for again is only followed."""
+    """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
     layout.create()
-    if known(layout, request["attempt"]):
+    if not layout.reserve.spend(_claim, layout, request):
         return
-    directory = layout.attempt(request["attempt"])
-    layout.reserve.spend(_keep, directory, {**request, "layout": layout.as_dict()})
     try:
         (_start_detached if request["detached"] else _start_unit)(layout, request)
     except Refusal as refusal:
@@ -54,6 +53,7 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
             freeze.refuse(layout)  # after that: no freeze keeps a host from its restore
+            _refuse_news(layout, request)
             final = activation.Activation(layout, request, say).run()
         if final.phase == "committed":
             _prune_later(layout, request)
@@ -114,6 +114,18 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             time.sleep(0.005)
 
 
+def _claim(layout: Layout, request: Dict[str, Any]) -> bool:
+    """Make the request an attempt of this host; False when it is one, also of somebody who asked a moment ago.
+
+    However long the disk takes, it is waited for: told to be refused, the attempt could still begin.
+    """
+    with lock.hold(layout.start_lock, wait=inf):
+        if known(layout, request["attempt"]):
+            return False
+        _keep(layout.attempt(request["attempt"]), {**request, "layout": layout.as_dict()})
+    return True
+
+
 def _keep(directory: Path, request: Dict[str, Any]) -> None:
     """Make the directory of an attempt, its log, and its request last: that makes it an attempt."""
     try:
@@ -141,11 +153,21 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
         if ended.ok:
             return
         if "already" not in ended.tail:
-            raise _not_started(ended.tail)
+            _give_up(layout, request, _not_started(ended.tail, request["restart"]))
+            return
         patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
         if lock.is_held(layout.lock) or time.monotonic() - began > patience:
             raise holder.busy(layout)
         time.sleep(0.05)
+
+
+def _give_up(layout: Layout, request: Dict[str, Any], refusal: Refusal) -> None:
+    """Refuse what systemd-run says it did not start, under the lock: one that begins after that does not act.
+
+    Held, the attempt may have begun all the same (the answer was late or lost), and its follower sees its end.
+    """
+    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
+        _refuse(layout, request["attempt"], refusal)
 
 
 def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
@@ -160,6 +182,7 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         "ExecStopPost": recovery,
         "RuntimeMaxSec": f"{there + back:.0f}",
         "TimeoutStopSec": f"{back:.0f}",
+        "KillSignal": "SIGKILL",  # what is deaf to others keeps no recovery waiting
         "OOMScoreAdjust": "-500",
         "UMask": "0022",
         **_reading_logs(),
@@ -230,6 +253,15 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
     ]
 
 
+def _refuse_news(layout: Layout, request: Dict[str, Any]) -> None:
+    """Refuse when another release is live than the one that the attempt was decided for, if that was said."""
+    live = layout.live()
+    if request.get("expected", live) != live:
+        news = f"{live} went live here meanwhile" if live else "no release is live here by now"
+        hint = "fab -H HOST status; the same command again decides anew"
+        raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
+
+
 def _ending() -> bool:
     """Whether the unit has done its work and systemd is just putting it away."""
     unit = units.show([UNIT])[UNIT]
@@ -279,10 +311,10 @@ def _agent() -> str:
     return os.path.abspath(sys.argv[0])
 
 
-def _not_started(said: str) -> Refusal:
+def _not_started(said: str, restarts: bool) -> Refusal:
     user = process.environment()["USER"]
     why = f"the activation could not be started: {said}"
-    if not units.may_manage():
+    if not units.may_manage(restarts=restarts):
         why = f"nothing was changed: {user} may not restart units here without a password"
     hint = f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
     return Refusal("invalid", why, hint=hint)

@@ -59,6 +59,11 @@ class Layout(NamedTuple):
         return self.ours / "lock"
 
     @property
+    def start_lock(self) -> Path:
+        """Held while a request is made an attempt."""
+        return self.ours / "start.lock"
+
+    @property
     def build_lock(self) -> Path:
         """Held by whoever makes releases or takes them away."""
         return self.ours / "build.lock"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 
-from . import durable, seal
-from .annotations import Any, Dict
+from . import durable, lock, seal
+from .annotations import Any, Dict, Iterator
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
 
@@ -17,13 +18,13 @@ Pin = Dict[str, Any]
 def pin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """Keep a release from being pruned; ``new`` is False when somebody had pinned it already."""
     release_id = request["release"]
-    state = seal.state_of(layout.release(release_id))
-    if state not in ("sealed", "adopted"):
-        raise Refusal("missing", f"release {release_id} is {state} on this host", hint="fab -H HOST prune --dry-run")
+    _must_be_whole(layout, release_id)
     layout.create()
-    before = _read(layout, release_id)
-    if before is None:
-        durable.write_json(layout.pin(release_id), {"actor": request["actor"], "at": time.time()})
+    with still(layout):
+        _must_be_whole(layout, release_id)  # by now
+        before = _read(layout, release_id)
+        if before is None:
+            durable.write_json(layout.pin(release_id), {"actor": request["actor"], "at": time.time()})
     return {"release": release_id, "pin": before or _read(layout, release_id), "new": before is None}
 
 
@@ -42,6 +43,23 @@ def found(layout: Layout) -> Dict[str, Pin]:
     names = sorted(filter(RELEASE_ID.fullmatch, os.listdir(directory))) if directory.is_dir() else []
     pins = {name: _read(layout, name) for name in names}
     return {name: pin for name, pin in pins.items() if pin is not None}
+
+
+@contextlib.contextmanager
+def still(layout: Layout) -> Iterator[None]:
+    """Nobody pins meanwhile: what is unpinned may be taken away. Nobody takes away: what is pinned stays."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock.hold(layout.ours / "pins.lock", wait=30))
+        except lock.Held:
+            raise Refusal("busy", "releases are being taken away on this host", hint="wait for its end") from None
+        yield
+
+
+def _must_be_whole(layout: Layout, release_id: str) -> None:
+    state = seal.state_of(layout.release(release_id))
+    if state not in ("sealed", "adopted"):
+        raise Refusal("missing", f"release {release_id} is {state} on this host", hint="fab -H HOST prune --dry-run")
 
 
 def _read(layout: Layout, release_id: str) -> Any:

@@ -37,7 +37,7 @@ def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) 
     with _no_build(layout, wait):
         used = usage.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
-        with _no_activation(layout, wait):
+        with _no_activation(layout, wait), pins.still(layout):
             verdicts = _verdicts(layout, request["keep"], used.processes)
             if not request["dry_run"]:
                 verdicts = [_unmade(layout, verdict) for verdict in verdicts]

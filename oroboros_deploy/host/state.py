@@ -90,11 +90,20 @@ def save(path: Path, state: State) -> None:
 
 def read_request(layout: Layout, attempt: str) -> Optional[Dict[str, Any]]:
     """What an attempt was asked to do, None when that cannot be read any more."""
+    return _read(layout.attempt(attempt) / "request.json")
+
+
+def has_end(layout: Layout, attempt: str) -> bool:
+    """Whether an attempt's result says how it ended; a refusal says that it never began."""
+    return "state" in (_read(layout.attempt(attempt) / "result.json") or {})
+
+
+def _read(path: Path) -> Optional[Dict[str, Any]]:
     try:
-        request: Dict[str, Any] = json.loads((layout.attempt(attempt) / "request.json").read_text())
+        read: Dict[str, Any] = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return request
+    return read
 
 
 def begin(request: Dict[str, Any], source: Optional[str]) -> State:

@@ -34,16 +34,17 @@ def privileged(*argv: str) -> List[str]:
     return list(argv) if os.getuid() == 0 else ["sudo", "-n", *argv]
 
 
-def may_manage(starts: bool = False) -> bool:
+def may_manage(starts: bool = False, restarts: bool = True) -> bool:
     """Whether this login may restart units and start the activation without a password.
 
-    Who ``starts`` it right away learns from that whether it may, and asks only the rest.
+    Who ``starts`` it right away learns from that whether it may, and asks only the rest;
+    without ``restarts`` that is what is asked, for there another way of starting is left.
     """
     if os.getuid() == 0:
         return True
     if not process.find("sudo"):
         return False
-    wanted = ("systemctl",) if starts else ("systemctl", "systemd-run")
+    wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
     return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
 
 

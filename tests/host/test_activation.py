@@ -370,6 +370,17 @@ def test_a_death_before_the_result_is_journaled_once(host: LocalAgent, old: str)
     assert (host.answer(request["attempt"]), len(host.journal)) == (before, 2)
 
 
+def test_an_end_outranks_a_refusal(host: LocalAgent, old: str) -> None:
+    """Whoever wrote meanwhile that the attempt was refused was mistaken: it is live, recorded, and told so."""
+    new = host.sealed("new")
+    request = host.request(new)
+    result = host.paths.attempt(request["attempt"]) / "result.json"
+    gate = f"""echo '{{"refusal": {{"kind": "busy"}}}}' >{result}"""
+    answer = host.activate_here(new, attempt=request["attempt"], healthcheck=health(command=gate))
+    assert ((answer.result or {})["state"]["phase"], answer.refusal) == ("committed", None)
+    assert journaled(host)[1:] == [(new, "committed", new)]
+
+
 def test_a_switch_that_was_not_noted_yet_is_undone(host: LocalAgent, old: str) -> None:
     """Killed between the rename and its note, the attempt is restored all the same."""
     new = host.sealed("new", health="exit 0")

@@ -8,6 +8,7 @@ import re
 import signal
 import stat
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -254,6 +255,41 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
         "hint": f"deploy another release first, or on the host: rm {host.paths.current}",
     }
     assert tree(host.root) == before
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_the_way_back_of_a_running_activation_is_not_swept(
+    host: LocalAgent, mirrored: Repository, tmp_path: Path, damaged: bool
+) -> None:
+    """Whatever is wrong with it: asked for again it is refused, other builds leave it, and the restore finds it."""
+    old, go = head(mirrored), tmp_path / "go"
+    host.build(old)
+    host.activate(old)
+    new, other = mirrored.commit(file="new"), mirrored.commit(file="other")
+    host.mirror(mirrored)
+    host.build(new)
+    release = host.paths.release(old)
+    add_a_file(release)
+    if not damaged:
+        seal.unmake(release)
+    gate = f"test $(basename $PWD) = {old} || {{ until test -e {go}; do sleep 0.02; done; false; }}"
+    check = {"command": gate, "timeout": 20, "interval": 20, "stable_for": 0}
+    running = threading.Thread(target=host.activate, args=(new,), kwargs={"healthcheck": check})
+    running.start()
+    assert eventually(lambda: host.live == new)
+    before = tree(release)
+    refusal = host.build(old).refusal or {}
+    assert host.build(other).refusal is None
+    assert tree(release) == before
+    go.touch()
+    running.join()
+    assert (host.live, host.journal[-1]["outcome"]) == (old, "restored")
+    wrong = "'extra' changed since the seal" if damaged else "was never completed"
+    assert refusal == {
+        "kind": "busy",
+        "message": f"release {old} cannot be rebuilt while an activation may go back to it: {wrong}",
+        "hint": "wait for it (fab -H HOST status), or deploy another release first",
+    }
 
 
 def test_a_damaged_release_of_another_commit_is_kept(host: LocalAgent, mirrored: Repository) -> None:

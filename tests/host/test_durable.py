@@ -30,6 +30,18 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: p
         assert (path.read_bytes(), os.listdir(tmp_path)) == (b"before", ["file"])
 
 
+@pytest.mark.parametrize("name", ["write", "fsync"])
+def test_an_append_that_fails_takes_its_line_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A disk may say at the fsync only that it is full; done again, the line must not be there twice."""
+    path = tmp_path / "file"
+    durable.append(path, b"before\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, name, lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            durable.append(path, b"line\n")
+    assert path.read_bytes() == b"before\n"
+
+
 def test_short_writes_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A write may take less than it was given."""
     write = os.write

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import bound, launch, lock
+from oroboros_deploy.host import boot, bound, launch, lock, process
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.local_agent import Answer, LocalAgent
+from tests.host.test_activation import die_in
 from tests.host.watching import eventually, tree
 
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
@@ -78,6 +79,63 @@ def test_the_same_attempt_asked_twice_acts_once(host: LocalAgent, old: str, tmp_
     assert answers[0] == answers[1] == answers[2]
 
 
+def test_one_attempt_asked_for_by_two_at_once_is_started_once(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes while the other still waits for the disk only follows: no refusal is noted of what runs."""
+    started: list[str] = []
+    monkeypatch.setattr(launch, "_start_detached", lambda layout, request: started.append(request["attempt"]))
+    monkeypatch.setattr(os, "fsync", lambda descriptor: time.sleep(0.1))
+    monkeypatch.setattr(os, "getpid", threading.get_ident)  # each asker has an agent of its own
+    request = host.request(host.sealed("new"))
+    askers = [threading.Thread(target=launch.start, args=(host.paths, request)) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join()
+    assert started == [request["attempt"]]
+
+
+@pytest.mark.parametrize("said", [process.Ended(None, "", 30.0), process.Ended(1, "Connection timed out", 25.0)])
+@pytest.mark.parametrize("began", ["and runs", "and ended", "later", "never"])
+def test_what_systemd_run_fails_to_say(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, said: process.Ended, began: str
+) -> None:
+    """It may have started the unit all the same: what runs is followed to its end, what was refused does not act."""
+    go, new = host.root.parent / "go", host.sealed("new")
+    gate = command(f"until test -e {go}; do sleep 0.02; done", timeout=60)
+    request = host.request(new, detached=False, healthcheck=gate)
+    unit = threading.Thread(target=launch.run, args=(host.paths, request))
+    run = process.run
+
+    def systemd_run(argv: Any, **options: Any) -> process.Ended:
+        if launch.UNIT not in " ".join(argv):
+            return run(argv, **options)
+        if began.startswith("and"):
+            unit.start()
+            assert eventually(lambda: host.live == new)
+        if began == "and ended":
+            go.touch()
+            unit.join()
+        return said
+
+    monkeypatch.setattr(process, "run", systemd_run)
+    monkeypatch.setattr(boot, "install", lambda *_: None)
+    launch.start(host.paths, request)
+    go.touch()
+    if began == "later":
+        unit.start()
+    if began != "never":
+        unit.join()
+    answer = host.answer(request["attempt"])
+    if began.startswith("and"):
+        assert ((answer.result or {})["state"]["phase"], answer.refusal) == ("committed", None)
+        assert [entry["target"] for entry in host.journal] == [old, new]
+    else:
+        told = f"the activation could not be started: {said.tail}"
+        assert ((answer.refusal or {})["message"], host.live, len(host.journal)) == (told, old, 1)
+
+
 def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp_path: Path) -> None:
     """It is refused at once, with the holder's attempt, target, actor, start and phase."""
     go, new, other = tmp_path / "go", host.sealed("new"), host.sealed("other")
@@ -121,6 +179,41 @@ def test_two_activations_at_the_same_moment_end_one_after_the_other_or_busy(host
     assert (sorted(entry["target"] for entry in host.journal[1:]), kinds - {"busy"}) == (sorted(ended), set())
     assert [entry["outcome"] for entry in host.journal[1:]] == ["committed"] * len(ended)
     assert (host.live, host.journal[-1]["live"]) == (host.journal[-1]["target"], host.live)
+
+
+def test_a_host_that_somebody_switched_meanwhile_is_left_alone(host: LocalAgent, old: str) -> None:
+    """Decided for one release, an attempt does not go from another; asked for again it gets the same answer."""
+    theirs, ours = host.sealed("theirs"), host.sealed("ours")
+    host.activate_here(theirs)
+    before = tree(host.root)
+    request = host.request(ours, expected=old)
+    refusal = host.call("activate", request).refusal
+    assert refusal == {
+        "kind": "busy",
+        "message": f"nothing was switched: {theirs} went live here meanwhile",
+        "hint": "fab -H HOST status; the same command again decides anew",
+    }
+    assert (host.call("activate", request).refusal, tree(host.root), len(host.journal)) == (refusal, before, 2)
+
+
+def test_the_first_release_of_somebody_else_is_one_as_well(host: LocalAgent, old: str) -> None:
+    """Decided for a host without a release, or for one that has none any more, it is refused too."""
+    refusal = host.activate(host.sealed("new"), expected=None).refusal or {}
+    assert refusal["message"] == f"nothing was switched: {old} went live here meanwhile"
+    host.paths.current.unlink()
+    refusal = host.activate(host.sealed("other"), expected=old).refusal or {}
+    assert refusal["message"] == "nothing was switched: no release is live here by now"
+
+
+def test_a_host_as_it_was_seen_is_switched(host: LocalAgent) -> None:
+    """From no release, from the one that was seen, from the one a settling brought back; asked again it is followed."""
+    first, second, third = (host.sealed(name) for name in ("first", "second", "third"))
+    request = host.request(first, expected=None)
+    answers = [host.call("activate", request) for _ in range(2)]
+    assert (answers[0].phases, answers[1]) == (GOOD, answers[0])
+    die_in(host, host.request(second), "phase", "swapped")
+    answer = host.activate(third, expected=first)
+    assert (answer.phases, host.live) == (["restoring", "restored", *GOOD], third)
 
 
 @pytest.mark.parametrize(("gate", "outcome"), [("sleep 0.4", "committed"), ("sleep 0.4; exit 1", "restored")])

@@ -180,6 +180,31 @@ def test_a_pinned_release_stays(host: LocalAgent) -> None:
     assert there(host) == set(shas[2:])
 
 
+def test_a_pin_beside_a_pruning(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either it is in time and the release stays, or it is refused: none that was confirmed is lost."""
+    shas = live_one_after_another(host, 3)
+    unmake, said = seal.unmake, []
+
+    def late() -> None:
+        try:
+            said.append(pins.pin(host.paths, {"release": shas[0], "actor": "ada"}))
+        except Refusal as refusal:
+            said.append(refusal.message)
+
+    asking = threading.Thread(target=late)
+
+    def slow(release: Path) -> None:
+        asking.start()
+        asking.join(0.3)
+        unmake(release)
+
+    monkeypatch.setattr(seal, "unmake", slow)
+    monkeypatch.setattr(seal, "remove", lambda release: None)
+    pruned(host)
+    asking.join()
+    assert (said, pins.found(host.paths)) == ([f"release {shas[0]} is unsealed on this host"], {})
+
+
 @pytest.mark.parametrize(("release", "words"), [("a" * 40, "is missing on this host"), ("../etc", "not a release id")])
 def test_only_a_release_can_be_pinned(host: LocalAgent, release: str, words: str) -> None:
     """Anything else is refused, and nothing is written."""

@@ -167,13 +167,23 @@ def test_a_start_limit_is_cleared_only_while_starts_count(
     assert [call.split()[1] for call in calls(commands)] == ["show", *["reset-failed"] * cleared, "restart"]
 
 
-@pytest.mark.parametrize(("starts", "asked"), [(False, ["systemctl", "systemd-run"]), (True, ["systemctl"])])
-def test_what_may_be_managed(commands: Path, monkeypatch: pytest.MonkeyPatch, starts: bool, asked: list[str]) -> None:
-    """sudo is asked for both commands, and only for the one where the other is about to be run."""
+@pytest.mark.parametrize(
+    ("starts", "restarts", "asked"),
+    [
+        (False, True, ["systemctl", "systemd-run"]),
+        (True, True, ["systemctl"]),
+        (False, False, ["systemd-run"]),
+        (True, False, ["systemd-run"]),
+    ],
+)
+def test_what_may_be_managed(
+    commands: Path, monkeypatch: pytest.MonkeyPatch, starts: bool, restarts: bool, asked: list[str]
+) -> None:
+    """sudo is asked for what is needed: not for restarts that are skipped, nor where trying it tells as well."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(units, "_path_of", lambda name: name)
     monkeypatch.setattr(process, "environment", lambda: dict(os.environ))
-    assert units.may_manage(starts)
+    assert units.may_manage(starts, restarts)
     assert calls(commands) == [f"sudo -n -l {name}" for name in asked]
 
 

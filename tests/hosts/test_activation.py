@@ -16,6 +16,7 @@ from tests.hosts.shop import ROOT, SERVE, Shop, current, serving
 
 pytestmark = pytest.mark.host
 
+UNIT = "oroboros-activate.service"
 LOOP = "exit 1"
 LATER = "sleep 0.4; exit 1"
 MISSING = "exec /no/such/binary"
@@ -215,9 +216,49 @@ def test_the_agent_is_killed(host: DisposableHost, shop: Shop, fab: Fab) -> None
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     running = fab.start("-H", "prod", "deploy", f"--sha={shop.release(check='sleep 30')}")
     _await_phase(host, "restarted")
-    host.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "oroboros-activate.service")
+    host.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
     out, _ = running.communicate(timeout=60)
     assert (running.returncode, current(host), serving(host)) == (10, good, good), out
+
+
+def test_nothing_that_an_activation_ran_outlives_it(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Deaf to a polite signal, it keeps neither the recovery of a killed agent nor the next deploy waiting."""
+    left = "setsid bash -c \"trap '' TERM; exec sleep 300\" >/dev/null 2>&1 & sleep 0.5"
+    good = shop.release(check=left)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    _await(lambda: _activating(host) == "inactive", seconds=5)
+    deaf = shop.release(check=f"trap '' TERM; {left}; sleep 301")
+    running = fab.start("-H", "prod", "deploy", f"--sha={deaf}")
+    _await_phase(host, "restarted")
+    _await(lambda: "sleep 300" in host.run("ps", "-eo", "args").stdout)
+    host.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
+    _await_phase(host, "restored", seconds=10)
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, current(host), serving(host)) == (10, good, good), out
+    _await(lambda: _activating(host) == "inactive", seconds=5)
+    assert "sleep 30" not in host.run("ps", "-eo", "args").stdout
+
+
+def test_an_agent_that_is_killed_with_restarts_skipped(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """It has its unit and its recovery as well: `current` names the old release again, whoever watches or not."""
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    bad = shop.release(check=f"test $(basename $PWD) = {good} || sleep 60")
+    running = fab.start("-H", "prod", "deploy", f"--sha={bad}", DEPLOY_SKIP_SERVICE_RESTART="1")
+    _await_phase(host, "restarted")
+    running.kill()
+    running.communicate()
+    host.run("sh", "-c", "pkill -KILL -f 'pyz (activate|follow|facts|run)'", check=False)  # whatever it runs in
+    _await_phase(host, "restored", seconds=10)
+    assert (current(host), serving(host)) == (good, good)
+
+
+def test_restarts_skipped_without_sudo(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A login that may start no unit deploys by a process of its own."""
+    host.run("sh", "-c", "rm /etc/sudoers.d/*")
+    sha = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={sha}", DEPLOY_SKIP_SERVICE_RESTART="1")
+    assert current(host) == sha
 
 
 @pytest.mark.parametrize("state", ["not-found", "masked"])
@@ -277,10 +318,15 @@ def test_a_release_of_the_old_scripts_is_adopted(host: DisposableHost, shop: Sho
     assert (current(host), serving(host)) == (old, old)
 
 
-def _await_phase(host: DisposableHost, phase: str) -> None:
+def _activating(host: DisposableHost) -> str:
+    """What systemd says of the activation's unit."""
+    return host.run("systemctl", "is-active", UNIT, check=False).stdout.strip()
+
+
+def _await_phase(host: DisposableHost, phase: str, seconds: float = 30) -> None:
     """Wait until the host's own state says so."""
     state = host.rootfs / ROOT.removeprefix("/") / ".deploy/state.json"
-    _await(lambda: state.exists() and f'"phase": "{phase}"' in state.read_text())
+    _await(lambda: state.exists() and f'"phase": "{phase}"' in state.read_text(), seconds)
 
 
 def _await(condition: Callable[[], bool], seconds: float = 30) -> None:
