@@ -45,6 +45,10 @@ class Reader:
         self._database = database
         self._check = check
 
+    def apart(self) -> Reader:
+        """A reader of the same that may be kept long: it holds no session of somebody else's meanwhile."""
+        return self
+
     def releases(self, limit: int = 100, status: str | None = None) -> list[dict[str, Any]]:
         """The newest rows of `releases` first, at most ``limit`` (1 to 500)."""
         check_limit(limit)

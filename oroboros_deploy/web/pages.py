@@ -158,7 +158,7 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
         )
 
     @router.get("/static/{name}")
-    def static(name: str) -> Response:
+    async def static(name: str) -> Response:  # in no thread: those may all wait for a slow database
         data, media_type, _ = _found(_STATIC.get(name), f"file {name}")
         return Response(data, media_type=media_type, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
