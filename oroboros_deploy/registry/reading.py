@@ -147,6 +147,10 @@ class Reader:
         rows = self._hosts(limit + 1, values)
         return Page(rows[:limit], rows[limit - 1]["host"] if len(rows) > limit else None)
 
+    def broken_hosts(self) -> list[dict[str, Any]]:
+        """Those that could not be restored and serve nothing since, by name; the first hundred."""
+        return self._hosts(100, {"broken": True})
+
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""
         found = self._hosts(1, {"host": host})
