@@ -69,7 +69,9 @@ async def _messages(server: State, reader: Reader, attempt: str | None, after: i
     yield _retry(RETRY_SECONDS)
     began = spoke = time.monotonic()
     ask, loop = partial(reader.events, attempt=attempt, limit=_BATCH), asyncio.get_running_loop()
-    while (now := time.monotonic()) - began < STREAM_SECONDS and not getattr(server, "ending", False):
+    while (now := time.monotonic()) - began < STREAM_SECONDS:
+        if getattr(server, "ending", False):
+            return
         try:
             news = await loop.run_in_executor(_POLLS, partial(ask, after=after))
         except RegistryUnavailable:

@@ -241,8 +241,8 @@ def _attempts_that(reader: Reader, asked: Mapping[str, str], after: str | None) 
 def _meant(asked: Mapping[str, str]) -> dict[str, str]:
     """The filters with days, as a date field gives them, made the moments they begin and end with, and a sha's case."""
     edges = {"since": "T00:00:00+00:00", "until": "T23:59:59.999999+00:00"}
-    meant = {name: value + edges[name] for name, value in asked.items() if name in edges and len(value) == 10}
-    return {**asked, **({"sha": asked["sha"].lower()} if "sha" in asked else {}), **meant}
+    days = {name: value + edges[name] for name, value in asked.items() if name in edges and len(value) == 10}
+    return {**asked, **days, **{name: value.lower() for name, value in asked.items() if name == "sha"}}
 
 
 def _unanswered(lost: Iterable[dict[str, Any]], hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
