@@ -166,8 +166,8 @@ def test_overview_says_what_matters(client: TestClient, made: dict[str, str]) ->
     """What runs, what drifts and what was lost stand on the first page in words."""
     page = text(client.get("/").text)
     for said in (
-        f"Deploy of {sha(8)[:10]} in prod is running. How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "broken lab1 serves nothing. 1 host of 6 differs from the registry.",
+        f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} in prod is running. "
+        f"How the deploy of {sha(7)[:10]} on web3 ended is not known. 1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab status asks them.",
@@ -259,7 +259,7 @@ def test_a_lost_attempt_looks_lost(client: TestClient, made: dict[str, str]) -> 
 
 
 def test_a_wrong_filter_keeps_its_form(client: TestClient, made: dict[str, str]) -> None:
-    """What cannot be understood is said above the form, which keeps every value, and goes away by itself."""
+    """What cannot be understood is said at the top, the form keeps every value, and each of them can be removed."""
     answer = client.get("/?environment=prod&since=2026-13-01")
     assert (answer.status_code, "is no time in ISO 8601" in text(answer.text)) == (400, True)
     assert {"2026-13-01", "prod"} <= {*Tags(answer.text).values("value")}
