@@ -337,6 +337,7 @@ def serve(
             lambda: registry.reader,
             listener,
             _tokens(),
+            name=address,
             authenticate=authenticate,
             allowed_hosts=allowed_hosts.split(),
         )

@@ -200,6 +200,7 @@ _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
     "environment": bindparam("environment", type_=AnyText) == _ENVIRONMENT,
     "release_id": _S.release_id == bindparam("release_id"),
     "drift": _DRIFT,
+    "broken": and_(_S.host.is_not(None), _S.release_id.is_(None)),
 }
 
 

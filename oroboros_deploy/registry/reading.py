@@ -45,6 +45,10 @@ class Reader:
         self._database = database
         self._check = check
 
+    def apart(self) -> Reader:
+        """A reader of the same that may be kept long: it holds no session of somebody else's meanwhile."""
+        return self
+
     def releases(self, limit: int = 100, status: str | None = None) -> list[dict[str, Any]]:
         """The newest rows of `releases` first, at most ``limit`` (1 to 500)."""
         check_limit(limit)
@@ -142,6 +146,10 @@ class Reader:
         values = _given(after=after, environment=environment, prefix=prefix, release_id=release_id, drift=drift or None)
         rows = self._hosts(limit + 1, values)
         return Page(rows[:limit], rows[limit - 1]["host"] if len(rows) > limit else None)
+
+    def broken_hosts(self) -> list[dict[str, Any]]:
+        """Those that could not be restored and serve nothing since, by name; the first hundred."""
+        return self._hosts(100, {"broken": True})
 
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""

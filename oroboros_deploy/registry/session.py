@@ -20,7 +20,19 @@ def session_reader(session: Session) -> Reader:
 
     The tables must be there: they are made by the first command that uses the registry.
     """
-    return Reader(cast(Database, _InSession(session)), lambda: None)
+    return _SessionReader(session)
+
+
+class _SessionReader(Reader):
+    """A reader that asks through a session."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(cast(Database, _InSession(session)), lambda: None)
+        self._session = session
+
+    def apart(self) -> Reader:
+        """One that asks beside the session, and so sees only what was committed."""
+        return Reader(cast(Database, _BesideSession(self._session)), lambda: None)
 
 
 class _InSession:
@@ -41,3 +53,12 @@ class _InSession:
     def mark(self) -> str:
         """Always another: inside a session nothing says cheaply what others have committed."""
         return secrets.token_hex(8)
+
+
+class _BesideSession(_InSession):
+    """Asks as the session would, in a short one for each question: a stream would keep its connection busy."""
+
+    def ask(self, work: Callable[[Driver], Result]) -> Result:
+        """What ``work`` returns, given a connection that is free again afterwards."""
+        with Session(self._session.get_bind()) as session:
+            return _InSession(session).ask(work)

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput, RegistryUnavailable
 from ..record import AttemptState
-from ..registry.reading import Reader
+from ..registry.reading import Page, Reader
 from . import display
 from .head import HeadRoute
 from .plots import plots
@@ -63,13 +63,17 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
     def overview(request: Request, reader: Reader = given) -> Response:
         asked = _asked(request, _FILTERS)
         after, trail = request.query_params.get("after"), request.query_params.getlist("trail")
-        found = reader.attempts(_PAGE, after, **_times(asked))
+        found, wrong = _attempts_that(reader, asked, after)
         hosts = reader.hosts(_HOSTS)
         known, drifting = reader.host_counts()
         return _page(
             request,
             "overview",
+            status=400 if wrong else 200,
+            wrong=wrong,
             running=reader.attempts(_PAGE, state=AttemptState.RUNNING).items,
+            lost=_unanswered(reader.attempts(_PAGE, state=AttemptState.LOST).items, hosts.items),
+            broken=[host for host in reader.broken_hosts() if not host["drift"]],
             known=known,
             drifting=drifting,
             environments=_by_environment(hosts.items),
@@ -158,7 +162,7 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
         )
 
     @router.get("/static/{name}")
-    def static(name: str) -> Response:
+    async def static(name: str) -> Response:  # in no thread: those may all wait for a slow database
         data, media_type, _ = _found(_STATIC.get(name), f"file {name}")
         return Response(data, media_type=media_type, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
@@ -188,6 +192,11 @@ def _error(request: Request, status: int, title: str, message: str, error: Deplo
     """``error`` gives the hint, but only where whoever asked can act on it."""
     hint = error.hint if isinstance(error, InvalidInput) else None
     return _page(request, "error", status=status, title=title, message=message, hint=hint)
+
+
+def missing(request: Request) -> Response:
+    """The answer to a path that leads nowhere."""
+    return _error(request, 404, "Not found", "There is no such page.")
 
 
 def _page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
@@ -221,10 +230,25 @@ def _number(request: Request, name: str, default: int) -> int:
     return int(text)
 
 
-def _times(asked: Mapping[str, str]) -> dict[str, str]:
-    """The filters with days, as a date field gives them, made the moments that they begin and end with."""
+def _attempts_that(reader: Reader, asked: Mapping[str, str], after: str | None) -> tuple[Page, InvalidInput | None]:
+    """A page of those that pass the filters; none, and why, when one of the filters means nothing."""
+    try:
+        return reader.attempts(_PAGE, after, **_meant(asked)), None
+    except InvalidInput as error:
+        return Page([], None), error
+
+
+def _meant(asked: Mapping[str, str]) -> dict[str, str]:
+    """The filters with days, as a date field gives them, made the moments they begin and end with, and a sha's case."""
     edges = {"since": "T00:00:00+00:00", "until": "T23:59:59.999999+00:00"}
-    return {name: value + edges[name] if name in edges and len(value) == 10 else value for name, value in asked.items()}
+    days = {name: value + edges[name] for name, value in asked.items() if name in edges and len(value) == 10}
+    return {**asked, **days, **{name: value.lower() for name, value in asked.items() if name == "sha"}}
+
+
+def _unanswered(lost: Iterable[dict[str, Any]], hosts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The lost attempts with a host that no later one has switched: there, nobody knows what serves."""
+    since = {host["host"]: host["since"] or "" for host in hosts}
+    return [each for each in lost if any(since.get(part["host"], "") < each["started_at"] for part in each["hosts"])]
 
 
 def _older(asked: Mapping[str, str], following: str | None, after: str | None, trail: Sequence[str]) -> str | None:

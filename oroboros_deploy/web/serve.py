@@ -38,10 +38,14 @@ def guarded(
     listener: socket.socket,
     tokens: Tokens,
     *,
+    name: str = "localhost",
     authenticate: bool = False,
     allowed_hosts: Collection[str] = (),
 ) -> FastAPI:
-    """The application for a listener; InvalidInput when others could reach it and no token keeps them out."""
+    """The application for a listener; InvalidInput when others could reach it and no token keeps them out.
+
+    ``name`` is what the address was given as: a request may use it too.
+    """
     address = listener.getsockname()[0]
     own = ip_address(address)
     needed = authenticate or not own.is_loopback
@@ -55,7 +59,7 @@ def guarded(
             f"nothing is served: {address} is every address, so say by what name it is asked",
             hint="--allowed-hosts='deploys.example.org'",
         )
-    names = {*LOOPBACK, *allowed_hosts, f"[{address}]" if own.version == 6 else address}
+    names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}
     return site(reader_provider, tokens=tokens if needed else None, allowed_hosts=names)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from fastapi import FastAPI
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 
 from ..registry import Registry
 from ..version import __version__
 from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
-from .pages import pages
+from .pages import missing, pages
 from .tokens import Tokens
 
 _OPENAPI = "/api/openapi.json"
@@ -36,5 +37,12 @@ def site(
     app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
     app.include_router(router(reader_provider))
     app.include_router(pages(reader_provider))
+    app.add_exception_handler(404, _not_found)  # type: ignore[arg-type]
     app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens)
     return app
+
+
+async def _not_found(request: Request, error: HTTPException) -> Response:
+    """A page where a browser asks for one."""
+    wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    return missing(request) if wants_page else await http_exception_handler(request, error)

@@ -351,3 +351,14 @@ def test_a_session_that_cannot_read_says_so(url):
         found = session_reader(session).release(A)
         assert found is not None and found["status"] == "replaced"  # what it has not committed yet
     engine.dispose()
+
+
+def test_a_reader_apart_keeps_no_session_busy(url):
+    """Apart from the session it asks through connections of its own, each given back with the answer."""
+    Registry.open(url).upsert(A, A, "deployed")
+    engine = create_engine(engine_url(url))
+    with Session(engine) as session:
+        found = session_reader(session).apart().release(A)
+        assert found is not None and found["status"] == "deployed"
+        assert (session.in_transaction(), engine.pool.checkedout()) == (False, 0)
+    engine.dispose()

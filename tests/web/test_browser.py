@@ -18,7 +18,10 @@ from urllib.parse import quote
 
 import pytest
 
+from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.record import HostRecord
 from oroboros_deploy.registry import Registry, reading
+from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import serve
 from oroboros_deploy.web.site import site
 from tests.web.history import HARM, History, sha, write
@@ -41,14 +44,24 @@ SHOWN_WITHIN = 1.0  # seconds from a phase to the page that shows it
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def playwright() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        yield playwright
+
+
+@pytest.fixture(scope="module")
+def browser(playwright: Any) -> Iterator[Any]:
+    browser = launched(playwright)
+    yield browser
+    browser.close()
+
+
+def launched(playwright: Any, **options: Any) -> Any:
+    """A Chromium of the system's."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if path is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS.split())
-        yield browser
-        browser.close()
+    return playwright.chromium.launch(executable_path=path, args=FLAGS.split(), **options)
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +315,73 @@ def test_a_server_that_goes_away_is_said(browser: Any, past: Any, tmp_path: Path
     assert page.locator("#link").inner_text() == "not live, trying again"
     context.close()
     history.close()
+
+
+def test_a_database_that_comes_back_makes_the_page_live_again(browser: Any, tmp_path: Path) -> None:
+    """While the database is away the page says so; when it is back, the page follows again by itself."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    context = browser.new_context()
+    page = context.new_page()
+    with served(history.registry) as url, pytest.MonkeyPatch.context() as patch:
+        page.goto(url)
+        await_link(page, "live")
+        with page.expect_response(lambda answer: answer.url.endswith("/api/live") and answer.status == 503):
+            patch.setattr(Reader, "_read", away)
+        await_link(page, "lost")
+        patch.undo()
+        await_link(page, "live")
+        shows_the_next_deploy(page, history)
+    context.close()
+    history.close()
+
+
+def test_the_way_back_leads_to_a_live_page(playwright: Any, tmp_path: Path) -> None:
+    """A page that the browser kept and shows again, by its back button, follows again."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    browser = launched(playwright, ignore_default_args=["--disable-back-forward-cache"])
+    with served(history.registry) as url:
+        page = browser.new_page()
+        page.goto(url)
+        await_link(page, "live")
+        page.evaluate("document.body.dataset.kept = 'yes'")
+        page.goto(f"{url}/figures")
+        page.go_back(wait_until="commit")
+        page.locator("body[data-kept]").wait_for()
+        shows_the_next_deploy(page, history)
+    browser.close()
+    history.close()
+
+
+def test_pages_that_nobody_looks_at_hold_no_connection(browser: Any, past: Any) -> None:
+    """More tabs than a browser has connections: those behind let go of theirs, and take one up when looked at."""
+    context = browser.new_context()
+    tabs = [context.new_page() for _ in range(8)]
+    for tab in tabs:
+        tab.goto(past.url, timeout=8000)
+        await_link(tab, "live")
+        look(tab, away=True)
+    with tabs[0].expect_response("**/api/live"):
+        look(tabs[0], away=False)
+    await_link(tabs[0], "live")
+    context.close()
+
+
+def look(page: Any, *, away: bool) -> None:
+    """Make a page believe that it is looked at, or not: without a screen, each of them is."""
+    page.evaluate(
+        f"() => {{ Object.defineProperty(document, 'hidden', {{ value: {str(away).lower()}, configurable: true }}) }}"
+    )
+    page.evaluate("() => { document.dispatchEvent(new Event('visibilitychange')) }")
+
+
+def shows_the_next_deploy(page: Any, history: History) -> None:
+    """A deploy that begins now appears on the open overview."""
+    history.attempt(sha(9), HostRecord("web1"), exit_code=None)
+    page.locator("#headline", has_text="is running").wait_for()
+
+
+def away(*_: object) -> None:
+    raise RegistryUnavailable("the database does not answer")
 
 
 def await_link(page: Any, state: str) -> None:

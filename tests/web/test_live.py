@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import uvicorn
+from fastapi import Depends, FastAPI
+from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
-from oroboros_deploy.web import live
+from oroboros_deploy.registry.reading import Reader
+from oroboros_deploy.web import live, router, serve, session_reader
+from oroboros_deploy.web.site import site
 from tests.registry.samples import A, B, host, record
 from tests.web.serving import Served
 
@@ -54,6 +62,7 @@ def test_a_deploy_is_seen_within_a_second(served: Served, registry: Registry) ->
     with httpx2.stream("GET", f"{served.url}/api/live", timeout=5) as stream:
         lines = stream.iter_lines()
         assert (next(lines), stream.headers["content-type"]) == ("retry: 1000", "text/event-stream; charset=utf-8")
+        assert (stream.headers["cache-control"], stream.headers["x-accel-buffering"]) == ("no-store", "no")
         began = time.monotonic()
         new = record(B, host("web1", "live", live=B), attempt="new", minute=5)
         registry.begin(new)
@@ -67,7 +76,7 @@ def test_a_deploy_is_seen_within_a_second(served: Served, registry: Registry) ->
 
 def test_a_listener_begins_now(brief: TestClient) -> None:
     """Who comes for the first time is told nothing old."""
-    assert brief.get("/api/live").text == "retry: 1000\n\n"
+    assert brief.get("/api/live").text == "retry: 1000\n\nretry: 100\n\n"
 
 
 def test_a_listener_goes_on_where_it_was(brief: TestClient) -> None:
@@ -134,3 +143,59 @@ def test_ctrl_c_ends_open_streams(served: Served) -> None:
         began = time.monotonic()
         assert served.stop() == (0, "")
         assert time.monotonic() - began < 5
+
+
+def test_a_stream_is_as_short_as_the_readme_says() -> None:
+    """A revoked token hears no more than one stream: it ends, and a new one needs a token."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert f"hears\nwhat happens for {live.STREAM_SECONDS:.0f} s more" in readme
+
+
+def test_streams_that_wait_hold_up_nobody_else(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the database says nothing to many listeners, files and pages are served as before."""
+    silent = threading.Event()
+    monkeypatch.setattr(Reader, "events", lambda *_, **__: silent.wait(20) and [])
+    with listening(site(lambda: registry.reader)) as url, ExitStack() as streams:
+        for _ in range(45):
+            next(streams.enter_context(httpx2.stream("GET", f"{url}/api/live", timeout=5)).iter_lines())
+        found = [httpx2.get(f"{url}{path}", timeout=5).status_code for path in ("/static/page.css", "/hosts")]
+        silent.set()
+    assert found == [200, 200]
+
+
+def test_streams_leave_the_sessions_of_others_alone(registry: Registry, registry_url: str) -> None:
+    """With a session of an application's own, open streams keep none of its connections, and hear all the same."""
+    engine = create_engine(registry_url, pool_size=1, max_overflow=0, pool_timeout=5)
+
+    def get_session() -> Iterator[Session]:
+        with Session(engine) as session:
+            yield session
+
+    given = Depends(get_session)
+
+    def reader(session: Session = given) -> Reader:
+        return session_reader(session)
+
+    app = FastAPI()
+    app.include_router(router(reader))
+    with listening(app) as url, ExitStack() as streams:
+        opened = [streams.enter_context(httpx2.stream("GET", f"{url}/api/live", timeout=10)) for _ in range(4)]
+        lines = [stream.iter_lines() for stream in opened]
+        assert [next(each) for each in lines] == ["retry: 1000"] * 4
+        assert httpx2.get(f"{url}/api/releases", timeout=10).status_code == 200
+        registry.begin(record(B, host("web1", "live", live=B), attempt="new", minute=5))
+        assert [next(messages(each))[1]["attempt"] for each in lines] == ["new"] * 4
+    engine.dispose()
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """An application on a free port, in a thread."""
+    with serve.listen("127.0.0.1", 0) as listener:
+        config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield serve.url(listener).rstrip("/")
+        server.should_exit = True
+        thread.join(10)

@@ -166,7 +166,8 @@ def test_overview_says_what_matters(client: TestClient, made: dict[str, str]) ->
     """What runs, what drifts and what was lost stand on the first page in words."""
     page = text(client.get("/").text)
     for said in (
-        f"Deploy of {sha(8)[:10]} in prod is running. 1 of 6 hosts differs from the registry.",
+        f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} in prod is running. "
+        f"How the deploy of {sha(7)[:10]} on web3 ended is not known. 1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab status asks them.",
@@ -205,6 +206,84 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
     history.close()
 
 
+def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
+    """An attempt that was lost is no news any more once each of its hosts was switched by a later one."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    lost = history.attempt(sha(1), HostRecord("web1"), HostRecord("web2"), ago=timedelta(hours=2), exit_code=None)
+    history.lose(lost, timedelta(hours=2))
+    history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
+    assert headline(client) == f"How the deploy of {sha(1)[:10]} on web1, web2 ended is not known."
+    history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
+    assert headline(client) == "broken web2 serves nothing."
+    history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
+    quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry."
+    assert headline(client) == quiet
+    history.close()
+
+
+@pytest.mark.parametrize(
+    ("states", "exit_code", "said"),
+    [
+        (("live", "busy"), 20, "Live on web1; not on web2: the hosts may serve different releases."),
+        (("already_live", "restored"), 10, "Live on web1; not on web2: the hosts may serve different releases."),
+        (
+            ("live", "not_restored"),
+            11,
+            "It was not restored on web2: no release is known to serve there, a person has to look. "
+            "Live on web1; not on web2: the hosts may serve different releases.",
+        ),
+        (("restored", "skipped"), 10, "It failed after the switch; the previous release was restored."),
+        (("not_switched", "skipped"), 30, "It failed and switched nothing: what served before went on serving."),
+    ],
+)
+def test_the_verdict_of_each_end(tmp_path: Path, states: tuple[str, str], exit_code: int, said: str) -> None:
+    """What an attempt came to is said of all its hosts: where it is live, it is not said that nothing happened."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    parts = [HostRecord(f"web{at}", state) for at, state in enumerate(states, start=1)]
+    attempt = history.attempt(sha(1), *parts, exit_code=exit_code)
+    html = client.get(f"/attempts/{attempt}").text
+    assert text(html.split('<p class="verdict">')[1].split("</p>")[0]).split(" ", 1)[1] == said
+    history.close()
+
+
+def test_a_lost_attempt_looks_lost(client: TestClient, made: dict[str, str]) -> None:
+    """Its last step is called the last that was heard of, not what it does now, and nobody knows how long it took."""
+    html = client.get(f"/attempts/{made['lost']}").text
+    assert ("restart, last heard of" in text(html), "now" in text(html.split('class="way"')[1].split("</ol>")[0])) == (
+        True,
+        False,
+    )
+    assert "Took not known" in text(html)
+
+
+def test_a_wrong_filter_keeps_its_form(client: TestClient, made: dict[str, str]) -> None:
+    """What cannot be understood is said at the top, the form keeps every value, and each of them can be removed."""
+    answer = client.get("/?environment=prod&since=2026-13-01")
+    assert (answer.status_code, "is no time in ISO 8601" in text(answer.text)) == (400, True)
+    assert {"2026-13-01", "prod"} <= {*Tags(answer.text).values("value")}
+    assert "/?environment=prod" in Tags(answer.text).values("href")
+
+
+def test_a_commit_may_be_written_in_capitals(client: TestClient, made: dict[str, str]) -> None:
+    """A sha is found as it is pasted, whatever its case."""
+    assert client.get(f"/?sha={sha(1)[:8].upper()}").text.count('<li class="attempt') == 1
+
+
+def test_a_path_that_is_not_there(client: TestClient) -> None:
+    """A browser gets a page for it, everything else what the API says."""
+    shown = client.get("/nope", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (shown.status_code, "There is no such page" in text(shown.text)) == (404, True)
+    assert client.get("/nope").json() == {"detail": "Not Found"}
+    asked = client.get("/api/releases/none", headers={"Accept": "text/html"})
+    assert (asked.status_code, asked.json()) == (404, {"detail": "Release not found"})
+
+
+def headline(client: TestClient) -> str:
+    return text(client.get("/").text.split('id="headline"')[1].split(">", 1)[1].split("</p>")[0])
+
+
 def test_phases_are_said_in_words_too(client: TestClient, made: dict[str, str]) -> None:
     """The bar of an attempt tells a screen reader every phase with its time."""
     labels = Tags(client.get(f"/?sha={sha(2)[:8]}").text).values("aria-label")
@@ -224,7 +303,7 @@ def test_pages_of_the_stream_meet(client: TestClient, made: dict[str, str], monk
 
     def walk(place: str, rel: str) -> Iterator[tuple[str, list[str]]]:
         for _ in range(10):
-            page = Tags(client.get(place).text)
+            page = Tags(client.get(place).text.split('id="stream"')[1])
             yield place, [link.removeprefix("/attempts/") for link in page.values("href") if "/attempts/" in link]
             links = [attrs["href"] or "" for _, attrs in page.found if attrs.get("rel") == rel]
             if not links:
@@ -355,7 +434,7 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
 
     first = client.get("/").text
     assert (shown(first), "The other 900 hosts" in text(first)) == (names[:100], True)
-    assert "1 of 1000 hosts differs from the registry" in text(first)
+    assert "1 host of 1000 differs from the registry" in text(first)
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
     place, walked = "/hosts?prefix=web", []

@@ -50,6 +50,15 @@ def test_serve(project: Path, registry: Registry, registry_url: str) -> None:
         assert served.stop() == (0, "")
 
 
+def test_the_address_is_a_name_it_is_asked_by(project: Path, registry_url: str) -> None:
+    """A server that listens at a name answers to that name, without another flag."""
+    name = "127.1"  # resolved like any name, and everywhere
+    with Served(project, registry_url, f"--address={name}") as served:
+        hosts = {"Host": name}, {"Host": "elsewhere"}
+        statuses = [httpx2.get(f"{served.url}/api/releases", headers=host, timeout=30).status_code for host in hosts]
+        assert statuses == [200, 400]
+
+
 def test_head(project: Path, registry_url: str) -> None:
     """HEAD answers as GET does on every route, with its headers and nothing after them, also for a live stream."""
     with Served(project, registry_url) as served, httpx2.Client(base_url=served.url, timeout=30) as client:

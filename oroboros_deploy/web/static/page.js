@@ -3,15 +3,37 @@
 
 const SETTLE = 150; // ms between the first news and the fetch, so that a burst costs one
 const PENDING = 5000; // ms between looks while something goes on: that nobody was heard of is no news to the registry
+const AGAIN = 2000; // ms from a break to a look whether the browser mended it
 const events = document.currentScript.dataset.events;
 const link = document.getElementById("link");
 const served = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
 let waiting = null;
-let stale = false;
+let source = null;
+
+// The browser opens a stream again that ended, but not one that was answered with an error, nor on a page it had kept.
+function follow() {
+  if (document.hidden) return leave();
+  if (source?.readyState === EventSource.OPEN) return;
+  if (source) say("lost");
+  if (source?.readyState !== EventSource.CONNECTING) listen();
+}
+
+function listen() {
+  source = new EventSource(events);
+  source.onopen = () => {
+    say("live");
+    soon(); // what was missed meanwhile
+  };
+  source.onmessage = soon;
+  source.onerror = () => setTimeout(follow, AGAIN);
+}
+
+function leave() {
+  source?.close(); // it has few connections to a server, and all its tabs share them
+}
 
 function soon() {
-  stale = document.hidden;
-  if (!stale) waiting ??= setTimeout(refresh, SETTLE);
+  if (!document.hidden) waiting ??= setTimeout(refresh, SETTLE);
 }
 
 async function refresh() {
@@ -73,15 +95,9 @@ function say(state) {
   write(link, state === "live" ? "live" : "not live, trying again");
 }
 
-const source = new EventSource(events);
-source.onopen = () => {
-  say("live");
-  soon(); // what was missed meanwhile
-};
-source.onmessage = soon;
-source.addEventListener("changed", soon);
-source.onerror = () => say("lost");
-addEventListener("pagehide", () => source.close());
-document.addEventListener("visibilitychange", () => stale && soon());
+follow();
+addEventListener("pagehide", leave);
+addEventListener("pageshow", (shown) => shown.persisted && follow());
+document.addEventListener("visibilitychange", follow);
 setInterval(tick, 1000);
 setInterval(() => document.querySelector("[data-pending]") && soon(), PENDING);
