@@ -408,6 +408,26 @@ def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(s
     assert [site.live(host) for host in hosts] == [site.good, site.good]
 
 
+def test_two_who_cross_are_told(site: Site) -> None:
+    """Where somebody else's release went live meanwhile nothing is switched, and the exit code is 20."""
+    hosts = ["web1", "web2"]
+    for sha in (site.better, site.good):
+        site.fleet().deploy(hosts, sha=sha)
+    other = site.repository.commit("somebody else's", theirs="1")
+    fleet = site.fleet()
+    crossed: list[Outcome] = []
+
+    def cross(event: Event) -> None:
+        if event.name == "host.finished" and event.host == "web1":
+            crossed.append(site.fleet().deploy(["web2"], sha=other))
+
+    fleet.listener = cross
+    outcome = fleet.deploy(hosts, sha=site.better)
+    assert (crossed[0].exit_code, outcome.exit_code) == (ExitCode.LIVE, ExitCode.BUSY)
+    assert {host: site.live(host) for host in hosts} == {"web1": site.better, "web2": other}
+    assert outcome.worst.message.startswith(f"nothing was switched: {other} went live here meanwhile")
+
+
 def test_hosts_whose_turn_had_not_come_are_told_so(site: Site) -> None:
     """Ctrl-C while the first of three switches: that one goes on alone, the others were not touched."""
     hosts = ["web1", "web2", "web3"]
