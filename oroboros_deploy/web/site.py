@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
 
 from ..registry import Registry
 from ..version import __version__
+from .answers import Problem
 from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
 from .pages import missing, pages
 from .tokens import Tokens
 
 _OPENAPI = "/api/openapi.json"
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The Host header is not a name of this server, or a token is in the URL"},
+    401: {"model": Problem, "description": "A token is needed"},
+}
 
 
 def application(
@@ -35,7 +41,7 @@ def site(
     """`application`, over a registry that is open already."""
     # No pages of API documentation: they load scripts from other servers.
     app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
-    app.include_router(router(reader_provider))
+    app.include_router(router(reader_provider), responses=_REFUSALS)
     app.include_router(pages(reader_provider))
     app.add_exception_handler(404, _not_found)  # type: ignore[arg-type]
     app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens)

@@ -48,6 +48,16 @@ def basic(password: str) -> str:
     return "Basic " + base64.b64encode(f"ada:{password}".encode()).decode()
 
 
+def test_what_the_guard_refuses_is_described(closed: TestClient, tokens: Tokens) -> None:
+    """Every route of the API may answer 400 and 401, which its description says."""
+    with_token = {"authorization": f"Bearer {tokens.add('ada')}"}
+    paths = closed.get("/api/openapi.json", headers=with_token).json()["paths"]
+    for path, methods in paths.items():
+        assert {"400", "401"} <= set(methods["get"]["responses"]), path
+        refused = closed.get(f"{path}?password=x", headers=with_token)
+        assert (refused.status_code, closed.get(path).status_code) == (400, 401), path
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_nothing_is_shown_without_a_token(closed: TestClient, tokens: Tokens, path: str) -> None:
     """(95) Every path, also one that is not there, answers 401 and says how to ask, and no more."""
