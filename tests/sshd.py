@@ -202,14 +202,14 @@ def _free_port() -> int:
 def _descendants(root: int, named: str = "") -> list[int]:
     parents: dict[int, int] = {}
     names: dict[int, str] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            head, _, tail = entry.read_text().rpartition(") ")
+            head, _, tail = (entry / "stat").read_text().rpartition(") ")
         except OSError:
             continue
         state, parent = tail.split()[:2]
         if state != "Z":
-            pid = int(entry.parent.name)
+            pid = int(entry.name)
             names[pid], parents[pid] = head.partition("(")[2], int(parent)
     below = [pid for pid in parents if _is_below(pid, root, parents)]
     return [pid for pid in below if names[pid].startswith(named)]
