@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import pytest
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
-from oroboros_deploy.registry.reading import Reader
-from oroboros_deploy.web import application, router, session_reader
+from oroboros_deploy.web import application, router
 from tests.registry.samples import A, B, C, host, record
+from tests.web.applications import mounted
 
 RELEASE_A = {
     "id": 1,
@@ -222,20 +221,7 @@ def test_in_a_session_of_somebody_elses(registry: Registry, registry_url: str) -
     """With a session of the application's own, the answers are the same, and nothing is committed or closed."""
     engine = create_engine(registry_url)
     sessions: list[Session] = []
-
-    def get_session() -> Iterator[Session]:
-        with Session(engine) as session:
-            sessions.append(session)
-            yield session
-
-    given = Depends(get_session)
-
-    def reader(session: Session = given) -> Reader:
-        return session_reader(session)
-
-    app = FastAPI()
-    app.include_router(router(reader))
-    client = TestClient(app)
+    client = TestClient(mounted(engine, sessions.append))
     assert client.get("/api/releases").json() == [RELEASE_C, RELEASE_A]
     assert client.get("/api/figures").json() == asdict(registry.reader.figures())
     assert [row["attempt"] for row in client.get("/api/attempts").json()["items"]] == ["three", "two", "one"]

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -22,8 +22,8 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.record import HostRecord
 from oroboros_deploy.registry import Registry, reading
 from oroboros_deploy.registry.reading import Reader
-from oroboros_deploy.web import serve
 from oroboros_deploy.web.site import site
+from tests.web.applications import listening
 from tests.web.history import HARM, History, sha, write
 from tests.web.shop import Shop
 
@@ -88,20 +88,8 @@ def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     history.close()
 
 
-@contextmanager
-def served(registry: Registry) -> Iterator[str]:
-    """The application on a free port, in a thread."""
-    import uvicorn
-
-    with serve.listen("127.0.0.1", 0) as listener:
-        app = site(lambda: registry.reader)
-        config = uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield serve.url(listener).rstrip("/")
-        server.should_exit = True
-        thread.join(10)
+def served(registry: Registry) -> AbstractContextManager[str]:
+    return listening(site(lambda: registry.reader))
 
 
 @pytest.fixture

@@ -6,24 +6,22 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-import uvicorn
-from fastapi import Depends, FastAPI
 from sqlalchemy import create_engine
-from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
-from oroboros_deploy.web import live, router, serve, session_reader
+from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
 from tests.registry.samples import A, B, host, record
+from tests.web.applications import listening, mounted
 from tests.web.serving import Served
 
 HARM = "red\r\n\r\nid: 99\ndata: {}\n\n<script>\u2028\u202e\x1b[31m"
@@ -166,19 +164,7 @@ def test_streams_that_wait_hold_up_nobody_else(registry: Registry, monkeypatch: 
 def test_streams_leave_the_sessions_of_others_alone(registry: Registry, registry_url: str) -> None:
     """With a session of an application's own, open streams keep none of its connections, and hear all the same."""
     engine = create_engine(registry_url, pool_size=1, max_overflow=0, pool_timeout=5)
-
-    def get_session() -> Iterator[Session]:
-        with Session(engine) as session:
-            yield session
-
-    given = Depends(get_session)
-
-    def reader(session: Session = given) -> Reader:
-        return session_reader(session)
-
-    app = FastAPI()
-    app.include_router(router(reader))
-    with listening(app) as url, ExitStack() as streams:
+    with listening(mounted(engine)) as url, ExitStack() as streams:
         opened = [streams.enter_context(httpx2.stream("GET", f"{url}/api/live", timeout=10)) for _ in range(4)]
         lines = [stream.iter_lines() for stream in opened]
         assert [next(each) for each in lines] == ["retry: 1000"] * 4
@@ -186,16 +172,3 @@ def test_streams_leave_the_sessions_of_others_alone(registry: Registry, registry
         registry.begin(record(B, host("web1", "live", live=B), attempt="new", minute=5))
         assert [next(messages(each))[1]["attempt"] for each in lines] == ["new"] * 4
     engine.dispose()
-
-
-@contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """An application on a free port, in a thread."""
-    with serve.listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield serve.url(listener).rstrip("/")
-        server.should_exit = True
-        thread.join(10)
