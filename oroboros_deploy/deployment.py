@@ -129,7 +129,7 @@ class Deployment:
 
         Without ``hosts``: the environment's, else those where the registry saw the release live.
         """
-        names = _listed(hosts) or list(self.config.hosts)
+        names = self._named(hosts)
         release_id, found, _ = self._recorded(release, wanted=not names)
         names = self._hosts(names or found)
         with self._dialing(names) as dialing:
@@ -150,7 +150,7 @@ class Deployment:
 
     def status(self, hosts: Sequence[str] | None = None) -> Answers:
         """What each host serves, has and remembers, read from the hosts themselves."""
-        names = _listed(hosts) or list(self.config.hosts) or self._serving()
+        names = self._named(hosts) or self._serving()
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
         with self._dialing(self._hosts(names)) as dialing:
             fleet.beside(_import_registry)  # it is waited for at the end
@@ -196,7 +196,7 @@ class Deployment:
         What this machine remembers of earlier looks is held against them too: a host
         cannot take back what was seen.
         """
-        names = _listed(hosts) or list(self.config.hosts) or self._serving()
+        names = self._named(hosts) or self._serving()
 
         def look(host: Host) -> dict[str, Any]:
             seen = self.witness.seen(host.name, self.config.root)
@@ -217,7 +217,7 @@ class Deployment:
         from .reconcile import compare
 
         with ExitStack() as stack:
-            works = [self.connect(name) for name in dict.fromkeys(_listed(hosts) or self.config.hosts)]
+            works = [self.connect(name) for name in dict.fromkeys(self._named(hosts))]
             registry = stack.enter_context(self.registry(works, write=not dry_run))
             memory = registry.memory()
             works = works or [self.connect(name) for name in memory.hosts]
@@ -342,8 +342,12 @@ class Deployment:
             stack.callback(gateway.close)
         return gateway
 
+    def _named(self, hosts: Sequence[str] | None) -> list[str]:
+        """The hosts, of which one may be given by its name alone; else those of the configuration."""
+        return [hosts] if isinstance(hosts, str) else list(hosts or self.config.hosts)
+
     def _hosts(self, hosts: Sequence[str] | None) -> list[str]:
-        names = list(dict.fromkeys(_listed(hosts) or self.config.hosts))
+        names = list(dict.fromkeys(self._named(hosts)))
         if not names:
             raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
         return names
@@ -472,11 +476,6 @@ class Deployment:
     def _serving(self) -> list[str]:
         with self.registry() as registry:
             return list(registry.serving())
-
-
-def _listed(hosts: Sequence[str] | None) -> list[str]:
-    """One host may be given by its name alone."""
-    return [hosts] if isinstance(hosts, str) else list(hosts or ())
 
 
 def _import_registry() -> None:
