@@ -33,10 +33,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 from application import SOURCE, Application
 
-from oroboros_deploy import agent
 from oroboros_deploy.config import load
+from oroboros_deploy.control.plan import recipe
 from oroboros_deploy.host import seal
-from oroboros_deploy.plan import recipe
+from oroboros_deploy.remote import agent
 
 # What the two scripts on the host did before, in the release's own directory.
 SCRIPT = """\

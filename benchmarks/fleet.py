@@ -13,7 +13,7 @@ from benchmarks.measure import Spread, in_turn
 from benchmarks.node import ControlNode
 from benchmarks.section import Section, table
 from benchmarks.subjects import FAB, FABFILE, Ours, Subject, environ
-from tests.sshd import Sshd
+from tests.support.sshd import Sshd
 
 HOSTS, RTTS = 8, (50, 100)  # milliseconds
 COUNTS = (1, 10, 25, 50, 100)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from disposable_host import DisposableHost, free_port
 
-from tests.repository import Repository
+from tests.support.repository import Repository
 
 FILES = 200
 PARTS = ("api", "worker", "web")

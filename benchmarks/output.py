@@ -12,8 +12,8 @@ from benchmarks.measure import Spread, in_turn
 from benchmarks.node import ControlNode, Cost
 from benchmarks.section import Section, table
 from benchmarks.subjects import FAB, FABFILE, environ
-from tests.repository import Repository
-from tests.sshd import Sshd
+from tests.support.repository import Repository
+from tests.support.sshd import Sshd
 
 # Lines of a usual length, all different; and bytes that are no text.
 NOISE = (

@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from oroboros_deploy.registry import Registry, driver
 from oroboros_deploy.registry.reading import Reader
-from tests.postgres import PostgresServer, why_not
+from tests.support.postgres import PostgresServer, why_not
 
 SECONDS_APART = 150
 TIMES, ALLOWED = 101, 3.0  # measurements, times the bare SQL

@@ -12,8 +12,8 @@ from benchmarks.measure import Spread, in_turn
 from benchmarks.node import ControlNode, Cost
 from benchmarks.section import Section, table
 from benchmarks.subjects import FAB, FABFILE, environ
-from tests.repository import Repository
-from tests.sshd import Sshd
+from tests.support.repository import Repository
+from tests.support.sshd import Sshd
 
 REPEATS = 15  # as many as it takes: a run is a fifth of a second
 DATABASE = frozenset({"sqlalchemy", "typing_extensions", "greenlet"})  # what a registry in SQLite may need

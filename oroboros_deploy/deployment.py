@@ -14,9 +14,8 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from . import fleet
+from . import threads
 from .config import Config, layers_of, load
-from .dialing import Dialing
 from .errors import (
     ConfigError,
     DeployError,
@@ -27,19 +26,20 @@ from .errors import (
     UnknownRelease,
 )
 from .events import Event, Level, Listener, fan_out, guarded
-from .executor import Host
 from .release import parse_release_id
+from .remote.dialing import Dialing
+from .remote.host import Host
 from .user import user_name
 
 if TYPE_CHECKING:
+    from .control.journal_heads import Witness
+    from .control.spool import Spool
     from .outcome import Kind, Outcome
-    from .reconcile import Repairs
-    from .record import Record
+    from .records.reconcile import Repairs
+    from .records.record import Record
     from .registry import Registry
     from .source import Commit, Source
-    from .spool import Spool
     from .ssh import HostConnection, SshOptions
-    from .witness import Witness
 
 Answers = dict[str, dict[str, Any] | DeployError]
 _OFTEN = 100  # repairs between two signs of life
@@ -153,7 +153,7 @@ class Deployment:
         names = self._named(hosts) or self._serving()
         request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
         with self._dialing(self._hosts(names)) as dialing:
-            fleet.beside(_import_registry)  # it is waited for at the end
+            threads.beside(_import_registry)  # it is waited for at the end
             return dialing._ask(names, lambda host: host.facts(request), self._remember)
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers:
@@ -214,7 +214,7 @@ class Deployment:
         knows.  ``dry_run`` compares and writes nothing.  Raises RegistryUnavailable.  A
         host that cannot be read is among the doubts, and its part of the registry is kept.
         """
-        from .reconcile import compare
+        from .records.reconcile import compare
 
         with ExitStack() as stack:
             works = [self.connect(name) for name in dict.fromkeys(self._named(hosts))]
@@ -224,7 +224,7 @@ class Deployment:
             stack.callback(lambda: _close(works))
             self._hosts([work.name for work in works])
             self.tell("journals", f"reading the journals of {len(works)} hosts")
-            read = fleet.on_each(works, lambda host: host.journal(), lambda: _leave(works))
+            read = threads.on_each(works, lambda host: host.journal(), lambda: _leave(works))
             unread = {work.name: each for work, each in zip(works, read, strict=True) if isinstance(each, DeployError)}
             repairs = compare(memory, [each for each in read if not isinstance(each, DeployError)])
             repairs = self._completed(repairs, unread, waiting=self.spool.pending(registry.key))
@@ -278,16 +278,16 @@ class Deployment:
     @property
     def spool(self) -> Spool:
         """Where records wait that the registry could not take."""
+        from .control.spool import Spool
         from .registry.url import state_directory
-        from .spool import Spool
 
         return Spool(state_directory() / "spool")
 
     @property
     def witness(self) -> Witness:
         """What this machine remembers of the hosts' journals."""
+        from .control.journal_heads import Witness
         from .registry.url import state_directory
-        from .witness import Witness
 
         return Witness(state_directory() / "journals")
 
@@ -323,7 +323,7 @@ class Deployment:
             raise
 
     def _attempt(self, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
-        from .attempt import Attempt  # while it is being connected
+        from .control.attempt import Attempt  # while it is being connected
 
         return Attempt(self, kind, commit, names).run()
 
@@ -361,7 +361,7 @@ class Deployment:
         """Do the work on every host, side by side; an error is the answer of its host alone."""
         works = [self.connect(name) for name in self._hosts(hosts)]
         try:
-            found = fleet.on_each(works, work, lambda: _leave(works))
+            found = threads.on_each(works, work, lambda: _leave(works))
             answers: Answers = dict(zip((host.name for host in works), found, strict=True))
             if then:
                 then(works, answers)
@@ -388,7 +388,7 @@ class Deployment:
 
     def _completed(self, found: Repairs, unread: Mapping[str, DeployError], waiting: Sequence[Record]) -> Repairs:
         """The repairs, with what this machine can add to them and what else is doubtful."""
-        from .reconcile import Doubt
+        from .records.reconcile import Doubt
 
         doubts = [Doubt(name, f"it was not read, its part is kept as it is: {e.message}") for name, e in unread.items()]
         if waiting:
@@ -408,7 +408,7 @@ class Deployment:
 
     def _mend(self, registry: Registry, repairs: Repairs) -> Repairs:
         """Write the repairs one by one.  Rows first, hosts last: whatever is not reached is found again next time."""
-        from .reconcile import Doubt, Repair
+        from .records.reconcile import Doubt, Repair
 
         changed = 0
         for number, repair in enumerate(chain[Repair](repairs.rows, repairs.attempts, repairs.serving), 1):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fabric import task as fabric_task
 from invoke import Collection, Context, Exit
 
-from . import program
+from .cli import program
 
 if TYPE_CHECKING:
     from .config import Config
@@ -117,11 +117,11 @@ def rollback(
 @task(help=_COMMON)
 def status(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show what each host serves, its last activation and what runs now, read from the hosts."""
-    from . import report
+    from .cli import tables
 
     deployment = _placed(context, _deployment(context, environment, _flags(root)), _flags(root))
     answers = deployment.status()
-    _answered(answers, report.status_table, json)
+    _answered(answers, tables.status_table, json)
 
 
 @task(help=_COMMON | {"reason": "why nothing may change there; whoever is refused reads it"})
@@ -136,18 +136,18 @@ def lock(
 
     An activation that runs goes on to its end; a restore is never held up.
     """
-    from . import report
+    from .cli import tables
 
     why = _required(reason, 'lock --reason="why"', "whoever is refused reads the reason")
-    _answered(_deployment(context, environment, _flags(root)).lock(reason=why), report.lock_table, json)
+    _answered(_deployment(context, environment, _flags(root)).lock(reason=why), tables.lock_table, json)
 
 
 @task(help=_COMMON)
 def unlock(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Free hosts that somebody locked."""
-    from . import report
+    from .cli import tables
 
-    _answered(_deployment(context, environment, _flags(root)).unlock(), report.unlock_table, json)
+    _answered(_deployment(context, environment, _flags(root)).unlock(), tables.unlock_table, json)
 
 
 @task(
@@ -166,12 +166,12 @@ def audit(
     json: bool = False,
 ) -> None:
     """Print the hosts' journals: what was done, when, by whom, and how it ended."""
-    from . import report
+    from .cli import tables
 
     number = _whole_number(limit, "--limit")
     deployment = _placed(context, _deployment(context, environment, _flags(root)), _flags(root))
     answers = deployment.audit(verify=verify, limit=number)
-    _answered(answers, report.audit_table, json)
+    _answered(answers, tables.audit_table, json)
     _refuse_damage(deployment, answers)
 
 
@@ -184,10 +184,10 @@ def pin(
     json: bool = False,
 ) -> None:
     """Keep a release on its hosts, however many come after it."""
-    from . import report
+    from .cli import tables
 
     wanted = _required(release, "pin --release=ID", "fab prune --dry-run  shows release ids")
-    _answered(_deployment(context, environment, _flags(root)).pin(release=wanted), report.pin_table, json)
+    _answered(_deployment(context, environment, _flags(root)).pin(release=wanted), tables.pin_table, json)
 
 
 @task(help=_COMMON | {"release": "release id, or an unambiguous prefix of one in the registry"})
@@ -199,10 +199,10 @@ def unpin(
     json: bool = False,
 ) -> None:
     """Let a pinned release be pruned like any other."""
-    from . import report
+    from .cli import tables
 
     wanted = _required(release, "unpin --release=ID", "fab prune --dry-run  shows release ids")
-    _answered(_deployment(context, environment, _flags(root)).unpin(release=wanted), report.unpin_table, json)
+    _answered(_deployment(context, environment, _flags(root)).unpin(release=wanted), tables.unpin_table, json)
 
 
 @task(
@@ -221,21 +221,21 @@ def prune(
     json: bool = False,
 ) -> None:
     """Remove old releases, as every deploy does when it went well, and show why each stays or goes."""
-    from . import report
+    from .cli import tables
 
     flags = {**_flags(root), "keep": keep}
     deployment = _deployment(context, environment, flags, **({} if json else {"listener": _tell_pruned}))
-    _answered(deployment.prune(dry_run=dry_run), report.prune_table, json)
+    _answered(deployment.prune(dry_run=dry_run), tables.prune_table, json)
 
 
 @task(help=_COMMON, name="config")
 def show_config(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show every setting, its value, and where that value comes from."""
-    from . import report
+    from .cli import tables
     from .config import explain
 
     rows = explain(_config(context, environment, _flags(root)))
-    _show(report.config_json(rows) if json else report.config_table(rows))
+    _show(tables.config_json(rows) if json else tables.config_table(rows))
 
 
 @task(
@@ -297,12 +297,12 @@ def registry_reconcile(
     settings of its environment.  A host that cannot be read keeps its part, and then
     the exit code is 50.
     """
-    from . import report
+    from .cli import tables
 
     options = {} if json else {"listener": _progress}
     deployments = _by_environment(context, environment, _flags(root), **options)
     found = [deployment.reconcile(dry_run=dry_run) for deployment in deployments]
-    _show(report.repairs_json(found) if json else report.repairs_table(found))
+    _show(tables.repairs_json(found) if json else tables.repairs_table(found))
     if any(each.unread for each in found):
         raise Exit(code=50)
 
@@ -328,7 +328,7 @@ def serve(
 ) -> None:
     """Serve the registry as a page and an API, for reading only, until Ctrl-C."""
     with _web_extra():
-        from .registry.standing import StandingRegistry
+        from .registry.reopening import StandingRegistry
         from .web import serve as server
     number = _whole_number(port, "--port")
     opened = StandingRegistry(_deployment(context, environment).registry)
@@ -376,7 +376,7 @@ def token(_: Context, name: str | None = None, revoke: bool = False, json: bool 
 )
 def figures(context: Context, environment: str | None = None, days: str = "90", json: bool = False) -> None:
     """Show deployment frequency, lead time, change failure rate and time to restore, from the registry."""
-    from . import report
+    from .cli import tables
 
     number = _whole_number(days, "--days")
     deployment = _deployment(context, environment)
@@ -385,7 +385,7 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
         only = deployment.config.environment
         names = [only] if only else [None, *reader.environments()]
         rows = [reader.figures(environment=name, days=number) for name in names]
-    _show(report.figures_json(rows) if json else report.figures_table(rows))
+    _show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile)
@@ -404,28 +404,28 @@ def _attempt(
     act: Callable[[Deployment], Outcome],
 ) -> None:
     """Run an attempt under a view of its events, then say what came of it."""
-    from . import output
+    from .cli import views
 
     outcome = None
     try:
-        with output.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
+        with views.view(sys.stdout, as_json, component, None, verbose=verbose) as view:
             deployment = _deployment(context, environment, flags, listener=view, verbose=verbose)
             outcome = act(deployment)
     except KeyboardInterrupt:
         if outcome is None:
             raise
     if not as_json:
-        told = [output.table(outcome)] if len(outcome.hosts) > 1 else []
-        output.write(sys.stdout, "\n".join([*told, output.story(outcome)]) + "\n")
+        told = [views.table(outcome)] if len(outcome.hosts) > 1 else []
+        views.write(sys.stdout, "\n".join([*told, views.story(outcome)]) + "\n")
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
 
 
 def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -> None:
     """Show what the hosts answered; when one could not, that is how the command ends."""
-    from . import report
+    from .cli import tables
 
-    _show(report.answers_json(answers) if as_json else table(answers))
+    _show(tables.answers_json(answers) if as_json else table(answers))
     failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
     if failures:
         raise failures[0]
@@ -467,7 +467,7 @@ def _exit_codes(*, as_json: bool) -> Iterator[None]:
 
 
 def _tell_last(text: str) -> None:
-    from .output import write
+    from .cli.views import write
 
     write(sys.stderr, f"{text}\n")
 
@@ -478,12 +478,12 @@ def _progress(event: Event) -> None:
 
 
 def _last_words(error: Any, as_json: bool) -> str:
-    from .output import plain, table
+    from .cli.views import plain, table
 
     if as_json:
-        from . import report
+        from .cli import tables
 
-        return report.error_json(error)
+        return tables.error_json(error)
     if error.outcome is not None and len(error.outcome.hosts) > 1:
         return f"{table(error.outcome)}\n{plain(error)}"
     return plain(error)
@@ -610,6 +610,6 @@ def _print_json(value: Any) -> None:
 
 
 def _show(text: str) -> None:
-    from .output import write
+    from .cli.views import write
 
     write(sys.stdout, f"{text}\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.repository import Repository
+from tests.support.repository import Repository
 
 # A shell without job control starts background work with SIGINT ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,7 +4,7 @@
     python tests/destructive.py --seed 20260137 --runs 1        the choices of one run again
 
 Each run is one `fab deploy` or `fab rollback` against a real host on a cable of its own, with a PostgreSQL server as
-the registry.  It starts from where the one before left the host.  The oracle (tests/hosts/oracle.py) asks the host
+the registry.  It starts from where the one before left the host.  The oracle (tests/support/oracle.py) asks the host
 itself.  The first violation stops everything; what is needed to find its cause is printed and kept.
 Needs Linux and root.
 """
@@ -29,9 +29,9 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 from disposable_host import missing  # noqa: E402
 
-from tests.hosts.choice import ALL_PHASES, VICTIMS, choose  # noqa: E402
-from tests.hosts.stage import BOUND, Run, Stage, Violation  # noqa: E402
-from tests.postgres import why_not  # noqa: E402
+from tests.support.choice import ALL_PHASES, VICTIMS, choose  # noqa: E402
+from tests.support.postgres import why_not  # noqa: E402
+from tests.support.stage import BOUND, Run, Stage, Violation  # noqa: E402
 
 
 class Series:
@@ -114,7 +114,7 @@ DOCUMENT = """\
 
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
 database, or the host's power. Afterwards the host is asked whether every invariant holds; each run starts from where
-the one before left it. `tests/destructive.py` is the runner, `tests/hosts/oracle.py` what is checked.
+the one before left it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.
 
     {command}
 

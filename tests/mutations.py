@@ -168,7 +168,7 @@ MUTATIONS = (
         HOST + "activation.py",
         '        damage = seal.verify(release) if found == "sealed" else None\n        if damage:\n',
         "        damage = None\n        if damage:\n",
-        ("tests/host/test_build.py", "-k", "damage_is_noticed"),
+        ("tests/host/building/test_build.py", "-k", "damage_is_noticed"),
     ),
     Mutation(
         "only sealed or adopted releases are switched to",
@@ -288,7 +288,7 @@ MUTATIONS = (
         HOST + "launch.py",
         "            freeze.refuse(layout)",
         "            pass",
-        ("tests/host/test_freeze.py",),
+        ("tests/host/test_hold.py",),
     ),
     Mutation(
         "the host key is verified",
@@ -299,7 +299,7 @@ MUTATIONS = (
     ),
     Mutation(
         "the spool: a record the registry could not take is kept",
-        "oroboros_deploy/attempt.py",
+        "oroboros_deploy/control/attempt.py",
         "            self.deployment.spool.put(record, url_key(self.deployment.registry_url))\n",
         "            url_key(self.deployment.registry_url)\n",
         ("tests/registry/test_trouble.py",),
@@ -309,7 +309,7 @@ MUTATIONS = (
         HOST + "launch.py",
         '        "ExecStopPost": recovery,\n',
         "",
-        ("tests/hosts/test_faults.py", "-k", "killed-restarted"),
+        ("tests/machines/test_faults.py", "-k", "killed-restarted"),
         host=True,
     ),
     Mutation(

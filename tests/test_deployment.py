@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.attempt import Attempt
 from oroboros_deploy.config import load
+from oroboros_deploy.control.attempt import Attempt
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import (
     BuildFailed,
@@ -26,11 +26,11 @@ from oroboros_deploy.errors import (
 )
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
-from oroboros_deploy.record import Record
+from oroboros_deploy.records.record import Record
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.source import Commit, Source
-from tests.local_connection import LocalConnection, unreachable
-from tests.repository import Repository
+from tests.support.local_connection import LocalConnection, unreachable
+from tests.support.repository import Repository
 
 GATE = 'test -f ok && test "$(cat ok)" = yes'
 

@@ -14,8 +14,8 @@ import pytest
 
 from oroboros_deploy import Deployment, Outcome, SshOptions
 from oroboros_deploy.config import load
-from tests.repository import Repository
-from tests.sshd import Sshd, requires_sshd
+from tests.support.repository import Repository
+from tests.support.sshd import Sshd, requires_sshd
 
 FAB = Path(sys.executable).with_name("fab")
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from oroboros_deploy import registry
+from oroboros_deploy.cli.tables import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
-from oroboros_deploy.report import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
-from tests.host.watching import eventually, tree
-from tests.local_connection import LocalConnection
-from tests.repository import Repository
+from tests.support.local_connection import LocalConnection
+from tests.support.repository import Repository
+from tests.support.watching import eventually, tree
 from tests.test_deployment import Site, states
 
 WHY = "the database moves"

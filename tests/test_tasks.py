@@ -12,8 +12,8 @@ import pytest
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.url import default_url
-from tests.registry.samples import host, record
-from tests.repository import Repository
+from tests.support.repository import Repository
+from tests.support.samples import host, record
 
 FAB = Path(sys.executable).with_name("fab")
 NAMESPACE = "from oroboros_deploy.tasks import ns\n"

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy import __version__, agent
+from oroboros_deploy import __version__
+from oroboros_deploy.remote import agent
 
 ROOT = Path(__file__).parent.parent
 

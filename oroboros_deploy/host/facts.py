@@ -7,8 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-from . import audit, freeze, holder, mirror, process, seal, state, units
+from . import audit, hold, process, running, seal, state, units
 from .annotations import Any, Callable, Dict, List, Optional
+from .building import mirror
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
@@ -39,8 +40,8 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "tips": repository.tips() if sources else [],
         "units": _units(request.get("services", [])) if managed else {},
         "free_bytes": space.f_bavail * space.f_frsize,
-        "running": holder.running(layout),
-        "freeze": freeze.found(layout),
+        "running": running.running(layout),
+        "freeze": hold.found(layout),
         "last": last.as_dict() if last else None,
         "journal": _history(journal, request),
         "head": audit.head(journal),

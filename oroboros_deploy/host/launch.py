@@ -12,7 +12,7 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import activation, boot, bound, durable, freeze, holder, lock, process, state, units
+from . import activation, boot, durable, hold, lock, process, running, state, time_limits, units
 from .annotations import Any, Dict, Optional
 from .layout import Layout
 from .refusal import Refusal
@@ -52,13 +52,13 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
             if not request["detached"]:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
-            freeze.refuse(layout)  # after that: no freeze keeps a host from its restore
+            hold.refuse(layout)  # after that: no freeze keeps a host from its restore
             _refuse_news(layout, request)
             final = activation.Activation(layout, request, say).run()
         if final.phase == "committed":
             _prune_later(layout, request)
     except lock.Held:
-        _refuse(layout, attempt, holder.busy(layout))
+        _refuse(layout, attempt, running.busy(layout))
     except Refusal as refusal:
         _refuse(layout, attempt, refusal)
 
@@ -157,7 +157,7 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
             return
         patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
         if lock.is_held(layout.lock) or time.monotonic() - began > patience:
-            raise holder.busy(layout)
+            raise running.busy(layout)
         time.sleep(0.05)
 
 
@@ -176,7 +176,7 @@ def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
-    there, back = bound.way_there(request), bound.way_back(request)
+    there, back = time_limits.way_there(request), time_limits.way_back(request)
     properties = {
         "Type": "exec",
         "ExecStopPost": recovery,
@@ -205,7 +205,7 @@ def _reading_logs() -> Dict[str, str]:
 def _start_detached(layout: Layout, request: Dict[str, Any]) -> None:
     """Without systemd: a process in a session of its own, which no hang-up reaches."""
     if lock.is_held(layout.lock):
-        raise holder.busy(layout)
+        raise running.busy(layout)
     _spawn("run", request["attempt"])
 
 

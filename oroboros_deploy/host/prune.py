@@ -13,7 +13,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import freeze, holder, lock, pins, seal, state, usage
+from . import hold, in_use, lock, pins, running, seal, state
 from .annotations import Any, Dict, Iterator, List, Set
 from .journal import Journal
 from .layout import Layout
@@ -33,9 +33,9 @@ def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) 
     if not layout.ours.is_dir():
         return {"releases": [], "freed": 0, "dry_run": request["dry_run"], "complete": True}
     if not request["dry_run"]:
-        freeze.refuse(layout)
+        hold.refuse(layout)
     with _no_build(layout, wait):
-        used = usage.find(layout.releases)
+        used = in_use.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
         with _no_activation(layout, wait), pins.still(layout):
             verdicts = _verdicts(layout, request["keep"], used.processes)
@@ -152,5 +152,5 @@ def _no_activation(layout: Layout, wait: float) -> Iterator[None]:
         try:
             stack.enter_context(lock.hold(layout.lock, wait, fcntl.LOCK_SH))
         except lock.Held:
-            raise holder.busy(layout) from None
+            raise running.busy(layout) from None
         yield

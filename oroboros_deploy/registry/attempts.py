@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
 
 from ..outcome import State
-from ..record import AttemptState, Record
+from ..records.record import AttemptState, Record
 from . import events
 from .database import clock, insert, skew
 from .schema import attempt_hosts, attempts, commits, hosts

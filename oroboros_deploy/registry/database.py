@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import Connection, Engine, Table, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from .. import fleet
+from .. import threads
 from ..errors import RegistryUnavailable
 from .driver import Driver
 from .url import engine_url, safe_url, sqlite_path
@@ -154,7 +154,7 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             return tried()
         try:
-            return fleet.beside(tried).result(_SILENCE)
+            return threads.beside(tried).result(_SILENCE)
         except TimeoutError:
             raise self._silent() from None
 

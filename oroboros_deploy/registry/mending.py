@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from ..reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
-from ..record import HostRecord, Memory, Record, Row
+from ..records.reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
+from ..records.record import HostRecord, Memory, Record, Row
 from . import attempts as memory
 from . import releases
 from .database import clock, insert

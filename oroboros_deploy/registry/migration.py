@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateColumn
 
-from ..record import AttemptState
+from ..records.record import AttemptState
 from . import schema
 from .schema import attempt_hosts, attempts, events, metadata
 

@@ -28,8 +28,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
-from ..figures import Ended
-from ..record import AttemptState
+from ..records.figures import Ended
+from ..records.record import AttemptState
 from .schema import AnyText, IsoTime, UtcDateTime, attempt_hosts, attempts, commits, events, hosts, observations
 
 _A = attempts.c

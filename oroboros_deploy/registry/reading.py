@@ -10,9 +10,9 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, get_args
 
 from ..errors import InvalidInput
-from ..figures import Ended, Figures, figures
 from ..outcome import Kind
-from ..record import AttemptState
+from ..records.figures import Ended, Figures, figures
+from ..records.record import AttemptState
 from . import queries, releases
 from .checks import check_limit, check_one_of, check_status, parse_time
 from .database import Database, Result

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection
 
 from ..events import Event
-from ..record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
+from ..records.record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
 from . import attempts, events, releases, schema
 from .checks import check_marker, check_release, check_status, parse_time
 from .database import Database, Result, clock, skew
@@ -18,7 +18,7 @@ from .driver import Driver
 from .url import url_key
 
 if TYPE_CHECKING:
-    from ..reconcile import Repair
+    from ..records.reconcile import Repair
     from .reading import Reader
 
 

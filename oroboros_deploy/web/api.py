@@ -14,10 +14,10 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import InvalidInput, RegistryUnavailable
 from ..outcome import Kind
-from ..record import Status
+from ..records.record import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Reader
-from . import answers, live, metrics
+from . import live, metrics, shapes
 from .conditional import tagged
 from .head import HeadRoute
 
@@ -43,9 +43,9 @@ _Status = Annotated[str, Query(max_length=32, description="only those with this 
 _Sha = Annotated[str, Query(pattern=r"^[0-9a-f]{4,64}$", description="commit sha, or how it begins")]
 
 _Responses = dict[int | str, dict[str, Any]]
-_DOWN: _Responses = {503: {"model": answers.Problem, "description": "The registry's database does not answer"}}
+_DOWN: _Responses = {503: {"model": shapes.Problem, "description": "The registry's database does not answer"}}
 _UNCHANGED: _Responses = {304: {"description": "What you have is still right, by its ETag"}}
-_MISSING: _Responses = {404: {"model": answers.Problem, "description": "There is none"}}
+_MISSING: _Responses = {404: {"model": shapes.Problem, "description": "There is none"}}
 
 
 def router(reader_provider: ReaderProvider) -> APIRouter:
@@ -63,7 +63,7 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
 
 
 def _releases(api: APIRouter, reads: Any) -> None:
-    @api.get("/api/releases", response_model=list[answers.Release], responses=_UNCHANGED)
+    @api.get("/api/releases", response_model=list[shapes.Release], responses=_UNCHANGED)
     def releases(
         request: Request,
         reader: Reader = reads,
@@ -74,21 +74,21 @@ def _releases(api: APIRouter, reads: Any) -> None:
         unknown = status and status not in set(Status)
         return tagged(request, reader, lambda: [] if unknown else reader.releases(limit, status or None))
 
-    @api.get("/api/releases/{release_id}", response_model=answers.Release, responses=_UNCHANGED | _MISSING)
+    @api.get("/api/releases/{release_id}", response_model=shapes.Release, responses=_UNCHANGED | _MISSING)
     def release(request: Request, release_id: str, reader: Reader = reads) -> Response:
         """One release."""
         return tagged(request, reader, lambda: _found(reader.release(release_id), "Release"))
 
 
 def _attempts(api: APIRouter, reads: Any) -> None:
-    @api.get("/api/attempts", response_model=answers.AttemptPage, responses=_UNCHANGED | _MISSING)
+    @api.get("/api/attempts", response_model=shapes.AttemptPage, responses=_UNCHANGED | _MISSING)
     def attempts(
         request: Request,
         reader: Reader = reads,
         limit: _Limit = 50,
         after: _Cursor | _Absent = None,
         kind: Kind | _Absent = None,
-        state: answers.AttemptState | _Absent = None,
+        state: shapes.AttemptState | _Absent = None,
         host: _Name | _Absent = None,
         environment: _Name | _Absent = None,
         since: _Moment | _Absent = None,
@@ -107,12 +107,12 @@ def _attempts(api: APIRouter, reads: Any) -> None:
 
         return tagged(request, reader, page)
 
-    @api.get("/api/attempts/{attempt}", response_model=answers.AttemptInFull, responses=_UNCHANGED | _MISSING)
+    @api.get("/api/attempts/{attempt}", response_model=shapes.AttemptInFull, responses=_UNCHANGED | _MISSING)
     def attempt(request: Request, attempt: str, reader: Reader = reads) -> Response:
         """One attempt, with its hosts and its commits."""
         return tagged(request, reader, lambda: _found(reader.attempt(attempt), "Attempt"))
 
-    @api.get("/api/events", response_model=answers.EventPage, responses=_UNCHANGED)
+    @api.get("/api/events", response_model=shapes.EventPage, responses=_UNCHANGED)
     def events(
         request: Request,
         reader: Reader = reads,
@@ -130,7 +130,7 @@ def _attempts(api: APIRouter, reads: Any) -> None:
 
 
 def _hosts(api: APIRouter, reads: Any) -> None:
-    @api.get("/api/hosts", response_model=answers.HostPage, responses=_UNCHANGED)
+    @api.get("/api/hosts", response_model=shapes.HostPage, responses=_UNCHANGED)
     def hosts(
         request: Request,
         reader: Reader = reads,
@@ -145,7 +145,7 @@ def _hosts(api: APIRouter, reads: Any) -> None:
         filters = {"environment": environment, "prefix": prefix, "release_id": release_id}
         return tagged(request, reader, lambda: asdict(reader.hosts(limit, after, drift=drift, **filters)))
 
-    @api.get("/api/hosts/{host}", response_model=answers.Host, responses=_UNCHANGED | _MISSING)
+    @api.get("/api/hosts/{host}", response_model=shapes.Host, responses=_UNCHANGED | _MISSING)
     def host(request: Request, host: str, reader: Reader = reads) -> Response:
         """What runs on one host."""
         return tagged(request, reader, lambda: _found(reader.host(host), "Host"))
@@ -157,7 +157,7 @@ def _hosts(api: APIRouter, reads: Any) -> None:
 
 
 def _figures(api: APIRouter, reads: Any) -> None:
-    @api.get("/api/figures", response_model=answers.FigureSet, responses=_UNCHANGED)
+    @api.get("/api/figures", response_model=shapes.FigureSet, responses=_UNCHANGED)
     def figures(
         request: Request,
         reader: Reader = reads,

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import PlainTextResponse
 
-from ..figures import Figures
+from ..records.figures import Figures
 from ..registry.reading import Reader
 
 _DAYS = 90

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput, RegistryUnavailable
-from ..record import AttemptState
+from ..records.record import AttemptState
 from ..registry.reading import Page, Reader
 from . import display
 from .head import HeadRoute

@@ -10,10 +10,10 @@ from fastapi.exception_handlers import http_exception_handler
 
 from ..registry import Registry
 from ..version import __version__
-from .answers import Problem
 from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
 from .pages import missing, pages
+from .shapes import Problem
 from .tokens import Tokens
 
 _OPENAPI = "/api/openapi.json"

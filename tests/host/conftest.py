@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host import durable
-from tests.host.local_agent import LocalAgent
-from tests.repository import Repository
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
 
 
 @pytest.fixture

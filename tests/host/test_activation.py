@@ -14,8 +14,8 @@ import pytest
 
 from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
 from oroboros_deploy.host.journal import digest
-from tests.host.local_agent import LocalAgent
-from tests.host.watching import eventually, processes, tree
+from tests.support.local_agent import LocalAgent
+from tests.support.watching import eventually, processes, tree
 
 HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.02, "stable_for": 0}
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]

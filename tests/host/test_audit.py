@@ -14,7 +14,7 @@ from oroboros_deploy.host import durable, lock
 from oroboros_deploy.host import journal as journal_module
 from oroboros_deploy.host.audit import Wrong, verify
 from oroboros_deploy.host.journal import Journal, digest, line_of
-from tests.host.local_agent import LocalAgent
+from tests.support.local_agent import LocalAgent
 
 Lines = list[bytes]
 

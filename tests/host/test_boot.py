@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy import agent
 from oroboros_deploy.host import boot, launch, lock, state, units
 from oroboros_deploy.host.layout import Layout
-from tests.host.local_agent import LocalAgent
+from oroboros_deploy.remote import agent
 from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled, staged
-from tests.host.watching import tree
+from tests.support.local_agent import LocalAgent
+from tests.support.watching import tree
 
 TEXT = """\
 [Unit]

@@ -12,10 +12,10 @@ import pytest
 from oroboros_deploy.host import launch, seal, state
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.reserve import Reserve
-from tests.host.crash_states import Disk, PowerCuts
-from tests.host.local_agent import LocalAgent
-from tests.host.watching import tree
-from tests.invariants import broken
+from tests.support.crash_states import Disk, PowerCuts
+from tests.support.invariants import broken
+from tests.support.local_agent import LocalAgent
+from tests.support.watching import tree
 
 HEALTH = {"command": "sh ./health", "timeout": 1, "interval": 1, "stable_for": 0}
 Cuts = Callable[..., PowerCuts]

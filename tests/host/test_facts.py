@@ -10,9 +10,9 @@ import pytest
 
 from oroboros_deploy.host import durable, units
 from oroboros_deploy.host.refusal import Refusal
-from tests.host.local_agent import LocalAgent
-from tests.host.watching import tree
-from tests.repository import Repository
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
+from tests.support.watching import tree
 
 
 def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from oroboros_deploy.host import launch, state
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
-from tests.host.faults import (
+from tests.support.faults import (
     ALL,
     END,
     START,
@@ -30,10 +30,10 @@ from tests.host.faults import (
     keep_history,
     rows,
 )
-from tests.host.local_agent import LocalAgent
-from tests.host.small_filesystem import small_filesystem
-from tests.host.watching import tree
-from tests.invariants import broken
+from tests.support.invariants import broken
+from tests.support.local_agent import LocalAgent
+from tests.support.small_filesystem import small_filesystem
+from tests.support.watching import tree
 
 FORWARD = [(START, "prepared"), ("prepared", "swapped"), ("swapped", "restarted"), ("restarted", "gated")]
 COMMIT = [("gated", "committed"), ("committed", END)]

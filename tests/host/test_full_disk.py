@@ -11,11 +11,11 @@ import pytest
 
 from oroboros_deploy.host import launch, reserve
 from oroboros_deploy.host.reserve import Reserve
-from tests.host.local_agent import LocalAgent
-from tests.host.small_filesystem import KINDS, fill, free, small_filesystem
-from tests.host.watching import tree
-from tests.invariants import broken
-from tests.repository import Repository
+from tests.support.invariants import broken
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
+from tests.support.small_filesystem import KINDS, fill, free, small_filesystem
+from tests.support.watching import tree
 
 HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.05, "stable_for": 0}
 ONCE = {**HEALTH, "timeout": 2, "interval": 2}  # for those that fail: one try, with time to fill a disk

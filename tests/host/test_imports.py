@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy import agent
-from tests.host.local_agent import LocalAgent
+from oroboros_deploy.remote import agent
+from tests.support.local_agent import LocalAgent
 
 # Each costs a millisecond or more, and the plain way of the three calls has no use for it.
 COSTLY = {

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, bound, launch, lock, process
+from oroboros_deploy.host import boot, launch, lock, process, time_limits
 from oroboros_deploy.host.refusal import Refusal
-from tests.host.local_agent import Answer, LocalAgent
 from tests.host.test_activation import die_in
-from tests.host.watching import eventually, tree
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.watching import eventually, tree
 
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 
@@ -338,7 +338,7 @@ def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pyte
     request = host.request("a" * 40)
     command = launch._unit_command(host.paths, request)
     properties = dict(word.removeprefix("--property=").split("=", 1) for word in command if "--property=" in word)
-    there, back = bound.way_there(request), bound.way_back(request)
+    there, back = time_limits.way_there(request), time_limits.way_back(request)
     assert (properties["RuntimeMaxSec"], properties["TimeoutStopSec"]) == (f"{there + back:.0f}", f"{back:.0f}")
     assert f"{sys.executable} -IS /srv/agent.pyz recover {request['attempt']}" in properties["ExecStopPost"]
     assert ("--no-block" in command, {"--pipe", "--pty"} & {*command}) == (True, set())

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host import lock
-from tests.host.watching import eventually
+from tests.support.watching import eventually
 
 _HOLD = "from oroboros_deploy.host import lock; import pathlib, sys, time\nwith lock.hold(pathlib.Path(sys.argv[1])): "
 

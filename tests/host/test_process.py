@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host import process
-from tests.host.watching import eventually, processes
+from tests.support.watching import eventually, processes
 
 HERE = Path("/")
 

@@ -16,11 +16,11 @@ import pytest
 from oroboros_deploy.host import launch, lock, pins, prune, seal, state
 from oroboros_deploy.host.refusal import Refusal
 from oroboros_deploy.host.retention import Release
-from tests.host.local_agent import Answer, LocalAgent
 from tests.host.test_activation import HEALTH, die_in, health
 from tests.host.test_launch import asked, command
-from tests.host.watching import eventually, tree
-from tests.repository import Repository
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.repository import Repository
+from tests.support.watching import eventually, tree
 
 
 def say(event: str, message: str = "", **data: Any) -> None:

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from oroboros_deploy.host.refusal import of_host
-from tests.host.local_agent import LocalAgent
+from tests.support.local_agent import LocalAgent
 
 AGAIN = "put it back on the host, then run the same command again"
 STATUS = "fab -H HOST status  tells what the host serves"

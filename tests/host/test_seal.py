@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host import durable, seal
-from tests.host.local_agent import LocalAgent
+from tests.support.local_agent import LocalAgent
 
 
 @pytest.fixture

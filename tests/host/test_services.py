@@ -10,7 +10,7 @@ import pytest
 from oroboros_deploy.host import units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
-from tests.host.local_agent import Answer, LocalAgent
+from tests.support.local_agent import Answer, LocalAgent
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
 DEAD = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")

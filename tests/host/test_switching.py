@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from oroboros_deploy.host import activation, state
-from tests.host.local_agent import LocalAgent
+from tests.support.local_agent import LocalAgent
 
 SWITCHES = 1_000
 # Each look resolves the link twice, as a program does that asks where it is and then opens a file there.

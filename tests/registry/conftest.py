@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.registry import Registry
-from tests.postgres import PostgresServer, started
+from tests.support.postgres import PostgresServer, started
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.record import IN_PROGRESS, SERVING, Record, transitions
+from oroboros_deploy.control.spool import Spool
+from oroboros_deploy.records.record import IN_PROGRESS, SERVING, Record, transitions
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.schema import attempts, metadata
-from oroboros_deploy.spool import Spool
-from tests.registry.samples import PROCESSES
-from tests.registry.writers import RELEASES, Logged, Step, hammer
+from tests.support.samples import PROCESSES
+from tests.support.writers import RELEASES, Logged, Step, hammer
 
 
 def steps(log: Path) -> list[Step]:

@@ -20,8 +20,8 @@ from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.registry.session import session_reader
 from oroboros_deploy.registry.url import engine_url
-from tests.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
-from tests.registry.samples import PROCESSES, A, host, record
+from tests.support.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
+from tests.support.samples import PROCESSES, A, host, record
 
 
 def refusal(url: str, call: Callable[[Registry], object] = Registry.check) -> str:

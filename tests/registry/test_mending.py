@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from oroboros_deploy.errors import RegistryUnavailable
-from oroboros_deploy.reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
-from oroboros_deploy.record import Memory, Row
+from oroboros_deploy.records.reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
+from oroboros_deploy.records.record import Memory, Row
 from oroboros_deploy.registry import Registry
-from tests.registry.samples import A, B, C, host, record
+from tests.support.samples import A, B, C, host, record
 
 TIME = "2030-01-01T12:00:00+00:00"
 

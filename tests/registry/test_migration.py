@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from oroboros_deploy.registry import Registry, schema
-from tests.postgres import PostgresServer
-from tests.registry.samples import PROCESSES, A, B, C, host, record
 from tests.registry.test_schema import CATALOG, MIGRATION
+from tests.support.postgres import PostgresServer
+from tests.support.samples import PROCESSES, A, B, C, host, record
 
 WORDS = {
     "sqlite": {"serial": "INTEGER", "timestamp": "DATETIME", "offset": ".000000"},

@@ -8,11 +8,11 @@ import pytest
 
 from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.events import Event
-from oroboros_deploy.record import CommitRecord
+from oroboros_deploy.records.record import CommitRecord
 from oroboros_deploy.registry import Registry, reading
 from oroboros_deploy.registry.reading import Page
 from oroboros_deploy.registry.schema import attempts
-from tests.registry.samples import A, B, C, host, record
+from tests.support.samples import A, B, C, host, record
 
 DAY = "2020-01-{:02}T{:02}:00:00+00:00"
 

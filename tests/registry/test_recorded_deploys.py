@@ -11,7 +11,7 @@ from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry
-from tests.repository import Repository
+from tests.support.repository import Repository
 from tests.test_deployment import Site, states
 
 

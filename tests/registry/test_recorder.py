@@ -12,8 +12,8 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.events import Event
 from oroboros_deploy.registry import Registry, recorder
 from oroboros_deploy.registry.recorder import Recorder
-from tests.postgres import PostgresServer, started
-from tests.registry.samples import A, B, host, record
+from tests.support.postgres import PostgresServer, started
+from tests.support.samples import A, B, host, record
 
 
 class Unable:

@@ -6,9 +6,9 @@ import pytest
 
 from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.events import Event
-from oroboros_deploy.record import Status
+from oroboros_deploy.records.record import Status
 from oroboros_deploy.registry import Registry
-from tests.registry.samples import A, B, C, host, record
+from tests.support.samples import A, B, C, host, record
 
 
 def statuses(registry):

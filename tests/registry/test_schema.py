@@ -11,8 +11,8 @@ import pytest
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry, schema
-from tests.postgres import PostgresServer
-from tests.registry.samples import PROCESSES, A, B, host, record
+from tests.support.postgres import PostgresServer
+from tests.support.samples import PROCESSES, A, B, host, record
 
 # What a migration of the control plane leaves behind.
 MIGRATION = """

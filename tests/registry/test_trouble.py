@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from sqlalchemy import literal, select
 
+from oroboros_deploy.control.spool import Spool
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.driver import Driver
-from oroboros_deploy.spool import Spool
-from tests.postgres import QUOTED_PASSWORD, PostgresServer, started
-from tests.proxy import Proxy
-from tests.registry.samples import PROCESSES, A, host, record
-from tests.repository import Repository
+from tests.support.postgres import QUOTED_PASSWORD, PostgresServer, started
+from tests.support.proxy import Proxy
+from tests.support.repository import Repository
+from tests.support.samples import PROCESSES, A, host, record
 from tests.test_deployment import Site
 
 pytestmark = pytest.mark.postgres

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect
-from tests.sshd import Sshd
+from tests.support.sshd import Sshd
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, L
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
 from oroboros_deploy.ssh.command import shell_line
 from oroboros_deploy.ssh.transport import Transport
-from tests.sshd import Sshd
+from tests.support.sshd import Sshd
 
 
 def output(command: Command) -> bytes:

@@ -17,7 +17,7 @@ import pytest
 
 from oroboros_deploy.errors import ConfigError, HostNotTrusted, HostUnreachable
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect, dial, resolve
-from tests.sshd import Sshd
+from tests.support.sshd import Sshd
 
 
 def options(sshd: Sshd, *lines: str) -> SshOptions:

@@ -14,7 +14,7 @@ import pytest
 
 from oroboros_deploy.errors import HostNotTrusted
 from oroboros_deploy.ssh import SshOptions, connect
-from tests.sshd import Sshd, keygen
+from tests.support.sshd import Sshd, keygen
 
 SALT = bytes(range(20))
 

@@ -18,7 +18,7 @@ import pytest
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.ssh import SshOptions, connect
 from oroboros_deploy.ssh.login import _load
-from tests.sshd import Sshd, keygen
+from tests.support.sshd import Sshd, keygen
 
 
 def logs_in(sshd: Sshd, *lines: str, **flags: object) -> bool:

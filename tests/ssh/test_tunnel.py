@@ -14,7 +14,7 @@ import pytest
 
 from oroboros_deploy.errors import HostUnreachable, LinkLost
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect
-from tests.sshd import Sshd
+from tests.support.sshd import Sshd
 
 
 class _Echo(socketserver.StreamRequestHandler):

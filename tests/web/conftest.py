@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web.site import site
-from tests.registry.samples import A, B, C, host, record
+from tests.support.samples import A, B, C, host, record
 
 
 @pytest.fixture(scope="session")

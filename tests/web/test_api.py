@@ -14,8 +14,8 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web import application, router
-from tests.registry.samples import A, B, C, host, record
-from tests.web.applications import mounted
+from tests.support.applications import mounted
+from tests.support.samples import A, B, C, host, record
 
 RELEASE_A = {
     "id": 1,

@@ -16,7 +16,7 @@ from schemathesis import GenerationMode
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
-from tests.registry.samples import A, B, host, record
+from tests.support.samples import A, B, host, record
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))
 

@@ -19,13 +19,13 @@ from urllib.parse import quote
 import pytest
 
 from oroboros_deploy.errors import RegistryUnavailable
-from oroboros_deploy.record import HostRecord
+from oroboros_deploy.records.record import HostRecord
 from oroboros_deploy.registry import Registry, reading
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web.site import site
-from tests.web.applications import listening
-from tests.web.history import HARM, History, sha, write
-from tests.web.shop import Shop
+from tests.support.applications import listening
+from tests.support.history import HARM, History, sha, write
+from tests.support.web_shop import Shop
 
 pytestmark = pytest.mark.browser
 
@@ -276,7 +276,7 @@ def test_focus_and_open_tables_survive_news(page: Any, past: Any, shop: Any) -> 
 def test_a_killed_deployer_is_said_to_be_lost(page: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the deployer dies the page says what was heard last, and that nobody knows what came after."""
     shop.shop.hold.touch()
-    program = [sys.executable, "-m", "tests.web.shop", str(shop.shop.directory), "web2", shop.shas["next"]]
+    program = [sys.executable, "-m", "tests.support.web_shop", str(shop.shop.directory), "web2", shop.shas["next"]]
     deployer = subprocess.Popen(program, cwd=Path(__file__).parents[2])
     page.goto(shop.url)
     page.wait_for_selector(".way .now:has-text('gate')", timeout=15000)

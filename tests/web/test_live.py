@@ -20,9 +20,9 @@ from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
-from tests.registry.samples import A, B, host, record
-from tests.web.applications import listening, mounted
-from tests.web.serving import Served
+from tests.support.applications import listening, mounted
+from tests.support.samples import A, B, host, record
+from tests.support.serving import Served
 
 HARM = "red\r\n\r\nid: 99\ndata: {}\n\n<script>\u2028\u202e\x1b[31m"
 

@@ -15,12 +15,12 @@ from fastapi import Depends, FastAPI
 from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
-from oroboros_deploy.record import HostRecord
+from oroboros_deploy.records.record import HostRecord
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import display, plots
 from oroboros_deploy.web.pages import pages
 from oroboros_deploy.web.site import site
-from tests.web.history import HARM, History, sha, write
+from tests.support.history import HARM, History, sha, write
 
 HARMED_HOST = f"h/{HARM}"
 

@@ -21,7 +21,7 @@ from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.web.serve import guarded, listen
 from oroboros_deploy.web.site import site
 from oroboros_deploy.web.tokens import Tokens
-from tests.registry.samples import A, host, record
+from tests.support.samples import A, host, record
 
 HARM = "</script><script>alert(1)</script>\njavascript:alert(1)\x1b[31m\u202e\ndata: x\n\n"
 PATHS = ["/", "/api/releases", "/api/openapi.json", "/metrics", "/api/live", "/static/page.css", "/nothing"]

@@ -15,8 +15,8 @@ import httpx2
 import pytest
 
 from oroboros_deploy.registry import Registry
-from tests.registry.samples import A
-from tests.web.serving import FAB, Served
+from tests.support.samples import A
+from tests.support.serving import FAB, Served
 
 NAMESPACE = "from oroboros_deploy.tasks import ns\n"
 

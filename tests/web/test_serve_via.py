@@ -11,10 +11,10 @@ import httpx2
 import pytest
 
 from oroboros_deploy.registry import Registry
-from tests.postgres import PostgresServer, started
-from tests.registry.samples import A, host, record
-from tests.sshd import Sshd, requires_sshd
-from tests.web.serving import Served
+from tests.support.postgres import PostgresServer, started
+from tests.support.samples import A, host, record
+from tests.support.serving import Served
+from tests.support.sshd import Sshd, requires_sshd
 
 pytestmark = [requires_sshd, pytest.mark.postgres]
 

@@ -1,0 +1,1 @@
+"""What people at the control node see: live lines, tables and the last words."""

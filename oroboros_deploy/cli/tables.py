@@ -1,0 +1,257 @@
+"""What the read-only tasks print: hosts and settings, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ..control.plan import held, moment, unfinished
+from ..errors import DeployError
+
+if TYPE_CHECKING:
+    from ..records.figures import Figures
+    from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
+    from ..records.record import Row
+
+
+def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: what it serves, since when, how its last attempt ended and what runs now."""
+    head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
+    return columns([head, *(_status_row(host, answer) for host, answer in answers.items())])
+
+
+def answers_json(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """What each host answered."""
+    return json.dumps({host: _plain(answer) for host, answer in answers.items()}, indent=2)
+
+
+def lock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: that it is locked, and what still runs there."""
+    return _sentences(answers, _locked)
+
+
+def unlock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: whose lock was taken away."""
+    return _sentences(answers, _unlocked)
+
+
+def pin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: who pinned the release."""
+    return _sentences(answers, lambda answer: f"{answer['release']} is pinned by {_whose(answer['pin'])}")
+
+
+def unpin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each host: whose pin was taken away."""
+    return _sentences(answers, _unpinned)
+
+
+def prune_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """Each release of each host: whether it stays, why, and the bytes that are freed."""
+    head = ("HOST", "RELEASE", "", "FREED", "WHY")
+    return columns([head, *(row for host, answer in answers.items() for row in _prune_rows(host, answer))])
+
+
+def audit_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+    """The journals, the oldest entry first, and whether they are what was written."""
+    head = ("HOST", "ENTRY", "WHEN (UTC)", "WHO", "WHAT", "OUTCOME")
+    rows = [row for host, answer in answers.items() for row in _audit_rows(host, answer)]
+    return "\n".join([columns([head, *rows]), *filter(None, map(_verified, answers, answers.values()))])
+
+
+def config_table(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Setting, value, source."""
+    return columns([("SETTING", "VALUE", "FROM"), *rows])
+
+
+def config_json(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Setting, value, source."""
+    return json.dumps({name: {"value": value, "from": source} for name, value, source in rows}, indent=2)
+
+
+def figures_table(rows: Sequence[Figures]) -> str:
+    """The four measures of each environment; of all together where none is named."""
+    head = ("ENVIRONMENT", "DEPLOYMENTS", "A DAY", "LEAD TIME", "CHANGE FAILURES", "TIME TO RESTORE")
+    return columns([head, *(_figures_row(row) for row in rows)])
+
+
+def figures_json(rows: Sequence[Figures]) -> str:
+    """All that is known of each, day by day."""
+    return json.dumps([asdict(row) for row in rows], indent=2)
+
+
+def repairs_table(found: Sequence[Repairs]) -> str:
+    """What differed, what was done about it, and what is doubtful; for one environment after another."""
+    return "\n\n".join(map(_repairs, found))
+
+
+def repairs_json(found: Sequence[Repairs]) -> str:
+    """The same, with every value."""
+    return json.dumps([repairs.as_dict() for repairs in found], indent=2)
+
+
+def error_json(error: DeployError) -> str:
+    """An error as one JSON object on one line, with what came of the attempt on each host."""
+    outcome = error.outcome.as_dict() if error.outcome else None
+    said = {"error": type(error).__name__, "message": error.message, "hint": error.hint, "host": error.host}
+    return json.dumps(said | {"exit_code": int(error.exit_code), "outcome": outcome})
+
+
+def size(count: float) -> str:
+    """Bytes as people read them."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows as left-aligned columns two spaces apart."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, ...]:
+    if isinstance(answer, DeployError):
+        return (host, "?", "", answer.message, "")
+    running = answer["running"]
+    last = answer["last"]
+    now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
+    ended = f"{last['kind']} {last['target'][:10]} {_end(last['phase'], last)}" if last else "none"
+    return (host, _live(answer), _since(answer), ended, now)
+
+
+def _live(answer: Mapping[str, Any]) -> str:
+    adopted = any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"])
+    return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}"
+
+
+def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:
+    """How an activation ended; after a first deploy that failed there was nothing to restore."""
+    nothing_left = phase == "restored" and activation.get("switched") and activation.get("source") is None
+    return "failed, nothing is live" if nothing_left else phase
+
+
+def _figures_row(row: Figures) -> tuple[str, ...]:
+    failures = "-" if row.change_failure_rate is None else f"{row.change_failure_rate:.0%}"
+    frequency = f"{row.deployment_frequency_per_day:.2f}"
+    times = _duration(row.lead_time_seconds), _duration(row.time_to_restore_seconds)
+    return (row.environment or "all", str(row.deployments), frequency, times[0], failures, times[1])
+
+
+def _repairs(repairs: Repairs) -> str:
+    rows = [*map(_row_row, repairs.rows), *map(_attempt_row, repairs.attempts), *map(_serving_row, repairs.serving)]
+    differs = columns([("WHAT", "REGISTRY", "JOURNALS"), *rows]) if rows else "The registry says what the journals say."
+    done = "Repaired." if repairs.written else "Nothing was written (--dry-run)."
+    doubts = [f"{doubt.host or 'not known'}: {doubt.message}" for doubt in repairs.doubts]
+    return "\n".join([f"Read: {', '.join(repairs.hosts) or 'no host'}", differs, *([done] if rows else []), *doubts])
+
+
+def _row_row(repair: RowRepair) -> tuple[str, ...]:
+    return (f"release {repair.release_id[:10]}", _row(repair.before), _row(repair.row))
+
+
+def _row(row: Row | None) -> str:
+    return " ".join(filter(None, (row.status, row.deployed_at and row.deployed_at[:19]))) if row else "no row"
+
+
+def _attempt_row(repair: AttemptRepair) -> tuple[str, ...]:
+    record = repair.record
+    ends = ", ".join(f"{part.host} {part.state}" for part in record.hosts)
+    return (f"{record.kind} {record.attempt}", repair.before or "unknown to it", ends)
+
+
+def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
+    before, now = ((release or "nothing")[:10] for release in (repair.before, repair.release_id))
+    return (f"host {repair.host}", before, now)
+
+
+def _duration(seconds: float | None) -> str:
+    """A time in the two largest units that it has."""
+    if seconds is None:
+        return "-"
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [f"{days} d", f"{hours} h", f"{minutes} min", f"{left} s"]
+    first = next((at for at, value in enumerate((days, hours, minutes)) if value), 3)
+    return " ".join(parts[first : first + 2])
+
+
+def _rest(answer: dict[str, Any]) -> str:
+    if unfinished(answer["last"]):
+        return "interrupted; the next deploy settles it"
+    return held(answer["freeze"]) if answer["freeze"] else "quiet"
+
+
+def _since(answer: dict[str, Any]) -> str:
+    """When the live release was switched to, as the host's journal has it."""
+    for entry in reversed(answer["journal"]):
+        if entry["outcome"] == "committed" and entry["target"] == answer["live"]:
+            return moment(entry["at"])
+    return ""
+
+
+def _sentences(answers: Mapping[str, dict[str, Any] | DeployError], words: Callable[[dict[str, Any]], str]) -> str:
+    def said(answer: dict[str, Any] | DeployError) -> str:
+        return answer.message if isinstance(answer, DeployError) else words(answer)
+
+    return columns([(host, said(answer)) for host, answer in answers.items()])
+
+
+def _locked(answer: dict[str, Any]) -> str:
+    running = answer["running"]
+    if running is None:
+        return held(answer["freeze"])
+    what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
+    return f"{held(answer['freeze'])}; {what} that runs there goes on to its end"
+
+
+def _unlocked(answer: dict[str, Any]) -> str:
+    return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not locked"
+
+
+def _unpinned(answer: dict[str, Any]) -> str:
+    release, pin = answer["release"], answer["pin"]
+    return f"{release} is pinned no more; it was by {_whose(pin)}" if pin else f"{release} was not pinned"
+
+
+def _whose(pin: dict[str, Any]) -> str:
+    return f"{pin['actor']} since {moment(pin['at'])} UTC"
+
+
+def _prune_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", "", "", answer.message)
+        return
+    goes = "would go" if answer["dry_run"] else "removed"
+    for each in answer["releases"]:
+        does, freed = ("stays", "") if each["stays"] else (goes, size(each["bytes"]))
+        yield (host, each["id"], does, freed, each["why"])
+    unseen = "" if answer["complete"] else "what processes of other users work in is not known"
+    yield (host, "together", "", size(answer["freed"]), unseen)
+
+
+def _audit_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", "", "", "", answer.message)
+        return
+    for entry in answer["entries"]:
+        what = " ".join(filter(None, (entry.get("kind"), (entry.get("target") or "")[:10])))
+        outcome = ": ".join(filter(None, (_end(entry.get("outcome"), entry), entry.get("reason"))))
+        yield (host, str(entry["seq"]), moment(entry.get("at") or 0), entry.get("actor") or "?", what, outcome)
+
+
+def _verified(host: str, answer: dict[str, Any] | DeployError) -> str | None:
+    if isinstance(answer, DeployError) or not answer["verified"]:
+        return None
+    wrong = answer["wrong"]
+    entries = f"{answer['count']} entries"
+    return f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
+
+
+def _plain(answer: dict[str, Any] | DeployError) -> dict[str, Any]:
+    return {"error": answer.message, "hint": answer.hint} if isinstance(answer, DeployError) else answer

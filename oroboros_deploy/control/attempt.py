@@ -1,0 +1,409 @@
+"""One deploy or rollback on its hosts, from the intent to the record of what came of it."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from .. import threads
+from ..errors import (
+    BuildFailed,
+    Busy,
+    DeployError,
+    HostUnreachable,
+    Interrupted,
+    InvalidInput,
+    LinkLost,
+    RegistryUnavailable,
+)
+from ..outcome import HostOutcome, Kind, Outcome, State
+from ..records.record import CommitRecord, HostRecord, Record
+from ..registry.recorder import Recorder
+from ..remote.host import Host
+from ..version import __version__
+from . import plan
+from .plan import Job, Plan
+
+if TYPE_CHECKING:
+    from ..deployment import Deployment
+    from ..registry import Registry
+    from ..source import Commit
+
+_STATES: dict[type[DeployError], State] = {
+    BuildFailed: State.NOT_SWITCHED,
+    Busy: State.BUSY,
+    HostUnreachable: State.UNREACHABLE,
+    InvalidInput: State.REFUSED,
+    Interrupted: State.INTERRUPTED,
+    LinkLost: State.UNKNOWN,
+    DeployError: State.UNKNOWN,
+}
+_COMMITS = 100  # of a release are kept at most
+_CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
+_ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
+
+
+@dataclass
+class _Work:
+    """One host within one attempt: what was read, what is to be done, how it ended."""
+
+    host: Host
+    facts: dict[str, Any] = field(default_factory=dict)
+    plan: Plan | None = None
+    outcome: HostOutcome | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    asked: bool = False  # to switch: from then on the host goes on alone
+
+    def time(self, phase: str, do: Callable[[_Work], object]) -> None:
+        """Do a phase and note how long it took, also when it fails."""
+        began = time.monotonic()
+        try:
+            do(self)
+        finally:
+            self.seconds[phase] = round(time.monotonic() - began, 3)
+
+
+class Attempt:
+    """One deploy or rollback on its hosts."""
+
+    def __init__(self, deployment: Deployment, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
+        self.deployment = deployment
+        self.config = deployment.config
+        self.started = datetime.now(UTC)
+        attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self.commit = commit
+        self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
+        self.recorder = Recorder(attempt, deployment.listener)
+        self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
+        self.interrupted = False
+        self.error: DeployError | None = None
+
+    def run(self) -> Outcome:
+        """Everything, in order; the registry hears of it before and after."""
+        names = [work.host.name for work in self.works]
+        message = f"{self.job.kind} {self.job.sha} on {', '.join(names)}"
+        self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
+        outcome = None
+        try:
+            with ExitStack() as stack:
+                stack.callback(self._close)
+                registry = self._open_registry(stack)
+                with self.recorder.writing(registry):
+                    self._until_error(lambda: self._work(registry))
+                    self._end_the_rest()
+                outcome = self._finish(registry)
+        except KeyboardInterrupt:
+            if outcome is None:
+                raise self._stopped() from None
+        return outcome
+
+    def _open_registry(self, stack: ExitStack) -> Registry:
+        """Before any host is asked for anything: without the registry an attempt does not start."""
+        with _nothing_changed():
+            registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry.begin(self._record())
+        return registry
+
+    def _until_error(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except KeyboardInterrupt:
+            self._interrupted()
+        except DeployError as error:
+            self.error = error
+
+    def _work(self, registry: Registry) -> None:
+        """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
+        if self.job.kind == "rollback" and len(self.works) == 1:
+            self._on_each(connect=_connect)
+            _intend(registry, self._record())
+            self._switch_at_once(self.works[0])
+        else:
+            request = plan.facts_request(self.job)
+            self._on_each(connect=_connect, facts=lambda work: self._decide(work, work.host.facts(request)))
+            if not all(work.plan and work.plan.nothing for work in self.works):
+                _intend(registry, self._record())
+        self._on_each(build=self._build)
+        self._activate()
+
+    def _on_each(self, **phases: Callable[[_Work], object]) -> None:
+        """Do phases on all hosts; a barrier: when one fails, none goes on."""
+
+        def work(item: _Work) -> None:
+            for phase, do in phases.items():
+                item.time(phase, do)
+
+        pending = [item for item in self.works if item.outcome is None]
+        answers = threads.on_each(pending, work, self._leave)
+        errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
+        for item, error in errors:
+            self._end(item, _failed(item, error))
+        if errors:
+            raise errors[0][1]
+
+    def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
+        work.facts = facts
+        work.plan = plan.decide(self.job, work.facts, work.host.name)
+        if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
+            work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
+        if work.plan.nothing:
+            self._end(work, self._already(work))
+        elif work.facts["target"]["bad"]:
+            work.host.tell("warning", f"this release failed its gate here before: {work.facts['target']['bad']}")
+
+    def _already(self, work: _Work) -> HostOutcome:
+        message = f"{self.job.sha} is live already; nothing was done"
+        return HostOutcome(work.host.name, State.ALREADY_LIVE, self.job.sha, self.job.sha, message)
+
+    def _build(self, work: _Work) -> None:
+        assert work.plan is not None
+        if work.plan.build:
+            stream = self._bundle(work) if work.plan.source == "bundle" else None
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
+
+    def _bundle(self, work: _Work) -> Iterator[bytes]:
+        return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
+
+    def _activate(self) -> None:
+        """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
+        waiting = [work for work in self.works if work.outcome is None]
+        first = 1 if self.config.migrate else 0  # the hosts share the database: it is changed on one, before the others
+        for works, migrate in ((waiting[:first], True), (waiting[first:], False)):
+            threads.on_each(works, partial(self._switch_next, migrate=migrate), self._leave, self.config.parallel)
+
+    def _switch_next(self, work: _Work, *, migrate: bool) -> None:
+        """Switch one host more, unless one has failed."""
+        if all(other.outcome is None or other.outcome.state.ok for other in self.works):
+            self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
+
+    def _switch_at_once(self, work: _Work) -> None:
+        """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
+        self._switch(work, plan.switch_request(self.job))
+        if work.outcome is None:
+            work.asked = False
+            self._on_each(facts=lambda work: self._decide(work, work.host.known))
+
+    def _switch(self, work: _Work, request: plan.Request) -> None:
+        work.asked = True
+        request["origin"] = self._origin(work)
+        began = time.monotonic()
+        try:
+            answer = work.host.activate(request)
+        except DeployError as error:
+            self.error = self.error or error
+            work.facts = work.host.known
+            work.seconds["activate"] = round(time.monotonic() - began, 3)
+            return self._end(work, _failed(work, error))
+        if answer["state"] is not None:
+            work.seconds["activate"] = round(time.monotonic() - began, 3)
+            logs = f"{self.config.root}/.deploy/attempts/{self.job.attempt}"
+            self._end(work, ended(work.host.name, answer["state"], logs))
+        return None
+
+    def _origin(self, work: _Work) -> dict[str, Any]:
+        """What a host's journal keeps of the attempt as a whole, so that the registry can be rebuilt from it."""
+        return {
+            "host": work.host.name,
+            "hosts": [each.host.name for each in self.works],
+            "environment": self.config.environment,
+            "control_node": socket.gethostname(),
+            "tool_version": self.job.version,
+            "started_at": self.started.isoformat(),
+        }
+
+    def _interrupted(self) -> None:
+        """A person pressed Ctrl-C, perhaps again because it takes a moment."""
+        self.interrupted, self.error = True, self._stopped()
+        with suppress(KeyboardInterrupt):
+            self._close()
+
+    def _stopped(self) -> DeployError:
+        """What an interrupt means now: before the switch everything stops, after it the host goes on alone."""
+        if any(work.asked for work in self.works):
+            return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=_ASK)
+        return Interrupted("interrupted before the switch; nothing was switched", hint=None)
+
+    def _end_the_rest(self) -> None:
+        for work in self.works:
+            if work.outcome is None:
+                self._end(work, self._unreached(work))
+
+    def _finish(self, registry: Registry) -> Outcome:
+        """Give the registry its record, and the caller the value or the error."""
+        outcome = self._outcome()
+        outcome = replace(outcome, registry=self._write(registry, outcome))
+        self._tell("attempt.finished", f"exit code {int(outcome.exit_code)}", level="detail", outcome=outcome.as_dict())
+        if self.error is None or any(host.state in _CHANGED for host in outcome.hosts):
+            return outcome
+        self.error.outcome = outcome
+        raise self.error
+
+    def _unreached(self, work: _Work) -> HostOutcome:
+        if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
+            return _failed(work, self.error)
+        live, first = work.facts.get("live"), "another host failed first"
+        if isinstance(self.error, RegistryUnavailable):
+            first = "the registry failed first"
+        elif self.interrupted:
+            first = "somebody interrupted first"
+        return HostOutcome(work.host.name, State.SKIPPED, live, live, f"not reached: {first}")
+
+    def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
+        """Record the outcome; when the database died meanwhile, keep the record until it is back."""
+        record = self._with_commits(self._record(outcome))
+        try:
+            registry.finish(record)
+        except RegistryUnavailable as error:
+            return self._spool(record, error)
+        except KeyboardInterrupt:
+            return self._spool(record, RegistryUnavailable("interrupted while the registry was written"))
+        return "written"
+
+    def _spool(self, record: Record, cause: RegistryUnavailable) -> Literal["spooled", "lost"]:
+        from ..registry.url import url_key
+
+        try:
+            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+        except RegistryUnavailable as error:  # the hosts' journals have what matters
+            self._tell("registry.lost", f"{cause.message}; {error.message}", level="error")
+            return "lost"
+        self._tell("registry.spooled", f"{cause.message}; the record is kept and the next command writes it")
+        return "spooled"
+
+    def _with_commits(self, record: Record) -> Record:
+        """The record with what was new in the release, as far as this repository can tell."""
+        if record.previous is None:
+            return record
+        try:
+            new = self.deployment.source().log(record.previous, record.commit_sha, limit=_COMMITS)
+        except DeployError:
+            return record
+        commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
+        return replace(record, commits=tuple(commits))
+
+    def _outcome(self) -> Outcome:
+        hosts = tuple(work.outcome for work in self.works if work.outcome is not None)
+        return Outcome(self.job.attempt, self.job.kind, self.job.sha, hosts)
+
+    def _record(self, outcome: Outcome | None = None) -> Record:
+        job = self.job
+        return Record(
+            attempt=job.attempt,
+            kind=job.kind,
+            release_id=job.sha,
+            commit_sha=job.sha,
+            environment=self.config.environment,
+            actor=job.actor,
+            control_node=socket.gethostname(),
+            tool_version=job.version,
+            started_at=self.started.isoformat(),
+            finished_at=datetime.now(UTC).isoformat() if outcome else None,
+            exit_code=int(outcome.exit_code) if outcome else None,
+            hosts=tuple(_host_record(job, work) for work in self.works),
+            migration_marker=outcome.migration_marker if outcome else None,
+            subject=self.commit.subject or None,
+            committed_at=self.commit.committed_at or None,
+        )
+
+    def _end(self, work: _Work, outcome: HostOutcome) -> None:
+        work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
+        level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
+        work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
+
+    def _leave(self) -> None:
+        for work in self.works:
+            work.host.leave()
+
+    def _close(self) -> None:
+        for work in self.works:
+            work.host.close()
+
+    def _tell(self, name: str, message: str, **data: Any) -> None:
+        self.deployment.tell(name, message, **data)
+
+
+def _connect(work: _Work) -> None:
+    work.host.open()
+
+
+def _intend(registry: Registry, record: Record) -> None:
+    with _nothing_changed():
+        registry.intend(record)
+
+
+@contextmanager
+def _nothing_changed() -> Iterator[None]:
+    """Say, when the registry fails, that no host was touched yet."""
+    try:
+        yield
+    except RegistryUnavailable as error:
+        error.message = f"nothing was changed: {error.message}"
+        raise
+
+
+_ASK = "fab status  tells how it ended"
+
+
+def _failed(work: _Work, error: DeployError) -> HostOutcome:
+    """The outcome of a host whose work raised an error."""
+    state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
+    live = None if state is State.UNKNOWN else work.facts.get("live")
+    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
+
+
+def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
+    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
+    end = _ENDS[state["phase"]]
+    target, source, reason = state["target"], state["source"], state["reason"]
+    live: str | None = target if end is State.LIVE else source
+    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
+    if end is State.LIVE:
+        hint, message = None, f"{target} is live"
+    elif end is State.RESTORED and not state["switched"]:
+        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
+    elif end is State.RESTORED and source is None:
+        end = State.NOT_RESTORED
+        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
+    elif end is State.RESTORED:
+        message = f"{source} was restored and is live; {target} failed: {reason}"
+    else:
+        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
+        message = f"not healthy: current names {source}, {reason}"
+    return HostOutcome(
+        host=host,
+        state=end,
+        live=live,
+        previous=source,
+        message=message,
+        hint=hint,
+        migration_marker=state["migration_marker"],
+        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
+        log=state["transcript"] or None,
+    )
+
+
+def _host_record(job: Job, work: _Work) -> HostRecord:
+    if work.outcome is None:
+        return HostRecord(work.host.name, previous=work.facts.get("live"))
+    end = work.outcome
+    absent = (
+        job.kind == "rollback" and end.state is State.REFUSED and work.facts.get("target", {}).get("state") == "missing"
+    )
+    return HostRecord(
+        host=end.host,
+        state=str(end.state),
+        live=end.live,
+        previous=end.previous,
+        message=end.message,
+        seconds=end.seconds,
+        migration_marker=end.migration_marker,
+        target_missing=absent,
+        log=end.log,
+    )

@@ -1,0 +1,223 @@
+"""What to ask of a host, and what its facts allow.  Pure: nothing here touches anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from ..config import Config
+from ..errors import Busy, InvalidInput, UnknownRelease
+from ..outcome import Kind
+
+Facts = Mapping[str, Any]
+Request = dict[str, Any]
+SourceKind = Literal["mirror", "bundle", "fetch"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt: the same on every host it goes to."""
+
+    attempt: str
+    kind: Kind
+    sha: str
+    actor: str
+    config: Config
+    version: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What has to be done on one host."""
+
+    build: bool
+    activate: bool
+    source: SourceKind = "mirror"
+
+    @property
+    def nothing(self) -> bool:
+        """True when the release already serves there."""
+        return not (self.build or self.activate)
+
+
+def facts_request(job: Job) -> Request:
+    """What to read: everything the plan, and the checks below, need."""
+    return {
+        "sha": job.sha,
+        "services": list(job.config.services),
+        "restart": not job.config.skip_restart,
+        "source": job.kind == "deploy",
+    }
+
+
+def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Request:
+    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
+    return {
+        "attempt": job.attempt,
+        "sha": job.sha,
+        "source": {"kind": source, "url": job.config.repo_url},
+        "recipe": recipe(job.config),
+        "version": job.version,
+        "verbose": verbose,
+    }
+
+
+def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
+    """The switch to the job's release; ``migrate`` on one host of several, for they share the database."""
+    config = job.config
+    return {
+        "attempt": job.attempt,
+        "kind": job.kind,
+        "sha": job.sha,
+        "services": list(config.services),
+        "restart": not config.skip_restart,
+        "detached": not (facts["systemd"] and facts["may_manage"]),
+        "healthcheck": None if config.skip_healthcheck and config.skip_restart else _healthcheck(config),
+        "migrate": config.migrate if migrate and job.kind == "deploy" else None,
+        "restart_timeout": config.restart_timeout,
+        "migrate_timeout": config.migrate_timeout,
+        "actor": job.actor,
+        "keep": config.keep,
+        **_expected(facts),
+    }
+
+
+def switch_request(job: Job) -> Request:
+    """The same for a host whose facts are not known: it reads them first, and goes on only when they are plain.
+
+    They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
+    """
+    anywhere = {"systemd": True, "may_manage": True}  # it knows better when it has read them
+    return {**activate_request(job, anywhere, migrate=False), "look": facts_request(job)}
+
+
+def decide(job: Job, facts: Facts, host: str) -> Plan:
+    """What this host needs for the job.
+
+    Raises InvalidInput, UnknownRelease or Busy when the job cannot or must not be
+    done there; nothing was changed then.
+    """
+    check(job, facts, host)
+    state = facts["target"]["state"]
+    if facts["live"] == job.sha and state in ("sealed", "adopted") and healthy(facts["last"]):
+        return Plan(build=False, activate=False)
+    if state in ("sealed", "adopted"):
+        return Plan(build=False, activate=True)
+    if job.kind == "rollback":
+        raise UnknownRelease(_absent(job, facts), hint=_offer(facts), host=host)
+    if job.config.repo_url:
+        return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
+    return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+
+
+def unfinished(last: Mapping[str, Any] | None) -> bool:
+    """Whether the host's last activation, by its persisted state, did not come to an end."""
+    return last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
+
+
+def healthy(last: Mapping[str, Any] | None) -> bool:
+    """Whether the host's last activation ended on a release that serves."""
+    return last is None or last["phase"] in ("committed", "restored")
+
+
+def check(job: Job, facts: Facts, host: str) -> None:
+    """Refuse what the facts already show to be impossible."""
+    for problem in facts["problems"]:
+        raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
+    if facts["running"] is not None:
+        hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
+        raise Busy(_holder(facts["running"]), hint=hint, host=host)
+    # What did not end goes on to the host, which settles it before it refuses: no freeze stops a restore.
+    if facts["freeze"] and not unfinished(facts["last"]):
+        raise Busy(
+            f"this host is {held(facts['freeze'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+        )
+    if job.kind == "deploy" and not facts["git"]:
+        raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
+    if not job.config.skip_restart:
+        _check_services(facts, host)
+
+
+def _command(job: Job, host: str, task: str) -> str:
+    """What to type about this host, with a root that only a flag of this command named."""
+    root = f" --root={job.config.root}" if job.config.provenance.get("root") == "flag --root" else ""
+    return f"fab -H {host} {task}{root}"
+
+
+def _check_services(facts: Facts, host: str) -> None:
+    if not facts["systemd"]:
+        raise InvalidInput(
+            "nothing was changed: this host does not run systemd, so its services cannot be restarted",
+            hint="DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
+            host=host,
+        )
+    if not facts["may_manage"]:
+        raise InvalidInput(
+            f"nothing was changed: {facts['user']} may not restart units here without a password",
+            hint=f"add to sudoers: {facts['user']} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run",
+            host=host,
+        )
+    absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
+    if absent:
+        raise InvalidInput(
+            f"nothing was changed: units that this host cannot start: {', '.join(absent)}",
+            hint="install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
+            host=host,
+        )
+
+
+def recipe(config: Config) -> Request:
+    """What a host builds, and what it may take from earlier builds (``cache`` in bytes)."""
+    build = config.build
+    venvs = {directory: list(projects) for directory, projects in build.venvs.items()}
+    return asdict(build) | {"venvs": venvs, "cache": build.cache * 1_000_000, "anew": config.no_cache}
+
+
+def _healthcheck(config: Config) -> Request:
+    settings = asdict(config.healthcheck)
+    return settings | {"command": None} if config.skip_healthcheck else settings
+
+
+def _expected(facts: Facts) -> Request:
+    """The release that the decision was made for: where somebody else switched meanwhile, the host refuses.
+
+    Nobody knows which one it is where the host has to settle an activation first, or was not asked.
+    """
+    return {} if "live" not in facts or unfinished(facts["last"]) else {"expected": facts["live"]}
+
+
+def _absent(job: Job, facts: Facts) -> str:
+    state = facts["target"]["state"]
+    return (
+        f"nothing was changed: release {job.sha} is {state} on this host ({facts['target']['damage'] or 'not there'})"
+    )
+
+
+def _offer(facts: Facts) -> str:
+    good = [
+        release["id"]
+        for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
+        if release["state"] in ("sealed", "adopted") and not release["bad"] and release["id"] != facts["live"]
+    ]
+    return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
+
+
+def held(freeze: Mapping[str, Any]) -> str:
+    """Who holds a host on purpose, since when and why."""
+    return f"locked by {freeze['actor']} since {moment(freeze['at'])} UTC: {freeze['reason']}"
+
+
+def moment(at: float) -> str:
+    """Unix time as people read it, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _holder(running: Mapping[str, Any]) -> str:
+    """The host's own words for it (``host/holder.py``)."""
+    if not running:
+        return "another activation holds this host (just begun, or of another deploy root)"
+    since = moment(running["since"]).partition(" ")[2]
+    who = f"{running['kind']} of {running['target']} by {running['actor']}"
+    return f"{who} holds this host since {since} UTC ({running['phase']})"

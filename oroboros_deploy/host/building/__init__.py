@@ -1,0 +1,1 @@
+"""The build of a release, on the host; only a build imports it."""

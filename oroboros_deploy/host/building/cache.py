@@ -1,0 +1,387 @@
+"""The build cache: what parts made, by content, for the next build whose inputs are the same.
+
+    cache/objects/<sha256>[x]         every file that a part made; x: executable; hard links of releases' files
+    cache/entries/<part>.<key>.json   the files of one part, and the inputs they came from
+
+An object is named by its content and read again before it is used, so one that was edited, through any of its links,
+or that a power cut left empty, is found out and made anew.  An entry is one file, replaced as a whole, and written
+when its objects are there.  Builds of one host go one after another, so nobody else is at work here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import mmap
+import os
+import re
+import shutil
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+
+from .. import durable, seal
+from ..annotations import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from ..wire import Say
+from . import inputs
+from .inputs import Inputs
+
+FORMAT = 1  # of entries and of what a part makes of the same inputs; another number forgets all that is there
+_SHORT = 7  # characters of a release id that are taken for it
+_DIGITS = 64  # of a sha256
+
+
+@dataclass(frozen=True)
+class Row:
+    """One thing that a part made; ``placed``: its content names the release, and must be written for each."""
+
+    path: str
+    kind: str  # f, d or l, as in a manifest
+    content: str = ""
+    executable: bool = False
+    placed: bool = False
+
+    @property
+    def object(self) -> str:
+        return self.content + ("x" if self.executable else "")
+
+
+@dataclass
+class Entry:
+    """What a part made and removed, and from what.
+
+    ``layer`` names what all but its ``own`` paths came from: a later build may need only those anew.
+    """
+
+    part: str
+    inputs: Inputs
+    layer: Optional[Inputs] = None
+    rows: List[Row] = field(default_factory=list)
+    gone: List[str] = field(default_factory=list)
+    own: List[str] = field(default_factory=list)
+
+    @property
+    def slug(self) -> str:
+        return re.sub(r"[^A-Za-z0-9_-]", "-", self.part)
+
+    def file(self, layer: bool = False) -> str:
+        """The name of the entry, or that under which its layer is found."""
+        key = ["layer", self.layer] if layer else ["whole", self.inputs]
+        return f"{self.slug}.{inputs.digest([FORMAT, self.part, *key])}.json"
+
+    @property
+    def shared(self) -> List[Row]:
+        """The rows of the layer: without its own files, and the directories that hold nothing else."""
+        own = set(self.own)
+        others = [row.path for row in self.rows if row.path not in own and row.kind != "d"]
+        left_out = own | {up for path in own for up in _up(path)} - {up for path in others for up in _up(path)}
+        return [row for row in self.rows if row.path not in left_out]
+
+
+class Cache:
+    """The cache of one deploy root, at work for one release."""
+
+    def __init__(self, root: Path, release: Path, say: Say) -> None:
+        self.objects = root / "objects"
+        self.entries = root / "entries"
+        self.release = release
+        self._say = say
+        self._made: List[Entry] = []
+        self._copied: List[Entry] = []
+        self._sound: Set[str] = set()
+        self._id = os.fsencode(release.name)
+        self._here = os.fsencode(release)
+        self._nowhere = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
+        self._failed = False
+        with self._optional():
+            for directory in (self.objects, self.entries):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def take(self, entry: Entry, *, link: bool) -> bool:
+        """Put what was made from the same inputs into the release; False when nothing sound is there.
+
+        Without ``link`` these are copies, for a release on which commands will still work:
+        what they did to a link, they would do to the other releases.
+        """
+        found = self._find(entry.file())
+        if found is None:
+            return False
+        self._lay(found.rows, found.gone, link)
+        if not link:
+            self._copied.append(found)
+        return True
+
+    def take_layer(self, entry: Entry, *, link: bool) -> bool:
+        """Put all but the own files of an entry with the same layer into the release; False when there is none."""
+        found = self._find(entry.file(layer=True)) if entry.layer is not None else None
+        if found is None:
+            return False
+        self._lay(found.shared, [], link)
+        return True
+
+    def changed(self, entry: Entry) -> Optional[List[str]]:
+        """The inputs that differ from those of the part's last entry; None when there is none."""
+        with self._optional():
+            known = sorted(self.entries.glob(f"{entry.slug}.*.json"), key=_used)
+            last = self._read(known[-1]) if known else None
+            return inputs.differing(entry.inputs, last.inputs) if last else None
+        return None
+
+    @contextlib.contextmanager
+    def watch(self, entry: Entry, roots: Sequence[str], elsewhere: Sequence[str], *, placed: bool) -> Iterator[None]:
+        """Note what is made below ``roots`` meanwhile, but for what others make ``elsewhere``.
+
+        ``placed``: its text may name the release's path.
+        """
+        before = self._state(roots, elsewhere)
+        yield
+        after = self._state(roots, elsewhere)
+        made = sorted(path for path in after if after[path] != before.get(path))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            rows = list(pool.map(lambda path: self._row(path, placed), made))
+        named = [path for path, row in zip(made, rows) if row is None]
+        if named:
+            self._say("cache.refused", f"{entry.part} is not kept: {named[0]} names this release", level="detail")
+            return
+        entry.rows = [row for row in rows if row]
+        entry.gone = sorted(before.keys() - after.keys())
+        self._made.append(entry)
+
+    def keep(self) -> None:
+        """Make entries of what was noted, and let the release share its files with the cache."""
+        with self._optional():
+            for entry in self._made:
+                if self._share(entry):
+                    self._write(entry)
+            for entry in self._copied:
+                self._share(entry)
+
+    def prune(self, limit: int) -> None:
+        """Forget the entries used longest ago until the cache costs at most ``limit`` bytes.
+
+        A file that a release shares costs nothing.  No more than what is free on the disk
+        is ever held: when it fills up, the cache gives way first.
+        """
+        with self._optional():
+            self._forget(min(limit, shutil.disk_usage(self.objects).free))
+
+    @contextlib.contextmanager
+    def _optional(self) -> Iterator[None]:
+        """A release needs nothing of the cache: an error of the disk is told, once, and no more."""
+        try:
+            yield
+        except OSError as error:
+            if not self._failed:
+                self._say("cache.refused", f"the build cache fails, which costs time alone: {error}", level="warning")
+            self._failed = True
+
+    def _forget(self, limit: int) -> None:
+        objects = {item.name: item.stat() for item in os.scandir(self.objects)}
+        alone = {name: status.st_size for name, status in objects.items() if status.st_nlink == 1}
+        entries = sorted(self.entries.iterdir(), key=_used, reverse=True)
+        if sum(alone.values()) + sum(path.stat().st_size for path in entries) <= limit:
+            return
+        held: Set[str] = set()
+        for path in entries:
+            entry = self._read(path)
+            used = {row.object for row in entry.rows if row.kind == "f"} - held if entry else set()
+            limit -= sum(alone.get(name, 0) for name in used) + (path.stat().st_size if entry else 0)
+            if limit < 0:
+                path.unlink(missing_ok=True)
+            else:
+                held |= used
+        for name in objects.keys() - held:
+            (self.objects / name).unlink()
+
+    def _find(self, file: str) -> Optional[Entry]:
+        path = self.entries / file
+        with self._optional():
+            entry = self._read(path)
+            if entry and self._is_whole(entry, path):
+                with self._optional():
+                    os.utime(path)
+                return entry
+        return None
+
+    def _is_whole(self, entry: Entry, path: Path) -> bool:
+        """Whether all that an entry names is sound; one of which it is not is told and removed."""
+        damaged = self._damaged({row.object for row in entry.rows if row.kind == "f"})
+        if damaged:
+            message = f"{entry.part} is built anew: {damaged} of its files in the cache are lost or were changed"
+            self._say("cache.damaged", message, level="warning")
+            path.unlink()
+        return not damaged
+
+    def _read(self, path: Path) -> Optional[Entry]:
+        """An entry; one that is not as it was written is told and removed."""
+        try:
+            kept = json.loads(path.read_bytes())
+            told = kept["entry"]
+            if kept["digest"] != inputs.digest(told):
+                raise ValueError
+            return Entry(**{**told, "rows": [Row(**row) for row in told["rows"]]})
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            self._say("cache.damaged", f"{path.name} in the cache was changed; it is removed", level="warning")
+            path.unlink()
+            return None
+
+    def _damaged(self, names: Set[str]) -> int:
+        """How many of these objects cannot be used; they are removed."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
+            unsound = [name for name, sound in zip(names, pool.map(self._is_sound, names)) if not sound]
+        for name in unsound:
+            (self.objects / name).unlink(missing_ok=True)
+        return len(unsound)
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether an object is what its name says; it is read once a build."""
+        path = self.objects / name
+        if name not in self._sound:
+            try:
+                if seal.facts(path)[:2] != ("f", _sealed_mode(name)) or seal.content(path) != name[:_DIGITS]:
+                    return False
+            except OSError:
+                return False
+            self._sound.add(name)
+        return True
+
+    def _lay(self, rows: Iterable[Row], gone: Iterable[str], link: bool) -> None:
+        for path in gone:
+            _clear(self.release / path)
+        for row in rows:
+            target = self.release / row.path
+            if row.kind != "d" or target.is_symlink() or not target.is_dir():
+                _clear(target)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._put(row, target, link)
+
+    def _put(self, row: Row, target: Path, link: bool) -> None:
+        known = self.objects / row.object
+        if row.kind == "d":
+            target.mkdir()
+        elif row.kind == "l":
+            target.symlink_to(row.content)
+        elif row.placed:
+            target.write_bytes(known.read_bytes().replace(self._nowhere, self._here))
+            target.chmod(_open_mode(row.object))
+        elif not (link and _linked(known, target)):
+            shutil.copy2(known, target)
+            target.chmod(_open_mode(row.object))
+
+    def _state(self, roots: Sequence[str], elsewhere: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
+        """What tells that a file below the roots was touched; a directory is only there."""
+        found: Dict[str, Tuple[int, ...]] = {}
+        for top in (self.release / root for root in roots):
+            for path in [top, *seal.walk(top)] if os.path.lexists(top) else []:
+                status = path.lstat()
+                seen = (status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns)
+                found[os.path.relpath(path, self.release)] = (0,) if stat.S_ISDIR(status.st_mode) else seen
+        others = {path for path in elsewhere if not set(roots).isdisjoint(_up(path))}
+        return {path: seen for path, seen in found.items() if others.isdisjoint([path, *_up(path)[:-1]])}
+
+    def _row(self, path: str, placed: bool) -> Optional[Row]:
+        """What was made; None when it names the release, and so is of no use to another."""
+        file = self.release / path
+        kind, mode, _, _ = seal.facts(file)
+        if kind != "f":
+            target = seal.content(file)
+            return None if self._names(os.fsencode(target)) else Row(path, kind, target)
+        with file.open("rb") as opened:
+            empty = os.fstat(opened.fileno()).st_size == 0
+            if empty or not self._names(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)):
+                return Row(path, kind, seal.content(file), bool(mode & 0o111))
+        text = self._elsewhere(file)
+        if not placed or b"\0" in text or self._names(text):
+            return None
+        return Row(path, kind, hashlib.sha256(text).hexdigest(), bool(mode & 0o111), placed=True)
+
+    def _names(self, content: Union[bytes, mmap.mmap]) -> bool:
+        """Whether this is about its release alone: it has the first characters of the id, as a short id would."""
+        return content.find(self._id[:_SHORT]) >= 0
+
+    def _elsewhere(self, file: Path) -> bytes:
+        return file.read_bytes().replace(self._here, self._nowhere)
+
+    def _share(self, entry: Entry) -> bool:
+        """Let the release and the cache have the same files; False when some are no longer what the part made."""
+        rows = [row for row in entry.rows if row.kind == "f"]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            unchanged = list(pool.map(self._is_unchanged, rows))
+        for row, same in zip(rows, unchanged):
+            if same:
+                self._store(row)
+        return all(unchanged)
+
+    def _is_unchanged(self, row: Row) -> bool:
+        file = self.release / row.path
+        if file.is_symlink() or not file.is_file() or bool(file.stat().st_mode & 0o111) != row.executable:
+            return False
+        if row.placed:
+            return hashlib.sha256(self._elsewhere(file)).hexdigest() == row.content
+        return seal.content(file) == row.content
+
+    def _store(self, row: Row) -> None:
+        file, known = self.release / row.path, self.objects / row.object
+        if not self._is_sound(row.object):
+            known.unlink(missing_ok=True)
+            self._add(row, file, known)
+        elif not row.placed and not known.samefile(file):
+            beside = file.with_name(f".{row.object}")
+            if _linked(known, beside):
+                os.rename(beside, file)
+
+    def _add(self, row: Row, file: Path, known: Path) -> None:
+        seal.close(file)
+        if row.placed:
+            known.write_bytes(self._elsewhere(file))
+            known.chmod(_sealed_mode(row.object))
+        elif not _linked(file, known):
+            shutil.copy2(file, known)
+
+    def _write(self, entry: Entry) -> None:
+        path = self.entries / entry.file()
+        told = asdict(entry)
+        durable.write(path, json.dumps({"entry": told, "digest": inputs.digest(told)}).encode())
+        if entry.layer is not None:
+            layer = self.entries / entry.file(layer=True)
+            layer.unlink(missing_ok=True)
+            os.link(path, layer)
+
+
+def _linked(file: Path, name: Path) -> bool:
+    """Give a file another name; False where that cannot be: another filesystem, another owner, too many names."""
+    try:
+        os.link(file, name)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.EMLINK):
+            raise
+        return False
+    return True
+
+
+def _clear(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sealed_mode(name: str) -> int:
+    return 0o444 if len(name) == _DIGITS else 0o555
+
+
+def _open_mode(name: str) -> int:
+    return 0o644 if len(name) == _DIGITS else 0o755
+
+
+def _used(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+def _up(path: str) -> Sequence[str]:
+    return [str(parent) for parent in PurePosixPath(path).parents]

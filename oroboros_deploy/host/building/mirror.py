@@ -1,0 +1,141 @@
+"""The bare git mirror that releases are made from."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+from .. import process
+from ..annotations import Dict, Iterable, List, Optional
+from ..refusal import Refusal
+
+# Nothing in a repository may run a program of its own here; `ext::` would be one.
+_SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never")
+_QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
+
+
+class Mirror:
+    """One repository on the host; ``path`` may be bare or have a work tree.
+
+    ``stop`` ends what git is doing when nobody wants it any more.
+    """
+
+    def __init__(self, path: Path, stop: Optional[threading.Event] = None) -> None:
+        self.path = path
+        self.stop = stop
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "HEAD").is_file() or (self.path / ".git").exists()
+
+    def create(self, sha: str) -> None:
+        """Make an empty mirror where there is none, for commits with names like this one."""
+        if not self.exists:
+            self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
+            names = ["--object-format=sha256"] if len(sha) == 64 else []  # older gits do not know the option
+            self._must("init", "--quiet", "--bare", *names, seconds=30)
+
+    def has(self, sha: str) -> bool:
+        """Whether the commit is here (a tree or blob of that name is not one)."""
+        return self.exists and self._git("cat-file", "-e", f"{sha}^{{commit}}", seconds=30).ok
+
+    def tips(self, limit: int = 64) -> List[str]:
+        """Commits that a bundle can build on, newest first."""
+        if not self.exists:
+            return []
+        listing = ("for-each-ref", "--sort=-committerdate", f"--count={limit}", "--format=%(objectname) %(*objectname)")
+        words = [line.split()[-1] for line in self._git(*listing, seconds=30).tail.splitlines() if line.strip()]
+        return list(dict.fromkeys(words))
+
+    def take_bundle(self, bundle: Path, sha: str, deadline: float) -> None:
+        """Bring in a bundle; git checks that every object it needs is there."""
+        ref = f"refs/{_NAMESPACE}/{sha}"
+        self._must(
+            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), f"+{ref}:{ref}", until=deadline
+        )
+
+    def fetch(self, url: str, sha: str, deadline: float) -> None:
+        """Bring in a commit from a URL: all branches and tags first, the bare commit if that was not enough."""
+        common = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url)
+        branches = self._git(*common, "+refs/heads/*:refs/remotes/source/*", "+refs/tags/*:refs/tags/*", until=deadline)
+        if not self.has(sha):
+            single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline)
+            if not self.has(sha):
+                said = (branches if not branches.ok else single).tail
+                raise Refusal(
+                    "missing_commit",
+                    f"commit {sha} is not in the repository this host fetches from; git said: {_redact(said)}",
+                    hint="push the commit, or check repo_url and this host's access to it",
+                )
+
+    def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> None:
+        """Write the commit's files into ``release``, every one as committed (no filter of a user's own runs)."""
+        env = {"GIT_INDEX_FILE": str(index), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        try:
+            tree = ("--work-tree", str(release))
+            self._must("read-tree", sha, options=tree, env=env, until=deadline)
+            self._refuse_submodules(sha, env)
+            self._must("checkout-index", "--all", "--force", "--quiet", options=tree, env=env, until=deadline)
+        finally:
+            index.unlink(missing_ok=True)
+
+    def listing(self, sha: str, deadline: float) -> Dict[str, str]:
+        """Every file and directory of a commit: its path, and what git calls its content (``mode type id``)."""
+        told: List[bytes] = []
+        self._must("ls-tree", "-r", "-t", "-z", sha, until=deadline, sink=told)
+        pairs = (os.fsdecode(line).partition("\t") for line in b"".join(told).split(b"\0") if line)
+        return {path: name for name, _, path in pairs}
+
+    def _refuse_submodules(self, sha: str, env: Dict[str, str]) -> None:
+        listed: List[bytes] = []
+        self._git("ls-files", "--stage", "-z", env=env, seconds=60, sink=listed)
+        links = [entry for entry in b"".join(listed).split(b"\0") if entry.startswith(b"160000 ")]
+        if links:
+            name = links[0].split(b"\t", 1)[1].decode("utf-8", "replace")
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: commit {sha} has a submodule at {name!r}, and a release has none",
+                hint="commit its files instead (git subtree), or install it as a package",
+            )
+
+    def _must(self, *arguments: str, **options: object) -> process.Ended:
+        ended = self._git(*arguments, **options)  # type: ignore[arg-type]
+        if not ended.ok:
+            raise Refusal("build_failed", f"git {arguments[0]} {ended.reason}: {ended.tail[-2000:]}")
+        return ended
+
+    def _git(
+        self,
+        *arguments: str,
+        seconds: float = 60,
+        until: Optional[float] = None,
+        env: Optional[Dict[str, str]] = None,
+        options: Iterable[str] = (),
+        sink: Optional[List[bytes]] = None,
+    ) -> process.Ended:
+        directory = self.path / ".git" if (self.path / ".git").exists() else self.path
+        argv = ["git", *_SAFE, *_QUIET, f"--git-dir={directory}", *options, *arguments]
+        return process.run(
+            argv,
+            cwd=self.path,
+            deadline=until if until is not None else time.monotonic() + seconds,
+            env=process.environment(GIT_TERMINAL_PROMPT="0", **(env or {})),
+            sink=sink.append if sink is not None else None,
+            stop=self.stop,
+        )
+
+
+_NAMESPACE = "oroboros"
+
+
+def _redact(text: str) -> str:
+    """In one line, without the user names, passwords and tokens of its URLs."""
+    return re.sub(r"//[^/@\s]+@", "//***@", " ".join(text.split()))[:500] or "nothing"
+
+
+def available() -> bool:
+    """Whether git can be run here."""
+    return process.find("git") is not None

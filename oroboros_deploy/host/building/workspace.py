@@ -1,0 +1,78 @@
+"""The directory that a build works in; and the end of builds that were killed, with everything they had started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from .. import lock
+from ..annotations import Iterator, List, Set
+from ..layout import Layout
+from ..refusal import Refusal
+from ..wire import Say
+
+VARIABLE = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
+_PATIENCE = 10.0  # seconds for killed processes to be gone
+
+
+@contextlib.contextmanager
+def make(layout: Layout, attempt: str) -> Iterator[Path]:
+    """A directory that is locked while its build lives: before it has its name, so none is taken for a dead one's."""
+    tmp = layout.tmp / f"build-{attempt}-{os.getpid()}"
+    fresh = tmp.with_name(f".{tmp.name}")
+    fresh.mkdir(mode=0o700)
+    with lock.hold(fresh / "lock"):
+        fresh.rename(tmp)
+        os.environ[VARIABLE] = str(tmp)
+        try:
+            yield tmp
+        finally:
+            del os.environ[VARIABLE]
+            shutil.rmtree(tmp, ignore_errors=True)
+
+
+def sweep(layout: Layout, say: Say) -> None:
+    """End what killed builds left running, which would write into the next release; then remove their directories."""
+    dead = [path for path in layout.tmp.glob("build-*") if _is_dead(path)]
+    if dead:
+        _end({os.fsencode(f"{VARIABLE}={path}") for path in dead})
+    for path in dead:
+        say("swept", f"removed what a killed build left in {path}", level="detail")
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_dead(tmp: Path) -> bool:
+    try:
+        return not lock.is_held(tmp / "lock")
+    except FileNotFoundError:
+        return False  # it ended at this moment
+
+
+def _end(marks: Set[bytes]) -> None:
+    """Kill until none is left: one may have started another after we looked."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        left = [process for process in os.listdir("/proc") if process.isdigit() and _has_one_of(marks, process)]
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise Refusal("build_failed", f"processes of a killed build do not end: {' '.join(left)}")
+        _kill(left)
+        time.sleep(0.02)
+
+
+def _has_one_of(marks: Set[bytes], process: str) -> bool:
+    try:
+        return not marks.isdisjoint(Path("/proc", process, "environ").read_bytes().split(b"\0"))
+    except OSError:
+        return False  # it is gone, or somebody else's
+
+
+def _kill(processes: List[str]) -> None:
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(process), signal.SIGKILL)

@@ -1,0 +1,201 @@
+"""What a host's journal says, as far as it can be trusted.  Pure.
+
+An entry counts when its own hash is right and it follows the entry before it.
+Whatever else is found is a doubt, told in words.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from ..control.attempt import ended
+from ..control.plan import Facts, unfinished
+from ..host.journal import GENESIS, digest
+from ..outcome import Kind, State
+from .record import HostRecord
+
+_SKEW = 60.0  # seconds by which a host's clock may differ from ours without a word
+_ATTEMPT = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class HostJournal:
+    """What one host says of itself.
+
+    ``entries`` are those of its journal as they were read, oldest first, ``live`` the release that
+    `current` names, ``last`` the attempt of its last activation and ``head`` the number of the entry
+    that was the last when it was written.  ``busy`` says what goes on there
+    or was interrupted, None when it is quiet; ``ahead`` is by how many seconds its clock is.
+    """
+
+    host: str
+    entries: Sequence[Any]
+    live: str | None = None
+    last: str | None = None
+    head: int = 0
+    busy: str | None = None
+    ahead: float = 0.0
+
+
+def of_facts(host: str, facts: Facts, entries: Sequence[Any], ahead: float) -> HostJournal:
+    """The journal of a host whose facts were read with it."""
+    last, busy = facts["last"], None
+    if facts["running"] is not None:
+        busy = "an activation goes on there"
+    elif unfinished(last):
+        busy = f"attempt {last['attempt']} was interrupted there, and the next deploy settles it"
+    head = (facts["head"] or {"seq": 0})["seq"]
+    return HostJournal(host, entries, facts["live"], last and last["attempt"], head, busy, ahead)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trusted entry: how an attempt ended on this host, at Unix time ``at`` of its clock.
+
+    ``origin`` is what the entry keeps of the attempt as a whole; empty in those of earlier versions.
+    """
+
+    attempt: str
+    kind: Kind
+    target: str
+    actor: str
+    at: float
+    origin: Mapping[str, Any]
+    part: HostRecord
+
+    @property
+    def time(self) -> str:
+        """When it ended, as ISO 8601."""
+        return _moment(self.at).isoformat()
+
+    @property
+    def serves(self) -> str | None:
+        """The release that the host served from then on, where it was switched."""
+        return self.target if self.part.ok else self.part.live if self.part.state == State.RESTORED else None
+
+
+class History:
+    """A journal's trusted entries, oldest first, and what is doubtful about the rest."""
+
+    def __init__(self, journal: HostJournal) -> None:
+        self.host = journal.host
+        self.live = journal.live
+        self.entries: list[Entry] = []
+        self._attempts: set[str] = set()
+        self.doubts: list[str] = []
+        self.ends_well = True  # the last entry is there and can be trusted
+        self._read(journal.entries)
+        self._check_end(journal)
+        self.whole = not self.doubts  # so what it does not have did not happen
+        self._check_clock(journal.ahead)
+
+    def has(self, attempt: str) -> bool:
+        """Whether the attempt changed, or tried to change, what this host serves."""
+        return attempt in self._attempts
+
+    def last_switch(self, until: float = float("inf")) -> Entry | None:
+        """The last entry that switched, or tried to, until that time."""
+        switches = (entry for entry in reversed(self.entries) if entry.part.switched)
+        return next((entry for entry in switches if entry.at <= until), None)
+
+    def _read(self, found: Sequence[Any]) -> None:
+        before: Mapping[str, Any] = {"seq": 0, "hash": GENESIS}
+        for said in found:
+            damage = _damage(said, before)
+            self.ends_well = damage is None
+            if damage:
+                self.doubts.append(f"entry {_number(said)} of its journal {damage}; it is not trusted")
+            elif said.get("kind") in get_args(Kind):
+                self._add(said)
+            before = said if isinstance(said, dict) else before
+
+    def _add(self, said: Mapping[str, Any]) -> None:
+        try:
+            entry = _entry(self.host, said)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            self.ends_well = False
+            self.doubts.append(f"entry {_number(said)} of its journal is not understood; it is left out")
+        else:
+            self.entries.append(entry)
+            self._attempts.add(entry.attempt)
+
+    def _check_end(self, journal: HostJournal) -> None:
+        end = journal.entries[-1]["seq"] if journal.entries else 0
+        if journal.head > end:
+            self.ends_well = False
+            self.doubts.append(f"its journal ends with entry {end} and once had {journal.head}")
+        if journal.last is not None and not self.has(journal.last):
+            self.ends_well = False
+            self.doubts.append(f"its last attempt, {journal.last}, is not in what can be trusted of its journal")
+
+    def _check_clock(self, ahead: float) -> None:
+        if abs(ahead) > _SKEW:
+            way = "ahead of" if ahead > 0 else "behind"
+            self.doubts.append(
+                f"its clock is {abs(ahead):.0f} s {way} this machine's: when things happened there, "
+                "and what came first on which host, is by that clock"
+            )
+
+
+def _damage(said: Any, before: Mapping[str, Any]) -> str | None:
+    if not isinstance(said, dict) or digest(said) != said.get("hash"):
+        return "was changed after it was written"
+    if (said.get("seq"), said.get("previous")) != (before.get("seq", 0) + 1, before.get("hash")):
+        return "does not follow the one before it: entries are missing, or in another order"
+    return None
+
+
+def _entry(host: str, said: Mapping[str, Any]) -> Entry:
+    """The entry; ValueError and its like when it does not say what it has to, for a host may say anything."""
+    origin: Mapping[str, Any] = said.get("origin") or {}
+    releases = [each for each in (said["target"], said["source"]) if each is not None]
+    texts = [said["actor"], said["reason"], said["migration_marker"] or "", *_texts(origin, host)]
+    wrong = [not _ATTEMPT.fullmatch(said["attempt"]), said["target"] is None, not all(map(_SHA.fullmatch, releases))]
+    if any(wrong) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(said)
+    _moment(said["at"])
+    return Entry(said["attempt"], said["kind"], said["target"], said["actor"], said["at"], origin, _part(host, said))
+
+
+def _texts(origin: Mapping[str, Any], host: str) -> list[Any]:
+    """All texts of an origin; its time is one that can be stored."""
+    if "started_at" in origin and datetime.fromisoformat(origin["started_at"]).tzinfo is None:
+        raise ValueError(origin)
+    names = ("control_node", "tool_version")
+    environment = origin.get("environment")
+    return [
+        "" if environment is None else environment,
+        *origin.get("hosts", ()),
+        origin.get("host", host),
+        *(origin.get(name, "") for name in names),
+    ]
+
+
+def _moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
+def _part(host: str, said: Mapping[str, Any]) -> HostRecord:
+    """The host's part in the attempt, as a deploy records it; of the wall times only those that the host took."""
+    seconds = said["seconds"]
+    # An earlier version did not write whether anything was switched; what was, was gone back from.
+    known = {"switched": "restoring" in seconds, **said, "phase": said["outcome"], "transcript": ""}
+    end = ended(host, known, "the attempt's directory")
+    return HostRecord(
+        host=host,
+        state=str(end.state),
+        live=end.live,
+        previous=end.previous,
+        message=end.message,
+        seconds={"activate": round(sum(seconds.values()), 3), **end.seconds},
+        migration_marker=end.migration_marker,
+    )
+
+
+def _number(said: Any) -> object:
+    return said.get("seq", "?") if isinstance(said, dict) else "?"

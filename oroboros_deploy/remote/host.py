@@ -1,0 +1,296 @@
+"""One host, as the control node works with it: the agent's calls over one SSH connection."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import wait
+from pathlib import PurePosixPath
+from threading import Event as Flag
+from threading import Lock
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from .. import threads
+from ..errors import (
+    BuildFailed,
+    Busy,
+    DeployError,
+    HostUnreachable,
+    Interrupted,
+    InvalidInput,
+    LinkLost,
+    UnknownCommit,
+    UnknownRelease,
+)
+from ..events import Event, Level, Listener
+from ..host import time_limits
+from .dialing import close
+from .session import AgentEnded, Session
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..records.history import HostJournal
+    from ..ssh import HostConnection
+
+_MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
+PATIENCE = 120.0  # seconds for a call that only reads
+_PART = 1000  # entries of a journal that one answer holds
+_PARTS = 100  # at most, so that no host keeps us for ever
+
+_KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
+    {
+        "invalid": InvalidInput,
+        "missing": UnknownRelease,
+        "missing_commit": UnknownCommit,
+        "busy": Busy,
+        "build_failed": BuildFailed,
+        "cancelled": Interrupted,
+    }
+)
+
+
+class Host:
+    """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
+
+    ``known`` are its facts as they were last read, empty before.
+    """
+
+    def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
+        self.name = name
+        self._config = config
+        self._connect = connect
+        self._listener = listener
+        self._connection: HostConnection | None = None
+        self._session: Session | None = None
+        self._opening = Lock()
+        self._left = Flag()
+        self.known: dict[str, Any] = {}
+
+    def open(self) -> HostConnection:
+        """The connection, made when it is first needed."""
+        with self._opening:
+            if self._connection is None:
+                if self._left.is_set():
+                    raise LinkLost("the host was left to itself", host=self.name)
+                self._connection = self._dial()
+                self.tell("host.connected", "connected", level="detail")
+            return self._connection
+
+    def _dial(self) -> HostConnection:
+        """Connect; whoever leaves does not wait for a host that says nothing."""
+        dialing = threads.beside(self._connect)
+        try:
+            while wait([dialing], 0.2).not_done:
+                if self._left.is_set():
+                    raise LinkLost("the host was left to itself", host=self.name)
+        except BaseException:
+            dialing.add_done_callback(close)
+            raise
+        return dialing.result()
+
+    def close(self) -> None:
+        """End the connection; calls that still run are cut off."""
+        connection, self._connection, self._session = self._connection, None, None
+        if connection is not None:
+            connection.close()
+
+    def leave(self) -> None:
+        """Close for good: whoever still follows something there stops, and the host goes on alone."""
+        self._left.set()
+        self.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Let time pass; False when the host was left meanwhile."""
+        return not self._left.wait(seconds)
+
+    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
+        """Emit an event about this host."""
+        self._listener(Event(name, message, host=self.name, level=level, data=data))
+
+    def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what the host is and has."""
+        self._learn(self._quiet_call("facts", request, PATIENCE))
+        return self.known
+
+    def ask(self, command: str, request: Mapping[str, Any], deadline: float = PATIENCE) -> dict[str, Any]:
+        """Make a call that answers by itself and switches nothing; ``deadline`` is seconds."""
+        return self._quiet_call(command, request, deadline)
+
+    def journal(self) -> HostJournal:
+        """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
+        from ..records.history import of_facts
+
+        facts = self.facts({"history": _PART, "before": sys.maxsize})
+        ahead = facts["clock"] - time.time()
+        entries = part = facts["journal"]
+        while len(part) == _PART and len(entries) < _PART * _PARTS:
+            part = self.facts({"history": _PART, "before": part[0]["seq"]})["journal"]
+            entries = [*part, *entries]
+        return of_facts(self.name, facts, entries, ahead)
+
+    def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
+        """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
+        self.tell("build.started", "building")
+        return self._quiet_call("build", request, self._config.build.timeout + PATIENCE, stream)
+
+    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Switch to the release and stay until the host says how it ended.
+
+        A request that asks the host to look first may end without a ``state``: then it
+        changed nothing, and ``known`` says why.
+
+        A lost link is taken up again, for ``reconnect_timeout`` or until the host has
+        surely ended by itself; raises LinkLost when it could not be reached until then.
+        """
+        follower = _Follower(self, request, self._config.reconnect_timeout)
+        return follower.result()
+
+    def call(
+        self,
+        command: str,
+        request: Mapping[str, Any],
+        deadline: float,
+        stream: Iterable[bytes] | None = None,
+        on_event: Callable[[], None] = lambda: None,
+    ) -> dict[str, Any]:
+        """Make one call; the calls on one connection go to one agent, one after another."""
+        try:
+            session = self._ask(command, {"layout": self._layout(), **request}, deadline)
+            if stream is not None:
+                self._send(session, stream)
+            said = session.answer(lambda event: self._hear(event, on_event))
+        except KeyboardInterrupt:
+            self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
+            raise
+        except BaseException:
+            self._drop(Session.kill)
+            raise
+        if "refusal" in said:
+            self._drop(Session.end)
+            raise _error(said["refusal"], self.name)
+        result: dict[str, Any] = said["result"]
+        return result
+
+    def _ask(self, command: str, request: Mapping[str, Any], deadline: float) -> Session:
+        connection = self.open()
+        if self._session is not None and not self._session.open:
+            self._drop(Session.end)
+        if self._session is None:
+            root = PurePosixPath(self._config.root)
+            self._session = Session(self.name, connection, root, command, request, deadline)
+        else:
+            self._session.ask(command, request, deadline)
+        return self._session
+
+    def _drop(self, end: Callable[[Session], None]) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            end(session)
+
+    def _quiet_call(
+        self, command: str, request: Mapping[str, Any], deadline: float, stream: Iterable[bytes] | None = None
+    ) -> dict[str, Any]:
+        """A call that changes nothing live: when its link is lost, the outcome is known all the same."""
+        try:
+            return self.call(command, request, deadline, stream)
+        except AgentEnded as ended:
+            kind = BuildFailed if command == "build" else HostUnreachable
+            raise kind(f"nothing was switched: {ended.message}", hint=ended.hint, host=self.name) from ended
+        except LinkLost as lost:
+            raise HostUnreachable(
+                f"nothing was switched: the connection was lost during '{command}' ({lost.message})",
+                hint="the same command again carries on",
+                host=self.name,
+            ) from lost
+
+    def _send(self, session: Session, stream: Iterable[bytes]) -> None:
+        sent = 0
+        for block in filter(None, stream):
+            session.send(block)
+            sent += len(block)
+        session.send(b"")
+        self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
+
+    def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
+        if said["event"] == "facts":
+            self._learn(said["data"])
+        elif said["event"] != "alive":
+            on_event()
+            self.tell(said["event"], said["message"], level=said["level"], **said["data"])
+
+    def _learn(self, facts: dict[str, Any]) -> None:
+        self.known = facts
+        live, head = facts["live"], facts["head"]
+        self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
+
+    def _layout(self) -> dict[str, str]:
+        config = self._config
+        return {
+            "root": config.root,
+            "releases": config.releases_dir,
+            "current": config.current_link,
+            "repo": config.repo_root,
+        }
+
+
+class _Follower:
+    """Stays with one activation over as many connections as it takes."""
+
+    def __init__(self, host: Host, request: Mapping[str, Any], patience: float) -> None:
+        self.host = host
+        self.request = request
+        self.patience = patience
+        self.until = time.monotonic() + time_limits.whole(request) + _MARGIN
+        self.lost_at: float | None = None
+        self.seen = 0
+        self.tries = 0
+
+    def result(self) -> dict[str, Any]:
+        command = "activate"
+        for pause in _back_off():
+            try:
+                return self.host.call(command, self._request(), self.until - time.monotonic(), on_event=self._count)
+            except (LinkLost, HostUnreachable) as lost:
+                if isinstance(lost, HostUnreachable) and not self.tries:
+                    raise  # the host did not even take the command
+                self.tries += 1
+                self._wait(pause, lost)
+        raise AssertionError("the back-off never ends")
+
+    def _request(self) -> dict[str, Any]:
+        return {**self.request, "after": self.seen}
+
+    def _count(self) -> None:
+        self.seen += 1
+        self.lost_at = None
+
+    def _wait(self, pause: float, lost: DeployError) -> None:
+        """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
+        self.host.close()
+        self.lost_at = self.lost_at or time.monotonic()
+        if time.monotonic() + pause > min(self.until, self.lost_at + self.patience) or not self.host.wait(0):
+            raise LinkLost(
+                "the connection was lost after the activation was asked for; the host finishes alone",
+                hint=f"fab -H {self.host.name} status  tells how it ended",
+                host=self.host.name,
+            ) from lost
+        self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
+        self.host.wait(pause)
+
+
+def _back_off() -> Iterable[float]:
+    pause = 1.0
+    while True:
+        yield pause
+        pause = min(pause * 2, 15.0)
+
+
+def _error(refusal: Mapping[str, Any], host: str) -> DeployError:
+    kind = _KINDS.get(refusal["kind"], InvalidInput)
+    state = "nothing was switched: " if kind is BuildFailed else ""
+    hint = (refusal.get("hint") or "").replace("-H HOST", f"-H {host}")  # it does not know what we call it
+    error = kind(f"{state}{refusal['message']}", hint=hint or ("fix it and deploy again" if state else None), host=host)
+    error.log = refusal.get("log")
+    return error

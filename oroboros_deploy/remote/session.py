@@ -1,0 +1,98 @@
+"""One agent at work on a host: it answers call after call over one channel, until the channel closes or it refuses."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LinkLost
+from ..host.wire import IDLE
+from . import agent
+
+if TYPE_CHECKING:
+    from ..ssh import HostConnection
+
+SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
+_ENDING = 5.0  # seconds that the agent may take to end
+
+
+class AgentEnded(LinkLost):
+    """The agent ended without an answer, such as when somebody killed it; the connection stands."""
+
+
+class Session:
+    """Starts the agent with its first call; sends it along when the host lacks it.
+
+    ``deadline`` is seconds, of one call.  Everything here raises LinkLost when the outcome of the call is unknown.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connection: HostConnection,
+        root: PurePosixPath,
+        call: str,
+        request: Mapping[str, Any],
+        deadline: float,
+    ) -> None:
+        self._name = name
+        script = agent.packed().script(root, call, request)
+        self._remote = connection.command(script, deadline=deadline, silence=SILENCE)
+        self._lines = self._remote.lines()
+        self._answered = 0.0
+
+    @property
+    def open(self) -> bool:
+        """Whether it can be asked again: the agent waits for that a limited time, of which half is for the way."""
+        return time.monotonic() - self._answered < IDLE / 2 and not self._remote.ended
+
+    def ask(self, call: str, request: Mapping[str, Any], deadline: float) -> None:
+        """Make a further call; the answer to the one before is here."""
+        self._remote.extend(deadline)
+        self._remote.write(json.dumps({"call": call, "request": request}).encode() + b"\n")
+
+    def send(self, block: bytes) -> None:
+        """Send one block of a stream that belongs to the call; an empty one ends it."""
+        self._remote.write(b"%d\n" % len(block) + block)
+
+    def answer(self, hear: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+        """The answer to the call, its ``result`` or its ``refusal``; its events before that.
+
+        Raises AgentEnded when there is none.
+        """
+        for said in self._lines:
+            if said == b"wanted":
+                self._remote.write(agent.packed().data)
+            elif said.startswith(b'{"event"'):
+                hear(json.loads(said))
+            elif said.startswith(b"{"):  # anything else is a login shell's greeting
+                self._remote.extend(math.inf)  # until the next call there is nothing to wait for
+                self._answered = time.monotonic()
+                answer: dict[str, Any] = json.loads(said)
+                return answer
+        raise self._no_answer()
+
+    def end(self) -> None:
+        """Let the agent end by itself, as it does after a refusal and when there are no more calls."""
+        self._remote.extend(_ENDING)
+        self._remote.close_stdin()
+        with suppress(LinkLost):
+            self._remote.wait()
+
+    def kill(self) -> None:
+        """End the agent.  Never raises."""
+        self._remote.kill()
+
+    def _no_answer(self) -> AgentEnded:
+        status = self._remote.wait()
+        said = self._remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
+        return AgentEnded(
+            f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",
+            hint="fab status shows what this host serves",
+            host=self._name,
+        )

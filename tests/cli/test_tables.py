@@ -1,0 +1,92 @@
+"""What the read-only tasks print."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.cli.tables import repairs_json, repairs_table, status_table
+from oroboros_deploy.errors import HostUnreachable
+from oroboros_deploy.records.reconcile import AttemptRepair, Doubt, Repairs, RowRepair, ServingRepair
+from oroboros_deploy.records.record import Row
+from tests.support.samples import host, record
+
+SHA = "a" * 40
+
+
+def answer(**changes: Any) -> dict[str, Any]:
+    last = {"kind": "deploy", "target": SHA, "phase": "committed"}
+    journal = [{"outcome": "committed", "target": SHA, "at": 1_800_000_000.0}]
+    quiet = {"running": None, "freeze": None, "journal": journal, "releases": [{"id": SHA, "state": "sealed"}]}
+    return {"live": SHA, "last": last} | quiet | changes
+
+
+@pytest.mark.parametrize(
+    ("said", "row"),
+    [
+        (answer(), f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  quiet"),
+        (
+            answer(running={"kind": "rollback", "phase": "gated"}),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  rollback: gated",
+        ),
+        (
+            answer(last={"kind": "deploy", "target": SHA, "phase": "swapped"}),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
+        ),
+        (
+            answer(freeze={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
+            "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
+        ),
+        (
+            answer(last=None, journal=[], releases=[{"id": SHA, "state": "adopted"}]),
+            f"web1  {SHA} (unverified)               none          quiet",
+        ),
+        (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
+        (
+            answer(
+                live=None,
+                last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None, "switched": True},
+                journal=[],
+            ),
+            "web1  nothing               deploy aaaaaaaaaa failed, nothing is live  quiet",
+        ),
+        (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
+    ],
+    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "failed first", "unreachable"],
+)
+def test_status(said: Any, row: str) -> None:
+    """One row a host: what it serves, since when, how its last attempt ended, what goes on."""
+    assert status_table({"web1": said}).splitlines()[1] == row
+
+
+def test_repairs_say_what_differed_what_was_done_and_what_is_doubtful() -> None:
+    """A row each: what it is, what the registry has, what the journals say."""
+    one = record(SHA, host("web1", "live"), host("web2", "skipped"), attempt="20300101T110000-0a0b0c0d")
+    repairs = Repairs(
+        hosts=("web1", "web2"),
+        attempts=(AttemptRepair(one, "unknown"),),
+        serving=(ServingRepair("web1", SHA, one.attempt, "2030-01-01T12:00:00+00:00", None, None),),
+        rows=(RowRepair(SHA, Row("deployed", "2030-01-01T12:00:00.5+00:00", None), None),),
+        doubts=(Doubt("web2", "it was not read"), Doubt(None, "2 records wait here")),
+    )
+    assert repairs_table([repairs]).splitlines() == [
+        "Read: web1, web2",
+        "WHAT                             REGISTRY  JOURNALS",
+        "release aaaaaaaaaa               no row    deployed 2030-01-01T12:00:00",
+        "deploy 20300101T110000-0a0b0c0d  unknown   web1 live, web2 skipped",
+        "host web1                        nothing   aaaaaaaaaa",
+        "Nothing was written (--dry-run).",
+        "web2: it was not read",
+        "not known: 2 records wait here",
+    ]
+    assert json.loads(repairs_json([repairs]))[0]["doubts"][1] == {"host": None, "message": "2 records wait here"}
+
+
+def test_nothing_to_repair_is_said_in_one_line() -> None:
+    """And a second environment comes after a blank line."""
+    nothing = Repairs(("web1",), (), (), (), ())
+    line = "Read: web1\nThe registry says what the journals say."
+    assert repairs_table([nothing, nothing]) == f"{line}\n\n{line}"

@@ -1,0 +1,221 @@
+"""What the facts of a host allow, decided without touching anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.config import load
+from oroboros_deploy.control.plan import Job, Plan, activate_request, build_request, decide, switch_request
+from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
+from oroboros_deploy.host.facts import plain
+from oroboros_deploy.outcome import Kind
+
+SHA = "a" * 40
+OLD = "b" * 40
+STATES = ("sealed", "adopted", "unsealed", "damaged", "missing")
+
+
+def job(kind: Kind = "deploy", **settings: Any) -> Job:
+    config = load([("fabric.yaml", {"services": ["api"], **settings})], {})
+    return Job("attempt", kind, SHA, "tester", config, "1.0")
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    return {
+        "live": OLD,
+        "releases": [{"id": OLD, "state": "sealed", "built_at": "2026-01-01T00:00:00Z", "bad": False}],
+        "target": {"state": "missing", "damage": None, "bad": None},
+        "has_commit": False,
+        "last": None,
+        "problems": [],
+        "running": None,
+        "freeze": None,
+        "git": True,
+        "systemd": True,
+        "may_manage": True,
+        "user": "deploy",
+        "units": {"api": {"load": "loaded"}},
+    } | changes
+
+
+def target(state: str, damage: str | None = None) -> dict[str, Any]:
+    return {"target": {"state": state, "damage": damage, "bad": None}}
+
+
+@pytest.mark.parametrize(
+    ("work", "seen", "plan"),
+    [
+        (job(), facts(), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(has_commit=True), Plan(build=True, activate=True, source="mirror")),
+        (job(repo_url="git@git.example.com:app"), facts(), Plan(build=True, activate=True, source="fetch")),
+        (job(), facts(**target("sealed")), Plan(build=False, activate=True)),
+        (job(), facts(**target("adopted")), Plan(build=False, activate=True)),
+        (job(), facts(**target("unsealed")), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(**target("damaged")), Plan(build=True, activate=True, source="bundle")),
+        (job(), facts(live=SHA, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, last={"phase": "swapped"}, **target("sealed")), Plan(build=False, activate=True)),
+        (job(), facts(live=SHA, last={"phase": "committed"}, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, last={"phase": "restored"}, **target("sealed")), Plan(build=False, activate=False)),
+        (
+            job(),
+            facts(live=SHA, last={"phase": "restore_failed"}, **target("sealed")),
+            Plan(build=False, activate=True),
+        ),
+        (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
+        (  # the host settles first and then refuses: a freeze keeps nobody from a restore
+            job(),
+            facts(freeze={"actor": "ada", "at": 0.0, "reason": "x"}, last={"phase": "swapped"}, **target("sealed")),
+            Plan(build=False, activate=True),
+        ),
+    ],
+)
+def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
+    """A host builds only what it lacks, and does nothing when the release serves and nothing is unfinished."""
+    assert decide(work, seen, "web1") == plan
+
+
+@pytest.mark.parametrize(
+    ("work", "seen", "error", "words"),
+    [
+        (job("rollback"), facts(), UnknownRelease, "is missing on this host"),
+        (job("rollback"), facts(**target("damaged", "'x' changed")), UnknownRelease, "'x' changed"),
+        (job(), facts(git=False), InvalidInput, "git is not installed"),
+        (job(), facts(systemd=False), InvalidInput, "does not run systemd"),
+        (job(), facts(may_manage=False), InvalidInput, "may not restart units"),
+        (job(), facts(units={"api": {"load": "masked"}}), InvalidInput, r"api \(masked\)"),
+        (job(), facts(problems=[{"message": "current is odd", "hint": None}]), InvalidInput, "current is odd"),
+        (
+            job(),
+            facts(
+                running={"kind": "deploy", "target": OLD, "actor": "eve", "phase": "gated", "since": 1_800_000_000.0}
+            ),
+            Busy,
+            rf"deploy of {OLD} by eve holds this host since 08:00:00 UTC \(gated\)\n  → .* fab -H web1 status$",
+        ),
+        (job(), facts(running={}), Busy, "another activation holds this host"),
+        (
+            replace(job(), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags={"root": "/srv/other"})),
+            facts(freeze={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}),
+            Busy,
+            "free it with: fab -H web1 unlock --root=/srv/other$",
+        ),
+        (
+            job("rollback"),
+            facts(freeze={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}, last={"phase": "committed"}),
+            Busy,
+            "locked by ada since 2027-01-15 08:00:00 UTC: the fair\n  → free it with: fab -H web1 unlock$",
+        ),
+    ],
+)
+def test_refusals(work: Job, seen: dict[str, Any], error: type[Exception], words: str) -> None:
+    """What cannot work is refused with the reason, before anything is changed."""
+    with pytest.raises(error, match=words):
+        decide(work, seen, "web1")
+
+
+POSSIBLE: dict[str, list[Any]] = {
+    "live": [OLD, SHA, None],
+    "target": [target(state)["target"] | {"bad": bad} for state in STATES for bad in (None, "it crashed")],
+    "last": [None, {"phase": "swapped"}, {"phase": "committed"}, {"phase": "restore_failed"}],
+    "problems": [[], [{"message": "current is odd", "hint": None}]],
+    "running": [None, {}],
+    "freeze": [None, {"actor": "ada", "at": 0.0, "reason": "the fair"}],
+    "systemd": [True, False],
+    "may_manage": [True, False],
+    "units": [{"api": {"load": "loaded"}}, {"api": {"load": "masked"}}],
+}
+
+
+def activates(work: Job, seen: dict[str, Any]) -> bool:
+    """Whether the activation is all that a host with these facts needs, and nothing is to be said before it."""
+    try:
+        return decide(work, seen, "web1") == Plan(build=False, activate=True) and not seen["target"]["bad"]
+    except DeployError:
+        return False
+
+
+@pytest.mark.parametrize("restart", [True, False])
+def test_a_host_goes_on_alone_only_where_there_is_nothing_to_decide(restart: bool) -> None:
+    """Of all combinations of facts, those with a finished last activation are plain where a rollback only activates."""
+    flags = {} if restart else {"skip_restart": True}
+    work = replace(job("rollback"), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags=flags))
+    for values in product(*POSSIBLE.values()):
+        seen = facts(**dict(zip(POSSIBLE, values, strict=True)))
+        settled = seen["last"] != {"phase": "swapped"} and seen["live"] != SHA
+        assert plain(seen, switch_request(work)) == (activates(work, seen) and settled), seen
+
+
+def test_a_rollback_asks_to_look_first() -> None:
+    """One request holds what to read and what to do, without the repository that only a build needs."""
+    request = switch_request(job("rollback"))
+    assert request.pop("look") == {"sha": SHA, "services": ["api"], "restart": True, "source": False}
+    assert request | {"expected": OLD} == activate_request(job("rollback"), facts(), migrate=False)
+
+
+def test_requests_are_whole() -> None:
+    """What a host is asked to build and to activate holds every setting it needs, and no registry URL."""
+    work = job(migrate="./migrate", build={"venvs": {"worker": ["backend", "worker"]}})
+    assert build_request(work, "bundle") == {
+        "attempt": "attempt",
+        "sha": SHA,
+        "source": {"kind": "bundle", "url": None},
+        "recipe": {
+            "frontend": {
+                "path": "frontend",
+                "command": "npm ci && npm run build",
+                "output": "dist",
+                "into": "infra/web-main",
+            },
+            "venvs": {"worker": ["backend", "worker"]},
+            "steps": (),
+            "timeout": 1800,
+            "installer": "auto",
+            "inputs": (),
+            "cache": 2_000_000_000,
+            "anew": False,
+        },
+        "version": "1.0",
+        "verbose": False,
+    }
+    assert activate_request(work, facts(), migrate=True) == {
+        "attempt": "attempt",
+        "kind": "deploy",
+        "sha": SHA,
+        "services": ["api"],
+        "restart": True,
+        "detached": False,
+        "healthcheck": {
+            "command": "scripts/runtime-health-check.sh",
+            "timeout": 60,
+            "interval": 1,
+            "stable_for": 2,
+        },
+        "migrate": "./migrate",
+        "restart_timeout": 180,
+        "migrate_timeout": 900,
+        "actor": "tester",
+        "keep": 5,
+        "expected": OLD,
+    }
+    assert activate_request(work, facts(), migrate=False)["migrate"] is None
+
+
+def test_only_a_known_live_release_is_expected() -> None:
+    """What is live is not known where an activation has to be settled first, nor where nobody asked."""
+    assert activate_request(job(), facts(live=None), migrate=False)["expected"] is None
+    assert "expected" not in activate_request(job(), facts(last={"phase": "swapped"}), migrate=False)
+    assert "expected" not in switch_request(job("rollback"))
+
+
+def test_what_a_rollback_may_go_to_is_offered_newest_first() -> None:
+    """Neither the live release nor one that failed its gate here is offered."""
+    built = [("a", "2026-01-03", False), ("b", "2026-01-05", True), ("c", "2026-01-04", False), ("d", None, False)]
+    releases = [{"id": name, "state": "sealed", "built_at": at, "bad": bad} for name, at, bad in built]
+    live = {"id": OLD, "state": "sealed", "built_at": "2026-01-06", "bad": False}
+    with pytest.raises(UnknownRelease) as refused:
+        decide(job("rollback"), facts(releases=[*releases, live]), "web1")
+    assert refused.value.hint == "releases to go back to: c, a, d"

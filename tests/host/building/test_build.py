@@ -1,0 +1,539 @@
+"""The build call: a commit becomes a sealed release, or nothing is left of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import seal
+from oroboros_deploy.host.wire import REQUEST
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
+from tests.support.watching import eventually, processes, tree
+
+
+def step(command: str, name: str = "step", path: str = ".") -> dict[str, Any]:
+    return {"steps": [{"name": name, "path": path, "command": command}]}
+
+
+def head(repository: Repository) -> str:
+    return repository.git("rev-parse", "HEAD")
+
+
+def began(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """A build on its way, whose control node listens but says no more."""
+    host.facts()
+    return host.start("build", request)
+
+
+def hang_up(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream
+        stream.close()
+
+
+def answer_of(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """What the call said last; then nobody asks any more."""
+    assert process.stdout
+    answer: dict[str, Any] = next(said for said in map(json.loads, process.stdout) if "event" not in said)
+    process.communicate(timeout=20)
+    return answer
+
+
+def log_of(host: LocalAgent, part: str) -> bytes:
+    (log,) = host.paths.ours.glob(f"attempts/*/{part}.log")
+    return log.read_bytes()
+
+
+def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) -> None:
+    """Modes lose every write and set-id bit and let all read; three files of ours say what it is."""
+    sha = head(mirrored)
+    command = "umask 077; mkdir -p made/deep; echo 1 >made/deep/file; chmod 6711 made/deep/file; ln -s deep made/link"
+    answer = host.build(sha, step(command))
+    assert (answer.result or {})["state"] == "sealed"
+    release = host.paths.release(sha)
+    found = tree(release)
+    ours = {name: found.pop(name) for name in seal.OURS}
+    assert found == {
+        "file": ("-r--r--r--", "content\n"),
+        "run": ("dr-xr-xr-x", ""),
+        "run/me": ("-r--r--r--", "#!/bin/sh\n"),
+        "made": ("dr-xr-xr-x", ""),
+        "made/deep": ("dr-xr-xr-x", ""),
+        "made/deep/file": ("-r-xr-xr-x", "1\n"),
+        "made/link": ("lrwxrwxrwx", "deep"),
+    }
+    assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
+    assert stat.S_IMODE(release.stat().st_mode) == 0o555
+    assert sorted(json.loads(line)[0] for line in ours[seal.MANIFEST][1].splitlines()) == sorted(found)
+    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder", "built_after"]
+    meta = seal.read_meta(release)
+    assert (meta["commit_sha"], meta["builder"]) == (sha, "oroboros_deploy/test")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", meta["built_at_utc"])
+
+
+def test_files_are_what_was_committed(host: LocalAgent, mirrored: Repository) -> None:
+    """Odd names, bytes and modes arrive as they are; export rules and hooks of the mirror change nothing."""
+    odd = os.fsdecode(b"n\xffame \n\x1b[1m")
+    (mirrored.path / odd).write_bytes(bytes(range(256)))
+    (mirrored.path / ".gitattributes").write_text("file export-ignore\n")
+    sha = mirrored.commit()
+    host.mirror(mirrored)
+    hook = host.paths.repo / "hooks" / "post-checkout"
+    hook.write_text("#!/bin/sh\ntouch hooked\n")
+    hook.chmod(0o755)
+    assert host.build(sha).refusal is None
+    release = host.paths.release(sha)
+    assert (release / odd).read_bytes() == bytes(range(256))
+    assert sorted(path.name for path in release.iterdir() if not path.name.startswith(".deploy")) == sorted(
+        [".gitattributes", "file", "run", odd]
+    )
+
+
+def test_a_failing_part_leaves_no_release(host: LocalAgent, mirrored: Repository) -> None:
+    """The refusal names the part, how it ended and its last words; the directory is gone."""
+    sha = head(mirrored)
+    request = host.build_request(sha, step("echo first; echo the cause >&2; exit 9", "assets"))
+    answer, log = host.call("build", request), host.paths.attempt(request["attempt"]) / "assets.log"
+    assert answer.refusal == {
+        "kind": "build_failed",
+        "message": "assets: 'echo first; echo the cause >&2; exit 9' exited 9",
+        "hint": f"fix it and deploy again; the whole log is on the host: {log}",
+        "log": "first\nthe cause",
+    }
+    assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
+    assert log_of(host, "assets") == b"first\nthe cause\n"
+
+
+def test_the_log_of_a_part_has_its_output_byte_for_byte(host: LocalAgent, mirrored: Repository) -> None:
+    """Whatever a part prints, binary included, is in its log; and its text is told while it runs."""
+    answer = host.build(head(mirrored), step(r"printf 'a\0\377\r\n'; head -c 200000 /dev/zero; echo end"))
+    assert log_of(host, "step") == b"a\0\xff\r\n" + bytes(200000) + b"end\n"
+    told = "".join(event["data"]["text"] for event in answer.events if event["event"] == "output")
+    assert told == "a\0�\r\n" + "\0" * 200000 + "end\n"
+
+
+def test_what_a_build_runs_does_not_see_the_request(host: LocalAgent, mirrored: Repository) -> None:
+    """It comes in a variable of the environment, which ends with the agent."""
+    host.build(head(mirrored), step("env"))
+    assert b"PATH=" in log_of(host, "step") and REQUEST.encode() not in log_of(host, "step")
+
+
+def test_a_step_in_a_directory_that_is_not_there_is_said(host: LocalAgent, mirrored: Repository) -> None:
+    """The name in the message is the one in the configuration."""
+    answer = host.build(head(mirrored), step("true", "docs", path="no/such"))
+    assert (answer.refusal or {})["message"] == "docs: there is no directory no/such in the commit"
+
+
+def test_a_sealed_release_is_not_built_again(host: LocalAgent, mirrored: Repository) -> None:
+    """The second build finds the first one's release and runs nothing."""
+    sha = head(mirrored)
+    host.build(sha, step("date +%N >when"))
+    before = tree(host.paths.releases)
+    assert (host.build(sha, step("exit 1")).result or {})["state"] == "sealed"
+    assert tree(host.paths.releases) == before
+
+
+def test_a_half_built_directory_is_never_reused(host: LocalAgent, mirrored: Repository) -> None:
+    """What an interrupted build left is swept, its own and that of other commits, and built from nothing."""
+    sha, other = head(mirrored), "ab" * 20
+    for release_id in (sha, other):
+        left = host.paths.releases / release_id / "sub"
+        left.mkdir(parents=True)
+        (left / "half").write_text("")
+        left.chmod(0)
+    answer = host.build(sha)
+    assert sorted(answer.said("swept")) == sorted(f"removed the incomplete build of {each}" for each in (sha, other))
+    assert [path.name for path in host.paths.releases.iterdir()] == [sha]
+    assert not (host.paths.release(sha) / "sub").exists()
+
+
+def test_a_build_that_got_as_far_as_its_meta_is_not_adopted(host: LocalAgent, mirrored: Repository) -> None:
+    """Ours is complete with its seal only; a meta file of our own making is not enough."""
+    sha = head(mirrored)
+    release = host.paths.releases / sha
+    release.mkdir(parents=True)
+    (release / seal.META).write_bytes(seal._format(seal.meta_now(sha, "test")))
+    assert host.facts(sha)["target"]["state"] == "unsealed"
+    assert (host.activate(sha).refusal or {})["message"] == f"release {sha} is unsealed on this host"
+    assert (host.build(sha).result or {})["state"] == "sealed"
+    assert (release / "file").read_text() == "content\n"
+
+
+def test_a_release_of_the_old_scripts_is_adopted(host: LocalAgent, mirrored: Repository) -> None:
+    """A .deploy-meta for this very commit and no seal: usable as it is, never rebuilt, never swept."""
+    sha = head(mirrored)
+    release = host.paths.releases / sha
+    release.mkdir(parents=True)
+    (release / seal.META).write_text(f"commit_sha={sha}\nbuilt_at_utc=2020-01-01T00:00:00Z\nbuild_host=old\n")
+    (release / "old").write_text("yes")
+    before = tree(host.root)
+    assert (host.build(sha).result or {})["state"] == "adopted"
+    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None}
+    host.build(mirrored.commit("another"))
+    assert tree(host.root) == before
+    assert host.activate(sha).phases[-1] == "committed"
+
+
+def test_a_meta_for_another_commit_adopts_nothing(host: LocalAgent, mirrored: Repository) -> None:
+    """A directory renamed or copied by hand is not the release its name says."""
+    sha = head(mirrored)
+    release = host.paths.releases / sha
+    release.mkdir(parents=True)
+    (release / seal.META).write_text(f"commit_sha={'0' * 40}\n")
+    assert host.facts(sha)["target"]["state"] == "unsealed"
+
+
+def test_a_release_id_that_is_a_file_or_a_link_is_replaced(host: LocalAgent, mirrored: Repository) -> None:
+    """What only looks like a release is removed itself, and nothing behind it."""
+    sha, other = head(mirrored), "cd" * 20
+    host.paths.releases.mkdir(parents=True)
+    elsewhere = host.root / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").write_text("precious")
+    (host.paths.releases / sha).symlink_to(elsewhere)
+    (host.paths.releases / other).write_text("a file")
+    assert (host.build(sha).result or {})["state"] == "sealed"
+    assert tree(elsewhere) == {"file": ("-rw-r--r--", "precious")}
+    assert [path.name for path in host.paths.releases.iterdir()] == [sha]
+
+
+def add_a_file(release: Path) -> None:
+    release.chmod(0o755)
+    (release / "extra").write_text("")
+
+
+def lose_the_manifest(release: Path) -> None:
+    release.chmod(0o755)
+    (release / seal.MANIFEST).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (add_a_file, "'extra' changed since the seal"),
+        (lose_the_manifest, ".deploy-manifest or .deploy-seal cannot be read"),
+    ],
+)
+def test_damage_is_noticed_and_rebuilt(host: LocalAgent, mirrored: Repository, damage: Any, words: str) -> None:
+    """A changed release is damaged in the facts, refused by the activation and made again by the build."""
+    sha = head(mirrored)
+    host.build(sha)
+    damage(host.paths.release(sha))
+    assert host.facts(sha)["target"] == {"state": "damaged", "damage": words, "bad": None}
+    assert host.activate(sha).refusal == {
+        "kind": "invalid",
+        "message": f"release {sha} is damaged: {words}",
+        "hint": "deploy it again to rebuild it",
+    }
+    assert (host.build(sha).result or {})["state"] == "sealed"
+    assert seal.verify(host.paths.release(sha)) is None
+    assert sorted(path.name for path in host.paths.release(sha).iterdir()) == sorted(["file", "run", *seal.OURS])
+
+
+def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrored: Repository) -> None:
+    """Rebuilding what serves would take it away from under the services."""
+    sha = head(mirrored)
+    host.build(sha)
+    host.activate(sha)
+    add_a_file(host.paths.release(sha))
+    before = tree(host.root)
+    assert host.build(sha).refusal == {
+        "kind": "invalid",
+        "message": f"{host.paths.current} names release {sha}, which cannot be rebuilt in place: "
+        "'extra' changed since the seal",
+        "hint": f"deploy another release first, or on the host: rm {host.paths.current}",
+    }
+    assert tree(host.root) == before
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_the_way_back_of_a_running_activation_is_not_swept(
+    host: LocalAgent, mirrored: Repository, tmp_path: Path, damaged: bool
+) -> None:
+    """Whatever is wrong with it: asked for again it is refused, other builds leave it, and the restore finds it."""
+    old, go = head(mirrored), tmp_path / "go"
+    host.build(old)
+    host.activate(old)
+    new, other = mirrored.commit(file="new"), mirrored.commit(file="other")
+    host.mirror(mirrored)
+    host.build(new)
+    release = host.paths.release(old)
+    add_a_file(release)
+    if not damaged:
+        seal.unmake(release)
+    gate = f"test $(basename $PWD) = {old} || {{ until test -e {go}; do sleep 0.02; done; false; }}"
+    check = {"command": gate, "timeout": 20, "interval": 20, "stable_for": 0}
+    running = threading.Thread(target=host.activate, args=(new,), kwargs={"healthcheck": check})
+    running.start()
+    assert eventually(lambda: host.live == new)
+    before = tree(release)
+    refusal = host.build(old).refusal or {}
+    assert host.build(other).refusal is None
+    assert tree(release) == before
+    go.touch()
+    running.join()
+    assert (host.live, host.journal[-1]["outcome"]) == (old, "restored")
+    wrong = "'extra' changed since the seal" if damaged else "was never completed"
+    assert refusal == {
+        "kind": "busy",
+        "message": f"release {old} cannot be rebuilt while an activation may go back to it: {wrong}",
+        "hint": "wait for it (fab -H HOST status), or deploy another release first",
+    }
+
+
+def test_a_damaged_release_of_another_commit_is_kept(host: LocalAgent, mirrored: Repository) -> None:
+    """It may be the one that processes still run from; only its own build replaces it."""
+    sha = head(mirrored)
+    host.build(sha)
+    add_a_file(host.paths.release(sha))
+    other = mirrored.commit("another")
+    host.mirror(mirrored)
+    assert host.build(other).said("swept") == []
+    assert sorted(path.name for path in host.paths.releases.iterdir()) == sorted([sha, other])
+
+
+def test_a_current_that_leads_nowhere_is_not_filled_by_a_build(host: LocalAgent, mirrored: Repository) -> None:
+    """A build in place would show half a release through current."""
+    sha = head(mirrored)
+    host.paths.create()
+    host.paths.current.symlink_to(f"releases/{sha}")
+    refusal = host.build(sha).refusal or {}
+    assert refusal["message"].endswith("which cannot be rebuilt in place: is gone")
+    assert refusal["hint"].endswith(f"rm {host.paths.current}")
+    assert list(host.paths.releases.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", seal.OURS)
+def test_a_commit_with_a_name_of_ours_is_refused(host: LocalAgent, mirrored: Repository, name: str) -> None:
+    """A repository cannot bring its own seal."""
+    sha = mirrored.commit(**{name: "commit_sha=mine"})
+    host.mirror(mirrored)
+    assert host.build(sha).refusal == {
+        "kind": "invalid",
+        "message": f"the commit contains {name}, a name that releases keep for themselves",
+        "hint": None,
+    }
+    assert list(host.paths.releases.iterdir()) == []
+
+
+def test_a_submodule_is_refused(host: LocalAgent, mirrored: Repository) -> None:
+    """An empty directory in its place would be a silent lie."""
+    mirrored.git("update-index", "--add", "--cacheinfo", f"160000,{head(mirrored)},libs/théme")
+    mirrored.git("commit", "--quiet", "--message", "a submodule")
+    host.mirror(mirrored)
+    sha = head(mirrored)
+    refusal = host.build(sha).refusal or {}
+    assert refusal["message"] == (
+        f"nothing was switched: commit {sha} has a submodule at 'libs/théme', and a release has none"
+    )
+    assert list(host.paths.releases.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", ["mkfifo odd", "python3 -c 'import socket; socket.socket(1).bind(\"odd\")'"])
+def test_a_special_file_is_refused(host: LocalAgent, mirrored: Repository, make: str) -> None:
+    """A release holds files and links only."""
+    sha = head(mirrored)
+    refusal = host.build(sha, step(make)).refusal or {}
+    odd = host.paths.release(sha) / "odd"
+    assert refusal["message"] == f"{odd} is a device, pipe or socket; a release holds files and links only"
+    assert list(host.paths.releases.iterdir()) == []
+
+
+def test_links_out_of_the_tree_are_never_followed(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
+    """Sealing and removing a release leave alone what its links point to."""
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o750)
+    (outside / "file").write_text("precious")
+    before = tree(tmp_path / "outside")
+    sha = head(mirrored)
+    host.build(sha, step(f"ln -s {outside} out; ln -s {outside}/file file-out"))
+    seal.remove(host.paths.release(sha))
+    assert (tree(outside), stat.S_IMODE(outside.stat().st_mode)) == (before, 0o750)
+    assert not host.paths.release(sha).exists()
+
+
+def test_a_commit_that_is_nowhere_is_said(host: LocalAgent, mirrored: Repository) -> None:
+    """The mirror is named, and no directory appears."""
+    assert host.build("0" * 40).refusal == {
+        "kind": "missing_commit",
+        "message": f"commit {'0' * 40} is not in {host.paths.repo}",
+        "hint": None,
+    }
+    assert list(host.paths.releases.iterdir()) == []
+
+
+def test_the_sha_of_a_tree_is_not_a_commit(host: LocalAgent, mirrored: Repository) -> None:
+    """An object of that name is not enough."""
+    assert (host.build(mirrored.git("rev-parse", "HEAD^{tree}")).refusal or {})["kind"] == "missing_commit"
+
+
+def bundle(repository: Repository, sha: str) -> bytes:
+    repository.git("update-ref", f"refs/oroboros/{sha}", sha)
+    repository.git("bundle", "create", "--quiet", "../sent.bundle", f"refs/oroboros/{sha}")
+    return (repository.path.parent / "sent.bundle").read_bytes()
+
+
+@pytest.mark.parametrize("names", ["sha1", "sha256"])
+def test_a_bundle_brings_the_commit(host: LocalAgent, tmp_path: Path, names: str) -> None:
+    """A host that never saw the repository builds from what it is sent, whatever git names its objects by."""
+    repository = Repository(tmp_path / "source", names)
+    sha = repository.commit(file="sent")
+    assert host.build(sha, bundle=bundle(repository, sha)).refusal is None
+    assert (host.paths.release(sha) / "file").read_text() == "sent"
+
+
+@pytest.mark.parametrize("sent", [b"", b"100000\n", b"5\nabcde", b"5\nabcde3\nab"])
+def test_a_bundle_cut_in_the_middle_leaves_nothing(host: LocalAgent, repository: Repository, sent: bytes) -> None:
+    """A control node that dies while it sends is never taken for one that has sent all."""
+    sha = repository.commit(file="sent")
+    process = began(host, host.build_request(sha, source="bundle"))
+    output, errors = process.communicate(sent, timeout=10)
+    assert (process.returncode, output, errors) == (1, b"", b"")
+    assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
+
+
+def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Repository) -> None:
+    """What arrives whole but is no bundle ends the build, in git's own words."""
+    refusal = host.build(repository.commit(file="sent"), bundle=b"# v2 git bundle\nnonsense\n").refusal or {}
+    assert (refusal["kind"], refusal["message"].startswith("git fetch exited 128: ")) == ("build_failed", True)
+
+
+def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
+    """Within three seconds of the control node's death no process and no directory of the build is left."""
+    mark, sha = f"765.{os.getpid()}", head(mirrored)
+    request = host.build_request(sha, step(f"trap '' TERM; sleep {mark} & sleep {mark} | cat; sleep {mark}"))
+    process = began(host, request)
+    assert eventually(lambda: len(processes(mark)) >= 3)
+    hang_up(process)
+    at = time.monotonic()
+    assert (process.wait(5), processes(mark), time.monotonic() - at < 3) == (1, [], True)
+    assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_an_agent_that_is_asked_to_end_tidies_up(
+    host: LocalAgent, mirrored: Repository, number: signal.Signals
+) -> None:
+    """A signal ends the build as a hang-up does: its processes first, then its directories."""
+    mark = f"766.{os.getpid()}"
+    process = began(host, host.build_request(head(mirrored), step(f"sleep {mark}; true")))
+    assert eventually(lambda: processes(mark))
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=5)
+    assert json.loads(output.splitlines()[-1])["refusal"]["kind"] == "cancelled"
+    assert (processes(mark), list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [], [])
+
+
+def test_what_a_killed_build_left_ends_with_the_next(host: LocalAgent, mirrored: Repository) -> None:
+    """No process of a killed agent's build writes into the release that is made after it, and nothing of it stays."""
+    mark, sha = f"760.{os.getpid()}", head(mirrored)
+    late = f"d=$PWD; cd /; sleep {mark}; echo late >$d/late"
+    process = began(host, host.build_request(sha, step(f"setsid sh -c '{late}' & {late}")))
+    assert eventually(lambda: len(processes(f"sleep\0{mark}")) == 2)
+    process.kill()
+    hang_up(process)
+    process.wait(5)
+    assert (host.build(sha).refusal, processes(mark), list(host.paths.tmp.iterdir())) == (None, [], [])
+
+
+def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
+    """A transfer that nobody waits for does not hold the host until the deadline."""
+    mark = f"764.{os.getpid()}"
+    remote = tmp_path / "git-remote-slow"
+    remote.write_text(f"#!/bin/sh\nexec sleep {mark}\n")
+    remote.chmod(0o755)
+    slow = LocalAgent(host.root, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    process = began(slow, slow.build_request("0" * 40) | {"source": {"kind": "fetch", "url": "slow::anywhere"}})
+    assert eventually(lambda: processes(mark))
+    hang_up(process)
+    assert eventually(lambda: not processes(mark), within=3)
+    process.wait(5)
+
+
+def test_two_builds_of_one_commit_make_it_once(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
+    """The second waits, says so, and finds the release made."""
+    sha, count, go = head(mirrored), tmp_path / "count", tmp_path / "go"
+    recipe = step(f"echo built >>{count}; until [ -e {go} ]; do sleep 0.05; done")
+    first = began(host, host.build_request(sha, recipe))
+    assert eventually(count.exists)
+    second = began(host, host.build_request(sha, recipe))
+    assert second.stdout
+    said = json.loads(second.stdout.readline())
+    go.touch()
+    ends = [answer_of(build) for build in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert (said["event"], said["message"]) == ("build.waiting", "another build runs on this host; waiting for it")
+    assert (count.read_text(), [end["result"]["state"] for end in ends]) == ("built\n", ["sealed", "sealed"])
+
+
+def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirrored: Repository) -> None:
+    """Neither the output nor the lock it could have inherited keeps us waiting."""
+    mark = f"763.{os.getpid()}"
+    at = time.monotonic()
+    answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
+    assert (answer.refusal, time.monotonic() - at < 5) == (None, True)
+    assert (host.build(mirrored.git("rev-parse", "HEAD")).said("build.waiting"), answer.stderr) == ([], "")
+    for left in processes(mark):  # the one that left the group
+        os.kill(left, 9)
+
+
+def test_the_deadline_ends_a_build(host: LocalAgent, mirrored: Repository) -> None:
+    """A part that hangs is killed with its children when the build's time is over."""
+    mark = f"762.{os.getpid()}"
+    answer = host.build(head(mirrored), {**step(f"sleep {mark} & sleep {mark}", "slow"), "timeout": 0.6})
+    refusal = answer.refusal or {}
+    assert refusal["kind"] == "build_failed"
+    assert re.fullmatch(rf"slow: '.*sleep {mark}' did not end within 0\.\d s and was killed", refusal["message"])
+    assert (processes(mark), list(host.paths.releases.iterdir())) == ([], [])
+
+
+def test_parts_side_by_side_stop_with_the_first_failure(host: LocalAgent, mirrored: Repository) -> None:
+    """The part that failed is the one that is reported; its neighbour is stopped, not waited for."""
+    mark = f"761.{os.getpid()}"
+    recipe = {
+        "frontend": {"path": ".", "command": f"sleep {mark}", "output": "out", "into": "web"},
+        "venvs": {"backend": ["nowhere"]},
+    }
+    at = time.monotonic()
+    refusal = host.build(head(mirrored), recipe).refusal or {}
+    assert (refusal["kind"], "'nowhere' cannot be installed" in refusal["message"]) == ("build_failed", True)
+    assert (processes(mark), time.monotonic() - at < 10) == ([], True)
+
+
+def test_an_error_of_the_host_is_a_failed_build(host: LocalAgent, mirrored: Repository) -> None:
+    """An error of the host's own during a build is told as one, in words."""
+    host.paths.create()
+    host.paths.releases.rmdir()
+    host.paths.releases.write_text("in the way")
+    assert host.build(head(mirrored)).refusal == {
+        "kind": "build_failed",
+        "message": f"the host could not go on: [Errno 17] File exists: '{host.paths.releases}'",
+        "hint": "fab -H HOST status  tells what the host serves",
+    }
+
+
+def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repository) -> None:
+    """What nobody foresaw is a failed build, whose traceback waits on the host for whoever mends it."""
+    request = host.build_request(head(mirrored)) | {"recipe": {}}
+    answer = host.call("build", request)
+    log = host.paths.attempt(request["attempt"]) / "fault.log"
+    assert (answer.refusal, answer.stderr) == (
+        {
+            "kind": "build_failed",
+            "message": f"a fault of the agent ended the build: KeyError: 'timeout'; its traceback: {log}",
+            "hint": "report it with that file of the host",
+        },
+        "",
+    )
+    assert log.read_text().splitlines()[-1] == "KeyError: 'timeout'"

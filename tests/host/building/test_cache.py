@@ -1,0 +1,698 @@
+"""The build cache: what is taken from it is what a fresh build would have made, or it is not taken."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import seal
+from oroboros_deploy.host.building import cache, installed, parts
+from oroboros_deploy.host.building.cache import Cache, Entry
+from tests.host.building.test_build import began
+from tests.host.building.test_parts import project
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.repository import Repository
+from tests.support.watching import eventually, tree
+
+ONE, TWO, THREE = (letter * 40 for letter in "abc")
+
+
+class Store:
+    """A cache and its releases, without builds."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.said: list[str] = []
+
+    def cache(self, release_id: str) -> Cache:
+        release = self.root / "releases" / release_id
+        release.mkdir(parents=True, exist_ok=True)
+        return Cache(self.root / "cache", release, lambda event, message="", **_: self.said.append(event))
+
+    def make(self, release_id: str, work: Callable[[Path], object], *, placed: bool = False, **inputs: Any) -> Entry:
+        """What a build does for a part in ``part/``: work, keep, seal."""
+        at, entry = self.cache(release_id), Entry("part", {"of": "it"} | inputs)
+        with at.watch(entry, ["part"], [], placed=placed):
+            (at.release / "part").mkdir(exist_ok=True)
+            work(at.release / "part")
+        at.keep()
+        return entry
+
+    def take(self, release_id: str, *, link: bool = True, **inputs: Any) -> bool:
+        at = self.cache(release_id)
+        taken = at.take(Entry("part", {"of": "it"} | inputs), link=link)
+        at.keep()
+        return taken
+
+    def part(self, release_id: str) -> Path:
+        return self.root / "releases" / release_id / "part"
+
+    def entry(self, entry: Entry) -> Path:
+        return self.root / "cache" / "entries" / entry.file()
+
+    @property
+    def objects(self) -> list[Path]:
+        return sorted((self.root / "cache" / "objects").iterdir())
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path)
+
+
+def several(part: Path) -> None:
+    (part / "sub" / "empty").mkdir(parents=True)
+    (part / "sub" / "file").write_text("content")
+    (part / "sub" / "same").write_text("content")
+    (part / "run").write_text("#!/bin/sh\n")
+    (part / "run").chmod(0o755)
+    (part / "nothing").write_text("")
+    (part / "link").symlink_to("sub/file")
+
+
+def contents(part: Path) -> dict[str, str]:
+    return {name: text for name, (_, text) in tree(part).items()}
+
+
+def sealed(part: Path) -> dict[str, tuple[str, str]]:
+    seal.seal(part, {})
+    return {name: told for name, told in tree(part).items() if name not in seal.OURS}
+
+
+def test_a_part_comes_back_as_it_was_made(store: Store) -> None:
+    """Files, links, empty directories and modes are the same; every file is the first one's, by another name."""
+    store.make(ONE, several)
+    assert store.take(TWO)
+    assert sealed(store.part(TWO)) == sealed(store.part(ONE))
+    names = ("sub/file", "sub/same", "run", "nothing")
+    assert all(store.part(ONE).joinpath(name).samefile(store.part(TWO) / name) for name in names)
+
+
+def test_what_a_part_removed_is_removed(store: Store) -> None:
+    """What was committed where a part puts its output does not come back with a cached one."""
+    for release_id in (ONE, TWO):
+        store.cache(release_id)
+        (store.part(release_id) / "old").mkdir(parents=True)
+        (store.part(release_id) / "old" / "file").write_text("committed")
+        (store.part(release_id) / "page").write_text("committed")
+
+    def work(part: Path) -> None:
+        shutil.rmtree(part / "old")
+        (part / "page").unlink()
+        (part / "page").mkdir()
+
+    store.make(ONE, work)
+    assert store.take(TWO)
+    assert tree(store.part(TWO)) == tree(store.part(ONE)) == {"page": ("drwxr-xr-x", "")}
+
+
+def test_other_inputs_are_another_entry(store: Store) -> None:
+    """Nothing is taken for inputs that differ in anything, and what differs can be told."""
+    store.make(ONE, several, tools={"node": "1", "npm": "1"}, command="make")
+    assert not store.take(TWO, tools={"node": "2", "npm": "1"}, command="make")
+    other = Entry("part", {"of": "it", "tools": {"node": "2", "npm": "1"}, "command": "make all"})
+    assert store.cache(TWO).changed(other) == ["command", "tools node"]
+    assert store.cache(TWO).changed(Entry("other", {})) is None
+
+
+def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
+    """A script of an environment is written for each release; nothing below it names another."""
+
+    def work(part: Path) -> None:
+        (part / "script").write_text(f"#!{part}/python\nimport sys\n")
+        (part / "script").chmod(0o755)
+
+    store.make(ONE, work, placed=True)
+    assert store.take(TWO)
+    script = store.part(TWO) / "script"
+    assert (script.read_text(), os.access(script, os.X_OK)) == (f"#!{store.part(TWO)}/python\nimport sys\n", True)
+    assert ONE.encode() not in b"".join(path.read_bytes() for path in store.objects)
+
+
+@pytest.mark.parametrize(
+    ("work", "placed"),
+    [
+        (lambda part: (part / "page").write_text(f"<meta name=release content={ONE}>"), False),
+        (lambda part: (part / "page").write_text(f"version {ONE[:7]}"), False),
+        (lambda part: (part / "page").write_text(f"built in {part}"), False),
+        (lambda part: (part / "binary").write_bytes(b"\0" + os.fsencode(part)), True),
+        (lambda part: (part / "script").write_text(f"#!{part}/python\nversion = {ONE!r}\n"), True),
+        (lambda part: (part / "link").symlink_to(part / "file"), True),
+    ],
+)
+def test_what_names_its_release_is_not_kept(store: Store, work: Callable[[Path], object], placed: bool) -> None:
+    """Taken for another commit it would tell of the wrong one."""
+    store.make(ONE, work, placed=placed)
+    assert (store.said, store.take(TWO), store.objects) == (["cache.refused"], False, [])
+
+
+def edit_quietly(path: Path) -> None:
+    """Through a live release's name for it, keeping size and time."""
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_text("CONTENT")
+    path.chmod(0o444)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def test_a_sound_entry_is_silent(store: Store) -> None:
+    """Nothing is said of what is as it should be."""
+    store.make(ONE, several)
+    assert (store.take(TWO), store.said) == (True, [])
+
+
+@pytest.mark.parametrize("damage", [edit_quietly, truncate, lambda path: path.chmod(0o666)])
+def test_a_poisoned_file_is_noticed_and_made_anew(store: Store, damage: Callable[[Path], None]) -> None:
+    """An edit through any of a file's names, even one that keeps size and time, is never handed on."""
+    store.make(ONE, several)
+    damage(store.part(ONE) / "sub" / "file")
+    assert (store.take(TWO), store.said) == (False, ["cache.damaged"])
+    assert not any(path.is_file() for path in store.part(TWO).rglob("*"))
+    store.make(TWO, several)
+    assert store.take(THREE)
+    assert contents(store.part(THREE))["sub/file"] == "content"
+
+
+def test_a_poisoned_file_does_not_replace_a_good_one(store: Store) -> None:
+    """What is made anew shares no file with what was edited."""
+    store.make(ONE, several)
+    edit_quietly(store.part(ONE) / "sub" / "file")
+    store.make(TWO, several, other="inputs")
+    assert (contents(store.part(TWO))["sub/file"], contents(store.part(ONE))["sub/file"]) == ("content", "CONTENT")
+
+
+@pytest.mark.parametrize("left", [b"", b"{", b"3", b"[]", b'{"digest": ""}', b'{"digest": "", "entry": {"rows": [3]}}'])
+def test_a_broken_entry_is_as_none(store: Store, left: bytes) -> None:
+    """Empty, cut off or of another kind: it is told and removed, and the part is built."""
+    path = store.entry(store.make(ONE, several))
+    path.write_bytes(left)
+    assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
+
+
+def test_a_poisoned_entry_is_noticed(store: Store) -> None:
+    """One that has a file less than the part made is never handed on, though all it names is sound."""
+    path = store.entry(store.make(ONE, several))
+    entry = json.loads(path.read_bytes())
+    entry["entry"]["rows"].pop()
+    path.write_text(json.dumps(entry))
+    assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
+
+
+def test_a_lost_file_is_noticed(store: Store) -> None:
+    """An entry whose files are not all there is not used."""
+    store.make(ONE, several)
+    store.objects[0].unlink()
+    assert not store.take(TWO)
+
+
+def test_a_store_that_is_killed_anywhere_leaves_nothing_wrong(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After any number of its steps the next build finds all of the part or nothing, and never half."""
+    names = {"link": os.link, "rename": os.rename}
+    for count in range(12):
+        left = [count]
+
+        def counted(name: str, left: list[int] = left) -> Callable[..., None]:
+            def act(*arguments: Any) -> None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+                names[name](*arguments)
+
+            return act
+
+        here = Store(store.root / str(count))
+        with monkeypatch.context() as patch:
+            for name in names:
+                patch.setattr(os, name, counted(name))
+            try:
+                here.make(ONE, several)
+                ended = True
+            except KeyboardInterrupt:
+                ended = False
+        assert here.take(TWO) == ended
+        if not ended:
+            here.make(TWO, several)
+            assert here.take(THREE)
+            assert contents(here.part(THREE)) == contents(here.part(TWO))
+    assert ended
+
+
+def test_a_part_that_is_changed_later_is_not_kept(store: Store) -> None:
+    """A step that edits what a part made would give its edit to builds that do without it."""
+    at, entry = store.cache(ONE), Entry("part", {"of": "it"})
+    with at.watch(entry, ["part"], [], placed=False):
+        (at.release / "part").mkdir()
+        several(at.release / "part")
+    (at.release / "part" / "sub" / "file").write_text("edited")
+    at.keep()
+    assert not store.take(TWO)
+
+
+def test_copies_are_the_releases_own_until_it_is_complete(store: Store) -> None:
+    """A command that writes into what was taken changes no other release; what it left alone is shared again."""
+    store.make(ONE, several)
+    at = store.cache(TWO)
+    assert at.take(Entry("part", {"of": "it"}), link=False)
+    with (store.part(TWO) / "sub" / "file").open("a") as file:
+        file.write(" and more")
+    at.keep()
+    assert contents(store.part(ONE))["sub/file"] == "content"
+    assert contents(store.part(TWO))["sub/file"] == "content and more"
+    assert (store.part(TWO) / "run").samefile(store.part(ONE) / "run")
+    assert store.take(THREE)
+
+
+@pytest.mark.parametrize("why", [errno.EXDEV, errno.EMLINK, errno.EPERM])
+def test_where_no_link_can_be_made_copies_serve(store: Store, monkeypatch: pytest.MonkeyPatch, why: int) -> None:
+    """Another filesystem, another owner or too many names cost space, and nothing else."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(why, os.strerror(why))
+
+    monkeypatch.setattr(os, "link", refuse)
+    store.make(ONE, several)
+    assert (store.take(TWO), store.said) == (True, [])
+    assert sealed(store.part(TWO)) == sealed(store.part(ONE))
+
+
+def test_a_disk_that_is_full_only_costs_the_cache(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release needs nothing of the cache: that it could not be kept is told, and no more."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    store.make(ONE, several)
+    assert (store.said, contents(store.part(ONE))["sub/file"]) == (["cache.refused"], "content")
+
+
+@contextlib.contextmanager
+def read_only(directory: Path) -> Iterator[None]:
+    """Make a directory one that even root cannot write to."""
+    subprocess.run(["mount", "--bind", directory, directory], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", directory], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", directory], check=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount")
+def test_a_cache_that_is_read_only_serves(store: Store) -> None:
+    """What is in it is taken; what cannot be kept, forgotten or thrown away is told once for each build."""
+    store.make(ONE, several)
+    with read_only(store.root / "cache"):
+        at = store.cache(TWO)
+        at.prune(0)
+        assert (at.take(Entry("part", {"of": "it"}), link=True), store.said) == (True, ["cache.refused"])
+        assert contents(store.part(TWO)) == contents(store.part(ONE))
+        edit_quietly(store.part(ONE) / "sub" / "file")
+        store.make(THREE, several)
+    assert (contents(store.part(THREE))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
+
+
+def test_a_cache_that_cannot_be_made_costs_nothing_else(store: Store) -> None:
+    """With a file in its place nothing is taken and nothing is kept, and that is told."""
+    (store.root / "cache").write_text("in the way")
+    at = store.cache(ONE)
+    at.prune(0)
+    store.make(TWO, several)
+    assert (at.take(Entry("part", {"of": "it"}), link=True), at.changed(Entry("part", {}))) == (False, None)
+    assert (contents(store.part(TWO))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
+
+
+def sized(size: int, fill: bytes) -> Callable[[Path], object]:
+    return lambda part: (part / "big").write_bytes(fill * size)
+
+
+def filled(store: Store) -> None:
+    """Three entries of 100 kB, the oldest of release one."""
+    for at, (release_id, fill) in enumerate([(ONE, b"1"), (TWO, b"2"), (THREE, b"3")]):
+        entry = store.make(release_id, sized(100_000, fill), number=at)
+        os.utime(store.entry(entry), (at, at))
+
+
+def test_what_releases_share_costs_nothing(store: Store) -> None:
+    """A limit below the size of all that is kept forgets nothing while the releases are there."""
+    filled(store)
+    store.cache(ONE).prune(50_000)
+    assert [store.take("d" * 40, number=number) for number in range(3)] == [True, True, True]
+
+
+def test_what_was_used_longest_ago_goes_first(store: Store) -> None:
+    """Without their releases the entries count, and only the latest within the limit stay."""
+    filled(store)
+    for release_id in (ONE, TWO, THREE):
+        shutil.rmtree(store.root / "releases" / release_id)
+    store.cache(ONE).prune(250_000)
+    assert [store.take("d" * 40, number=number) for number in range(3)] == [False, True, True]
+    assert len(store.objects) == 2
+
+
+def test_a_hit_is_a_use(store: Store) -> None:
+    """An old entry that was taken today outlives a younger one that was not."""
+    filled(store)
+    assert store.take("d" * 40, number=0)
+    for release_id in (ONE, TWO, THREE, "d" * 40):
+        shutil.rmtree(store.root / "releases" / release_id)
+    store.cache(ONE).prune(150_000)
+    assert [store.take("e" * 40, number=number) for number in range(3)] == [True, False, False]
+
+
+def test_the_cache_gives_way_to_a_full_disk(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never holds more than what is free, whatever its limit is."""
+    filled(store)
+    for release_id in (ONE, TWO, THREE):
+        shutil.rmtree(store.root / "releases" / release_id)
+    usage = type(shutil.disk_usage("/"))(10**6, 10**6 - 10, 10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    store.cache(ONE).prune(10**9)
+    assert store.objects == []
+
+
+def test_a_layer_leaves_no_trace_of_what_is_not_in_it(store: Store) -> None:
+    """The own files of an entry, and the directories that held nothing else, are not in its layer."""
+    entry = Entry("part", {}, own=["part/own/file", "part/both/mine"])
+    paths = ["part", "part/both", "part/empty", "part/own"]
+    entry.rows = [cache.Row(path, "d") for path in paths]
+    entry.rows += [cache.Row(path, "f", "0") for path in ("part/both/mine", "part/both/theirs", "part/own/file")]
+    assert [row.path for row in entry.shared] == ["part", "part/both", "part/empty", "part/both/theirs"]
+
+
+def test_what_a_wheel_needs_decides_about_its_layer(tmp_path: Path) -> None:
+    """Its description does not; and what it finds on this host's disk cannot be known by a name."""
+
+    def needs(name: str, head: str) -> list[str] | None:
+        path = tmp_path / f"{name}-1.0-py3-none-any.whl"
+        with zipfile.ZipFile(path, "w") as wheel:
+            wheel.writestr("a-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: a\nVersion: 1.0\n{head}\nwords\n")
+        return installed.metadata(path)
+
+    assert needs("one", "Requires-Dist: b\n") == needs("two", "Summary: other\nRequires-Dist: b\n")
+    assert needs("one", "Requires-Dist: b\n") != needs("three", "Requires-Dist: c\n")
+    assert needs("four", "Requires-Dist: b @ file:///srv/b\n") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "plain"),
+    [
+        ("flask", True),
+        ("flask[async] >= 3, < 4 ; python_version > '3'  # why", True),
+        ("flask==3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11", True),
+        ("", True),
+        ("./vendor/tools", False),
+        ("-e .", False),
+        ("-r base.txt", False),
+        ("--constraint=limits.txt", False),
+        ("tools @ file:///srv/tools", False),
+        ("wheels/tools-1.0-py3-none-any.whl", False),
+        ("--find-links ./wheels", False),
+    ],
+)
+def test_requirements_that_are_known_by_their_text(tmp_path: Path, line: str, plain: bool) -> None:
+    """Those that name another file are not: it may change when they do not."""
+    (tmp_path / "requirements.txt").write_text(f"# first\n{line}\n")
+    assert parts._is_plain(tmp_path / "requirements.txt") == plain
+
+
+# --- whole builds ---
+
+VENVS = {"venvs": {"backend": ["backend"], "worker": ["backend", "worker"]}}
+FRONTEND = {"path": "frontend", "command": "mkdir -p dist && cp page dist/", "output": "dist", "into": "infra/web"}
+RECIPE: dict[str, Any] = {**VENVS, "frontend": FRONTEND, "installer": "pip"}
+PARTS = ["frontend", "venv backend", "venv worker", "wheel backend", "wheel worker"]
+
+
+def built(answer: Answer) -> list[str]:
+    """The parts that were not taken from the cache."""
+    assert answer.refusal is None, answer.refusal
+    ended = [event["data"] for event in answer.events if event["event"] == "part.finished"]
+    return sorted(data["part"] for data in ended if not data["cached"])
+
+
+def manifest(release: Path) -> dict[str, Any]:
+    """A release's manifest but for times, which no two builds share."""
+    rows = map(json.loads, (release / seal.MANIFEST).read_bytes().splitlines())
+    return {path: (kind, mode, size, content) for path, kind, mode, size, _, content in rows}
+
+
+class Site:
+    """A repository with everything in it, and a host that has it."""
+
+    def __init__(self, root: Path) -> None:
+        self.repository = Repository(root / "source")
+        project(self.repository, "backend", "api")
+        project(self.repository, "worker", "jobs")
+        self.host = LocalAgent(root / "srv")
+
+    def commit(self, **files: str) -> str:
+        sha = self.repository.commit(frontend__page="hello", **files) if not files else self.repository.commit(**files)
+        self.host.mirror(self.repository)
+        return sha
+
+    def release(self, sha: str) -> Path:
+        return self.host.paths.release(sha)
+
+    def build(self, sha: str, **changes: Any) -> Answer:
+        return self.host.build(sha, RECIPE | changes)
+
+    def fresh(self, sha: str, **changes: Any) -> dict[str, Any]:
+        """The manifest of the same release built at the same path, from nothing."""
+        seal.remove(self.release(sha))
+        assert built(self.build(sha, anew=True, **changes)) != []
+        return manifest(self.release(sha))
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:  # short: see test_parts
+        yield Site(Path(directory))
+
+
+def test_nothing_is_built_twice(site: Site) -> None:
+    """A commit that changes no part's inputs takes all from the cache, and is what a fresh build makes of it."""
+    first = site.commit()
+    assert built(site.build(first)) == PARTS
+    second = site.commit(docs__notes="nothing is built from this")
+    assert built(site.build(second)) == []
+    release = site.release(second)
+    for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
+        done = subprocess.run([release / script], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == (f"{words} at work\n", "")
+        assert (release / script).read_text().startswith(f"#!{(release / script).parent}/python\n")
+    named = subprocess.run(["grep", "-rl", first, release], capture_output=True, text=True)
+    assert named.stdout == ""
+    assert site.host.facts(second)["target"]["state"] == "sealed"
+    taken = manifest(release)
+    assert taken == site.fresh(second)
+
+
+def test_only_what_changed_is_built(site: Site) -> None:
+    """A change of one project builds its wheel and its environments, upon the layer of what they need; as if fresh."""
+    site.build(site.commit())
+    making = (site.repository.path / "worker" / "making.py").read_text()
+    second = site.commit(**{"worker/making.py": making.replace("at work", "hard at work")})
+    answer = site.build(second)
+    assert built(answer) == ["venv worker", "wheel worker"]
+    assert [said for said in answer.said("cache.missed") if "wheel" in said] == [
+        "wheel worker: changed since it was built last: sources worker"
+    ]
+    done = subprocess.run([site.release(second) / "worker/.venv/bin/jobs"], capture_output=True, text=True)
+    assert done.stdout == "jobs hard at work\n"
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second)
+
+
+def test_no_cache_builds_everything(site: Site) -> None:
+    """Asked for it, a build takes nothing, says why, and leaves its results to the next."""
+    site.build(site.commit())
+    second = site.commit(docs__notes="none")
+    answer = site.build(second, anew=True)
+    assert built(answer) == PARTS
+    assert set(answer.said("cache.missed")) == {f"{part}: built anew, as asked" for part in PARTS}
+
+
+def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
+    """The edit is told; the parts that shared the file are built again, and are right."""
+    first = site.commit()
+    site.build(first)
+    victim = site.release(first) / "infra/web/page"
+    victim.chmod(0o644)
+    victim.write_text("HELLO")
+    victim.chmod(0o444)
+    second = site.commit(docs__notes="none")
+    answer = site.build(second)
+    assert built(answer) == ["frontend"]
+    assert len(answer.said("cache.damaged")) == 1
+    assert (site.release(second) / "infra/web/page").read_text() == "hello"
+
+
+def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
+    """It always runs, and what it writes into is the release's own."""
+    scar = "echo scar >>infra/web/page; echo '# scar' >>backend/.venv/bin/api"
+    steps = {"steps": [{"name": "scar", "path": ".", "command": scar}]}
+    first = site.commit()
+    site.build(first)
+    before = tree(site.release(first))
+    second = site.commit(docs__notes="none")
+    assert built(site.build(second, **steps)) == ["scar"]
+    assert (site.release(second) / "infra/web/page").read_text() == "helloscar\n"
+    assert tree(site.release(first)) == before
+    assert site.host.facts(first)["target"]["state"] == "sealed"
+
+
+def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
+    """The parts that were good need not be built again when the step that failed is put right."""
+    sha = site.commit()
+    failing = {"steps": [{"name": "check", "path": ".", "command": "false"}]}
+    assert (site.build(sha, **failing).refusal or {})["kind"] == "build_failed"
+    assert built(site.build(sha)) == []
+
+
+def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
+    """A path that leads out of its directory makes any change its change, unless the paths that matter are named."""
+    config = "export default {alias: '../shared'}\n"
+    site.build(site.commit(frontend__page="hello", frontend__vite_config_js=config))
+    assert "frontend" in built(site.build(site.commit(docs__notes="one")))
+    assert "frontend" in built(site.build(site.commit(docs__notes="two"), inputs=["shared"]))
+    assert "frontend" not in built(site.build(site.commit(docs__notes="three"), inputs=["shared"]))
+    assert "frontend" in built(site.build(site.commit(shared__colour="red"), inputs=["shared"]))
+
+
+def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> None:
+    """A page that the output replaces is in no release, whether it was committed before the first build or after."""
+    site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"))
+    second = site.commit(infra__web__robots="committed")
+    answer = site.build(second)
+    assert (built(answer), answer.said("cache.missed")) == (
+        ["frontend"],
+        ["frontend: changed since it was built last: replaced infra/web"],
+    )
+    assert os.listdir(site.release(second) / "infra/web") == ["page"]
+
+
+def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> None:
+    """A committed file that the output replaced is not looked for in what the wheel may read."""
+    into = {**FRONTEND, "into": "backend/static"}
+    first = site.commit(frontend__page="hello", backend__static__placeholder="")
+    assert built(site.build(first, frontend=into)) == PARTS
+    second = site.commit(docs__notes="none")
+    assert built(site.build(second, frontend=into)) == []
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second, frontend=into)
+
+
+def test_the_logins_environment_is_an_input(site: Site) -> None:
+    """A variable that a build may read makes another build of it; those of the connection do not."""
+    site.build(site.commit())
+    options = {"env": {**os.environ, "SSH_CLIENT": "192.0.2.1 1 22"}}
+    site.host.options = options
+    assert built(site.build(site.commit(docs__notes="one"))) == []
+    options["env"]["API_URL"] = "https://example.com"
+    answer = site.build(site.commit(docs__notes="two"))
+    assert built(answer) == PARTS
+    assert answer.said("cache.missed")[0].endswith("changed since it was built last: environment")
+
+
+@pytest.mark.parametrize("moment", ["objects", "entries"])
+def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None:
+    """Whatever it left, the next build is complete, and equal to a fresh one."""
+    sha = site.commit()
+    process = began(site.host, site.host.build_request(sha, RECIPE))
+    place = site.host.paths.cache / moment
+    assert eventually(lambda: place.is_dir() and any(place.iterdir()), within=120)
+    os.kill(process.pid, signal.SIGKILL)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream
+        stream.close()
+    process.wait(10)
+    second = site.commit(docs__notes="none")
+    assert site.build(second).refusal is None
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second)
+
+
+def test_two_builds_at_once(site: Site) -> None:
+    """One stores what the other takes; both are whole."""
+    first, second = site.commit(), site.commit(docs__notes="none")
+    process = began(site.host, site.host.build_request(first, RECIPE))
+    assert eventually(lambda: (site.host.paths.ours / "build.lock").exists())
+    time.sleep(0.2)
+    answer = site.build(second)
+    process.communicate(timeout=60)
+    assert (answer.said("build.waiting"), built(answer)) == (["another build runs on this host; waiting for it"], [])
+    states = [site.host.facts(sha)["target"]["state"] for sha in (first, second)]
+    assert states == ["sealed", "sealed"]
+
+
+def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
+    """Of a release whose dependencies did not change, the disk holds what is new."""
+    big = {"command": "mkdir -p node_modules dist && head -c 5000000 /dev/zero >node_modules/big && cp page dist/"}
+    sizes = []
+    for number in range(3):
+        sha = site.commit(frontend__page=f"page {number}")
+        before = _used(site.host.root)
+        site.build(sha, frontend=FRONTEND | big)
+        sizes.append(_used(site.host.root) - before)
+    assert sizes[-1] < sizes[0] / 10, sizes
+
+
+def test_uv_installs_what_pip_does(site: Site) -> None:
+    """The same distributions, and console scripts that work, cached as well; its own cache keeps its write bits."""
+    kept, tools = site.host.root.parent / "uv-cache", site.host.root.parent / "tools"
+    tools.mkdir()
+    (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
+    site.host.options = {"env": {**os.environ, "UV_CACHE_DIR": str(kept), "PATH": f"{tools}:{os.environ['PATH']}"}}
+    first, second, third = site.commit(), site.commit(docs__notes="two"), site.commit(docs__notes="three")
+    assert built(site.build(first, installer="uv")) == PARTS
+    assert built(site.build(second, installer="uv")) == []
+    files = [path for path in kept.rglob("*.py") if path.is_file()]
+    assert files and all(path.stat().st_mode & 0o200 for path in files)
+    site.build(third)
+    assert _distributions(site.release(second)) == _distributions(site.release(third))
+    done = subprocess.run([site.release(second) / "worker/.venv/bin/jobs"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("jobs at work\n", "")
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second, installer="uv")
+
+
+def test_uv_that_is_wanted_and_absent_is_said(site: Site) -> None:
+    """The refusal names it, and what to do."""
+    site.host.options = {"env": {**os.environ, "PATH": "/usr/bin:/bin"}}
+    refusal = site.build(site.commit(), installer="uv").refusal or {}
+    assert (refusal["message"], refusal["hint"]) == (
+        "uv is not installed on this host",
+        "install it there, or set build.installer",
+    )
+
+
+def _distributions(release: Path) -> dict[str, list[str]]:
+    """The names of what each environment has, its scripts included."""
+    venvs = {"backend": release / "backend/.venv", "worker": release / "worker/.venv"}
+    found = {}
+    for name, venv in venvs.items():
+        made = [*venv.glob("lib/python3*/site-packages/*"), *venv.glob("bin/*")]
+        found[name] = sorted(path.name for path in made if path.name != "__pycache__")
+    return found
+
+
+def _used(root: Path) -> int:
+    return int(subprocess.run(["du", "-s", "-B1", root], capture_output=True, text=True, check=True).stdout.split()[0])

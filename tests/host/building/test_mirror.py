@@ -1,0 +1,97 @@
+"""The mirror: where commits come from, and that nothing in them runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host.building.mirror import Mirror
+from oroboros_deploy.host.refusal import Refusal
+from tests.support.repository import Repository
+
+
+@pytest.fixture
+def mirror(tmp_path: Path) -> Mirror:
+    mirror = Mirror(tmp_path / "repo")
+    mirror.create("0" * 40)
+    return mirror
+
+
+def soon() -> float:
+    return time.monotonic() + 20
+
+
+def test_an_absent_mirror_has_nothing(tmp_path: Path) -> None:
+    """Asking does not make it."""
+    mirror = Mirror(tmp_path / "repo")
+    assert (mirror.exists, mirror.has("a" * 40), mirror.tips(), list(tmp_path.iterdir())) == (False, False, [], [])
+
+
+def test_a_fetch_brings_branches_and_tags(mirror: Mirror, repository: Repository) -> None:
+    """With the commit come the others that a later deploy may want; the newest are offered first."""
+    first = repository.commit("first")
+    repository.git("tag", "--annotate", "--message", "v1", "v1")
+    repository.git("config", "user.name", "Another")
+    second = repository.commit("second")
+    mirror.fetch(str(repository.path), second, soon())
+    assert (mirror.has(first), mirror.has(second), sorted(mirror.tips())) == (True, True, sorted([first, second]))
+
+
+def test_a_commit_on_no_branch_is_fetched_by_its_name(mirror: Mirror, repository: Repository) -> None:
+    """Where the server allows it, a sha is enough."""
+    repository.commit("kept")
+    lost = repository.commit("lost")
+    repository.git("reset", "--hard", "--quiet", "HEAD^")
+    repository.git("config", "uploadpack.allowAnySHA1InWant", "true")
+    mirror.fetch(f"file://{repository.path}", lost, soon())
+    assert mirror.has(lost)
+
+
+def test_a_repository_with_long_names_is_fetched(tmp_path: Path) -> None:
+    """The mirror names its objects as the commit that it is made for is named."""
+    repository, mirror = Repository(tmp_path / "source", "sha256"), Mirror(tmp_path / "repo")
+    sha = repository.commit("named by 64 digits")
+    mirror.create(sha)
+    mirror.fetch(str(repository.path), sha, soon())
+    assert (mirror.has(sha), mirror.tips()) == (True, [sha])
+
+
+def test_a_missing_commit_is_said_with_what_git_said(mirror: Mirror, repository: Repository) -> None:
+    """The repository answered, and does not have it."""
+    repository.commit("something")
+    with pytest.raises(Refusal) as refused:
+        mirror.fetch(f"file://{repository.path}", "a" * 40, soon())
+    assert refused.value.kind == "missing_commit"
+    assert "not our ref" in refused.value.message
+
+
+def test_a_url_is_shown_without_its_secret(mirror: Mirror) -> None:
+    """What git says may hold the URL: who reads the message learns where, and not with which token."""
+    with pytest.raises(Refusal) as refused:
+        mirror.fetch("//somebody:t0ken@host/repo.git", "a" * 40, soon())
+    assert refused.value.message.startswith(
+        f"commit {'a' * 40} is not in the repository this host fetches from; "
+        "git said: fatal: '//***@host/repo.git' does not appear to be a git repository"
+    )
+    assert "t0ken" not in str(refused.value.as_dict())
+
+
+@pytest.mark.parametrize("url", ["ext::sh -c touch% ran", "--upload-pack=touch ran"])
+def test_a_url_is_never_a_command(mirror: Mirror, url: str) -> None:
+    """Neither git's own ways to run one, nor an option in the place of a URL, do anything."""
+    with pytest.raises(Refusal):
+        mirror.fetch(url, "a" * 40, soon())
+    assert not (mirror.path / "ran").exists()
+
+
+def test_a_mirror_with_a_work_tree_serves(repository: Repository, tmp_path: Path) -> None:
+    """The old scripts kept a clone: it is used as it is, and its files are not touched."""
+    sha = repository.commit(file="committed")
+    (repository.path / "file").write_text("being edited")
+    mirror, release = Mirror(repository.path), tmp_path / "release"
+    release.mkdir()
+    mirror.check_out(sha, release, tmp_path / "index", soon())
+    assert ((release / "file").read_text(), (repository.path / "file").read_text()) == ("committed", "being edited")
+    assert (sorted(path.name for path in release.iterdir()), (tmp_path / "index").exists()) == (["file"], False)

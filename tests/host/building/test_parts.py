@@ -1,0 +1,289 @@
+"""The parts of a build: environments whose scripts work where they are, and a frontend that is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import process
+from oroboros_deploy.host.building import parts
+from oroboros_deploy.host.refusal import Refusal
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.repository import Repository
+
+# A build backend in the project itself: pip needs no network for it, and it counts how often it was asked.
+BACKEND = """\
+import zipfile
+
+
+def build_wheel(directory, settings=None, metadata=None):
+    with open("built", "a") as count:
+        count.write("x")
+    tag = f"{NAME}-1.0"
+    files = {
+        f"{NAME}.py": f"def main():\\n    print('{NAME} at work')\\n",
+        f"{tag}.dist-info/METADATA": f"Metadata-Version: 2.1\\nName: {NAME}\\nVersion: 1.0\\n",
+        f"{tag}.dist-info/WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        f"{tag}.dist-info/entry_points.txt": f"[console_scripts]\\n{NAME} = {NAME}:main\\n",
+    }
+    files[f"{tag}.dist-info/RECORD"] = "".join(f"{name},,\\n" for name in files)
+    with zipfile.ZipFile(f"{directory}/{tag}-py3-none-any.whl", "w") as wheel:
+        for name, content in files.items():
+            wheel.writestr(name, content)
+    return f"{tag}-py3-none-any.whl"
+"""
+PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "making"\nbackend-path = ["."]\n'
+
+
+def project(repository: Repository, path: str, name: str) -> None:
+    directory = repository.path / path
+    directory.mkdir(parents=True)
+    (directory / "making.py").write_text(f"NAME = {name!r}\n{BACKEND}")
+    (directory / "pyproject.toml").write_text(PYPROJECT)
+
+
+class Built:
+    """One build with everything in it, looked at by several tests."""
+
+    def __init__(self, root: Path) -> None:
+        repository = Repository(root / "source")
+        project(repository, "backend", "api")
+        project(repository, "worker", "jobs")
+        project(repository, "vendor/tools", "tools")
+        (repository.path / "worker" / "requirements.txt").write_text("./vendor/tools\n")
+        (repository.path / "plain").mkdir()
+        (repository.path / "plain" / "requirements.txt").write_text("./vendor/tools\n")
+        self.host = LocalAgent(root / "srv")
+        self.sha = repository.commit()
+        self.host.mirror(repository)
+        self.answer: Answer = self.host.build(
+            self.sha, {"venvs": {"backend": ["backend"], "worker": ["backend", "worker"], "envs/plain": ["plain"]}}
+        )
+        self.release = self.host.paths.release(self.sha)
+
+    def said_by(self, script: str) -> str:
+        done = subprocess.run([self.release / script], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    def packages(self, venv: str) -> list[str]:
+        found = (self.release / venv).glob("lib/python3*/site-packages/*.dist-info")
+        return sorted(path.name.split("-")[0] for path in found)
+
+
+@pytest.fixture(scope="module")
+def built() -> Iterator[Built]:
+    # A short path: the kernel reads 127 bytes of a first line, and for longer ones pip writes another.
+    with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:
+        built = Built(Path(directory))
+        assert built.answer.refusal is None
+        yield built
+
+
+def test_console_scripts_work_where_they_are(built: Built) -> None:
+    """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""
+    for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
+        assert built.said_by(script) == f"{words} at work\n"
+        first = (built.release / script).read_text().splitlines()[0]
+        assert first == f"#!{(built.release / script).parent}/python"
+
+
+def test_each_environment_has_what_it_was_given(built: Built) -> None:
+    """Its projects and their requirements, and no pip of its own."""
+    assert {venv: built.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
+        "backend/.venv": ["api"],
+        "worker/.venv": ["api", "jobs", "tools"],
+        "envs/plain": ["tools"],
+    }
+
+
+def test_a_directory_of_the_tree_gets_its_environment_inside(built: Built) -> None:
+    """A key that is no directory of the commit becomes the environment itself."""
+    found = sorted(str(path.parent.relative_to(built.release)) for path in built.release.rglob("pyvenv.cfg"))
+    assert found == ["backend/.venv", "envs/plain", "worker/.venv"]
+
+
+def test_a_shared_project_is_built_once(built: Built) -> None:
+    """Two environments install the same wheel, and do not build side by side in one directory."""
+    counts = {path: (built.release / path / "built").read_text() for path in ("backend", "worker")}
+    assert counts == {"backend": "x", "worker": "x"}
+
+
+def test_the_sealed_environments_are_whole(built: Built) -> None:
+    """What pip wrote is in the seal, bytecode included; running it changes nothing."""
+    built.said_by("backend/.venv/bin/api")
+    assert built.host.facts(built.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
+
+
+@pytest.mark.parametrize(
+    ("venvs", "name"),
+    [({"env": ["nowhere"]}, "nowhere"), ({"a": ["file"], "b": ["file"]}, "file"), ({"env": ["run"]}, "run")],
+)
+def test_a_project_that_cannot_be_installed_is_named(
+    host: LocalAgent, mirrored: Repository, venvs: dict[str, list[str]], name: str
+) -> None:
+    """Absent, a file, or without any packaging: said in the configuration's own words, shared or not."""
+    assert host.build(mirrored.git("rev-parse", "HEAD"), {"venvs": venvs}).refusal == {
+        "kind": "build_failed",
+        "message": f"{name!r} cannot be installed: no pyproject.toml, setup.py or requirements.txt in it",
+        "hint": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("venvs", "projects"),
+    [({}, []), ({"a": ["x", "x"]}, ["x"]), ({"a": ["x"], "b": ["x", "y"], "c": ["y", "z"]}, ["x", "y", "z"])],
+)
+def test_every_project_is_one_part(venvs: dict[str, list[str]], projects: list[str]) -> None:
+    """However many environments install it, and however often one names it."""
+    assert parts.projects_of(venvs) == projects
+
+
+def frontend(**changes: Any) -> dict[str, Any]:
+    settings = {"path": "frontend", "command": "mkdir -p dist && cp page dist/", "output": "dist", "into": "infra/web"}
+    return {"frontend": {**settings, **changes}}
+
+
+@pytest.fixture
+def with_frontend(host: LocalAgent, repository: Repository) -> str:
+    sha = repository.commit(frontend__page="new", infra__web__page="as committed", infra__web__old="old")
+    host.mirror(repository)
+    return sha
+
+
+def pages(host: LocalAgent, sha: str) -> dict[str, str]:
+    directory = host.paths.release(sha) / "infra" / "web"
+    return {path.name: path.read_text() for path in directory.iterdir()}
+
+
+def test_the_frontend_goes_where_it_is_served_from(host: LocalAgent, with_frontend: str) -> None:
+    """Its output takes the place of what was committed there, wholly."""
+    assert host.build(with_frontend, frontend()).refusal is None
+    assert pages(host, with_frontend) == {"page": "new"}
+
+
+@pytest.mark.parametrize("command", ["true", "mkdir dist"])
+def test_a_frontend_without_output_is_a_failure(host: LocalAgent, with_frontend: str, command: str) -> None:
+    """A build that says it succeeded and left nothing would put an empty page live."""
+    assert host.build(with_frontend, frontend(command=command)).refusal == {
+        "kind": "build_failed",
+        "message": "frontend: its command succeeded but left nothing in dist/",
+        "hint": None,
+    }
+
+
+def test_a_frontend_that_is_not_there_is_named(host: LocalAgent, with_frontend: str) -> None:
+    """Its path is the configured one."""
+    refusal = host.build(with_frontend, frontend(path="web/app")).refusal or {}
+    assert refusal["message"] == "frontend: there is no directory web/app in the commit"
+
+
+@pytest.mark.parametrize(
+    ("into", "words"), [("infra/web", "infra/web is kept as committed"), ("infra/no", "there is no infra/no")]
+)
+def test_without_npm_what_was_committed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, into: str, words: str
+) -> None:
+    """A host without npm serves what is in the commit, and says so."""
+    (tmp_path / "infra" / "web").mkdir(parents=True)
+    (tmp_path / "infra" / "web" / "page").write_text("as committed")
+    monkeypatch.setattr(process, "find", lambda tool: None)
+    said: list[tuple[str, str, str]] = []
+    say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
+    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, threading.Event())
+    parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
+    assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
+    assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
+
+
+def test_without_npm_and_without_a_committed_site_there_is_no_release(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
+    (tmp_path / "f").mkdir()
+    monkeypatch.setattr(process, "find", lambda tool: None)
+    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
+    with pytest.raises(Refusal) as refused:
+        part.work(bench)
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
+        "hint": "install npm there, commit infra/no, or set build.frontend: null",
+    }
+
+
+@pytest.mark.parametrize("installer", ["pip", "uv"])
+def test_a_project_that_cannot_be_built_is_told_in_words(
+    host: LocalAgent, repository: Repository, installer: str
+) -> None:
+    """What ran, how it ended, what it printed last, and where the rest is."""
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    host.options = {"env": {**os.environ, "PATH": tools}}
+    (repository.path / "worker").mkdir()
+    (repository.path / "worker" / "pyproject.toml").write_text("[build-system\n")
+    sha = repository.commit()
+    host.mirror(repository)
+    request = host.build_request(sha, {"venvs": {"worker": ["worker"]}, "installer": installer})
+    refusal = host.call("build", request).refusal or {}
+    ran = {"pip": "pip wheel ./worker exited 2", "uv": "uv build ./worker exited 2"}[installer]
+    log = host.paths.attempt(request["attempt"]) / "wheel worker.log"
+    assert (refusal["message"], refusal["hint"]) == (
+        f"wheel worker: {ran}",
+        f"fix it and deploy again; the whole log is on the host: {log}",
+    )
+    assert ("TOML" in refusal["log"], log.read_text().strip().endswith(refusal["log"])) == (True, True)
+
+
+def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Repository) -> None:
+    """Each after the one before, in its own directory, with the release in its environment."""
+    steps = [
+        {"name": "one", "path": ".", "command": "echo $DEPLOY_RELEASE $CI >said"},
+        {"name": "two", "path": "run", "command": "cat ../said me >both"},
+    ]
+    sha = mirrored.git("rev-parse", "HEAD")
+    answer = host.build(sha, {"steps": steps})
+    assert (host.paths.release(sha) / "run" / "both").read_text() == f"{sha} 1\n#!/bin/sh\n"
+    assert answer.said("part.finished") == ["one built", "two built"]
+
+
+def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two environments made side by side share it, and neither disturbs the other's making of it."""
+    made: list[str] = []
+
+    class Making(parts.Bench):
+        def run(self, part: str, what: str, argv: Sequence[str], cwd: Path) -> None:
+            time.sleep(0.05)
+            made.append(part)
+
+    bench = Making(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    monkeypatch.setattr(parts, "_pip_serves", lambda python, bench: bool(made) and python.startswith(str(tmp_path)))
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(parts._pip, [bench, bench]))
+    assert (made, found) == (["pip"], [[f"{tmp_path}/bin/python", "-m", "pip"]] * 2)
+
+
+def test_a_host_without_pip_gets_one_of_its_own(host: LocalAgent, tmp_path: Path) -> None:
+    """A bare Debian has python3 without pip: environments are made all the same."""
+    python = tmp_path / "bin" / "python3"
+    subprocess.run(["/usr/bin/env", "python3", "-m", "venv", "--without-pip", tmp_path], check=True)
+    assert subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode != 0
+    repository = Repository(tmp_path / "source")
+    project(repository, "backend", "backend")
+    sha = repository.commit()
+    host.mirror(repository)
+    bare = LocalAgent(host.root, env={**os.environ, "PATH": f"{python.parent}:/usr/bin:/bin"})
+    answer = bare.build(sha, {"venvs": {"backend": ["backend"]}})
+    assert answer.refusal is None, json.dumps(answer.refusal)
+    logs = [path.name for path in host.paths.ours.glob("attempts/*/pip.log")]
+    assert (logs, (host.paths.ours / "tools" / "pip" / "bin" / "python").exists()) == (["pip.log"], True)

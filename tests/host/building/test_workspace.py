@@ -1,0 +1,68 @@
+"""The directory of a build: its own while it lives, swept with all it had started when it was killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host.building import workspace
+from oroboros_deploy.host.refusal import Refusal
+from tests.support.local_agent import LocalAgent
+
+COMMAND = ["sh", "-c", "cd /; setsid sleep 60; true"]
+
+
+@pytest.fixture
+def dead(host: LocalAgent) -> Path:
+    """What a killed build left: nobody holds its lock."""
+    host.paths.create()
+    left = host.paths.tmp / "build-dead-1"
+    left.mkdir()
+    (left / "source.bundle").write_text("half of it")
+    return left
+
+
+@pytest.fixture
+def orphan(dead: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command of the killed build, with a child in another session and directory."""
+    with subprocess.Popen(COMMAND, env={**os.environ, workspace.VARIABLE: str(dead)}) as process:
+        yield process
+        process.kill()
+
+
+def swept(host: LocalAgent) -> list[str]:
+    said: list[str] = []
+    workspace.sweep(host.paths, lambda event, message="", **_: said.append(message))
+    return said
+
+
+def test_what_a_killed_build_left_is_ended_and_removed(
+    host: LocalAgent, dead: Path, orphan: subprocess.Popen[bytes]
+) -> None:
+    """Nothing of it runs or lies about afterwards, and that is told."""
+    assert swept(host) == [f"removed what a killed build left in {dead}"]
+    assert (orphan.wait(5), list(host.paths.tmp.iterdir())) == (-9, [])
+
+
+def test_a_build_that_lives_is_left_alone(host: LocalAgent, dead: Path) -> None:
+    """One that waits for its turn keeps its directory and its processes, whoever sweeps meanwhile."""
+    with workspace.make(host.paths, "living") as tmp, subprocess.Popen(["sleep", "60"]) as child:
+        assert (len(swept(host)), list(host.paths.tmp.iterdir()), child.poll()) == (1, [tmp], None)
+        child.kill()
+    assert (list(host.paths.tmp.iterdir()), workspace.VARIABLE in os.environ) == ([], False)
+
+
+def test_what_cannot_be_ended_stops_the_build(
+    host: LocalAgent, orphan: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that would write into the next release and does not die is told by its number."""
+    monkeypatch.setattr(workspace, "_PATIENCE", 0.1)
+    monkeypatch.setattr(workspace, "_kill", lambda processes: None)
+    with pytest.raises(Refusal, match=rf"^processes of a killed build do not end: .*\b{orphan.pid}\b"):
+        swept(host)
+    monkeypatch.undo()
+    swept(host)

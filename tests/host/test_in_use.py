@@ -1,0 +1,111 @@
+"""In use: the releases that a process, anybody's, runs in."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import in_use, process, units
+from oroboros_deploy.host.process import Ended
+from oroboros_deploy.host.refusal import Refusal
+from tests.support.local_agent import LocalAgent
+
+SLEEP = shutil.which("sleep") or "/bin/sleep"
+
+
+@pytest.fixture
+def running() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for each in started:
+        each.kill()
+        each.wait()
+
+
+def release(host: LocalAgent, name: str = "a") -> Path:
+    return host.paths.release(host.sealed(name, program="#!/bin/sh\nexec sleep 60\n"))
+
+
+def test_nothing_runs_there(host: LocalAgent) -> None:
+    """A release that is only on the disk is not in use."""
+    release(host)
+    assert in_use.find(host.paths.releases).processes == {}
+
+
+@pytest.mark.parametrize("how", ["directory", "program", "argument"])
+def test_a_process_is_found(host: LocalAgent, running: list[subprocess.Popen[bytes]], how: str) -> None:
+    """By where it works, by what it runs, and by what it was started with."""
+    used, _ = release(host, "a"), release(host, "b")
+    if how == "directory":
+        running.append(subprocess.Popen([SLEEP, "60"], cwd=used))
+    elif how == "program":
+        used.chmod(0o755)
+        shutil.copy(SLEEP, used / "sleeper")
+        running.append(subprocess.Popen([used / "sleeper", "60"], cwd="/"))
+    else:
+        running.append(subprocess.Popen(["sh", "-c", "sleep 60; :", used / "program"], cwd="/"))
+    assert in_use.find(host.paths.releases).processes == {used.name: running[0].pid}
+
+
+def test_a_mapped_library_is_found(host: LocalAgent) -> None:
+    """Mapped by this very process, and deleted since or not."""
+    used = release(host)
+    with (used / "program").open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ):
+        assert in_use.find(host.paths.releases).processes == {used.name: os.getpid()}
+
+
+def test_through_a_link(host: LocalAgent, tmp_path: Path, running: list[subprocess.Popen[bytes]]) -> None:
+    """The kernel tells the real path, whatever the settings call it."""
+    used = release(host)
+    (tmp_path / "called").symlink_to(host.paths.releases)
+    running.append(subprocess.Popen([SLEEP, "60"], cwd=used))
+    assert in_use.find(tmp_path / "called").processes == {used.name: running[0].pid}
+
+
+def test_another_root_with_the_same_release(
+    host: LocalAgent, tmp_path: Path, running: list[subprocess.Popen[bytes]]
+) -> None:
+    """Is another release."""
+    used = release(host)
+    other = LocalAgent(tmp_path / "other")
+    release(other)
+    running.append(subprocess.Popen([SLEEP, "60"], cwd=used))
+    assert in_use.find(other.paths.releases).processes == {}
+
+
+def test_a_look_that_did_not_come_to_its_end(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From half a look nobody concludes that a release is free."""
+    monkeypatch.setattr(process, "run", lambda *_, **options: options["sink"](b"sudo: a password is required\n"))
+    with pytest.raises(Refusal, match="could not be looked at: sudo: a password is required"):
+        in_use.find(host.paths.releases)
+
+
+@pytest.mark.parametrize(
+    ("systemd", "sudo", "complete", "looks"),
+    [
+        (True, True, True, [["sudo", "-n"]]),
+        (True, False, False, [["sudo", "-n"], ["/bin/sh", "-c"]]),
+        (False, False, False, [["/bin/sh", "-c"]]),
+    ],
+)
+def test_other_users_processes(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, systemd: bool, sudo: bool, complete: bool, looks: list[list[str]]
+) -> None:
+    """A login looks as root where it may; where it may not, it looks as itself and says so."""
+    argvs: list[list[str]] = []
+
+    def run(argv: list[str], *, sink: Callable[[bytes], None], **_: object) -> Ended:
+        argvs.append(argv[:2])
+        sink(b"no\n" if argv[0] == "sudo" and not sudo else b"looked\n")
+        return Ended(0, "", 0.0)
+
+    monkeypatch.setattr(process, "run", run)
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(units, "present", lambda: systemd)
+    assert (in_use.find(host.paths.releases).complete, argvs) == (complete, looks)

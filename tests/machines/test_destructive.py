@@ -1,0 +1,148 @@
+"""A short series of the destructive runner, and what shows that its oracle sees what it is there to see."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import oroboros_deploy
+from tests.destructive import Series
+from tests.support.choice import choose
+from tests.support.oracle import Oracle
+from tests.support.postgres import why_not
+from tests.support.stage import Run, Stage, was_python
+
+pytestmark = [pytest.mark.host, pytest.mark.postgres]
+RUNS = 40
+
+
+@pytest.fixture(scope="module")
+def stage(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    if reason := why_not():
+        pytest.skip(reason)
+    with ExitStack() as stack:
+        stage = Stage("tampered", tmp_path_factory.mktemp("stage"), stack)
+        for _ in range(2):
+            stage.deploy_good()
+        yield stage
+
+
+def test_something_is_killed_at_a_random_moment(image: Path, record_property: Callable[[str, object], None]) -> None:
+    """Whatever is killed and whenever, every invariant holds afterwards; the seed to repeat it is printed."""
+    if reason := why_not():
+        pytest.skip(reason)
+    series = Series(int(time.time()), RUNS, jobs=2)
+    print(f"first seed {series.seeds[0]}")
+    series.go()
+    print(series.report())
+    assert len(series.runs) == RUNS
+
+
+def test_a_seed_decides_everything() -> None:
+    """The same seed makes the same choices; a thousand seeds choose every victim in every way, alone and followed."""
+    assert [choose(seed) for seed in range(50)] == [choose(seed) for seed in range(50)]
+    chosen = {(choice.victim, choice.how, choice.alone) for choice in map(choose, range(1000))}
+    assert len(chosen) == 20
+
+
+def other_release(stage: Stage) -> Callable[[], object]:
+    """`current` names a release that the services do not run."""
+    oracle = stage.oracle
+    live = oracle.live
+    other = next(sha for sha in stage.good if sha != live)
+    stage.host.run("ln", "-sfn", f"releases/{other}", "/srv/shop/current")
+    return lambda: stage.host.run("ln", "-sfn", f"releases/{live}", "/srv/shop/current")
+
+
+def edited_release(stage: Stage) -> Callable[[], object]:
+    """Somebody edits the live release."""
+    path = stage.oracle.root / "releases" / str(stage.oracle.live) / "ops/check.sh"
+    before = path.read_text()
+    path.write_text("true\n")
+    return lambda: path.write_text(before)
+
+
+def edited_journal(stage: Stage) -> Callable[[], object]:
+    """Somebody edits an old entry."""
+    path = stage.oracle.ours / "journal.jsonl"
+    before = path.read_text()
+    path.write_text(before.replace('"outcome": "committed"', '"outcome": "restored"', 1))
+    return lambda: path.write_text(before)
+
+
+def cut_journal(stage: Stage) -> Callable[[], object]:
+    """The last entry is lost."""
+    path = stage.oracle.ours / "journal.jsonl"
+    before = path.read_text()
+    path.write_text("".join(before.splitlines(keepends=True)[:-1]))
+    return lambda: path.write_text(before)
+
+
+def unfinished_state(stage: Stage) -> Callable[[], object]:
+    """The last activation never came to its end."""
+    path = stage.oracle.ours / "state.json"
+    before = path.read_text()
+    path.write_text(json.dumps({**json.loads(before), "phase": "restarted"}))
+    return lambda: path.write_text(before)
+
+
+def stopped_service(stage: Stage) -> Callable[[], object]:
+    """A service does not run."""
+    stage.host.run("systemctl", "stop", "shop-mailer")
+    return lambda: stage.host.run("systemctl", "start", "shop-mailer")
+
+
+@pytest.mark.parametrize(
+    ("tamper", "seen"),
+    [
+        (other_release, "but current names"),
+        (edited_release, "is not what was sealed"),
+        (edited_journal, "the journal's chain breaks at entry 1"),
+        (cut_journal, "the journal has 0 entries for"),
+        (unfinished_state, "which is no end"),
+        (stopped_service, "shop-mailer runs None"),
+    ],
+)
+def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], object]], seen: str) -> None:
+    """Each kind of damage is a violation, and there is none without it."""
+    oracle, attempt = stage.oracle, str(stage.oracle.state["attempt"])
+    assert list(problems(oracle, attempt)) == []
+    repair = tamper(stage)
+    try:
+        assert [line for line in problems(oracle, attempt) if seen in line]
+    finally:
+        repair()
+
+
+def test_the_oracle_sees_a_bad_release(stage: Stage) -> None:
+    """A live release that cannot pass its gate is a violation."""
+    live = str(stage.oracle.live)
+    assert list(stage.oracle.violations({live})) == [f"{live} cannot pass its gate, but is live"]
+
+
+@pytest.mark.parametrize(
+    ("how", "code", "said", "python"),
+    [
+        ("SIGINT", -2, "from fabric.main import program\nKeyboardInterrupt", True),
+        ("SIGINT", 1, "", True),
+        ("SIGINT", -2, f"{oroboros_deploy.__file__}\nKeyboardInterrupt", False),
+        ("SIGINT", -2, "fabfile.py\nKeyboardInterrupt", False),
+        ("SIGINT", 130, "interrupted", False),
+        ("SIGTERM", 1, "KeyboardInterrupt", False),
+    ],
+)
+def test_the_oracle_excuses_python_alone(how: str, code: int, said: str, python: bool) -> None:
+    """Ctrl-C before our code is loaded may end in Python's own way; a traceback that names ours may not."""
+    choice = replace(choose(0), victim="client", how=how)
+    assert was_python(Run(choice, exit=code, said=said)) is python
+
+
+def problems(oracle: Oracle, attempt: str) -> Iterator[str]:
+    yield from oracle.violations(bad=set())
+    yield from oracle.misremembered(attempt)

@@ -1,0 +1,127 @@
+"""Faults that only a real host has: a frozen agent, a killed unit, a disk that is full to the last byte.
+
+The table of all faults is tests/host/test_fault_table.py, power cuts are in test_power_cut.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from disposable_host import DisposableHost
+
+from tests.machines.test_power_cut import (
+    BAD,
+    HOLD,
+    WAIT,
+    Hold,
+    await_phase,
+    await_true,
+    journal,
+    ours,
+    prepared,
+    restarted,
+    restoring,
+    slow_shop,
+    state,
+    swapped,
+)
+from tests.support.fab import Fab
+from tests.support.invariants import broken
+from tests.support.shop import ROOT, Shop, serving
+from tests.support.small_filesystem import fill, free, small_filesystem
+
+pytestmark = pytest.mark.host
+
+UNIT = "oroboros-activate.service"
+SHORT = "[Service]\nRuntimeMaxSec=9\n"  # longer than a gate that fails, shorter than a test
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    return slow_shop(tmp_path, host)
+
+
+@pytest.fixture
+def fab(tmp_path: Path, shop: Shop) -> Fab:
+    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
+
+
+@pytest.fixture
+def small_disk(host: DisposableHost, tmp_path: Path) -> Iterator[Path]:
+    """The deploy root is on a filesystem of a few megabytes, mounted while the host was down."""
+    host.power_cut()
+    root = host.rootfs / ROOT.removeprefix("/")
+    with small_filesystem(root, "ext4", image=tmp_path / "disk.img"):
+        host.boot()
+        host.run("chown", "deploy", ROOT)
+        yield root
+        host.power_cut()
+
+
+@pytest.mark.parametrize(
+    ("signal", "hold", "check"),
+    [
+        pytest.param("KILL", prepared, "true", id="killed-prepared"),
+        pytest.param("KILL", swapped, "true", id="killed-swapped"),
+        pytest.param("KILL", restarted, "true", id="killed-restarted"),
+        pytest.param("KILL", restoring, f"touch {HOLD}; {BAD}", id="killed-restoring"),
+        pytest.param("STOP", restarted, "true", id="frozen-restarted"),
+        pytest.param("STOP", restoring, f"touch {HOLD}; {BAD}", id="frozen-restoring"),
+    ],
+)
+def test_an_agent_that_is_killed_or_frozen(
+    host: DisposableHost, shop: Shop, fab: Fab, signal: str, hold: Hold, check: str
+) -> None:
+    """With no control node: a killed one is recovered at once, a frozen one when its time is up; both restored."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    if signal == "STOP":
+        drop_in = host.rootfs / f"etc/systemd/system/{UNIT}.d/short.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text(SHORT)
+        host.run("systemctl", "daemon-reload")
+    new = shop.release(check=WAIT + check)
+    hold(host, shop, new)
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    await_phase(host, hold.__name__)
+    running.kill()
+    running.communicate()
+    attempt = state(host)["attempt"]
+    host.run("pkill", "-KILL", "-f", "pyz (activate|follow)$", check=False)  # who follows would settle it too
+    host.run("systemctl", "kill", f"--signal={signal}", UNIT)
+    host.run("rm", "-f", HOLD, "/tmp/gate", "/tmp/migrate")
+    await_true(lambda: ours(host, "attempts", attempt, "result.json").exists())
+    await_true(lambda: host.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "inactive")
+    assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == ["restored"]
+    assert_at_rest(host, old)
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}")
+
+
+def test_a_full_disk(host: DisposableHost, small_disk: Path, shop: Shop, fab: Fab) -> None:
+    """A build exits 30, a rollback 0, one that fails 10: each leaves the host as the code says, still full."""
+    first, second = shop.release(check="test ! -e /tmp/broken"), shop.release(check="test -d services")
+    for sha in (first, second):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    fill(small_disk)
+    built = fab("-H", "prod", "deploy", f"--sha={shop.release(check='test -d ops')}")
+    assert built.code == 30, built.said
+    assert_at_rest(host, second)
+    back = fab("rollback", f"--release={first}")
+    assert back.code == 0, back.said
+    assert_at_rest(host, first)
+    free(small_disk)
+    fab.ok("-H", "prod", "deploy", f"--sha={second}")
+    fill(small_disk)
+    host.run("touch", "/tmp/broken")
+    failing = fab("rollback", f"--release={first}")
+    assert failing.code == 10, failing.said
+    assert_at_rest(host, second)
+
+
+def assert_at_rest(host: DisposableHost, live: str) -> None:
+    """The invariants hold, and this release is live."""
+    running = {unit: serving(host, unit) for unit in ("shop-api", "shop-mailer")}
+    assert running == dict.fromkeys(running, live)
+    assert broken(host.rootfs / ROOT.removeprefix("/"), serving=running) == []

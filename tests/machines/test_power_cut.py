@@ -1,0 +1,250 @@
+"""The power fails in each phase of an activation: what the host makes of it by itself, asked of the host."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from disposable_host import DisposableHost
+
+from tests.support.fab import Fab
+from tests.support.shop import ROOT, SERVE, Shop, current, serving
+
+pytestmark = pytest.mark.host
+
+UNIT = "oroboros-boot-srv-shop.service"
+HOLD = "/tmp/hold"  # while it exists a service does not come up; /tmp is gone after a power cut
+SLOW = f"[Service]\nExecStartPre=/bin/sh -c 'while test -e {HOLD}; do sleep 0.05; done'\n"
+WAIT = "while test -e /tmp/gate; do sleep 0.05; done; "
+BAD = "exit 1"
+
+Hold = Callable[[DisposableHost, Shop, str], None]
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    return slow_shop(tmp_path, host)
+
+
+def slow_shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    """A shop whose services start at boot, and can be made slow to start."""
+    shop = Shop(tmp_path / "shop", host)
+    for name in ("shop-api", "shop-mailer"):
+        drop_in = host.rootfs / f"etc/systemd/system/{name}.service.d/slow.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text(SLOW)
+        host.run("systemctl", "add-wants", "multi-user.target", f"{name}.service")
+    host.run("systemctl", "daemon-reload")
+    return shop
+
+
+@pytest.fixture
+def fab(tmp_path: Path, shop: Shop) -> Fab:
+    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
+
+
+def prepared(host: DisposableHost, shop: Shop, sha: str) -> None:
+    """The migration takes long."""
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text() + "  migrate: test ! -e /tmp/migrate || sleep 60\n")
+    host.run("touch", "/tmp/migrate")
+
+
+def swapped(host: DisposableHost, shop: Shop, sha: str) -> None:
+    """The services take long to start."""
+    host.run("touch", HOLD)
+
+
+def restarted(host: DisposableHost, shop: Shop, sha: str) -> None:
+    """The health command takes long."""
+    host.run("touch", "/tmp/gate")
+
+
+def gated(host: DisposableHost, shop: Shop, sha: str) -> None:
+    """The commit cannot be made: a directory is where a note would be taken away."""
+    host.run("mkdir", f"{ROOT}/.deploy/bad/{sha}")
+
+
+def restoring(host: DisposableHost, shop: Shop, sha: str) -> None:
+    """The release made the services slow to start before it failed its gate."""
+
+
+DOWN = "the host went down after '{}'"
+GATE = "the gate was not passed: the health command exited 1"
+CUTS = [
+    # in this phase, of a release whose API and gate do this: then the attempt is, for this reason
+    pytest.param(prepared, SERVE, "true", "restored", DOWN, id="prepared-good"),
+    pytest.param(swapped, SERVE, "true", "restored", DOWN, id="swapped-good"),
+    pytest.param(restarted, SERVE, "true", "restored", DOWN, id="restarted-good"),
+    pytest.param(gated, SERVE, "true", "committed", "", id="gated-good"),
+    pytest.param(prepared, BAD, BAD, "restored", DOWN, id="prepared-bad"),
+    pytest.param(swapped, BAD, BAD, "restored", DOWN, id="swapped-bad"),
+    pytest.param(restarted, SERVE, BAD, "restored", DOWN, id="restarted-bad"),
+    pytest.param(restoring, SERVE, f"touch {HOLD}; {BAD}", "restored", GATE, id="restoring-bad"),
+]
+
+
+@pytest.mark.parametrize(("hold", "api", "check", "ends", "reason"), CUTS)
+def test_a_power_cut(
+    host: DisposableHost, shop: Shop, fab: Fab, hold: Hold, api: str, check: str, ends: str, reason: str
+) -> None:
+    """Booted again the host ends the attempt alone: one release, live and serving; one end, in one journal entry."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(api=api, check=WAIT + check)
+    hold(host, shop, new)
+    attempt = cut_in(host, fab, hold.__name__, new)
+    if hold is gated:
+        ours(host, "bad", new).rmdir()
+    host.boot()
+    assert_quiet(host, attempt, ends, new if ends == "committed" else old)
+    assert journal(host)[-1]["reason"].startswith(reason.format(hold.__name__))
+    after = shop.release(check="test -d services")
+    fab.ok("-H", "prod", "deploy", f"--sha={after}")
+    assert (current(host), serving(host), serving(host, "shop-mailer")) == (after, after, after)
+
+
+def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A host that is shut down in the middle puts the link back on its way down: it comes up on the old release."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    host.run("systemctl", "disable", UNIT)
+    host.run("touch", "/tmp/gate")
+    running = fab.start("-H", "prod", "deploy", f"--sha={shop.release(check=WAIT + 'true')}")
+    await_phase(host, "restarted")
+    attempt: str = state(host)["attempt"]
+    host.run("systemctl", "poweroff", "--no-block")
+    await_true(lambda: not host.is_up)
+    running.kill()
+    running.communicate()
+    host.power_cut()  # nothing lives any more; this lets it boot again
+    assert (current(host), state(host)["phase"]) == (old, "restored")
+    host.boot()
+    assert_quiet(host, attempt, "restored", old)
+
+
+def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """`systemctl stop` is no way to leave a host half-switched: it restores, with nobody there to follow."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    host.run("touch", "/tmp/gate")
+    running = fab.start("-H", "prod", "deploy", f"--sha={shop.release(check=WAIT + 'true')}")
+    await_phase(host, "restarted")
+    running.kill()
+    running.communicate()
+    host.run("systemctl", "stop", "oroboros-activate.service")
+    assert_quiet(host, state(host)["attempt"], "restored", old)
+
+
+def test_a_cut_with_the_control_node_watching(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """`fab` finds its host again after the reboot and tells the outcome; the registry has it as well."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(check=WAIT + "true")
+    host.run("touch", "/tmp/gate")
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    await_phase(host, "restarted")
+    host.power_cut()
+    host.boot()
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, serving(host)) == (10, old), out
+    assert "the host went down after 'restarted'" in out
+    assert fab.statuses() == {old: "deployed", new: "deploy_failed"}
+
+
+def test_an_activation_of_this_boot_is_left_alone(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Started by hand, or by another unit, while an activation restarts the services, the unit reverts nothing."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    need = host.rootfs / "etc/systemd/system/shop-api.service.d/need.conf"
+    need.write_text(f"[Unit]\nRequires={UNIT}\nAfter={UNIT}\n")
+    host.run("systemctl", "daemon-reload")
+    new = shop.release(check="test -d services")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    assert host.run("systemctl", "show", "--value", "--property=ExecMainPID", UNIT).stdout != "0\n"
+    assert (current(host), serving(host)) == (new, new)
+
+
+def test_a_boot_with_nothing_to_settle(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """No process is started for it: the condition of the unit fails; the unit is ordered before the services."""
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    host.power_cut()
+    host.boot()
+    shown = host.run("systemctl", "show", "--property=ConditionResult,ExecMainPID,UnitFileState,User,Before", UNIT)
+    found = dict(line.split("=", 1) for line in shown.stdout.splitlines())
+    before = set(found.pop("Before").split())
+    assert found == {"ConditionResult": "no", "ExecMainPID": "0", "UnitFileState": "enabled", "User": "1000"}
+    assert {"shop-api.service", "shop-mailer.service"} <= before
+    assert serving(host) == good
+
+
+def test_without_the_boot_unit(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Disabled it stays disabled; then `fab status` shows what is unfinished and the next deploy settles it first."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    host.run("sudo", "-n", "systemctl", "disable", UNIT, user="deploy")
+    new = shop.release(check=WAIT + "true")
+    host.run("touch", "/tmp/gate")
+    attempt = cut_in(host, fab, "restarted", new)
+    host.boot()
+    status = fab.ok("-H", "prod", "status", "--json").json[host.name]
+    assert (status["last"]["phase"], status["running"], status["live"]) == ("restarted", None, new)
+    after = shop.release(check="test -d services")
+    said = fab.ok("-H", "prod", "deploy", f"--sha={after}").said
+    assert f"attempt {attempt} was interrupted after 'restarted'" in said
+    assert [entry["target"] + " " + entry["outcome"] for entry in journal(host)[1:]] == [
+        f"{new} restored",
+        f"{after} committed",
+    ]
+    assert (current(host), serving(host)) == (after, after)
+    assert host.run("systemctl", "is-enabled", UNIT, check=False).stdout == "disabled\n"
+
+
+def cut_in(host: DisposableHost, fab: Fab, phase: str, sha: str) -> str:
+    """Deploy, and cut the power when the phase is reached; the control node goes with it. Returns the attempt."""
+    running = fab.start("-H", "prod", "deploy", f"--sha={sha}")
+    await_phase(host, phase)
+    host.power_cut()
+    running.kill()
+    running.communicate()
+    attempt: str = state(host)["attempt"]
+    assert state(host)["phase"] == phase
+    return attempt
+
+
+def assert_quiet(host: DisposableHost, attempt: str, ends: str, live: str) -> None:
+    """The invariants of a host that has come to rest."""
+    release = host.rootfs / ROOT.removeprefix("/") / "releases" / live
+    assert (release / ".deploy-seal").is_file()
+    assert (current(host), serving(host), serving(host, "shop-mailer")) == (live, live, live)
+    assert state(host)["phase"] == ends
+    assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == [ends]
+    assert not ours(host, "unfinished").is_symlink()
+
+
+def ours(host: DisposableHost, *parts: str) -> Path:
+    return host.rootfs.joinpath(ROOT.removeprefix("/"), ".deploy", *parts)
+
+
+def state(host: DisposableHost) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ours(host, "state.json").read_text())
+    return found
+
+
+def journal(host: DisposableHost) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in ours(host, "journal.jsonl").read_text().splitlines()]
+
+
+def await_phase(host: DisposableHost, phase: str) -> None:
+    await_true(lambda: state(host)["phase"] == phase)
+
+
+def await_true(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < give_up, "it never came to that"
+        time.sleep(0.02)

@@ -1,0 +1,228 @@
+"""How the agent travels, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from importlib.util import MAGIC_NUMBER
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.remote import agent
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
+
+PATH = "/usr/bin:/bin"
+
+
+def raw_call(root: Path, data: bytes, **options: Any) -> bytes:
+    """What a call for the facts says when it is sent ``data`` as the agent."""
+    layout = LocalAgent(root).layout
+    script = agent.packed().script(PurePosixPath(root), "facts", {"layout": layout})
+    said: bytes = subprocess.run(["/bin/sh", "-c", script], input=data, stdout=-1, timeout=20, **options).stdout
+    return said
+
+
+def kept_agent(host: LocalAgent) -> Path:
+    return Path(agent.packed().path(PurePosixPath(host.root)))
+
+
+def kept_bytecode(host: LocalAgent) -> Path:
+    return kept_agent(host).with_suffix(f".pyz.{sys.implementation.cache_tag}")
+
+
+def only_main(data: bytes) -> bytes:
+    """The agent without what its entry imports."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as source, zipfile.ZipFile(buffer, "w") as target:
+        target.writestr("__main__.py", source.read("__main__.py"))
+    return buffer.getvalue()
+
+
+def path_with(version: str, directory: Path) -> str:
+    """A PATH on which python3 is that version; skips the test where there is none."""
+    candidates = [shutil.which(f"python{version}"), *Path.home().glob(f".pyenv/versions/{version}.*/bin/python3")]
+    for candidate in [str(each) for each in candidates if each]:
+        asked = subprocess.run([candidate, "-c", "import sys; print(sys.executable)"], capture_output=True, text=True)
+        if asked.returncode == 0:
+            (directory / "python3").symlink_to(asked.stdout.strip())
+            return f"{directory}:{PATH}"
+    pytest.skip(f"there is no Python {version} here")
+
+
+def refusal(said: bytes) -> dict[str, str]:
+    refused: dict[str, str] = json.loads(said.splitlines()[-1])["refusal"]
+    return refused
+
+
+@pytest.fixture
+def foreign() -> Iterator[Path]:
+    """A directory of root's that everybody may read and nobody else may write."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield Path(directory)
+
+
+def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
+    """The first call asks for the agent, the second finds it."""
+    first = raw_call(host.root, agent.packed().data).splitlines()
+    second = raw_call(host.root, b"").splitlines()
+    assert (first[0], len(first), len(second)) == (b"wanted", 2, 1)
+    assert json.loads(first[1])["result"]["live"] is None
+    assert sorted(host.paths.ours.glob("agent/*")) == [kept_agent(host), kept_bytecode(host)]
+
+
+def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
+    """What the first call compiled, the second one runs; it is a file that only the login reads."""
+    host.facts()
+    (first, mode) = kept_bytecode(host).stat().st_mtime_ns, stat.S_IMODE(kept_bytecode(host).stat().st_mode)
+    kept_agent(host).write_bytes(only_main(agent.packed().data))
+    assert host.facts()["live"] is None
+    assert (kept_bytecode(host).stat().st_mtime_ns, mode) == (first, 0o600)
+
+
+@pytest.mark.parametrize("damage", ["cut", "of another python", "unreadable"])
+def test_bytecode_that_cannot_be_used_is_not_needed(host: LocalAgent, damage: str) -> None:
+    """Whatever became of the compiled agent, the agent itself answers."""
+    host.facts()
+    kept = kept_bytecode(host)
+    if damage == "cut":
+        kept.write_bytes(kept.read_bytes()[:-100])
+    elif damage == "unreadable":
+        kept.unlink()
+        kept.mkdir()
+    else:
+        kept.write_bytes(kept.read_bytes().replace(MAGIC_NUMBER, b"\x00\x00\r\n"))
+    assert host.facts()["live"] is None
+
+
+def test_the_same_source_packs_to_the_same_bytes() -> None:
+    """The hash names the source: nothing of the machine, the time or the order gets in."""
+    again = agent.packed.__wrapped__()
+    entries = zipfile.ZipFile(io.BytesIO(again.data)).infolist()
+    assert (again, again is not agent.packed()) == (agent.packed(), True)
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: b""])
+def test_a_damaged_copy_is_refused_and_not_stored(host: LocalAgent, damage: Any) -> None:
+    """Cut or changed on the way, the agent neither runs nor stays."""
+    said = raw_call(host.root, damage(agent.packed().data))
+    assert refusal(said) == {
+        "kind": "invalid",
+        "message": "the agent could not be stored on this host",
+        "hint": f"df {host.root}",
+    }
+    assert list((host.paths.ours / "agent").iterdir()) == []
+
+
+def test_the_directories_are_ours_alone_whatever_the_umask(tmp_path: Path) -> None:
+    """The root can be read by the services' users, our own files by nobody else."""
+    modes = {}
+    for umask in (0o000, 0o077):
+        host = LocalAgent(tmp_path / f"{umask:o}" / "srv", umask=umask)
+        host.facts()
+        modes[umask] = [stat.S_IMODE(path.stat().st_mode) for path in (host.root, host.paths.ours)]
+    assert modes == {0o000: [0o755, 0o700], 0o077: [0o755, 0o700]}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_a_root_that_cannot_be_written_is_said_with_the_way_out(foreign: Path) -> None:
+    """A login without the right to write gets the command that gives it, and leaves nothing."""
+    root = foreign / "srv"
+    said = raw_call(root, b"", user=65534, group=65534, extra_groups=[], env={"PATH": PATH})
+    assert refusal(said) == {
+        "kind": "invalid",
+        "message": f"{root} cannot be written by this login",
+        "hint": f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+    }
+    assert list(foreign.iterdir()) == []
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
+def test_an_ordinary_login_deploys_what_others_can_read(foreign: Path) -> None:
+    """Without root and with the strictest umask the release is built, goes live and is readable by all."""
+    root = foreign / "srv"
+    repository = Repository(foreign / "source")
+    sha = repository.commit(backend__app="1")
+    host = LocalAgent(root, user=65534, group=65534, extra_groups=[], umask=0o077, env={"PATH": PATH})
+    host.mirror(repository)
+    for path in (root, *root.rglob("*")):
+        os.chown(path, 65534, 65534)
+    built, activated = host.build(sha), host.activate(sha)
+    assert (built.refusal, activated.refusal, host.live) == (None, None, sha)
+    release = host.paths.release(sha)
+    found = {str(path.relative_to(release)): stat.S_IMODE(path.stat().st_mode) for path in release.rglob("*")}
+    assert found == {
+        "backend": 0o555,
+        "backend/app": 0o444,
+        ".deploy-meta": 0o444,
+        ".deploy-manifest": 0o444,
+        ".deploy-seal": 0o444,
+    }
+    assert stat.S_IMODE(release.parent.stat().st_mode) == 0o755
+
+
+def test_a_host_without_python_is_told_so(host: LocalAgent, tmp_path: Path) -> None:
+    """Where there is no python3 the answer is a sentence and a command, not a shell's complaint."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    said = raw_call(host.root, b"", env={"PATH": str(tools)})
+    assert refusal(said) == {
+        "kind": "invalid",
+        "message": "python3 (3.9 or later) is not installed on this host",
+        "hint": "apt install python3",
+    }
+    assert not host.root.exists()
+
+
+@pytest.mark.parametrize("version", ["3.6", "3.8"])
+def test_an_old_python_is_told_so(tmp_path: Path, version: str) -> None:
+    """A python3 that cannot run the agent is named, not shown failing."""
+    env = {"PATH": path_with(version, tmp_path)}
+    answer = LocalAgent(tmp_path / "srv", env=env).call("facts", {"sha": None})
+    assert answer.refusal == {
+        "kind": "invalid",
+        "message": "python3 (3.9 or later) is not installed on this host",
+        "hint": "apt install python3",
+    }
+
+
+def test_the_oldest_supported_python_runs_every_call(host: LocalAgent, mirrored: Repository, tmp_path: Path) -> None:
+    """Facts, build and activate work on Python 3.9."""
+    old = LocalAgent(host.root, env={"PATH": path_with("3.9", tmp_path)})
+    sha = mirrored.git("rev-parse", "HEAD")
+    facts = old.facts(sha)
+    assert (facts["python"].rsplit(".", 1)[0], facts["has_commit"]) == ("3.9", True)
+    assert old.build(sha).result is not None
+    assert old.activate(sha).phases == ["prepared", "swapped", "restarted", "gated", "committed"]
+    assert old.live == sha
+
+
+def test_a_root_with_quotes_and_spaces_is_one_word(tmp_path: Path) -> None:
+    """Whatever the root is called, the shell takes it for a path and nothing more."""
+    host = LocalAgent(tmp_path / """a 'root' "of" $(touch pwned) mine""")
+    assert host.facts()["problems"] == []
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == [host.root.name]
+
+
+def test_a_control_node_that_dies_at_once_is_no_error_of_ours(host: LocalAgent) -> None:
+    """A call whose answer nobody waits for ends quietly."""
+    host.facts()
+    process = host.start("facts", {})
+    assert process.stdin and process.stdout and process.stderr
+    process.stdout.close()
+    assert (process.stderr.read(), process.wait()) == (b"", 1)
+    process.stdin.close()
+    process.stderr.close()

@@ -1,0 +1,175 @@
+"""What must hold on a host at rest, whatever was done to it (the invariants of docs/promises.md), asked of the host.
+
+Nothing of the package is used here: what it believes is not evidence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cgroup
+from disposable_host import DisposableHost
+
+from tests.support.shop import ROOT, serving
+
+SERVICES = ("shop-api", "shop-mailer")
+PORT = 8000
+ENDS = ("committed", "restored", "restore_failed")
+_ACTIVATION = "oroboros-activate.service"
+
+
+class Oracle:
+    """Looks at one host; every answer is a sentence about what is wrong, none when all is well."""
+
+    def __init__(self, host: DisposableHost) -> None:
+        self.host = host
+        self.root = host.rootfs / ROOT.removeprefix("/")
+        self.ours = self.root / ".deploy"
+
+    @property
+    def live(self) -> str | None:
+        """The release that `current` names."""
+        link = self.root / "current"
+        return Path(os.readlink(link)).name if link.is_symlink() else None
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The persisted state of the last activation; empty when there was none."""
+        return _read(self.ours / "state.json")
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """Every line of the journal."""
+        path = self.ours / "journal.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def attempts(self) -> set[str]:
+        """The attempts that this host was ever asked for."""
+        return set(os.listdir(self.ours / "attempts"))
+
+    def agents(self) -> dict[int, str]:
+        """The agent's processes on this host and what each does: ``run``, ``build``, …."""
+        return {pid: argv[-1] if argv[-2].endswith(".pyz") else argv[-2] for pid, argv in self._pythons()}
+
+    def moving(self) -> str | None:
+        """What keeps the host from being at rest; None when nothing does."""
+        if agents := self.agents():
+            return f"the agent still runs: {agents}"
+        if (self.ours / "unfinished").is_symlink():
+            return f"an attempt is unfinished: {self.state.get('attempt')} in {self.state.get('phase')!r}"
+        if self.host.run("systemctl", "is-active", _ACTIVATION, check=False).stdout.strip() != "inactive":
+            return f"{_ACTIVATION} is not put away yet"
+        return next(iter(self.not_serving()), None)
+
+    def not_serving(self) -> Iterator[str]:
+        """Invariant 2: the processes, asked of the kernel, and the answer over HTTP are those of `current`."""
+        live = self.live
+        for unit in SERVICES:
+            if (found := serving(self.host, unit)) != live:
+                yield f"{unit} runs {found}, but current names {live}"
+        script = self.root / "releases" / str(live) / "services/api.sh"
+        url = f"http://127.0.0.1:{PORT}/api.sh"
+        said = self.host.run("curl", "--silent", "--max-time", "2", url, check=False).stdout
+        if not script.exists() or said != script.read_text():
+            yield f"over HTTP answers {said!r}, which is not {live}"
+
+    def violations(self, bad: set[str]) -> Iterator[str]:
+        """Invariants 1, 2, 3, 4, 5 and 10 of a host at rest; ``bad`` are the releases that cannot pass their gate."""
+        live, journal = self.live, self.journal
+        if live is None:
+            yield "current names nothing"
+            return
+        yield from self._damage(live)
+        yield from self.not_serving()
+        if live in bad:
+            yield f"{live} cannot pass its gate, but is live"
+        if self.state and self.state["phase"] not in ENDS:
+            yield f"the state is {self.state['phase']!r}, which is no end"
+        yield from self._breaks(journal)
+        if journal and journal[-1]["live"] != live:
+            yield f"the journal ends on {journal[-1]['live']}, but current names {live}"
+        for entry in journal[-1:]:
+            yield from self._damage(entry["source"])
+        if left := [path.name for path in (self.ours / "tmp").glob(".current*")]:
+            yield f"links are left in tmp: {left}"
+
+    def ended(self, attempt: str) -> str | None:
+        """How an attempt ended: as the journal has it; None when it ended before it changed anything."""
+        return next((str(entry["outcome"]) for entry in self.journal if entry["attempt"] == attempt), None)
+
+    def misremembered(self, attempt: str) -> Iterator[str]:
+        """Invariants 4, 5 and 9 of one attempt: one end, the same in its log, its result, the state and the journal."""
+        entries = [entry["outcome"] for entry in self.journal if entry["attempt"] == attempt]
+        directory = self.ours / "attempts" / attempt
+        result, log = _read(directory / "result.json"), _lines(directory / "log.jsonl")
+        ends = [line["data"]["phase"] for line in log if line["event"] == "phase" and line["data"]["phase"] in ENDS]
+        began = self.state.get("attempt") == attempt
+        if len(entries) > 1 or (began and not entries):
+            yield f"the journal has {len(entries)} entries for {attempt}"
+        # When the power goes between the two, whoever asks for the result makes it (host/test_crash_states.py).
+        if began and result and [result.get("state", {}).get("phase")] != entries:
+            yield f"the result of {attempt} is {result}, but the journal has {entries}"
+        if len(ends) > 1 or (ends and ends != entries):
+            yield f"the log of {attempt} ends in {ends}, but the journal has {entries}"
+        if entries and self.state["phase"] != entries[0]:
+            yield f"the state of {attempt} is {self.state['phase']!r}, but the journal has {entries}"
+
+    def _damage(self, release_id: str | None) -> Iterator[str]:
+        """Invariants 1 and 10: a release is sealed, and every file in it is what was sealed."""
+        release = self.root / "releases" / str(release_id)
+        if not (release / ".deploy-seal").is_file():
+            yield f"{release_id} is not a sealed release"
+            return
+        for path, kind, _, _, _, digest in _lines(release / ".deploy-manifest"):
+            if kind == "f" and _sha256(release / path) != digest:
+                yield f"{path} in {release_id} is not what was sealed"
+
+    def _breaks(self, journal: list[dict[str, Any]]) -> Iterator[str]:
+        """The journal's chain: no entry edited, cut out, reordered or written twice."""
+        previous, seen = "0" * 64, set()
+        for number, entry in enumerate(journal, 1):
+            body = {key: value for key, value in entry.items() if key != "hash"}
+            digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+            if (entry["seq"], entry["previous"], entry["hash"]) != (number, previous, digest):
+                yield f"the journal's chain breaks at entry {number}"
+            if entry["attempt"] in seen:
+                yield f"the journal has {entry['attempt']} twice"
+            previous = entry["hash"]
+            seen.add(entry["attempt"])
+
+    def _pythons(self) -> Iterator[tuple[int, list[str]]]:
+        for pid, argv in processes(self.host).items():
+            if "python" in argv[0] and any(word.endswith(".pyz") for word in argv):
+                yield pid, argv
+
+
+def processes(host: DisposableHost) -> dict[int, list[str]]:
+    """Every process on the host, by the id that this machine knows it by, and its command line."""
+    found = {}
+    for pid in cgroup.processes(host.directory):
+        try:
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")[:-1]
+        except OSError:
+            continue
+    return {pid: argv for pid, argv in found.items() if argv}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _lines(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"

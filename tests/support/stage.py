@@ -1,0 +1,421 @@
+"""A host that is deployed to again and again while something is killed: one run, and what has to hold after it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from disposable_host import HostError, ensure_image
+
+import oroboros_deploy
+from tests.support.cable import CabledHost
+from tests.support.choice import PHASES, RELEASES, Choice
+from tests.support.oracle import SERVICES, Oracle, processes
+from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.shop import Shop
+
+
+@dataclass
+class Run:
+    """One run: what was asked for, what was hit, and how it ended."""
+
+    choice: Choice
+    sha: str = ""
+    good: bool = True
+    hit: str = ""
+    exit: int = 0
+    said: str = ""
+    ended: str | None = None
+    attempt: str | None = None
+    seconds: float = 0.0
+    settled: float = 0.0  # seconds from the kill, or the end of `fab` when that came first, until the host was at rest
+    length: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def outcome(self) -> str:
+        """How the attempt ended on the host."""
+        return self.ended or "unchanged"
+
+    def line(self) -> str:
+        """One line for people."""
+        choice = self.choice
+        what = f"{choice.kind} of a {'good' if self.good else 'bad'} release"
+        victim = " ".join(filter(None, (choice.victim, choice.how, "+ client" if choice.alone else "")))
+        return (
+            f"seed {choice.seed}  {what:26}  {victim:31}  in {self.hit or '-':10}  "
+            f"exit {self.exit:3}  {self.outcome:9}  {self.seconds:5.1f} s, at rest after {self.settled:4.1f} s"
+        )
+
+
+class Violation(Exception):
+    """An invariant does not hold; the message has all there is to know."""
+
+
+SERVING = ("deployed", "rolled_back")
+IN_PROGRESS = ("deploying", "rollback_in_progress")
+# `fab`'s exit code and how the attempt may then have ended on the host (None: nothing was changed).
+CONTRACT: dict[int, tuple[str | None, ...]] = {
+    0: ("committed",),
+    2: (None,),
+    10: ("restored",),
+    30: (None, "restored"),
+    40: (None, "committed", "restored"),
+    50: (None,),
+    60: (None, "committed"),
+    130: (None,),
+    -signal.SIGKILL: (None, "committed", "restored"),
+    -signal.SIGTERM: (None, "committed", "restored"),
+}
+
+
+SETTINGS = "  restart_timeout: 10\n"
+GATE = ("timeout: 5, interval: 0.2", "timeout: 4, interval: 0.2")
+PATIENT = "Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax 4\n"
+GATE_SECONDS = 4 + 2 * 2
+WAY_BACK = 10 + GATE_SECONDS + 30
+BOUND = 10 + GATE_SECONDS + 2 * WAY_BACK  # seconds: what host/bound.py says of these settings
+FAB_SECONDS = 2 * BOUND  # in which `fab` has to end, however the host is treated
+AGE = "UPDATE oroboros_attempts SET seen_at = coalesce(seen_at, started_at) - interval '1 minute'"
+LOOK = 0.001
+QUIET = 0.5  # seconds without a movement that are rest: a command may be on its way from sshd to the agent
+
+
+class Stage:
+    """One host with a light application, its registry, and the person who deploys there."""
+
+    def __init__(self, name: str, scratch: Path, stack: ExitStack) -> None:
+        self.scratch = scratch
+        self.host = stack.enter_context(CabledHost(name, ensure_image(_quiet)))
+        self.database = PostgresServer()
+        stack.callback(self.database.close)
+        self.oracle = Oracle(self.host)
+        self.shop = Shop(scratch / "shop", self.host)
+        self._arrange()
+        self.good: dict[str, bool] = {}
+        self.broken: tuple[float, Callable[[], object]] | None = None  # when to bring something back, and how
+        self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
+
+    def measure(self) -> None:
+        """Deploy and roll back with nothing killed: the first has to work, and tells how long each phase takes."""
+        self.deploy_good()
+        for kind, release in (("deploy", "good"), ("rollback", "good"), ("deploy", "gate fails")):
+            run = self.run(Choice(0, kind, release, 0.0, "nothing", "", alone=False, aimed=None, moment=0, seconds=0))
+            self.lengths[kind, run.good] = run.length
+        self.lengths["rollback", False] = self.lengths["deploy", False]
+
+    def deploy_good(self) -> None:
+        """Deploy a release that works."""
+        self.fab.ok("-H", "prod", "deploy", f"--sha={self._release('good')}")
+
+    def run(self, choice: Choice) -> Run:
+        """One run; raises Violation.
+
+        Nothing is brought back before its time, so the host gets to rest without it when the control node is dead.
+        """
+        run = self._prepare(choice)
+        watch = _Watch(self.oracle, run.sha)
+        try:
+            self._play(run, watch)
+            since = run.settled
+            self._rest()
+            run.settled = max(0.0, time.monotonic() - QUIET - since)
+            if self.broken:
+                self._heal(float("inf"))
+                self._rest()  # what was on its way may arrive only now
+            run.attempt = watch.attempt()
+            run.ended = self.oracle.ended(run.attempt) if run.attempt else None
+            problems = list(self._problems(run, watch))
+        except (HostError, Violation, AssertionError, subprocess.TimeoutExpired) as error:
+            problems = [str(error)]
+        if problems:
+            raise Violation(self._evidence(run, watch, "\n".join(problems)))
+        return run
+
+    def _arrange(self) -> None:
+        settings = self.shop.repository.path / "fabric.yaml"
+        settings.write_text(settings.read_text().replace(*GATE) + SETTINGS)
+        url = self.database.database()
+        self.registry = url.rpartition("/")[2]
+        self.fab = self.shop.fab(url)
+        self.fab.ssh_config.write_text(self.fab.ssh_config.read_text() + PATIENT)
+        self.fab.environ["XDG_STATE_HOME"] = str(self.scratch / "state")
+        for unit in SERVICES:
+            self.host.run("systemctl", "add-wants", "multi-user.target", f"{unit}.service")
+
+    def _release(self, name: str) -> str:
+        api, check = RELEASES[name]
+        sha = self.shop.release(api=f"{api}  # {len(self.good)}", check=check)
+        self.good[sha] = name == "good"
+        return sha
+
+    def _prepare(self, choice: Choice) -> Run:
+        """Make the release, or choose the one to go back to."""
+        if choice.kind == "deploy":
+            sha = self._release(choice.release)
+        else:
+            there = {path.parent.name for path in (self.oracle.root / "releases").glob("*/.deploy-seal")}
+            others = [sha for sha in self.good if sha in there and sha != self.oracle.live][-6:]
+            sha = others[int(choice.target * len(others))]
+        return Run(choice, sha, self.good[sha])
+
+    # --- one run ---
+
+    def _play(self, run: Run, watch: _Watch) -> None:
+        choice = run.choice
+        option = f"--sha={run.sha}" if choice.kind == "deploy" else f"--release={run.sha}"
+        aim = _Aim(choice, run.good, self.lengths.get((choice.kind, run.good), {}))
+        began = time.monotonic()
+        fab = self.fab.start("-H", "prod", choice.kind, option)
+        try:
+            while fab.poll() is None:
+                phase, now = watch.look(), time.monotonic()
+                if not run.hit and aim.due(phase, now - began):
+                    run.settled, run.hit = now, self._destroy(choice, fab, watch)
+                self._heal(now)
+                if now - began > FAB_SECONDS:
+                    raise Violation(f"fab did not end within {FAB_SECONDS} s")
+                time.sleep(LOOK)
+        finally:
+            fab.kill()
+            run.said = "".join(fab.communicate())
+        watch.look()
+        run.exit, run.seconds, run.length = fab.returncode, time.monotonic() - began, watch.lengths()
+        if not run.hit or choice.victim == "nothing":
+            run.settled = time.monotonic()
+
+    def _destroy(self, choice: Choice, fab: subprocess.Popen[str], watch: _Watch) -> str:
+        """Kill the victim, and the control node with it when the host is to be alone; returns the phase it was in."""
+        hit = watch.look()
+        if choice.victim == "client":
+            fab.send_signal(signal.Signals[choice.how])
+        elif choice.victim != "nothing":
+            back = getattr(self, f"_destroy_{choice.victim}")(choice)
+            self.broken = (time.monotonic() + choice.seconds, back)
+        if choice.victim in ("agent", "power"):
+            hit = watch.look()  # nothing moves any more, so this is how far it really was
+        if choice.alone:
+            fab.kill()
+        if choice.victim == "power":
+            self._heal(float("inf"))
+        return hit
+
+    def _heal(self, now: float) -> None:
+        """Bring back what was taken, when its time has come."""
+        if self.broken and now >= self.broken[0]:
+            _, back = self.broken
+            self.broken = None
+            back()
+
+    def _destroy_link(self, choice: Choice) -> Callable[[], object]:
+        self.host.cable.cut(choice.how)  # type: ignore[arg-type]
+        return self.host.cable.mend
+
+    def _destroy_agent(self, choice: Choice) -> Callable[[], object]:
+        """The activation when there is one, else what the agent does instead; a recovery is spared.
+
+        With the control node goes what follows for it on the host: that would settle the attempt.
+        """
+        agents = {pid: call for pid, call in self.oracle.agents().items() if call != "recover"}
+        activation = [pid for pid, call in agents.items() if call == "run" and not choice.alone]
+        _signal(activation or agents, signal.SIGKILL)
+        return _nothing
+
+    def _destroy_sshd(self, choice: Choice) -> Callable[[], object]:
+        sshds = [pid for pid, argv in processes(self.host).items() if "sshd" in argv[0]]
+        _signal(sshds, signal.Signals[choice.how])
+        return lambda: _signal(sshds, signal.SIGCONT)
+
+    def _destroy_database(self, choice: Choice) -> Callable[[], object]:
+        self.database.kill()
+        return self.database.start
+
+    def _destroy_power(self, choice: Choice) -> Callable[[], object]:
+        self.host.power_cut()
+        return self.host.boot
+
+    # --- after it ---
+
+    def _rest(self) -> None:
+        """Wait until the host is at rest, within the bound; nobody but the host itself works on that."""
+        give_up, quiet = time.monotonic() + BOUND, 0.0
+        while not quiet or time.monotonic() - quiet < QUIET:
+            moving = self._moving()
+            quiet = 0.0 if moving else quiet or time.monotonic()
+            if moving and time.monotonic() > give_up:
+                raise Violation(f"not at rest after {BOUND} s: {moving}")
+            time.sleep(0.05)
+
+    def _moving(self) -> str | None:
+        try:
+            return self.oracle.moving()
+        except HostError as error:  # a process went away while it was looked at
+            return str(error)
+
+    def _problems(self, run: Run, watch: _Watch) -> Iterator[str]:
+        yield from self.oracle.violations({sha for sha, good in self.good.items() if not good})
+        if run.attempt:
+            yield from self.oracle.misremembered(run.attempt)
+        yield from watch.problems()
+        yield from self._broken_contract(run, watch.source)
+        yield from self._forgotten(run)
+
+    def _broken_contract(self, run: Run, source: str | None) -> Iterator[str]:
+        """Invariant 7, and what else an exit code promises."""
+        early = was_python(run)
+        if run.ended not in ((None,) if early else CONTRACT.get(run.exit, ())):
+            yield f"fab exited {run.exit}, but on the host the attempt ended {run.outcome}"
+        if run.choice.victim == "nothing" and run.exit != (0 if run.good else 10):
+            yield f"nothing was killed, but fab exited {run.exit}"
+        if self.oracle.live != (run.sha if run.ended == "committed" else source):
+            yield f"the attempt ended {run.outcome}, but {self.oracle.live} is live (it was {source})"
+        if "Traceback" in run.said and not early:
+            yield "fab showed a traceback"
+        if PASSWORD in run.said:
+            yield "fab showed the registry's password"
+
+    def _forgotten(self, run: Run) -> Iterator[str]:
+        """Invariant 8: reconciled, the registry says what the journal says.
+
+        A control node counts as alive for 30 s after its last sign of life; nobody wants to wait for that here.
+        """
+        self.database.execute(AGE, self.registry)
+        for command in (("-H", "prod", "registry.reconcile"), ("registry.list", "--limit=500")):
+            ran = self.fab(*command)
+            if ran.code:
+                yield f"the next command, fab {shlex.join(command)}, exited {ran.code}: {ran.said}"
+                return
+        rows = {row["release_id"]: row["status"] for row in ran.json}
+        if (serving := [sha for sha, status in rows.items() if status in SERVING]) != [self.oracle.live]:
+            yield f"the registry says that {serving} serve, but {self.oracle.live} is live"
+        if open_ended := [sha for sha, status in rows.items() if status in IN_PROGRESS]:
+            yield f"the registry says that {open_ended} are on their way, but the host is at rest"
+
+    def _evidence(self, run: Run, watch: _Watch, problem: str) -> str:
+        """Everything needed to find the cause, and a copy of the host's tree."""
+        kept = Path(tempfile.mkdtemp(prefix=f"destructive-{run.choice.seed}-"))
+        shutil.copytree(self.oracle.root, kept / "shop", symlinks=True)
+        for name, argv in (("journal", ("journalctl", "--no-pager")), ("units", ("systemctl", "status", "--no-pager"))):
+            with suppress(HostError, subprocess.TimeoutExpired):
+                (kept / name).write_text(self.host.run(*argv, check=False).stdout)
+        path = self.oracle.ours / "attempts" / (watch.attempt() or "none") / "log.jsonl"
+        log = path.read_text() if path.exists() else "none"
+        return "\n".join(
+            (
+                f"VIOLATION\n{problem}\n\n{run.line()}\n{run.choice}",
+                f"again: python tests/destructive.py --seed {run.choice.seed} --runs 1",
+                f"the host's tree and journal: {kept}",
+                f"state: {json.dumps(self.oracle.state)}",
+                f"last of the journal: {json.dumps(self.oracle.journal[-1:])}",
+                f"log of the attempt {watch.attempt()}:\n{log}",
+                f"fab said:\n{run.said}",
+            )
+        )
+
+
+class _Aim:
+    """Tells when a run's moment has come."""
+
+    def __init__(self, choice: Choice, good: bool, lengths: dict[str, float]) -> None:
+        phases = PHASES[choice.kind, good]
+        self.phase = None if choice.aimed is None else phases[int(choice.aimed * len(phases))]
+        whole = sum(lengths.values())
+        self.wait = choice.moment * (lengths.get(self.phase, 0.0) if self.phase else whole)
+        self.since: float | None = None
+
+    def due(self, phase: str, now: float) -> bool:
+        """Whether the moment is now, in this phase and so many seconds after the start."""
+        if self.phase in (None, phase) and self.since is None:
+            self.since = now if self.phase else 0.0
+        return self.since is not None and now >= self.since + self.wait
+
+
+class _Watch:
+    """Looks at a host's files without a pause: which phase it is in, and what `current` names."""
+
+    def __init__(self, oracle: Oracle, sha: str) -> None:
+        self.oracle = oracle
+        self.sha = sha
+        self.source = oracle.live
+        self.before = oracle.state.get("attempt")
+        self.there = self._release.exists()
+        self.attempts = oracle.attempts()
+        self.known: str | None = None
+        self.lives: list[str | None] = [self.source]
+        self.times: list[tuple[str, float]] = []
+
+    def look(self) -> str:
+        """The phase at this moment."""
+        if (live := self.oracle.live) != self.lives[-1]:
+            self.lives.append(live)
+        phase = self._phase()
+        if not self.times or self.times[-1][0] != phase:
+            self.times.append((phase, time.monotonic()))
+        return phase
+
+    def lengths(self) -> dict[str, float]:
+        """Seconds in each phase, up to now."""
+        ends = [at for _, at in self.times[1:]] + [time.monotonic()]
+        return {phase: end - at for (phase, at), end in zip(self.times, ends, strict=True)}
+
+    def problems(self) -> Iterator[str]:
+        """Invariants 1, 5 and 9, at every moment: there and back once, never anywhere else, never nothing."""
+        if self.lives not in ([self.source], [self.source, self.sha], [self.source, self.sha, self.source]):
+            yield f"current named one after another {self.lives}"
+        if len(new := self.oracle.attempts() - self.attempts) > 1:
+            yield f"one command made several attempts: {new}"
+
+    def _phase(self) -> str:
+        state, ours = self.oracle.state, self.oracle.ours
+        if state.get("attempt") != self.before:
+            ended = (ours / "attempts" / state["attempt"] / "result.json").exists()
+            return "recording" if ended else str(state["phase"])
+        if self._is_asked_for():
+            return "starting"
+        if self.there or not self._release.exists():
+            return "connecting"
+        return "built" if (self._release / ".deploy-seal").exists() else "building"
+
+    def attempt(self) -> str | None:
+        """The attempt that this command made on the host, None before it has."""
+        if self.known is None:
+            self.known = next(iter(self.oracle.attempts() - self.attempts), None)
+        return self.known
+
+    def _is_asked_for(self) -> bool:
+        """Whether the activation is; the build makes the attempt's directory, for its logs."""
+        attempt = self.attempt()
+        return attempt is not None and (self.oracle.ours / "attempts" / attempt / "request.json").exists()
+
+    @property
+    def _release(self) -> Path:
+        return self.oracle.root / "releases" / self.sha
+
+
+def was_python(run: Run) -> bool:
+    """Whether Ctrl-C came before `fab` had reached the fabfile: Python and Fabric then end in their own way."""
+    early = run.choice.how == "SIGINT" and run.exit in (1, -signal.SIGINT)
+    return early and not any(ours in run.said for ours in (str(Path(oroboros_deploy.__file__).parent), "fabfile.py"))
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _nothing() -> None:
+    """Nothing has to be brought back."""
+
+
+def _quiet(_: str) -> None:
+    """The image's progress is of no interest here."""
