@@ -284,9 +284,9 @@ MUTATIONS = (
         ("tests/host/test_retention.py", "tests/host/test_prune.py"),
     ),
     Mutation(
-        "a freeze is honoured",
+        "a hold is honoured",
         HOST + "launch.py",
-        "            freeze.refuse(layout)",
+        "            hold.refuse(layout)",
         "            pass",
         ("tests/host/test_hold.py",),
     ),

@@ -45,7 +45,8 @@ def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(tmp_path / "site")]
     subprocess.run([*pip, str(wheel)], check=True, timeout=120)
     (tmp_path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
-    code = "import oroboros_deploy as o, oroboros_deploy.agent as a;print(o.__file__, o.__version__, a.packed().digest)"
+    show = "print(o.__file__, o.__version__, agent.packed().digest)"
+    code = f"import oroboros_deploy as o; from oroboros_deploy.remote import agent; {show}"
     environ = {"PYTHONPATH": str(tmp_path / "site"), "PATH": "/usr/bin:/bin"}
     said = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, check=True, capture_output=True)
     place = str(tmp_path / "site/oroboros_deploy/__init__.py")

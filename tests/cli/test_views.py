@@ -275,7 +275,7 @@ def test_no_thread_is_left_behind() -> None:
 PROGRAM = """
 import sys, time
 from oroboros_deploy.events import Event
-from oroboros_deploy.output import view
+from oroboros_deploy.cli.views import view
 with view(sys.stdout, False, "deploy", None) as tell:
     hosts = [f"web{n}" for n in range(1, int(sys.argv[1]) + 1)]
     tell(Event("attempt.started", "deploy 3f2a9c1", data={"hosts": hosts}))
@@ -406,7 +406,7 @@ def test_the_view_fits_the_stream() -> None:
 def test_a_stream_that_goes_away_changes_nothing(redirect: str, as_json: bool) -> None:
     """A closed pipe, a full disk or no stdout neither stop a deploy nor change its exit code."""
     program = (
-        "import sys\nfrom oroboros_deploy.events import Event\nfrom oroboros_deploy.output import view\n"
+        "import sys\nfrom oroboros_deploy.events import Event\nfrom oroboros_deploy.cli.views import view\n"
         f"with view(sys.stdout, {as_json}, 'deploy', None) as tell:\n"
         "    for n in range(20000): tell(Event('warning', 'x' * 50))\nsys.exit(7)"
     )

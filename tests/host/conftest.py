@@ -1,28 +1,12 @@
-"""A deploy root of the test's own, driven by the real agent."""
+"""Tests of the agent do not wait for the disk."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
 from oroboros_deploy.host import durable
-from tests.support.local_agent import LocalAgent
-from tests.support.repository import Repository
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> LocalAgent:
-    return LocalAgent(tmp_path / "srv")
-
-
-@pytest.fixture
-def mirrored(host: LocalAgent, repository: Repository) -> Repository:
-    """A repository whose commits the host has: push again after a commit with ``host.mirror``."""
-    repository.commit("the first", file="content\n", run__me="#!/bin/sh\n")
-    host.mirror(repository)
-    return repository
 
 
 @pytest.fixture(autouse=True)

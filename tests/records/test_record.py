@@ -267,7 +267,7 @@ def test_what_is_no_record_is_refused(text):
         Record.from_json(text)
 
 
-@pytest.mark.parametrize("module", ["record", "spool", "registry", "registry.url"])
+@pytest.mark.parametrize("module", ["records.record", "control.spool", "registry", "registry.url"])
 def test_sqlalchemy_is_imported_only_when_the_database_is_used(module):
     """Records, the spool and registry URLs cost no import of the database layer."""
     code = f"import oroboros_deploy.{module}, sys; print([n for n in ('sqlalchemy', 'psycopg2') if n in sys.modules])"
