@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import threads
 from ..errors import (
-    BuildFailed,
-    Busy,
     DeployError,
-    HostUnreachable,
     Interrupted,
-    InvalidInput,
     LinkLost,
     RegistryUnavailable,
 )
-from ..outcome import HostOutcome, Kind, Outcome, State
+from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -36,18 +32,8 @@ if TYPE_CHECKING:
     from ..registry import Registry
     from ..source import Commit
 
-_STATES: dict[type[DeployError], State] = {
-    BuildFailed: State.NOT_SWITCHED,
-    Busy: State.BUSY,
-    HostUnreachable: State.UNREACHABLE,
-    InvalidInput: State.REFUSED,
-    Interrupted: State.INTERRUPTED,
-    LinkLost: State.UNKNOWN,
-    DeployError: State.UNKNOWN,
-}
 _COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
-_ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
 
 
 @dataclass
@@ -353,40 +339,9 @@ _ASK = "fab status  tells how it ended"
 
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
-    state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
+    state = state_of(error)
     live = None if state is State.UNKNOWN else work.facts.get("live")
     return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
-
-
-def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
-    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
-    end = _ENDS[state["phase"]]
-    target, source, reason = state["target"], state["source"], state["reason"]
-    live: str | None = target if end is State.LIVE else source
-    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
-    if end is State.LIVE:
-        hint, message = None, f"{target} is live"
-    elif end is State.RESTORED and not state["switched"]:
-        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
-    elif end is State.RESTORED and source is None:
-        end = State.NOT_RESTORED
-        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
-    elif end is State.RESTORED:
-        message = f"{source} was restored and is live; {target} failed: {reason}"
-    else:
-        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
-        message = f"not healthy: current names {source}, {reason}"
-    return HostOutcome(
-        host=host,
-        state=end,
-        live=live,
-        previous=source,
-        message=message,
-        hint=hint,
-        migration_marker=state["migration_marker"],
-        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
-        log=state["transcript"] or None,
-    )
 
 
 def _host_record(job: Job, work: _Work) -> HostRecord:

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from ..control.attempt import ended
 from ..control.plan import Facts, unfinished
 from ..host.journal import GENESIS, digest
-from ..outcome import Kind, State
+from ..outcome import Kind, State, ended
 from .record import HostRecord
 
 _SKEW = 60.0  # seconds by which a host's clock may differ from ours without a word
