@@ -438,7 +438,7 @@ def _refuse_damage(deployment: Deployment, answers: Answers) -> None:
     for host, answer in answers.items():
         wrong = answer["wrong"] if isinstance(answer, dict) else None
         if wrong:
-            seen = deployment.witness.path(host, deployment.config.root)
+            seen = deployment.node.journal_heads.path(host, deployment.config.root)
             raise JournalDamaged(
                 f"line {wrong['line']} of the journal {wrong['what']}",
                 hint=f"find out who did that; if the host was set up anew: rm {seen}",
@@ -533,7 +533,7 @@ def _web_extra() -> Iterator[None]:
 
 
 def _tokens() -> Tokens:
-    from .registry.url import state_directory
+    from .control.state_directory import state_directory
     from .web.tokens import Tokens
 
     return Tokens(state_directory() / "tokens")

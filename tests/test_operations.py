@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +11,11 @@ import pytest
 from oroboros_deploy import registry
 from oroboros_deploy.cli.tables import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
-from tests.support.local_connection import LocalConnection
-from tests.support.repository import Repository
+from oroboros_deploy.testing import LocalConnection
+from tests.support.site import Site, states
 from tests.support.watching import eventually, tree
-from tests.test_deployment import Site, states
 
 WHY = "the database moves"
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
 
 
 def answer(answers: dict[str, Any], host: str = "web1") -> dict[str, Any]:
@@ -38,8 +31,7 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
     assert (frozen["actor"], frozen["reason"]) == ("tester@desk", WHY)
     before = tree(site.root())
     site.commands()
-    other = site.deployment()
-    other._actor = "bob@laptop"
+    other = site.deployment(actor="bob@laptop")
     object.__setattr__(other.config, "registry_url", f"sqlite:///{site.tmp}/another.db")
     for act in (
         lambda: other.deploy(["web1"], sha=site.bad),
@@ -67,8 +59,7 @@ def test_one_locked_host_of_several_stops_all(site: Site) -> None:
 def test_a_lock_on_a_locked_host(site: Site) -> None:
     """Is an error of that host alone; whose lock it is stays."""
     site.deployment().lock(["web1"], reason=WHY)
-    other = site.deployment("web2")
-    other._actor = "bob@laptop"
+    other = site.deployment("web2", actor="bob@laptop")
     object.__setattr__(other.config, "root", str(site.root()))
     (said,) = other.lock(["web1"], reason="mine").values()
     assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
@@ -176,9 +167,7 @@ def test_one_host_that_does_not_answer(site: Site) -> None:
             raise DeployError("no route", host=name)
         return connect(name)
 
-    deployment = site.deployment()
-    deployment._open = broken  # type: ignore[assignment]
-    answers = deployment.lock(["web1", "web2"], reason=WHY)
+    answers = site.deployment(connect=broken).lock(["web1", "web2"], reason=WHY)
     assert (answer(answers)["freeze"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
 
 
@@ -196,9 +185,7 @@ def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch:
         return connect(name)
 
     monkeypatch.setattr(registry, "__getattr__", importing)
-    deployment = site.deployment()
-    deployment._open = patient  # type: ignore[assignment]
-    assert answer(deployment.status(["web1"]))["live"] is None
+    assert answer(site.deployment(connect=patient).status(["web1"]))["live"] is None
 
 
 FREEZE = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}

@@ -28,9 +28,9 @@ from . import plan
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
-    from ..deployment import Deployment
     from ..registry import Registry
     from ..source import Commit
+    from .node import ControlNode
 
 _COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
@@ -59,15 +59,21 @@ class _Work:
 class Attempt:
     """One deploy or rollback on its hosts."""
 
-    def __init__(self, deployment: Deployment, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
-        self.deployment = deployment
-        self.config = deployment.config
+    # A whole attempt:     connect → facts → decide ═ intent ═ build ═ activate, host after host or some at once
+    # A switch at once:    connect ═ intent ═ activate, which reads the facts first and goes on when they are plain;
+    #   (a rollback on one host)              when they are not: decide ═ build ═ activate, as in a whole attempt
+    #
+    # ═ is a barrier: all hosts are there before any goes on.  An error before `activate` ends all, as raised.
+
+    def __init__(self, node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
+        self.node = node
+        self.config = node.config
         self.started = datetime.now(UTC)
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.commit = commit
-        self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
-        self.recorder = Recorder(attempt, deployment.listener)
-        self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
+        self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
+        self.recorder = Recorder(attempt, node.listener)
+        self.works = [_Work(node.host(name, self.recorder)) for name in names]
         self.interrupted = False
         self.error: DeployError | None = None
 
@@ -93,7 +99,7 @@ class Attempt:
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
         with _nothing_changed():
-            registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry = stack.enter_context(self.node.registry([work.host for work in self.works]))
             registry.begin(self._record())
         return registry
 
@@ -152,10 +158,10 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.node.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
-        return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
+        return self.node.source().bundle(self.job.sha, work.facts["tips"])
 
     def _activate(self) -> None:
         """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
@@ -256,7 +262,7 @@ class Attempt:
         from ..registry.url import url_key
 
         try:
-            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+            self.node.spool.put(record, url_key(self.node.registry_url))
         except RegistryUnavailable as error:  # the hosts' journals have what matters
             self._tell("registry.lost", f"{cause.message}; {error.message}", level="error")
             return "lost"
@@ -268,7 +274,7 @@ class Attempt:
         if record.previous is None:
             return record
         try:
-            new = self.deployment.source().log(record.previous, record.commit_sha, limit=_COMMITS)
+            new = self.node.source().log(record.previous, record.commit_sha, limit=_COMMITS)
         except DeployError:
             return record
         commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
@@ -312,7 +318,7 @@ class Attempt:
             work.host.close()
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
-        self.deployment.tell(name, message, **data)
+        self.node.tell(name, message, **data)
 
 
 def _connect(work: _Work) -> None:

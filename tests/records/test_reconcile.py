@@ -17,10 +17,10 @@ from oroboros_deploy.host.journal import GENESIS, Journal, digest
 from oroboros_deploy.records.history import History, HostJournal
 from oroboros_deploy.records.reconcile import Repairs, compare
 from oroboros_deploy.records.record import Memory
-from tests.support.local_connection import LocalConnection, unreachable
+from oroboros_deploy.testing import LocalConnection, unreachable
 from tests.support.repository import Repository
 from tests.support.samples import A, B, host, record
-from tests.test_deployment import GATE, Site
+from tests.support.site import GATE, Site
 
 BOTH = ["web1", "web2"]
 ALIKE = (
@@ -34,7 +34,7 @@ class FleetSite(Site):
 
     down: frozenset[str] = frozenset()
 
-    def deployment(self, host: str = "HOST", **settings: object) -> Deployment:
+    def deployment(self, host: str = "HOST", **settings: Any) -> Deployment:
         deployment = super().deployment(host, **settings)
         object.__setattr__(deployment.config.healthcheck, "command", GATE)
         return deployment
@@ -387,7 +387,7 @@ def test_a_long_journal_is_read_in_parts(site: FleetSite, monkeypatch: pytest.Mo
     deployment.reconcile(["web1"])
     assert site.commands("web1") == ["facts"]
     monkeypatch.setattr("oroboros_deploy.remote.host._PART", 2)
-    host = deployment.connect("web1")
+    host = deployment.node.host("web1")
     read = host.journal()
     host.close()
     assert read.entries == Journal(site.journal("web1")).entries()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from oroboros_deploy import deployment
@@ -11,13 +9,7 @@ from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry
-from tests.support.repository import Repository
-from tests.test_deployment import Site, states
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
+from tests.support.site import Site, states
 
 
 def shown(site: Site) -> list[dict]:
