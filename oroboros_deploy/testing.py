@@ -42,9 +42,14 @@ class LocalHosts:
         self.source = source
         self.events: list[Event] = []
         self.connections: dict[str, list[LocalConnection]] = {}
-        root = config.root
-        inside = {"releases_dir": f"{root}/releases", "current_link": f"{root}/current", "repo_root": f"{root}/repo"}
-        self._config = replace(config, skip_restart=True, registry_url=None, **inside)
+        self._config = replace(
+            config,
+            skip_restart=True,
+            registry_url=None,
+            releases_dir=f"{config.root}/releases",
+            current_link=f"{config.root}/current",
+            repo_root=f"{config.root}/repo",
+        )
 
     def deployment(self, **options: Any) -> Deployment:
         """A deployment to these hosts; ``options`` are those of `Deployment`."""
