@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from . import threads
 from .config import Config, layers_of, load
 from .control import resolving
-from .control.node import Connect, ControlNode, close, on_each
+from .control.asking import Answers, ask, remember
+from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
-from .errors import ConfigError, DeployError, InvalidInput
+from .errors import ConfigError, InvalidInput
 from .events import Event, Listener
 
 if TYPE_CHECKING:
+    from .host.contract import (
+        AuditAnswer,
+        AuditRequest,
+        Facts,
+        FactsRequest,
+        LockAnswer,
+        LockRequest,
+        PinAnswer,
+        PinRequest,
+        PruneAnswer,
+        PruneRequest,
+        UnlockAnswer,
+        UnlockRequest,
+        UnpinAnswer,
+        UnpinRequest,
+    )
     from .outcome import Kind, Outcome
     from .records.reconcile import Repairs
     from .registry import Registry
@@ -27,8 +43,7 @@ if TYPE_CHECKING:
     from .source import Commit
     from .ssh import HostConnection, SshOptions
 
-Answers = dict[str, dict[str, Any] | DeployError]
-_REMEMBERING = 2.0  # seconds that `status` waits for the registry
+T = TypeVar("T")
 _PRUNING = 1800.0  # seconds that removing releases may take
 
 
@@ -150,64 +165,91 @@ class Deployment:
         """The hosts that the registry knows, each with the environment it was last deployed to in."""
         return resolving.known_hosts(self.node)
 
-    def status(self, hosts: Sequence[str] | None = None) -> Answers:
+    def status(self, hosts: Sequence[str] | None = None) -> Answers[Facts]:
         """What each host serves, has and remembers, read from the hosts themselves.
 
-        Without ``hosts``: the environment's, else those that the registry knows.
+        Of the keys of `Facts`, ``live`` is the release that serves (None: none), ``releases`` are those
+        that are there, ``last`` is the last activation, ``running`` the one that goes on, ``hold`` who
+        holds the host on purpose, and ``journal`` has the last five entries.  Without ``hosts``: the
+        environment's, else those that the registry knows.  Raises InvalidInput when there are none, and
+        RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
-        request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
+        services, restart = list(self.config.services), not self.config.skip_restart
+        request: FactsRequest = {"services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end
-            return _ask(node, names, lambda host: host.facts(request), partial(_remember, node))
+            return ask(node, names, lambda host: cast("Facts", host.facts(request)), partial(remember, node))
 
-    def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers:
+    def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
 
-        An activation that runs goes on to its end (``running`` in the answer).  A host that
-        is locked already answers Busy; whose lock it is stays as it was.  Raises InvalidInput
-        when no host is named, or ``reason`` is not one line of text.
+        ``hold`` in the answer is who holds the host, since when and why; ``running`` is an activation that
+        runs there (None: none), which goes on to its end.  The answer of a host that is held already is
+        Busy; that hold stays as it was.  Raises InvalidInput when no host is named, or when ``reason``
+        is not one line of text.
         """
         if not reason.strip() or not reason.isprintable():
             raise InvalidInput("nothing was changed: the reason must be one line of text", hint='--reason="why"')
-        request = {"actor": self.node.actor, "reason": reason.strip()}
-        return self._ask(hosts, lambda host: host.ask("lock", request))
+        request: LockRequest = {"actor": self.node.actor, "reason": reason.strip()}
+        return self._ask(hosts, lambda host: cast("LockAnswer", host.ask("lock", request)))
 
-    def unlock(self, hosts: Sequence[str] | None = None) -> Answers:
-        """Free hosts; ``freed`` in the answer is the lock that ended, None when there was none."""
-        return self._ask(hosts, lambda host: host.ask("unlock", {"actor": self.node.actor}))
+    def unlock(self, hosts: Sequence[str] | None = None) -> Answers[UnlockAnswer]:
+        """Free hosts; ``freed`` in the answer is the hold that ended, None when there was none.
 
-    def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
-        """Keep a release that the hosts have from being pruned."""
-        request = {"actor": self.node.actor, "release": resolving.release_id(self.node, release)}
-        return self._ask(hosts, lambda host: host.ask("pin", request))
-
-    def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
-        """Let a release be pruned like any other."""
-        request = {"release": resolving.release_id(self.node, release)}
-        return self._ask(hosts, lambda host: host.ask("unpin", request))
-
-    def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers:
-        """Remove the releases beyond the ``keep`` of the configuration; the answer says of each why it stays or goes.
-
-        The live release, the one that served before it, pinned ones and those in use stay.
-        With ``dry_run`` nothing is removed.
+        Raises InvalidInput when no host is named.
         """
-        request = {"keep": self.config.keep, "dry_run": dry_run}
-        return self._ask(hosts, lambda host: host.ask("prune", request, _PRUNING))
+        request: UnlockRequest = {"actor": self.node.actor}
+        return self._ask(hosts, lambda host: cast("UnlockAnswer", host.ask("unlock", request)))
 
-    def audit(self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20) -> Answers:
-        """The last entries of the hosts' journals; with ``verify`` also the first ``wrong`` line of the whole.
+    def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[PinAnswer]:
+        """Keep a release that the hosts have from being pruned.
 
-        What this machine remembers of earlier looks is held against them too: a host
-        cannot take back what was seen.  Without ``hosts``: the environment's, else those that
-        the registry knows.
+        ``pin`` in the answer is who pinned the ``release``, and when; ``new`` is False when it was pinned
+        before.  The answer of a host that does not have the release is UnknownRelease.  Raises InvalidInput
+        when no host is named, UnknownRelease when ``release`` is not the beginning of one id in the
+        registry, and RegistryUnavailable when the registry is needed for that.
+        """
+        request: PinRequest = {"actor": self.node.actor, "release": resolving.release_id(self.node, release)}
+        return self._ask(hosts, lambda host: cast("PinAnswer", host.ask("pin", request)))
+
+    def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[UnpinAnswer]:
+        """Let a release be pruned like any other.
+
+        ``pin`` in the answer is the pin of the ``release`` that ended, None when there was none.  Raises
+        what `pin` raises.
+        """
+        request: UnpinRequest = {"release": resolving.release_id(self.node, release)}
+        return self._ask(hosts, lambda host: cast("UnpinAnswer", host.ask("unpin", request)))
+
+    def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[PruneAnswer]:
+        """Remove the releases beyond the ``keep`` of the configuration.
+
+        The live release, the one that served before it, pinned ones and those in use stay.  ``releases``
+        in the answer says of each whether it ``stays`` and ``why``; ``freed`` is in bytes.  With
+        ``dry_run`` nothing is removed.  The answer of a host that is held, or where an activation runs, is
+        Busy.  Raises InvalidInput when no host is named.
+        """
+        request: PruneRequest = {"keep": self.config.keep, "dry_run": dry_run}
+        return self._ask(hosts, lambda host: cast("PruneAnswer", host.ask("prune", request, _PRUNING)))
+
+    def audit(
+        self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20
+    ) -> Answers[AuditAnswer]:
+        """The last ``limit`` entries of each host's journal, the oldest first; ``count`` is of all.
+
+        With ``verify`` the whole journal is checked: ``wrong`` is the first ``line`` that is not what was
+        written, and ``what`` is wrong with it (None: nothing is).  An end of the journal that this machine
+        saw earlier, and that is missing now, is wrong too.  Without ``hosts``: the environment's, else
+        those that the registry knows.  Raises InvalidInput when there are none, and RegistryUnavailable
+        when the registry is needed for that.
         """
         names, heads = named_hosts(self.config, hosts) or resolving.serving_hosts(self.node), self.node.journal_heads
 
-        def look(host: Host) -> dict[str, Any]:
+        def look(host: Host) -> AuditAnswer:
             seen = heads.seen(host.name, self.config.root)
-            answer = host.ask("audit", {"verify": verify, "limit": limit, "seen": seen})
+            request: AuditRequest = {"verify": verify, "limit": limit, "seen": seen}
+            answer = cast("AuditAnswer", host.ask("audit", request))
             if answer["wrong"] is None:
                 heads.note(host.name, self.config.root, answer["head"])
             return answer
@@ -232,45 +274,14 @@ class Deployment:
         """
         return self.node.registry()
 
-    def _ask(self, hosts: Sequence[str] | None, work: Callable[[Host], dict[str, Any]]) -> Answers:
-        return _ask(self.node, required_hosts(self.config, hosts), work)
+    def _ask(self, hosts: Sequence[str] | None, work: Callable[[Host], T]) -> Answers[T]:
+        return ask(self.node, required_hosts(self.config, hosts), work)
 
 
 def _attempt(node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
     from .control.attempt import Attempt  # while the hosts are being connected to
 
     return Attempt(node, kind, commit, names).run()
-
-
-def _ask(
-    node: ControlNode,
-    names: Sequence[str],
-    work: Callable[[Host], dict[str, Any]],
-    then: Callable[[Sequence[Host], Answers], None] | None = None,
-) -> Answers:
-    """Do the work on every host, side by side; an error is the answer of its host alone."""
-    hosts = [node.host(name) for name in names]
-    try:
-        answers: Answers = dict(zip(names, on_each(hosts, work), strict=True))
-        if then:
-            then(hosts, answers)
-    finally:
-        close(hosts)
-    return answers
-
-
-def _remember(node: ControlNode, hosts: Sequence[Host], answers: Answers) -> None:
-    """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
-    live = {name: answer["live"] for name, answer in answers.items() if isinstance(answer, dict)}
-
-    def observe() -> None:
-        # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.
-        with suppress(Exception), node.registry(hosts) as registry:
-            registry.observe(live, node.config.environment)
-
-    thread = Thread(target=observe, name="observe", daemon=True)
-    thread.start()
-    thread.join(_REMEMBERING)
 
 
 def _import_registry() -> None:

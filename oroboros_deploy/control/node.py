@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from .. import threads
-from ..errors import DeployError, HostUnreachable, InvalidInput, RegistryUnavailable
+from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
 from ..events import Event, Level, Listener, fan_out, guarded
 from ..remote.dialing import Dialing
 from ..remote.host import Host
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from .spool import Spool
 
 Connect = Callable[[str], "HostConnection"]
-T = TypeVar("T")
 
 
 class ControlNode:
@@ -170,22 +168,6 @@ class ControlNode:
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about the attempt as a whole."""
         self.listener(Event(name, message, level=level, data=data))
-
-
-def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | DeployError]:
-    """Do the work on every host, side by side; an error is the answer of its host alone, an interrupt leaves all."""
-
-    def leave() -> None:
-        for host in hosts:
-            host.leave()
-
-    return threads.on_each(hosts, work, leave)
-
-
-def close(hosts: Sequence[Host]) -> None:
-    """End the connections to the hosts."""
-    for host in hosts:
-        host.close()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DeployError
 from ..records.reconcile import Doubt, Repair, Repairs, compare
-from .node import close, on_each
+from .asking import close, on_each
 from .resolving import described_commit, named_hosts, required_hosts
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from oroboros_deploy import deployment
+from oroboros_deploy.control import asking
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
@@ -77,7 +77,7 @@ def test_figures_come_from_deploys(site: Site) -> None:
 
 def test_status_is_remembered_as_what_the_host_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that was changed by hand has drifted as soon as somebody asks it."""
-    monkeypatch.setattr(deployment, "_REMEMBERING", 60.0)  # a busy machine may take its time
+    monkeypatch.setattr(asking, "REMEMBERING", 60.0)  # a busy machine may take its time
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
     current = site.root() / "current"
