@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import threads
 from .config import Config, layers_of, load
@@ -22,19 +22,13 @@ from .events import Event, Listener
 if TYPE_CHECKING:
     from .host.contract import (
         AuditAnswer,
-        AuditRequest,
         Facts,
         FactsRequest,
         LockAnswer,
-        LockRequest,
         PinAnswer,
-        PinRequest,
         PruneAnswer,
-        PruneRequest,
         UnlockAnswer,
-        UnlockRequest,
         UnpinAnswer,
-        UnpinRequest,
     )
     from .outcome import Kind, Outcome
     from .records.reconcile import Repairs
@@ -44,7 +38,6 @@ if TYPE_CHECKING:
     from .ssh import HostConnection, SshOptions
 
 T = TypeVar("T")
-_PRUNING = 1800.0  # seconds that removing releases may take
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
@@ -179,7 +172,7 @@ class Deployment:
         request: FactsRequest = {"services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end
-            return ask(node, names, lambda host: cast("Facts", host.facts(request)), partial(remember, node))
+            return ask(node, names, lambda host: host.facts(request), partial(remember, node))
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
@@ -191,16 +184,14 @@ class Deployment:
         """
         if not reason.strip() or not reason.isprintable():
             raise InvalidInput("nothing was changed: the reason must be one line of text", hint='--reason="why"')
-        request: LockRequest = {"actor": self.node.actor, "reason": reason.strip()}
-        return self._ask(hosts, lambda host: cast("LockAnswer", host.ask("lock", request)))
+        return self._ask(hosts, lambda host: host.lock(self.node.actor, reason.strip()))
 
     def unlock(self, hosts: Sequence[str] | None = None) -> Answers[UnlockAnswer]:
         """Free hosts; ``freed`` in the answer is the hold that ended, None when there was none.
 
         Raises InvalidInput when no host is named.
         """
-        request: UnlockRequest = {"actor": self.node.actor}
-        return self._ask(hosts, lambda host: cast("UnlockAnswer", host.ask("unlock", request)))
+        return self._ask(hosts, lambda host: host.unlock(self.node.actor))
 
     def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[PinAnswer]:
         """Keep a release that the hosts have from being pruned.
@@ -210,8 +201,8 @@ class Deployment:
         when no host is named, UnknownRelease when ``release`` is not the beginning of one id in the
         registry, and RegistryUnavailable when the registry is needed for that.
         """
-        request: PinRequest = {"actor": self.node.actor, "release": resolving.release_id(self.node, release)}
-        return self._ask(hosts, lambda host: cast("PinAnswer", host.ask("pin", request)))
+        found = resolving.release_id(self.node, release)
+        return self._ask(hosts, lambda host: host.pin(self.node.actor, found))
 
     def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[UnpinAnswer]:
         """Let a release be pruned like any other.
@@ -219,8 +210,8 @@ class Deployment:
         ``pin`` in the answer is the pin of the ``release`` that ended, None when there was none.  Raises
         what `pin` raises.
         """
-        request: UnpinRequest = {"release": resolving.release_id(self.node, release)}
-        return self._ask(hosts, lambda host: cast("UnpinAnswer", host.ask("unpin", request)))
+        found = resolving.release_id(self.node, release)
+        return self._ask(hosts, lambda host: host.unpin(found))
 
     def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[PruneAnswer]:
         """Remove the releases beyond the ``keep`` of the configuration.
@@ -230,8 +221,7 @@ class Deployment:
         ``dry_run`` nothing is removed.  The answer of a host that is held, or where an activation runs, is
         Busy.  Raises InvalidInput when no host is named.
         """
-        request: PruneRequest = {"keep": self.config.keep, "dry_run": dry_run}
-        return self._ask(hosts, lambda host: cast("PruneAnswer", host.ask("prune", request, _PRUNING)))
+        return self._ask(hosts, lambda host: host.prune(self.config.keep, dry_run=dry_run))
 
     def audit(
         self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20
@@ -247,9 +237,7 @@ class Deployment:
         names, heads = named_hosts(self.config, hosts) or resolving.serving_hosts(self.node), self.node.journal_heads
 
         def look(host: Host) -> AuditAnswer:
-            seen = heads.seen(host.name, self.config.root)
-            request: AuditRequest = {"verify": verify, "limit": limit, "seen": seen}
-            answer = cast("AuditAnswer", host.ask("audit", request))
+            answer = host.audit(verify=verify, limit=limit, seen=heads.seen(host.name, self.config.root))
             if answer["wrong"] is None:
                 heads.note(host.name, self.config.root, answer["head"])
             return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import (
     ActivationFailed,
@@ -19,6 +19,9 @@ from .errors import (
     LinkLost,
     RegistryUnavailable,
 )
+
+if TYPE_CHECKING:
+    from .host.contract import ActivationEnd
 
 Kind = Literal["deploy", "rollback"]
 
@@ -59,7 +62,11 @@ _ENDS: Mapping[State, tuple[ExitCode, type[DeployError] | None]] = {
     State.LIVE: (ExitCode.LIVE, None),
     State.ALREADY_LIVE: (ExitCode.LIVE, None),
 }
-_PHASES = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
+_PHASES = {
+    "committed": State.LIVE,
+    "restored": State.RESTORED,
+    "restore_failed": State.NOT_RESTORED,
+}
 
 
 def state_of(error: DeployError) -> State:
@@ -94,7 +101,7 @@ class HostOutcome:
         return _ENDS[self.state][0]
 
 
-def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
+def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
     end = _PHASES[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]

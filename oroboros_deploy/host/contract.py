@@ -21,7 +21,6 @@ EntryKind = Literal["deploy", "rollback", "lock", "unlock"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
 EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked"]
-Switchable = Literal["sealed", "adopted"]
 ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
 TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
@@ -130,10 +129,11 @@ class GateRequest(TypedDict):
     stable_for: NotRequired[float]
 
 
-class Origin(TypedDict):
+class Origin(TypedDict, total=False):
     """What a journal entry keeps of the attempt as a whole, so that the registry can be rebuilt from journals.
 
-    ``host`` is the name that the control node has for the host; ``started_at`` is ISO 8601.
+    ``host`` is the name that the control node has for the host; ``started_at`` is ISO 8601.  Early entries of
+    0.1.0 have nothing of it.
     """
 
     host: str
@@ -229,26 +229,34 @@ class AuditRequest(Asked):
 # --- what a host keeps -------------------------------------------------------------------------------------------
 
 
-class ActivationState(TypedDict):
-    """One activation at one moment: ``.deploy/state.json``, and ``state`` in the answer to an activation.
+class ActivationEnd(TypedDict):
+    """What is told of an activation that ended.
 
-    ``source`` is the release that it leaves (None: there was none), ``seconds`` is how long each step took,
-    ``switched`` is true once `current` was changed, ``sequence`` counts the phases that were entered.
+    ``source`` is the release that it left (None: there was none), ``seconds`` is how long each step took,
+    ``switched`` is true once `current` was changed, ``transcript`` is what a failed step said last.
     """
 
-    attempt: str
-    kind: AttemptKind
     target: str
     source: Optional[str]
     phase: Phase
-    boot: str
-    started_at: float
     seconds: Dict[str, float]
-    actor: str
     reason: str
     transcript: str
     migration_marker: Optional[str]
     switched: bool
+
+
+class ActivationState(ActivationEnd):
+    """One activation at one moment: ``.deploy/state.json``, and ``state`` in the answer to an activation.
+
+    ``boot`` is the kernel's id of the boot that it runs in, ``sequence`` counts the phases that were entered.
+    """
+
+    attempt: str
+    kind: AttemptKind
+    boot: str
+    started_at: float
+    actor: str
     sequence: int
 
 
@@ -293,18 +301,20 @@ class Pin(TypedDict):
     at: float
 
 
-class Refusal(TypedDict):
-    """Why the agent did not do what it was asked; ``log`` is what a failed build printed last.
+class RefusalDetails(TypedDict, total=False):
+    """What some refusals add: what a failed build printed last, or who is in the way."""
 
-    ``running`` or ``hold`` say who is in the way, where somebody is.
-    """
+    log: Optional[str]
+    running: Running
+    hold: Hold
+
+
+class Refusal(RefusalDetails):
+    """Why the agent did not do what it was asked."""
 
     kind: RefusalKind
     message: str
     hint: Optional[str]
-    log: NotRequired[Optional[str]]
-    running: NotRequired[Running]
-    hold: NotRequired[Hold]
 
 
 class Result(TypedDict):
@@ -399,7 +409,7 @@ class Facts(TypedDict):
 class BuildAnswer(TypedDict):
     """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took."""
 
-    state: Switchable
+    state: ReleaseState
     seconds: float
 
 
