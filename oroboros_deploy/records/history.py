@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..control.plan import unfinished
 from ..host.constants import ATTEMPTS
-from ..host.journal import GENESIS, digest
+from ..host.journal_entry import GENESIS, digest
 from ..outcome import Kind, State, ended
 from .record import HostRecord
 

@@ -13,7 +13,8 @@ import pytest
 
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import InvalidInput
-from oroboros_deploy.host.journal import GENESIS, Journal, digest
+from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import GENESIS, digest
 from oroboros_deploy.records.history import History, HostJournal
 from oroboros_deploy.records.reconcile import Repairs, compare
 from oroboros_deploy.records.record import Memory
