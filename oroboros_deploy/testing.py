@@ -20,13 +20,15 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .config import Config
 from .deployment import Deployment
 from .errors import HostUnreachable, LinkLost
 from .events import Event
-from .ssh import HostConnection
+
+if TYPE_CHECKING:
+    from .ssh import HostConnection
 
 
 class LocalHosts:
@@ -77,7 +79,7 @@ class LocalHosts:
         return current.readlink().name if current.is_symlink() else None
 
     def _open(self, name: str) -> HostConnection:
-        return cast(HostConnection, self.connect(name))
+        return cast("HostConnection", self.connect(name))
 
 
 class LocalCommand:

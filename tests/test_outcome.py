@@ -71,12 +71,6 @@ def test_a_registry_that_was_not_written() -> None:
         outcome(State.LIVE, registry="spooled").raise_for_status()
 
 
-def test_an_error_reads_as_state_cause_and_next_step() -> None:
-    """The text of an error names the host first and ends with what to type next."""
-    error = errors.Busy("deploy of abc holds this host", hint="fab status", host="web1")
-    assert str(error) == "web1: deploy of abc holds this host\n  → fab status"
-
-
 @pytest.mark.parametrize(
     ("error", "state"),
     [
