@@ -207,7 +207,7 @@ def _locked(answer: dict[str, Any]) -> str:
     if running is None:
         return held(answer["hold"])
     what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
-    return f"{held(answer['freeze'])}; {what} that runs there goes on to its end"
+    return f"{held(answer['hold'])}; {what} that runs there goes on to its end"
 
 
 def _unlocked(answer: dict[str, Any]) -> str:

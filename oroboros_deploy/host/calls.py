@@ -68,9 +68,9 @@ def _converse(command: str, wire: Wire) -> None:
     while asked:
         answer = _respond(asked, wire)
         wire.send(answer)
-        bytecode.keep(Path(sys.argv[0]))
         if "refusal" in answer:
             return
+        bytecode.keep(Path(sys.argv[0]))
         _import_ahead(asked)
         asked = next_call()
 

@@ -140,7 +140,7 @@ class Layout(NamedTuple):
         if int(found) > FORMAT:
             raise Refusal(
                 "invalid",
-                f"nothing was changed: a later version of oroboros_deploy wrote {self.ours} (format {found})",
+                f"nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format {found})",
                 hint=f"install oroboros_deploy 0.{found}.0 or later on this control node",
             )
 
