@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial
@@ -20,6 +20,8 @@ from .errors import ConfigError, InvalidInput
 from .events import Event, Listener
 
 if TYPE_CHECKING:
+    from invoke import Context
+
     from .host.contract import (
         AuditAnswer,
         Facts,
@@ -107,6 +109,24 @@ class Deployment:
             verbose=verbose,
             state=state,
         )
+
+    @classmethod
+    def of(
+        cls,
+        context: Context,
+        *,
+        environment: str | None = None,
+        flags: Mapping[str, object] | None = None,
+        **options: Any,
+    ) -> Deployment:
+        """A deployment with what Fabric's context of a task says: hosts, settings, and how to log in.
+
+        ``environment`` is one of the settings' environments, ``flags`` are settings by name, which win over
+        everything else, and ``options`` those of `Deployment` but for ``ssh``.  Raises ConfigError.
+        """
+        from .control.context import settings_of, ssh_options_of
+
+        return cls(settings_of(context, environment, flags or {}), ssh=ssh_options_of(context), **options)
 
     @property
     def config(self) -> Config:

@@ -7,7 +7,6 @@ when imported alone or added to another collection.  Only Fabric is imported her
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -546,31 +545,15 @@ def _deployment(
 ) -> Deployment:
     from .deployment import Deployment
 
-    return Deployment(_config(context, environment, flags or {}), ssh=_ssh_options(context), **options)
+    return Deployment.of(context, environment=environment, flags=flags, **options)
 
 
 def _config(
     context: Context, environment: str | None, flags: dict[str, Any], hosts: Sequence[str] | None = None
 ) -> Config:
-    from .config import layers_of, load
+    from .control.context import settings_of
 
-    named = program.hosts_of(context) if hosts is None else hosts
-    return load(layers_of(context.config), os.environ, hosts=named, environment=environment, flags=flags)
-
-
-def _ssh_options(context: Context) -> Any:
-    """What Fabric's command line said about logging in (-i, -S, -t and the password prompts)."""
-    from .ssh import SshOptions
-
-    given = context.config
-    keywords = given.get("connect_kwargs", {})
-    return SshOptions(
-        config_path=given.get("ssh_config_path") or getattr(given, "_runtime_ssh_path", None),
-        identities=tuple(str(path) for path in given.get("authentication", {}).get("identities", ())),
-        password=keywords.get("password"),
-        passphrase=keywords.get("passphrase"),
-        connect_timeout=keywords.get("timeout") or given.get("timeouts", {}).get("connect"),
-    )
+    return settings_of(context, environment, flags, hosts)
 
 
 def _flags(
