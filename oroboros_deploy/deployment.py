@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import threads
 from .config import Config, layers_of, load
 from .control import resolving
-from .control.asking import Answers, ask, remember
+from .control.asking import Answers as Answers  # the type of what the methods here return
+from .control.asking import ask, remember
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
 from .errors import ConfigError, InvalidInput

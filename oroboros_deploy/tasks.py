@@ -22,8 +22,7 @@ from .cli import program
 
 if TYPE_CHECKING:
     from .config import Config
-    from .control.asking import Answers
-    from .deployment import Deployment
+    from .deployment import Answers, Deployment
     from .events import Event
     from .host.contract import AuditAnswer
     from .outcome import Kind, Outcome

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.config import load
-from oroboros_deploy.control.attempt import Attempt
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import (
     BuildFailed,
@@ -413,11 +412,15 @@ def test_ctrl_c_while_the_registry_is_written_keeps_the_record(site: Site, monke
     assert site.statuses() == {site.good: "deployed"}
 
 
-def test_ctrl_c_in_the_last_moment_of_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_in_the_last_moment_of_all(site: Site) -> None:
     """After the switch nothing ever says that nothing was switched."""
-    monkeypatch.setattr(Attempt, "_finish", lambda *_: interrupt_main() or time.sleep(5))
+
+    def interrupt(event: Event) -> None:
+        if event.name == "attempt.finished":
+            raise KeyboardInterrupt
+
     with pytest.raises(LinkLost, match="detached: the host goes on alone"):
-        site.deployment().deploy(["web1"], sha=site.good)
+        site.deployment(listener=interrupt).deploy(["web1"], sha=site.good)
     assert site.live() == site.good
 
 

@@ -313,7 +313,7 @@ def test_a_long_journal_is_read_in_parts(site: FleetSite, monkeypatch: pytest.Mo
     site.commands("web1")
     deployment.reconcile(["web1"])
     assert site.commands("web1") == ["facts"]
-    monkeypatch.setattr("oroboros_deploy.remote.host._PART", 2)
+    monkeypatch.setattr("oroboros_deploy.remote.host.PART", 2)
     host = deployment.node.host("web1")
     read = host.journal()
     host.close()
