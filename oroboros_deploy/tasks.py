@@ -7,7 +7,6 @@ when imported alone or added to another collection.  Only Fabric is imported her
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .deployment import Answers, Deployment
     from .events import Event
+    from .host.contract import AuditAnswer
     from .outcome import Kind, Outcome
     from .web.tokens import Tokens
 
@@ -431,14 +431,14 @@ def _answered(answers: Answers[Any], table: Callable[[Answers[Any]], str], as_js
         raise failures[0]
 
 
-def _refuse_damage(deployment: Deployment, answers: Answers[Any]) -> None:
+def _refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None:
     """End as a matter for a person when a journal is not what was written."""
     from .errors import JournalDamaged
 
     for host, answer in answers.items():
         wrong = answer["wrong"] if isinstance(answer, dict) else None
         if wrong:
-            seen = deployment.witness.path(host, deployment.config.root)
+            seen = deployment.node.journal_heads.path(host, deployment.config.root)
             raise JournalDamaged(
                 f"line {wrong['line']} of the journal {wrong['what']}",
                 hint=f"find out who did that; if the host was set up anew: rm {seen}",
@@ -533,7 +533,7 @@ def _web_extra() -> Iterator[None]:
 
 
 def _tokens() -> Tokens:
-    from .registry.url import state_directory
+    from .control.state_directory import state_directory
     from .web.tokens import Tokens
 
     return Tokens(state_directory() / "tokens")
@@ -544,31 +544,15 @@ def _deployment(
 ) -> Deployment:
     from .deployment import Deployment
 
-    return Deployment(_config(context, environment, flags or {}), ssh=_ssh_options(context), **options)
+    return Deployment.of(context, environment=environment, flags=flags, **options)
 
 
 def _config(
     context: Context, environment: str | None, flags: dict[str, Any], hosts: Sequence[str] | None = None
 ) -> Config:
-    from .config import layers_of, load
+    from .control.context import settings_of
 
-    named = program.hosts_of(context) if hosts is None else hosts
-    return load(layers_of(context.config), os.environ, hosts=named, environment=environment, flags=flags)
-
-
-def _ssh_options(context: Context) -> Any:
-    """What Fabric's command line said about logging in (-i, -S, -t and the password prompts)."""
-    from .ssh import SshOptions
-
-    given = context.config
-    keywords = given.get("connect_kwargs", {})
-    return SshOptions(
-        config_path=given.get("ssh_config_path") or getattr(given, "_runtime_ssh_path", None),
-        identities=tuple(str(path) for path in given.get("authentication", {}).get("identities", ())),
-        password=keywords.get("password"),
-        passphrase=keywords.get("passphrase"),
-        connect_timeout=keywords.get("timeout") or given.get("timeouts", {}).get("connect"),
-    )
+    return settings_of(context, environment, flags, hosts)
 
 
 def _flags(
