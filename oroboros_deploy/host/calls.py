@@ -16,7 +16,9 @@ from .refusal import Refusal, of_host
 from .wire import Wire, next_call, read_request
 
 _PLAIN = {"audit": "audit", "lock": "hold", "unlock": "hold", "pin": "pins", "unpin": "pins"}  # call: module
-_UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
+# Calls whose errors do not get the prefix "nothing was switched": for a build the control node adds it;
+# after an activation it could be false.
+_UNSAID = ("build", "activate", "follow")
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
