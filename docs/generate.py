@@ -106,7 +106,7 @@ def _task(name: str, text: str, arguments: Sequence[Argument]) -> str:
 
 
 def _flag(argument: Argument) -> str:
-    name = argument.name.replace("_", "-")
+    name = str(argument.name).replace("_", "-")
     return f"`--{name}=…`" if argument.takes_value else f"`--{name}`"
 
 
