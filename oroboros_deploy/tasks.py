@@ -23,8 +23,10 @@ from .cli import program
 
 if TYPE_CHECKING:
     from .config import Config
-    from .deployment import Answers, Deployment
+    from .control.asking import Answers
+    from .deployment import Deployment
     from .events import Event
+    from .host.contract import AuditAnswer
     from .outcome import Kind, Outcome
     from .web.tokens import Tokens
 
@@ -428,7 +430,7 @@ def _attempt(
         raise Exit(code=int(outcome.exit_code))
 
 
-def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -> None:
+def _answered(answers: Answers[Any], table: Callable[[Answers[Any]], str], as_json: bool) -> None:
     """Show what the hosts answered; when one could not, that is how the command ends."""
     from .cli import tables
 
@@ -438,14 +440,14 @@ def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) 
         raise failures[0]
 
 
-def _refuse_damage(deployment: Deployment, answers: Answers) -> None:
+def _refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None:
     """End as a matter for a person when a journal is not what was written."""
     from .errors import JournalDamaged
 
     for host, answer in answers.items():
         wrong = answer["wrong"] if isinstance(answer, dict) else None
         if wrong:
-            seen = deployment.witness.path(host, deployment.config.root)
+            seen = deployment.node.journal_heads.path(host, deployment.config.root)
             raise JournalDamaged(
                 f"line {wrong['line']} of the journal {wrong['what']}",
                 hint=f"find out who did that; if the host was set up anew: rm {seen}",
@@ -540,7 +542,7 @@ def _web_extra() -> Iterator[None]:
 
 
 def _tokens() -> Tokens:
-    from .registry.url import state_directory
+    from .control.state_directory import state_directory
     from .web.tokens import Tokens
 
     return Tokens(state_directory() / "tokens")

@@ -29,72 +29,8 @@ from oroboros_deploy.outcome import Outcome, State
 from oroboros_deploy.records.record import Record
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.source import Commit, Source
-from tests.support.local_connection import LocalConnection, unreachable
-from tests.support.repository import Repository
-
-GATE = 'test -f ok && test "$(cat ok)" = yes'
-
-
-class Site:
-    """Some hosts that are directories, a repository, and a registry."""
-
-    def __init__(self, tmp_path: Path, repository: Repository) -> None:
-        self.tmp = tmp_path
-        self.repository = repository
-        self.connections: dict[str, list[LocalConnection]] = {}
-        self.events: list[Event] = []
-        self.good = repository.commit("good", ok="yes")
-        self.better = repository.commit("better", more="1")
-        self.bad = repository.commit("bad", ok="no")
-
-    def root(self, host: str = "web1") -> Path:
-        return self.tmp / "hosts" / host
-
-    def deployment(self, host: str = "web1", **settings: object) -> Deployment:
-        """Each host has a root of its own, so several can share this machine."""
-        defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 1, "interval": 0.1}}
-        layers = [("fabric.yaml", {**defaults, "root": str(self.root(host)), **settings})]
-        flags = {"healthcheck.command": GATE, "skip_restart": True}
-        environ = {"DEPLOY_REGISTRY_URL": f"sqlite:///{self.tmp}/registry.db"}
-        return Deployment(
-            load(layers, environ, flags=flags),
-            source=self.repository.path,
-            listener=self.events.append,
-            actor="tester@desk",
-            connect=self.connect,  # type: ignore[arg-type]
-        )
-
-    def fleet(self, gate: str = "true", **settings: object) -> Deployment:
-        """Hosts that share their settings."""
-        fleet = self.deployment("HOST", **settings)
-        object.__setattr__(fleet.config.healthcheck, "command", gate)
-        return fleet
-
-    def connect(self, name: str) -> LocalConnection:
-        places = str(self.root("HOST")), str(self.root(name))
-        self.connections.setdefault(name, []).append(LocalConnection(places))
-        return self.connections[name][-1]
-
-    def commands(self, host: str = "web1") -> list[str]:
-        """What was sent to a host since the last look."""
-        return [command for connection in self.connections.pop(host, []) for command in connection.commands]
-
-    def live(self, host: str = "web1") -> str | None:
-        current = self.root(host) / "current"
-        return current.readlink().name if current.is_symlink() else None
-
-    def statuses(self) -> dict[str, str]:
-        with self.deployment().registry() as registry:
-            return {row["release_id"]: row["status"] for row in registry.list()}
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
-
-
-def states(outcome: Outcome) -> dict[str, State]:
-    return {host.host: host.state for host in outcome.hosts}
+from oroboros_deploy.testing import LocalConnection, unreachable
+from tests.support.site import GATE, Site, states
 
 
 def test_deploy_switches_and_is_recorded(site: Site) -> None:
@@ -241,8 +177,12 @@ def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> No
     hosts = ["web1", "web2", "web3"]
     site.fleet().deploy(hosts, sha=site.good)
     (site.root("web1") / ".deploy/tmp/.current.switch/in/the/way").mkdir(parents=True)
-    fleet = site.fleet(parallel=2, gate=f"test -e {site.tmp}/failed", healthcheck={"timeout": 30, "interval": 0.1})
-    fleet.listener = lambda event: (site.tmp / "failed").touch() if event.name == "host.finished" else None
+    fleet = site.fleet(
+        gate=f"test -e {site.tmp}/failed",
+        listener=lambda event: (site.tmp / "failed").touch() if event.name == "host.finished" else None,
+        parallel=2,
+        healthcheck={"timeout": 30, "interval": 0.1},
+    )
     outcome = fleet.deploy(hosts, sha=site.better)
     assert states(outcome) == {"web1": State.REFUSED, "web2": State.LIVE, "web3": State.SKIPPED}
     assert [site.live(host) for host in hosts] == [site.good, site.better, site.good]
@@ -361,7 +301,7 @@ def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
 
 def test_without_registry_and_host_the_registry_is_what_is_told(site: Site) -> None:
     """They are tried side by side; whichever fails sooner, the message is always the same."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    deployment = site.deployment(connect=unreachable)
     object.__setattr__(deployment.config, "registry_url", "postgresql://nobody@127.0.0.1:1/none")
     with pytest.raises(RegistryUnavailable, match="nothing was changed"):
         deployment.deploy(["web1"], sha=site.good)
@@ -379,8 +319,7 @@ def test_the_intent_is_written_before_a_host_is_changed(site: Site, kind: str) -
             seen.append(site.statuses()[site.good])
             return super().called(name)
 
-    watched = site.deployment()
-    watched._open = lambda name: Watched()  # type: ignore[assignment,return-value]
+    watched = site.deployment(connect=lambda name: Watched())
     if kind == "deploy":
         watched.deploy(["web1"], sha=site.good)
     else:
@@ -391,15 +330,13 @@ def test_the_intent_is_written_before_a_host_is_changed(site: Site, kind: str) -
 def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(site: Site) -> None:
     """Ctrl-C ends the command at once with exit code 40; both hosts go on and end live."""
     hosts = ["web1", "web2"]
-    fleet = site.fleet(parallel=2, gate="sleep 0.8")
 
     def interrupt(event: Event) -> None:
         site.events.append(event)
         if event.data.get("step") == "gating" and len(phases_of(site, "restarted")) == 2:
             interrupt_main()
 
-    fleet.listener = interrupt
-    outcome = fleet.deploy(hosts, sha=site.good)
+    outcome = site.fleet(parallel=2, gate="sleep 0.8", listener=interrupt).deploy(hosts, sha=site.good)
     assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, dict.fromkeys(hosts, State.UNKNOWN))
     until = time.monotonic() + 20
     journals = [site.root(host) / ".deploy/journal.jsonl" for host in hosts]
@@ -414,15 +351,13 @@ def test_two_who_cross_are_told(site: Site) -> None:
     for sha in (site.better, site.good):
         site.fleet().deploy(hosts, sha=sha)
     other = site.repository.commit("somebody else's", theirs="1")
-    fleet = site.fleet()
     crossed: list[Outcome] = []
 
     def cross(event: Event) -> None:
         if event.name == "host.finished" and event.host == "web1":
             crossed.append(site.fleet().deploy(["web2"], sha=other))
 
-    fleet.listener = cross
-    outcome = fleet.deploy(hosts, sha=site.better)
+    outcome = site.fleet(listener=cross).deploy(hosts, sha=site.better)
     assert (crossed[0].exit_code, outcome.exit_code) == (ExitCode.LIVE, ExitCode.BUSY)
     assert {host: site.live(host) for host in hosts} == {"web1": site.better, "web2": other}
     assert outcome.worst.message.startswith(f"nothing was switched: {other} went live here meanwhile")
@@ -431,9 +366,12 @@ def test_two_who_cross_are_told(site: Site) -> None:
 def test_hosts_whose_turn_had_not_come_are_told_so(site: Site) -> None:
     """Ctrl-C while the first of three switches: that one goes on alone, the others were not touched."""
     hosts = ["web1", "web2", "web3"]
-    fleet = site.fleet(gate="sleep 0.8")
-    fleet.listener = lambda event: interrupt_main() if event.data.get("step") == "gating" else None
-    outcome = fleet.deploy(hosts, sha=site.good)
+
+    def interrupt(event: Event) -> None:
+        if event.data.get("step") == "gating":
+            interrupt_main()
+
+    outcome = site.fleet(gate="sleep 0.8", listener=interrupt).deploy(hosts, sha=site.good)
     assert {host.host: (host.state, host.message.partition(":")[2]) for host in outcome.hosts} == {
         "web1": (State.UNKNOWN, ""),
         "web2": (State.SKIPPED, " somebody interrupted first"),
@@ -444,8 +382,7 @@ def test_hosts_whose_turn_had_not_come_are_told_so(site: Site) -> None:
 
 def test_an_impatient_ctrl_c_is_no_other_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one, while the connection is closed, changes neither the exit code nor what is recorded."""
-    deployment = site.deployment()
-    deployment.deploy(["web1"], sha=site.good)
+    site.deployment().deploy(["web1"], sha=site.good)
     close = LocalConnection.close
 
     def interrupted(connection: LocalConnection) -> None:
@@ -458,8 +395,7 @@ def test_an_impatient_ctrl_c_is_no_other_than_one(site: Site, monkeypatch: pytes
             monkeypatch.setattr(LocalConnection, "close", interrupted)
             raise KeyboardInterrupt
 
-    deployment.listener = interrupt
-    outcome = deployment.deploy(["web1"], sha=site.better)
+    outcome = site.deployment(listener=interrupt).deploy(["web1"], sha=site.better)
     assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, {"web1": State.UNKNOWN})
     assert attempts(site)[0] == (outcome.attempt, "unknown")
 
@@ -491,9 +427,7 @@ def test_a_listener_that_fails_is_not_the_deploys_failure(site: Site, caplog: py
     def listener(event: Event) -> None:
         raise RuntimeError(f"of the listener, on {event.name}")
 
-    deployment = Deployment(site.deployment().config, source=site.repository.path, listener=listener)
-    deployment._open = site.connect  # type: ignore[assignment]
-    assert deployment.deploy(["web1"], sha=site.good).exit_code == 0
+    assert site.deployment(listener=listener).deploy(["web1"], sha=site.good).exit_code == 0
     assert (site.statuses(), "of the listener, on host.finished" in caplog.text) == ({site.good: "deployed"}, True)
 
 
@@ -560,8 +494,7 @@ def test_skipping_the_health_command(site: Site) -> None:
 
 def test_the_host_fetches_from_a_url(site: Site) -> None:
     """With repo_url nothing travels from here: the host fetches the commit itself, a full sha needs no clone here."""
-    deployment = site.deployment(repo_url=f"file://{site.repository.path}")
-    deployment._source_path = site.tmp
+    deployment = site.deployment(source=site.tmp, repo_url=f"file://{site.repository.path}")
     deployment.deploy(["web1"], sha=site.good).raise_for_status()
     assert site.live() == site.good
     assert [event.name for event in site.events if event.name == "source.sent"] == []
@@ -592,7 +525,7 @@ def test_lost_link_is_taken_up_again(site: Site, monkeypatch: pytest.MonkeyPatch
 
 def test_unreachable_host_changes_nothing(site: Site) -> None:
     """A host that cannot be connected to gives exit code 50 and its outcome is recorded."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    deployment = site.deployment(connect=unreachable)
     with pytest.raises(HostUnreachable) as caught:
         deployment.deploy(["web1"], sha=site.good)
     assert caught.value.exit_code == 50
@@ -602,7 +535,7 @@ def test_unreachable_host_changes_nothing(site: Site) -> None:
 
 def test_a_wrong_sha_is_what_is_told_of_a_host_that_cannot_be_reached(site: Site) -> None:
     """They are tried side by side; whichever fails sooner, the message is always the same."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
+    deployment = site.deployment(connect=unreachable)
     with pytest.raises(UnknownCommit, match="f" * 40):
         deployment.deploy(["web1"], sha="f" * 40)
 
@@ -616,8 +549,7 @@ def test_a_wrong_sha_leaves_no_connection(site: Site) -> None:
             super().close()
             closed.append("web1")
 
-    deployment = site.deployment()
-    deployment._open = lambda name: Watched()  # type: ignore[assignment,return-value]
+    deployment = site.deployment(connect=lambda name: Watched())
     with pytest.raises(UnknownCommit):
         deployment.deploy(["web1"], sha="f" * 40)
     until = time.monotonic() + 10
@@ -640,9 +572,7 @@ def test_hosts_are_connected_to_while_the_commit_is_looked_for(site: Site, monke
             return super().resolve(text)
 
     monkeypatch.setattr("oroboros_deploy.source.Source", Patient)
-    deployment = site.deployment()
-    deployment._open = connect  # type: ignore[assignment]
-    assert deployment.deploy(["web1"], sha=site.good).exit_code == ExitCode.LIVE
+    assert site.deployment(connect=connect).deploy(["web1"], sha=site.good).exit_code == ExitCode.LIVE
 
 
 def test_no_host_named(site: Site) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +11,11 @@ import pytest
 from oroboros_deploy import registry
 from oroboros_deploy.cli.tables import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
-from tests.support.local_connection import LocalConnection
-from tests.support.repository import Repository
+from oroboros_deploy.testing import LocalConnection
+from tests.support.site import Site, states
 from tests.support.watching import eventually, tree
-from tests.test_deployment import Site, states
 
 WHY = "the database moves"
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
 
 
 def answer(answers: dict[str, Any], host: str = "web1") -> dict[str, Any]:
@@ -34,24 +27,21 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
     """Deploy and rollback by somebody else, with a registry of his own, are refused before anything is touched."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
-    frozen = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["freeze"]
-    assert (frozen["actor"], frozen["reason"]) == ("tester@desk", WHY)
+    hold = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["hold"]
+    assert (hold["actor"], hold["reason"]) == ("tester@desk", WHY)
     before = tree(site.root())
     site.commands()
-    other = site.deployment()
-    other._actor = "bob@laptop"
+    other = site.deployment(actor="bob@laptop")
     object.__setattr__(other.config, "registry_url", f"sqlite:///{site.tmp}/another.db")
     for act in (
         lambda: other.deploy(["web1"], sha=site.bad),
         lambda: other.rollback(["web1"], release=site.good),
     ):
-        with pytest.raises(
-            Busy, match=rf"locked by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock"
-        ) as caught:
+        with pytest.raises(Busy, match=rf"held by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock") as caught:
             act()
         assert caught.value.exit_code == ExitCode.BUSY == 20
     assert (tree(site.root()), site.commands()) == (before, ["facts", "activate"])  # both only looked
-    assert answer(other.unlock(["web1"])) == {"freed": frozen}
+    assert answer(other.unlock(["web1"])) == {"freed": hold}
     assert other.rollback(["web1"], release=site.good).exit_code == 0
 
 
@@ -67,13 +57,12 @@ def test_one_locked_host_of_several_stops_all(site: Site) -> None:
 def test_a_lock_on_a_locked_host(site: Site) -> None:
     """Is an error of that host alone; whose lock it is stays."""
     site.deployment().lock(["web1"], reason=WHY)
-    other = site.deployment("web2")
-    other._actor = "bob@laptop"
+    other = site.deployment("web2", actor="bob@laptop")
     object.__setattr__(other.config, "root", str(site.root()))
     (said,) = other.lock(["web1"], reason="mine").values()
     assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
     status = answer(site.deployment().status(["web1"]))
-    assert (status["freeze"]["actor"], status["freeze"]["reason"]) == ("tester@desk", WHY)
+    assert (status["hold"]["actor"], status["hold"]["reason"]) == ("tester@desk", WHY)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "\x1b[31mred"])
@@ -176,10 +165,8 @@ def test_one_host_that_does_not_answer(site: Site) -> None:
             raise DeployError("no route", host=name)
         return connect(name)
 
-    deployment = site.deployment()
-    deployment._open = broken  # type: ignore[assignment]
-    answers = deployment.lock(["web1", "web2"], reason=WHY)
-    assert (answer(answers)["freeze"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
+    answers = site.deployment(connect=broken).lock(["web1", "web2"], reason=WHY)
+    assert (answer(answers)["hold"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
 
 
 def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,13 +183,11 @@ def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch:
         return connect(name)
 
     monkeypatch.setattr(registry, "__getattr__", importing)
-    deployment = site.deployment()
-    deployment._open = patient  # type: ignore[assignment]
-    assert answer(deployment.status(["web1"]))["live"] is None
+    assert answer(site.deployment(connect=patient).status(["web1"]))["live"] is None
 
 
-FREEZE = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
-HELD = f"locked by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
+HOLD = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
+HELD = f"held by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
 SHA = "a" * 40
 RUNNING = {"kind": "deploy", "target": SHA}
 ENTRY = {"seq": 7, "at": 1_800_000_000.0, "actor": "ada@desk", "kind": "deploy", "target": SHA, "outcome": "committed"}
@@ -214,29 +199,29 @@ TIMES = "2027-01-15 08:00:0"
 @pytest.mark.parametrize(
     ("table", "said", "lines"),
     [
-        (lock_table, {"freeze": FREEZE, "running": None}, [f"web1  {HELD}"]),
+        (lock_table, {"hold": HOLD, "running": None}, [f"web1  {HELD}"]),
         (
             lock_table,
-            {"freeze": FREEZE, "running": RUNNING},
+            {"hold": HOLD, "running": RUNNING},
             [f"web1  {HELD}; the deploy of aaaaaaaaaa that runs there goes on to its end"],
         ),
         (
             lock_table,
-            {"freeze": FREEZE, "running": {}},
+            {"hold": HOLD, "running": {}},
             [f"web1  {HELD}; an activation that runs there goes on to its end"],
         ),
         (lock_table, Busy("no"), ["web1  no"]),
-        (unlock_table, {"freed": FREEZE}, [f"web1  is free; it was {HELD}"]),
-        (unlock_table, {"freed": None}, ["web1  was not locked"]),
+        (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
+        (unlock_table, {"freed": None}, ["web1  was not held"]),
         (
             pin_table,
-            {"release": SHA, "pin": FREEZE},
+            {"release": SHA, "pin": HOLD},
             [f"web1  {SHA} is pinned by ada@desk since 2027-01-15 08:00:00 UTC"],
         ),
         (unpin_table, {"release": SHA, "pin": None}, [f"web1  {SHA} was not pinned"]),
         (
             unpin_table,
-            {"release": SHA, "pin": FREEZE},
+            {"release": SHA, "pin": HOLD},
             [f"web1  {SHA} is pinned no more; it was by ada@desk since 2027-01-15 08:00:00 UTC"],
         ),
         (

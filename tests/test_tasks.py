@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.config import SETTINGS
+from oroboros_deploy.control.state_directory import default_registry_url
 from oroboros_deploy.registry import Registry
-from oroboros_deploy.registry.url import default_url
 from tests.support.repository import Repository
 from tests.support.samples import host, record
 
@@ -259,7 +259,7 @@ def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) ->
     assert (nobody.returncode, "no host was named" in nobody.stderr) == (2, True), nobody.stderr
     environments = "prod: {hosts: [a], root: /srv/prod}, test: {hosts: [b], root: /srv/test}"
     (project / "fabric.yaml").write_text(f"deploy: {{environments: {{{environments}}}}}\n")
-    with Registry.open(default_url()) as registry:
+    with Registry.open(default_registry_url()) as registry:
         for number, place in enumerate(("prod", "test", None), 1):
             registry.finish(
                 record("a" * 40, host(f"127.0.0.1:{number}", "live"), attempt=str(number), environment=place)

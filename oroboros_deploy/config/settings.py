@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import TypeAlias
 
+from ..host.constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
     check_below,
     check_command,
@@ -117,14 +118,17 @@ class Healthcheck:
         ),
     )
     timeout: float = field(
-        default=60,
+        default=GATE_TIMEOUT,
         metadata=_about(
             check_limit, "seconds for the whole gate: the command must succeed and the services stay up within them"
         ),
     )
-    interval: float = field(default=1, metadata=_about(check_pause, "seconds between two runs of the command"))
+    interval: float = field(
+        default=GATE_INTERVAL, metadata=_about(check_pause, "seconds between two runs of the command")
+    )
     stable_for: float = field(
-        default=2, metadata=_about(check_pause, "seconds for which every service must stay the same process")
+        default=GATE_STABLE_FOR,
+        metadata=_about(check_pause, "seconds for which every service must stay the same process"),
     )
 
 

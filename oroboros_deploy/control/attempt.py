@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import threads
 from ..errors import (
-    BuildFailed,
-    Busy,
     DeployError,
-    HostUnreachable,
     Interrupted,
-    InvalidInput,
     LinkLost,
     RegistryUnavailable,
 )
-from ..outcome import HostOutcome, Kind, Outcome, State
+from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -32,22 +28,13 @@ from . import plan
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
-    from ..deployment import Deployment
+    from ..host.contract import ActivateRequest, Facts, Origin
     from ..registry import Registry
     from ..source import Commit
+    from .node import ControlNode
 
-_STATES: dict[type[DeployError], State] = {
-    BuildFailed: State.NOT_SWITCHED,
-    Busy: State.BUSY,
-    HostUnreachable: State.UNREACHABLE,
-    InvalidInput: State.REFUSED,
-    Interrupted: State.INTERRUPTED,
-    LinkLost: State.UNKNOWN,
-    DeployError: State.UNKNOWN,
-}
 _COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
-_ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
 
 
 @dataclass
@@ -55,11 +42,16 @@ class _Work:
     """One host within one attempt: what was read, what is to be done, how it ended."""
 
     host: Host
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts | None = None
     plan: Plan | None = None
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     asked: bool = False  # to switch: from then on the host goes on alone
+
+    @property
+    def live(self) -> str | None:
+        """The release that served when the facts were read; None also when they were not."""
+        return self.facts["live"] if self.facts else None
 
     def time(self, phase: str, do: Callable[[_Work], object]) -> None:
         """Do a phase and note how long it took, also when it fails."""
@@ -73,15 +65,21 @@ class _Work:
 class Attempt:
     """One deploy or rollback on its hosts."""
 
-    def __init__(self, deployment: Deployment, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
-        self.deployment = deployment
-        self.config = deployment.config
+    # A whole attempt:     connect → facts → decide ═ intent ═ build ═ activate, host after host or some at once
+    # A switch at once:    connect ═ intent ═ activate, which reads the facts first and goes on when they are plain;
+    #   (a rollback on one host)              when they are not: decide ═ build ═ activate, as in a whole attempt
+    #
+    # ═ is a barrier: all hosts are there before any goes on.  An error before `activate` ends all, as raised.
+
+    def __init__(self, node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
+        self.node = node
+        self.config = node.config
         self.started = datetime.now(UTC)
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.commit = commit
-        self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
-        self.recorder = Recorder(attempt, deployment.listener)
-        self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
+        self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
+        self.recorder = Recorder(attempt, node.listener)
+        self.works = [_Work(node.host(name, self.recorder)) for name in names]
         self.interrupted = False
         self.error: DeployError | None = None
 
@@ -107,7 +105,7 @@ class Attempt:
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
         with _nothing_changed():
-            registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry = stack.enter_context(self.node.registry([work.host for work in self.works]))
             registry.begin(self._record())
         return registry
 
@@ -148,15 +146,15 @@ class Attempt:
         if errors:
             raise errors[0][1]
 
-    def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
+    def _decide(self, work: _Work, facts: Facts) -> None:
         work.facts = facts
-        work.plan = plan.decide(self.job, work.facts, work.host.name)
+        work.plan = plan.decide(self.job, facts, work.host.name)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
         if work.plan.nothing:
             self._end(work, self._already(work))
-        elif work.facts["target"]["bad"]:
-            work.host.tell("warning", f"this release failed its gate here before: {work.facts['target']['bad']}")
+        elif facts["target"] and facts["target"]["bad"]:
+            work.host.tell("warning", f"this release failed its gate here before: {facts['target']['bad']}")
 
     def _already(self, work: _Work) -> HostOutcome:
         message = f"{self.job.sha} is live already; nothing was done"
@@ -166,10 +164,10 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.node.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
-        return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
+        return self.node.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
 
     def _activate(self) -> None:
         """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
@@ -181,6 +179,7 @@ class Attempt:
     def _switch_next(self, work: _Work, *, migrate: bool) -> None:
         """Switch one host more, unless one has failed."""
         if all(other.outcome is None or other.outcome.state.ok for other in self.works):
+            assert work.facts is not None
             self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
 
     def _switch_at_once(self, work: _Work) -> None:
@@ -188,9 +187,13 @@ class Attempt:
         self._switch(work, plan.switch_request(self.job))
         if work.outcome is None:
             work.asked = False
-            self._on_each(facts=lambda work: self._decide(work, work.host.known))
+            self._on_each(facts=self._decide_by_known)
 
-    def _switch(self, work: _Work, request: plan.Request) -> None:
+    def _decide_by_known(self, work: _Work) -> None:
+        assert work.host.known is not None  # it answered that they are not plain
+        self._decide(work, work.host.known)
+
+    def _switch(self, work: _Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
         began = time.monotonic()
@@ -207,7 +210,7 @@ class Attempt:
             self._end(work, ended(work.host.name, answer["state"], logs))
         return None
 
-    def _origin(self, work: _Work) -> dict[str, Any]:
+    def _origin(self, work: _Work) -> Origin:
         """What a host's journal keeps of the attempt as a whole, so that the registry can be rebuilt from it."""
         return {
             "host": work.host.name,
@@ -248,12 +251,12 @@ class Attempt:
     def _unreached(self, work: _Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
-        live, first = work.facts.get("live"), "another host failed first"
+        first = "another host failed first"
         if isinstance(self.error, RegistryUnavailable):
             first = "the registry failed first"
         elif self.interrupted:
             first = "somebody interrupted first"
-        return HostOutcome(work.host.name, State.SKIPPED, live, live, f"not reached: {first}")
+        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not reached: {first}")
 
     def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
@@ -270,7 +273,7 @@ class Attempt:
         from ..registry.url import url_key
 
         try:
-            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+            self.node.spool.put(record, url_key(self.node.registry_url))
         except RegistryUnavailable as error:  # the hosts' journals have what matters
             self._tell("registry.lost", f"{cause.message}; {error.message}", level="error")
             return "lost"
@@ -282,7 +285,7 @@ class Attempt:
         if record.previous is None:
             return record
         try:
-            new = self.deployment.source().log(record.previous, record.commit_sha, limit=_COMMITS)
+            new = self.node.source().log(record.previous, record.commit_sha, limit=_COMMITS)
         except DeployError:
             return record
         commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
@@ -326,7 +329,7 @@ class Attempt:
             work.host.close()
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
-        self.deployment.tell(name, message, **data)
+        self.node.tell(name, message, **data)
 
 
 def _connect(work: _Work) -> None:
@@ -353,49 +356,18 @@ _ASK = "fab status  tells how it ended"
 
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
-    state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
-    live = None if state is State.UNKNOWN else work.facts.get("live")
-    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
-
-
-def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
-    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
-    end = _ENDS[state["phase"]]
-    target, source, reason = state["target"], state["source"], state["reason"]
-    live: str | None = target if end is State.LIVE else source
-    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
-    if end is State.LIVE:
-        hint, message = None, f"{target} is live"
-    elif end is State.RESTORED and not state["switched"]:
-        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
-    elif end is State.RESTORED and source is None:
-        end = State.NOT_RESTORED
-        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
-    elif end is State.RESTORED:
-        message = f"{source} was restored and is live; {target} failed: {reason}"
-    else:
-        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
-        message = f"not healthy: current names {source}, {reason}"
-    return HostOutcome(
-        host=host,
-        state=end,
-        live=live,
-        previous=source,
-        message=message,
-        hint=hint,
-        migration_marker=state["migration_marker"],
-        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
-        log=state["transcript"] or None,
-    )
+    state = state_of(error)
+    live = None if state is State.UNKNOWN else work.live
+    return HostOutcome(work.host.name, state, live, work.live, error.message, error.hint, log=error.log)
 
 
 def _host_record(job: Job, work: _Work) -> HostRecord:
     if work.outcome is None:
-        return HostRecord(work.host.name, previous=work.facts.get("live"))
+        return HostRecord(work.host.name, previous=work.live)
     end = work.outcome
-    absent = (
-        job.kind == "rollback" and end.state is State.REFUSED and work.facts.get("target", {}).get("state") == "missing"
-    )
+    target = work.facts["target"] if work.facts else None
+    missing = target is not None and target["state"] == "missing"
+    absent = job.kind == "rollback" and end.state is State.REFUSED and missing
     return HostRecord(
         host=end.host,
         state=str(end.state),

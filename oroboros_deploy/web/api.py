@@ -14,7 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import InvalidInput, RegistryUnavailable
 from ..outcome import Kind
-from ..records.record import Status
+from ..records.status import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import live, metrics, shapes

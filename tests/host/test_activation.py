@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
-from oroboros_deploy.host.journal import digest
+from oroboros_deploy.host.journal_entry import digest
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import eventually, processes, tree
 

@@ -13,14 +13,15 @@ import pytest
 
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import InvalidInput
-from oroboros_deploy.host.journal import GENESIS, Journal, digest
+from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import GENESIS, digest
 from oroboros_deploy.records.history import History, HostJournal
 from oroboros_deploy.records.reconcile import Repairs, compare
 from oroboros_deploy.records.record import Memory
-from tests.support.local_connection import LocalConnection, unreachable
+from oroboros_deploy.testing import LocalConnection, unreachable
 from tests.support.repository import Repository
 from tests.support.samples import A, B, host, record
-from tests.test_deployment import GATE, Site
+from tests.support.site import GATE, Site
 
 BOTH = ["web1", "web2"]
 ALIKE = (
@@ -34,7 +35,7 @@ class FleetSite(Site):
 
     down: frozenset[str] = frozenset()
 
-    def deployment(self, host: str = "HOST", **settings: object) -> Deployment:
+    def deployment(self, host: str = "HOST", **settings: Any) -> Deployment:
         deployment = super().deployment(host, **settings)
         object.__setattr__(deployment.config.healthcheck, "command", GATE)
         return deployment
@@ -277,7 +278,7 @@ def test_entries_of_other_kinds_and_earlier_versions_are_read(site: FleetSite) -
 
     def older(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         entries = [{key: value for key, value in e.items() if key not in ("origin", "switched")} for e in entries]
-        return chained([entries[0], {"kind": "lock", "reason": "a freeze", "attempt": "lock-1"}, *entries[1:]])
+        return chained([entries[0], {"kind": "lock", "reason": "the fair", "attempt": "lock-1"}, *entries[1:]])
 
     made = rebuilt(site, older)
     ends = [[(part.host, part.state) for part in each.record.hosts] for each in made.attempts]
@@ -387,7 +388,7 @@ def test_a_long_journal_is_read_in_parts(site: FleetSite, monkeypatch: pytest.Mo
     deployment.reconcile(["web1"])
     assert site.commands("web1") == ["facts"]
     monkeypatch.setattr("oroboros_deploy.remote.host._PART", 2)
-    host = deployment.connect("web1")
+    host = deployment.node.host("web1")
     read = host.journal()
     host.close()
     assert read.entries == Journal(site.journal("web1")).entries()

@@ -154,10 +154,11 @@ def test_nobody_asks_any_more(host: Host, sshd: Sshd) -> None:
     assert (agents(sshd), host.facts(FACTS)["live"], commands(sshd)) == ([], None, 2)
 
 
-def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd) -> None:
+def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that takes longer than it may is given up, and the agent is killed."""
     (pid,) = agents(sshd)
     os.kill(pid, signal.SIGSTOP)
+    monkeypatch.setattr("oroboros_deploy.remote.host.PATIENCE", 0.5)
     with pytest.raises(HostUnreachable, match=r"still running after 0\.5 s") as caught:
-        host.ask("facts", FACTS, 0.5)
+        host.facts(FACTS)
     assert (type(caught.value.__cause__), gone(sshd)) == (LinkLost, True)
