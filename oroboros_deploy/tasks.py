@@ -36,9 +36,9 @@ _COMMON = {
 _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
     "healthcheck": "health command, a line run by bash in current",
-    "parallel": "how many hosts switch at the same time (default 1: one after another)",
+    "parallel": "how many hosts switch at the same time (default 1); the first that fails stops those not begun",
     "skip-restart": "restart nothing; then only the health command decides",
-    "skip-healthcheck": "switch without running the health command",
+    "skip-healthcheck": "do not run the health command; the restarted services must still stay up",
     "verbose": "show the output of every build step",
 }
 
@@ -62,7 +62,7 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
     help=_ACTIVATION
     | {
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
-        "no-cache": "build every part anew, whatever earlier builds left",
+        "no-cache": "build every part anew and resolve unpinned dependencies again; a release that is there stays",
     }
 )
 def deploy(
@@ -153,7 +153,7 @@ def unlock(context: Context, environment: str | None = None, root: str | None = 
 @task(
     help=_COMMON
     | {
-        "verify": "check every line of the journals: find one that was edited, cut or put elsewhere",
+        "verify": "check every line of the journals: exit 11 when one was edited, cut or put elsewhere",
         "limit": "how many entries of a host at most, the latest (default 20)",
     }
 )
@@ -228,14 +228,21 @@ def prune(
     _answered(deployment.prune(dry_run=dry_run), tables.prune_table, json)
 
 
-@task(help=_COMMON, name="config")
-def show_config(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+@task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")
+def show_config(
+    context: Context,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
     """Show every setting, its value, and where that value comes from."""
     from .cli import tables
     from .config import explain
 
     rows = explain(_config(context, environment, _flags(root)))
-    _show(tables.config_json(rows) if json else tables.config_table(rows))
+    table = tables.config_manual if verbose else tables.config_table
+    _show(tables.config_json(rows) if json else table(rows))
 
 
 @task(
@@ -348,13 +355,13 @@ def serve(
 
 @task(
     help={
-        "name": "whose token to make; without it the names are listed",
-        "revoke": "end that token instead, at once",
+        "name": "whose token to make or end; without it the names are listed",
+        "revoke": "end that token at once",
         "json": "print JSON",
     },
 )
 def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
-    """Make a token for `serve`, shown this once, or end one, or list whose there are."""
+    """Make a token for `serve` and show it once; with --revoke end one; without --name list whose there are."""
     tokens = _tokens()
     if revoke:
         tokens.revoke(_required(name, "token --name=NAME --revoke", "fab token  lists whose tokens there are"))

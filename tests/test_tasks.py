@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.config import SETTINGS
 from oroboros_deploy.control.state_directory import default_registry_url
 from oroboros_deploy.registry import Registry
 from tests.support.repository import Repository
@@ -149,6 +151,16 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
         "repo_url": {"value": "none", "from": "default"},
     }
     assert "secret" not in ran.stdout
+
+
+def test_config_says_what_each_setting_is_for(project: Path) -> None:
+    """`fab config --verbose` prints each setting's help below its value and source."""
+    ran = fab(project, "config", "--verbose", "--root=/srv/flag")
+    lines = ran.stdout.splitlines()
+    below = {line.split(":")[0]: help.strip() for line, help in pairwise(lines) if help.startswith("    ")}
+    variables = {setting.name: setting.variable and f" ({setting.variable})" for setting in SETTINGS}
+    assert below == {setting.name: f"{setting.help}{variables[setting.name] or ''}" for setting in SETTINGS}
+    assert lines[0] == "root: /srv/flag  (flag --root)"
 
 
 def test_registry_from_the_command_line(project: Path) -> None:

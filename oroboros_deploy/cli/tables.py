@@ -11,6 +11,7 @@ from ..control.plan import held, moment, unfinished
 from ..errors import DeployError
 
 if TYPE_CHECKING:
+    from ..config import Setting
     from ..records.figures import Figures
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
     from ..records.record import Row
@@ -63,6 +64,14 @@ def audit_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
 def config_table(rows: Sequence[tuple[str, str, str]]) -> str:
     """Setting, value, source."""
     return columns([("SETTING", "VALUE", "FROM"), *rows])
+
+
+def config_manual(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Each setting with its value and source, and below it what it is for."""
+    from ..config import SETTINGS
+
+    about = {setting.name: f"\n    {_help(setting)}" for setting in SETTINGS}
+    return "\n".join(f"{name}: {value}  ({source}){about.get(name, '')}" for name, value, source in rows)
 
 
 def config_json(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -133,6 +142,10 @@ def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:
     """How an activation ended; after a first deploy that failed there was nothing to restore."""
     nothing_left = phase == "restored" and activation.get("switched") and activation.get("source") is None
     return "failed, nothing is live" if nothing_left else phase
+
+
+def _help(setting: Setting) -> str:
+    return f"{setting.help} ({setting.variable})" if setting.variable else setting.help
 
 
 def _figures_row(row: Figures) -> tuple[str, ...]:

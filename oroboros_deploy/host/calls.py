@@ -43,7 +43,9 @@ if TYPE_CHECKING:
         UnpinRequest,
     )
 
-_UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
+# Calls whose errors do not get the prefix "nothing was switched": for a build the control node adds it;
+# after an activation it could be false.
+_UNSAID = ("build", "activate", "follow")
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 

@@ -143,10 +143,10 @@ def test_ctrl_c_ends_open_streams(served: Served) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_stream_is_as_short_as_the_readme_says() -> None:
+def test_a_stream_is_as_short_as_the_page_about_it_says() -> None:
     """A revoked token hears no more than one stream: it ends, and a new one needs a token."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert f"hears\nwhat happens for {live.STREAM_SECONDS:.0f} s more" in readme
+    page = (Path(__file__).parents[2] / "docs" / "page.md").read_text()
+    assert f"hears\nwhat happens for {live.STREAM_SECONDS:.0f} s more" in page
 
 
 def test_streams_that_wait_hold_up_nobody_else(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
