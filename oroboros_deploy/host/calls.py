@@ -116,15 +116,15 @@ def _fault(attempt: Path, error: Exception) -> Refusal:
 
 def _make(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
     from .building.build import build
-    from .building.excerpt import Excerpt
+    from .building.throttle import Throttle
 
     if request.get("verbose", True):
         return build(layout, request, wire.say)
-    excerpt = Excerpt(wire.say)
+    throttle = Throttle(wire.say)
     try:
-        return build(layout, request, excerpt)
+        return build(layout, request, throttle)
     finally:
-        excerpt.finish()
+        throttle.finish()
 
 
 def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
