@@ -8,11 +8,9 @@ import threading
 from pathlib import Path
 
 from .. import seal
-from ..annotations import TYPE_CHECKING, Any, Dict, Optional, Sequence
+from ..annotations import Any, Dict, Optional, Sequence
+from .bench import Bench
 from .inputs import content, digest, python
-
-if TYPE_CHECKING:
-    from .parts import Bench
 
 KEPT = 4  # environments; each has some 15 MB
 _MAKING = threading.Lock()

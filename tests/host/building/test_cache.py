@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import seal
-from oroboros_deploy.host.building import cache, installed, parts
+from oroboros_deploy.host.building import cache, installed, requirements
 from oroboros_deploy.host.building.cache import Cache, Entry
 from tests.host.building.test_build import began
 from tests.host.building.test_parts import project
@@ -43,18 +43,20 @@ class Store:
         release.mkdir(parents=True, exist_ok=True)
         return Cache(self.root / "cache", release, lambda event, message="", **_: self.said.append(event))
 
-    def make(self, release_id: str, work: Callable[[Path], object], *, placed: bool = False, **inputs: Any) -> Entry:
+    def make(
+        self, release_id: str, work: Callable[[Path], object], *, may_contain_path: bool = False, **inputs: Any
+    ) -> Entry:
         """What a build does for a part in ``part/``: work, keep, seal."""
         at, entry = self.cache(release_id), Entry("part", {"of": "it"} | inputs)
-        with at.watch(entry, ["part"], [], placed=placed):
+        with at.watch(entry, ["part"], [], may_contain_path=may_contain_path):
             (at.release / "part").mkdir(exist_ok=True)
             work(at.release / "part")
         at.keep()
         return entry
 
-    def take(self, release_id: str, *, link: bool = True, **inputs: Any) -> bool:
+    def take(self, release_id: str, *, linked: bool = True, **inputs: Any) -> bool:
         at = self.cache(release_id)
-        taken = at.take(Entry("part", {"of": "it"} | inputs), link=link)
+        taken = at.take(Entry("part", {"of": "it"} | inputs), linked=linked)
         at.keep()
         return taken
 
@@ -136,7 +138,7 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
         (part / "script").write_text(f"#!{part}/python\nimport sys\n")
         (part / "script").chmod(0o755)
 
-    store.make(ONE, work, placed=True)
+    store.make(ONE, work, may_contain_path=True)
     assert store.take(TWO)
     script = store.part(TWO) / "script"
     assert (script.read_text(), os.access(script, os.X_OK)) == (f"#!{store.part(TWO)}/python\nimport sys\n", True)
@@ -144,7 +146,7 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "placed"),
+    ("work", "may_contain_path"),
     [
         (lambda part: (part / "page").write_text(f"<meta name=release content={ONE}>"), False),
         (lambda part: (part / "page").write_text(f"version {ONE[:7]}"), False),
@@ -154,9 +156,11 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
         (lambda part: (part / "link").symlink_to(part / "file"), True),
     ],
 )
-def test_what_names_its_release_is_not_kept(store: Store, work: Callable[[Path], object], placed: bool) -> None:
+def test_what_names_its_release_is_not_kept(
+    store: Store, work: Callable[[Path], object], may_contain_path: bool
+) -> None:
     """Taken for another commit it would tell of the wrong one."""
-    store.make(ONE, work, placed=placed)
+    store.make(ONE, work, may_contain_path=may_contain_path)
     assert (store.said, store.take(TWO), store.objects) == (["cache.refused"], False, [])
 
 
@@ -258,7 +262,7 @@ def test_a_store_that_is_killed_anywhere_leaves_nothing_wrong(store: Store, monk
 def test_a_part_that_is_changed_later_is_not_kept(store: Store) -> None:
     """A step that edits what a part made would give its edit to builds that do without it."""
     at, entry = store.cache(ONE), Entry("part", {"of": "it"})
-    with at.watch(entry, ["part"], [], placed=False):
+    with at.watch(entry, ["part"], [], may_contain_path=False):
         (at.release / "part").mkdir()
         several(at.release / "part")
     (at.release / "part" / "sub" / "file").write_text("edited")
@@ -270,7 +274,7 @@ def test_copies_are_the_releases_own_until_it_is_complete(store: Store) -> None:
     """A command that writes into what was taken changes no other release; what it left alone is shared again."""
     store.make(ONE, several)
     at = store.cache(TWO)
-    assert at.take(Entry("part", {"of": "it"}), link=False)
+    assert at.take(Entry("part", {"of": "it"}), linked=False)
     with (store.part(TWO) / "sub" / "file").open("a") as file:
         file.write(" and more")
     at.keep()
@@ -322,7 +326,7 @@ def test_a_cache_that_is_read_only_serves(store: Store) -> None:
     with read_only(store.root / "cache"):
         at = store.cache(TWO)
         at.prune(0)
-        assert (at.take(Entry("part", {"of": "it"}), link=True), store.said) == (True, ["cache.refused"])
+        assert (at.take(Entry("part", {"of": "it"}), linked=True), store.said) == (True, ["cache.refused"])
         assert contents(store.part(TWO)) == contents(store.part(ONE))
         edit_quietly(store.part(ONE) / "sub" / "file")
         store.make(THREE, several)
@@ -335,7 +339,7 @@ def test_a_cache_that_cannot_be_made_costs_nothing_else(store: Store) -> None:
     at = store.cache(ONE)
     at.prune(0)
     store.make(TWO, several)
-    assert (at.take(Entry("part", {"of": "it"}), link=True), at.changed(Entry("part", {}))) == (False, None)
+    assert (at.take(Entry("part", {"of": "it"}), linked=True), at.changed(Entry("part", {}))) == (False, None)
     assert (contents(store.part(TWO))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
 
 
@@ -388,16 +392,16 @@ def test_the_cache_gives_way_to_a_full_disk(store: Store, monkeypatch: pytest.Mo
     assert store.objects == []
 
 
-def test_a_layer_leaves_no_trace_of_what_is_not_in_it(store: Store) -> None:
-    """The own files of an entry, and the directories that held nothing else, are not in its layer."""
-    entry = Entry("part", {}, own=["part/own/file", "part/both/mine"])
+def test_a_base_has_no_trace_of_what_is_added_to_it(store: Store) -> None:
+    """The added files of an entry, and the directories that hold nothing else, are not in its base."""
+    entry = Entry("part", {}, added=["part/own/file", "part/both/mine"])
     paths = ["part", "part/both", "part/empty", "part/own"]
     entry.rows = [cache.Row(path, "d") for path in paths]
     entry.rows += [cache.Row(path, "f", "0") for path in ("part/both/mine", "part/both/theirs", "part/own/file")]
-    assert [row.path for row in entry.shared] == ["part", "part/both", "part/empty", "part/both/theirs"]
+    assert [row.path for row in entry.base] == ["part", "part/both", "part/empty", "part/both/theirs"]
 
 
-def test_what_a_wheel_needs_decides_about_its_layer(tmp_path: Path) -> None:
+def test_what_a_wheel_needs_decides_about_its_base(tmp_path: Path) -> None:
     """Its description does not; and what it finds on this host's disk cannot be known by a name."""
 
     def needs(name: str, head: str) -> list[str] | None:
@@ -430,7 +434,7 @@ def test_what_a_wheel_needs_decides_about_its_layer(tmp_path: Path) -> None:
 def test_requirements_that_are_known_by_their_text(tmp_path: Path, line: str, plain: bool) -> None:
     """Those that name another file are not: it may change when they do not."""
     (tmp_path / "requirements.txt").write_text(f"# first\n{line}\n")
-    assert parts._is_plain(tmp_path / "requirements.txt") == plain
+    assert requirements.are_self_contained([tmp_path / "requirements.txt"]) == plain
 
 
 # --- whole builds ---
@@ -506,7 +510,7 @@ def test_nothing_is_built_twice(site: Site) -> None:
 
 
 def test_only_what_changed_is_built(site: Site) -> None:
-    """A change of one project builds its wheel and its environments, upon the layer of what they need; as if fresh."""
+    """A change of one project builds its wheel and its environments, upon the base of what they need; as if fresh."""
     site.build(site.commit())
     making = (site.repository.path / "worker" / "making.py").read_text()
     second = site.commit(**{"worker/making.py": making.replace("at work", "hard at work")})

@@ -7,17 +7,18 @@ import os
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from oroboros_deploy.host import process
-from oroboros_deploy.host.building import parts
+from oroboros_deploy.host.building import installers, parts
+from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
@@ -200,7 +201,7 @@ def test_without_npm_what_was_committed_stays(
     monkeypatch.setattr(process, "find", lambda tool: None)
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
-    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, threading.Event())
+    bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, Event())
     parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
     assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
@@ -212,7 +213,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
     """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
     (tmp_path / "f").mkdir()
     monkeypatch.setattr(process, "find", lambda tool: None)
-    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, Event())
     part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
     with pytest.raises(Refusal) as refused:
         part.work(bench)
@@ -261,15 +262,19 @@ def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.Monke
     """Two environments made side by side share it, and neither disturbs the other's making of it."""
     made: list[str] = []
 
-    class Making(parts.Bench):
-        def run(self, part: str, what: str, argv: Sequence[str], cwd: Path) -> None:
+    class Making(Bench):
+        def run(self, part: str, what: str, argv: Sequence[str], cwd: Path, **variables: str) -> None:
             time.sleep(0.05)
             made.append(part)
+            own = self.tools / "bin" / "python"
+            own.parent.mkdir()
+            own.write_text("#!/bin/sh\necho 25.0\n")  # what it answers when it is asked for the version of its pip
+            own.chmod(0o755)
 
-    bench = Making(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
-    monkeypatch.setattr(parts, "_pip_serves", lambda python, bench: bool(made) and python.startswith(str(tmp_path)))
+    bench = Making(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, time.monotonic() + 60, Event())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(parts._pip, [bench, bench]))
+        found = list(pool.map(installers.pip, [bench, bench]))
     assert (made, found) == (["pip"], [[f"{tmp_path}/bin/python", "-m", "pip"]] * 2)
 
 
