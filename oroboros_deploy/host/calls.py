@@ -78,7 +78,8 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
 
         return facts(layout, request)
     if command == "build":
-        return _build(layout, request, wire)
+        made: Dict[str, Any] = _build(layout, request, wire)
+        return made
     if command == "prune":
         from .prune import prune
 
@@ -93,7 +94,7 @@ def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
 
 
-def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+def _build(layout: Layout, request: Any, wire: Wire) -> Any:
     gc.enable()  # it lives long
     try:
         return _make(layout, request, wire)
@@ -114,7 +115,7 @@ def _fault(attempt: Path, error: Exception) -> Refusal:
     return Refusal("build_failed", f"{what}; its traceback: {log}", hint="report it with that file of the host")
 
 
-def _make(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+def _make(layout: Layout, request: Any, wire: Wire) -> Any:
     from .building.build import build
     from .building.throttle import Throttle
 

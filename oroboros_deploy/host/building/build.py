@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import lock, seal, state, wire
-from ..annotations import Any, Dict, Iterator, List, Optional, Sequence, Set
+from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
+from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
@@ -26,10 +27,13 @@ from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
 
+if TYPE_CHECKING:
+    from ..contract import BuildAnswer, BuildRequest, Switchable
+
 _LOOK = 200  # milliseconds between two looks whether the build is over
 
 
-def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
+def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     """Make the release of ``request["sha"]`` unless it is there; returns its state and the seconds it took."""
     layout.create()
     began = time.monotonic()
@@ -37,21 +41,27 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
-            found = _usable(layout, request["sha"])
-            if found == "unsealed":
+            usable = _usable(layout, request["sha"])
+            if usable is None:
                 _Release(layout, request, tmp, say, deadline, stop).make(bundle)
-                found = "sealed"
-    return {"state": found, "seconds": time.monotonic() - began}
+    return {"state": usable or "sealed", "seconds": time.monotonic() - began}
 
 
-def _usable(layout: Layout, sha: str) -> str:
-    """``sealed`` or ``adopted`` when the release can be used as it is, else ``unsealed``: it must be made."""
+def _usable(layout: Layout, sha: str) -> Optional[Switchable]:
+    """The state of a release that can be used as it is; None when it must be made, and what is there may go."""
     release = layout.release(sha)
     found = seal.state_of(release)
+    if found == "adopted":
+        return "adopted"
     damage = seal.verify(release) if found == "sealed" else None
-    if damage is None and found in ("sealed", "adopted"):
-        return found
-    wrong = damage or ("is gone" if found == "missing" else "was never completed")
+    if found == "sealed" and damage is None:
+        return "sealed"
+    _refuse_needed(layout, sha, damage or ("is gone" if found == "missing" else "was never completed"))
+    return None
+
+
+def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
+    """Refuse to rebuild what is live, or may be live a moment later."""
     if layout.live() == sha:
         raise Refusal(
             "invalid",
@@ -64,7 +74,6 @@ def _usable(layout: Layout, sha: str) -> str:
             f"release {sha} cannot be rebuilt while an activation may go back to it: {wrong}",
             hint="wait for it (fab -H HOST status), or deploy another release first",
         )
-    return "unsealed"
 
 
 def _needed(layout: Layout) -> Set[Optional[str]]:
@@ -82,7 +91,7 @@ def _sweep(layout: Layout, sha: str, say: Say) -> None:
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
-        if release_id not in needed and (release_id == sha or seal.state_of(release) not in ("sealed", "adopted")):
+        if release_id not in needed and (release_id == sha or seal.state_of(release) not in SWITCHABLE):
             say("swept", f"removed the incomplete build of {release_id}", level="detail")
             seal.remove(release)
 
@@ -92,7 +101,7 @@ class _Release:
     """A release that is being made: what was asked for, and what it is made with."""
 
     layout: Layout
-    request: Dict[str, Any]
+    request: BuildRequest
     tmp: Path
     say: Say
     deadline: float
@@ -100,7 +109,7 @@ class _Release:
 
     @property
     def sha(self) -> str:
-        return str(self.request["sha"])
+        return self.request["sha"]
 
     @property
     def path(self) -> Path:
@@ -128,7 +137,7 @@ class _Release:
         self.mirror.create(self.sha)
         if bundle is not None:
             self.mirror.take_bundle(bundle, self.sha, self.deadline)
-        elif not self.mirror.has(self.sha) and source["kind"] == "fetch":
+        elif not self.mirror.has(self.sha) and source["kind"] == "fetch" and source["url"]:
             self.mirror.fetch(source["url"], self.sha, self.deadline)
         if not self.mirror.has(self.sha):
             raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from .. import seal
-from ..annotations import Any, Dict, Optional, Sequence
+from ..annotations import List, NamedTuple, Optional, Sequence
 from .bench import Bench
 from .inputs import content, digest, python
 
@@ -27,22 +27,49 @@ open(answer, "w").write(json.dumps(wanted))
 """
 
 
+class BuildSystem(NamedTuple):
+    """What a project says that it is built with: names from package indexes, and a backend."""
+
+    requires: List[str]
+    backend: str
+
+
 def ready(bench: Bench, project: str, install: Sequence[str]) -> Optional[Path]:
     """The interpreter of an environment with all that the project is built with, made once.
 
     None when that is not declared for good: then only pip, each time, can tell.
     """
-    declared = _declared(bench.release / project / "pyproject.toml")
-    if declared is None:
+    system = declared(bench.release / project / "pyproject.toml")
+    if system is None:
         return None
-    key = digest([declared["requires"], python(), list(install), bench.surroundings])
+    key = digest([system.requires, python(), list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.verify(target):
-            _make(bench, f"wheel {project}", target, install, declared["requires"])
+            _make(bench, f"wheel {project}", target, install, system.requires)
         target.touch()  # used last
-        wants_more = _wants_more(bench, project, target, declared["build-backend"])
+        wants_more = _wants_more(bench, project, target, system.backend)
     return None if wants_more else target / "bin" / "python"
+
+
+def declared(pyproject: Path) -> Optional[BuildSystem]:
+    """A project's build system; None when not all of it is on package indexes: pip says what is wrong with it."""
+    if sys.version_info < (3, 11) or not pyproject.is_file():
+        return None
+    toml = importlib.import_module("tomllib")
+    try:
+        return _whole(toml.loads(pyproject.read_text("utf-8")).get("build-system"))
+    except ValueError:
+        return None
+
+
+def _whole(system: object) -> Optional[BuildSystem]:
+    """A backend and names from package indexes, when that is all that is declared."""
+    if not isinstance(system, dict) or {"requires", "build-backend"} != set(system):
+        return None
+    requires, backend = system["requires"], system["build-backend"]
+    named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
+    return BuildSystem(requires, backend) if named and isinstance(backend, str) else None
 
 
 def _make(bench: Bench, part: str, target: Path, install: Sequence[str], wanted: Sequence[str]) -> None:
@@ -67,24 +94,3 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
             f"wheel {project}", f"its build backend {backend}", [python, "-c", _ASK, backend, str(answer)], directory
         )
     return answer.read_text() != "[]"
-
-
-def _declared(pyproject: Path) -> Optional[Dict[str, Any]]:
-    """A project's build system, when all of it is on package indexes."""
-    if sys.version_info < (3, 11) or not pyproject.is_file():
-        return None
-    toml = importlib.import_module("tomllib")
-    try:
-        declared: Any = toml.loads(pyproject.read_text("utf-8")).get("build-system")
-    except ValueError:
-        return None  # pip says what is wrong with it
-    return declared if _is_whole(declared) else None
-
-
-def _is_whole(declared: Any) -> bool:
-    """Whether it is a backend and names from package indexes, and nothing else; pip says what is wrong with it."""
-    if not isinstance(declared, dict) or {"requires", "build-backend"} != set(declared):
-        return False
-    requires, backend = declared["requires"], declared["build-backend"]
-    named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
-    return named and isinstance(backend, str)

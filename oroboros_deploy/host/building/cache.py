@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from .. import durable, seal
-from ..annotations import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from ..wire import Say
 from . import inputs
 from .inputs import Inputs
@@ -32,6 +32,29 @@ from .inputs import Inputs
 FORMAT = 1  # of entries and of what a part makes of the same inputs; another number forgets all that is there
 _SHORT = 7  # characters of a release id that are taken for it
 _DIGITS = 64  # of a sha256
+
+
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class KeptRow(TypedDict):
+        """A `Row` as it stands in the file of an entry; ``placed`` is `Row.contains_path`."""
+
+        path: str
+        kind: str
+        content: str
+        executable: bool
+        placed: bool
+
+    class KeptEntry(TypedDict):
+        """An `Entry` as it stands in its file; ``layer`` is `Entry.base_inputs`, ``own`` is `Entry.added`."""
+
+        part: str
+        inputs: Inputs
+        layer: Optional[Inputs]
+        rows: List[KeptRow]
+        gone: List[str]
+        own: List[str]
 
 
 @dataclass(frozen=True)
@@ -49,14 +72,19 @@ class Row:
     contains_path: bool = False
 
     @classmethod
-    def of(cls, kept: Dict[str, Any]) -> Row:
+    def of(cls, kept: KeptRow) -> Row:
         """The row that a file in the cache tells."""
         return cls(kept["path"], kept["kind"], kept["content"], kept["executable"], kept["placed"])
 
-    def as_kept(self) -> Dict[str, Any]:
+    def as_kept(self) -> KeptRow:
         """What is written of it."""
-        told = {"path": self.path, "kind": self.kind, "content": self.content, "executable": self.executable}
-        return {**told, "placed": self.contains_path}
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "content": self.content,
+            "executable": self.executable,
+            "placed": self.contains_path,
+        }
 
     @property
     def object(self) -> str:
@@ -79,15 +107,21 @@ class Entry:
     added: List[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, kept: Dict[str, Any]) -> Entry:
+    def of(cls, kept: KeptEntry) -> Entry:
         """The entry that a file in the cache tells."""
         rows = [Row.of(row) for row in kept["rows"]]
         return cls(kept["part"], kept["inputs"], kept["layer"], rows, kept["gone"], kept["own"])
 
-    def as_kept(self) -> Dict[str, Any]:
+    def as_kept(self) -> KeptEntry:
         """What is written of it."""
-        told = {"part": self.part, "inputs": self.inputs, "layer": self.base_inputs, "own": self.added}
-        return {**told, "rows": [row.as_kept() for row in self.rows], "gone": self.gone}
+        return {
+            "part": self.part,
+            "inputs": self.inputs,
+            "layer": self.base_inputs,
+            "rows": [row.as_kept() for row in self.rows],
+            "gone": self.gone,
+            "own": self.added,
+        }
 
     @property
     def slug(self) -> str:

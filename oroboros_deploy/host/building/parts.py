@@ -13,11 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .. import process
-from ..annotations import Any, Callable, Dict, List, Optional, Sequence
+from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from . import installed, installers, requirements
 from .bench import Bench
 from .inputs import Inputs, content, tool
+
+if TYPE_CHECKING:
+    from ..contract import FrontendRecipe, Recipe, StepRecipe
 
 WHEELS = ".deploy-wheels"  # where a release has its projects' wheels until it is complete
 _EPOCH = "315532800"  # 1980, where zip begins: a wheel of the same files is the same wheel
@@ -68,7 +71,7 @@ class Part:
         return _any(_meet, self.runs_in, other.makes)
 
 
-def plan(recipe: Dict[str, Any], release: Path) -> List[Part]:
+def plan(recipe: Recipe, release: Path) -> List[Part]:
     """The recipe's parts; each may run beside those before it that it does not follow."""
     planned = [frontend(recipe["frontend"])] if recipe["frontend"] else []
     for project in projects_of(recipe["venvs"]):
@@ -96,7 +99,7 @@ def projects_of(venvs: Dict[str, List[str]]) -> List[str]:
     return list(dict.fromkeys(project for projects in venvs.values() for project in projects))
 
 
-def frontend(settings: Dict[str, str]) -> Part:
+def frontend(settings: FrontendRecipe) -> Part:
     """Run the frontend's command and put its output where the web units serve it from."""
     made = Frontend(settings)
     both = (settings["path"], settings["into"])
@@ -107,7 +110,7 @@ def frontend(settings: Dict[str, str]) -> Part:
 class Frontend:
     """The frontend of a release, made by a command of its own."""
 
-    settings: Dict[str, str]
+    settings: FrontendRecipe
 
     def work(self, bench: Bench) -> None:
         """Run the command and publish its output; on a host without npm, keep what was committed."""
@@ -251,7 +254,7 @@ def venv_path(release: Path, directory: str) -> Path:
     return target / ".venv" if target.is_dir() else target
 
 
-def step(settings: Dict[str, str]) -> Part:
+def step(settings: StepRecipe) -> Part:
     """A command of the user's own: what it depends on is not known, so it always runs, after all before it."""
 
     def work(bench: Bench) -> None:
