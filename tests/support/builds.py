@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,20 @@ def project(repository: Repository, path: str, name: str) -> None:
     directory.mkdir(parents=True)
     (directory / "making.py").write_text(f"NAME = {name!r}\n{BACKEND}")
     (directory / "pyproject.toml").write_text(PYPROJECT)
+
+
+def wheel(directory: Path, name: str, head: str = "", **files: str) -> Path:
+    """A wheel of one distribution with these files (``a__b`` is ``a/b``)."""
+    path = directory / f"{name}-1.0-py3-none-any.whl"
+    wheel_file = "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{head}\nwords\n"
+    contents = {f"{name}-1.0.dist-info/METADATA": metadata, f"{name}-1.0.dist-info/WHEEL": wheel_file}
+    contents |= {file.replace("__", "/") + ".py": text for file, text in files.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in contents.items():
+            archive.writestr(file, text)
+        archive.writestr(f"{name}-1.0.dist-info/RECORD", "".join(f"{file},,\n" for file in contents))
+    return path
 
 
 def built(answer: Answer) -> list[str]:

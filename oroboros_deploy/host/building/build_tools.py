@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 from .. import seal
-from ..annotations import List, NamedTuple, Optional, Sequence
+from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
 from .bench import Bench
 from .inputs import content, digest, python
 
@@ -34,8 +34,10 @@ class BuildSystem(NamedTuple):
     backend: str
 
 
-def ready(bench: Bench, project: str, install: Sequence[str]) -> Optional[Path]:
-    """The interpreter of an environment with all that the project is built with, made once.
+def ready(
+    bench: Bench, project: str, install: Sequence[str], variables: Callable[[Path], Dict[str, str]]
+) -> Optional[Path]:
+    """The interpreter of an environment with all that the project is built with, made once by the command ``install``.
 
     None when that is not declared for good: then only pip, each time, can tell.
     """
@@ -46,7 +48,7 @@ def ready(bench: Bench, project: str, install: Sequence[str]) -> Optional[Path]:
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.verify(target):
-            _make(bench, f"wheel {project}", target, install, system.requires)
+            _make(bench, f"wheel {project}", target, install, system.requires, variables(target))
         target.touch()  # used last
         wants_more = _wants_more(bench, project, target, system.backend)
     return None if wants_more else target / "bin" / "python"
@@ -72,13 +74,20 @@ def _whole(system: object) -> Optional[BuildSystem]:
     return BuildSystem(requires, backend) if named and isinstance(backend, str) else None
 
 
-def _make(bench: Bench, part: str, target: Path, install: Sequence[str], wanted: Sequence[str]) -> None:
+def _make(
+    bench: Bench,
+    part: str,
+    target: Path,
+    install: Sequence[str],
+    wanted: Sequence[str],
+    variables: Dict[str, str],
+) -> None:
     seal.remove(target)
     for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
         seal.remove(unused)
     bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
     python = str(target / "bin" / "python")
-    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp)
+    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp, **variables)
     seal.seal(target, {})
 
 

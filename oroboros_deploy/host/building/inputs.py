@@ -22,7 +22,7 @@ _PASSING_NAMES = {
     *("COLUMNS", "LINES", "TERM", "DEPLOY_BUILD", "DEPLOY_RELEASE"),
 }
 # Where installers read what no variable says.
-_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")
+_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{sys.prefix}/pip.conf")
 _SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
 # What changes with every package that the system's own package manager installs: compilers, libraries, tools.
 _PACKAGES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
@@ -142,8 +142,9 @@ def _told(path: Path, top: Path) -> List[object]:
 
 
 def _existing(names: Sequence[str]) -> List[Path]:
-    home = process.environment()["HOME"]
-    paths = [Path(name.replace("~", home, 1)) for name in names]
+    login = process.environment()
+    config = login.get("XDG_CONFIG_HOME") or f"{login['HOME']}/.config"
+    paths = [Path(name.replace("~/.config", config, 1).replace("~", login["HOME"], 1)) for name in names]
     return [path for path in paths if os.access(path, os.R_OK)]
 
 

@@ -7,13 +7,15 @@ import threading
 from pathlib import Path
 
 from .. import process
-from ..annotations import List, Optional
+from ..annotations import Dict, List, Optional
 from ..refusal import Refusal
 from . import build_tools
 from .bench import Bench
 from .inputs import Inputs, pip_is_configured, python, tool
 
 PIP = ("--disable-pip-version-check", "--no-input")
+# Against a configuration that sends what is installed elsewhere: to the user's own directory, another root, nowhere.
+_HERE = {"PIP_USER": "0", "PIP_ROOT": "/", "PIP_DRY_RUN": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
 _NEEDED = (22, 3)  # from this pip on, one can install into another environment
 _MAKING_PIP = threading.Lock()  # venvs are made side by side, and each would make it
 
@@ -33,6 +35,13 @@ def build_wheel(bench: Bench, project: str, into: Path) -> List[str]:
     if found:
         return [found, "build", "--wheel", "--python", sys.executable, "--out-dir", str(into), f"./{project}"]
     return [*_pip_wheel(bench, project), *PIP, "--no-deps", "--wheel-dir", str(into), f"./{project}"]
+
+
+def variables(venv: Optional[Path] = None) -> Dict[str, str]:
+    """What a command of pip finds in its environment, so that a configured pip installs into ``venv`` all the same."""
+    if not pip_is_configured():
+        return {}
+    return {**_HERE, "PIP_PREFIX": str(venv)} if venv else _HERE
 
 
 def inputs(bench: Bench) -> Inputs:
@@ -63,13 +72,13 @@ def pip(bench: Bench) -> List[str]:
 
 def _pip_wheel(bench: Bench, project: str) -> List[str]:
     """pip's command for wheels: with tools made before when they can be known, else with tools that pip makes again."""
-    tools = None if bench.anew else build_tools.ready(bench, project, _pip_install(bench))
+    tools = None if bench.anew else build_tools.ready(bench, project, _pip_install(bench), variables)
     return [str(tools), _pip_runner(bench), "wheel", "--no-build-isolation"] if tools else [*pip(bench), "wheel"]
 
 
 def _pip_install(bench: Bench) -> List[str]:
     """What the interpreter of another environment runs to install into it."""
-    return [_pip_runner(bench), "install", *PIP]
+    return [_pip_runner(bench), "install", *PIP, *(["--target="] if pip_is_configured() else [])]
 
 
 def _pip_runner(bench: Bench) -> str:
@@ -87,7 +96,13 @@ def _make_pip(bench: Bench) -> str:
     bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
     if not _serves(own, bench):
         newer = f"pip>={'.'.join(map(str, _NEEDED))}"
-        bench.run("pip", f"pip install {newer}", [own, "-m", "pip", "install", *PIP, "-U", newer], bench.release)
+        bench.run(
+            "pip",
+            f"pip install {newer}",
+            [own, "-m", "pip", "install", *PIP, "-U", newer],
+            bench.tmp,
+            **variables(bench.tools),
+        )
     return own
 
 

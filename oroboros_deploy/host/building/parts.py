@@ -169,7 +169,7 @@ class Wheel:
         """Build it."""
         what = f"{'uv build' if installers.uv(bench) else 'pip wheel'} ./{self.project}"
         argv = installers.build_wheel(bench, self.project, _wheelhouse(bench, self.project))
-        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH)
+        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **installers.variables())
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The sources, what other parts put beside them, and the installer."""
@@ -240,7 +240,8 @@ class Venv:
 
     def _install(self, bench: Bench, wanted: Sequence[str]) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"
-        bench.run(self.name, what, [*installers.install(bench, self.path), *wanted], bench.release)
+        argv = [*installers.install(bench, self.path), *wanted]
+        bench.run(self.name, what, argv, bench.release, **installers.variables(self.path))
 
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
         installed.settle(self.path, _wheels(bench, self.projects))

@@ -12,19 +12,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host.building import installed
-
-
-def wheel(directory: Path, name: str, head: str = "", **files: str) -> Path:
-    """A wheel of one distribution with these files (``a__b`` is ``a/b``)."""
-    path = directory / f"{name}-1.0-py3-none-any.whl"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{head}\nwords\n"
-    contents = {f"{name}-1.0.dist-info/METADATA": metadata}
-    contents |= {file.replace("__", "/") + ".py": text for file, text in files.items()}
-    with zipfile.ZipFile(path, "w") as archive:
-        for file, text in contents.items():
-            archive.writestr(file, text)
-        archive.writestr(f"{name}-1.0.dist-info/RECORD", "".join(f"{file},,\n" for file in contents))
-    return path
+from tests.support.builds import wheel
 
 
 @pytest.fixture
@@ -61,6 +49,7 @@ def test_the_files_that_wheels_brought(tmp_path: Path, venv: Path) -> None:
     source = site / "ours/main.py"
     assert installed.files(venv, [ours]) == [
         site / "ours-1.0.dist-info/METADATA",
+        site / "ours-1.0.dist-info/WHEEL",
         source,
         Path(cache_from_source(str(source))),
     ]

@@ -16,7 +16,7 @@ import pytest
 
 from oroboros_deploy.host.building import installers
 from oroboros_deploy.host.building.bench import Bench
-from tests.support.builds import PARTS, Site, built, manifest, project
+from tests.support.builds import PARTS, Site, built, manifest, project, wheel
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 
@@ -78,6 +78,22 @@ def test_a_project_that_cannot_be_built_is_told_in_words(
         f"fix it and deploy again; the whole log is on the host: {log}",
     )
     assert ("TOML" in refusal["log"], log.read_text().strip().endswith(refusal["log"])) == (True, True)
+
+
+@pytest.mark.parametrize("setting", ["user = true", "dry-run = true", "target = {0}/t\nroot = {0}/r\nprefix = {0}/p"])
+def test_a_configured_pip_installs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    """Whatever pip.conf says of where to install to: an environment gets what it was meant to have."""
+    (tmp_path / "pip").mkdir()
+    conf = f"[global]\nrequire-virtualenv = true\n[install]\n{setting.format(tmp_path)}\n"
+    (tmp_path / "pip" / "pip.conf").write_text(conf)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    say = lambda *_, **__: None  # noqa: E731
+    bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, time.monotonic() + 60, Event(), installer="pip")
+    venv = tmp_path / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    argv = [*installers.install(bench, venv), str(wheel(tmp_path, "ours", ours="1"))]
+    bench.run("venv", "pip install", argv, tmp_path, **installers.variables(venv))
+    assert [path.name for path in venv.glob("lib/python3*/site-packages/ours*")] != []
 
 
 @pytest.mark.slow
