@@ -191,16 +191,16 @@ def _fault(attempt: Path, error: Exception) -> Refusal:
 
 def _make(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     from .building.build import build
-    from .building.excerpt import Excerpt
+    from .building.throttle import Throttle
 
     verbose: bool = request.get("verbose", True)
     if verbose:
         return build(layout, request, wire.say)
-    excerpt = Excerpt(wire.say)
+    throttle = Throttle(wire.say)
     try:
-        return build(layout, request, excerpt)
+        return build(layout, request, throttle)
     finally:
-        excerpt.finish()
+        throttle.finish()
 
 
 def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
