@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ..control.plan import held, moment, unfinished
+from ..control.plan import unfinished
 from ..errors import DeployError
+from ..host.words import held
+from ..text import columns, duration, moment, short, size
 
 if TYPE_CHECKING:
     from ..records.figures import Figures
@@ -98,29 +100,13 @@ def error_json(error: DeployError) -> str:
     return json.dumps(said | {"exit_code": int(error.exit_code), "outcome": outcome})
 
 
-def size(count: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as left-aligned columns two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
 def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, ...]:
     if isinstance(answer, DeployError):
         return (host, "?", "", answer.message, "")
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']} {last['target'][:10]} {_end(last['phase'], last)}" if last else "none"
+    ended = f"{last['kind']} {short(last['target'])} {_end(last['phase'], last)}" if last else "none"
     return (host, _live(answer), _since(answer), ended, now)
 
 
@@ -138,8 +124,12 @@ def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:
 def _figures_row(row: Figures) -> tuple[str, ...]:
     failures = "-" if row.change_failure_rate is None else f"{row.change_failure_rate:.0%}"
     frequency = f"{row.deployment_frequency_per_day:.2f}"
-    times = _duration(row.lead_time_seconds), _duration(row.time_to_restore_seconds)
+    times = _time(row.lead_time_seconds), _time(row.time_to_restore_seconds)
     return (row.environment or "all", str(row.deployments), frequency, times[0], failures, times[1])
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)
 
 
 def _repairs(repairs: Repairs) -> str:
@@ -151,7 +141,7 @@ def _repairs(repairs: Repairs) -> str:
 
 
 def _row_row(repair: RowRepair) -> tuple[str, ...]:
-    return (f"release {repair.release_id[:10]}", _row(repair.before), _row(repair.row))
+    return (f"release {short(repair.release_id)}", _row(repair.before), _row(repair.row))
 
 
 def _row(row: Row | None) -> str:
@@ -165,20 +155,8 @@ def _attempt_row(repair: AttemptRepair) -> tuple[str, ...]:
 
 
 def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
-    before, now = ((release or "nothing")[:10] for release in (repair.before, repair.release_id))
+    before, now = (short(release) or "nothing" for release in (repair.before, repair.release_id))
     return (f"host {repair.host}", before, now)
-
-
-def _duration(seconds: float | None) -> str:
-    """A time in the two largest units that it has."""
-    if seconds is None:
-        return "-"
-    minutes, left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [f"{days} d", f"{hours} h", f"{minutes} min", f"{left} s"]
-    first = next((at for at, value in enumerate((days, hours, minutes)) if value), 3)
-    return " ".join(parts[first : first + 2])
 
 
 def _rest(answer: dict[str, Any]) -> str:
@@ -206,7 +184,7 @@ def _locked(answer: dict[str, Any]) -> str:
     running = answer["running"]
     if running is None:
         return held(answer["freeze"])
-    what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
+    what = f"the {running['kind']} of {short(running['target'])}" if running else "an activation"
     return f"{held(answer['freeze'])}; {what} that runs there goes on to its end"
 
 
@@ -240,7 +218,7 @@ def _audit_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tup
         yield (host, "?", "", "", "", answer.message)
         return
     for entry in answer["entries"]:
-        what = " ".join(filter(None, (entry.get("kind"), (entry.get("target") or "")[:10])))
+        what = " ".join(filter(None, (entry.get("kind"), short(entry.get("target")))))
         outcome = ": ".join(filter(None, (_end(entry.get("outcome"), entry), entry.get("reason"))))
         yield (host, str(entry["seq"]), moment(entry.get("at") or 0), entry.get("actor") or "?", what, outcome)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from ..config import Config
 from ..errors import Busy, InvalidInput, UnknownRelease
+from ..host.words import busy, held, sudoers
 from ..outcome import Kind
 
 Facts = Mapping[str, Any]
@@ -128,11 +128,13 @@ def check(job: Job, facts: Facts, host: str) -> None:
         raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
     if facts["running"] is not None:
         hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
-        raise Busy(_holder(facts["running"]), hint=hint, host=host)
+        raise Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no freeze stops a restore.
     if facts["freeze"] and not unfinished(facts["last"]):
         raise Busy(
-            f"this host is {held(facts['freeze'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+            f"this host is {held(facts['freeze'])}",
+            hint=f"free it with: {_command(job, host, 'unlock')}",
+            host=host,
         )
     if job.kind == "deploy" and not facts["git"]:
         raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
@@ -156,7 +158,7 @@ def _check_services(facts: Facts, host: str) -> None:
     if not facts["may_manage"]:
         raise InvalidInput(
             f"nothing was changed: {facts['user']} may not restart units here without a password",
-            hint=f"add to sudoers: {facts['user']} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run",
+            hint=sudoers(facts["user"]),
             host=host,
         )
     absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
@@ -202,22 +204,3 @@ def _offer(facts: Facts) -> str:
         if release["state"] in ("sealed", "adopted") and not release["bad"] and release["id"] != facts["live"]
     ]
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
-
-
-def held(freeze: Mapping[str, Any]) -> str:
-    """Who holds a host on purpose, since when and why."""
-    return f"locked by {freeze['actor']} since {moment(freeze['at'])} UTC: {freeze['reason']}"
-
-
-def moment(at: float) -> str:
-    """Unix time as people read it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _holder(running: Mapping[str, Any]) -> str:
-    """The host's own words for it (``host/holder.py``)."""
-    if not running:
-        return "another activation holds this host (just begun, or of another deploy root)"
-    since = moment(running["since"]).partition(" ")[2]
-    who = f"{running['kind']} of {running['target']} by {running['actor']}"
-    return f"{who} holds this host since {since} UTC ({running['phase']})"

@@ -17,6 +17,7 @@ from .layout import Layout
 from .refusal import Refusal, of_host
 from .state import State
 from .wire import Say
+from .words import PHASES
 
 
 class Failed(Exception):
@@ -244,7 +245,7 @@ class Activation:
             self.say("warning", f"the state could not be written: {error}", level="warning")
         self.state = entered
         why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
-        self.say("phase", _PHASES[phase] + why, phase=phase, target=self.state.target, source=self.state.source)
+        self.say("phase", PHASES[phase].reached + why, phase=phase, target=self.state.target, source=self.state.source)
 
     @contextlib.contextmanager
     def _step(self, name: str) -> Iterator[None]:
@@ -258,18 +259,6 @@ class Activation:
     def _conclude(self) -> State:
         conclude(self.layout, self.state)
         return self.state
-
-
-_PHASES = {
-    "prepared": "target verified, way back made",
-    "swapped": "current switched",
-    "restarted": "services restarted",
-    "gated": "gate passed",
-    "committed": "release is live",
-    "restoring": "failed, going back",
-    "restored": "previous release is back",
-    "restore_failed": "the restore failed",
-}
 
 
 def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool = True) -> Optional[State]:

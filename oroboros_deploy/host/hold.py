@@ -14,6 +14,7 @@ from .annotations import Any, Dict, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
+from .words import held
 
 Freeze = Dict[str, Any]
 
@@ -35,7 +36,7 @@ def unlock(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     """Free the host; the answer has the freeze that ended, None when there was none."""
     freeze = found(layout)
     if freeze:
-        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {_words(freeze)}")
+        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {held(freeze)}")
         layout.freeze.unlink(missing_ok=True)
         durable.sync_directory(layout.ours)
     return {"freed": freeze}
@@ -60,12 +61,7 @@ def refuse(layout: Layout) -> None:
     """Raise Refusal when the host is frozen."""
     freeze = found(layout)
     if freeze:
-        raise Refusal("busy", f"this host is {_words(freeze)}", hint="free it with: fab -H HOST unlock", freeze=freeze)
-
-
-def _words(freeze: Freeze) -> str:
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(freeze["at"]))
-    return f"locked by {freeze['actor']} since {since}: {freeze['reason']}"
+        raise Refusal("busy", f"this host is {held(freeze)}", hint="free it with: fab -H HOST unlock", freeze=freeze)
 
 
 def _place(layout: Layout, freeze: Freeze) -> bool:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
-
-from . import lock, state
+from . import lock, state, words
 from .annotations import Any, Dict, Optional
 from .layout import Layout
 from .refusal import Refusal
-
-UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
 
 
 def running(layout: Layout) -> Optional[Dict[str, Any]]:
@@ -21,11 +17,7 @@ def busy(layout: Layout) -> Refusal:
     """What to tell somebody who would activate now."""
     holds = _known(layout)
     hint = "wait for it, or watch it with: fab -H HOST status"
-    if not holds:
-        return Refusal("busy", UNKNOWN, hint=hint)
-    since = time.strftime("%H:%M:%S UTC", time.gmtime(holds["since"]))
-    who = f"{holds['kind']} of {holds['target']} by {holds['actor']}"
-    return Refusal("busy", f"{who} holds this host since {since} ({holds['phase']})", hint=hint, holder=holds)
+    return Refusal("busy", words.busy(holds), hint=hint, **({"holder": holds} if holds else {}))
 
 
 def _known(layout: Layout) -> Dict[str, Any]:

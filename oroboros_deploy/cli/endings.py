@@ -1,0 +1,40 @@
+"""How a command ends: one exit code, and the last words on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from invoke import Exit
+
+from ..errors import DeployError
+from ..text import plain
+from . import story, tables
+from .stream import write
+
+
+@contextmanager
+def exit_codes(*, as_json: bool) -> Iterator[None]:
+    """Turn what a user can cause into a message and the documented exit code."""
+    try:
+        yield
+    except DeployError as error:
+        tell(_last_words(error, as_json))
+        raise Exit(code=int(error.exit_code)) from None
+    except KeyboardInterrupt:
+        tell("interrupted; nothing was switched")
+        raise Exit(code=130) from None
+
+
+def tell(text: str) -> None:
+    """Say something to people, beside what the command prints; each line is cleaned."""
+    write(sys.stderr, f"{plain(text)}\n")
+
+
+def _last_words(error: DeployError, as_json: bool) -> str:
+    if as_json:
+        return tables.error_json(error)
+    if error.outcome is not None and len(error.outcome.hosts) > 1:
+        return f"{story.table(error.outcome)}\n{error}"
+    return str(error)
