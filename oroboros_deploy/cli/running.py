@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from json import dumps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fabric import task as fabric_task
 from invoke import Context, Exit
@@ -16,7 +16,10 @@ from . import arguments, program
 if TYPE_CHECKING:
     from ..deployment import Answers, Deployment
     from ..events import Event
+    from ..host.contract import AuditAnswer
     from ..outcome import Kind, Outcome
+
+T = TypeVar("T")
 
 
 def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
@@ -63,7 +66,7 @@ def attempt(
         raise Exit(code=int(outcome.exit_code))
 
 
-def answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -> None:
+def answered(answers: Answers[T], table: Callable[[Answers[T]], str], as_json: bool) -> None:
     """Show what the hosts answered; when one could not, that is how the command ends."""
     from . import tables
 
@@ -73,12 +76,12 @@ def answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -
         raise failures[0]
 
 
-def refuse_damage(deployment: Deployment, answers: Answers) -> None:
+def refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None:
     """End as a matter for a person when a journal is not what was written."""
-    from ..errors import JournalDamaged
+    from ..errors import DeployError, JournalDamaged
 
     for host, answer in answers.items():
-        wrong = answer["wrong"] if isinstance(answer, dict) else None
+        wrong = None if isinstance(answer, DeployError) else answer["wrong"]
         if wrong:
             seen = deployment.witness.path(host, deployment.config.root)
             raise JournalDamaged(

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import TextIO
 
 from ..events import Event
 from ..outcome import Kind
@@ -74,7 +74,7 @@ class JsonView(View):
         at = datetime.fromtimestamp(event.at, UTC).isoformat(timespec="milliseconds")
         with self._lock:
             self._sha = self._sha or event.data.get("sha")  # a ref is resolved only after the view was opened
-            record: dict[str, Any] = {
+            record: dict[str, object] = {
                 "timestamp_utc": at.replace("+00:00", "Z"),
                 "component": self._component,
                 "event": event.name,

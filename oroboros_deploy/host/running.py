@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from . import lock, state, words
-from .annotations import Any, Dict, Optional
+from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
 from .refusal import Refusal
 
+if TYPE_CHECKING:
+    from .contract import Running
 
-def running(layout: Layout) -> Optional[Dict[str, Any]]:
+
+def running(layout: Layout) -> Optional[Running]:
     """The activation that holds the host, None when nothing does; empty when it has not said yet what it is."""
     return _known(layout) if layout.lock.exists() and lock.is_held(layout.lock) else None
 
@@ -17,10 +20,12 @@ def busy(layout: Layout) -> Refusal:
     """What to tell somebody who would activate now."""
     holds = _known(layout)
     hint = "wait for it, or watch it with: fab -H HOST status"
-    return Refusal("busy", words.busy(holds), hint=hint, **({"holder": holds} if holds else {}))
+    if not holds:
+        return Refusal("busy", words.busy(holds), hint=hint)
+    return Refusal("busy", words.busy(holds), hint=hint, running=holds)
 
 
-def _known(layout: Layout) -> Dict[str, Any]:
+def _known(layout: Layout) -> Running:
     found = state.load(layout.state)
     if found is None or found.final:
         return {}

@@ -7,25 +7,28 @@ from __future__ import annotations
 
 import time
 
-from .annotations import Any, Dict, Mapping, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Dict, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from .contract import Hold, Phase, Running
 
 
-class Phase(NamedTuple):
+class Reached(NamedTuple):
     """What is said when a phase of an activation is reached, and the step that follows; None after the last."""
 
-    reached: str
+    words: str
     following: Optional[str] = None
 
 
-PHASES: Dict[str, Phase] = {
-    "prepared": Phase("target verified, way back made", "switch"),
-    "swapped": Phase("current switched", "restart"),
-    "restarted": Phase("services restarted", "gate"),
-    "gated": Phase("gate passed", "commit"),
-    "committed": Phase("release is live"),
-    "restoring": Phase("failed, going back", "restore"),
-    "restored": Phase("previous release is back"),
-    "restore_failed": Phase("the restore failed"),
+PHASES: Dict[Phase, Reached] = {
+    "prepared": Reached("target verified, way back made", "switch"),
+    "swapped": Reached("current switched", "restart"),
+    "restarted": Reached("services restarted", "gate"),
+    "gated": Reached("gate passed", "commit"),
+    "committed": Reached("release is live"),
+    "restoring": Reached("failed, going back", "restore"),
+    "restored": Reached("previous release is back"),
+    "restore_failed": Reached("the restore failed"),
 }
 
 # The timed steps of an activation, in the order in which they pass, and what people call them.
@@ -40,7 +43,7 @@ STEPS: Dict[str, str] = {
 _UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
 
 
-def busy(running: Mapping[str, Any]) -> str:
+def busy(running: Running) -> str:
     """Which activation holds the host; ``running`` is empty when it has not said yet what it is."""
     if not running:
         return _UNKNOWN
@@ -49,9 +52,9 @@ def busy(running: Mapping[str, Any]) -> str:
     return f"{who} holds this host since {since} UTC ({running['phase']})"
 
 
-def held(hold: Mapping[str, Any]) -> str:
+def held(hold: Hold) -> str:
     """Who holds a host on purpose, since when and why."""
-    return f"locked by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
+    return f"held by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
 
 
 def sudoers(user: str) -> str:

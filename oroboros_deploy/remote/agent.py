@@ -6,16 +6,19 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..host.wire import REQUEST
+
+if TYPE_CHECKING:
+    from ..host.contract import Call, Request
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
 
@@ -64,7 +67,7 @@ class Agent:
         """Where it stays on a host."""
         return root / ".deploy" / "agent" / f"{self.digest[:32]}.pyz"
 
-    def script(self, root: PurePosixPath, command: str, request: Mapping[str, Any]) -> str:
+    def script(self, root: PurePosixPath, command: Call, request: Request) -> str:
         """The shell lines that make one call, whether the host has the agent or not."""
         path = self.path(root)
         return _BOOTSTRAP.format(

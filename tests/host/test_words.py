@@ -18,7 +18,7 @@ def test_who_is_in_the_way_is_named() -> None:
     assert busy(running) == f"deploy of {'a' * 40} by eve holds this host since 08:00:00 UTC (gated)"
     assert busy({}) == "another activation holds this host (just begun, or of another deploy root)"
     hold = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}
-    assert held(hold) == "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair"
+    assert held(hold) == "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"
 
 
 def test_what_sudo_has_to_allow() -> None:
