@@ -48,6 +48,15 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def ssh_line(host: str) -> str:
+    """What to type to log in to a host that is named as after ``-H``: ``user@host:port`` or ``user@[IPv6]:port``."""
+    place, colon, port = host.rpartition(":")
+    named = place.rpartition("@")[2]
+    if colon and port.isdigit() and (":" not in named or named.endswith("]")):
+        return f"ssh -p {port} {place.replace('[', '').replace(']', '')}"
+    return f"ssh {host.replace('[', '').replace(']', '')}"
+
+
 def without_escapes(text: str) -> str:
     """Text without the escape sequences of terminals: colours, titles, links, the clipboard."""
     return _ESCAPES.sub("", text)

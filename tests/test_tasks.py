@@ -188,6 +188,25 @@ def test_json_errors_are_one_object(project: Path) -> None:
     assert (ran.returncode, said["error"], said["exit_code"]) == (2, "InvalidInput", 2)
 
 
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [(False, 1, "no host was asked to switch: "), (True, 40, "web1 goes on alone, how it ends is not known here: ")],
+)
+def test_what_nobody_foresaw_is_told_in_words(project: Path, asked: bool, code: int, words: str) -> None:
+    """A fault of ours shows no traceback: the message says what is known of the hosts, and a file has the rest."""
+    (project / "fabfile.py").write_text(
+        NAMESPACE + "from oroboros_deploy import Deployment, Event\n"
+        "def deploy(deployment, **_):\n"
+        f"    {asked} and deployment.listener(Event('switch.asked', host='web1'))\n"
+        "    raise KeyError('a key')\n"
+        "Deployment.deploy = deploy\n"
+    )
+    ran = fab(project, "-H", "web1", "deploy", "--sha=HEAD", XDG_STATE_HOME=str(project / "state"))
+    (file,) = (project / "state/oroboros_deploy/tracebacks").iterdir()
+    assert (ran.returncode, ran.stderr.startswith(words), "Traceback" in ran.stderr) == (code, True, False), ran.stderr
+    assert str(file) in ran.stderr and "KeyError: 'a key'" in file.read_text()
+
+
 def test_other_tasks_run_as_ever(project: Path) -> None:
     """A task of somebody else's in the same fabfile still gets Fabric's connection, once a host."""
     (project / "fabfile.py").write_text(

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oroboros_deploy.text import clean, columns, duration, moment, plain, short, size
+from oroboros_deploy.ssh.address import Address
+from oroboros_deploy.text import clean, columns, duration, moment, plain, short, size, ssh_line
 
 
 @pytest.mark.parametrize(
@@ -89,3 +90,26 @@ def test_shas_and_moments() -> None:
 def test_columns_are_aligned_by_what_is_seen() -> None:
     """Cells are cleaned before they are measured."""
     assert columns([("A", "B"), ("\x1b[31mlong\x1b[0m", "x\x07"), ("s", "")]) == "A     B\nlong  x\\x07\ns"
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("web1", "ssh web1"),
+        ("deploy@web1", "ssh deploy@web1"),
+        ("deploy@10.0.0.5:2222", "ssh -p 2222 deploy@10.0.0.5"),
+        ("web1:22", "ssh -p 22 web1"),
+        ("::1", "ssh ::1"),
+        ("deploy@fe80::1%eth0", "ssh deploy@fe80::1%eth0"),
+        ("deploy@[::1]:2222", "ssh -p 2222 deploy@::1"),
+        ("[::1]", "ssh ::1"),
+        ("ada@example.org@web1:22", "ssh -p 22 ada@example.org@web1"),
+    ],
+)
+def test_the_line_to_log_in_can_be_typed(host: str, line: str) -> None:
+    """It goes to the address that the name stands for, with ssh's own flag for the port."""
+    assert ssh_line(host) == line
+    address = Address.parse(host)
+    port = ["-p", str(address.port)] if address.port else []
+    place = f"{address.user}@{address.host}" if address.user else address.host
+    assert line.split() == ["ssh", *port, place]

@@ -12,16 +12,19 @@ from ..errors import DeployError
 from ..text import plain
 from . import story, tables
 from .stream import write
+from .unforeseen import Unforeseen, caught
 
 
 @contextmanager
 def exit_codes(*, as_json: bool) -> Iterator[None]:
-    """Turn what a user can cause into a message and the documented exit code."""
+    """Turn every error into a message and the documented exit code; nobody is shown a traceback."""
     try:
-        yield
+        with caught():
+            yield
     except DeployError as error:
-        tell(_last_words(error, as_json))
-        raise Exit(code=int(error.exit_code)) from None
+        code = error.code if isinstance(error, Unforeseen) else int(error.exit_code)
+        tell(_last_words(error, code, as_json))
+        raise Exit(code=code) from None
     except KeyboardInterrupt:
         tell("interrupted; nothing was switched")
         raise Exit(code=130) from None
@@ -32,9 +35,9 @@ def tell(text: str) -> None:
     write(sys.stderr, f"{plain(text)}\n")
 
 
-def _last_words(error: DeployError, as_json: bool) -> str:
+def _last_words(error: DeployError, code: int, as_json: bool) -> str:
     if as_json:
-        return tables.error_json(error)
+        return tables.error_json(error, code)
     if error.outcome is not None and len(error.outcome.hosts) > 1:
         return f"{story.table(error.outcome)}\n{error}"
     return str(error)

@@ -50,15 +50,25 @@ def attempt(
     act: Callable[[Deployment], Outcome],
 ) -> None:
     """Run an attempt under a view of its events, then say what came of it."""
-    from . import story, views
+    from ..events import fan_out
+    from . import views
+    from .unforeseen import Switches, caught
 
-    outcome = None
-    try:
-        with views.view(sys.stdout, as_json, kind, None, verbose=verbose) as view:
-            outcome = act(arguments.deployment(context, environment, flags, listener=view, verbose=verbose))
-    except KeyboardInterrupt:
-        if outcome is None:
-            raise
+    outcome, switches = None, Switches()
+    with caught(switches):
+        try:
+            with views.view(sys.stdout, as_json, kind, None, verbose=verbose) as view:
+                listener = fan_out(switches, view)
+                outcome = act(arguments.deployment(context, environment, flags, listener=listener, verbose=verbose))
+        except KeyboardInterrupt:
+            if outcome is None:
+                raise
+        _tell_outcome(outcome, as_json)
+
+
+def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
+    from . import story
+
     if not as_json:
         told = [story.table(outcome)] if len(outcome.hosts) > 1 else []
         show("\n".join([*told, story.story(outcome)]))

@@ -14,6 +14,8 @@ from ..words import following, name_of
 
 WHAT = 24  # columns for the name of a step
 _WAITING = "waiting"
+_FINISHING = "finish"
+_NO_STEPS = (_WAITING, _FINISHING)
 TAIL = 20  # lines of a step's output shown when it fails
 _COLORS = {"✓": "32", "✗": "31", "!": "33"}
 
@@ -39,15 +41,23 @@ class Line:
 
 @dataclass
 class Doing:
-    """What a host is doing, and since when (Unix time)."""
+    """What a host is doing, and since when (Unix time).
+
+    ``begun`` is true when the host said that it begins the step, ``skipped`` when there is nothing to do in it,
+    ``failed`` when a part of it failed.
+    """
 
     step: str
     since: float
     parts: list[str] = field(default_factory=list)
     note: str = ""
+    begun: bool = False
+    skipped: bool = False
+    failed: bool = False
 
     @property
     def label(self) -> str:
+        """The step in words, with the parts that run."""
         return " ".join(filter(None, [self.step, ", ".join(self.parts), self.note]))
 
 
@@ -68,6 +78,7 @@ class Steps:
             "build.started": self._build_started,
             "part.started": self._part_started,
             "part.finished": self._part_finished,
+            "part.failed": self._part_failed,
             "output": self._output,
             "release.sealed": self._sealed,
             "step": self._step,
@@ -112,11 +123,21 @@ class Steps:
         yield from ()
 
     def _part_finished(self, event: Event, host: str) -> Iterator[Line]:
-        part = str(event.data.get("part", ""))
-        doing = self._doing(event, host)
-        doing.parts = [other for other in doing.parts if other != part]
+        part = self._part(event, host)
         yield self._end(event, host, f"{'cached' if event.data.get('cached') else 'build'} {part}")
-        yield from self._tail(event, host, part, failed=event.level == "error")
+        yield from self._tail(event, host, part, failed=False)
+
+    def _part_failed(self, event: Event, host: str) -> Iterator[Line]:
+        part = self._part(event, host)
+        self._doing(event, host).failed = True
+        yield self._end(event, host, f"build {part}")
+        yield from self._tail(replace(event, message=""), host, part, failed=True)
+
+    def _part(self, event: Event, host: str) -> str:
+        """The part that has ended."""
+        part, doing = str(event.data.get("part", "")), self._doing(event, host)
+        doing.parts = [other for other in doing.parts if other != part]
+        return part
 
     def _output(self, event: Event, host: str) -> Iterator[Line]:
         lines = str(event.data.get("text", event.message)).removesuffix("\n").split("\n")
@@ -132,17 +153,19 @@ class Steps:
 
     def _step(self, event: Event, host: str) -> Iterator[Line]:
         name = str(event.data.get("step", event.message))
-        self._begin(host, STEPS.get(name, name), event.at)
+        skipped = bool(event.data.get("skipped"))
+        self.at_work[host] = Doing(STEPS.get(name, name), event.at, begun=True, skipped=skipped)
         yield from ()
 
     def _phase(self, event: Event, host: str) -> Iterator[Line]:
-        phase = event.data.get("phase")
-        step = self._doing(event, host).step
+        phase, doing = event.data.get("phase"), self._doing(event, host)
         failed = phase in ("restoring", "restore_failed")
-        if step in STEPS.values():
-            yield self._end(event, host, step, "✗" if failed else "✓")
+        if doing.skipped and not failed:
+            yield Line("·", host, f"{doing.step} skipped")
+        elif doing.begun:
+            yield self._end(event, host, doing.step, "✗" if failed else "✓")
         yield from self._tail(event, host, failed=failed)
-        self._begin(host, following(str(phase)) or "finish", event.at)
+        self._begin(host, following(str(phase)) or _FINISHING, event.at)
 
     def _gate_try(self, event: Event, host: str) -> Iterator[Line]:
         doing = self._doing(event, host)
@@ -151,9 +174,11 @@ class Steps:
 
     def _host_finished(self, event: Event, host: str) -> Iterator[Line]:
         state = State(event.data.get("state", State.UNKNOWN))
-        if state is State.NOT_SWITCHED and host in self.at_work:
-            yield self._end(event, host, self.at_work[host].label, "✗")
-        yield from self._tail(replace(event, message=""), host, failed=not state.ok)
+        doing = self.at_work.get(host)
+        if state is State.NOT_SWITCHED and doing and doing.step not in _NO_STEPS:
+            yield self._end(event, host, doing.step if doing.failed else doing.label, "✗")
+        told = doing is not None and doing.failed  # what the part that failed printed; the others were only stopped
+        yield from self._tail(replace(event, message=""), host, failed=not state.ok and not told)
         self.at_work.pop(host, None)
         total = None if self._started is None else event.at - self._started
         yield Line("✓" if state.ok else "✗", host, name_of(state), total)

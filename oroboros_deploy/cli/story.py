@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
 from ..text import clean, columns, duration, short
@@ -37,7 +37,12 @@ def story(outcome: Outcome) -> str:
 
 def _row(host: HostOutcome) -> tuple[str, str, str, str, str]:
     message = host.message.partition("\n")[0]
-    return host.host, name_of(host.state), short(host.live) or "-", duration(sum(host.seconds.values())), message
+    return host.host, name_of(host.state), short(host.live) or "-", duration(_whole(host.seconds)), message
+
+
+def _whole(seconds: Mapping[str, float]) -> float:
+    """How long a host was at work: ``activate.restarting`` and its like are parts of ``activate``."""
+    return sum(value for phase, value in seconds.items() if "." not in phase)
 
 
 def _headline(outcome: Outcome, bad: int) -> str:

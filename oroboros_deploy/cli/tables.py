@@ -108,11 +108,11 @@ def repairs_json(found: Sequence[Repairs]) -> str:
     return json.dumps([repairs.as_dict() for repairs in found], indent=2)
 
 
-def error_json(error: DeployError) -> str:
+def error_json(error: DeployError, exit_code: int) -> str:
     """An error as one JSON object on one line, with what came of the attempt on each host."""
     outcome = error.outcome.as_dict() if error.outcome else None
     said = {"error": type(error).__name__, "message": error.message, "hint": error.hint, "host": error.host}
-    return json.dumps(said | {"exit_code": int(error.exit_code), "outcome": outcome})
+    return json.dumps(said | {"exit_code": exit_code, "outcome": outcome})
 
 
 def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:

@@ -179,10 +179,11 @@ class LiveView(_MovingView):
         now = time.time()
         wide, high = size_of(self._stream)
         mark, width = SPINNER[int(now / _REDRAW) % len(SPINNER)], self._steps.width
-        what = min(WHAT, max(wide - width - 16, 1))  # on a narrow terminal the time matters more
+        doing = [(clean(host), clean(each.label), now - each.since) for host, each in self._steps.at_work.items()]
+        longest = max((len(label) for _, label, _ in doing), default=0)
+        what = min(max(longest, WHAT), max(wide - width - 16, 1))  # on a narrow terminal the time matters more
         lines = [
-            f"{mark} {clean(host):<{width}}  {clean(doing.label):<{what}.{what}} {duration(now - doing.since):>10}"
-            for host, doing in self._steps.at_work.items()
+            f"{mark} {host:<{width}}  {label:<{what}.{what}} {duration(seconds):>10}" for host, label, seconds in doing
         ]
         # A line that wraps or scrolls off could not be erased again.
         room = max(high - 2, 1)

@@ -27,6 +27,7 @@ from ..outcome import HostOutcome, Kind, Outcome, State
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
+from ..text import ssh_line
 from ..version import __version__
 from . import plan
 from .plan import Job, Plan
@@ -204,6 +205,7 @@ class Attempt:
     def _switch(self, work: _Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
+        work.host.tell("switch.asked", "asked to switch", level="detail")
         began = time.monotonic()
         try:
             answer = work.host.activate(request)
@@ -385,7 +387,7 @@ def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
+        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl --failed"
         message = f"not healthy: current names {source}, {reason}"
     return HostOutcome(
         host=host,

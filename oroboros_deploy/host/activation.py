@@ -146,12 +146,12 @@ class Activation:
         self._enter("swapped", switched=True)
 
     def _restart(self) -> None:
-        with self._step("restarting"):
+        with self._step("restarting", skipped=not self.services):
             self._restart_services()
         self._enter("restarted")
 
     def _gate(self) -> None:
-        with self._step("gating"):
+        with self._step("gating", skipped=not self.gate):
             self._hold_gate()
         self._enter("gated")
 
@@ -252,9 +252,10 @@ class Activation:
         self.say("phase", PHASES[phase].words + why, phase=phase, target=self.state.target, source=self.state.source)
 
     @contextlib.contextmanager
-    def _step(self, name: str) -> Iterator[None]:
+    def _step(self, name: str, *, skipped: bool = False) -> Iterator[None]:
+        """Tell and time a step; one that is skipped was asked to do nothing."""
         began = time.monotonic()
-        self.say("step", name, level="detail", step=name)
+        self.say("step", name, level="detail", step=name, skipped=skipped)
         try:
             yield
         finally:

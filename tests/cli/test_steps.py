@@ -43,7 +43,7 @@ def test_what_a_host_is_doing_is_always_known() -> None:
     assert doing == [
         "connect", "facts", "waiting", "build", "build", "build frontend", "build frontend, backend",
         "build frontend, backend", "build backend", "build", "waiting", "switch", "migrate", "switch", "switch",
-        "restart", "gate", "gate try 2", "commit", "finish", None, None,
+        "restart", "restart", "gate", "gate", "gate try 2", "commit", "finish", None, None,
     ]  # fmt: skip
 
 
@@ -54,8 +54,10 @@ def test_a_failed_gate_shows_the_last_output_and_the_way_back() -> None:
         [
             happened("attempt.started", at=0),
             happened("phase", "web1", 1, phase="restarted"),
+            happened("step", "web1", 1, step="gating"),
             *noise,
             happened("phase", "web1", 61, message="failed, going back", failed=True, phase="restoring"),
+            happened("step", "web1", 61, step="restoring"),
             happened("phase", "web1", 64, phase="restored"),
             happened("host.finished", "web1", 65, message="the gate was not passed", failed=True, state="restored"),
         ]
@@ -91,6 +93,54 @@ def test_a_failed_build_shows_only_what_did_not_finish() -> None:
         "│ web1  fine",
         "│ web1  no matching",
         "│ web1  distribution",
+    ]
+
+
+def test_of_a_failed_build_only_the_part_that_failed_is_blamed() -> None:
+    """The parts that were stopped with it are not said to have failed, nor said to go on."""
+    events = [
+        happened("attempt.started", at=0),
+        happened("build.started", "web1", 0),
+        happened("part.started", "web1", 1, part="frontend"),
+        happened("part.started", "web1", 1, part="venv worker"),
+        happened("output", "web1", 1, part="frontend", text="npm error\n"),
+        happened("output", "web1", 1, part="venv worker", text="collecting\n"),
+        happened("part.failed", "web1", 8, part="frontend", seconds=7, failed=True, message="frontend failed"),
+        happened("host.finished", "web1", 9, failed=True, state="not_switched"),
+    ]
+    assert lines_of(events) == [
+        "✗ web1  build frontend                7.0 s",
+        "│ web1  npm error",
+        "✗ web1  build                         9.0 s",
+        "✗ web1  not switched                  9.0 s",
+    ]
+
+
+def test_what_is_skipped_is_said_to_be_skipped() -> None:
+    """A step that had nothing to do has no time: it was skipped."""
+    events = [
+        happened("step", "web1", 1, step="restarting", skipped=True),
+        happened("phase", "web1", 1, phase="restarted"),
+        happened("step", "web1", 1, step="gating", skipped=True),
+        happened("phase", "web1", 1, phase="gated"),
+    ]
+    assert lines_of(events) == ["· web1  restart skipped", "· web1  gate skipped"]
+
+
+def test_a_failed_migration_is_all_that_failed() -> None:
+    """Nothing was switched, so nothing is restored, and no step that nobody began is said to have failed."""
+    events = [
+        happened("attempt.started", at=0),
+        happened("phase", "web1", 1, phase="prepared"),
+        happened("step", "web1", 1, step="migrating"),
+        happened("phase", "web1", 3, message="failed, going back: exit 1", failed=True, phase="restoring"),
+        happened("phase", "web1", 3, phase="restored"),
+        happened("host.finished", "web1", 4, failed=True, state="not_switched"),
+    ]
+    assert lines_of(events) == [
+        "✗ web1  migrate                       2.0 s",
+        "✗ web1  failed, going back: exit 1",
+        "✗ web1  not switched                  4.0 s",
     ]
 
 

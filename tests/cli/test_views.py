@@ -209,6 +209,11 @@ def test_narrow_and_low_terminals_are_respected() -> None:
     assert "· and 23 more" in written
 
 
+def test_a_wide_terminal_shows_whole_labels() -> None:
+    """Where there is room, what a host does is not cut off."""
+    assert "build a part with a long name " in in_terminal(1, columns=160)
+
+
 def test_no_color_is_honoured() -> None:
     """NO_COLOR leaves the moving lines and takes the colours."""
     written = in_terminal(1, NO_COLOR="1")
