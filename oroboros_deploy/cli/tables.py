@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..control.plan import unfinished
 from ..errors import DeployError
 from ..host.words import held
-from ..text import columns, duration, moment, short, size
+from ..text import clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
     from ..host.contract import (
@@ -151,8 +151,10 @@ def _repairs(repairs: Repairs) -> str:
     rows = [*map(_row_row, repairs.rows), *map(_attempt_row, repairs.attempts), *map(_serving_row, repairs.serving)]
     differs = columns([("WHAT", "REGISTRY", "JOURNALS"), *rows]) if rows else "The registry says what the journals say."
     done = "Repaired." if repairs.written else "Nothing was written (--dry-run)."
-    doubts = [f"{doubt.host or 'not known'}: {doubt.message}" for doubt in repairs.doubts]
-    return "\n".join([f"Read: {', '.join(repairs.hosts) or 'no host'}", differs, *([done] if rows else []), *doubts])
+    doubts = [clean(f"{doubt.host or 'not known'}: {doubt.message}") for doubt in repairs.doubts]
+    return "\n".join(
+        [clean(f"Read: {', '.join(repairs.hosts) or 'no host'}"), differs, *([done] if rows else []), *doubts]
+    )
 
 
 def _row_row(repair: RowRepair) -> tuple[str, ...]:
@@ -266,7 +268,9 @@ def _verified(host: str, answer: AuditAnswer | DeployError) -> str | None:
         return None
     wrong = answer["wrong"]
     entries = f"{answer['count']} entries"
-    return f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
+    return clean(
+        f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
+    )
 
 
 def _plain(answer: object) -> object:
