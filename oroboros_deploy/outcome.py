@@ -19,6 +19,7 @@ from .errors import (
     LinkLost,
     RegistryUnavailable,
 )
+from .text import ssh_line
 
 if TYPE_CHECKING:
     from .host.contract import ActivationEnd
@@ -117,7 +118,7 @@ def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
+        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl --failed"
         message = f"not healthy: current names {source}, {reason}"
     return HostOutcome(
         host=host,

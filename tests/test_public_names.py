@@ -32,7 +32,9 @@ def test_the_tasks_do_not_import_what_listing_them_does_not_need() -> None:
     assert ours == {
         "oroboros_deploy.cli",
         "oroboros_deploy.errors",
+        "oroboros_deploy.cli.arguments",
         "oroboros_deploy.cli.program",
+        "oroboros_deploy.cli.running",
         "oroboros_deploy.tasks",
         "oroboros_deploy.version",
     }

@@ -1,4 +1,4 @@
-"""How our tasks get their hosts from ``fab``: all of them, in one call.
+"""Patches Fabric's running ``fab``: a task of ours is called once and gets all its hosts.
 
 Fabric calls a task once a host, one host after another, with a connection that it
 made itself.  A deploy has to see all its hosts at once (nobody switches before all

@@ -196,6 +196,7 @@ class Attempt:
     def _switch(self, work: _Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
+        work.host.tell("switch.asked", "asked to switch", level="detail")
         began = time.monotonic()
         try:
             answer = work.host.activate(request)

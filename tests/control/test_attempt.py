@@ -605,3 +605,14 @@ def _what(path: Path) -> str:
     if path.is_symlink():
         return f"-> {path.readlink()}"
     return "directory" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_moment_of_no_return_is_told(site: Site) -> None:
+    """Before a host is asked to switch an event says so; where a build fails none does."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    names = [event.name for event in site.events]
+    assert names.index("release.sealed") < names.index("switch.asked") < names.index("phase")
+    site.events.clear()
+    with pytest.raises(BuildFailed):
+        site.deployment(build={"steps": [{"name": "no", "command": "false"}]}).deploy(["web1"], sha=site.better)
+    assert "switch.asked" not in [event.name for event in site.events]

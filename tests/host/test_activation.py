@@ -75,6 +75,15 @@ def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
     assert journaled(host)[1:] == [(bad, "restored", old)]
 
 
+@pytest.mark.parametrize(("gate", "skipped"), [(HEALTH, [False, True, False]), (None, [False, True, True])])
+def test_steps_say_that_they_are_skipped(host: LocalAgent, old: str, gate: Any, skipped: list[bool]) -> None:
+    """Without services nothing is restarted, and without a health command as well nothing is asked: both are told."""
+    answer = host.activate_here(host.sealed("new", health="exit 0"), healthcheck=gate)
+    steps = [event["data"] for event in answer.events if event["event"] == "step"]
+    assert [step["step"] for step in steps] == ["swapping", "restarting", "gating"]
+    assert [step["skipped"] for step in steps] == skipped
+
+
 def test_a_bad_release_that_passes_later_is_bad_no_more(host: LocalAgent, old: str) -> None:
     """The note goes when the release proves itself."""
     new = host.sealed("new", health="exit 0")

@@ -195,9 +195,14 @@ def _run(plan: Sequence[Part], bench: Bench, store: Cache) -> None:
             before = [running[other] for other in range(number) if part.follows(plan[other])]
             running.append(pool.submit(_run_part, part, bench, store, before))
     failures = [failure for failure in (future.exception() for future in running) if failure]
-    causes = [failure for failure in failures if not (isinstance(failure, Refusal) and failure.kind == "cancelled")]
+    causes = [failure for failure in failures if not _cancelled(failure)]
     if failures:
         raise (causes or failures)[0]
+
+
+def _cancelled(failure: BaseException) -> bool:
+    """Whether a part ended because another one had failed, or because nobody waits for it."""
+    return isinstance(failure, Refusal) and failure.kind == "cancelled"
 
 
 def _run_part(part: Part, bench: Bench, store: Cache, before: List[Future[None]]) -> None:
@@ -207,8 +212,11 @@ def _run_part(part: Part, bench: Bench, store: Cache, before: List[Future[None]]
         bench.go_on()
         bench.say("part.started", part.name, level="detail", part=part.name)
         cached = _produce(part, bench, store)
-    except BaseException:
+    except BaseException as failure:
         bench.stop.set()
+        if not _cancelled(failure):
+            seconds = time.monotonic() - began
+            bench.say("part.failed", f"{part.name} failed", level="error", part=part.name, seconds=seconds)
         raise
     told = {"seconds": time.monotonic() - began, "cached": cached}
     bench.say("part.finished", f"{part.name} {'cached' if cached else 'built'}", level="detail", part=part.name, **told)

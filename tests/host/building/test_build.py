@@ -497,8 +497,10 @@ def test_parts_side_by_side_stop_with_the_first_failure(host: LocalAgent, mirror
         "venvs": {"backend": ["nowhere"]},
     }
     at = time.monotonic()
-    refusal = host.build(head(mirrored), recipe).refusal or {}
+    answer = host.build(head(mirrored), recipe)
+    refusal = answer.refusal or {}
     assert (refusal["kind"], "'nowhere' cannot be installed" in refusal["message"]) == ("build_failed", True)
+    assert answer.said("part.failed") == ["venv backend failed"]
     assert (processes(mark), time.monotonic() - at < 10) == ([], True)
 
 
