@@ -65,11 +65,14 @@ def load_config(directory: str | Path = ".", *, environment: str | None = None, 
     return load(layers_of(files), os.environ, environment=environment, flags=flags)
 
 
-def _ssh(options: SshOptions | None) -> Callable[[str], HostConnection]:
+def _ssh(options: SshOptions | None, listener: Listener) -> Callable[[str], HostConnection]:
+    def warn(message: str) -> None:
+        listener(Event("warning", message, level="warning"))
+
     def connect(name: str) -> HostConnection:
         from . import ssh
 
-        return ssh.connect(name, options or ssh.SshOptions())
+        return ssh.connect(name, options, warn=warn)
 
     return connect
 
@@ -101,8 +104,8 @@ class Deployment:
     ) -> None:
         self.config = config
         self._source_path = source
-        self._open = connect or _ssh(ssh)
         self.listener = guarded(listener)
+        self._open = connect or _ssh(ssh, self.listener)
         self.verbose = verbose
         self._actor = actor or f"{user_name()}@{socket.gethostname()}"
 

@@ -20,7 +20,7 @@ from .dial import dial
 from .known_hosts import KnownHosts
 from .login import Login
 from .proxy import Proxy
-from .target import AUTH_TIMEOUT, SshOptions, Target, resolve
+from .target import AUTH_TIMEOUT, SshOptions, Target
 from .transport import Transport
 from .tunnel import Tunnel
 
@@ -30,17 +30,6 @@ _SHORTEST_SILENCE = 10.0  # a command that gives a sign of life every few second
 
 # paramiko logs tracebacks of what we report as one line; without a handler they land on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-
-def connect(host: str, options: SshOptions | None = None) -> HostConnection:
-    """Open a connection to ``host``: an ssh_config alias or ``[user@]host[:port]``.
-
-    Use it as a context manager: leaving it closes everything, jump hosts too.
-    Raises InvalidInput, ConfigError, HostUnreachable or HostNotTrusted.
-    """
-    connection = HostConnection(resolve(host, options), options)
-    connection.open()
-    return connection
 
 
 class HostConnection(fabric.Connection):

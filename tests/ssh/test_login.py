@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
 import pytest
 
 from oroboros_deploy.errors import HostUnreachable
-from oroboros_deploy.ssh import SshOptions, connect
-from oroboros_deploy.ssh.login import _load
+from oroboros_deploy.ssh import HostConnection, SshOptions, connect, resolve
 from tests.support.sshd import Sshd, keygen
 
 
@@ -81,9 +81,11 @@ def test_pem_key(tmp_path: Path) -> None:
 
 def test_keys_without_a_comment(tmp_path: Path) -> None:
     """Keys load whatever their padding is; ten of them have every kind of it."""
-    for number in range(10):
-        key = keygen(tmp_path / str(number), "ecdsa")
-        assert _load(str(key), None).get_base64() == Path(f"{key}.pub").read_text().split()[1]
+    keys = [keygen(tmp_path / str(number), "ecdsa") for number in range(10)]
+    with Sshd(tmp_path / "sshd") as sshd:
+        for key in keys:
+            shutil.copy(f"{key}.pub", sshd.directory / "authorized_keys")
+            assert logs_in(sshd, "PreferredAuthentications publickey", identities=(str(key),))
 
 
 def test_a_flag_comes_first(sshd: Sshd, tmp_path: Path) -> None:
@@ -96,10 +98,10 @@ def test_a_flag_comes_first(sshd: Sshd, tmp_path: Path) -> None:
 
 def test_default_key_files(sshd: Sshd) -> None:
     """The usual key files are used when no identity is named."""
-    shutil.copy(sshd.identity, Path.home() / ".ssh" / "id_ed25519")
-    text = "\n".join(line for line in Path(sshd.config_path).read_text().splitlines() if "Identit" not in line)
-    Path(sshd.config_path).write_text(text)
-    with connect("box", SshOptions(config_path=sshd.config_path)) as host:
+    target = resolve("box", SshOptions(config_path=sshd.config_path))
+    target = replace(target, identities=(), default_identities=target.identities)
+    with HostConnection(target) as host:
+        host.open()
         assert host.is_connected
 
 
