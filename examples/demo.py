@@ -127,7 +127,7 @@ def _environment(host: DisposableHost, scratch: Path) -> dict[str, str]:
     home.mkdir(parents=True)
     (home / ".fabric.yaml").write_text(
         f"ssh_config_path: {host.ssh_config}\n"
-    )  # ssh looks into no other home than ours
+    )  # ssh reads no other home
     inherited = {name: os.environ[name] for name in ("LANG", "TERM", "CI", "NO_COLOR") if name in os.environ}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
