@@ -125,9 +125,7 @@ def _environment(host: DisposableHost, scratch: Path) -> dict[str, str]:
     """A home whose settings name the host's ssh_config, a registry of its own, and no setting of whoever runs this."""
     home = scratch / "home"
     home.mkdir(parents=True)
-    (home / ".fabric.yaml").write_text(
-        f"ssh_config_path: {host.ssh_config}\n"
-    )  # ssh reads no other home
+    (home / ".fabric.yaml").write_text(f"ssh_config_path: {host.ssh_config}\n")  # ssh reads no other home
     inherited = {name: os.environ[name] for name in ("LANG", "TERM", "CI", "NO_COLOR") if name in os.environ}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

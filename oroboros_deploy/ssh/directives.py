@@ -18,8 +18,9 @@ _BY_SSH = """
 """
 
 _FOLLOWED = """
-    AddressFamily Ciphers ConnectTimeout GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms HostKeyAlias
-    IdentitiesOnly IdentityAgent IdentityFile KbdInteractiveAuthentication KexAlgorithms MACs PasswordAuthentication
+    AddressFamily CertificateFile Ciphers ConnectTimeout GlobalKnownHostsFile HashKnownHosts HostKeyAlgorithms
+    HostKeyAlias IdentitiesOnly IdentityAgent IdentityFile KbdInteractiveAuthentication KexAlgorithms MACs
+    PasswordAuthentication
     Port PreferredAuthentications ProxyCommand ProxyJump PubkeyAcceptedAlgorithms PubkeyAuthentication RequiredRSASize
     ServerAliveCountMax ServerAliveInterval StrictHostKeyChecking User UserKnownHostsFile
 """
@@ -41,7 +42,6 @@ _PASSED_OVER = """
 REFUSED = {
     "BindAddress": (),
     "BindInterface": (),
-    "CertificateFile": ("none",),
     "ForkAfterAuthentication": ("no",),
     "HostbasedAuthentication": ("no",),
     "KnownHostsCommand": ("none",),

@@ -135,6 +135,7 @@ def _read(answer: Answer, address: Address, options: SshOptions, hops: list[str]
         user=user,
         identities=identities,
         default_identities=() if identities or answer.is_set("IdentityFile") else _default_identities(answer),
+        certificates=_paths(answer, "CertificateFile", tokens),
         identities_only=_flag(answer, "IdentitiesOnly", False),
         agent=_agent(answer),
         publickey=answer.value("PubkeyAuthentication", _PUBLIC_KEYS.__getitem__, True)
@@ -180,10 +181,12 @@ def _keepalive(answer: Answer) -> Keepalive:
 
 
 def _identities(answer: Answer, options: SshOptions, tokens: Names) -> tuple[str, ...]:
-    given = map(tilde, options.identities)
-    configured = answer.all("IdentityFile") if answer.is_set("IdentityFile") else ()
-    files = (expand_path(file, tokens) for file in configured if file.lower() != "none")
-    return tuple(dict.fromkeys([*given, *files]))
+    configured = _paths(answer, "IdentityFile", tokens) if answer.is_set("IdentityFile") else ()
+    return tuple(dict.fromkeys([*map(tilde, options.identities), *configured]))
+
+
+def _paths(answer: Answer, keyword: str, tokens: Names) -> tuple[str, ...]:
+    return tuple(expand_path(file, tokens) for file in answer.all(keyword) if file.lower() != "none")
 
 
 def _default_identities(answer: Answer) -> tuple[str, ...]:

@@ -54,6 +54,7 @@ class Target:
     user: str
     identities: tuple[str, ...] = ()
     default_identities: tuple[str, ...] = ()
+    certificates: tuple[str, ...] = ()
     identities_only: bool = False
     agent: str | None = None
     publickey: bool = True

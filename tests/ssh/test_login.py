@@ -143,6 +143,62 @@ def test_agent(sshd: Sshd, locked: Path, tmp_path: Path) -> None:
         connect("box", SshOptions(instead(sshd, locked, f"IdentityAgent {sock}", "IdentitiesOnly no"))).close()
 
 
+def certify(sshd: Sshd, directory: Path, key: Path) -> Path:
+    """Sign the key by an authority that the server is told to trust; gives the certificate."""
+    authority = directory / "authority"
+    if not authority.exists():
+        keygen(authority)
+    line = f"cert-authority {Path(f'{authority}.pub').read_text()}"
+    (sshd.directory / "authorized_keys").write_text(line)
+    sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "id", "-n", sshd.user, f"{key}.pub"]
+    subprocess.run(sign, check=True)
+    return Path(f"{key}-cert.pub")
+
+
+@pytest.fixture
+def believer(tmp_path: Path) -> Iterator[Sshd]:
+    """A server that takes certificates alone, once ``certify`` was called."""
+    with Sshd(tmp_path / "believer") as sshd:
+        yield sshd
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_certificate_beside_a_key_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
+    """The agent signs for a locked key, and the certificate in the file beside it is what the server wants."""
+    key = keygen(tmp_path / "id", kind)
+    with agent(tmp_path, key) as sock:
+        certify(believer, tmp_path, key)
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "sesame", "-f", str(key)], check=True, capture_output=True)
+        path = instead(believer, key, f"IdentityAgent {sock}")
+        connect("box", SshOptions(config_path=path)).close()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_certificate_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
+    """A certificate in the agent alone is offered, without IdentitiesOnly."""
+    key = keygen(tmp_path / "id", kind)
+    certificate = certify(believer, tmp_path, key)
+    with agent(tmp_path, key) as sock:
+        certificate.unlink()
+        connect(
+            "box", SshOptions(instead(believer, tmp_path / "none", f"IdentityAgent {sock}", "IdentitiesOnly no"))
+        ).close()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_certificate_file(believer: Sshd, tmp_path: Path, held: bool) -> None:
+    """CertificateFile goes with the key that it is for, in a file or in the agent, whatever the file is called."""
+    key = keygen(tmp_path / "id")
+    certificate = certify(believer, tmp_path, key).rename(tmp_path / "elsewhere")
+    other = certify(believer, tmp_path, keygen(tmp_path / "other"))
+    lines = [f"CertificateFile {other}", f"CertificateFile {certificate}"]
+    with agent(tmp_path, key) as sock:
+        if held:
+            key.unlink()
+            lines += [f"IdentityAgent {sock}", "IdentitiesOnly no"]
+        connect("box", SshOptions(instead(believer, key, *lines))).close()
+
+
 def test_an_agent_that_is_gone(sshd: Sshd) -> None:
     """A dead agent is no error as long as a key file works, and is named when none does."""
     dead = "IdentityAgent /nonexistent/agent"
@@ -184,11 +240,12 @@ def test_missing_and_broken_keys(sshd: Sshd, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "junk", "ssh-ed25519-cert-v01@openssh.com AAAA nobody"])
 def test_a_broken_certificate(sshd: Sshd, tmp_path: Path, text: str) -> None:
-    """A certificate that cannot be read is named like a broken key."""
+    """A certificate that cannot be read is named, and the key is offered without it."""
     key = keygen(tmp_path / "certified")
     (tmp_path / "certified-cert.pub").write_text(text)
     error = refusal(sshd, "PreferredAuthentications publickey", "User no-such-user", identities=(str(key),))
-    assert f"{key} (" in error.message
+    assert f"{key}-cert.pub (" in error.message
+    assert f"{key} (refused)" in error.message
 
 
 def test_too_many_keys(tmp_path: Path) -> None:
