@@ -1,7 +1,7 @@
 """Logging in: which keys are offered, in which order, and what to say when none is taken.
 
 Named identities come first, then the agent's keys (unless ``IdentitiesOnly``),
-then the default key files, then the password.  Nobody is ever asked for anything.
+then the default key files, then the password, then none at all.  Nobody is ever asked for anything.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Login:
         """Log in, or raise HostUnreachable with all that was tried."""
         try:
             self._agent = self._find_agent()
-            if not (self._by_key(transport) or self._by_password(transport)):
+            if not (self._by_key(transport) or self._by_password(transport) or self._by_name(transport)):
                 raise self._refused()
         finally:
             if self._agent:
@@ -103,6 +103,8 @@ class Login:
             raise _NextKey from None
         if missing:
             self._notes.append(f"{name} (accepted, but the server also wants {' or '.join(missing)})")
+        if "publickey" in missing:
+            raise _NextKey
         return not missing
 
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
@@ -175,6 +177,13 @@ class Login:
             return False
         return not missing
 
+    def _by_name(self, transport: paramiko.Transport) -> bool:
+        """Log in with nothing, which a server may allow; asked last, because it is so rare."""
+        try:
+            return not transport.auth_none(self._target.user)
+        except (paramiko.SSHException, OSError, EOFError):
+            return False
+
     def _refused(self) -> HostUnreachable:
         tried = "; ".join(self._notes) or "nothing: there is no identity file, no agent and no password"
         return HostUnreachable(
@@ -197,7 +206,7 @@ class Login:
 
 
 class _NextKey(Exception):
-    """This key was refused, another may be taken."""
+    """This key was refused, or does not suffice; another may be taken."""
 
 
 def _load(path: str, passphrase: str | None) -> paramiko.PKey:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -39,10 +40,10 @@ def agent(directory: Path, *keys: Path) -> Iterator[str]:
     path = directory / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
         try:
-            while not path.exists():
-                time.sleep(0.005)
+            environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
+            while subprocess.run(["ssh-add", "-l"], env=environment, capture_output=True).returncode == 2:
+                time.sleep(0.005)  # it does not listen yet
             for key in keys:
-                environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
                 subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, stdin=subprocess.DEVNULL)
             yield str(path)
         finally:
@@ -125,6 +126,30 @@ def test_encrypted_key(sshd: Sshd, locked: Path) -> None:
         with pytest.raises(HostUnreachable) as caught:
             connect("box", SshOptions(config_path=path, passphrase=passphrase))
         assert caught.value.message.endswith(f"refused the login; tried {locked} ({reason})")
+
+
+def test_two_keys(tmp_path: Path) -> None:
+    """A server that wants two keys gets the next one after it has accepted the first; with one alone it is named."""
+    with Sshd(tmp_path / "sshd", settings="AuthenticationMethods publickey,publickey") as sshd:
+        second = keygen(tmp_path / "second")
+        with (sshd.directory / "authorized_keys").open("a") as file:
+            file.write(Path(f"{second}.pub").read_text())
+        assert logs_in(sshd, f"IdentityFile {keygen(tmp_path / 'wrong')}", f"IdentityFile {second}")
+        error = refusal(sshd)
+        assert f"{sshd.identity} (accepted, but the server also wants publickey)" in error.message
+
+
+def test_no_authentication_at_all(tmp_path: Path) -> None:
+    """An account without a password logs in where the server allows it and there is no key."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to give the server accounts of its own")
+    shadow = tmp_path / "shadow"
+    lines = Path("/etc/shadow").read_text().splitlines()
+    shadow.write_text("".join(f"{re.sub('^root:[^:]*:', 'root::', line)}\n" for line in lines))
+    settings = "PermitEmptyPasswords yes\nPasswordAuthentication yes\n"
+    with Sshd(tmp_path / "sshd", settings=settings, instead={"/etc/shadow": shadow}) as sshd:
+        assert logs_in(sshd, "PubkeyAuthentication no")
+        assert "Accepted none for root" in sshd.log()
 
 
 def test_a_passphrase_for_a_plain_key(sshd: Sshd) -> None:
