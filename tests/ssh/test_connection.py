@@ -243,6 +243,18 @@ def test_turned_away(nothing: SshOptions) -> None:
     assert error.message.startswith(f"127.0.0.1 port {port} does not talk SSH with us")
 
 
+def test_a_busy_server_is_named(tmp_path: Path) -> None:
+    """When sshd takes no more logins the message says which of its limits do that."""
+    with (
+        Sshd(tmp_path / "busy", settings="MaxStartups 1:100:1") as sshd,
+        socket.create_connection((sshd.host, sshd.port)) as other,
+    ):
+        assert other.recv(4) == b"SSH-"
+        error = unreachable("box", SshOptions(config_path=sshd.config_path))
+    assert error.message.endswith("does not talk SSH with us: the connection was closed during the handshake")
+    assert "MaxStartups" in (error.hint or "") and "PerSourcePenalties" in (error.hint or "")
+
+
 def test_turned_away_once(sshd: Sshd) -> None:
     """A server that lets us in at the second try is no error."""
     tries: list[int] = []
