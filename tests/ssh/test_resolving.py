@@ -17,6 +17,7 @@ import pytest
 from oroboros_deploy.errors import ConfigError
 from oroboros_deploy.ssh import SshOptions, Target, resolve
 from oroboros_deploy.ssh.target import Keepalive
+from tests.support import mounted
 from tests.support.watching import eventually
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh"), reason="needs OpenSSH's client")
@@ -63,24 +64,12 @@ def test_the_users_own_files() -> None:
 
 def in_a_home(files: dict[str, str], code: str) -> str:
     """What a program prints in whose user's ~/.ssh are these files alone."""
-    if not Path(HOME, ".ssh").is_dir():
-        pytest.skip(f"needs {HOME}/.ssh, to mount something over it")
     own = Path.home() / "own"
     own.mkdir(mode=0o700)
     for name, text in files.items():
         (own / name).write_text(text)
-    as_root = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
     imports = "from oroboros_deploy.ssh import SshOptions, resolve"
-    script = 'mount --bind "$0" "$1" && exec "$2" -c "$3"'
-    ran = subprocess.run(
-        [*as_root, "sh", "-c", script, str(own), f"{HOME}/.ssh", sys.executable, f"{imports}\n{code}"],
-        capture_output=True,
-        text=True,
-    )
-    if "unshare" in ran.stderr or "mount" in ran.stderr:
-        pytest.skip(f"needs a mount namespace: {ran.stderr}")
-    assert ran.stderr == ""
-    return ran.stdout.strip()
+    return mounted.python(f"{imports}\n{code}", {f"{HOME}/.ssh": own})
 
 
 def test_the_users_file() -> None:
