@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import threads
 from .config import Config, layers_of, load
@@ -34,6 +34,16 @@ from .user import user_name
 if TYPE_CHECKING:
     from .control.journal_heads import Witness
     from .control.spool import Spool
+    from .host.contract import (
+        AuditAnswer,
+        Facts,
+        FactsRequest,
+        LockAnswer,
+        PinAnswer,
+        PruneAnswer,
+        UnlockAnswer,
+        UnpinAnswer,
+    )
     from .outcome import Kind, Outcome
     from .records.reconcile import Repairs
     from .records.record import Record
@@ -41,10 +51,10 @@ if TYPE_CHECKING:
     from .source import Commit, Source
     from .ssh import HostConnection, SshOptions
 
-Answers = dict[str, dict[str, Any] | DeployError]
+T = TypeVar("T")
+Answers = dict[str, T | DeployError]  # by the names of the hosts
 _OFTEN = 100  # repairs between two signs of life
 _REMEMBERING = 2.0  # seconds that `status` waits for the registry
-_PRUNING = 1800.0  # seconds that removing releases may take
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
@@ -151,15 +161,19 @@ class Deployment:
         _, hosts, environment = self._recorded(release, wanted=True)
         return [environment] if environment and environment in self.config.environments else hosts
 
-    def status(self, hosts: Sequence[str] | None = None) -> Answers:
+    def status(self, hosts: Sequence[str] | None = None) -> Answers[Facts]:
         """What each host serves, has and remembers, read from the hosts themselves."""
         names = self._named(hosts) or self._serving()
-        request = {"services": list(self.config.services), "restart": not self.config.skip_restart, "history": 5}
+        request: FactsRequest = {
+            "services": list(self.config.services),
+            "restart": not self.config.skip_restart,
+            "history": 5,
+        }
         with self._dialing(self._hosts(names)) as dialing:
             threads.beside(_import_registry)  # it is waited for at the end
             return dialing._ask(names, lambda host: host.facts(request), self._remember)
 
-    def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers:
+    def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
 
         An activation that runs goes on to its end (``running`` in the answer).  A host that
@@ -167,33 +181,33 @@ class Deployment:
         """
         if not reason.strip() or not reason.isprintable():
             raise InvalidInput("nothing was changed: the reason must be one line of text", hint='--reason="why"')
-        request = {"actor": self.actor, "reason": reason.strip()}
-        return self._ask(hosts, lambda host: host.ask("lock", request))
+        return self._ask(hosts, lambda host: host.lock(self.actor, reason.strip()))
 
-    def unlock(self, hosts: Sequence[str] | None = None) -> Answers:
+    def unlock(self, hosts: Sequence[str] | None = None) -> Answers[UnlockAnswer]:
         """Free hosts; ``freed`` in the answer is the lock that ended, None when there was none."""
-        return self._ask(hosts, lambda host: host.ask("unlock", {"actor": self.actor}))
+        return self._ask(hosts, lambda host: host.unlock(self.actor))
 
-    def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
+    def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[PinAnswer]:
         """Keep a release that the hosts have from being pruned."""
-        request = {"actor": self.actor, "release": self._recorded(release, wanted=False)[0]}
-        return self._ask(hosts, lambda host: host.ask("pin", request))
+        release_id = self._recorded(release, wanted=False)[0]
+        return self._ask(hosts, lambda host: host.pin(self.actor, release_id))
 
-    def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers:
+    def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[UnpinAnswer]:
         """Let a release be pruned like any other."""
-        request = {"release": self._recorded(release, wanted=False)[0]}
-        return self._ask(hosts, lambda host: host.ask("unpin", request))
+        release_id = self._recorded(release, wanted=False)[0]
+        return self._ask(hosts, lambda host: host.unpin(release_id))
 
-    def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers:
+    def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[PruneAnswer]:
         """Remove the releases beyond the ``keep`` of the configuration; the answer says of each why it stays or goes.
 
         The live release, the one that served before it, pinned ones and those in use stay.
         With ``dry_run`` nothing is removed.
         """
-        request = {"keep": self.config.keep, "dry_run": dry_run}
-        return self._ask(hosts, lambda host: host.ask("prune", request, _PRUNING))
+        return self._ask(hosts, lambda host: host.prune(self.config.keep, dry_run=dry_run))
 
-    def audit(self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20) -> Answers:
+    def audit(
+        self, hosts: Sequence[str] | None = None, *, verify: bool = False, limit: int = 20
+    ) -> Answers[AuditAnswer]:
         """The last entries of the hosts' journals; with ``verify`` also the first ``wrong`` line of the whole.
 
         What this machine remembers of earlier looks is held against them too: a host
@@ -201,9 +215,9 @@ class Deployment:
         """
         names = self._named(hosts) or self._serving()
 
-        def look(host: Host) -> dict[str, Any]:
+        def look(host: Host) -> AuditAnswer:
             seen = self.witness.seen(host.name, self.config.root)
-            answer = host.ask("audit", {"verify": verify, "limit": limit, "seen": seen})
+            answer = host.audit(verify=verify, limit=limit, seen=seen)
             if answer["wrong"] is None:
                 self.witness.note(host.name, self.config.root, answer["head"])
             return answer
@@ -358,14 +372,14 @@ class Deployment:
     def _ask(
         self,
         hosts: Sequence[str] | None,
-        work: Callable[[Host], dict[str, Any]],
-        then: Callable[[Sequence[Host], Answers], None] | None = None,
-    ) -> Answers:
+        work: Callable[[Host], T],
+        then: Callable[[Sequence[Host], Answers[T]], None] | None = None,
+    ) -> Answers[T]:
         """Do the work on every host, side by side; an error is the answer of its host alone."""
         works = [self.connect(name) for name in self._hosts(hosts)]
         try:
             found = threads.on_each(works, work, lambda: _leave(works))
-            answers: Answers = dict(zip((host.name for host in works), found, strict=True))
+            answers: Answers[T] = dict(zip((host.name for host in works), found, strict=True))
             if then:
                 then(works, answers)
         finally:
@@ -376,9 +390,9 @@ class Deployment:
         if event.name == "facts.read" and event.host:
             self.witness.note(event.host, self.config.root, event.data["head"])
 
-    def _remember(self, works: Sequence[Host], answers: Answers) -> None:
+    def _remember(self, works: Sequence[Host], answers: Answers[Facts]) -> None:
         """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
-        live = {name: answer["live"] for name, answer in answers.items() if isinstance(answer, dict)}
+        live = {name: answer["live"] for name, answer in answers.items() if not isinstance(answer, DeployError)}
 
         def observe() -> None:
             # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.

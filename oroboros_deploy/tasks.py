@@ -421,7 +421,7 @@ def _attempt(
         raise Exit(code=int(outcome.exit_code))
 
 
-def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) -> None:
+def _answered(answers: Answers[Any], table: Callable[[Answers[Any]], str], as_json: bool) -> None:
     """Show what the hosts answered; when one could not, that is how the command ends."""
     from .cli import tables
 
@@ -431,7 +431,7 @@ def _answered(answers: Answers, table: Callable[[Answers], str], as_json: bool) 
         raise failures[0]
 
 
-def _refuse_damage(deployment: Deployment, answers: Answers) -> None:
+def _refuse_damage(deployment: Deployment, answers: Answers[Any]) -> None:
     """End as a matter for a person when a journal is not what was written."""
     from .errors import JournalDamaged
 

@@ -34,8 +34,8 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
     """Deploy and rollback by somebody else, with a registry of his own, are refused before anything is touched."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
-    frozen = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["freeze"]
-    assert (frozen["actor"], frozen["reason"]) == ("tester@desk", WHY)
+    hold = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["hold"]
+    assert (hold["actor"], hold["reason"]) == ("tester@desk", WHY)
     before = tree(site.root())
     site.commands()
     other = site.deployment()
@@ -45,13 +45,11 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
         lambda: other.deploy(["web1"], sha=site.bad),
         lambda: other.rollback(["web1"], release=site.good),
     ):
-        with pytest.raises(
-            Busy, match=rf"locked by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock"
-        ) as caught:
+        with pytest.raises(Busy, match=rf"held by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock") as caught:
             act()
         assert caught.value.exit_code == ExitCode.BUSY == 20
     assert (tree(site.root()), site.commands()) == (before, ["facts", "activate"])  # both only looked
-    assert answer(other.unlock(["web1"])) == {"freed": frozen}
+    assert answer(other.unlock(["web1"])) == {"freed": hold}
     assert other.rollback(["web1"], release=site.good).exit_code == 0
 
 
@@ -73,7 +71,7 @@ def test_a_lock_on_a_locked_host(site: Site) -> None:
     (said,) = other.lock(["web1"], reason="mine").values()
     assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
     status = answer(site.deployment().status(["web1"]))
-    assert (status["freeze"]["actor"], status["freeze"]["reason"]) == ("tester@desk", WHY)
+    assert (status["hold"]["actor"], status["hold"]["reason"]) == ("tester@desk", WHY)
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "\x1b[31mred"])
@@ -179,7 +177,7 @@ def test_one_host_that_does_not_answer(site: Site) -> None:
     deployment = site.deployment()
     deployment._open = broken  # type: ignore[assignment]
     answers = deployment.lock(["web1", "web2"], reason=WHY)
-    assert (answer(answers)["freeze"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
+    assert (answer(answers)["hold"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
 
 
 def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,8 +199,8 @@ def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch:
     assert answer(deployment.status(["web1"]))["live"] is None
 
 
-FREEZE = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
-HELD = f"locked by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
+HOLD = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
+HELD = f"held by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
 SHA = "a" * 40
 RUNNING = {"kind": "deploy", "target": SHA}
 ENTRY = {"seq": 7, "at": 1_800_000_000.0, "actor": "ada@desk", "kind": "deploy", "target": SHA, "outcome": "committed"}
@@ -214,29 +212,29 @@ TIMES = "2027-01-15 08:00:0"
 @pytest.mark.parametrize(
     ("table", "said", "lines"),
     [
-        (lock_table, {"freeze": FREEZE, "running": None}, [f"web1  {HELD}"]),
+        (lock_table, {"hold": HOLD, "running": None}, [f"web1  {HELD}"]),
         (
             lock_table,
-            {"freeze": FREEZE, "running": RUNNING},
+            {"hold": HOLD, "running": RUNNING},
             [f"web1  {HELD}; the deploy of aaaaaaaaaa that runs there goes on to its end"],
         ),
         (
             lock_table,
-            {"freeze": FREEZE, "running": {}},
+            {"hold": HOLD, "running": {}},
             [f"web1  {HELD}; an activation that runs there goes on to its end"],
         ),
         (lock_table, Busy("no"), ["web1  no"]),
-        (unlock_table, {"freed": FREEZE}, [f"web1  is free; it was {HELD}"]),
-        (unlock_table, {"freed": None}, ["web1  was not locked"]),
+        (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
+        (unlock_table, {"freed": None}, ["web1  was not held"]),
         (
             pin_table,
-            {"release": SHA, "pin": FREEZE},
+            {"release": SHA, "pin": HOLD},
             [f"web1  {SHA} is pinned by ada@desk since 2027-01-15 08:00:00 UTC"],
         ),
         (unpin_table, {"release": SHA, "pin": None}, [f"web1  {SHA} was not pinned"]),
         (
             unpin_table,
-            {"release": SHA, "pin": FREEZE},
+            {"release": SHA, "pin": HOLD},
             [f"web1  {SHA} is pinned no more; it was by ada@desk since 2027-01-15 08:00:00 UTC"],
         ),
         (

@@ -184,7 +184,7 @@ def _duration(seconds: float | None) -> str:
 def _rest(answer: dict[str, Any]) -> str:
     if unfinished(answer["last"]):
         return "interrupted; the next deploy settles it"
-    return held(answer["freeze"]) if answer["freeze"] else "quiet"
+    return held(answer["hold"]) if answer["hold"] else "quiet"
 
 
 def _since(answer: dict[str, Any]) -> str:
@@ -205,13 +205,13 @@ def _sentences(answers: Mapping[str, dict[str, Any] | DeployError], words: Calla
 def _locked(answer: dict[str, Any]) -> str:
     running = answer["running"]
     if running is None:
-        return held(answer["freeze"])
+        return held(answer["hold"])
     what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
-    return f"{held(answer['freeze'])}; {what} that runs there goes on to its end"
+    return f"{held(answer['hold'])}; {what} that runs there goes on to its end"
 
 
 def _unlocked(answer: dict[str, Any]) -> str:
-    return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not locked"
+    return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not held"
 
 
 def _unpinned(answer: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -33,6 +33,7 @@ from .plan import Job, Plan
 
 if TYPE_CHECKING:
     from ..deployment import Deployment
+    from ..host.contract import ActivateRequest, ActivationEnd, Facts, Origin
     from ..registry import Registry
     from ..source import Commit
 
@@ -55,11 +56,16 @@ class _Work:
     """One host within one attempt: what was read, what is to be done, how it ended."""
 
     host: Host
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Facts | None = None
     plan: Plan | None = None
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     asked: bool = False  # to switch: from then on the host goes on alone
+
+    @property
+    def live(self) -> str | None:
+        """The release that served when the facts were read; None also when they were not."""
+        return self.facts["live"] if self.facts else None
 
     def time(self, phase: str, do: Callable[[_Work], object]) -> None:
         """Do a phase and note how long it took, also when it fails."""
@@ -148,15 +154,15 @@ class Attempt:
         if errors:
             raise errors[0][1]
 
-    def _decide(self, work: _Work, facts: dict[str, Any]) -> None:
+    def _decide(self, work: _Work, facts: Facts) -> None:
         work.facts = facts
-        work.plan = plan.decide(self.job, work.facts, work.host.name)
+        work.plan = plan.decide(self.job, facts, work.host.name)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
         if work.plan.nothing:
             self._end(work, self._already(work))
-        elif work.facts["target"]["bad"]:
-            work.host.tell("warning", f"this release failed its gate here before: {work.facts['target']['bad']}")
+        elif facts["target"] and facts["target"]["bad"]:
+            work.host.tell("warning", f"this release failed its gate here before: {facts['target']['bad']}")
 
     def _already(self, work: _Work) -> HostOutcome:
         message = f"{self.job.sha} is live already; nothing was done"
@@ -169,7 +175,7 @@ class Attempt:
             work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
-        return self.deployment.source().bundle(self.job.sha, work.facts["tips"])
+        return self.deployment.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
 
     def _activate(self) -> None:
         """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
@@ -181,6 +187,7 @@ class Attempt:
     def _switch_next(self, work: _Work, *, migrate: bool) -> None:
         """Switch one host more, unless one has failed."""
         if all(other.outcome is None or other.outcome.state.ok for other in self.works):
+            assert work.facts is not None
             self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
 
     def _switch_at_once(self, work: _Work) -> None:
@@ -188,9 +195,13 @@ class Attempt:
         self._switch(work, plan.switch_request(self.job))
         if work.outcome is None:
             work.asked = False
-            self._on_each(facts=lambda work: self._decide(work, work.host.known))
+            self._on_each(facts=self._decide_by_known)
 
-    def _switch(self, work: _Work, request: plan.Request) -> None:
+    def _decide_by_known(self, work: _Work) -> None:
+        assert work.host.known is not None  # it answered that they are not plain
+        self._decide(work, work.host.known)
+
+    def _switch(self, work: _Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
         began = time.monotonic()
@@ -207,7 +218,7 @@ class Attempt:
             self._end(work, ended(work.host.name, answer["state"], logs))
         return None
 
-    def _origin(self, work: _Work) -> dict[str, Any]:
+    def _origin(self, work: _Work) -> Origin:
         """What a host's journal keeps of the attempt as a whole, so that the registry can be rebuilt from it."""
         return {
             "host": work.host.name,
@@ -248,12 +259,12 @@ class Attempt:
     def _unreached(self, work: _Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
-        live, first = work.facts.get("live"), "another host failed first"
+        first = "another host failed first"
         if isinstance(self.error, RegistryUnavailable):
             first = "the registry failed first"
         elif self.interrupted:
             first = "somebody interrupted first"
-        return HostOutcome(work.host.name, State.SKIPPED, live, live, f"not reached: {first}")
+        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not reached: {first}")
 
     def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
@@ -354,11 +365,11 @@ _ASK = "fab status  tells how it ended"
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
     state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
-    live = None if state is State.UNKNOWN else work.facts.get("live")
-    return HostOutcome(work.host.name, state, live, work.facts.get("live"), error.message, error.hint, log=error.log)
+    live = None if state is State.UNKNOWN else work.live
+    return HostOutcome(work.host.name, state, live, work.live, error.message, error.hint, log=error.log)
 
 
-def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
+def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
     end = _ENDS[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
@@ -391,11 +402,11 @@ def ended(host: str, state: Mapping[str, Any], logs: str) -> HostOutcome:
 
 def _host_record(job: Job, work: _Work) -> HostRecord:
     if work.outcome is None:
-        return HostRecord(work.host.name, previous=work.facts.get("live"))
+        return HostRecord(work.host.name, previous=work.live)
     end = work.outcome
-    absent = (
-        job.kind == "rollback" and end.state is State.REFUSED and work.facts.get("target", {}).get("state") == "missing"
-    )
+    target = work.facts["target"] if work.facts else None
+    missing = target is not None and target["state"] == "missing"
+    absent = job.kind == "rollback" and end.state is State.REFUSED and missing
     return HostRecord(
         host=end.host,
         state=str(end.state),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..host.contract import JournalHead
 
 
 class Witness:
@@ -17,15 +19,15 @@ class Witness:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def seen(self, host: str, root: str) -> dict[str, Any] | None:
+    def seen(self, host: str, root: str) -> JournalHead | None:
         """Number and hash of the last entry that was seen, None when none was."""
         try:
-            seen: dict[str, Any] = json.loads(self.path(host, root).read_text())
+            seen: JournalHead = json.loads(self.path(host, root).read_text())
         except (OSError, ValueError):
             return None
         return seen
 
-    def note(self, host: str, root: str, head: Mapping[str, Any] | None) -> None:
+    def note(self, host: str, root: str, head: JournalHead | None) -> None:
         """Remember a later entry than the one seen before; an earlier one never takes its place."""
         seen = self.seen(host, root)
         if head is None or (seen and seen["seq"] >= head["seq"]):

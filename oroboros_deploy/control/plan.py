@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import Busy, InvalidInput, UnknownRelease
+from ..host.constants import FINAL, SERVES, SWITCHABLE
 from ..outcome import Kind
 
-Facts = Mapping[str, Any]
-Request = dict[str, Any]
-SourceKind = Literal["mirror", "bundle", "fetch"]
+if TYPE_CHECKING:
+    from ..host.contract import (
+        ActivateRequest,
+        ActivationState,
+        BuildRequest,
+        Facts,
+        FactsRequest,
+        FrontendRecipe,
+        GateRequest,
+        Hold,
+        Recipe,
+        Running,
+        SourceKind,
+    )
 
 
 @dataclass(frozen=True)
@@ -42,7 +53,7 @@ class Plan:
         return not (self.build or self.activate)
 
 
-def facts_request(job: Job) -> Request:
+def facts_request(job: Job) -> FactsRequest:
     """What to read: everything the plan, and the checks below, need."""
     return {
         "sha": job.sha,
@@ -52,7 +63,7 @@ def facts_request(job: Job) -> Request:
     }
 
 
-def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Request:
+def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> BuildRequest:
     """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
     return {
         "attempt": job.attempt,
@@ -64,8 +75,29 @@ def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Req
     }
 
 
-def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
-    """The switch to the job's release; ``migrate`` on one host of several, for they share the database."""
+def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateRequest:
+    """The switch to the job's release; ``migrate`` on one host of several, for they share the database.
+
+    It names the release that the decision was made for: where somebody else switched meanwhile, the host refuses.
+    Nobody knows which one that is where the host has to settle an activation first.
+    """
+    request = _activation(job, migrate=migrate, detached=not (facts["systemd"] and facts["may_manage"]))
+    if not unfinished(facts["last"]):
+        request["expected"] = facts["live"]
+    return request
+
+
+def switch_request(job: Job) -> ActivateRequest:
+    """The switch on a host whose facts are not known: it reads them first, and goes on only when they are plain.
+
+    They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
+    """
+    request = _activation(job, migrate=False, detached=False)  # how it is run the host knows when it has read them
+    request["look"] = facts_request(job)
+    return request
+
+
+def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
     config = job.config
     return {
         "attempt": job.attempt,
@@ -73,24 +105,14 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> Request:
         "sha": job.sha,
         "services": list(config.services),
         "restart": not config.skip_restart,
-        "detached": not (facts["systemd"] and facts["may_manage"]),
-        "healthcheck": None if config.skip_healthcheck and config.skip_restart else _healthcheck(config),
+        "detached": detached,
+        "healthcheck": None if config.skip_healthcheck and config.skip_restart else _gate(config),
         "migrate": config.migrate if migrate and job.kind == "deploy" else None,
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
         "keep": config.keep,
-        **_expected(facts),
     }
-
-
-def switch_request(job: Job) -> Request:
-    """The same for a host whose facts are not known: it reads them first, and goes on only when they are plain.
-
-    They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
-    """
-    anywhere = {"systemd": True, "may_manage": True}  # it knows better when it has read them
-    return {**activate_request(job, anywhere, migrate=False), "look": facts_request(job)}
 
 
 def decide(job: Job, facts: Facts, host: str) -> Plan:
@@ -100,10 +122,10 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     done there; nothing was changed then.
     """
     check(job, facts, host)
-    state = facts["target"]["state"]
-    if facts["live"] == job.sha and state in ("sealed", "adopted") and healthy(facts["last"]):
+    whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE
+    if facts["live"] == job.sha and whole and healthy(facts["last"]):
         return Plan(build=False, activate=False)
-    if state in ("sealed", "adopted"):
+    if whole:
         return Plan(build=False, activate=True)
     if job.kind == "rollback":
         raise UnknownRelease(_absent(job, facts), hint=_offer(facts), host=host)
@@ -112,14 +134,14 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
 
 
-def unfinished(last: Mapping[str, Any] | None) -> bool:
+def unfinished(last: ActivationState | None) -> bool:
     """Whether the host's last activation, by its persisted state, did not come to an end."""
-    return last is not None and last["phase"] not in ("committed", "restored", "restore_failed")
+    return last is not None and last["phase"] not in FINAL
 
 
-def healthy(last: Mapping[str, Any] | None) -> bool:
+def healthy(last: ActivationState | None) -> bool:
     """Whether the host's last activation ended on a release that serves."""
-    return last is None or last["phase"] in ("committed", "restored")
+    return last is None or last["phase"] in SERVES
 
 
 def check(job: Job, facts: Facts, host: str) -> None:
@@ -129,10 +151,10 @@ def check(job: Job, facts: Facts, host: str) -> None:
     if facts["running"] is not None:
         hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
         raise Busy(_holder(facts["running"]), hint=hint, host=host)
-    # What did not end goes on to the host, which settles it before it refuses: no freeze stops a restore.
-    if facts["freeze"] and not unfinished(facts["last"]):
+    # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
+    if facts["hold"] and not unfinished(facts["last"]):
         raise Busy(
-            f"this host is {held(facts['freeze'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+            f"this host is {held(facts['hold'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
         )
     if job.kind == "deploy" and not facts["git"]:
         raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
@@ -168,45 +190,61 @@ def _check_services(facts: Facts, host: str) -> None:
         )
 
 
-def recipe(config: Config) -> Request:
+def recipe(config: Config) -> Recipe:
     """What a host builds, and what it may take from earlier builds (``cache`` in bytes)."""
     build = config.build
-    venvs = {directory: list(projects) for directory, projects in build.venvs.items()}
-    return asdict(build) | {"venvs": venvs, "cache": build.cache * 1_000_000, "anew": config.no_cache}
+    return {
+        "frontend": _frontend(config),
+        "venvs": {directory: list(projects) for directory, projects in build.venvs.items()},
+        "steps": [{"name": step.name, "path": step.path, "command": step.command} for step in build.steps],
+        "timeout": build.timeout,
+        "installer": build.installer,
+        "inputs": list(build.inputs),
+        "cache": build.cache * 1_000_000,
+        "anew": config.no_cache,
+    }
 
 
-def _healthcheck(config: Config) -> Request:
-    settings = asdict(config.healthcheck)
-    return settings | {"command": None} if config.skip_healthcheck else settings
+def _frontend(config: Config) -> FrontendRecipe | None:
+    frontend = config.build.frontend
+    if frontend is None:
+        return None
+    return {
+        "path": frontend.path,
+        "command": frontend.command,
+        "output": frontend.output,
+        "into": frontend.into,
+    }
 
 
-def _expected(facts: Facts) -> Request:
-    """The release that the decision was made for: where somebody else switched meanwhile, the host refuses.
-
-    Nobody knows which one it is where the host has to settle an activation first, or was not asked.
-    """
-    return {} if "live" not in facts or unfinished(facts["last"]) else {"expected": facts["live"]}
+def _gate(config: Config) -> GateRequest:
+    gate = config.healthcheck
+    return {
+        "command": None if config.skip_healthcheck else gate.command,
+        "timeout": gate.timeout,
+        "interval": gate.interval,
+        "stable_for": gate.stable_for,
+    }
 
 
 def _absent(job: Job, facts: Facts) -> str:
-    state = facts["target"]["state"]
-    return (
-        f"nothing was changed: release {job.sha} is {state} on this host ({facts['target']['damage'] or 'not there'})"
-    )
+    target = facts["target"] or {"state": "missing", "damage": None, "bad": None}
+    why = target["damage"] or "not there"
+    return f"nothing was changed: release {job.sha} is {target['state']} on this host ({why})"
 
 
 def _offer(facts: Facts) -> str:
     good = [
         release["id"]
         for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
-        if release["state"] in ("sealed", "adopted") and not release["bad"] and release["id"] != facts["live"]
+        if release["state"] in SWITCHABLE and not release["bad"] and release["id"] != facts["live"]
     ]
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
 
 
-def held(freeze: Mapping[str, Any]) -> str:
+def held(hold: Hold) -> str:
     """Who holds a host on purpose, since when and why."""
-    return f"locked by {freeze['actor']} since {moment(freeze['at'])} UTC: {freeze['reason']}"
+    return f"held by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
 
 
 def moment(at: float) -> str:
@@ -214,8 +252,8 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _holder(running: Mapping[str, Any]) -> str:
-    """The host's own words for it (``host/holder.py``)."""
+def _holder(running: Running) -> str:
+    """The host's own words for it (``host/running.py``)."""
     if not running:
         return "another activation holds this host (just begun, or of another deploy root)"
     since = moment(running["since"]).partition(" ")[2]

@@ -11,12 +11,16 @@ import os
 import time
 
 from . import durable, gate, process, seal, state, units
-from .annotations import Any, Callable, Dict, Iterator, Optional
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, cast
+from .constants import SWITCHABLE
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host
 from .state import State
 from .wire import Say
+
+if TYPE_CHECKING:
+    from .contract import ActivateRequest, FinalPhase, JournalEntry, Phase, Result
 
 
 class Failed(Exception):
@@ -30,7 +34,7 @@ class Failed(Exception):
 class Activation:
     """One attempt on this host, from ``prepared`` to its end."""
 
-    def __init__(self, layout: Layout, request: Dict[str, Any], say: Say) -> None:
+    def __init__(self, layout: Layout, request: ActivateRequest, say: Say) -> None:
         self.layout = layout
         self.request = request
         self.say = say
@@ -91,7 +95,7 @@ class Activation:
     def _verify_target(self, target: str) -> None:
         release = self.layout.release(target)
         found = seal.state_of(release)
-        if found not in ("sealed", "adopted"):
+        if found not in SWITCHABLE:
             raise Refusal("missing", f"release {target} is {found} on this host", hint="deploy it first")
         damage = seal.verify(release) if found == "sealed" else None
         if damage:
@@ -233,7 +237,7 @@ class Activation:
         """Do what needs space, on a full disk too."""
         self.layout.reserve.spend(act, *arguments)
 
-    def _enter(self, phase: str, **changes: Any) -> None:
+    def _enter(self, phase: Phase, **changes: Any) -> None:
         """Persist the phase.  On the way back a disk that fails must not stop us: the older state restores as well."""
         entered = self.state.entering(phase, **changes)
         try:
@@ -260,7 +264,7 @@ class Activation:
         return self.state
 
 
-_PHASES = {
+_PHASES: Dict[Phase, str] = {
     "prepared": "target verified, way back made",
     "swapped": "current switched",
     "restarted": "services restarted",
@@ -272,7 +276,7 @@ _PHASES = {
 }
 
 
-def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool = True) -> Optional[State]:
+def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool = True) -> Optional[State]:
     """Bring an unfinished attempt to its end.  The caller holds the lock, so its process is dead.
 
     Its own request says how; when that is lost, ``request`` does, for the same services
@@ -290,11 +294,12 @@ def settle(layout: Layout, request: Dict[str, Any], say: Say, *, services: bool 
         return None
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
     own = state.read_request(layout, found.attempt) or request
-    alone = {} if services else {"restart": False, "healthcheck": None}
-    return Activation(layout, {**own, **alone}, say).resume(found)
+    if not services:
+        own = {**own, "restart": False, "healthcheck": None}
+    return Activation(layout, own, say).resume(found)
 
 
-def settle_earlier_boot(layout: Layout, request: Dict[str, Any], say: Say) -> None:
+def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Settle what an earlier boot left, before the services start.
 
     An attempt of this boot is left alone: its process or its recovery ends it, services
@@ -323,29 +328,31 @@ def conclude(layout: Layout, final: State) -> None:
     live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
     journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
     if not told and not journal.has(final.attempt):
-        asked = state.read_request(layout, final.attempt) or {}
-        layout.reserve.spend(
-            journal.append,
-            {
-                "attempt": final.attempt,
-                "kind": final.kind,
-                "target": final.target,
-                "source": final.source,
-                "outcome": final.phase,
-                "switched": final.switched,
-                "live": live,
-                "reason": final.reason,
-                "actor": final.actor,
-                "boot": state.boot_id(),
-                "at": time.time(),
-                "seconds": final.seconds,
-                "migration_marker": final.migration_marker,
-                "origin": asked.get("origin"),
-            },
-        )
+        layout.reserve.spend(journal.append, _entry(layout, final, live))
     _clear(layout)
     if result.parent.is_dir() and not told:
-        layout.reserve.spend(durable.write_json, result, {"state": final.as_dict(), "live": live})
+        came_to: Result = {"state": final.as_dict(), "live": live}
+        layout.reserve.spend(durable.write_json, result, came_to)
+
+
+def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
+    asked = state.read_request(layout, final.attempt)
+    return {
+        "attempt": final.attempt,
+        "kind": final.kind,
+        "target": final.target,
+        "source": final.source,
+        "outcome": cast("FinalPhase", final.phase),
+        "switched": final.switched,
+        "live": live,
+        "reason": final.reason,
+        "actor": final.actor,
+        "boot": state.boot_id(),
+        "at": time.time(),
+        "seconds": final.seconds,
+        "migration_marker": final.migration_marker,
+        "origin": asked.get("origin") if asked else None,
+    }
 
 
 def _live_or_none(layout: Layout) -> Optional[str]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Tuple as Tuple
     from typing import TypeVar as TypeVar
     from typing import Union as Union
+    from typing import cast as cast
 else:
 
     class _Anything:
@@ -44,3 +45,7 @@ else:
     IO = Any = Callable = Dict = Iterable = Iterator = List = Mapping = _Anything()
     Optional = Sequence = Set = Tuple = Union = Any
     TypeVar = str
+
+    def cast(_, value):
+        """The value; only mypy looks at its type."""
+        return value

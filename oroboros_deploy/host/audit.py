@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from .annotations import Any, Dict, List, NamedTuple, Optional
-from .journal import GENESIS, Entry, Journal, digest, line_of, parse
+from .annotations import TYPE_CHECKING, List, NamedTuple, Optional, cast
+from .journal import GENESIS, Journal, digest, head_of, line_of, parse
 from .layout import Layout
+
+if TYPE_CHECKING:
+    from .contract import AuditAnswer, AuditRequest, JournalEntry, JournalHead, WrongLine
 
 
 class Wrong(NamedTuple):
@@ -14,7 +17,7 @@ class Wrong(NamedTuple):
     what: str
 
 
-def audit(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+def audit(layout: Layout, request: AuditRequest) -> AuditAnswer:
     """The last ``limit`` entries; with ``verify`` also the first wrong line of all.
 
     ``seen`` is what the asker remembers of an earlier look: number and hash of the entry that was the last then.
@@ -27,17 +30,17 @@ def audit(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "count": len(entries),
         "head": head(journal),
         "verified": bool(request["verify"]),
-        "wrong": wrong._asdict() if wrong else None,
+        "wrong": cast("WrongLine", wrong._asdict()) if wrong else None,
     }
 
 
-def head(journal: Journal) -> Optional[Entry]:
+def head(journal: Journal) -> Optional[JournalHead]:
     """Number and hash of the journal's last entry, None when it has none."""
     last = journal.last()
-    return {"seq": last["seq"], "hash": last["hash"]} if last["seq"] else None
+    return last if last["seq"] else None
 
 
-def verify(journal: Journal, seen: Optional[Entry] = None) -> Optional[Wrong]:
+def verify(journal: Journal, seen: Optional[JournalHead] = None) -> Optional[Wrong]:
     """The first line that is wrong by the chain of hashes, by the head kept apart, or by what was ``seen`` before."""
     lines, kept = journal.lines(), journal.head()
     if kept is None and len(lines) > 1:
@@ -46,18 +49,18 @@ def verify(journal: Journal, seen: Optional[Entry] = None) -> Optional[Wrong]:
 
 
 def _chain(lines: List[bytes]) -> Optional[Wrong]:
-    before: Entry = {"seq": 0, "hash": GENESIS}
+    before: JournalHead = {"seq": 0, "hash": GENESIS}
     for number, line in enumerate(lines, 1):
         entry = parse(line)
         fault = "cannot be read" if entry is None else _fault(entry, line, before)
         if fault:
             return Wrong(number, fault)
         assert entry is not None
-        before = entry
+        before = head_of(entry)
     return None
 
 
-def _fault(entry: Entry, line: bytes, before: Entry) -> Optional[str]:
+def _fault(entry: JournalEntry, line: bytes, before: JournalHead) -> Optional[str]:
     if digest(entry) != entry["hash"] or line_of(entry) != line:
         return "was edited: it does not fit its hash"
     if entry["seq"] != before["seq"] + 1:
@@ -67,7 +70,7 @@ def _fault(entry: Entry, line: bytes, before: Entry) -> Optional[str]:
     return None
 
 
-def _reaches(lines: List[bytes], anchor: Optional[Entry], how: str) -> Optional[Wrong]:
+def _reaches(lines: List[bytes], anchor: Optional[JournalHead], how: str) -> Optional[Wrong]:
     """Whether a whole chain holds an entry that is known to have been there."""
     if anchor is None or anchor["seq"] == 0:
         return None

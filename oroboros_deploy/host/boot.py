@@ -15,9 +15,12 @@ import time
 from pathlib import Path
 
 from . import durable, process, units
-from .annotations import Any, Dict, List, Optional
+from .annotations import TYPE_CHECKING, List, Optional
 from .layout import Layout
 from .wire import Say
+
+if TYPE_CHECKING:
+    from .contract import ActivateRequest
 
 UNITS = Path("/etc/systemd/system")
 _TEXT = """\
@@ -45,7 +48,7 @@ def unit_name(root: Path) -> str:
     return f"oroboros-boot-{os.fsdecode(plain).replace('/', '-')}.service"
 
 
-def install(layout: Layout, request: Dict[str, Any], say: Say) -> None:
+def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Have the unit on this host as it should be; one that an administrator disabled stays disabled.
 
     A host that cannot take it is deployed to all the same: there the next contact settles.

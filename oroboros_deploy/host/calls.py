@@ -6,16 +6,43 @@ import gc
 import os
 import sys
 import threading
-from importlib import import_module
 from pathlib import Path
 
 from . import bytecode
-from .annotations import Any, Dict, Optional, Tuple
+from .annotations import TYPE_CHECKING, Callable, Dict, Optional, cast
+from .constants import FORMAT
 from .layout import Layout
 from .refusal import Refusal, of_host
 from .wire import Wire, next_call, read_request
 
-_PLAIN = {"audit": "audit", "lock": "hold", "unlock": "hold", "pin": "pins", "unpin": "pins"}  # call: module
+if TYPE_CHECKING:
+    from .contract import (
+        ActivateAnswer,
+        ActivateRequest,
+        Answer,
+        AuditAnswer,
+        AuditRequest,
+        BuildAnswer,
+        BuildRequest,
+        Call,
+        Facts,
+        FactsRequest,
+        FollowRequest,
+        LockAnswer,
+        LockRequest,
+        PinAnswer,
+        PinRequest,
+        PruneAnswer,
+        PruneRequest,
+        RefusalKind,
+        SentAnswer,
+        SentCall,
+        UnlockAnswer,
+        UnlockRequest,
+        UnpinAnswer,
+        UnpinRequest,
+    )
+
 _UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
@@ -37,63 +64,109 @@ def main() -> int:
 def _converse(command: str, wire: Wire) -> None:
     """Answer until nobody asks; a refusal is the last answer, for what was sent along may be unread."""
     _start_heartbeat(wire)
-    asked: Optional[Tuple[str, Dict[str, Any]]] = command, read_request()
+    asked: Optional[SentCall] = {"call": cast("Call", command), "request": read_request()}
     while asked:
-        answer = _respond(*asked, wire)
+        answer = _respond(asked, wire)
         wire.send(answer)
-        bytecode.keep(Path(sys.argv[0]))
         if "refusal" in answer:
             return
-        _import_ahead(*asked)
+        bytecode.keep(Path(sys.argv[0]))
+        _import_ahead(asked)
         asked = next_call()
 
 
-def _import_ahead(command: str, request: Dict[str, Any]) -> None:
+def _import_ahead(asked: SentCall) -> None:
     """Import what the calls after this one need, while they are on their way."""
-    if command == "facts" and request.get("sha"):
+    if asked["call"] != "facts":
+        return
+    request = cast("FactsRequest", asked["request"])
+    if request.get("sha"):
         from . import launch  # noqa: F401
 
         if request.get("source"):
             from .building import build  # noqa: F401
 
 
-def _respond(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
     try:
-        return {"result": _answer(command, request, wire)}
+        return {"format": FORMAT, "result": _answer(asked, wire)}
     except Refusal as refusal:
-        return {"refusal": refusal.as_dict()}
+        return {"format": FORMAT, "refusal": refusal.as_dict()}
     except BrokenPipeError:
         raise
     except OSError as error:
-        kind = "build_failed" if command == "build" else "invalid"
-        state = "" if command in _UNSAID else "nothing was switched: "
-        return {"refusal": of_host(kind, f"{state}the host could not go on", error).as_dict()}
+        state = "" if asked["call"] in _UNSAID else "nothing was switched: "
+        kind: RefusalKind = "build_failed" if asked["call"] == "build" else "invalid"
+        trouble = of_host(kind, f"{state}the host could not go on", error)
+        return {"format": FORMAT, "refusal": trouble.as_dict()}
 
 
-def _answer(command: str, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
-    """Each call imports only what it needs: the facts of a host should not wait for the build's code."""
-    layout = Layout.of(request["layout"])
-    if command == "facts":
-        from .facts import facts
+def _answer(asked: SentCall, wire: Wire) -> Answer:
+    layout = Layout.of(asked["request"]["layout"])
+    layout.refuse_newer()
+    return _CALLS[asked["call"]](layout, asked["request"], wire)
 
-        return facts(layout, request)
-    if command == "build":
-        return _build(layout, request, wire)
-    if command == "prune":
-        from .prune import prune
 
-        return prune(layout, request, wire.say)
-    if command in _PLAIN:
-        answer: Dict[str, Any] = getattr(import_module(f".{_PLAIN[command]}", __package__), command)(layout, request)
-        return answer
+# One function a call.  Each imports only what its call needs: the facts of a host should not wait for the build's code.
+
+
+def _facts(layout: Layout, request: FactsRequest, _: Wire) -> Facts:
+    from .facts import facts
+
+    return facts(layout, request)
+
+
+def _activate(layout: Layout, request: ActivateRequest, wire: Wire) -> ActivateAnswer:
     from . import launch
 
-    if command == "activate" and not _start(layout, request, wire):
+    if not _start(layout, request, wire):
         return {"state": None}
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
 
 
-def _build(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+def _follow(layout: Layout, request: FollowRequest, wire: Wire) -> ActivateAnswer:
+    from . import launch
+
+    return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+
+
+def _lock(layout: Layout, request: LockRequest, _: Wire) -> LockAnswer:
+    from .hold import lock
+
+    return lock(layout, request)
+
+
+def _unlock(layout: Layout, request: UnlockRequest, _: Wire) -> UnlockAnswer:
+    from .hold import unlock
+
+    return unlock(layout, request)
+
+
+def _pin(layout: Layout, request: PinRequest, _: Wire) -> PinAnswer:
+    from .pins import pin
+
+    return pin(layout, request)
+
+
+def _unpin(layout: Layout, request: UnpinRequest, _: Wire) -> UnpinAnswer:
+    from .pins import unpin
+
+    return unpin(layout, request)
+
+
+def _prune(layout: Layout, request: PruneRequest, wire: Wire) -> PruneAnswer:
+    from .prune import prune
+
+    return prune(layout, request, wire.say)
+
+
+def _audit(layout: Layout, request: AuditRequest, _: Wire) -> AuditAnswer:
+    from .audit import audit
+
+    return audit(layout, request)
+
+
+def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     gc.enable()  # it lives long
     try:
         return _make(layout, request, wire)
@@ -114,11 +187,12 @@ def _fault(attempt: Path, error: Exception) -> Refusal:
     return Refusal("build_failed", f"{what}; its traceback: {log}", hint="report it with that file of the host")
 
 
-def _make(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]:
+def _make(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     from .building.build import build
     from .building.excerpt import Excerpt
 
-    if request.get("verbose", True):
+    verbose: bool = request.get("verbose", True)
+    if verbose:
         return build(layout, request, wire.say)
     excerpt = Excerpt(wire.say)
     try:
@@ -127,21 +201,35 @@ def _make(layout: Layout, request: Dict[str, Any], wire: Wire) -> Dict[str, Any]
         excerpt.finish()
 
 
-def _start(layout: Layout, request: Dict[str, Any], wire: Wire) -> bool:
+def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
     """Start the activation; one that was asked to look first is started only when the facts are plain."""
     from . import launch
 
-    look = request.pop("look", None)
+    look = request.get("look")
     if look and not launch.known(layout, request["attempt"]):
         from .facts import facts, plain
 
         found = facts(layout, {**look, "starts": True})
-        wire.send({"event": "facts", "data": found})  # nobody listens any more: this is where it ends
+        wire.say("facts", level="detail", **found)  # nobody listens any more: this is where it ends
         if not plain(found, request):
             return False
         request["detached"] = not (found["systemd"] and found["may_manage"])
     launch.start(layout, request)
     return True
+
+
+_CALLS: Dict[Call, Callable[..., Answer]] = {
+    "facts": _facts,
+    "build": _build,
+    "activate": _activate,
+    "follow": _follow,
+    "lock": _lock,
+    "unlock": _unlock,
+    "pin": _pin,
+    "unpin": _unpin,
+    "prune": _prune,
+    "audit": _audit,
+}
 
 
 def _detached(command: str) -> int:
@@ -152,9 +240,16 @@ def _detached(command: str) -> int:
 
     ours = Path(sys.argv[0]).resolve().parent.parent
     attempt = ours / "unfinished" if command == "boot" else ours / "attempts" / sys.argv[2]
-    request = json.loads((attempt / "request.json").read_text())
+    request = cast("ActivateRequest", json.loads((attempt / "request.json").read_text()))
+    layout = Layout.of(request["layout"])
+    try:
+        if command != "recover":  # it ends what this version began, whoever wrote there meanwhile
+            layout.refuse_newer()
+    except Refusal as refusal:
+        print(f"{refusal.message}; {refusal.hint}", file=sys.stderr)
+        return 1
     act = {"run": launch.run, "recover": launch.recover, "boot": launch.after_boot, "tidy": launch.tidy}[command]
-    act(Layout.of(request["layout"]), request)
+    act(layout, request)
     return 0
 
 

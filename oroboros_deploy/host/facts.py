@@ -8,20 +8,34 @@ import time
 from pathlib import Path
 
 from . import audit, hold, process, running, seal, state, units
-from .annotations import Any, Callable, Dict, List, Optional
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, List
 from .building import mirror
+from .constants import FINAL, SWITCHABLE
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
 
+if TYPE_CHECKING:
+    from .contract import (
+        ActivateRequest,
+        Facts,
+        FactsRequest,
+        JournalEntry,
+        Problem,
+        ReleaseFacts,
+        TargetFacts,
+        UnitFacts,
+    )
 
-def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+
+def facts(layout: Layout, request: FactsRequest) -> Facts:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
     managed = request.get("restart") and units.present()
-    repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
+    sources: bool = request.get("source", True)
+    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
-    problems: List[Dict[str, Optional[str]]] = []
+    problems: List[Problem] = []
     live = _collect(problems, layout.live)
     for check in (_root, _link_place):
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
@@ -41,7 +55,7 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
         "units": _units(request.get("services", [])) if managed else {},
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": running.running(layout),
-        "freeze": hold.found(layout),
+        "hold": hold.found(layout),
         "last": last.as_dict() if last else None,
         "journal": _history(journal, request),
         "head": audit.head(journal),
@@ -50,29 +64,31 @@ def facts(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def _history(journal: Journal, request: Dict[str, Any]) -> List[Dict[str, Any]]:
+def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
     """The newest attempts; for checking the chain all kinds, those ``before`` a number when there are many."""
     before = request.get("before")
     entries = journal.attempts() if before is None else [each for each in journal.entries() if each["seq"] < before]
     return entries[-request.get("history", 1) :]
 
 
-def plain(found: Dict[str, Any], request: Dict[str, Any]) -> bool:
+def plain(found: Facts, request: ActivateRequest) -> bool:
     """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
+    target = found["target"]
     loaded = all(unit["load"] == "loaded" for unit in found["units"].values())
     return (
-        found["target"]["state"] in ("sealed", "adopted")
-        and not found["target"]["bad"]
+        target is not None
+        and target["state"] in SWITCHABLE
+        and not target["bad"]
         and found["live"] != request["sha"]
         and not found["problems"]
         and found["running"] is None
-        and found["freeze"] is None
-        and (found["last"] is None or found["last"]["phase"] in state.FINAL)
+        and found["hold"] is None
+        and (found["last"] is None or found["last"]["phase"] in FINAL)
         and (not request["restart"] or (found["systemd"] and found["may_manage"] and loaded))
     )
 
 
-def _target(layout: Layout, sha: str) -> Dict[str, Optional[str]]:
+def _target(layout: Layout, sha: str) -> TargetFacts:
     """How far the wanted release is: ``sealed``, ``adopted``, ``unsealed``, ``damaged`` or ``missing``."""
     release = layout.release(sha)
     found = seal.state_of(release)
@@ -85,8 +101,8 @@ def _target(layout: Layout, sha: str) -> Dict[str, Optional[str]]:
     }
 
 
-def _releases(layout: Layout) -> List[Dict[str, Any]]:
-    def one(release_id: str) -> Dict[str, Any]:
+def _releases(layout: Layout) -> List[ReleaseFacts]:
+    def one(release_id: str) -> ReleaseFacts:
         release = layout.release(release_id)
         return {
             "id": release_id,
@@ -98,13 +114,13 @@ def _releases(layout: Layout) -> List[Dict[str, Any]]:
     return [one(release_id) for release_id in layout.release_ids()]
 
 
-def _may_manage(request: Dict[str, Any]) -> bool:
+def _may_manage(request: FactsRequest) -> bool:
     """sudo takes its time to answer: it is asked for who means to activate here, restarts or not."""
     asked = units.present() and "restart" in request
     return units.may_manage(request.get("starts", False), request["restart"]) if asked else os.getuid() == 0
 
 
-def _units(services: List[str]) -> Dict[str, Dict[str, Any]]:
+def _units(services: List[str]) -> Dict[str, UnitFacts]:
     return {
         name: {"load": unit.load, "active": unit.active, "condition": unit.condition, "stale": unit.stale}
         for name, unit in units.show(services).items()
@@ -128,7 +144,7 @@ def _link_place(layout: Layout) -> None:
         )
 
 
-def _collect(problems: List[Dict[str, Optional[str]]], look: Callable[[], Any]) -> Any:
+def _collect(problems: List[Problem], look: Callable[[], Any]) -> Any:
     """Look, and keep a refusal as a problem among others: the reader should learn of all of them at once."""
     try:
         return look()

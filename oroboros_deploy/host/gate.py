@@ -6,8 +6,12 @@ import time
 from pathlib import Path
 
 from . import process, units
-from .annotations import Dict, NamedTuple, Optional, Sequence, Set, Tuple
+from .annotations import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Set, Tuple
+from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .wire import Say
+
+if TYPE_CHECKING:
+    from .contract import GateRequest
 
 _LOOK = 0.1  # seconds between two looks at the services
 
@@ -117,16 +121,16 @@ class _Watch:
         time.sleep(max(0.0, min(wish, self.deadline - time.monotonic())))
 
 
-def of(request: Optional[Dict[str, float]], services: Sequence[str]) -> Optional[Gate]:
+def of(request: Optional[GateRequest], services: Sequence[str]) -> Optional[Gate]:
     """The gate a request asks for; None when there is nothing to hold."""
-    settings = request or {}
-    command: Optional[str] = settings.get("command")  # type: ignore[assignment]
+    settings: GateRequest = request or {}
+    command = settings.get("command")
     if not command and not services:
         return None
     return Gate(
         command,
         tuple(services),
-        settings.get("timeout", 60.0),
-        settings.get("interval", 1.0),
-        settings.get("stable_for", 2.0),
+        settings.get("timeout", GATE_TIMEOUT),
+        settings.get("interval", GATE_INTERVAL),
+        settings.get("stable_for", GATE_STABLE_FOR),
     )

@@ -1,4 +1,4 @@
-"""A freeze: a person holds this host until a person frees it, whoever comes from wherever.
+"""A hold: a person holds this target until a person frees it, whoever comes from wherever.
 
 It stops what people ask for.  A restore, a recovery and the boot unit never look at it.
 """
@@ -8,72 +8,77 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 from . import durable, running, state
-from .annotations import Any, Dict, Optional
+from .annotations import TYPE_CHECKING, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
 
-Freeze = Dict[str, Any]
+if TYPE_CHECKING:
+    from .contract import EntryKind, EntryOutcome, Hold, LockAnswer, LockRequest, UnlockAnswer, UnlockRequest
 
 
-def lock(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Freeze the host; an activation that runs goes on to its end and is told in the answer.
+def lock(layout: Layout, request: LockRequest) -> LockAnswer:
+    """Hold the target; an activation that runs goes on to its end and is told in the answer.
 
     Raises Refusal when somebody holds it already: nobody's reason is written over.
     """
     layout.create()
-    freeze = {"actor": request["actor"], "at": time.time(), "reason": request["reason"]}
-    if not layout.reserve.spend(_place, layout, freeze):
+    hold: Hold = {"actor": request["actor"], "at": time.time(), "reason": request["reason"]}
+    if layout.old_hold.exists() or not layout.reserve.spend(_place, layout, hold):
         refuse(layout)
     layout.reserve.spend(_record, layout, "lock", "locked", request["actor"], request["reason"])
-    return {"freeze": freeze, "running": running.running(layout)}
+    return {"hold": hold, "running": running.running(layout)}
 
 
-def unlock(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
-    """Free the host; the answer has the freeze that ended, None when there was none."""
-    freeze = found(layout)
-    if freeze:
-        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {_words(freeze)}")
-        layout.freeze.unlink(missing_ok=True)
+def unlock(layout: Layout, request: UnlockRequest) -> UnlockAnswer:
+    """Free the target; the answer has the hold that ended, None when there was none."""
+    hold = found(layout)
+    if hold:
+        layout.create()
+        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {_words(hold)}")
+        layout.hold.unlink(missing_ok=True)
+        layout.old_hold.unlink(missing_ok=True)
         durable.sync_directory(layout.ours)
-    return {"freed": freeze}
+    return {"freed": hold}
 
 
-def found(layout: Layout) -> Optional[Freeze]:
-    """Who froze the host, when (Unix time) and why; None when nobody did.
+def found(layout: Layout) -> Optional[Hold]:
+    """Who holds the target, since when and why; None when nobody does.  A hold of 0.1.0 counts as well."""
+    return _read(layout.hold) or _read(layout.old_hold)
 
-    A file that cannot be read, such as an empty one made by hand, freezes as well.
-    """
+
+def refuse(layout: Layout) -> None:
+    """Raise Refusal when the target is held."""
+    hold = found(layout)
+    if hold:
+        raise Refusal("busy", f"this host is {_words(hold)}", hint="free it with: fab -H HOST unlock", hold=hold)
+
+
+def _read(path: Path) -> Optional[Hold]:
+    """The hold in a file, None without the file; a file that cannot be read, such as an empty one, holds as well."""
     try:
-        read: Freeze = json.loads(layout.freeze.read_bytes())
+        read = json.loads(path.read_bytes())
         return {"actor": str(read["actor"]), "at": float(read["at"]), "reason": str(read["reason"])}
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError):
-        why = f"{layout.freeze} says no more"
-        return {"actor": "somebody", "at": layout.freeze.stat().st_mtime, "reason": why}
+        return {"actor": "somebody", "at": path.stat().st_mtime, "reason": f"{path} says no more"}
 
 
-def refuse(layout: Layout) -> None:
-    """Raise Refusal when the host is frozen."""
-    freeze = found(layout)
-    if freeze:
-        raise Refusal("busy", f"this host is {_words(freeze)}", hint="free it with: fab -H HOST unlock", freeze=freeze)
+def _words(hold: Hold) -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(hold["at"]))
+    return f"held by {hold['actor']} since {since}: {hold['reason']}"
 
 
-def _words(freeze: Freeze) -> str:
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(freeze["at"]))
-    return f"locked by {freeze['actor']} since {since}: {freeze['reason']}"
-
-
-def _place(layout: Layout, freeze: Freeze) -> bool:
-    """Write the freeze unless there is one: of two who lock at the same moment one does."""
-    new = layout.tmp / f"freeze-{os.getpid()}"
-    durable.write_json(new, freeze)
+def _place(layout: Layout, hold: Hold) -> bool:
+    """Write the hold unless there is one: of two who lock at the same moment one does."""
+    new = layout.tmp / f"hold-{os.getpid()}"
+    durable.write_json(new, hold)
     try:
-        os.link(new, layout.freeze)
+        os.link(new, layout.hold)
     except FileExistsError:
         return False
     finally:
@@ -82,6 +87,14 @@ def _place(layout: Layout, freeze: Freeze) -> bool:
     return True
 
 
-def _record(layout: Layout, kind: str, outcome: str, actor: str, reason: str) -> None:
-    said = {"kind": kind, "outcome": outcome, "actor": actor, "reason": reason}
-    Journal(layout.journal).append({**said, "at": time.time(), "boot": state.boot_id()})
+def _record(layout: Layout, kind: EntryKind, outcome: EntryOutcome, actor: str, reason: str) -> None:
+    Journal(layout.journal).append(
+        {
+            "kind": kind,
+            "outcome": outcome,
+            "actor": actor,
+            "reason": reason,
+            "at": time.time(),
+            "boot": state.boot_id(),
+        }
+    )

@@ -13,33 +13,45 @@ import json
 from pathlib import Path
 
 from . import durable, lock, sha256
-from .annotations import Any, Dict, Iterator, List, Optional
+from .annotations import TYPE_CHECKING, Iterator, List, Optional, cast
+from .constants import ATTEMPTS
 
-Entry = Dict[str, Any]
+if TYPE_CHECKING:
+    from .contract import JournalEntry, JournalHead
+
 GENESIS = "0" * 64
-ATTEMPTS = ("deploy", "rollback")
 WAIT = 30.0  # seconds for somebody else's line to reach the disk
 
 
-def digest(entry: Entry) -> str:
+def digest(entry: JournalEntry) -> str:
     """The hash of an entry, over all its fields but the hash itself."""
     body = {key: value for key, value in entry.items() if key != "hash"}
     return sha256.digest(json.dumps(body, sort_keys=True).encode())
 
 
-def line_of(entry: Entry) -> bytes:
+def line_of(entry: JournalEntry) -> bytes:
     """An entry as it is written, without the end of its line."""
     return json.dumps(entry, sort_keys=True).encode()
 
 
-def parse(line: bytes) -> Optional[Entry]:
+def parse(line: bytes) -> Optional[JournalEntry]:
     """The entry on a line, None when it is none."""
+    return cast("Optional[JournalEntry]", _chained(line))
+
+
+def head_of(entry: JournalEntry) -> JournalHead:
+    """Number and hash of an entry."""
+    return {"seq": entry["seq"], "hash": entry["hash"]}
+
+
+def _chained(line: bytes) -> object:
+    """What a line of JSON says, when it has a number and a hash; else None."""
     try:
-        entry = json.loads(line)
+        said = json.loads(line)
     except ValueError:
         return None
-    whole = isinstance(entry, dict) and isinstance(entry.get("seq"), int) and isinstance(entry.get("hash"), str)
-    return entry if whole else None
+    whole = isinstance(said, dict) and isinstance(said.get("seq"), int) and isinstance(said.get("hash"), str)
+    return said if whole else None
 
 
 class Journal:
@@ -53,30 +65,31 @@ class Journal:
         """The whole lines; a last one without its end was torn by a power cut and is none."""
         return self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
 
-    def entries(self) -> List[Entry]:
+    def entries(self) -> List[JournalEntry]:
         """All entries that can be read; the chain of hashes shows where a damaged one is left out."""
         return [entry for entry in map(parse, self.lines()) if entry is not None]
 
-    def attempts(self) -> List[Entry]:
+    def attempts(self) -> List[JournalEntry]:
         """The entries of finished attempts."""
         return [entry for entry in self.entries() if entry.get("kind") in ATTEMPTS]
 
-    def head(self) -> Optional[Entry]:
+    def head(self) -> Optional[JournalHead]:
         """Number and hash of the last entry as they were noted apart; None when that cannot be read."""
-        return parse(self.head_path.read_bytes()) if self.head_path.exists() else None
+        noted = _chained(self.head_path.read_bytes()) if self.head_path.exists() else None
+        return cast("Optional[JournalHead]", noted)
 
-    def last(self) -> Entry:
+    def last(self) -> JournalHead:
         """What the next entry follows: the last one, or the head when that knows of a later or another one.
 
         After the head a gap or a break stays in the chain, where the last line that was
         left would close it over what is missing.
         """
-        readable = filter(None, map(parse, reversed(self.lines())))
-        last: Entry = next(readable, {"seq": 0, "hash": GENESIS})
+        newest = next(filter(None, map(parse, reversed(self.lines()))), None)
+        last: JournalHead = head_of(newest) if newest else {"seq": 0, "hash": GENESIS}
         head = self.head()
         return head if head and head["seq"] >= last["seq"] else last
 
-    def append(self, entry: Entry) -> Entry:
+    def append(self, entry: JournalEntry) -> JournalEntry:
         """Add one entry with its sequence number and hash; returns it as written."""
         with self._alone():
             last = self.last()
@@ -85,7 +98,7 @@ class Journal:
             durable.append(self.path, line_of(entry) + b"\n")
             durable.sync_directory(self.path.parent)
             with contextlib.suppress(OSError):  # the line is what counts, and a head may be behind
-                durable.write_json(self.head_path, {"seq": entry["seq"], "hash": entry["hash"]}, lasting=False)
+                durable.write_json(self.head_path, head_of(entry), lasting=False)
         return entry
 
     def has(self, attempt: str) -> bool:

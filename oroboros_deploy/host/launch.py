@@ -13,10 +13,13 @@ from math import inf
 from pathlib import Path
 
 from . import activation, boot, durable, hold, lock, process, running, state, time_limits, units
-from .annotations import Any, Dict, Optional
+from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
 from .layout import Layout
-from .refusal import Refusal
+from .refusal import Refusal, read
 from .wire import Say, Wire
+
+if TYPE_CHECKING:
+    from .contract import ActivateAnswer, ActivateRequest, Level, PruneRequest, Result, SentEvent
 
 UNIT = "oroboros-activate.service"
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
@@ -24,7 +27,7 @@ _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 
-def start(layout: Layout, request: Dict[str, Any]) -> None:
+def start(layout: Layout, request: ActivateRequest) -> None:
     """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
     layout.create()
     if not layout.reserve.spend(_claim, layout, request):
@@ -41,7 +44,7 @@ def known(layout: Layout, attempt: str) -> bool:
     return (layout.attempt(attempt) / "request.json").exists()
 
 
-def run(layout: Layout, request: Dict[str, Any]) -> None:
+def run(layout: Layout, request: ActivateRequest) -> None:
     """The activation itself: what the unit (or the detached process) executes."""
     attempt = request["attempt"]
     say = _log_to(layout.attempt(attempt) / "log.jsonl")
@@ -52,7 +55,7 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
             if not request["detached"]:
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
-            hold.refuse(layout)  # after that: no freeze keeps a host from its restore
+            hold.refuse(layout)  # after that: no hold keeps a host from its restore
             _refuse_news(layout, request)
             final = activation.Activation(layout, request, say).run()
         if final.phase == "committed":
@@ -63,7 +66,7 @@ def run(layout: Layout, request: Dict[str, Any]) -> None:
         _refuse(layout, attempt, refusal)
 
 
-def recover(layout: Layout, request: Dict[str, Any]) -> None:
+def recover(layout: Layout, request: ActivateRequest) -> None:
     """Bring an attempt whose process is gone to its end; harmless when it has one, or when it is not gone."""
     attempt = request["attempt"]
     say = _log_to(layout.attempt(attempt) / "log.jsonl")
@@ -72,25 +75,28 @@ def recover(layout: Layout, request: Dict[str, Any]) -> None:
         _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
 
 
-def after_boot(layout: Layout, request: Dict[str, Any]) -> None:
+def after_boot(layout: Layout, request: ActivateRequest) -> None:
     """What the boot unit executes: settle what an earlier boot left, unless somebody does so already."""
     say = _log_to(layout.attempt(request["attempt"]) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
 
 
-def tidy(layout: Layout, request: Dict[str, Any]) -> None:
+def tidy(layout: Layout, request: ActivateRequest) -> None:
     """What an activation that went well leaves to be done: prune, once nobody builds or activates."""
     from . import prune
 
-    say = _log_to(layout.attempt(request["attempt"]) / "prune.jsonl")
+    say, keep = _log_to(layout.attempt(request["attempt"]) / "prune.jsonl"), request.get("keep")
+    if keep is None:
+        return
+    asked: PruneRequest = {"keep": keep, "dry_run": False}
     try:
-        prune.prune(layout, {"keep": request["keep"], "dry_run": False}, say, wait=60)
+        prune.prune(layout, asked, say, wait=60)
     except Refusal as refusal:
         say("warning", f"nothing was pruned: {refusal.message}", level="warning")
 
 
-def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str, Any]:
+def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> ActivateAnswer:
     """Pass on the attempt's log from line ``after``; returns its result once it has one.
 
     When nobody works on the attempt any more and it has no result, settles it: the
@@ -114,7 +120,7 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Dict[str
             time.sleep(0.005)
 
 
-def _claim(layout: Layout, request: Dict[str, Any]) -> bool:
+def _claim(layout: Layout, request: ActivateRequest) -> bool:
     """Make the request an attempt of this host; False when it is one, also of somebody who asked a moment ago.
 
     However long the disk takes, it is waited for: told to be refused, the attempt could still begin.
@@ -126,7 +132,7 @@ def _claim(layout: Layout, request: Dict[str, Any]) -> bool:
     return True
 
 
-def _keep(directory: Path, request: Dict[str, Any]) -> None:
+def _keep(directory: Path, request: ActivateRequest) -> None:
     """Make the directory of an attempt, its log, and its request last: that makes it an attempt."""
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -140,7 +146,7 @@ def _keep(directory: Path, request: Dict[str, Any]) -> None:
     durable.sync_directory(directory.parent)
 
 
-def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
+def _start_unit(layout: Layout, request: ActivateRequest) -> None:
     """Ask systemd to run it: a unit of a fixed name, so the name itself is a mutex for the whole host.
 
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
@@ -161,7 +167,7 @@ def _start_unit(layout: Layout, request: Dict[str, Any]) -> None:
         time.sleep(0.05)
 
 
-def _give_up(layout: Layout, request: Dict[str, Any], refusal: Refusal) -> None:
+def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None:
     """Refuse what systemd-run says it did not start, under the lock: one that begins after that does not act.
 
     Held, the attempt may have begun all the same (the answer was late or lost), and its follower sees its end.
@@ -170,7 +176,7 @@ def _give_up(layout: Layout, request: Dict[str, Any], refusal: Refusal) -> None:
         _refuse(layout, request["attempt"], refusal)
 
 
-def _unit_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
+def _unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
     if not _PLAIN.fullmatch(agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
@@ -202,7 +208,7 @@ def _reading_logs() -> Dict[str, str]:
     return {"SupplementaryGroups": _JOURNAL}
 
 
-def _start_detached(layout: Layout, request: Dict[str, Any]) -> None:
+def _start_detached(layout: Layout, request: ActivateRequest) -> None:
     """Without systemd: a process in a session of its own, which no hang-up reaches."""
     if lock.is_held(layout.lock):
         raise running.busy(layout)
@@ -220,7 +226,7 @@ def _spawn(*command: str) -> None:
     )
 
 
-def _prune_later(layout: Layout, request: Dict[str, Any]) -> None:
+def _prune_later(layout: Layout, request: ActivateRequest) -> None:
     """Start ``tidy`` as something of its own: the next activation must not wait for it, nor this one fail by it."""
     from . import retention
 
@@ -234,7 +240,7 @@ def _prune_later(layout: Layout, request: Dict[str, Any]) -> None:
             process.run(_tidy_command(layout, request), cwd=Path("/"), deadline=time.monotonic() + 10)
 
 
-def _tidy_command(layout: Layout, request: Dict[str, Any]) -> "list[str]":
+def _tidy_command(layout: Layout, request: ActivateRequest) -> "list[str]":
     properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900", "UMask": "0022"}
     return _transient(None, f"prune of {layout.root}", properties, "tidy", request["attempt"])
 
@@ -253,10 +259,11 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
     ]
 
 
-def _refuse_news(layout: Layout, request: Dict[str, Any]) -> None:
+def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
     """Refuse when another release is live than the one that the attempt was decided for, if that was said."""
     live = layout.live()
-    if request.get("expected", live) != live:
+    expected: Optional[str] = request.get("expected", live)
+    if expected != live:
         news = f"{live} went live here meanwhile" if live else "no release is live here by now"
         hint = "fab -H HOST status; the same command again decides anew"
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
@@ -272,12 +279,13 @@ def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
     """Give an attempt that changed nothing its result; one that has a result keeps it."""
     path = layout.attempt(attempt) / "result.json"
     if not path.exists():
-        layout.reserve.spend(durable.write_json, path, {"refusal": refusal.as_dict()})
+        result: Result = {"refusal": refusal.as_dict()}
+        layout.reserve.spend(durable.write_json, path, result)
 
 
 def _log_to(path: Path) -> Say:
-    def say(event: str, message: str = "", level: str = "info", **data: Any) -> None:
-        line = {"event": event, "message": message, "level": level, "data": data, "at": time.time()}
+    def say(event: str, message: str = "", level: Level = "info", **data: object) -> None:
+        line: SentEvent = {"event": event, "message": message, "level": level, "data": data, "at": time.time()}
         with contextlib.suppress(OSError):  # a full disk must not stop a restore
             durable.append(path, json.dumps(line).encode() + b"\n", lasting=False)
 
@@ -290,21 +298,20 @@ def _log_file(directory: Path) -> Path:
     return path
 
 
-def _pass_on(log: Any, wire: Wire) -> None:
+def _pass_on(log: IO[bytes], wire: Wire) -> None:
     for line in iter(log.readline, b""):
         if not line.endswith(b"\n"):  # half a line: read it again when it is whole
             log.seek(-len(line), os.SEEK_CUR)
             return
         with contextlib.suppress(ValueError):  # not a line any more: the power was cut while it was written
-            wire.send(json.loads(line))
+            wire.send(cast("SentEvent", json.loads(line)))
 
 
-def _result(directory: Path) -> Dict[str, Any]:
-    result: Dict[str, Any] = json.loads((directory / "result.json").read_text())
+def _result(directory: Path) -> ActivateAnswer:
+    result = cast("Result", json.loads((directory / "result.json").read_text()))
     if "refusal" in result:
-        refusal = result["refusal"]
-        raise Refusal(refusal.pop("kind"), refusal.pop("message"), refusal.pop("hint"), **refusal)
-    return result
+        raise read(result["refusal"])
+    return {"state": result["state"], "live": result["live"]}
 
 
 def _agent() -> str:

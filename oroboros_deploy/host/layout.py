@@ -7,9 +7,13 @@ import re
 from pathlib import Path
 
 from . import durable
-from .annotations import Dict, Iterator, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Iterator, NamedTuple, Optional
+from .constants import FORMAT
 from .refusal import Refusal
 from .reserve import Reserve
+
+if TYPE_CHECKING:
+    from .contract import LayoutPaths
 
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -23,13 +27,18 @@ class Layout(NamedTuple):
     repo: Path
 
     @classmethod
-    def of(cls, paths: Dict[str, str]) -> Layout:
+    def of(cls, paths: LayoutPaths) -> Layout:
         """Build from the request's plain strings."""
-        return cls(*(Path(paths[name]) for name in ("root", "releases", "current", "repo")))
+        return cls(Path(paths["root"]), Path(paths["releases"]), Path(paths["current"]), Path(paths["repo"]))
 
-    def as_dict(self) -> Dict[str, str]:
+    def as_dict(self) -> LayoutPaths:
         """Plain strings, for requests that are kept."""
-        return {name: str(getattr(self, name)) for name in ("root", "releases", "current", "repo")}
+        return {
+            "root": str(self.root),
+            "releases": str(self.releases),
+            "current": str(self.current),
+            "repo": str(self.repo),
+        }
 
     @property
     def ours(self) -> Path:
@@ -69,9 +78,19 @@ class Layout(NamedTuple):
         return self.ours / "build.lock"
 
     @property
-    def freeze(self) -> Path:
-        """Who holds this host on purpose, and why; there is none when nobody does."""
+    def hold(self) -> Path:
+        """Who holds this target on purpose, and why; there is none when nobody does."""
+        return self.ours / "hold"
+
+    @property
+    def old_hold(self) -> Path:
+        """Where 0.1.0 wrote a hold."""
         return self.ours / "freeze.json"
+
+    @property
+    def format(self) -> Path:
+        """The number of the format that lies in `ours`; there is none where only 0.1.0 wrote."""
+        return self.ours / "format"
 
     @property
     def cache(self) -> Path:
@@ -107,6 +126,23 @@ class Layout(NamedTuple):
             durable.make_directory(directory, 0o755)
         for directory in (self.ours, self.tmp, self.boot, *(self.ours / name for name in ("attempts", "bad", "pins"))):
             durable.make_directory(directory, 0o700)
+        if not self.format.exists():
+            self.reserve.spend(durable.write, self.format, b"%d\n" % FORMAT)
+
+    def refuse_newer(self) -> None:
+        """Raise Refusal when a later version wrote what lies in `ours`: this one cannot know what it means."""
+        try:
+            found = self.format.read_text("ascii", "replace").strip()
+        except FileNotFoundError:
+            return
+        if not found.isdigit():
+            raise Refusal("invalid", f"nothing was changed: {self.format} holds no number", hint=f"cat {self.format}")
+        if int(found) > FORMAT:
+            raise Refusal(
+                "invalid",
+                f"nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format {found})",
+                hint=f"install oroboros_deploy 0.{found}.0 or later on this control node",
+            )
 
     def release_ids(self) -> Iterator[str]:
         """The names in ``releases/`` that can be releases; anything else there is not ours."""

@@ -8,14 +8,16 @@ import os
 import time
 
 from . import durable, lock, seal
-from .annotations import Any, Dict, Iterator
+from .annotations import TYPE_CHECKING, Dict, Iterator, Optional
+from .constants import SWITCHABLE
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
 
-Pin = Dict[str, Any]
+if TYPE_CHECKING:
+    from .contract import Pin, PinAnswer, PinRequest, UnpinAnswer, UnpinRequest
 
 
-def pin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+def pin(layout: Layout, request: PinRequest) -> PinAnswer:
     """Keep a release from being pruned; ``new`` is False when somebody had pinned it already."""
     release_id = request["release"]
     _must_be_whole(layout, release_id)
@@ -23,12 +25,13 @@ def pin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
     with still(layout):
         _must_be_whole(layout, release_id)  # by now
         before = _read(layout, release_id)
+        new: Pin = {"actor": request["actor"], "at": time.time()}
         if before is None:
-            durable.write_json(layout.pin(release_id), {"actor": request["actor"], "at": time.time()})
-    return {"release": release_id, "pin": before or _read(layout, release_id), "new": before is None}
+            durable.write_json(layout.pin(release_id), new)
+    return {"release": release_id, "pin": before or new, "new": before is None}
 
 
-def unpin(layout: Layout, request: Dict[str, Any]) -> Dict[str, Any]:
+def unpin(layout: Layout, request: UnpinRequest) -> UnpinAnswer:
     """Let a release be pruned like any other; ``pin`` is what was taken away, None when there was none."""
     before = _read(layout, request["release"])
     if before is not None:
@@ -58,11 +61,11 @@ def still(layout: Layout) -> Iterator[None]:
 
 def _must_be_whole(layout: Layout, release_id: str) -> None:
     state = seal.state_of(layout.release(release_id))
-    if state not in ("sealed", "adopted"):
+    if state not in SWITCHABLE:
         raise Refusal("missing", f"release {release_id} is {state} on this host", hint="fab -H HOST prune --dry-run")
 
 
-def _read(layout: Layout, release_id: str) -> Any:
+def _read(layout: Layout, release_id: str) -> Optional[Pin]:
     """The pin of a release, None when it has none; one that cannot be read still pins."""
     path = layout.pin(release_id)
     try:

@@ -14,17 +14,20 @@ import sys
 from pathlib import Path
 
 from . import hold, in_use, lock, pins, running, seal, state
-from .annotations import Any, Dict, Iterator, List, Set
+from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
 from .retention import ATTEMPTS, Release, Verdict, built_after, judge, sequences, served
 from .wire import Say
 
+if TYPE_CHECKING:
+    from .contract import PruneAnswer, PruneRequest, PruneVerdict
+
 AGENTS = 10  # files of agents that are kept, two for each: control nodes of other versions use the same host
 
 
-def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) -> Dict[str, Any]:
+def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) -> PruneAnswer:
     """Remove what need not be kept beside the ``keep`` newest good releases; only tell of it with ``dry_run``.
 
     ``wait`` is how many seconds a build or an activation is waited for.  Raises
@@ -41,7 +44,7 @@ def prune(layout: Layout, request: Dict[str, Any], say: Say, wait: float = 5.0) 
             verdicts = _verdicts(layout, request["keep"], used.processes)
             if not request["dry_run"]:
                 verdicts = [_unmade(layout, verdict) for verdict in verdicts]
-        told = [{**each._asdict(), "bytes": 0 if each.stays else sizes.get(each.id, 0)} for each in verdicts]
+        told = [_told(each, sizes) for each in verdicts]
         if not request["dry_run"]:
             for each in told:
                 _remove(layout, each, say)
@@ -65,7 +68,7 @@ def _verdicts(layout: Layout, keep: int, processes: Dict[str, int]) -> List[Verd
     return judge(releases, keep, {name: why for name, why in held.items() if name}, others)
 
 
-def _release(layout: Layout, release_id: str, places: Dict[str, int]) -> Release:
+def _release(layout: Layout, release_id: str, places: Dict[Optional[str], int]) -> Release:
     path = layout.release(release_id)
     built = seal.read_meta(path).get("built_after", "")
     place = max(places.get(release_id, 0), built_after(int(built)) if built.isdigit() else 0)
@@ -83,14 +86,20 @@ def _unmade(layout: Layout, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _remove(layout: Layout, told: Dict[str, Any], say: Say) -> None:
+def _told(verdict: Verdict, sizes: Dict[str, int]) -> PruneVerdict:
+    size = 0 if verdict.stays else sizes.get(verdict.id, 0)
+    return {"id": verdict.id, "stays": verdict.stays, "why": verdict.why, "bytes": size}
+
+
+def _remove(layout: Layout, told: PruneVerdict, say: Say) -> None:
     if told["stays"]:
         return
     try:
         seal.remove(layout.release(told["id"]))
         say("pruned", f"{told['id']} removed: {told['why']}", release=told["id"], bytes=told["bytes"])
     except OSError as error:
-        told.update(bytes=0, why=f"{told['why']}; not all of it could be removed: {error.strerror}")
+        told["bytes"] = 0
+        told["why"] = f"{told['why']}; not all of it could be removed: {error.strerror}"
         say("warning", f"{told['id']}: {told['why']}", level="warning")
 
 

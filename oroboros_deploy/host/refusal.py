@@ -4,31 +4,45 @@ from __future__ import annotations
 
 import errno
 
-from .annotations import Any, Dict, Optional
+from .annotations import TYPE_CHECKING, Optional, cast
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from . import contract
+    from .contract import RefusalDetails, RefusalKind
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refusal(Exception):
-    """Ends a call with an answer instead of a result.
+    """Ends a call with a refusal instead of a result.
 
     ``kind`` is one of ``invalid`` (nothing was changed), ``missing`` (no such
     release), ``busy``, ``build_failed`` or ``cancelled``.
     """
 
-    def __init__(self, kind: str, message: str, hint: Optional[str] = None, **data: Any) -> None:
+    def __init__(
+        self, kind: RefusalKind, message: str, hint: Optional[str] = None, **details: Unpack[RefusalDetails]
+    ) -> None:
         super().__init__(message)
         self.kind = kind
         self.message = message
         self.hint = hint
-        self.data = data
+        self.details = details
 
-    def as_dict(self) -> Dict[str, Any]:
-        """Plain values, for the wire."""
-        return {"kind": self.kind, "message": self.message, "hint": self.hint, **self.data}
+    def as_dict(self) -> contract.Refusal:
+        """Plain values, for the wire and for the result of an attempt."""
+        return {"kind": self.kind, "message": self.message, "hint": self.hint, **self.details}
 
 
-def of_host(kind: str, what: str, error: OSError) -> Refusal:
+def read(said: contract.Refusal) -> Refusal:
+    """The refusal that `as_dict` made plain values of."""
+    details = {name: value for name, value in said.items() if name not in ("kind", "message", "hint")}
+    return Refusal(said["kind"], said["message"], said["hint"], **cast("RefusalDetails", details))
+
+
+def of_host(kind: RefusalKind, what: str, error: OSError) -> Refusal:
     """The host's own trouble, with what helps against it; ``what`` says what did not work."""
     if isinstance(error, FileNotFoundError) and error.filename:
         hint = "put it back on the host, then run the same command again"

@@ -6,8 +6,11 @@ built, for clocks jump.
 
 from __future__ import annotations
 
-from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional
-from .journal import Entry
+from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional
+from .constants import SWITCHABLE
+
+if TYPE_CHECKING:
+    from .contract import JournalEntry, ReleaseState
 
 ATTEMPTS = 50  # attempts whose requests, logs and results are kept
 
@@ -21,14 +24,14 @@ class Release(NamedTuple):
     """What decides about one release; a higher ``sequence`` is newer."""
 
     id: str
-    state: str
+    state: ReleaseState
     bad: bool
     sequence: int
 
     @property
     def good(self) -> bool:
         """Complete, and did not fail the last time it was tried."""
-        return self.state in ("sealed", "adopted") and not self.bad
+        return self.state in SWITCHABLE and not self.bad
 
 
 class Verdict(NamedTuple):
@@ -66,16 +69,16 @@ def _goes(release: Release, keep: int) -> str:
     return "failed its gate" if release.bad else f"older than the {keep} good releases that stay"
 
 
-def sequences(entries: List[Entry]) -> Dict[str, int]:
+def sequences(entries: List[JournalEntry]) -> Dict[Optional[str], int]:
     """When each release was last live, in thirds of an entry: one that was left, one that came, one built after."""
-    places: Dict[str, int] = {}
+    places: Dict[Optional[str], int] = {}
     for entry in entries:
         if entry["outcome"] == "committed":
             places.update({entry["source"]: 3 * entry["seq"] - 1, entry["target"]: 3 * entry["seq"]})
     return places
 
 
-def served(entries: List[Entry], last: Optional[str]) -> Iterator[Optional[str]]:
+def served(entries: List[JournalEntry], last: Optional[str]) -> Iterator[Optional[str]]:
     """The releases that served, the last first; ``last`` is what the last activation started from."""
     yield last
     for entry in reversed(entries):

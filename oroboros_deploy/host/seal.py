@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 from . import durable, sha256
-from .annotations import Any, Dict, Iterator, List, Optional, Tuple
+from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .contract import ReleaseState
 
 META = ".deploy-meta"
 MANIFEST = ".deploy-manifest"
@@ -23,7 +26,7 @@ BUILDER = "oroboros_deploy"
 Row = Tuple[str, str, int, int, int, str]
 
 
-def state_of(release: Path) -> str:
+def state_of(release: Path) -> ReleaseState:
     """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``."""
     if release.is_symlink() or not release.is_dir():
         return "missing"
@@ -189,9 +192,9 @@ def content(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _marker(manifest: bytes) -> Dict[str, Any]:
+def _marker(manifest: bytes) -> Dict[str, object]:
     return {"manifest": sha256.digest(manifest), "entries": manifest.count(b"\n")}
 
 
-def _format(meta: Dict[str, Any]) -> bytes:
+def _format(meta: Dict[str, str]) -> bytes:
     return "".join(f"{key}={value}\n" for key, value in meta.items()).encode()

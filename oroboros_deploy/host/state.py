@@ -16,21 +16,12 @@ import time
 from pathlib import Path
 
 from . import durable
-from .annotations import Any, Dict, NamedTuple, Optional, Tuple
+from .annotations import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, cast
+from .constants import FINAL, TRANSITIONS
 from .layout import Layout
 
-# What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
-TRANSITIONS: Dict[str, Tuple[str, ...]] = {
-    "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
-    "swapped": ("restarted", "restoring"),
-    "restarted": ("gated", "restoring"),
-    "gated": ("committed", "restoring"),  # back only when `current` does not name the target any more
-    "restoring": ("restoring", "restored", "restore_failed"),  # itself, when the restore was interrupted
-    "committed": (),
-    "restored": (),
-    "restore_failed": (),
-}
-FINAL = tuple(phase for phase, following in TRANSITIONS.items() if not following)
+if TYPE_CHECKING:
+    from .contract import ActivateRequest, ActivationState, AttemptKind, Phase, Result
 
 
 def boot_id() -> str:
@@ -42,10 +33,10 @@ class State(NamedTuple):
     """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left."""
 
     attempt: str
-    kind: str
+    kind: AttemptKind
     target: str
     source: Optional[str]
-    phase: str
+    phase: Phase
     boot: str
     started_at: float
     seconds: Dict[str, float]
@@ -65,20 +56,20 @@ class State(NamedTuple):
         """The release that this activation ended on."""
         return self.target if self.phase == "committed" else self.source
 
-    def entering(self, phase: str, **changes: Any) -> State:
+    def entering(self, phase: Phase, **changes: Any) -> State:
         """The state one step on.  Raises ValueError for a step that is not declared."""
         if phase not in TRANSITIONS[self.phase]:
             raise ValueError(f"an activation does not go from {self.phase} to {phase}")
         return self._replace(phase=phase, sequence=self.sequence + 1, **changes)
 
-    def as_dict(self) -> Dict[str, Any]:
-        return self._asdict()
+    def as_dict(self) -> ActivationState:
+        return cast("ActivationState", self._asdict())
 
 
 def load(path: Path) -> Optional[State]:
     """The last persisted state, None when there never was one or it cannot be read."""
     try:
-        return State(**json.loads(path.read_text()))
+        return State(**cast("ActivationState", json.loads(path.read_text())))
     except (FileNotFoundError, ValueError, TypeError):
         return None
 
@@ -88,25 +79,25 @@ def save(path: Path, state: State) -> None:
     durable.write_json(path, state.as_dict())
 
 
-def read_request(layout: Layout, attempt: str) -> Optional[Dict[str, Any]]:
+def read_request(layout: Layout, attempt: str) -> Optional[ActivateRequest]:
     """What an attempt was asked to do, None when that cannot be read any more."""
-    return _read(layout.attempt(attempt) / "request.json")
+    return cast("Optional[ActivateRequest]", _read(layout.attempt(attempt) / "request.json"))
 
 
 def has_end(layout: Layout, attempt: str) -> bool:
     """Whether an attempt's result says how it ended; a refusal says that it never began."""
-    return "state" in (_read(layout.attempt(attempt) / "result.json") or {})
+    result = cast("Optional[Result]", _read(layout.attempt(attempt) / "result.json"))
+    return result is not None and "state" in result
 
 
-def _read(path: Path) -> Optional[Dict[str, Any]]:
+def _read(path: Path) -> object:
     try:
-        read: Dict[str, Any] = json.loads(path.read_text())
+        return json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return read
 
 
-def begin(request: Dict[str, Any], source: Optional[str]) -> State:
+def begin(request: ActivateRequest, source: Optional[str]) -> State:
     """The state before anything was changed."""
     return State(
         attempt=request["attempt"],

@@ -8,9 +8,21 @@ import select
 import sys
 import threading
 
-from .annotations import Any, Callable, Dict, Optional, Tuple
+from .annotations import TYPE_CHECKING, Optional, Union, cast
 
-Say = Callable[..., None]
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .contract import Level, Request, SentAnswer, SentCall, SentEvent
+
+    class Say(Protocol):
+        """Tells the control node what is happening."""
+
+        def __call__(self, event: str, message: str = "", level: Level = "info", **data: object) -> None: ...
+
+else:
+    Say = None
+
 REQUEST = "OROBOROS_REQUEST"  # the environment variable that the first request comes in
 IDLE = 10.0  # seconds that an agent waits for another call: of a cut cable nobody may tell it for a quarter of an hour
 
@@ -21,11 +33,11 @@ class Wire:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
-    def say(self, event: str, message: str = "", level: str = "info", **data: Any) -> None:
+    def say(self, event: str, message: str = "", level: Level = "info", **data: object) -> None:
         """Tell the control node what is happening."""
         self.send({"event": event, "message": message, "level": level, "data": data})
 
-    def send(self, value: Dict[str, Any]) -> None:
+    def send(self, value: Union[SentEvent, SentAnswer]) -> None:
         """Write one line; raises BrokenPipeError when nobody listens any more."""
         line = json.dumps(value, ensure_ascii=True) + "\n"
         with self._lock:
@@ -33,21 +45,19 @@ class Wire:
             sys.stdout.flush()
 
 
-def read_request() -> Dict[str, Any]:
+def read_request() -> Request:
     """What the first call asks for; no command that it runs inherits this."""
-    request: Dict[str, Any] = json.loads(os.environ.pop(REQUEST))
-    return request
+    return cast("Request", json.loads(os.environ.pop(REQUEST)))
 
 
-def next_call() -> Optional[Tuple[str, Dict[str, Any]]]:
-    """A further call and what it asks for, a line of the input; None when nobody will ask, or has asked for `IDLE`."""
+def next_call() -> Optional[SentCall]:
+    """A further call, a line of the input; None when nobody will ask, or has asked for `IDLE`."""
     if not select.select([sys.stdin], [], [], IDLE)[0]:
         return None
     line = sys.stdin.buffer.readline()
     if not line.endswith(b"\n"):
         return None  # also for half a line: the connection broke
-    asked: Dict[str, Any] = json.loads(line)
-    return asked["call"], asked["request"]
+    return cast("SentCall", json.loads(line))
 
 
 def read_block() -> Optional[bytes]:

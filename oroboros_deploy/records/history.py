@@ -7,16 +7,20 @@ Whatever else is found is a doubt, told in words.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import TYPE_CHECKING, cast
 
 from ..control.attempt import ended
-from ..control.plan import Facts, unfinished
+from ..control.plan import unfinished
+from ..host.constants import ATTEMPTS
 from ..host.journal import GENESIS, digest
 from ..outcome import Kind, State
 from .record import HostRecord
+
+if TYPE_CHECKING:
+    from ..host.contract import ActivationEnd, Facts, FinalPhase, JournalEntry, JournalHead, Origin
 
 _SKEW = 60.0  # seconds by which a host's clock may differ from ours without a word
 _ATTEMPT = re.compile(r"[\w.-]{1,100}", re.ASCII)
@@ -27,14 +31,15 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 class HostJournal:
     """What one host says of itself.
 
-    ``entries`` are those of its journal as they were read, oldest first, ``live`` the release that
+    ``entries`` are those of its journal as they were read, oldest first: what a journal entry has to be, but a
+    host may say anything.  ``live`` is the release that
     `current` names, ``last`` the attempt of its last activation and ``head`` the number of the entry
     that was the last when it was written.  ``busy`` says what goes on there
     or was interrupted, None when it is quiet; ``ahead`` is by how many seconds its clock is.
     """
 
     host: str
-    entries: Sequence[Any]
+    entries: Sequence[JournalEntry]
     live: str | None = None
     last: str | None = None
     head: int = 0
@@ -42,14 +47,14 @@ class HostJournal:
     ahead: float = 0.0
 
 
-def of_facts(host: str, facts: Facts, entries: Sequence[Any], ahead: float) -> HostJournal:
+def of_facts(host: str, facts: Facts, entries: Sequence[JournalEntry], ahead: float) -> HostJournal:
     """The journal of a host whose facts were read with it."""
     last, busy = facts["last"], None
     if facts["running"] is not None:
         busy = "an activation goes on there"
-    elif unfinished(last):
+    elif last is not None and unfinished(last):
         busy = f"attempt {last['attempt']} was interrupted there, and the next deploy settles it"
-    head = (facts["head"] or {"seq": 0})["seq"]
+    head = facts["head"]["seq"] if facts["head"] else 0
     return HostJournal(host, entries, facts["live"], last and last["attempt"], head, busy, ahead)
 
 
@@ -65,7 +70,7 @@ class Entry:
     target: str
     actor: str
     at: float
-    origin: Mapping[str, Any]
+    origin: Origin
     part: HostRecord
 
     @property
@@ -103,18 +108,18 @@ class History:
         switches = (entry for entry in reversed(self.entries) if entry.part.switched)
         return next((entry for entry in switches if entry.at <= until), None)
 
-    def _read(self, found: Sequence[Any]) -> None:
-        before: Mapping[str, Any] = {"seq": 0, "hash": GENESIS}
+    def _read(self, found: Sequence[JournalEntry]) -> None:
+        before: JournalEntry | JournalHead = {"seq": 0, "hash": GENESIS}
         for said in found:
             damage = _damage(said, before)
             self.ends_well = damage is None
             if damage:
                 self.doubts.append(f"entry {_number(said)} of its journal {damage}; it is not trusted")
-            elif said.get("kind") in get_args(Kind):
+            elif said.get("kind") in ATTEMPTS:
                 self._add(said)
             before = said if isinstance(said, dict) else before
 
-    def _add(self, said: Mapping[str, Any]) -> None:
+    def _add(self, said: JournalEntry) -> None:
         try:
             entry = _entry(self.host, said)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
@@ -142,7 +147,7 @@ class History:
             )
 
 
-def _damage(said: Any, before: Mapping[str, Any]) -> str | None:
+def _damage(said: JournalEntry, before: JournalEntry | JournalHead) -> str | None:
     if not isinstance(said, dict) or digest(said) != said.get("hash"):
         return "was changed after it was written"
     if (said.get("seq"), said.get("previous")) != (before.get("seq", 0) + 1, before.get("hash")):
@@ -150,29 +155,30 @@ def _damage(said: Any, before: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _entry(host: str, said: Mapping[str, Any]) -> Entry:
+def _entry(host: str, said: JournalEntry) -> Entry:
     """The entry; ValueError and its like when it does not say what it has to, for a host may say anything."""
-    origin: Mapping[str, Any] = said.get("origin") or {}
+    origin: Origin = said.get("origin") or {}
     releases = [each for each in (said["target"], said["source"]) if each is not None]
     texts = [said["actor"], said["reason"], said["migration_marker"] or "", *_texts(origin, host)]
     wrong = [not _ATTEMPT.fullmatch(said["attempt"]), said["target"] is None, not all(map(_SHA.fullmatch, releases))]
     if any(wrong) or not all(isinstance(text, str) for text in texts):
         raise ValueError(said)
     _moment(said["at"])
-    return Entry(said["attempt"], said["kind"], said["target"], said["actor"], said["at"], origin, _part(host, said))
+    kind = cast(Kind, said["kind"])
+    return Entry(said["attempt"], kind, said["target"], said["actor"], said["at"], origin, _part(host, said))
 
 
-def _texts(origin: Mapping[str, Any], host: str) -> list[Any]:
+def _texts(origin: Origin, host: str) -> list[object]:
     """All texts of an origin; its time is one that can be stored."""
     if "started_at" in origin and datetime.fromisoformat(origin["started_at"]).tzinfo is None:
         raise ValueError(origin)
-    names = ("control_node", "tool_version")
     environment = origin.get("environment")
     return [
         "" if environment is None else environment,
         *origin.get("hosts", ()),
         origin.get("host", host),
-        *(origin.get(name, "") for name in names),
+        origin.get("control_node", ""),
+        origin.get("tool_version", ""),
     ]
 
 
@@ -180,11 +186,20 @@ def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _part(host: str, said: Mapping[str, Any]) -> HostRecord:
+def _part(host: str, said: JournalEntry) -> HostRecord:
     """The host's part in the attempt, as a deploy records it; of the wall times only those that the host took."""
     seconds = said["seconds"]
     # An earlier version did not write whether anything was switched; what was, was gone back from.
-    known = {"switched": "restoring" in seconds, **said, "phase": said["outcome"], "transcript": ""}
+    known: ActivationEnd = {
+        "target": said["target"],
+        "source": said["source"],
+        "phase": cast("FinalPhase", said["outcome"]),
+        "seconds": seconds,
+        "reason": said["reason"],
+        "transcript": "",
+        "migration_marker": said["migration_marker"],
+        "switched": said.get("switched", "restoring" in seconds),
+    }
     end = ended(host, known, "the attempt's directory")
     return HostRecord(
         host=host,
@@ -197,5 +212,5 @@ def _part(host: str, said: Mapping[str, Any]) -> HostRecord:
     )
 
 
-def _number(said: Any) -> object:
+def _number(said: JournalEntry) -> object:
     return said.get("seq", "?") if isinstance(said, dict) else "?"

@@ -6,16 +6,20 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import PurePosixPath
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING
 
+from ..host.constants import FORMAT
 from ..host.wire import REQUEST
+
+if TYPE_CHECKING:
+    from ..host.contract import Call, Request
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
 
@@ -35,13 +39,17 @@ os._exit(status)
 """
 
 # Runs in the host's /bin/sh.  The request travels in it, and not as input: sshd takes input
-# only a round trip later.  A host that has no agent yet says "wanted" and takes the bytes.
+# only a round trip later.  A host that has no agent yet says "wanted" and takes the bytes, unless a later version
+# wrote there: what it keeps there is not ours to change (``Layout.refuse_newer``, for when the agent is there).
 _BOOTSTRAP = """\
 set -u
 umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
 command -v python3 >/dev/null || refuse {no_python}
 if [ ! -s {path} ]; then
+  format=0
+  [ ! -s {format} ] || read -r format <{format}
+  [ "$format" -le {known} ] 2>/dev/null || refuse "$(printf {newer} "$format" "$format")"
   (umask 022; mkdir -p {root}) 2>/dev/null
   mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted
@@ -64,13 +72,16 @@ class Agent:
         """Where it stays on a host."""
         return root / ".deploy" / "agent" / f"{self.digest[:32]}.pyz"
 
-    def script(self, root: PurePosixPath, command: str, request: Mapping[str, Any]) -> str:
+    def script(self, root: PurePosixPath, command: Call, request: Request) -> str:
         """The shell lines that make one call, whether the host has the agent or not."""
         path = self.path(root)
         return _BOOTSTRAP.format(
             path=quote(str(path)),
             directory=quote(str(path.parent)),
             root=quote(str(root)),
+            format=quote(str(root / ".deploy" / "format")),
+            known=FORMAT,
+            newer=quote(_NEWER),
             size=len(self.data),
             digest=self.digest,
             variable=REQUEST,
@@ -118,4 +129,8 @@ def _refusal(message: str, hint: str) -> str:
     return json.dumps({"kind": "invalid", "message": message, "hint": hint})
 
 
+_NEWER = _refusal(
+    "nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format %s)",
+    "install oroboros_deploy 0.%s.0 or later on this control node",
+)
 _NO_PYTHON = _refusal("python3 (3.9 or later) is not installed on this host", "apt install python3")

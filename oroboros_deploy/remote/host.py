@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from .. import threads
 from ..errors import (
@@ -26,20 +26,45 @@ from ..errors import (
 )
 from ..events import Event, Level, Listener
 from ..host import time_limits
+from ..host.constants import FORMAT
 from .dialing import close
 from .session import AgentEnded, Session
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..host.contract import (
+        ActivateAnswer,
+        ActivateRequest,
+        Answer,
+        AuditAnswer,
+        BuildAnswer,
+        BuildRequest,
+        Call,
+        Facts,
+        FactsRequest,
+        JournalHead,
+        LayoutPaths,
+        LockAnswer,
+        PinAnswer,
+        PruneAnswer,
+        Refusal,
+        RefusalKind,
+        Request,
+        SentEvent,
+        UnlockAnswer,
+        UnpinAnswer,
+    )
     from ..records.history import HostJournal
     from ..ssh import HostConnection
 
 _MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
+_PRUNING = 1800.0  # seconds that removing releases may take
 _PART = 1000  # entries of a journal that one answer holds
+_UNTOUCHED = "nothing was changed"
 _PARTS = 100  # at most, so that no host keeps us for ever
 
-_KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
+_KINDS: Mapping[RefusalKind, type[DeployError]] = MappingProxyType(
     {
         "invalid": InvalidInput,
         "missing": UnknownRelease,
@@ -54,7 +79,7 @@ _KINDS: Mapping[str, type[DeployError]] = MappingProxyType(
 class Host:
     """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
 
-    ``known`` are its facts as they were last read, empty before.
+    ``known`` are its facts as they were last read, None before.
     """
 
     def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
@@ -66,7 +91,7 @@ class Host:
         self._session: Session | None = None
         self._opening = Lock()
         self._left = Flag()
-        self.known: dict[str, Any] = {}
+        self.known: Facts | None = None
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
@@ -105,18 +130,38 @@ class Host:
         """Let time pass; False when the host was left meanwhile."""
         return not self._left.wait(seconds)
 
-    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
+    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: object) -> None:
         """Emit an event about this host."""
         self._listener(Event(name, message, host=self.name, level=level, data=data))
 
-    def facts(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def facts(self, request: FactsRequest) -> Facts:
         """Read what the host is and has."""
-        self._learn(self._quiet_call("facts", request, PATIENCE))
-        return self.known
+        return self._learn(cast("Facts", self._quiet_call("facts", request, PATIENCE)))
 
-    def ask(self, command: str, request: Mapping[str, Any], deadline: float = PATIENCE) -> dict[str, Any]:
-        """Make a call that answers by itself and switches nothing; ``deadline`` is seconds."""
-        return self._quiet_call(command, request, deadline)
+    def lock(self, actor: str, reason: str) -> LockAnswer:
+        """Hold the host; raises Busy when somebody holds it already."""
+        return cast("LockAnswer", self._quiet_call("lock", {"actor": actor, "reason": reason}, PATIENCE))
+
+    def unlock(self, actor: str) -> UnlockAnswer:
+        """End the hold."""
+        return cast("UnlockAnswer", self._quiet_call("unlock", {"actor": actor}, PATIENCE))
+
+    def pin(self, actor: str, release: str) -> PinAnswer:
+        """Keep a release from being pruned."""
+        return cast("PinAnswer", self._quiet_call("pin", {"actor": actor, "release": release}, PATIENCE))
+
+    def unpin(self, release: str) -> UnpinAnswer:
+        """Let a release be pruned like any other."""
+        return cast("UnpinAnswer", self._quiet_call("unpin", {"release": release}, PATIENCE))
+
+    def prune(self, keep: int, *, dry_run: bool) -> PruneAnswer:
+        """Remove releases beyond the ``keep`` newest good ones; with ``dry_run`` only say which."""
+        return cast("PruneAnswer", self._quiet_call("prune", {"keep": keep, "dry_run": dry_run}, _PRUNING))
+
+    def audit(self, *, verify: bool, limit: int, seen: JournalHead | None) -> AuditAnswer:
+        """The journal's last entries; with ``verify`` also whether it is what was written, and what was ``seen``."""
+        request: Request = {"verify": verify, "limit": limit, "seen": seen}
+        return cast("AuditAnswer", self._quiet_call("audit", request, PATIENCE))
 
     def journal(self) -> HostJournal:
         """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
@@ -130,12 +175,13 @@ class Host:
             entries = [*part, *entries]
         return of_facts(self.name, facts, entries, ahead)
 
-    def build(self, request: Mapping[str, Any], stream: Iterable[bytes] | None) -> dict[str, Any]:
+    def build(self, request: BuildRequest, stream: Iterable[bytes] | None) -> BuildAnswer:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
         self.tell("build.started", "building")
-        return self._quiet_call("build", request, self._config.build.timeout + PATIENCE, stream)
+        patience = self._config.build.timeout + PATIENCE
+        return cast("BuildAnswer", self._quiet_call("build", request, patience, stream))
 
-    def activate(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def activate(self, request: ActivateRequest) -> ActivateAnswer:
         """Switch to the release and stay until the host says how it ended.
 
         A request that asks the host to look first may end without a ``state``: then it
@@ -149,15 +195,15 @@ class Host:
 
     def call(
         self,
-        command: str,
-        request: Mapping[str, Any],
+        command: Call,
+        request: Request,
         deadline: float,
         stream: Iterable[bytes] | None = None,
         on_event: Callable[[], None] = lambda: None,
-    ) -> dict[str, Any]:
+    ) -> Answer:
         """Make one call; the calls on one connection go to one agent, one after another."""
         try:
-            session = self._ask(command, {"layout": self._layout(), **request}, deadline)
+            session = self._ask(command, cast("Request", {"layout": self._layout(), **request}), deadline)
             if stream is not None:
                 self._send(session, stream)
             said = session.answer(lambda event: self._hear(event, on_event))
@@ -167,13 +213,15 @@ class Host:
         except BaseException:
             self._drop(Session.kill)
             raise
+        if said.get("format", 0) > FORMAT:
+            self._drop(Session.end)
+            raise _newer(command, said["format"], self.name)
         if "refusal" in said:
             self._drop(Session.end)
             raise _error(said["refusal"], self.name)
-        result: dict[str, Any] = said["result"]
-        return result
+        return said["result"]
 
-    def _ask(self, command: str, request: Mapping[str, Any], deadline: float) -> Session:
+    def _ask(self, command: Call, request: Request, deadline: float) -> Session:
         connection = self.open()
         if self._session is not None and not self._session.open:
             self._drop(Session.end)
@@ -190,8 +238,8 @@ class Host:
             end(session)
 
     def _quiet_call(
-        self, command: str, request: Mapping[str, Any], deadline: float, stream: Iterable[bytes] | None = None
-    ) -> dict[str, Any]:
+        self, command: Call, request: Request, deadline: float, stream: Iterable[bytes] | None = None
+    ) -> Answer:
         """A call that changes nothing live: when its link is lost, the outcome is known all the same."""
         try:
             return self.call(command, request, deadline, stream)
@@ -213,19 +261,20 @@ class Host:
         session.send(b"")
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
-    def _hear(self, said: Mapping[str, Any], on_event: Callable[[], None]) -> None:
+    def _hear(self, said: SentEvent, on_event: Callable[[], None]) -> None:
         if said["event"] == "facts":
-            self._learn(said["data"])
+            self._learn(cast("Facts", said["data"]))
         elif said["event"] != "alive":
             on_event()
             self.tell(said["event"], said["message"], level=said["level"], **said["data"])
 
-    def _learn(self, facts: dict[str, Any]) -> None:
+    def _learn(self, facts: Facts) -> Facts:
         self.known = facts
         live, head = facts["live"], facts["head"]
         self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
+        return facts
 
-    def _layout(self) -> dict[str, str]:
+    def _layout(self) -> LayoutPaths:
         config = self._config
         return {
             "root": config.root,
@@ -238,7 +287,7 @@ class Host:
 class _Follower:
     """Stays with one activation over as many connections as it takes."""
 
-    def __init__(self, host: Host, request: Mapping[str, Any], patience: float) -> None:
+    def __init__(self, host: Host, request: ActivateRequest, patience: float) -> None:
         self.host = host
         self.request = request
         self.patience = patience
@@ -247,11 +296,10 @@ class _Follower:
         self.seen = 0
         self.tries = 0
 
-    def result(self) -> dict[str, Any]:
-        command = "activate"
+    def result(self) -> ActivateAnswer:
         for pause in _back_off():
             try:
-                return self.host.call(command, self._request(), self.until - time.monotonic(), on_event=self._count)
+                return self._call()
             except (LinkLost, HostUnreachable) as lost:
                 if isinstance(lost, HostUnreachable) and not self.tries:
                     raise  # the host did not even take the command
@@ -259,8 +307,10 @@ class _Follower:
                 self._wait(pause, lost)
         raise AssertionError("the back-off never ends")
 
-    def _request(self) -> dict[str, Any]:
-        return {**self.request, "after": self.seen}
+    def _call(self) -> ActivateAnswer:
+        request: ActivateRequest = {**self.request, "after": self.seen}
+        answer = self.host.call("activate", request, self.until - time.monotonic(), on_event=self._count)
+        return cast("ActivateAnswer", answer)
 
     def _count(self) -> None:
         self.seen += 1
@@ -287,10 +337,20 @@ def _back_off() -> Iterable[float]:
         pause = min(pause * 2, 15.0)
 
 
-def _error(refusal: Mapping[str, Any], host: str) -> DeployError:
+def _error(refusal: Refusal, host: str) -> DeployError:
     kind = _KINDS.get(refusal["kind"], InvalidInput)
     state = "nothing was switched: " if kind is BuildFailed else ""
     hint = (refusal.get("hint") or "").replace("-H HOST", f"-H {host}")  # it does not know what we call it
     error = kind(f"{state}{refusal['message']}", hint=hint or ("fix it and deploy again" if state else None), host=host)
     error.log = refusal.get("log")
     return error
+
+
+def _newer(command: Call, number: int, host: str) -> DeployError:
+    """The agent that answered keeps to a later contract than this version knows: its answer may mean anything."""
+    kind, state = (DeployError, "the outcome is not known") if command == "activate" else (InvalidInput, _UNTOUCHED)
+    return kind(
+        f"{state}: the agent on this host is of a later version (format {number})",
+        hint=f"install oroboros_deploy 0.{number}.0 or later on this control node",
+        host=host,
+    )

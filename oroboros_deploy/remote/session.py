@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import LinkLost
 from ..host.wire import IDLE
 from . import agent
 
 if TYPE_CHECKING:
+    from ..host.contract import Call, Request, SentAnswer, SentCall, SentEvent
     from ..ssh import HostConnection
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
+_EVENT = b'{"event"'
+_ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell when no agent could be started
 _ENDING = 5.0  # seconds that the agent may take to end
 
 
@@ -36,8 +39,8 @@ class Session:
         name: str,
         connection: HostConnection,
         root: PurePosixPath,
-        call: str,
-        request: Mapping[str, Any],
+        call: Call,
+        request: Request,
         deadline: float,
     ) -> None:
         self._name = name
@@ -51,16 +54,17 @@ class Session:
         """Whether it can be asked again: the agent waits for that a limited time, of which half is for the way."""
         return time.monotonic() - self._answered < IDLE / 2 and not self._remote.ended
 
-    def ask(self, call: str, request: Mapping[str, Any], deadline: float) -> None:
+    def ask(self, call: Call, request: Request, deadline: float) -> None:
         """Make a further call; the answer to the one before is here."""
         self._remote.extend(deadline)
-        self._remote.write(json.dumps({"call": call, "request": request}).encode() + b"\n")
+        further: SentCall = {"call": call, "request": request}
+        self._remote.write(json.dumps(further).encode() + b"\n")
 
     def send(self, block: bytes) -> None:
         """Send one block of a stream that belongs to the call; an empty one ends it."""
         self._remote.write(b"%d\n" % len(block) + block)
 
-    def answer(self, hear: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    def answer(self, hear: Callable[[SentEvent], None]) -> SentAnswer:
         """The answer to the call, its ``result`` or its ``refusal``; its events before that.
 
         Raises AgentEnded when there is none.
@@ -68,12 +72,12 @@ class Session:
         for said in self._lines:
             if said == b"wanted":
                 self._remote.write(agent.packed().data)
-            elif said.startswith(b'{"event"'):
+            elif said.startswith(_EVENT):
                 hear(json.loads(said))
-            elif said.startswith(b"{"):  # anything else is a login shell's greeting
+            elif said.startswith(_ANSWERS):  # anything else is a login shell's greeting
                 self._remote.extend(math.inf)  # until the next call there is nothing to wait for
                 self._answered = time.monotonic()
-                answer: dict[str, Any] = json.loads(said)
+                answer: SentAnswer = json.loads(said)
                 return answer
         raise self._no_answer()
 

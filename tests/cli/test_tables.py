@@ -19,7 +19,7 @@ SHA = "a" * 40
 def answer(**changes: Any) -> dict[str, Any]:
     last = {"kind": "deploy", "target": SHA, "phase": "committed"}
     journal = [{"outcome": "committed", "target": SHA, "at": 1_800_000_000.0}]
-    quiet = {"running": None, "freeze": None, "journal": journal, "releases": [{"id": SHA, "state": "sealed"}]}
+    quiet = {"running": None, "hold": None, "journal": journal, "releases": [{"id": SHA, "state": "sealed"}]}
     return {"live": SHA, "last": last} | quiet | changes
 
 
@@ -36,9 +36,9 @@ def answer(**changes: Any) -> dict[str, Any]:
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
         ),
         (
-            answer(freeze={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
+            answer(hold={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
-            "locked by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
+            "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
         ),
         (
             answer(last=None, journal=[], releases=[{"id": SHA, "state": "adopted"}]),

@@ -30,7 +30,7 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "tips": [],
         "units": {},
         "running": None,
-        "freeze": None,
+        "hold": None,
         "last": None,
         "journal": [],
         "head": None,

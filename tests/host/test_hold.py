@@ -1,4 +1,4 @@
-"""A freeze: honoured by whoever comes, recorded, and never in the way of a restore."""
+"""A hold: honoured by whoever comes, recorded, and never in the way of a restore."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import hold, launch, lock
+from oroboros_deploy.host import hold as holding
+from oroboros_deploy.host import launch, lock
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import HEALTH, die_in, journaled
 from tests.host.test_boot import boot_again, died_with_the_host
@@ -38,36 +39,36 @@ def free(host: LocalAgent, actor: str = "bob") -> Answer:
 
 def words(found: Any, reason: str = WHY) -> str:
     since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(found["at"]))
-    return f"this host is locked by {found['actor']} since {since}: {reason}"
+    return f"this host is held by {found['actor']} since {since}: {reason}"
 
 
 def record(host: LocalAgent) -> list[tuple[str, str, str]]:
     return [(entry["kind"], entry["actor"], entry["reason"]) for entry in host.journal if "attempt" not in entry]
 
 
-def test_a_frozen_host_is_activated_by_nobody(host: LocalAgent, old: str) -> None:
+def test_a_held_host_is_activated_by_nobody(host: LocalAgent, old: str) -> None:
     """Whoever asks is told who holds it, since when, why and what to type; the tree is as it was."""
-    frozen = (held(host).result or {})["freeze"]
+    hold = (held(host).result or {})["hold"]
     new, before = host.sealed("new", health="exit 0"), tree(host.root)
     for kind in ("deploy", "rollback"):
         assert host.activate(new, kind=kind, healthcheck=HEALTH).refusal == {
             "kind": "busy",
-            "message": words(frozen),
+            "message": words(hold),
             "hint": "free it with: fab -H HOST unlock",
-            "freeze": frozen,
+            "hold": hold,
         }
-    assert (tree(host.root), host.facts()["freeze"], len(journaled_attempts(host))) == (before, frozen, 1)
+    assert (tree(host.root), host.facts()["hold"], len(journaled_attempts(host))) == (before, hold, 1)
 
 
 def test_it_ends_when_somebody_unlocks(host: LocalAgent, old: str) -> None:
     """Anybody may; both are in the journal with who and why, and the next activation goes through."""
-    frozen = (held(host).result or {})["freeze"]
-    assert free(host).result == {"freed": frozen}
+    hold = (held(host).result or {})["hold"]
+    assert free(host).result == {"freed": hold}
     new = host.sealed("new", health="exit 0")
     assert host.activate(new, healthcheck=HEALTH).phases == GOOD
-    was = words(frozen).removeprefix("this host is ")
+    was = words(hold).removeprefix("this host is ")
     assert record(host) == [("lock", "ada", WHY), ("unlock", "bob", f"was {was}")]
-    assert (host.facts()["freeze"], host.live) == (None, new)
+    assert (host.facts()["hold"], host.live) == (None, new)
 
 
 def test_the_history_of_attempts_holds_attempts_only(host: LocalAgent, old: str) -> None:
@@ -81,9 +82,9 @@ def test_the_history_of_attempts_holds_attempts_only(host: LocalAgent, old: str)
 
 def test_nobodys_reason_is_written_over(host: LocalAgent, old: str) -> None:
     """The second who locks is told of the first, and nothing is recorded."""
-    frozen = (held(host).result or {})["freeze"]
-    assert (held(host, "eve", "mine").refusal or {})["message"] == words(frozen)
-    assert (host.facts()["freeze"], record(host)) == (frozen, [("lock", "ada", WHY)])
+    hold = (held(host).result or {})["hold"]
+    assert (held(host, "eve", "mine").refusal or {})["message"] == words(hold)
+    assert (host.facts()["hold"], record(host)) == (hold, [("lock", "ada", WHY)])
 
 
 def test_of_many_who_lock_at_once_one_does(host: LocalAgent) -> None:
@@ -95,8 +96,8 @@ def test_of_many_who_lock_at_once_one_does(host: LocalAgent) -> None:
         asker.start()
     for asker in askers:
         asker.join()
-    (winner,) = [answer.result["freeze"] for answer in answers if answer.result]
-    assert [answer.refusal["freeze"] for answer in answers if answer.refusal] == [winner] * 5
+    (winner,) = [answer.result["hold"] for answer in answers if answer.result]
+    assert [answer.refusal["hold"] for answer in answers if answer.refusal] == [winner] * 5
     assert record(host) == [("lock", winner["actor"], WHY)]
 
 
@@ -119,18 +120,18 @@ def test_an_activation_that_runs_goes_on(host: LocalAgent, old: str, tmp_path: A
     assert (host.activate(old).refusal or {})["kind"] == "busy"
 
 
-def test_a_freeze_that_comes_after_the_look_is_honoured(host: LocalAgent, old: str) -> None:
-    """Asked for before the freeze, run after it: the host itself refuses, under its lock."""
+def test_a_hold_that_comes_after_the_look_is_honoured(host: LocalAgent, old: str) -> None:
+    """Asked for before the hold, run after it: the host itself refuses, under its lock."""
     request = host.request(host.sealed("new"))
     host.keep(request)
-    frozen = (held(host).result or {})["freeze"]
+    hold = (held(host).result or {})["hold"]
     launch.run(host.paths, request)
-    assert ((host.answer(request["attempt"]).refusal or {})["message"], host.live) == (words(frozen), old)
+    assert ((host.answer(request["attempt"]).refusal or {})["message"], host.live) == (words(hold), old)
 
 
 @pytest.mark.parametrize("settles", ["recovery", "boot", "next activation"])
-def test_no_freeze_stops_a_restore(host: LocalAgent, old: str, settles: str) -> None:
-    """What was interrupted on a host that is frozen by now is settled all the same."""
+def test_no_hold_stops_a_restore(host: LocalAgent, old: str, settles: str) -> None:
+    """What was interrupted on a host that is held by now is settled all the same."""
     new = host.sealed("new", health="exit 0")
     request = host.request(new, healthcheck=HEALTH)
     (died_with_the_host if settles == "boot" else die_in)(host, request, "phase", "swapped")
@@ -146,17 +147,17 @@ def test_no_freeze_stops_a_restore(host: LocalAgent, old: str, settles: str) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"actor": "ada"}'])
-def test_a_freeze_that_cannot_be_read_holds(host: LocalAgent, old: str, text: str) -> None:
-    """An empty file made by hand freezes a host; who looks is told where it lies, and it can be unlocked."""
-    host.paths.freeze.write_text(text)
+def test_a_hold_that_cannot_be_read_holds(host: LocalAgent, old: str, text: str) -> None:
+    """An empty file made by hand holds a host; who looks is told where it lies, and it can be unlocked."""
+    host.paths.hold.write_text(text)
     refusal = host.activate(host.sealed("new")).refusal or {}
-    assert refusal["message"].startswith("this host is locked by somebody since ")
-    assert str(host.paths.freeze) in refusal["message"]
-    assert ((free(host).result or {})["freed"]["actor"], host.paths.freeze.exists()) == ("somebody", False)
+    assert refusal["message"].startswith("this host is held by somebody since ")
+    assert str(host.paths.hold) in refusal["message"]
+    assert ((free(host).result or {})["freed"]["actor"], host.paths.hold.exists()) == ("somebody", False)
 
 
 def test_it_lasts(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The freeze is on the disk before anybody is told so: content, name, then the record."""
+    """The hold is on the disk before anybody is told so: content, name, then the record."""
     order: list[str] = []
     fsync = os.fsync
 
@@ -165,17 +166,17 @@ def test_it_lasts(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    hold.lock(host.paths, {"actor": "ada", "reason": WHY})
-    name = f"/tmp/.freeze-{os.getpid()}.{os.getpid()}"
+    holding.lock(host.paths, {"actor": "ada", "reason": WHY})
+    name = f"/tmp/.hold-{os.getpid()}.{os.getpid()}"
     assert order[:4] == [name, "/tmp", "", "/journal.jsonl"]
 
 
-def test_a_host_that_was_never_deployed_to_can_be_frozen(host: LocalAgent) -> None:
+def test_a_host_that_was_never_deployed_to_can_be_held(host: LocalAgent) -> None:
     """Before its first release, too."""
     held(host)
-    with pytest.raises(Refusal, match="locked by ada"):
-        hold.refuse(host.paths)
-    assert json.loads(host.paths.freeze.read_text())["reason"] == WHY
+    with pytest.raises(Refusal, match="held by ada"):
+        holding.refuse(host.paths)
+    assert json.loads(host.paths.hold.read_text())["reason"] == WHY
     assert not lock.is_held(host.paths.lock)
 
 

@@ -19,6 +19,7 @@ COSTLY = {
     *("_hashlib", "asyncio", "bz2", "concurrent.futures", "csv", "ctypes", "dataclasses", "datetime", "decimal"),
     *("hashlib", "inspect", "logging", "lzma", "random", "shlex", "shutil", "socket", "ssl", "string", "tempfile"),
     *("tokenize", "typing", "zipfile"),
+    "oroboros_deploy.host.contract",
 }
 
 

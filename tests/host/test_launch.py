@@ -152,7 +152,7 @@ def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp
         "kind": "busy",
         "message": f"deploy of {new} by somebody holds this host since {since} (restarted)",
         "hint": "wait for it, or watch it with: fab -H HOST status",
-        "holder": {**running, "phase": "restarted"},
+        "running": {**running, "phase": "restarted"},
     }
     assert (running["attempt"], running["target"], running["actor"]) == (request["attempt"], new, "somebody")
     go.touch()

@@ -303,11 +303,11 @@ def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
     assert (there(host), host.live, busy[0]) == ({new, *shas[1:]}, new, False)
 
 
-def test_a_frozen_host_keeps_what_it_has(host: LocalAgent) -> None:
+def test_a_held_host_keeps_what_it_has(host: LocalAgent) -> None:
     """To look is allowed."""
     shas = live_one_after_another(host, 3)
     host.call("lock", {"actor": "ada", "reason": "evidence"})
-    with pytest.raises(Refusal, match=r"locked by ada .*: evidence"):
+    with pytest.raises(Refusal, match=r"held by ada .*: evidence"):
         pruned(host)
     assert (len(pruned(host, dry_run=True)["releases"]), there(host)) == (3, set(shas))
 
@@ -447,7 +447,7 @@ def test_what_stops_it_is_told(host: LocalAgent) -> None:
     host.call("lock", {"actor": "ada", "reason": "evidence"})
     launch.tidy(host.paths, request)
     said = json.loads((host.paths.attempt(request["attempt"]) / "prune.jsonl").read_text())["message"]
-    assert said.startswith("nothing was pruned: this host is locked by ada since ")
+    assert said.startswith("nothing was pruned: this host is held by ada since ")
 
 
 def test_an_empty_host(host: LocalAgent) -> None:

@@ -54,11 +54,11 @@ def test_a_lock_is_honoured_from_elsewhere(host: DisposableHost, shop: Shop, fab
         ran = other("-H", "prod", *words)
         assert (ran.code, "Traceback" in ran.said) == (20, False), ran.said
         assert f"fab -H {host.name} unlock" in ran.err
-        assert "this host is locked by " in ran.said and ": the database moves" in ran.said
+        assert "this host is held by " in ran.said and ": the database moves" in ran.said
     assert (on_disk(host), serving(host)) == (before, new)
     assert "the database moves" in other.ok("-H", "prod", "status").out
     other.ok("-H", "prod", "unlock")
-    assert "was not locked" in fab.ok("-H", "prod", "unlock").out
+    assert "was not held" in fab.ok("-H", "prod", "unlock").out
     other.ok("-H", "prod", "rollback", f"--release={old}")
     assert serving(host) == old
     kinds = [entry["kind"] for entry in other.ok("audit", "-H", "prod", "--json").json[host.name]["entries"]]

@@ -277,7 +277,7 @@ def test_entries_of_other_kinds_and_earlier_versions_are_read(site: FleetSite) -
 
     def older(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
         entries = [{key: value for key, value in e.items() if key not in ("origin", "switched")} for e in entries]
-        return chained([entries[0], {"kind": "lock", "reason": "a freeze", "attempt": "lock-1"}, *entries[1:]])
+        return chained([entries[0], {"kind": "lock", "reason": "the fair", "attempt": "lock-1"}, *entries[1:]])
 
     made = rebuilt(site, older)
     ends = [[(part.host, part.state) for part in each.record.hosts] for each in made.attempts]

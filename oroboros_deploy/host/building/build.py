@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from .. import lock, seal, state, wire
-from ..annotations import Any, Dict, Iterator, List, Optional, Sequence, Set
+from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
@@ -24,10 +24,13 @@ from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
 
+if TYPE_CHECKING:
+    from ..contract import BuildAnswer, BuildRequest, ReleaseState
+
 _LOOK = 200  # milliseconds between two looks whether the build is over
 
 
-def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
+def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     """Make the release of ``request["sha"]`` unless it is there; returns its state and the seconds it took."""
     layout.create()
     began = time.monotonic()
@@ -46,7 +49,7 @@ def build(layout: Layout, request: Dict[str, Any], say: Say) -> Dict[str, Any]:
     return {"state": found, "seconds": time.monotonic() - began}
 
 
-def _usable(layout: Layout, sha: str) -> str:
+def _usable(layout: Layout, sha: str) -> ReleaseState:
     """``sealed`` or ``adopted`` when the release can be used as it is, else ``unsealed``: it must be made."""
     release = layout.release(sha)
     found = seal.state_of(release)
@@ -89,13 +92,13 @@ def _sweep(layout: Layout, sha: str, say: Say) -> None:
             seal.remove(release)
 
 
-def _fetch(mirror: Mirror, request: Dict[str, Any], bundle: Optional[Path], deadline: float) -> None:
-    sha = request["sha"]
+def _fetch(mirror: Mirror, request: BuildRequest, bundle: Optional[Path], deadline: float) -> None:
+    sha, source = request["sha"], request["source"]
     mirror.create(sha)
     if bundle is not None:
         mirror.take_bundle(bundle, sha, deadline)
-    elif not mirror.has(sha) and request["source"]["kind"] == "fetch":
-        mirror.fetch(request["source"]["url"], sha, deadline)
+    elif not mirror.has(sha) and source["kind"] == "fetch" and source["url"]:
+        mirror.fetch(source["url"], sha, deadline)
     if not mirror.has(sha):
         raise Refusal("missing_commit", f"commit {sha} is not in {mirror.path}")
 
@@ -103,7 +106,7 @@ def _fetch(mirror: Mirror, request: Dict[str, Any], bundle: Optional[Path], dead
 def _make(
     layout: Layout,
     mirror: Mirror,
-    request: Dict[str, Any],
+    request: BuildRequest,
     tmp: Path,
     say: Say,
     deadline: float,
@@ -123,7 +126,7 @@ def _make(
         tools, choice = layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
         bench = parts.Bench(release, logs, tools, tmp, say, deadline, stop, sources, *choice)
         try:
-            _run(parts.plan(recipe, release), bench, store)
+            _run(parts.plan(dict(recipe), release), bench, store)
         finally:  # what a failed build made well need not be made again
             store.keep()
         shutil.rmtree(release / parts.WHEELS, ignore_errors=True)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import threading
 import time
 
-from ..annotations import Any, Dict
+from ..annotations import TYPE_CHECKING, Any, Dict
 from ..wire import Say
+
+if TYPE_CHECKING:
+    from ..contract import Level
 
 MOST = 16 * 1024  # characters of one part that are told at once
 PAUSE = 0.2  # seconds between two times
@@ -24,7 +27,7 @@ class Excerpt:
         self._kept: Dict[str, str] = {}
         self._told: Dict[str, float] = {}
 
-    def __call__(self, event: str, message: str = "", level: str = "info", **data: Any) -> None:
+    def __call__(self, event: str, message: str = "", level: Level = "info", **data: Any) -> None:
         """Say it, now or soon."""
         with self._lock:
             if event == "output":

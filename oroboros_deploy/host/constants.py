@@ -1,0 +1,35 @@
+"""The plain values that the control node and the agent both know when they run; their types are in ``contract.py``."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Dict, Tuple
+
+    from .contract import Phase
+
+# The number of the contract and of what lies in `.deploy`.  Format N came with oroboros_deploy 0.N.0;
+# 0.1.0 wrote no number.
+FORMAT = 2
+
+# What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
+TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
+    "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
+    "swapped": ("restarted", "restoring"),
+    "restarted": ("gated", "restoring"),
+    "gated": ("committed", "restoring"),  # back only when `current` does not name the target any more
+    "restoring": ("restoring", "restored", "restore_failed"),  # itself, when the restore was interrupted
+    "committed": (),
+    "restored": (),
+    "restore_failed": (),
+}
+FINAL = tuple(phase for phase, following in TRANSITIONS.items() if not following)
+SERVES = ("committed", "restored")  # the final phases after which a release is known to serve
+
+SWITCHABLE = ("sealed", "adopted")  # the states of a release that `current` may name
+ATTEMPTS = ("deploy", "rollback")  # the kinds of journal entries that are attempts
+
+# The gate, where the settings say nothing else; seconds.
+GATE_TIMEOUT = 60.0
+GATE_INTERVAL = 1.0
+GATE_STABLE_FOR = 2.0

@@ -1,0 +1,546 @@
+"""The contract: everything that crosses the border between the control node and the agent on a host, in types.
+
+The control node sends requests.  The agent sends events, and one answer to each request.
+It keeps its state, its journal, its holds and its results in files of the same types.
+
+mypy reads this module; the agent never imports it.  A module in ``host/`` takes its names under
+``if TYPE_CHECKING:``, so that a call pays nothing for them and the agent runs on Python 3.9.
+The plain values that both sides need when they run are in ``host/constants.py``.
+
+Times are Unix times of the host's clock, durations are seconds, unless something else is said.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Literal, NotRequired, Optional, TypedDict, Union
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+AttemptKind = Literal["deploy", "rollback"]
+EntryKind = Literal["deploy", "rollback", "lock", "unlock"]
+FinalPhase = Literal["committed", "restored", "restore_failed"]
+Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
+EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked"]
+ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
+TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged"]
+SourceKind = Literal["mirror", "bundle", "fetch"]
+Level = Literal["info", "detail", "warning", "error"]
+RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled"]
+Call = Literal["facts", "build", "activate", "follow", "lock", "unlock", "pin", "unpin", "prune", "audit"]
+
+
+# --- requests ----------------------------------------------------------------------------------------------------
+
+
+class LayoutPaths(TypedDict):
+    """Where a host keeps what is deployed: absolute paths on the host."""
+
+    root: str
+    releases: str
+    current: str
+    repo: str
+
+
+class Asked(TypedDict):
+    """What every request has when it is sent: `Host.call` adds it, and a kept request keeps it."""
+
+    layout: NotRequired[LayoutPaths]
+
+
+class FactsRequest(Asked):
+    """What to read.  Facts that no key asks for are left empty.
+
+    ``sha`` is the release that is meant.  ``services`` are looked at when ``restart`` is true.
+    ``restart`` is there when somebody means to activate, ``source`` is true when a build may be needed.
+    ``history`` is how many journal entries to answer, of those before the number ``before`` where it is given.
+    ``starts`` is set by the agent: the activation is started right after these facts were read.
+    """
+
+    sha: NotRequired[Optional[str]]
+    services: NotRequired[List[str]]
+    restart: NotRequired[bool]
+    source: NotRequired[bool]
+    history: NotRequired[int]
+    before: NotRequired[int]
+    starts: NotRequired[bool]
+
+
+class Source(TypedDict):
+    """Where the commit comes from: it is in the mirror, it is sent as a bundle, or it is fetched from ``url``."""
+
+    kind: SourceKind
+    url: Optional[str]
+
+
+class FrontendRecipe(TypedDict):
+    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into``."""
+
+    path: str
+    command: str
+    output: str
+    into: str
+
+
+class StepRecipe(TypedDict):
+    """One command of the project's own, run in ``path``."""
+
+    name: str
+    path: str
+    command: str
+
+
+class Recipe(TypedDict):
+    """What a build makes.
+
+    ``venvs`` are the project directories of each virtual environment, ``cache`` is in bytes, and
+    ``anew`` is true when no result of an earlier build may be taken.
+    """
+
+    frontend: Optional[FrontendRecipe]
+    venvs: Dict[str, List[str]]
+    steps: List[StepRecipe]
+    timeout: float
+    installer: str
+    inputs: List[str]
+    cache: int
+    anew: bool
+
+
+class BuildRequest(Asked):
+    """Make the sealed release of the commit ``sha``; a bundle is sent as a stream after the request.
+
+    ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
+    """
+
+    attempt: str
+    sha: str
+    source: Source
+    recipe: Recipe
+    version: str
+    verbose: NotRequired[bool]
+
+
+class GateRequest(TypedDict):
+    """The gate; ``command`` None holds it to the services alone.  `constants` has the defaults of the times."""
+
+    command: NotRequired[Optional[str]]
+    timeout: NotRequired[float]
+    interval: NotRequired[float]
+    stable_for: NotRequired[float]
+
+
+class Origin(TypedDict, total=False):
+    """What a journal entry keeps of the attempt as a whole, so that the registry can be rebuilt from journals.
+
+    ``host`` is the name that the control node has for the host; ``started_at`` is ISO 8601.  Early entries of
+    0.1.0 have nothing of it.
+    """
+
+    host: str
+    hosts: List[str]
+    environment: Optional[str]
+    control_node: str
+    tool_version: str
+    started_at: str
+
+
+class ActivateRequest(Asked):
+    """Switch to the release ``sha``, gate it, and restore what served before when it fails.
+
+    ``detached`` is true where systemd cannot run the activation.  ``keep`` is how many good releases stay.
+    ``expected`` is the live release that the control node decided for.  With ``look`` the agent reads those
+    facts first, and activates only when they leave nothing to decide.  ``after`` is how many events of the
+    attempt the control node has heard already.
+    """
+
+    attempt: str
+    kind: AttemptKind
+    sha: str
+    services: List[str]
+    restart: bool
+    detached: bool
+    healthcheck: Optional[GateRequest]
+    migrate: NotRequired[Optional[str]]
+    restart_timeout: float
+    migrate_timeout: float
+    actor: str
+    keep: NotRequired[Optional[int]]
+    expected: NotRequired[Optional[str]]
+    look: NotRequired[FactsRequest]
+    origin: NotRequired[Origin]
+    after: NotRequired[int]
+
+
+class FollowRequest(Asked):
+    """Follow an attempt that was asked for before, from its event ``after`` on."""
+
+    attempt: str
+    after: NotRequired[int]
+
+
+class LockRequest(Asked):
+    """Hold the target for ``reason``."""
+
+    actor: str
+    reason: str
+
+
+class UnlockRequest(Asked):
+    """End the hold."""
+
+    actor: str
+
+
+class PinRequest(Asked):
+    """Keep ``release`` (a release id) from being pruned."""
+
+    actor: str
+    release: str
+
+
+class UnpinRequest(Asked):
+    """Let ``release`` be pruned like any other."""
+
+    release: str
+
+
+class PruneRequest(Asked):
+    """Keep the ``keep`` newest good releases; with ``dry_run`` remove nothing."""
+
+    keep: int
+    dry_run: bool
+
+
+class JournalHead(TypedDict):
+    """Number and hash of a journal's last entry."""
+
+    seq: int
+    hash: str
+
+
+class AuditRequest(Asked):
+    """The last ``limit`` entries.  With ``verify`` the whole journal is checked, also against what was ``seen``."""
+
+    verify: bool
+    limit: int
+    seen: NotRequired[Optional[JournalHead]]
+
+
+# --- what a host keeps -------------------------------------------------------------------------------------------
+
+
+class ActivationEnd(TypedDict):
+    """What is told of an activation that ended.
+
+    ``source`` is the release that it left (None: there was none), ``seconds`` is how long each step took,
+    ``switched`` is true once `current` was changed, ``transcript`` is what a failed step said last.
+    """
+
+    target: str
+    source: Optional[str]
+    phase: Phase
+    seconds: Dict[str, float]
+    reason: str
+    transcript: str
+    migration_marker: Optional[str]
+    switched: bool
+
+
+class ActivationState(ActivationEnd):
+    """One activation at one moment: ``.deploy/state.json``, and ``state`` in the answer to an activation.
+
+    ``boot`` is the kernel's id of the boot that it runs in, ``sequence`` counts the phases that were entered.
+    """
+
+    attempt: str
+    kind: AttemptKind
+    boot: str
+    started_at: float
+    actor: str
+    sequence: int
+
+
+class JournalEntry(TypedDict):
+    """One line of ``.deploy/journal.jsonl``: an attempt that ended, or a hold that began or ended.
+
+    ``hash`` is over all other keys, ``previous`` is the hash of the entry before.  Entries of attempts have the
+    keys from ``attempt`` on; early entries of 0.1.0 lack ``switched`` and ``origin``.
+    """
+
+    kind: EntryKind
+    outcome: EntryOutcome
+    actor: str
+    reason: str
+    boot: str
+    at: float
+    seq: NotRequired[int]
+    previous: NotRequired[str]
+    hash: NotRequired[str]
+    attempt: NotRequired[str]
+    target: NotRequired[str]
+    source: NotRequired[Optional[str]]
+    switched: NotRequired[bool]
+    live: NotRequired[Optional[str]]
+    seconds: NotRequired[Dict[str, float]]
+    migration_marker: NotRequired[Optional[str]]
+    origin: NotRequired[Optional[Origin]]
+
+
+class Hold(TypedDict):
+    """Who holds a target on purpose, since when and why: ``.deploy/hold``."""
+
+    actor: str
+    at: float
+    reason: str
+
+
+class Pin(TypedDict):
+    """Who pinned a release, and when: ``.deploy/pins/<release id>``."""
+
+    actor: str
+    at: float
+
+
+class RefusalDetails(TypedDict, total=False):
+    """What some refusals add: what a failed build printed last, or who is in the way."""
+
+    log: Optional[str]
+    running: Running
+    hold: Hold
+
+
+class Refusal(RefusalDetails):
+    """Why the agent did not do what it was asked."""
+
+    kind: RefusalKind
+    message: str
+    hint: Optional[str]
+
+
+class Result(TypedDict):
+    """``result.json`` of an attempt: its final ``state`` and the release that is live, or the ``refusal``."""
+
+    state: NotRequired[ActivationState]
+    live: NotRequired[Optional[str]]
+    refusal: NotRequired[Refusal]
+
+
+# --- facts -------------------------------------------------------------------------------------------------------
+
+
+class ReleaseFacts(TypedDict):
+    """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed its gate."""
+
+    id: str
+    state: ReleaseState
+    built_at: Optional[str]
+    bad: bool
+
+
+class TargetFacts(TypedDict):
+    """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed its gate."""
+
+    state: TargetState
+    damage: Optional[str]
+    bad: Optional[str]
+
+
+class UnitFacts(TypedDict):
+    """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload."""
+
+    load: str
+    active: str
+    condition: str
+    stale: bool
+
+
+class Running(TypedDict, total=False):
+    """The activation that holds the host; empty while it has not said yet what it is."""
+
+    attempt: str
+    kind: AttemptKind
+    target: str
+    actor: str
+    since: float
+    phase: Phase
+
+
+class Problem(TypedDict):
+    """One reason why nothing can be deployed, with what to do about it."""
+
+    message: str
+    hint: Optional[str]
+
+
+class Facts(TypedDict):
+    """What a host is, has and serves: the answer to ``facts``.
+
+    ``live`` is the release that `current` names.  ``target`` and ``has_commit`` are None when no release was asked
+    for; ``tips`` are commits that the mirror has.  ``last`` is the last activation, ``journal`` the newest entries
+    and ``head`` the last of them; ``problems`` are what a deploy would be refused for.
+    """
+
+    hostname: str
+    user: str
+    python: str
+    boot: str
+    systemd: bool
+    may_manage: bool
+    git: bool
+    live: Optional[str]
+    releases: List[ReleaseFacts]
+    target: Optional[TargetFacts]
+    has_commit: Optional[bool]
+    tips: List[str]
+    units: Dict[str, UnitFacts]
+    free_bytes: int
+    running: Optional[Running]
+    hold: Optional[Hold]
+    last: Optional[ActivationState]
+    journal: List[JournalEntry]
+    head: Optional[JournalHead]
+    clock: float
+    problems: List[Problem]
+
+
+# --- answers -----------------------------------------------------------------------------------------------------
+
+
+class BuildAnswer(TypedDict):
+    """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took."""
+
+    state: ReleaseState
+    seconds: float
+
+
+class ActivateAnswer(TypedDict):
+    """How the activation ended; ``state`` is None when the agent looked first and changed nothing."""
+
+    state: Optional[ActivationState]
+    live: NotRequired[Optional[str]]
+
+
+class LockAnswer(TypedDict):
+    """The hold that began, and the activation that still runs (None: none)."""
+
+    hold: Hold
+    running: Optional[Running]
+
+
+class UnlockAnswer(TypedDict):
+    """The hold that ended, None when there was none."""
+
+    freed: Optional[Hold]
+
+
+class PinAnswer(TypedDict):
+    """The pin; ``new`` is false when the release was pinned already."""
+
+    release: str
+    pin: Pin
+    new: bool
+
+
+class UnpinAnswer(TypedDict):
+    """The pin that was taken away, None when there was none."""
+
+    release: str
+    pin: Optional[Pin]
+
+
+class PruneVerdict(TypedDict):
+    """Whether a release stays, why, and the bytes that removing it frees."""
+
+    id: str
+    stays: bool
+    why: str
+    bytes: int
+
+
+class PruneAnswer(TypedDict):
+    """What stays and what goes, the newest first; ``freed`` is in bytes.
+
+    ``complete`` is false when processes of other users could not be looked into.
+    """
+
+    releases: List[PruneVerdict]
+    freed: int
+    dry_run: bool
+    complete: bool
+
+
+class WrongLine(TypedDict):
+    """The first line of a journal that is not what was written, and what is wrong with it."""
+
+    line: int
+    what: str
+
+
+class AuditAnswer(TypedDict):
+    """The last entries of a journal, the oldest first; ``count`` is of all, ``wrong`` is None where nothing is."""
+
+    entries: List[JournalEntry]
+    count: int
+    head: Optional[JournalHead]
+    verified: bool
+    wrong: Optional[WrongLine]
+
+
+# --- the channel -------------------------------------------------------------------------------------------------
+
+
+class SentEvent(TypedDict):
+    """One line about what happens: ``alive``, ``facts`` (its ``data`` are `Facts`), or an event for people.
+
+    ``at`` is there in the log of an attempt.
+    """
+
+    event: str
+    message: str
+    level: Level
+    data: Dict[str, object]
+    at: NotRequired[float]
+
+
+class SentCall(TypedDict):
+    """A further call in a session; the first call and its request travel in the command line."""
+
+    call: Call
+    request: Request
+
+
+class SentAnswer(TypedDict):
+    """The last line of a call: its ``result`` or its ``refusal``.
+
+    ``format`` is the number of the contract (`constants.FORMAT`) that the agent keeps to; a refusal that comes
+    before the agent runs has none.
+    """
+
+    format: NotRequired[int]
+    result: NotRequired[Answer]
+    refusal: NotRequired[Refusal]
+
+
+Request = Union[
+    FactsRequest,
+    BuildRequest,
+    ActivateRequest,
+    FollowRequest,
+    LockRequest,
+    UnlockRequest,
+    PinRequest,
+    UnpinRequest,
+    PruneRequest,
+    AuditRequest,
+]
+Answer = Union[
+    Facts,
+    BuildAnswer,
+    ActivateAnswer,
+    LockAnswer,
+    UnlockAnswer,
+    PinAnswer,
+    UnpinAnswer,
+    PruneAnswer,
+    AuditAnswer,
+]

@@ -1,0 +1,105 @@
+"""`.deploy/format`: what a later version wrote is not touched by this one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import calls
+from oroboros_deploy.host.constants import FORMAT
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.watching import tree
+
+SHA = "a" * 40
+REFUSED = {
+    "kind": "invalid",
+    "message": "nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format 3)",
+    "hint": "install oroboros_deploy 0.3.0 or later on this control node",
+}
+
+
+def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
+    """One request of each call."""
+    return {
+        "facts": {"sha": SHA},
+        "build": host.build_request(SHA),
+        "activate": host.request(SHA),
+        "follow": {"attempt": "an-attempt"},
+        "lock": {"actor": "ada", "reason": "the fair"},
+        "unlock": {"actor": "ada"},
+        "pin": {"actor": "ada", "release": SHA},
+        "unpin": {"release": SHA},
+        "prune": {"keep": 1, "dry_run": False},
+        "audit": {"verify": True, "limit": 9},
+    }
+
+
+def newer(host: LocalAgent, number: str = "3") -> None:
+    """Have a later version write there."""
+    host.paths.create()
+    host.paths.format.write_text(f"{number}\n")
+
+
+def test_the_number_is_that_of_the_version() -> None:
+    """Format N came with 0.N.0: that is what people are told to install."""
+    assert FORMAT == 2
+
+
+def test_it_is_there_before_anything_else_of_ours(host: LocalAgent) -> None:
+    """Reading leaves none; the first write of any kind does, once."""
+    host.facts()
+    assert not host.paths.format.exists()
+    host.call("lock", {"actor": "ada", "reason": "the fair"})
+    assert host.paths.format.read_text() == "2\n"
+    written = host.paths.format.stat().st_mtime_ns
+    host.call("unlock", {"actor": "ada"})
+    assert host.paths.format.stat().st_mtime_ns == written
+
+
+def test_each_call_has_a_request_here(host: LocalAgent) -> None:
+    """So that the tests below leave none out."""
+    assert set(requests(host)) == set(calls._CALLS)
+
+
+@pytest.mark.parametrize("call", sorted(calls._CALLS))
+def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, call: str) -> None:
+    """Every call is refused with the version to install, and the tree is as it was."""
+    host.facts()
+    newer(host)
+    before = tree(host.root)
+    assert (host.call(call, requests(host)[call]).refusal, tree(host.root)) == (REFUSED, before)
+
+
+def test_a_host_that_lacks_the_agent(host: LocalAgent) -> None:
+    """Where a later version wrote, not even the agent is stored."""
+    newer(host)
+    before = tree(host.root)
+    assert (host.call("facts", {"sha": None}).refusal, tree(host.root)) == (REFUSED, before)
+
+
+def test_a_number_that_cannot_be_read(host: LocalAgent) -> None:
+    """It could be a later one."""
+    host.facts()
+    newer(host, "soon")
+    refusal: Answer = host.call("facts", {"sha": None})
+    assert "holds no number" in (refusal.refusal or {})["message"]
+
+
+@pytest.mark.parametrize("number", ["1", "2"])
+def test_a_number_that_is_known(host: LocalAgent, number: str) -> None:
+    """Neither is in the way, with the agent there and without."""
+    newer(host, number)
+    assert (host.facts()["live"], host.facts()["live"]) == (None, None)
+
+
+def test_the_boot_unit_leaves_it_alone(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An agent that an earlier version left for the boot settles nothing there; whoever comes next with the later
+    version does."""
+    request = host.request(host.sealed("one"))
+    host.keep(request)
+    host.paths.unfinished.symlink_to(f"attempts/{request['attempt']}")
+    newer(host)
+    before = tree(host.root)
+    monkeypatch.setattr("sys.argv", [str(host.paths.boot / "agent.pyz"), "boot"])
+    assert (calls.main(), tree(host.root)) == (1, before)
