@@ -122,10 +122,10 @@ def expect(what: str, found: object, wanted: object) -> None:
 
 
 def _environment(host: DisposableHost, scratch: Path) -> dict[str, str]:
-    """A home that knows the host from its ssh_config, a registry of its own, and no setting of whoever runs this."""
+    """A home whose settings name the host's ssh_config, a registry of its own, and no setting of whoever runs this."""
     home = scratch / "home"
-    (home / ".ssh").mkdir(parents=True)
-    (home / ".ssh/config").write_text(host.ssh_config.read_text())
+    home.mkdir(parents=True)
+    (home / ".fabric.yaml").write_text(f"ssh_config_path: {host.ssh_config}\n")  # ssh reads no other home
     inherited = {name: os.environ[name] for name in ("LANG", "TERM", "CI", "NO_COLOR") if name in os.environ}
     return inherited | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",

@@ -18,7 +18,7 @@ from .control.asking import ask, remember
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
 from .errors import ConfigError, InvalidInput
-from .events import Event, Listener
+from .events import Event, Listener, guarded
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -61,11 +61,14 @@ def load_config(directory: str | Path = ".", *, environment: str | None = None, 
     return load(layers_of(files), os.environ, environment=environment, flags=flags)
 
 
-def _ssh(options: SshOptions | None) -> Connect:
+def _ssh(options: SshOptions | None, listener: Listener) -> Connect:
+    def warn(message: str) -> None:
+        listener(Event("warning", message, level="warning"))
+
     def connect(name: str) -> HostConnection:
         from . import ssh
 
-        return ssh.connect(name, options or ssh.SshOptions())
+        return ssh.connect(name, options, warn=warn)
 
     return connect
 
@@ -104,7 +107,7 @@ class Deployment:
         self.node = ControlNode(
             config,
             source=source,
-            connect=connect or _ssh(ssh),
+            connect=connect or _ssh(ssh, guarded(listener)),
             listener=listener,
             actor=actor,
             verbose=verbose,

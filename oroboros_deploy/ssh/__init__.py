@@ -6,9 +6,40 @@ with connect("web1") as host, host.command("uname -a", deadline=30) as command:
     status = command.wait()
 """
 
-from .command import Command
-from .connection import HostConnection, connect
-from .target import SshOptions, Target, resolve
-from .tunnel import Tunnel
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .resolving import Inquiry, Warn, resolve
+from .target import SshOptions, Target
+
+if TYPE_CHECKING:
+    from .command import Command
+    from .connection import HostConnection
+    from .tunnel import Tunnel
 
 __all__ = ["Command", "HostConnection", "SshOptions", "Target", "Tunnel", "connect", "resolve"]
+
+_LAZY = {"Command": "command", "HostConnection": "connection", "Tunnel": "tunnel"}
+
+
+def connect(host: str, options: SshOptions | None = None, *, warn: Warn | None = None) -> HostConnection:
+    """Open a connection to ``host``: an ssh_config alias or ``[user@]host[:port]``.
+
+    Use it as a context manager: leaving it closes everything, jump hosts too.
+    ``warn`` hears, once a process, that this machine has no OpenSSH client.
+    Raises InvalidInput, ConfigError, HostUnreachable or HostNotTrusted.
+    """
+    asked = Inquiry(host, options, warn)
+    from .connection import HostConnection  # while ssh finds out what its files say
+
+    connection = HostConnection(asked.target(), options)
+    connection.open()
+    return connection
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(f".{_LAZY[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,38 +6,37 @@ from collections.abc import Mapping, Sequence
 
 import paramiko
 
+from ..errors import ConfigError
 from .patterns import matches
-from .ssh_config import Setting
 
 # OpenSSH has not offered these for years, paramiko still does.
 _WEAK = ("*-cbc", "hmac-md5*", "hmac-sha1-96")
 
 
-def restrict(transport: paramiko.Transport, settings: Mapping[str, Setting]) -> None:
-    """Leave to the transport only what ssh_config allows, in paramiko's order.
+def restrict(transport: paramiko.Transport, lists: Mapping[str, str]) -> None:
+    """Leave to the transport only what ssh_config allows, in paramiko's order; ``lists`` by keyword.
 
     Raises ConfigError when nothing would be left.
     """
     offer = transport.get_security_options()
-    offer.ciphers = _allowed(offer.ciphers, settings.get("ciphers"))
-    offer.digests = _allowed(offer.digests, settings.get("macs"))
-    offer.kex = _allowed(offer.kex, settings.get("kexalgorithms"))
-    offer.key_types = _allowed(offer.key_types, settings.get("hostkeyalgorithms"))
+    offer.ciphers = _allowed(offer.ciphers, "Ciphers", lists)
+    offer.digests = _allowed(offer.digests, "MACs", lists)
+    offer.kex = _allowed(offer.kex, "KexAlgorithms", lists)
+    offer.key_types = _allowed(offer.key_types, "HostKeyAlgorithms", lists)
     transport._preferred_pubkeys = _allowed(  # type: ignore[attr-defined]
-        transport.preferred_pubkeys, settings.get("pubkeyacceptedalgorithms")
+        transport.preferred_pubkeys, "PubkeyAcceptedAlgorithms", lists
     )
 
 
-def _allowed(offered: Sequence[str], setting: Setting | None) -> tuple[str, ...]:
+def _allowed(offered: Sequence[str], keyword: str, lists: Mapping[str, str]) -> tuple[str, ...]:
     sound = {name for name in offered if not matches(_WEAK, name)}
-    allowed = sound if setting is None else _named(offered, sound, setting)
+    allowed = _named(offered, sound, lists[keyword]) if keyword in lists else sound
+    if not allowed:
+        raise ConfigError(f"ssh_config: {keyword} {lists[keyword]}: none of these algorithms is available here")
     return tuple(name for name in offered if name in allowed)
 
 
-def _named(offered: Sequence[str], sound: set[str], setting: Setting) -> set[str]:
-    sign, patterns = setting.value[0], setting.value.lstrip("+-^").split(",")
+def _named(offered: Sequence[str], sound: set[str], text: str) -> set[str]:
+    sign, patterns = text[:1], text.lstrip("+-^").split(",")
     named = {name for name in offered if matches(patterns, name) or matches(patterns, name.removesuffix("@libssh.org"))}
-    allowed = {"+": sound | named, "^": sound | named, "-": sound - named}.get(sign, named)
-    if not allowed:
-        raise setting.error("none of these algorithms is available here")
-    return allowed
+    return {"+": sound | named, "^": sound | named, "-": sound - named}.get(sign, named)

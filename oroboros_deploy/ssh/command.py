@@ -39,14 +39,13 @@ end KILL"""
 
 
 def shell_line(script: str) -> str:
-    """The line that makes any login shell (POSIX ones and fish) run ``script`` with /bin/sh.
+    """The line that makes any login shell (POSIX ones, fish and csh) run ``script`` with /bin/sh.
 
     Raises InvalidInput when the script cannot travel on a command line.
     """
-    # Inside single quotes fish knows backslash escapes and POSIX shells do not, so both
-    # special characters travel outside of them, where all agree.
-    escaped = re.sub(r"(['\\])", r"'\\\1'", script)
-    line = f"exec /bin/sh -c '{escaped}'"
+    # In single quotes csh takes newlines and "!" for its own, fish a backslash before a quote: /bin/sh decodes them.
+    encoded = re.sub(r"['\\\n!]", lambda found: f"\\0{ord(found[0]):03o}", script)
+    line = f"""exec /bin/sh -c 'eval "$(printf %b "$0")"' '{encoded}'"""
     if "\0" in script:
         raise InvalidInput("a script for a host holds a NUL byte")
     if len(line.encode()) > _LONGEST_LINE:

@@ -20,7 +20,7 @@ from .dial import dial
 from .known_hosts import KnownHosts
 from .login import Login
 from .proxy import Proxy
-from .target import AUTH_TIMEOUT, SshOptions, Target, resolve
+from .target import AUTH_TIMEOUT, SshOptions, Target
 from .transport import Transport
 from .tunnel import Tunnel
 
@@ -28,19 +28,13 @@ _ATTEMPTS = 3
 _CLOSE_SECONDS = 2.0
 _SHORTEST_SILENCE = 10.0  # a command that gives a sign of life every few seconds is not dead
 
+_TURNED_AWAY = (
+    "sshd does that when too many log in at once (MaxStartups), and for a while to an address with failed logins"
+    " (PerSourcePenalties, OpenSSH 9.8 and later): wait a minute, and read the host's log: journalctl -u ssh"
+)
+
 # paramiko logs tracebacks of what we report as one line; without a handler they land on stderr.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
-
-
-def connect(host: str, options: SshOptions | None = None) -> HostConnection:
-    """Open a connection to ``host``: an ssh_config alias or ``[user@]host[:port]``.
-
-    Use it as a context manager: leaving it closes everything, jump hosts too.
-    Raises InvalidInput, ConfigError, HostUnreachable or HostNotTrusted.
-    """
-    connection = HostConnection(resolve(host, options), options)
-    connection.open()
-    return connection
 
 
 class HostConnection(fabric.Connection):
@@ -186,7 +180,7 @@ class HostConnection(fabric.Connection):
         reason = f"ProxyCommand said: {complaint}" if complaint else _reason(error, target)
         return HostUnreachable(
             f"{target.hostname} port {target.port} does not talk SSH with us: {reason}",
-            hint=f"compare with: ssh -v {target.host} true",
+            hint=_TURNED_AWAY if _passing(error) and not complaint else f"compare with: ssh -v {target.host} true",
             host=target.host,
         )
 
@@ -228,4 +222,6 @@ def _passing(error: BaseException) -> bool:
 def _reason(error: Exception, target: Target) -> str:
     if isinstance(error.__context__, TimeoutError) or "No existing session" in str(error):
         return f"no SSH handshake within {target.banner_timeout:g} s"
-    return str(error) or "the connection was closed during the handshake"
+    if _passing(error):
+        return "the connection was closed during the handshake"
+    return str(error)

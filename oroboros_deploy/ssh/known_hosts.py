@@ -14,7 +14,6 @@ refused whatever the setting.
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -54,7 +53,7 @@ class Entry:
     def _hashed(self, host: str) -> bool:
         try:
             salt, digest = (base64.b64decode(part) for part in self.hosts[3:].split("|"))
-        except (ValueError, binascii.Error):
+        except ValueError:
             return False
         return hmac.compare_digest(hmac.digest(salt, host.encode(), "sha1"), digest)
 
@@ -194,7 +193,7 @@ def _entry(line: str, place: str) -> Entry | None:
         return None
     try:
         return Entry(marker, words[0], words[1], base64.b64decode(words[2], validate=True), place)
-    except binascii.Error:
+    except ValueError:  # also for what is not ASCII
         return None
 
 

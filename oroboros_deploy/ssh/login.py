@@ -1,7 +1,7 @@
 """Logging in: which keys are offered, in which order, and what to say when none is taken.
 
 Named identities come first, then the agent's keys (unless ``IdentitiesOnly``),
-then the default key files, then the password.  Nobody is ever asked for anything.
+then the default key files, then the password, then none at all.  Nobody is ever asked for anything.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import binascii
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -24,13 +24,18 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
+    SSHCertificate,
     load_pem_private_key,
     load_ssh_private_key,
+    load_ssh_public_identity,
 )
 from paramiko.agent import AgentSSH
 
 from ..errors import HostUnreachable
 from .target import AUTH_TIMEOUT, SshOptions, Target
+
+_CERTIFICATE = "-cert-v01@openssh.com"
 
 
 class Agent(AgentSSH):
@@ -65,7 +70,7 @@ class Login:
         """Log in, or raise HostUnreachable with all that was tried."""
         try:
             self._agent = self._find_agent()
-            if not (self._by_key(transport) or self._by_password(transport)):
+            if not (self._by_key(transport) or self._by_password(transport) or self._by_name(transport)):
                 raise self._refused()
         finally:
             if self._agent:
@@ -98,6 +103,8 @@ class Login:
             raise _NextKey from None
         if missing:
             self._notes.append(f"{name} (accepted, but the server also wants {' or '.join(missing)})")
+        if "publickey" in missing:
+            raise _NextKey
         return not missing
 
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
@@ -107,32 +114,48 @@ class Login:
             yield from self._identity(path)
         if not self._target.identities_only:
             for key in self._agent_keys():
+                yield from self._certified(key, self._target.certificates)
                 yield f"agent key {key.comment or key.get_name()}", key
         for path in self._target.default_identities:
             yield from self._identity(path)
 
     def _identity(self, path: str) -> Iterator[tuple[str, paramiko.PKey]]:
-        held = self._held_by_agent(path)
-        if held:
-            yield path, held
-            return
         try:
-            _refuse_exposed(path)
-            certificate = f"{path}-cert.pub"
-            if Path(certificate).is_file():
-                certified = _load(path, self._options.passphrase)
-                certified.load_certificate(certificate)
-                yield certificate, certified
-            yield path, _load(path, self._options.passphrase)
+            key = self._held_by_agent(path) or self._load(path)
+            yield from self._certified(key, (*self._target.certificates, f"{path}-cert.pub"))
+            yield path, key
         except (paramiko.SSHException, OSError, UnsupportedAlgorithm, ValueError) as error:
             self._notes.append(f"{path} ({_reason(error)})")
+
+    def _certified(self, key: paramiko.PKey, files: Iterable[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+        """The key with each certificate in the files that is for it."""
+        for file in filter(os.path.isfile, files):
+            if self._is_for(file, key):
+                key.load_certificate(file)
+                yield file, key
+                key.public_blob = None
+
+    def _is_for(self, certificate: str, key: paramiko.PKey) -> bool:
+        try:
+            return _certified_blob(certificate) == key.asbytes()
+        except (OSError, UnsupportedAlgorithm, ValueError) as error:
+            self._notes.append(f"{certificate} ({_reason(error)})")
+            return False
+
+    def _load(self, path: str) -> paramiko.PKey:
+        _refuse_exposed(path)
+        return _load(path, self._options.passphrase)
 
     def _held_by_agent(self, path: str) -> paramiko.PKey | None:
         blobs = _public_blobs(path)
         return next((key for key in self._agent_keys() if key.asbytes() in blobs), None)
 
     def _agent_keys(self) -> tuple[paramiko.agent.AgentKey, ...]:
-        return self._agent.get_keys() if self._agent else ()
+        keys = self._agent.get_keys() if self._agent else ()
+        for key in keys:
+            if key.get_name().endswith(_CERTIFICATE):
+                key.load_certificate(paramiko.Message(key.blob))  # paramiko takes it for a plain key
+        return keys
 
     def _find_agent(self) -> Agent | None:
         path = self._target.agent
@@ -153,6 +176,13 @@ class Login:
             self._notes.append("the password (refused)")
             return False
         return not missing
+
+    def _by_name(self, transport: paramiko.Transport) -> bool:
+        """Log in with nothing, which a server may allow; asked last, because it is so rare."""
+        try:
+            return not transport.auth_none(self._target.user)
+        except (paramiko.SSHException, OSError, EOFError):
+            return False
 
     def _refused(self) -> HostUnreachable:
         tried = "; ".join(self._notes) or "nothing: there is no identity file, no agent and no password"
@@ -176,7 +206,7 @@ class Login:
 
 
 class _NextKey(Exception):
-    """This key was refused, another may be taken."""
+    """This key was refused, or does not suffice; another may be taken."""
 
 
 def _load(path: str, passphrase: str | None) -> paramiko.PKey:
@@ -211,6 +241,15 @@ def _refuse_exposed(path: str) -> None:
     status = Path(path).stat()
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
         raise PermissionError(0, "ignored, because others can read it: chmod 600 it")
+
+
+def _certified_blob(path: str) -> bytes:
+    """The public key that a certificate is for; raises ValueError where the file holds none."""
+    certificate = load_ssh_public_identity(Path(path).read_bytes())
+    if not isinstance(certificate, SSHCertificate):
+        raise ValueError(f"{path} is not a certificate")
+    public = certificate.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return base64.b64decode(public.split()[1])
 
 
 def _public_blobs(path: str) -> set[bytes]:

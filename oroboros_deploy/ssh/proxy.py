@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ class Proxy:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the proxy
         with remote:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", f"exec {command}"],
+                [os.environ.get("SHELL") or "/bin/sh", "-c", f"exec {command}"],  # the user's shell, as ssh does it
                 stdin=remote.fileno(),
                 stdout=remote.fileno(),
                 stderr=self._stderr,

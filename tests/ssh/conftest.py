@@ -38,6 +38,14 @@ def host(sshd: Sshd) -> Iterator[HostConnection]:
         yield host
 
 
+@pytest.fixture
+def nothing(tmp_path: Path) -> SshOptions:
+    """Options that name an empty ssh_config."""
+    path = tmp_path / "nothing"
+    path.touch()
+    return SshOptions(config_path=str(path))
+
+
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test reads the keys, the agent or the known_hosts of whoever runs it."""
@@ -52,7 +60,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _no_thread_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    end = time.monotonic() + 3
+    end = time.monotonic() + 10
     while set(threading.enumerate()) - before and time.monotonic() < end:
         time.sleep(0.01)
     assert set(threading.enumerate()) - before == set()

@@ -26,6 +26,8 @@ from oroboros_deploy.ssh.command import shell_line
 from oroboros_deploy.ssh.transport import Transport
 from tests.support.sshd import Sshd
 
+MUCH_SOONER = 20.0  # seconds: a slow machine needs fewer, and what would be waited for without the limit takes 30
+
 
 def output(command: Command) -> bytes:
     return b"\n".join(command.lines())
@@ -144,7 +146,7 @@ def test_deadline(host: HostConnection, sshd: Sshd) -> None:
         before = time.monotonic()
         with pytest.raises(LinkLost) as caught:
             command.wait()
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < MUCH_SOONER
     assert caught.value.message == "the command was still running after 0.6 s and was stopped"
     assert caught.value.hint == "see what the host did: fab -H box status"
     assert not alive(pid)
@@ -202,7 +204,7 @@ def test_a_stalled_session(sshd: Sshd) -> None:
         before = time.monotonic()
         with stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
             next(lines)
-        assert time.monotonic() - before < 4
+        assert time.monotonic() - before < MUCH_SOONER
 
 
 def test_a_stalled_start(sshd: Sshd) -> None:
@@ -211,7 +213,7 @@ def test_a_stalled_start(sshd: Sshd) -> None:
         before = time.monotonic()
         with pytest.raises(LinkLost, match="the host stopped answering"):
             host.command("true", deadline=30, silence=0.5)
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < MUCH_SOONER
         with pytest.raises(LinkLost, match="the connection is closed"):
             host.command("true", deadline=30)
 
@@ -232,7 +234,7 @@ def test_a_lost_connection(script: str, sshd: Sshd) -> None:
                 pass
         with pytest.raises(LinkLost):
             command.wait()
-        assert time.monotonic() - before < 3
+        assert time.monotonic() - before < MUCH_SOONER
         killer.join()
 
 
@@ -259,7 +261,7 @@ def test_kill_insists(host: HostConnection) -> None:
         before = time.monotonic()
         command.kill()
         command.kill()
-    assert 1.9 < time.monotonic() - before < 3
+    assert 1.9 < time.monotonic() - before < MUCH_SOONER
     assert eventually(lambda: not alive(pid))
 
 
@@ -271,12 +273,12 @@ def test_a_command_that_ended_drops_its_input(host: HostConnection) -> None:
         assert (command.wait(), command.stderr) == (7, b"no\n")
 
 
-def test_commands_in_parallel(host: HostConnection) -> None:
-    """One connection carries several commands at once."""
-    commands = [host.command(f"sleep 0.3; echo {number}", deadline=10) for number in range(4)]
-    before = time.monotonic()
+def test_commands_in_parallel(host: HostConnection, tmp_path: Path) -> None:
+    """One connection carries several commands at once: each ends when all have begun."""
+    wait = f"while [ $(ls {tmp_path} | wc -l) -lt 4 ]; do sleep 0.01; done"
+    scripts = [f"mkdir {tmp_path}/{number}; {wait}; echo {number}" for number in range(4)]
+    commands = [host.command(script, deadline=60) for script in scripts]
     assert [list(command.lines()) for command in commands] == [[b"0"], [b"1"], [b"2"], [b"3"]]
-    assert time.monotonic() - before < 1
     for command in commands:
         with command:
             assert command.wait() == 0
@@ -419,7 +421,7 @@ def test_ctrl_c_gets_through(sshd: Sshd, tmp_path: Path) -> None:
         before = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == -signal.SIGINT
-        assert time.monotonic() - before < 2
+        assert time.monotonic() - before < MUCH_SOONER
     assert eventually(lambda: not alive(pid))
 
 
@@ -428,7 +430,7 @@ printf '%s' "$0" {a,b} *.none ~ # é
 """
 
 
-@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "fish", "ksh", "mksh"])
+@pytest.mark.parametrize("shell", ["sh", "dash", "bash", "zsh", "fish", "ksh", "mksh", "csh", "tcsh"])
 def test_any_login_shell_hands_the_script_over(shell: str) -> None:
     """The quoted line means the same to every shell that may be a login shell."""
     if not shutil.which(shell):
@@ -446,12 +448,13 @@ def shell_quote(text: str) -> str:
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
 def test_any_text_travels(text: str) -> None:
-    """Whatever a script holds reaches /bin/sh as it is, and no backslash stands inside quotes."""
+    """Whatever a script holds reaches /bin/sh as it is, and in the quotes is nothing that a shell takes for its own."""
     line = shell_line(f"printf %s {shell_quote(text)}")
     assert subprocess.run(["sh", "-c", line], capture_output=True, check=True).stdout == text.encode()
-    pieces = re.findall(r"'([^']*)'|\\(['\\])", line)
-    assert len(line) == len("exec /bin/sh -c ") + sum(len(piece) + 2 if not mark else 2 for piece, mark in pieces)
-    assert not any("\\" in piece for piece, _ in pieces)
+    encoded = line.split("'")[3]
+    assert line == f"""exec /bin/sh -c 'eval "$(printf %b "$0")"' '{encoded}'"""
+    assert "\n" not in encoded and "!" not in encoded
+    assert "\\" not in re.sub(r"\\0[0-7]{3}", "", encoded)
 
 
 def test_scripts_that_cannot_travel(host: HostConnection) -> None:

@@ -59,6 +59,10 @@ ROWS = {
     "a list of names": ("other,{N} {E}", True),
     "upper case does not matter": ("*,!OTHER {E}", True),
     "among garbage": ("garbage\n\n# comment\n@what ever\n{N} sk-ssh-ed25519@openssh.com AAAA\n{N} {E}", True),
+    "not ASCII, about other hosts": (
+        "h\u00f6st ssh-ed25519 \u00e4AAA\n|1|\u00e4|\u00f6 ssh-ed25519 AAAA\n{N} {E}",
+        True,
+    ),
     "bad base64": ("{N} ssh-ed25519 ?????", False),
     "only an RSA key": ("{N} {R}", True),
     "only an ECDSA key": ("{N} {C}", True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -10,14 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
 import pytest
 
 from oroboros_deploy.errors import HostUnreachable
-from oroboros_deploy.ssh import SshOptions, connect
-from oroboros_deploy.ssh.login import _load
+from oroboros_deploy.ssh import HostConnection, SshOptions, connect, resolve
 from tests.support.sshd import Sshd, keygen
 
 
@@ -39,10 +40,10 @@ def agent(directory: Path, *keys: Path) -> Iterator[str]:
     path = directory / "agent"
     with subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL) as process:
         try:
-            while not path.exists():
-                time.sleep(0.005)
+            environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
+            while subprocess.run(["ssh-add", "-l"], env=environment, capture_output=True).returncode == 2:
+                time.sleep(0.005)  # it does not listen yet
             for key in keys:
-                environment = {**os.environ, "SSH_AUTH_SOCK": str(path), "SSH_ASKPASS_REQUIRE": "never"}
                 subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True, stdin=subprocess.DEVNULL)
             yield str(path)
         finally:
@@ -81,9 +82,11 @@ def test_pem_key(tmp_path: Path) -> None:
 
 def test_keys_without_a_comment(tmp_path: Path) -> None:
     """Keys load whatever their padding is; ten of them have every kind of it."""
-    for number in range(10):
-        key = keygen(tmp_path / str(number), "ecdsa")
-        assert _load(str(key), None).get_base64() == Path(f"{key}.pub").read_text().split()[1]
+    keys = [keygen(tmp_path / str(number), "ecdsa") for number in range(10)]
+    with Sshd(tmp_path / "sshd") as sshd:
+        for key in keys:
+            shutil.copy(f"{key}.pub", sshd.directory / "authorized_keys")
+            assert logs_in(sshd, "PreferredAuthentications publickey", identities=(str(key),))
 
 
 def test_a_flag_comes_first(sshd: Sshd, tmp_path: Path) -> None:
@@ -96,10 +99,10 @@ def test_a_flag_comes_first(sshd: Sshd, tmp_path: Path) -> None:
 
 def test_default_key_files(sshd: Sshd) -> None:
     """The usual key files are used when no identity is named."""
-    shutil.copy(sshd.identity, Path.home() / ".ssh" / "id_ed25519")
-    text = "\n".join(line for line in Path(sshd.config_path).read_text().splitlines() if "Identit" not in line)
-    Path(sshd.config_path).write_text(text)
-    with connect("box", SshOptions(config_path=sshd.config_path)) as host:
+    target = resolve("box", SshOptions(config_path=sshd.config_path))
+    target = replace(target, identities=(), default_identities=target.identities)
+    with HostConnection(target) as host:
+        host.open()
         assert host.is_connected
 
 
@@ -125,6 +128,30 @@ def test_encrypted_key(sshd: Sshd, locked: Path) -> None:
         assert caught.value.message.endswith(f"refused the login; tried {locked} ({reason})")
 
 
+def test_two_keys(tmp_path: Path) -> None:
+    """A server that wants two keys gets the next one after it has accepted the first; with one alone it is named."""
+    with Sshd(tmp_path / "sshd", settings="AuthenticationMethods publickey,publickey") as sshd:
+        second = keygen(tmp_path / "second")
+        with (sshd.directory / "authorized_keys").open("a") as file:
+            file.write(Path(f"{second}.pub").read_text())
+        assert logs_in(sshd, f"IdentityFile {keygen(tmp_path / 'wrong')}", f"IdentityFile {second}")
+        error = refusal(sshd)
+        assert f"{sshd.identity} (accepted, but the server also wants publickey)" in error.message
+
+
+def test_no_authentication_at_all(tmp_path: Path) -> None:
+    """An account without a password logs in where the server allows it and there is no key."""
+    if os.getuid() != 0:
+        pytest.skip("needs root, to give the server accounts of its own")
+    shadow = tmp_path / "shadow"
+    lines = Path("/etc/shadow").read_text().splitlines()
+    shadow.write_text("".join(f"{re.sub('^root:[^:]*:', 'root::', line)}\n" for line in lines))
+    settings = "PermitEmptyPasswords yes\nPasswordAuthentication yes\n"
+    with Sshd(tmp_path / "sshd", settings=settings, instead={"/etc/shadow": shadow}) as sshd:
+        assert logs_in(sshd, "PubkeyAuthentication no")
+        assert "Accepted none for root" in sshd.log()
+
+
 def test_a_passphrase_for_a_plain_key(sshd: Sshd) -> None:
     """A passphrase does no harm to keys that need none."""
     assert logs_in(sshd, passphrase="sesame")
@@ -139,6 +166,62 @@ def test_agent(sshd: Sshd, locked: Path, tmp_path: Path) -> None:
         with pytest.raises(HostUnreachable, match="encrypted"):
             connect("box", named)
         connect("box", SshOptions(instead(sshd, locked, f"IdentityAgent {sock}", "IdentitiesOnly no"))).close()
+
+
+def certify(sshd: Sshd, directory: Path, key: Path) -> Path:
+    """Sign the key by an authority that the server is told to trust; gives the certificate."""
+    authority = directory / "authority"
+    if not authority.exists():
+        keygen(authority)
+    line = f"cert-authority {Path(f'{authority}.pub').read_text()}"
+    (sshd.directory / "authorized_keys").write_text(line)
+    sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "id", "-n", sshd.user, f"{key}.pub"]
+    subprocess.run(sign, check=True)
+    return Path(f"{key}-cert.pub")
+
+
+@pytest.fixture
+def believer(tmp_path: Path) -> Iterator[Sshd]:
+    """A server that takes certificates alone, once ``certify`` was called."""
+    with Sshd(tmp_path / "believer") as sshd:
+        yield sshd
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_certificate_beside_a_key_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
+    """The agent signs for a locked key, and the certificate in the file beside it is what the server wants."""
+    key = keygen(tmp_path / "id", kind)
+    with agent(tmp_path, key) as sock:
+        certify(believer, tmp_path, key)
+        subprocess.run(["ssh-keygen", "-q", "-p", "-N", "sesame", "-f", str(key)], check=True, capture_output=True)
+        path = instead(believer, key, f"IdentityAgent {sock}")
+        connect("box", SshOptions(config_path=path)).close()
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
+def test_a_certificate_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
+    """A certificate in the agent alone is offered, without IdentitiesOnly."""
+    key = keygen(tmp_path / "id", kind)
+    certificate = certify(believer, tmp_path, key)
+    with agent(tmp_path, key) as sock:
+        certificate.unlink()
+        connect(
+            "box", SshOptions(instead(believer, tmp_path / "none", f"IdentityAgent {sock}", "IdentitiesOnly no"))
+        ).close()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_certificate_file(believer: Sshd, tmp_path: Path, held: bool) -> None:
+    """CertificateFile goes with the key that it is for, in a file or in the agent, whatever the file is called."""
+    key = keygen(tmp_path / "id")
+    certificate = certify(believer, tmp_path, key).rename(tmp_path / "elsewhere")
+    other = certify(believer, tmp_path, keygen(tmp_path / "other"))
+    lines = [f"CertificateFile {other}", f"CertificateFile {certificate}"]
+    with agent(tmp_path, key) as sock:
+        if held:
+            key.unlink()
+            lines += [f"IdentityAgent {sock}", "IdentitiesOnly no"]
+        connect("box", SshOptions(instead(believer, key, *lines))).close()
 
 
 def test_an_agent_that_is_gone(sshd: Sshd) -> None:
@@ -182,11 +265,12 @@ def test_missing_and_broken_keys(sshd: Sshd, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "junk", "ssh-ed25519-cert-v01@openssh.com AAAA nobody"])
 def test_a_broken_certificate(sshd: Sshd, tmp_path: Path, text: str) -> None:
-    """A certificate that cannot be read is named like a broken key."""
+    """A certificate that cannot be read is named, and the key is offered without it."""
     key = keygen(tmp_path / "certified")
     (tmp_path / "certified-cert.pub").write_text(text)
     error = refusal(sshd, "PreferredAuthentications publickey", "User no-such-user", identities=(str(key),))
-    assert f"{key} (" in error.message
+    assert f"{key}-cert.pub (" in error.message
+    assert f"{key} (refused)" in error.message
 
 
 def test_too_many_keys(tmp_path: Path) -> None:

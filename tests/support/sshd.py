@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -46,13 +48,20 @@ class Sshd:
     """A server that is up inside its ``with`` block; skips the test where there is no sshd.
 
     ``alias`` is the Host in the ssh_config file it writes at ``config_path``;
-    ``settings`` are lines for sshd_config, which win over its own.
+    ``settings`` are lines for sshd_config, which win over its own; ``instead`` (for root) are files
+    that the server sees in place of others.
     """
 
     host = "127.0.0.1"
 
     def __init__(
-        self, directory: Path, *, alias: str = "box", host_keys: Iterable[str] = ("ed25519",), settings: str = ""
+        self,
+        directory: Path,
+        *,
+        alias: str = "box",
+        host_keys: Iterable[str] = ("ed25519",),
+        settings: str = "",
+        instead: Mapping[str, Path] | None = None,
     ) -> None:
         if _MISSING:
             pytest.skip(_REASON)
@@ -65,6 +74,7 @@ class Sshd:
         self._host_keys = {kind: keygen(directory / f"host_{kind}", kind) for kind in host_keys}
         self._log = directory / "sshd.log"
         self._settings = settings
+        self._instead = dict(instead or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Sshd:
@@ -161,6 +171,9 @@ class Sshd:
         self.known_hosts.write_text(self.known_hosts_line + "\n")
         self.write_config()
         command = [BINARY, "-D", "-f", str(self.directory / "sshd_config"), "-E", str(self._log)]
+        if self._instead:
+            mounts = [shlex.join(["mount", "--bind", str(path), place]) for place, path in self._instead.items()]
+            command = ["unshare", "-m", "sh", "-ec", "\n".join([*mounts, f"exec {shlex.join(command)}"])]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:
@@ -187,10 +200,19 @@ KbdInteractiveAuthentication no
 PrintMotd no
 UseDNS no
 LogLevel VERBOSE
-MaxStartups 100
+{_patience(self._settings)}
 Subsystem sftp internal-sftp
 SetEnv SHLVL=2
 """
+
+
+def _patience(settings: str) -> str:
+    """Lines that let a test log in, and fail to, as often as it likes, unless its own settings say otherwise."""
+    said = subprocess.run(["ssh", "-V"], capture_output=True, text=True).stderr
+    version = re.match(r"OpenSSH_(\d+)\.(\d+)", said)
+    penalties = version is not None and (int(version[1]), int(version[2])) >= (9, 8)
+    lines = ["MaxStartups 100", *(["PerSourcePenalties no"] if penalties else [])]
+    return "\n".join(line for line in lines if line.split()[0] not in settings)
 
 
 def _free_port() -> int:
