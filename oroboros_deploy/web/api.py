@@ -19,7 +19,7 @@ from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import live, metrics, shapes
 from .conditional import tagged
-from .head import HeadRoute
+from .route import ReadRoute
 
 ReaderProvider = Callable[..., Reader]
 
@@ -55,7 +55,7 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
     may depend on a session of the application's own.  The router guards nothing: who may
     ask, and security headers, are the business of the application it is included in.
     """
-    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=HeadRoute)
+    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=ReadRoute)
     reads = Depends(_guarded(reader_provider))
     for add in (_releases, _attempts, _hosts, _figures, live.add):
         add(api, reads)

@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 
 from ..errors import RegistryUnavailable
 from ..registry.reading import Reader
+from .route import wants_body
 
 POLL_SECONDS = 0.3
 QUIET_SECONDS = 15.0  # a comment after so long: proxies close what is silent, and a client that is gone is noticed
@@ -60,7 +61,7 @@ def add(api: APIRouter, reads: Any) -> None:
         seen = next((known for known in (last_event_id, after) if known is not None), None)
         last = reader.last_event()  # a client may have seen later ones, of a registry that was rebuilt since
         start = last if seen is None else min(seen, last)
-        news = _messages(request.app.state, reader, attempt, start) if request.method == "GET" else ()
+        news = _messages(request.app.state, reader, attempt, start) if wants_body(request) else ()
         return EventStream(news, headers=_HEADERS)
 
 

@@ -17,8 +17,8 @@ from ..errors import DeployError, InvalidInput, RegistryUnavailable
 from ..records.record import AttemptState
 from ..registry.reading import Page, Reader
 from . import display
-from .head import HeadRoute
 from .plots import plots
+from .route import ReadRoute
 
 # For the HTML alone: nothing inline, nothing from elsewhere, no framing.
 CONTENT_SECURITY_POLICY = (
@@ -169,7 +169,7 @@ def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
     return router
 
 
-class _PageRoute(HeadRoute):
+class _PageRoute(ReadRoute):
     """A route whose errors are pages too."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
