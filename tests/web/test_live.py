@@ -111,7 +111,7 @@ def test_text_cannot_end_its_message(brief: TestClient, registry: Registry) -> N
 
 def test_more_than_one_batch(brief: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that is far behind gets everything, batch after batch."""
-    monkeypatch.setattr(live, "_BATCH", 4)
+    monkeypatch.setattr(live, "BATCH", 4)
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
     assert [number for number, *_ in told(brief.get("/api/live?after=0"))] == [1, 2, 3, 4, 5, 6]
 

@@ -299,7 +299,7 @@ def test_release_shows_commits_and_gate(client: TestClient, made: dict[str, str]
 
 def test_pages_of_the_stream_meet(client: TestClient, made: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Older walks the whole stream, each attempt once, and newer walks back over the same pages."""
-    monkeypatch.setattr("oroboros_deploy.web.pages._PAGE", 12)
+    monkeypatch.setattr("oroboros_deploy.web.pages.PAGE", 12)
 
     def walk(place: str, rel: str) -> Iterator[tuple[str, list[str]]]:
         for _ in range(10):
