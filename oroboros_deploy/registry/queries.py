@@ -133,6 +133,11 @@ STANDING = select(
     select(func.count()).select_from(attempts).where(_FILTERS["lost"](())).scalar_subquery(),
 )
 NOW = select(_FromNow(0.0))
+ENDED_COUNTS = (
+    select(_A.environment, _A.kind, _A.state, func.count())
+    .where(_A.state != AttemptState.RUNNING)
+    .group_by(_A.environment, _A.kind, _A.state)
+)
 COMMITS = (
     select(commits.c.sha, commits.c.subject, commits.c.author, commits.c.committed_at)
     .where(commits.c.attempt_id == bindparam("id"))

@@ -165,6 +165,10 @@ class Reader:
         """The environments that attempts were made in, sorted."""
         return self._read(lambda db: [name for (name,) in db.rows(queries.ENVIRONMENTS)])
 
+    def ended_counts(self) -> dict[tuple[str | None, str, str], int]:
+        """How many attempts there are with an end, by environment, kind and state."""
+        return {tuple(key): count for *key, count in self._read(lambda db: db.rows(queries.ENDED_COUNTS))}
+
     def figures(self, *, environment: str | None = None, days: int = 90) -> Figures:
         """The four DORA measures over the last ``days`` days, today included (UTC)."""
         if not 1 <= days <= _DAYS:

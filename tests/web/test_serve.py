@@ -127,7 +127,7 @@ def test_a_port_in_use(project: Path, registry_url: str) -> None:
     assert (ran.returncode, f"port {port}: Address already in use" in ran.stderr) == (2, True), ran.stderr
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "jinja2"])
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "jinja2", "prometheus_client"])
 def test_without_the_extra(project: Path, registry_url: str, package: str) -> None:
     """Where the extra is not installed, `serve` says what to type; the other tasks work."""
     (project / "fabfile.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n{NAMESPACE}")
