@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web import router
 from oroboros_deploy.web.pages import pages
+from tests.support.samples import A
 
 
 def refuse() -> None:
@@ -32,3 +33,11 @@ def test_only_reading(client: TestClient, path: str) -> None:
     headed, posted = client.head(path), client.post(path)
     assert (headed.status_code, headed.headers["content-type"] != "") == (200, True)
     assert (posted.status_code, posted.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+@pytest.mark.parametrize("path", ["/", "/api/releases", f"/api/releases/{A}", "/api/attempts", "/api/live", "/metrics"])
+def test_there_is_only_get(client: TestClient, method: str, path: str) -> None:
+    """(99) Every method that does not read is 405, whatever path it is for."""
+    answer = client.request(method, path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
