@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
 from . import display
+from .overview import seen
 
 OVERVIEW = "oroboros_overview"  # the route whose path all others begin with
 
@@ -80,6 +81,7 @@ def _make_templates() -> Environment:
     )
     names = ("ago", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
     made.filters |= {name: getattr(display, name) for name in names}
+    made.filters["seen"] = seen
     made.filters["part"] = lambda text: quote(text, safe="")
     made.globals["version_of"] = lambda name: _STATIC[name][2]
     return made
