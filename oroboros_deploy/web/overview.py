@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import urlencode
 
+from ..errors import InvalidInput
 from ..outcome import State
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
@@ -120,6 +121,14 @@ def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
     return [_place(reader, name, rows, serving.get(name, [])) for name, rows in by_environment(hosts)]
 
 
+def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
+    """The newest attempts of exactly that release; a release id written by other programs may be no sha at all."""
+    try:
+        return [row for row in reader.attempts(sha=release_id).items if row["release_id"] == release_id]
+    except InvalidInput:
+        return []
+
+
 def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     """The hosts of each environment; last those without one."""
 
@@ -132,10 +141,8 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def _place(reader: Reader, name: str, hosts: list[Row], releases: list[Row]) -> Place:
     main = releases[0]["release_id"] if releases else None
-    brought_by = max(
-        (each for each in hosts if each["release_id"] == main and each["attempt"]), key=_since, default=None
-    )
-    brought = reader.attempt(brought_by["attempt"]) if brought_by else None
+    there = (each for each in attempts_of(reader, main or "") if (each["environment"] or "") == name)
+    brought = next((each for each in there if any(part["state"] == State.LIVE for part in each["hosts"])), None)
     newest = reader.attempts(1, environment=name).items if name else []
     return Place(name, hosts, releases, brought, newest[0] if newest else None)
 

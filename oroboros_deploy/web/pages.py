@@ -13,7 +13,7 @@ from ..errors import InvalidInput, RegistryUnavailable
 from ..records.record import AttemptState
 from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
-from .overview import HOSTS, by_environment, standing
+from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
 from .rendering import OVERVIEW, error_page, found, page, static_file
 from .route import ReadRoute
@@ -84,7 +84,7 @@ def _attempt(router: APIRouter, given: Any) -> None:
 def _release(router: APIRouter, given: Any) -> None:
     @router.get("/releases/{release_id}")
     def release(request: Request, release_id: str, reader: Reader = given) -> Response:
-        attempts = _attempts_of(reader, release_id)
+        attempts = attempts_of(reader, release_id)
         newest = reader.attempt(attempts[0]["attempt"]) if attempts else None
         row = reader.release(release_id)
         serving = reader.hosts(HOSTS, release_id=release_id)
@@ -95,6 +95,7 @@ def _release(router: APIRouter, given: Any) -> None:
             release_id=release_id,
             row=row,
             newest=newest,
+            commits=_commits(reader, attempts),
             attempts=attempts,
             serving=serving.items,
             more_hosts=serving.next and urlencode({"release_id": release_id, "after": serving.next}),
@@ -164,12 +165,11 @@ class _PageRoute(ReadRoute):
         return handle_or_explain
 
 
-def _attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
-    """The newest attempts of exactly that release; a release id written by other programs may be no sha at all."""
-    try:
-        return [row for row in reader.attempts(sha=release_id).items if row["release_id"] == release_id]
-    except InvalidInput:
-        return []
+def _commits(reader: Reader, attempts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was new when the release was first deployed: a rollback brings nothing new, a second deploy seldom."""
+    deploys = [each["attempt"] for each in reversed(attempts) if each["kind"] == "deploy"]
+    found = (shown["commits"] for each in deploys if (shown := reader.attempt(each)))
+    return next((commits for commits in found if commits), [])
 
 
 def _attempts_that(reader: Reader, filters: Mapping[str, str], after: str | None) -> tuple[Page, InvalidInput | None]:

@@ -16,8 +16,9 @@ def test_a_wrong_filter_keeps_its_form(past: TestClient, made: dict[str, str]) -
     """What cannot be understood is said at the top, the form keeps every value, and each of them can be removed."""
     answer = past.get("/?environment=prod&since=2026-13-01")
     assert (answer.status_code, "is no time in ISO 8601" in text(answer.text)) == (400, True)
+    assert Tags(answer.text).values("action") == ["/#stream-title"]
     assert {"2026-13-01", "prod"} <= {*Tags(answer.text).values("value")}
-    assert "/?environment=prod" in Tags(answer.text).values("href")
+    assert "/?environment=prod#stream-title" in Tags(answer.text).values("href")
 
 
 def test_a_commit_may_be_written_in_capitals(past: TestClient, made: dict[str, str]) -> None:
@@ -36,7 +37,8 @@ def test_pages_of_the_stream_meet(past: TestClient, made: dict[str, str], monkey
             links = [attrs["href"] or "" for _, attrs in page.found if attrs.get("rel") == rel]
             if not links:
                 return
-            place = links[0]
+            assert links[0].endswith("#stream-title")  # not the top of the page, which is the same on each
+            place = links[0].removesuffix("#stream-title")
 
     there = list(walk("/", "next"))
     back = list(walk(there[-1][0], "prev"))
@@ -49,7 +51,7 @@ def test_newer_finds_the_page_it_came_from(past: TestClient, made: dict[str, str
     """The way back keeps its filters and ends one page before."""
     page = Tags(past.get("/?kind=deploy&after=MjAzMC0wMS0wMVQwMDowMDowMCswMDowMCA5&trail=one&trail=two").text)
     back = [attrs["href"] for _, attrs in page.found if attrs.get("rel") == "prev"]
-    assert back == ["/?kind=deploy&after=two&trail=one"]
+    assert back == ["/?kind=deploy&after=two&trail=one#stream-title"]
 
 
 def test_days_include_their_edges(past: TestClient, made: dict[str, str]) -> None:

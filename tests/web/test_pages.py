@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
-from oroboros_deploy.records.record import HostRecord
+from oroboros_deploy.records.record import CommitRecord, HostRecord
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import plots
 from oroboros_deploy.web.site import site
@@ -136,3 +137,15 @@ def test_an_empty_registry(tmp_path: Path) -> None:
     assert "No host serves anything yet" in text(client.get("/").text)
     assert "0 deployments and 0 failures in 90 days" in text(client.get("/figures").text)
     empty.close()
+
+
+def test_a_release_keeps_its_commits(tmp_path: Path) -> None:
+    """What was new in it is told by its first deploy, also after it was rolled back to or deployed again."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    news = (CommitRecord(sha(1), "Search understands umlauts", "Ada", "2030-01-31T12:00:00+01:00"),)
+    history.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3), commits=news)
+    history.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2))
+    history.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(2)), ago=timedelta(hours=1), kind="rollback")
+    page = TestClient(site(lambda: history.registry.reader), base_url="http://localhost").get(f"/releases/{sha(1)}")
+    assert "Search understands umlauts" in text(page.text)
+    history.close()
