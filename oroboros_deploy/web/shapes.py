@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from ..events import Level
 from ..outcome import State
-from ..records.record import Status
+from ..records.status import Status
 
 
 class Release(BaseModel):

@@ -14,6 +14,7 @@ import pytest
 
 from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
 from oroboros_deploy.host.journal_entry import digest
+from oroboros_deploy.host.words import PHASES
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import eventually, processes, tree
 
@@ -353,7 +354,7 @@ def test_a_death_in_any_phase_is_settled(
 def test_every_phase_has_its_death() -> None:
     """A phase or step that is added needs a row above."""
     phases = {name for kind, name, *_ in DEATHS if kind == "phase"}
-    assert phases | {"restore_failed"} == set(activation._PHASES)
+    assert phases | {"restore_failed"} == set(PHASES)
 
 
 def test_a_death_after_a_failed_restore_is_recorded(host: LocalAgent, tmp_path: Path) -> None:
