@@ -70,5 +70,5 @@ def _mended(node: ControlNode, registry: Registry, repairs: Repairs) -> Repairs:
         changed += not registry.mend(repair)
         if number % _OFTEN == 0:
             node.tell("registry.mended", f"{number} of {len(repairs)} repairs are written")
-    late = Doubt(None, f"{changed} repairs were not made: the registry was changed meanwhile; once more finds the rest")
+    late = Doubt(None, f"{changed} repairs were skipped, for another command changed the registry; reconcile once more")
     return replace(repairs, written=True, doubts=(*repairs.doubts, *([late] if changed else [])))

@@ -78,5 +78,5 @@ class Recorder:
     def _warn(self, error: RegistryUnavailable) -> None:
         if not self._warned:
             self._warned = True
-            message = f"the registry does not show what happens now, which goes on all the same: {error.message}"
+            message = f"live progress cannot be written to the registry; the attempt goes on: {error.message}"
             self._listener(Event("warning", message, level="warning"))

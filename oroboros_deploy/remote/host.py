@@ -98,7 +98,7 @@ class Host:
         with self._opening:
             if self._connection is None:
                 if self._left.is_set():
-                    raise LinkLost("the host was left to itself", host=self.name)
+                    raise LinkLost("interrupted: this host was not waited for any longer", host=self.name)
                 self._connection = self._dial()
                 self.tell("host.connected", "connected", level="detail")
             return self._connection
@@ -109,7 +109,7 @@ class Host:
         try:
             while wait([dialing], 0.2).not_done:
                 if self._left.is_set():
-                    raise LinkLost("the host was left to itself", host=self.name)
+                    raise LinkLost("interrupted: this host was not waited for any longer", host=self.name)
         except BaseException:
             dialing.add_done_callback(close)
             raise
