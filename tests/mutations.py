@@ -173,7 +173,7 @@ MUTATIONS = (
     Mutation(
         "only sealed or adopted releases are switched to",
         HOST + "activation.py",
-        '        if found not in ("sealed", "adopted"):\n            raise Refusal("missing"',
+        '        if found not in SWITCHABLE:\n            raise Refusal("missing"',
         '        if False:\n            raise Refusal("missing"',
         ("tests/host/test_activation.py", "-k", "refused_changes_nothing"),
     ),
@@ -289,6 +289,20 @@ MUTATIONS = (
         "            hold.refuse(layout)",
         "            pass",
         ("tests/host/test_hold.py",),
+    ),
+    Mutation(
+        "a hold of 0.1.0 is honoured",
+        HOST + "hold.py",
+        "    return _read(layout.hold) or _read(layout.old_hold)\n",
+        "    return _read(layout.hold)\n",
+        ("tests/host/test_written_by_0_1_0.py", "-k", "hold"),
+    ),
+    Mutation(
+        "what a later version wrote is not touched",
+        HOST + "calls.py",
+        '    layout = Layout.of(asked["request"]["layout"])\n    layout.refuse_newer()\n',
+        '    layout = Layout.of(asked["request"]["layout"])\n',
+        ("tests/host/test_format.py", "-k", "an_agent_changes_nothing"),
     ),
     Mutation(
         "the host key is verified",

@@ -191,7 +191,8 @@ def _make(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     from .building.build import build
     from .building.excerpt import Excerpt
 
-    if request.get("verbose", True):
+    verbose: bool = request.get("verbose", True)
+    if verbose:
         return build(layout, request, wire.say)
     excerpt = Excerpt(wire.say)
     try:

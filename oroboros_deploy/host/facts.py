@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 def facts(layout: Layout, request: FactsRequest) -> Facts:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
     managed = request.get("restart") and units.present()
-    repository, sha, sources = mirror.Mirror(layout.repo), request.get("sha"), request.get("source", True)
+    sources: bool = request.get("source", True)
+    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []

@@ -262,7 +262,8 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
 def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
     """Refuse when another release is live than the one that the attempt was decided for, if that was said."""
     live = layout.live()
-    if request.get("expected", live) != live:
+    expected: Optional[str] = request.get("expected", live)
+    if expected != live:
         news = f"{live} went live here meanwhile" if live else "no release is live here by now"
         hint = "fab -H HOST status; the same command again decides anew"
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)

@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.config import load
-from oroboros_deploy.errors import BuildFailed, DeployError, HostUnreachable, LinkLost, UnknownCommit
+from oroboros_deploy.errors import (
+    BuildFailed,
+    DeployError,
+    ExitCode,
+    HostUnreachable,
+    InvalidInput,
+    LinkLost,
+    UnknownCommit,
+)
 from oroboros_deploy.events import Event
 from oroboros_deploy.host import wire
 from oroboros_deploy.remote import host as host_module
@@ -21,6 +29,7 @@ from oroboros_deploy.remote import session
 from oroboros_deploy.remote.host import Host
 from oroboros_deploy.source import Source
 from oroboros_deploy.ssh import SshOptions, command, connect
+from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.sshd import Sshd, requires_sshd
 from tests.support.watching import eventually
@@ -46,6 +55,39 @@ def host(sshd: Sshd, tmp_path: Path) -> Iterator[Host]:
 
 def _ignore(_: Event) -> None:
     pass
+
+
+def test_an_agent_of_a_later_version(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answer is not read; what to install is said, and the host is as it was."""
+    monkeypatch.setattr(host_module, "FORMAT", 1)
+    with pytest.raises(InvalidInput, match="nothing was changed: the agent on this host is of a later") as caught:
+        host.facts(FACTS)
+    hint = "install oroboros_deploy 0.2.0 or later on this control node"
+    assert (caught.value.exit_code, caught.value.hint, caught.value.host) == (ExitCode.INVALID, hint, "box")
+
+
+def test_what_an_agent_of_a_later_version_activated_is_not_known(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It was asked to switch, so that nothing was changed would be untrue."""
+    monkeypatch.setattr(host_module, "FORMAT", 1)
+    request = LocalAgent(tmp_path / "srv").request("a" * 40)
+    with pytest.raises(DeployError, match="the outcome is not known") as caught:
+        host.activate(request)  # type: ignore[arg-type]
+    assert not isinstance(caught.value, InvalidInput)
+
+
+@pytest.mark.parametrize("greeting", ["Welcome", "{ Welcome }", '{"motd": "Welcome"}'])
+def test_what_a_login_shell_says(greeting: str, tmp_path: Path) -> None:
+    """A line that is no event and no answer is passed over, whatever it begins with."""
+    shell = tmp_path / "shell"
+    shell.write_text(f"#!/bin/sh\necho '{greeting}'\nexec sh -c \"$SSH_ORIGINAL_COMMAND\"\n")
+    shell.chmod(0o755)
+    config = load([("fabric.yaml", {"root": str(tmp_path / "srv")})], {})
+    with Sshd(tmp_path / "sshd", settings=f"ForceCommand {shell}") as sshd:
+        host = Host("box", config, lambda: connect("box", SshOptions(config_path=sshd.config_path)), _ignore)
+        assert host.facts(FACTS)["live"] is None
+        host.close()
 
 
 def agents(sshd: Sshd) -> list[int]:
