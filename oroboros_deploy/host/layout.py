@@ -136,7 +136,7 @@ class Layout(NamedTuple):
         except FileNotFoundError:
             return
         if not found.isdigit():
-            raise Refusal("invalid", f"nothing was changed: {self.format} holds no number", hint=f"cat {self.format}")
+            raise Refusal("invalid", f"nothing was changed: {self.format} holds no number")
         if int(found) > FORMAT:
             raise Refusal(
                 "invalid",

@@ -49,7 +49,8 @@ command -v python3 >/dev/null || refuse {no_python}
 if [ ! -s {path} ]; then
   format=0
   [ ! -s {format} ] || read -r format <{format}
-  [ "$format" -le {known} ] 2>/dev/null || refuse "$(printf {newer} "$format" "$format")"
+  [ "$format" -ge 0 ] 2>/dev/null || refuse {no_format}
+  [ "$format" -le {known} ] || refuse "$(printf {newer} "$format" "$format")"
   (umask 022; mkdir -p {root}) 2>/dev/null
   mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted
@@ -82,6 +83,7 @@ class Agent:
             format=quote(str(root / ".deploy" / "format")),
             known=FORMAT,
             newer=quote(_NEWER),
+            no_format=quote(_refusal(f"nothing was changed: {root}/.deploy/format holds no number", None)),
             size=len(self.data),
             digest=self.digest,
             variable=REQUEST,
@@ -125,7 +127,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED)
 
 
-def _refusal(message: str, hint: str) -> str:
+def _refusal(message: str, hint: str | None) -> str:
     return json.dumps({"kind": "invalid", "message": message, "hint": hint})
 
 

@@ -401,9 +401,10 @@ def test_an_impatient_ctrl_c_is_no_other_than_one(site: Site, monkeypatch: pytes
 
 def test_ctrl_c_while_the_registry_is_written_keeps_the_record(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The release is live, which is told; the record waits here and the next command writes it."""
+    finish = Registry.finish
 
     def interrupted(registry: Registry, record: Record) -> None:
-        monkeypatch.undo()
+        monkeypatch.setattr(Registry, "finish", finish)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Registry, "finish", interrupted)

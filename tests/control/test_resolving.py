@@ -117,8 +117,9 @@ def test_with_a_repository_url_a_full_sha_needs_no_clone(desk: Desk) -> None:
 
 
 def test_a_release_id_that_is_the_name_of_a_branch_is_no_commit(desk: Desk) -> None:
-    """A release of a commit that this repository lacks is described by its id alone."""
-    desk.repository.commit("first", file="1")
-    desk.repository.git("branch", A)
-    found = resolving.described_commit(desk.node(), A)
-    assert (found.sha, found.subject, found.committed_at) == (A, "", "")
+    """An id of the registry that is no sha, or that this repository lacks, is described by itself alone."""
+    sha = desk.repository.commit("first", file="1")
+    assert resolving.described_commit(desk.node(), sha).subject == "first"
+    for release in ("main", A):
+        found = resolving.described_commit(desk.node(), release)
+        assert (found.sha, found.subject, found.committed_at) == (release, "", "")

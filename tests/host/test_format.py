@@ -35,6 +35,11 @@ def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
     }
 
 
+def everything(host: LocalAgent) -> list[dict[str, tuple[str, str]]]:
+    """The whole tree, with what is ours."""
+    return [tree(host.root), tree(host.paths.ours)]
+
+
 def newer(host: LocalAgent, number: str = "3") -> None:
     """Have a later version write there."""
     host.paths.create()
@@ -67,23 +72,27 @@ def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, c
     """Every call is refused with the version to install, and the tree is as it was."""
     host.facts()
     newer(host)
-    before = tree(host.root)
-    assert (host.call(call, requests(host)[call]).refusal, tree(host.root)) == (REFUSED, before)
+    before = everything(host)
+    assert (host.call(call, requests(host)[call]).refusal, everything(host)) == (REFUSED, before)
 
 
 def test_a_host_that_lacks_the_agent(host: LocalAgent) -> None:
     """Where a later version wrote, not even the agent is stored."""
     newer(host)
-    before = tree(host.root)
-    assert (host.call("facts", {"sha": None}).refusal, tree(host.root)) == (REFUSED, before)
+    before = everything(host)
+    assert (host.call("facts", {"sha": None}).refusal, everything(host)) == (REFUSED, before)
 
 
 def test_a_number_that_cannot_be_read(host: LocalAgent) -> None:
-    """It could be a later one."""
+    """It could be a later one; with the agent there and without."""
+    newer(host, 'the "next"')
+    without: Answer = host.call("facts", {"sha": None})
+    host.paths.format.unlink()
     host.facts()
-    newer(host, "soon")
-    refusal: Answer = host.call("facts", {"sha": None})
-    assert "holds no number" in (refusal.refusal or {})["message"]
+    newer(host, 'the "next"')
+    words = f"nothing was changed: {host.root}/.deploy/format holds no number"
+    for answer in (without, host.call("facts", {"sha": None})):
+        assert (answer.refusal or {})["message"] == words
 
 
 @pytest.mark.parametrize("number", ["1", "2"])
@@ -100,6 +109,6 @@ def test_the_boot_unit_leaves_it_alone(host: LocalAgent, monkeypatch: pytest.Mon
     host.keep(request)
     host.paths.unfinished.symlink_to(f"attempts/{request['attempt']}")
     newer(host)
-    before = tree(host.root)
+    before = everything(host)
     monkeypatch.setattr("sys.argv", [str(host.paths.boot / "agent.pyz"), "boot"])
-    assert (calls.main(), tree(host.root)) == (1, before)
+    assert (calls.main(), everything(host)) == (1, before)
