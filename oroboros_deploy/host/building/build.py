@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import lock, seal, state, wire
+from .. import lock, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -183,7 +182,7 @@ class _Release:
             _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
-        shutil.rmtree(self.path / parts.WHEELS, ignore_errors=True)
+        trees.discard(self.path / parts.WHEELS)
 
     def _bench(self) -> Bench:
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])

@@ -400,6 +400,21 @@ def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Reposi
     assert (refusal["kind"], refusal["message"].startswith("git fetch exited 128: ")) == ("build_failed", True)
 
 
+@pytest.mark.parametrize(("depth", "made"), [(1200, True), (5000, False)])
+def test_a_deep_tree_stops_no_later_build(host: LocalAgent, mirrored: Repository, depth: int, made: bool) -> None:
+    """Deeper than Python recurses it is built; deeper than a path may be long it is refused, and nothing is left."""
+    nested = f"import os; [(os.mkdir('d'), os.chdir('d')) for _ in range({depth})]"
+    sha = head(mirrored)
+    answer = host.build(sha, step(f'python3 -c "{nested}"'))
+    assert ((answer.refusal or {"message": ""})["message"].startswith("the host could not go on")) != made
+    assert [path.name for path in host.paths.releases.iterdir()] == ([sha] if made else [])
+    other = mirrored.commit("another")
+    host.mirror(mirrored)
+    (host.paths.releases / sha / seal.SEAL).unlink(missing_ok=True)
+    assert host.build(other).refusal is None
+    assert [path.name for path in host.paths.releases.iterdir()] == [other]
+
+
 def empty_a_ref(repo: Path, sha: str) -> None:
     (repo / "refs" / "oroboros" / sha).write_text("")
 
