@@ -10,10 +10,11 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 
-from . import hold, in_use, lock, pins, running, seal, state
+from . import hold, in_use, lock, pins, running, seal, state, trees
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set
 from .journal import Journal
 from .layout import Layout
@@ -111,11 +112,11 @@ def _size(release: Path) -> int:
     """The bytes that removing a tree frees: a file that is linked from elsewhere stays on the disk."""
     links: Dict[int, int] = {}
     total = 0
-    for directory, names, files in os.walk(release):
-        for name in names + files:
-            status = os.lstat(os.path.join(directory, name))
+    with contextlib.suppress(OSError):  # what is too deep to be looked at is removed all the same
+        for path in trees.walk(release):
+            status = path.lstat()
             links[status.st_ino] = links.get(status.st_ino, 0) + 1
-            if links[status.st_ino] == (1 if name in names else status.st_nlink):
+            if links[status.st_ino] == (1 if stat.S_ISDIR(status.st_mode) else status.st_nlink):
                 total += status.st_blocks * 512
     return total
 

@@ -9,7 +9,7 @@ import stat
 import time
 from pathlib import Path
 
-from . import durable, sha256
+from . import durable, sha256, trees
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
 from .refusal import Refusal
 
@@ -104,12 +104,7 @@ def remove(release: Path) -> None:
         return
     unmake(release)
     durable.sync_directory(release)  # before the first of its files is gone
-    for directory in walk(release):  # each is opened before the walk goes into it
-        if directory.is_dir() and not directory.is_symlink():
-            directory.chmod(0o700)
-    import shutil
-
-    shutil.rmtree(release)
+    trees.remove(release)
 
 
 def meta_now(sha: str, version: str) -> Dict[str, str]:
@@ -124,10 +119,9 @@ def meta_now(sha: str, version: str) -> Dict[str, str]:
 
 def walk(release: Path) -> Iterator[Path]:
     """Every entry below a release (or a directory in it) but our own three files, links not followed."""
-    for directory, names, files in os.walk(release):
-        for name in names + files:
-            if directory != str(release) or name not in OURS:
-                yield Path(directory, name)
+    for path in trees.walk(release):
+        if path.name not in OURS or path.parent != release:
+            yield path
 
 
 def _below(release: Path) -> Iterator[Tuple[str, Tuple[str, int, int, int]]]:

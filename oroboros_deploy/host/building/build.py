@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import shutil
 import signal
 import threading
 import time
@@ -13,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import lock, seal, state, wire
+from .. import lock, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -117,20 +116,41 @@ class _Release:
 
     @property
     def mirror(self) -> Mirror:
-        return Mirror(self.layout.repo, self.stop)
+        return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
     def make(self, bundle: Optional[Path]) -> None:
         """Remove what is left of other builds, bring in the commit, and build its release."""
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
-        self._bring_in(bundle)
         store = Cache(self.layout.cache, self.path, self.say)
         store.prune(self.request["recipe"]["cache"])
         with self._whole_or_gone():
-            self._check_out()
+            self._bring_in_whole(bundle)
             self._build(store)
             self._seal()
         store.prune(self.request["recipe"]["cache"])
+
+    def _bring_in_whole(self, bundle: Optional[Path]) -> None:
+        """Bring in the commit and check it out; a mirror that git cannot read is made anew first."""
+        try:
+            self._bring_in(bundle)
+        except Refusal as refusal:
+            damage = self.mirror.damage(self.deadline) if refusal.kind in ("build_failed", "missing_commit") else None
+            if damage is None:
+                raise
+            self._make_anew(damage, bundle)
+
+    def _make_anew(self, damage: str, bundle: Optional[Path]) -> None:
+        aside = self.mirror.set_aside(damage)
+        why = f"git cannot read {self.mirror.path}: {damage}"
+        self.say("mirror.damaged", f"{why}; it is set aside as {aside} and made anew", level="warning")
+        try:
+            self._bring_in(bundle)
+        except Refusal:
+            if self.request["source"]["kind"] == "fetch":
+                raise
+            hint = "deploy again: the whole history is sent then"
+            raise Refusal("missing_commit", f"commit {self.sha} is not in the mirror any more: {why}", hint) from None
 
     def _bring_in(self, bundle: Optional[Path]) -> None:
         source = self.request["source"]
@@ -141,6 +161,8 @@ class _Release:
             self.mirror.fetch(source["url"], self.sha, self.deadline)
         if not self.mirror.has(self.sha):
             raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")
+        self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
+        _refuse_reserved(self.path)
 
     @contextlib.contextmanager
     def _whole_or_gone(self) -> Iterator[None]:
@@ -153,10 +175,6 @@ class _Release:
                 seal.remove(self.path)
             raise
 
-    def _check_out(self) -> None:
-        self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
-        _refuse_reserved(self.path)
-
     def _build(self, store: Cache) -> None:
         """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
         bench = self._bench()
@@ -164,7 +182,7 @@ class _Release:
             _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
-        shutil.rmtree(self.path / parts.WHEELS, ignore_errors=True)
+        trees.discard(self.path / parts.WHEELS)
 
     def _bench(self) -> Bench:
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from .. import durable, seal
+from .. import durable, seal, trees
 from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from ..wire import Say
 from . import inputs
@@ -429,7 +429,7 @@ def _linked(file: Path, name: Path) -> bool:
 
 def _clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        trees.remove(path)
     else:
         path.unlink(missing_ok=True)
 

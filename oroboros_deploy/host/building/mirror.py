@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from .. import process
+from .. import durable, process, seal
 from ..annotations import Dict, Iterable, List, Optional
 from ..refusal import Refusal
 
@@ -18,17 +18,20 @@ _QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
 # The login's settings (a name format, a protocol that is refused, line ends) are about repositories of its own.
 # Only a fetch from a URL needs them, for credentials and proxies.
 _OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+_NAMES = re.compile(r"[0-9a-f]{40,64}( [0-9a-f]{40,64})? ?")  # of an object, and of what a tag names
+_ODD = 1 | 4  # of the bits of fsck's exit status: an object, or one in a pack, is not as git would write it
 
 
 class Mirror:
     """One repository on the host; ``path`` may be bare or have a work tree.
 
-    ``stop`` ends what git is doing when nobody wants it any more.
+    ``stop`` ends what git is doing when nobody wants it any more.  ``note`` is a file that says which mirror we made.
     """
 
-    def __init__(self, path: Path, stop: Optional[threading.Event] = None) -> None:
+    def __init__(self, path: Path, stop: Optional[threading.Event] = None, note: Optional[Path] = None) -> None:
         self.path = path
         self.stop = stop
+        self.note = note
 
     @property
     def exists(self) -> bool:
@@ -40,6 +43,40 @@ class Mirror:
             self.path.mkdir(mode=0o755, parents=True, exist_ok=True)
             names = ["--object-format=sha256"] if len(sha) == 64 else []  # older gits do not know the option
             self._must("init", "--quiet", "--bare", *names, seconds=30)
+            if self.note:
+                durable.write(self.note, os.fsencode(self.path))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we made it: the note says so, or it has the names that only we give to commits."""
+        noted = self.note is not None and self.note.is_file() and self.note.read_bytes() == os.fsencode(self.path)
+        packed = self.path / "packed-refs"
+        named = packed.is_file() and f" refs/{_NAMESPACE}/".encode() in packed.read_bytes()
+        return noted or named or (self.path / "refs" / _NAMESPACE).is_dir()
+
+    def damage(self, deadline: float) -> Optional[str]:
+        """What git cannot read here, in its words; None when it reads everything, or could not tell in time.
+
+        Objects that are only odd, as some old tools wrote them, are no damage.
+        """
+        asked = self._git("for-each-ref", until=deadline)
+        if asked.ok:
+            asked = self._git("fsck", "--no-dangling", "--no-progress", until=deadline)
+        if asked.status is None or asked.status < 0 or not asked.status & ~_ODD:
+            return None
+        words = [line for line in asked.tail.splitlines() if not line.startswith(("error in ", "warning in "))]
+        return words[0] if words else asked.reason
+
+    def set_aside(self, damage: str) -> Path:
+        """Move a mirror that git cannot read out of the way and return its new path; refuse when it is not ours."""
+        if not self.is_ours:
+            why = f"git cannot read {self.path}, which oroboros_deploy did not make: {damage}"
+            raise Refusal("build_failed", why, hint=f"repair it, or move it away: {self.path} is then made anew")
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        if os.path.lexists(aside):
+            seal.remove(aside)
+        self.path.rename(aside)
+        return aside
 
     def has(self, sha: str) -> bool:
         """Whether the commit is here (a tree or blob of that name is not one)."""
@@ -50,8 +87,10 @@ class Mirror:
         if not self.exists:
             return []
         listing = ("for-each-ref", "--sort=-committerdate", f"--count={limit}", "--format=%(objectname) %(*objectname)")
-        words = [line.split()[-1] for line in self._git(*listing, seconds=30).tail.splitlines() if line.strip()]
-        return list(dict.fromkeys(words))
+        lines = self._git(*listing, seconds=30).tail.splitlines()
+        if not all(map(_NAMES.fullmatch, lines)):
+            return []  # it complains of something: whoever builds on nothing of it needs none of it
+        return list(dict.fromkeys(line.split()[-1] for line in lines))
 
     def take_bundle(self, bundle: Path, sha: str, deadline: float) -> None:
         """Bring in a bundle; git checks that every object it needs is there."""

@@ -7,12 +7,11 @@ cannot be moved: its console scripts name the interpreter by its absolute path.
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from .. import process
+from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from . import installed, installers, requirements
@@ -280,8 +279,8 @@ def _publish(output: Path, into: Path) -> None:
     if not output.is_dir() or not any(output.iterdir()):
         raise Refusal("build_failed", f"frontend: its command succeeded but left nothing in {output.name}/")
     if into.is_dir() and not into.is_symlink():
-        shutil.rmtree(into)
-    shutil.copytree(output, into, symlinks=True)
+        trees.remove(into)
+    trees.copy(output, into)
 
 
 def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
 
-from .. import lock
+from .. import lock, trees
 from ..annotations import Iterator, List, Set
 from ..layout import Layout
 from ..refusal import Refusal
@@ -32,7 +31,7 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
             yield tmp
         finally:
             del os.environ[VARIABLE]
-            shutil.rmtree(tmp, ignore_errors=True)
+            trees.discard(tmp)
 
 
 def sweep(layout: Layout, say: Say) -> None:
@@ -42,7 +41,7 @@ def sweep(layout: Layout, say: Say) -> None:
         _end({os.fsencode(f"{VARIABLE}={path}") for path in dead})
     for path in dead:
         say("swept", f"removed what a killed build left in {path}", level="detail")
-        shutil.rmtree(path, ignore_errors=True)
+        trees.discard(path)
 
 
 def _is_dead(tmp: Path) -> bool:

@@ -400,6 +400,94 @@ def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Reposi
     assert (refusal["kind"], refusal["message"].startswith("git fetch exited 128: ")) == ("build_failed", True)
 
 
+@pytest.mark.parametrize(("depth", "made"), [(1200, True), (5000, False)])
+def test_a_deep_tree_stops_no_later_build(host: LocalAgent, mirrored: Repository, depth: int, made: bool) -> None:
+    """Deeper than Python recurses it is built; deeper than a path may be long it is refused, and nothing is left."""
+    nested = f"import os; [(os.mkdir('d'), os.chdir('d')) for _ in range({depth})]"
+    sha = head(mirrored)
+    answer = host.build(sha, step(f'python3 -c "{nested}"'))
+    assert ((answer.refusal or {"message": ""})["message"].startswith("the host could not go on")) != made
+    assert [path.name for path in host.paths.releases.iterdir()] == ([sha] if made else [])
+    other = mirrored.commit("another")
+    host.mirror(mirrored)
+    (host.paths.releases / sha / seal.SEAL).unlink(missing_ok=True)
+    assert host.build(other).refusal is None
+    assert [path.name for path in host.paths.releases.iterdir()] == [other]
+
+
+def empty_a_ref(repo: Path, sha: str) -> None:
+    (repo / "refs" / "oroboros" / sha).write_text("")
+
+
+def empty_objects(repo: Path, sha: str) -> None:
+    for path in (each for each in (repo / "objects").rglob("*") if each.is_file()):
+        path.chmod(0o644)
+        path.write_bytes(b"")
+
+
+def lose_the_head(repo: Path, sha: str) -> None:
+    (repo / "HEAD").write_text("")
+
+
+@pytest.fixture
+def sent(host: LocalAgent, repository: Repository) -> str:
+    """A commit that the host was sent, and has a release of."""
+    sha = repository.commit(file="one")
+    assert host.build(sha, bundle=bundle(repository, sha)).refusal is None
+    return sha
+
+
+@pytest.mark.parametrize("damage", [empty_a_ref, empty_objects, lose_the_head])
+def test_a_damaged_mirror_is_made_anew(host: LocalAgent, repository: Repository, sent: str, damage: Any) -> None:
+    """What a power cut left unreadable is set aside and told, and stops neither this deploy nor the next."""
+    damage(host.paths.repo, sent)
+    assert host.facts(sent)["tips"] == []
+    sha = repository.commit(file="two")
+    answer = host.build(sha, bundle=bundle(repository, sha))
+    assert (answer.refusal, len(answer.said("mirror.damaged"))) == (None, 1)
+    assert (host.paths.release(sha) / "file").read_text() == "two"
+    assert (host.root / "repo.damaged").is_dir()
+    damage(host.paths.repo, sha)
+    third = repository.commit(file="three")
+    assert host.build(third, bundle=bundle(repository, third)).refusal is None
+
+
+def test_a_mirror_that_lost_a_file_asks_for_the_history(host: LocalAgent, repository: Repository, sent: str) -> None:
+    """The commit is there and one of its files is not: it is sent whole by the next deploy, and the refusal says so."""
+    seal.remove(host.paths.release(sent))
+    blob = repository.git("rev-parse", f"{sent}:file")
+    (pack,) = host.paths.repo.glob("objects/pack/*.pack")
+    moved = pack.rename(host.root / "pack")
+    with moved.open("rb") as packed:
+        subprocess.run(["git", "unpack-objects", "-q"], cwd=host.paths.repo, stdin=packed, check=True)
+    (host.paths.repo / "objects" / blob[:2] / blob[2:]).unlink()
+    refusal = host.build(sent).refusal or {}
+    assert (refusal["kind"], refusal["hint"]) == ("missing_commit", "deploy again: the whole history is sent then")
+    assert (host.facts(sent)["has_commit"], list(host.paths.releases.iterdir())) == (False, [])
+    assert host.build(sent, bundle=bundle(repository, sent)).refusal is None
+
+
+def test_a_damaged_repository_of_somebody_else_is_left(host: LocalAgent, mirrored: Repository) -> None:
+    """One that we did not make is refused by name, and stays where it is."""
+    lose_the_head(host.paths.repo, "")
+    sha = mirrored.commit(file="two")
+    refusal = host.build(sha, bundle=bundle(mirrored, sha)).refusal or {}
+    assert refusal["message"].startswith(f"git cannot read {host.paths.repo}, which oroboros_deploy did not make: ")
+    assert sorted(path.name for path in host.root.glob("repo*")) == ["repo"]
+
+
+def test_a_failure_of_a_sound_mirror_is_its_own(host: LocalAgent, repository: Repository, sent: str) -> None:
+    """A bundle that is cut short says nothing of the mirror, whatever odd objects old tools left in it."""
+    tree, who = repository.git("rev-parse", "HEAD^{tree}"), "a <a@example.com> 1 +0000"
+    odd = repository.path / "odd"
+    odd.write_text(f"tree {tree}\nauthor {who.replace(' <', '<')}\ncommitter {who}\n\nodd\n")
+    sha = repository.git("hash-object", "-t", "commit", "-w", "--literally", str(odd))
+    assert host.build(sha, bundle=bundle(repository, sha)).refusal is None
+    answer = host.build(repository.commit(file="two"), bundle=b"# v2 git bundle\nnonsense\n")
+    assert ((answer.refusal or {})["kind"], answer.said("mirror.damaged")) == ("build_failed", [])
+    assert host.build(sha).refusal is None
+
+
 def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Once the control node is gone, no process and no directory of the build is left, though they ignore TERM."""
     mark, sha = f"765.{os.getpid()}", head(mirrored)
