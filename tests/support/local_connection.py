@@ -14,6 +14,7 @@ from contextlib import suppress
 from threading import Lock
 
 from oroboros_deploy.errors import HostUnreachable, LinkLost
+from oroboros_deploy.remote.session import START
 
 
 class LocalCommand:
@@ -51,7 +52,8 @@ class LocalCommand:
         while line := self._line():
             if self._left == 0:
                 raise LinkLost("the test cut the link")
-            self._left = self._left and self._left - 1
+            if line.strip() not in (b"", START):
+                self._left = self._left and self._left - 1
             yield line.rstrip(b"\n")
         if self._cut:
             raise LinkLost("the connection was closed")
