@@ -13,7 +13,7 @@ from oroboros_deploy import Deployment, SshOptions, load_config
 
 
 def main(name: str, ssh_config: str, count: str) -> None:
-    host = Deployment(load_config(), ssh=SshOptions(config_path=ssh_config)).connect(name)
+    host = Deployment(load_config(), ssh=SshOptions(config_path=ssh_config)).node.host(name)
     host.open()
     seconds = []
     for _ in range(int(count)):

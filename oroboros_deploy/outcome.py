@@ -1,11 +1,11 @@
-"""What an attempt came to: on each host, and as a whole."""
+"""What an attempt came to: on each host, and as a whole; with the exit code and the error of each end."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import (
     ActivationFailed,
@@ -19,6 +19,10 @@ from .errors import (
     LinkLost,
     RegistryUnavailable,
 )
+from .text import ssh_line
+
+if TYPE_CHECKING:
+    from .host.contract import ActivationEnd
 
 Kind = Literal["deploy", "rollback"]
 
@@ -44,20 +48,32 @@ class State(StrEnum):
         return self in (State.LIVE, State.ALREADY_LIVE)
 
 
-# Worst first: the exit code of several hosts is that of the worst one.
-_EXIT_CODES: Mapping[State, ExitCode] = {
-    State.NOT_RESTORED: ExitCode.NOT_RESTORED,
-    State.UNKNOWN: ExitCode.UNKNOWN,
-    State.RESTORED: ExitCode.RESTORED,
-    State.UNREACHABLE: ExitCode.UNREACHABLE,
-    State.NOT_SWITCHED: ExitCode.BUILD_FAILED,
-    State.BUSY: ExitCode.BUSY,
-    State.REFUSED: ExitCode.INVALID,
-    State.INTERRUPTED: ExitCode.INTERRUPTED,
-    State.SKIPPED: ExitCode.INTERRUPTED,
-    State.LIVE: ExitCode.LIVE,
-    State.ALREADY_LIVE: ExitCode.LIVE,
+# Worst first: the exit code of several hosts is that of the worst one.  The error is raised for the state, and an
+# error that ends the work on a host gives the first state with this class and exit code.
+_ENDS: Mapping[State, tuple[ExitCode, type[DeployError] | None]] = {
+    State.NOT_RESTORED: (ExitCode.NOT_RESTORED, ActivationFailed),
+    State.UNKNOWN: (ExitCode.UNKNOWN, LinkLost),
+    State.RESTORED: (ExitCode.RESTORED, ActivationFailed),
+    State.UNREACHABLE: (ExitCode.UNREACHABLE, HostUnreachable),
+    State.NOT_SWITCHED: (ExitCode.BUILD_FAILED, BuildFailed),
+    State.BUSY: (ExitCode.BUSY, Busy),
+    State.REFUSED: (ExitCode.INVALID, InvalidInput),
+    State.INTERRUPTED: (ExitCode.INTERRUPTED, Interrupted),
+    State.SKIPPED: (ExitCode.INTERRUPTED, Interrupted),
+    State.LIVE: (ExitCode.LIVE, None),
+    State.ALREADY_LIVE: (ExitCode.LIVE, None),
 }
+_PHASES = {
+    "committed": State.LIVE,
+    "restored": State.RESTORED,
+    "restore_failed": State.NOT_RESTORED,
+}
+
+
+def state_of(error: DeployError) -> State:
+    """How an attempt ended on a host whose work raised this error; unknown when no state has its class."""
+    ends = ((state, code) for state, (code, kind) in _ENDS.items() if kind and isinstance(error, kind))
+    return next((state for state, code in ends if error.exit_code == code), State.UNKNOWN)
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,38 @@ class HostOutcome:
     @property
     def exit_code(self) -> ExitCode:
         """The exit code this host alone would give."""
-        return _EXIT_CODES[self.state]
+        return _ENDS[self.state][0]
+
+
+def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
+    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
+    end = _PHASES[state["phase"]]
+    target, source, reason = state["target"], state["source"], state["reason"]
+    live: str | None = target if end is State.LIVE else source
+    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
+    if end is State.LIVE:
+        hint, message = None, f"{target} is live"
+    elif end is State.RESTORED and not state["switched"]:
+        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
+    elif end is State.RESTORED and source is None:
+        end = State.NOT_RESTORED
+        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
+    elif end is State.RESTORED:
+        message = f"{source} was restored and is live; {target} failed: {reason}"
+    else:
+        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl --failed"
+        message = f"not healthy: current names {source}, {reason}"
+    return HostOutcome(
+        host=host,
+        state=end,
+        live=live,
+        previous=source,
+        message=message,
+        hint=hint,
+        migration_marker=state["migration_marker"],
+        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
+        log=state["transcript"] or None,
+    )
 
 
 @dataclass(frozen=True)
@@ -109,7 +156,7 @@ class Outcome:
     @property
     def worst(self) -> HostOutcome:
         """The host that decides the exit code."""
-        order = list(_EXIT_CODES)
+        order = list(_ENDS)
         return min(self.hosts, key=lambda host: order.index(host.state))
 
     @property
@@ -136,21 +183,10 @@ class Outcome:
 
     def _error(self) -> DeployError:
         worst = self.worst
-        if worst.state.ok:
+        kind = _ENDS[worst.state][1]
+        if kind is None:
             return RegistryUnavailable(f"{self.release_id} is live, but the registry was not written")
-        if worst.state in (State.RESTORED, State.NOT_RESTORED):
-            return ActivationFailed(
-                worst.message, restored=worst.state is State.RESTORED, hint=worst.hint, host=worst.host
-            )
-        return _ERRORS[worst.state](worst.message, hint=worst.hint, host=worst.host)
-
-
-_ERRORS: Mapping[State, type[DeployError]] = {
-    State.UNKNOWN: LinkLost,
-    State.UNREACHABLE: HostUnreachable,
-    State.NOT_SWITCHED: BuildFailed,
-    State.BUSY: Busy,
-    State.REFUSED: InvalidInput,
-    State.INTERRUPTED: Interrupted,
-    State.SKIPPED: Interrupted,
-}
+        if kind is ActivationFailed:
+            restored = worst.state is State.RESTORED
+            return ActivationFailed(worst.message, restored=restored, hint=worst.hint, host=worst.host)
+        return kind(worst.message, hint=worst.hint, host=worst.host)

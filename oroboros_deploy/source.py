@@ -19,8 +19,8 @@ from typing import IO
 
 from .errors import InvalidInput, UnknownCommit
 
-_DEADLINE = 60  # seconds for one answer from git
-_SILENCE = 600  # seconds git may think before the next byte of a pack
+DEADLINE = 60  # seconds for one answer from git
+SILENCE = 600  # seconds git may think before the next byte of a pack
 _CHUNK = 64 * 1024
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DIGITS = {"sha1": 40, "sha256": 64}
@@ -180,13 +180,13 @@ class Source:
                 input="".join(f"{line}\n" for line in lines).encode(),
                 capture_output=True,
                 env=_environment(),
-                timeout=_DEADLINE,
+                timeout=DEADLINE,
                 check=False,
             )
         except FileNotFoundError:
             raise InvalidInput("nothing was changed: git is not installed here", hint="install git") from None
         except subprocess.TimeoutExpired:
-            raise InvalidInput(f"nothing was changed: git gave no answer within {_DEADLINE} s") from None
+            raise InvalidInput(f"nothing was changed: git gave no answer within {DEADLINE} s") from None
 
     def _ask(self, *arguments: str, lines: Sequence[str]) -> list[str]:
         if not lines:
@@ -216,12 +216,12 @@ def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
     assert stream is not None
     ready = select.poll()  # unlike select(), not limited to the first 1024 descriptors
     ready.register(stream, select.POLLIN)
-    while ready.poll(_SILENCE * 1000):
+    while ready.poll(SILENCE * 1000):
         chunk = os.read(stream.fileno(), _CHUNK)
         if not chunk:
             return
         yield chunk
-    raise InvalidInput(f"nothing was changed: git packed nothing for {_SILENCE} s")
+    raise InvalidInput(f"nothing was changed: git packed nothing for {SILENCE} s")
 
 
 def _commits(lines: Sequence[str]) -> list[Commit]:

@@ -9,7 +9,12 @@ import pytest
 
 from tests.support.repository import Repository
 
-pytest_plugins = ["tests.support.databases", "tests.support.deploy_root"]
+pytest_plugins = [
+    "tests.support.databases",
+    "tests.support.deploy_root",
+    "tests.support.fabfiles",
+    "tests.support.site",
+]
 
 # A shell without job control starts background work with SIGINT ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -314,8 +314,8 @@ MUTATIONS = (
     Mutation(
         "the spool: a record the registry could not take is kept",
         "oroboros_deploy/control/attempt.py",
-        "            self.deployment.spool.put(record, url_key(self.deployment.registry_url))\n",
-        "            url_key(self.deployment.registry_url)\n",
+        "            self.node.spool.put(record, url_key(self.node.registry_url))\n",
+        "            url_key(self.node.registry_url)\n",
         ("tests/registry/test_trouble.py",),
     ),
     Mutation(

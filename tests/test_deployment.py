@@ -1,674 +1,283 @@
-"""Whole deploys and rollbacks over a local connection: real git, real agent, real SQLite, no SSH and no systemd."""
+"""The library's door: what is asked of hosts and what they answer, over a local connection."""
 
 from __future__ import annotations
 
-import hashlib
+import json
 import threading
-import time
-from _thread import interrupt_main
-from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oroboros_deploy.config import load
-from oroboros_deploy.control.attempt import Attempt
-from oroboros_deploy.deployment import Deployment
-from oroboros_deploy.errors import (
-    BuildFailed,
-    ExitCode,
-    HostUnreachable,
-    InvalidInput,
-    LinkLost,
-    RegistryUnavailable,
-    UnknownCommit,
-    UnknownRelease,
-)
-from oroboros_deploy.events import Event
-from oroboros_deploy.outcome import Outcome, State
-from oroboros_deploy.records.record import Record
-from oroboros_deploy.registry import Registry
-from oroboros_deploy.source import Commit, Source
-from tests.support.local_connection import LocalConnection, unreachable
-from tests.support.repository import Repository
+from oroboros_deploy import registry
+from oroboros_deploy.cli.tables import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
+from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
+from oroboros_deploy.testing import LocalConnection
+from tests.support.site import Site, states
+from tests.support.watching import eventually, tree
 
-GATE = 'test -f ok && test "$(cat ok)" = yes'
+WHY = "the database moves"
 
 
-class Site:
-    """Some hosts that are directories, a repository, and a registry."""
-
-    def __init__(self, tmp_path: Path, repository: Repository) -> None:
-        self.tmp = tmp_path
-        self.repository = repository
-        self.connections: dict[str, list[LocalConnection]] = {}
-        self.events: list[Event] = []
-        self.good = repository.commit("good", ok="yes")
-        self.better = repository.commit("better", more="1")
-        self.bad = repository.commit("bad", ok="no")
-
-    def root(self, host: str = "web1") -> Path:
-        return self.tmp / "hosts" / host
-
-    def deployment(self, host: str = "web1", **settings: object) -> Deployment:
-        """Each host has a root of its own, so several can share this machine."""
-        defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 1, "interval": 0.1}}
-        layers = [("fabric.yaml", {**defaults, "root": str(self.root(host)), **settings})]
-        flags = {"healthcheck.command": GATE, "skip_restart": True}
-        environ = {"DEPLOY_REGISTRY_URL": f"sqlite:///{self.tmp}/registry.db"}
-        return Deployment(
-            load(layers, environ, flags=flags),
-            source=self.repository.path,
-            listener=self.events.append,
-            actor="tester@desk",
-            connect=self.connect,  # type: ignore[arg-type]
-        )
-
-    def fleet(self, gate: str = "true", **settings: object) -> Deployment:
-        """Hosts that share their settings."""
-        fleet = self.deployment("HOST", **settings)
-        object.__setattr__(fleet.config.healthcheck, "command", gate)
-        return fleet
-
-    def connect(self, name: str) -> LocalConnection:
-        places = str(self.root("HOST")), str(self.root(name))
-        self.connections.setdefault(name, []).append(LocalConnection(places))
-        return self.connections[name][-1]
-
-    def commands(self, host: str = "web1") -> list[str]:
-        """What was sent to a host since the last look."""
-        return [command for connection in self.connections.pop(host, []) for command in connection.commands]
-
-    def live(self, host: str = "web1") -> str | None:
-        current = self.root(host) / "current"
-        return current.readlink().name if current.is_symlink() else None
-
-    def statuses(self) -> dict[str, str]:
-        with self.deployment().registry() as registry:
-            return {row["release_id"]: row["status"] for row in registry.list()}
+def answer(answers: dict[str, Any], host: str = "web1") -> dict[str, Any]:
+    assert isinstance(answers[host], dict), answers[host]
+    return answers[host]  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
-
-
-def states(outcome: Outcome) -> dict[str, State]:
-    return {host.host: host.state for host in outcome.hosts}
-
-
-def test_deploy_switches_and_is_recorded(site: Site) -> None:
-    """A deploy ends live, with exit code 0, and the registry says deployed."""
-    outcome = site.deployment().deploy(["web1"], sha=site.good)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE})
-    assert site.live() == site.good
-    assert site.statuses() == {site.good: "deployed"}
-
-
-def test_failed_gate_restores(site: Site) -> None:
-    """A release that fails its gate is taken back, with exit code 10, and both rows say so."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    outcome = site.deployment().deploy(["web1"], sha=site.bad)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.RESTORED, {"web1": State.RESTORED})
-    assert outcome.hosts[0].live == site.live() == site.good
-    assert site.statuses() == {site.good: "deployed", site.bad: "deploy_failed"}
-
-
-def test_first_deploy_that_fails_leaves_nothing_live(site: Site) -> None:
-    """With nothing to go back to, a failed release does not stay live and the exit code is 11."""
-    outcome = site.deployment().deploy(["web1"], sha=site.bad)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.NOT_RESTORED, {"web1": State.NOT_RESTORED})
-    assert site.live() is None
-    assert site.statuses() == {site.bad: "deploy_failed"}
-
-
-def test_rollback_without_hosts_goes_where_the_release_was_live(site: Site) -> None:
-    """A rollback finds its hosts in the registry and leaves both rows with the rollback's words."""
+def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
+    """Deploy and rollback by somebody else, with a registry of his own, are refused before anything is touched."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
-    outcome = site.deployment().rollback(release=site.good)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE})
-    assert site.live() == site.good
-    assert site.statuses() == {site.good: "rolled_back", site.better: "replaced_by_rollback"}
+    hold = answer(site.deployment().lock(["web1"], reason=f" {WHY} "))["hold"]
+    assert (hold["actor"], hold["reason"]) == ("tester@desk", WHY)
+    before = tree(site.root())
+    site.commands()
+    other = site.deployment(actor="bob@laptop")
+    object.__setattr__(other.config, "registry_url", f"sqlite:///{site.tmp}/another.db")
+    for act in (
+        lambda: other.deploy(["web1"], sha=site.bad),
+        lambda: other.rollback(["web1"], release=site.good),
+    ):
+        with pytest.raises(Busy, match=rf"held by tester@desk since .* UTC: {WHY}\n  → .*fab -H web1 unlock") as caught:
+            act()
+        assert caught.value.exit_code == ExitCode.BUSY == 20
+    assert (tree(site.root()), site.commands()) == (before, ["facts", "activate"])  # both only looked
+    assert answer(other.unlock(["web1"])) == {"freed": hold}
+    assert other.rollback(["web1"], release=site.good).exit_code == 0
 
 
-def test_rollback_to_an_unknown_release(site: Site) -> None:
-    """A release that no host ever served cannot be gone back to: a clear error, exit code 2, nothing sent."""
-    with pytest.raises(UnknownRelease, match="knows no host") as caught:
-        site.deployment().rollback(release=site.good)
-    assert caught.value.exit_code == 2
+def test_one_locked_host_of_several_stops_all(site: Site) -> None:
+    """Nobody builds or switches anywhere when one host is held."""
+    site.deployment().lock(["web1"], reason=WHY)
+    with pytest.raises(Busy):
+        site.deployment().deploy(["web2", "web1"], sha=site.good)
+    assert site.live() is None
+    assert not (site.root() / "releases" / site.good).exists()
+
+
+def test_a_lock_on_a_locked_host(site: Site) -> None:
+    """Is an error of that host alone; whose lock it is stays."""
+    site.deployment().lock(["web1"], reason=WHY)
+    other = site.deployment("web2", actor="bob@laptop")
+    object.__setattr__(other.config, "root", str(site.root()))
+    (said,) = other.lock(["web1"], reason="mine").values()
+    assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
+    status = answer(site.deployment().status(["web1"]))
+    assert (status["hold"]["actor"], status["hold"]["reason"]) == ("tester@desk", WHY)
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "\x1b[31mred"])
+def test_a_reason_is_a_line_of_text(site: Site, reason: str) -> None:
+    """Others read it in their terminals: anything else is refused, and nothing is sent."""
+    with pytest.raises(InvalidInput, match="one line of text"):
+        site.deployment().lock(["web1"], reason=reason)
     assert site.connections == {}
 
 
-def test_rollback_target_missing_on_the_host(site: Site) -> None:
-    """A release that the host no longer has is refused there and recorded as missing."""
+def test_a_host_must_be_named(site: Site) -> None:
+    """What changes a host never finds its hosts by itself."""
     site.deployment().deploy(["web1"], sha=site.good)
-    with pytest.raises(UnknownRelease, match=r"is missing on this host"):
-        site.deployment().rollback(["web1"], release=site.better)
-    assert site.live() == site.good
-    assert site.statuses() == {site.good: "deployed", site.better: "rollback_target_missing"}
+    deployment = site.deployment()
+    for act in (
+        lambda: deployment.lock(reason=WHY),
+        deployment.unlock,
+        deployment.prune,
+        lambda: deployment.pin(release=site.good),
+        lambda: deployment.unpin(release=site.good),
+    ):
+        with pytest.raises(InvalidInput, match="no host was named"):
+            act()
 
 
-def test_rollback_that_fails_its_gate_goes_back(site: Site) -> None:
-    """A failing rollback ends where it began, with exit code 10 and the row rollback_failed."""
-    (site.tmp / "healthy").touch()
-    always = {"healthcheck": {"command": "true", "timeout": 1}}
-    healthy = site.deployment(**always)
-    object.__setattr__(healthy.config.healthcheck, "command", "true")
-    for sha in (site.bad, site.good):
-        healthy.deploy(["web1"], sha=sha)
-    outcome = site.deployment().rollback(["web1"], release=site.bad)
-    assert (outcome.exit_code, site.live()) == (ExitCode.RESTORED, site.good)
-    assert site.statuses() == {site.good: "deployed", site.bad: "rollback_failed"}
-
-
-def test_deploying_the_live_release_does_nothing(site: Site) -> None:
-    """The live release asked for again is said to be live, after one command and no switch."""
+def test_the_audit_shows_attempts_and_locks(site: Site) -> None:
+    """What, who, and how it ended, oldest first; found without naming a host, for it only reads."""
     site.deployment().deploy(["web1"], sha=site.good)
-    site.commands()
-    outcome = site.deployment().deploy(["web1"], sha=site.good)
-    assert states(outcome) == {"web1": State.ALREADY_LIVE}
-    assert site.commands() == ["facts"]
+    site.deployment().deploy(["web1"], sha=site.bad)
+    site.deployment().lock(["web1"], reason=WHY)
+    site.deployment().unlock(["web1"])
+    found = answer(site.deployment().audit(verify=True))
+    assert [(entry["kind"], entry["outcome"], entry["actor"]) for entry in found["entries"]] == [
+        ("deploy", "committed", "tester@desk"),
+        ("deploy", "restored", "tester@desk"),
+        ("lock", "locked", "tester@desk"),
+        ("unlock", "unlocked", "tester@desk"),
+    ]
+    assert (found["count"], found["wrong"], found["verified"]) == (4, None, True)
+    assert len(answer(site.deployment().audit(limit=1))["entries"]) == 1
+
+
+@pytest.mark.parametrize("see", ["deploy", "status", "audit"])
+def test_what_this_machine_saw_cannot_be_taken_back(site: Site, see: str) -> None:
+    """A journal that is cut together with its head is found by whoever looked before, in whatever way."""
+    for sha in (site.good, site.better):
+        site.deployment().deploy(["web1"], sha=sha)
+    if see == "deploy":
+        site.deployment().rollback(["web1"], release=site.good)
+    elif see == "status":
+        site.deployment().status(["web1"])
+    else:
+        site.deployment().audit(["web1"])
+    journal = site.root() / ".deploy/journal.jsonl"
+    first = journal.read_text().splitlines(keepends=True)[0]
+    journal.write_text(first)
+    journal.with_suffix(".head").write_text(first)
+    for _ in range(2):  # having looked does not make it good
+        wrong = answer(site.deployment().audit(["web1"], verify=True))["wrong"]
+        assert wrong == {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+        site.deployment().status(["web1"])
+
+
+def test_pruning_keeps_what_the_settings_say(site: Site) -> None:
+    """Each deploy prunes on its host when it went well; one that failed does not."""
+    shas = [site.repository.commit(f"release {number}", ok="yes", n=str(number)) for number in range(4)]
+    for sha in shas:
+        site.deployment(keep=2).deploy(["web1"], sha=sha)
+    releases = site.root() / "releases"
+    assert eventually(lambda: {path.name for path in releases.iterdir()} == set(shas[2:]))
+    bad = site.repository.commit("bad again", ok="no")
+    assert site.deployment(keep=2).deploy(["web1"], sha=bad).exit_code == ExitCode.RESTORED
+    found = answer(site.deployment(keep=2).prune(["web1"], dry_run=True))
+    assert {each["id"]: each["stays"] for each in found["releases"]} == dict.fromkeys([*shas[2:], bad], True)
+    assert site.deployment().rollback(["web1"], release=shas[2]).exit_code == 0
+
+
+def test_a_pinned_release_is_there_to_go_back_to(site: Site) -> None:
+    """Many deploys later."""
+    shas = [site.repository.commit(f"release {number}", ok="yes", n=str(number)) for number in range(4)]
+    deployment = site.deployment(keep=2)
+    deployment.deploy(["web1"], sha=shas[0])
+    pinned = answer(deployment.pin(["web1"], release=shas[0]))
+    assert (pinned["release"], pinned["pin"]["actor"]) == (shas[0], "tester@desk")
+    for sha in shas[1:]:
+        deployment.deploy(["web1"], sha=sha)
+    answer(deployment.prune(["web1"]))
+    assert states(deployment.rollback(["web1"], release=shas[0])) == {"web1": "live"}
+    assert answer(deployment.unpin(["web1"], release=shas[0]))["pin"] == pinned["pin"]
+    missing = deployment.pin(["web1"], release=shas[1])["web1"]
+    assert isinstance(missing, UnknownRelease) and missing.hint == "fab -H web1 prune --dry-run"
+
+
+def test_one_host_that_does_not_answer(site: Site) -> None:
+    """Is told as itself; the others answer."""
+    connect = site.connect
+
+    def broken(name: str) -> LocalConnection:
+        if name == "web2":
+            raise DeployError("no route", host=name)
+        return connect(name)
+
+    answers = site.deployment(connect=broken).lock(["web1", "web2"], reason=WHY)
+    assert (answer(answers)["hold"]["reason"], str(answers["web2"])) == (WHY, "web2: no route")
+
+
+def test_the_registry_is_imported_while_hosts_are_asked(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status does not wait for its answer first and for SQLAlchemy afterwards."""
+    imported, real = threading.Event(), registry.__getattr__
+    connect = site.connect
+
+    def importing(name: str) -> Any:
+        imported.set()
+        return real(name)
+
+    def patient(name: str) -> LocalConnection:
+        assert imported.wait(10)
+        return connect(name)
+
+    monkeypatch.setattr(registry, "__getattr__", importing)
+    assert answer(site.deployment(connect=patient).status(["web1"]))["live"] is None
+
+
+HOLD = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": WHY}
+HELD = f"held by ada@desk since 2027-01-15 08:00:00 UTC: {WHY}"
+SHA = "a" * 40
+RUNNING = {"kind": "deploy", "target": SHA}
+ENTRY = {"seq": 7, "at": 1_800_000_000.0, "actor": "ada@desk", "kind": "deploy", "target": SHA, "outcome": "committed"}
+LOCKED = {"seq": 8, "at": 1_800_000_001.0, "actor": "bob@lap", "kind": "lock", "outcome": "locked", "reason": WHY}
+AUDIT = {"entries": [ENTRY, LOCKED], "count": 8, "verified": False, "wrong": None}
+TIMES = "2027-01-15 08:00:0"
 
 
 @pytest.mark.parametrize(
-    ("act", "commands"),
+    ("table", "said", "lines"),
     [
-        (lambda site: site.deployment().rollback(["web1"], release=site.good), ["activate"]),
-        (lambda site: site.deployment().deploy(["web1"], sha=site.good), ["facts", "activate"]),
-        (lambda site: site.deployment().deploy(["web1"], sha=site.bad), ["facts", "build", "activate"]),
+        (lock_table, {"hold": HOLD, "running": None}, [f"web1  {HELD}"]),
+        (
+            lock_table,
+            {"hold": HOLD, "running": RUNNING},
+            [f"web1  {HELD}; the deploy of aaaaaaaaaa that runs there goes on to its end"],
+        ),
+        (
+            lock_table,
+            {"hold": HOLD, "running": {}},
+            [f"web1  {HELD}; an activation that runs there goes on to its end"],
+        ),
+        (lock_table, Busy("no"), ["web1  no"]),
+        (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
+        (unlock_table, {"freed": None}, ["web1  was not held"]),
+        (
+            pin_table,
+            {"release": SHA, "pin": HOLD},
+            [f"web1  {SHA} is pinned by ada@desk since 2027-01-15 08:00:00 UTC"],
+        ),
+        (unpin_table, {"release": SHA, "pin": None}, [f"web1  {SHA} was not pinned"]),
+        (
+            unpin_table,
+            {"release": SHA, "pin": HOLD},
+            [f"web1  {SHA} is pinned no more; it was by ada@desk since 2027-01-15 08:00:00 UTC"],
+        ),
+        (
+            prune_table,
+            {
+                "releases": [
+                    {"id": SHA, "stays": True, "why": "live", "bytes": 0},
+                    {"id": "b" * 40, "stays": False, "why": "old", "bytes": 1_500_000},
+                ],
+                "freed": 1_500_000,
+                "dry_run": True,
+                "complete": False,
+            },
+            [
+                f"HOST  RELEASE   {' ' * 32}          FREED   WHY",
+                f"web1  {SHA}  stays             live",
+                f"web1  {'b' * 40}  would go  1.5 MB  old",
+                f"web1  together{' ' * 32}            1.5 MB  what processes of other users work in is not known",
+            ],
+        ),
+        (
+            audit_table,
+            AUDIT,
+            [
+                "HOST  ENTRY  WHEN (UTC)           WHO       WHAT               OUTCOME",
+                f"web1  7      {TIMES}0  ada@desk  deploy aaaaaaaaaa  committed",
+                f"web1  8      {TIMES}1  bob@lap   lock               locked: {WHY}",
+            ],
+        ),
+        (
+            audit_table,
+            {**AUDIT, "entries": [], "verified": True},
+            ["HOST  ENTRY  WHEN (UTC)  WHO  WHAT  OUTCOME", "web1: 8 entries, as written"],
+        ),
+        (
+            audit_table,
+            {**AUDIT, "entries": [], "verified": True, "wrong": {"line": 3, "what": "cannot be read"}},
+            ["HOST  ENTRY  WHEN (UTC)  WHO  WHAT  OUTCOME", "web1: 8 entries; line 3 cannot be read"],
+        ),
     ],
-    ids=["rollback", "deploy of a sealed release", "deploy of a new commit"],
 )
-def test_commands_are_counted(site: Site, act: Callable[[Site], Outcome], commands: list[str]) -> None:
-    """One connection, and one command for a rollback and at most three for a deploy."""
-    for sha in (site.good, site.better):
-        site.deployment().deploy(["web1"], sha=sha)
-    site.connections.clear()
-    act(site)
-    assert len(site.connections["web1"]) == 1
-    assert site.commands() == commands
+def test_what_is_printed(table: Any, said: Any, lines: list[str]) -> None:
+    """Host by host, with the time, the person and the reason."""
+    assert table({"web1": said}).splitlines() == lines
 
 
-def test_a_rollback_that_is_not_plain_takes_the_long_way(site: Site) -> None:
-    """A release that failed its gate before is switched to in a second command, after the warning."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    assert site.deployment().deploy(["web1"], sha=site.bad).exit_code == ExitCode.RESTORED
-    site.commands()
-    site.events.clear()
-    assert site.deployment().rollback(["web1"], release=site.bad).exit_code == ExitCode.RESTORED
-    assert site.commands() == ["activate", "activate"]
-    told = [event.name for event in site.events if event.name in ("facts.read", "warning", "step")]
-    assert told[:3] == ["facts.read", "warning", "step"]
-
-
-def test_a_rollback_to_the_live_release_does_nothing(site: Site) -> None:
-    """It is said to be live, after one command; no file of the host changes, and the row stays as it was."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    site.commands()
-    before = tree(site.root())
-    assert states(site.deployment().rollback(["web1"], release=site.good)) == {"web1": State.ALREADY_LIVE}
-    assert (site.commands(), tree(site.root()), site.statuses()) == (["activate"], before, {site.good: "deployed"})
-
-
-def test_a_rollback_that_is_refused_changes_nothing(site: Site) -> None:
-    """What the host cannot switch to is refused by the one command, and every file is as it was."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    site.commands()
-    before = tree(site.root())
-    with pytest.raises(UnknownRelease, match="is missing on this host"):
-        site.deployment().rollback(["web1"], release=site.better)
-    assert (site.commands(), tree(site.root())) == (["activate"], before)
-
-
-def test_hosts_switch_one_after_another(site: Site) -> None:
-    """Unless told otherwise, a host begins when the one before it is live."""
-    site.fleet().deploy(["web1", "web2", "web3"], sha=site.good)
-    steps = [(event.host, event.data.get("phase")) for event in site.events if event.name == "phase"]
-    assert [host for host, phase in steps if phase == "prepared"] == ["web1", "web2", "web3"]
-    assert [host for host, _ in steps] == sorted(host or "" for host, _ in steps)
-
-
-def test_hosts_switch_side_by_side(site: Site) -> None:
-    """With ``parallel`` hosts switch together: each gate waits until it has seen the other host's."""
-    meet = f"mkdir -p {site.tmp}/met; touch {site.tmp}/met/$(echo $PWD | tr / _); test $(ls {site.tmp}/met | wc -l) = 2"
-    outcome = site.fleet(parallel=2, gate=meet).deploy(["web1", "web2"], sha=site.good)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE, "web2": State.LIVE})
-
-
-def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> None:
-    """Of three hosts, two at a time: the first fails, the second ends all the same, the third is left alone."""
-    hosts = ["web1", "web2", "web3"]
-    site.fleet().deploy(hosts, sha=site.good)
-    (site.root("web1") / ".deploy/tmp/.current.switch/in/the/way").mkdir(parents=True)
-    fleet = site.fleet(parallel=2, gate=f"test -e {site.tmp}/failed", healthcheck={"timeout": 30, "interval": 0.1})
-    fleet.listener = lambda event: (site.tmp / "failed").touch() if event.name == "host.finished" else None
-    outcome = fleet.deploy(hosts, sha=site.better)
-    assert states(outcome) == {"web1": State.REFUSED, "web2": State.LIVE, "web3": State.SKIPPED}
-    assert [site.live(host) for host in hosts] == [site.good, site.better, site.good]
-
-
-def test_the_migration_runs_alone_before_any_other_host_switches(site: Site) -> None:
-    """However many switch together, one host migrates, and when it fails none has switched."""
-    hosts = ["web1", "web2", "web3"]
-    count = f"echo . >>{site.tmp}/migrations; ls -d {site.tmp}/hosts/*/current | wc -l"
-    outcome = site.fleet(parallel=3, migrate=count).deploy(hosts, sha=site.good)
-    assert ((site.tmp / "migrations").read_text(), outcome.migration_marker) == (".\n", "0")
-    assert [site.live(host) for host in hosts] == [site.good] * 3
-    outcome = site.fleet(parallel=3, migrate="false").deploy(hosts, sha=site.better)
-    assert set(states(outcome).values()) == {State.NOT_SWITCHED, State.SKIPPED}
-    assert [site.live(host) for host in hosts] == [site.good] * 3
-
-
-def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -> None:
-    """When one host lacks the release, the other is only read."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    site.commands()
-    with pytest.raises(UnknownRelease):
-        site.deployment().rollback(["web1", "web2"], release=site.better)
-    assert (site.commands(), site.commands("web2")) == (["facts"], ["facts"])
-
-
-@pytest.mark.parametrize("lines", [0, 1, 3])
-def test_a_link_lost_during_a_rollback_is_taken_up_again(
-    site: Site, monkeypatch: pytest.MonkeyPatch, lines: int
-) -> None:
-    """Cut before or after the facts, it is switched once, and every phase is heard once."""
-    for sha in (site.good, site.better):
-        site.deployment().deploy(["web1"], sha=sha)
-    connect = site.connect
-
-    def cut_once(name: str) -> LocalConnection:
-        connection = connect(name)
-        if len(site.connections[name]) == 1:
-            connection.cut_after = {"activate": lines}
-        return connection
-
-    site.connections.clear()
-    site.events.clear()
-    monkeypatch.setattr(site, "connect", cut_once)
-    outcome = site.deployment().rollback(["web1"], release=site.good)
-    phases = [event.data["phase"] for event in site.events if event.name == "phase"]
-    assert (outcome.exit_code, site.commands()) == (ExitCode.LIVE, ["activate", "activate"])
-    assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
-    journal = (site.root() / ".deploy/journal.jsonl").read_text().splitlines()
-    assert len(journal) == 3
-
-
-def test_failed_build_switches_nothing(site: Site) -> None:
-    """A build that fails raises with exit code 30; the live release stays and the row says deploy_failed."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    failing = {"frontend": None, "venvs": {}, "steps": [{"name": "compile", "command": "echo no luck; exit 7"}]}
-    with pytest.raises(BuildFailed) as caught:
-        site.deployment(build=failing).deploy(["web1"], sha=site.better)
-    error, [end] = caught.value, caught.value.outcome.hosts if caught.value.outcome else ()
-    attempt = error.outcome.attempt if error.outcome else ""
-    assert str(error).splitlines() == [
-        "web1: nothing was switched: compile: 'echo no luck; exit 7' exited 7",
-        "  → fix it and deploy again; the whole log is on the host: "
-        f"{site.root()}/.deploy/attempts/{attempt}/compile.log",
-    ]
-    assert (error.log, end.log, end.message) == ("no luck", "no luck", error.message)
-    assert (error.exit_code, site.live()) == (30, site.good)
-    assert site.statuses() == {site.good: "deployed", site.better: "deploy_failed"}
-
-
-def test_a_release_that_is_complete_is_not_built_anew(site: Site) -> None:
-    """Whoever asks for that with --no-cache is told, also when it is live already; a rollback never builds."""
-    told = []
-    anew = site.deployment(no_cache=True)
-    for act, sha in ((anew.deploy, site.good), (anew.deploy, site.good), (anew.deploy, site.better)):
-        act(["web1"], sha=sha)
-        told.append([event.message for event in site.events if event.name == "build.skipped"])
-        site.events.clear()
-    anew.rollback(["web1"], release=site.good)
-    anew.deploy(["web1"], sha=site.better)
-    told.append([event.message for event in site.events if event.name == "build.skipped"])
-    skipped = ["not built anew: what is complete on a host is never changed"]
-    assert told == [[], skipped, [], skipped]
-
-
-def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:
-    """The migration sees the sealed release while the old one is live; its last line is the marker."""
-    migrate = f"echo noise >&2; readlink {site.root()}/current >{site.tmp}/seen; cat ok; echo; echo 4f2a"
-    site.deployment().deploy(["web1"], sha=site.good)
-    outcome = site.deployment(migrate=migrate).deploy(["web1"], sha=site.better)
-    assert outcome.migration_marker == "4f2a"
-    assert (site.tmp / "seen").read_text().strip() == f"releases/{site.good}"
-    with site.deployment().registry() as registry:
-        assert registry.get(site.better)["migration_marker"] == "4f2a"  # type: ignore[index]
-
-
-def test_failed_migration_switches_nothing(site: Site) -> None:
-    """A migration that fails ends with exit code 30 and the old release live, its services not restarted."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    outcome = site.deployment(migrate="echo table is locked; exit 1").deploy(["web1"], sha=site.better)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.BUILD_FAILED, {"web1": State.NOT_SWITCHED})
-    assert site.live() == site.good
-    assert outcome.hosts[0].log == "table is locked"
-
-
-def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
-    """Without its registry a deploy does not start: no command reaches the host."""
-    deployment = site.deployment()
-    object.__setattr__(deployment.config, "registry_url", "postgresql://nobody:secret@127.0.0.1:1/none")
-    with pytest.raises(RegistryUnavailable, match="nothing was changed") as caught:
-        deployment.deploy(["web1"], sha=site.good)
-    assert "secret" not in str(caught.value)
-    assert not site.root().exists()
-    assert site.commands() == []
-
-
-def test_without_registry_and_host_the_registry_is_what_is_told(site: Site) -> None:
-    """They are tried side by side; whichever fails sooner, the message is always the same."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
-    object.__setattr__(deployment.config, "registry_url", "postgresql://nobody@127.0.0.1:1/none")
-    with pytest.raises(RegistryUnavailable, match="nothing was changed"):
-        deployment.deploy(["web1"], sha=site.good)
-
-
-@pytest.mark.parametrize("kind", ["deploy", "rollback"])
-def test_the_intent_is_written_before_a_host_is_changed(site: Site, kind: str) -> None:
-    """When the call that changes something is made, the row says what is about to happen."""
-    for sha in (site.good, site.better):
-        site.deployment().deploy(["web1"], sha=sha)
-    seen: list[str] = []
-
-    class Watched(LocalConnection):
-        def called(self, name: str) -> int | None:
-            seen.append(site.statuses()[site.good])
-            return super().called(name)
-
-    watched = site.deployment()
-    watched._open = lambda name: Watched()  # type: ignore[assignment,return-value]
-    if kind == "deploy":
-        watched.deploy(["web1"], sha=site.good)
-    else:
-        watched.rollback(["web1"], release=site.good)
-    assert seen == {"deploy": ["replaced", "deploying"], "rollback": ["rollback_in_progress"]}[kind]
-
-
-def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(site: Site) -> None:
-    """Ctrl-C ends the command at once with exit code 40; both hosts go on and end live."""
-    hosts = ["web1", "web2"]
-    fleet = site.fleet(parallel=2, gate="sleep 0.8")
-
-    def interrupt(event: Event) -> None:
-        site.events.append(event)
-        if event.data.get("step") == "gating" and len(phases_of(site, "restarted")) == 2:
-            interrupt_main()
-
-    fleet.listener = interrupt
-    outcome = fleet.deploy(hosts, sha=site.good)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, dict.fromkeys(hosts, State.UNKNOWN))
-    until = time.monotonic() + 20
-    journals = [site.root(host) / ".deploy/journal.jsonl" for host in hosts]
-    while not all(journal.exists() for journal in journals) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert [site.live(host) for host in hosts] == [site.good, site.good]
-
-
-def test_two_who_cross_are_told(site: Site) -> None:
-    """Where somebody else's release went live meanwhile nothing is switched, and the exit code is 20."""
-    hosts = ["web1", "web2"]
-    for sha in (site.better, site.good):
-        site.fleet().deploy(hosts, sha=sha)
-    other = site.repository.commit("somebody else's", theirs="1")
-    fleet = site.fleet()
-    crossed: list[Outcome] = []
-
-    def cross(event: Event) -> None:
-        if event.name == "host.finished" and event.host == "web1":
-            crossed.append(site.fleet().deploy(["web2"], sha=other))
-
-    fleet.listener = cross
-    outcome = fleet.deploy(hosts, sha=site.better)
-    assert (crossed[0].exit_code, outcome.exit_code) == (ExitCode.LIVE, ExitCode.BUSY)
-    assert {host: site.live(host) for host in hosts} == {"web1": site.better, "web2": other}
-    assert outcome.worst.message.startswith(f"nothing was switched: {other} went live here meanwhile")
-
-
-def test_hosts_whose_turn_had_not_come_are_told_so(site: Site) -> None:
-    """Ctrl-C while the first of three switches: that one goes on alone, the others were not touched."""
-    hosts = ["web1", "web2", "web3"]
-    fleet = site.fleet(gate="sleep 0.8")
-    fleet.listener = lambda event: interrupt_main() if event.data.get("step") == "gating" else None
-    outcome = fleet.deploy(hosts, sha=site.good)
-    assert {host.host: (host.state, host.message.partition(":")[2]) for host in outcome.hosts} == {
-        "web1": (State.UNKNOWN, ""),
-        "web2": (State.SKIPPED, " somebody interrupted first"),
-        "web3": (State.SKIPPED, " somebody interrupted first"),
-    }
-    assert (outcome.exit_code, site.live("web2"), site.live("web3")) == (ExitCode.UNKNOWN, None, None)
-
-
-def test_an_impatient_ctrl_c_is_no_other_than_one(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second one, while the connection is closed, changes neither the exit code nor what is recorded."""
+def test_answers_are_plain(site: Site) -> None:
+    """Every answer can be written as JSON."""
     deployment = site.deployment()
     deployment.deploy(["web1"], sha=site.good)
-    close = LocalConnection.close
-
-    def interrupted(connection: LocalConnection) -> None:
-        monkeypatch.setattr(LocalConnection, "close", close)
-        close(connection)
-        raise KeyboardInterrupt
-
-    def interrupt(event: Event) -> None:
-        if event.data.get("phase") == "swapped":
-            monkeypatch.setattr(LocalConnection, "close", interrupted)
-            raise KeyboardInterrupt
-
-    deployment.listener = interrupt
-    outcome = deployment.deploy(["web1"], sha=site.better)
-    assert (outcome.exit_code, states(outcome)) == (ExitCode.UNKNOWN, {"web1": State.UNKNOWN})
-    assert attempts(site)[0] == (outcome.attempt, "unknown")
-
-
-def test_ctrl_c_while_the_registry_is_written_keeps_the_record(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The release is live, which is told; the record waits here and the next command writes it."""
-
-    def interrupted(registry: Registry, record: Record) -> None:
-        monkeypatch.undo()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Registry, "finish", interrupted)
-    outcome = site.deployment().deploy(["web1"], sha=site.good)
-    assert (outcome.exit_code, outcome.registry, site.live()) == (ExitCode.REGISTRY, "spooled", site.good)
-    assert site.statuses() == {site.good: "deployed"}
-
-
-def test_ctrl_c_in_the_last_moment_of_all(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the switch nothing ever says that nothing was switched."""
-    monkeypatch.setattr(Attempt, "_finish", lambda *_: interrupt_main() or time.sleep(5))
-    with pytest.raises(LinkLost, match="detached: the host goes on alone"):
-        site.deployment().deploy(["web1"], sha=site.good)
-    assert site.live() == site.good
-
-
-def test_a_listener_that_fails_is_not_the_deploys_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """What it raises is logged, and the deploy goes on and is recorded."""
-
-    def listener(event: Event) -> None:
-        raise RuntimeError(f"of the listener, on {event.name}")
-
-    deployment = Deployment(site.deployment().config, source=site.repository.path, listener=listener)
-    deployment._open = site.connect  # type: ignore[assignment]
-    assert deployment.deploy(["web1"], sha=site.good).exit_code == 0
-    assert (site.statuses(), "of the listener, on host.finished" in caplog.text) == ({site.good: "deployed"}, True)
-
-
-def test_one_host_may_be_given_by_its_name(site: Site) -> None:
-    """A name alone is one host, not its letters."""
-    assert states(site.deployment().deploy("web1", sha=site.good)) == {"web1": State.LIVE}
-    assert list(site.deployment().status("web1")) == ["web1"]
-    assert states(site.deployment().rollback("web1", release=site.good)) == {"web1": State.ALREADY_LIVE}
-
-
-def test_a_host_that_needs_a_person_is_not_live_already(site: Site) -> None:
-    """After a restore that failed, the release that `current` names is held to the gate again before it counts."""
-    site.fleet().deploy(["web1"], sha=site.good)
-    outcome = site.fleet(gate="false").deploy(["web1"], sha=site.better)
-    assert (outcome.exit_code, site.live()) == (ExitCode.NOT_RESTORED, site.good)
-    again = [site.fleet(gate=gate).deploy(["web1"], sha=site.good) for gate in ("false", "true", "true")]
-    assert [states(each)["web1"] for each in again] == [State.NOT_RESTORED, State.LIVE, State.ALREADY_LIVE]
-
-
-def attempts(site: Site) -> list[tuple[str, str]]:
-    """The attempts of the registry, the newest first."""
-    with site.deployment().registry() as registry:
-        return [(each["attempt"], each["hosts"][0]["state"]) for each in registry.reader.attempts(10).items]
-
-
-def phases_of(site: Site, phase: str) -> list[str | None]:
-    return [event.host for event in site.events if event.data.get("phase") == phase]
-
-
-def test_every_place_can_be_overridden(site: Site) -> None:
-    """Root, releases, link and mirror go where the environment variables say, and work from there."""
-    places = {
-        "DEPLOY_ROOT": site.tmp / "a/root",
-        "DEPLOY_RELEASES_DIR": site.tmp / "b/built",
-        "DEPLOY_CURRENT_LINK": site.tmp / "c/live",
-        "REPO_ROOT": site.tmp / "d/mirror",
-    }
-    environ = {name: str(path) for name, path in places.items()} | {
-        "DEPLOY_SERVICES": "never-started",
-        "DEPLOY_HEALTHCHECK_CMD": GATE,
-        "DEPLOY_SKIP_SERVICE_RESTART": "1",
-        "DEPLOY_REGISTRY_URL": f"sqlite:///{site.tmp}/other.db",
-    }
-    config = load([("fabric.yaml", {"build": {"frontend": None, "venvs": {}}})], environ)
-    deployment = Deployment(config, source=site.repository.path, connect=site.connect)  # type: ignore[arg-type]
-    deployment.deploy(["web1"], sha=site.good).raise_for_status()
-    deployment.deploy(["web1"], sha=site.better).raise_for_status()
-    assert (site.tmp / "c/live").resolve() == site.tmp / "b/built" / site.better
-    assert (site.tmp / "c/live/more").read_text() == "1"
-    assert (site.tmp / "d/mirror/HEAD").is_file()
-    assert (site.tmp / "a/root/.deploy/journal.jsonl").is_file()
-    assert (site.tmp / "other.db").is_file()
-
-
-def test_skipping_the_health_command(site: Site) -> None:
-    """With restart and health command skipped, the switch alone decides."""
-    settings = {"root": str(site.root()), "build": {"frontend": None, "venvs": {}}}
-    environ = {"DEPLOY_SKIP_SERVICE_RESTART": "1", "DEPLOY_SKIP_HEALTHCHECK": "1"}
-    config = load([("fabric.yaml", settings)], environ)
-    deployment = Deployment(config, source=site.repository.path, connect=site.connect)  # type: ignore[arg-type]
-    deployment.deploy(["web1"], sha=site.bad).raise_for_status()
-    assert site.live() == site.bad
-
-
-def test_the_host_fetches_from_a_url(site: Site) -> None:
-    """With repo_url nothing travels from here: the host fetches the commit itself, a full sha needs no clone here."""
-    deployment = site.deployment(repo_url=f"file://{site.repository.path}")
-    deployment._source_path = site.tmp
-    deployment.deploy(["web1"], sha=site.good).raise_for_status()
-    assert site.live() == site.good
-    assert [event.name for event in site.events if event.name == "source.sent"] == []
-    with pytest.raises(UnknownCommit, match="is not in the repository this host fetches from"):
-        deployment.deploy(["web1"], sha="f" * 40)
-    assert site.live() == site.good
-
-
-def test_lost_link_is_taken_up_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that dies during the activation is taken up again; every phase is heard exactly once."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    site.events.clear()
-    connect = site.connect
-
-    def cut_once(name: str) -> LocalConnection:
-        connection = connect(name)
-        if len(site.connections[name]) == 1:
-            connection.cut_after = {"activate": 3}
-        return connection
-
-    site.connections.clear()
-    monkeypatch.setattr(site, "connect", cut_once)
-    outcome = site.deployment().deploy(["web1"], sha=site.better)
-    phases = [event.data["phase"] for event in site.events if event.name == "phase"]
-    assert (outcome.exit_code, len(site.connections["web1"])) == (ExitCode.LIVE, 2)
-    assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
-
-
-def test_unreachable_host_changes_nothing(site: Site) -> None:
-    """A host that cannot be connected to gives exit code 50 and its outcome is recorded."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
-    with pytest.raises(HostUnreachable) as caught:
-        deployment.deploy(["web1"], sha=site.good)
-    assert caught.value.exit_code == 50
-    assert caught.value.outcome is not None
-    assert states(caught.value.outcome) == {"web1": State.UNREACHABLE}
-
-
-def test_a_wrong_sha_is_what_is_told_of_a_host_that_cannot_be_reached(site: Site) -> None:
-    """They are tried side by side; whichever fails sooner, the message is always the same."""
-    deployment = Deployment(site.deployment().config, source=site.repository.path, connect=unreachable)  # type: ignore[arg-type]
-    with pytest.raises(UnknownCommit, match="f" * 40):
-        deployment.deploy(["web1"], sha="f" * 40)
-
-
-def test_a_wrong_sha_leaves_no_connection(site: Site) -> None:
-    """The host was logged in to meanwhile; that connection is closed, and no command went over it."""
-    closed: list[str] = []
-
-    class Watched(LocalConnection):
-        def close(self) -> None:
-            super().close()
-            closed.append("web1")
-
-    deployment = site.deployment()
-    deployment._open = lambda name: Watched()  # type: ignore[assignment,return-value]
-    with pytest.raises(UnknownCommit):
-        deployment.deploy(["web1"], sha="f" * 40)
-    until = time.monotonic() + 10
-    while not closed and time.monotonic() < until:
-        time.sleep(0.01)
-    assert (closed, site.root().exists()) == (["web1"], False)
-
-
-def test_hosts_are_connected_to_while_the_commit_is_looked_for(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """git does not have to end before the first host is dialled."""
-    dialled = threading.Event()
-
-    def connect(name: str) -> LocalConnection:
-        dialled.set()
-        return site.connect(name)
-
-    class Patient(Source):
-        def resolve(self, text: str) -> Commit:
-            assert dialled.wait(10)
-            return super().resolve(text)
-
-    monkeypatch.setattr("oroboros_deploy.source.Source", Patient)
-    deployment = site.deployment()
-    deployment._open = connect  # type: ignore[assignment]
-    assert deployment.deploy(["web1"], sha=site.good).exit_code == ExitCode.LIVE
-
-
-def test_no_host_named(site: Site) -> None:
-    """A deploy that names no host is refused before anything is read."""
-    with pytest.raises(InvalidInput, match="no host was named"):
-        site.deployment().deploy(sha=site.good)
-
-
-def test_refused_input_leaves_the_host_as_it_was(site: Site) -> None:
-    """What the facts refuse changes no file on the host."""
-    site.deployment().deploy(["web1"], sha=site.good)
-    current = site.root() / "current"
-    current.unlink()
-    current.mkdir()
-    before = tree(site.root())
-    with pytest.raises(InvalidInput, match="real directory"):
-        site.deployment().deploy(["web1"], sha=site.better)
-    assert tree(site.root()) == before
-
-
-def tree(root: Path) -> dict[str, str]:
-    """Every path below a root with what it is."""
-    return {str(path.relative_to(root)): _what(path) for path in sorted(root.rglob("*"))}
-
-
-def _what(path: Path) -> str:
-    if path.is_symlink():
-        return f"-> {path.readlink()}"
-    return "directory" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest()
+    answers = [
+        deployment.pin(["web1"], release=site.good),
+        deployment.unpin(["web1"], release=site.good),
+        deployment.prune(["web1"]),
+        deployment.audit(["web1"], verify=True),
+        deployment.lock(["web1"], reason=WHY),
+        deployment.unlock(["web1"]),
+    ]
+    assert json.loads(json.dumps(answers)) == answers

@@ -1,42 +1,34 @@
-"""The README says what the code does: every task, flag, setting and exit code."""
+"""The documents say what the code does: every task, flag, setting and exit code."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from invoke.vendor import yaml
 
-from oroboros_deploy.config import SETTINGS
+from docs import generate
+from oroboros_deploy.config import SETTINGS, Config
 from oroboros_deploy.errors import ExitCode
 from oroboros_deploy.tasks import ns
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
-ARGUMENTS = {name: ns[name].get_arguments() for name in ns.task_names}  # once: Invoke forgets the help it gave
-DEFAULTS = {  # settings whose default is told in words
-    "repo_url": "none",
-    "registry_url": "SQLite in your state directory",
-    "services": "the seven of the example",
-    "build.venvs": "`backend: [backend]`, `worker: [worker]`",
-    "build.steps": "none",
-    "build.inputs": "none",
-    "no_cache": "off",
-    "migrate": "none",
-    "skip_restart": "off",
-    "skip_healthcheck": "off",
-}
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md")])
 
 
-def table(heading: str) -> list[list[str]]:
+def table(page: str, heading: str) -> list[list[str]]:
     """The rows of the table whose first heading is this."""
-    lines = README.splitlines()
+    lines = (DOCS / page).read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith(f"| {heading} |")) + 2
     rows = []
     for line in lines[start:]:
         if not line.startswith("|"):
             return rows
-        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        rows.append([cell.strip() for cell in line.strip("|").split(" | ")])
     return rows
 
 
@@ -44,56 +36,89 @@ def words(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
 
 
+@pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: page.name)
+def test_generated_tables_are_what_the_code_declares(page: Path) -> None:
+    """`python docs/generate.py` would change nothing."""
+    assert page.read_text() == generate.rendered(page.read_text())
+
+
 def test_tasks() -> None:
     """The table of tasks names exactly the tasks there are."""
-    assert {words(row[0])[0] for row in table("task")} == set(ns.task_names)
+    assert {words(row[0])[0] for row in table("tasks.md", "task")} == set(ns.task_names)
 
 
 def test_flags() -> None:
-    """The table of flags names exactly the flags of each task."""
-    told = {(task.strip(), flag) for row in table("flag") for flag in words(row[0]) for task in row[1].split(",")}
+    """The section of each task names exactly its flags."""
+    sections = (DOCS / "tasks.md").read_text().split("\n## ")[1:]
+    told = {(text.splitlines()[0], flag) for text in sections for flag in re.findall(r"^\| `(--[\w-]+)", text, re.M)}
     found = {(name, f"--{flag}") for name in ns.task_names for flag in _flags(name)}
     assert told == found
 
 
 def test_every_flag_has_help() -> None:
     """No flag of any task is without a line of help."""
-    for name in ns.task_names:
-        assert [argument.name for argument in ARGUMENTS[name] if not argument.help] == []
-        assert ns[name].__doc__, name
+    for name, (text, arguments) in generate.TASKS.items():
+        assert [argument.name for argument in arguments if not argument.help] == []
+        assert text, name
 
 
 def test_settings() -> None:
-    """The table of settings tells every setting, its default and its variable."""
-    told = {words(row[0])[0]: (_default(row[1]), (words(row[2]) or [None])[0]) for row in table("setting")}
-    assert told == {setting.name: (_shown(setting), setting.variable) for setting in SETTINGS}
+    """The table of settings tells every setting, its variable and its help."""
+    told = [(words(row[0])[0], (words(row[2]) or [None])[0], row[3]) for row in table("settings.md", "setting")]
+    assert told == [(setting.name, setting.variable, setting.help) for setting in SETTINGS]
 
 
 def test_exit_codes() -> None:
-    """The table of exit codes is the code's."""
-    assert [int(row[0]) for row in table("code")] == sorted(int(code) for code in ExitCode)
+    """The table of exit codes is the code's, and each has a meaning."""
+    assert [int(row[0]) for row in table("exit-codes.md", "code")] == sorted(int(code) for code in ExitCode)
+    assert set(generate.MEANINGS) == set(ExitCode)
 
 
 @pytest.mark.parametrize("command", ["sh examples/demo.sh", "sh tests/run.sh"])
 def test_commands_are_lines_of_their_own(command: str) -> None:
     """The two commands can be pasted: each is one line in a block of its own, and names a file that is there."""
     assert f"```sh\n{command}\n```" in README
-    assert (Path(__file__).parent.parent / command.split()[1]).is_file()
+    assert (ROOT / command.split()[1]).is_file()
 
 
-def test_links() -> None:
-    """Every file the README links to is there."""
-    root = Path(__file__).parent.parent
-    assert all((root / link).exists() for link in re.findall(r"\]\(([\w./-]+)\)", README))
+def test_the_front_door_is_short() -> None:
+    """The README says first what this is, and is read in one go."""
+    lines = README.splitlines()
+    assert lines[2].startswith("oroboros_deploy deploys a git commit")
+    assert len(lines) <= 150
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_links(document: Path) -> None:
+    """Every file and section that a document links to is there."""
+    for link, anchor in re.findall(r"\]\(([\w./-]*)(#[\w-]+)?\)", document.read_text()):
+        target = document.parent / link if link else document
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), anchor
+
+
+def test_the_index_names_every_page() -> None:
+    """No page of docs/ is missing from docs/README.md."""
+    index = (DOCS / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if f"({page.name})" not in index] == ["README.md"]
+
+
+def test_every_fabric_yaml_is_accepted() -> None:
+    """Whatever a document shows as a fabric.yaml can be used as it stands."""
+    shown = [text for document in DOCUMENTS for text in _fabric_yamls(document)]
+    assert len(shown) >= 7
+    for text in shown:
+        assert Config.from_mapping(yaml.safe_load(text)["deploy"]).provenance["services"]
+
+
+def _fabric_yamls(document: Path) -> Iterator[str]:
+    return (text for text in re.findall(r"```yaml\n(.*?)```", document.read_text(), re.S) if "deploy:" in text)
+
+
+def _anchors(document: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), re.M)
+    return {"#" + re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def _flags(task: str) -> list[str]:
-    return [argument.name.replace("_", "-") for argument in ARGUMENTS[task]]
-
-
-def _default(cell: str) -> str:
-    return cell.replace("`", "") if cell.startswith("`") and cell.count("`") == 2 else cell
-
-
-def _shown(setting: Any) -> str:
-    return DEFAULTS.get(setting.name) or str(setting.default)
+    return [argument.name.replace("_", "-") for argument in generate.TASKS[task][1]]

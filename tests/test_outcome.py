@@ -6,7 +6,7 @@ import pytest
 
 from oroboros_deploy import errors
 from oroboros_deploy.errors import DeployError, ExitCode
-from oroboros_deploy.outcome import HostOutcome, Outcome, State
+from oroboros_deploy.outcome import HostOutcome, Outcome, State, ended, state_of
 
 ENDS = [
     (State.LIVE, 0, None),
@@ -71,7 +71,64 @@ def test_a_registry_that_was_not_written() -> None:
         outcome(State.LIVE, registry="spooled").raise_for_status()
 
 
-def test_an_error_reads_as_state_cause_and_next_step() -> None:
-    """The text of an error names the host first and ends with what to type next."""
-    error = errors.Busy("deploy of abc holds this host", hint="fab status", host="web1")
-    assert str(error) == "web1: deploy of abc holds this host\n  → fab status"
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (errors.BuildFailed, State.NOT_SWITCHED),
+        (errors.Busy, State.BUSY),
+        (errors.HostUnreachable, State.UNREACHABLE),
+        (errors.HostNotTrusted, State.UNREACHABLE),
+        (errors.InvalidInput, State.REFUSED),
+        (errors.UnknownRelease, State.REFUSED),
+        (errors.Interrupted, State.INTERRUPTED),
+        (errors.LinkLost, State.UNKNOWN),
+        (errors.RegistryUnavailable, State.UNKNOWN),
+        (errors.JournalDamaged, State.UNKNOWN),
+        (DeployError, State.UNKNOWN),
+    ],
+)
+def test_each_error_ends_in_a_state(error: type[DeployError], state: State) -> None:
+    """The error that ends the work on a host decides its state; an error that belongs to no state leaves it unknown."""
+    assert state_of(error("it failed")) == state
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.ok and state is not State.SKIPPED])
+def test_an_error_gives_the_state_that_it_was_raised_for(state: State) -> None:
+    """Raising the error of a state, and asking for the state of that error, comes back to the state."""
+    with pytest.raises(DeployError) as caught:
+        outcome(state).raise_for_status()
+    assert state_of(caught.value) == state
+
+
+def final(phase: str, **changes: object) -> dict[str, object]:
+    return {
+        "phase": phase,
+        "target": "b" * 40,
+        "source": "a" * 40,
+        "reason": "the gate failed",
+        "switched": True,
+        "migration_marker": "4f2a",
+        "seconds": {"gating": 1.5},
+        "transcript": "no answer",
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "live", "words"),
+    [
+        (final("committed"), State.LIVE, "b" * 40, f"{'b' * 40} is live"),
+        (final("restored"), State.RESTORED, "a" * 40, f"{'a' * 40} was restored and is live; {'b' * 40} failed"),
+        (final("restored", switched=False), State.NOT_SWITCHED, "a" * 40, "nothing was switched"),
+        (final("restored", source=None), State.NOT_RESTORED, None, "no release is live (this was the first deploy"),
+        (final("restore_failed"), State.NOT_RESTORED, None, f"not healthy: current names {'a' * 40}, the gate failed"),
+    ],
+)
+def test_an_activation_ends_as_its_final_state_says(
+    said: dict[str, object], state: State, live: str | None, words: str
+) -> None:
+    """The outcome of a host names what serves there now, what served before, and why; only a live one has no hint."""
+    end = ended("web1", said, "the logs")
+    assert (end.host, end.state, end.live, end.previous) == ("web1", state, live, said["source"])
+    assert end.message.startswith(words)
+    assert (end.hint is None, end.log, end.migration_marker) == (state is State.LIVE, "no answer", "4f2a")
+    assert end.seconds == {"activate.gating": 1.5}

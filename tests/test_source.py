@@ -126,7 +126,7 @@ def test_git_that_hangs_is_given_up(repository: Path, tmp_path: Path, monkeypatc
     (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
     (tmp_path / "git").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("oroboros_deploy.source._DEADLINE", 0.2)
+    monkeypatch.setattr("oroboros_deploy.source.DEADLINE", 0.2)
     with pytest.raises(InvalidInput, match="git gave no answer within"):
         Source(repository)
 
@@ -487,7 +487,7 @@ def test_a_git_that_packs_nothing_is_given_up(
     (tmp_path / "git").chmod(0o755)
     head = sha_of(repository)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr("oroboros_deploy.source._SILENCE", 0.2)
+    monkeypatch.setattr("oroboros_deploy.source.SILENCE", 0.2)
     began = time.monotonic()
     with pytest.raises(InvalidInput, match="git packed nothing for"):
         list(Source(repository).bundle(head, []))

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.registry import Registry
-from oroboros_deploy.registry.url import default_url
-from tests.support.repository import Repository
-from tests.support.samples import host, record
+from oroboros_deploy.config import SETTINGS
+from tests.support.fabfiles import NAMESPACE, fab
 
-FAB = Path(sys.executable).with_name("fab")
-NAMESPACE = "from oroboros_deploy.tasks import ns\n"
 FABFILES = {
     "namespace": (NAMESPACE, ""),
     "bare import": ("from oroboros_deploy.tasks import deploy, rollback, status\n", ""),
@@ -31,26 +25,6 @@ FABFILES = {
         "",
     ),
 }
-
-
-def fab(directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(FAB), *arguments],
-        cwd=directory,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-
-
-@pytest.fixture
-def project(repository: Repository) -> Path:
-    """A repository with the fabfile of the README."""
-    (repository.path / "fabfile.py").write_text(NAMESPACE)
-    repository.commit("first")
-    return repository.path
 
 
 @pytest.mark.parametrize(("text", "prefix"), FABFILES.values(), ids=FABFILES.keys())
@@ -98,33 +72,6 @@ def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
 def test_bad_input_exits_2_without_a_traceback(project: Path, arguments: tuple[str, ...], words: str) -> None:
     """Whatever a person mistypes is named in a message, with exit code 2 and no traceback."""
     ran = fab(project, *arguments)
-    assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
-
-
-def test_unknown_settings_are_refused_by_name(project: Path) -> None:
-    """A mistyped key in fabric.yaml is refused with the nearest right one and the file it stands in."""
-    (project / "fabric.yaml").write_text("deploy:\n  helthcheck: {timeout: 3}\n")
-    ran = fab(project, "config")
-    assert ran.returncode == 2
-    assert "helthcheck" in ran.stderr and "did you mean healthcheck" in ran.stderr
-    assert str(project / "fabric.yaml") in ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("text", "arguments", "words"),
-    [
-        ("deploy: {root: [", (), "fabric.yaml"),
-        ("- deploy", (), "fabric.yaml: it must hold settings, not a list"),
-        ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
-        ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
-    ],
-    ids=["broken YAML", "a list", "missing ssh_config", "broken ssh_config"],
-)
-def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
-    """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
-    (project / "fabric.yaml").write_text(text)
-    (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
-    ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
 
 
@@ -181,109 +128,30 @@ def test_release_ids_have_one_spelling(project: Path) -> None:
     assert (row["release_id"], row["commit_sha"]) == ("ab" * 20, "ab" * 20)
 
 
-def test_json_errors_are_one_object(project: Path) -> None:
-    """With --json a refusal is one JSON object, with its exit code and hint."""
-    ran = fab(project, "deploy", "--sha=HEAD", "--json")
-    said = json.loads(ran.stderr)
-    assert (ran.returncode, said["error"], said["exit_code"]) == (2, "InvalidInput", 2)
-
-
-def test_other_tasks_run_as_ever(project: Path) -> None:
-    """A task of somebody else's in the same fabfile still gets Fabric's connection, once a host."""
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [(False, 1, "no host was asked to switch: "), (True, 40, "web1 goes on alone, how it ends is not known here: ")],
+)
+def test_what_nobody_foresaw_is_told_in_words(project: Path, asked: bool, code: int, words: str) -> None:
+    """A fault of ours shows no traceback: the message says what is known of the hosts, and a file has the rest."""
     (project / "fabfile.py").write_text(
-        "from fabric import task\nfrom oroboros_deploy.tasks import deploy\n\n"
-        "@task\ndef who(c):\n    print(type(c).__name__, c.host)\n"
+        NAMESPACE + "from oroboros_deploy import Deployment, Event\n"
+        "def deploy(deployment, **_):\n"
+        f"    {asked} and deployment.listener(Event('switch.asked', host='web1'))\n"
+        "    raise KeyError('a key')\n"
+        "Deployment.deploy = deploy\n"
     )
-    assert fab(project, "-H", "a,b", "who").stdout == "Connection a\nConnection b\n"
+    ran = fab(project, "-H", "web1", "deploy", "--sha=HEAD", XDG_STATE_HOME=str(project / "state"))
+    (file,) = (project / "state/oroboros_deploy/tracebacks").iterdir()
+    assert (ran.returncode, ran.stderr.startswith(words), "Traceback" in ran.stderr) == (code, True, False), ran.stderr
+    assert str(file) in ran.stderr and "KeyError: 'a key'" in file.read_text()
 
 
-@pytest.mark.parametrize("named", ["box", "person@box", "box:2222", "other@box", "box:2200"])
-def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None:
-    """A task of ours that a task of somebody's calls takes the host as it was named, and its environment's settings."""
-    (project / "fabfile.py").write_text(
-        "from fabric import task\nfrom oroboros_deploy.tasks import show_config as config\n\n"
-        "@task\ndef mine(c):\n    config(c, json=True)\n"
-    )
-    (project / "ssh").write_text("Host box\n  Port 2222\n  User person\n")
-    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [box], root: /srv/prod}}}\n")
-    shown = json.loads(fab(project, "-S", "ssh", "-H", named, "mine").stdout)
-    name = named if named in ("other@box", "box:2200") else "box"
-    root = "/srv/prod" if name != "box:2200" else "/srv/oroboros"
-    assert (shown["hosts"]["value"], shown["root"]["value"]) == (name, root)
-
-
-def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
-    """A name that leads nowhere but is nearly an environment's is told so."""
-    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [web1]}}}\n")
-    ran = fab(project, "-H", "prdo", "status")
-    assert (ran.returncode, "if prod was meant: fab -H prod; otherwise" in ran.stderr) == (50, True), ran.stderr
-
-
-def test_a_user_without_a_name(project: Path) -> None:
-    """A number that no name belongs to, as in some containers of CI, is told how to get one."""
-    names = ("USER", "LOGNAME", "LNAME", "USERNAME")
-    argv = ["unshare", "--user", "--map-user=54321", "env", *(f"--unset={name}" for name in names)]
-    status = [*argv, str(FAB), "-H", "127.0.0.1:1", "status"]
-    ran = subprocess.run(status, cwd=project, capture_output=True, text=True, timeout=60)
-    words = "nothing was changed: user 54321 has no name on this machine\n  → export LOGNAME=somebody\n"
-    assert (ran.returncode, ran.stderr) == (2, words)
-
-
-def test_hosts_that_nobody_named(project: Path) -> None:
-    """A rollback without -H takes the environment's hosts and settings: the only one, else that of the release."""
-    release = "1" * 40
-    settings = "deploy:\n  environments:\n    prod: {hosts: [127.0.0.1:1], root: /srv/prod}\n"
-    (project / "fabric.yaml").write_text(settings)
-    only = fab(project, "rollback", f"--release={release}")
-    assert (only.returncode, "127.0.0.1 port 1" in only.stderr) == (50, True), only.stderr
-    (project / "fabric.yaml").write_text(settings + "    staging: {hosts: [127.0.0.1:2]}\n")
-    unknown = fab(project, "rollback", f"--release={release}")
-    assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
-
-
-def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) -> None:
-    """Each with the settings of its environment; hosts that cannot be read are named, with exit code 50."""
-    nobody = fab(project, "registry.reconcile")
-    assert (nobody.returncode, "no host was named" in nobody.stderr) == (2, True), nobody.stderr
-    environments = "prod: {hosts: [a], root: /srv/prod}, test: {hosts: [b], root: /srv/test}"
-    (project / "fabric.yaml").write_text(f"deploy: {{environments: {{{environments}}}}}\n")
-    with Registry.open(default_url()) as registry:
-        for number, place in enumerate(("prod", "test", None), 1):
-            registry.finish(
-                record("a" * 40, host(f"127.0.0.1:{number}", "live"), attempt=str(number), environment=place)
-            )
-    ran = fab(project, "registry.reconcile", "--dry-run", "--json")
-    found = json.loads(ran.stdout)
-    unread = [repairs["unread"] for repairs in found]
-    assert (ran.returncode, unread) == (50, [["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"]]), ran.stderr
-    told = fab(project, "-H", "127.0.0.1:9", "registry.reconcile")
-    assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr
-
-
-def test_the_end_of_fab_loses_nothing(project: Path) -> None:
-    """What a fabfile has buffered and registered for the end is done, in cycles of objects too."""
-    (project / "fabfile.py").write_text(
-        NAMESPACE + "import atexit, sys\n"
-        "class Cycle:\n"
-        "    def __init__(self, path):\n"
-        "        self.file, self.itself = open(path, 'w'), self\n"
-        "plain, cycle, closed = open('plain', 'w'), Cycle('cycle'), open('closed', 'wb')\n"
-        "plain.write('kept'), cycle.file.write('kept'), closed.write(b'kept'), closed.close()\n"
-        "atexit.register(lambda: plain.write(', at exit too'))\n"
-        "sys.stdout.write('said')\n"
-    )
-    listed = fab(project, "--list")
-    said = {name: (project / name).read_text() for name in ("plain", "cycle", "closed")}
-    assert said == {"plain": "kept, at exit too", "cycle": "kept", "closed": "kept"}
-    assert (listed.returncode, listed.stdout[:4], listed.stderr) == (0, "said", "")
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_what_a_task_imports_is_compiled_once(project: Path, tmp_path: Path, kept: bool) -> None:
-    """Not at every command; but the fabfile's directory stays clean, and who wants no bytecode at all gets none."""
-    cache = tmp_path / "bytecode"
-    environ = {"PYTHONPYCACHEPREFIX": str(cache), "PYTHONDONTWRITEBYTECODE": "" if kept else "1"}
-    fab(project, "registry.list", **environ)
-    found = {path.name.partition(".")[0] for path in cache.rglob("*.pyc")}
-    assert {"deployment", "attempts"} & found == ({"deployment", "attempts"} if kept else set())
-    assert "fabfile" not in found
+def test_config_says_what_each_setting_is_for(project: Path) -> None:
+    """`fab config --verbose` prints each setting's help below its value and source."""
+    ran = fab(project, "config", "--verbose", "--root=/srv/flag")
+    lines = ran.stdout.splitlines()
+    below = {line.split(":")[0]: help.strip() for line, help in pairwise(lines) if help.startswith("    ")}
+    variables = {setting.name: setting.variable and f" ({setting.variable})" for setting in SETTINGS}
+    assert below == {setting.name: f"{setting.help}{variables[setting.name] or ''}" for setting in SETTINGS}
+    assert lines[0] == "root: /srv/flag  (flag --root)"

@@ -1,4 +1,4 @@
-"""How our tasks get their hosts from ``fab``: all of them, in one call.
+"""Patches Fabric's running ``fab``: a task of ours is called once and gets all its hosts.
 
 Fabric calls a task once a host, one host after another, with a connection that it
 made itself.  A deploy has to see all its hosts at once (nobody switches before all
@@ -18,7 +18,7 @@ from functools import wraps
 from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any
 
-from fabric import Connection, Executor, Task
+from fabric import Executor, Task
 from invoke import Call, Context, Exit
 
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
@@ -63,14 +63,6 @@ class FleetExecutor(Executor):
     def _named_hosts(self) -> list[str]:
         named: str = self.core[0].args.hosts.value or ""
         return [host.strip() for host in named.split(",") if host.strip()]
-
-
-def hosts_of(context: Context) -> tuple[str, ...]:
-    """The hosts that were named with ``-H``; a connection, where somebody made one, names its own."""
-    if isinstance(context, Connection):
-        return (_address(context),)
-    hosts: tuple[str, ...] = getattr(context, "fleet", ())
-    return hosts
 
 
 @contextmanager
@@ -134,14 +126,6 @@ def _end_soon() -> None:
                 with suppress(OSError, ValueError):  # closed ones, and those whose disk is full
                     each.flush()
         gc.freeze()
-
-
-def _address(connection: Connection) -> str:
-    """The host as a person names it: without what ssh_config, or else Fabric's settings, say of it anyway."""
-    usual, config, host = connection.ssh_config, connection.config, connection.original_host
-    user = "" if connection.user == usual.get("user", config.user) else f"{connection.user}@"
-    port = "" if connection.port == int(usual.get("port", config.port)) else f":{connection.port}"
-    return f"{user}[{host}]{port}" if port and ":" in host else f"{user}{host}{port}"
 
 
 install()

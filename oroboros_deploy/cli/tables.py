@@ -5,55 +5,73 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
-from ..control.plan import held, moment, unfinished
+from ..control.plan import unfinished
 from ..errors import DeployError
+from ..host.words import held
+from ..text import clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
+    from ..config import Setting
+    from ..host.contract import (
+        ActivationState,
+        AuditAnswer,
+        Facts,
+        JournalEntry,
+        LockAnswer,
+        Pin,
+        PinAnswer,
+        PruneAnswer,
+        UnlockAnswer,
+        UnpinAnswer,
+    )
     from ..records.figures import Figures
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
     from ..records.record import Row
 
+T = TypeVar("T")
+Answers = Mapping[str, T | DeployError]  # by the names of the hosts
 
-def status_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+
+def status_table(answers: Answers[Facts]) -> str:
     """Each host: what it serves, since when, how its last attempt ended and what runs now."""
     head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
     return columns([head, *(_status_row(host, answer) for host, answer in answers.items())])
 
 
-def answers_json(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def answers_json(answers: Mapping[str, object]) -> str:
     """What each host answered."""
     return json.dumps({host: _plain(answer) for host, answer in answers.items()}, indent=2)
 
 
-def lock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def lock_table(answers: Answers[LockAnswer]) -> str:
     """Each host: that it is locked, and what still runs there."""
     return _sentences(answers, _locked)
 
 
-def unlock_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def unlock_table(answers: Answers[UnlockAnswer]) -> str:
     """Each host: whose lock was taken away."""
     return _sentences(answers, _unlocked)
 
 
-def pin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def pin_table(answers: Answers[PinAnswer]) -> str:
     """Each host: who pinned the release."""
-    return _sentences(answers, lambda answer: f"{answer['release']} is pinned by {_whose(answer['pin'])}")
+    return _sentences(answers, _pinned)
 
 
-def unpin_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def unpin_table(answers: Answers[UnpinAnswer]) -> str:
     """Each host: whose pin was taken away."""
     return _sentences(answers, _unpinned)
 
 
-def prune_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def prune_table(answers: Answers[PruneAnswer]) -> str:
     """Each release of each host: whether it stays, why, and the bytes that are freed."""
     head = ("HOST", "RELEASE", "", "FREED", "WHY")
     return columns([head, *(row for host, answer in answers.items() for row in _prune_rows(host, answer))])
 
 
-def audit_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
+def audit_table(answers: Answers[AuditAnswer]) -> str:
     """The journals, the oldest entry first, and whether they are what was written."""
     head = ("HOST", "ENTRY", "WHEN (UTC)", "WHO", "WHAT", "OUTCOME")
     rows = [row for host, answer in answers.items() for row in _audit_rows(host, answer)]
@@ -63,6 +81,14 @@ def audit_table(answers: Mapping[str, dict[str, Any] | DeployError]) -> str:
 def config_table(rows: Sequence[tuple[str, str, str]]) -> str:
     """Setting, value, source."""
     return columns([("SETTING", "VALUE", "FROM"), *rows])
+
+
+def config_manual(rows: Sequence[tuple[str, str, str]]) -> str:
+    """Each setting with its value and source, and below it what it is for."""
+    from ..config import SETTINGS
+
+    about = {setting.name: f"\n    {_help(setting)}" for setting in SETTINGS}
+    return "\n".join(f"{name}: {value}  ({source}){about.get(name, '')}" for name, value, source in rows)
 
 
 def config_json(rows: Sequence[tuple[str, str, str]]) -> str:
@@ -91,67 +117,61 @@ def repairs_json(found: Sequence[Repairs]) -> str:
     return json.dumps([repairs.as_dict() for repairs in found], indent=2)
 
 
-def error_json(error: DeployError) -> str:
+def error_json(error: DeployError, exit_code: int) -> str:
     """An error as one JSON object on one line, with what came of the attempt on each host."""
     outcome = error.outcome.as_dict() if error.outcome else None
     said = {"error": type(error).__name__, "message": error.message, "hint": error.hint, "host": error.host}
-    return json.dumps(said | {"exit_code": int(error.exit_code), "outcome": outcome})
+    return json.dumps(said | {"exit_code": exit_code, "outcome": outcome})
 
 
-def size(count: float) -> str:
-    """Bytes as people read them."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as left-aligned columns two spaces apart."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _status_row(host: str, answer: dict[str, Any] | DeployError) -> tuple[str, ...]:
+def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
     if isinstance(answer, DeployError):
-        return (host, "?", "", answer.message, "")
+        return (host, "?", "", _line(answer), "")
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']} {last['target'][:10]} {_end(last['phase'], last)}" if last else "none"
+    ended = f"{last['kind']} {short(last['target'])} {_end(last['phase'], last)}" if last else "none"
     return (host, _live(answer), _since(answer), ended, now)
 
 
-def _live(answer: Mapping[str, Any]) -> str:
+def _live(answer: Facts) -> str:
     adopted = any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"])
     return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}"
 
 
-def _end(phase: str | None, activation: Mapping[str, Any]) -> str | None:
+def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
     """How an activation ended; after a first deploy that failed there was nothing to restore."""
     nothing_left = phase == "restored" and activation.get("switched") and activation.get("source") is None
     return "failed, nothing is live" if nothing_left else phase
 
 
+def _help(setting: Setting) -> str:
+    return f"{setting.help} ({setting.variable})" if setting.variable else setting.help
+
+
 def _figures_row(row: Figures) -> tuple[str, ...]:
     failures = "-" if row.change_failure_rate is None else f"{row.change_failure_rate:.0%}"
     frequency = f"{row.deployment_frequency_per_day:.2f}"
-    times = _duration(row.lead_time_seconds), _duration(row.time_to_restore_seconds)
+    times = _time(row.lead_time_seconds), _time(row.time_to_restore_seconds)
     return (row.environment or "all", str(row.deployments), frequency, times[0], failures, times[1])
+
+
+def _time(seconds: float | None) -> str:
+    return "-" if seconds is None else duration(seconds)
 
 
 def _repairs(repairs: Repairs) -> str:
     rows = [*map(_row_row, repairs.rows), *map(_attempt_row, repairs.attempts), *map(_serving_row, repairs.serving)]
     differs = columns([("WHAT", "REGISTRY", "JOURNALS"), *rows]) if rows else "The registry says what the journals say."
     done = "Repaired." if repairs.written else "Nothing was written (--dry-run)."
-    doubts = [f"{doubt.host or 'not known'}: {doubt.message}" for doubt in repairs.doubts]
-    return "\n".join([f"Read: {', '.join(repairs.hosts) or 'no host'}", differs, *([done] if rows else []), *doubts])
+    doubts = [clean(f"{doubt.host or 'not known'}: {doubt.message}") for doubt in repairs.doubts]
+    return "\n".join(
+        [clean(f"Read: {', '.join(repairs.hosts) or 'no host'}"), differs, *([done] if rows else []), *doubts]
+    )
 
 
 def _row_row(repair: RowRepair) -> tuple[str, ...]:
-    return (f"release {repair.release_id[:10]}", _row(repair.before), _row(repair.row))
+    return (f"release {short(repair.release_id)}", _row(repair.before), _row(repair.row))
 
 
 def _row(row: Row | None) -> str:
@@ -165,67 +185,64 @@ def _attempt_row(repair: AttemptRepair) -> tuple[str, ...]:
 
 
 def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
-    before, now = ((release or "nothing")[:10] for release in (repair.before, repair.release_id))
+    before, now = (short(release) or "nothing" for release in (repair.before, repair.release_id))
     return (f"host {repair.host}", before, now)
 
 
-def _duration(seconds: float | None) -> str:
-    """A time in the two largest units that it has."""
-    if seconds is None:
-        return "-"
-    minutes, left = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [f"{days} d", f"{hours} h", f"{minutes} min", f"{left} s"]
-    first = next((at for at, value in enumerate((days, hours, minutes)) if value), 3)
-    return " ".join(parts[first : first + 2])
-
-
-def _rest(answer: dict[str, Any]) -> str:
+def _rest(answer: Facts) -> str:
     if unfinished(answer["last"]):
         return "interrupted; the next deploy settles it"
     return held(answer["hold"]) if answer["hold"] else "quiet"
 
 
-def _since(answer: dict[str, Any]) -> str:
+def _since(answer: Facts) -> str:
     """When the live release was switched to, as the host's journal has it."""
     for entry in reversed(answer["journal"]):
-        if entry["outcome"] == "committed" and entry["target"] == answer["live"]:
+        if entry["outcome"] == "committed" and entry.get("target") == answer["live"]:
             return moment(entry["at"])
     return ""
 
 
-def _sentences(answers: Mapping[str, dict[str, Any] | DeployError], words: Callable[[dict[str, Any]], str]) -> str:
-    def said(answer: dict[str, Any] | DeployError) -> str:
-        return answer.message if isinstance(answer, DeployError) else words(answer)
+def _sentences(answers: Answers[T], words: Callable[[T], str]) -> str:
+    def said(answer: T | DeployError) -> str:
+        return _line(answer) if isinstance(answer, DeployError) else words(answer)
 
     return columns([(host, said(answer)) for host, answer in answers.items()])
 
 
-def _locked(answer: dict[str, Any]) -> str:
+def _line(error: DeployError) -> str:
+    """What an error says, in one line; the hint of the first one is told when the command ends."""
+    return "; ".join(error.message.splitlines())
+
+
+def _locked(answer: LockAnswer) -> str:
     running = answer["running"]
     if running is None:
         return held(answer["hold"])
-    what = f"the {running['kind']} of {running['target'][:10]}" if running else "an activation"
+    what = f"the {running['kind']} of {short(running['target'])}" if running else "an activation"
     return f"{held(answer['hold'])}; {what} that runs there goes on to its end"
 
 
-def _unlocked(answer: dict[str, Any]) -> str:
+def _unlocked(answer: UnlockAnswer) -> str:
     return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not held"
 
 
-def _unpinned(answer: dict[str, Any]) -> str:
+def _pinned(answer: PinAnswer) -> str:
+    return f"{answer['release']} is pinned by {_whose(answer['pin'])}"
+
+
+def _unpinned(answer: UnpinAnswer) -> str:
     release, pin = answer["release"], answer["pin"]
     return f"{release} is pinned no more; it was by {_whose(pin)}" if pin else f"{release} was not pinned"
 
 
-def _whose(pin: dict[str, Any]) -> str:
+def _whose(pin: Pin) -> str:
     return f"{pin['actor']} since {moment(pin['at'])} UTC"
 
 
-def _prune_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+def _prune_rows(host: str, answer: PruneAnswer | DeployError) -> Iterator[tuple[str, ...]]:
     if isinstance(answer, DeployError):
-        yield (host, "?", "", "", answer.message)
+        yield (host, "?", "", "", _line(answer))
         return
     goes = "would go" if answer["dry_run"] else "removed"
     for each in answer["releases"]:
@@ -235,23 +252,39 @@ def _prune_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tup
     yield (host, "together", "", size(answer["freed"]), unseen)
 
 
-def _audit_rows(host: str, answer: dict[str, Any] | DeployError) -> Iterator[tuple[str, ...]]:
+def _audit_rows(host: str, answer: AuditAnswer | DeployError) -> Iterator[tuple[str, ...]]:
     if isinstance(answer, DeployError):
-        yield (host, "?", "", "", "", answer.message)
+        yield (host, "?", "", "", "", _line(answer))
         return
     for entry in answer["entries"]:
-        what = " ".join(filter(None, (entry.get("kind"), (entry.get("target") or "")[:10])))
-        outcome = ": ".join(filter(None, (_end(entry.get("outcome"), entry), entry.get("reason"))))
-        yield (host, str(entry["seq"]), moment(entry.get("at") or 0), entry.get("actor") or "?", what, outcome)
+        yield (host, *_entry_row(entry))
 
 
-def _verified(host: str, answer: dict[str, Any] | DeployError) -> str | None:
+def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
+    """An entry of a journal; one that was edited may lack anything, or have other values than it should."""
+    found: Mapping[str, object] = entry
+    number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
+    what = " ".join(filter(None, (str(kind or ""), short(str(found.get("target") or "")))))
+    outcome = ": ".join(filter(None, (_end(str(found.get("outcome") or ""), entry), str(found.get("reason") or ""))))
+    return (str(number), _when(at), str(actor or "?"), what, outcome)
+
+
+def _when(at: object) -> str:
+    try:
+        return moment(float(str(at)))
+    except (ValueError, OverflowError, OSError):
+        return "?"
+
+
+def _verified(host: str, answer: AuditAnswer | DeployError) -> str | None:
     if isinstance(answer, DeployError) or not answer["verified"]:
         return None
     wrong = answer["wrong"]
     entries = f"{answer['count']} entries"
-    return f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
+    return clean(
+        f"{host}: {entries}; line {wrong['line']} {wrong['what']}" if wrong else f"{host}: {entries}, as written"
+    )
 
 
-def _plain(answer: dict[str, Any] | DeployError) -> dict[str, Any]:
+def _plain(answer: object) -> object:
     return {"error": answer.message, "hint": answer.hint} if isinstance(answer, DeployError) else answer

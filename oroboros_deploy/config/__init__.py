@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from .settings import SETTINGS, Build, Config, Frontend, Healthcheck, Setting, Step, explain, layers_of, load, masked
+from .explaining import explain, masked
+from .loading import Config, layers_of, load
+from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step
 
 __all__ = [
     "SETTINGS",

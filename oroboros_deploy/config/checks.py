@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 
 
-def check_text(value: Any) -> str:
+def check_text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("must be text")
     if not value.strip():
@@ -22,7 +21,7 @@ def check_text(value: Any) -> str:
     return value
 
 
-def check_command(value: Any) -> str:
+def check_command(value: object) -> str:
     text = check_text(value).strip()
     # A lone surrogate is how Python reads a variable that is not UTF-8.
     if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
@@ -30,30 +29,30 @@ def check_command(value: Any) -> str:
     return text
 
 
-def check_line(value: Any) -> str:
+def check_line(value: object) -> str:
     text = check_text(value)
     if not text.isprintable():
         raise ValueError("must be one line without control characters")
     return text
 
 
-def check_parts(value: Any) -> list[str]:
+def check_parts(value: object) -> list[str]:
     parts = check_line(value).split("/")
     if ".." in parts:
         raise ValueError("must not contain '..'")
     return [part for part in parts if part not in ("", ".")]
 
 
-def check_path(value: Any) -> str:
+def check_path(value: object) -> str:
     parts = check_parts(value)
-    if not value.startswith("/"):
+    if not str(value).startswith("/"):
         raise ValueError("must be an absolute path")
     if not parts:
         raise ValueError("must not be the file system's root")
     return "/" + "/".join(parts)
 
 
-def check_own_path(value: Any) -> str:
+def check_own_path(value: object) -> str:
     path = check_path(value)
     # Whole directories below it are swept: `/srv` or `/home` would not be ours alone.
     if path.count("/") < 2:
@@ -61,21 +60,21 @@ def check_own_path(value: Any) -> str:
     return path
 
 
-def check_inside(value: Any) -> str:
+def check_inside(value: object) -> str:
     parts = check_parts(value)
-    if value.startswith(("/", "-")):
+    if str(value).startswith(("/", "-")):
         raise ValueError("must be a path inside the release, not absolute and not starting with '-'")
     return "/".join(parts) or "."
 
 
-def check_below(value: Any) -> str:
+def check_below(value: object) -> str:
     path = check_inside(value)
     if path == ".":
         raise ValueError("must be a directory below the release's own")
     return path
 
 
-def check_number(value: Any) -> float:
+def check_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number of seconds")
     if not 0 <= value <= _LONGEST:  # refuses NaN too
@@ -83,17 +82,18 @@ def check_number(value: Any) -> float:
     return value
 
 
-def check_limit(value: Any) -> float:
-    if check_number(value) == 0:
+def check_limit(value: object) -> float:
+    seconds = check_number(value)
+    if seconds == 0:
         raise ValueError("must be more than 0 seconds")
-    return float(value)
+    return float(seconds)
 
 
-def check_pause(value: Any) -> float:
+def check_pause(value: object) -> float:
     return float(check_number(value))
 
 
-def check_count(value: Any, least: int = 1) -> int:
+def check_count(value: object, least: int = 1) -> int:
     if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
@@ -101,11 +101,11 @@ def check_count(value: Any, least: int = 1) -> int:
     return value
 
 
-def check_kept(value: Any) -> int:
+def check_kept(value: object) -> int:
     return check_count(value, least=2)  # the live release and the one to go back to always stay
 
 
-def check_switch(value: Any) -> bool:
+def check_switch(value: object) -> bool:
     if value in ("", "0", "1"):
         return bool(value == "1")
     if not isinstance(value, bool):
@@ -113,14 +113,14 @@ def check_switch(value: Any) -> bool:
     return value
 
 
-def check_names(value: Any) -> tuple[str, ...]:
+def check_names(value: object) -> tuple[str, ...]:
     names = value.split() if isinstance(value, str) else value
     if not isinstance(names, list | tuple):
         raise ValueError("must be a list, or names separated by spaces")
     return tuple(check_line(name) for name in names)
 
 
-def check_services(value: Any) -> tuple[str, ...]:
+def check_services(value: object) -> tuple[str, ...]:
     units = check_names(value)
     if not units and isinstance(value, str):  # an empty list in a file is meant, an empty variable hardly
         raise ValueError("must not be empty: --skip-restart restarts nothing")
@@ -133,7 +133,7 @@ def check_services(value: Any) -> tuple[str, ...]:
     return units
 
 
-def check_hosts(value: Any) -> tuple[str, ...]:
+def check_hosts(value: object) -> tuple[str, ...]:
     hosts = tuple(dict.fromkeys(check_names(value)))
     for host in hosts:
         if host.split() != [host] or address(host).startswith("-") or host.startswith("-"):
@@ -141,7 +141,7 @@ def check_hosts(value: Any) -> tuple[str, ...]:
     return hosts
 
 
-def check_git_url(value: Any) -> str:
+def check_git_url(value: object) -> str:
     url = check_line(value)
     # `ext::` and its like are git transports that run a command.
     if url.split() != [url] or url.startswith("-") or re.match(r"[\w+.-]*::", url):
@@ -152,7 +152,7 @@ def check_git_url(value: Any) -> str:
     return url
 
 
-def check_venvs(value: Any) -> dict[str, tuple[str, ...]]:
+def check_venvs(value: object) -> dict[str, tuple[str, ...]]:
     if not isinstance(value, Mapping):
         raise ValueError("must map each venv's directory to the projects installed into it")
     venvs = {check_below(venv): check_projects(projects) for venv, projects in value.items()}
@@ -161,24 +161,24 @@ def check_venvs(value: Any) -> dict[str, tuple[str, ...]]:
     return venvs
 
 
-def check_projects(value: Any) -> tuple[str, ...]:
+def check_projects(value: object) -> tuple[str, ...]:
     projects = [value] if isinstance(value, str) else value
     if not isinstance(projects, list | tuple) or not projects:
         raise ValueError("must name at least one project directory for each venv")
     return tuple(check_inside(project) for project in projects)
 
 
-def check_inputs(value: Any) -> tuple[str, ...]:
+def check_inputs(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_below(path) for path in check_names(value)))
 
 
-def check_installer(value: Any) -> str:
+def check_installer(value: object) -> str:
     if value not in ("auto", "pip", "uv"):
         raise ValueError("must be auto, pip or uv")
     return str(value)
 
 
-def check_megabytes(value: Any) -> int:
+def check_megabytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("must be a whole number of megabytes")
     return value

@@ -14,16 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .. import threads
 from ..errors import (
-    BuildFailed,
-    Busy,
     DeployError,
-    HostUnreachable,
     Interrupted,
-    InvalidInput,
     LinkLost,
     RegistryUnavailable,
 )
-from ..outcome import HostOutcome, Kind, Outcome, State
+from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -32,23 +28,13 @@ from . import plan
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
-    from ..deployment import Deployment
-    from ..host.contract import ActivateRequest, ActivationEnd, Facts, Origin
+    from ..host.contract import ActivateRequest, Facts, Origin
     from ..registry import Registry
     from ..source import Commit
+    from .node import ControlNode
 
-_STATES: dict[type[DeployError], State] = {
-    BuildFailed: State.NOT_SWITCHED,
-    Busy: State.BUSY,
-    HostUnreachable: State.UNREACHABLE,
-    InvalidInput: State.REFUSED,
-    Interrupted: State.INTERRUPTED,
-    LinkLost: State.UNKNOWN,
-    DeployError: State.UNKNOWN,
-}
 _COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
-_ENDS = {"committed": State.LIVE, "restored": State.RESTORED, "restore_failed": State.NOT_RESTORED}
 
 
 @dataclass
@@ -79,15 +65,21 @@ class _Work:
 class Attempt:
     """One deploy or rollback on its hosts."""
 
-    def __init__(self, deployment: Deployment, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
-        self.deployment = deployment
-        self.config = deployment.config
+    # A whole attempt:     connect → facts → decide ═ intent ═ build ═ activate, host after host or some at once
+    # A switch at once:    connect ═ intent ═ activate, which reads the facts first and goes on when they are plain;
+    #   (a rollback on one host)              when they are not: decide ═ build ═ activate, as in a whole attempt
+    #
+    # ═ is a barrier: all hosts are there before any goes on.  An error before `activate` ends all, as raised.
+
+    def __init__(self, node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
+        self.node = node
+        self.config = node.config
         self.started = datetime.now(UTC)
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.commit = commit
-        self.job = Job(attempt, kind, commit.sha, deployment.actor, self.config, __version__)
-        self.recorder = Recorder(attempt, deployment.listener)
-        self.works = [_Work(deployment.connect(name, self.recorder)) for name in names]
+        self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
+        self.recorder = Recorder(attempt, node.listener)
+        self.works = [_Work(node.host(name, self.recorder)) for name in names]
         self.interrupted = False
         self.error: DeployError | None = None
 
@@ -113,7 +105,7 @@ class Attempt:
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
         with _nothing_changed():
-            registry = stack.enter_context(self.deployment.registry([work.host for work in self.works]))
+            registry = stack.enter_context(self.node.registry([work.host for work in self.works]))
             registry.begin(self._record())
         return registry
 
@@ -172,10 +164,10 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.deployment.verbose), stream)
+            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.node.verbose), stream)
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
-        return self.deployment.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
+        return self.node.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
 
     def _activate(self) -> None:
         """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
@@ -204,6 +196,7 @@ class Attempt:
     def _switch(self, work: _Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
+        work.host.tell("switch.asked", "asked to switch", level="detail")
         began = time.monotonic()
         try:
             answer = work.host.activate(request)
@@ -281,7 +274,7 @@ class Attempt:
         from ..registry.url import url_key
 
         try:
-            self.deployment.spool.put(record, url_key(self.deployment.registry_url))
+            self.node.spool.put(record, url_key(self.node.registry_url))
         except RegistryUnavailable as error:  # the hosts' journals have what matters
             self._tell("registry.lost", f"{cause.message}; {error.message}", level="error")
             return "lost"
@@ -293,7 +286,7 @@ class Attempt:
         if record.previous is None:
             return record
         try:
-            new = self.deployment.source().log(record.previous, record.commit_sha, limit=_COMMITS)
+            new = self.node.source().log(record.previous, record.commit_sha, limit=_COMMITS)
         except DeployError:
             return record
         commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
@@ -337,7 +330,7 @@ class Attempt:
             work.host.close()
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
-        self.deployment.tell(name, message, **data)
+        self.node.tell(name, message, **data)
 
 
 def _connect(work: _Work) -> None:
@@ -364,40 +357,9 @@ _ASK = "fab status  tells how it ended"
 
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
-    state = next(state for kind, state in _STATES.items() if isinstance(error, kind))
+    state = state_of(error)
     live = None if state is State.UNKNOWN else work.live
     return HostOutcome(work.host.name, state, live, work.live, error.message, error.hint, log=error.log)
-
-
-def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
-    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
-    end = _ENDS[state["phase"]]
-    target, source, reason = state["target"], state["source"], state["reason"]
-    live: str | None = target if end is State.LIVE else source
-    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
-    if end is State.LIVE:
-        hint, message = None, f"{target} is live"
-    elif end is State.RESTORED and not state["switched"]:
-        end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
-    elif end is State.RESTORED and source is None:
-        end = State.NOT_RESTORED
-        message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
-    elif end is State.RESTORED:
-        message = f"{source} was restored and is live; {target} failed: {reason}"
-    else:
-        live, hint = None, f"look at the host now: ssh {host}, then systemctl --failed"
-        message = f"not healthy: current names {source}, {reason}"
-    return HostOutcome(
-        host=host,
-        state=end,
-        live=live,
-        previous=source,
-        message=message,
-        hint=hint,
-        migration_marker=state["migration_marker"],
-        seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
-        log=state["transcript"] or None,
-    )
 
 
 def _host_record(job: Job, work: _Work) -> HostRecord:

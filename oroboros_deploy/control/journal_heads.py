@@ -1,4 +1,4 @@
-"""The last journal entry that this machine saw of each host: a witness that no one on the host can cut."""
+"""The last journal entry that this machine saw of each host; nobody on the host can take that back."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..host.contract import JournalHead
 
 
-class Witness:
+class JournalHeads:
     """A directory with one small file a host and deploy root; a memory, never needed for a deploy."""
 
     def __init__(self, directory: Path) -> None:

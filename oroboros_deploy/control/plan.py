@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ..config import Config
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
+from ..host.words import busy, held, sudoers
 from ..outcome import Kind
 
 if TYPE_CHECKING:
@@ -20,9 +20,7 @@ if TYPE_CHECKING:
         FactsRequest,
         FrontendRecipe,
         GateRequest,
-        Hold,
         Recipe,
-        Running,
         SourceKind,
     )
 
@@ -150,7 +148,7 @@ def check(job: Job, facts: Facts, host: str) -> None:
         raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
     if facts["running"] is not None:
         hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
-        raise Busy(_holder(facts["running"]), hint=hint, host=host)
+        raise Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):
         raise Busy(
@@ -178,7 +176,7 @@ def _check_services(facts: Facts, host: str) -> None:
     if not facts["may_manage"]:
         raise InvalidInput(
             f"nothing was changed: {facts['user']} may not restart units here without a password",
-            hint=f"add to sudoers: {facts['user']} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run",
+            hint=sudoers(facts["user"]),
             host=host,
         )
     absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
@@ -240,22 +238,3 @@ def _offer(facts: Facts) -> str:
         if release["state"] in SWITCHABLE and not release["bad"] and release["id"] != facts["live"]
     ]
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"
-
-
-def held(hold: Hold) -> str:
-    """Who holds a host on purpose, since when and why."""
-    return f"held by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
-
-
-def moment(at: float) -> str:
-    """Unix time as people read it, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _holder(running: Running) -> str:
-    """The host's own words for it (``host/running.py``)."""
-    if not running:
-        return "another activation holds this host (just begun, or of another deploy root)"
-    since = moment(running["since"]).partition(" ")[2]
-    who = f"{running['kind']} of {running['target']} by {running['actor']}"
-    return f"{who} holds this host since {since} UTC ({running['phase']})"

@@ -18,6 +18,7 @@ from .layout import Layout
 from .refusal import Refusal, of_host
 from .state import State
 from .wire import Say
+from .words import PHASES
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, FinalPhase, JournalEntry, Phase, Result
@@ -145,12 +146,12 @@ class Activation:
         self._enter("swapped", switched=True)
 
     def _restart(self) -> None:
-        with self._step("restarting"):
+        with self._step("restarting", skipped=not self.services):
             self._restart_services()
         self._enter("restarted")
 
     def _gate(self) -> None:
-        with self._step("gating"):
+        with self._step("gating", skipped=not self.gate):
             self._hold_gate()
         self._enter("gated")
 
@@ -248,12 +249,13 @@ class Activation:
             self.say("warning", f"the state could not be written: {error}", level="warning")
         self.state = entered
         why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
-        self.say("phase", _PHASES[phase] + why, phase=phase, target=self.state.target, source=self.state.source)
+        self.say("phase", PHASES[phase].words + why, phase=phase, target=self.state.target, source=self.state.source)
 
     @contextlib.contextmanager
-    def _step(self, name: str) -> Iterator[None]:
+    def _step(self, name: str, *, skipped: bool = False) -> Iterator[None]:
+        """Tell and time a step; one that is skipped was asked to do nothing."""
         began = time.monotonic()
-        self.say("step", name, level="detail", step=name)
+        self.say("step", name, level="detail", step=name, skipped=skipped)
         try:
             yield
         finally:
@@ -262,18 +264,6 @@ class Activation:
     def _conclude(self) -> State:
         conclude(self.layout, self.state)
         return self.state
-
-
-_PHASES: Dict[Phase, str] = {
-    "prepared": "target verified, way back made",
-    "swapped": "current switched",
-    "restarted": "services restarted",
-    "gated": "gate passed",
-    "committed": "release is live",
-    "restoring": "failed, going back",
-    "restored": "previous release is back",
-    "restore_failed": "the restore failed",
-}
 
 
 def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool = True) -> Optional[State]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .annotations import TYPE_CHECKING, List, NamedTuple, Optional, cast
-from .journal import GENESIS, Journal, digest, head_of, line_of, parse
+from .journal import Journal
+from .journal_entry import GENESIS, digest, head_of, line_of, parse
 from .layout import Layout
 
 if TYPE_CHECKING:

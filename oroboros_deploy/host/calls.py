@@ -43,7 +43,9 @@ if TYPE_CHECKING:
         UnpinRequest,
     )
 
-_UNSAID = ("build", "activate", "follow")  # of a build the control node says it; of the others it may be untrue
+# Calls whose errors do not get the prefix "nothing was switched": for a build the control node adds it;
+# after an activation it could be false.
+_UNSAID = ("build", "activate", "follow")
 HEARTBEAT = 5.0  # seconds between signs of life while a call has nothing to say
 
 
@@ -189,16 +191,16 @@ def _fault(attempt: Path, error: Exception) -> Refusal:
 
 def _make(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     from .building.build import build
-    from .building.excerpt import Excerpt
+    from .building.throttle import Throttle
 
     verbose: bool = request.get("verbose", True)
     if verbose:
         return build(layout, request, wire.say)
-    excerpt = Excerpt(wire.say)
+    throttle = Throttle(wire.say)
     try:
-        return build(layout, request, excerpt)
+        return build(layout, request, throttle)
     finally:
-        excerpt.finish()
+        throttle.finish()
 
 
 def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:

@@ -21,6 +21,7 @@ EntryKind = Literal["deploy", "rollback", "lock", "unlock"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
 EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked"]
+Switchable = Literal["sealed", "adopted"]
 ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
 TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
@@ -409,7 +410,7 @@ class Facts(TypedDict):
 class BuildAnswer(TypedDict):
     """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took."""
 
-    state: ReleaseState
+    state: Switchable
     seconds: float
 
 

@@ -15,6 +15,7 @@ from .annotations import TYPE_CHECKING, Optional
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
+from .words import held
 
 if TYPE_CHECKING:
     from .contract import EntryKind, EntryOutcome, Hold, LockAnswer, LockRequest, UnlockAnswer, UnlockRequest
@@ -38,7 +39,7 @@ def unlock(layout: Layout, request: UnlockRequest) -> UnlockAnswer:
     hold = found(layout)
     if hold:
         layout.create()
-        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {_words(hold)}")
+        layout.reserve.spend(_record, layout, "unlock", "unlocked", request["actor"], f"was {held(hold)}")
         layout.hold.unlink(missing_ok=True)
         layout.old_hold.unlink(missing_ok=True)
         durable.sync_directory(layout.ours)
@@ -54,7 +55,7 @@ def refuse(layout: Layout) -> None:
     """Raise Refusal when the target is held."""
     hold = found(layout)
     if hold:
-        raise Refusal("busy", f"this host is {_words(hold)}", hint="free it with: fab -H HOST unlock", hold=hold)
+        raise Refusal("busy", f"this host is {held(hold)}", hint="free it with: fab -H HOST unlock", hold=hold)
 
 
 def _read(path: Path) -> Optional[Hold]:
@@ -66,11 +67,6 @@ def _read(path: Path) -> Optional[Hold]:
         return None
     except (ValueError, TypeError, KeyError):
         return {"actor": "somebody", "at": path.stat().st_mtime, "reason": f"{path} says no more"}
-
-
-def _words(hold: Hold) -> str:
-    since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(hold["at"]))
-    return f"held by {hold['actor']} since {since}: {hold['reason']}"
 
 
 def _place(layout: Layout, hold: Hold) -> bool:

@@ -9,49 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 from pathlib import Path
 
-from . import durable, lock, sha256
+from . import durable, lock
 from .annotations import TYPE_CHECKING, Iterator, List, Optional, cast
 from .constants import ATTEMPTS
+from .journal_entry import GENESIS, chained, digest, head_of, line_of, parse
 
 if TYPE_CHECKING:
     from .contract import JournalEntry, JournalHead
 
-GENESIS = "0" * 64
 WAIT = 30.0  # seconds for somebody else's line to reach the disk
-
-
-def digest(entry: JournalEntry) -> str:
-    """The hash of an entry, over all its fields but the hash itself."""
-    body = {key: value for key, value in entry.items() if key != "hash"}
-    return sha256.digest(json.dumps(body, sort_keys=True).encode())
-
-
-def line_of(entry: JournalEntry) -> bytes:
-    """An entry as it is written, without the end of its line."""
-    return json.dumps(entry, sort_keys=True).encode()
-
-
-def parse(line: bytes) -> Optional[JournalEntry]:
-    """The entry on a line, None when it is none."""
-    return cast("Optional[JournalEntry]", _chained(line))
-
-
-def head_of(entry: JournalEntry) -> JournalHead:
-    """Number and hash of an entry."""
-    return {"seq": entry["seq"], "hash": entry["hash"]}
-
-
-def _chained(line: bytes) -> object:
-    """What a line of JSON says, when it has a number and a hash; else None."""
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return None
-    whole = isinstance(said, dict) and isinstance(said.get("seq"), int) and isinstance(said.get("hash"), str)
-    return said if whole else None
 
 
 class Journal:
@@ -75,7 +43,7 @@ class Journal:
 
     def head(self) -> Optional[JournalHead]:
         """Number and hash of the last entry as they were noted apart; None when that cannot be read."""
-        noted = _chained(self.head_path.read_bytes()) if self.head_path.exists() else None
+        noted = chained(self.head_path.read_bytes()) if self.head_path.exists() else None
         return cast("Optional[JournalHead]", noted)
 
     def last(self) -> JournalHead:

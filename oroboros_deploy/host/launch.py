@@ -12,7 +12,7 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import activation, boot, durable, hold, lock, process, running, state, time_limits, units
+from . import activation, boot, durable, hold, lock, process, running, state, time_limits, units, words
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
 from .layout import Layout
 from .refusal import Refusal, read
@@ -323,5 +323,4 @@ def _not_started(said: str, restarts: bool) -> Refusal:
     why = f"the activation could not be started: {said}"
     if not units.may_manage(restarts=restarts):
         why = f"nothing was changed: {user} may not restart units here without a password"
-    hint = f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
-    return Refusal("invalid", why, hint=hint)
+    return Refusal("invalid", why, hint=words.sudoers(user))

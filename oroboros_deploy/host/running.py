@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
-from . import lock, state
+from . import lock, state, words
 from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
 from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import Running
-
-UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
 
 
 def running(layout: Layout) -> Optional[Running]:
@@ -25,10 +21,8 @@ def busy(layout: Layout) -> Refusal:
     holds = _known(layout)
     hint = "wait for it, or watch it with: fab -H HOST status"
     if not holds:
-        return Refusal("busy", UNKNOWN, hint=hint)
-    since = time.strftime("%H:%M:%S UTC", time.gmtime(holds["since"]))
-    who = f"{holds['kind']} of {holds['target']} by {holds['actor']}"
-    return Refusal("busy", f"{who} holds this host since {since} ({holds['phase']})", hint=hint, running=holds)
+        return Refusal("busy", words.busy(holds), hint=hint)
+    return Refusal("busy", words.busy(holds), hint=hint, running=holds)
 
 
 def _known(layout: Layout) -> Running:

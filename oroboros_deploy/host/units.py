@@ -37,8 +37,9 @@ def privileged(*argv: str) -> List[str]:
 def may_manage(starts: bool = False, restarts: bool = True) -> bool:
     """Whether this login may restart units and start the activation without a password.
 
-    Who ``starts`` it right away learns from that whether it may, and asks only the rest;
-    without ``restarts`` that is what is asked, for there another way of starting is left.
+    With ``starts`` only systemctl is asked for: the attempt to start the unit shows whether
+    systemd-run is allowed.  Without ``restarts`` only systemd-run is asked for; if it is
+    refused, the activation runs as a detached process.
     """
     if os.getuid() == 0:
         return True

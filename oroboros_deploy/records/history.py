@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from ..control.attempt import ended
 from ..control.plan import unfinished
 from ..host.constants import ATTEMPTS
-from ..host.journal import GENESIS, digest
-from ..outcome import Kind, State
+from ..host.journal_entry import GENESIS, digest
+from ..outcome import Kind, State, ended
 from .record import HostRecord
 
 if TYPE_CHECKING:

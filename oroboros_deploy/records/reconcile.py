@@ -16,7 +16,8 @@ from typing import Any
 
 from ..outcome import State
 from .history import Entry, History, HostJournal
-from .record import IN_PROGRESS, SERVING, HostRecord, Memory, Record, Row, transitions
+from .record import HostRecord, Memory, Record, Row
+from .status import IN_PROGRESS, SERVING, transitions
 
 Parts = Mapping[str, Entry]  # how one attempt ended, by host
 

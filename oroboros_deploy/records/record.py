@@ -1,4 +1,4 @@
-"""One attempt, as the registry remembers it, and what it does to the `releases` rows."""
+"""One attempt, as the registry remembers it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,6 @@ from enum import StrEnum
 from typing import Any, Self, get_args
 
 from ..outcome import Kind, State
-
-
-class Status(StrEnum):
-    """What the control plane's `releases` table says about a release."""
-
-    DEPLOYING = "deploying"
-    DEPLOYED = "deployed"
-    REPLACED = "replaced"
-    DEPLOY_FAILED = "deploy_failed"
-    ROLLBACK_IN_PROGRESS = "rollback_in_progress"
-    ROLLED_BACK = "rolled_back"
-    REPLACED_BY_ROLLBACK = "replaced_by_rollback"
-    ROLLBACK_FAILED = "rollback_failed"
-    ROLLBACK_TARGET_MISSING = "rollback_target_missing"
 
 
 class AttemptState(StrEnum):
@@ -38,13 +24,9 @@ class AttemptState(StrEnum):
     LOST = "lost"  # no end was recorded, and the control node gives no sign of life
 
 
-SERVING = frozenset({Status.DEPLOYED, Status.ROLLED_BACK})
-IN_PROGRESS = frozenset({Status.DEPLOYING, Status.ROLLBACK_IN_PROGRESS})
-
 RUNNING = "running"
 _OPEN = frozenset({RUNNING, State.UNKNOWN})
 _OK = frozenset(state for state in State if state.ok)
-_FAILED = frozenset({State.RESTORED, State.NOT_RESTORED, State.NOT_SWITCHED})
 _STATES = frozenset({RUNNING, *State})
 _SWITCHED = frozenset({State.LIVE, State.RESTORED, State.NOT_RESTORED})
 _LOG_LENGTH = 16_000
@@ -225,57 +207,6 @@ class Memory:
         """All hosts, by name, with the environment of the newest attempt on each."""
         newest = {part.host: record.environment for record in self.records.values() for part in record.hosts}
         return dict(sorted({**dict.fromkeys(self.serving), **newest}.items()))
-
-
-def transitions(record: Record, serving: Mapping[str, str | None], before: str | None = None) -> list[tuple[str, str]]:
-    """The `releases` rows that an attempt changes, as (release id, new status).
-
-    ``serving`` is the release that each known host serves after the attempt,
-    ``before`` the status that the target's row had before it (None: no row).
-    One row speaks for all hosts, so one rule goes first: a release that serves
-    somewhere is never called failed. The target of a deploy (of a rollback) gets:
-
-        hosts                   target serves somewhere      target serves nowhere
-        ----------------------  ---------------------------  ---------------------------------------------
-        one unknown or running  unchanged                    unchanged, and so is every other row
-        live on some or all     deployed (rolled_back)       replaced: the record is late, it was left since
-        live there already      as before, if that served *  replaced: the same
-        target missing on one   as before, if that served *  rollback_target_missing
-        failed on one           as before, if that served *  deploy_failed (rollback_failed)
-        none was touched        as before, if that served *  as before; new: deploy_failed (rollback_failed)
-
-    "Failed" is restored, not restored or not switched; "none was touched" is busy,
-    refused, unreachable, interrupted or skipped everywhere; ``*`` when before was
-    neither deployed nor rolled_back: deployed (rolled_back). The first line that
-    fits decides.
-
-    Of the other releases, one that was restored and serves becomes deployed;
-    one that was left and serves nowhere, replaced (replaced_by_rollback).
-    """
-    if not record.settled:
-        return []
-    target, served = record.release_id, set(serving.values())
-    left = Status.REPLACED if record.kind == "deploy" else Status.REPLACED_BY_ROLLBACK
-    changes: dict[str | None, str] = {
-        host.previous: left for host in record.hosts if host.ok and host.previous not in served
-    }
-    changes |= dict.fromkeys(served.intersection(record.served.values()), Status.DEPLOYED)
-    changes[target] = _target_status(record, before, serves=target in served)
-    return [(release, str(status)) for release, status in changes.items() if release is not None]
-
-
-def _target_status(record: Record, before: str | None, *, serves: bool) -> str:
-    deploy = record.kind == "deploy"
-    done = Status.DEPLOYED if deploy else Status.ROLLED_BACK
-    failed = Status.DEPLOY_FAILED if deploy else Status.ROLLBACK_FAILED
-    if serves:
-        switched = any(host.state == State.LIVE for host in record.hosts)
-        return before if before in SERVING and not switched else done
-    if any(host.ok for host in record.hosts):
-        return Status.REPLACED
-    if any(host.target_missing for host in record.hosts):
-        return Status.ROLLBACK_TARGET_MISSING
-    return failed if any(host.state in _FAILED for host in record.hosts) else before or failed
 
 
 def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:

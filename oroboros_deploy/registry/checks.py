@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from ..errors import InvalidInput
-from ..records.record import Status
+from ..records.status import Status
 
 _RELEASE_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,63}")
 _COMMIT_SHA = re.compile(r"[0-9a-f]{7,64}")

@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from .. import words
 from ..events import Event
 from .database import clock, insert, skew
 from .schema import attempt_hosts, attempts, events, observations
 
 _MESSAGE_LENGTH = 500
-_PHASES = {"host.connected": "connect", "facts.read": "facts", "build.started": "build"}
 
 
 def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) -> None:
@@ -63,5 +63,5 @@ def _row(event: Event, ahead: timedelta) -> dict[str, Any]:
 
 def _phases(heard: Iterable[Event]) -> dict[str, str]:
     """The last phase that each host was heard of in."""
-    told = [(event.host, event.data.get("phase") or _PHASES.get(event.name)) for event in heard]
+    told = [(event.host, words.phase_of(event)) for event in heard]
     return {host: phase for host, phase in told if host and phase}

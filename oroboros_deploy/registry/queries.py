@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Float,
+    FromClause,
     Label,
     Select,
     Subquery,
@@ -91,6 +92,10 @@ def _quiet(seen_at: ColumnElement[Any], started_at: ColumnElement[Any]) -> Colum
     return func.coalesce(seen_at, started_at) < _FromNow(bindparam("silence", type_=Float))
 
 
+def _is_lost(of: FromClause) -> ColumnElement[bool]:
+    return and_(of.c.state == AttemptState.RUNNING, _quiet(of.c.seen_at, of.c.started_at))
+
+
 # Every filter of the list of attempts, with the value of the same name.  An attempt that runs and one that is lost
 # look the same but for the last sign of life.
 _QUIET = _quiet(_A.seen_at, _A.started_at)
@@ -119,10 +124,9 @@ def attempts_that(filters: frozenset[str]) -> Select[Any]:
     rows = rows.where(*(_FILTERS[name](begun) for name in sorted(filters)))
     page = rows.order_by(*(each.desc() for each in begun)).limit(bindparam("limit")).subquery("page")
     parts = page.outerjoin(attempt_hosts, page.c.id == _H.attempt_id)
-    lost = and_(page.c.state == AttemptState.RUNNING, _quiet(page.c.seen_at, page.c.started_at))
     own = {name: page.c[name] for name in ATTEMPT}
     own |= {name: _text(own[name], name) for name in ("started_at", "finished_at", "seen_at")}
-    own["state"] = case((lost, AttemptState.LOST), else_=page.c.state).label("state")
+    own["state"] = case((_is_lost(page), AttemptState.LOST), else_=page.c.state).label("state")
     newest = (page.c.begun.desc(), page.c.id.desc())
     return select(*own.values(), page.c.id, *_HOST).select_from(parts).order_by(*newest, _H.position)
 
@@ -133,6 +137,11 @@ STANDING = select(
     select(func.count()).select_from(attempts).where(_FILTERS["lost"](())).scalar_subquery(),
 )
 NOW = select(_FromNow(0.0))
+ENDED_COUNTS = (
+    select(_A.environment, _A.kind, _A.state, func.count())
+    .where(_A.state != AttemptState.RUNNING)
+    .group_by(_A.environment, _A.kind, _A.state)
+)
 COMMITS = (
     select(commits.c.sha, commits.c.subject, commits.c.author, commits.c.committed_at)
     .where(commits.c.attempt_id == bindparam("id"))
@@ -208,6 +217,9 @@ _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
 def hosts_that(filters: frozenset[str]) -> Select[Any]:
     """The hosts that pass these filters, by name: what they serve by the registry, and what they said themselves."""
     known = _known(*(_NAMED[name] for name in sorted(filters & {*_NAMED})))
+    last, part = attempts.alias("last"), attempt_hosts.alias("part")
+    newest = select(_H.attempt_id).where(_H.host == known.c.host).correlate(known).limit(1)
+    newest = newest.order_by(_H.started_at.desc(), _H.attempt_id.desc())
     shown = [
         known.c.host,
         _ENVIRONMENT.label("environment"),
@@ -215,9 +227,14 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
         _O.release_id.label("observed_release"),
         _text(_O.at, "observed_at"),
         _DRIFT.label("drift"),
+        last.c.attempt.label("last_attempt"),
+        case((_is_lost(last), AttemptState.LOST), else_=part.c.state).label("last_state"),
+        _text(func.coalesce(last.c.finished_at, last.c.started_at), "last_at"),
     ]
     found = known.outerjoin(hosts, _S.host == known.c.host).outerjoin(attempts)
     found = found.outerjoin(observations, _O.host == known.c.host)
+    found = found.outerjoin(last, last.c.id == newest.scalar_subquery())
+    found = found.outerjoin(part, and_(part.c.attempt_id == last.c.id, part.c.host == known.c.host))
     passed = [_HOST_FILTERS[name] for name in sorted(filters & {*_HOST_FILTERS})]
     return select(*shown).select_from(found).where(*passed).order_by(known.c.host).limit(bindparam("limit"))
 
@@ -232,6 +249,19 @@ def _known(*named: Callable[[Column[str]], ColumnElement[bool]]) -> Subquery:
 _KNOWN = _known()
 HOSTS = select(func.count(), func.count(case((_DRIFT, 1)))).select_from(
     _KNOWN.outerjoin(hosts, _S.host == _KNOWN.c.host).outerjoin(observations, _O.host == _KNOWN.c.host)
+)
+# How many were not asked since ``lately``, which is seconds from now and so below zero.
+UNASKED = (
+    select(func.count())
+    .select_from(_KNOWN.outerjoin(observations, _O.host == _KNOWN.c.host))
+    .where(func.coalesce(_O.at < _FromNow(bindparam("lately", type_=Float)), True))
+)
+# What serves in each environment, and on how many hosts.
+SERVING = (
+    select(_A.environment, _S.release_id, func.count().label("hosts"))
+    .select_from(hosts.join(attempts))
+    .group_by(_A.environment, _S.release_id)
+    .order_by(_A.environment, func.count().desc(), _S.release_id.is_(None), _S.release_id)
 )
 
 # From each name to the next one in the index, not through all the rows that share it.

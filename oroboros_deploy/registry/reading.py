@@ -18,6 +18,7 @@ from .checks import check_limit, check_one_of, check_status, parse_time
 from .database import Database, Result
 from .driver import Driver
 
+LATELY = timedelta(days=1)  # what a host said before that says nothing of today
 LOST_AFTER = timedelta(seconds=30)  # without a sign of life from the control node, which gives one every 5 s
 _DAYS = 3660
 _CHUNK = 5000  # rows of a long answer that are held at once
@@ -140,7 +141,8 @@ class Reader:
         """Known hosts, by name: what the registry says each serves, and what it said itself when last asked.
 
         ``drift`` is True of one that said something else, after the registry's last change, and not
-        what an attempt brings there now; as a filter it leaves only those.
+        what an attempt brings there now; as a filter it leaves only those.  ``last_attempt`` is the newest
+        that named the host, ``last_state`` how it went there (or "lost"), ``last_at`` when it ended or began.
         """
         check_limit(limit)
         values = _given(after=after, environment=environment, prefix=prefix, release_id=release_id, drift=drift or None)
@@ -161,9 +163,21 @@ class Reader:
         known, drifted = self._read(lambda db: db.rows(queries.HOSTS, _silence()))[0]
         return known, drifted
 
+    def unasked_hosts(self) -> int:
+        """How many hosts nobody has asked lately what they serve, or ever."""
+        return self._read(lambda db: int(db.value(queries.UNASKED, {"lately": -LATELY.total_seconds()})))
+
+    def serving(self) -> list[dict[str, Any]]:
+        """Each release that serves in an environment, on how many ``hosts``; the one on most of them first."""
+        return self._read(lambda db: db.dicts(queries.SERVING))
+
     def environments(self) -> list[str]:
         """The environments that attempts were made in, sorted."""
         return self._read(lambda db: [name for (name,) in db.rows(queries.ENVIRONMENTS)])
+
+    def ended_counts(self) -> dict[tuple[str | None, str, str], int]:
+        """How many attempts there are with an end, by environment, kind and state."""
+        return {tuple(key): count for *key, count in self._read(lambda db: db.rows(queries.ENDED_COUNTS))}
 
     def figures(self, *, environment: str | None = None, days: int = 90) -> Figures:
         """The four DORA measures over the last ``days`` days, today included (UTC)."""

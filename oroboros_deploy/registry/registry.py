@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection
 
 from ..events import Event
-from ..records.record import IN_PROGRESS, SERVING, Memory, Record, Status, transitions
+from ..records.record import Memory, Record
+from ..records.status import IN_PROGRESS, SERVING, Status, transitions
 from . import attempts, events, releases, schema
 from .checks import check_marker, check_release, check_status, parse_time
 from .database import Database, Result, clock, skew

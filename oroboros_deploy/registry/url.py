@@ -10,7 +10,6 @@ which ``host:port`` is seen. Every other parameter goes to the driver.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -78,17 +77,6 @@ def sqlite_path(url: str) -> Path | None:
     """The file a SQLite URL names, None for PostgreSQL."""
     parts = _split(url)
     return Path(parts.path[1:]).expanduser().absolute() if parts.scheme == "sqlite" else None
-
-
-def state_directory() -> Path:
-    """Where this user's own registry and spool live: ``$XDG_STATE_HOME/oroboros_deploy``."""
-    home = Path(os.environ.get("XDG_STATE_HOME", ""))
-    return (home if home.is_absolute() else Path("~/.local/state").expanduser()) / "oroboros_deploy"
-
-
-def default_url() -> str:
-    """The registry used when none is configured: a SQLite file in the user's state directory."""
-    return f"sqlite:///{state_directory() / 'registry.db'}"
 
 
 def _split(url: str) -> SplitResult:

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 _MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
 _PRUNING = 1800.0  # seconds that removing releases may take
-_PART = 1000  # entries of a journal that one answer holds
+PART = 1000  # entries of a journal that one answer holds
 _UNTOUCHED = "nothing was changed"
 _PARTS = 100  # at most, so that no host keeps us for ever
 
@@ -167,11 +167,11 @@ class Host:
         """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
         from ..records.history import of_facts
 
-        facts = self.facts({"history": _PART, "before": sys.maxsize})
+        facts = self.facts({"history": PART, "before": sys.maxsize})
         ahead = facts["clock"] - time.time()
         entries = part = facts["journal"]
-        while len(part) == _PART and len(entries) < _PART * _PARTS:
-            part = self.facts({"history": _PART, "before": part[0]["seq"]})["journal"]
+        while len(part) == PART and len(entries) < PART * _PARTS:
+            part = self.facts({"history": PART, "before": part[0]["seq"]})["journal"]
             entries = [*part, *entries]
         return of_facts(self.name, facts, entries, ahead)
 

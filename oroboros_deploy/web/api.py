@@ -14,12 +14,12 @@ from pydantic.json_schema import SkipJsonSchema
 
 from ..errors import InvalidInput, RegistryUnavailable
 from ..outcome import Kind
-from ..records.record import Status
+from ..records.status import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import live, metrics, shapes
 from .conditional import tagged
-from .head import HeadRoute
+from .route import ReadRoute
 
 ReaderProvider = Callable[..., Reader]
 
@@ -55,9 +55,9 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
     may depend on a session of the application's own.  The router guards nothing: who may
     ask, and security headers, are the business of the application it is included in.
     """
-    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=HeadRoute)
+    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=ReadRoute)
     reads = Depends(_guarded(reader_provider))
-    for add in (_releases, _attempts, _hosts, _figures, live.add):
+    for add in (_releases, _attempts, _events, _hosts, _figures, live.add):
         add(api, reads)
     return api
 
@@ -97,21 +97,16 @@ def _attempts(api: APIRouter, reads: Any) -> None:
     ) -> Response:
         """Deploys and rollbacks, the newest first."""
         filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
-        times = {"since": since, "until": until}
-
-        def page() -> dict[str, Any]:
-            try:
-                return asdict(reader.attempts(limit, after, **filters, **times))
-            except InvalidInput as error:  # everything else was checked: it is the cursor
-                raise HTTPException(404, "Page not found: begin again without after") from error
-
-        return tagged(request, reader, page)
+        filters |= {"since": since, "until": until}
+        return tagged(request, reader, lambda: _page_of_attempts(reader, limit, after, filters))
 
     @api.get("/api/attempts/{attempt}", response_model=shapes.AttemptInFull, responses=_UNCHANGED | _MISSING)
     def attempt(request: Request, attempt: str, reader: Reader = reads) -> Response:
         """One attempt, with its hosts and its commits."""
         return tagged(request, reader, lambda: _found(reader.attempt(attempt), "Attempt"))
 
+
+def _events(api: APIRouter, reads: Any) -> None:
     @api.get("/api/events", response_model=shapes.EventPage, responses=_UNCHANGED)
     def events(
         request: Request,
@@ -194,6 +189,13 @@ def _found(row: dict[str, Any] | None, what: str) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, f"{what} not found")
     return row
+
+
+def _page_of_attempts(reader: Reader, limit: int, after: str | None, filters: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return asdict(reader.attempts(limit, after, **filters))
+    except InvalidInput as error:  # everything else was checked: it is the cursor
+        raise HTTPException(404, "Page not found: begin again without after") from error
 
 
 def _page(events: list[dict[str, Any]], limit: int) -> dict[str, Any]:

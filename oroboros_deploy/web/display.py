@@ -9,38 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_SHORT = 10  # digits of a sha, as on the command line
-_ANSI = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
+from .. import text, words
+
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
-
-# What the wall times of a host are called, in the order in which they pass.
-_PHASES = {
-    "connect": "connect",
-    "facts": "facts",
-    "build": "build",
-    "activate.migrating": "migrate",
-    "activate.swapping": "switch",
-    "activate.restarting": "restart",
-    "activate.gating": "gate",
-    "activate.restoring": "restore",
-}
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
-
-# A phase is recorded when it is reached; this is what the host does next.
-_DOING = {
-    "connect": "connect",
-    "facts": "facts",
-    "build": "build",
-    "prepared": "switch",
-    "swapped": "restart",
-    "restarted": "gate",
-    "gated": "commit",
-    "restoring": "restore",
-}
-_STEPS = ("connect", "facts", "build", "switch", "restart", "gate", "commit")
 
 _LOOKS = {
     "already_live": "live",
@@ -61,7 +36,7 @@ def readable(value: Any) -> Any:
     """
     if not isinstance(value, str) or hasattr(value, "__html__"):
         return value
-    return "".join("\N{REPLACEMENT CHARACTER}" if _hidden(each) else each for each in _ANSI.sub("", value))
+    return "".join("\N{REPLACEMENT CHARACTER}" if _hidden(each) else each for each in text.without_escapes(value))
 
 
 def _hidden(character: str) -> bool:
@@ -70,12 +45,12 @@ def _hidden(character: str) -> bool:
 
 def short(sha: str | None) -> str:
     """The first digits of a sha, enough to type back."""
-    return (sha or "nothing")[:_SHORT]
+    return text.short(sha) or "nothing"
 
 
-def terse(text: str) -> str:
+def terse(message: str) -> str:
     """A message with its full shas cut to what people read."""
-    return _FULL_SHA.sub(lambda found: short(found[0]), text)
+    return _FULL_SHA.sub(lambda found: short(found[0]), message)
 
 
 def frequency(per_day: float) -> tuple[str, str]:
@@ -85,20 +60,8 @@ def frequency(per_day: float) -> tuple[str, str]:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds in at most two units: ``12 ms``, ``0.4 s``, ``41 s``, ``3 min 12 s``, ``2 d 4 h``."""
-    if seconds is None:
-        return "–"
-    if seconds < 0.095:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    rest = round(seconds)
-    for index, (size, unit) in enumerate(_UNITS):
-        if rest >= size:
-            smaller, name = (*_UNITS, (1, "s"))[index + 1]
-            remainder = rest % size // smaller
-            return f"{rest // size} {unit}" + (f" {remainder} {name}" if remainder else "")
-    return f"{rest} s"
+    """Seconds as on the command line, and a dash for none."""
+    return "–" if seconds is None else text.duration(seconds)
 
 
 def ago(time: str | None) -> str:
@@ -132,7 +95,7 @@ def spans(hosts: Sequence[Mapping[str, Any]]) -> list[Span]:
     """The phases of an attempt on these hosts, one after the other, as they passed for whoever waited."""
     found: list[Span] = []
     start = 0.0
-    for key, name in _PHASES.items():
+    for key, name in words.TIMED.items():
         times = [host["seconds"][key] for host in hosts if key in host["seconds"]]
         if times:
             seconds = sum(times) if key.startswith(_ONE_AFTER_THE_OTHER) else max(times)
@@ -143,13 +106,13 @@ def spans(hosts: Sequence[Mapping[str, Any]]) -> list[Span]:
 
 def doing(host: Mapping[str, Any]) -> str:
     """What a host at work does now, as far as its last phase tells."""
-    return _DOING.get(host["phase"] or "connect", host["phase"] or "connect")
+    return words.doing(host["phase"])
 
 
 def steps(host: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The way of a host at work, each step with where it stands: done, now or ahead."""
     now = doing(host)
-    if now not in _STEPS:
+    if now not in words.WAY:
         return [(now, "now")]
-    at = _STEPS.index(now)
-    return [(step, "done" if index < at else "now" if index == at else "ahead") for index, step in enumerate(_STEPS)]
+    at = words.WAY.index(now)
+    return [(step, "done" if index < at else "now" if index == at else "ahead") for index, step in enumerate(words.WAY)]

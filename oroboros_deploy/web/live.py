@@ -18,6 +18,7 @@ from starlette.responses import StreamingResponse
 
 from ..errors import RegistryUnavailable
 from ..registry.reading import Reader
+from .route import wants_body
 
 POLL_SECONDS = 0.3
 QUIET_SECONDS = 15.0  # a comment after so long: proxies close what is silent, and a client that is gone is noticed
@@ -25,7 +26,7 @@ STREAM_SECONDS = 30.0  # then the client comes again by itself, and its token is
 RETRY_SECONDS = 1.0  # after a break
 AGAIN_SECONDS = 0.1  # after the stream's own end
 
-_BATCH = 500
+BATCH = 500
 _POLLS = ThreadPoolExecutor(8, "live")  # of their own: many streams and a slow database would take all there are
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nginx would keep the news until it has a lot
 _LARGEST = 2**31 - 1  # the largest that the column of their ids holds
@@ -60,7 +61,7 @@ def add(api: APIRouter, reads: Any) -> None:
         seen = next((known for known in (last_event_id, after) if known is not None), None)
         last = reader.last_event()  # a client may have seen later ones, of a registry that was rebuilt since
         start = last if seen is None else min(seen, last)
-        news = _messages(request.app.state, reader, attempt, start) if request.method == "GET" else ()
+        news = _messages(request.app.state, reader, attempt, start) if wants_body(request) else ()
         return EventStream(news, headers=_HEADERS)
 
 
@@ -68,7 +69,7 @@ async def _messages(server: State, reader: Reader, attempt: str | None, after: i
     """The stream; it ends when its time is over, the server ends or the database does not answer."""
     yield _retry(RETRY_SECONDS)
     began = spoke = time.monotonic()
-    ask, loop = partial(reader.events, attempt=attempt, limit=_BATCH), asyncio.get_running_loop()
+    ask, loop = partial(reader.events, attempt=attempt, limit=BATCH), asyncio.get_running_loop()
     while (now := time.monotonic()) - began < STREAM_SECONDS:
         if getattr(server, "ending", False):
             return

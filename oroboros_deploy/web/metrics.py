@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from itertools import product
+from typing import Any, get_args
 
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.responses import PlainTextResponse
 
+from ..outcome import Kind
 from ..records.figures import Figures
+from ..records.record import AttemptState
 from ..registry.reading import Reader
+from ..version import __version__
 
 _DAYS = 90
 _MOST = 500
-_OVER = f"over the last {_DAYS} days, of one environment or, without that label, of all together"
 _FIGURES = {
-    "deployments": f"Deployments {_OVER}.",
-    "failures": f"Deployments that failed {_OVER}.",
-    "deployment_frequency_per_day": f"Deployments a day {_OVER}.",
-    "lead_time_seconds": f"Median time from commit to live {_OVER}.",
-    "change_failure_rate": f"Failures per deployment, 0 to 1, {_OVER}.",
-    "time_to_restore_seconds": f"Median time from a failure until a good release serves {_OVER}.",
+    "deployments": "Deployments",
+    "failures": "Deployments that failed",
+    "deployment_frequency_per_day": "Deployments a day",
+    "lead_time_seconds": "Median time from commit to live",
+    "change_failure_rate": "Failures per deployment, 0 to 1",
+    "time_to_restore_seconds": "Median time from a failure until a good release serves",
 }
+_ENDED = [state for state in AttemptState if state not in (AttemptState.RUNNING, AttemptState.LOST)]
 
-Sample = tuple[Mapping[str, str], float | None]
+Row = Mapping[str, Any]
 
 
 class MetricsResponse(PlainTextResponse):
@@ -32,52 +39,101 @@ class MetricsResponse(PlainTextResponse):
     media_type = "text/plain; version=0.0.4"
 
 
-def exposition(reader: Reader) -> str:
+def exposition(reader: Reader) -> bytes:
     """Every metric, with its help and type."""
-    return "".join(line for metric in _metrics(reader) for line in metric)
+    registry = CollectorRegistry()
+    registry.register(_Metrics(reader))
+    return generate_latest(registry)
 
 
-def _metrics(reader: Reader) -> Iterator[Iterator[str]]:
-    every = [reader.figures(environment=name, days=_DAYS) for name in (None, *reader.environments())]
-    for name, help in _FIGURES.items():
-        yield _gauge(name, help, [(_environment(figures), getattr(figures, name)) for figures in every])
-    hosts = list(_hosts(reader))
-    served = [({**_host(row), "release_id": row["release_id"] or ""}, 1) for row in hosts]
-    yield _gauge("host_release", "1 for the release that a host serves, by the registry.", served)
-    since = [(_host(row), datetime.fromisoformat(row["since"]).timestamp()) for row in hosts if row["since"]]
-    yield _gauge("host_since_timestamp_seconds", "When a host began to serve its release.", since)
-    yield _gauge("host_drift", "1 when a host differs from the registry.", [(_host(r), r["drift"]) for r in hosts])
-    unfinished = [({"state": state}, len(reader.attempts(_MOST, state=state).items)) for state in ("running", "lost")]
-    yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished)
+class _Metrics(Collector):
+    """What a registry's reader knows, read when it is collected."""
 
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
-def _hosts(reader: Reader) -> Iterator[dict[str, Any]]:
-    page = reader.hosts(_MOST)
-    yield from page.items
-    while page.next:
-        page = reader.hosts(_MOST, page.next)
+    def describe(self) -> list[Metric]:
+        """Nothing: the names are known only with the values, and nothing else is in the registry."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Every metric."""
+        yield _gauge("build_info", "1 for the version that serves these metrics.", {(__version__,): 1}, "version")
+        environments = self._reader.environments()
+        yield from self._figures(environments)
+        yield self._ended(environments)
+        yield from _of_hosts(list(self._hosts()))
+        unfinished = {(state,): len(self._reader.attempts(_MOST, state=state).items) for state in ("running", "lost")}
+        yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished, "state")
+
+    def _figures(self, environments: list[str]) -> Iterator[Metric]:
+        """Of each environment; of all together in families of their own, so that a sum counts nothing twice."""
+        overall = self._reader.figures(days=_DAYS)
+        each = {(name,): self._reader.figures(environment=name, days=_DAYS) for name in environments}
+        for name, help in _FIGURES.items():
+            over = f"{help} over the last {_DAYS} days, of"
+            yield _gauge(name, f"{over} one environment.", _picked(each, name), "environment")
+            yield _gauge(f"overall_{name}", f"{over} all environments together.", _picked({(): overall}, name))
+
+    def _ended(self, environments: list[str]) -> Metric:
+        """Every series from the beginning, with 0: Prometheus sees no increase in one that appears with its first 1."""
+        counted = dict.fromkeys(product(environments, get_args(Kind), _ENDED), 0) | self._reader.ended_counts()
+        labels = ("environment", "kind", "state")
+        family = CounterMetricFamily("oroboros_attempts", "Attempts that ended, by how.", labels=labels)
+        for values, count in counted.items():
+            family.add_metric([value or "" for value in values], count)
+        return family
+
+    def _hosts(self) -> Iterator[Row]:
+        page = self._reader.hosts(_MOST)
         yield from page.items
+        while page.next:
+            page = self._reader.hosts(_MOST, page.next)
+            yield from page.items
 
 
-def _gauge(name: str, help: str, samples: Sequence[Sample]) -> Iterator[str]:
-    yield f"# HELP oroboros_{name} {help}\n# TYPE oroboros_{name} gauge\n"
-    for labels, value in samples:
+def _of_hosts(hosts: list[Row]) -> Iterator[Metric]:
+    released = {(*_host(row), row["release_id"]): 1 for row in hosts if row["release_id"]}
+    yield _gauge(
+        "host_release", "1 for the release that a host serves, by the registry.", released, *_HOST, "release_id"
+    )
+    broken = {_host(row): bool(row["since"] and not row["release_id"]) for row in hosts}
+    yield _gauge("host_broken", "1 when no release is known to serve on a host.", broken, *_HOST)
+    yield _gauge("host_drift", "1 when a host differs from the registry.", _column(hosts, "drift", float), *_HOST)
+    since = _column(hosts, "since", _unix_time)
+    yield _gauge("host_since_timestamp_seconds", "When a host began to serve its release.", since, *_HOST)
+    seen = _column(hosts, "observed_at", _unix_time)
+    yield _gauge("host_observed_timestamp_seconds", "When a host was last asked what it serves.", seen, *_HOST)
+    served: dict[str, set[str | None]] = {}
+    for row in hosts:
+        served.setdefault(row["environment"] or "", set()).add(row["release_id"])
+    split = {(environment,): len(releases) for environment, releases in served.items()}
+    yield _gauge("environment_releases", "How many releases serve in an environment.", split, "environment")
+
+
+_HOST = ("host", "environment")
+
+
+def _host(row: Row) -> tuple[str, ...]:
+    return row["host"], row["environment"] or ""
+
+
+def _column(hosts: list[Row], name: str, number: Callable[[Any], float]) -> dict[tuple[str, ...], float]:
+    return {_host(row): number(row[name]) for row in hosts if row[name] is not None}
+
+
+def _unix_time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _picked(figures: Mapping[Any, Figures], name: str) -> dict[Any, float | None]:
+    return {labels: getattr(each, name) for labels, each in figures.items()}
+
+
+def _gauge(name: str, help: str, values: Mapping[Any, float | None], *labels: str) -> Metric:
+    """A family with a sample for each of the labels' values that there is a number for."""
+    family = GaugeMetricFamily(f"oroboros_{name}", help, labels=labels)
+    for at, value in values.items():
         if value is not None:
-            yield f"oroboros_{name}{_braces(labels)} {float(value)}\n"
-
-
-def _braces(labels: Mapping[str, str]) -> str:
-    pairs = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{pairs}}}" if pairs else ""
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-
-
-def _environment(figures: Figures) -> dict[str, str]:
-    return {} if figures.environment is None else {"environment": figures.environment}
-
-
-def _host(row: dict[str, Any]) -> dict[str, str]:
-    return {"host": row["host"], "environment": row["environment"] or ""}
+            family.add_metric(at, value)
+    return family

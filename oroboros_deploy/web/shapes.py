@@ -10,6 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from ..events import Level
+from ..outcome import State
+from ..records.record import Status
+
 
 class Release(BaseModel):
     """A row of the control plane's `releases` table."""
@@ -18,15 +22,18 @@ class Release(BaseModel):
     release_id: str = Field(description="the full commit sha")
     commit_sha: str
     migration_marker: str | None
-    status: str = Field(description="deployed, replaced, deploy_failed, rolled_back, ...")
+    status: Status
     deployed_at: datetime | None = Field(description="when it first went live")
+
+
+HostState = Literal["running"] | State
 
 
 class HostPart(BaseModel):
     """One host's part in an attempt."""
 
     host: str
-    state: str = Field(description="running, live, already_live, restored, not_restored, not_switched, ...")
+    state: HostState
     phase: str | None = Field(description="the last one heard of")
     live: str | None = Field(description="the release that served there when the attempt ended")
     previous: str | None = Field(description="the release that served there before")
@@ -96,7 +103,7 @@ class Event(BaseModel):
     environment: str | None
     at: datetime
     name: str
-    level: str
+    level: Level
     message: str
     data: dict[str, Any]
 
@@ -121,6 +128,9 @@ class Host(BaseModel):
     drift: bool = Field(
         description="asked after `since`, the host served another release, and not one that an attempt brings there now"
     )
+    last_attempt: str | None = Field(description="the newest that named this host")
+    last_state: HostState | Literal["lost"] | None = Field(description="how that one went here")
+    last_at: datetime | None = Field(description="when it ended or, without an end, began")
 
 
 class HostPage(BaseModel):

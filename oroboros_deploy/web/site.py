@@ -12,7 +12,8 @@ from ..registry import Registry
 from ..version import __version__
 from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
-from .pages import missing, pages
+from .pages import pages
+from .rendering import missing
 from .shapes import Problem
 from .tokens import Tokens
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oroboros_deploy.cli import tables
 from oroboros_deploy.cli.tables import repairs_json, repairs_table, status_table
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.records.reconcile import AttemptRepair, Doubt, Repairs, RowRepair, ServingRepair
@@ -90,3 +91,40 @@ def test_nothing_to_repair_is_said_in_one_line() -> None:
     nothing = Repairs(("web1",), (), (), (), ())
     line = "Read: web1\nThe registry says what the journals say."
     assert repairs_table([nothing, nothing]) == f"{line}\n\n{line}"
+
+
+NASTY = "\x1b]52;c;cm0gLXJmIC8=\x07\x1b[2Jeve\u202e"
+HOLD = {"actor": NASTY, "at": 0.0, "reason": NASTY}
+ENTRY = {"seq": 1, "at": 0.0, "kind": NASTY, "target": NASTY, "actor": NASTY, "outcome": NASTY, "reason": NASTY}
+RELEASE = {"id": NASTY, "stays": True, "why": NASTY, "bytes": 0}
+WRONG = {"line": 1, "what": NASTY}
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (tables.status_table, answer(live=NASTY, hold=HOLD)),
+        (tables.status_table, answer(running={"kind": NASTY, "phase": NASTY})),
+        (tables.status_table, HostUnreachable(f"{NASTY}\n{NASTY}")),
+        (tables.lock_table, {"hold": HOLD, "running": {"kind": NASTY, "target": NASTY}}),
+        (tables.unlock_table, {"freed": HOLD}),
+        (tables.pin_table, {"release": NASTY, "pin": HOLD}),
+        (tables.unpin_table, {"release": NASTY, "pin": HOLD}),
+        (tables.prune_table, {"releases": [RELEASE], "freed": 0, "dry_run": True, "complete": True}),
+        (tables.audit_table, {"entries": [ENTRY], "count": 1, "verified": True, "wrong": WRONG}),
+    ],
+)
+def test_no_answer_reaches_into_the_terminal(table: Any, said: Any) -> None:
+    """A name, a reason or a journal that a host made up is shown harmlessly, in every table."""
+    shown = table({"web1": said})
+    assert all(line.isprintable() for line in shown.split("\n"))
+    assert "eve\\u202e" in shown
+
+
+@pytest.mark.parametrize(
+    "entry", [{}, {"seq": "x", "at": "noon", "actor": 5, "kind": [], "reason": {"a": 1}}, {"at": 1e300}]
+)
+def test_an_entry_that_was_edited_is_shown(entry: dict[str, Any]) -> None:
+    """Whatever somebody made of a line of the journal, it does not hide the others."""
+    shown = tables.audit_table({"web1": {"entries": [entry, ENTRY], "count": 2, "verified": False, "wrong": None}})  # type: ignore[dict-item, list-item, typeddict-item]
+    assert len(shown.splitlines()) == 3

@@ -110,5 +110,5 @@ def test_two_processes_replay_each_record_once(url, tmp_path):
         for number in range(30):
             spool.put(record(f"r{number}", host("h1", "live"), commit_sha=A, attempt=str(number)), registry.key)
         with ProcessPoolExecutor(2, mp_context=PROCESSES) as pool:
-            counts = list(pool.map(replay, [spool._directory] * 2, [url] * 2))
+            counts = list(pool.map(replay, [tmp_path / "spool"] * 2, [url] * 2))
         assert (sum(counts), spool.pending(), len(registry.list())) == (30, [], 30)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
-from oroboros_deploy.host.journal import digest
+from oroboros_deploy.host.journal_entry import digest
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import eventually, processes, tree
 
@@ -73,6 +73,15 @@ def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
     assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "no database", True)
     assert (host.live, host.paths.bad(bad).read_text(), staged(host)) == (old, reason, [])
     assert journaled(host)[1:] == [(bad, "restored", old)]
+
+
+@pytest.mark.parametrize(("gate", "skipped"), [(HEALTH, [False, True, False]), (None, [False, True, True])])
+def test_steps_say_that_they_are_skipped(host: LocalAgent, old: str, gate: Any, skipped: list[bool]) -> None:
+    """Without services nothing is restarted, and without a health command as well nothing is asked: both are told."""
+    answer = host.activate_here(host.sealed("new", health="exit 0"), healthcheck=gate)
+    steps = [event["data"] for event in answer.events if event["event"] == "step"]
+    assert [step["step"] for step in steps] == ["swapping", "restarting", "gating"]
+    assert [step["skipped"] for step in steps] == skipped
 
 
 def test_a_bad_release_that_passes_later_is_bad_no_more(host: LocalAgent, old: str) -> None:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from oroboros_deploy.host import durable, lock
 from oroboros_deploy.host import journal as journal_module
 from oroboros_deploy.host.audit import Wrong, verify
-from oroboros_deploy.host.journal import Journal, digest, line_of
+from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import digest, line_of
 from tests.support.local_agent import LocalAgent
 
 Lines = list[bytes]

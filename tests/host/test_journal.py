@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host.journal import GENESIS, Journal, digest
+from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import GENESIS, digest
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.control.spool import Spool
-from oroboros_deploy.records.record import IN_PROGRESS, SERVING, Record, transitions
+from oroboros_deploy.records.record import Record
+from oroboros_deploy.records.status import IN_PROGRESS, SERVING, transitions
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.schema import attempts, metadata
 from tests.support.samples import PROCESSES

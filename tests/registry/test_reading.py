@@ -245,8 +245,11 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     shown = {each["host"]: each for each in registry.reader.hosts().items}
     seen_at = [shown[name].pop("observed_at") for name in ("h1", "h2", "h3", "seen-only")]
     assert [at is None for at in seen_at] == [False, False, True, False]
-    common = {"environment": "prod", "release_id": A, "since": "2020-01-01T12:00:00+00:00", "attempt": "attempt-1"}
+    at = "2020-01-01T12:00:00+00:00"
+    common = {"environment": "prod", "release_id": A, "since": at, "attempt": "attempt-1"}
+    common |= {"last_attempt": "attempt-1", "last_state": "live", "last_at": at}
     unknown = {"environment": "staging", "release_id": None, "since": None, "attempt": None}
+    unknown |= {"last_attempt": None, "last_state": None, "last_at": None}
     assert shown == {
         "h1": {"host": "h1", **common, "observed_release": A, "drift": False},
         "h2": {"host": "h2", **common, "observed_release": B, "drift": True},

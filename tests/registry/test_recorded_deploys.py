@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from oroboros_deploy import deployment
+from oroboros_deploy.control import asking
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry
-from tests.support.repository import Repository
-from tests.test_deployment import Site, states
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
+from tests.support.site import Site, states
 
 
 def shown(site: Site) -> list[dict]:
@@ -85,7 +77,7 @@ def test_figures_come_from_deploys(site: Site) -> None:
 
 def test_status_is_remembered_as_what_the_host_said(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that was changed by hand has drifted as soon as somebody asks it."""
-    monkeypatch.setattr(deployment, "_REMEMBERING", 60.0)  # a busy machine may take its time
+    monkeypatch.setattr(asking, "REMEMBERING", 60.0)  # a busy machine may take its time
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
     current = site.root() / "current"

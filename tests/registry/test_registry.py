@@ -6,7 +6,7 @@ import pytest
 
 from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.events import Event
-from oroboros_deploy.records.record import Status
+from oroboros_deploy.records.status import Status
 from oroboros_deploy.registry import Registry
 from tests.support.samples import A, B, C, host, record
 

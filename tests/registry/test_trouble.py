@@ -22,16 +22,10 @@ from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.driver import Driver
 from tests.support.postgres import QUOTED_PASSWORD, PostgresServer, started
 from tests.support.proxy import Proxy
-from tests.support.repository import Repository
 from tests.support.samples import PROCESSES, A, host, record
-from tests.test_deployment import Site
+from tests.support.site import Site
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def site(tmp_path: Path, repository: Repository) -> Site:
-    return Site(tmp_path, repository)
 
 
 @pytest.fixture
@@ -55,16 +49,13 @@ def at(url: str, port: int) -> str:
 
 def on(site: Site, url: str, during: Callable[[], None] | None = None) -> Deployment:
     """A deployment with this registry; ``during`` happens after the intent, before the release is live."""
-    deployment = site.deployment()
-    object.__setattr__(deployment.config, "registry_url", url)
-    if during is None:
-        return deployment
 
     def listen(event: Any) -> None:
         if event.name == "phase" and event.data.get("phase") == "prepared":
-            during()
+            during()  # type: ignore[misc]
 
-    deployment.listener = listen
+    deployment = site.deployment(listener=listen if during else None)
+    object.__setattr__(deployment.config, "registry_url", url)
     return deployment
 
 
@@ -97,7 +88,7 @@ def test_a_registry_that_is_down_keeps_an_attempt_from_starting(site: Site, kind
         deployment.deploy(["web1"], sha=site.good) if kind == "deploy" else deployment.rollback(
             ["web1"], release=site.good
         )
-    assert (int(caught.value.exit_code), site.commands(), deployment.spool.pending()) == (60, [], [])
+    assert (int(caught.value.exit_code), site.commands(), deployment.node.spool.pending()) == (60, [], [])
     assert not site.root().exists()
 
 
@@ -135,7 +126,7 @@ def test_a_registry_that_dies_before_the_intent_stops_the_deploy(site: Site, own
     """Facts were read and nothing was changed: the error says so, and what is known is written later."""
     url = own_server.database()
     deployment = on(site, url)
-    deployment.listener = lambda event: own_server.kill() if event.name == "facts.read" else None
+    deployment.node.listener = lambda event: own_server.kill() if event.name == "facts.read" else None
     with pytest.raises(RegistryUnavailable, match="nothing was changed") as caught:
         deployment.deploy(["web1"], sha=site.good)
     assert caught.value.outcome

@@ -6,7 +6,6 @@ import pytest
 
 from oroboros_deploy.errors import ConfigError
 from oroboros_deploy.registry.url import (
-    default_url,
     engine_url,
     registry_address,
     registry_via,
@@ -116,14 +115,3 @@ def test_the_key_names_the_registry_and_not_the_password():
     other = ["postgresql://u@h/e", "postgresql://u@h/d?via=web1", "postgresql://u@h:5433/d", "sqlite:////h/d"]
     assert len({url_key(url) for url in same}) == 1
     assert len({url_key(url) for url in [same[0], *other]}) == 1 + len(other)
-
-
-def test_the_default_is_a_file_in_the_state_directory(monkeypatch):
-    """XDG_STATE_HOME is followed when it is absolute; otherwise the home directory's is taken."""
-    monkeypatch.setenv("HOME", "/home/ada")
-    shown = []
-    for state in ("/state", "relative", ""):
-        monkeypatch.setenv("XDG_STATE_HOME", state)
-        shown.append(default_url())
-    home = "sqlite:////home/ada/.local/state/oroboros_deploy/registry.db"
-    assert shown == ["sqlite:////state/oroboros_deploy/registry.db", home, home]

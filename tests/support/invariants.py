@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from oroboros_deploy.host import lock, seal
-from oroboros_deploy.host.journal import GENESIS, Journal, digest
+from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import GENESIS, digest
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.state import FINAL
 

@@ -14,8 +14,8 @@ from oroboros_deploy.config import load
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome
+from oroboros_deploy.testing import LocalConnection
 from tests.support.history import HARM
-from tests.support.local_connection import LocalConnection
 from tests.support.repository import Repository
 
 

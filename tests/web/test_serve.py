@@ -7,14 +7,19 @@ import json
 import os
 import socket
 import subprocess
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx2
 import pytest
+from starlette.testclient import TestClient
 
+from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.registry import Registry
+from oroboros_deploy.web.serve import guarded, listen
+from oroboros_deploy.web.tokens import Tokens
 from tests.support.samples import A
 from tests.support.serving import FAB, Served
 
@@ -127,7 +132,7 @@ def test_a_port_in_use(project: Path, registry_url: str) -> None:
     assert (ran.returncode, f"port {port}: Address already in use" in ran.stderr) == (2, True), ran.stderr
 
 
-@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "jinja2"])
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "jinja2", "prometheus_client"])
 def test_without_the_extra(project: Path, registry_url: str, package: str) -> None:
     """Where the extra is not installed, `serve` says what to type; the other tasks work."""
     (project / "fabfile.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n{NAMESPACE}")
@@ -179,3 +184,32 @@ def test_figures_of_one_environment(project: Path, registry_url: str) -> None:
     for wrong in ("--environment=nothing", "--days=0", "--days=many"):
         ran = fab(project, registry_url, "figures", wrong)
         assert (ran.returncode, "Traceback" in ran.stderr) == (2, False), ran.stderr
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with listen("0.0.0.0", 0) as listener:
+        yield listener
+
+
+def test_other_addresses_need_a_token(registry: Registry, tokens: Tokens, listener: socket.socket) -> None:
+    """(98) On any address but loopback nothing is served before there is a token, and then only with it."""
+    with pytest.raises(InvalidInput, match="there is no token"):
+        guarded(lambda: registry.reader, listener, tokens, allowed_hosts=["deploys.example.org"])
+    tokens.add("ada")
+    with pytest.raises(InvalidInput, match="by what name"):
+        guarded(lambda: registry.reader, listener, tokens)
+    app = guarded(lambda: registry.reader, listener, tokens, allowed_hosts=["deploys.example.org"])
+    assert TestClient(app, base_url="http://deploys.example.org").get("/api/releases").status_code == 401
+
+
+def test_loopback_needs_none_unless_asked(registry: Registry, tokens: Tokens) -> None:
+    """(98) On loopback no token is needed, or one is with --authenticate."""
+    with listen("127.0.0.1", 0) as listener:
+        app = guarded(lambda: registry.reader, listener, tokens)
+        assert TestClient(app, base_url="http://127.0.0.1").get("/api/releases").status_code == 200
+        with pytest.raises(InvalidInput, match="there is no token"):
+            guarded(lambda: registry.reader, listener, tokens, authenticate=True)
+        tokens.add("ada")
+        app = guarded(lambda: registry.reader, listener, tokens, authenticate=True)
+        assert TestClient(app, base_url="http://127.0.0.1").get("/api/releases").status_code == 401

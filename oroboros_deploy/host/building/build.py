@@ -10,22 +10,25 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import lock, seal, state, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
+from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
 from . import parts, workspace
+from .bench import Bench
 from .cache import Cache, Entry
 from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
 
 if TYPE_CHECKING:
-    from ..contract import BuildAnswer, BuildRequest, ReleaseState
+    from ..contract import BuildAnswer, BuildRequest, Switchable
 
 _LOOK = 200  # milliseconds between two looks whether the build is over
 
@@ -38,25 +41,27 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
-            found = _usable(layout, request["sha"])
-            if found == "unsealed":
-                workspace.sweep(layout, say)
-                _sweep(layout, request["sha"], say)
-                mirror = Mirror(layout.repo, stop)
-                _fetch(mirror, request, bundle, deadline)
-                _make(layout, mirror, request, tmp, say, deadline, stop)
-                found = "sealed"
-    return {"state": found, "seconds": time.monotonic() - began}
+            usable = _usable(layout, request["sha"])
+            if usable is None:
+                _Release(layout, request, tmp, say, deadline, stop).make(bundle)
+    return {"state": usable or "sealed", "seconds": time.monotonic() - began}
 
 
-def _usable(layout: Layout, sha: str) -> ReleaseState:
-    """``sealed`` or ``adopted`` when the release can be used as it is, else ``unsealed``: it must be made."""
+def _usable(layout: Layout, sha: str) -> Optional[Switchable]:
+    """The state of a release that can be used as it is; None when it must be made, and what is there may go."""
     release = layout.release(sha)
     found = seal.state_of(release)
+    if found == "adopted":
+        return "adopted"
     damage = seal.verify(release) if found == "sealed" else None
-    if damage is None and found in ("sealed", "adopted"):
-        return found
-    wrong = damage or ("is gone" if found == "missing" else "was never completed")
+    if found == "sealed" and damage is None:
+        return "sealed"
+    _refuse_needed(layout, sha, damage or ("is gone" if found == "missing" else "was never completed"))
+    return None
+
+
+def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
+    """Refuse to rebuild what is live, or may be live a moment later."""
     if layout.live() == sha:
         raise Refusal(
             "invalid",
@@ -69,7 +74,6 @@ def _usable(layout: Layout, sha: str) -> ReleaseState:
             f"release {sha} cannot be rebuilt while an activation may go back to it: {wrong}",
             hint="wait for it (fab -H HOST status), or deploy another release first",
         )
-    return "unsealed"
 
 
 def _needed(layout: Layout) -> Set[Optional[str]]:
@@ -87,57 +91,94 @@ def _sweep(layout: Layout, sha: str, say: Say) -> None:
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
-        if release_id not in needed and (release_id == sha or seal.state_of(release) not in ("sealed", "adopted")):
+        if release_id not in needed and (release_id == sha or seal.state_of(release) not in SWITCHABLE):
             say("swept", f"removed the incomplete build of {release_id}", level="detail")
             seal.remove(release)
 
 
-def _fetch(mirror: Mirror, request: BuildRequest, bundle: Optional[Path], deadline: float) -> None:
-    sha, source = request["sha"], request["source"]
-    mirror.create(sha)
-    if bundle is not None:
-        mirror.take_bundle(bundle, sha, deadline)
-    elif not mirror.has(sha) and source["kind"] == "fetch" and source["url"]:
-        mirror.fetch(source["url"], sha, deadline)
-    if not mirror.has(sha):
-        raise Refusal("missing_commit", f"commit {sha} is not in {mirror.path}")
+@dataclass(frozen=True)
+class _Release:
+    """A release that is being made: what was asked for, and what it is made with."""
 
+    layout: Layout
+    request: BuildRequest
+    tmp: Path
+    say: Say
+    deadline: float
+    stop: threading.Event
 
-def _make(
-    layout: Layout,
-    mirror: Mirror,
-    request: BuildRequest,
-    tmp: Path,
-    say: Say,
-    deadline: float,
-    stop: threading.Event,
-) -> None:
-    """Check out, build and seal in the final path; a build that fails leaves no directory behind."""
-    sha, recipe = request["sha"], request["recipe"]
-    release, logs = layout.release(sha), layout.attempt(request["attempt"])
-    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = Cache(layout.cache, release, say)
-    store.prune(recipe["cache"])
-    release.mkdir(mode=0o755)
-    try:
-        mirror.check_out(sha, release, tmp / "index", deadline)
-        _refuse_reserved(release)
-        sources = Sources(mirror.listing(sha, deadline), release, recipe["inputs"])
-        tools, choice = layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
-        bench = parts.Bench(release, logs, tools, tmp, say, deadline, stop, sources, *choice)
+    @property
+    def sha(self) -> str:
+        return self.request["sha"]
+
+    @property
+    def path(self) -> Path:
+        return self.layout.release(self.sha)
+
+    @property
+    def mirror(self) -> Mirror:
+        return Mirror(self.layout.repo, self.stop)
+
+    def make(self, bundle: Optional[Path]) -> None:
+        """Remove what is left of other builds, bring in the commit, and build its release."""
+        workspace.sweep(self.layout, self.say)
+        _sweep(self.layout, self.sha, self.say)
+        self._bring_in(bundle)
+        store = Cache(self.layout.cache, self.path, self.say)
+        store.prune(self.request["recipe"]["cache"])
+        with self._whole_or_gone():
+            self._check_out()
+            self._build(store)
+            self._seal()
+        store.prune(self.request["recipe"]["cache"])
+
+    def _bring_in(self, bundle: Optional[Path]) -> None:
+        source = self.request["source"]
+        self.mirror.create(self.sha)
+        if bundle is not None:
+            self.mirror.take_bundle(bundle, self.sha, self.deadline)
+        elif not self.mirror.has(self.sha) and source["kind"] == "fetch" and source["url"]:
+            self.mirror.fetch(source["url"], self.sha, self.deadline)
+        if not self.mirror.has(self.sha):
+            raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")
+
+    @contextlib.contextmanager
+    def _whole_or_gone(self) -> Iterator[None]:
+        """The release's directory, at its final path; when the build fails, none is left."""
+        self.path.mkdir(mode=0o755)
         try:
-            _run(parts.plan(dict(recipe), release), bench, store)
-        finally:  # what a failed build made well need not be made again
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
+                seal.remove(self.path)
+            raise
+
+    def _check_out(self) -> None:
+        self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
+        _refuse_reserved(self.path)
+
+    def _build(self, store: Cache) -> None:
+        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
+        bench = self._bench()
+        try:
+            _run(parts.plan(self.request["recipe"], self.path), bench, store)
+        finally:
             store.keep()
-        shutil.rmtree(release / parts.WHEELS, ignore_errors=True)
-        after = Journal(layout.journal).last()["seq"]  # its place among the others, which no clock can tell
-        entries = seal.seal(release, {**seal.meta_now(sha, request["version"]), "built_after": str(after)})
-        say("release.sealed", f"{sha} sealed, {entries} entries", entries=entries)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
-            seal.remove(release)
-        raise
-    store.prune(recipe["cache"])
+        shutil.rmtree(self.path / parts.WHEELS, ignore_errors=True)
+
+    def _bench(self) -> Bench:
+        recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])
+        logs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
+        tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
+        return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+
+    def _seal(self) -> None:
+        """Seal it, with its place among the entries of the journal, which no clock can tell."""
+        after = Journal(self.layout.journal).last()["seq"]
+        meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
+        entries = seal.seal(self.path, meta)
+        self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 
 
 def _refuse_reserved(release: Path) -> None:
@@ -146,7 +187,7 @@ def _refuse_reserved(release: Path) -> None:
         raise Refusal("invalid", f"the commit contains {taken[0]}, a name that releases keep for themselves")
 
 
-def _run(plan: Sequence[Part], bench: parts.Bench, store: Cache) -> None:
+def _run(plan: Sequence[Part], bench: Bench, store: Cache) -> None:
     """Run the parts, each after those it follows, at most one a processor; the first failure stops the others."""
     running: List[Future[None]] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -154,55 +195,68 @@ def _run(plan: Sequence[Part], bench: parts.Bench, store: Cache) -> None:
             before = [running[other] for other in range(number) if part.follows(plan[other])]
             running.append(pool.submit(_run_part, part, bench, store, before))
     failures = [failure for failure in (future.exception() for future in running) if failure]
-    causes = [failure for failure in failures if not (isinstance(failure, Refusal) and failure.kind == "cancelled")]
+    causes = [failure for failure in failures if not _cancelled(failure)]
     if failures:
         raise (causes or failures)[0]
 
 
-def _run_part(part: Part, bench: parts.Bench, store: Cache, before: List[Future[None]]) -> None:
+def _cancelled(failure: BaseException) -> bool:
+    """Whether a part ended because another one had failed, or because nobody waits for it."""
+    return isinstance(failure, Refusal) and failure.kind == "cancelled"
+
+
+def _run_part(part: Part, bench: Bench, store: Cache, before: List[Future[None]]) -> None:
     wait(before)  # each was submitted before this one, so it runs or has ended
     began = time.monotonic()
     try:
         bench.go_on()
         bench.say("part.started", part.name, level="detail", part=part.name)
         cached = _produce(part, bench, store)
-    except BaseException:
+    except BaseException as failure:
         bench.stop.set()
+        if not _cancelled(failure):
+            seconds = time.monotonic() - began
+            bench.say("part.failed", f"{part.name} failed", level="error", part=part.name, seconds=seconds)
         raise
     told = {"seconds": time.monotonic() - began, "cached": cached}
     bench.say("part.finished", f"{part.name} {'cached' if cached else 'built'}", level="detail", part=part.name, **told)
 
 
-def _produce(part: Part, bench: parts.Bench, store: Cache) -> bool:
+def _produce(part: Part, bench: Bench, store: Cache) -> bool:
     """Make a part, or take it as it was made before; True for the latter."""
     entry = _entry(part, bench)
     if entry is None:
         part.work(bench)
         return False
-    if not bench.anew and store.take(entry, link=part.link):
+    if not bench.anew and store.take(entry, linked=part.may_be_linked):
         return True
     bench.say("cache.missed", f"{part.name}: {_why(entry, bench, store)}", level="detail", part=part.name)
-    with store.watch(entry, part.makes, part.elsewhere, placed=part.placed):
-        if part.layer and not bench.anew and store.take_layer(entry, link=part.link):
-            part.layer.work(bench)
-        else:
-            part.work(bench)
-        own = part.layer.own(bench) if part.layer and entry.layer else None
-        entry.layer = entry.layer if own else None
-        entry.own = [os.path.relpath(path, bench.release) for path in own or []]
+    with store.watch(entry, part.makes, part.made_by_others, may_contain_path=part.may_contain_path):
+        _make(part, entry, bench, store)
     return False
 
 
-def _entry(part: Part, bench: parts.Bench) -> Optional[Entry]:
+def _make(part: Part, entry: Entry, bench: Bench, store: Cache) -> None:
+    """Make a part, upon its base where that is known, and note what is added to the base."""
+    if part.base and not bench.anew and store.take_base(entry, linked=part.may_be_linked):
+        part.base.complete(bench)
+    else:
+        part.work(bench)
+    added = part.base.added(bench) if part.base and entry.base_inputs else None
+    entry.base_inputs = entry.base_inputs if added else None
+    entry.added = [os.path.relpath(path, bench.release) for path in added or []]
+
+
+def _entry(part: Part, bench: Bench) -> Optional[Entry]:
     """What the part's result is known by; None when what it depends on is not known."""
     depends = part.inputs(bench) if part.inputs else None
     if depends is None:
         return None
-    layer = part.layer.inputs(bench) if part.layer else None
-    return Entry(part.name, {**depends, **bench.surroundings}, layer and {**layer, **bench.surroundings})
+    base = part.base.inputs(bench) if part.base else None
+    return Entry(part.name, {**depends, **bench.surroundings}, base and {**base, **bench.surroundings})
 
 
-def _why(entry: Entry, bench: parts.Bench, store: Cache) -> str:
+def _why(entry: Entry, bench: Bench, store: Cache) -> str:
     changed = None if bench.anew else store.changed(entry)
     if changed is None:
         return "built anew, as asked" if bench.anew else "nothing is known of it"

@@ -8,11 +8,9 @@ import threading
 from pathlib import Path
 
 from .. import seal
-from ..annotations import TYPE_CHECKING, Any, Dict, Optional, Sequence
+from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
+from .bench import Bench
 from .inputs import content, digest, python
-
-if TYPE_CHECKING:
-    from .parts import Bench
 
 KEPT = 4  # environments; each has some 15 MB
 _MAKING = threading.Lock()
@@ -29,31 +27,67 @@ open(answer, "w").write(json.dumps(wanted))
 """
 
 
-def ready(bench: Bench, project: str, install: Sequence[str]) -> Optional[Path]:
-    """The interpreter of an environment with all that the project is built with, made once.
+class BuildSystem(NamedTuple):
+    """What a project says that it is built with: names from package indexes, and a backend."""
+
+    requires: List[str]
+    backend: str
+
+
+def ready(
+    bench: Bench, project: str, install: Sequence[str], variables: Callable[[Path], Dict[str, str]]
+) -> Optional[Path]:
+    """The interpreter of an environment with all that the project is built with, made once by the command ``install``.
 
     None when that is not declared for good: then only pip, each time, can tell.
     """
-    declared = _declared(bench.release / project / "pyproject.toml")
-    if declared is None:
+    system = declared(bench.release / project / "pyproject.toml")
+    if system is None:
         return None
-    key = digest([declared["requires"], python(), list(install), bench.surroundings])
+    key = digest([system.requires, python(), list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.verify(target):
-            _make(bench, f"wheel {project}", target, install, declared["requires"])
+            _make(bench, f"wheel {project}", target, install, system.requires, variables(target))
         target.touch()  # used last
-        wants_more = _wants_more(bench, project, target, declared["build-backend"])
+        wants_more = _wants_more(bench, project, target, system.backend)
     return None if wants_more else target / "bin" / "python"
 
 
-def _make(bench: Bench, part: str, target: Path, install: Sequence[str], wanted: Sequence[str]) -> None:
+def declared(pyproject: Path) -> Optional[BuildSystem]:
+    """A project's build system; None when not all of it is on package indexes: pip says what is wrong with it."""
+    if sys.version_info < (3, 11) or not pyproject.is_file():
+        return None
+    toml = importlib.import_module("tomllib")
+    try:
+        return _whole(toml.loads(pyproject.read_text("utf-8")).get("build-system"))
+    except ValueError:
+        return None
+
+
+def _whole(system: object) -> Optional[BuildSystem]:
+    """A backend and names from package indexes, when that is all that is declared."""
+    if not isinstance(system, dict) or {"requires", "build-backend"} != set(system):
+        return None
+    requires, backend = system["requires"], system["build-backend"]
+    named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
+    return BuildSystem(requires, backend) if named and isinstance(backend, str) else None
+
+
+def _make(
+    bench: Bench,
+    part: str,
+    target: Path,
+    install: Sequence[str],
+    wanted: Sequence[str],
+    variables: Dict[str, str],
+) -> None:
     seal.remove(target)
     for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
         seal.remove(unused)
     bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
     python = str(target / "bin" / "python")
-    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp)
+    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp, **variables)
     seal.seal(target, {})
 
 
@@ -69,24 +103,3 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
             f"wheel {project}", f"its build backend {backend}", [python, "-c", _ASK, backend, str(answer)], directory
         )
     return answer.read_text() != "[]"
-
-
-def _declared(pyproject: Path) -> Optional[Dict[str, Any]]:
-    """A project's build system, when all of it is on package indexes."""
-    if sys.version_info < (3, 11) or not pyproject.is_file():
-        return None
-    toml = importlib.import_module("tomllib")
-    try:
-        declared: Any = toml.loads(pyproject.read_text("utf-8")).get("build-system")
-    except ValueError:
-        return None  # pip says what is wrong with it
-    return declared if _is_whole(declared) else None
-
-
-def _is_whole(declared: Any) -> bool:
-    """Whether it is a backend and names from package indexes, and nothing else; pip says what is wrong with it."""
-    if not isinstance(declared, dict) or {"requires", "build-backend"} != set(declared):
-        return False
-    requires, backend = declared["requires"], declared["build-backend"]
-    named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
-    return named and isinstance(backend, str)

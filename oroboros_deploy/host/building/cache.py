@@ -20,11 +20,11 @@ import re
 import shutil
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from .. import durable, seal
-from ..annotations import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 from ..wire import Say
 from . import inputs
 from .inputs import Inputs
@@ -34,15 +34,57 @@ _SHORT = 7  # characters of a release id that are taken for it
 _DIGITS = 64  # of a sha256
 
 
+if TYPE_CHECKING:
+    from typing import TypedDict
+
+    class KeptRow(TypedDict):
+        """A `Row` as it stands in the file of an entry; ``placed`` is `Row.contains_path`."""
+
+        path: str
+        kind: str
+        content: str
+        executable: bool
+        placed: bool
+
+    class KeptEntry(TypedDict):
+        """An `Entry` as it stands in its file; ``layer`` is `Entry.base_inputs`, ``own`` is `Entry.added`."""
+
+        part: str
+        inputs: Inputs
+        layer: Optional[Inputs]
+        rows: List[KeptRow]
+        gone: List[str]
+        own: List[str]
+
+
 @dataclass(frozen=True)
 class Row:
-    """One thing that a part made; ``placed``: its content names the release, and must be written for each."""
+    """One thing that a part made.
+
+    ``contains_path``: it is a text with the release's path in it.  The object has a path that stands for any release's
+    in its place, and the text is written anew for each release.
+    """
 
     path: str
     kind: str  # f, d or l, as in a manifest
     content: str = ""
     executable: bool = False
-    placed: bool = False
+    contains_path: bool = False
+
+    @classmethod
+    def of(cls, kept: KeptRow) -> Row:
+        """The row that a file in the cache tells."""
+        return cls(kept["path"], kept["kind"], kept["content"], kept["executable"], kept["placed"])
+
+    def as_kept(self) -> KeptRow:
+        """What is written of it."""
+        return {
+            "path": self.path,
+            "kind": self.kind,
+            "content": self.content,
+            "executable": self.executable,
+            "placed": self.contains_path,
+        }
 
     @property
     def object(self) -> str:
@@ -53,31 +95,49 @@ class Row:
 class Entry:
     """What a part made and removed, and from what.
 
-    ``layer`` names what all but its ``own`` paths came from: a later build may need only those anew.
+    ``base_inputs`` is what all but the ``added`` paths came from: a later build with the same ones takes these rows,
+    the base, and makes only what is added.
     """
 
     part: str
     inputs: Inputs
-    layer: Optional[Inputs] = None
+    base_inputs: Optional[Inputs] = None
     rows: List[Row] = field(default_factory=list)
     gone: List[str] = field(default_factory=list)
-    own: List[str] = field(default_factory=list)
+    added: List[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, kept: KeptEntry) -> Entry:
+        """The entry that a file in the cache tells."""
+        rows = [Row.of(row) for row in kept["rows"]]
+        return cls(kept["part"], kept["inputs"], kept["layer"], rows, kept["gone"], kept["own"])
+
+    def as_kept(self) -> KeptEntry:
+        """What is written of it."""
+        return {
+            "part": self.part,
+            "inputs": self.inputs,
+            "layer": self.base_inputs,
+            "rows": [row.as_kept() for row in self.rows],
+            "gone": self.gone,
+            "own": self.added,
+        }
 
     @property
     def slug(self) -> str:
         return re.sub(r"[^A-Za-z0-9_-]", "-", self.part)
 
-    def file(self, layer: bool = False) -> str:
-        """The name of the entry, or that under which its layer is found."""
-        key = ["layer", self.layer] if layer else ["whole", self.inputs]
+    def file(self, base: bool = False) -> str:
+        """The name of the entry's file, or the name under which it is found for its base."""
+        key = ["layer", self.base_inputs] if base else ["whole", self.inputs]
         return f"{self.slug}.{inputs.digest([FORMAT, self.part, *key])}.json"
 
     @property
-    def shared(self) -> List[Row]:
-        """The rows of the layer: without its own files, and the directories that hold nothing else."""
-        own = set(self.own)
-        others = [row.path for row in self.rows if row.path not in own and row.kind != "d"]
-        left_out = own | {up for path in own for up in _up(path)} - {up for path in others for up in _up(path)}
+    def base(self) -> List[Row]:
+        """The rows of the base: without what is added, and without the directories that hold nothing else."""
+        added = set(self.added)
+        others = [row.path for row in self.rows if row.path not in added and row.kind != "d"]
+        left_out = added | {up for path in added for up in _up(path)} - {up for path in others for up in _up(path)}
         return [row for row in self.rows if row.path not in left_out]
 
 
@@ -93,33 +153,33 @@ class Cache:
         self._copied: List[Entry] = []
         self._sound: Set[str] = set()
         self._id = os.fsencode(release.name)
-        self._here = os.fsencode(release)
-        self._nowhere = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
+        self._path = os.fsencode(release)
+        self._any_path = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
         self._failed = False
         with self._optional():
             for directory in (self.objects, self.entries):
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def take(self, entry: Entry, *, link: bool) -> bool:
+    def take(self, entry: Entry, *, linked: bool) -> bool:
         """Put what was made from the same inputs into the release; False when nothing sound is there.
 
-        Without ``link`` these are copies, for a release on which commands will still work:
-        what they did to a link, they would do to the other releases.
+        Its files are ``linked`` into the cache, or copied when commands will still work on them:
+        what they wrote into a hard link, they would write into the other releases.
         """
         found = self._find(entry.file())
         if found is None:
             return False
-        self._lay(found.rows, found.gone, link)
-        if not link:
+        self._lay(found.rows, found.gone, linked)
+        if not linked:
             self._copied.append(found)
         return True
 
-    def take_layer(self, entry: Entry, *, link: bool) -> bool:
-        """Put all but the own files of an entry with the same layer into the release; False when there is none."""
-        found = self._find(entry.file(layer=True)) if entry.layer is not None else None
+    def take_base(self, entry: Entry, *, linked: bool) -> bool:
+        """Put the base of an entry that has the same one into the release; False when there is none."""
+        found = self._find(entry.file(base=True)) if entry.base_inputs is not None else None
         if found is None:
             return False
-        self._lay(found.shared, [], link)
+        self._lay(found.base, [], linked)
         return True
 
     def changed(self, entry: Entry) -> Optional[List[str]]:
@@ -131,17 +191,19 @@ class Cache:
         return None
 
     @contextlib.contextmanager
-    def watch(self, entry: Entry, roots: Sequence[str], elsewhere: Sequence[str], *, placed: bool) -> Iterator[None]:
-        """Note what is made below ``roots`` meanwhile, but for what others make ``elsewhere``.
+    def watch(
+        self, entry: Entry, roots: Sequence[str], made_by_others: Sequence[str], *, may_contain_path: bool
+    ) -> Iterator[None]:
+        """Note what is made below ``roots`` meanwhile, but not what is below the directories ``made_by_others``.
 
-        ``placed``: its text may name the release's path.
+        Text with the release's path in it can be kept where it ``may_contain_path``; elsewhere nothing is kept then.
         """
-        before = self._state(roots, elsewhere)
+        before = self._state(roots, made_by_others)
         yield
-        after = self._state(roots, elsewhere)
+        after = self._state(roots, made_by_others)
         made = sorted(path for path in after if after[path] != before.get(path))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            rows = list(pool.map(lambda path: self._row(path, placed), made))
+            rows = list(pool.map(lambda path: self._row(path, may_contain_path), made))
         named = [path for path, row in zip(made, rows) if row is None]
         if named:
             self._say("cache.refused", f"{entry.part} is not kept: {named[0]} names this release", level="detail")
@@ -222,7 +284,7 @@ class Cache:
             told = kept["entry"]
             if kept["digest"] != inputs.digest(told):
                 raise ValueError
-            return Entry(**{**told, "rows": [Row(**row) for row in told["rows"]]})
+            return Entry.of(told)
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
@@ -250,7 +312,7 @@ class Cache:
             self._sound.add(name)
         return True
 
-    def _lay(self, rows: Iterable[Row], gone: Iterable[str], link: bool) -> None:
+    def _lay(self, rows: Iterable[Row], gone: Iterable[str], linked: bool) -> None:
         for path in gone:
             _clear(self.release / path)
         for row in rows:
@@ -258,22 +320,22 @@ class Cache:
             if row.kind != "d" or target.is_symlink() or not target.is_dir():
                 _clear(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self._put(row, target, link)
+                self._put(row, target, linked)
 
-    def _put(self, row: Row, target: Path, link: bool) -> None:
+    def _put(self, row: Row, target: Path, linked: bool) -> None:
         known = self.objects / row.object
         if row.kind == "d":
             target.mkdir()
         elif row.kind == "l":
             target.symlink_to(row.content)
-        elif row.placed:
-            target.write_bytes(known.read_bytes().replace(self._nowhere, self._here))
+        elif row.contains_path:
+            target.write_bytes(known.read_bytes().replace(self._any_path, self._path))
             target.chmod(_open_mode(row.object))
-        elif not (link and _linked(known, target)):
+        elif not (linked and _linked(known, target)):
             shutil.copy2(known, target)
             target.chmod(_open_mode(row.object))
 
-    def _state(self, roots: Sequence[str], elsewhere: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
+    def _state(self, roots: Sequence[str], made_by_others: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
         """What tells that a file below the roots was touched; a directory is only there."""
         found: Dict[str, Tuple[int, ...]] = {}
         for top in (self.release / root for root in roots):
@@ -281,10 +343,10 @@ class Cache:
                 status = path.lstat()
                 seen = (status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns)
                 found[os.path.relpath(path, self.release)] = (0,) if stat.S_ISDIR(status.st_mode) else seen
-        others = {path for path in elsewhere if not set(roots).isdisjoint(_up(path))}
+        others = {path for path in made_by_others if not set(roots).isdisjoint(_up(path))}
         return {path: seen for path, seen in found.items() if others.isdisjoint([path, *_up(path)[:-1]])}
 
-    def _row(self, path: str, placed: bool) -> Optional[Row]:
+    def _row(self, path: str, may_contain_path: bool) -> Optional[Row]:
         """What was made; None when it names the release, and so is of no use to another."""
         file = self.release / path
         kind, mode, _, _ = seal.facts(file)
@@ -295,17 +357,18 @@ class Cache:
             empty = os.fstat(opened.fileno()).st_size == 0
             if empty or not self._names(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)):
                 return Row(path, kind, seal.content(file), bool(mode & 0o111))
-        text = self._elsewhere(file)
-        if not placed or b"\0" in text or self._names(text):
+        text = self._text(file)
+        if not may_contain_path or b"\0" in text or self._names(text):
             return None
-        return Row(path, kind, hashlib.sha256(text).hexdigest(), bool(mode & 0o111), placed=True)
+        return Row(path, kind, hashlib.sha256(text).hexdigest(), bool(mode & 0o111), contains_path=True)
 
     def _names(self, content: Union[bytes, mmap.mmap]) -> bool:
         """Whether this is about its release alone: it has the first characters of the id, as a short id would."""
         return content.find(self._id[:_SHORT]) >= 0
 
-    def _elsewhere(self, file: Path) -> bytes:
-        return file.read_bytes().replace(self._here, self._nowhere)
+    def _text(self, file: Path) -> bytes:
+        """What a file that contains the release's path says, whichever release that is."""
+        return file.read_bytes().replace(self._path, self._any_path)
 
     def _share(self, entry: Entry) -> bool:
         """Let the release and the cache have the same files; False when some are no longer what the part made."""
@@ -321,8 +384,8 @@ class Cache:
         file = self.release / row.path
         if file.is_symlink() or not file.is_file() or bool(file.stat().st_mode & 0o111) != row.executable:
             return False
-        if row.placed:
-            return hashlib.sha256(self._elsewhere(file)).hexdigest() == row.content
+        if row.contains_path:
+            return hashlib.sha256(self._text(file)).hexdigest() == row.content
         return seal.content(file) == row.content
 
     def _store(self, row: Row) -> None:
@@ -330,27 +393,27 @@ class Cache:
         if not self._is_sound(row.object):
             known.unlink(missing_ok=True)
             self._add(row, file, known)
-        elif not row.placed and not known.samefile(file):
+        elif not row.contains_path and not known.samefile(file):
             beside = file.with_name(f".{row.object}")
             if _linked(known, beside):
                 os.rename(beside, file)
 
     def _add(self, row: Row, file: Path, known: Path) -> None:
         seal.close(file)
-        if row.placed:
-            known.write_bytes(self._elsewhere(file))
+        if row.contains_path:
+            known.write_bytes(self._text(file))
             known.chmod(_sealed_mode(row.object))
         elif not _linked(file, known):
             shutil.copy2(file, known)
 
     def _write(self, entry: Entry) -> None:
         path = self.entries / entry.file()
-        told = asdict(entry)
+        told = entry.as_kept()
         durable.write(path, json.dumps({"entry": told, "digest": inputs.digest(told)}).encode())
-        if entry.layer is not None:
-            layer = self.entries / entry.file(layer=True)
-            layer.unlink(missing_ok=True)
-            os.link(path, layer)
+        if entry.base_inputs is not None:
+            base = self.entries / entry.file(base=True)
+            base.unlink(missing_ok=True)
+            os.link(path, base)
 
 
 def _linked(file: Path, name: Path) -> bool:

@@ -11,9 +11,9 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from .. import process, seal
-from ..annotations import Any, Dict, Iterator, List, Optional, Sequence
+from ..annotations import Dict, Iterator, List, Optional, Sequence, Tuple
 
-Inputs = Dict[str, Any]
+Inputs = Dict[str, object]  # a JSON value by the name of what it tells of
 
 # Of the login's environment, what differs from one login to the next and no build should ask for.
 _PASSING = re.compile(r"SSH_.*|XDG_(SESSION|RUNTIME)_.*|LC_.*|MEMORY_PRESSURE_.*|SYSTEMD_.*|DBUS_.*")
@@ -22,7 +22,7 @@ _PASSING_NAMES = {
     *("COLUMNS", "LINES", "TERM", "DEPLOY_BUILD", "DEPLOY_RELEASE"),
 }
 # Where installers read what no variable says.
-_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf")
+_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{sys.prefix}/pip.conf")
 _SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
 # What changes with every package that the system's own package manager installs: compilers, libraries, tools.
 _PACKAGES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
@@ -117,7 +117,7 @@ def content(path: Path) -> str:
     return digest([_told(each, path) for each in below])
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """A short name for a JSON value: equal values, equal names."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
@@ -128,7 +128,7 @@ def differing(ours: Inputs, theirs: Inputs) -> List[str]:
     return sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
 
 
-def _flat(inputs: Inputs) -> Iterator[Any]:
+def _flat(inputs: Inputs) -> Iterator[Tuple[str, object]]:
     for name, value in inputs.items():
         if isinstance(value, dict):
             yield from ((f"{name} {key}" if key != "." else name, each) for key, each in value.items())
@@ -136,14 +136,15 @@ def _flat(inputs: Inputs) -> Iterator[Any]:
             yield name, value
 
 
-def _told(path: Path, top: Path) -> List[Any]:
+def _told(path: Path, top: Path) -> List[object]:
     kind, mode, _, _ = seal.facts(path)  # of the mode only what a seal leaves
     return [os.path.relpath(path, top), kind, kind == "f" and bool(mode & 0o111), seal.content(path)]
 
 
 def _existing(names: Sequence[str]) -> List[Path]:
-    home = process.environment()["HOME"]
-    paths = [Path(name.replace("~", home, 1)) for name in names]
+    login = process.environment()
+    config = login.get("XDG_CONFIG_HOME") or f"{login['HOME']}/.config"
+    paths = [Path(name.replace("~/.config", config, 1).replace("~", login["HOME"], 1)) for name in names]
     return [path for path in paths if os.access(path, os.R_OK)]
 
 

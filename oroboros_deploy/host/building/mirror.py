@@ -15,6 +15,9 @@ from ..refusal import Refusal
 # Nothing in a repository may run a program of its own here; `ext::` would be one.
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never")
 _QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
+# The login's settings (a name format, a protocol that is refused, line ends) are about repositories of its own.
+# Only a fetch from a URL needs them, for credentials and proxies.
+_OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 class Mirror:
@@ -53,16 +56,16 @@ class Mirror:
     def take_bundle(self, bundle: Path, sha: str, deadline: float) -> None:
         """Bring in a bundle; git checks that every object it needs is there."""
         ref = f"refs/{_NAMESPACE}/{sha}"
-        self._must(
-            "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), f"+{ref}:{ref}", until=deadline
-        )
+        fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), f"+{ref}:{ref}")
+        self._must(*fetch, options=("-c", "protocol.file.allow=always"), until=deadline)  # git before 2.32 reads all
 
     def fetch(self, url: str, sha: str, deadline: float) -> None:
         """Bring in a commit from a URL: all branches and tags first, the bare commit if that was not enough."""
         common = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url)
-        branches = self._git(*common, "+refs/heads/*:refs/remotes/source/*", "+refs/tags/*:refs/tags/*", until=deadline)
+        all_refs = ("+refs/heads/*:refs/remotes/source/*", "+refs/tags/*:refs/tags/*")
+        branches = self._git(*common, *all_refs, until=deadline, settings={})
         if not self.has(sha):
-            single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline)
+            single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline, settings={})
             if not self.has(sha):
                 said = (branches if not branches.ok else single).tail
                 raise Refusal(
@@ -73,7 +76,7 @@ class Mirror:
 
     def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> None:
         """Write the commit's files into ``release``, every one as committed (no filter of a user's own runs)."""
-        env = {"GIT_INDEX_FILE": str(index), "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+        env = {"GIT_INDEX_FILE": str(index)}
         try:
             tree = ("--work-tree", str(release))
             self._must("read-tree", sha, options=tree, env=env, until=deadline)
@@ -113,6 +116,7 @@ class Mirror:
         seconds: float = 60,
         until: Optional[float] = None,
         env: Optional[Dict[str, str]] = None,
+        settings: Dict[str, str] = _OURS_ALONE,
         options: Iterable[str] = (),
         sink: Optional[List[bytes]] = None,
     ) -> process.Ended:
@@ -122,7 +126,7 @@ class Mirror:
             argv,
             cwd=self.path,
             deadline=until if until is not None else time.monotonic() + seconds,
-            env=process.environment(GIT_TERMINAL_PROMPT="0", **(env or {})),
+            env=process.environment(GIT_TERMINAL_PROMPT="0", **settings, **(env or {})),
             sink=sink.append if sink is not None else None,
             stop=self.stop,
         )

@@ -16,7 +16,7 @@ from ..refusal import Refusal
 from ..wire import Say
 
 VARIABLE = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
-_PATIENCE = 10.0  # seconds for killed processes to be gone
+PATIENCE = 10.0  # seconds for killed processes to be gone
 
 
 @contextlib.contextmanager
@@ -54,7 +54,7 @@ def _is_dead(tmp: Path) -> bool:
 
 def _end(marks: Set[bytes]) -> None:
     """Kill until none is left: one may have started another after we looked."""
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while True:
         left = [process for process in os.listdir("/proc") if process.isdigit() and _has_one_of(marks, process)]
         if not left:

@@ -17,6 +17,7 @@ import pytest
 
 from oroboros_deploy.host import seal
 from oroboros_deploy.host.wire import REQUEST
+from tests.support.builds import began, hang_up
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, processes, tree
@@ -28,18 +29,6 @@ def step(command: str, name: str = "step", path: str = ".") -> dict[str, Any]:
 
 def head(repository: Repository) -> str:
     return repository.git("rev-parse", "HEAD")
-
-
-def began(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """A build on its way, whose control node listens but says no more."""
-    host.facts()
-    return host.start("build", request)
-
-
-def hang_up(process: subprocess.Popen[bytes]) -> None:
-    for stream in (process.stdin, process.stdout, process.stderr):
-        assert stream
-        stream.close()
 
 
 def answer_of(process: subprocess.Popen[bytes]) -> dict[str, Any]:
@@ -163,7 +152,8 @@ def test_a_build_that_got_as_far_as_its_meta_is_not_adopted(host: LocalAgent, mi
     sha = head(mirrored)
     release = host.paths.releases / sha
     release.mkdir(parents=True)
-    (release / seal.META).write_bytes(seal._format(seal.meta_now(sha, "test")))
+    meta = seal.meta_now(sha, "test")
+    (release / seal.META).write_text("".join(f"{key}={value}\n" for key, value in meta.items()))
     assert host.facts(sha)["target"]["state"] == "unsealed"
     assert (host.activate(sha).refusal or {})["message"] == f"release {sha} is unsealed on this host"
     assert (host.build(sha).result or {})["state"] == "sealed"
@@ -257,6 +247,7 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
     assert tree(host.root) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [True, False])
 def test_the_way_back_of_a_running_activation_is_not_swept(
     host: LocalAgent, mirrored: Repository, tmp_path: Path, damaged: bool
@@ -410,14 +401,13 @@ def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Reposi
 
 
 def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
-    """Within three seconds of the control node's death no process and no directory of the build is left."""
+    """Once the control node is gone, no process and no directory of the build is left, though they ignore TERM."""
     mark, sha = f"765.{os.getpid()}", head(mirrored)
     request = host.build_request(sha, step(f"trap '' TERM; sleep {mark} & sleep {mark} | cat; sleep {mark}"))
     process = began(host, request)
     assert eventually(lambda: len(processes(mark)) >= 3)
     hang_up(process)
-    at = time.monotonic()
-    assert (process.wait(5), processes(mark), time.monotonic() - at < 3) == (1, [], True)
+    assert (process.wait(10), processes(mark)) == (1, [])
     assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
 
 
@@ -457,7 +447,7 @@ def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_
     process = began(slow, slow.build_request("0" * 40) | {"source": {"kind": "fetch", "url": "slow::anywhere"}})
     assert eventually(lambda: processes(mark))
     hang_up(process)
-    assert eventually(lambda: not processes(mark), within=3)
+    assert eventually(lambda: not processes(mark), within=10)
     process.wait(5)
 
 
@@ -488,13 +478,14 @@ def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirro
         os.kill(left, 9)
 
 
+@pytest.mark.slow
 def test_the_deadline_ends_a_build(host: LocalAgent, mirrored: Repository) -> None:
     """A part that hangs is killed with its children when the build's time is over."""
     mark = f"762.{os.getpid()}"
-    answer = host.build(head(mirrored), {**step(f"sleep {mark} & sleep {mark}", "slow"), "timeout": 0.6})
+    answer = host.build(head(mirrored), {**step(f"sleep {mark} & sleep {mark}", "slow"), "timeout": 5})
     refusal = answer.refusal or {}
     assert refusal["kind"] == "build_failed"
-    assert re.fullmatch(rf"slow: '.*sleep {mark}' did not end within 0\.\d s and was killed", refusal["message"])
+    assert re.fullmatch(rf"slow: '.*sleep {mark}' did not end within \d\.\d s and was killed", refusal["message"])
     assert (processes(mark), list(host.paths.releases.iterdir())) == ([], [])
 
 
@@ -506,8 +497,10 @@ def test_parts_side_by_side_stop_with_the_first_failure(host: LocalAgent, mirror
         "venvs": {"backend": ["nowhere"]},
     }
     at = time.monotonic()
-    refusal = host.build(head(mirrored), recipe).refusal or {}
+    answer = host.build(head(mirrored), recipe)
+    refusal = answer.refusal or {}
     assert (refusal["kind"], "'nowhere' cannot be installed" in refusal["message"]) == ("build_failed", True)
+    assert answer.said("part.failed") == ["venv backend failed"]
     assert (processes(mark), time.monotonic() - at < 10) == ([], True)
 
 

@@ -33,4 +33,4 @@ BACKEND = 'build-backend = "setuptools.build_meta"'
 def test_tools_that_are_declared_for_good(tmp_path: Path, system: str, known: bool) -> None:
     """Only package indexes' names and a backend, as strings; of anything else pip says what it is."""
     (tmp_path / "pyproject.toml").write_text(system)
-    assert (build_tools._declared(tmp_path / "pyproject.toml") is not None) == known
+    assert (build_tools.declared(tmp_path / "pyproject.toml") is not None) == known

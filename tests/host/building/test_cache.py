@@ -9,23 +9,16 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-import time
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import seal
-from oroboros_deploy.host.building import cache, installed, parts
+from oroboros_deploy.host import lock, seal
+from oroboros_deploy.host.building import cache
 from oroboros_deploy.host.building.cache import Cache, Entry
-from tests.host.building.test_build import began
-from tests.host.building.test_parts import project
-from tests.support.local_agent import Answer, LocalAgent
-from tests.support.repository import Repository
+from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, hang_up, manifest
 from tests.support.watching import eventually, tree
 
 ONE, TWO, THREE = (letter * 40 for letter in "abc")
@@ -43,18 +36,20 @@ class Store:
         release.mkdir(parents=True, exist_ok=True)
         return Cache(self.root / "cache", release, lambda event, message="", **_: self.said.append(event))
 
-    def make(self, release_id: str, work: Callable[[Path], object], *, placed: bool = False, **inputs: Any) -> Entry:
+    def make(
+        self, release_id: str, work: Callable[[Path], object], *, may_contain_path: bool = False, **inputs: Any
+    ) -> Entry:
         """What a build does for a part in ``part/``: work, keep, seal."""
         at, entry = self.cache(release_id), Entry("part", {"of": "it"} | inputs)
-        with at.watch(entry, ["part"], [], placed=placed):
+        with at.watch(entry, ["part"], [], may_contain_path=may_contain_path):
             (at.release / "part").mkdir(exist_ok=True)
             work(at.release / "part")
         at.keep()
         return entry
 
-    def take(self, release_id: str, *, link: bool = True, **inputs: Any) -> bool:
+    def take(self, release_id: str, *, linked: bool = True, **inputs: Any) -> bool:
         at = self.cache(release_id)
-        taken = at.take(Entry("part", {"of": "it"} | inputs), link=link)
+        taken = at.take(Entry("part", {"of": "it"} | inputs), linked=linked)
         at.keep()
         return taken
 
@@ -136,7 +131,7 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
         (part / "script").write_text(f"#!{part}/python\nimport sys\n")
         (part / "script").chmod(0o755)
 
-    store.make(ONE, work, placed=True)
+    store.make(ONE, work, may_contain_path=True)
     assert store.take(TWO)
     script = store.part(TWO) / "script"
     assert (script.read_text(), os.access(script, os.X_OK)) == (f"#!{store.part(TWO)}/python\nimport sys\n", True)
@@ -144,7 +139,7 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
 
 
 @pytest.mark.parametrize(
-    ("work", "placed"),
+    ("work", "may_contain_path"),
     [
         (lambda part: (part / "page").write_text(f"<meta name=release content={ONE}>"), False),
         (lambda part: (part / "page").write_text(f"version {ONE[:7]}"), False),
@@ -154,9 +149,11 @@ def test_text_that_names_its_place_names_the_new_one(store: Store) -> None:
         (lambda part: (part / "link").symlink_to(part / "file"), True),
     ],
 )
-def test_what_names_its_release_is_not_kept(store: Store, work: Callable[[Path], object], placed: bool) -> None:
+def test_what_names_its_release_is_not_kept(
+    store: Store, work: Callable[[Path], object], may_contain_path: bool
+) -> None:
     """Taken for another commit it would tell of the wrong one."""
-    store.make(ONE, work, placed=placed)
+    store.make(ONE, work, may_contain_path=may_contain_path)
     assert (store.said, store.take(TWO), store.objects) == (["cache.refused"], False, [])
 
 
@@ -216,6 +213,18 @@ def test_a_poisoned_entry_is_noticed(store: Store) -> None:
     assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
 
 
+def test_an_entry_of_an_earlier_version_is_taken(store: Store) -> None:
+    """Names and keys are those that 0.1.0 wrote: a cache on a host stays warm when the agent is replaced."""
+    told = json.loads(store.entry(store.make(ONE, several)).read_bytes())["entry"]
+    assert sorted(told) == ["gone", "inputs", "layer", "own", "part", "rows"]
+    assert sorted(told["rows"][0]) == ["content", "executable", "kind", "path", "placed"]
+    entry = Entry("a part", {"of": "it"}, {"base": "x"})
+    assert [entry.file(), entry.file(base=True)] == [
+        "a-part.71398f74d59873bfc6693b6d0650ba1ed8abf008459b30fe5b71ff2e2d865178.json",
+        "a-part.0400dee61eac69da5ad64729a7403520a6e8b871756cf5c8c62075ee13ba5e6f.json",
+    ]
+
+
 def test_a_lost_file_is_noticed(store: Store) -> None:
     """An entry whose files are not all there is not used."""
     store.make(ONE, several)
@@ -258,7 +267,7 @@ def test_a_store_that_is_killed_anywhere_leaves_nothing_wrong(store: Store, monk
 def test_a_part_that_is_changed_later_is_not_kept(store: Store) -> None:
     """A step that edits what a part made would give its edit to builds that do without it."""
     at, entry = store.cache(ONE), Entry("part", {"of": "it"})
-    with at.watch(entry, ["part"], [], placed=False):
+    with at.watch(entry, ["part"], [], may_contain_path=False):
         (at.release / "part").mkdir()
         several(at.release / "part")
     (at.release / "part" / "sub" / "file").write_text("edited")
@@ -270,7 +279,7 @@ def test_copies_are_the_releases_own_until_it_is_complete(store: Store) -> None:
     """A command that writes into what was taken changes no other release; what it left alone is shared again."""
     store.make(ONE, several)
     at = store.cache(TWO)
-    assert at.take(Entry("part", {"of": "it"}), link=False)
+    assert at.take(Entry("part", {"of": "it"}), linked=False)
     with (store.part(TWO) / "sub" / "file").open("a") as file:
         file.write(" and more")
     at.keep()
@@ -322,7 +331,7 @@ def test_a_cache_that_is_read_only_serves(store: Store) -> None:
     with read_only(store.root / "cache"):
         at = store.cache(TWO)
         at.prune(0)
-        assert (at.take(Entry("part", {"of": "it"}), link=True), store.said) == (True, ["cache.refused"])
+        assert (at.take(Entry("part", {"of": "it"}), linked=True), store.said) == (True, ["cache.refused"])
         assert contents(store.part(TWO)) == contents(store.part(ONE))
         edit_quietly(store.part(ONE) / "sub" / "file")
         store.make(THREE, several)
@@ -335,7 +344,7 @@ def test_a_cache_that_cannot_be_made_costs_nothing_else(store: Store) -> None:
     at = store.cache(ONE)
     at.prune(0)
     store.make(TWO, several)
-    assert (at.take(Entry("part", {"of": "it"}), link=True), at.changed(Entry("part", {}))) == (False, None)
+    assert (at.take(Entry("part", {"of": "it"}), linked=True), at.changed(Entry("part", {}))) == (False, None)
     assert (contents(store.part(TWO))["sub/file"], store.said) == ("content", ["cache.refused"] * 2)
 
 
@@ -388,105 +397,25 @@ def test_the_cache_gives_way_to_a_full_disk(store: Store, monkeypatch: pytest.Mo
     assert store.objects == []
 
 
-def test_a_layer_leaves_no_trace_of_what_is_not_in_it(store: Store) -> None:
-    """The own files of an entry, and the directories that held nothing else, are not in its layer."""
-    entry = Entry("part", {}, own=["part/own/file", "part/both/mine"])
+def test_a_base_has_no_trace_of_what_is_added_to_it(store: Store) -> None:
+    """The added files of an entry, and the directories that hold nothing else, are not in its base."""
+    entry = Entry("part", {}, added=["part/own/file", "part/both/mine"])
     paths = ["part", "part/both", "part/empty", "part/own"]
     entry.rows = [cache.Row(path, "d") for path in paths]
     entry.rows += [cache.Row(path, "f", "0") for path in ("part/both/mine", "part/both/theirs", "part/own/file")]
-    assert [row.path for row in entry.shared] == ["part", "part/both", "part/empty", "part/both/theirs"]
+    assert [row.path for row in entry.base] == ["part", "part/both", "part/empty", "part/both/theirs"]
 
 
-def test_what_a_wheel_needs_decides_about_its_layer(tmp_path: Path) -> None:
-    """Its description does not; and what it finds on this host's disk cannot be known by a name."""
-
-    def needs(name: str, head: str) -> list[str] | None:
-        path = tmp_path / f"{name}-1.0-py3-none-any.whl"
-        with zipfile.ZipFile(path, "w") as wheel:
-            wheel.writestr("a-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: a\nVersion: 1.0\n{head}\nwords\n")
-        return installed.metadata(path)
-
-    assert needs("one", "Requires-Dist: b\n") == needs("two", "Summary: other\nRequires-Dist: b\n")
-    assert needs("one", "Requires-Dist: b\n") != needs("three", "Requires-Dist: c\n")
-    assert needs("four", "Requires-Dist: b @ file:///srv/b\n") is None
+def test_a_frontend_is_built_once(site: Site) -> None:
+    """A commit that changes none of its inputs takes it from the cache, and is what a fresh build makes of it."""
+    assert built(site.build(site.commit(), venvs={})) == ["frontend"]
+    second = site.commit(docs__notes="nothing is built from this")
+    assert built(site.build(second, venvs={})) == []
+    taken = manifest(site.release(second))
+    assert taken == site.fresh(second, venvs={})
 
 
-@pytest.mark.parametrize(
-    ("line", "plain"),
-    [
-        ("flask", True),
-        ("flask[async] >= 3, < 4 ; python_version > '3'  # why", True),
-        ("flask==3 \\\n    --hash=sha256:00 \\\n    --hash=sha256:11", True),
-        ("", True),
-        ("./vendor/tools", False),
-        ("-e .", False),
-        ("-r base.txt", False),
-        ("--constraint=limits.txt", False),
-        ("tools @ file:///srv/tools", False),
-        ("wheels/tools-1.0-py3-none-any.whl", False),
-        ("--find-links ./wheels", False),
-    ],
-)
-def test_requirements_that_are_known_by_their_text(tmp_path: Path, line: str, plain: bool) -> None:
-    """Those that name another file are not: it may change when they do not."""
-    (tmp_path / "requirements.txt").write_text(f"# first\n{line}\n")
-    assert parts._is_plain(tmp_path / "requirements.txt") == plain
-
-
-# --- whole builds ---
-
-VENVS = {"venvs": {"backend": ["backend"], "worker": ["backend", "worker"]}}
-FRONTEND = {"path": "frontend", "command": "mkdir -p dist && cp page dist/", "output": "dist", "into": "infra/web"}
-RECIPE: dict[str, Any] = {**VENVS, "frontend": FRONTEND, "installer": "pip"}
-PARTS = ["frontend", "venv backend", "venv worker", "wheel backend", "wheel worker"]
-
-
-def built(answer: Answer) -> list[str]:
-    """The parts that were not taken from the cache."""
-    assert answer.refusal is None, answer.refusal
-    ended = [event["data"] for event in answer.events if event["event"] == "part.finished"]
-    return sorted(data["part"] for data in ended if not data["cached"])
-
-
-def manifest(release: Path) -> dict[str, Any]:
-    """A release's manifest but for times, which no two builds share."""
-    rows = map(json.loads, (release / seal.MANIFEST).read_bytes().splitlines())
-    return {path: (kind, mode, size, content) for path, kind, mode, size, _, content in rows}
-
-
-class Site:
-    """A repository with everything in it, and a host that has it."""
-
-    def __init__(self, root: Path) -> None:
-        self.repository = Repository(root / "source")
-        project(self.repository, "backend", "api")
-        project(self.repository, "worker", "jobs")
-        self.host = LocalAgent(root / "srv")
-
-    def commit(self, **files: str) -> str:
-        sha = self.repository.commit(frontend__page="hello", **files) if not files else self.repository.commit(**files)
-        self.host.mirror(self.repository)
-        return sha
-
-    def release(self, sha: str) -> Path:
-        return self.host.paths.release(sha)
-
-    def build(self, sha: str, **changes: Any) -> Answer:
-        return self.host.build(sha, RECIPE | changes)
-
-    def fresh(self, sha: str, **changes: Any) -> dict[str, Any]:
-        """The manifest of the same release built at the same path, from nothing."""
-        seal.remove(self.release(sha))
-        assert built(self.build(sha, anew=True, **changes)) != []
-        return manifest(self.release(sha))
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:  # short: see test_parts
-        yield Site(Path(directory))
-
-
+@pytest.mark.slow
 def test_nothing_is_built_twice(site: Site) -> None:
     """A commit that changes no part's inputs takes all from the cache, and is what a fresh build makes of it."""
     first = site.commit()
@@ -505,8 +434,9 @@ def test_nothing_is_built_twice(site: Site) -> None:
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_built(site: Site) -> None:
-    """A change of one project builds its wheel and its environments, upon the layer of what they need; as if fresh."""
+    """A change of one project builds its wheel and its environments, upon the base of what they need; as if fresh."""
     site.build(site.commit())
     making = (site.repository.path / "worker" / "making.py").read_text()
     second = site.commit(**{"worker/making.py": making.replace("at work", "hard at work")})
@@ -521,6 +451,7 @@ def test_only_what_changed_is_built(site: Site) -> None:
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_no_cache_builds_everything(site: Site) -> None:
     """Asked for it, a build takes nothing, says why, and leaves its results to the next."""
     site.build(site.commit())
@@ -533,18 +464,19 @@ def test_no_cache_builds_everything(site: Site) -> None:
 def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
     """The edit is told; the parts that shared the file are built again, and are right."""
     first = site.commit()
-    site.build(first)
+    site.build(first, venvs={})
     victim = site.release(first) / "infra/web/page"
     victim.chmod(0o644)
     victim.write_text("HELLO")
     victim.chmod(0o444)
     second = site.commit(docs__notes="none")
-    answer = site.build(second)
+    answer = site.build(second, venvs={})
     assert built(answer) == ["frontend"]
     assert len(answer.said("cache.damaged")) == 1
     assert (site.release(second) / "infra/web/page").read_text() == "hello"
 
 
+@pytest.mark.slow
 def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
     """It always runs, and what it writes into is the release's own."""
     scar = "echo scar >>infra/web/page; echo '# scar' >>backend/.venv/bin/api"
@@ -563,25 +495,25 @@ def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
     """The parts that were good need not be built again when the step that failed is put right."""
     sha = site.commit()
     failing = {"steps": [{"name": "check", "path": ".", "command": "false"}]}
-    assert (site.build(sha, **failing).refusal or {})["kind"] == "build_failed"
-    assert built(site.build(sha)) == []
+    assert (site.build(sha, venvs={}, **failing).refusal or {})["kind"] == "build_failed"
+    assert built(site.build(sha, venvs={})) == []
 
 
 def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     """A path that leads out of its directory makes any change its change, unless the paths that matter are named."""
     config = "export default {alias: '../shared'}\n"
-    site.build(site.commit(frontend__page="hello", frontend__vite_config_js=config))
-    assert "frontend" in built(site.build(site.commit(docs__notes="one")))
-    assert "frontend" in built(site.build(site.commit(docs__notes="two"), inputs=["shared"]))
-    assert "frontend" not in built(site.build(site.commit(docs__notes="three"), inputs=["shared"]))
-    assert "frontend" in built(site.build(site.commit(shared__colour="red"), inputs=["shared"]))
+    site.build(site.commit(frontend__page="hello", frontend__vite_config_js=config), venvs={})
+    assert built(site.build(site.commit(docs__notes="one"), venvs={})) == ["frontend"]
+    assert built(site.build(site.commit(docs__notes="two"), venvs={}, inputs=["shared"])) == ["frontend"]
+    assert built(site.build(site.commit(docs__notes="three"), venvs={}, inputs=["shared"])) == []
+    assert built(site.build(site.commit(shared__colour="red"), venvs={}, inputs=["shared"])) == ["frontend"]
 
 
 def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> None:
     """A page that the output replaces is in no release, whether it was committed before the first build or after."""
-    site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"))
+    site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"), venvs={})
     second = site.commit(infra__web__robots="committed")
-    answer = site.build(second)
+    answer = site.build(second, venvs={})
     assert (built(answer), answer.said("cache.missed")) == (
         ["frontend"],
         ["frontend: changed since it was built last: replaced infra/web"],
@@ -589,6 +521,7 @@ def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> No
     assert os.listdir(site.release(second) / "infra/web") == ["page"]
 
 
+@pytest.mark.slow
 def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> None:
     """A committed file that the output replaced is not looked for in what the wheel may read."""
     into = {**FRONTEND, "into": "backend/static"}
@@ -600,6 +533,7 @@ def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> No
     assert taken == site.fresh(second, frontend=into)
 
 
+@pytest.mark.slow
 def test_the_logins_environment_is_an_input(site: Site) -> None:
     """A variable that a build may read makes another build of it; those of the connection do not."""
     site.build(site.commit())
@@ -612,6 +546,7 @@ def test_the_logins_environment_is_an_input(site: Site) -> None:
     assert answer.said("cache.missed")[0].endswith("changed since it was built last: environment")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["objects", "entries"])
 def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None:
     """Whatever it left, the next build is complete, and equal to a fresh one."""
@@ -620,9 +555,7 @@ def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None
     place = site.host.paths.cache / moment
     assert eventually(lambda: place.is_dir() and any(place.iterdir()), within=120)
     os.kill(process.pid, signal.SIGKILL)
-    for stream in (process.stdin, process.stdout, process.stderr):
-        assert stream
-        stream.close()
+    hang_up(process)
     process.wait(10)
     second = site.commit(docs__notes="none")
     assert site.build(second).refusal is None
@@ -630,12 +563,12 @@ def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_two_builds_at_once(site: Site) -> None:
     """One stores what the other takes; both are whole."""
     first, second = site.commit(), site.commit(docs__notes="none")
     process = began(site.host, site.host.build_request(first, RECIPE))
-    assert eventually(lambda: (site.host.paths.ours / "build.lock").exists())
-    time.sleep(0.2)
+    assert eventually(lambda: lock.is_held(site.host.paths.build_lock))
     answer = site.build(second)
     process.communicate(timeout=60)
     assert (answer.said("build.waiting"), built(answer)) == (["another build runs on this host; waiting for it"], [])
@@ -643,6 +576,7 @@ def test_two_builds_at_once(site: Site) -> None:
     assert states == ["sealed", "sealed"]
 
 
+@pytest.mark.slow
 def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
     """Of a release whose dependencies did not change, the disk holds what is new."""
     big = {"command": "mkdir -p node_modules dist && head -c 5000000 /dev/zero >node_modules/big && cp page dist/"}
@@ -653,45 +587,6 @@ def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
         site.build(sha, frontend=FRONTEND | big)
         sizes.append(_used(site.host.root) - before)
     assert sizes[-1] < sizes[0] / 10, sizes
-
-
-def test_uv_installs_what_pip_does(site: Site) -> None:
-    """The same distributions, and console scripts that work, cached as well; its own cache keeps its write bits."""
-    kept, tools = site.host.root.parent / "uv-cache", site.host.root.parent / "tools"
-    tools.mkdir()
-    (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
-    site.host.options = {"env": {**os.environ, "UV_CACHE_DIR": str(kept), "PATH": f"{tools}:{os.environ['PATH']}"}}
-    first, second, third = site.commit(), site.commit(docs__notes="two"), site.commit(docs__notes="three")
-    assert built(site.build(first, installer="uv")) == PARTS
-    assert built(site.build(second, installer="uv")) == []
-    files = [path for path in kept.rglob("*.py") if path.is_file()]
-    assert files and all(path.stat().st_mode & 0o200 for path in files)
-    site.build(third)
-    assert _distributions(site.release(second)) == _distributions(site.release(third))
-    done = subprocess.run([site.release(second) / "worker/.venv/bin/jobs"], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("jobs at work\n", "")
-    taken = manifest(site.release(second))
-    assert taken == site.fresh(second, installer="uv")
-
-
-def test_uv_that_is_wanted_and_absent_is_said(site: Site) -> None:
-    """The refusal names it, and what to do."""
-    site.host.options = {"env": {**os.environ, "PATH": "/usr/bin:/bin"}}
-    refusal = site.build(site.commit(), installer="uv").refusal or {}
-    assert (refusal["message"], refusal["hint"]) == (
-        "uv is not installed on this host",
-        "install it there, or set build.installer",
-    )
-
-
-def _distributions(release: Path) -> dict[str, list[str]]:
-    """The names of what each environment has, its scripts included."""
-    venvs = {"backend": release / "backend/.venv", "worker": release / "worker/.venv"}
-    found = {}
-    for name, venv in venvs.items():
-        made = [*venv.glob("lib/python3*/site-packages/*"), *venv.glob("bin/*")]
-        found[name] = sorted(path.name for path in made if path.name != "__pycache__")
-    return found
 
 
 def _used(root: Path) -> int:

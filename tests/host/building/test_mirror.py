@@ -23,6 +23,14 @@ def soon() -> float:
     return time.monotonic() + 20
 
 
+def bundled(repository: Repository, sha: str, *without: str) -> Path:
+    """A bundle of the commit, on top of the commits that are left out."""
+    ref, bundle = f"refs/oroboros/{sha}", repository.path.parent / f"{sha}.bundle"
+    repository.git("update-ref", ref, sha)
+    repository.git("bundle", "create", "--quiet", str(bundle), ref, *(f"^{each}" for each in without))
+    return bundle
+
+
 def test_an_absent_mirror_has_nothing(tmp_path: Path) -> None:
     """Asking does not make it."""
     mirror = Mirror(tmp_path / "repo")
@@ -84,6 +92,33 @@ def test_a_url_is_never_a_command(mirror: Mirror, url: str) -> None:
     with pytest.raises(Refusal):
         mirror.fetch(url, "a" * 40, soon())
     assert not (mirror.path / "ran").exists()
+
+
+@pytest.fixture
+def hardened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login whose git refuses local transports and names objects by 64 digits."""
+    (tmp_path / "config" / "git").mkdir(parents=True)
+    settings = '[protocol "file"]\nallow = never\n[init]\ndefaultObjectFormat = sha256\n[core]\nautocrlf = true\n'
+    (tmp_path / "config" / "git" / "config").write_text(settings)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL")
+
+
+@pytest.mark.usefixtures("hardened")
+def test_a_bundle_is_taken_whatever_git_is_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login's settings of git are for repositories of its own: the mirror reads none of them."""
+    mirror = Mirror(tmp_path / "repo")
+    with monkeypatch.context() as plain:
+        plain.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+        repository = Repository(tmp_path / "source")
+        sha = repository.commit(file="one\ntwo\n")
+        bundle = bundled(repository, sha)
+    mirror.create(sha)
+    mirror.take_bundle(bundle, sha, soon())
+    release = tmp_path / "release"
+    release.mkdir()
+    mirror.check_out(sha, release, tmp_path / "index", soon())
+    assert (release / "file").read_bytes() == b"one\ntwo\n"
 
 
 def test_a_mirror_with_a_work_tree_serves(repository: Repository, tmp_path: Path) -> None:

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from oroboros_deploy.host import process
 from oroboros_deploy.host.building import parts
+from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.refusal import Refusal
+from tests.support.builds import FRONTEND, Site, project
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
-
-# A build backend in the project itself: pip needs no network for it, and it counts how often it was asked.
-BACKEND = """\
-import zipfile
-
-
-def build_wheel(directory, settings=None, metadata=None):
-    with open("built", "a") as count:
-        count.write("x")
-    tag = f"{NAME}-1.0"
-    files = {
-        f"{NAME}.py": f"def main():\\n    print('{NAME} at work')\\n",
-        f"{tag}.dist-info/METADATA": f"Metadata-Version: 2.1\\nName: {NAME}\\nVersion: 1.0\\n",
-        f"{tag}.dist-info/WHEEL": "Wheel-Version: 1.0\\nGenerator: x\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
-        f"{tag}.dist-info/entry_points.txt": f"[console_scripts]\\n{NAME} = {NAME}:main\\n",
-    }
-    files[f"{tag}.dist-info/RECORD"] = "".join(f"{name},,\\n" for name in files)
-    with zipfile.ZipFile(f"{directory}/{tag}-py3-none-any.whl", "w") as wheel:
-        for name, content in files.items():
-            wheel.writestr(name, content)
-    return f"{tag}-py3-none-any.whl"
-"""
-PYPROJECT = '[build-system]\nrequires = []\nbuild-backend = "making"\nbackend-path = ["."]\n'
-
-
-def project(repository: Repository, path: str, name: str) -> None:
-    directory = repository.path / path
-    directory.mkdir(parents=True)
-    (directory / "making.py").write_text(f"NAME = {name!r}\n{BACKEND}")
-    (directory / "pyproject.toml").write_text(PYPROJECT)
 
 
 class Built:
@@ -90,6 +59,20 @@ def built() -> Iterator[Built]:
         yield built
 
 
+def test_a_console_script_works_where_it_is(site: Site) -> None:
+    """An environment made by uv, at the release's final path, has scripts that run there and names no other place."""
+    sha = site.commit()
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    site.host.options = {"env": {**os.environ, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}}
+    answer = site.host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": "uv"})
+    assert answer.refusal is None, answer.refusal
+    script = site.release(sha) / "backend/.venv/bin/api"
+    done = subprocess.run([script], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("api at work\n", "")
+    assert script.read_text().splitlines()[0] == f"#!{script.parent}/python"
+
+
+@pytest.mark.slow
 def test_console_scripts_work_where_they_are(built: Built) -> None:
     """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""
     for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
@@ -98,6 +81,7 @@ def test_console_scripts_work_where_they_are(built: Built) -> None:
         assert first == f"#!{(built.release / script).parent}/python"
 
 
+@pytest.mark.slow
 def test_each_environment_has_what_it_was_given(built: Built) -> None:
     """Its projects and their requirements, and no pip of its own."""
     assert {venv: built.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
@@ -107,18 +91,21 @@ def test_each_environment_has_what_it_was_given(built: Built) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_directory_of_the_tree_gets_its_environment_inside(built: Built) -> None:
     """A key that is no directory of the commit becomes the environment itself."""
     found = sorted(str(path.parent.relative_to(built.release)) for path in built.release.rglob("pyvenv.cfg"))
     assert found == ["backend/.venv", "envs/plain", "worker/.venv"]
 
 
+@pytest.mark.slow
 def test_a_shared_project_is_built_once(built: Built) -> None:
     """Two environments install the same wheel, and do not build side by side in one directory."""
     counts = {path: (built.release / path / "built").read_text() for path in ("backend", "worker")}
     assert counts == {"backend": "x", "worker": "x"}
 
 
+@pytest.mark.slow
 def test_the_sealed_environments_are_whole(built: Built) -> None:
     """What pip wrote is in the seal, bytecode included; running it changes nothing."""
     built.said_by("backend/.venv/bin/api")
@@ -150,8 +137,7 @@ def test_every_project_is_one_part(venvs: dict[str, list[str]], projects: list[s
 
 
 def frontend(**changes: Any) -> dict[str, Any]:
-    settings = {"path": "frontend", "command": "mkdir -p dist && cp page dist/", "output": "dist", "into": "infra/web"}
-    return {"frontend": {**settings, **changes}}
+    return {"frontend": {**FRONTEND, **changes}}
 
 
 @pytest.fixture
@@ -200,7 +186,7 @@ def test_without_npm_what_was_committed_stays(
     monkeypatch.setattr(process, "find", lambda tool: None)
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
-    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, threading.Event())
+    bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, Event())
     parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
     assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
@@ -212,7 +198,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
     """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
     (tmp_path / "f").mkdir()
     monkeypatch.setattr(process, "find", lambda tool: None)
-    bench = parts.Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
+    bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, Event())
     part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
     with pytest.raises(Refusal) as refused:
         part.work(bench)
@@ -221,28 +207,6 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
         "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
         "hint": "install npm there, commit infra/no, or set build.frontend: null",
     }
-
-
-@pytest.mark.parametrize("installer", ["pip", "uv"])
-def test_a_project_that_cannot_be_built_is_told_in_words(
-    host: LocalAgent, repository: Repository, installer: str
-) -> None:
-    """What ran, how it ended, what it printed last, and where the rest is."""
-    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    host.options = {"env": {**os.environ, "PATH": tools}}
-    (repository.path / "worker").mkdir()
-    (repository.path / "worker" / "pyproject.toml").write_text("[build-system\n")
-    sha = repository.commit()
-    host.mirror(repository)
-    request = host.build_request(sha, {"venvs": {"worker": ["worker"]}, "installer": installer})
-    refusal = host.call("build", request).refusal or {}
-    ran = {"pip": "pip wheel ./worker exited 2", "uv": "uv build ./worker exited 2"}[installer]
-    log = host.paths.attempt(request["attempt"]) / "wheel worker.log"
-    assert (refusal["message"], refusal["hint"]) == (
-        f"wheel worker: {ran}",
-        f"fix it and deploy again; the whole log is on the host: {log}",
-    )
-    assert ("TOML" in refusal["log"], log.read_text().strip().endswith(refusal["log"])) == (True, True)
 
 
 def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Repository) -> None:
@@ -255,35 +219,3 @@ def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Rep
     answer = host.build(sha, {"steps": steps})
     assert (host.paths.release(sha) / "run" / "both").read_text() == f"{sha} 1\n#!/bin/sh\n"
     assert answer.said("part.finished") == ["one built", "two built"]
-
-
-def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two environments made side by side share it, and neither disturbs the other's making of it."""
-    made: list[str] = []
-
-    class Making(parts.Bench):
-        def run(self, part: str, what: str, argv: Sequence[str], cwd: Path) -> None:
-            time.sleep(0.05)
-            made.append(part)
-
-    bench = Making(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, threading.Event())
-    monkeypatch.setattr(parts, "_pip_serves", lambda python, bench: bool(made) and python.startswith(str(tmp_path)))
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(parts._pip, [bench, bench]))
-    assert (made, found) == (["pip"], [[f"{tmp_path}/bin/python", "-m", "pip"]] * 2)
-
-
-def test_a_host_without_pip_gets_one_of_its_own(host: LocalAgent, tmp_path: Path) -> None:
-    """A bare Debian has python3 without pip: environments are made all the same."""
-    python = tmp_path / "bin" / "python3"
-    subprocess.run(["/usr/bin/env", "python3", "-m", "venv", "--without-pip", tmp_path], check=True)
-    assert subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode != 0
-    repository = Repository(tmp_path / "source")
-    project(repository, "backend", "backend")
-    sha = repository.commit()
-    host.mirror(repository)
-    bare = LocalAgent(host.root, env={**os.environ, "PATH": f"{python.parent}:/usr/bin:/bin"})
-    answer = bare.build(sha, {"venvs": {"backend": ["backend"]}})
-    assert answer.refusal is None, json.dumps(answer.refusal)
-    logs = [path.name for path in host.paths.ours.glob("attempts/*/pip.log")]
-    assert (logs, (host.paths.ours / "tools" / "pip" / "bin" / "python").exists()) == (["pip.log"], True)

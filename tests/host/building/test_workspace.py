@@ -60,8 +60,7 @@ def test_what_cannot_be_ended_stops_the_build(
     host: LocalAgent, orphan: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that would write into the next release and does not die is told by its number."""
-    monkeypatch.setattr(workspace, "_PATIENCE", 0.1)
-    monkeypatch.setattr(workspace, "_kill", lambda processes: None)
+    monkeypatch.setattr(workspace, "PATIENCE", -1.0)  # they are told before any is killed
     with pytest.raises(Refusal, match=rf"^processes of a killed build do not end: .*\b{orphan.pid}\b"):
         swept(host)
     monkeypatch.undo()

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host.building import excerpt
-from oroboros_deploy.host.building.excerpt import MOST, Excerpt
+from oroboros_deploy.host.building import throttle
+from oroboros_deploy.host.building.throttle import MOST, Throttle
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 
@@ -26,14 +26,14 @@ class Heard:
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, as a test sets it."""
     now = [100.0]
-    monkeypatch.setattr(excerpt.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(throttle.time, "monotonic", lambda: now[0])
     return now
 
 
 def test_what_comes_slowly_is_told_whole(clock: list[float]) -> None:
     """Every piece, as it comes."""
     heard = Heard()
-    say = Excerpt(heard)
+    say = Throttle(heard)
     for text in ("one\n", "two\n", "three\n"):
         say("output", part="a", text=text)
         clock[0] += 1
@@ -43,7 +43,7 @@ def test_what_comes_slowly_is_told_whole(clock: list[float]) -> None:
 def test_what_comes_fast_is_told_from_its_end(clock: list[float]) -> None:
     """Not more than so much at a time, beginning with a whole line, and the end before anything else is said."""
     heard = Heard()
-    say = Excerpt(heard)
+    say = Throttle(heard)
     for number in range(10_000):
         say("output", part="a", text=f"line {number}\n")
     say("part.finished", "a built")
@@ -56,7 +56,7 @@ def test_what_comes_fast_is_told_from_its_end(clock: list[float]) -> None:
 def test_a_line_without_an_end_is_told_in_part(clock: list[float]) -> None:
     """There is nowhere better to begin."""
     heard = Heard()
-    say = Excerpt(heard)
+    say = Throttle(heard)
     say("output", part="a", text="x" * 3 * MOST)
     assert heard.said == [("output", "x" * MOST)]
 
@@ -64,7 +64,7 @@ def test_a_line_without_an_end_is_told_in_part(clock: list[float]) -> None:
 def test_parts_do_not_wait_for_each_other(clock: list[float]) -> None:
     """Each has its own pause, and what is left of all is told at the end."""
     heard = Heard()
-    say = Excerpt(heard)
+    say = Throttle(heard)
     for text in ("one\n", "two\n"):
         for part in ("a", "b"):
             say("output", part=part, text=f"{part} {text}")

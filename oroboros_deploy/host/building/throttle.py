@@ -1,4 +1,4 @@
-"""What builds print, as far as it is heard while they run: all of what comes slowly, the newest of what comes fast."""
+"""The output of builds, thinned while they run: all of what comes slowly is told, of what comes fast the newest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST = 16 * 1024  # characters of one part that are told at once
 PAUSE = 0.2  # seconds between two times
 
 
-class Excerpt:
+class Throttle:
     """A ``say`` that thins out the output of each part; it is whole in the part's log.
 
     What a part printed last is always told before it ends or fails, and before whatever else is said.

@@ -1,6 +1,12 @@
-"""A connection to a host that is this machine: the same scripts, run by /bin/sh instead of over SSH.
+"""For tests of a project that is deployed with this: hosts that are directories, and a registry in a file.
 
-For speed beside the real thing: ``tests/ssh`` has a real sshd, ``tests/hosts`` a real host.
+    def test_the_project_can_be_deployed(tmp_path):
+        hosts = LocalHosts(load_config(), tmp_path)
+        outcome = hosts.deployment().deploy(["web1"], sha="HEAD")
+        assert outcome.ok and hosts.live("web1") == outcome.release_id
+
+Builds, the switch, the gate and the way back are the real ones: the agent that travels to a host is
+run here, by /bin/sh, as this user.  No SSH is involved, and no service is restarted.
 """
 
 from __future__ import annotations
@@ -11,10 +17,70 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
 
-from oroboros_deploy.errors import HostUnreachable, LinkLost
-from oroboros_deploy.remote.session import START
+from .config import Config
+from .deployment import Deployment
+from .errors import HostUnreachable, LinkLost
+from .events import Event
+from .remote.session import START
+
+if TYPE_CHECKING:
+    from .ssh import HostConnection
+
+
+class LocalHosts:
+    """Hosts that are directories below ``directory``; the configuration's root is another directory on each.
+
+    Registry and state directory are below it too, whatever the configuration says, so nothing is left
+    when the directory is removed.  ``events`` are those of all deployments, ``connections`` those
+    of each host.
+    """
+
+    def __init__(self, config: Config, directory: str | Path, *, source: str | Path = ".") -> None:
+        self.directory = Path(directory).absolute()
+        self.source = source
+        self.events: list[Event] = []
+        self.connections: dict[str, list[LocalConnection]] = {}
+        self._config = replace(
+            config,
+            skip_restart=True,
+            registry_url=None,
+            releases_dir=f"{config.root}/releases",
+            current_link=f"{config.root}/current",
+            repo_root=f"{config.root}/repo",
+        )
+
+    def deployment(self, **options: Any) -> Deployment:
+        """A deployment to these hosts; ``options`` are those of `Deployment`."""
+        own = {
+            "source": self.source,
+            "listener": self.events.append,
+            "connect": self._open,
+            "state": self.directory / "state",
+        }
+        return Deployment(self._config, **{**own, **options})
+
+    def connect(self, name: str) -> LocalConnection:
+        """A new connection to a host."""
+        connection = LocalConnection((self._config.root, str(self.root(name))))
+        self.connections.setdefault(name, []).append(connection)
+        return connection
+
+    def root(self, host: str) -> Path:
+        """The deploy root of a host, as it is on this machine."""
+        return self.directory / "hosts" / host
+
+    def live(self, host: str) -> str | None:
+        """The release that a host serves, None when it serves none."""
+        current = self.root(host) / "current"
+        return current.readlink().name if current.is_symlink() else None
+
+    def _open(self, name: str) -> HostConnection:
+        return cast("HostConnection", self.connect(name))
 
 
 class LocalCommand:
@@ -104,7 +170,7 @@ class LocalConnection:
         self.cut_after: dict[str, int] = {}
         self.closed = False
 
-    def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:
+    def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:  # noqa: ARG002
         self.running.append(LocalCommand(self, script))
         return self.running[-1]
 

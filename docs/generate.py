@@ -1,0 +1,137 @@
+"""Write the generated tables of the reference pages: what the code declares, as Markdown.
+
+    python docs/generate.py
+
+A page has prose of its own; what lies between ``<!-- NAME -->`` and ``<!-- end -->`` is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from inspect import cleandoc
+from pathlib import Path
+from typing import NamedTuple
+
+from invoke.parser import Argument
+
+from oroboros_deploy.config import SETTINGS, Setting
+from oroboros_deploy.config.explaining import shown
+from oroboros_deploy.errors import ExitCode
+from oroboros_deploy.tasks import ns
+
+DOCS = Path(__file__).parent
+PAGES = tuple(DOCS / name for name in ("settings.md", "tasks.md", "exit-codes.md"))
+TASKS = {name: (cleandoc(ns[name].__doc__), ns[name].get_arguments()) for name in ns.task_names}
+
+
+class Meaning(NamedTuple):
+    """What an exit code says, and what to do then."""
+
+    says: str
+    then: str
+
+
+MEANINGS = {
+    ExitCode.LIVE: Meaning("live and gated", "nothing"),
+    ExitCode.INVALID: Meaning(
+        "bad input or configuration; nothing was changed", "correct what the message names; `fab config` shows settings"
+    ),
+    ExitCode.RESTORED: Meaning(
+        "failed; the previous release was restored and serves",
+        "read the failure in the output above it, correct the commit, deploy again",
+    ),
+    ExitCode.NOT_RESTORED: Meaning(
+        "needs a person: failed and not restored; or (`audit --verify`) a journal is not what was written",
+        "log in to the host that is named, `systemctl --failed`, then `fab rollback`",
+    ),
+    ExitCode.BUSY: Meaning(
+        "another activation, or somebody's lock, holds the host; nothing was changed",
+        "wait for it (`fab status`), or free a lock that is no longer meant (`fab unlock`)",
+    ),
+    ExitCode.BUILD_FAILED: Meaning(
+        "the build (or the migration) failed; nothing was switched",
+        "read the last lines of the build, or `.deploy/attempts/<id>/` on the host",
+    ),
+    ExitCode.UNKNOWN: Meaning(
+        "outcome unknown: the link was lost", "`fab status`; the host ends the attempt without you"
+    ),
+    ExitCode.UNREACHABLE: Meaning(
+        "host unreachable, or not trusted; nothing was switched there", "`ssh HOST` as the message says"
+    ),
+    ExitCode.REGISTRY: Meaning(
+        "the registry did not answer: nothing was changed, or the host is fine and the record is kept",
+        "repair the database; the next command writes what was kept",
+    ),
+    ExitCode.INTERRUPTED: Meaning("interrupted before the switch", "the same command again goes on"),
+}
+
+
+def rendered(page: str) -> str:
+    """The page with its generated parts made anew."""
+    return re.sub(r"(<!-- (\S+) -->\n).*?(<!-- end -->)", _filled, page, flags=re.DOTALL)
+
+
+def _filled(found: re.Match[str]) -> str:
+    return f"{found[1]}{PARTS[found[2]]()}{found[3]}"
+
+
+def _settings() -> str:
+    rows = [(f"`{each.name}`", _default(each), _code(each.variable), each.help) for each in SETTINGS]
+    return _table(("setting", "default", "variable", "meaning"), rows)
+
+
+def _default(setting: Setting) -> str:
+    text = shown(setting.default)
+    return text if text in ("none", "off") else _code(text)
+
+
+def _exit_codes() -> str:
+    rows = [(str(int(code)), MEANINGS[code].says, MEANINGS[code].then) for code in sorted(ExitCode)]
+    return _table(("code", "meaning", "what to do"), rows)
+
+
+def _overview() -> str:
+    rows = [(f"[`{name}`](#{name.replace('.', '')})", text.splitlines()[0]) for name, (text, _) in TASKS.items()]
+    return _table(("task", "what it does"), rows)
+
+
+def _tasks() -> str:
+    return "\n".join(_task(name, text, arguments) for name, (text, arguments) in TASKS.items())
+
+
+def _task(name: str, text: str, arguments: Sequence[Argument]) -> str:
+    rows = [(_flag(each), str(each.help)) for each in arguments]
+    return f"## {name}\n\n{text}\n\n{_table(('flag', 'meaning'), rows)}"
+
+
+def _flag(argument: Argument) -> str:
+    name = str(argument.name).replace("_", "-")
+    return f"`--{name}=…`" if argument.takes_value else f"`--{name}`"
+
+
+def _code(text: str | None) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": _settings,
+    "overview": _overview,
+    "tasks": _tasks,
+    "exit-codes": _exit_codes,
+}
+
+
+def main() -> None:
+    """Write every page."""
+    for page in PAGES:
+        page.write_text(rendered(page.read_text()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""How a command ends: one exit code, and the last words on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from invoke import Exit
+
+from ..errors import DeployError
+from ..text import plain
+from . import story, tables
+from .stream import write
+from .unforeseen import Unforeseen, caught
+
+
+@contextmanager
+def exit_codes(*, as_json: bool) -> Iterator[None]:
+    """Turn every error into a message and the documented exit code; nobody is shown a traceback."""
+    try:
+        with caught():
+            yield
+    except DeployError as error:
+        code = error.code if isinstance(error, Unforeseen) else int(error.exit_code)
+        tell(_last_words(error, code, as_json))
+        raise Exit(code=code) from None
+    except KeyboardInterrupt:
+        tell("interrupted; nothing was switched")
+        raise Exit(code=130) from None
+
+
+def tell(text: str) -> None:
+    """Say something to people, beside what the command prints; each line is cleaned."""
+    write(sys.stderr, f"{plain(text)}\n")
+
+
+def _last_words(error: DeployError, code: int, as_json: bool) -> str:
+    if as_json:
+        return tables.error_json(error, code)
+    if error.outcome is not None and len(error.outcome.hosts) > 1:
+        return f"{story.table(error.outcome)}\n{error}"
+    return str(error)

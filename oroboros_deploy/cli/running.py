@@ -1,0 +1,128 @@
+"""How a task runs: its hosts are ours to connect, it prints one answer, and it ends with one exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from json import dumps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fabric import task as fabric_task
+from invoke import Context, Exit
+
+from . import arguments, program
+
+if TYPE_CHECKING:
+    from ..deployment import Answers, Deployment
+    from ..events import Event
+    from ..host.contract import AuditAnswer
+    from ..outcome import Kind, Outcome
+
+T = TypeVar("T")
+
+
+def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
+    """A task whose hosts are ours to connect, and whose errors are messages with an exit code."""
+    help = {name.replace("-", "_"): text for name, text in options.pop("help").items()}
+
+    def decorate(body: Callable[..., None]) -> Any:
+        @wraps(body)
+        def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
+            with program.bytecode_kept():
+                from .endings import exit_codes
+
+                with exit_codes(as_json=kwargs.get("json", False)):
+                    body(context, *args, **kwargs)
+
+        return fabric_task(klass=program.FleetTask, auto_shortflags=False, help=help, **options)(guarded)
+
+    return decorate
+
+
+def attempt(
+    context: Context,
+    kind: Kind,
+    environment: str | None,
+    flags: arguments.Flags,
+    as_json: bool,
+    verbose: bool,
+    act: Callable[[Deployment], Outcome],
+) -> None:
+    """Run an attempt under a view of its events, then say what came of it."""
+    from ..events import fan_out
+    from . import views
+    from .unforeseen import Switches, caught
+
+    outcome, switches = None, Switches()
+    with caught(switches):
+        try:
+            with views.view(sys.stdout, as_json, kind, None, verbose=verbose) as view:
+                listener = fan_out(switches, view)
+                outcome = act(arguments.deployment(context, environment, flags, listener=listener, verbose=verbose))
+        except KeyboardInterrupt:
+            if outcome is None:
+                raise
+        _tell_outcome(outcome, as_json)
+
+
+def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
+    from . import story
+
+    if not as_json:
+        told = [story.table(outcome)] if len(outcome.hosts) > 1 else []
+        show("\n".join([*told, story.story(outcome)]))
+    if outcome.exit_code:
+        raise Exit(code=int(outcome.exit_code))
+
+
+def answered(answers: Answers[T], table: Callable[[Answers[T]], str], as_json: bool) -> None:
+    """Show what the hosts answered; when one could not, that is how the command ends."""
+    from . import tables
+
+    show(tables.answers_json(answers) if as_json else table(answers))
+    failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
+    if failures:
+        raise failures[0]
+
+
+def refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None:
+    """End as a matter for a person when a journal is not what was written."""
+    from ..errors import DeployError, JournalDamaged
+
+    for host, answer in answers.items():
+        wrong = None if isinstance(answer, DeployError) else answer["wrong"]
+        if wrong:
+            seen = deployment.node.journal_heads.path(host, deployment.config.root)
+            raise JournalDamaged(
+                f"line {wrong['line']} of the journal {wrong['what']}",
+                hint=f"find out who did that; if the host was set up anew: rm {seen}",
+                host=host,
+            )
+
+
+def tell_pruned(event: Event) -> None:
+    """Show each release as it is removed."""
+    if event.name == "pruned":
+        show(f"{event.host}: {event.message}")
+
+
+def tell_progress(event: Event) -> None:
+    """Say beside the answer what goes on."""
+    from .endings import tell
+
+    if event.level != "detail":
+        tell(event.message)
+
+
+def show(text: str) -> None:
+    """Print the answer of a command; each line is cleaned, for some of it may come from a host."""
+    from ..text import plain
+    from .stream import write
+
+    write(sys.stdout, f"{plain(text)}\n")
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON, for people too."""
+    show(dumps(value, indent=2))

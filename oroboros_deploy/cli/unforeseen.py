@@ -1,0 +1,84 @@
+"""The last resort: an error that nobody foresaw becomes a message, and its traceback a file."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import format_exception
+
+from invoke import Exit
+
+from ..errors import DeployError, ExitCode
+from ..events import Event
+from ..outcome import State
+from ..words import name_of
+
+_BEFORE = 1  # the exit code when no switch was asked for
+
+
+class Switches:
+    """Hears which hosts were asked to switch, and how that ended; a listener."""
+
+    def __init__(self) -> None:
+        self.ends: dict[str, str | None] = {}
+
+    def __call__(self, event: Event) -> None:
+        """Note what an event says of its host."""
+        if event.host and event.name == "switch.asked":
+            self.ends[event.host] = None
+        elif event.host in self.ends and event.name == "host.finished":
+            self.ends[event.host] = name_of(State(event.data["state"]))
+
+
+class Unforeseen(DeployError):
+    """An error that nobody foresaw; ``ends`` are the hosts that were asked to switch, each with how it ended there."""
+
+    exit_code = ExitCode.UNKNOWN
+
+    def __init__(self, cause: Exception, ends: Mapping[str, str | None]) -> None:
+        what = f"oroboros_deploy failed in a way that nobody foresaw ({_in_a_line(cause)})"
+        super().__init__(f"{_condition(ends)}: {what}", hint=_advice(ends, _kept(cause)))
+        self.code = int(self.exit_code) if ends else _BEFORE
+
+
+@contextmanager
+def caught(switches: Switches | None = None) -> Iterator[None]:
+    """Raise Unforeseen for what is neither an error of ours nor an exit."""
+    try:
+        yield
+    except (DeployError, Exit):
+        raise
+    except Exception as error:
+        raise Unforeseen(error, switches.ends if switches else {}) from error
+
+
+def _condition(ends: Mapping[str, str | None]) -> str:
+    hosts = (f"{host} {end or 'goes on alone, how it ends is not known here'}" for host, end in ends.items())
+    return "; ".join(hosts) or "no host was asked to switch"
+
+
+def _advice(ends: Mapping[str, str | None], kept: Path | None) -> str:
+    report = f"the traceback, for a report of the fault, is in {kept}" if kept else "the traceback could not be written"
+    return f"fab -H {','.join(ends)} status  tells what they serve; {report}" if ends else report
+
+
+def _in_a_line(cause: Exception) -> str:
+    return " ".join(f"{type(cause).__name__}: {cause}".split())
+
+
+def _kept(cause: Exception) -> Path | None:
+    """Where the traceback was written: a file of this user's alone; None when that failed, whatever the reason."""
+    try:
+        from ..control.state_directory import state_directory
+
+        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
+        path = state_directory() / "tracebacks" / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text("".join(format_exception(cause)), encoding="utf-8", errors="backslashreplace")
+    except Exception:
+        return None
+    return path

@@ -1,0 +1,45 @@
+"""What is shown of the settings: each one's value, where it comes from, and no secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from operator import attrgetter
+
+from .loading import Config
+from .settings import BY_NAME, Step
+
+
+def explain(config: Config) -> list[tuple[str, str, str]]:
+    """(setting, value, where it comes from) for every setting in use, in the order of declaration."""
+    names = sorted(config.provenance, key=_place)
+    rows = [(name, masked(shown(attrgetter(name)(config))), config.provenance[name]) for name in names]
+    where = f"environment {config.environment}" if config.environment else "-H"
+    return [*rows, ("hosts", shown(config.hosts), where if config.hosts else "default")]
+
+
+def masked(text: str) -> str:
+    """The text with user names, passwords and tokens in its URLs hidden."""
+    text = re.sub(r"(?<=://)\S*@", "***@", text)
+    return re.sub(r"(?i)([?&][^=&\s]*(?:password|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
+
+
+def _place(name: str) -> int:
+    return next(place for place, known in enumerate(BY_NAME) if known.startswith(name))
+
+
+def shown(value: object) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "on" if value else "off"
+        case float():
+            return f"{value:g}"
+        case Step():
+            return f"{value.name}: {value.command} (in {value.path})"
+        case tuple():
+            return " ".join(map(shown, value)) or "none"
+        case Mapping():
+            return ", ".join(f"{key}: {shown(item)}" for key, item in value.items()) or "none"
+    return str(value)

@@ -1,0 +1,326 @@
+"""Where each setting's value comes from.
+
+Precedence: flag > environment variable > ``environments.<name>`` > file > default.
+What was written is checked here, as soon as it is read; after that a value has its type.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from itertools import combinations
+from types import MappingProxyType
+from typing import NamedTuple, TypeAlias, TypeVar
+
+from ..errors import ConfigError
+from .checks import address, check_hosts
+from .settings import BY_NAME, SECTIONS, SETTINGS, Setting, Settings, Value, section_of
+
+Written: TypeAlias = Mapping[str, object]  # what flags or a caller give: not checked yet
+_MAY_BE_OFF = "build.frontend"
+_ONE_NAME = "name one environment alone, or only hosts of one"
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """All settings of one attempt, checked, and where each value comes from.
+
+    ``environment`` is the one in use, ``hosts`` where to work (empty: not said),
+    ``environments`` the hosts of each known one, and ``provenance`` says for each
+    setting where its value comes from.
+    """
+
+    environment: str | None = None
+    hosts: tuple[str, ...] = ()
+    environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_mapping(
+        cls,
+        mapping: Written,
+        *,
+        environ: Mapping[str, str] = _NOTHING,
+        hosts: Sequence[str] = (),
+        environment: str | None = None,
+        **flags: object,
+    ) -> Config:
+        """The settings of a mapping, which holds what a ``fabric.yaml`` holds under ``deploy:``.
+
+        ``environ`` are the environment variables to read (by default none),
+        ``hosts`` and ``environment`` what ``-H`` and ``--environment`` say, and
+        ``flags`` settings by name, which win over everything else.
+
+        >>> config = Config.from_mapping({"services": ["shop-api"], "healthcheck": {"timeout": 5}}, root="/srv/shop")
+        >>> config.services, config.healthcheck.timeout, config.current_link
+        (('shop-api',), 5.0, '/srv/shop/current')
+        >>> config.provenance["root"], config.provenance["services"], config.provenance["keep"]
+        ('flag --root', 'the mapping', 'default')
+
+        Raises ConfigError for anything unknown, of the wrong type, or unusable.
+        """
+        return load([("the mapping", mapping)], environ, hosts=hosts, environment=environment, flags=flags)
+
+
+class _Found(NamedTuple):
+    """A setting's value, and where it comes from."""
+
+    value: Value
+    where: str
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Values already checked, and where they come from."""
+
+    where: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class _Environment:
+    hosts: tuple[str, ...] = ()
+    layers: tuple[_Layer, ...] = ()
+
+    @property
+    def changes_settings(self) -> bool:
+        return any(layer.values for layer in self.layers)
+
+
+def load(
+    layers: Sequence[tuple[str, object]],
+    environ: Mapping[str, str],
+    *,
+    hosts: Sequence[str] = (),
+    environment: str | None = None,
+    flags: Written = _NOTHING,
+) -> Config:
+    """The settings that hold for these hosts.
+
+    ``layers`` are (file, its ``deploy`` mapping), lowest precedence first. ``hosts``
+    are what the operator named: the name of one environment, or hosts; hosts that
+    belong to one environment get its settings. ``flags`` map setting names to
+    values, None and False meaning "not given".
+
+    Raises ConfigError for anything unknown, of the wrong type, or unusable.
+    """
+    environments = _environments(layers)
+    named = _hosts_of(hosts, "-H")
+    chosen = _choose(named, environment, environments)
+    used = [_Layer("default", {setting.name: setting.default for setting in SETTINGS})]
+    used += [_file_layer(path, data) for path, data in layers]
+    _refuse_two_roots(environments, used)
+    used += environments[chosen].layers if chosen else ()
+    used += [*_variables(environ), *_flags(flags)]
+    found = _derive(_merge(used))
+    return replace(
+        _assemble(Config, found),
+        environment=chosen,
+        hosts=environments[chosen].hosts if chosen and set(named) <= {chosen} else named,
+        environments={name: item.hosts for name, item in environments.items()},
+        provenance={name: item.where for name, item in found.items()},
+    )
+
+
+def layers_of(config: object) -> list[tuple[str, object]]:
+    """The (file, ``deploy`` mapping) layers of an Invoke or Fabric configuration, lowest precedence first."""
+    found = [("the fabfile", _deploy_key(getattr(config, "_collection", None)))]
+    for level in ("system", "user", "project", "runtime"):
+        path = getattr(config, f"_{level}_path", None)
+        found.append((str(path), _deploy_key(getattr(config, f"_{level}", None))))
+    return [(path, data) for path, data in found if data is not None]
+
+
+def _deploy_key(level: object) -> object:
+    return level["deploy"] if isinstance(level, Mapping) and "deploy" in level else None
+
+
+def _file_layer(path: str, data: object) -> _Layer:
+    own = {key: value for key, value in _mapping(data, "deploy", path).items() if key != "environments"}
+    name = posixpath.basename(path)
+    where = path if name == path else f"{name} ({path})"
+    return _Layer(where, dict(_flatten(own, "deploy.", path)))
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[_Layer]:
+    for setting in SETTINGS:
+        # An empty variable is an unset one, as for `${DEPLOY_ROOT:-…}` in a shell.
+        if setting.variable and (value := environ.get(setting.variable)):
+            yield _Layer(setting.variable, {setting.name: _checked(setting, value, setting.variable)})
+
+
+def _flags(flags: Written) -> Iterator[_Layer]:
+    for name, value in flags.items():
+        if value is not None and value is not False:
+            if name not in BY_NAME:
+                raise _refused(f"there is no setting {name!r}", _nearest(name, BY_NAME))
+            label = "flag --" + name.replace(".", "-").replace("_", "-")
+            yield _Layer(label, {name: _checked(BY_NAME[name], value, label)})
+
+
+def _environments(layers: Sequence[tuple[str, object]]) -> dict[str, _Environment]:
+    found: dict[str, _Environment] = {}
+    for path, data in layers:
+        written = _mapping(data, "deploy", path).get("environments")
+        for name, own in _mapping(written, "deploy.environments", path).items():
+            found[str(name)] = _extend(found.get(str(name), _Environment()), str(name), own, path)
+    for name, environment in found.items():
+        if not environment.hosts:
+            raise _refused(f"deploy.environments.{name} has no hosts", f"add `hosts: [...]` to {name}")
+    return found
+
+
+def _refuse_two_roots(environments: Mapping[str, _Environment], base: Sequence[_Layer]) -> None:
+    # The registry knows a host by its name: with a root for each environment it would mix them up.
+    roots: dict[str, tuple[str, str]] = {}
+    for name, environment in environments.items():
+        root = str(_merge([*base, *environment.layers])["root"].value)
+        for host in environment.hosts:
+            other, place = roots.setdefault(host, (name, root))
+            if place != root:
+                raise _refused(
+                    f"{host} has the root {place} in {other} and {root} in {name}; the registry knows it by its name",
+                    f"give it a second name in ssh_config, such as {host}-{name}, and use that in {name}",
+                )
+
+
+def _extend(environment: _Environment, name: str, own: object, path: str) -> _Environment:
+    at = f"deploy.environments.{name}"
+    values = dict(_mapping(own, at, path))
+    hosts = _hosts_of(values.pop("hosts", environment.hosts), f"{at}.hosts in {path}")
+    layer = _Layer(f"environments.{name} in {path}", dict(_flatten(values, f"{at}.", path)))
+    return _Environment(hosts, (*environment.layers, layer))
+
+
+def _hosts_of(value: object, label: str) -> tuple[str, ...]:
+    try:
+        return check_hosts(value)
+    except ValueError as why:
+        raise _refused(f"{label} {why}") from None
+
+
+def _choose(named: Sequence[str], asked: str | None, environments: Mapping[str, _Environment]) -> str | None:
+    names = {name for name in named if name in environments}
+    if asked is not None:
+        names.add(asked)
+    if not names:
+        return _environment_of(named, environments)
+    name = min(names)
+    if name not in environments:
+        known = ", ".join(environments) or "none"
+        raise _refused(f"there is no environment {name!r} (known: {known})", _nearest(name, environments))
+    if len(names) > 1 or (name in named and len(named) > 1):
+        raise _refused(f"the environment {name!r} was named together with {_others(named, asked, name)}", _ONE_NAME)
+    return name
+
+
+def _others(named: Sequence[str], asked: str | None, name: str) -> str:
+    return ", ".join(dict.fromkeys(other for other in (asked, *named) if other and other != name))
+
+
+def _environment_of(named: Sequence[str], environments: Mapping[str, _Environment]) -> str | None:
+    wanted = {address(host) for host in named}
+    members = {name: {address(host) for host in item.hosts} for name, item in environments.items()}
+    touched = [name for name in environments if wanted & members[name]]
+    whole = [name for name in touched if wanted <= members[name]]
+    if len(whole) == 1:
+        return whole[0]
+    if any(environments[name].changes_settings for name in touched):
+        raise _refused(f"{', '.join(named)}: no single environment, but {', '.join(touched)} have settings", _ONE_NAME)
+    return None
+
+
+def _flatten(data: object, at: str, path: str, prefix: str = "") -> Iterator[tuple[str, Value]]:
+    for key, value in _mapping(data, at + prefix.rstrip("."), path).items():
+        name = f"{prefix}{key}"
+        if name == _MAY_BE_OFF and value is None:
+            yield name, None
+        elif name in SECTIONS:
+            yield from _flatten(_section_mapping(value, at + name, path), at, path, f"{name}.")
+        else:
+            yield name, _checked(_known(name, at, path), value, f"{at}{name} in {path}")
+
+
+def _known(name: str, at: str, path: str) -> Setting:
+    setting = BY_NAME.get(name)
+    if setting is None:
+        special = "environments" if at == "deploy." else "hosts"
+        raise _refused(f"unknown setting {at}{name} in {path}", _nearest(name, [*SECTIONS, *BY_NAME, special]))
+    if not setting.in_file:
+        raise _refused(f"{at}{name} in {path} cannot be set in a file", f"set {setting.variable}=1 for one command")
+    return setting
+
+
+def _checked(setting: Setting, value: object, label: str) -> Value:
+    if value is None and setting.default is None:
+        return None
+    try:
+        return setting.check(value)
+    except ValueError as why:
+        shown = "" if setting.secret else f" (it is {reprlib.repr(value)})"
+        raise _refused(f"{label} {why}{shown}") from None
+
+
+def _mapping(value: object, at: str, path: str) -> Mapping[object, object]:
+    return {} if value is None else _section_mapping(value, at, path)
+
+
+def _section_mapping(value: object, at: str, path: str) -> Mapping[object, object]:
+    if isinstance(value, Mapping):
+        return value
+    raise _refused(f"{at} in {path} must hold settings of its own (it is {reprlib.repr(value)})")
+
+
+def _merge(layers: Sequence[_Layer]) -> dict[str, _Found]:
+    found: dict[str, _Found] = {}
+    for layer in layers:
+        if any(name.startswith(f"{_MAY_BE_OFF}.") for name in layer.values):
+            found.pop(_MAY_BE_OFF, None)
+        found |= {name: _Found(value, layer.where) for name, value in layer.values.items()}
+    if _MAY_BE_OFF in found:
+        return {name: item for name, item in found.items() if not name.startswith(f"{_MAY_BE_OFF}.")}
+    return found
+
+
+def _derive(found: Mapping[str, _Found]) -> dict[str, _Found]:
+    root = str(found["root"].value)
+    paths = {name: _below(root, found[name]) for name in ("releases_dir", "current_link", "repo_root")}
+    _refuse_overlap(paths | {"root's .deploy": f"{root}/.deploy"})
+    return {**found, **{name: _Found(path, found[name].where) for name, path in paths.items()}}
+
+
+def _below(root: str, path: _Found) -> str:
+    """The path, for which a default says how it follows the root."""
+    return str(path.value).replace("{root}", root) if path.where == "default" else str(path.value)
+
+
+def _refuse_overlap(paths: Mapping[str, str]) -> None:
+    # Each is created, swept or replaced as a whole, so none may lie within another.
+    for (one, path), (other, place) in combinations(paths.items(), 2):
+        if f"{path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{path}/"):
+            raise _refused(f"{one} ({path}) and {other} ({place}) must lie apart")
+
+
+def _assemble(kind: type[_T], found: Mapping[str, _Found], prefix: str = "") -> _T:
+    parts: dict[str, object] = {}
+    for item in fields(kind):  # type: ignore[arg-type]
+        name = f"{prefix}{item.name}"
+        if name in found:
+            parts[item.name] = found[name].value
+        elif section := section_of(item):
+            parts[item.name] = _assemble(section, found, f"{name}.")
+    return kind(**parts)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str | None:
+    match = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {match[0]}?" if match else None
+
+
+def _refused(reason: str, hint: str | None = None) -> ConfigError:
+    return ConfigError(f"nothing was changed: {reason}", hint=hint or "correct it and type the same command again")

@@ -1,0 +1,67 @@
+"""One question to several hosts, asked side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from threading import Thread
+from typing import TYPE_CHECKING, TypeVar
+
+from .. import threads
+from ..errors import DeployError
+
+if TYPE_CHECKING:
+    from ..host.contract import Facts
+    from ..remote.host import Host
+    from .node import ControlNode
+
+T = TypeVar("T")
+Answers = dict[str, T | DeployError]  # by host
+REMEMBERING = 2.0  # seconds that an answer waits for the registry
+
+
+def ask(
+    node: ControlNode,
+    names: Sequence[str],
+    work: Callable[[Host], T],
+    then: Callable[[Sequence[Host], Answers[T]], None] | None = None,
+) -> Answers[T]:
+    """Do the work on every host; ``then`` is called with the answers while the hosts are still connected."""
+    hosts = [node.host(name) for name in names]
+    try:
+        answers: Answers[T] = dict(zip(names, on_each(hosts, work), strict=True))
+        if then:
+            then(hosts, answers)
+    finally:
+        close(hosts)
+    return answers
+
+
+def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | DeployError]:
+    """Do the work on every host, side by side; an error is the answer of its host alone, an interrupt leaves all."""
+
+    def leave() -> None:
+        for host in hosts:
+            host.leave()
+
+    return threads.on_each(hosts, work, leave)
+
+
+def close(hosts: Sequence[Host]) -> None:
+    """End the connections to the hosts."""
+    for host in hosts:
+        host.close()
+
+
+def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) -> None:
+    """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
+    live = {name: answer["live"] for name, answer in answers.items() if not isinstance(answer, DeployError)}
+
+    def observe() -> None:
+        # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.
+        with suppress(Exception), node.registry(hosts) as registry:
+            registry.observe(live, node.config.environment)
+
+    thread = Thread(target=observe, name="observe", daemon=True)
+    thread.start()
+    thread.join(REMEMBERING)

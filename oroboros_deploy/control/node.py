@@ -1,0 +1,181 @@
+"""The control node: the machine that commands run on, with what it has and remembers."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import copy
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
+from ..events import Event, Level, Listener, fan_out, guarded
+from ..remote.dialing import Dialing
+from ..remote.host import Host
+from ..user import user_name
+from .state_directory import default_registry_url, state_directory
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..registry import Registry
+    from ..source import Source
+    from ..ssh import HostConnection
+    from .journal_heads import JournalHeads
+    from .spool import Spool
+
+Connect = Callable[[str], "HostConnection"]
+
+
+class ControlNode:
+    """Opens the registry, connects to hosts, finds commits, and keeps what has to outlive a command.
+
+    ``config`` are the settings of the command, ``source`` is the path of the git repository,
+    ``connect`` opens the connection to a host, ``listener`` hears every event and ``actor``
+    (default: user and machine) is who the registry and the hosts' journals will name.
+    ``verbose`` says that all output of builds is to be heard.  ``state`` is the directory of what is
+    remembered between commands (default: `state_directory`).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        source: str | Path,
+        connect: Connect,
+        listener: Listener,
+        actor: str | None = None,
+        verbose: bool = False,
+        state: str | Path | None = None,
+    ) -> None:
+        self.config = config
+        self.listener = guarded(listener)
+        self.actor = actor or f"{user_name()}@{socket.gethostname()}"
+        self.verbose = verbose
+        self.state = Path(state or state_directory())
+        self._source = source
+        self._connect = connect
+
+    def with_config(self, config: Config) -> ControlNode:
+        """This control node, with other settings."""
+        changed = copy(self)
+        changed.config = config
+        return changed
+
+    # --- hosts ---
+
+    def host(self, name: str, *listeners: Listener) -> Host:
+        """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
+        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._note_head, *listeners))
+
+    @contextmanager
+    def dialing(self, names: Sequence[str]) -> Iterator[ControlNode]:
+        """This control node, connecting to these hosts already."""
+        with Dialing(self._connect, names) as opening:
+            dialing = copy(self)
+            dialing._connect = opening
+            yield dialing
+
+    def _open(self, name: str) -> HostConnection:
+        try:
+            return self._connect(name)
+        except HostUnreachable as error:
+            if near := get_close_matches(name, self.config.environments, 1):
+                error.hint = f"if {near[0]} was meant: fab -H {near[0]}; otherwise {error.hint}"
+            raise
+
+    # --- the registry ---
+
+    @contextmanager
+    def registry(self, hosts: Sequence[Host] = (), *, write: bool = True) -> Iterator[Registry]:
+        """The open registry, through an SSH connection when its URL says ``via``; what was spooled is replayed first.
+
+        ``hosts`` are those in use: one of them is the way to the registry, where its URL leaves that open.
+        Without ``write`` the registry is opened as it is: nothing is replayed, no table is made.
+        Raises RegistryUnavailable when the database does not answer.
+        """
+        from ..registry import Registry
+        from ..registry.url import registry_address
+
+        url, via = self.registry_url, self.registry_via
+        with ExitStack() as stack:
+            directory = None
+            if via is not None:
+                connection = self._gateway(via, hosts, stack).open()
+                directory = stack.enter_context(_forwarded(connection, *registry_address(url)))
+            registry = stack.enter_context(Registry.open(url, socket_dir=directory))
+            if write:
+                registry.check()
+                self.spool.replay(registry)
+            yield registry
+
+    @property
+    def registry_url(self) -> str:
+        """The registry in use: the configured one, else a file of this user's own."""
+        return self.config.registry_url or default_registry_url(self.state)
+
+    @property
+    def registry_via(self) -> str | None:
+        """The host that the registry is reached through, as its URL names it; None when it is reached from here."""
+        from ..registry.url import registry_via
+
+        return registry_via(self.registry_url)
+
+    def _gateway(self, via: str, hosts: Sequence[Host], stack: ExitStack) -> Host:
+        known = {host.name: host for host in hosts}
+        if via != "ssh":
+            gateway = known.get(via) or self.host(via)
+        elif hosts or self.config.hosts:
+            gateway = hosts[0] if hosts else self.host(self.config.hosts[0])
+        else:
+            raise InvalidInput(
+                "the registry is reached through a host (via=ssh), and no host was named",
+                hint="add -H HOST, or name the host in the URL: ?via=HOST",
+            )
+        if gateway not in hosts:
+            stack.callback(gateway.close)
+        return gateway
+
+    # --- what it remembers ---
+
+    @property
+    def spool(self) -> Spool:
+        """Where records wait that the registry could not take."""
+        from .spool import Spool
+
+        return Spool(self.state / "spool")
+
+    @property
+    def journal_heads(self) -> JournalHeads:
+        """What this machine remembers of the hosts' journals."""
+        from .journal_heads import JournalHeads
+
+        return JournalHeads(self.state / "journals")
+
+    def _note_head(self, event: Event) -> None:
+        if event.name == "facts.read" and event.host:
+            self.journal_heads.note(event.host, self.config.root, event.data["head"])
+
+    # --- commits and events ---
+
+    def source(self) -> Source:
+        """The git repository.  Raises InvalidInput when there is none."""
+        from ..source import Source
+
+        return Source(self._source)
+
+    def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
+        """Emit an event about the attempt as a whole."""
+        self.listener(Event(name, message, level=level, data=data))
+
+
+@contextmanager
+def _forwarded(connection: HostConnection, host: str, port: int) -> Iterator[str]:
+    """A tunnel to the registry; when the database does not listen, that is the registry's trouble, not the host's."""
+    with ExitStack() as stack:
+        try:
+            directory = stack.enter_context(connection.forward(host, port))
+        except HostUnreachable as error:
+            raise RegistryUnavailable(error.message, hint=error.hint, host=error.host) from error
+        yield directory

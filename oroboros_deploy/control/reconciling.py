@@ -1,0 +1,74 @@
+"""Reconciling: the hosts' journals are read, compared with the registry, and what differs is written there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from ..errors import DeployError
+from ..records.reconcile import Doubt, Repair, Repairs, compare
+from .asking import close, on_each
+from .resolving import described_commit, named_hosts, required_hosts
+
+if TYPE_CHECKING:
+    from ..records.record import Record
+    from ..registry import Registry
+    from ..source import Commit
+    from .node import ControlNode
+
+_OFTEN = 100  # repairs between two signs of life
+
+
+def reconcile(node: ControlNode, hosts: Sequence[str] | None, *, dry_run: bool) -> Repairs:
+    """Make the registry say what the journals of the hosts say, and return what differed.
+
+    With ``dry_run`` nothing is written.  Raises RegistryUnavailable.
+    """
+    with ExitStack() as stack:
+        works = [node.host(name) for name in dict.fromkeys(named_hosts(node.config, hosts))]
+        registry = stack.enter_context(node.registry(works, write=not dry_run))
+        memory = registry.memory()
+        works = works or [node.host(name) for name in memory.hosts]
+        stack.callback(lambda: close(works))
+        required_hosts(node.config, [work.name for work in works])
+        node.tell("journals", f"reading the journals of {len(works)} hosts")
+        read = on_each(works, lambda host: host.journal())
+        unread = {work.name: each for work, each in zip(works, read, strict=True) if isinstance(each, DeployError)}
+        repairs = compare(memory, [each for each in read if not isinstance(each, DeployError)])
+        repairs = _completed(node, repairs, unread, waiting=node.spool.pending(registry.key))
+        return repairs if dry_run else _mended(node, registry, repairs)
+
+
+def _completed(
+    node: ControlNode, found: Repairs, unread: Mapping[str, DeployError], waiting: Sequence[Record]
+) -> Repairs:
+    """The repairs, with what this machine can add to them and what else is doubtful."""
+    commits = {each.record.attempt: described_commit(node, each.record.commit_sha) for each in found.attempts}
+    attempts = [
+        replace(each, record=_with_commit(each.record, commits[each.record.attempt])) for each in found.attempts
+    ]
+    doubts = [Doubt(name, f"it was not read, its part is kept as it is: {e.message}") for name, e in unread.items()]
+    if waiting:
+        doubts.append(Doubt(None, f"{len(waiting)} records wait here; the next command that writes writes them first"))
+    nameless = {commit.sha for commit in commits.values() if not commit.subject}
+    if nameless:
+        doubts.append(Doubt(None, f"subjects and times of {len(nameless)} commits: this repository does not have them"))
+    return replace(found, attempts=tuple(attempts), doubts=(*found.doubts, *doubts), unread=tuple(unread))
+
+
+def _with_commit(record: Record, commit: Commit) -> Record:
+    return replace(record, subject=record.subject or commit.subject or None, committed_at=commit.committed_at or None)
+
+
+def _mended(node: ControlNode, registry: Registry, repairs: Repairs) -> Repairs:
+    """The repairs, written one by one.  Rows first, hosts last: whatever is not reached is found again next time."""
+    changed = 0
+    for number, repair in enumerate(chain[Repair](repairs.rows, repairs.attempts, repairs.serving), 1):
+        changed += not registry.mend(repair)
+        if number % _OFTEN == 0:
+            node.tell("registry.mended", f"{number} of {len(repairs)} repairs are written")
+    late = Doubt(None, f"{changed} repairs were not made: the registry was changed meanwhile; once more finds the rest")
+    return replace(repairs, written=True, doubts=(*repairs.doubts, *([late] if changed else [])))

@@ -1,0 +1,20 @@
+"""Where this user's machine keeps what it has to remember between commands."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def state_directory() -> Path:
+    """The directory of unwritten records, journal heads, web tokens and the default registry.
+
+    It is ``$XDG_STATE_HOME/oroboros_deploy``; without an absolute ``XDG_STATE_HOME`` it is in ``~/.local/state``.
+    """
+    home = Path(os.environ.get("XDG_STATE_HOME", ""))
+    return (home if home.is_absolute() else Path("~/.local/state").expanduser()) / "oroboros_deploy"
+
+
+def default_registry_url(directory: Path | None = None) -> str:
+    """The registry used when none is configured: a SQLite file in this directory (default: the state directory)."""
+    return f"sqlite:///{(directory or state_directory()) / 'registry.db'}"

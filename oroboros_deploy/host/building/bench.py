@@ -1,0 +1,69 @@
+"""The bench: what every part of a build works with, and how the commands of a part are run."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .. import process
+from ..annotations import Dict, List, Sequence
+from ..refusal import Refusal
+from ..wire import Say
+from .inputs import Inputs, Sources, surroundings
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every part works with; ``deadline`` is monotonic, ``stop`` is set when nobody wants the build any more.
+
+    ``tools`` is where a pip of our own is kept, ``installer`` is ``pip``, ``uv`` or ``auto``; ``anew`` means that
+    nothing is taken from earlier builds.
+    """
+
+    release: Path
+    logs: Path
+    tools: Path
+    tmp: Path
+    say: Say
+    deadline: float
+    stop: threading.Event
+    sources: Sources = field(default_factory=Sources)
+    installer: str = "auto"
+    anew: bool = False
+    surroundings: Inputs = field(default_factory=surroundings)
+    known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
+
+    def run(self, part: str, what: str, argv: Sequence[str], cwd: Path, **variables: str) -> None:
+        """Run one command of a part, ``what`` in words; raises Refusal when it fails or the build is stopped."""
+        if not cwd.is_dir():
+            missing = f"{part}: there is no directory {cwd.relative_to(self.release)} in the commit"
+            raise Refusal("build_failed", missing)
+        ended = self._logged(part, argv, cwd, variables)
+        self.go_on()
+        if not ended.ok:
+            hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
+            raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
+
+    def go_on(self) -> None:
+        """Raise Refusal when nobody wants the build any more."""
+        if self.stop.is_set():
+            raise Refusal("cancelled", "the build was stopped; nothing was switched")
+
+    def shell(self, part: str, line: str, cwd: Path, **variables: str) -> None:
+        """Run one line of a part by bash."""
+        self.run(part, repr(line), ["/bin/bash", "--noprofile", "--norc", "-c", line], cwd, **variables)
+
+    def _logged(self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str]) -> process.Ended:
+        """Run the command; its whole output goes to the part's log, byte for byte, and is told as it comes."""
+        env = process.environment(CI="1", DEPLOY_RELEASE=self.release.name, **variables)
+        with self._log(part).open("ab") as log:
+
+            def sink(data: bytes) -> None:
+                log.write(data)
+                self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
+
+            return process.run(argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop)
+
+    def _log(self, part: str) -> Path:
+        return self.logs / f"{part.replace('/', '-')}.log"

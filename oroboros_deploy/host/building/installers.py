@@ -1,0 +1,128 @@
+"""The programs that build wheels and fill virtual environments: uv, the host's pip, or a pip of our own."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from pathlib import Path
+
+from .. import process
+from ..annotations import Dict, List, Optional
+from ..refusal import Refusal
+from . import build_tools
+from .bench import Bench
+from .inputs import Inputs, pip_is_configured, python, tool
+
+PIP = ("--disable-pip-version-check", "--no-input")
+# Against a configuration that sends what is installed elsewhere: to the user's own directory, another root, nowhere.
+_HERE = {"PIP_USER": "0", "PIP_ROOT": "/", "PIP_DRY_RUN": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+_NEEDED = (22, 3)  # from this pip on, one can install into another environment
+_MAKING_PIP = threading.Lock()  # venvs are made side by side, and each would make it
+
+
+def install(bench: Bench, venv: Path) -> List[str]:
+    """The command that installs into an environment, without bytecode; uv must copy, for releases lose write bits."""
+    interpreter = str(venv / "bin" / "python")
+    found = uv(bench)
+    if found:
+        return [found, "pip", "install", "--python", interpreter, "--link-mode", "copy"]
+    return [interpreter, *_pip_install(bench), "--no-compile"]
+
+
+def build_wheel(bench: Bench, project: str, into: Path) -> List[str]:
+    """The command that builds the wheel of a project."""
+    found = uv(bench)
+    if found:
+        return [found, "build", "--wheel", "--python", sys.executable, "--out-dir", str(into), f"./{project}"]
+    return [*_pip_wheel(bench, project), *PIP, "--no-deps", "--wheel-dir", str(into), f"./{project}"]
+
+
+def variables(venv: Optional[Path] = None) -> Dict[str, str]:
+    """What a command of pip finds in its environment, so that a configured pip installs into ``venv`` all the same."""
+    if not pip_is_configured():
+        return {}
+    return {**_HERE, "PIP_PREFIX": str(venv)} if venv else _HERE
+
+
+def inputs(bench: Bench) -> Inputs:
+    """What an environment or a wheel depends on beside its sources: the interpreter and the installer."""
+    found = uv(bench)
+    return {"python": python(), "installer": tool(found) if found else _asked_once(bench, "__version__")}
+
+
+def uv(bench: Bench) -> Optional[str]:
+    """uv, when it is wanted or found; not beside a configured pip, whose package indexes uv would not know."""
+    found = process.find("uv") if bench.installer != "pip" else None
+    if bench.installer == "uv" and found is None:
+        hint = "install it there, or set build.installer"
+        raise Refusal("build_failed", "uv is not installed on this host", hint=hint)
+    return None if bench.installer == "auto" and pip_is_configured() else found
+
+
+def pip(bench: Bench) -> List[str]:
+    """A pip that can install into another environment: the host's, else one of our own that is made once.
+
+    The environments themselves are made without pip: that costs 3 s each and nobody runs it.
+    """
+    with _MAKING_PIP:
+        if "pip" not in bench.known:
+            bench.known["pip"] = [_find_pip(bench) or _make_pip(bench), "-m", "pip"]
+    return bench.known["pip"]
+
+
+def _pip_wheel(bench: Bench, project: str) -> List[str]:
+    """pip's command for wheels: with tools made before when they can be known, else with tools that pip makes again."""
+    tools = None if bench.anew else build_tools.ready(bench, project, _pip_install(bench), variables)
+    return [str(tools), _pip_runner(bench), "wheel", "--no-build-isolation"] if tools else [*pip(bench), "wheel"]
+
+
+def _pip_install(bench: Bench) -> List[str]:
+    """What the interpreter of another environment runs to install into it."""
+    return [_pip_runner(bench), "install", *PIP, *(["--target="] if pip_is_configured() else [])]
+
+
+def _pip_runner(bench: Bench) -> str:
+    """The file by which another environment's interpreter runs our pip; ``--python`` costs one more start of Python."""
+    return str(Path(_asked_once(bench, "__file__")).with_name("__pip-runner__.py"))
+
+
+def _find_pip(bench: Bench) -> Optional[str]:
+    """The interpreter that has a pip which serves."""
+    return next((each for each in (sys.executable, _own_python(bench)) if _serves(each, bench)), None)
+
+
+def _make_pip(bench: Bench) -> str:
+    own = _own_python(bench)
+    bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
+    if not _serves(own, bench):
+        newer = f"pip>={'.'.join(map(str, _NEEDED))}"
+        bench.run(
+            "pip",
+            f"pip install {newer}",
+            [own, "-m", "pip", "install", *PIP, "-U", newer],
+            bench.tmp,
+            **variables(bench.tools),
+        )
+    return own
+
+
+def _own_python(bench: Bench) -> str:
+    return str(bench.tools / "bin" / "python")
+
+
+def _serves(interpreter: str, bench: Bench) -> bool:
+    version = _ask_pip(interpreter, bench, "__version__") if Path(interpreter).exists() else ""
+    return tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) >= _NEEDED
+
+
+def _asked_once(bench: Bench, name: str) -> str:
+    if name not in bench.known:
+        bench.known[name] = [_ask_pip(pip(bench)[0], bench, name)]
+    return bench.known[name][0]
+
+
+def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
+    """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
+    ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
+    asked = process.run(ask, cwd=bench.tmp, deadline=bench.deadline)
+    return asked.tail.splitlines()[-1] if asked.ok else ""

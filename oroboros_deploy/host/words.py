@@ -1,0 +1,67 @@
+"""The words that a host and the control node share: phases, steps, who holds a host, what sudo has to allow.
+
+Both say them to people, so each is written here alone; the host cannot import what the control node has.
+"""
+
+from __future__ import annotations
+
+import time
+
+from .annotations import TYPE_CHECKING, Dict, NamedTuple, Optional
+
+if TYPE_CHECKING:
+    from .contract import Hold, Phase, Running
+
+
+class Reached(NamedTuple):
+    """What is said when a phase of an activation is reached, and the step that follows; None after the last."""
+
+    words: str
+    following: Optional[str] = None
+
+
+PHASES: Dict[Phase, Reached] = {
+    "prepared": Reached("target verified, way back made", "switch"),
+    "swapped": Reached("current switched", "restart"),
+    "restarted": Reached("services restarted", "gate"),
+    "gated": Reached("gate passed", "commit"),
+    "committed": Reached("release is live"),
+    "restoring": Reached("failed, going back", "restore"),
+    "restored": Reached("previous release is back"),
+    "restore_failed": Reached("the restore failed"),
+}
+
+# The timed steps of an activation, in the order in which they pass, and what people call them.
+STEPS: Dict[str, str] = {
+    "migrating": "migrate",
+    "swapping": "switch",
+    "restarting": "restart",
+    "gating": "gate",
+    "restoring": "restore",
+}
+
+_UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
+
+
+def busy(running: Running) -> str:
+    """Which activation holds the host; ``running`` is empty when it has not said yet what it is."""
+    if not running:
+        return _UNKNOWN
+    since = moment(running["since"]).partition(" ")[2]
+    who = f"{running['kind']} of {running['target']} by {running['actor']}"
+    return f"{who} holds this host since {since} UTC ({running['phase']})"
+
+
+def held(hold: Hold) -> str:
+    """Who holds a host on purpose, since when and why."""
+    return f"held by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
+
+
+def sudoers(user: str) -> str:
+    """What to do when a user may not restart units without a password."""
+    return f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+
+
+def moment(at: float) -> str:
+    """Unix time as people read it, in UTC."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))

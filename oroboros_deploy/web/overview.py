@@ -1,0 +1,166 @@
+"""What the first page says before anything else: what runs where, and what is not as it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import groupby
+from typing import Any
+from urllib.parse import urlencode
+
+from ..errors import InvalidInput
+from ..outcome import State
+from ..records.record import RUNNING, AttemptState
+from ..registry.reading import LATELY, Reader
+
+HOSTS = 100  # on the page
+_ATTEMPTS = 30  # of each state
+_WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
+_OPEN = (RUNNING, State.UNKNOWN)  # of a host whose end is not known, when its attempt is lost or unknown
+
+Row = Mapping[str, Any]
+
+
+class Seen(StrEnum):
+    """What is known of a host beyond the registry's own word."""
+
+    DRIFT = "drift"  # asked, it served something else
+    OPEN = "open"  # nobody knows how its newest attempt ended
+    RUNNING = "running"  # an attempt works on it
+    NEVER = "never asked"
+    BEFORE = "not asked since"  # what it said was before its newest attempt, and says nothing of that
+    OLD = "asked long ago"
+    CONFIRMED = "as recorded"
+    COMING = "coming"  # asked, it served what an attempt brings there
+
+
+def seen(host: Row) -> Seen:
+    """What a host's row tells; only a host that was asked lately and after its newest attempt is confirmed."""
+    if host["drift"]:
+        return Seen.DRIFT
+    if host["last_state"] in (AttemptState.LOST, State.UNKNOWN):
+        return Seen.OPEN
+    if host["observed_at"] is None:
+        return Seen.RUNNING if host["last_state"] == RUNNING else Seen.NEVER
+    if host["observed_release"] != host["release_id"]:
+        return Seen.COMING if host["last_state"] == RUNNING else Seen.BEFORE
+    if host["last_state"] == RUNNING:
+        return Seen.RUNNING
+    if host["observed_at"] <= max(host["since"] or "", host["last_at"] or ""):
+        return Seen.BEFORE
+    return Seen.OLD if datetime.now(UTC) - datetime.fromisoformat(host["observed_at"]) > LATELY else Seen.CONFIRMED
+
+
+@dataclass(frozen=True)
+class Place:
+    """One environment: its hosts on the page, what serves there, the attempt that brought it, and the newest one."""
+
+    name: str
+    hosts: Sequence[Row]
+    releases: Sequence[Row] = ()
+    brought: Row | None = None
+    last: Row | None = None
+
+    @property
+    def known(self) -> int:
+        """How many hosts there are."""
+        return sum(each["hosts"] for each in self.releases)
+
+    @property
+    def split(self) -> bool:
+        """Whether its hosts serve different releases, and nothing is being done about it."""
+        return len(self.releases) > 1 and not (self.last and self.last["state"] == AttemptState.RUNNING)
+
+    @property
+    def went_wrong(self) -> bool:
+        """Whether its newest attempt ended, and is not live."""
+        return self.last is not None and self.last["state"] in _WRONG
+
+    @property
+    def differs(self) -> bool:
+        """Whether a host needs to be looked at by itself."""
+        return self.split or any(seen(host) in (Seen.DRIFT, Seen.OPEN) for host in self.hosts)
+
+    @property
+    def before(self) -> str | None:
+        """The release that served before, and can be gone back to."""
+        parts = self.brought["hosts"] if self.brought else []
+        return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+
+    @property
+    def target(self) -> str:
+        """What ``fab -H`` names it by."""
+        return self.name or ",".join(host["host"] for host in self.hosts)
+
+
+def standing(reader: Reader) -> dict[str, Any]:
+    """The values of the headline and of the tables of hosts."""
+    hosts = reader.hosts(HOSTS)
+    known, drifting = reader.host_counts()
+    environments = reader.environments()
+    return {
+        "running": _attempts(reader, AttemptState.RUNNING),
+        "open": [each for state in ("unknown", "lost") for each in _unanswered(reader, _attempts(reader, state))],
+        "broken": [host for host in reader.broken_hosts() if not host["drift"]],
+        "known": known,
+        "drifting": drifting,
+        "unasked": reader.unasked_hosts(),
+        "places": places(reader, hosts.items),
+        "more_hosts": hosts.next and urlencode({"after": hosts.next}),
+        "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
+    }
+
+
+def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
+    """The environments of these hosts, each with what serves there; last the hosts without one."""
+    serving: dict[str, list[Row]] = {}
+    for each in reader.serving():
+        serving.setdefault(each["environment"] or "", []).append(each)
+    return [_place(reader, name, rows, serving.get(name, [])) for name, rows in by_environment(hosts)]
+
+
+def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
+    """The newest attempts of exactly that release; a release id written by other programs may be no sha at all."""
+    try:
+        return [row for row in reader.attempts(sha=release_id).items if row["release_id"] == release_id]
+    except InvalidInput:
+        return []
+
+
+def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
+    """The hosts of each environment; last those without one."""
+
+    def environment(host: Row) -> str:
+        return host["environment"] or ""
+
+    ordered = sorted(hosts, key=lambda host: (not environment(host), environment(host), host["host"]))
+    return [(name, list(group)) for name, group in groupby(ordered, environment)]
+
+
+def _place(reader: Reader, name: str, hosts: list[Row], releases: list[Row]) -> Place:
+    main = releases[0]["release_id"] if releases else None
+    there = (each for each in attempts_of(reader, main or "") if (each["environment"] or "") == name)
+    brought = next((each for each in there if any(part["state"] == State.LIVE for part in each["hosts"])), None)
+    newest = reader.attempts(1, environment=name).items if name else []
+    return Place(name, hosts, releases, brought, newest[0] if newest else None)
+
+
+def _since(host: Row) -> str:
+    return host["since"] or ""
+
+
+def _attempts(reader: Reader, state: str) -> list[dict[str, Any]]:
+    return reader.attempts(_ATTEMPTS, state=state).items
+
+
+def _unanswered(reader: Reader, attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone."""
+    left = ({**each, "hosts": [part for part in each["hosts"] if _is_open(reader, each, part)]} for each in attempts)
+    return [each for each in left if each["hosts"]]
+
+
+def _is_open(reader: Reader, attempt: Row, part: Row) -> bool:
+    host = reader.host(part["host"]) if part["state"] in _OPEN else None
+    return part["state"] in _OPEN and _since(host or {"since": None}) < attempt["started_at"]

@@ -1,0 +1,69 @@
+"""From a command line to settings and hosts."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from oroboros_deploy.control.state_directory import default_registry_url
+from oroboros_deploy.registry import Registry
+from tests.support.fabfiles import FAB, fab
+from tests.support.samples import host, record
+
+
+def test_unknown_settings_are_refused_by_name(project: Path) -> None:
+    """A mistyped key in fabric.yaml is refused with the nearest right one and the file it stands in."""
+    (project / "fabric.yaml").write_text("deploy:\n  helthcheck: {timeout: 3}\n")
+    ran = fab(project, "config")
+    assert ran.returncode == 2
+    assert "helthcheck" in ran.stderr and "did you mean healthcheck" in ran.stderr
+    assert str(project / "fabric.yaml") in ran.stderr
+
+
+def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
+    """A name that leads nowhere but is nearly an environment's is told so."""
+    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [web1]}}}\n")
+    ran = fab(project, "-H", "prdo", "status")
+    assert (ran.returncode, "if prod was meant: fab -H prod; otherwise" in ran.stderr) == (50, True), ran.stderr
+
+
+def test_a_user_without_a_name(project: Path) -> None:
+    """A number that no name belongs to, as in some containers of CI, is told how to get one."""
+    names = ("USER", "LOGNAME", "LNAME", "USERNAME")
+    argv = ["unshare", "--user", "--map-user=54321", "env", *(f"--unset={name}" for name in names)]
+    status = [*argv, str(FAB), "-H", "127.0.0.1:1", "status"]
+    ran = subprocess.run(status, cwd=project, capture_output=True, text=True, timeout=60)
+    words = "nothing was changed: user 54321 has no name on this machine\n  → export LOGNAME=somebody\n"
+    assert (ran.returncode, ran.stderr) == (2, words)
+
+
+def test_hosts_that_nobody_named(project: Path) -> None:
+    """A rollback without -H takes the environment's hosts and settings: the only one, else that of the release."""
+    release = "1" * 40
+    settings = "deploy:\n  environments:\n    prod: {hosts: [127.0.0.1:1], root: /srv/prod}\n"
+    (project / "fabric.yaml").write_text(settings)
+    only = fab(project, "rollback", f"--release={release}")
+    assert (only.returncode, "127.0.0.1 port 1" in only.stderr) == (50, True), only.stderr
+    (project / "fabric.yaml").write_text(settings + "    staging: {hosts: [127.0.0.1:2]}\n")
+    unknown = fab(project, "rollback", f"--release={release}")
+    assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
+
+
+def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) -> None:
+    """Each with the settings of its environment; hosts that cannot be read are named, with exit code 50."""
+    nobody = fab(project, "registry.reconcile")
+    assert (nobody.returncode, "no host was named" in nobody.stderr) == (2, True), nobody.stderr
+    environments = "prod: {hosts: [a], root: /srv/prod}, test: {hosts: [b], root: /srv/test}"
+    (project / "fabric.yaml").write_text(f"deploy: {{environments: {{{environments}}}}}\n")
+    with Registry.open(default_registry_url()) as registry:
+        for number, place in enumerate(("prod", "test", None), 1):
+            registry.finish(
+                record("a" * 40, host(f"127.0.0.1:{number}", "live"), attempt=str(number), environment=place)
+            )
+    ran = fab(project, "registry.reconcile", "--dry-run", "--json")
+    found = json.loads(ran.stdout)
+    unread = [repairs["unread"] for repairs in found]
+    assert (ran.returncode, unread) == (50, [["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"]]), ran.stderr
+    told = fab(project, "-H", "127.0.0.1:9", "registry.reconcile")
+    assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr

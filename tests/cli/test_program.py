@@ -1,0 +1,81 @@
+"""How `fab` runs our tasks, and those of everybody else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.fabfiles import NAMESPACE, fab
+
+
+def test_other_tasks_run_as_ever(project: Path) -> None:
+    """A task of somebody else's in the same fabfile still gets Fabric's connection, once a host."""
+    (project / "fabfile.py").write_text(
+        "from fabric import task\nfrom oroboros_deploy.tasks import deploy\n\n"
+        "@task\ndef who(c):\n    print(type(c).__name__, c.host)\n"
+    )
+    assert fab(project, "-H", "a,b", "who").stdout == "Connection a\nConnection b\n"
+
+
+@pytest.mark.parametrize("named", ["box", "person@box", "box:2222", "other@box", "box:2200"])
+def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None:
+    """A task of ours that a task of somebody's calls takes the host as it was named, and its environment's settings."""
+    (project / "fabfile.py").write_text(
+        "from fabric import task\nfrom oroboros_deploy.tasks import show_config as config\n\n"
+        "@task\ndef mine(c):\n    config(c, json=True)\n"
+    )
+    (project / "ssh").write_text("Host box\n  Port 2222\n  User person\n")
+    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [box], root: /srv/prod}}}\n")
+    shown = json.loads(fab(project, "-S", "ssh", "-H", named, "mine").stdout)
+    name = named if named in ("other@box", "box:2200") else "box"
+    root = "/srv/prod" if name != "box:2200" else "/srv/oroboros"
+    assert (shown["hosts"]["value"], shown["root"]["value"]) == (name, root)
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "words"),
+    [
+        ("deploy: {root: [", (), "fabric.yaml"),
+        ("- deploy", (), "fabric.yaml: it must hold settings, not a list"),
+        ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
+        ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
+    ],
+    ids=["broken YAML", "a list", "missing ssh_config", "broken ssh_config"],
+)
+def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
+    """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
+    (project / "fabric.yaml").write_text(text)
+    (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
+    ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
+    assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+def test_the_end_of_fab_loses_nothing(project: Path) -> None:
+    """What a fabfile has buffered and registered for the end is done, in cycles of objects too."""
+    (project / "fabfile.py").write_text(
+        NAMESPACE + "import atexit, sys\n"
+        "class Cycle:\n"
+        "    def __init__(self, path):\n"
+        "        self.file, self.itself = open(path, 'w'), self\n"
+        "plain, cycle, closed = open('plain', 'w'), Cycle('cycle'), open('closed', 'wb')\n"
+        "plain.write('kept'), cycle.file.write('kept'), closed.write(b'kept'), closed.close()\n"
+        "atexit.register(lambda: plain.write(', at exit too'))\n"
+        "sys.stdout.write('said')\n"
+    )
+    listed = fab(project, "--list")
+    said = {name: (project / name).read_text() for name in ("plain", "cycle", "closed")}
+    assert said == {"plain": "kept, at exit too", "cycle": "kept", "closed": "kept"}
+    assert (listed.returncode, listed.stdout[:4], listed.stderr) == (0, "said", "")
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_a_task_imports_is_compiled_once(project: Path, tmp_path: Path, kept: bool) -> None:
+    """Not at every command; but the fabfile's directory stays clean, and who wants no bytecode at all gets none."""
+    cache = tmp_path / "bytecode"
+    environ = {"PYTHONPYCACHEPREFIX": str(cache), "PYTHONDONTWRITEBYTECODE": "" if kept else "1"}
+    fab(project, "registry.list", **environ)
+    found = {path.name.partition(".")[0] for path in cache.rglob("*.pyc")}
+    assert {"deployment", "attempts"} & found == ({"deployment", "attempts"} if kept else set())
+    assert "fabfile" not in found

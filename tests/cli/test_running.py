@@ -1,0 +1,58 @@
+"""How a task shows what hosts answered."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from oroboros_deploy.cli import tables
+from oroboros_deploy.cli.running import answered, print_json, show, tell_progress, tell_pruned
+from oroboros_deploy.errors import HostUnreachable
+from oroboros_deploy.events import Event
+
+if TYPE_CHECKING:
+    from oroboros_deploy.deployment import Answers
+    from oroboros_deploy.host.contract import UnlockAnswer
+
+NASTY = "\x1b]52;c;cm0gLXJmIC8=\x07\x1b[2J\u202ereversed"
+
+
+def answers() -> Answers[UnlockAnswer]:
+    return {"web1": {"freed": None}, "web2": HostUnreachable("no route", hint="try again", host="web2")}
+
+
+def test_the_answers_that_came_are_shown_before_the_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """A host that could not answer has its row, and is how the command ends."""
+    with pytest.raises(HostUnreachable, match="web2: no route"):
+        answered(answers(), tables.unlock_table, as_json=False)
+    assert capsys.readouterr().out == "web1  was not held\nweb2  no route\n"
+
+
+def test_the_answers_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each host has its answer, or its error with the hint."""
+    with pytest.raises(HostUnreachable):
+        answered(answers(), tables.unlock_table, as_json=True)
+    said = {"web1": {"freed": None}, "web2": {"error": "no route", "hint": "try again"}}
+    assert json.loads(capsys.readouterr().out) == said
+
+
+def test_nothing_that_is_shown_reaches_into_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whatever a task shows, and whatever it tells on the way, is cleaned; JSON stays JSON."""
+    show(f"one\n{NASTY}")
+    tell_pruned(Event("pruned", NASTY, host="web1"))
+    tell_progress(Event("journals", NASTY))
+    said = capsys.readouterr()
+    assert said.out == "one\n\\u202ereversed\nweb1: \\u202ereversed\n"
+    assert said.err == "\\u202ereversed\n"
+    print_json({"subject": NASTY})
+    printed = capsys.readouterr().out
+    assert (json.loads(printed), printed.isascii()) == ({"subject": NASTY}, True)
+
+
+def test_only_what_was_pruned_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Other events, and details, say nothing beside the answer."""
+    tell_pruned(Event("warning", "look"))
+    tell_progress(Event("journals", "reading", level="detail"))
+    assert capsys.readouterr() == ("", "")

@@ -1,0 +1,121 @@
+"""The words at the end of an attempt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oroboros_deploy.cli.story import story, table
+from oroboros_deploy.outcome import HostOutcome, Outcome, State
+from tests.support.events import OLD, SHA
+
+# The parts of the activation are in its time already.
+A_SWITCH = {"build": 40.2, "activate": 65, "activate.restarting": 60, "activate.gating": 4}
+
+
+def outcome_of(*hosts: HostOutcome, **more: Any) -> Outcome:
+    return Outcome("attempt", more.pop("kind", "deploy"), SHA, hosts, **more)
+
+
+def test_the_table_has_a_row_for_each_host() -> None:
+    """Host, state, live release, time and the first line of the message, in columns."""
+    outcome = outcome_of(
+        HostOutcome("web1", State.LIVE, live=SHA, seconds=A_SWITCH),
+        HostOutcome("web20", State.RESTORED, live=OLD, message="gate failed\nmore", seconds={"build": 3}),
+        HostOutcome("web3", State.UNREACHABLE, message="no route"),
+    )
+    assert table(outcome) == (
+        "HOST   STATE        LIVE        TIME        MESSAGE\n"
+        "web1   live         3f2a9c1b2d  1 min 45 s\n"
+        "web20  restored     9c1d0e2f4a  3.0 s       gate failed\n"
+        "web3   unreachable  -           0 ms        no route"
+    )
+
+
+def test_success_is_one_line() -> None:
+    """When all is well there is nothing else to read."""
+    live = [HostOutcome(f"web{n}", State.LIVE, live=SHA) for n in (1, 2)]
+    assert story(outcome_of(*live)) == "✓ 3f2a9c1b2d is live on web1, web2"
+    again = HostOutcome("web1", State.ALREADY_LIVE, live=SHA)
+    assert story(outcome_of(again)) == "✓ 3f2a9c1b2d was live already on web1"
+
+
+def test_a_failure_says_state_cause_and_next_step() -> None:
+    """For each host that failed: what it serves, what went wrong, what to type."""
+    outcome = outcome_of(
+        HostOutcome("web1", State.LIVE, live=SHA),
+        HostOutcome(
+            "web2", State.RESTORED, live=OLD, message="the gate failed\nexit 7", hint="fab -H web2 log", log="no route"
+        ),
+    )
+    assert story(outcome) == (
+        "✗ deploy of 3f2a9c1b2d failed on 1 of 2 hosts\n"
+        "web1 serves 3f2a9c1b2d\n"
+        "web2 serves 9c1d0e2f4a again\n"
+        "  the gate failed\n"
+        "  exit 7\n"
+        "  │ no route\n"
+        "  → fab -H web2 log"
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (State.RESTORED, "web1 serves 9c1d0e2f4a again"),
+        (State.NOT_RESTORED, "web1 NEEDS A PERSON: it is not known to serve any release"),
+        (State.NOT_SWITCHED, "web1 still serves 9c1d0e2f4a; nothing was switched"),
+        (State.BUSY, "web1 was left alone; somebody else holds it"),
+        (State.UNKNOWN, "web1 goes on by itself; how it ended is not known here"),
+        (State.UNREACHABLE, "web1 was not reached; nothing was changed there"),
+        (State.REFUSED, "web1 cannot do this; nothing was changed there"),
+        (State.INTERRUPTED, "web1 still serves 9c1d0e2f4a; stopped before the switch"),
+        (State.SKIPPED, "web1 was not touched"),
+    ],
+)
+def test_every_bad_state_has_its_words(state: State, said: str) -> None:
+    """Each way to end badly has a sentence, and a next step even when none was given."""
+    told = story(outcome_of(HostOutcome("web1", state, live=OLD, message="why"), kind="rollback"))
+    assert told == f"✗ rollback of 3f2a9c1b2d failed\n{said}\n  why\n  → fab -H web1 status"
+
+
+def test_a_host_that_never_served_is_said_so() -> None:
+    """After a failed first deploy no release serves, and the story does not invent one."""
+    assert "\nweb1 serves no release, as before\n" in story(outcome_of(HostOutcome("web1", State.RESTORED)))
+
+
+def test_an_unwritten_registry_is_told_beside_the_success() -> None:
+    """The release is live, and the record waits."""
+    told = story(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="spooled"))
+    assert told == (
+        "✓ 3f2a9c1b2d is live on web1\n"
+        "The registry was not written; the record is kept here.\n"
+        "  → fab registry.list (any command that reaches the registry writes it)"
+    )
+
+
+def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
+    """The release is live, and its host has what the registry lacks."""
+    told = story(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="lost"))
+    assert told == (
+        "✓ 3f2a9c1b2d is live on web1\n"
+        "The registry was not written, and the record could not be kept here; the hosts have it.\n"
+        "  → fab -H web1 registry.reconcile (writes it from their journals)"
+    )
+
+
+@pytest.mark.parametrize("state", State)
+def test_all_states_can_be_told(state: State) -> None:
+    """No state is without words, in table and story."""
+    outcome = outcome_of(HostOutcome("h", state))
+    assert table(outcome) and story(outcome)
+
+
+@given(st.text())
+def test_no_text_brings_control_characters_to_people(text: str) -> None:
+    """Whatever a host says, as message or name, every line shown is printable."""
+    outcome = Outcome("a", "deploy", SHA, (HostOutcome(text, State.RESTORED, live=text, message=text, hint=text),))
+    assert all(line.isprintable() for line in [*table(outcome).split("\n"), *story(outcome).split("\n")])

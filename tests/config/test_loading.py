@@ -1,0 +1,326 @@
+"""Where values come from, which one wins, and what is refused."""
+
+from __future__ import annotations
+
+import doctest
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fabric import Config as FabricConfig
+
+from oroboros_deploy.config import Build, Config, Frontend, Healthcheck, Step, layers_of, load, loading
+from oroboros_deploy.errors import ConfigError
+from tests.support.written import FILE, FROM_FILE, PROD, from_file, refusal
+
+
+def test_each_variable_overrides_its_setting() -> None:
+    """All environment overrides are read, and named as the source."""
+    config = load(
+        [(FILE, {"root": "/srv/file", "services": ["from-file"]})],
+        {
+            "REPO_ROOT": "/repo",
+            "DEPLOY_ROOT": "/srv/env",
+            "DEPLOY_RELEASES_DIR": "/data/releases",
+            "DEPLOY_CURRENT_LINK": "/data/current",
+            "DEPLOY_SERVICES": "api  worker@1",
+            "DEPLOY_HEALTHCHECK_CMD": "curl -f localhost",
+            "DEPLOY_SKIP_SERVICE_RESTART": "1",
+            "DEPLOY_SKIP_HEALTHCHECK": "1",
+            "DEPLOY_REGISTRY_URL": "postgresql://u:p@db/x",
+        },
+    )
+    changed = {name: where for name, where in config.provenance.items() if where not in ("default", FROM_FILE)}
+    assert (config.repo_root, config.root, config.releases_dir) == ("/repo", "/srv/env", "/data/releases")
+    assert (config.current_link, config.services) == ("/data/current", ("api", "worker@1"))
+    assert (config.healthcheck.command, config.registry_url) == ("curl -f localhost", "postgresql://u:p@db/x")
+    assert (config.skip_restart, config.skip_healthcheck) == (True, True)
+    assert changed == {
+        "repo_root": "REPO_ROOT",
+        "root": "DEPLOY_ROOT",
+        "releases_dir": "DEPLOY_RELEASES_DIR",
+        "current_link": "DEPLOY_CURRENT_LINK",
+        "services": "DEPLOY_SERVICES",
+        "healthcheck.command": "DEPLOY_HEALTHCHECK_CMD",
+        "skip_restart": "DEPLOY_SKIP_SERVICE_RESTART",
+        "skip_healthcheck": "DEPLOY_SKIP_HEALTHCHECK",
+        "registry_url": "DEPLOY_REGISTRY_URL",
+    }
+
+
+def test_a_host_has_one_root() -> None:
+    """Two environments may share a host, but not with a root for each: the registry knows a host by its name."""
+    environments = {"prod": {"hosts": ["web1", "web2"]}, "staging": {"hosts": ["web2"], "root": "/srv/staging"}}
+    with pytest.raises(ConfigError) as refused:
+        load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"])
+    assert (refused.value.message, refused.value.hint) == (
+        "nothing was changed: web2 has the root /srv/app in prod and /srv/staging in staging; "
+        "the registry knows it by its name",
+        "give it a second name in ssh_config, such as web2-staging, and use that in staging",
+    )
+    environments["staging"]["root"] = "/srv/app"
+    assert load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"]).hosts == ("web1",)
+
+
+def test_a_setting_that_does_not_exist_is_no_flag() -> None:
+    """Whoever calls the library with a typing error is told the nearest name."""
+    with pytest.raises(ConfigError, match=r"there is no setting 'rooot'\n  → did you mean root\?"):
+        load([], {}, flags={"rooot": "/srv/app"})
+
+
+def test_precedence_is_flag_variable_environment_file_default() -> None:
+    """Taking away the strongest source uncovers the next one."""
+    environments = {"prod": {"hosts": ["web1"], "services": "environment"}}
+    layers: list[tuple[str, Mapping[str, Any]]] = [
+        ("/etc/fabric.yaml", {"services": "system"}),
+        (FILE, {"services": "file", "environments": environments}),
+    ]
+    variables = {"DEPLOY_SERVICES": "variable"}
+    loaded = [
+        load(layers, variables, hosts=["prod"], flags={"services": "flag"}),
+        load(layers, variables, hosts=["prod"], flags={"services": None}),
+        load(layers, {"DEPLOY_SERVICES": ""}, hosts=["prod"]),
+        load(layers, {}),
+        load(layers[:1], {}),
+    ]
+    assert [(config.services, config.provenance["services"]) for config in loaded] == [
+        (("flag",), "flag --services"),
+        (("variable",), "DEPLOY_SERVICES"),
+        (("environment",), f"environments.prod in {FILE}"),
+        (("file",), FROM_FILE),
+        (("system",), "fabric.yaml (/etc/fabric.yaml)"),
+    ]
+
+
+def test_derived_paths_follow_the_root_wherever_it_comes_from() -> None:
+    """Overriding only the root moves releases, current and repo with it."""
+    config = load([], {"DEPLOY_ROOT": "/opt//app/./"})
+    assert (config.root, config.releases_dir, config.current_link, config.repo_root) == (
+        "/opt/app",
+        "/opt/app/releases",
+        "/opt/app/current",
+        "/opt/app/repo",
+    )
+
+
+def test_a_partial_section_keeps_the_rest_but_venvs_are_replaced() -> None:
+    """`healthcheck` and `frontend` merge key by key; `venvs` is one value."""
+    config = from_file({"healthcheck": {"timeout": 5}, "build": {"frontend": {"path": "ui"}, "venvs": {"api": "api"}}})
+    assert config.healthcheck == Healthcheck("scripts/runtime-health-check.sh", 5, 1, 2)
+    assert config.build.frontend == Frontend("ui", "npm ci && npm run build", "dist", "infra/web-main")
+    assert config.build.venvs == {"api": ("api",)}
+    assert config.provenance["healthcheck.interval"] == "default"
+
+
+def test_parts_of_the_build_can_be_switched_off_and_on_again() -> None:
+    """`frontend: null` and `venvs: {}` leave them out; a stronger layer may bring the frontend back."""
+    off: dict[str, Any] = {"build": {"frontend": None, "venvs": {}}}
+    assert from_file(off).build == Build(frontend=None, venvs={})
+    assert from_file(off).provenance["build.frontend"] == FROM_FILE
+    back = load([("/etc/fabric.yaml", off), (FILE, {"build": {"frontend": {"output": "out"}}})], {})
+    assert back.build.frontend == Frontend(output="out")
+    assert "build.frontend" not in back.provenance
+
+
+def test_steps_are_read_with_the_release_as_default_path() -> None:
+    """A step needs a name and a command."""
+    steps = [{"name": "docs", "command": "make docs\n"}, {"name": "css", "path": "ui/", "command": "make"}]
+    assert from_file({"build": {"steps": steps}}).build.steps == (
+        Step("docs", ".", "make docs"),
+        Step("css", "ui", "make"),
+    )
+
+
+def test_null_is_allowed_where_it_means_something() -> None:
+    """An optional setting may be null; so may an empty file, section of environments or key."""
+    assert from_file({"repo_url": None, "migrate": None, "registry_url": None, "environments": None}).repo_url is None
+    assert load([(FILE, None)], {}).root == "/srv/oroboros"  # type: ignore[list-item]
+
+
+def test_an_environment_name_stands_for_its_hosts_and_settings() -> None:
+    """`-H prod` expands to prod's hosts, once each, with prod's overrides."""
+    for asked in ({"hosts": ("prod",)}, {"environment": "prod"}, {"hosts": ["prod"], "environment": "prod"}):
+        config = from_file({"environments": PROD}, **asked)
+        assert (config.environment, config.hosts, config.root) == ("prod", ("web1", "web2"), "/srv/prod")
+        assert config.environments == {"prod": ("web1", "web2")}
+        assert config.provenance["healthcheck.timeout"] == f"environments.prod in {FILE}"
+
+
+def test_hosts_of_one_environment_get_its_settings() -> None:
+    """Plain hosts that all belong to one environment use its settings, with or without a user name."""
+    config = from_file({"environments": PROD}, hosts=["web2", "deploy@web1", "web2"])
+    assert (config.environment, config.hosts, config.root) == ("prod", ("web2", "deploy@web1"), "/srv/prod")
+
+
+def test_other_hosts_are_passed_through() -> None:
+    """Hosts of no environment are taken as they are, without duplicates and with the file's settings."""
+    config = from_file({"environments": PROD}, hosts=["me@h:2222", "[::1]:22", "me@h:2222"])
+    assert (config.environment, config.hosts, config.root) == (None, ("me@h:2222", "[::1]:22"), "/srv/oroboros")
+
+
+def test_a_chosen_environment_applies_to_the_named_hosts() -> None:
+    """`environment` with hosts means those hosts with that environment's settings."""
+    config = from_file({"environments": PROD}, hosts=["web9"], environment="prod")
+    assert (config.hosts, config.root) == (("web9",), "/srv/prod")
+
+
+def test_environments_merge_over_files() -> None:
+    """A later file may add to an environment of an earlier one."""
+    config = load(
+        [("/etc/fabric.yaml", {"environments": PROD}), (FILE, {"environments": {"prod": {"root": "/srv/two"}}})],
+        {},
+        hosts=["prod"],
+    )
+    assert (config.hosts, config.root, config.healthcheck.timeout) == (("web1", "web2"), "/srv/two", 5)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "environment", "said"),
+    [
+        (["prod", "web9"], None, "'prod' was named together with web9"),
+        (["prod", "test"], None, "'prod' was named together with test"),
+        (["test"], "prod", "'prod' was named together with test"),
+        ([], "prd", "no environment 'prd' (known: prod, test, blue)"),
+        (["web1", "db1"], None, "no single environment, but prod, test"),
+        (["web1", "web9"], None, "no single environment, but prod"),
+        (["db2"], None, "no single environment, but test, blue"),
+        (["web1 web2"], None, "-H must hold host names, which 'web1 web2' is not"),
+        (["-oProxyCommand=x"], None, "-H must hold host names"),
+        (["-oProxyCommand=x@h"], None, "-H must hold host names"),
+        (["user@-oProxyCommand=x"], None, "-H must hold host names"),
+        ([""], None, "-H must not be empty"),
+        (["a\nb"], None, "-H must be one line"),
+    ],
+)
+def test_mixed_up_hosts_are_refused(hosts: list[str], environment: str | None, said: str) -> None:
+    """Nobody gets an environment's host with another's settings by accident."""
+    environments = PROD | {"test": {"hosts": "db1 db2"}, "blue": {"hosts": "db2", "root": "/srv/blue"}}
+    assert said in refusal({"environments": environments}, hosts=hosts, environment=environment).message
+
+
+def test_hosts_of_environments_without_settings_may_be_mixed() -> None:
+    """Where environments are only names for hosts, any mix of hosts is fine."""
+    environments = {"prod": {"hosts": "web1"}, "test": {"hosts": "db1"}}
+    assert from_file({"environments": environments}, hosts=["web1", "db1"]).hosts == ("web1", "db1")
+
+
+@pytest.mark.parametrize(
+    ("data", "said", "hint"),
+    [
+        ({"sevices": []}, f"unknown setting deploy.sevices in {FILE}", "did you mean services?"),
+        ({"healthcheck": {"timout": 5}}, f"deploy.healthcheck.timout in {FILE}", "did you mean healthcheck.timeout?"),
+        ({"build": {"front_end": {}}}, "unknown setting deploy.build.front_end", "did you mean build.frontend?"),
+        ({"enviroments": {}}, "unknown setting deploy.enviroments", "did you mean environments?"),
+        ({"environments": {"p": {"host": "h"}}}, "unknown setting deploy.environments.p.host", "did you mean hosts?"),
+        ({"environments": {"p": {"hosts": "h", "rot": "/"}}}, "deploy.environments.p.rot", "did you mean root?"),
+        ({1: 2}, "unknown setting deploy.1", "correct it and type the same command again"),
+        ({"skip_healthcheck": True}, "cannot be set in a file", "set DEPLOY_SKIP_HEALTHCHECK=1 for one command"),
+        ({"environments": {"p": {}}}, "deploy.environments.p has no hosts", "add `hosts: [...]` to p"),
+    ],
+)
+def test_unknown_keys_are_refused_with_the_nearest_match(data: Any, said: str, hint: str) -> None:
+    """A misspelt key is refused with the file, the dotted path and what was probably meant."""
+    error = refusal(data)
+    assert said in error.message
+    assert error.hint == hint
+
+
+def test_a_setting_that_is_not_used_is_checked_too() -> None:
+    """A mistake in an environment nobody asked for shows at once, not on the night it is needed."""
+    assert (
+        "deploy.environments.test.root"
+        in refusal({"environments": PROD | {"test": {"hosts": "h", "root": "x"}}}, hosts=["prod"]).message
+    )
+
+
+def test_paths_on_different_parents_are_fine() -> None:
+    """Releases and the link may live in different places."""
+    config = from_file({"releases_dir": "/data/releases", "current_link": "/opt/current", "repo_root": "/repo"})
+    assert (config.releases_dir, config.current_link, config.repo_root) == ("/data/releases", "/opt/current", "/repo")
+
+
+def test_flags_that_were_not_given_change_nothing() -> None:
+    """None and False mean "not given", so a variable still counts; True is on."""
+    skip = {"DEPLOY_SKIP_SERVICE_RESTART": "1"}
+    assert load([], skip, flags={"skip_restart": False}).skip_restart
+    given = load([], {}, flags={"skip_restart": True, "healthcheck.timeout": 7})
+    assert (given.skip_restart, given.healthcheck.timeout) == (True, 7)
+    assert given.provenance["healthcheck.timeout"] == "flag --healthcheck-timeout"
+
+
+def test_layers_come_from_fabrics_files(tmp_path: Path) -> None:
+    """System, user, project and runtime files are read with their paths, weakest first."""
+    for name, root in (("etc", "/srv/a"), ("home", "/srv/b"), ("project", "/srv/c")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "fabric.yaml").write_text(f"deploy: {{root: {root}}}\n")
+    (tmp_path / "run.yaml").write_text("deploy: {root: /srv/d}\nother: 1\n")
+    config = FabricConfig(
+        system_prefix=f"{tmp_path}/etc/",
+        user_prefix=f"{tmp_path}/home/",
+        project_location=str(tmp_path / "project"),
+        runtime_path=str(tmp_path / "run.yaml"),
+    )
+    config.load_collection({"deploy": {"root": "/srv/0"}})
+    config.load_project()
+    config.load_runtime()
+    layers = layers_of(config)
+    assert layers == [
+        ("the fabfile", {"root": "/srv/0"}),
+        (f"{tmp_path}/etc/fabric.yaml", {"root": "/srv/a"}),
+        (f"{tmp_path}/home/fabric.yaml", {"root": "/srv/b"}),
+        (f"{tmp_path}/project/fabric.yaml", {"root": "/srv/c"}),
+        (f"{tmp_path}/run.yaml", {"root": "/srv/d"}),
+    ]
+    assert load(layers, {}).root == "/srv/d"
+    assert load(layers[:1], {}).provenance["root"] == "the fabfile"
+
+
+def test_layers_tolerate_absence(tmp_path: Path) -> None:
+    """No file, an empty file, a file without our key, or no Invoke object at all give no layers."""
+    (tmp_path / "fabric.yaml").write_text("")
+    config = FabricConfig(
+        system_prefix=f"{tmp_path}/no/", user_prefix=f"{tmp_path}/no/", project_location=str(tmp_path)
+    )
+    config.load_project()
+    assert layers_of(config) == []
+    assert layers_of(object()) == []
+
+
+# --- without a fabric.yaml ---
+
+
+def test_a_config_of_a_mapping() -> None:
+    """A mapping is read as the file is, and its values are said to come from there."""
+    config = Config.from_mapping({"services": ["api"], "healthcheck": {"timeout": 5}, "environments": PROD})
+    assert (config.services, config.healthcheck.timeout, config.root) == (("api",), 5, "/srv/oroboros")
+    assert config.provenance["services"] == "the mapping"
+    assert isinstance(config, Config)
+
+
+def test_a_mapping_is_the_weakest_of_what_is_given() -> None:
+    """A variable wins over the mapping and a flag over both; hosts and environment count as on the command line."""
+    mapping = {"root": "/srv/written", "environments": PROD}
+    environ = {"DEPLOY_ROOT": "/srv/variable"}
+    assert Config.from_mapping(mapping, hosts=["prod"]).root == "/srv/prod"
+    assert Config.from_mapping(mapping, environment="prod").hosts == ("web1", "web2")
+    assert Config.from_mapping(mapping, environ=environ).root == "/srv/variable"
+    assert Config.from_mapping(mapping, environ=environ, root="/srv/flag").provenance["root"] == "flag --root"
+
+
+def test_a_mapping_reads_no_variables_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process's own environment counts only where it is given."""
+    monkeypatch.setenv("DEPLOY_ROOT", "/srv/variable")
+    assert Config.from_mapping({}).root == "/srv/oroboros"
+
+
+def test_what_is_wrong_in_a_mapping_is_refused() -> None:
+    """The message says that the mapping is what to correct."""
+    with pytest.raises(ConfigError, match=r"unknown setting deploy\.rooot in the mapping\n  → did you mean root\?"):
+        Config.from_mapping({"rooot": "/srv/app"})
+
+
+def test_the_example_of_from_mapping() -> None:
+    """What its docstring shows is what it does."""
+    failed, tried = doctest.testmod(loading)
+    assert (failed, tried) == (0, 3)

@@ -1,0 +1,92 @@
+"""What Fabric's context says of hosts, settings and logging in, and the deployment that is made of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import fabric
+import pytest
+from invoke import Context
+
+from oroboros_deploy import ConfigError, Deployment
+from oroboros_deploy.control.context import hosts_of, settings_of, ssh_options_of
+from oroboros_deploy.testing import unreachable
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory without an ssh_config, and without a fabric.yaml until the test writes one."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def config(**settings: Any) -> fabric.Config:
+    """As Fabric reads it from a `fabric.yaml` in the working directory."""
+    Path("fabric.yaml").write_text(json.dumps({"deploy": settings}))
+    read = fabric.Config(lazy=True)
+    read.set_project_location(".")
+    read.load_project()
+    return read
+
+
+@pytest.mark.parametrize("name", ["web1", "deploy@web1", "web1:2222", "deploy@web1:2222", "deploy@[::1]:2222"])
+def test_a_connection_names_its_own_host(name: str) -> None:
+    """As it was typed, for a task of somebody's own is called with a connection to each host."""
+    assert hosts_of(fabric.Connection(name, config=config())) == (name,)
+
+
+def test_a_context_names_the_hosts_that_it_was_given() -> None:
+    """Our tasks get all hosts at once; a context that knows of none names none."""
+    context = Context(config=config())
+    assert hosts_of(context) == ()
+    context._set(fleet=("web1", "web2"))
+    assert hosts_of(context) == ("web1", "web2")
+
+
+def test_a_deployment_of_a_context_has_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of the files, variables and flags, each with where it comes from; options go to the deployment."""
+    monkeypatch.setenv("DEPLOY_SERVICES", "shop-api")
+    environments = {"prod": {"hosts": ["web1", "web2"], "keep": 7}}
+    context = Context(config=config(root="/srv/shop", environments=environments))
+    found = Deployment.of(context, environment="prod", flags={"parallel": 2}, actor="ada@desk", connect=unreachable)
+    settings = found.config
+    assert (settings.root, settings.hosts, settings.keep) == ("/srv/shop", ("web1", "web2"), 7)
+    assert (settings.services, settings.parallel, found.node.actor) == (("shop-api",), 2, "ada@desk")
+    assert settings.provenance["parallel"] == "flag --parallel"
+
+
+def test_a_deployment_of_a_connection_goes_to_its_host() -> None:
+    """As a task of one's own with ``-H web1`` expects."""
+    connection = fabric.Connection("web1", config=config(environments={"prod": {"hosts": ["web2"]}}))
+    assert Deployment.of(connection).config.hosts == ("web1",)
+
+
+def test_hosts_may_be_others_than_those_of_the_context() -> None:
+    """Where they were found in the registry."""
+    context = Context(config=config())
+    context._set(fleet=("web1",))
+    assert settings_of(context, None, {}, ["web9"]).hosts == ("web9",)
+
+
+def test_a_wrong_setting_is_refused() -> None:
+    """Before anything is connected to."""
+    with pytest.raises(ConfigError, match="kep"):
+        Deployment.of(Context(config=config(kep=5)))
+
+
+def test_what_fab_was_told_about_logging_in() -> None:
+    """Keys, passwords, passphrases, the time to wait and another ssh_config arrive where SSH looks for them."""
+    assert ssh_options_of(Context(config=config())).identities == ()
+    Path("other").touch()
+    told = fabric.Config(
+        overrides={
+            "ssh_config_path": "other",
+            "authentication": {"identities": [Path("/keys/one")]},
+            "connect_kwargs": {"password": "open", "passphrase": "sesame", "timeout": 3},
+        }
+    )
+    found = ssh_options_of(Context(config=told))
+    assert (found.config_path, found.identities, found.connect_timeout) == ("other", ("/keys/one",), 3)
+    assert (found.password, found.passphrase) == ("open", "sesame")

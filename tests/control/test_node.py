@@ -1,0 +1,146 @@
+"""The control node: its registry, its hosts, and what it keeps between commands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.config import load
+from oroboros_deploy.control.node import ControlNode
+from oroboros_deploy.control.state_directory import state_directory
+from oroboros_deploy.errors import HostUnreachable, InvalidInput, RegistryUnavailable
+from oroboros_deploy.events import Event
+from oroboros_deploy.testing import LocalConnection, unreachable
+from tests.support.repository import Repository
+from tests.support.samples import A, host, record
+from tests.support.watching import eventually
+
+ROOT = "/srv/app"
+
+
+def node(tmp_path: Path, settings: dict[str, Any] | None = None, **options: Any) -> ControlNode:
+    """A control node with a state directory of its own; nothing answers unless ``connect`` says so."""
+    config = load([("fabric.yaml", {"root": ROOT, **(settings or {})})], {})
+    given = {"source": tmp_path, "connect": unreachable, "listener": lambda event: None, "state": tmp_path / "own"}
+    return ControlNode(config, **{**given, **options})
+
+
+def test_without_settings_the_registry_is_a_file_of_its_own(tmp_path: Path) -> None:
+    """It lies in the state directory, and is made when it is first written to; a configured URL goes first."""
+    mine = node(tmp_path)
+    assert (mine.registry_url, mine.registry_via) == (f"sqlite:///{tmp_path}/own/registry.db", None)
+    with mine.registry() as registry:
+        registry.upsert(A, A, "deployed")
+    assert (tmp_path / "own/registry.db").is_file()
+    url = "postgresql://deploy@db/releases?via=web1"
+    configured = node(tmp_path, {"registry_url": url})
+    assert (configured.registry_url, configured.registry_via) == (url, "web1")
+
+
+def test_what_it_keeps_lies_in_the_state_directory(tmp_path: Path) -> None:
+    """That of the user, unless another is named."""
+    assert node(tmp_path, state=None).state == state_directory()
+    mine = node(tmp_path)
+    mine.spool.put(record(A), "key")
+    mine.journal_heads.note("web1", ROOT, {"seq": 1, "hash": "a"})
+    assert sorted(path.name for path in (tmp_path / "own").iterdir()) == ["journals", "spool"]
+
+
+def test_the_registry_is_written_what_waited_for_it(tmp_path: Path) -> None:
+    """Whoever opens it to read leaves waiting records alone; the next one who writes writes them first."""
+    mine = node(tmp_path)
+    with mine.registry() as registry:
+        mine.spool.put(record(A, host("web1", "live")), registry.key)
+    with mine.registry(write=False) as registry:
+        assert (registry.serving(), len(mine.spool.pending())) == ({}, 1)
+    with mine.registry() as registry:
+        assert (registry.serving(), mine.spool.pending()) == ({"web1": A}, [])
+
+
+def test_a_registry_that_does_not_answer(tmp_path: Path) -> None:
+    """Is said to be unavailable, without its password."""
+    mine = node(tmp_path, {"registry_url": "postgresql://nobody:secret@127.0.0.1:1/none"})
+    with pytest.raises(RegistryUnavailable) as caught, mine.registry():
+        pass
+    assert "secret" not in str(caught.value)
+
+
+def test_a_registry_behind_any_host_needs_a_host(tmp_path: Path) -> None:
+    """``via=ssh`` takes the first host in use, else the first of the settings; without any it says what to add."""
+    settings = {"registry_url": "postgresql://deploy@db/releases?via=ssh"}
+    with pytest.raises(InvalidInput, match="no host was named"), node(tmp_path, settings).registry():
+        pass
+    asked: list[str] = []
+
+    def connect(name: str) -> LocalConnection:
+        asked.append(name)
+        return unreachable(name)
+
+    mine = node(tmp_path, settings, connect=connect)
+    with pytest.raises(HostUnreachable), mine.registry([mine.host("web1"), mine.host("web2")]):
+        pass
+    named = mine.with_config(replace(mine.config, hosts=("web3", "web4")))
+    with pytest.raises(HostUnreachable), named.registry():
+        pass
+    assert asked == ["web1", "web3"]
+
+
+def test_a_host_that_is_nearly_an_environment(tmp_path: Path) -> None:
+    """When nothing answers under a name, the environment that it resembles is offered."""
+    mine = node(tmp_path, {"environments": {"staging": {"hosts": ["web1"]}}})
+    with pytest.raises(HostUnreachable) as caught:
+        mine.host("stagin").open()
+    assert caught.value.hint == "if staging was meant: fab -H staging; otherwise is sshd running?"
+
+
+def test_other_settings_leave_the_first_as_they_were(tmp_path: Path) -> None:
+    """A control node with another configuration is another one, with everything else alike."""
+    mine = node(tmp_path, actor="ada@desk")
+    other = mine.with_config(replace(mine.config, keep=9))
+    assert (mine.config.keep, other.config.keep, other.actor, other.state) == (5, 9, "ada@desk", mine.state)
+
+
+def test_dialing_begins_before_it_is_asked_for_a_host(tmp_path: Path) -> None:
+    """The connection that was made ahead is the one that the host gets; one that nobody asked for is closed."""
+    made: list[LocalConnection] = []
+
+    def connect(name: str) -> LocalConnection:
+        made.append(LocalConnection())
+        return made[-1]
+
+    with node(tmp_path, connect=connect).dialing(["web1"]) as dialing:
+        assert dialing.host("web1").open() is made[0]
+    with node(tmp_path, connect=connect).dialing(["web1"]):
+        assert eventually(lambda: len(made) == 2)
+    assert eventually(lambda: made[1].closed)
+    assert not made[0].closed
+
+
+def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path) -> None:
+    """Whatever the command was that read them; other events leave the memory alone."""
+    mine = node(tmp_path)
+    web1 = mine.host("web1")
+    web1.tell("facts.read", head={"seq": 3, "hash": "c"})
+    web1.tell("phase", head={"seq": 9, "hash": "z"})
+    assert (mine.journal_heads.seen("web1", ROOT) or {})["seq"] == 3
+
+
+def test_a_listener_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Telling goes on: its failure is not that of the command."""
+
+    def listener(event: Event) -> None:
+        raise RuntimeError("of the listener")
+
+    node(tmp_path, listener=listener).tell("commit", "a message")
+    assert "of the listener" in caplog.text
+
+
+def test_the_source_is_the_repository_it_was_given(tmp_path: Path, repository: Repository) -> None:
+    """A directory that is no repository is found out when it is asked for."""
+    sha = repository.commit("first", file="1")
+    assert node(tmp_path, source=repository.path).source().resolve(sha).subject == "first"
+    with pytest.raises(InvalidInput, match="not a readable git repository"):
+        node(tmp_path, source=tmp_path).source()

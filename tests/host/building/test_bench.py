@@ -1,0 +1,79 @@
+"""The bench: how the commands of a part are run, logged and told of."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.refusal import Refusal
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def bench(tmp_path: Path, said: list[str]) -> Bench:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "logs").mkdir()
+    say = lambda event, message="", level="info", **data: said.append(data["text"])  # noqa: E731
+    paths = (tmp_path / "release", tmp_path / "logs", tmp_path / "tools", tmp_path)
+    return Bench(*paths, say, time.monotonic() + 60, threading.Event())
+
+
+def refused(act: Callable[[], object]) -> dict[str, Any]:
+    with pytest.raises(Refusal) as refused:
+        act()
+    return refused.value.as_dict()
+
+
+def test_the_output_of_a_part_is_logged_and_told(bench: Bench, said: list[str]) -> None:
+    """One log for all commands of the part, byte for byte; a name with slashes is one file."""
+    bench.shell("venv a/b", r"printf 'one\377\n'", bench.release)
+    bench.run("venv a/b", "it", ["sh", "-c", "echo two >&2"], bench.release)
+    assert (bench.logs / "venv a-b.log").read_bytes() == b"one\xff\ntwo\n"
+    assert "".join(said) == "one\ufffd\ntwo\n"
+
+
+def test_a_command_knows_the_release_and_what_it_is_given(bench: Bench) -> None:
+    """Variables of one command are added to those of all."""
+    bench.shell("step", 'echo "$CI $DEPLOY_RELEASE $MORE"', bench.release, MORE="more")
+    assert (bench.logs / "step.log").read_text() == "1 release more\n"
+
+
+def test_a_command_that_fails_is_refused(bench: Bench) -> None:
+    """In words, with its last output and where the rest is."""
+    assert refused(lambda: bench.shell("step", "echo why; exit 3", bench.release)) == {
+        "kind": "build_failed",
+        "message": "step: 'echo why; exit 3' exited 3",
+        "hint": f"fix it and deploy again; the whole log is on the host: {bench.logs / 'step.log'}",
+        "log": "why",
+    }
+
+
+def test_a_directory_that_is_not_there_is_named(bench: Bench) -> None:
+    """As the configuration names it, and no command is run."""
+    refusal = refused(lambda: bench.shell("step", "true", bench.release / "no/such"))
+    assert refusal["message"] == "step: there is no directory no/such in the commit"
+    assert list(bench.logs.iterdir()) == []
+
+
+def test_the_deadline_is_that_of_the_build(bench: Bench) -> None:
+    """A command that still runs then is killed, and the refusal says so."""
+    late = Bench(bench.release, bench.logs, bench.tools, bench.tmp, bench.say, time.monotonic(), bench.stop)
+    refusal = refused(lambda: late.run("step", "it", ["sleep", "60"], bench.release))
+    assert refusal["message"].startswith("step: it did not end within ")
+
+
+def test_a_build_that_nobody_wants_stops(bench: Bench) -> None:
+    """It is cancelled, and not failed, whatever its command was doing."""
+    bench.stop.set()
+    assert refused(lambda: bench.run("step", "it", ["sleep", "60"], bench.release))["kind"] == "cancelled"
+    assert refused(bench.go_on)["kind"] == "cancelled"

@@ -1,0 +1,117 @@
+"""What the result of a part depends on: what changes it changes, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host.building import inputs
+from oroboros_deploy.host.building.inputs import Sources
+
+LISTING = {
+    "backend": "040000 tree 1",
+    "backend/main.py": "100644 blob 2",
+    "frontend": "040000 tree 3",
+    "frontend/page": "100644 blob 4",
+    "package.json": "100644 blob 5",
+    "README.md": "100644 blob 6",
+}
+
+
+@pytest.fixture
+def release(tmp_path: Path) -> Path:
+    """The files of the listing."""
+    for path, name in LISTING.items():
+        if " blob " in name:
+            (tmp_path / path).parent.mkdir(exist_ok=True)
+            (tmp_path / path).write_text("text")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changed", "matters"),
+    [
+        ({"frontend": "040000 tree 9", "frontend/page": "100644 blob 9"}, True),
+        ({"package.json": "100644 blob 9"}, True),
+        ({"backend": "040000 tree 9", "backend/main.py": "100644 blob 9"}, False),
+        ({"README.md": "100644 blob 9"}, False),
+    ],
+)
+def test_a_part_depends_on_its_directory_and_the_files_above(
+    release: Path, changed: dict[str, str], matters: bool
+) -> None:
+    """Another directory, and prose, are not read by it."""
+    before, after = Sources(LISTING, release), Sources(LISTING | changed, release)
+    assert (before.of("frontend") != after.of("frontend")) == matters
+
+
+@pytest.mark.parametrize(
+    ("text", "leads_out"),
+    [
+        ("import '../backend/main.py'", True),
+        ('path.join("..", "backend")', True),
+        ("import './page'; // and so on...", False),
+        ("../", True),
+        ("range(1..9)", False),
+    ],
+)
+def test_a_path_out_of_the_directory_is_noticed(release: Path, text: str, leads_out: bool) -> None:
+    """Then every change of the commit matters, unless the paths that matter are named."""
+    (release / "frontend/page").write_text(text)
+    changed = LISTING | {"backend": "040000 tree 9", "backend/main.py": "100644 blob 9"}
+    before, after = Sources(LISTING, release), Sources(changed, release)
+    assert before.leads_out("frontend") == ("frontend/page" if leads_out else None)
+    assert (before.of("frontend") != after.of("frontend")) == leads_out
+    named = [Sources(listing, release, ["package.json"]).of("frontend") for listing in (LISTING, changed)]
+    assert named[0] == named[1]
+
+
+def test_a_link_out_of_the_directory_is_noticed(release: Path) -> None:
+    """By where it leads, absolute or not."""
+    for target, leads_out in (("../package.json", True), ("/etc/hosts", True), ("other", False)):
+        (release / "frontend/page").unlink()
+        (release / "frontend/page").symlink_to(target)
+        assert (Sources(LISTING, release).leads_out("frontend") is not None) == leads_out
+
+
+@pytest.mark.parametrize(("name", "matters"), [("API_URL", True), ("SSH_CLIENT", False), ("COLUMNS", False)])
+def test_a_variable_of_the_login_matters(monkeypatch: pytest.MonkeyPatch, name: str, matters: bool) -> None:
+    """But those of its connection and its terminal do not; and none is told in the clear."""
+    monkeypatch.delenv(name, raising=False)
+    before = inputs.surroundings()
+    monkeypatch.setenv(name, "some thing")
+    after = inputs.surroundings()
+    assert inputs.differing(before, after) == (["environment"] if matters else [])
+    assert "some thing" not in str(after)
+
+
+def test_a_digest_is_of_names_types_and_bytes(tmp_path: Path) -> None:
+    """Not of times, nor of the place."""
+    for name in ("one", "two"):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "file").write_text("text")
+    os.utime(tmp_path / "two/sub/file", (1, 1))
+    assert inputs.content(tmp_path / "one") == inputs.content(tmp_path / "two")
+    (tmp_path / "two/sub/file").chmod(0o755)
+    assert inputs.content(tmp_path / "one") != inputs.content(tmp_path / "two")
+
+
+def test_a_tool_is_its_file_and_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link is followed to the package that it belongs to; a tool that is not there is none."""
+    package = tmp_path / "lib/npm"
+    (package / "bin").mkdir(parents=True)
+    (package / "bin/npm.js").touch(0o755)
+    (package / "package.json").write_text('{"version": "10.1.0"}')
+    (tmp_path / "npm").symlink_to(package / "bin/npm.js")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    told = inputs.tool("npm") or ""
+    assert (told.startswith(str(package / "bin/npm.js")), told.endswith(" 10.1.0")) == (True, True)
+    assert inputs.tool("no-such-tool") is None
+
+
+def test_what_differs_is_named_one_by_one() -> None:
+    """Also where one of the two does not have it."""
+    ours = {"command": "make", "tools": {"node": "1", "npm": "1"}}
+    assert inputs.differing(ours, {"command": "make", "tools": {"node": "2"}}) == ["tools node", "tools npm"]

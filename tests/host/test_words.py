@@ -1,0 +1,27 @@
+"""The words that a host and the control node share."""
+
+from __future__ import annotations
+
+from oroboros_deploy.host.state import FINAL, TRANSITIONS
+from oroboros_deploy.host.words import PHASES, busy, held, moment, sudoers
+
+
+def test_every_phase_has_words() -> None:
+    """Each phase of the state machine is told when it is reached, and what follows each that is not the last."""
+    assert set(PHASES) == set(TRANSITIONS)
+    assert {phase for phase, words in PHASES.items() if words.following is None} == set(FINAL)
+
+
+def test_who_is_in_the_way_is_named() -> None:
+    """An activation and a person's hold are told with who, since when and what for."""
+    running = {"kind": "deploy", "target": "a" * 40, "actor": "eve", "since": 1_800_000_000.0, "phase": "gated"}
+    assert busy(running) == f"deploy of {'a' * 40} by eve holds this host since 08:00:00 UTC (gated)"
+    assert busy({}) == "another activation holds this host (just begun, or of another deploy root)"
+    hold = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}
+    assert held(hold) == "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"
+
+
+def test_what_sudo_has_to_allow() -> None:
+    """The line can be pasted."""
+    assert sudoers("deploy").endswith(" deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run")
+    assert moment(0) == "1970-01-01 00:00:00"

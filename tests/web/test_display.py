@@ -1,0 +1,43 @@
+"""How values read on a page."""
+
+from __future__ import annotations
+
+import pytest
+
+from oroboros_deploy.web import display
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"),
+        (0.04, "40 ms"),
+        (9.96, "10 s"),
+        (59.6, "1 min"),
+        (192, "3 min 12 s"),
+        (7260, "2 h 1 min"),
+        (187200, "2 d 4 h"),
+    ],
+)
+def test_durations(seconds: float | None, said: str) -> None:
+    """A duration reads in at most two units."""
+    assert display.duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("per_day", "said"), [(2.34, ("2.3", "a day")), (0.5, ("3.5", "a week")), (0.0, ("0.0", "a month"))]
+)
+def test_frequencies(per_day: float, said: tuple[str, str]) -> None:
+    """A frequency reads in the smallest unit in which it is not below one."""
+    assert display.frequency(per_day) == said
+
+
+def test_spans_follow_one_another() -> None:
+    """Hosts work side by side until they are switched in turn: the slowest counts before, the sum after."""
+    one = {"seconds": {"connect": 1.0, "build": 5.0, "activate": 9.9, "activate.gating": 2.0}}
+    other = {"seconds": {"connect": 2.0, "build": 4.0, "activate.gating": 3.0}}
+    assert display.spans([one, other]) == [
+        display.Span("connect", 0.0, 2.0),
+        display.Span("build", 2.0, 5.0),
+        display.Span("gate", 7.0, 5.0),
+    ]

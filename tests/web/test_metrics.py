@@ -1,0 +1,103 @@
+"""The metrics as Prometheus reads them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from starlette.testclient import TestClient
+
+from oroboros_deploy.registry import Registry
+from tests.support.samples import A, B, host, record
+
+Samples = Mapping[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scraped(client: TestClient) -> Samples:
+    """Each sample by its name and labels."""
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    samples = [sample for family in families for sample in family.samples]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+def value(samples: Samples, name: str, **labels: str) -> float | None:
+    return samples.get((f"oroboros_{name}", frozenset(labels.items())))
+
+
+def total(samples: Samples, name: str) -> float:
+    """What ``sum(oroboros_…)`` is in Prometheus."""
+    return sum(number for (family, _), number in samples.items() if family == f"oroboros_{name}")
+
+
+def test_every_metric_has_its_help_and_type(client: TestClient) -> None:
+    """The answer is text of the format's version, and each family says what it is."""
+    answer = client.get("/metrics")
+    lines = answer.text.splitlines()
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {line.split(" ")[2] for line in lines if line.startswith("# HELP ")}
+    assert names == {line.split(" ")[2] for line in lines if line.startswith("# TYPE ")}
+    assert {line.partition("{")[0].partition(" ")[0] for line in lines if not line.startswith("#")} <= names
+
+
+@pytest.mark.parametrize("name", ["deployments", "failures"])
+def test_a_sum_is_the_whole(client: TestClient, registry: Registry, name: str) -> None:
+    """What is summed over environments is what all together have, counted once."""
+    registry.finish(record(B, host("web1", "live", live=B), attempt="four", minute=3, environment="staging"))
+    samples = scraped(client)
+    assert total(samples, name) == value(samples, f"overall_{name}") == getattr(registry.reader.figures(), name)
+
+
+def test_figures(client: TestClient, registry: Registry) -> None:
+    """The figures of an environment are the registry's; what is not known is no sample."""
+    figures = registry.reader.figures(environment="prod")
+    samples = scraped(client)
+    assert value(samples, "change_failure_rate", environment="prod") == figures.change_failure_rate == 0.5
+    assert value(samples, "change_failure_rate", environment="staging") is None
+
+
+def test_attempts_are_counted_by_how_they_ended(client: TestClient, registry: Registry) -> None:
+    """Each kind and state has a counter from the beginning, which the next attempt that ends so raises by one."""
+
+    def restored() -> tuple[float | None, float | None]:
+        samples = scraped(client)
+        kinds = ("deploy", "rollback")
+        labels = [{"environment": "prod", "kind": kind, "state": "restored"} for kind in kinds]
+        return value(samples, "attempts_total", **labels[0]), value(samples, "attempts_total", **labels[1])
+
+    assert restored() == (1, 0)
+    registry.finish(record(B, host("web1", "restored", previous=A), attempt="four", minute=3, exit_code=10))
+    assert restored() == (2, 0)
+
+
+def test_hosts(client: TestClient, registry: Registry) -> None:
+    """What runs where, since when, when it was asked and whether it differs; any name is a label."""
+    odd = 'we"b\\3\n'
+    registry.finish(record(A, host(odd, "live", live=A), attempt="four", minute=3))
+    registry.observe({"web3": B}, "prod")
+    samples = scraped(client)
+    for name in (odd, "web1", "web2"):
+        assert value(samples, "host_release", host=name, environment="prod", release_id=A) == 1
+    assert value(samples, "host_since_timestamp_seconds", host="stage", environment="staging") == 1893499320
+    prod = {name: {"host": name, "environment": "prod"} for name in ("web1", "web3")}
+    assert [value(samples, "host_drift", **labels) for labels in prod.values()] == [0, 1]
+    seen = [value(samples, "host_observed_timestamp_seconds", **labels) for labels in prod.values()]
+    assert (seen[0], abs((seen[1] or 0) - time.time()) < 3600) == (None, True)
+    assert value(samples, "attempts_unfinished", state="running") == 0
+
+
+def test_a_host_that_serves_nothing(client: TestClient, registry: Registry) -> None:
+    """It serves no release by any name, and is called broken."""
+    registry.finish(record(B, host("web1", "not_restored"), attempt="four", minute=3, exit_code=11))
+    samples = scraped(client)
+    served = [labels for name, labels in samples if name == "oroboros_host_release" and ("host", "web1") in labels]
+    assert (served, value(samples, "host_broken", host="web1", environment="prod")) == ([], 1)
+    assert value(samples, "host_broken", host="web2", environment="prod") == 0
+
+
+def test_a_split_environment(client: TestClient, registry: Registry) -> None:
+    """An environment tells how many releases serve in it."""
+    before = value(scraped(client), "environment_releases", environment="prod")
+    registry.finish(record(B, host("web1", "live", live=B), attempt="four", minute=3))
+    assert (before, value(scraped(client), "environment_releases", environment="prod")) == (1, 2)

@@ -1,0 +1,203 @@
+"""What the first page says before anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from oroboros_deploy.records.record import HostRecord
+from oroboros_deploy.web.site import site
+from tests.support.history import History, sha
+from tests.support.html import Tags, headline, text
+
+
+def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> None:
+    """What runs, what drifts and what was lost stand on the first page in words."""
+    page = text(past.get("/").text)
+    for said in (
+        f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} in prod by ada@desk is running. "
+        f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
+        f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
+        "The last deploy in staging failed. 1 host of 6 differs from the registry.",
+        f"drift the host served {sha(50)[:10]} when asked",
+        "The control node was last heard of",
+        "What the hosts did since is not known here: fab -H web3 registry.reconcile asks them.",
+        "gate, now commit, ahead",
+    ):
+        assert said in page
+
+
+def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> None:
+    """What it said before the last switch says nothing of it, and during a switch it may serve what comes."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+
+    def shown() -> str:
+        row = client.get("/").text.partition("<tbody>")[2].partition("</tbody>")[0]
+        return text(row).partition(") ")[2]
+
+    history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
+    seen = [shown()]
+    history.registry.observe({"web1": sha(1)})
+    seen.append(shown())
+    going = history.attempt(sha(2), HostRecord("web1"), exit_code=None)
+    history.registry.observe({"web1": sha(2)})
+    seen.append(shown())
+    history.lose(going, timedelta(minutes=5))
+    seen.append(shown())
+    history.attempt(sha(3), HostRecord("web1", "live", sha(3)))
+    seen.append(shown())
+    assert seen == [
+        "not asked yet",
+        "as recorded asked just now",
+        f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
+        f"drift the host served {sha(2)[:10]} when asked just now",
+        "not asked since",
+    ]
+    history.close()
+
+
+def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
+    """An attempt that was lost is no news any more once each of its hosts was switched by a later one."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    lost = history.attempt(sha(1), HostRecord("web1"), HostRecord("web2"), ago=timedelta(hours=2), exit_code=None)
+    history.lose(lost, timedelta(hours=2))
+    history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
+    assert headline(client) == (f"How the deploy of {sha(1)[:10]} on web2 ended is not known.")
+    history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
+    assert headline(client) == (
+        "broken web2 serves nothing. "
+        f"prod is split: 1 serves {sha(2)[:10]}, 1 serves nothing. The last deploy in prod ended broken."
+    )
+    history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
+    quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
+    assert headline(client) == f"{quiet}; 2 of 2 were not asked lately."
+    history.registry.observe({"web1": sha(2), "web2": sha(2)})
+    assert headline(client) == f"{quiet}."
+    history.close()
+
+
+def test_a_thousand_hosts(tmp_path: Path) -> None:
+    """The overview shows the first hundred and where the others are; there, older walks through each of them once."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    names = [f"web{number:04}" for number in range(1000)]
+    history.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=1))
+    history.registry.observe({"web0777": sha(2)}, "prod")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+
+    def shown(html: str) -> list[str]:
+        part = html[html.index('id="serving"') : html.index("</main>")].partition("</section>")[0]
+        return [link.removeprefix("/hosts/") for link in Tags(part).values("href") if link.startswith("/hosts/")]
+
+    first = client.get("/").text
+    assert (shown(first), "The other 900 hosts" in text(first)) == (names[:100], True)
+    assert "1 host of 1000 differs from the registry" in text(first)
+    assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
+    assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
+    place, walked = "/hosts?prefix=web", []
+    for _ in range(10):
+        page = client.get(place).text
+        walked += shown(page)
+        place = next((attrs["href"] or "" for _, attrs in Tags(page).found if attrs.get("rel") == "next"), "")
+    assert (walked, place) == (names, "")
+    assert len(first) < 200_000
+    history.close()
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Iterator[History]:
+    """An empty registry to write a short past into."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    yield history
+    history.close()
+
+
+def page_of(history: History) -> TestClient:
+    return TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+
+
+def row(history: History, host: str) -> str:
+    """What the page says of a host: everything after since when it serves."""
+    rows = page_of(history).get("/").text.partition("<tbody>")[2].split("</tr>")
+    return text(next(each for each in rows if f">{host}<" in each)).partition(") ")[2]
+
+
+@pytest.mark.parametrize("end", ["unknown", "lost"])
+def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> None:
+    """The headline says so, and what the host said before confirms nothing, nor what it says meanwhile."""
+    short.attempt(sha(1), HostRecord("w3", "live", sha(1)), ago=timedelta(hours=2))
+    short.registry.observe({"w3": sha(1)})
+    if end == "lost":
+        short.lose(short.attempt(sha(2), HostRecord("w3"), exit_code=None), timedelta(minutes=5))
+    else:
+        short.attempt(sha(2), HostRecord("w3", "unknown", None, sha(1)), exit_code=40)
+    said = f"{end} how its last attempt ended is not known: fab -H w3 registry.reconcile"
+    assert (headline(page_of(short)), row(short, "w3")) == (
+        f"How the deploy of {sha(2)[:10]} on w3 ended is not known.",
+        said,
+    )
+    short.registry.observe({"w3": sha(1)})
+    assert row(short, "w3") == said
+
+
+def test_an_observation_before_the_newest_attempt_confirms_nothing(short: History) -> None:
+    """A host that was asked, and then was restored by an attempt, was not asked since."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
+    short.registry.observe({"w1": sha(1)})
+    short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
+    assert row(short, "w1") == "not asked since"
+
+
+def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a host said long ago is said with its age, in no green, and the headline counts who was not asked."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(days=200))
+    short.registry.observe({"w1": sha(1)})
+    assert row(short, "w1") == "as recorded asked just now"
+    for module in ("web.overview", "registry.reading"):
+        monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
+    assert row(short, "w1") == "asked just now, too long ago to count: fab -H w1 status"
+    assert headline(page_of(short)).endswith("; 1 of 1 was not asked lately.")
+
+
+def test_a_split_environment_is_named(short: History) -> None:
+    """Hosts of one environment that serve different releases are counted by release, unless an attempt goes on."""
+    short.attempt(sha(1), *(HostRecord(f"w{at}", "live", sha(1)) for at in range(1, 7)), ago=timedelta(hours=3))
+    short.attempt(sha(2), *(HostRecord(f"w{at}", "live", sha(2), sha(1)) for at in range(1, 3)), ago=timedelta(hours=2))
+    said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
+    assert headline(page_of(short)) == f"prod is split: {said}"
+    assert f"split {said}" in text(page_of(short).get("/").text)
+    short.attempt(sha(2), HostRecord("w3"), exit_code=None)
+    assert "split" not in headline(page_of(short))
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "said"),
+    [("restored", 10, "was restored"), ("not_switched", 30, "failed"), ("not_restored", 11, "ended broken")],
+)
+def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, exit_code: int, said: str) -> None:
+    """It is in the headline and beside what serves, until one that is live follows."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3), subject="Round half to even")
+    short.attempt(sha(2), HostRecord("w1", state, sha(1), sha(1)), ago=timedelta(hours=2), exit_code=exit_code)
+    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}.")
+    told = text(page_of(short).get("/").text)
+    assert f"the last attempt: deploy of {sha(2)[:10]}" in told
+    assert f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, 2 h ago" in told or state == "not_restored"
+    short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(1)), ago=timedelta(hours=1))
+    assert headline(page_of(short)).startswith("Quiet")
+
+
+def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: History) -> None:
+    """One line has release, subject, hosts and person, below is a command to copy; equal hosts are folded."""
+    names = [f"w{at:02}" for at in range(1, 13)]
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    second = [HostRecord(name, "live", sha(2), sha(1)) for name in names]
+    short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>", actor="ci@runner")
+    html = page_of(short).get("/").text
+    assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
+    assert f"Back to what served before: fab -H prod rollback --release={sha(1)}" in text(html)
+    assert "<details><summary>12 hosts</summary>" in html
