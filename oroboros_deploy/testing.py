@@ -26,6 +26,7 @@ from .config import Config
 from .deployment import Deployment
 from .errors import HostUnreachable, LinkLost
 from .events import Event
+from .remote.session import START
 
 if TYPE_CHECKING:
     from .ssh import HostConnection
@@ -117,7 +118,8 @@ class LocalCommand:
         while line := self._line():
             if self._left == 0:
                 raise LinkLost("the test cut the link")
-            self._left = self._left and self._left - 1
+            if line.strip() not in (b"", START):
+                self._left = self._left and self._left - 1
             yield line.rstrip(b"\n")
         if self._cut:
             raise LinkLost("the connection was closed")

@@ -47,6 +47,7 @@ umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
 command -v python3 >/dev/null || refuse {no_python}
 if [ ! -s {path} ]; then
+  [ ! -t 0 ] || refuse {terminal}
   format=0
   [ ! -s {format} ] || read -r format <{format}
   [ "$format" -ge 0 ] 2>/dev/null || refuse {no_format}
@@ -96,6 +97,7 @@ class Agent:
                     f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
                 )
             ),
+            terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
             no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
         )
 
@@ -131,6 +133,11 @@ def _refusal(message: str, hint: str | None) -> str:
     return json.dumps({"kind": "invalid", "message": message, "hint": hint})
 
 
+TERMINAL = "a terminal stands between sshd and the agent, and sends back and changes what is sent to it"
+NO_TERMINAL = (
+    "let this login run commands without one: a session recorder as ForceCommand or login shell"
+    " has to leave commands (SSH_ORIGINAL_COMMAND) alone"
+)
 _NEWER = _refusal(
     "nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format %s)",
     "install oroboros_deploy 0.%s.0 or later on this control node",

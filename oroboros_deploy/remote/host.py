@@ -28,7 +28,7 @@ from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
 from .dialing import close
-from .session import AgentEnded, Session
+from .session import AgentEnded, Session, TerminalBetween
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -244,7 +244,8 @@ class Host:
         try:
             return self.call(command, request, deadline, stream)
         except AgentEnded as ended:
-            kind = BuildFailed if command == "build" else HostUnreachable
+            failed = command == "build" and not isinstance(ended, TerminalBetween)
+            kind = BuildFailed if failed else HostUnreachable
             raise kind(f"nothing was switched: {ended.message}", hint=ended.hint, host=self.name) from ended
         except LinkLost as lost:
             raise HostUnreachable(

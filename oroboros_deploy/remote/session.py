@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LinkLost
 from ..host.wire import IDLE
@@ -21,11 +21,19 @@ if TYPE_CHECKING:
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
 _EVENT = b'{"event"'
 _ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell when no agent could be started
+# What a login shell prints comes before this, whatever it is; a greeting may leave its line open.
+START = b"oroboros-agent"
+_START = f"printf '\\n%s\\n' {START.decode()}\n"
+_CALL = b'{"call"'  # how further calls begin
 _ENDING = 5.0  # seconds that the agent may take to end
 
 
 class AgentEnded(LinkLost):
     """The agent ended without an answer, such as when somebody killed it; the connection stands."""
+
+
+class TerminalBetween(AgentEnded):
+    """What is sent to the agent comes back: a terminal stands between sshd and the agent."""
 
 
 class Session:
@@ -45,8 +53,9 @@ class Session:
     ) -> None:
         self._name = name
         script = agent.packed().script(root, call, request)
-        self._remote = connection.command(script, deadline=deadline, silence=SILENCE)
+        self._remote = connection.command(_START + script, deadline=deadline, silence=SILENCE)
         self._lines = self._remote.lines()
+        self._greeted = False
         self._answered = 0.0
 
     @property
@@ -69,16 +78,18 @@ class Session:
 
         Raises AgentEnded when there is none.
         """
-        for said in self._lines:
+        for said in self._said():
             if said == b"wanted":
                 self._remote.write(agent.packed().data)
             elif said.startswith(_EVENT):
-                hear(json.loads(said))
-            elif said.startswith(_ANSWERS):  # anything else is a login shell's greeting
+                hear(self._read(said))
+            elif said.startswith(_ANSWERS):
                 self._remote.extend(math.inf)  # until the next call there is nothing to wait for
                 self._answered = time.monotonic()
-                answer: SentAnswer = json.loads(said)
+                answer: SentAnswer = self._read(said)
                 return answer
+            elif said.startswith(_CALL):
+                raise TerminalBetween(agent.TERMINAL, hint=agent.NO_TERMINAL, host=self._name)
         raise self._no_answer()
 
     def end(self) -> None:
@@ -91,6 +102,21 @@ class Session:
     def kill(self) -> None:
         """End the agent.  Never raises."""
         self._remote.kill()
+
+    def _said(self) -> Iterator[bytes]:
+        """The lines of the agent, without those of a login shell before it."""
+        for line in self._lines:
+            said = line.rstrip(b"\r")
+            if self._greeted:
+                yield said
+            self._greeted = self._greeted or said == START
+
+    def _read(self, said: bytes) -> Any:
+        try:
+            return json.loads(said)
+        except ValueError:
+            problem = "something that is not the agent spoke for it"
+            raise LinkLost(problem, hint="fab status shows what this host serves", host=self._name) from None
 
     def _no_answer(self) -> AgentEnded:
         status = self._remote.wait()

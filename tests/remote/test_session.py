@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -44,13 +46,22 @@ def sshd(tmp_path: Path) -> Iterator[Sshd]:
         yield sshd
 
 
+@contextmanager
+def opened(sshd: Sshd, directory: Path) -> Iterator[Host]:
+    """A host whose deploy root is in the directory, over that server."""
+    config = load([("fabric.yaml", {"root": str(directory / "srv")})], {})
+    host = Host("box", config, lambda: connect("box", SshOptions(config_path=sshd.config_path)), _ignore)
+    try:
+        yield host
+    finally:
+        host.close()
+
+
 @pytest.fixture
 def host(sshd: Sshd, tmp_path: Path) -> Iterator[Host]:
-    config = load([("fabric.yaml", {"root": str(tmp_path / "srv")})], {})
-    host = Host("box", config, lambda: connect("box", SshOptions(config_path=sshd.config_path)), _ignore)
-    host.facts(FACTS)
-    yield host
-    host.close()
+    with opened(sshd, tmp_path) as host:
+        host.facts(FACTS)
+        yield host
 
 
 def _ignore(_: Event) -> None:
@@ -204,3 +215,43 @@ def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd, monkeypatch: pytes
     with pytest.raises(HostUnreachable, match=r"still running after 0\.5 s") as caught:
         host.facts(FACTS)
     assert (type(caught.value.__cause__), gone(sshd)) == (LinkLost, True)
+
+
+GREETINGS = {
+    "no newline": r"printf '\033]0;user@prod\007'",
+    "a brace": "echo '{prod}'",
+    "like an answer": """echo '{"format": 2, "result": {}}'; echo wanted""",
+    "much, and no newline": "seq 50000; printf x",
+}
+
+
+@pytest.mark.parametrize("greeting", GREETINGS.values(), ids=GREETINGS)
+def test_what_a_login_shell_prints(greeting: str, tmp_path: Path, repository: Repository) -> None:
+    """Whatever comes before the agent is no answer, on a fresh root and later."""
+    force = tmp_path / "force"
+    force.write_text(f'#!/bin/sh\n{greeting}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    force.chmod(0o755)
+    sha = repository.commit("first", file="1")
+    with Sshd(tmp_path / "sshd", settings=f"ForceCommand {force}") as sshd, opened(sshd, tmp_path) as host:
+        host.facts(FACTS)
+        host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
+        assert host.facts({**FACTS, "sha": sha})["target"]["state"] == "sealed"
+
+
+@pytest.mark.skipif(not shutil.which("script"), reason="needs the program script")
+def test_a_terminal_between_is_named(tmp_path: Path, repository: Repository) -> None:
+    """A session recorder's terminal sends back what the agent is told: that is noticed, and nothing is done."""
+    recorder = tmp_path / "recorder"
+    recorder.write_text('#!/bin/sh\nexec script -q -e -f -c "$SSH_ORIGINAL_COMMAND" /dev/null\n')
+    recorder.chmod(0o755)
+    sha = repository.commit("first", file="1")
+    with Sshd(tmp_path / "sshd", settings=f"ForceCommand {recorder}") as recorded:
+        with opened(recorded, tmp_path) as host, pytest.raises(InvalidInput, match="a terminal stands between"):
+            host.facts(FACTS)
+        with Sshd(tmp_path / "plain") as plain, opened(plain, tmp_path) as host:
+            host.facts(FACTS)
+        with opened(recorded, tmp_path) as host:
+            assert host.facts(FACTS)["live"] is None
+            with pytest.raises(HostUnreachable, match="nothing was switched: a terminal stands between") as caught:
+                host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
+    assert "SSH_ORIGINAL_COMMAND" in (caught.value.hint or "")
