@@ -23,8 +23,8 @@ _EVENT = b'{"event"'
 _ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell when no agent could be started
 # What a login shell prints comes before this, whatever it is; a greeting may leave its line open.
 START = b"oroboros-agent"
-_START = f"printf '\\n%s\\n' {START.decode()}\n"
-_CALL = b'{"call"'  # how further calls begin
+TERMINAL = START + b" has a terminal"
+_START = f"if [ -t 0 ]; then printf '\\n{TERMINAL.decode()}\\n'; else printf '\\n{START.decode()}\\n'; fi\n"
 _ENDING = 5.0  # seconds that the agent may take to end
 
 
@@ -33,7 +33,7 @@ class AgentEnded(LinkLost):
 
 
 class TerminalBetween(AgentEnded):
-    """What is sent to the agent comes back: a terminal stands between sshd and the agent."""
+    """A terminal stands between sshd and the agent: it would change what is sent, and send it back."""
 
 
 class Session:
@@ -56,6 +56,7 @@ class Session:
         self._remote = connection.command(_START + script, deadline=deadline, silence=SILENCE)
         self._lines = self._remote.lines()
         self._greeted = False
+        self._terminal = False
         self._answered = 0.0
 
     @property
@@ -64,7 +65,9 @@ class Session:
         return time.monotonic() - self._answered < IDLE / 2 and not self._remote.ended
 
     def ask(self, call: Call, request: Request, deadline: float) -> None:
-        """Make a further call; the answer to the one before is here."""
+        """Make a further call; the answer to the one before is here.  Raises TerminalBetween."""
+        if self._terminal:
+            raise TerminalBetween(agent.TERMINAL, hint=agent.NO_TERMINAL, host=self._name)
         self._remote.extend(deadline)
         further: SentCall = {"call": call, "request": request}
         self._remote.write(json.dumps(further).encode() + b"\n")
@@ -88,8 +91,6 @@ class Session:
                 self._answered = time.monotonic()
                 answer: SentAnswer = self._read(said)
                 return answer
-            elif said.startswith(_CALL):
-                raise TerminalBetween(agent.TERMINAL, hint=agent.NO_TERMINAL, host=self._name)
         raise self._no_answer()
 
     def end(self) -> None:
@@ -109,7 +110,8 @@ class Session:
             said = line.rstrip(b"\r")
             if self._greeted:
                 yield said
-            self._greeted = self._greeted or said == START
+            self._terminal = self._terminal or said == TERMINAL
+            self._greeted = self._greeted or said in (START, TERMINAL)
 
     def _read(self, said: bytes) -> Any:
         try:
