@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+from pathlib import Path
 
 from .errors import ConfigError
 
@@ -15,4 +16,15 @@ def user_name() -> str:
     except (KeyError, OSError):
         raise ConfigError(
             f"nothing was changed: user {os.getuid()} has no name on this machine", hint="export LOGNAME=somebody"
+        ) from None
+
+
+def expanded(path: str) -> Path:
+    """The path with a ``~`` in front replaced.  Raises ConfigError where the user, or the one named, has no home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"nothing was changed: {path!r} leads nowhere: there is no such home directory",
+            hint="export HOME=/a/directory/of/yours",
         ) from None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fabric import Connection
 
 from ..config import layers_of, load
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -37,18 +38,31 @@ def settings_of(
 
 
 def ssh_options_of(context: Context) -> SshOptions:
-    """What Fabric's command line said about logging in (-i, -S, -t and the password prompts)."""
+    """What Fabric's command line and settings say about logging in: -i, -S, -t, the prompts; user, port, key files."""
     from ..ssh import SshOptions
 
     given = context.config
     keywords = given.get("connect_kwargs", {})
+    files = keywords.get("key_filename") or ()
+    identities = (
+        *given.get("authentication", {}).get("identities", ()),
+        *([files] if isinstance(files, str) else files),
+    )
     return SshOptions(
         config_path=given.get("ssh_config_path") or getattr(given, "_runtime_ssh_path", None),
-        identities=tuple(str(path) for path in given.get("authentication", {}).get("identities", ())),
+        identities=tuple(map(str, identities)),
         password=keywords.get("password"),
         passphrase=keywords.get("passphrase"),
         connect_timeout=keywords.get("timeout") or given.get("timeouts", {}).get("connect"),
+        user=None if given.get("user") is None else str(given["user"]),
+        port=_port(given.get("port")),
     )
+
+
+def _port(value: Any) -> int | None:
+    if value is None or (str(value).isdecimal() and 1 <= int(value) <= 65535):
+        return None if value is None else int(value)
+    raise ConfigError(f"nothing was changed: fabric.yaml: {value!r} is not a port")
 
 
 def _address(connection: Connection) -> str:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from ..errors import ConfigError
+from ..user import expanded
 
 # SQLAlchemy 2.1 takes a bare postgresql:// for psycopg 3 and no version knows postgres://, so the driver is named.
 _DRIVERS = {
@@ -76,7 +77,7 @@ def url_key(url: str) -> str:
 def sqlite_path(url: str) -> Path | None:
     """The file a SQLite URL names, None for PostgreSQL."""
     parts = _split(url)
-    return Path(parts.path[1:]).expanduser().absolute() if parts.scheme == "sqlite" else None
+    return expanded(parts.path[1:]).absolute() if parts.scheme == "sqlite" else None
 
 
 def _split(url: str) -> SplitResult:
@@ -96,7 +97,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _join(parts: SplitResult, query: str) -> str:
-    path = f"/{Path(parts.path[1:]).expanduser().absolute()}" if parts.scheme == "sqlite" else parts.path
+    path = f"/{expanded(parts.path[1:]).absolute()}" if parts.scheme == "sqlite" else parts.path
     return f"{_DRIVERS[parts.scheme]}://{parts.netloc}{path}" + (f"?{query}" if query else "")
 
 

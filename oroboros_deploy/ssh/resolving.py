@@ -124,7 +124,9 @@ def _hops(answer: Answer) -> list[str]:
 
 def _read(answer: Answer, address: Address, options: SshOptions, hops: list[str]) -> tuple[Target, Names]:
     alias = answer.get("HostKeyAlias")
-    hostname, port, user = answer.get("HostName") or address.host, _port(answer), answer.get("User") or user_name()
+    hostname = answer.get("HostName") or address.host
+    port = address.port or _port(answer, options)
+    user = address.user or answer.chosen("User") or options.user or answer.get("User") or user_name()
     tokens = names(host=address.host, hostname=hostname, port=port, user=user, alias=alias, hops=hops)
     identities = _identities(answer, options, tokens)
     timeout = options.connect_timeout or answer.value("ConnectTimeout", _seconds, None)
@@ -161,8 +163,8 @@ def _flag(answer: Answer, keyword: str, default: bool) -> bool:
     return answer.value(keyword, _YES_NO.__getitem__, default)
 
 
-def _port(answer: Answer) -> int:
-    port = answer.value("Port", int, 22)
+def _port(answer: Answer, options: SshOptions) -> int:
+    port = options.port if options.port and not answer.is_set("Port") else answer.value("Port", int, 22)
     if not 1 <= port <= 65535:
         raise answer.error("Port", "this is not a port")
     return port

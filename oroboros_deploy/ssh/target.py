@@ -18,7 +18,8 @@ class SshOptions:
     ``config_path`` is the only ssh_config file read when given.  ``identities``
     are key files tried first.  ``password`` is for the login on the host itself,
     never for a jump host; ``passphrase`` unlocks key files.  ``connect_timeout``
-    is in seconds.
+    is in seconds.  ``user`` and ``port`` are for hosts to which neither their address
+    nor ssh_config gives one.
     """
 
     config_path: str | None = None
@@ -26,6 +27,8 @@ class SshOptions:
     password: str | None = field(default=None, repr=False)
     passphrase: str | None = field(default=None, repr=False)
     connect_timeout: float | None = None
+    user: str | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True)

@@ -90,3 +90,18 @@ def test_what_fab_was_told_about_logging_in() -> None:
     found = ssh_options_of(Context(config=told))
     assert (found.config_path, found.identities, found.connect_timeout) == ("other", ("/keys/one",), 3)
     assert (found.password, found.passphrase) == ("open", "sesame")
+
+
+def test_user_port_and_key_files_of_fabrics_settings() -> None:
+    """What fabric.yaml says to Fabric itself about logging in holds here, too; what is no port is refused."""
+    Path("fabric.yaml").write_text(
+        json.dumps({"user": "deploy", "port": 2602, "connect_kwargs": {"key_filename": "~/.ssh/deploy-key"}})
+    )
+    read = fabric.Config(lazy=True)
+    read.set_project_location(".")
+    read.load_project()
+    options = ssh_options_of(Context(read))
+    assert (options.user, options.port, options.identities) == ("deploy", 2602, ("~/.ssh/deploy-key",))
+    read.port = "ssh"
+    with pytest.raises(ConfigError, match="'ssh' is not a port"):
+        ssh_options_of(Context(read))

@@ -5,25 +5,22 @@ from __future__ import annotations
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import paramiko
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
 
 from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, LinkLost
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
 from oroboros_deploy.ssh.command import shell_line
-from oroboros_deploy.ssh.transport import Transport
+from tests.support.logins import refusing
 from tests.support.sshd import Sshd
 
 MUCH_SOONER = 20.0  # seconds: a slow machine needs fewer, and what would be waited for without the limit takes 30
@@ -282,77 +279,6 @@ def test_commands_in_parallel(host: HostConnection, tmp_path: Path) -> None:
     for command in commands:
         with command:
             assert command.wait() == 0
-
-
-class Refusing(paramiko.ServerInterface):
-    """Lets anybody in, and runs nothing."""
-
-    def check_auth_none(self, username: str) -> int:
-        return paramiko.AUTH_SUCCESSFUL
-
-    def get_allowed_auths(self, username: str) -> str:
-        return "none"
-
-    def check_channel_request(self, kind: str, chanid: int) -> int:
-        return paramiko.OPEN_SUCCEEDED
-
-
-@contextmanager
-def refusing() -> Iterator[Transport]:
-    """A connection to a server that is not OpenSSH's, and runs nothing."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        server, client = paramiko.Transport(theirs), Transport(ours)
-        server.add_server_key(paramiko.ECDSAKey.generate())
-        server.start_server(threading.Event(), Refusing())
-        client.start_client(timeout=10)
-        client.auth_none("anybody")
-        yield client
-        client.close()
-        server.close()
-
-
-def sent_before_the_answer(transport: Transport, patch: pytest.MonkeyPatch) -> list[bytes]:
-    """Which messages a command sends before the server has answered the opening of its channel."""
-    sent: list[bytes] = []
-    send, opened = Transport._send_message, paramiko.Channel._set_remote_channel  # type: ignore[attr-defined]
-
-    def note_answer(channel: paramiko.Channel, *numbers: int) -> None:
-        time.sleep(0.3)  # as over a long line: what does not wait is sent meanwhile
-        sent.append(b"answered")
-        opened(channel, *numbers)
-
-    def note(self: Transport, message: paramiko.Message) -> None:
-        kind = message.asbytes()[:1]
-        if self is transport and kind in (cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST):
-            sent.append(kind)
-        send(self, message)
-
-    with patch.context() as patched:
-        patched.setattr(paramiko.Channel, "_set_remote_channel", note_answer)
-        patched.setattr(Transport, "_send_message", note)
-        with suppress(HostUnreachable), Command(transport, "true", host="box", deadline=10) as command:
-            command.wait()
-    return sent[: sent.index(b"answered")]
-
-
-def test_the_first_command_travels_with_its_channel(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenSSH gets the channel and the command in one go, later commands and other servers one after the other."""
-    both, one = [cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST], [cMSG_CHANNEL_OPEN]
-    with connect("box", SshOptions(config_path=sshd.config_path)) as host:
-        assert [sent_before_the_answer(host.transport, monkeypatch) for _ in range(2)] == [both, one]
-    with refusing() as transport:
-        assert sent_before_the_answer(transport, monkeypatch) == one
-
-
-def test_a_channel_that_was_opened_before(sshd: Sshd) -> None:
-    """The command goes to its own channel, not to the first one."""
-    with (
-        connect("box", SshOptions(config_path=sshd.config_path)) as host,
-        host.transport.open_session() as other,
-        host.command("echo mine", deadline=10) as command,
-    ):
-        assert (output(command), other.recv_ready()) == (b"mine", False)
 
 
 def test_no_session_at_all(tmp_path: Path) -> None:

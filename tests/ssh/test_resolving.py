@@ -166,6 +166,15 @@ def test_the_command_line_wins() -> None:
     assert target.identities == (f"{HOME}/flag", f"{HOME}/file")
 
 
+def test_user_and_port_of_the_options() -> None:
+    """They come after the address and ssh_config, also where these say what is usual; jump hosts get them, too."""
+    options = replace(config("Host web1\n User jo\n Port 2200\nHost web2\n ProxyJump other"), user="deploy", port=2602)
+    found = [resolve(name, options) for name in ("web1", f"{ME}@web2:22", "web2")]
+    assert [(target.user, target.port) for target in found] == [("jo", 2200), (ME, 22), ("deploy", 2602)]
+    jump = found[2].jump
+    assert jump and (jump.user, jump.port) == ("deploy", 2602)
+
+
 def test_connect_timeout_none_is_the_default() -> None:
     """ConnectTimeout none does not wait for ever."""
     assert bare(resolve("web1", config("ConnectTimeout none"))) == plain("web1")

@@ -7,10 +7,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import paramiko
 import pytest
 
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect
+from oroboros_deploy.ssh.transport import Transport
 from tests.support.sshd import Sshd
 
 
@@ -53,3 +55,34 @@ def listener(talk: Callable[[socket.socket], None]) -> Iterator[int]:
             done.set()
             socket.create_connection(("127.0.0.1", port)).close()
             thread.join(10)
+
+
+class Refusing(paramiko.ServerInterface):
+    """Lets anybody in, and runs nothing."""
+
+    def check_auth_none(self, username: str) -> int:
+        """Whoever asks is in."""
+        return paramiko.AUTH_SUCCESSFUL
+
+    def get_allowed_auths(self, username: str) -> str:
+        """Nothing is asked for."""
+        return "none"
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """A channel may be opened; what is to run on it is refused."""
+        return paramiko.OPEN_SUCCEEDED
+
+
+@contextmanager
+def refusing() -> Iterator[Transport]:
+    """A connection to a server that is not OpenSSH's, and runs nothing."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        server, client = paramiko.Transport(theirs), Transport(ours)
+        server.add_server_key(paramiko.ECDSAKey.generate())
+        server.start_server(threading.Event(), Refusing())
+        client.start_client(timeout=10)
+        client.auth_none("anybody")
+        yield client
+        client.close()
+        server.close()
