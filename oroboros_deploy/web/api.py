@@ -16,7 +16,7 @@ from ..records.record import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import live, metrics, shapes
-from .conditional import tagged
+from .conditional import Kept, tagged
 from .route import ApiRoute
 
 ReaderProvider = Callable[..., Reader]
@@ -150,6 +150,8 @@ def _hosts(api: APIRouter, reads: Any) -> None:
 
 
 def _figures(api: APIRouter, reads: Any) -> None:
+    kept = Kept()
+
     @api.get("/api/figures", response_model=shapes.FigureSet, responses=_UNCHANGED)
     def figures(
         request: Request,
@@ -158,12 +160,16 @@ def _figures(api: APIRouter, reads: Any) -> None:
         days: Annotated[int, Query(ge=1, le=3650, description="how many days back")] = 90,
     ) -> Response:
         """The four DORA measures: of one environment, or of all together."""
-        return tagged(request, reader, lambda: asdict(reader.figures(environment=environment, days=days)))
+
+        def make() -> dict[str, Any]:
+            return asdict(reader.figures(environment=environment, days=days))
+
+        return tagged(request, reader, lambda: kept.get(reader, (environment, days), make))
 
     @api.get("/metrics", response_class=Response, responses=metrics.DESCRIBED)
     def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:
         """The figures and what runs where, for Prometheus."""
-        return metrics.MetricsResponse(metrics.exposition(reader))
+        return metrics.MetricsResponse(kept.get(reader, "metrics", lambda: metrics.exposition(reader)))
 
 
 def _found(row: dict[str, Any] | None, what: str) -> dict[str, Any]:
