@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web.site import site
 from oroboros_deploy.web.tokens import Tokens
-from tests.support.html import text
+from tests.support.html import Tags, text
 from tests.support.samples import A, host, record
 
 SCRIPT = "</script><script>alert(1)</script>\njavascript:alert(1)\x1b[31m\u202e\ndata: x\n\n"
@@ -119,3 +119,23 @@ def _rows(file: Path) -> str:
         dump = "\n".join(db.iterdump())
     db.close()
     return dump
+
+
+def test_answers_are_compressed(client: TestClient) -> None:
+    """What is not short goes compressed to who takes that, and says what it depends on."""
+    plain = client.get("/", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert (packed.headers["content-encoding"], packed.text) == ("gzip", plain.text)
+    assert ("content-encoding" in plain.headers, "Accept-Encoding" in packed.headers["vary"]) == (False, True)
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+@pytest.mark.parametrize("sent", ["", "/deploys"])
+def test_under_a_path_of_a_proxy(registry: Registry, sent: str) -> None:
+    """Every link has the proxy's path, whether the proxy sends that path on or takes it away."""
+    client = TestClient(site(lambda: registry.reader, root_path="/deploys"), base_url="http://localhost")
+    page = Tags(client.get(f"{sent}/").text)
+    links = [link for name in ("href", "src", "action", "data-events") for link in page.values(name)]
+    assert [link for link in links if not link.startswith(("/deploys/", "#"))] == []
+    for path in ("/hosts", "/api/releases", "/healthz", "/api/openapi.json"):
+        assert client.get(f"{sent}{path}").status_code == 200, path
