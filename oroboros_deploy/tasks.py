@@ -296,6 +296,7 @@ def registry_reconcile(
         "port": "port to listen on (default 8300); 0 for a free one",
         "authenticate": "ask for a token on loopback too, such as behind a proxy",
         "allowed-hosts": "names that browsers reach it by, space separated, besides loopback and --address",
+        "root-path": "path under which a proxy shows it, such as /deploys",
         "environment": "environment of fabric.yaml whose registry is served",
         "json": "print where it listens as a JSON object",
     },
@@ -306,6 +307,7 @@ def serve(
     port: str = "8300",
     authenticate: bool = False,
     allowed_hosts: str = "",
+    root_path: str = "",
     environment: str | None = None,
     json: bool = False,
 ) -> None:
@@ -318,6 +320,7 @@ def serve(
         whole_number(port, "--port"),
         authenticate=authenticate,
         allowed_hosts=allowed_hosts.split(),
+        root_path=root_path,
         show=lambda url: show(dumps({"url": url}) if json else f"serving the registry at {url}  (Ctrl-C ends it)"),
     )
 

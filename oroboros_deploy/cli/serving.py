@@ -18,9 +18,13 @@ def serve(
     *,
     authenticate: bool,
     allowed_hosts: Sequence[str],
+    root_path: str,
     show: Callable[[str], None],
 ) -> None:
-    """Serve the deployment's registry until Ctrl-C; ``show`` hears the URL.  Raises ConfigError without the extra."""
+    """Serve the deployment's registry until Ctrl-C.
+
+    ``root_path`` is the path that a proxy shows it under, ``show`` hears the URL.  Raises ConfigError without the extra.
+    """
     with _web_extra():
         from ..registry.reopening import StandingRegistry
         from ..web import serve as server
@@ -33,6 +37,7 @@ def serve(
             name=address,
             authenticate=authenticate,
             allowed_hosts=allowed_hosts,
+            root_path=root_path,
         )
         show(server.url(listener))
         server.run(app, listener)

@@ -54,8 +54,14 @@ class _Day:
     restores: list[float] = field(default_factory=list)
 
 
-def figures(ended: Iterable[Ended], *, environment: str | None, days: int, today: date) -> Figures:
-    """The figures of what ended in the ``days`` days up to and with ``today`` (UTC), given the newest first."""
+def figures(
+    ended: Iterable[Ended], *, environment: str | None, days: int, today: date, first: date | None = None
+) -> Figures:
+    """The figures of what ended in the ``days`` days up to and with ``today`` (UTC), given the newest first.
+
+    ``first`` is the day of the first record: days before it were not without deployments, they were not recorded.
+    """
+    recorded = days if first is None else min(days, max((today - first).days + 1, 1))
     calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
     other = _Day()  # a clock that is wrong makes no day of its own
     _count(ended, lambda day: calendar.get(day, other))
@@ -64,7 +70,7 @@ def figures(ended: Iterable[Ended], *, environment: str | None, days: int, today
     return Figures(
         environment=environment,
         days=days,
-        deployment_frequency_per_day=deployments / days,
+        deployment_frequency_per_day=deployments / recorded,
         lead_time_seconds=_median([lead for day in every for lead in day.leads]),
         change_failure_rate=failures / deployments if deployments else None,
         time_to_restore_seconds=_median([restore for day in every for restore in day.restores]),

@@ -270,6 +270,9 @@ _next = select(func.min(_A.environment)).where(_A.environment > _first.c.name).s
 _names = _first.union_all(select(_next).where(_first.c.name.is_not(None)))
 ENVIRONMENTS = select(_names.c.name).where(_names.c.name.is_not(None))
 
+_FIRST = select(_text(_A.started_at, "first")).order_by(_A.started_at).limit(1)
+FIRST = {frozenset[str](): _FIRST, frozenset({"environment"}): _FIRST.where(_A.environment == bindparam("environment"))}
+
 # Where the next chunk goes on: the last begin, as the driver gives and takes it, and the row number.
 _BEGUN = type_coerce(_A.started_at, NullType())
 _ENDED = [getattr(_A, name) for name in Ended._fields]

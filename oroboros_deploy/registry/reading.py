@@ -6,7 +6,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, get_args
 
 from ..errors import InvalidInput
@@ -45,6 +45,11 @@ class Reader:
     def __init__(self, database: Database, check: Callable[[], None]) -> None:
         self._database = database
         self._check = check
+
+    @property
+    def source(self) -> object:
+        """What it reads from: one object for all readers of one open registry, and for no others."""
+        return self._database
 
     def apart(self) -> Reader:
         """A reader of the same that may be kept long: it holds no session of somebody else's meanwhile."""
@@ -187,7 +192,10 @@ class Reader:
         def work(db: Driver) -> Figures:
             today = db.value(queries.NOW).date()
             since = datetime.combine(today - timedelta(days - 1), time(), UTC)
-            return figures(_ended(db, environment, since), environment=environment, days=days, today=today)
+            named = _given(environment=environment)
+            first = db.value(queries.FIRST[frozenset(named)], named)
+            begun = date.fromisoformat(first[:10]) if first else None
+            return figures(_ended(db, environment, since), environment=environment, days=days, today=today, first=begun)
 
         return self._read(work)
 

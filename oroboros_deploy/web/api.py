@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator
 from pydantic.json_schema import SkipJsonSchema
 
-from ..errors import InvalidInput, RegistryUnavailable
+from ..errors import InvalidInput
 from ..outcome import Kind
 from ..records.status import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Reader
 from . import live, metrics, shapes
-from .conditional import tagged
-from .route import ReadRoute
+from .conditional import Kept, tagged
+from .route import ApiRoute
 
 ReaderProvider = Callable[..., Reader]
-
-_log = logging.getLogger(__name__)
 
 
 def _moment(text: str) -> str:
@@ -39,11 +35,14 @@ _Limit = Annotated[int, Query(ge=1, le=500, description="how many at most")]
 _Name = Annotated[str, Query(max_length=255)]
 _Moment = Annotated[str, AfterValidator(_moment), Query(json_schema_extra={"format": "date-time"})]
 _Cursor = Annotated[str, Query(max_length=255, description="`next` of the page before")]
-_Status = Annotated[str, Query(max_length=32, description="only those with this status")]
+_Status = Annotated[Status | Literal[""], Query(description="only those with this status")]
 _Sha = Annotated[str, Query(pattern=r"^[0-9a-f]{4,64}$", description="commit sha, or how it begins")]
 
 _Responses = dict[int | str, dict[str, Any]]
-_DOWN: _Responses = {503: {"model": shapes.Problem, "description": "The registry's database does not answer"}}
+_REFUSED: _Responses = {
+    422: {"model": shapes.Problem, "description": "A parameter means nothing"},
+    503: {"model": shapes.Problem, "description": "The registry's database does not answer"},
+}
 _UNCHANGED: _Responses = {304: {"description": "What you have is still right, by its ETag"}}
 _MISSING: _Responses = {404: {"model": shapes.Problem, "description": "There is none"}}
 
@@ -55,8 +54,8 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
     may depend on a session of the application's own.  The router guards nothing: who may
     ask, and security headers, are the business of the application it is included in.
     """
-    api = APIRouter(tags=["registry"], responses=_DOWN, route_class=ReadRoute)
-    reads = Depends(_guarded(reader_provider))
+    api = APIRouter(tags=["registry"], responses=_REFUSED, route_class=ApiRoute)
+    reads = Depends(reader_provider)
     for add in (_releases, _attempts, _events, _hosts, _figures, live.add):
         add(api, reads)
     return api
@@ -70,9 +69,8 @@ def _releases(api: APIRouter, reads: Any) -> None:
         limit: _Limit = 100,
         status: _Status | _Absent = None,
     ) -> Response:
-        """The newest releases first; none for a status that does not exist."""
-        unknown = status and status not in set(Status)
-        return tagged(request, reader, lambda: [] if unknown else reader.releases(limit, status or None))
+        """The newest releases first."""
+        return tagged(request, reader, lambda: reader.releases(limit, status or None))
 
     @api.get("/api/releases/{release_id}", response_model=shapes.Release, responses=_UNCHANGED | _MISSING)
     def release(request: Request, release_id: str, reader: Reader = reads) -> Response:
@@ -152,6 +150,8 @@ def _hosts(api: APIRouter, reads: Any) -> None:
 
 
 def _figures(api: APIRouter, reads: Any) -> None:
+    kept = Kept()
+
     @api.get("/api/figures", response_model=shapes.FigureSet, responses=_UNCHANGED)
     def figures(
         request: Request,
@@ -160,29 +160,16 @@ def _figures(api: APIRouter, reads: Any) -> None:
         days: Annotated[int, Query(ge=1, le=3650, description="how many days back")] = 90,
     ) -> Response:
         """The four DORA measures: of one environment, or of all together."""
-        return tagged(request, reader, lambda: asdict(reader.figures(environment=environment, days=days)))
 
-    @api.get("/metrics", response_class=metrics.MetricsResponse)
+        def make() -> dict[str, Any]:
+            return asdict(reader.figures(environment=environment, days=days))
+
+        return tagged(request, reader, lambda: kept.get(reader, (environment, days), make))
+
+    @api.get("/metrics", response_class=Response, responses=metrics.DESCRIBED)
     def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:
         """The figures and what runs where, for Prometheus."""
-        return metrics.MetricsResponse(metrics.exposition(reader))
-
-
-def _guarded(provider: ReaderProvider) -> Callable[..., Iterator[Reader]]:
-    """The reader, with errors that name neither the database nor what was sent to it."""
-    provided = Depends(provider)
-
-    def reads(reader: Reader = provided) -> Iterator[Reader]:
-        try:
-            yield reader
-        except RegistryUnavailable as error:
-            _log.error("%s", error)
-            raise HTTPException(503, "The registry does not answer", {"Retry-After": "5"}) from error
-        except InvalidInput as error:
-            invalid = {"type": "value_error", "loc": ("query",), "msg": error.message}
-            raise RequestValidationError([invalid]) from error
-
-    return reads
+        return metrics.MetricsResponse(kept.get(reader, "metrics", lambda: metrics.exposition(reader)))
 
 
 def _found(row: dict[str, Any] | None, what: str) -> dict[str, Any]:

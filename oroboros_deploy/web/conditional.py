@@ -3,13 +3,47 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from threading import Lock
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from ..registry.reading import Reader
+
+Result = TypeVar("Result")
+_MOST = 64  # answers that are kept: anybody may ask for figures of anything
+
+
+class Kept:
+    """Answers that cost much, kept until the registry changes; each is made once, also when many ask at once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of: tuple[object, str] | None = None
+        self._answers: dict[Hashable, Future[Any]] = {}
+
+    def get(self, reader: Reader, key: Hashable, make: Callable[[], Result]) -> Result:
+        """What ``make`` returns, or returned for this key since the last change."""
+        of = (reader.source, reader.change_tag())
+        with self._lock:
+            if of != self._of or len(self._answers) >= _MOST:
+                self._of, self._answers = of, {}
+            answer: Future[Result] | None = self._answers.get(key)
+            if answer is None:
+                self._answers[key] = made = Future[Result]()
+        return answer.result() if answer else self._made(made, key, make)
+
+    def _made(self, answer: Future[Result], key: Hashable, make: Callable[[], Result]) -> Result:
+        try:
+            answer.set_result(make())
+        except BaseException as error:
+            with self._lock:  # who asks next tries again
+                self._answers.pop(key, None)
+            answer.set_exception(error)
+        return answer.result()
 
 
 def tagged(request: Request, reader: Reader, make: Callable[[], Any]) -> Response:

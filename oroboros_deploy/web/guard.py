@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .tokens import Tokens
 
+HEALTH = "/healthz"  # what a balancer asks, by any name and without a token: whether this process answers, no more
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _log = logging.getLogger(__name__)
@@ -34,18 +35,24 @@ class Guard:
     """ASGI middleware: refuses unknown Host headers and strangers, and sets the security headers of every answer.
 
     With ``tokens`` a request needs one, as ``Authorization: Bearer TOKEN`` or, for browsers,
-    as the password of HTTP Basic with any user name.
+    as the password of HTTP Basic with any user name.  ``root_path`` is where a proxy shows the application.
     """
 
-    def __init__(self, app: ASGIApp, *, allowed_hosts: Collection[str], tokens: Tokens | None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Collection[str], tokens: Tokens | None, root_path: str = ""
+    ) -> None:
         self._app = app
         self._allowed_hosts = {name.lower() for name in allowed_hosts}
         self._tokens = tokens
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        scope["root_path"] = self._root_path or scope.get("root_path", "")
         answer = _Answer(send)
+        if scope["path"].removeprefix(scope["root_path"]) == HEALTH and scope["method"] in ("GET", "HEAD"):
+            return await JSONResponse({"status": "ok"})(scope, receive, answer)
         try:
             await (self._refusal(scope) or self._app)(scope, receive, answer)
         except Exception:

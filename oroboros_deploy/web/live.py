@@ -14,7 +14,7 @@ from fastapi import APIRouter, Header, Query, Request
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import State
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from ..errors import RegistryUnavailable
 from ..registry.reading import Reader
@@ -34,6 +34,12 @@ _LARGEST = 2**31 - 1  # the largest that the column of their ids holds
 EventId = Annotated[int, Field(ge=0, le=_LARGEST, description="only events after this one")]
 
 
+# Described here and not by the route's class: the errors of such a route would be called events, and are JSON.
+_DESCRIBED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+}
+
+
 class EventStream(StreamingResponse):
     """Server-sent events."""
 
@@ -43,7 +49,7 @@ class EventStream(StreamingResponse):
 def add(api: APIRouter, reads: Any) -> None:
     """Add ``/api/live`` to a router."""
 
-    @api.get("/api/live", response_class=EventStream, responses={200: {"content": {"text/event-stream": {}}}})
+    @api.get("/api/live", response_class=Response, responses=_DESCRIBED)
     def live(
         request: Request,
         reader: Reader = reads,

@@ -33,10 +33,15 @@ _ENDED = [state for state in AttemptState if state not in (AttemptState.RUNNING,
 Row = Mapping[str, Any]
 
 
+_MEDIA_TYPE = "text/plain; version=0.0.4"
+# Described here and not by the route's class: the errors of such a route would be called text, too, and are JSON.
+DESCRIBED: dict[int | str, dict[str, Any]] = {200: {"content": {_MEDIA_TYPE: {"schema": {"type": "string"}}}}}
+
+
 class MetricsResponse(PlainTextResponse):
     """Text as Prometheus reads it."""
 
-    media_type = "text/plain; version=0.0.4"
+    media_type = _MEDIA_TYPE
 
 
 def exposition(reader: Reader) -> bytes:

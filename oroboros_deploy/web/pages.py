@@ -13,6 +13,7 @@ from ..errors import InvalidInput, RegistryUnavailable
 from ..records.record import AttemptState
 from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
+from .conditional import Kept
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
 from .rendering import OVERVIEW, error_page, found, page, static_file
@@ -130,10 +131,13 @@ def _host(router: APIRouter, given: Any) -> None:
 
 
 def _figures(router: APIRouter, given: Any) -> None:
+    kept = Kept()
+
     @router.get("/figures")
     def figures(request: Request, reader: Reader = given) -> Response:
         environment = request.query_params.get("environment") or None
-        shown = reader.figures(environment=environment, days=number(request, "days", 90))
+        days = number(request, "days", 90)
+        shown = kept.get(reader, (environment, days), lambda: reader.figures(environment=environment, days=days))
         return page(
             request,
             "figures",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Collection
 from contextlib import suppress
@@ -14,10 +15,12 @@ from fastapi import FastAPI
 from ..errors import InvalidInput
 from .api import ReaderProvider
 from .guard import LOOPBACK
+from .patience import PatientProtocol
 from .site import site
 from .tokens import Tokens
 
 _MOST_CONNECTIONS = 256
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)+")
 
 
 def listen(address: str, port: int) -> socket.socket:
@@ -41,10 +44,11 @@ def guarded(
     name: str = "localhost",
     authenticate: bool = False,
     allowed_hosts: Collection[str] = (),
+    root_path: str = "",
 ) -> FastAPI:
     """The application for a listener; InvalidInput when others could reach it and no token keeps them out.
 
-    ``name`` is what the address was given as: a request may use it too.
+    ``name`` is what the address was given as: a request may use it too; ``root_path`` where a proxy shows it.
     """
     address = listener.getsockname()[0]
     own = ip_address(address)
@@ -60,13 +64,20 @@ def guarded(
             hint="--allowed-hosts='deploys.example.org'",
         )
     names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}
-    return site(reader_provider, tokens=tokens if needed else None, allowed_hosts=names)
+    return site(reader_provider, tokens=tokens if needed else None, allowed_hosts=names, root_path=_path(root_path))
+
+
+def _path(text: str) -> str:
+    if text and not _ROOT_PATH.fullmatch(text):
+        raise InvalidInput(f"{text[:80]!r} is no path", hint="--root-path=/deploys")
+    return text
 
 
 def run(app: FastAPI, listener: socket.socket) -> None:
     """Serve until a signal ends it; Ctrl-C is the ordinary end."""
     config = uvicorn.Config(
         app,
+        http=PatientProtocol,
         lifespan="off",
         log_level="warning",
         access_log=False,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.exception_handlers import http_exception_handler
+from starlette.middleware.gzip import GZipMiddleware
 
 from ..registry import Registry
 from ..version import __version__
@@ -14,9 +15,11 @@ from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
 from .pages import pages
 from .rendering import missing
+from .route import only_known_parameters
 from .shapes import Problem
 from .tokens import Tokens
 
+_SMALL = 1000  # bytes that are sent as they are
 _OPENAPI = "/api/openapi.json"
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The Host header is not a name of this server, or a token is in the URL"},
@@ -37,16 +40,34 @@ def application(
 
 
 def site(
-    reader_provider: ReaderProvider, *, tokens: Tokens | None = None, allowed_hosts: Collection[str] = LOOPBACK
+    reader_provider: ReaderProvider,
+    *,
+    tokens: Tokens | None = None,
+    allowed_hosts: Collection[str] = LOOPBACK,
+    root_path: str = "",
 ) -> FastAPI:
-    """`application`, over a registry that is open already."""
+    """`application`, over a registry that is open already; ``root_path`` is where a proxy shows it."""
     # No pages of API documentation: they load scripts from other servers.
     app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
-    app.include_router(router(reader_provider), responses=_REFUSALS)
+    app.include_router(router(reader_provider), responses=_REFUSALS, dependencies=[Depends(only_known_parameters)])
     app.include_router(pages(reader_provider))
+    if tokens:
+        app.openapi = lambda: _with_schemes(app)  # type: ignore[method-assign]
     app.add_exception_handler(404, _not_found)  # type: ignore[arg-type]
-    app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens)
+    app.add_middleware(GZipMiddleware, minimum_size=_SMALL)
+    app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens, root_path=root_path)
     return app
+
+
+def _with_schemes(app: FastAPI) -> dict[str, Any]:
+    """The API's description, with the ways in which the guard takes a token."""
+    described = FastAPI.openapi(app)
+    described["components"]["securitySchemes"] = {
+        "token": {"type": "http", "scheme": "bearer"},
+        "password": {"type": "http", "scheme": "basic", "description": "any user name, and a token"},
+    }
+    described["security"] = [{"token": []}, {"password": []}]
+    return described
 
 
 async def _not_found(request: Request, error: HTTPException) -> Response:

@@ -140,3 +140,14 @@ def test_a_deployment_that_is_rolled_back_twice_failed_once() -> None:
         1.0,
         600.0,
     )
+
+
+def test_days_before_the_first_record_are_no_days_without_deployments() -> None:
+    """The frequency is over the days that were recorded, the first and today included, and never over none."""
+    today = date(2030, 1, 10)
+    nine = [ended(minute, A) for minute in range(9)]
+    frequencies = [
+        figures(nine, environment=None, days=90, today=today, first=first).deployment_frequency_per_day
+        for first in (today, today - timedelta(days=2), today - timedelta(days=89), date(1990, 1, 1), date(2990, 1, 1))
+    ]
+    assert frequencies == [9.0, 3.0, 0.1, 0.1, 9.0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import Depends, FastAPI
@@ -34,10 +35,10 @@ def mounted(engine: Engine, see: Callable[[Session], object] = lambda _: None) -
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
+def listening(app: FastAPI, **options: Any) -> Iterator[str]:
     """An application on a free port, in a thread; its URL."""
     with serve.listen("127.0.0.1", 0) as listener:
-        config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, lifespan="off", log_level="error", timeout_graceful_shutdown=1, **options)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
 from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.reading import Reader
+from oroboros_deploy.web.conditional import Kept
 from tests.support.samples import A, host, record
 
 
@@ -18,3 +26,62 @@ def test_what_has_not_changed_is_not_sent_again(client: TestClient, registry: Re
     assert client.get("/api/attempts?limit=2", headers=seen).status_code == 200
     registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3))
     assert client.get(url, headers=seen).status_code == 200
+
+
+def test_what_costs_much_is_made_once_until_something_changes(registry: Registry) -> None:
+    """An answer is kept for its key, made anew after a change, and one that failed is tried again."""
+    kept, made = Kept(), []
+
+    def make() -> int:
+        made.append(len(made))
+        return made[-1]
+
+    def fail() -> int:
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        kept.get(registry.reader, "figures", fail)
+    seen = [kept.get(registry.reader, key, make) for key in ("figures", "figures", "metrics", "figures")]
+    registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3))
+    assert [*seen, kept.get(registry.reader, "figures", make)] == [0, 0, 1, 0, 2]
+
+
+def test_many_who_ask_at_once_wait_for_one(registry: Registry) -> None:
+    """While an answer is being made, who asks for it too waits for that one."""
+    kept, made, asked = Kept(), [], threading.Barrier(8)
+
+    def make() -> int:
+        made.append(1)
+        time.sleep(0.2)
+        return 7
+
+    def ask(_: int) -> int:
+        asked.wait()
+        return kept.get(registry.reader, "figures", make)
+
+    with ThreadPoolExecutor(8) as many:
+        assert ([*many.map(ask, range(8))], made) == ([7] * 8, [1])
+
+
+def test_registries_are_kept_apart(registry: Registry, tmp_path: Path) -> None:
+    """Answers of one registry are never given for another, also through one router."""
+    kept = Kept()
+    with Registry.open(f"sqlite:///{tmp_path}/other.db") as other:
+        for each in (registry, other, registry):
+            assert kept.get(each.reader, "releases", each.reader.releases) == each.reader.releases()
+
+
+@pytest.mark.parametrize("path", ["/api/figures", "/metrics", "/figures"])
+def test_figures_are_computed_once(
+    client: TestClient, registry: Registry, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Whoever asks for the figures again is told what was computed, until something is recorded."""
+    computed = []
+    figures = Reader.figures
+    monkeypatch.setattr(Reader, "figures", lambda self, **asked: computed.append(1) or figures(self, **asked))
+    first = client.get(path).text
+    once = len(computed)
+    assert (client.get(path).text, len(computed)) == (first, once)
+    registry.finish(record(A, host("web1", "live", live=A), attempt="four", minute=3))
+    client.get(path)
+    assert len(computed) == 2 * once

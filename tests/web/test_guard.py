@@ -140,3 +140,13 @@ def test_errors_show_no_internals(registry: Registry, capfd: pytest.CaptureFixtu
         answer = client.get(path)
         assert (answer.status_code, answer.json()) == (500, {"detail": "Internal Server Error"})
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_balancer_needs_neither_token_nor_name(closed: TestClient, tokens: Tokens) -> None:
+    """Whether the process answers is no secret; everything else is, and nothing is written there."""
+    tokens.add("ada")
+    asked = {"Host": "10.0.0.7"}
+    answer = closed.get("/healthz", headers=asked)
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (closed.head("/healthz").status_code, closed.post("/healthz").status_code) == (200, 401)
+    assert closed.get("/healthz/x", headers=asked).status_code == 400

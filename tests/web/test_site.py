@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.web.site import site
 from oroboros_deploy.web.tokens import Tokens
-from tests.support.html import text
+from tests.support.html import Tags, text
 from tests.support.samples import A, host, record
 
 SCRIPT = "</script><script>alert(1)</script>\njavascript:alert(1)\x1b[31m\u202e\ndata: x\n\n"
@@ -22,7 +22,13 @@ SCRIPT = "</script><script>alert(1)</script>\njavascript:alert(1)\x1b[31m\u202e\
 def test_what_the_guard_refuses_is_described(closed: TestClient, tokens: Tokens) -> None:
     """Every route of the API may answer 400 and 401, which its description says."""
     with_token = {"authorization": f"Bearer {tokens.add('ada')}"}
-    paths = closed.get("/api/openapi.json", headers=with_token).json()["paths"]
+    described = closed.get("/api/openapi.json", headers=with_token).json()
+    schemes = {name: scheme["scheme"] for name, scheme in described["components"]["securitySchemes"].items()}
+    assert (schemes, described["security"]) == (
+        {"token": "bearer", "password": "basic"},
+        [{"token": []}, {"password": []}],
+    )
+    paths = described["paths"]
     for path, methods in paths.items():
         assert {"400", "401"} <= set(methods["get"]["responses"]), path
         refused = closed.get(f"{path}?password=x", headers=with_token)
@@ -85,7 +91,7 @@ def test_the_server_asks_nobody(client: TestClient, monkeypatch: pytest.MonkeyPa
     query = "&".join(f"{name}={url}" for name in ("url", "host", "environment", "next", "redirect", "callback"))
     for path in ("/", "/api/releases", "/api/attempts", "/api/figures"):
         answer = client.get(f"{path}?{query}", headers={"Referer": url, "X-Forwarded-For": url, "Via": url})
-        assert answer.status_code == 200, path
+        assert answer.status_code == (422 if path.startswith("/api/") else 200), path
 
 
 @pytest.mark.parametrize("path", ["/", "/api/releases", "/api/attempts", "/metrics", "/api/live", f"/releases/{A}"])
@@ -113,3 +119,23 @@ def _rows(file: Path) -> str:
         dump = "\n".join(db.iterdump())
     db.close()
     return dump
+
+
+def test_answers_are_compressed(client: TestClient) -> None:
+    """What is not short goes compressed to who takes that, and says what it depends on."""
+    plain = client.get("/", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/", headers={"Accept-Encoding": "gzip"})
+    assert (packed.headers["content-encoding"], packed.text) == ("gzip", plain.text)
+    assert ("content-encoding" in plain.headers, "Accept-Encoding" in packed.headers["vary"]) == (False, True)
+    assert int(packed.headers["content-length"]) < len(plain.content) / 2
+
+
+@pytest.mark.parametrize("sent", ["", "/deploys"])
+def test_under_a_path_of_a_proxy(registry: Registry, sent: str) -> None:
+    """Every link has the proxy's path, whether the proxy sends that path on or takes it away."""
+    client = TestClient(site(lambda: registry.reader, root_path="/deploys"), base_url="http://localhost")
+    page = Tags(client.get(f"{sent}/").text)
+    links = [link for name in ("href", "src", "action", "data-events") for link in page.values(name)]
+    assert [link for link in links if not link.startswith(("/deploys/", "#"))] == []
+    for path in ("/hosts", "/api/releases", "/healthz", "/api/openapi.json"):
+        assert client.get(f"{sent}{path}").status_code == 200, path
