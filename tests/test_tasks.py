@@ -13,6 +13,7 @@ import pytest
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.url import default_url
 from tests.support.repository import Repository
+from tests.support.rights import require
 from tests.support.samples import host, record
 
 FAB = Path(sys.executable).with_name("fab")
@@ -221,9 +222,10 @@ def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
 
 def test_a_user_without_a_name(project: Path) -> None:
     """A number that no name belongs to, as in some containers of CI, is told how to get one."""
+    stranger = ("unshare", "--user", "--map-user=54321")
+    require("user namespaces", *stranger, "true")
     names = ("USER", "LOGNAME", "LNAME", "USERNAME")
-    argv = ["unshare", "--user", "--map-user=54321", "env", *(f"--unset={name}" for name in names)]
-    status = [*argv, str(FAB), "-H", "127.0.0.1:1", "status"]
+    status = [*stranger, "env", *(f"--unset={name}" for name in names), str(FAB), "-H", "127.0.0.1:1", "status"]
     ran = subprocess.run(status, cwd=project, capture_output=True, text=True, timeout=60)
     words = "nothing was changed: user 54321 has no name on this machine\n  → export LOGNAME=somebody\n"
     assert (ran.returncode, ran.stderr) == (2, words)

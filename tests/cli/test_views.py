@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from oroboros_deploy.cli.views import JsonView, LiveView, PlainView, Steps, story, table, view, write
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import HostOutcome, Outcome, State
+from tests.support.watching import eventually
 
 SHA = "3f2a9c1b2d" * 4
 OLD = "9c1d0e2f4a" * 4
@@ -253,13 +254,13 @@ def test_plain_lines_carry_the_time_and_no_escapes() -> None:
 
 def test_a_plain_log_says_what_still_goes_on() -> None:
     """A long step is mentioned again and again, not more often than asked for."""
-    stream = io.StringIO()
+    stream, began = io.StringIO(), time.monotonic()
     with PlainView(stream, still=0.2) as tell:
         tell(happened("build.started", "web1", time.time()))
-        time.sleep(0.7)
+        assert eventually(lambda: stream.getvalue().count("\n") >= 2)
     lines = stream.getvalue().splitlines()
-    assert 1 <= len(lines) <= 3
-    assert all(re.fullmatch(r"\d\d:\d\d:\d\dZ · web1  build, still at it +0\.\d s", line) for line in lines)
+    assert len(lines) <= (time.monotonic() - began) / 0.2
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\dZ · web1  build, still at it +\d+\.\d s", line) for line in lines)
 
 
 def test_no_thread_is_left_behind() -> None:
@@ -344,14 +345,15 @@ def test_an_abandoned_terminal_is_left_clean() -> None:
     stream = io.StringIO()
     with LiveView(stream) as tell:
         tell(happened("build.started", "web1", time.time()))
-        time.sleep(0.25)
-    assert "build" in stream.getvalue()
+        assert eventually(lambda: "build" in stream.getvalue())
     assert screen_of(stream.getvalue(), 80) == [""]
 
 
 def test_a_terminal_is_redrawn_at_most_ten_times_a_second() -> None:
     """A crowd of events does not become a crowd of drawings."""
-    assert 2 <= in_terminal(8).count("\x1b[J") <= 12
+    began = time.monotonic()
+    drawings = in_terminal(8).count("\x1b[J")
+    assert 2 <= drawings <= 10 * (time.monotonic() - began) + 2  # of the 32 events each would be one
 
 
 def test_narrow_and_low_terminals_are_respected() -> None:

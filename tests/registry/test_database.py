@@ -6,7 +6,6 @@ import os
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -20,8 +19,10 @@ from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.registry.session import session_reader
 from oroboros_deploy.registry.url import engine_url
+from tests.support.clock import within
 from tests.support.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
 from tests.support.samples import PROCESSES, A, host, record
+from tests.support.watching import eventually
 
 
 def refusal(url: str, call: Callable[[Registry], object] = Registry.check) -> str:
@@ -116,7 +117,7 @@ def test_the_server_is_told_how_long_to_wait(postgres_url):
 
 @pytest.mark.postgres
 def test_a_killed_server_is_noticed_soon_and_its_return_too():
-    """Within two seconds the registry is unavailable, in words; when the server is back, the same registry works."""
+    """Soon the registry is unavailable, in words; when the server is back, the same registry works."""
     if reason := why_not():
         pytest.skip(reason)
     server = PostgresServer()
@@ -124,10 +125,8 @@ def test_a_killed_server_is_noticed_soon_and_its_return_too():
         with Registry.open(server.database()) as registry:
             registry.upsert(A, A, "deployed")
             server.kill()
-            began = time.monotonic()
-            with pytest.raises(RegistryUnavailable, match="Connection refused"):
+            with within(10), pytest.raises(RegistryUnavailable, match="Connection refused"):
                 registry.upsert(A, A, "deployed")
-            assert time.monotonic() - began < 2
             server.start()
             assert registry.upsert(A, A, "replaced")["status"] == "replaced"
     finally:
@@ -183,7 +182,8 @@ def test_a_deadlock_with_another_program_is_tried_again(server: PostgresServer, 
         db.exec_driver_sql("UPDATE releases SET status = 'replaced' WHERE release_id = 'r1'")
         if len(tries) == 1:
             blocker.start()
-            time.sleep(0.2)
+            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            assert eventually(lambda: server.execute(waiting, "postgres"), 30)
         db.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")
         db.exec_driver_sql("UPDATE releases SET status = 'replaced' WHERE release_id = 'r2'")
 

@@ -20,10 +20,13 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.driver import Driver
+from tests.support.clock import SLOW, within
 from tests.support.postgres import QUOTED_PASSWORD, PostgresServer, started
 from tests.support.proxy import Proxy
 from tests.support.repository import Repository
+from tests.support.rights import require_mount
 from tests.support.samples import PROCESSES, A, host, record
+from tests.support.watching import eventually
 from tests.test_deployment import Site
 
 pytestmark = pytest.mark.postgres
@@ -231,7 +234,7 @@ def test_a_registry_that_falls_silent_does_not_keep_the_deploy(
     outcome = on(site, url, stall).deploy(["web1"], sha=site.good)
     took = time.monotonic() - stalled[0] - outcome.hosts[0].seconds["activate"]
     assert kept(outcome) == (60, "spooled", ["live"])
-    assert took < 2 + 1 + 2  # what the recorder and the last write may wait, and a busy machine
+    assert took < 15 * SLOW  # the recorder and the last write may wait 3 s together
     proxy.resume()
     monkeypatch.setattr(database, "_SILENCE", 30.0)  # a busy machine is no silent server
     settled(site, url, outcome)
@@ -247,7 +250,7 @@ def test_a_registry_that_is_slow_does_not_slow_the_host(site: Site, proxy: Proxy
     outcome = on(site, url, slow_down).deploy(["web1"], sha=site.good)
     steps = [seconds for name, seconds in outcome.hosts[0].seconds.items() if name.startswith("activate.")]
     assert kept(outcome) == (0, "written", ["live"])
-    assert outcome.hosts[0].seconds["activate"] - sum(steps) < 1.5
+    assert outcome.hosts[0].seconds["activate"] - sum(steps) < 5 * SLOW
     proxy.delay = 0.0
     settled(site, url, outcome)
 
@@ -261,10 +264,8 @@ def test_an_answer_that_never_comes_is_not_waited_for(
         registry.check()
         proxy.stall()
         for call in (registry.serving, lambda: registry.upsert(A, A, "deployed")):
-            began = time.monotonic()
-            with pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
+            with within(10), pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
                 call()
-            assert time.monotonic() - began < 1.5
         proxy.resume()
 
 
@@ -274,21 +275,19 @@ def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monke
     with Registry.open(at(postgres_url, proxy.port)) as registry:
         assert registry.list() == []
         proxy.stall()
-        began = time.monotonic()
-        with pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
+        with within(10), pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
             registry.list()
-        assert time.monotonic() - began < 5
         proxy.resume()
         assert registry.list() == []
 
 
 def test_only_the_server_has_a_deadline(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done with one answer before the next question takes its time."""
-    monkeypatch.setattr(database, "_SILENCE", 0.5)
+    monkeypatch.setattr(database, "_SILENCE", 2.0)
     with Registry.open(postgres_url) as registry:
 
         def work(db: Driver) -> list[object]:
-            return [db.value(select(literal(1))), time.sleep(1.2), db.value(select(literal(2)))]
+            return [db.value(select(literal(1))), time.sleep(2.5), db.value(select(literal(2)))]
 
         assert registry._database.ask(work) == [1, None, 2]
 
@@ -365,8 +364,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
-        pytest.skip("a file system that is full needs root, to mount one")
+    require_mount()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
 
@@ -399,12 +398,12 @@ def test_a_full_disk_for_the_spool_loses_nothing_for_good(
     settled(site, url, outcome)
 
 
-def hold(path: Path, seconds: float) -> None:
-    """Another process that writes for a long time."""
+def hold(path: Path) -> None:
+    """Another process that writes until it is told that it was long enough."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     (path.parent / "held").touch()
-    time.sleep(seconds)
+    assert eventually((path.parent / "enough").exists, 60)
     other.execute("COMMIT")
     other.close()
 
@@ -415,15 +414,15 @@ def test_a_sqlite_file_that_another_process_holds(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(database, "_PATIENCE", 0.5)
     with Registry.open(f"sqlite:///{path}") as registry:
         registry.check()
-        process = PROCESSES.Process(target=hold, args=(path, 3.0))
+        process = PROCESSES.Process(target=hold, args=(path,))
         process.start()
-        while not (tmp_path / "held").exists():
-            time.sleep(0.01)
+        assert eventually((tmp_path / "held").exists, 60)
         with pytest.raises(RegistryUnavailable, match="database is locked") as caught:
             registry.upsert(A, A, "deployed")
         assert "fuser" in (caught.value.hint or "")
         assert registry.list() == []
-        process.join(10)
+        (tmp_path / "enough").touch()
+        process.join(60)
         assert registry.upsert(A, A, "deployed")["status"] == "deployed"
 
 

@@ -26,7 +26,7 @@ def sshd(server: Sshd) -> Iterator[Sshd]:
     server.write_config()
     server.known_hosts.write_text(server.known_hosts_line + "\n")
     yield server
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while (left := server.sessions()) and time.monotonic() < end:
         time.sleep(0.01)
     assert left == []
@@ -52,7 +52,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def _no_thread_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    end = time.monotonic() + 3
+    end = time.monotonic() + 30
     while set(threading.enumerate()) - before and time.monotonic() < end:
         time.sleep(0.01)
     assert set(threading.enumerate()) - before == set()

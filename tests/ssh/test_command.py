@@ -24,6 +24,7 @@ from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, L
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
 from oroboros_deploy.ssh.command import shell_line
 from oroboros_deploy.ssh.transport import Transport
+from tests.support.clock import SLOW, within
 from tests.support.sshd import Sshd
 
 
@@ -31,7 +32,7 @@ def output(command: Command) -> bytes:
     return b"\n".join(command.lines())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -106,7 +107,7 @@ def test_a_flood_on_stderr_blocks_nothing(host: HostConnection) -> None:
     with host.command(script, deadline=30) as command:
         lines = command.lines()
         assert next(lines) == b"begin"
-        time.sleep(0.3)
+        assert eventually(lambda: command.stderr.endswith(b"last\n"))
         assert list(lines) == [b"end"]
         assert command.wait() == 0
         assert (len(command.stderr), command.stderr[-5:]) == (65536, b"last\n")
@@ -126,7 +127,7 @@ def test_much_output_is_cheap(host: HostConnection) -> None:
     with host.command("yes 'a line of forty characters, more or less' | head -n 700000", deadline=60) as command:
         assert sum(1 for _ in command.lines()) == 700_000
         assert command.wait() == 0
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < 1 * SLOW
 
 
 def test_a_line_without_end_is_an_error(host: HostConnection) -> None:
@@ -141,10 +142,8 @@ def test_deadline(host: HostConnection, sshd: Sshd) -> None:
     """When the deadline is over the command is killed and LinkLost says so."""
     with host.command("echo $$; exec sleep 60", deadline=0.6) as command:
         pid = int(next(command.lines()))
-        before = time.monotonic()
-        with pytest.raises(LinkLost) as caught:
+        with within(10), pytest.raises(LinkLost) as caught:
             command.wait()
-    assert time.monotonic() - before < 2
     assert caught.value.message == "the command was still running after 0.6 s and was stopped"
     assert caught.value.hint == "see what the host did: fab -H box status"
     assert not alive(pid)
@@ -180,7 +179,7 @@ def test_silence(host: HostConnection) -> None:
         with pytest.raises(LinkLost, match=r"nothing was heard from the command for 0\.6 s"):
             next(lines)
         assert time.monotonic() - before > 0.5
-    with host.command("for i in 1 2 3 4; do sleep 0.3; echo $i >&2; done", deadline=30, silence=0.8) as command:
+    with host.command("for i in 1 2 3 4 5 6 7 8; do sleep 0.3; echo $i >&2; done", deadline=30, silence=2) as command:
         assert command.wait() == 0
 
 
@@ -199,19 +198,15 @@ def test_a_stalled_session(sshd: Sshd) -> None:
         command = host.command("echo a; sleep 5", deadline=30, silence=0.5)
         lines = command.lines()
         next(lines)
-        before = time.monotonic()
-        with stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
+        with within(10), stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
             next(lines)
-        assert time.monotonic() - before < 4
 
 
 def test_a_stalled_start(sshd: Sshd) -> None:
     """A server that never answers the request for a command is given up at the limit."""
     with connect("box", SshOptions(config_path=sshd.config_path)) as host, stalled(sshd):
-        before = time.monotonic()
-        with pytest.raises(LinkLost, match="the host stopped answering"):
+        with within(10), pytest.raises(LinkLost, match="the host stopped answering"):
             host.command("true", deadline=30, silence=0.5)
-        assert time.monotonic() - before < 2
         with pytest.raises(LinkLost, match="the connection is closed"):
             host.command("true", deadline=30)
 
@@ -223,16 +218,15 @@ def test_a_lost_connection(script: str, sshd: Sshd) -> None:
         command = host.command(script, deadline=30)
         killer = threading.Timer(0.2, sshd.signal, (signal.SIGKILL,))
         killer.start()
-        before = time.monotonic()
-        with pytest.raises(LinkLost, match="connection was lost"):
-            if script == "cat":
-                while True:
-                    command.write(b"x")
-            for _ in command.lines():
-                pass
-        with pytest.raises(LinkLost):
-            command.wait()
-        assert time.monotonic() - before < 3
+        with within(10):
+            with pytest.raises(LinkLost, match="connection was lost"):
+                if script == "cat":
+                    while True:
+                        command.write(b"x")
+                for _ in command.lines():
+                    pass
+            with pytest.raises(LinkLost):
+                command.wait()
         killer.join()
 
 
@@ -259,7 +253,7 @@ def test_kill_insists(host: HostConnection) -> None:
         before = time.monotonic()
         command.kill()
         command.kill()
-    assert 1.9 < time.monotonic() - before < 3
+    assert 1.9 < time.monotonic() - before < 10 * SLOW
     assert eventually(lambda: not alive(pid))
 
 
@@ -271,12 +265,13 @@ def test_a_command_that_ended_drops_its_input(host: HostConnection) -> None:
         assert (command.wait(), command.stderr) == (7, b"no\n")
 
 
-def test_commands_in_parallel(host: HostConnection) -> None:
-    """One connection carries several commands at once."""
-    commands = [host.command(f"sleep 0.3; echo {number}", deadline=10) for number in range(4)]
-    before = time.monotonic()
+def test_commands_in_parallel(host: HostConnection, tmp_path: Path) -> None:
+    """One connection carries several commands at once: each of these waits for all the others."""
+    place = tmp_path / "met"
+    place.mkdir()
+    meet = f"until test $(ls {place} | wc -l) = 4; do sleep 0.05; done"
+    commands = [host.command(f"touch {place}/{n}; {meet}; echo {n}", deadline=30) for n in range(4)]
     assert [list(command.lines()) for command in commands] == [[b"0"], [b"1"], [b"2"], [b"3"]]
-    assert time.monotonic() - before < 1
     for command in commands:
         with command:
             assert command.wait() == 0
@@ -416,10 +411,9 @@ def test_ctrl_c_gets_through(sshd: Sshd, tmp_path: Path) -> None:
     with process:
         assert process.stdout
         pid = int(process.stdout.readline())
-        before = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == -signal.SIGINT
-        assert time.monotonic() - before < 2
+        with within(10):
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == -signal.SIGINT
     assert eventually(lambda: not alive(pid))
 
 
@@ -443,7 +437,7 @@ def shell_quote(text: str) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
 def test_any_text_travels(text: str) -> None:
     """Whatever a script holds reaches /bin/sh as it is, and no backslash stands inside quotes."""

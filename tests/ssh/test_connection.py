@@ -17,6 +17,7 @@ import pytest
 
 from oroboros_deploy.errors import ConfigError, HostNotTrusted, HostUnreachable
 from oroboros_deploy.ssh import HostConnection, SshOptions, connect, dial, resolve
+from tests.support.clock import within
 from tests.support.sshd import Sshd
 
 
@@ -211,11 +212,9 @@ def black_hole() -> Iterator[int]:
 
 def test_no_answer(nothing: SshOptions) -> None:
     """A silent address is given up at the connect timeout."""
-    with black_hole() as port:
-        before = time.monotonic()
+    with black_hole() as port, within(10):
         error = unreachable(f"127.0.0.1:{port}", SshOptions(nothing.config_path, connect_timeout=0.4))
     assert error.message == f"127.0.0.1 port {port} did not answer within 0.4 s"
-    assert time.monotonic() - before < 1
 
 
 def test_the_next_address_is_tried(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,8 +226,8 @@ def test_the_next_address_is_tried(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) 
         others = [(*real[0][:4], ("127.0.0.1", port)) for port in (silent, closed)]
         monkeypatch.setattr(dial, "_addresses", lambda target: [*others, *real])
         before = time.monotonic()
-        with connect("box", SshOptions(options(sshd).config_path, connect_timeout=1.5)) as host:
-            assert 0.4 < time.monotonic() - before < 1.4
+        with connect("box", SshOptions(options(sshd).config_path, connect_timeout=6)) as host:  # all of them together
+            assert time.monotonic() - before > 1.6
             assert says_hello(host)
 
 
@@ -277,17 +276,18 @@ def _copy(source: socket.socket, sink: socket.socket) -> None:
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-stalled\r\n"])
 def test_silent_after_connecting(greeting: bytes, nothing: SshOptions) -> None:
     """A server that accepts and then says nothing more is given up, once."""
-    release = threading.Event()
+    release, came = threading.Event(), []
 
     def stall(connection: socket.socket) -> None:
+        came.append(connection)
         connection.sendall(greeting)
-        release.wait(5)
+        release.wait(60)
 
     with listener(stall) as port:
-        before = time.monotonic()
-        error = unreachable(f"127.0.0.1:{port}", SshOptions(nothing.config_path, connect_timeout=0.5))
-        assert time.monotonic() - before < 1.5
+        with within(10):
+            error = unreachable(f"127.0.0.1:{port}", SshOptions(nothing.config_path, connect_timeout=0.5))
         release.set()
+    assert len(came) == 1
     assert error.message.endswith("no SSH handshake within 0.5 s")
 
 
@@ -321,7 +321,7 @@ def test_jump(sshd: Sshd, bastion: Sshd) -> None:
     with connect("box", through(bastion, sshd, "ProxyJump bastion")) as host:
         assert says_hello(host)
         assert len(bastion.sessions()) > 0
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while (left := bastion.sessions()) and time.monotonic() < end:
         time.sleep(0.01)
     assert left == []
@@ -386,7 +386,6 @@ def test_a_proxy_command_that_fails(sshd: Sshd) -> None:
 def test_a_proxy_command_that_hangs(sshd: Sshd) -> None:
     """A ProxyCommand that says nothing is given up and ended."""
     path = options(sshd, f"ProxyCommand {sys.executable} -c 'import time; time.sleep(60)'").config_path
-    before = time.monotonic()
-    error = unreachable("box", SshOptions(path, connect_timeout=0.5))
+    with within(10):
+        error = unreachable("box", SshOptions(path, connect_timeout=0.5))
     assert error.message.endswith("no SSH handshake within 0.5 s")
-    assert time.monotonic() - before < 2

@@ -13,7 +13,9 @@ from tests.support.once_more import MOST_FLAKY
 
 ROOT = Path(__file__).parents[2]
 FAILS = "def test_fails():\n    assert 1 == 2\n"
-FLAKY = "def test_flaky{0}():\n    seen = {1!r}\n    open(seen, 'a').write('x')\n    assert len(open(seen).read()) == 2\n"
+FLAKY = (
+    "def test_flaky{0}():\n    seen = {1!r}\n    open(seen, 'a').write('x')\n    assert len(open(seen).read()) == 2\n"
+)
 SETUP = "import pytest\n@pytest.fixture\ndef broken():\n    1 / 0\ndef test_setup(broken):\n    pass\n"
 HANGS = """
 import os, signal, time

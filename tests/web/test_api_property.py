@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
 from tests.support.samples import A, B, host, record
 
-EXAMPLES = int(os.environ.get("API_EXAMPLES", "20"))
+EXAMPLES = settings.default.max_examples // 5
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def test_nothing_is_found(described: schemathesis.BaseSchema, mode: GenerationMo
 def _ask(cases: SearchStrategy[schemathesis.Case]) -> bool:
     """Send them all; False when there are none, because the description allows everything."""
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
     @given(case=cases)
     def check(case: schemathesis.Case) -> None:
         case.call_and_validate()

@@ -21,6 +21,7 @@ from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.web.serve import guarded, listen
 from oroboros_deploy.web.site import site
 from oroboros_deploy.web.tokens import Tokens
+from tests.support.clock import SLOW
 from tests.support.samples import A, host, record
 
 HARM = "</script><script>alert(1)</script>\njavascript:alert(1)\x1b[31m\u202e\ndata: x\n\n"
@@ -369,7 +370,7 @@ def test_ten_thousand_releases(registry: Registry, registry_url: str, client: Te
     answers = [client.get("/api/releases"), client.get("/api/releases?limit=500")]
     assert [len(answer.json()) for answer in answers] == [100, 500]
     assert answers[0].json()[0]["release_id"] == f"{9999:040x}"
-    assert max(answer.elapsed.total_seconds() for answer in answers) < 2  # a busy machine
+    assert max(answer.elapsed.total_seconds() for answer in answers) < 5 * SLOW
 
 
 def test_errors_show_no_internals(registry: Registry, capfd: pytest.CaptureFixture[str]) -> None:
