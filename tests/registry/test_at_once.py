@@ -41,7 +41,7 @@ def tables(registry: Registry) -> dict[str, list[Any]]:
         found = {table.name: db.execute(table.select()).mappings().all() for table in metadata.sorted_tables}
         return {name: sorted((_plain(row, names) for row in rows), key=str) for name, rows in found.items()}
 
-    return registry._database.read(read)
+    return registry.database.read(read)
 
 
 def _plain(row: Any, names: dict[int, str]) -> dict[str, Any]:

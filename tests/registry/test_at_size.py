@@ -36,8 +36,9 @@ def plans(registry: Registry, ask: Callable[[Reader], object]) -> list[list[str]
     """The plan of every statement that a question sends."""
     with statements() as sent:
         ask(registry.reader)
-    with registry._database._engine.connect() as db:
-        return [plan(db.connection.driver_connection, sql, values) for sql, values in sent]
+    return registry.database.read(
+        lambda db: [plan(db.connection.driver_connection, sql, values) for sql, values in sent]
+    )
 
 
 def test_every_query_is_served_by_an_index(url):

@@ -98,7 +98,7 @@ def test_a_read_only_copy_is_read_and_not_written(server: PostgresServer, postgr
 @pytest.mark.postgres
 def test_a_table_locked_by_another_program_does_not_wait_for_ever(server: PostgresServer, postgres_url, monkeypatch):
     """A migration that holds the table makes a write fail at the lock timeout, in words."""
-    monkeypatch.setitem(database._ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
+    monkeypatch.setitem(database.ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
     Registry.open(postgres_url).check()
     other = server.connect(postgres_url.rpartition("/")[2])
     other.cursor().execute("LOCK TABLE releases")
@@ -111,7 +111,7 @@ def test_the_server_is_told_how_long_to_wait(postgres_url):
     """Nothing that the registry asks or holds lasts longer than 15 seconds, whatever the URL's options are."""
     names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "work_mem")
     with Registry.open(f"{postgres_url}?options=-cwork_mem%3D1MB") as registry:
-        shown = registry._database.read(lambda db: [db.exec_driver_sql(f"SHOW {name}").scalar() for name in names])
+        shown = registry.database.read(lambda db: [db.exec_driver_sql(f"SHOW {name}").scalar() for name in names])
     assert shown == ["15s", "15s", "15s", "1MB"]
 
 
@@ -146,7 +146,7 @@ def test_a_write_whose_connection_is_lost_is_done_again(server: PostgresServer, 
                 server.execute(f"SELECT pg_terminate_backend({dropped[0]}, 5000)", "postgres")
             return db.exec_driver_sql("SELECT 'done'").scalar()
 
-        assert registry._database.write(work) == "done"
+        assert registry.database.write(work) == "done"
     assert len(dropped) == 1
 
 
@@ -154,7 +154,7 @@ def test_a_write_whose_connection_is_lost_is_done_again(server: PostgresServer, 
 def test_a_connection_lost_while_it_was_idle_is_not_used(server: PostgresServer, postgres_url):
     """During a long build the server may drop the connection; the next question does not even fail once."""
     with Registry.open(postgres_url) as registry:
-        backend = registry._database.read(lambda db: db.exec_driver_sql("SELECT pg_backend_pid()").scalar())
+        backend = registry.database.read(lambda db: db.exec_driver_sql("SELECT pg_backend_pid()").scalar())
         server.execute(f"SELECT pg_terminate_backend({backend}, 5000)", "postgres")
         asked = []
 
@@ -162,7 +162,7 @@ def test_a_connection_lost_while_it_was_idle_is_not_used(server: PostgresServer,
             asked.append(backend)
             return db.exec_driver_sql("SELECT pg_backend_pid()").scalar()
 
-        assert registry._database.read(work) != backend
+        assert registry.database.read(work) != backend
     assert asked == [backend]
 
 
@@ -192,7 +192,7 @@ def test_a_deadlock_with_another_program_is_tried_again(server: PostgresServer, 
         registry.upsert("r1", A, "deployed")
         registry.upsert("r2", A, "deployed")
         cursor.execute("UPDATE releases SET commit_sha = 'other' WHERE release_id = 'r2'")
-        registry._database.write(work)
+        registry.database.write(work)
         blocker.join()
         rows = [(row["release_id"], row["commit_sha"], row["status"]) for row in registry.list()]
     other.close()
@@ -264,7 +264,7 @@ def test_processes_that_write_at_once_lose_nothing(request, name, workers, turns
         list(pool.map(hammer, [url] * workers, range(workers), [turns] * workers))
     last = f"r{turns - 1}"
     with Registry.open(url) as registry:
-        counts = registry._database.read(
+        counts = registry.database.read(
             lambda db: [
                 db.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
                 for table in ("oroboros_attempts", "oroboros_attempt_hosts", "releases")
@@ -293,14 +293,14 @@ def test_who_asks_cannot_write(url):
     with Registry.open(url) as registry:
         registry.upsert(A, A, "deployed")
         with pytest.raises(RegistryUnavailable, match=r"read-?only"):
-            registry._database.ask(lambda db: db.connection.cursor().execute("DELETE FROM releases"))
+            registry.database.ask(lambda db: db.connection.cursor().execute("DELETE FROM releases"))
         assert [row["release_id"] for row in registry.list()] == [A]
 
 
 def ask_at_once(registry, number):
     """So many questions, of which none ends before all have begun."""
     gate = threading.Barrier(number)
-    threads = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(number)]
+    threads = [threading.Thread(target=registry.database.ask, args=(lambda _: gate.wait(10),)) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -315,7 +315,7 @@ def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresSer
     with Registry.open(postgres_url) as registry:
         registry.upsert(A, A, "deployed")
         ask_at_once(registry, 3)
-        assert len(registry._database._readers) == 3
+        assert registry.database.idle == 3
         server.execute(drop, "postgres")
         assert registry.reader.release(A) == registry.list()[0]
         dropped = []
@@ -325,17 +325,17 @@ def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresSer
                 dropped.append(server.execute(drop, "postgres"))
             return db.value(select(literal("done")))
 
-        assert registry._database.ask(work) == "done"
+        assert registry.database.ask(work) == "done"
         assert len(dropped) == 1
 
 
 def test_few_connections_stay_open(url, monkeypatch):
     """However many ask at once, only so many connections for reading are kept."""
-    monkeypatch.setattr(database, "_IDLE", 2)
+    monkeypatch.setattr(database, "IDLE", 2)
     with Registry.open(url) as registry:
         registry.check()
         ask_at_once(registry, 6)
-        assert len(registry._database._readers) == 2
+        assert registry.database.idle == 2
 
 
 def test_a_session_that_cannot_read_says_so(url):

@@ -224,7 +224,7 @@ def test_a_registry_that_falls_silent_does_not_keep_the_deploy(
     site: Site, proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The host goes on at its own speed, the record waits in the spool, and what came through late counts once."""
-    monkeypatch.setattr(database, "_SILENCE", 1.0)
+    monkeypatch.setattr(database, "SILENCE", 1.0)
     url, stalled = at(postgres_url, proxy.port), []
 
     def stall() -> None:
@@ -236,7 +236,7 @@ def test_a_registry_that_falls_silent_does_not_keep_the_deploy(
     assert kept(outcome) == (60, "spooled", ["live"])
     assert took < 15 * SLOW  # the recorder and the last write may wait 3 s together
     proxy.resume()
-    monkeypatch.setattr(database, "_SILENCE", 30.0)  # a busy machine is no silent server
+    monkeypatch.setattr(database, "SILENCE", 30.0)  # a busy machine is no silent server
     settled(site, url, outcome)
 
 
@@ -259,7 +259,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(
     proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and writing end within their time, in words."""
-    monkeypatch.setattr(database, "_SILENCE", 0.3)
+    monkeypatch.setattr(database, "SILENCE", 0.3)
     with Registry.open(at(postgres_url, proxy.port)) as registry:
         registry.check()
         proxy.stall()
@@ -271,7 +271,7 @@ def test_an_answer_that_never_comes_is_not_waited_for(
 
 def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question on a connection that is open ends within its time, in words, and another works when one can."""
-    monkeypatch.setattr(database, "_SILENCE", 0.3)
+    monkeypatch.setattr(database, "SILENCE", 0.3)
     with Registry.open(at(postgres_url, proxy.port)) as registry:
         assert registry.list() == []
         proxy.stall()
@@ -283,13 +283,13 @@ def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monke
 
 def test_only_the_server_has_a_deadline(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done with one answer before the next question takes its time."""
-    monkeypatch.setattr(database, "_SILENCE", 2.0)
+    monkeypatch.setattr(database, "SILENCE", 2.0)
     with Registry.open(postgres_url) as registry:
 
         def work(db: Driver) -> list[object]:
             return [db.value(select(literal(1))), time.sleep(2.5), db.value(select(literal(2)))]
 
-        assert registry._database.ask(work) == [1, None, 2]
+        assert registry.database.ask(work) == [1, None, 2]
 
 
 def fail_first(server: PostgresServer, url: str, code: str, times: int) -> Callable[[], object]:
@@ -315,7 +315,7 @@ def test_a_serialization_failure_is_tried_again(
     first = on(site, postgres_url).deploy(["web1"], sha=site.good)
     assert (kept(first), tries()) == ((0, "written", ["live"]), 3)
     settled(site, postgres_url, first)
-    monkeypatch.setattr(database, "_PATIENCE", 0.5)
+    monkeypatch.setattr(database, "PATIENCE", 0.5)
     server.execute("DROP SEQUENCE tries; DROP FUNCTION fail CASCADE", postgres_url.rpartition("/")[2])
     tries = fail_first(server, postgres_url, code, 1000)
     second = on(site, postgres_url).deploy(["web1"], sha=site.better)
@@ -356,7 +356,7 @@ def tables(registry: Registry) -> dict[str, list[Any]]:
         shown = {table: [c for c in table.c if c is not attempts.c.seen_at] for table in metadata.sorted_tables}
         return {t.name: db.execute(t.select().with_only_columns(*c).order_by(c[0])).all() for t, c in shown.items()}
 
-    return registry._database.read(read)
+    return registry.database.read(read)
 
 
 @pytest.fixture
@@ -411,7 +411,7 @@ def hold(path: Path) -> None:
 def test_a_sqlite_file_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short while is waited for; for ever is said in words, with how to see who it is."""
     path = tmp_path / "registry.db"
-    monkeypatch.setattr(database, "_PATIENCE", 0.5)
+    monkeypatch.setattr(database, "PATIENCE", 0.5)
     with Registry.open(f"sqlite:///{path}") as registry:
         registry.check()
         process = PROCESSES.Process(target=hold, args=(path,))
