@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..ssh import HostConnection
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
-_ENDING = 5.0  # seconds that the agent may take to end
+ENDING = 5.0  # seconds that the agent may take to end
 
 
 class AgentEnded(LinkLost):
@@ -79,7 +79,7 @@ class Session:
 
     def end(self) -> None:
         """Let the agent end by itself, as it does after a refusal and when there are no more calls."""
-        self._remote.extend(_ENDING)
+        self._remote.extend(ENDING)
         self._remote.close_stdin()
         with suppress(LinkLost):
             self._remote.wait()

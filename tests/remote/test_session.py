@@ -100,7 +100,7 @@ def test_a_call_after_a_refusal(
     host: Host, sshd: Sshd, blocks: list[bytes] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An agent that refuses ends at once: what it did not read of a stream is not taken for the next call."""
-    monkeypatch.setattr(session, "_ENDING", 60.0)
+    monkeypatch.setattr(session, "ENDING", 60.0)
     with within(20), pytest.raises(UnknownCommit):
         host.build(build("0" * 40, "mirror"), blocks)
     assert agents(sshd) == []
