@@ -236,6 +236,7 @@ def test_hosts_switch_side_by_side(site: Site) -> None:
     assert (outcome.exit_code, states(outcome)) == (ExitCode.LIVE, {"web1": State.LIVE, "web2": State.LIVE})
 
 
+@pytest.mark.slow
 def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> None:
     """Of three hosts, two at a time: the first fails, the second ends all the same, the third is left alone."""
     hosts = ["web1", "web2", "web3"]
@@ -248,6 +249,7 @@ def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> No
     assert [site.live(host) for host in hosts] == [site.good, site.better, site.good]
 
 
+@pytest.mark.slow
 def test_the_migration_runs_alone_before_any_other_host_switches(site: Site) -> None:
     """However many switch together, one host migrates, and when it fails none has switched."""
     hosts = ["web1", "web2", "web3"]
@@ -269,6 +271,7 @@ def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -
     assert (site.commands(), site.commands("web2")) == (["facts"], ["facts"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 1, 3])
 def test_a_link_lost_during_a_rollback_is_taken_up_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, lines: int
@@ -408,6 +411,7 @@ def test_hosts_that_switch_side_by_side_are_left_to_themselves_by_an_interrupt(s
     assert [site.live(host) for host in hosts] == [site.good, site.good]
 
 
+@pytest.mark.slow
 def test_two_who_cross_are_told(site: Site) -> None:
     """Where somebody else's release went live meanwhile nothing is switched, and the exit code is 20."""
     hosts = ["web1", "web2"]
@@ -504,6 +508,7 @@ def test_one_host_may_be_given_by_its_name(site: Site) -> None:
     assert states(site.deployment().rollback("web1", release=site.good)) == {"web1": State.ALREADY_LIVE}
 
 
+@pytest.mark.slow
 def test_a_host_that_needs_a_person_is_not_live_already(site: Site) -> None:
     """After a restore that failed, the release that `current` names is held to the gate again before it counts."""
     site.fleet().deploy(["web1"], sha=site.good)

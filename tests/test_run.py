@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RUN = Path(__file__).with_name("run.sh")
 PYTHON = """#!/bin/sh
 # Its own version is a file beside it, and the environments that it makes have programs that fail when told so.

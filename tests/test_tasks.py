@@ -152,6 +152,7 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
     assert "secret" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_registry_from_the_command_line(project: Path) -> None:
     """upsert writes and prints a row, get prints it again, list prints an array, newest first."""
     first, second = "1" * 40, "2" * 40
@@ -175,6 +176,7 @@ def test_registry_from_the_command_line(project: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_release_ids_have_one_spelling(project: Path) -> None:
     """In upper case too a release is the same one."""
     fab(project, "registry.upsert", f"--release={'AB' * 20}", "--status=deployed")
@@ -231,6 +233,7 @@ def test_a_user_without_a_name(project: Path) -> None:
     assert (ran.returncode, ran.stderr) == (2, words)
 
 
+@pytest.mark.slow
 def test_hosts_that_nobody_named(project: Path) -> None:
     """A rollback without -H takes the environment's hosts and settings: the only one, else that of the release."""
     release = "1" * 40
@@ -243,6 +246,7 @@ def test_hosts_that_nobody_named(project: Path) -> None:
     assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
 
 
+@pytest.mark.slow
 def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) -> None:
     """Each with the settings of its environment; hosts that cannot be read are named, with exit code 50."""
     nobody = fab(project, "registry.reconcile")
@@ -280,6 +284,7 @@ def test_the_end_of_fab_loses_nothing(project: Path) -> None:
     assert (listed.returncode, listed.stdout[:4], listed.stderr) == (0, "said", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
 def test_what_a_task_imports_is_compiled_once(project: Path, tmp_path: Path, kept: bool) -> None:
     """Not at every command; but the fabfile's directory stays clean, and who wants no bytecode at all gets none."""

@@ -36,6 +36,8 @@ from tests.support.rights import MOUNT, refused, require_mount
 from tests.support.small_filesystem import small_filesystem
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow
+
 FORWARD = [(START, "prepared"), ("prepared", "swapped"), ("swapped", "restarted"), ("restarted", "gated")]
 COMMIT = [("gated", "committed"), ("committed", END)]
 BACK = [("restoring", "restored"), ("restored", END)]

@@ -23,6 +23,8 @@ from tests.support.repository import Repository
 from tests.support.samples import A, B, host, record
 from tests.test_deployment import GATE, Site
 
+pytestmark = pytest.mark.slow
+
 BOTH = ["web1", "web2"]
 ALIKE = (
     *("kind", "release_id", "commit_sha", "environment", "actor", "control_node", "tool_version", "started_at"),

@@ -17,6 +17,8 @@ from oroboros_deploy.registry.schema import attempts, metadata
 from tests.support.samples import PROCESSES
 from tests.support.writers import RELEASES, Logged, Step, hammer
 
+pytestmark = pytest.mark.slow
+
 
 def steps(log: Path) -> list[Step]:
     """The calls in the order of their commits; of one that was tried again, the last try counts."""

@@ -249,6 +249,7 @@ def hammer(url: str, worker: int, turns: int) -> None:
             registry.finish(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "workers", "turns"),
     [("sqlite", 2, 25), pytest.param("postgres", 8, 8, marks=pytest.mark.postgres)],

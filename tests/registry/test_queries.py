@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from benchmarks.registry_at_size import ago, fill, plan, queries, statements, whole_tables
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
@@ -41,6 +43,7 @@ def plans(registry: Registry, ask: Callable[[Reader], object]) -> list[list[str]
     )
 
 
+@pytest.mark.slow
 def test_every_query_is_served_by_an_index(url):
     """No plan of the reader visits all rows of a table that grows, and every filter has the index made for it."""
     with Registry.open(url) as registry:

@@ -14,6 +14,8 @@ from oroboros_deploy.registry import Registry
 from tests.support.repository import Repository
 from tests.test_deployment import Site, states
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(tmp_path: Path, repository: Repository) -> Site:

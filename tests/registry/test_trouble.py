@@ -29,7 +29,7 @@ from tests.support.samples import PROCESSES, A, host, record
 from tests.support.watching import eventually
 from tests.test_deployment import Site
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 
 @pytest.fixture

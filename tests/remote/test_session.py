@@ -154,6 +154,7 @@ def test_a_call_after_a_long_pause(host: Host, sshd: Sshd, monkeypatch: pytest.M
     assert (host.facts(FACTS)["live"], commands(sshd), before in agents(sshd)) == (None, 2, False)
 
 
+@pytest.mark.slow
 def test_nobody_asks_any_more(host: Host, sshd: Sshd) -> None:
     """An agent that hears nothing ends by itself, even when its connection stays; the next call finds another."""
     assert eventually(lambda: not agents(sshd), within=wire.IDLE + 10)

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.once_more import MOST_FLAKY
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FAILS = "def test_fails():\n    assert 1 == 2\n"
 FLAKY = (

@@ -17,6 +17,8 @@ from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
 from tests.support.samples import A, B, host, record
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings.default.max_examples // 5
 
 

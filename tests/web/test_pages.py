@@ -420,6 +420,7 @@ def test_plots_scale_to_round_numbers() -> None:
     assert drawn["restore_time"].bars == {}
 
 
+@pytest.mark.slow
 def test_a_thousand_hosts(tmp_path: Path) -> None:
     """The overview shows the first hundred and where the others are; there, older walks through each of them once."""
     history = History(f"sqlite:///{tmp_path}/registry.db")

@@ -258,6 +258,7 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
     assert tree(host.root) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [True, False])
 def test_the_way_back_of_a_running_activation_is_not_swept(
     host: LocalAgent, mirrored: Repository, tmp_path: Path, damaged: bool

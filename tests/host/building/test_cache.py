@@ -490,6 +490,7 @@ def site() -> Iterator[Site]:
         yield Site(Path(directory))
 
 
+@pytest.mark.slow
 def test_nothing_is_built_twice(site: Site) -> None:
     """A commit that changes no part's inputs takes all from the cache, and is what a fresh build makes of it."""
     first = site.commit()
@@ -508,6 +509,7 @@ def test_nothing_is_built_twice(site: Site) -> None:
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_only_what_changed_is_built(site: Site) -> None:
     """A change of one project builds its wheel and its environments, upon the layer of what they need; as if fresh."""
     site.build(site.commit())
@@ -524,6 +526,7 @@ def test_only_what_changed_is_built(site: Site) -> None:
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_no_cache_builds_everything(site: Site) -> None:
     """Asked for it, a build takes nothing, says why, and leaves its results to the next."""
     site.build(site.commit())
@@ -533,6 +536,7 @@ def test_no_cache_builds_everything(site: Site) -> None:
     assert set(answer.said("cache.missed")) == {f"{part}: built anew, as asked" for part in PARTS}
 
 
+@pytest.mark.slow
 def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
     """The edit is told; the parts that shared the file are built again, and are right."""
     first = site.commit()
@@ -548,6 +552,7 @@ def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
     assert (site.release(second) / "infra/web/page").read_text() == "hello"
 
 
+@pytest.mark.slow
 def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
     """It always runs, and what it writes into is the release's own."""
     scar = "echo scar >>infra/web/page; echo '# scar' >>backend/.venv/bin/api"
@@ -562,6 +567,7 @@ def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
     assert site.host.facts(first)["target"]["state"] == "sealed"
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
     """The parts that were good need not be built again when the step that failed is put right."""
     sha = site.commit()
@@ -570,6 +576,7 @@ def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
     assert built(site.build(sha)) == []
 
 
+@pytest.mark.slow
 def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     """A path that leads out of its directory makes any change its change, unless the paths that matter are named."""
     config = "export default {alias: '../shared'}\n"
@@ -580,6 +587,7 @@ def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     assert "frontend" in built(site.build(site.commit(shared__colour="red"), inputs=["shared"]))
 
 
+@pytest.mark.slow
 def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> None:
     """A page that the output replaces is in no release, whether it was committed before the first build or after."""
     site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"))
@@ -592,6 +600,7 @@ def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> No
     assert os.listdir(site.release(second) / "infra/web") == ["page"]
 
 
+@pytest.mark.slow
 def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> None:
     """A committed file that the output replaced is not looked for in what the wheel may read."""
     into = {**FRONTEND, "into": "backend/static"}
@@ -603,6 +612,7 @@ def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> No
     assert taken == site.fresh(second, frontend=into)
 
 
+@pytest.mark.slow
 def test_the_logins_environment_is_an_input(site: Site) -> None:
     """A variable that a build may read makes another build of it; those of the connection do not."""
     site.build(site.commit())
@@ -615,6 +625,7 @@ def test_the_logins_environment_is_an_input(site: Site) -> None:
     assert answer.said("cache.missed")[0].endswith("changed since it was built last: environment")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["objects", "entries"])
 def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None:
     """Whatever it left, the next build is complete, and equal to a fresh one."""
@@ -633,6 +644,7 @@ def test_a_build_that_is_killed_while_it_stores(site: Site, moment: str) -> None
     assert taken == site.fresh(second)
 
 
+@pytest.mark.slow
 def test_two_builds_at_once(site: Site) -> None:
     """One stores what the other takes; both are whole."""
     first, second = site.commit(), site.commit(docs__notes="none")
@@ -646,6 +658,7 @@ def test_two_builds_at_once(site: Site) -> None:
     assert states == ["sealed", "sealed"]
 
 
+@pytest.mark.slow
 def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
     """Of a release whose dependencies did not change, the disk holds what is new."""
     big = {"command": "mkdir -p node_modules dist && head -c 5000000 /dev/zero >node_modules/big && cp page dist/"}
@@ -658,6 +671,7 @@ def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
     assert sizes[-1] < sizes[0] / 10, sizes
 
 
+@pytest.mark.slow
 def test_uv_installs_what_pip_does(site: Site) -> None:
     """The same distributions, and console scripts that work, cached as well; its own cache keeps its write bits."""
     kept, tools = site.host.root.parent / "uv-cache", site.host.root.parent / "tools"

@@ -90,6 +90,7 @@ def built() -> Iterator[Built]:
         yield built
 
 
+@pytest.mark.slow
 def test_console_scripts_work_where_they_are(built: Built) -> None:
     """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""
     for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
@@ -273,6 +274,7 @@ def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert (made, found) == (["pip"], [[f"{tmp_path}/bin/python", "-m", "pip"]] * 2)
 
 
+@pytest.mark.slow
 def test_a_host_without_pip_gets_one_of_its_own(host: LocalAgent, tmp_path: Path) -> None:
     """A bare Debian has python3 without pip: environments are made all the same."""
     python = tmp_path / "bin" / "python3"
