@@ -91,6 +91,7 @@ class Database:
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
+        self._closed = False
         self._watchdog = None if path else Watchdog(SILENCE)
         self._watch: Driver | None = None
         self._watching = threading.Lock()
@@ -102,7 +103,8 @@ class Database:
         return len(self._readers)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that is being asked through is closed with its answer."""
+        self._closed = True
         self._hang_up()
         if self._watchdog:
             self._watchdog.close()
@@ -190,7 +192,7 @@ class Database:
             reader.connection.close()
             self._hang_up()
             raise
-        if len(self._readers) < IDLE:
+        if len(self._readers) < IDLE and not self._closed:
             self._readers.append(reader)
         else:
             reader.connection.close()

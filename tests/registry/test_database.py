@@ -205,6 +205,20 @@ def test_a_sqlite_file_that_cannot_be_used_is_explained(tmp_path):
             Registry.open(url).check()
 
 
+def opened(path: Path) -> list[str]:
+    """The files that this process has open below a directory."""
+    links = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    return [str(link.readlink()) for link in links if link.is_symlink() and path in link.readlink().parents]
+
+
+def test_who_asks_while_it_is_closed_leaves_nothing_open(tmp_path):
+    """The answer comes, and the connection that brought it is not kept for a next question."""
+    with Registry.open(f"sqlite:///{tmp_path}/r.db") as registry:
+        registry.check()
+        registry.database.ask(lambda _: registry.close())
+        assert opened(tmp_path) == []
+
+
 def test_a_sqlite_file_that_is_busy_for_a_moment_is_waited_for(tmp_path):
     """SQLite does not wait for a writer by itself when it makes the file WAL; the registry does."""
     other = sqlite3.connect(tmp_path / "r.db", isolation_level=None, check_same_thread=False)

@@ -22,7 +22,8 @@ def test_a_session_that_cannot_read_says_so(url):
             session_reader(session).release(A)
         assert A not in str(caught.value)
         session.rollback()
-        Registry.open(url).upsert(A, A, "deployed")
+        with Registry.open(url) as registry:
+            registry.upsert(A, A, "deployed")
         session.execute(update(releases).values(status="replaced"))
         found = session_reader(session).release(A)
         assert found is not None and found["status"] == "replaced"  # what it has not committed yet
@@ -31,7 +32,8 @@ def test_a_session_that_cannot_read_says_so(url):
 
 def test_a_reader_apart_keeps_no_session_busy(url):
     """Apart from the session it asks through connections of its own, each given back with the answer."""
-    Registry.open(url).upsert(A, A, "deployed")
+    with Registry.open(url) as registry:
+        registry.upsert(A, A, "deployed")
     engine = create_engine(engine_url(url))
     with Session(engine) as session:
         found = session_reader(session).apart().release(A)
