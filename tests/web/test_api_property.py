@@ -17,7 +17,7 @@ from oroboros_deploy.web import live
 from oroboros_deploy.web.site import site
 from tests.support.samples import A, B, host, record
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.hypothesis]
 
 EXAMPLES = settings.default.max_examples // 5
 
