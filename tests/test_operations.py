@@ -17,6 +17,8 @@ from tests.support.repository import Repository
 from tests.support.watching import eventually, tree
 from tests.test_deployment import Site, states
 
+pytestmark = pytest.mark.slow
+
 WHY = "the database moves"
 
 

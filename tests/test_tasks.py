@@ -54,6 +54,7 @@ def project(repository: Repository) -> Path:
     return repository.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "prefix"), FABFILES.values(), ids=FABFILES.keys())
 def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
     """Listed, helped and run, the tasks work however a fabfile takes them in, with the fabric.yaml beside it."""

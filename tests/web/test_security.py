@@ -360,6 +360,7 @@ def test_the_server_asks_nobody(client: TestClient, monkeypatch: pytest.MonkeyPa
         assert answer.status_code == 200, path
 
 
+@pytest.mark.slow
 def test_ten_thousand_releases(registry: Registry, registry_url: str, client: TestClient) -> None:
     """(106) Ten thousand releases are answered 500 at most at a time, by one request without a wait."""
     engine = create_engine(registry_url)

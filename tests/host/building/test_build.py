@@ -22,6 +22,8 @@ from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, processes, tree
 
+pytestmark = pytest.mark.slow
+
 
 def step(command: str, name: str = "step", path: str = ".") -> dict[str, Any]:
     return {"steps": [{"name": name, "path": path, "command": command}]}
@@ -258,7 +260,6 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
     assert tree(host.root) == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [True, False])
 def test_the_way_back_of_a_running_activation_is_not_swept(
     host: LocalAgent, mirrored: Repository, tmp_path: Path, damaged: bool
