@@ -67,12 +67,15 @@ def test_a_refusal_reaches_who_asked(host: LocalAgent, old: str) -> None:
 def test_the_same_attempt_asked_twice_acts_once(host: LocalAgent, old: str, tmp_path: Path) -> None:
     """Asked again, during and after, it is followed, and answers the same."""
     count = tmp_path / "count"
-    request = host.request(host.sealed("new"), healthcheck=command(f"echo gated >>{count}; sleep 0.4"))
+    go = tmp_path / "go"
+    gate = command(f"echo gated >>{count}; until test -e {go}; do sleep 0.02; done", timeout=60)
+    request = host.request(host.sealed("new"), healthcheck=gate)
     answers: list[Answer] = []
     askers = [threading.Thread(target=lambda: answers.append(host.call("activate", request))) for _ in range(2)]
     for asker in askers:
         asker.start()
-        time.sleep(0.3)
+        assert eventually(count.exists)
+    go.touch()
     for asker in askers:
         asker.join()
     answers.append(host.call("activate", request))

@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -460,7 +459,7 @@ def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_
     process = began(slow, slow.build_request("0" * 40) | {"source": {"kind": "fetch", "url": "slow::anywhere"}})
     assert eventually(lambda: processes(mark))
     hang_up(process)
-    assert eventually(lambda: not processes(mark), within=3)
+    assert eventually(lambda: not processes(mark))
     process.wait(5)
 
 
@@ -483,9 +482,9 @@ def test_two_builds_of_one_commit_make_it_once(host: LocalAgent, mirrored: Repos
 def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Neither the output nor the lock it could have inherited keeps us waiting."""
     mark = f"763.{os.getpid()}"
-    at = time.monotonic()
-    answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
-    assert (answer.refusal, time.monotonic() - at < 5) == (None, True)
+    with within(20):
+        answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
+    assert answer.refusal is None
     assert (host.build(mirrored.git("rev-parse", "HEAD")).said("build.waiting"), answer.stderr) == ([], "")
     for left in processes(mark):  # the one that left the group
         os.kill(left, 9)
@@ -508,10 +507,10 @@ def test_parts_side_by_side_stop_with_the_first_failure(host: LocalAgent, mirror
         "frontend": {"path": ".", "command": f"sleep {mark}", "output": "out", "into": "web"},
         "venvs": {"backend": ["nowhere"]},
     }
-    at = time.monotonic()
-    refusal = host.build(head(mirrored), recipe).refusal or {}
+    with within(20):
+        refusal = host.build(head(mirrored), recipe).refusal or {}
     assert (refusal["kind"], "'nowhere' cannot be installed" in refusal["message"]) == ("build_failed", True)
-    assert (processes(mark), time.monotonic() - at < 10) == ([], True)
+    assert processes(mark) == []
 
 
 def test_an_error_of_the_host_is_a_failed_build(host: LocalAgent, mirrored: Repository) -> None:

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import seal
+from oroboros_deploy.host import lock, seal
 from oroboros_deploy.host.building import cache, installed, parts
 from oroboros_deploy.host.building.cache import Cache, Entry
 from tests.host.building.test_build import began
@@ -649,8 +648,7 @@ def test_two_builds_at_once(site: Site) -> None:
     """One stores what the other takes; both are whole."""
     first, second = site.commit(), site.commit(docs__notes="none")
     process = began(site.host, site.host.build_request(first, RECIPE))
-    assert eventually(lambda: (site.host.paths.ours / "build.lock").exists())
-    time.sleep(0.2)
+    assert eventually(lambda: lock.is_held(site.host.paths.ours / "build.lock"))
     answer = site.build(second)
     process.communicate(timeout=60)
     assert (answer.said("build.waiting"), built(answer)) == (["another build runs on this host; waiting for it"], [])
