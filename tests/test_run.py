@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+from tests.support.watching import eventually
 
+pytestmark = pytest.mark.slow
 RUN = Path(__file__).with_name("run.sh")
 PYTHON = """#!/bin/sh
 # Its own version is a file beside it, and the environments that it makes have programs that fail when told so.
@@ -37,6 +39,9 @@ here={here}
 name=$(basename "$(dirname "$(dirname "$0")")") said="$(basename "$0") $*"
 echo "$name $said" >>"$here/notes"
 [ ! -e "$here/slow" ] || sleep 0.5
+case "$name $said" in
+    *" $(cat "$here/hangs" 2>/dev/null) "*) touch "$here/hanging"; exec sleep 60 ;;
+esac
 while read -r part; do
     case "$name $said" in *"$part"*) exit 1 ;; esac
 done <"$here/fails"
@@ -153,6 +158,27 @@ def test_environments_of_checkouts_that_are_gone(checkout: Checkout) -> None:
     first.rename(first.with_name("other"))
     assert checkout.run("quick")[0] == 0
     assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+def test_what_takes_too_long_is_cut(checkout: Checkout) -> None:
+    """A stage that hangs is ended when the time of all is over; that is a failure, and the others still have a try."""
+    checkout.tell("hangs", "mypy")
+    checkout.environ["MINUTES"] = "0"
+    with checkout.start("quick") as process:
+        said = process.communicate(timeout=60)[0]
+    assert (process.returncode, "cut after 1 s" in said) == (1, True), said
+    assert len([note for note in checkout.notes() if "pytest" in note]) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_interrupted_ends(checkout: Checkout, number: signal.Signals) -> None:
+    """With what runs at that moment, and without the stages after it."""
+    checkout.tell("hangs", "ruff check")
+    with checkout.start("quick") as process:
+        assert eventually((checkout.directory / "hanging").exists)
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    assert (process.returncode, checkout.notes()[-1]) == (130, "newest ruff check .")
 
 
 def test_without_home(checkout: Checkout) -> None:
