@@ -125,6 +125,7 @@ def test_what_systemd_run_fails_to_say(
 
     monkeypatch.setattr(process, "run", systemd_run)
     monkeypatch.setattr(boot, "install", lambda *_: None)
+    monkeypatch.setattr(os, "getuid", lambda: 0)  # no sudo is asked for first
     launch.start(host.paths, request)
     go.touch()
     if began == "later":
