@@ -150,7 +150,7 @@ def ago(seconds: float) -> str:
 
 def fill(registry: Registry, count: int) -> None:
     """Put a million attempts, and what belongs to them, into an empty registry."""
-    dialect = registry._database._engine.dialect.name
+    dialect = registry.database._engine.dialect.name
     now = int(time.time())
     words = dict(WORDS[dialect])
     moment = words.pop("at")
@@ -161,7 +161,7 @@ def fill(registry: Registry, count: int) -> None:
         "environment": ENVIRONMENT,
         "host": HOST,
     }
-    pooled = registry._database._engine.raw_connection()
+    pooled = registry.database._engine.raw_connection()
     connection: Any = pooled.driver_connection
     pooled.detach()
     if dialect == "postgresql":
@@ -240,7 +240,7 @@ def measure(registry: Registry, name: str, ask: Callable[[Reader], object]) -> b
     reader = registry.reader
     with statements() as sent:
         ask(reader)
-    raw = registry._database._reader().connection
+    raw = registry.database._reader().connection
     plans = [plan(raw, sql, parameters) for sql, parameters in sent]
 
     def bare() -> None:
@@ -250,7 +250,7 @@ def measure(registry: Registry, name: str, ask: Callable[[Reader], object]) -> b
             cursor.fetchall()
             cursor.close()
 
-    servers = [raw, registry._database._readers[-1].connection]
+    servers = [raw, registry.database._readers[-1].connection]
     alone, _ = measured(bare, servers)
     times, rounds = TIMES if alone < 10 else 15, int(SHORTEST / alone) + 1
     pairs = [(*measured(bare, servers, rounds), *measured(lambda: ask(reader), servers, rounds)) for _ in range(times)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests.support.repository import Repository
@@ -15,6 +16,11 @@ pytest_plugins = [
     "tests.support.fabfiles",
     "tests.support.site",
 ]
+
+# The same examples in every run; `--hypothesis-profile=explore` draws others, and more of them.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("same")
 
 # A shell without job control starts background work with SIGINT ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

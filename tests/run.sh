@@ -1,17 +1,30 @@
 #!/bin/sh
-# Everything that has to hold: style, types, the built package, and all tests, on the newest
-# and on the oldest dependencies that setup.cfg allows.  Run as root on Debian 12 it installs
+# Everything that has to hold: style, types, the built package, and all tests, on the newest and on the oldest
+# dependencies that setup.cfg allows.  All stages run, also after one that failed.  Run as root on Debian it installs
 # the system packages it needs; elsewhere the tests that need them say what is missing.
 #
-#   sh tests/run.sh            everything
-#   sh tests/run.sh quick      only what needs neither a booted host nor a browser
-set -eu
-cd "$(dirname "$0")/.."
-venvs="${XDG_CACHE_HOME:-$HOME/.cache}/oroboros_deploy/test"
+#   sh tests/run.sh             everything
+#   sh tests/run.sh quick       nothing that boots a host, starts a browser or runs whole builds
+#   sh tests/run.sh PATH...     these tests alone, with any of pytest's options: tests/test_source.py -k clone
+#
+# PYTHON names another Python than python3; MINUTES is what the whole may take, 58 unless told.  The virtual environments are made once, and anew when setup.cfg,
+# pyproject.toml, tests/oldest.txt, the Python or the place of this checkout change.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+python="${PYTHON:-python3}"
+deadline=$(($(date +%s) + ${MINUTES:-58} * 60)) # less than an hour, with what it takes to stop
 packages="python3-venv git openssh-server openssh-client postgresql debootstrap systemd-container iproute2 curl
-    chromium fonts-dejavu-core"
+    chromium fonts-dejavu-core e2fsprogs"
+failed=""
+child=""
+stopped=""
 
 say() { printf '\n== %s\n' "$*"; }
+
+give_up() {
+    printf 'tests/run.sh: %s\n' "$*" >&2
+    exit 2
+}
 
 install_packages() {
     missing=""
@@ -20,35 +33,138 @@ install_packages() {
     done
     [ -z "$missing" ] && return
     say "installing system packages:$missing"
-    apt-get update -q
     # Nothing that is only needed by a test should start by itself on this machine.
-    RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing
+    # shellcheck disable=SC2086
+    apt-get update -q &&
+        RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $missing ||
+        give_up "the system packages cannot be installed"
 }
 
-make_venv() { # NAME PIP-ARGUMENTS...
-    say "virtual environment '$1' in $venvs"
-    rm -rf "${venvs:?}/$1"
-    python3 -m venv "$venvs/$1"
+check_python() {
+    least=$(sed -n 's/^python_requires = >=//p' setup.cfg)
+    found=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null) ||
+        give_up "there is no Python that runs as $python: apt-get install python3, or PYTHON=/path/to/python"
+    "$python" -c "import sys; sys.exit(sys.version_info < ($(echo "$least" | tr . ,)))" ||
+        give_up "$python is Python $found, and $least or later is needed: PYTHON=/path/to/python sh tests/run.sh"
+    "$python" -c 'import ensurepip, venv' 2>/dev/null ||
+        give_up "$python cannot make virtual environments: apt-get install python3-venv"
+}
+
+find_home() {
+    [ -z "${HOME:-}" ] || return
+    HOME=$("$python" -c 'import os.path; print(os.path.expanduser("~"))')
+    [ "$HOME" != "~" ] || give_up "user $(id -u) has no home directory: export HOME=/some/directory"
+    export HOME
+}
+
+key_of() { # PIP-ARGUMENTS...
+    {
+        cat setup.cfg pyproject.toml tests/oldest.txt
+        "$python" -c 'import sys; print(sys.version, sys.executable)'
+        pwd
+        echo "$@"
+    } | sha256sum
+}
+
+is_made() { # NAME KEY
+    [ "$(cat "$venvs/$1/made-from" 2>/dev/null)" = "$2" ]
+}
+
+# The lock is shared while tests run, and exclusive while an environment is made: nobody's is taken away.
+environment() { # NAME PIP-ARGUMENTS...
     name=$1
     shift
-    "$venvs/$name/bin/pip" install --quiet --disable-pip-version-check "$@"
+    key=$(key_of "$@")
+    is_made "$name" "$key" && return
+    flock --nonblock 9 || say "waiting for another run of these tests" && flock 9
+    if ! is_made "$name" "$key"; then
+        say "virtual environment $venvs/$name"
+        rm -rf "${venvs:?}/$name"
+        "$python" -m venv "$venvs/$name" &&
+            "$venvs/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 9>&- &&
+            echo "$key" >"$venvs/$name/made-from"
+    fi
+    flock --shared 9
+    is_made "$name" "$key"
 }
 
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then install_packages; fi
+# One directory for each checkout; those of checkouts that are gone are removed.
+find_environments() {
+    all="${XDG_CACHE_HOME:-$HOME/.cache}/oroboros_deploy/test"
+    venvs="$all/$(pwd | sha256sum | cut -c 1-12)"
+    mkdir -p "$venvs" && pwd >"$venvs/checkout" || give_up "the virtual environments need a place: XDG_CACHE_HOME=/some/directory"
+    for checkout in "$all"/*/checkout; do
+        [ -d "$(cat "$checkout")" ] || rm -rf "${checkout%/checkout}"
+    done
+    exec 9>"$venvs/lock"
+    flock --shared 9
+}
 
-make_venv newest --editable '.[test]'
-say "style and types"
-"$venvs/newest/bin/ruff" check .
-"$venvs/newest/bin/ruff" format --check .
-"$venvs/newest/bin/mypy"
+bounded() { # SECONDS COMMAND...
+    seconds=$1
+    shift
+    left=$((deadline - $(date +%s)))
+    [ "$seconds" -lt "$left" ] || seconds=$((left > 0 ? left : 1))
+    timeout --signal INT --kill-after 60 "$seconds" "$@" 9>&- &
+    child=$!
+    while :; do
+        wait "$child"
+        status=$?
+        kill -0 "$child" 2>/dev/null || break # else it was a signal to this script, which was passed on
+    done
+    [ -z "$stopped" ] || exit 130
+    [ "$status" != 124 ] || echo "cut after $seconds s"
+    return "$status"
+}
 
-make_venv oldest --editable '.[test]' --constraint tests/oldest.txt
-say "quick tests on the oldest dependencies"
-"$venvs/oldest/bin/python" -m pytest -q -n 4 -m 'not host and not browser'
+stage() { # NAME SECONDS COMMAND...
+    name=$1
+    shift
+    say "$name"
+    bounded "$@" || failed="${failed:+$failed, }$name"
+}
 
-if [ "${1:-}" = quick ]; then
-    say "quick tests"
-    exec "$venvs/newest/bin/python" -m pytest -n 4 -m 'not host and not browser'
+tests() { # NAME ENVIRONMENT SECONDS PYTEST-ARGUMENTS...
+    name=$1
+    bin="$venvs/$2/bin/python"
+    note="$venvs/$2/running"
+    seconds=$3
+    shift 3
+    : >"$note"
+    stage "$name" "$seconds" "$bin" -m pytest -p tests.support.once_more --running-note "$note" \
+        --failed-before "$failed" --durations 10 "$@"
+    [ "$status" != 137 ] || sed 's/^/killed in /' "$note"
+}
+
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    case "${1:-quick}" in quick) install_packages ;; esac
 fi
-say "tests"
-exec "$venvs/newest/bin/python" -m pytest -n 2 --dist loadscope
+check_python
+find_home
+find_environments
+trap 'stopped=yes; kill -INT "$child" 2>/dev/null' INT TERM HUP
+
+environment newest --editable '.[test]' || give_up "the virtual environment cannot be made"
+case "${1:-}" in
+"")
+    oldest="not host and not browser"
+    newest=""
+    ;;
+quick)
+    oldest="not host and not browser and not slow"
+    newest=$oldest
+    ;;
+*) exec "$venvs/newest/bin/python" -m pytest "$@" ;;
+esac
+
+bin="$venvs/newest/bin"
+stage "style" 300 "$bin/ruff" check .
+stage "format" 300 "$bin/ruff" format --check .
+stage "types" 600 "$bin/mypy"
+if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
+    tests "tests on the oldest dependencies" oldest 1200 -q -n 4 -m "$oldest"
+else
+    failed="${failed:+$failed, }virtual environment of the oldest dependencies"
+fi
+tests "tests" newest 3480 -n 2 --dist loadscope -m "$newest"
+[ -z "$failed" ]

@@ -68,6 +68,7 @@ def test_connections_and_commands(project: Project) -> None:
     assert counted(sshd, lambda: project.deploy(project.new)) == (1, 1)
 
 
+@pytest.mark.slow
 def test_listing_the_tasks_costs_what_an_empty_fabfile_costs(tmp_path: Path) -> None:
     """`fab --list` costs at most 1.25 times what it costs on an empty fabfile (best of several, taken in turn).
 

@@ -309,7 +309,9 @@ def test_an_ambiguous_prefix_lists_the_candidates(repository: Path) -> None:
     assert error.message == f"nothing was changed: {twice} is the beginning of {len(subject)} commits:\n{listed}"
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=settings.default.max_examples * 2 // 5, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(text=st.text(max_size=12) | st.text("HEAD@{}^~:/.-main0", max_size=12))
 def test_any_text_is_a_commit_or_a_refusal(repository: Path, text: str) -> None:
     """No text makes it fail in another way, or name what is no commit here."""

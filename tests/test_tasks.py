@@ -98,6 +98,7 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
     assert "secret" not in ran.stdout
 
 
+@pytest.mark.slow
 def test_registry_from_the_command_line(project: Path) -> None:
     """upsert writes and prints a row, get prints it again, list prints an array, newest first."""
     first, second = "1" * 40, "2" * 40
@@ -121,6 +122,7 @@ def test_registry_from_the_command_line(project: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_release_ids_have_one_spelling(project: Path) -> None:
     """In upper case too a release is the same one."""
     fab(project, "registry.upsert", f"--release={'AB' * 20}", "--status=deployed")

@@ -12,6 +12,8 @@ import pytest
 from oroboros_deploy import __version__
 from oroboros_deploy.remote import agent
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 
 

@@ -23,7 +23,8 @@ def serve(
 ) -> None:
     """Serve the deployment's registry until Ctrl-C.
 
-    ``root_path`` is the path that a proxy shows it under, ``show`` hears the URL.  Raises ConfigError without the extra.
+    ``root_path`` is the path that a proxy shows it under; ``show`` hears the URL.
+    Raises ConfigError without the extra.
     """
     with _web_extra():
         from ..registry.reopening import StandingRegistry

@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 # and SQLite refuses the upgrade at once, without waiting for its busy timeout. The number is ours and arbitrary.
 _WRITE_LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7018261534)"}
 
-_ON_CONNECT = {
+ON_CONNECT = {
     "sqlite": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"),
     # The write lock comes before everything else, so each statement has to see what was committed until it was ours.
     # The last one frees that lock when a control node is suspended in the middle of a transaction.
@@ -45,10 +45,10 @@ _ON_CONNECT = {
     ),
 }
 _READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
-_PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
-_SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits the server itself ends
+PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
+SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits the server itself ends
 _PATIENCE_WITH_TUNNELS = 1  # for who reads: one that is gone does not come back
-_IDLE = 15  # connections for reading that are kept open, at most
+IDLE = 15  # connections for reading that are kept open, at most
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
     "application_name": "oroboros_deploy",
     "connect_timeout": "10",
@@ -87,17 +87,24 @@ class Database:
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
-        self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else _PATIENCE
+        self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else PATIENCE
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
-        self._watchdog = None if path else Watchdog(_SILENCE)
+        self._closed = False
+        self._watchdog = None if path else Watchdog(SILENCE)
         self._watch: Driver | None = None
         self._watching = threading.Lock()
         self._nonce = secrets.token_hex(4)
 
+    @property
+    def idle(self) -> int:
+        """How many connections for reading are kept open."""
+        return len(self._readers)
+
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; one that is being asked through is closed with its answer."""
+        self._closed = True
         self._hang_up()
         if self._watchdog:
             self._watchdog.close()
@@ -154,12 +161,12 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             return tried()
         try:
-            return threads.beside(tried).result(_SILENCE)
+            return threads.beside(tried).result(SILENCE)
         except TimeoutError:
             raise self._silent() from None
 
     def _tried(self, work: Callable[[Connection], Result], lock: str | None, patience: float | None) -> Result:
-        return self._patiently(lambda: self._once(work, lock), _PATIENCE if patience is None else patience)
+        return self._patiently(lambda: self._once(work, lock), PATIENCE if patience is None else patience)
 
     def _patiently(self, work: Callable[[], Result], patience: float) -> Result:
         """What ``work`` returns, which is run again after what passes, for so many seconds."""
@@ -185,7 +192,7 @@ class Database:
             reader.connection.close()
             self._hang_up()
             raise
-        if len(self._readers) < _IDLE:
+        if len(self._readers) < IDLE and not self._closed:
             self._readers.append(reader)
         else:
             reader.connection.close()
@@ -215,7 +222,7 @@ class Database:
             return result
 
     def _silent(self) -> RegistryUnavailable:
-        return self.unavailable(f"it has not answered within {_SILENCE} s")
+        return self.unavailable(f"it has not answered within {SILENCE} s")
 
     def _explained(self, error: Exception) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
@@ -243,7 +250,7 @@ class Database:
             raise self.unavailable(f"{error.filename}: {error.strerror}") from error
 
     def _prepare(self, connection: Any, _record: object) -> None:
-        _execute(connection, *_ON_CONNECT[self._engine.dialect.name])
+        _execute(connection, *ON_CONNECT[self._engine.dialect.name])
         connection.commit()
 
 
@@ -278,7 +285,7 @@ def _engine(url: str, socket_dir: str | None) -> Engine:
     is_file = target.get_backend_name() == "sqlite"
     if is_file:
         # isolation_level None: the driver begins no transaction of its own before our write lock.
-        connect = {"timeout": _PATIENCE, "isolation_level": None}
+        connect = {"timeout": PATIENCE, "isolation_level": None}
     else:
         target = target.set(query={**_POSTGRESQL_DEFAULTS, **target.query})
     return create_engine(

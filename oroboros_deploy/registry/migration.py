@@ -37,7 +37,7 @@ def migrate(db: Connection) -> int:
         metadata.create_all(db)
         db.execute(insert(schema.schema).values(version=schema.VERSION))
         return schema.VERSION
-    steps = _STEPS[found - 1 :]
+    steps = STEPS[found - 1 :]
     if steps:
         _take_time(db)
         for step in steps:
@@ -109,4 +109,4 @@ def _add(db: Connection, table: Table, *names: str) -> None:
         db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
-_STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third)
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third)

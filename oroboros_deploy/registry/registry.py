@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 class Registry:
     """One registry database, opened by its URL; a context manager.
 
+    ``database`` is what everything here is asked of: for questions that have no method.
     The tables are made when they are first needed. Every method raises
     RegistryUnavailable when the database cannot be reached, read or written.
     """
 
     def __init__(self, database: Database, key: str) -> None:
-        self._database = database
+        self.database = database
         self._checked = False
         self.key = key
 
@@ -46,7 +47,7 @@ class Registry:
 
     def close(self) -> None:
         """Close the connections."""
-        self._database.close()
+        self.database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -56,13 +57,13 @@ class Registry:
 
     def check(self) -> None:
         """Reach the database and find its tables; create or migrate ours when they are missing or older."""
-        found = self._database.read(schema.version) or 0
+        found = self.database.read(schema.version) or 0
         if found < schema.VERSION:
             from .migration import migrate
 
-            found = self._database.migrate(migrate)
+            found = self.database.migrate(migrate)
         if found > schema.VERSION:
-            raise self._database.unavailable(
+            raise self.database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
                 hint="pip install --upgrade oroboros_deploy",
             )
@@ -73,7 +74,7 @@ class Registry:
         """What there is to show, read-only."""
         from .reading import Reader  # a deploy asks nothing
 
-        return Reader(self._database, self._check_once)
+        return Reader(self.database, self._check_once)
 
     def begin(self, record: Record) -> None:
         """Remember an attempt before any host is touched; InvalidInput when its ids cannot be stored."""
@@ -95,7 +96,7 @@ class Registry:
     def hear(self, attempt: str, heard: Sequence[Event]) -> None:
         """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice."""
         self._check_once()
-        self._database.write_once(lambda db: events.hear(db, attempt, heard))
+        self.database.write_once(lambda db: events.hear(db, attempt, heard))
 
     def observe(self, served: Mapping[str, str | None], environment: str | None = None) -> None:
         """Remember which release each of these hosts itself says it serves."""
@@ -105,13 +106,13 @@ class Registry:
         """What can be compared with the hosts' journals; read-only, so an empty database stays empty."""
         from . import mending
 
-        found = self._database.read(schema.version)
+        found = self.database.read(schema.version)
         if found is None:
             return Memory()
         if found != schema.VERSION:
             hint = "any command that writes, such as registry.reconcile without --dry-run, brings them up to date"
-            raise self._database.unavailable(f"its tables are of version {found}, not {schema.VERSION}", hint=hint)
-        return self._database.read(mending.remembered)
+            raise self.database.unavailable(f"its tables are of version {found}, not {schema.VERSION}", hint=hint)
+        return self.database.read(mending.remembered)
 
     def mend(self, repair: Repair) -> bool:
         """Write what journals say; False, and nothing done, when it was changed since they were compared."""
@@ -171,11 +172,11 @@ class Registry:
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
         self._check_once()
-        return self._database.read(work)
+        return self.database.read(work)
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         self._check_once()
-        return self._database.write(work)
+        return self.database.write(work)
 
     def _check_once(self) -> None:
         if not self._checked:

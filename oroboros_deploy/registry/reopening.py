@@ -60,11 +60,11 @@ class StandingRegistry:
         registry = self._registry
         if registry is not None:
             try:
-                return use(registry._database)
+                return use(registry.database)
             except RegistryUnavailable:
                 if _answers(registry):
                     raise
-        return use(self._another(registry)._database)
+        return use(self._another(registry).database)
 
     def _another(self, lost: Registry | None) -> Registry:
         """The registry that takes the place of one that was lost."""
@@ -95,6 +95,6 @@ class StandingRegistry:
 
 def _answers(registry: Registry) -> bool:
     with suppress(RegistryUnavailable):
-        registry._database.ask(lambda db: db.value(_ANYTHING))
+        registry.database.ask(lambda db: db.value(_ANYTHING))
         return True
     return False

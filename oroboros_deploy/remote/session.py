@@ -95,7 +95,7 @@ class Session:
 
     def end(self) -> None:
         """Let the agent end by itself, as it does after a refusal and when there are no more calls."""
-        self._remote.extend(_ENDING)
+        self._remote.extend(ENDING)
         self._remote.close_stdin()
         with suppress(LinkLost):
             self._remote.wait()

@@ -188,7 +188,7 @@ def test_a_writer_that_hangs_is_no_lock_of_an_activation(journal: Journal, monke
         journal.append({"attempt": "later"})
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=settings.default.max_examples * 2)
 @given(data=st.data())
 def test_any_one_byte(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """Whatever byte of the journal is changed to whatever else, a wrong line is found, at or before the next line."""

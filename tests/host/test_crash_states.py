@@ -17,6 +17,8 @@ from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow
+
 HEALTH = {"command": "sh ./health", "timeout": 1, "interval": 1, "stable_for": 0}
 Cuts = Callable[..., PowerCuts]
 

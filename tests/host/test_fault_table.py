@@ -32,8 +32,11 @@ from tests.support.faults import (
 )
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
+from tests.support.rights import MOUNT, refused, require_mount
 from tests.support.small_filesystem import small_filesystem
 from tests.support.watching import tree
+
+pytestmark = pytest.mark.slow
 
 FORWARD = [(START, "prepared"), ("prepared", "swapped"), ("swapped", "restarted"), ("restarted", "gated")]
 COMMIT = [("gated", "committed"), ("committed", END)]
@@ -84,7 +87,7 @@ SETTLING = [
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A disk that can be filled; without the right to mount one, a directory, and no row fills it."""
     path = tmp_path_factory.mktemp("disk") / "srv"
-    if os.getuid():
+    if refused(*MOUNT):
         path.mkdir()
         yield path
     else:
@@ -229,8 +232,8 @@ def test_how_many_rows_there_are() -> None:
 
 
 def needs_a_disk(fault: Fault) -> None:
-    if fault.kind == "full" and os.getuid():
-        pytest.skip("needs the right to mount a small filesystem")
+    if fault.kind == "full":
+        require_mount()
 
 
 def settled(phase: str, moved: bool) -> str:

@@ -17,6 +17,8 @@ from tests.support.repository import Repository
 from tests.support.small_filesystem import KINDS, fill, free, small_filesystem
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow
+
 HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.05, "stable_for": 0}
 ONCE = {**HEALTH, "timeout": 2, "interval": 2}  # for those that fail: one try, with time to fill a disk
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]

@@ -11,6 +11,7 @@ import pytest
 
 from oroboros_deploy.host import gate, units
 from oroboros_deploy.host.units import Unit
+from tests.support.clock import SLOW, within
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "aaa", "0", False, "0")
 STARTING = UP._replace(active="activating", sub="auto-restart", pid="0")
@@ -49,7 +50,7 @@ def crash_loop() -> Iterator[Unit]:
 def test_services_that_stay_pass_after_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not before ``stable_for``, and not long after it."""
     Systemd(monkeypatch, UP)
-    assert STABLE <= hold() < STABLE + 2
+    assert STABLE <= hold(timeout=60) < 10 * SLOW
 
 
 def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,14 +83,12 @@ def test_a_new_process_has_to_pass_the_command_too(monkeypatch: pytest.MonkeyPat
 def test_a_dead_unit_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """systemd will not start it again, so nobody waits; its log is the evidence."""
     Systemd(monkeypatch, UP, FAILED)
-    began = time.monotonic()
-    with pytest.raises(gate.GateFailed) as failed:
-        hold()
+    with within(10), pytest.raises(gate.GateFailed) as failed:
+        hold(timeout=60)
     assert (str(failed.value), failed.value.transcript) == (
         "api is failed (exit-code, status 203)",
         "the log of api since 7.0",
     )
-    assert time.monotonic() - began < 1
 
 
 def test_a_service_that_ended_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy.host import process
+from tests.support.clock import within
 from tests.support.watching import eventually, processes
 
 HERE = Path("/")
@@ -42,24 +43,27 @@ def test_a_deadline_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch) -> Non
     """A command that ignores TERM is killed with the children it started, soon after the deadline."""
     monkeypatch.setattr(process, "GRACE", 0.2)
     mark = f"987.{os.getpid()}"
-    ended = shell(f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}", seconds=0.3)
+    with within(10):
+        ended = shell(f"trap '' TERM; sleep {mark} & sleep {mark}; sleep {mark}", seconds=0.3)
     assert (ended.status, ended.ok) == (None, False)
     assert ended.reason.endswith("was killed")
-    assert 0.3 <= ended.seconds < 1.5
+    assert ended.seconds >= 0.3
     assert eventually(lambda: not processes(mark))
 
 
-def test_a_command_that_obeys_is_not_waited_for() -> None:
+def test_a_command_that_obeys_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """TERM is enough for a command that heeds it."""
-    assert shell("sleep 60", seconds=0.2).seconds < 1
+    monkeypatch.setattr(process, "GRACE", 50.0)
+    with within(10):
+        shell("sleep 60", seconds=0.2)
 
 
 def test_whoever_loses_patience_ends_it() -> None:
     """A set stop ends the command long before its deadline."""
     stop = threading.Event()
     threading.Timer(0.2, stop.set).start()
-    ended = shell("sleep 60", seconds=60, stop=stop)
-    assert (ended.status, ended.seconds < 2) == (None, True)
+    with within(10):
+        assert shell("sleep 60", seconds=60, stop=stop).status is None
 
 
 @pytest.mark.parametrize(
@@ -69,8 +73,8 @@ def test_a_child_left_behind_does_not_hold_us(child: str) -> None:
     """The command's own end counts, whether a child keeps its output open or goes on writing to it."""
     mark = f"654.{os.getpid()}"
     line = f"{child.replace('MARK', mark)} echo done >&2; exit 4"
-    ended = shell(line, seconds=10, sink=lambda data: time.sleep(0.01))
-    assert (ended.status, ended.seconds < 3) == (4, True)
+    with within(10):
+        assert shell(line, seconds=60, sink=lambda data: time.sleep(0.01)).status == 4
     for left in processes(mark):  # those with a session of their own are not ours to end
         os.kill(left, 9)
 

@@ -330,6 +330,7 @@ prune.prune(layout.Layout.of(json.loads(sys.argv[1])), {"keep": 2, "dry_run": Fa
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("files", range(9))
 @pytest.mark.parametrize("kind", ["sealed", "adopted"])
 def test_an_interrupted_removal(host: LocalAgent, files: int, kind: str) -> None:

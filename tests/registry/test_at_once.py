@@ -18,6 +18,8 @@ from oroboros_deploy.registry.schema import attempts, metadata
 from tests.support.samples import PROCESSES
 from tests.support.writers import RELEASES, Logged, Step, hammer
 
+pytestmark = pytest.mark.slow
+
 
 def steps(log: Path) -> list[Step]:
     """The calls in the order of their commits; of one that was tried again, the last try counts."""
@@ -42,7 +44,7 @@ def tables(registry: Registry) -> dict[str, list[Any]]:
         found = {table.name: db.execute(table.select()).mappings().all() for table in metadata.sorted_tables}
         return {name: sorted((_plain(row, names) for row in rows), key=str) for name, rows in found.items()}
 
-    return registry._database.read(read)
+    return registry.database.read(read)
 
 
 def _plain(row: Any, names: dict[int, str]) -> dict[str, Any]:

@@ -6,22 +6,19 @@ import os
 import sqlite3
 import tempfile
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, literal, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import literal, select
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry, database
-from oroboros_deploy.registry.schema import releases
-from oroboros_deploy.registry.session import session_reader
-from oroboros_deploy.registry.url import engine_url
+from tests.support.clock import within
 from tests.support.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
 from tests.support.samples import PROCESSES, A, host, record
+from tests.support.watching import eventually
 
 
 def refusal(url: str, call: Callable[[Registry], object] = Registry.check) -> str:
@@ -97,7 +94,7 @@ def test_a_read_only_copy_is_read_and_not_written(server: PostgresServer, postgr
 @pytest.mark.postgres
 def test_a_table_locked_by_another_program_does_not_wait_for_ever(server: PostgresServer, postgres_url, monkeypatch):
     """A migration that holds the table makes a write fail at the lock timeout, in words."""
-    monkeypatch.setitem(database._ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
+    monkeypatch.setitem(database.ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
     Registry.open(postgres_url).check()
     other = server.connect(postgres_url.rpartition("/")[2])
     other.cursor().execute("LOCK TABLE releases")
@@ -110,13 +107,13 @@ def test_the_server_is_told_how_long_to_wait(postgres_url):
     """Nothing that the registry asks or holds lasts longer than 15 seconds, whatever the URL's options are."""
     names = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout", "work_mem")
     with Registry.open(f"{postgres_url}?options=-cwork_mem%3D1MB") as registry:
-        shown = registry._database.read(lambda db: [db.exec_driver_sql(f"SHOW {name}").scalar() for name in names])
+        shown = registry.database.read(lambda db: [db.exec_driver_sql(f"SHOW {name}").scalar() for name in names])
     assert shown == ["15s", "15s", "15s", "1MB"]
 
 
 @pytest.mark.postgres
 def test_a_killed_server_is_noticed_soon_and_its_return_too():
-    """Within two seconds the registry is unavailable, in words; when the server is back, the same registry works."""
+    """Soon the registry is unavailable, in words; when the server is back, the same registry works."""
     if reason := why_not():
         pytest.skip(reason)
     server = PostgresServer()
@@ -124,10 +121,8 @@ def test_a_killed_server_is_noticed_soon_and_its_return_too():
         with Registry.open(server.database()) as registry:
             registry.upsert(A, A, "deployed")
             server.kill()
-            began = time.monotonic()
-            with pytest.raises(RegistryUnavailable, match="Connection refused"):
+            with within(10), pytest.raises(RegistryUnavailable, match="Connection refused"):
                 registry.upsert(A, A, "deployed")
-            assert time.monotonic() - began < 2
             server.start()
             assert registry.upsert(A, A, "replaced")["status"] == "replaced"
     finally:
@@ -147,7 +142,7 @@ def test_a_write_whose_connection_is_lost_is_done_again(server: PostgresServer, 
                 server.execute(f"SELECT pg_terminate_backend({dropped[0]}, 5000)", "postgres")
             return db.exec_driver_sql("SELECT 'done'").scalar()
 
-        assert registry._database.write(work) == "done"
+        assert registry.database.write(work) == "done"
     assert len(dropped) == 1
 
 
@@ -155,7 +150,7 @@ def test_a_write_whose_connection_is_lost_is_done_again(server: PostgresServer, 
 def test_a_connection_lost_while_it_was_idle_is_not_used(server: PostgresServer, postgres_url):
     """During a long build the server may drop the connection; the next question does not even fail once."""
     with Registry.open(postgres_url) as registry:
-        backend = registry._database.read(lambda db: db.exec_driver_sql("SELECT pg_backend_pid()").scalar())
+        backend = registry.database.read(lambda db: db.exec_driver_sql("SELECT pg_backend_pid()").scalar())
         server.execute(f"SELECT pg_terminate_backend({backend}, 5000)", "postgres")
         asked = []
 
@@ -163,7 +158,7 @@ def test_a_connection_lost_while_it_was_idle_is_not_used(server: PostgresServer,
             asked.append(backend)
             return db.exec_driver_sql("SELECT pg_backend_pid()").scalar()
 
-        assert registry._database.read(work) != backend
+        assert registry.database.read(work) != backend
     assert asked == [backend]
 
 
@@ -183,7 +178,8 @@ def test_a_deadlock_with_another_program_is_tried_again(server: PostgresServer, 
         db.exec_driver_sql("UPDATE releases SET status = 'replaced' WHERE release_id = 'r1'")
         if len(tries) == 1:
             blocker.start()
-            time.sleep(0.2)
+            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            assert eventually(lambda: server.execute(waiting, "postgres"), 30)
         db.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")
         db.exec_driver_sql("UPDATE releases SET status = 'replaced' WHERE release_id = 'r2'")
 
@@ -192,7 +188,7 @@ def test_a_deadlock_with_another_program_is_tried_again(server: PostgresServer, 
         registry.upsert("r1", A, "deployed")
         registry.upsert("r2", A, "deployed")
         cursor.execute("UPDATE releases SET commit_sha = 'other' WHERE release_id = 'r2'")
-        registry._database.write(work)
+        registry.database.write(work)
         blocker.join()
         rows = [(row["release_id"], row["commit_sha"], row["status"]) for row in registry.list()]
     other.close()
@@ -207,6 +203,20 @@ def test_a_sqlite_file_that_cannot_be_used_is_explained(tmp_path):
     for url, word in zip(urls, words, strict=True):
         with pytest.raises(RegistryUnavailable, match=word):
             Registry.open(url).check()
+
+
+def opened(path: Path) -> list[str]:
+    """The files that this process has open below a directory."""
+    links = [Path("/proc/self/fd", name) for name in os.listdir("/proc/self/fd")]
+    return [str(link.readlink()) for link in links if link.is_symlink() and path in link.readlink().parents]
+
+
+def test_who_asks_while_it_is_closed_leaves_nothing_open(tmp_path):
+    """The answer comes, and the connection that brought it is not kept for a next question."""
+    with Registry.open(f"sqlite:///{tmp_path}/r.db") as registry:
+        registry.check()
+        registry.database.ask(lambda _: registry.close())
+        assert opened(tmp_path) == []
 
 
 def test_a_sqlite_file_that_is_busy_for_a_moment_is_waited_for(tmp_path):
@@ -253,6 +263,7 @@ def hammer(url: str, worker: int, turns: int) -> None:
             registry.finish(one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "workers", "turns"),
     [("sqlite", 2, 25), pytest.param("postgres", 8, 8, marks=pytest.mark.postgres)],
@@ -264,7 +275,7 @@ def test_processes_that_write_at_once_lose_nothing(request, name, workers, turns
         list(pool.map(hammer, [url] * workers, range(workers), [turns] * workers))
     last = f"r{turns - 1}"
     with Registry.open(url) as registry:
-        counts = registry._database.read(
+        counts = registry.database.read(
             lambda db: [
                 db.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
                 for table in ("oroboros_attempts", "oroboros_attempt_hosts", "releases")
@@ -293,14 +304,14 @@ def test_who_asks_cannot_write(url):
     with Registry.open(url) as registry:
         registry.upsert(A, A, "deployed")
         with pytest.raises(RegistryUnavailable, match=r"read-?only"):
-            registry._database.ask(lambda db: db.connection.cursor().execute("DELETE FROM releases"))
+            registry.database.ask(lambda db: db.connection.cursor().execute("DELETE FROM releases"))
         assert [row["release_id"] for row in registry.list()] == [A]
 
 
 def ask_at_once(registry, number):
     """So many questions, of which none ends before all have begun."""
     gate = threading.Barrier(number)
-    threads = [threading.Thread(target=registry._database.ask, args=(lambda _: gate.wait(10),)) for _ in range(number)]
+    threads = [threading.Thread(target=registry.database.ask, args=(lambda _: gate.wait(10),)) for _ in range(number)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -315,7 +326,7 @@ def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresSer
     with Registry.open(postgres_url) as registry:
         registry.upsert(A, A, "deployed")
         ask_at_once(registry, 3)
-        assert len(registry._database._readers) == 3
+        assert registry.database.idle == 3
         server.execute(drop, "postgres")
         assert registry.reader.release(A) == registry.list()[0]
         dropped = []
@@ -325,40 +336,14 @@ def test_who_asks_does_not_notice_that_connections_were_lost(server: PostgresSer
                 dropped.append(server.execute(drop, "postgres"))
             return db.value(select(literal("done")))
 
-        assert registry._database.ask(work) == "done"
+        assert registry.database.ask(work) == "done"
         assert len(dropped) == 1
 
 
 def test_few_connections_stay_open(url, monkeypatch):
     """However many ask at once, only so many connections for reading are kept."""
-    monkeypatch.setattr(database, "_IDLE", 2)
+    monkeypatch.setattr(database, "IDLE", 2)
     with Registry.open(url) as registry:
         registry.check()
         ask_at_once(registry, 6)
-        assert len(registry._database._readers) == 2
-
-
-def test_a_session_that_cannot_read_says_so(url):
-    """Inside a session of somebody else's, what the driver raises is a RegistryUnavailable, without values."""
-    engine = create_engine(engine_url(url))
-    with Session(engine) as session:
-        with pytest.raises(RegistryUnavailable, match="cannot be read in this session") as caught:
-            session_reader(session).release(A)
-        assert A not in str(caught.value)
-        session.rollback()
-        Registry.open(url).upsert(A, A, "deployed")
-        session.execute(update(releases).values(status="replaced"))
-        found = session_reader(session).release(A)
-        assert found is not None and found["status"] == "replaced"  # what it has not committed yet
-    engine.dispose()
-
-
-def test_a_reader_apart_keeps_no_session_busy(url):
-    """Apart from the session it asks through connections of its own, each given back with the answer."""
-    Registry.open(url).upsert(A, A, "deployed")
-    engine = create_engine(engine_url(url))
-    with Session(engine) as session:
-        found = session_reader(session).apart().release(A)
-        assert found is not None and found["status"] == "deployed"
-        assert (session.in_transaction(), engine.pool.checkedout()) == (False, 0)
-    engine.dispose()
+        assert registry.database.idle == 2

@@ -67,7 +67,7 @@ def test_an_attempt_is_alive_while_its_control_node_is_heard_of(registry: Regist
     registry.finish(record(B, host("h1", "live"), attempt="ended"))
     memory = registry.memory()
     assert (memory.alive, set(memory.seen), memory.records["attempt"]) == ({"attempt"}, {"attempt"}, going)
-    registry._database.write(
+    registry.database.write(
         lambda db: db.exec_driver_sql("UPDATE oroboros_attempts SET seen_at = '2020-01-01 00:00:00'")
     )
     assert registry.memory().alive == frozenset()
@@ -77,10 +77,10 @@ def test_a_database_without_our_tables_is_empty_and_stays_so(sqlite_url: str) ->
     """Looking makes no table; one whose tables are older says how to bring them up to date."""
     with Registry.open(sqlite_url) as registry:
         assert registry.memory() == Memory()
-        names = registry._database.read(lambda db: db.exec_driver_sql("SELECT name FROM sqlite_master").all())
+        names = registry.database.read(lambda db: db.exec_driver_sql("SELECT name FROM sqlite_master").all())
         assert names == []
         registry.check()
-        registry._database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 1"))
+        registry.database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 1"))
         with pytest.raises(RegistryUnavailable, match="of version 1"):
             registry.memory()
 

@@ -95,7 +95,7 @@ def shape(url: str) -> list[object]:
     """Every table and index of ours, as the database describes it, whatever the order in which columns came."""
     with Registry.open(url) as registry:
         registry.check()
-        return registry._database.read(_shape)
+        return registry.database.read(_shape)
 
 
 def _shape(db):  # type: ignore[no-untyped-def]
@@ -169,7 +169,7 @@ def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
                 for place, state in enumerate(["live", "already_live"], 1)
             ],
         }
-        own = registry._database.read(
+        own = registry.database.read(
             lambda db: db.exec_driver_sql(
                 "SELECT previous, activation_seconds FROM oroboros_attempts ORDER BY id"
             ).fetchall()
@@ -202,7 +202,7 @@ def test_a_second_version_gets_the_environments_of_its_events(old):
             db.exec_driver_sql("ALTER TABLE oroboros_events DROP COLUMN environment")
             db.exec_driver_sql("UPDATE oroboros_schema SET version = 2")
 
-        registry._database.write(back_to_the_second)
+        registry.database.write(back_to_the_second)
     with Registry.open(old) as registry:
         assert registry.reader.events(environment="lab") == before
 
@@ -218,7 +218,7 @@ def test_many_processes_may_migrate_at_once(old):
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:
         list(pool.map(check, [old] * 8))
     with Registry.open(old) as registry:
-        versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
+        versions = registry.database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
         assert (versions, len(registry.reader.attempts().items)) == ([(schema.VERSION,)], len(ENDINGS))
 
 
@@ -230,12 +230,12 @@ def test_a_migration_that_fails_changes_nothing(old, monkeypatch):
         raise RuntimeError("halfway")
 
     with Registry.open(old) as registry, monkeypatch.context() as broken:
-        broken.setattr(migration, "_STEPS", (*migration._STEPS, fail))
+        broken.setattr(migration, "STEPS", (*migration.STEPS, fail))
         with pytest.raises(RuntimeError, match="halfway"):
             registry.check()
     with Registry.open(old) as registry:
         assert (
-            registry._database.read(lambda db: db.exec_driver_sql("SELECT version FROM oroboros_schema").scalar()) == 1
+            registry.database.read(lambda db: db.exec_driver_sql("SELECT version FROM oroboros_schema").scalar()) == 1
         )
         assert len(registry.reader.attempts().items) == len(ENDINGS)
 

@@ -194,7 +194,7 @@ def test_an_attempt_without_a_sign_of_life_is_lost(registry):
 
     assert states() == [["running"], ["running"], []]
     long_ago = datetime.now(UTC) - timedelta(seconds=31)
-    registry._database.write(lambda db: db.execute(attempts.update().values(seen_at=long_ago)))
+    registry.database.write(lambda db: db.execute(attempts.update().values(seen_at=long_ago)))
     assert states() == [["lost"], [], ["lost"]]
     registry.hear("attempt", [])
     assert states() == [["running"], ["running"], []]
@@ -431,7 +431,7 @@ def test_figures_count_what_reached_the_users(registry):
     assert (found.lead_time_seconds, found.time_to_restore_seconds) == (3600.0, (4.5 + 60) / 2)
     assert registry.reader.figures(environment="staging").deployments == 1
     assert registry.reader.figures(environment="nowhere").change_failure_rate is None
-    leads = registry._database.read(
+    leads = registry.database.read(
         lambda db: db.exec_driver_sql("SELECT lead_seconds FROM oroboros_attempts ORDER BY id").scalars().all()
     )
     assert leads == [3600.0, None, 3600.0, None, None, None, None, 3600.0]

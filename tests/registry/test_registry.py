@@ -4,9 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.events import Event
-from oroboros_deploy.records.status import Status
 from oroboros_deploy.registry import Registry
 from tests.support.samples import A, B, C, host, record
 
@@ -166,112 +164,10 @@ def test_a_rollback_that_found_the_host_busy_leaves_what_the_other_attempt_wrote
     assert statuses(registry) == {A: "deployed"}
 
 
-def test_a_host_that_was_not_restored_serves_nothing(registry):
-    """Whatever the host named last, no release is known to serve there."""
-    run(registry, record(A, host("h1", "live"), attempt="1", minute=1))
-    run(registry, record(B, host("h1", "not_restored", live=B, previous=A), attempt="2", minute=2))
-    assert (registry.serving(), registry.get(B)["status"]) == ({"h1": None}, "deploy_failed")
-
-
 def test_a_record_whose_intent_was_lost_is_remembered_all_the_same(registry):
     """A registry that was created anew takes the outcome of an attempt it has never heard of."""
     registry.finish(record(A, host("h1", "live"), minute=1))
     assert (statuses(registry), registry.serving()) == ({A: "deployed"}, {"h1": A})
-
-
-def test_the_hosts_and_environment_of_a_release_are_found(registry):
-    """Where a release was ever live counts, also as the one that was left; failed attempts do not."""
-    run(registry, record(B, host("old", "live", previous=A), attempt="1", environment="stage"))
-    run(registry, record(B, host("h1", "live", previous=C), host("h2", "restored", previous=A), attempt="2"))
-    run(registry, record(B, host("h9", "restored", previous=C), attempt="3", environment="test"))
-    run(registry, record(B, host("h1", "already_live", live=B), attempt="4", environment=None))
-    assert [registry.hosts_of(release) for release in (A, B, C)] == [["h2", "old"], ["h1", "old"], ["h9", "h1"]]
-    assert [registry.environment_of(release) for release in (A, B, C, "d" * 40)] == ["prod", "prod", "test", None]
-
-
-def test_releases_are_found_by_prefix(registry):
-    """A prefix finds exactly the ids that begin with it, and its signs mean nothing else."""
-    for release_id in ("abc", "abd", "b_c", "bxc"):
-        registry.upsert(release_id, A, "deployed")
-    found = [registry.find(prefix) for prefix in ("ab", "abc", "b_", "%", "AB", "x\0", "")]
-    assert found == [["abc", "abd"], ["abc"], ["b_c"], [], [], [], ["abc", "abd", "b_c", "bxc"]]
-
-
-def test_the_newest_rows_come_first(registry):
-    """A release on its way up stands on top, one that never went live at its place; limit and status choose."""
-    registry.upsert("r1", A, "deployed")
-    registry.upsert("r2", A, "deploy_failed")
-    registry.upsert("r3", A, "deployed")
-    registry.upsert("r4", A, "deploying")
-    registry.upsert("r1", A, "replaced")
-    chosen = (
-        registry.list(),
-        registry.list(limit=2),
-        registry.list(status="deployed"),
-        registry.list(status="replaced"),
-    )
-    ids = [[row["release_id"] for row in rows] for rows in chosen]
-    assert ids == [["r4", "r3", "r2", "r1"], ["r4", "r3"], ["r3"], ["r1"]]
-
-
-def test_upsert_keeps_what_it_is_not_given(registry):
-    """The first time live and the marker stay; an explicit time goes over them, in UTC."""
-    assert registry.upsert(A, B, "deploying")["deployed_at"] is None
-    first = registry.upsert(A, B, "deployed", migration_marker="r1")
-    age = datetime.now(UTC) - datetime.fromisoformat(first["deployed_at"])
-    assert (abs(age) < timedelta(seconds=5), first["deployed_at"][-6:]) == (True, "+00:00")
-    assert registry.upsert(A, C, "replaced") == first | {"commit_sha": C, "status": "replaced"}
-    assert registry.upsert(A, C, "rolled_back")["deployed_at"] == first["deployed_at"]
-    explicit = registry.upsert(A, C, "replaced", "r2", "2001-02-03T04:05:06+02:00")
-    assert (explicit["deployed_at"], explicit["migration_marker"]) == ("2001-02-03T02:05:06+00:00", "r2")
-    assert registry.get(A) == explicit
-
-
-def test_every_status_of_the_control_plane_is_taken(registry):
-    """A row may have any status that the control plane knows."""
-    assert [registry.upsert(A, A, status)["status"] for status in Status] == list(Status)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"release_id": value} for value in ("", ".", "..", "a/b", "-a", "a" * 65, "a\n", "a\0", "a b", "\u0661")]
-    + [{"commit_sha": value} for value in ("", "a" * 6, "a" * 65, "A" * 40, "g" * 40, "a" * 40 + "\n", "\u0661" * 40)]
-    + [{"status": value} for value in ("", "live", "DEPLOYED", "deployed ")]
-    + [{"migration_marker": value} for value in ("", "r" * 129, "r\n", "r\0", "\ud800")]
-    + [{"deployed_at": value} for value in ("", "now", "2030-01-01T00:00:00", "2030-13-01T00:00:00Z", "12:00Z")]
-    + [{"deployed_at": "0001-01-01T00:00:00+01:00"}],
-)
-def test_what_does_not_fit_a_row_is_refused_and_changes_nothing(sqlite_url, wrong):
-    """Each wrong value raises InvalidInput that shows it, and there is no row afterwards."""
-    with Registry.open(sqlite_url) as registry:
-        with pytest.raises(InvalidInput) as caught:
-            registry.upsert(**{"release_id": A, "commit_sha": A, "status": "deployed"} | wrong)
-        assert repr(next(iter(wrong.values()))) in caught.value.message
-        assert registry.list() == []
-
-
-@pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": -1}, {"limit": 501}, {"status": "live"}])
-def test_what_cannot_be_listed_is_refused(sqlite_url, wrong):
-    """A limit out of range and an unknown status raise InvalidInput."""
-    with Registry.open(sqlite_url) as registry, pytest.raises(InvalidInput):
-        registry.list(**wrong)
-
-
-def test_an_odd_id_names_no_release(registry):
-    """Whatever is asked for, the answer is that there is none."""
-    for release_id in ("", "a\0", "\ud800", "a" * 1000, "'; DROP TABLE releases; --"):
-        assert (registry.get(release_id), registry.hosts_of(release_id), registry.environment_of(release_id)) == (
-            None,
-            [],
-            None,
-        )
-
-
-def test_an_attempt_with_ids_that_cannot_be_stored_does_not_begin(registry):
-    """It is refused before a host is touched, not when it has gone live."""
-    for call in (registry.begin, registry.intend):
-        with pytest.raises(InvalidInput):
-            call(record("a" * 65))
 
 
 def test_whatever_a_host_says_can_be_stored(registry):

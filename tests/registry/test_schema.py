@@ -107,7 +107,7 @@ def test_a_new_sqlite_registry_is_private(tmp_path):
     with Registry.open(f"sqlite:///{path}") as registry:
         registry.check()
         shown = [stat.S_IMODE(each.stat().st_mode) for each in (path.parent, path, Path(f"{path}-wal"))]
-        settings = registry._database.read(
+        settings = registry.database.read(
             lambda db: [
                 db.exec_driver_sql(f"PRAGMA {name}").scalar()
                 for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -127,7 +127,7 @@ def test_many_processes_may_make_the_tables_at_once(url):
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:
         list(pool.map(check, [url] * 12))
     with Registry.open(url) as registry:
-        versions = registry._database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
+        versions = registry.database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
     assert versions == [(schema.VERSION,)]
 
 
@@ -135,7 +135,7 @@ def test_tables_of_a_newer_version_are_refused(url):
     """An old program neither reads nor writes them, and says what to do."""
     with Registry.open(url) as registry:
         registry.check()
-        registry._database.write(
+        registry.database.write(
             lambda db: db.exec_driver_sql(f"UPDATE oroboros_schema SET version = {schema.VERSION + 1}")
         )
     with Registry.open(url) as registry:

@@ -20,12 +20,13 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry, database
 from oroboros_deploy.registry.driver import Driver
+from tests.support.clock import SLOW, within
 from tests.support.postgres import QUOTED_PASSWORD, PostgresServer, started
 from tests.support.proxy import Proxy
 from tests.support.samples import PROCESSES, A, host, record
 from tests.support.site import Site
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 
 
 @pytest.fixture
@@ -212,19 +213,19 @@ def test_a_registry_that_falls_silent_does_not_keep_the_deploy(
     site: Site, proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The host goes on at its own speed, the record waits in the spool, and what came through late counts once."""
-    monkeypatch.setattr(database, "_SILENCE", 1.0)
     url, stalled = at(postgres_url, proxy.port), []
 
     def stall() -> None:
+        monkeypatch.setattr(database, "SILENCE", 1.0)
         proxy.stall()
         stalled.append(time.monotonic())
 
     outcome = on(site, url, stall).deploy(["web1"], sha=site.good)
     took = time.monotonic() - stalled[0] - outcome.hosts[0].seconds["activate"]
     assert kept(outcome) == (60, "spooled", ["live"])
-    assert took < 2 + 1 + 2  # what the recorder and the last write may wait, and a busy machine
+    assert took < 15 * SLOW  # the recorder and the last write may wait 3 s together
     proxy.resume()
-    monkeypatch.setattr(database, "_SILENCE", 30.0)  # a busy machine is no silent server
+    monkeypatch.setattr(database, "SILENCE", 30.0)  # a busy machine is no silent server
     settled(site, url, outcome)
 
 
@@ -238,7 +239,7 @@ def test_a_registry_that_is_slow_does_not_slow_the_host(site: Site, proxy: Proxy
     outcome = on(site, url, slow_down).deploy(["web1"], sha=site.good)
     steps = [seconds for name, seconds in outcome.hosts[0].seconds.items() if name.startswith("activate.")]
     assert kept(outcome) == (0, "written", ["live"])
-    assert outcome.hosts[0].seconds["activate"] - sum(steps) < 1.5
+    assert outcome.hosts[0].seconds["activate"] - sum(steps) < 5 * SLOW
     proxy.delay = 0.0
     settled(site, url, outcome)
 
@@ -247,41 +248,37 @@ def test_an_answer_that_never_comes_is_not_waited_for(
     proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading and writing end within their time, in words."""
-    monkeypatch.setattr(database, "_SILENCE", 0.3)
     with Registry.open(at(postgres_url, proxy.port)) as registry:
         registry.check()
+        monkeypatch.setattr(database, "SILENCE", 0.3)
         proxy.stall()
         for call in (registry.serving, lambda: registry.upsert(A, A, "deployed")):
-            began = time.monotonic()
-            with pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
+            with within(10), pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
                 call()
-            assert time.monotonic() - began < 1.5
         proxy.resume()
 
 
 def test_who_reads_does_not_wait_for_ever(proxy: Proxy, postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A question on a connection that is open ends within its time, in words, and another works when one can."""
-    monkeypatch.setattr(database, "_SILENCE", 0.3)
+    monkeypatch.setattr(database, "SILENCE", 3.0)
     with Registry.open(at(postgres_url, proxy.port)) as registry:
         assert registry.list() == []
         proxy.stall()
-        began = time.monotonic()
-        with pytest.raises(RegistryUnavailable, match=r"has not answered within 0\.3 s"):
+        with within(10), pytest.raises(RegistryUnavailable, match=r"has not answered within 3\.0 s"):
             registry.list()
-        assert time.monotonic() - began < 5
         proxy.resume()
         assert registry.list() == []
 
 
 def test_only_the_server_has_a_deadline(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done with one answer before the next question takes its time."""
-    monkeypatch.setattr(database, "_SILENCE", 0.5)
+    monkeypatch.setattr(database, "SILENCE", 2.0)
     with Registry.open(postgres_url) as registry:
 
         def work(db: Driver) -> list[object]:
-            return [db.value(select(literal(1))), time.sleep(1.2), db.value(select(literal(2)))]
+            return [db.value(select(literal(1))), time.sleep(2.5), db.value(select(literal(2)))]
 
-        assert registry._database.ask(work) == [1, None, 2]
+        assert registry.database.ask(work) == [1, None, 2]
 
 
 def fail_first(server: PostgresServer, url: str, code: str, times: int) -> Callable[[], object]:
@@ -307,7 +304,7 @@ def test_a_serialization_failure_is_tried_again(
     first = on(site, postgres_url).deploy(["web1"], sha=site.good)
     assert (kept(first), tries()) == ((0, "written", ["live"]), 3)
     settled(site, postgres_url, first)
-    monkeypatch.setattr(database, "_PATIENCE", 0.5)
+    monkeypatch.setattr(database, "PATIENCE", 0.5)
     server.execute("DROP SEQUENCE tries; DROP FUNCTION fail CASCADE", postgres_url.rpartition("/")[2])
     tries = fail_first(server, postgres_url, code, 1000)
     second = on(site, postgres_url).deploy(["web1"], sha=site.better)
@@ -348,7 +345,7 @@ def tables(registry: Registry) -> dict[str, list[Any]]:
         shown = {table: [c for c in table.c if c is not attempts.c.seen_at] for table in metadata.sorted_tables}
         return {t.name: db.execute(t.select().with_only_columns(*c).order_by(c[0])).all() for t, c in shown.items()}
 
-    return registry._database.read(read)
+    return registry.database.read(read)
 
 
 @pytest.fixture
@@ -356,8 +353,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if os.getuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk]).returncode:
-        pytest.skip("a file system that is full needs root, to mount one")
+    require_mount()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", disk], check=True)
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
 
@@ -390,12 +387,12 @@ def test_a_full_disk_for_the_spool_loses_nothing_for_good(
     settled(site, url, outcome)
 
 
-def hold(path: Path, seconds: float) -> None:
-    """Another process that writes for a long time."""
+def hold(path: Path) -> None:
+    """Another process that writes until it is told that it was long enough."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     (path.parent / "held").touch()
-    time.sleep(seconds)
+    assert eventually((path.parent / "enough").exists, 60)
     other.execute("COMMIT")
     other.close()
 
@@ -403,18 +400,18 @@ def hold(path: Path, seconds: float) -> None:
 def test_a_sqlite_file_that_another_process_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short while is waited for; for ever is said in words, with how to see who it is."""
     path = tmp_path / "registry.db"
-    monkeypatch.setattr(database, "_PATIENCE", 0.5)
+    monkeypatch.setattr(database, "PATIENCE", 0.5)
     with Registry.open(f"sqlite:///{path}") as registry:
         registry.check()
-        process = PROCESSES.Process(target=hold, args=(path, 3.0))
+        process = PROCESSES.Process(target=hold, args=(path,))
         process.start()
-        while not (tmp_path / "held").exists():
-            time.sleep(0.01)
+        assert eventually((tmp_path / "held").exists, 60)
         with pytest.raises(RegistryUnavailable, match="database is locked") as caught:
             registry.upsert(A, A, "deployed")
         assert "fuser" in (caught.value.hint or "")
         assert registry.list() == []
-        process.join(10)
+        (tmp_path / "enough").touch()
+        process.join(60)
         assert registry.upsert(A, A, "deployed")["status"] == "deployed"
 
 

@@ -21,6 +21,7 @@ import pytest
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
+from tests.support.rights import require_another_user
 
 PATH = "/usr/bin:/bin"
 
@@ -137,9 +138,9 @@ def test_the_directories_are_ours_alone_whatever_the_umask(tmp_path: Path) -> No
     assert modes == {0o000: [0o755, 0o700], 0o077: [0o755, 0o700]}
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
 def test_a_root_that_cannot_be_written_is_said_with_the_way_out(foreign: Path) -> None:
     """A login without the right to write gets the command that gives it, and leaves nothing."""
+    require_another_user()
     root = foreign / "srv"
     said = raw_call(root, b"", user=65534, group=65534, extra_groups=[], env={"PATH": PATH})
     assert refusal(said) == {
@@ -150,9 +151,9 @@ def test_a_root_that_cannot_be_written_is_said_with_the_way_out(foreign: Path) -
     assert list(foreign.iterdir()) == []
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to become another user")
 def test_an_ordinary_login_deploys_what_others_can_read(foreign: Path) -> None:
     """Without root and with the strictest umask the release is built, goes live and is readable by all."""
+    require_another_user()
     root = foreign / "srv"
     repository = Repository(foreign / "source")
     sha = repository.commit(backend__app="1")

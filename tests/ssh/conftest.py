@@ -26,7 +26,7 @@ def sshd(server: Sshd) -> Iterator[Sshd]:
     server.write_config()
     server.known_hosts.write_text(server.known_hosts_line + "\n")
     yield server
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while (left := server.sessions()) and time.monotonic() < end:
         time.sleep(0.01)
     assert left == []

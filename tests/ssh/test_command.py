@@ -30,7 +30,7 @@ def output(command: Command) -> bytes:
     return b"\n".join(command.lines())
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 5) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
@@ -105,7 +105,7 @@ def test_a_flood_on_stderr_blocks_nothing(host: HostConnection) -> None:
     with host.command(script, deadline=30) as command:
         lines = command.lines()
         assert next(lines) == b"begin"
-        time.sleep(0.3)
+        assert eventually(lambda: command.stderr.endswith(b"last\n"))
         assert list(lines) == [b"end"]
         assert command.wait() == 0
         assert (len(command.stderr), command.stderr[-5:]) == (65536, b"last\n")
@@ -125,7 +125,7 @@ def test_much_output_is_cheap(host: HostConnection) -> None:
     with host.command("yes 'a line of forty characters, more or less' | head -n 700000", deadline=60) as command:
         assert sum(1 for _ in command.lines()) == 700_000
         assert command.wait() == 0
-    assert time.process_time() - before < 1
+    assert time.process_time() - before < 1 * SLOW
 
 
 def test_a_line_without_end_is_an_error(host: HostConnection) -> None:
@@ -140,8 +140,7 @@ def test_deadline(host: HostConnection, sshd: Sshd) -> None:
     """When the deadline is over the command is killed and LinkLost says so."""
     with host.command("echo $$; exec sleep 60", deadline=0.6) as command:
         pid = int(next(command.lines()))
-        before = time.monotonic()
-        with pytest.raises(LinkLost) as caught:
+        with within(10), pytest.raises(LinkLost) as caught:
             command.wait()
     assert time.monotonic() - before < MUCH_SOONER
     assert caught.value.message == "the command was still running after 0.6 s and was stopped"
@@ -179,7 +178,7 @@ def test_silence(host: HostConnection) -> None:
         with pytest.raises(LinkLost, match=r"nothing was heard from the command for 0\.6 s"):
             next(lines)
         assert time.monotonic() - before > 0.5
-    with host.command("for i in 1 2 3 4; do sleep 0.3; echo $i >&2; done", deadline=30, silence=0.8) as command:
+    with host.command("for i in 1 2 3 4 5 6 7 8; do sleep 0.3; echo $i >&2; done", deadline=30, silence=2) as command:
         assert command.wait() == 0
 
 
@@ -198,8 +197,7 @@ def test_a_stalled_session(sshd: Sshd) -> None:
         command = host.command("echo a; sleep 5", deadline=30, silence=0.5)
         lines = command.lines()
         next(lines)
-        before = time.monotonic()
-        with stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
+        with within(10), stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
             next(lines)
         assert time.monotonic() - before < MUCH_SOONER
 
@@ -207,8 +205,7 @@ def test_a_stalled_session(sshd: Sshd) -> None:
 def test_a_stalled_start(sshd: Sshd) -> None:
     """A server that never answers the request for a command is given up at the limit."""
     with connect("box", SshOptions(config_path=sshd.config_path)) as host, stalled(sshd):
-        before = time.monotonic()
-        with pytest.raises(LinkLost, match="the host stopped answering"):
+        with within(10), pytest.raises(LinkLost, match="the host stopped answering"):
             host.command("true", deadline=30, silence=0.5)
         assert time.monotonic() - before < MUCH_SOONER
         with pytest.raises(LinkLost, match="the connection is closed"):
@@ -371,7 +368,7 @@ def shell_quote(text: str) -> str:
     return "'" + text.replace("'", "'\"'\"'") + "'"
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=settings.default.max_examples * 3 // 5)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60))
 def test_any_text_travels(text: str) -> None:
     """Whatever a script holds reaches /bin/sh as it is, and in the quotes is nothing that a shell takes for its own."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -21,7 +20,7 @@ class Cable:
     """
 
     def __init__(self) -> None:
-        self.number = next(n for n in random.sample(range(256), 256) if _ip("netns", "add", f"cable{n}"))
+        self.number = next(n for n in range(256) if _ip("netns", "add", f"cable{n}"))
         self.name = f"cable{self.number}"  # of the namespace, and of the machine's end
         self.near, self.far = f"198.18.{self.number}.1", f"198.18.{self.number}.2"
         _do("link", "add", self.name, "type", "veth", "peer", "name", "host0", "netns", self.name)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.support.watching import eventually
 
 KINDS = ("tmpfs", "ext4")
 
@@ -26,14 +29,26 @@ def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400, image: 
         source, options = str(image or path.with_suffix(".img")), "loop"
         Path(source).touch()
         os.truncate(source, 4 << 20)
-        subprocess.run(["mkfs.ext4", "-q", "-m", "0", "-N", str(inodes), "-O", "^resize_inode", source], check=True)
+        subprocess.run([_mkfs(), "-q", "-m", "0", "-N", str(inodes), "-O", "^resize_inode", source], check=True)
     mount = subprocess.run(["mount", "-t", kind, "-o", options, source, str(path)], capture_output=True, text=True)
     if mount.returncode:
         pytest.skip(f"needs the right to mount a {kind}: {mount.stderr.strip()}")
     try:
         yield path
     finally:
-        subprocess.run(["umount", str(path)], check=True)
+        _umount(path)
+
+
+def _mkfs() -> str:
+    """Debian keeps it where only root looks for programs."""
+    found = shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    return found or pytest.skip("needs mkfs.ext4: apt-get install e2fsprogs")
+
+
+def _umount(path: Path) -> None:
+    """What a process that just ended has open keeps it busy for a moment; then it goes when that is closed."""
+    if not eventually(lambda: not subprocess.run(["umount", str(path)], capture_output=True).returncode, 10):
+        subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
 def fill(root: Path, *, inodes: bool = True, blocks: bool = True) -> None:

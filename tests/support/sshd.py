@@ -29,10 +29,20 @@ BINARY = "/usr/sbin/sshd"
 _START_SECONDS = 10.0
 
 
-_MISSING = not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen"))
-_REASON = f"needs OpenSSH's server: {BINARY} and ssh-keygen"
+def _why_not() -> str:
+    """Why no server can be started here; empty when one can."""
+    if not (os.access(BINARY, os.X_OK) and shutil.which("ssh-keygen")):
+        return f"needs OpenSSH's server: {BINARY} and ssh-keygen (apt-get install openssh-server)"
+    try:
+        shell = pwd.getpwuid(os.getuid()).pw_shell
+    except KeyError:
+        return f"needs a user who can log in: {os.getuid()} has no name on this machine"
+    return "" if not shell.endswith(("/nologin", "/false")) else f"needs a user who can log in: the shell is {shell}"
 
-requires_sshd = pytest.mark.skipif(_MISSING, reason=_REASON)
+
+_REASON = _why_not()
+
+requires_sshd = pytest.mark.skipif(bool(_REASON), reason=_REASON)
 
 
 def keygen(path: Path, kind: str = "ed25519", passphrase: str = "") -> Path:
@@ -63,7 +73,7 @@ class Sshd:
         settings: str = "",
         instead: Mapping[str, Path] | None = None,
     ) -> None:
-        if _MISSING:
+        if _REASON:
             pytest.skip(_REASON)
         self.directory = directory
         self.alias = alias

@@ -28,7 +28,7 @@ def processes(token: str) -> list[int]:
     return [number for number, line in lines.items() if token in line and REQUEST not in line]
 
 
-def eventually(condition: Callable[[], object], within: float = 5.0) -> bool:
+def eventually(condition: Callable[[], object], within: float = 30.0) -> bool:
     """Whether the condition comes true in time (seconds)."""
     until = time.monotonic() + within
     while not condition():

@@ -45,7 +45,7 @@ class Logged(Registry):
 
     def watch(self, log: Path) -> None:
         """Log from now on."""
-        database = self._database
+        database = self.database
         database.write = partial(self._logged, database.write, log)  # type: ignore[method-assign]
         database.write_once = partial(self._logged, database.write_once, log)  # type: ignore[method-assign]
 

@@ -9,7 +9,6 @@ import signal
 import stat
 import subprocess
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from tests.support.builds import began, hang_up
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, processes, tree
+
+pytestmark = pytest.mark.slow
 
 
 def step(command: str, name: str = "step", path: str = ".") -> dict[str, Any]:
@@ -558,9 +559,9 @@ def test_two_builds_of_one_commit_make_it_once(host: LocalAgent, mirrored: Repos
 def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Neither the output nor the lock it could have inherited keeps us waiting."""
     mark = f"763.{os.getpid()}"
-    at = time.monotonic()
-    answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
-    assert (answer.refusal, time.monotonic() - at < 5) == (None, True)
+    with within(20):
+        answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
+    assert answer.refusal is None
     assert (host.build(mirrored.git("rev-parse", "HEAD")).said("build.waiting"), answer.stderr) == ([], "")
     for left in processes(mark):  # the one that left the group
         os.kill(left, 9)

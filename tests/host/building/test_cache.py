@@ -167,7 +167,9 @@ def edit_quietly(path: Path) -> None:
 
 
 def truncate(path: Path) -> None:
+    path.chmod(0o644)
     os.truncate(path, 0)
+    path.chmod(0o444)
 
 
 def test_a_sound_entry_is_silent(store: Store) -> None:
@@ -324,9 +326,9 @@ def read_only(directory: Path) -> Iterator[None]:
         subprocess.run(["umount", directory], check=True)
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root to mount")
 def test_a_cache_that_is_read_only_serves(store: Store) -> None:
     """What is in it is taken; what cannot be kept, forgotten or thrown away is told once for each build."""
+    require_mount()
     store.make(ONE, several)
     with read_only(store.root / "cache"):
         at = store.cache(TWO)
@@ -461,6 +463,7 @@ def test_no_cache_builds_everything(site: Site) -> None:
     assert set(answer.said("cache.missed")) == {f"{part}: built anew, as asked" for part in PARTS}
 
 
+@pytest.mark.slow
 def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
     """The edit is told; the parts that shared the file are built again, and are right."""
     first = site.commit()
@@ -491,6 +494,7 @@ def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
     assert site.host.facts(first)["target"]["state"] == "sealed"
 
 
+@pytest.mark.slow
 def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
     """The parts that were good need not be built again when the step that failed is put right."""
     sha = site.commit()
@@ -499,6 +503,7 @@ def test_a_failed_build_leaves_what_it_finished(site: Site) -> None:
     assert built(site.build(sha, venvs={})) == []
 
 
+@pytest.mark.slow
 def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     """A path that leads out of its directory makes any change its change, unless the paths that matter are named."""
     config = "export default {alias: '../shared'}\n"
@@ -509,6 +514,7 @@ def test_a_frontend_that_may_read_elsewhere_depends_on_all(site: Site) -> None:
     assert built(site.build(site.commit(shared__colour="red"), venvs={}, inputs=["shared"])) == ["frontend"]
 
 
+@pytest.mark.slow
 def test_what_is_committed_where_the_frontend_goes_is_an_input(site: Site) -> None:
     """A page that the output replaces is in no release, whether it was committed before the first build or after."""
     site.build(site.commit(frontend__page="hello", infra__web__fallback="committed"), venvs={})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from benchmarks.registry_at_size import ago, fill, plan, queries, statements, whole_tables
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
@@ -36,10 +38,12 @@ def plans(registry: Registry, ask: Callable[[Reader], object]) -> list[list[str]
     """The plan of every statement that a question sends."""
     with statements() as sent:
         ask(registry.reader)
-    with registry._database._engine.connect() as db:
-        return [plan(db.connection.driver_connection, sql, values) for sql, values in sent]
+    return registry.database.read(
+        lambda db: [plan(db.connection.driver_connection, sql, values) for sql, values in sent]
+    )
 
 
+@pytest.mark.slow
 def test_every_query_is_served_by_an_index(url):
     """No plan of the reader visits all rows of a table that grows, and every filter has the index made for it."""
     with Registry.open(url) as registry:

@@ -1,0 +1,36 @@
+"""What a machine allows, found out by trying: a test that needs what is refused is skipped with what was said."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+
+import pytest
+
+MOUNT = ("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")  # in a namespace that ends with it
+
+
+def require(needs: str, *command: str) -> None:
+    """Skip the test when this command, which does what the test needs and changes nothing, does not work."""
+    if said := refused(*command):
+        pytest.skip(f"needs {needs}: {said}")
+
+
+@cache
+def refused(*command: str) -> str:
+    """What a command said that failed; empty when it did not fail."""
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except OSError as error:
+        return f"{command[0]}: {error.strerror}"
+    return (ran.stderr.strip() or f"{command[0]} exited {ran.returncode}") if ran.returncode else ""
+
+
+def require_mount() -> None:
+    """Skip the test where nothing can be mounted."""
+    require("the right to mount", *MOUNT)
+
+
+def require_another_user() -> None:
+    """Skip the test where no process can become another user's."""
+    require("the right to become another user", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true")
