@@ -25,7 +25,7 @@ _ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell w
 START = b"oroboros-agent"
 TERMINAL = START + b" has a terminal"
 _START = f"if [ -t 0 ]; then printf '\\n{TERMINAL.decode()}\\n'; else printf '\\n{START.decode()}\\n'; fi\n"
-_ENDING = 5.0  # seconds that the agent may take to end
+ENDING = 5.0  # seconds that the agent may take to end
 
 
 class AgentEnded(LinkLost):

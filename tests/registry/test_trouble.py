@@ -23,8 +23,10 @@ from oroboros_deploy.registry.driver import Driver
 from tests.support.clock import SLOW, within
 from tests.support.postgres import QUOTED_PASSWORD, PostgresServer, started
 from tests.support.proxy import Proxy
+from tests.support.rights import require_mount
 from tests.support.samples import PROCESSES, A, host, record
 from tests.support.site import Site
+from tests.support.watching import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.postgres]
 

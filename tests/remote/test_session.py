@@ -33,6 +33,7 @@ from oroboros_deploy.remote import session
 from oroboros_deploy.remote.host import Host
 from oroboros_deploy.source import Source
 from oroboros_deploy.ssh import SshOptions, connect
+from tests.support.clock import within
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.sshd import Sshd, requires_sshd

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from oroboros_deploy.errors import DeployError, HostUnreachable, InvalidInput, LinkLost
 from oroboros_deploy.ssh import Command, HostConnection, SshOptions, connect
 from oroboros_deploy.ssh.command import shell_line
+from tests.support.clock import SLOW, within
 from tests.support.logins import refusing
 from tests.support.sshd import Sshd
 
@@ -142,7 +143,6 @@ def test_deadline(host: HostConnection, sshd: Sshd) -> None:
         pid = int(next(command.lines()))
         with within(10), pytest.raises(LinkLost) as caught:
             command.wait()
-    assert time.monotonic() - before < MUCH_SOONER
     assert caught.value.message == "the command was still running after 0.6 s and was stopped"
     assert caught.value.hint == "see what the host did: fab -H box status"
     assert not alive(pid)
@@ -199,7 +199,6 @@ def test_a_stalled_session(sshd: Sshd) -> None:
         next(lines)
         with within(10), stalled(sshd), pytest.raises(LinkLost, match="nothing was heard"):
             next(lines)
-        assert time.monotonic() - before < MUCH_SOONER
 
 
 def test_a_stalled_start(sshd: Sshd) -> None:
@@ -207,7 +206,6 @@ def test_a_stalled_start(sshd: Sshd) -> None:
     with connect("box", SshOptions(config_path=sshd.config_path)) as host, stalled(sshd):
         with within(10), pytest.raises(LinkLost, match="the host stopped answering"):
             host.command("true", deadline=30, silence=0.5)
-        assert time.monotonic() - before < MUCH_SOONER
         with pytest.raises(LinkLost, match="the connection is closed"):
             host.command("true", deadline=30)
 

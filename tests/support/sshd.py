@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import re
 import shlex
 import shutil

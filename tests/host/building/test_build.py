@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from oroboros_deploy.host import seal
 from oroboros_deploy.host.wire import REQUEST
 from tests.support.builds import began, hang_up
+from tests.support.clock import within
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, processes, tree

@@ -19,6 +19,7 @@ from oroboros_deploy.host import lock, seal
 from oroboros_deploy.host.building import cache
 from oroboros_deploy.host.building.cache import Cache, Entry
 from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, hang_up, manifest
+from tests.support.rights import require_mount
 from tests.support.watching import eventually, tree
 
 ONE, TWO, THREE = (letter * 40 for letter in "abc")
