@@ -139,7 +139,7 @@ def test_what_nobody_foresaw_is_told_in_words(project: Path, asked: bool, code: 
     (project / "fabfile.py").write_text(
         NAMESPACE + "from oroboros_deploy import Deployment, Event\n"
         "def deploy(deployment, **_):\n"
-        f"    {asked} and deployment.listener(Event('switch.asked', host='web1'))\n"
+        f"    {asked} and deployment.node.listener(Event('switch.asked', host='web1'))\n"
         "    raise KeyError('a key')\n"
         "Deployment.deploy = deploy\n"
     )

@@ -27,11 +27,11 @@ def test_the_users_own_setting_is_followed(monkeypatch: pytest.MonkeyPatch, told
 
 
 def test_it_costs_no_import() -> None:
-    """Whoever asks for the directory imports nothing else of ours."""
+    """Whoever asks for the directory imports nothing of ours but who the user is."""
     code = (
         "import oroboros_deploy.control, sys; before = set(sys.modules); "
         "import oroboros_deploy.control.state_directory; "
         "print([n for n in sorted(set(sys.modules) - before) if n.startswith('oroboros_deploy')])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout == "['oroboros_deploy.control.state_directory']\n"
+    assert shown.stdout == "['oroboros_deploy.control.state_directory', 'oroboros_deploy.user']\n"

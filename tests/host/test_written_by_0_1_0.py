@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.control.journal_heads import Witness
+from oroboros_deploy.control.journal_heads import JournalHeads
 from oroboros_deploy.host import launch
 from oroboros_deploy.records.history import History, of_facts
 from tests.support.local_agent import LocalAgent
@@ -122,7 +122,7 @@ def test_a_refused_attempt(host: LocalAgent) -> None:
 
 def test_a_journal_head_on_the_control_node(tmp_path: Path) -> None:
     """What a workstation remembered of a host with 0.1.0 is what it remembers now."""
-    heads = Witness(tmp_path)
+    heads = JournalHeads(tmp_path)
     heads.path("web1", "/srv/oroboros").write_text(
         '{"host": "web1", "root": "/srv/oroboros", "seq": 3, "hash": "8a8dfec9"}'
     )

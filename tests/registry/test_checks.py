@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oroboros_deploy.errors import InvalidInput
-from oroboros_deploy.records.record import Status
+from oroboros_deploy.records.status import Status
 from oroboros_deploy.registry import Registry
 from tests.support.samples import A, record
 

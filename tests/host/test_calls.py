@@ -1,0 +1,52 @@
+"""Each call of the contract is answered by the agent, and errors of a host are words."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from oroboros_deploy.host import constants, contract
+from tests.support.local_agent import LocalAgent
+
+NEEDED = {
+    "facts": {"sha": None},
+    "lock": {"actor": "ada@desk", "reason": "fair"},
+    "unlock": {"actor": "ada@desk"},
+    "unpin": {"release": "a" * 40},
+    "prune": {"keep": 2, "dry_run": True},
+    "audit": {"verify": False, "limit": 1, "seen": None},
+}
+REFUSED = {
+    "pin": {"actor": "ada@desk", "release": "a" * 40},
+    "build": {"attempt": "one", "sha": "x", "source": {"kind": "mirror", "url": None}, "recipe": {}, "version": ""},
+    "activate": {},
+    "follow": {"attempt": "unknown"},
+}
+
+
+def test_every_call_is_tried_here() -> None:
+    """The calls of these tests are those of the contract."""
+    assert sorted([*NEEDED, *REFUSED]) == sorted(get_args(contract.Call))
+
+
+@pytest.mark.parametrize("call", NEEDED)
+def test_a_call_has_a_result(host: LocalAgent, call: str) -> None:
+    """A call that can be done on an empty root has a result and no refusal."""
+    answer = host.call(call, NEEDED[call])
+    assert (answer.refusal, isinstance(answer.result, dict)) == (None, True)
+
+
+def test_a_refused_call_says_why(host: LocalAgent) -> None:
+    """A call that cannot be done has a refusal with words, not a traceback."""
+    answer = host.call("pin", REFUSED["pin"])
+    assert (answer.result, (answer.refusal or {})["kind"], answer.stderr) == (None, "missing", "")
+
+
+def test_every_call_refuses_a_later_format(host: LocalAgent) -> None:
+    """No call reads or changes what a later version wrote."""
+    host.paths.create()
+    host.paths.format.write_text(f"{constants.FORMAT + 1}\n")
+    for call, request in NEEDED.items():
+        refusal = host.call(call, request).refusal or {}
+        assert (refusal["kind"], "a later version" in refusal["message"]) == ("invalid", True), call

@@ -1,0 +1,80 @@
+"""Where everything lies on a host, and what `current` may name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host.layout import Layout
+from oroboros_deploy.host.refusal import Refusal
+
+ONE, TWO = "1" * 40, "2" * 40
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    places = {"root": ".", "releases": "releases", "current": "current", "repo": "repo"}
+    layout = Layout.of({name: str(tmp_path / "srv" / place) for name, place in places.items()})  # type: ignore[arg-type]
+    layout.create()
+    return layout
+
+
+def test_it_is_kept_as_plain_strings(layout: Layout) -> None:
+    """A kept request brings back the layout that it was made with."""
+    assert Layout.of(layout.as_dict()) == layout
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../" + ONE, ONE + "/x", ONE[:39], ONE + "0", ONE.upper() + "g", f"{ONE}\n"]
+)
+def test_what_is_no_release_id_names_no_directory(layout: Layout, name: str) -> None:
+    """Nothing but a full commit sha becomes a path, so no id leads out of the releases."""
+    with pytest.raises(Refusal, match="is not a release id"):
+        layout.release(name)
+
+
+def test_only_release_ids_are_listed(layout: Layout) -> None:
+    """What else lies beside the releases is not ours."""
+    for name in (TWO, ONE, "lost+found", f".{ONE}"):
+        (layout.releases / name).mkdir()
+    assert list(layout.release_ids()) == [ONE, TWO]
+
+
+def test_current_names_a_release_or_nothing(layout: Layout) -> None:
+    """No link: nothing is live.  A link into the releases: that release, absolute or relative."""
+    assert layout.live() is None
+    layout.current.symlink_to(f"releases/{ONE}")
+    assert layout.live() == ONE
+    layout.current.unlink()
+    layout.current.symlink_to(layout.releases / TWO)
+    assert layout.live() == TWO
+
+
+@pytest.mark.parametrize("target", ["/etc", "releases", f"releases/{ONE}/x", f"elsewhere/{ONE}"])
+def test_a_link_elsewhere_is_refused(layout: Layout, target: str) -> None:
+    """A `current` that names no release is refused with the place it names."""
+    layout.current.symlink_to(target)
+    with pytest.raises(Refusal, match="which is not a release in"):
+        layout.live()
+
+
+def test_a_directory_in_its_place_is_refused(layout: Layout) -> None:
+    """A `current` that is no link is refused with the command that moves it away."""
+    layout.current.mkdir()
+    with pytest.raises(Refusal) as caught:
+        layout.live()
+    assert caught.value.hint == f"move it away on the host: mv {layout.current} {layout.current}.old"
+
+
+def test_a_staged_link_names_the_release_from_where_current_is(layout: Layout) -> None:
+    """The link that will replace `current` leads to the release once it is in its place."""
+    layout.release(ONE).mkdir()
+    layout.stage("switch", ONE)
+    layout.staged("switch").rename(layout.current)
+    assert (layout.live(), layout.current.resolve()) == (ONE, layout.release(ONE))
+
+
+def test_only_the_owner_reads_ours(layout: Layout) -> None:
+    """What the agent keeps is closed to everybody else."""
+    assert layout.ours.stat().st_mode & 0o077 == 0

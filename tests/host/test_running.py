@@ -1,0 +1,51 @@
+"""Who activates on a host is known by the lock that a living process holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from oroboros_deploy.host import lock, running, state
+from oroboros_deploy.host.layout import Layout
+from tests.support.local_agent import LocalAgent
+
+
+@pytest.fixture
+def layout(host: LocalAgent) -> Layout:
+    host.paths.create()
+    return host.paths
+
+
+def begun(host: LocalAgent, layout: Layout) -> state.State:
+    found = state.begin(host.request("b" * 40), "a" * 40)  # type: ignore[arg-type]
+    state.save(layout.state, found)
+    return found
+
+
+def test_a_quiet_host(layout: Layout) -> None:
+    """Nothing runs where nobody holds the lock, whatever the state says."""
+    assert running.running(layout) is None
+
+
+def test_what_runs_is_told(host: LocalAgent, layout: Layout) -> None:
+    """The holder's attempt, release, person, phase and start are those of the state that it wrote."""
+    found = begun(host, layout)
+    assert running.running(layout) is None
+    with lock.hold(layout.lock):
+        told = running.running(layout)
+    assert told == {
+        "attempt": found.attempt,
+        "kind": "deploy",
+        "target": "b" * 40,
+        "actor": found.actor,
+        "since": found.started_at,
+        "phase": "prepared",
+    }
+
+
+def test_one_that_has_not_said_what_it_is(host: LocalAgent, layout: Layout) -> None:
+    """A holder that has written no state of its own yet is told as such, with the words for who waits."""
+    state.save(layout.state, begun(host, layout)._replace(phase="committed"))
+    with lock.hold(layout.lock):
+        assert running.running(layout) == {}
+    refusal = running.busy(layout)
+    assert (refusal.kind, "another activation holds this host" in refusal.message) == ("busy", True)

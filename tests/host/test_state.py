@@ -1,0 +1,55 @@
+"""The persisted state goes only where it is declared to go, and what cannot be read is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import state
+from oroboros_deploy.host.constants import TRANSITIONS
+from tests.support.local_agent import LocalAgent
+
+
+@pytest.fixture
+def begun(host: LocalAgent) -> state.State:
+    return state.begin(host.request("b" * 40), "a" * 40)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("phase", TRANSITIONS)
+@pytest.mark.parametrize("after", TRANSITIONS)
+def test_it_goes_only_where_it_is_declared_to_go(begun: state.State, phase: str, after: str) -> None:
+    """A declared step counts one on; any other is a ValueError."""
+    found = begun._replace(phase=phase)  # type: ignore[arg-type]
+    if after in TRANSITIONS[phase]:  # type: ignore[index]
+        entered = found.entering(after)  # type: ignore[arg-type]
+        assert (entered.phase, entered.sequence) == (after, found.sequence + 1)
+    else:
+        with pytest.raises(ValueError, match=f"does not go from {phase} to {after}"):
+            found.entering(after)  # type: ignore[arg-type]
+
+
+def test_it_is_read_as_it_was_written(begun: state.State, tmp_path: Path) -> None:
+    """Every field survives the file."""
+    state.save(tmp_path / "state.json", begun)
+    assert state.load(tmp_path / "state.json") == begun
+
+
+@pytest.mark.parametrize("torn", ["", "{", "[]", "{}", '"text"', '{"attempt": "a", "unknown": 1}'])
+def test_what_cannot_be_read_is_none(tmp_path: Path, torn: str) -> None:
+    """A torn or foreign file is no state, and no error."""
+    (tmp_path / "state.json").write_text(torn)
+    assert (state.load(tmp_path / "state.json"), state.load(tmp_path / "missing.json")) == (None, None)
+
+
+def test_a_refusal_is_no_end(host: LocalAgent) -> None:
+    """A result that holds a refusal says that the attempt never began."""
+    host.paths.create()
+    directory = host.paths.attempt("one")
+    directory.mkdir()
+    assert not state.has_end(host.paths, "one")
+    (directory / "result.json").write_text(json.dumps({"refusal": {}}))
+    assert not state.has_end(host.paths, "one")
+    (directory / "result.json").write_text(json.dumps({"state": {}, "live": None}))
+    assert state.has_end(host.paths, "one")

@@ -1,0 +1,68 @@
+"""A host's calls: its errors become ours with words that fit, and whoever leaves is not held up."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from oroboros_deploy.config import Config
+from oroboros_deploy.errors import LinkLost, UnknownRelease
+from oroboros_deploy.remote.host import Host
+from tests.support.site import Site
+
+
+def test_a_refusal_is_an_error_of_its_kind(site: Site) -> None:
+    """A refused call raises the class of its kind, with the host's name in the hint that the agent left open."""
+    host = site.deployment().node.host("web1")
+    with pytest.raises(UnknownRelease) as caught:
+        host.pin("ada@desk", "a" * 40)
+    assert (caught.value.host, caught.value.hint) == ("web1", "fab -H web1 prune --dry-run")
+    host.close()
+
+
+def test_facts_are_known_after_they_were_read(site: Site) -> None:
+    """`known` is None before the first look, then the facts that were read."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    host = site.deployment().node.host("web1")
+    assert host.known is None
+    facts = host.facts({"sha": None})
+    assert (host.known, facts["live"]) == (facts, site.good)
+    host.close()
+
+
+class Late:
+    """A connection that comes when nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_who_leaves_does_not_wait_for_a_silent_host() -> None:
+    """A connection that is still being made is given up at once, and closed when it comes."""
+    dialled, answers, late = threading.Event(), threading.Event(), Late()
+    failures: list[str] = []
+
+    def connect() -> Late:
+        dialled.set()
+        answers.wait(60)
+        return late
+
+    def open_it() -> None:
+        try:
+            host.open()
+        except LinkLost as error:
+            failures.append(error.message)
+
+    host = Host("web1", Config(), connect, lambda event: None)  # type: ignore[arg-type, return-value]
+    opening = threading.Thread(target=open_it)
+    opening.start()
+    assert dialled.wait(60)
+    host.leave()
+    opening.join(60)
+    answers.set()
+    assert failures == ["interrupted: this host was not waited for any longer"]
+    assert late.closed.wait(60)
