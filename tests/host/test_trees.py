@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,13 @@ import pytest
 from oroboros_deploy.host import trees
 
 _NESTED = "import os, sys; [(os.mkdir('d'), os.chdir('d')) for _ in range(int(sys.argv[1]))]; open('file', 'w')"
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """A directory that pytest, which recurses, need not remove."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", *tmp_path.iterdir()], check=True)
 
 
 def nested(top: Path, depth: int) -> Path:

@@ -6,13 +6,14 @@ cannot be moved: its console scripts name the interpreter by its absolute path.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .. import process, trees
-from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
+from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 from ..refusal import Refusal
 from . import installed, installers, requirements
 from .bench import Bench
@@ -199,14 +200,14 @@ class Venv:
         """Make all of it."""
         make = [sys.executable, "-m", "venv", "--without-pip", str(self.path)]
         bench.run(self.name, "python3 -m venv", make, bench.release)
-        for wanted in self._installed_together(bench):
-            self._install(bench, wanted)
+        for place, wanted in self._installed_together(bench):
+            self._install(bench, wanted, place)
         self._finish(bench, [self.path / "lib"])
 
     def complete(self, bench: Bench) -> None:
         """Install the projects upon a base that was taken from the cache."""
         wheels = _wheels(bench, self.projects)
-        self._install(bench, ["--no-deps", *map(str, wheels)])
+        self._install(bench, ["--no-deps", *map(str, wheels)], bench.release)
         self._finish(bench, installed.files(self.path, wheels))
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
@@ -229,18 +230,26 @@ class Venv:
         wheels = _wheels(bench, self.projects)
         return None if installed.conflict(self.path, wheels) else installed.files(self.path, wheels)
 
-    def _installed_together(self, bench: Bench) -> List[List[str]]:
-        """What each call of the installer is given: hashes are demanded of all that is installed with them."""
-        files = requirements.of(bench.release, self.projects)
-        locks = [word for file in files for word in ("--requirement", file)]
-        wheels = [str(path) for path in _wheels(bench, self.projects)]
-        hashed = requirements.are_hashed(bench.release / file for file in files)
-        return list(filter(None, [locks, wheels] if hashed else [[*locks, *wheels]]))
+    def _installed_together(self, bench: Bench) -> List[Tuple[Path, List[str]]]:
+        """What each call of the installer is given, and where it runs: paths in a requirements file count from there.
 
-    def _install(self, bench: Bench, wanted: Sequence[str]) -> None:
+        Hashes are demanded of all that is installed with them, so the wheels of the projects are then apart.
+        """
+        files = [bench.release / file for file in requirements.of(bench.release, self.projects)]
+        calls: Dict[Path, List[str]] = {}
+        for file in files:
+            place = requirements.place(file, bench.release)
+            calls.setdefault(place, []).extend(["--requirement", os.path.relpath(file, place)])
+        wheels = [str(path) for path in _wheels(bench, self.projects)]
+        if calls and not requirements.are_hashed(files):
+            list(calls.values())[-1].extend(wheels)
+            wheels = []
+        return [*calls.items(), *([(bench.release, wheels)] if wheels else [])]
+
+    def _install(self, bench: Bench, wanted: Sequence[str], place: Path) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"
         argv = [*installers.install(bench, self.path), *wanted]
-        bench.run(self.name, what, argv, bench.release, **installers.variables(self.path))
+        bench.run(self.name, what, argv, place, **installers.variables(self.path))
 
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
         installed.settle(self.path, _wheels(bench, self.projects))

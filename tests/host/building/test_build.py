@@ -10,6 +10,7 @@ import stat
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -403,12 +404,20 @@ def test_a_bundle_that_is_broken_is_refused(host: LocalAgent, repository: Reposi
     assert (refusal["kind"], refusal["message"].startswith("git fetch exited 128: ")) == ("build_failed", True)
 
 
+@pytest.fixture
+def removed(tmp_path: Path) -> Iterator[None]:
+    """What is left in the end is removed, for pytest recurses."""
+    yield
+    subprocess.run(["rm", "-rf", tmp_path / "srv"], check=True)
+
+
+@pytest.mark.usefixtures("removed")
 @pytest.mark.parametrize(("depth", "made"), [(1200, True), (5000, False)])
 def test_a_deep_tree_stops_no_later_build(host: LocalAgent, mirrored: Repository, depth: int, made: bool) -> None:
     """Deeper than Python recurses it is built; deeper than a path may be long it is refused, and nothing is left."""
-    nested = f"import os; [(os.mkdir('d'), os.chdir('d')) for _ in range({depth})]"
+    deep_tree = f"import os; [(os.mkdir('d'), os.chdir('d')) for _ in range({depth})]"
     sha = head(mirrored)
-    answer = host.build(sha, step(f'python3 -c "{nested}"'))
+    answer = host.build(sha, step(f'python3 -c "{deep_tree}"'))
     assert ((answer.refusal or {"message": ""})["message"].startswith("the host could not go on")) != made
     assert [path.name for path in host.paths.releases.iterdir()] == ([sha] if made else [])
     other = mirrored.commit("another")

@@ -72,6 +72,20 @@ def test_a_console_script_works_where_it_is(site: Site) -> None:
     assert script.read_text().splitlines()[0] == f"#!{script.parent}/python"
 
 
+@pytest.mark.parametrize("installer", ["uv", pytest.param("pip", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("vendored", ["backend/vendor/tools", "vendor/tools"])
+def test_a_project_beside_the_requirements_is_installed(site: Site, installer: str, vendored: str) -> None:
+    """A relative path counts from the project's directory, as by hand, or from the repository's."""
+    project(site.repository, vendored, "tools")
+    sha = site.commit(**{"backend/requirements.txt": "./vendor/tools\n"})
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    site.host.options = {"env": {**os.environ, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}}
+    answer = site.host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": installer})
+    assert answer.refusal is None, answer.refusal
+    found = site.release(sha).glob("backend/.venv/lib/python3*/site-packages/*.dist-info")
+    assert sorted(path.name for path in found) == ["api-1.0.dist-info", "tools-1.0.dist-info"]
+
+
 @pytest.mark.slow
 def test_console_scripts_work_where_they_are(built: Built) -> None:
     """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""

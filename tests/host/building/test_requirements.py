@@ -41,6 +41,30 @@ def test_the_files_of_projects_that_have_one(tmp_path: Path) -> None:
     assert found == ["worker/requirements.txt", "backend/requirements.txt"]
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("flask\n", "."),
+        ("./vendor/tools\n", "backend"),
+        ("-e .\n", "backend"),
+        ("tools[extra] @ file:vendor/tools\n", "backend"),
+        ("-r more.txt\n", "backend"),
+        ("./shared/tools\n", "."),
+        ("--find-links=./shared\n", "."),
+        ("-r other.txt\n", "."),
+        ("./nowhere\n", "backend"),
+    ],
+)
+def test_paths_count_from_the_project(tmp_path: Path, text: str, place: str) -> None:
+    """As by hand, in the project's directory; from the release where they lead somewhere only from there."""
+    for directory in ("backend/vendor/tools", "shared/tools"):
+        (tmp_path / directory).mkdir(parents=True)
+    (tmp_path / "backend/more.txt").write_text("./vendor/tools\n-r more.txt\n")
+    (tmp_path / "backend/other.txt").write_text("./shared/tools\n")
+    (tmp_path / "backend/requirements.txt").write_text(text)
+    assert requirements.place(tmp_path / "backend/requirements.txt", tmp_path) == tmp_path / place
+
+
 @pytest.mark.parametrize(("text", "hashed"), [("flask==3\n", False), ("flask==3 \\\n  --hash=sha256:00\n", True)])
 def test_hashes_are_noticed(tmp_path: Path, text: str, hashed: bool) -> None:
     """One file with hashes among several is enough: pip then demands a hash of all that it installs."""
