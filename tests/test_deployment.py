@@ -15,6 +15,8 @@ from oroboros_deploy.testing import LocalConnection
 from tests.support.site import Site, states
 from tests.support.watching import eventually, tree
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 WHY = "the database moves"
 
 

@@ -17,6 +17,8 @@ from oroboros_deploy.testing import LocalConnection, LocalHosts
 from tests.support.repository import Repository
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 PAGE = (Path(__file__).parent.parent / "docs/testing.md").read_text()
 SETTINGS = {"root": "/srv/shop", "build": {"frontend": None, "venvs": {}}, "healthcheck": {"command": "test -e file"}}
 

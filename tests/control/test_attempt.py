@@ -31,6 +31,8 @@ from oroboros_deploy.source import Commit, Source
 from oroboros_deploy.testing import LocalConnection, unreachable
 from tests.support.site import GATE, Site, states
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 
 def test_deploy_switches_and_is_recorded(site: Site) -> None:
     """A deploy ends live, with exit code 0, and the registry says deployed."""

@@ -21,6 +21,8 @@ from tests.support.repository import Repository
 from tests.support.samples import host, record
 from tests.support.site import GATE, Site
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 BOTH = ["web1", "web2"]
 ALIKE = (
     *("kind", "release_id", "commit_sha", "environment", "actor", "control_node", "tool_version", "started_at"),

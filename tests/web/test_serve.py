@@ -23,6 +23,8 @@ from oroboros_deploy.web.tokens import Tokens
 from tests.support.samples import A
 from tests.support.serving import FAB, Served
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 NAMESPACE = "from oroboros_deploy.tasks import ns\n"
 
 

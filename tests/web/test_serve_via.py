@@ -17,7 +17,7 @@ from tests.support.samples import A, host, record
 from tests.support.serving import Served
 from tests.support.sshd import Sshd, requires_sshd
 
-pytestmark = [requires_sshd, pytest.mark.postgres]
+pytestmark = [requires_sshd, pytest.mark.postgres, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
