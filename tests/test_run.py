@@ -40,7 +40,7 @@ name=$(basename "$(dirname "$(dirname "$0")")") said="$(basename "$0") $*"
 echo "$name $said" >>"$here/notes"
 [ ! -e "$here/slow" ] || sleep 0.5
 case "$name $said" in
-    *" $(cat "$here/hangs" 2>/dev/null) "*) touch "$here/hanging"; exec sleep 60 ;;
+    *" $(cat "$here/hangs" 2>/dev/null || echo nothing) "*) touch "$here/hanging"; exec sleep 60 ;;
 esac
 while read -r part; do
     case "$name $said" in *"$part"*) exit 1 ;; esac

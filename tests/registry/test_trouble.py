@@ -80,7 +80,7 @@ def settled(site: Site, url: str, outcome: Outcome) -> None:
             assert (attempt["attempt"], attempt["state"]) == (outcome.attempt, "live")
             told = [each["name"] for each in registry.reader.events() if each["name"].startswith("attempt.")]
             assert told == ["attempt.started", "attempt.finished"]
-    assert on(site, url).spool.pending() == []
+    assert on(site, url).node.spool.pending() == []
 
 
 @pytest.mark.parametrize("kind", ["deploy", "rollback"])
@@ -185,7 +185,7 @@ def test_trouble_after_the_first_write_changes_nothing_for_the_host(
     outcome = on(site, url, lambda: trouble(own_server)).deploy(["web1"], sha=site.good)
     assert kept(outcome) == (*result, ["live"])
     assert site.live() == site.good
-    assert len(on(site, url).spool.pending()) == (outcome.registry == "spooled")
+    assert len(on(site, url).node.spool.pending()) == (outcome.registry == "spooled")
     cure(own_server)
     settled(site, url, outcome)
 
