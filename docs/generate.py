@@ -43,7 +43,8 @@ MEANINGS = {
     ),
     ExitCode.NOT_RESTORED: Meaning(
         "needs a person: failed and not restored; or (`audit --verify`) a journal is not what was written",
-        "log in to the host that is named, `systemctl --failed`, then `fab rollback`",
+        "log in to the host that is named and look at `systemctl --failed`; then `fab rollback --release=ID`, where "
+        "`fab registry.list` shows the ids, or, after a failed first deploy, deploy a corrected commit",
     ),
     ExitCode.BUSY: Meaning(
         "another activation, or somebody's lock, holds the host; nothing was changed",

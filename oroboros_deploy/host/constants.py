@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 FORMAT = 2
 
 # What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
+# A new phase also needs: `Phase` (contract.py), its step (activation.py), `PHASES` and `STEPS` (words.py here), `WAY`
+# (the package's words.py), cli/steps.py, `WORK` (tests/support/faults.py) and rows in tests/host/test_fault_table.py.
+# FORMAT goes up with a new phase, because older agents and control nodes do not know the phase.
 TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
     "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
     "swapped": ("restarted", "restoring"),

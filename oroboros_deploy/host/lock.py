@@ -1,4 +1,9 @@
-"""The lock of a host: held by the kernel for a living process, so it needs no unlocking and cannot go stale."""
+"""The lock of a host: held by the kernel for a living process, so it needs no unlocking and cannot go stale.
+
+``launch.py`` takes this lock for an activation.  It is one half of what lets one activation run on a host; the other
+half is the fixed name of the activation's systemd unit.  Builds, pins, the journal and pruning lock files of their own
+with this module; pruning also takes the activation's lock, shared.
+"""
 
 from __future__ import annotations
 
