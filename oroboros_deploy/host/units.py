@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from itertools import zip_longest
 from math import inf
@@ -16,6 +17,7 @@ _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec"
 )
+_ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
 _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
 
 
@@ -140,12 +142,15 @@ def recent_log(unit: str, since: float, lines: int = 15) -> str:
 
 
 def _journal(unit: str, since: float, lines: int) -> str:
-    """Its lines in the journal, none where this process may not read them."""
+    """Its last entries in the journal, none where this process may not read them.
+
+    They are asked for newest first: with ``--since`` alone, ``--lines`` counts from the first entry (systemd 252).
+    """
     if not process.find("journalctl"):
         return ""
-    wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}")
+    wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}", "--reverse")
     read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", *wanted], 10)
-    return read.tail if read.ok else ""
+    return "\n".join(reversed(_ENTRY.split(read.tail))) if read.ok else ""
 
 
 def _parse(unit: str, text: str) -> Unit:

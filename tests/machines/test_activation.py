@@ -86,6 +86,19 @@ def test_the_last_words_of_a_service_are_told(
     assert (ran.code, ["no water" in each for each in told]) == (10, [True] * 3), ran.said
 
 
+@pytest.mark.parametrize("check", ["true", "exit 1"], ids=["failed at last", "again and again"])
+def test_the_reason_of_a_crash_is_told_however_much_was_said_before(
+    host: DisposableHost, shop: Shop, fab: Fab, check: str
+) -> None:
+    """Of a service that says more than is shown, its last words are shown, in the order in which they were said."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    talk = "sleep 0.2; for i in $(seq 40); do echo start $i; done; echo half a reason; echo the real reason >&2; exit 1"
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(api=talk, check=check)}")
+    first, _, last = ran.out.rpartition("the real reason")
+    assert (ran.code, "half a reason" in first, "half a reason" in last) == (10, True, False), ran.said
+    assert "start 1\n" not in ran.out
+
+
 def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A unit whose start fails outright ends like any other bad release (the old script left it live)."""
     unit = host.rootfs / "etc/systemd/system/shop-api.service"
