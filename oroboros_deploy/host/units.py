@@ -101,7 +101,7 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
         return {}
     output: List[bytes] = []
     argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
-    process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
+    process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
     blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
 
@@ -128,7 +128,7 @@ def stop(units: Sequence[str], deadline: float) -> process.Ended:
 def going_down() -> bool:
     """Whether the host shuts down: systemd refuses to start anything then."""
     asked = privileged("systemctl", "is-system-running")  # as root it is answered even when the bus is gone
-    return present() and _systemctl(asked, 10).tail == "stopping"
+    return present() and process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail == "stopping"
 
 
 def recent_log(unit: str, since: float, lines: int = 15) -> str:

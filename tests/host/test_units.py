@@ -196,6 +196,19 @@ def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monke
     assert calls(commands) == ["systemctl status --no-pager --full --lines=15 -- api.service"]
 
 
+def test_what_is_said_beside_an_answer_is_no_part_of_it(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo complains of a host name that does not resolve, and systemd's answer is read all the same."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(units, "present", lambda: True)
+    for tool in ("sudo", "systemctl"):
+        script = (commands / "bin" / tool).read_text()
+        (commands / "bin" / tool).write_text(script.replace("cat ", "echo 'unable to resolve host x' >&2\ncat "))
+    (commands / "answer").write_text("stopping\n")
+    assert units.going_down()
+    (commands / "answer").write_text(f"{RUNNING}\n{FAILED}")
+    assert [unit.pid for unit in units.show(["api", "worker"]).values()] == ["412", "0"]
+
+
 def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never with a password prompt."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
