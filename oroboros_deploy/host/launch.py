@@ -271,8 +271,9 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
 
 def _ending() -> bool:
     """Whether the unit has done its work and systemd is just putting it away."""
-    unit = units.show([UNIT])[UNIT]
-    return unit.active in ("deactivating", "inactive", "failed")
+    with contextlib.suppress(units.Silent):
+        return units.show([UNIT])[UNIT].active in ("deactivating", "inactive", "failed")
+    return False
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:

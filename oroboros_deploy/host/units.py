@@ -17,6 +17,8 @@ _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec"
 )
+_PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
+_PAUSE = 0.1  # seconds between two of these questions
 _ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
 _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
 
@@ -49,6 +51,10 @@ def may_manage(starts: bool = False, restarts: bool = True) -> bool:
         return False
     wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
     return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
+
+
+class Silent(OSError):
+    """systemd gave no answer: the host's trouble, which says nothing of a unit or a release."""
 
 
 class Unit(NamedTuple):
@@ -96,14 +102,25 @@ class Unit(NamedTuple):
 
 
 def show(units: Sequence[str]) -> Dict[str, Unit]:
-    """Ask systemd about all units in one call, keyed by the names given."""
+    """Ask systemd about all units in one call, keyed by the names given; raises Silent when it does not answer."""
     if not units:
         return {}
-    output: List[bytes] = []
-    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
-    process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
-    blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
+    blocks = _shown(units).strip().split("\n\n")
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
+
+
+def _shown(units: Sequence[str]) -> str:
+    """What systemd shows of units.  It is asked again while it does not answer, as in the middle of a daemon-reexec."""
+    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
+    until = time.monotonic() + _PATIENCE
+    while True:
+        output: List[bytes] = []
+        ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
+        if ended.ok:
+            return b"".join(output).decode("utf-8", "replace")
+        if time.monotonic() >= until:
+            raise Silent(f"systemd does not say how the units are: systemctl show {ended.reason}: {ended.said}")
+        time.sleep(_PAUSE)
 
 
 def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:

@@ -111,6 +111,24 @@ def test_a_unit_systemd_says_nothing_of_is_not_forgotten(commands: Path) -> None
     ]
 
 
+def test_a_question_that_failed_is_asked_again(commands: Path) -> None:
+    """While systemd is re-executed it answers nobody for a moment; that says nothing of a unit."""
+    (commands / "answer").write_text(RUNNING)
+    answering = commands / "bin" / "systemctl"
+    failing = f'[ $(wc -l <{commands}/calls) -gt 3 ] || {{ echo "Failed to connect to bus" >&2; exit 1; }}\ncat '
+    answering.write_text(answering.read_text().replace("cat ", failing))
+    assert [(unit.load, unit.pid) for unit in units.show(["api"]).values()] == [("loaded", "412")]
+    assert len(calls(commands)) == 4
+
+
+def test_a_question_that_goes_on_failing_is_no_answer(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a bound it is the host's trouble, told with systemd's words, and no unit is said to be absent."""
+    monkeypatch.setattr(units, "_PATIENCE", 0.3)
+    (commands / "bin" / "systemctl").write_text('#!/bin/sh\necho "Failed to connect to bus" >&2\nexit 1\n')
+    with pytest.raises(units.Silent, match="systemctl show exited 1: Failed to connect to bus"):
+        units.show(["api"])
+
+
 def test_no_units_ask_nothing(commands: Path) -> None:
     """Without services systemd is not called at all."""
     assert (units.show([]), (commands / "calls").exists()) == ({}, False)

@@ -116,6 +116,15 @@ def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop
     assert "systemctl restart exited 1: shop-api is" in ran.out
 
 
+def test_a_systemd_that_is_executed_anew_is_no_failure(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """While systemd starts itself again it answers nobody; the activation asks again and takes nothing back."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    anew = "setsid sh -c 'for i in 1 2 3 4 5 6; do sudo -n systemctl daemon-reexec; done' >/dev/null 2>&1 &"
+    new = shop.release(check=anew)
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    assert (current(host), serving(host)) == (new, new)
+
+
 def test_a_first_deploy_that_fails_is_not_left_live(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """With nothing to go back to, no release is live, the services are stopped, and the exit code is 11."""
     bad = shop.release(check="exit 1")
