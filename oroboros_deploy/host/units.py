@@ -43,14 +43,16 @@ def may_manage(starts: bool = False, restarts: bool = True) -> bool:
 
     With ``starts`` only systemctl is asked for: the attempt to start the unit shows whether
     systemd-run is allowed.  Without ``restarts`` only systemd-run is asked for; if it is
-    refused, the activation runs as a detached process.
+    refused, the activation runs as a detached process.  A harmless command is run through
+    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; ``-k``: a password
+    typed a moment ago counts no longer when the services are restarted.
     """
     if os.getuid() == 0:
         return True
     if not process.find("sudo"):
         return False
     wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
-    return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
+    return all(_systemctl(["sudo", "-n", "-k", _path_of(name), "--version"], 10).ok for name in wanted)
 
 
 class Silent(OSError):

@@ -202,7 +202,7 @@ def test_what_may_be_managed(
     monkeypatch.setattr(units, "_path_of", lambda name: name)
     monkeypatch.setattr(process, "environment", lambda: dict(os.environ))
     assert units.may_manage(starts, restarts)
-    assert calls(commands) == [f"sudo -n -l {name}" for name in asked]
+    assert calls(commands) == [f"sudo -n -k {name} --version" for name in asked]
 
 
 def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,6 +308,18 @@ def test_sudo_that_asks_for_a_password(host: DisposableHost, shop: Shop, fab: Fa
     assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run" in ran.said
 
 
+def test_a_rule_of_sudo_that_asks_for_a_password_is_seen_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A login that may restart units after typing a password may not here; no release is switched to or marked bad."""
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    rules = "deploy ALL=(root) NOPASSWD: /usr/bin/systemd-run\ndeploy ALL=(root) PASSWD: /usr/bin/systemctl\n"
+    host.run("sh", "-c", f"rm /etc/sudoers.d/*; printf '{rules}' >/etc/sudoers.d/deploy")
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='test -d ops')}")
+    assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
+    assert "deploy may not restart units here without a password" in ran.said
+    assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == ""
+
+
 def test_sudo_that_lets_nothing_be_started(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A rollback learns by starting that it may not: it says what a deploy says, and nothing was changed."""
     old, new = shop.release(), shop.release(check="test -d ops")
