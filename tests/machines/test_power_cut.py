@@ -133,6 +133,18 @@ def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, name: str | None
     assert_quiet(host, attempt, "restored", old)
 
 
+def test_a_lock_file_that_is_removed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Who follows an activation whose lock file somebody removed restores nothing beside it."""
+    old, new = shop.release(), shop.release(check="sleep 4.5")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    await_phase(host, "restarted")
+    host.run("rm", f"{ROOT}/.deploy/lock")
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, current(host), serving(host)) == (0, new, new), out
+    assert [entry["outcome"] for entry in journal(host)] == ["committed", "committed"]
+
+
 def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """`systemctl stop` is no way to leave a host half-switched: it restores, with nobody there to follow."""
     old = shop.release()
