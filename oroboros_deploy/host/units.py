@@ -15,7 +15,8 @@ from .annotations import Dict, List, NamedTuple, Sequence, Tuple
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
-    "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec"
+    "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
+    "CanStart,CanStop"
 )
 _PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
@@ -62,7 +63,8 @@ class Silent(OSError):
 class Unit(NamedTuple):
     """What systemd says of one unit at one moment.
 
-    ``counted`` unless it is active and no start of it can still count against its start limit.
+    ``counted`` unless it is active and no start of it can still count against its start limit;
+    ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
     """
 
     name: str
@@ -77,6 +79,7 @@ class Unit(NamedTuple):
     stale: bool
     status: str
     counted: bool = True
+    refuses: bool = False
 
     @property
     def serving(self) -> bool:
@@ -187,6 +190,7 @@ def _parse(unit: str, text: str) -> Unit:
         stale=block.get("NeedDaemonReload") == "yes",
         status=block.get("ExecMainStatus", "0"),
         counted=block.get("ActiveState") != "active" or _counted(block),
+        refuses="no" in (block.get("CanStart"), block.get("CanStop")),
     )
 
 

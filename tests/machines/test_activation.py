@@ -125,6 +125,23 @@ def test_a_systemd_that_is_executed_anew_is_no_failure(host: DisposableHost, sho
     assert (current(host), serving(host)) == (new, new)
 
 
+def test_a_restart_that_systemd_would_refuse_is_refused_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A unit that only a dependency may start or stop is named before anything is switched or marked bad."""
+    good, other = shop.release(), shop.release(check="test -d ops")
+    for sha in (other, good):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    unit = host.rootfs / "etc/systemd/system/shop-api.service"
+    unit.write_text(unit.read_text().replace("[Unit]", "[Unit]\nRefuseManualStart=yes"))
+    host.run("systemctl", "daemon-reload")
+    commands = (("deploy", f"--sha={shop.release(check='test -d .')}"), ("rollback", f"--release={other}"))
+    for command in commands:
+        ran = fab("-H", "prod", *command)
+        assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
+        assert "refuse to restart" in ran.said
+        assert "shop-api" in ran.said
+    assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == ""
+
+
 def test_a_first_deploy_that_fails_is_not_left_live(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """With nothing to go back to, no release is live, the services are stopped, and the exit code is 11."""
     bad = shop.release(check="exit 1")
