@@ -118,6 +118,7 @@ def load(
     used += environments[chosen].layers if chosen else ()
     used += [*_variables(environ), *_flags(flags)]
     found = _derive(_merge(used))
+    _refuse_endless_gate(found)
     return replace(
         _assemble(Config, found),
         environment=chosen,
@@ -292,6 +293,17 @@ def _derive(found: Mapping[str, _Found]) -> dict[str, _Found]:
     paths = {name: _below(root, found[name]) for name in ("releases_dir", "current_link", "repo_root")}
     _refuse_overlap(paths | {"root's .deploy": f"{root}/.deploy"})
     return {**found, **{name: _Found(path, found[name].where) for name, path in paths.items()}}
+
+
+def _refuse_endless_gate(found: Mapping[str, _Found]) -> None:
+    # No service can stay for longer than somebody looks: every release would be taken back, and the way back fail.
+    stable_for, timeout = (found[f"healthcheck.{name}"] for name in ("stable_for", "timeout"))
+    watched = found["services"].value and not found["skip_restart"].value
+    if watched and stable_for.value >= timeout.value:  # type: ignore[operator]
+        raise _refused(
+            f"healthcheck.stable_for ({stable_for.value:g}, {stable_for.where}) must be less than "
+            f"healthcheck.timeout ({timeout.value:g}, {timeout.where})"
+        )
 
 
 def _below(root: str, path: _Found) -> str:

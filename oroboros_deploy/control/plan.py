@@ -186,6 +186,13 @@ def _check_services(facts: Facts, host: str) -> None:
             hint="install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
             host=host,
         )
+    refusing = [name for name, unit in facts["units"].items() if unit.get("refuses")]
+    if refusing:
+        raise InvalidInput(
+            f"nothing was changed: units that systemd would refuse to restart: {', '.join(refusing)}",
+            hint="take RefuseManualStart= and RefuseManualStop= out of them, or name others in `services`",
+            host=host,
+        )
 
 
 def recipe(config: Config) -> Recipe:

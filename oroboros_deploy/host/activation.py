@@ -122,6 +122,9 @@ class Activation:
         for name, unit in self.seen.items():
             if unit.load != "loaded":
                 raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
+            if unit.refuses:
+                hint = f"systemctl show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
+                raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""

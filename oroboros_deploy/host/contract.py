@@ -347,12 +347,16 @@ class TargetFacts(TypedDict):
 
 
 class UnitFacts(TypedDict):
-    """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload."""
+    """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload.
+
+    ``refuses``: systemd would not restart it.
+    """
 
     load: str
     active: str
     condition: str
     stale: bool
+    refuses: NotRequired[bool]
 
 
 class Running(TypedDict, total=False):

@@ -74,7 +74,7 @@ def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
 def plain(found: Facts, request: ActivateRequest) -> bool:
     """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
     target = found["target"]
-    loaded = all(unit["load"] == "loaded" for unit in found["units"].values())
+    loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in found["units"].values())
     return (
         target is not None
         and target["state"] in SWITCHABLE
@@ -122,7 +122,13 @@ def _may_manage(request: FactsRequest) -> bool:
 
 def _units(services: List[str]) -> Dict[str, UnitFacts]:
     return {
-        name: {"load": unit.load, "active": unit.active, "condition": unit.condition, "stale": unit.stale}
+        name: {
+            "load": unit.load,
+            "active": unit.active,
+            "condition": unit.condition,
+            "stale": unit.stale,
+            "refuses": unit.refuses,
+        }
         for name, unit in units.show(services).items()
     }
 

@@ -13,6 +13,8 @@ from .wire import Say
 if TYPE_CHECKING:
     from .contract import GateRequest
 
+_FINAL = (78, 126, 127)  # exit codes that no later try changes: a wrong configuration; not executable; not there
+_RESTARTS = 3  # so many restarts of one unit after it failed are enough
 _LOOK = 0.1  # seconds between two looks at the services
 
 
@@ -57,6 +59,8 @@ class _Watch:
         self.deadline = time.monotonic() + gate.timeout
         self.identities: Dict[str, Tuple[str, str, str]] = {}
         self.unchanged_since = time.monotonic()
+        self.restarts: Dict[str, int] = {}  # of each service, when it was looked at first
+        self.failing: Set[str] = set()  # services that were seen to have ended otherwise than well
         self.restless: Set[str] = set()  # services that ended, or were not up
         self.passed = gate.command is None
         self.tries = 0
@@ -86,6 +90,8 @@ class _Watch:
         cut_short = ended.status is None and ended.seconds < self.gate.interval
         if self.tries == 1 or not cut_short:  # a try that the deadline cut short says less than the one before
             self.reason, self.transcript = said, ended.tail
+        if ended.status in _FINAL:
+            raise GateFailed(f"{said}, which no later try changes", self._evidence())
 
     def _look(self) -> bool:
         return self._judge(units.show(self.gate.services))
@@ -101,12 +107,24 @@ class _Watch:
         for unit in seen.values():
             if unit.dead:
                 raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name, self.since))
+            self._count(unit)
         waiting = [unit for unit in seen.values() if not unit.serving]
         if waiting:
             self.reason = "; ".join(f"{unit.name} is {unit.condition}" for unit in waiting)
         elif self.passed:
             self.reason = f"the services did not stay the same processes for {self.gate.stable_for:g} s"
         return not waiting
+
+    def _count(self, unit: units.Unit) -> None:
+        """Fail when systemd has started a service that fails again and again; ends that it calls a success do not."""
+        restarts = int(unit.restarts or 0)
+        more = restarts - self.restarts.setdefault(unit.name, restarts)
+        if unit.result not in ("", "success"):
+            self.failing.add(unit.name)
+        if more >= _RESTARTS and unit.name in self.failing:
+            raise GateFailed(
+                f"{unit.name} failed and was restarted {more} times", units.recent_log(unit.name, self.since)
+            )
 
     def _evidence(self) -> str:
         """The command's last words, then those of the services that may be why it failed."""

@@ -47,12 +47,11 @@ def find(releases: Path) -> Usage:
 def _look(argv: List[str]) -> List[str]:
     """What was seen; raises Refusal when the look did not come to its end, for nothing may be concluded then."""
     output: List[bytes] = []
-    process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
+    ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
     lines = b"".join(output).decode("utf-8", "replace").splitlines()
     if lines[-1:] != ["looked"]:
-        raise Refusal(
-            "invalid", f"what runs on this host could not be looked at: {' '.join(lines[-3:]) or 'no answer'}"
-        )
+        why = " ".join([*ended.said.splitlines(), *lines][-3:]) or "no answer"
+        raise Refusal("invalid", f"what runs on this host could not be looked at: {why}")
     return lines[:-1]
 
 

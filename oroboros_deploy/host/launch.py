@@ -21,8 +21,8 @@ from .wire import Say, Wire
 if TYPE_CHECKING:
     from .contract import ActivateAnswer, ActivateRequest, Level, PruneRequest, Result, SentEvent
 
-UNIT = "oroboros-activate.service"
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
+UNIT = running.UNIT
 _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
@@ -116,7 +116,10 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Activate
                 return _result(directory)
             alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
             if alone_since and time.monotonic() - alone_since > GRACE:
-                recover(layout, request)
+                if running.unit_runs():  # the lock file is not there any more: the activation is
+                    alone_since = None
+                else:
+                    recover(layout, request)
             time.sleep(0.005)
 
 
@@ -271,8 +274,9 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
 
 def _ending() -> bool:
     """Whether the unit has done its work and systemd is just putting it away."""
-    unit = units.show([UNIT])[UNIT]
-    return unit.active in ("deactivating", "inactive", "failed")
+    with contextlib.suppress(units.Silent):
+        return units.show([UNIT])[UNIT].active in ("deactivating", "inactive", "failed")
+    return False
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:

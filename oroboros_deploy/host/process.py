@@ -21,11 +21,15 @@ PIPE = 1 << 20  # bytes that a pipe holds at most
 
 
 class Ended(NamedTuple):
-    """How a command ended: its exit status (None: killed at the deadline) and its last output."""
+    """How a command ended: its exit status (None: killed at the deadline) and its last output.
+
+    ``said`` is what it said on standard error, where that was kept apart.
+    """
 
     status: Optional[int]
     tail: str
     seconds: float
+    said: str = ""
 
     @property
     def ok(self) -> bool:
@@ -113,6 +117,16 @@ def run(
         process.stdout.close()
     text = bytes(tail).decode("utf-8", "replace").strip()
     return Ended(process.returncode if in_time else None, text, time.monotonic() - began)
+
+
+def apart(argv: Sequence[str], **options: object) -> Ended:
+    """Run a command whose output is an answer: sudo, git and systemd speak of other things on standard error."""
+    beside = os.memfd_create("standard error")
+    try:
+        ended = run(argv, errors=Path(f"/proc/self/fd/{beside}"), **options)  # type: ignore[arg-type]
+        return ended._replace(said=os.pread(beside, KEPT, 0).decode("utf-8", "replace").strip())
+    finally:
+        os.close(beside)
 
 
 def shell(line: str, **options: object) -> Ended:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import lock, state, words
+from . import lock, state, units, words
 from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
 from .refusal import Refusal
@@ -11,9 +11,26 @@ if TYPE_CHECKING:
     from .contract import Running
 
 
+UNIT = "oroboros-activate.service"
+
+
 def running(layout: Layout) -> Optional[Running]:
     """The activation that holds the host, None when nothing does; empty when it has not said yet what it is."""
-    return _known(layout) if layout.lock.exists() and lock.is_held(layout.lock) else None
+    if layout.lock.exists() and lock.is_held(layout.lock):
+        return _known(layout)
+    holds = _known(layout)  # only an attempt that did not end can have lost its lock file
+    return holds if holds and unit_runs() else None
+
+
+def unit_runs() -> bool:
+    """Whether systemd runs an activation, also one whose lock file somebody removed; yes when systemd does not say.
+
+    One that only ends is not meant: its recovery may never come, and whoever asks settles the attempt.
+    """
+    try:
+        return units.present() and units.show([UNIT])[UNIT].active in ("active", "activating")
+    except units.Silent:
+        return True
 
 
 def busy(layout: Layout) -> Refusal:

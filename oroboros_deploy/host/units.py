@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from itertools import zip_longest
 from math import inf
@@ -14,8 +15,12 @@ from .annotations import Dict, List, NamedTuple, Sequence, Tuple
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
-    "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec"
+    "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
+    "CanStart,CanStop"
 )
+_PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
+_PAUSE = 0.1  # seconds between two of these questions
+_ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
 _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
 
 
@@ -39,20 +44,27 @@ def may_manage(starts: bool = False, restarts: bool = True) -> bool:
 
     With ``starts`` only systemctl is asked for: the attempt to start the unit shows whether
     systemd-run is allowed.  Without ``restarts`` only systemd-run is asked for; if it is
-    refused, the activation runs as a detached process.
+    refused, the activation runs as a detached process.  A harmless command is run through
+    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; ``-k``: a password
+    typed a moment ago counts no longer when the services are restarted.
     """
     if os.getuid() == 0:
         return True
     if not process.find("sudo"):
         return False
     wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
-    return all(_systemctl(["sudo", "-n", "-l", _path_of(name)], 10).ok for name in wanted)
+    return all(_systemctl(["sudo", "-n", "-k", _path_of(name), "--version"], 10).ok for name in wanted)
+
+
+class Silent(OSError):
+    """systemd gave no answer: the host's trouble, which says nothing of a unit or a release."""
 
 
 class Unit(NamedTuple):
     """What systemd says of one unit at one moment.
 
-    ``counted`` unless it is active and no start of it can still count against its start limit.
+    ``counted`` unless it is active and no start of it can still count against its start limit;
+    ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
     """
 
     name: str
@@ -67,6 +79,7 @@ class Unit(NamedTuple):
     stale: bool
     status: str
     counted: bool = True
+    refuses: bool = False
 
     @property
     def serving(self) -> bool:
@@ -94,14 +107,25 @@ class Unit(NamedTuple):
 
 
 def show(units: Sequence[str]) -> Dict[str, Unit]:
-    """Ask systemd about all units in one call, keyed by the names given."""
+    """Ask systemd about all units in one call, keyed by the names given; raises Silent when it does not answer."""
     if not units:
         return {}
-    output: List[bytes] = []
-    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
-    process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
-    blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
+    blocks = _shown(units).strip().split("\n\n")
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
+
+
+def _shown(units: Sequence[str]) -> str:
+    """What systemd shows of units.  It is asked again while it does not answer, as in the middle of a daemon-reexec."""
+    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
+    until = time.monotonic() + _PATIENCE
+    while True:
+        output: List[bytes] = []
+        ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
+        if ended.ok:
+            return b"".join(output).decode("utf-8", "replace")
+        if time.monotonic() >= until:
+            raise Silent(f"systemd does not say how the units are: systemctl show {ended.reason}: {ended.said}")
+        time.sleep(_PAUSE)
 
 
 def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:
@@ -126,7 +150,7 @@ def stop(units: Sequence[str], deadline: float) -> process.Ended:
 def going_down() -> bool:
     """Whether the host shuts down: systemd refuses to start anything then."""
     asked = privileged("systemctl", "is-system-running")  # as root it is answered even when the bus is gone
-    return present() and _systemctl(asked, 10).tail == "stopping"
+    return present() and process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail == "stopping"
 
 
 def recent_log(unit: str, since: float, lines: int = 15) -> str:
@@ -140,12 +164,15 @@ def recent_log(unit: str, since: float, lines: int = 15) -> str:
 
 
 def _journal(unit: str, since: float, lines: int) -> str:
-    """Its lines in the journal, none where this process may not read them."""
+    """Its last entries in the journal, none where this process may not read them.
+
+    They are asked for newest first: with ``--since`` alone, ``--lines`` counts from the first entry (systemd 252).
+    """
     if not process.find("journalctl"):
         return ""
-    wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}")
+    wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}", "--reverse")
     read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", *wanted], 10)
-    return read.tail if read.ok else ""
+    return "\n".join(reversed(_ENTRY.split(read.tail))) if read.ok else ""
 
 
 def _parse(unit: str, text: str) -> Unit:
@@ -163,6 +190,7 @@ def _parse(unit: str, text: str) -> Unit:
         stale=block.get("NeedDaemonReload") == "yes",
         status=block.get("ExecMainStatus", "0"),
         counted=block.get("ActiveState") != "active" or _counted(block),
+        refuses="no" in (block.get("CanStart"), block.get("CanStop")),
     )
 
 

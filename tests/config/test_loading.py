@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -324,3 +325,28 @@ def test_the_example_of_from_mapping() -> None:
     """What its docstring shows is what it does."""
     failed, tried = doctest.testmod(loading)
     assert (failed, tried) == (0, 3)
+
+
+@pytest.mark.parametrize(
+    ("healthcheck", "said"),
+    [
+        (
+            {"stable_for": 60},
+            "healthcheck.stable_for (60, the mapping) must be less than healthcheck.timeout (60, default)",
+        ),
+        ({"timeout": 2}, "healthcheck.stable_for (2, default) must be less than healthcheck.timeout (2, the mapping)"),
+        ({"timeout": 1, "stable_for": 1.5}, "healthcheck.stable_for (1.5, the mapping)"),
+    ],
+)
+def test_a_gate_that_nothing_can_pass_is_refused(healthcheck: dict[str, float], said: str) -> None:
+    """No service can stay the same for as long as the gate looks at most."""
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        Config.from_mapping({"services": ["api"], "healthcheck": healthcheck})
+
+
+@pytest.mark.parametrize("mapping", [{"services": []}, {"services": ["api"], "healthcheck": {"stable_for": 0.5}}])
+def test_a_gate_without_services_has_no_window(mapping: dict[str, object]) -> None:
+    """Where no service is watched, or the window is shorter, a short time limit is one that can be kept."""
+    own = mapping.get("healthcheck", {})
+    assert Config.from_mapping({**mapping, "healthcheck": {"timeout": 1, **own}}).healthcheck.timeout == 1
+    assert Config.from_mapping({"services": ["api"], "healthcheck": {"timeout": 1}}, skip_restart=True).skip_restart

@@ -64,6 +64,36 @@ def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
+def test_the_third_restart_of_a_service_that_fails_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the end of the gate; the restart before the first look is not counted."""
+    looks = [
+        look._replace(restarts=str(count))
+        for count in (1, 2, 3, 4, 5)
+        for look in (UP._replace(pid=str(count)), STARTING._replace(result="exit-code", status="1"))
+    ]
+    systemd = Systemd(monkeypatch, *looks)
+    with within(10), pytest.raises(gate.GateFailed) as failed:
+        hold(timeout=60)
+    assert (str(failed.value), failed.value.transcript, len(systemd.times)) == (
+        "api failed and was restarted 3 times",
+        "the log of api since 7.0",
+        7,
+    )
+
+
+@pytest.mark.parametrize("code", [78, 126, 127])
+def test_a_command_that_can_never_pass_decides_at_once(tmp_path: Path, code: int) -> None:
+    """What is configured wrongly, cannot be executed or is not there is tried once; its words are told."""
+    with within(10), pytest.raises(gate.GateFailed) as failed:
+        command = f"echo try >>{tmp_path}/tries; echo why; exit {code}"
+        gate.Gate(command, (), 60, 0.01, 0).hold(tmp_path, lambda *_, **__: None, 0.0)
+    assert (str(failed.value), failed.value.transcript) == (
+        f"the health command exited {code}, which no later try changes",
+        "why",
+    )
+    assert (tmp_path / "tries").read_text() == "try\n"
+
+
 @pytest.mark.parametrize("change", [{"pid": "101"}, {"invocation": "bbb"}, {"restarts": "1"}])
 def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     """Whatever gives the new process away, it has to stay for the whole window itself."""

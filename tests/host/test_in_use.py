@@ -81,7 +81,8 @@ def test_another_root_with_the_same_release(
 
 def test_a_look_that_did_not_come_to_its_end(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """From half a look nobody concludes that a release is free."""
-    monkeypatch.setattr(process, "run", lambda *_, **options: options["sink"](b"sudo: a password is required\n"))
+    said = process.Ended(1, "", 0.0, "sudo: a password is required")
+    monkeypatch.setattr(process, "apart", lambda *_, **options: said)
     with pytest.raises(Refusal, match="could not be looked at: sudo: a password is required"):
         in_use.find(host.paths.releases)
 

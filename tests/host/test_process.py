@@ -129,3 +129,9 @@ def test_the_environment_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch)
         "EXTRA": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
+
+
+def test_an_answer_is_told_apart_from_what_is_said_beside_it() -> None:
+    """What a command says on standard error is no part of its answer, and is not lost."""
+    ended = process.apart(["/bin/sh", "-c", "echo noise >&2; echo stopping; exit 1"], cwd=HERE, deadline=soon(5))
+    assert (ended.status, ended.tail, ended.said) == (1, "stopping", "noise")

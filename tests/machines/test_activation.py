@@ -86,6 +86,19 @@ def test_the_last_words_of_a_service_are_told(
     assert (ran.code, ["no water" in each for each in told]) == (10, [True] * 3), ran.said
 
 
+@pytest.mark.parametrize("check", ["true", "exit 1"], ids=["failed at last", "again and again"])
+def test_the_reason_of_a_crash_is_told_however_much_was_said_before(
+    host: DisposableHost, shop: Shop, fab: Fab, check: str
+) -> None:
+    """Of a service that says more than is shown, its last words are shown, in the order in which they were said."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    talk = "sleep 0.2; for i in $(seq 40); do echo start $i; done; echo half a reason; echo the real reason >&2; exit 1"
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(api=talk, check=check)}")
+    first, _, last = ran.out.rpartition("the real reason")
+    assert (ran.code, "half a reason" in first, "half a reason" in last) == (10, True, False), ran.said
+    assert "start 1\n" not in ran.out
+
+
 def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A unit whose start fails outright ends like any other bad release (the old script left it live)."""
     unit = host.rootfs / "etc/systemd/system/shop-api.service"
@@ -101,6 +114,32 @@ def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop
     ran = fab("-H", "prod", "deploy", f"--sha={shop.release()}")
     assert (ran.code, current(host), serving(host)) == (10, good, good)
     assert "systemctl restart exited 1: shop-api is" in ran.out
+
+
+def test_a_systemd_that_is_executed_anew_is_no_failure(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """While systemd starts itself again it answers nobody; the activation asks again and takes nothing back."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    anew = "setsid sh -c 'for i in 1 2 3 4 5 6; do sudo -n systemctl daemon-reexec; done' >/dev/null 2>&1 &"
+    new = shop.release(check=anew)
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    assert (current(host), serving(host)) == (new, new)
+
+
+def test_a_restart_that_systemd_would_refuse_is_refused_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A unit that only a dependency may start or stop is named before anything is switched or marked bad."""
+    good, other = shop.release(), shop.release(check="test -d ops")
+    for sha in (other, good):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    unit = host.rootfs / "etc/systemd/system/shop-api.service"
+    unit.write_text(unit.read_text().replace("[Unit]", "[Unit]\nRefuseManualStart=yes"))
+    host.run("systemctl", "daemon-reload")
+    commands = (("deploy", f"--sha={shop.release(check='test -d .')}"), ("rollback", f"--release={other}"))
+    for command in commands:
+        ran = fab("-H", "prod", *command)
+        assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
+        assert "refuse to restart" in ran.said
+        assert "shop-api" in ran.said
+    assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == ""
 
 
 def test_a_first_deploy_that_fails_is_not_left_live(host: DisposableHost, shop: Shop, fab: Fab) -> None:
@@ -284,6 +323,18 @@ def test_sudo_that_asks_for_a_password(host: DisposableHost, shop: Shop, fab: Fa
     ran = fab("-H", "prod", "deploy", f"--sha={shop.release()}")
     assert (ran.code, current(host)) == (2, None)
     assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run" in ran.said
+
+
+def test_a_rule_of_sudo_that_asks_for_a_password_is_seen_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A login that may restart units after typing a password may not here; no release is switched to or marked bad."""
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    rules = "deploy ALL=(root) NOPASSWD: /usr/bin/systemd-run\ndeploy ALL=(root) PASSWD: /usr/bin/systemctl\n"
+    host.run("sh", "-c", f"rm /etc/sudoers.d/*; printf '{rules}' >/etc/sudoers.d/deploy")
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='test -d ops')}")
+    assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
+    assert "deploy may not restart units here without a password" in ran.said
+    assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == ""
 
 
 def test_sudo_that_lets_nothing_be_started(host: DisposableHost, shop: Shop, fab: Fab) -> None:

@@ -108,8 +108,14 @@ def test_a_power_cut(
     assert (current(host), serving(host), serving(host, "shop-mailer")) == (after, after, after)
 
 
-def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """A host that is shut down in the middle puts the link back on its way down: it comes up on the old release."""
+@pytest.mark.parametrize("name", [None, "unknown-name"], ids=["plain", "a name that does not resolve"])
+def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, name: str | None) -> None:
+    """A host that is shut down in the middle puts the link back on its way down: it comes up on the old release.
+
+    That sudo complains of the host's name beside each answer changes nothing.
+    """
+    if name:
+        host.run("hostname", name)
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
     host.run("systemctl", "disable", UNIT)
@@ -125,6 +131,18 @@ def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     assert (current(host), state(host)["phase"]) == (old, "restored")
     host.boot()
     assert_quiet(host, attempt, "restored", old)
+
+
+def test_a_lock_file_that_is_removed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Who follows an activation whose lock file somebody removed restores nothing beside it."""
+    old, new = shop.release(), shop.release(check="sleep 4.5")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    await_phase(host, "restarted")
+    host.run("rm", f"{ROOT}/.deploy/lock")
+    out, _ = running.communicate(timeout=60)
+    assert (running.returncode, current(host), serving(host)) == (0, new, new), out
+    assert [entry["outcome"] for entry in journal(host)] == ["committed", "committed"]
 
 
 def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fab) -> None:

@@ -124,5 +124,5 @@ def _asked_once(bench: Bench, name: str) -> str:
 def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
     """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
     ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
-    asked = process.run(ask, cwd=bench.tmp, deadline=bench.deadline)
+    asked = process.apart(ask, cwd=bench.tmp, deadline=bench.deadline)
     return asked.tail.splitlines()[-1] if asked.ok else ""

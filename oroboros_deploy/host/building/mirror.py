@@ -146,7 +146,7 @@ class Mirror:
     def _must(self, *arguments: str, **options: object) -> process.Ended:
         ended = self._git(*arguments, **options)  # type: ignore[arg-type]
         if not ended.ok:
-            raise Refusal("build_failed", f"git {arguments[0]} {ended.reason}: {ended.tail[-2000:]}")
+            raise Refusal("build_failed", f"git {arguments[0]} {ended.reason}: {(ended.said or ended.tail)[-2000:]}")
         return ended
 
     def _git(
@@ -161,7 +161,8 @@ class Mirror:
     ) -> process.Ended:
         directory = self.path / ".git" if (self.path / ".git").exists() else self.path
         argv = ["git", *_SAFE, *_QUIET, f"--git-dir={directory}", *options, *arguments]
-        return process.run(
+        run = process.run if sink is None else process.apart  # what git complains of is no part of an answer
+        return run(
             argv,
             cwd=self.path,
             deadline=until if until is not None else time.monotonic() + seconds,
