@@ -94,7 +94,7 @@ def test_a_read_only_copy_is_read_and_not_written(server: PostgresServer, postgr
 @pytest.mark.postgres
 def test_a_table_locked_by_another_program_does_not_wait_for_ever(server: PostgresServer, postgres_url, monkeypatch):
     """A migration that holds the table makes a write fail at the lock timeout, in words."""
-    monkeypatch.setitem(database.ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
+    monkeypatch.setitem(database.BEGIN, "postgresql", ("SET LOCAL lock_timeout = '50ms'",))
     Registry.open(postgres_url).check()
     other = server.connect(postgres_url.rpartition("/")[2])
     other.cursor().execute("LOCK TABLE releases")
