@@ -21,6 +21,8 @@ from typing import Any
 from fabric import Executor, Task
 from invoke import Call, Context, Exit
 
+from .debug_log import hide_secrets
+
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 
 
@@ -85,6 +87,7 @@ def install() -> None:
     program = getattr(sys.modules.get("fabric.main"), "program", None)
     if program is not None and program.executor_class is Executor:
         program.executor_class = FleetExecutor
+        hide_secrets()
         if hasattr(program, "config"):  # none before it runs
             _explain(program.config, "_load_yaml", "_load_ssh_files")
             gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it

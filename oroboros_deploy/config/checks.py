@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from .addresses import is_git_url
+
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
@@ -149,6 +151,8 @@ def check_git_url(value: object) -> str:
     # git shows its URL to everybody on the host, in the arguments of its helpers.
     if re.match(r"https?://[^/]*@", url):
         raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
+    if not is_git_url(url):
+        raise ValueError("must be a git URL such as ssh://git@host/path, git@host:path or https://host/path")
     return url
 
 

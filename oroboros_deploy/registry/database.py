@@ -91,6 +91,7 @@ class Database:
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
+        self._user = self._engine.url.username
         self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else PATIENCE
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
@@ -233,6 +234,8 @@ class Database:
 
     def _explained(self, error: Exception) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+        if self._user:  # without a colon after it, the server takes the password for a part of it
+            cause = cause.replace(f'"{self._user}"', '"***"')
         return self.unavailable(cause, _HINTS.get(_code(error)))
 
     def _transient(self, error: Exception) -> bool:

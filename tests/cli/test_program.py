@@ -52,6 +52,30 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "registry_url: postgresql://app:hunter2@db/registry",
+        "registry_ur: postgresql://app:hunter2@db/registry",
+        "registry: postgresql:/app:hunter2@db/registry",
+        "registry: app:hunter2@db/registry",
+        "registry_url: app hunter2",
+        "registry_url: [postgresql, hunter2]",
+        "registry_url: {password: hunter2, host: db}",
+        "registry_url: host=db user=app password='hunter2'",
+        "registry: host=db user=app password=hunter2",
+        'repo_url: "https://it\'s:hunter2@git/x"',
+    ],
+)
+def test_a_debugging_run_shows_no_password(project: Path, line: str) -> None:
+    """What Invoke logs of our settings, also of misspelled ones, has no password; the rest of it is there."""
+    (project / "fabric.yaml").write_text(f"deploy:\n  root: /srv/elsewhere\n  {line}\n")
+    ran = fab(project, "--debug", "config")
+    assert "hunter2" not in ran.stdout + ran.stderr
+    assert "Merging config sources" in ran.stderr
+    assert "/srv/elsewhere" in ran.stderr
+
+
 def test_the_end_of_fab_loses_nothing(project: Path) -> None:
     """What a fabfile has buffered and registered for the end is done, in cycles of objects too."""
     (project / "fabfile.py").write_text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 import threading
@@ -42,6 +43,7 @@ def upsert(registry: Registry) -> object:
     ("edit", "words"),
     [
         (lambda url: url.replace(QUOTED_PASSWORD, "wrong"), "password authentication failed"),
+        (lambda url: url.replace(":s3", "s3"), r'user "\*\*\*"|no password supplied'),
         (lambda url: url + "_gone", "does not exist"),
         (lambda url: url.replace("postgres:s3", "nobody:s3"), "password authentication failed"),
         (lambda url: url + "?nonsense=1", "invalid connection option"),
@@ -51,8 +53,8 @@ def test_a_login_that_fails_is_explained(postgres_url, edit, words):
     """The server's own words are given, with the URL without its password."""
     message = refusal(edit(postgres_url))
     assert message.startswith("the registry postgresql://")
-    assert ":***@127.0.0.1" in message
-    assert words in message
+    assert "://***@127.0.0.1" in message
+    assert re.search(words, message)
 
 
 @pytest.mark.postgres
