@@ -22,6 +22,7 @@ from fabric import Executor, Task
 from invoke import Call, Context, Exit
 
 from .debug_log import hide_secrets
+from .settings_file import refuse_unusable
 
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 
@@ -107,6 +108,7 @@ def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
             found = read(*arguments)
             if not isinstance(found, Mapping | None):
                 raise TypeError(f"it must hold settings, not a {type(found).__name__}")
+            refuse_unusable(found)
             return found
         except Exception as error:
             missing = isinstance(error, FileNotFoundError)

@@ -96,7 +96,7 @@ def check_pause(value: object) -> float:
 
 
 def check_count(value: object, least: int = 1) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
         raise ValueError(f"must be a whole number from {least} to {_MOST}")

@@ -39,10 +39,24 @@ def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None
     [
         ("deploy: {root: [", (), "fabric.yaml"),
         ("- deploy", (), "fabric.yaml: it must hold settings, not a list"),
+        ("deploy: {environments: {no: {hosts: [a]}}}", (), "deploy.environments: the name False is no text"),
+        ("deploy: {environments: {1: {hosts: [a]}}}", (), "deploy.environments: the name 1 is no text"),
+        ("deploy: {environments: {2026-01-01: {hosts: [a]}}}", (), "deploy.environments: the name datetime.date("),
+        ("deploy: {null: 1}", (), "deploy: the name None is no text"),
+        ("on: {deploy: 1}", (), "the name True is no text"),
+        ("deploy: &all {environments: *all}", (), "deploy.environments holds itself"),
+        ("deploy: {services: &all [*all]}", (), "deploy.services.0 holds itself"),
+        ("deploy: {keep: 1" + "0" * 5000 + "}", (), "fabric.yaml"),
+        ("deploy: " + "[" * 5000, (), "fabric.yaml"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
-    ids=["broken YAML", "a list", "missing ssh_config", "broken ssh_config"],
+    ids=[
+        *("broken YAML", "a list", "no as a name", "a number as a name", "a date as a name", "null as a name"),
+        *("on as a name", "a mapping in itself", "a list in itself", "a long number", "nested deeply"),
+        "missing ssh_config",
+        "broken ssh_config",
+    ],
 )
 def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
     """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -324,3 +325,11 @@ def test_the_example_of_from_mapping() -> None:
     """What its docstring shows is what it does."""
     failed, tried = doctest.testmod(loading)
     assert (failed, tried) == (0, 3)
+
+
+@pytest.mark.parametrize("name", [False, 1, None, 2.5, date(2026, 1, 1)])
+def test_an_environment_whose_name_is_no_text_is_refused(name: object) -> None:
+    """YAML takes `no:`, `1:` and dates for something else than their text, which no -H could name."""
+    error = refusal({"environments": {name: {"hosts": ["web1"]}}})
+    assert error.message == f"nothing was changed: deploy.environments in {FILE}: the name {name!r} is no text"
+    assert error.hint == "put it in quotes"
