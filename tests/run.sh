@@ -13,7 +13,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 python="${PYTHON:-python3}"
 deadline=$(($(date +%s) + ${MINUTES:-58} * 60)) # less than an hour, with what it takes to stop
-packages="python3-venv git openssh-server openssh-client postgresql debootstrap systemd-container iproute2 curl
+packages="python3-venv git openssh-server openssh-client postgresql pgbouncer debootstrap systemd-container iproute2 curl
     chromium fonts-dejavu-core e2fsprogs"
 failed=""
 child=""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -48,8 +49,8 @@ def whole_number(text: str, flag: str) -> int:
     """The number that a flag gives.  Raises InvalidInput."""
     from ..errors import InvalidInput
 
-    if not str(text).isascii() or not str(text).isdigit():
-        raise InvalidInput(f"{flag} takes a whole number, not {text!r}")
+    if len(str(text)) > 9 or not str(text).isascii() or not str(text).isdigit():
+        raise InvalidInput(f"{flag} takes a whole number of at most 9 digits, not {reprlib.repr(text)}")
     return int(text)
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from invoke import Exit
 
+from ..control.faults import HostFault
 from ..errors import DeployError
 from ..text import plain
 from . import story, tables
@@ -22,7 +23,7 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
         with caught():
             yield
     except DeployError as error:
-        code = error.code if isinstance(error, Unforeseen) else int(error.exit_code)
+        code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
         tell(_last_words(error, code, as_json))
         raise Exit(code=code) from None
     except KeyboardInterrupt:

@@ -21,6 +21,9 @@ from typing import Any
 from fabric import Executor, Task
 from invoke import Call, Context, Exit
 
+from .debug_log import hide_secrets
+from .settings_file import refuse_unusable
+
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 
 
@@ -85,6 +88,7 @@ def install() -> None:
     program = getattr(sys.modules.get("fabric.main"), "program", None)
     if program is not None and program.executor_class is Executor:
         program.executor_class = FleetExecutor
+        hide_secrets()
         if hasattr(program, "config"):  # none before it runs
             _explain(program.config, "_load_yaml", "_load_ssh_files")
             gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
@@ -104,6 +108,7 @@ def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
             found = read(*arguments)
             if not isinstance(found, Mapping | None):
                 raise TypeError(f"it must hold settings, not a {type(found).__name__}")
+            refuse_unusable(found)
             return found
         except Exception as error:
             missing = isinstance(error, FileNotFoundError)

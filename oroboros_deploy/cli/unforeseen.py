@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from traceback import format_exception
 
 from invoke import Exit
 
+from ..control import faults
 from ..errors import DeployError, ExitCode
 from ..events import Event
 from ..outcome import State
@@ -39,8 +37,7 @@ class Unforeseen(DeployError):
     exit_code = ExitCode.UNKNOWN
 
     def __init__(self, cause: Exception, ends: Mapping[str, str | None]) -> None:
-        what = f"oroboros_deploy failed in a way that nobody foresaw ({_in_a_line(cause)})"
-        super().__init__(f"{_condition(ends)}: {what}", hint=_advice(ends, _kept(cause)))
+        super().__init__(f"{_condition(ends)}: {faults.in_a_line(cause)}", hint=_advice(ends, faults.keep(cause)))
         self.code = int(self.exit_code) if ends else _BEFORE
 
 
@@ -61,24 +58,5 @@ def _condition(ends: Mapping[str, str | None]) -> str:
 
 
 def _advice(ends: Mapping[str, str | None], kept: Path | None) -> str:
-    report = f"the traceback, for a report of the fault, is in {kept}" if kept else "the traceback could not be written"
+    report = faults.report(kept)
     return f"fab -H {','.join(ends)} status  tells what they serve; {report}" if ends else report
-
-
-def _in_a_line(cause: Exception) -> str:
-    return " ".join(f"{type(cause).__name__}: {cause}".split())
-
-
-def _kept(cause: Exception) -> Path | None:
-    """Where the traceback was written: a file of this user's alone; None when that failed, whatever the reason."""
-    try:
-        from ..control.state_directory import state_directory
-
-        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}.txt"
-        path = state_directory() / "tracebacks" / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text("".join(format_exception(cause)), encoding="utf-8", errors="backslashreplace")
-    except Exception:
-        return None
-    return path

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from .addresses import is_git_url
+
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
@@ -94,7 +96,7 @@ def check_pause(value: object) -> float:
 
 
 def check_count(value: object, least: int = 1) -> int:
-    if isinstance(value, str) and value.isascii() and value.isdigit():  # as a flag gives it
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
         raise ValueError(f"must be a whole number from {least} to {_MOST}")
@@ -149,6 +151,8 @@ def check_git_url(value: object) -> str:
     # git shows its URL to everybody on the host, in the arguments of its helpers.
     if re.match(r"https?://[^/]*@", url):
         raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
+    if not is_git_url(url):
+        raise ValueError("must be a git URL such as ssh://git@host/path, git@host:path or https://host/path")
     return url
 
 

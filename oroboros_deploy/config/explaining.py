@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from operator import attrgetter
 
+from .addresses import shown_registry
 from .loading import Config
 from .settings import BY_NAME, Step
 
@@ -13,7 +14,7 @@ from .settings import BY_NAME, Step
 def explain(config: Config) -> list[tuple[str, str, str]]:
     """(setting, value, where it comes from) for every setting in use, in the order of declaration."""
     names = sorted(config.provenance, key=_place)
-    rows = [(name, masked(shown(attrgetter(name)(config))), config.provenance[name]) for name in names]
+    rows = [(name, _safe(name, attrgetter(name)(config)), config.provenance[name]) for name in names]
     where = f"environment {config.environment}" if config.environment else "-H"
     return [*rows, ("hosts", shown(config.hosts), where if config.hosts else "default")]
 
@@ -22,6 +23,12 @@ def masked(text: str) -> str:
     """The text with user names, passwords and tokens in its URLs hidden."""
     text = re.sub(r"(?<=://)\S*@", "***@", text)
     return re.sub(r"(?i)([?&][^=&\s]*(?:password|token|secret|key)[^=&\s]*=)[^&\s]*", r"\1***", text)
+
+
+def _safe(name: str, value: object) -> str:
+    if name == "registry_url" and isinstance(value, str):
+        return shown_registry(value)
+    return masked(shown(value))
 
 
 def _place(name: str) -> int:

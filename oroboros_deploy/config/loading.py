@@ -169,7 +169,9 @@ def _environments(layers: Sequence[tuple[str, object]]) -> dict[str, _Environmen
     for path, data in layers:
         written = _mapping(data, "deploy", path).get("environments")
         for name, own in _mapping(written, "deploy.environments", path).items():
-            found[str(name)] = _extend(found.get(str(name), _Environment()), str(name), own, path)
+            if not isinstance(name, str):
+                raise _refused(f"deploy.environments in {path}: the name {name!r} is no text", "put it in quotes")
+            found[name] = _extend(found.get(name, _Environment()), name, own, path)
     for name, environment in found.items():
         if not environment.hosts:
             raise _refused(f"deploy.environments.{name} has no hosts", f"add `hosts: [...]` to {name}")

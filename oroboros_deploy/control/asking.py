@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .. import threads
 from ..errors import DeployError
+from .faults import told_of
 
 if TYPE_CHECKING:
     from ..host.contract import Facts
@@ -44,7 +45,11 @@ def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | Deploy
         for host in hosts:
             host.leave()
 
-    return threads.on_each(hosts, work, leave)
+    def guarded(host: Host) -> T:
+        with told_of(host.name):
+            return work(host)
+
+    return threads.on_each(hosts, guarded, leave)
 
 
 def close(hosts: Sequence[Host]) -> None:

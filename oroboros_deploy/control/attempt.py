@@ -25,6 +25,7 @@ from ..registry.recorder import Recorder
 from ..remote.host import Host
 from ..version import __version__
 from . import plan
+from .faults import HostFault, told_of
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
@@ -135,14 +136,15 @@ class Attempt:
         """Do phases on all hosts; a barrier: when one fails, none goes on."""
 
         def work(item: _Work) -> None:
-            for phase, do in phases.items():
-                item.time(phase, do)
+            with told_of(item.host.name):
+                for phase, do in phases.items():
+                    item.time(phase, do)
 
         pending = [item for item in self.works if item.outcome is None]
         answers = threads.on_each(pending, work, self._leave)
         errors = [(item, answer) for item, answer in zip(pending, answers, strict=True) if answer is not None]
         for item, error in errors:
-            self._end(item, _failed(item, error))
+            self._fail(item, error)
         if errors:
             raise errors[0][1]
 
@@ -198,17 +200,19 @@ class Attempt:
         request["origin"] = self._origin(work)
         work.host.tell("switch.asked", "asked to switch", level="detail")
         began = time.monotonic()
+        logs = f"{self.config.root}/.deploy/attempts/{self.job.attempt}"
         try:
-            answer = work.host.activate(request)
+            with told_of(work.host.name, asked=True):
+                state = work.host.activate(request)["state"]
+                outcome = ended(work.host.name, state, logs) if state is not None else None
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known
             work.seconds["activate"] = round(time.monotonic() - began, 3)
-            return self._end(work, _failed(work, error))
-        if answer["state"] is not None:
+            return self._fail(work, error)
+        if outcome is not None:
             work.seconds["activate"] = round(time.monotonic() - began, 3)
-            logs = f"{self.config.root}/.deploy/attempts/{self.job.attempt}"
-            self._end(work, ended(work.host.name, answer["state"], logs))
+            self._end(work, outcome)
         return None
 
     def _origin(self, work: _Work) -> Origin:
@@ -316,6 +320,11 @@ class Attempt:
             committed_at=self.commit.committed_at or None,
         )
 
+    def _fail(self, work: _Work, error: DeployError) -> None:
+        if isinstance(error, HostFault):
+            work.facts = None  # what the host said cannot be worked with
+        self._end(work, _failed(work, error))
+
     def _end(self, work: _Work, outcome: HostOutcome) -> None:
         work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
@@ -357,7 +366,8 @@ _ASK = "fab status  tells how it ended"
 
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
-    state = state_of(error)
+    before = isinstance(error, HostFault) and not error.asked
+    state = State.NOT_SWITCHED if before else state_of(error)
     live = None if state is State.UNKNOWN else work.live
     return HostOutcome(work.host.name, state, live, work.live, error.message, error.hint, log=error.log)
 

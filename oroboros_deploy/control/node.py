@@ -126,8 +126,8 @@ class ControlNode:
         known = {host.name: host for host in hosts}
         if via != "ssh":
             gateway = known.get(via) or self.host(via)
-        elif hosts or self.config.hosts:
-            gateway = hosts[0] if hosts else self.host(self.config.hosts[0])
+        elif names := [host.name for host in hosts] or self.config.hosts or self._only_environment():
+            gateway = hosts[0] if hosts else self.host(names[0])
         else:
             raise InvalidInput(
                 "the registry is reached through a host (via=ssh), and no host was named",
@@ -136,6 +136,11 @@ class ControlNode:
         if gateway not in hosts:
             stack.callback(gateway.close)
         return gateway
+
+    def _only_environment(self) -> tuple[str, ...]:
+        """The hosts of the one environment there is: where commands go when nobody named a host."""
+        environments = list(self.config.environments.values())
+        return environments[0] if len(environments) == 1 else ()
 
     # --- what it remembers ---
 

@@ -38,7 +38,7 @@ def chained(line: bytes) -> object:
     """What a line of JSON says, when it has a number and a hash; else None."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):  # nested too deeply for the parser
         return None
-    whole = isinstance(said, dict) and isinstance(said.get("seq"), int) and isinstance(said.get("hash"), str)
+    whole = isinstance(said, dict) and type(said.get("seq")) is int and isinstance(said.get("hash"), str)
     return said if whole else None

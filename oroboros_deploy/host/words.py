@@ -64,4 +64,7 @@ def sudoers(user: str) -> str:
 
 def moment(at: float) -> str:
     """Unix time as people read it, in UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(at))
+    except (ValueError, OverflowError, OSError):  # a year that no calendar here knows
+        return "?"

@@ -33,18 +33,22 @@ Result = TypeVar("Result")
 # and SQLite refuses the upgrade at once, without waiting for its busy timeout. The number is ours and arbitrary.
 _WRITE_LOCK = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "SELECT pg_advisory_xact_lock(7018261534)"}
 
-ON_CONNECT = {
+_ON_CONNECT = {
     "sqlite": ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"),
-    # The write lock comes before everything else, so each statement has to see what was committed until it was ours.
-    # The last one frees that lock when a control node is suspended in the middle of a transaction.
+    "postgresql": (),
+}
+# What a transaction begins with.  It ends with the transaction: a pooler such as PgBouncer gives the server's session
+# to other programs afterwards.  The write lock comes before everything else, so each statement has to see what was
+# committed until it was ours.  The last one frees that lock when a control node is suspended in a transaction.
+BEGIN = {
+    "sqlite": (),
     "postgresql": (
-        "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED",
-        "SET statement_timeout = '15s'",
-        "SET lock_timeout = '15s'",
-        "SET idle_in_transaction_session_timeout = '15s'",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+        "SET LOCAL statement_timeout = '15s'",
+        "SET LOCAL lock_timeout = '15s'",
+        "SET LOCAL idle_in_transaction_session_timeout = '15s'",
     ),
 }
-_READ_ONLY = {"sqlite": "PRAGMA query_only = ON", "postgresql": "SET default_transaction_read_only = on"}
 PATIENCE = 15  # seconds to wait for other writers, and to try again after what passes
 SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits the server itself ends
 _PATIENCE_WITH_TUNNELS = 1  # for who reads: one that is gone does not come back
@@ -87,6 +91,7 @@ class Database:
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
         self._engine = _engine(url, socket_dir)
+        self._user = self._engine.url.username
         self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else PATIENCE
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
@@ -204,8 +209,11 @@ class Database:
         connection: Any = pooled.driver_connection
         pooled.detach()
         if self._engine.dialect.name == "postgresql":
-            connection.autocommit = True
-        _execute(connection, _READ_ONLY[self._engine.dialect.name])
+            from .read_only import make_read_only  # psycopg2 is imported for PostgreSQL alone
+
+            make_read_only(connection)
+        else:
+            _execute(connection, "PRAGMA query_only = ON")
         return Driver(connection, self._engine.dialect, self._watchdog.watch if self._watchdog else None)
 
     def _hang_up(self) -> None:
@@ -215,8 +223,8 @@ class Database:
 
     def _once(self, work: Callable[[Connection], Result], lock: str | None) -> Result:
         with self._engine.connect() as connection:
-            if lock:
-                connection.exec_driver_sql(lock)
+            if first := "; ".join((*BEGIN[self._engine.dialect.name], *([lock] if lock else []))):
+                connection.exec_driver_sql(first)
             result = work(connection)
             connection.commit()
             return result
@@ -226,6 +234,8 @@ class Database:
 
     def _explained(self, error: Exception) -> RegistryUnavailable:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
+        if self._user:  # without a colon after it, the server takes the password for a part of it
+            cause = cause.replace(f'"{self._user}"', '"***"')
         return self.unavailable(cause, _HINTS.get(_code(error)))
 
     def _transient(self, error: Exception) -> bool:
@@ -250,7 +260,7 @@ class Database:
             raise self.unavailable(f"{error.filename}: {error.strerror}") from error
 
     def _prepare(self, connection: Any, _record: object) -> None:
-        _execute(connection, *ON_CONNECT[self._engine.dialect.name])
+        _execute(connection, *_ON_CONNECT[self._engine.dialect.name])
         connection.commit()
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+from ..config.addresses import shown_registry
 from ..errors import ConfigError
 from ..user import expanded
 
@@ -27,6 +28,8 @@ _DRIVERS = {
 }
 # The second branch is for a password with an unescaped "?": it hides too much rather than too little.
 _PASSWORD = re.compile(r"(://[^:/@?\[]*):(?:[^?]*|(?!\d+[/?]).*)@", re.DOTALL)
+# A "=" may stand in a password alone: elsewhere it says that a "?" or "&" before a password is missing.
+_PARAMETER = re.compile(r"(\w*password=.*|\w+=[^=]*)?", re.IGNORECASE | re.DOTALL)
 _PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
 
 
@@ -42,7 +45,7 @@ def registry_via(url: str) -> str | None:
     parts = _split(url)
     named = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == "via"]
     if named and (parts.scheme == "sqlite" or len(named) > 1 or not named[0]):
-        raise _wrong(url, "via names the one SSH host that a PostgreSQL server is reached through")
+        raise _wrong("via names the one SSH host that a PostgreSQL server is reached through")
     return named[0] if named else None
 
 
@@ -50,13 +53,13 @@ def registry_address(url: str) -> Address:
     """Where the PostgreSQL server listens, as seen from the host it is reached through; ConfigError for SQLite."""
     parts = _split(url)
     if parts.scheme == "sqlite":
-        raise _wrong(url, "a SQLite file has no address")
+        raise _wrong("a SQLite file has no address")
     return Address(parts.hostname or "localhost", parts.port or 5432)
 
 
 def safe_url(url: str) -> str:
-    """The URL with every password masked, for messages; anything at all may be passed."""
-    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***@", url.strip()))
+    """The URL without user and passwords, for messages; anything at all may be passed."""
+    return shown_registry(url)
 
 
 def engine_url(url: str) -> str:
@@ -85,14 +88,18 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url.strip(), allow_fragments=False)
         _ = parts.port
     except ValueError as error:
-        raise _wrong(url, "it cannot be read; special characters in a password are percent-encoded") from error
-    if parts.scheme not in _DRIVERS:
-        raise _wrong(url, "supported are postgresql://user@host:port/database and sqlite:////path/to/file.db")
+        raise _wrong("it cannot be read; special characters in a password are percent-encoded") from error
+    if parts.scheme not in _DRIVERS or not url.strip()[len(parts.scheme) :].startswith("://"):
+        raise _wrong("supported are postgresql://user@host:port/database and sqlite:////path/to/file.db")
     if parts.scheme == "sqlite" and (parts.netloc or parts.path in ("", "/", "/:memory:")):
-        raise _wrong(url, "sqlite:/// is followed by the path of a file, absolute with one slash more")
+        raise _wrong("sqlite:/// is followed by the path of a file, absolute with one slash more")
     # Otherwise this parser and SQLAlchemy's could split it differently, and show the rest of a password as a host.
     if parts.scheme != "sqlite" and ("@" in parts.path or parts.netloc.count("@") > 1):
-        raise _wrong(url, "special characters in a password are percent-encoded")
+        raise _wrong("special characters in a password are percent-encoded")
+    if parts.scheme != "sqlite" and (parts.netloc.endswith(":") or parts.path[:1] not in ("", "/")):
+        raise _wrong("it cannot be read; after the host come :port and /database")
+    if (parts.scheme != "sqlite" and "=" in parts.path) or not all(map(_PARAMETER.fullmatch, parts.query.split("&"))):
+        raise _wrong("its parameters are ?name=value&name=value; special characters in a value are percent-encoded")
     return parts
 
 
@@ -101,6 +108,6 @@ def _join(parts: SplitResult, query: str) -> str:
     return f"{_DRIVERS[parts.scheme]}://{parts.netloc}{path}" + (f"?{query}" if query else "")
 
 
-def _wrong(url: str, why: str) -> ConfigError:
+def _wrong(why: str) -> ConfigError:
     hint = "set deploy.registry_url in fabric.yaml, or DEPLOY_REGISTRY_URL"
-    return ConfigError(f"the registry URL {safe_url(url)!r} is wrong: {why}", hint=hint)
+    return ConfigError(f"the registry URL is wrong: {why}", hint=hint)

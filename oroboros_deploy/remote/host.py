@@ -270,8 +270,8 @@ class Host:
             self.tell(said["event"], said["message"], level=said["level"], **said["data"])
 
     def _learn(self, facts: Facts) -> Facts:
-        self.known = facts
         live, head = facts["live"], facts["head"]
+        self.known = facts
         self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
         return facts
 

@@ -67,3 +67,11 @@ def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) ->
     assert (ran.returncode, unread) == (50, [["127.0.0.1:1"], ["127.0.0.1:2"], ["127.0.0.1:3"]]), ran.stderr
     told = fab(project, "-H", "127.0.0.1:9", "registry.reconcile")
     assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr
+
+
+def test_a_number_that_nobody_means_is_refused(project: Path) -> None:
+    """Five thousand digits are more than Python reads: exit code 2, in one short line."""
+    ran = fab(project, "registry.list", "--limit", "9" * 5000)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("--limit takes a whole number of at most 9 digits, not '999")
+    assert len(ran.stderr) < 200

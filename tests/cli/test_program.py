@@ -39,10 +39,24 @@ def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None
     [
         ("deploy: {root: [", (), "fabric.yaml"),
         ("- deploy", (), "fabric.yaml: it must hold settings, not a list"),
+        ("deploy: {environments: {no: {hosts: [a]}}}", (), "deploy.environments: the name False is no text"),
+        ("deploy: {environments: {1: {hosts: [a]}}}", (), "deploy.environments: the name 1 is no text"),
+        ("deploy: {environments: {2026-01-01: {hosts: [a]}}}", (), "deploy.environments: the name datetime.date("),
+        ("deploy: {null: 1}", (), "deploy: the name None is no text"),
+        ("on: {deploy: 1}", (), "the name True is no text"),
+        ("deploy: &all {environments: *all}", (), "deploy.environments holds itself"),
+        ("deploy: {services: &all [*all]}", (), "deploy.services.0 holds itself"),
+        ("deploy: {keep: 1" + "0" * 5000 + "}", (), "fabric.yaml"),
+        ("deploy: " + "[" * 5000, (), "fabric.yaml"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
-    ids=["broken YAML", "a list", "missing ssh_config", "broken ssh_config"],
+    ids=[
+        *("broken YAML", "a list", "no as a name", "a number as a name", "a date as a name", "null as a name"),
+        *("on as a name", "a mapping in itself", "a list in itself", "a long number", "nested deeply"),
+        "missing ssh_config",
+        "broken ssh_config",
+    ],
 )
 def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
     """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
@@ -50,6 +64,30 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
     ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "registry_url: postgresql://app:hunter2@db/registry",
+        "registry_ur: postgresql://app:hunter2@db/registry",
+        "registry: postgresql:/app:hunter2@db/registry",
+        "registry: app:hunter2@db/registry",
+        "registry_url: app hunter2",
+        "registry_url: [postgresql, hunter2]",
+        "registry_url: {password: hunter2, host: db}",
+        "registry_url: host=db user=app password='hunter2'",
+        "registry: host=db user=app password=hunter2",
+        'repo_url: "https://it\'s:hunter2@git/x"',
+    ],
+)
+def test_a_debugging_run_shows_no_password(project: Path, line: str) -> None:
+    """What Invoke logs of our settings, also of misspelled ones, has no password; the rest of it is there."""
+    (project / "fabric.yaml").write_text(f"deploy:\n  root: /srv/elsewhere\n  {line}\n")
+    ran = fab(project, "--debug", "config")
+    assert "hunter2" not in ran.stdout + ran.stderr
+    assert "Merging config sources" in ran.stderr
+    assert "/srv/elsewhere" in ran.stderr
 
 
 def test_the_end_of_fab_loses_nothing(project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -350,3 +351,11 @@ def test_a_gate_without_services_has_no_window(mapping: dict[str, object]) -> No
     own = mapping.get("healthcheck", {})
     assert Config.from_mapping({**mapping, "healthcheck": {"timeout": 1, **own}}).healthcheck.timeout == 1
     assert Config.from_mapping({"services": ["api"], "healthcheck": {"timeout": 1}}, skip_restart=True).skip_restart
+
+
+@pytest.mark.parametrize("name", [False, 1, None, 2.5, date(2026, 1, 1)])
+def test_an_environment_whose_name_is_no_text_is_refused(name: object) -> None:
+    """YAML takes `no:`, `1:` and dates for something else than their text, which no -H could name."""
+    error = refusal({"environments": {name: {"hosts": ["web1"]}}})
+    assert error.message == f"nothing was changed: deploy.environments in {FILE}: the name {name!r} is no text"
+    assert error.hint == "put it in quotes"

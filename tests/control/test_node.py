@@ -88,6 +88,23 @@ def test_a_registry_behind_any_host_needs_a_host(tmp_path: Path) -> None:
     assert asked == ["web1", "web3"]
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_registry_behind_the_one_environment(tmp_path: Path, count: int) -> None:
+    """Without a host ``via=ssh`` goes through the one environment that there is; of several nobody is guessed."""
+    environments = {f"env{number}": {"hosts": [f"web{number}", "other"]} for number in range(count)}
+    settings = {"registry_url": "postgresql://deploy@db/releases?via=ssh", "environments": environments}
+    asked: list[str] = []
+
+    def connect(name: str) -> LocalConnection:
+        asked.append(name)
+        return unreachable(name)
+
+    kind = HostUnreachable if count == 1 else InvalidInput
+    with pytest.raises(kind), node(tmp_path, settings, connect=connect).registry():
+        pass
+    assert asked == (["web0"] if count == 1 else [])
+
+
 def test_a_host_that_is_nearly_an_environment(tmp_path: Path) -> None:
     """When nothing answers under a name, the environment that it resembles is offered."""
     mine = node(tmp_path, {"environments": {"staging": {"hosts": ["web1"]}}})

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from oroboros_deploy.cli.tables import audit_table
 from oroboros_deploy.host import durable, lock
 from oroboros_deploy.host import journal as journal_module
 from oroboros_deploy.host.audit import Wrong, verify
+from oroboros_deploy.host.contract import AuditAnswer
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.journal_entry import digest, line_of
 from tests.support.local_agent import LocalAgent
@@ -227,3 +229,34 @@ def test_the_call_on_an_empty_host(host: LocalAgent) -> None:
     """Nothing was written, and that is what is there."""
     answer = host.call("audit", {"verify": True, "limit": 9, "seen": None}).result
     assert answer == {"entries": [], "count": 0, "head": None, "verified": True, "wrong": None}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"[" * 100_000, b'{"hash":"x","seq":1,"a":' + b"[" * 100_000, b'{"hash":"x","seq":' + b"9" * 5000 + b"}"),
+        *(b'{"hash":"x","seq":true}', b'{"hash":"x","seq":NaN}', b"null", b""),
+    ],
+)
+def test_a_line_that_no_parser_takes(journal: Journal, line: bytes) -> None:
+    """It is the wrong line, whatever it says; the next entry follows what stood before it."""
+    lines = journal.lines()
+    journal.path.write_bytes(b"\n".join([*lines[:-1], line, b""]))
+    assert verify(journal) == Wrong(len(lines), "cannot be read")
+    assert len(journal.entries()) == len(lines) - 1
+
+
+@pytest.mark.parametrize("value", [1e300, [], {}, True, None, "", 10**400, "9" * 5000, "\ud800", -1, [[1]]])
+def test_any_edit_of_the_last_line(journal: Journal, value: object) -> None:
+    """Whatever stands in any field instead, the line is named as wrong, and all of the journal can be shown."""
+    lines = journal.lines()
+    last = json.loads(lines[-1])
+    for name in {*last, "target", "source", "seconds"} - {"hash"}:
+        if last.get(name) != value or isinstance(value, bool):
+            journal.path.write_bytes(b"\n".join([*lines[:-1], line_of({**last, name: value}), b""]))
+            wrong = verify(journal)
+            assert wrong is not None and wrong.line == len(lines), name
+            shown: AuditAnswer = {
+                "entries": journal.entries(), "count": 1, "head": None, "verified": True, "wrong": None,
+            }  # fmt: skip
+            assert audit_table({"web1": shown})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import tempfile
 import threading
@@ -42,6 +43,7 @@ def upsert(registry: Registry) -> object:
     ("edit", "words"),
     [
         (lambda url: url.replace(QUOTED_PASSWORD, "wrong"), "password authentication failed"),
+        (lambda url: url.replace(":s3", "s3"), r'user "\*\*\*"|no password supplied'),
         (lambda url: url + "_gone", "does not exist"),
         (lambda url: url.replace("postgres:s3", "nobody:s3"), "password authentication failed"),
         (lambda url: url + "?nonsense=1", "invalid connection option"),
@@ -51,8 +53,8 @@ def test_a_login_that_fails_is_explained(postgres_url, edit, words):
     """The server's own words are given, with the URL without its password."""
     message = refusal(edit(postgres_url))
     assert message.startswith("the registry postgresql://")
-    assert ":***@127.0.0.1" in message
-    assert words in message
+    assert "://***@127.0.0.1" in message
+    assert re.search(words, message)
 
 
 @pytest.mark.postgres
@@ -94,7 +96,7 @@ def test_a_read_only_copy_is_read_and_not_written(server: PostgresServer, postgr
 @pytest.mark.postgres
 def test_a_table_locked_by_another_program_does_not_wait_for_ever(server: PostgresServer, postgres_url, monkeypatch):
     """A migration that holds the table makes a write fail at the lock timeout, in words."""
-    monkeypatch.setitem(database.ON_CONNECT, "postgresql", ("SET lock_timeout = '50ms'",))
+    monkeypatch.setitem(database.BEGIN, "postgresql", ("SET LOCAL lock_timeout = '50ms'",))
     Registry.open(postgres_url).check()
     other = server.connect(postgres_url.rpartition("/")[2])
     other.cursor().execute("LOCK TABLE releases")

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
+from oroboros_deploy.config import Config, explain
+from oroboros_deploy.config.addresses import NOT_SHOWN
 from oroboros_deploy.errors import ConfigError
 from oroboros_deploy.registry.url import (
     engine_url,
@@ -90,23 +95,65 @@ def test_a_sqlite_file_has_no_address():
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("postgresql://u:p@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://:p@h/d", "postgresql://:***@h/d"),
-        ("postgresql://u:p@p/p:p@h/d?via=a@b", "postgresql://u:***@h/d?via=a@b"),
-        ("postgresql://u:p?p@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u:p#p@h/d", "postgresql://u:***@h/d"),
-        ("postgresql://u@h:5/d?via=a@b", "postgresql://u@h:5/d?via=a@b"),
+        ("postgresql://u:p@h/d", "postgresql://***@h/d"),
+        ("postgresql://:p@h/d", "postgresql://***@h/d"),
+        ("postgresql://u@h:5/d?via=a@b", "postgresql://***@h:5/d?via=a@b"),
         ("postgresql://h:5/d?via=a@b", "postgresql://h:5/d?via=a@b"),
         ("postgresql://[::1]:5/d?via=a@b", "postgresql://[::1]:5/d?via=a@b"),
         ("postgresql://h/d?user=u&password=p&sslPassword=q#r", "postgresql://h/d?user=u&password=***&sslPassword=***"),
+        ("postgresql://h/d?sslmode=x&other=p", "postgresql://h/d?sslmode=x&***"),
         ("sqlite:////a/b:c@d.db", "sqlite:////a/b:c@d.db"),
-        ("postgresql://u:p@h/d\n", "postgresql://u:***@h/d"),
-        ("nonsense", "nonsense"),
+        ("postgresql://u:p@h/d\n", "postgresql://***@h/d"),
+        ("postgresql://u:p@p/p:p@h/d?via=a@b", NOT_SHOWN),
+        ("postgresql://u:p?p@h/d", NOT_SHOWN),
+        ("postgresql:/u:p@h/d", NOT_SHOWN),
+        ("u:p@h/d", NOT_SHOWN),
+        ("postgresql://u:p", NOT_SHOWN),
+        ("host=h user=u password=p", NOT_SHOWN),
+        ("nonsense", NOT_SHOWN),
     ],
 )
 def test_a_shown_url_has_no_password(url, shown):
-    """The password is masked wherever it stands, and nothing else is."""
+    """Who logs in is masked, and a URL that cannot be read is not shown at all."""
     assert safe_url(url) == shown
+
+
+SECRET = "hunterTwo%40cret"
+WRITTEN = (
+    f"postgresql://app:{SECRET}@db.example:5432/registry?sslmode=require&via=web1",
+    f"postgresql://db.example/registry?user=app&sslmode=require&password={SECRET}&via=web1",
+    f"host=db.example user=app password={SECRET} dbname=registry",
+)
+
+
+def edits(url: str) -> Iterator[str]:
+    """The URL with one character left out, replaced, put in or swapped with the next, or cut off after it."""
+    for at in range(len(url) + 1):
+        before, here, after = url[:at], url[at : at + 1], url[at + 1 :]
+        yield from (before + after, before, before + after[:1] + here + after[1:])
+        for char in ":/@?&=#;[% x":
+            yield from (before + char + after, before + char + here + after)
+
+
+def told(url: str) -> str:
+    """All that is said of a URL: by the settings, and by the error or by what the driver is asked for."""
+    shown = [safe_url(url)]
+    with suppress(ConfigError):
+        shown.append(str(explain(Config.from_mapping({"registry_url": url}))))
+    try:
+        address = make_url(engine_url(url))
+        shown += [str(address.host), str(address.port), str(address.database), *address.query]  # libpq says these
+        shown += [str(value) for name, value in address.query.items() if name in ("via", "sslmode", "user")]
+    except ConfigError as error:
+        shown.append(str(error))
+    return "\n".join(shown)
+
+
+@pytest.mark.parametrize("url", WRITTEN, ids=["as a user", "as a parameter", "as libpq writes it"])
+def test_no_typing_error_shows_the_password(url):
+    """Whichever character of the URL is wrong, no part of its password is told."""
+    parts = {SECRET[at : at + 5] for at in range(len(SECRET) - 4)} | {"er@cr", "Two@c", "@cret"}
+    assert [edit for edit in edits(url) if any(part in told(edit) for part in parts)] == []
 
 
 def test_the_key_names_the_registry_and_not_the_password():

@@ -49,10 +49,10 @@ class PostgresServer:
 
     def __init__(self, standby_of: PostgresServer | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
-        self.port = _free_port()
-        self._user = _postgres_user() if os.getuid() == 0 else None
-        if self._user:
-            shutil.chown(self.directory, self._user)
+        self.port = free_port()
+        self.user = _postgres_user() if os.getuid() == 0 else None
+        if self.user:
+            shutil.chown(self.directory, self.user)
         self.directory.chmod(0o755)
         self._log = (self.directory / "log").open("w+b")
         self._databases = 0
@@ -143,7 +143,7 @@ class PostgresServer:
         )
 
     def _logged(self) -> dict[str, object]:
-        return {"stdout": self._log, "stderr": self._log, "user": self._user, "cwd": "/"}
+        return {"stdout": self._log, "stderr": self._log, "user": self.user, "cwd": "/"}
 
 
 def _postgres_user() -> str | None:
@@ -153,7 +153,8 @@ def _postgres_user() -> str | None:
         return None
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,0 +1,62 @@
+"""An error that nobody foresaw: its traceback becomes a file, and on one host of many it is that host's outcome."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from traceback import format_exception
+
+from ..errors import DeployError, ExitCode
+from .state_directory import state_directory
+
+_BEFORE = 1  # the exit code of a command when no switch was asked for
+
+
+class HostFault(DeployError):
+    """What a host answered, or what we made of it, ended the work there; ``asked`` says whether it was to switch."""
+
+    def __init__(self, cause: Exception, host: str, *, asked: bool) -> None:
+        state = "the host goes on alone, how it ends is not known here" if asked else "nothing was switched"
+        ask = f"fab -H {host} status  tells what it serves; " if asked else ""
+        super().__init__(f"{state}: {in_a_line(cause)}", hint=f"{ask}{report(keep(cause))}", host=host)
+        self.asked = asked
+        self.exit_code = ExitCode.UNKNOWN if asked else ExitCode.BUILD_FAILED
+        self.code = int(self.exit_code) if asked else _BEFORE
+
+
+@contextmanager
+def told_of(host: str, *, asked: bool = False) -> Iterator[None]:
+    """Raise HostFault for what is no error of ours."""
+    try:
+        yield
+    except DeployError:
+        raise
+    except Exception as error:
+        raise HostFault(error, host, asked=asked) from error
+
+
+def in_a_line(cause: Exception) -> str:
+    """What happened, in one line."""
+    what = " ".join(f"{type(cause).__name__}: {cause}".split())
+    return f"oroboros_deploy failed in a way that nobody foresaw ({what})"
+
+
+def report(kept: Path | None) -> str:
+    """Where the traceback is, for people."""
+    return f"the traceback, for a report of the fault, is in {kept}" if kept else "the traceback could not be written"
+
+
+def keep(cause: Exception) -> Path | None:
+    """Where the traceback was written: a file of this user's alone; None when that failed, whatever the reason."""
+    try:
+        name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}-{id(cause):x}.txt"
+        path = state_directory() / "tracebacks" / name
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text("".join(format_exception(cause)), encoding="utf-8", errors="backslashreplace")
+    except Exception:
+        return None
+    return path

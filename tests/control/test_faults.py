@@ -1,0 +1,96 @@
+"""What nobody foresaw on one host is that host's outcome: told, recorded, and the others keep theirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.control.faults import HostFault
+from oroboros_deploy.outcome import State
+from oroboros_deploy.testing import LocalCommand, LocalConnection
+from tests.support.site import Site, states
+
+HOSTS = ["web1", "web2", "web3"]
+
+
+@pytest.fixture(autouse=True)
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where tracebacks are written."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state/oroboros_deploy/tracebacks"
+
+
+class AlteredCommand(LocalCommand):
+    """The real agent, whose answer to one call arrives as another."""
+
+    def lines(self) -> Iterator[bytes]:
+        for line in super().lines():
+            altered = self._connection
+            assert isinstance(altered, AlteredConnection)
+            if altered.commands[-1] == altered.call and line.startswith(b'{"format"'):
+                line = json.dumps({**json.loads(line), "result": altered.result}).encode()
+            yield line
+
+
+class AlteredConnection(LocalConnection):
+    """A host that answers one call with something else."""
+
+    def __init__(self, places: tuple[str, str], call: str, result: object) -> None:
+        super().__init__(places)
+        self.call, self.result = call, result
+
+    def command(self, script: str, **_: Any) -> LocalCommand:
+        self.running.append(AlteredCommand(self, script))
+        return self.running[-1]
+
+
+def with_altered(site: Site, call: str, result: object) -> Any:
+    """How to connect, where web2 is the host that answers something else."""
+
+    def connect(name: str) -> LocalConnection:
+        places = str(site.root("HOST")), str(site.root(name))
+        return AlteredConnection(places, call, result) if name == "web2" else site.connect(name)
+
+    return connect
+
+
+@pytest.mark.parametrize("result", [None, [], {}, 7, {"state": 3}, {"state": {"phase": "unheard"}}])
+def test_a_switch_whose_answer_means_nothing(site: Site, kept: Path, result: object) -> None:
+    """That host is unknown, the one before stays live and recorded, the one after is not begun."""
+    fleet = site.fleet(connect=with_altered(site, "activate", result))
+    outcome = fleet.deploy(HOSTS, sha=site.good)
+    assert states(outcome) == {"web1": State.LIVE, "web2": State.UNKNOWN, "web3": State.SKIPPED}
+    assert (outcome.exit_code, outcome.registry) == (40, "written")
+    bad = outcome.hosts[1]
+    assert bad.message.startswith("the host goes on alone, how it ends is not known here: oroboros_deploy failed")
+    (file,) = kept.iterdir()
+    assert (
+        bad.hint == f"fab -H web2 status  tells what it serves; the traceback, for a report of the fault, is in {file}"
+    )
+    assert "Traceback" in file.read_text()
+    with fleet.registry() as registry:
+        assert registry.serving()["web1"] == site.good
+        shown = registry.reader.attempt(outcome.attempt)
+    assert shown is not None
+
+
+@pytest.mark.parametrize("result", [None, [], {"live": None}])
+def test_facts_that_mean_nothing(site: Site, kept: Path, result: object) -> None:
+    """Before a switch the attempt ends with nothing switched anywhere, and names the host; the command ends with 1."""
+    with pytest.raises(HostFault) as caught:
+        site.fleet(connect=with_altered(site, "facts", result)).deploy(HOSTS, sha=site.good)
+    error = caught.value
+    assert (error.host, error.code, error.message.partition(":")[0]) == ("web2", 1, "nothing was switched")
+    assert error.outcome is not None
+    assert states(error.outcome) == {"web1": State.SKIPPED, "web2": State.NOT_SWITCHED, "web3": State.SKIPPED}
+    assert len(list(kept.iterdir())) == 1
+
+
+def test_a_question_is_answered_by_the_others(site: Site) -> None:
+    """A host whose answer means nothing is told as a failure beside the answers of the others."""
+    answers = site.fleet(connect=with_altered(site, "facts", None)).status(HOSTS)
+    assert [isinstance(answers[host], HostFault) for host in HOSTS] == [False, True, False]
