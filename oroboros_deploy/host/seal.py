@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from . import durable, sha256, trees
-from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Sequence, Tuple
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ BUILDER = "oroboros_deploy"
 
 # One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target.
 Row = Tuple[str, str, int, int, int, str]
+Inode = Tuple[int, int]  # device and number of a file, whatever its names are
 
 
 def state_of(release: Path) -> ReleaseState:
@@ -46,14 +47,18 @@ def read_meta(release: Path) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def seal(release: Path, meta: Dict[str, str]) -> int:
+def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = ()) -> int:
     """Make a complete build a release; returns the number of entries in its manifest.
 
+    ``shared`` are the files that may be hard links although they have names elsewhere: those of our cache.
     The marker is written last and only after the whole tree reached the disk, so a
     directory that has it is complete even after a power cut.
     """
-    for path in walk(release):
-        close(path)
+    entries = [(path, path.lstat()) for path in walk(release)]
+    for path in _foreign(entries, shared):
+        make_own(path)
+    for path, status in entries:
+        close(path, status.st_mode)
     rows = _manifest(release)
     manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
     durable.write(release / META, _format(meta), 0o444)
@@ -138,15 +143,48 @@ def _below(release: Path) -> Iterator[Tuple[str, Tuple[str, int, int, int]]]:
                         places.append(f"{name}/")
 
 
-def close(path: Path) -> None:
-    """Take away write bits and set-id bits; let the services' users read, whatever the login's umask was."""
-    status = path.lstat()
-    if stat.S_ISDIR(status.st_mode):
-        path.chmod(0o555)
-    elif stat.S_ISREG(status.st_mode):
-        path.chmod(0o555 if status.st_mode & 0o111 else 0o444)
-    elif not stat.S_ISLNK(status.st_mode):
+def close(path: Path, mode: int) -> None:
+    """Take away write bits and set-id bits; what the build closed to the group or to others stays closed."""
+    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        if stat.S_IMODE(mode) != closed(mode):
+            path.chmod(closed(mode))
+    elif not stat.S_ISLNK(mode):
         raise Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+
+
+def closed(mode: int) -> int:
+    """The mode that a file or directory has in a release; its owner can always read it."""
+    return mode & 0o555 | (0o500 if stat.S_ISDIR(mode) else 0o400)
+
+
+def make_own(path: Path) -> None:
+    """Put a copy in the place of a file that has names elsewhere: its mode is not ours alone to change."""
+    import shutil
+
+    above, mode = path.parent, stat.S_IMODE(path.parent.stat().st_mode)
+    above.chmod(mode | 0o700)  # a build may have closed it
+    beside = path.with_name(f".{sha256.digest(os.fsencode(path.name))}")
+    try:
+        shutil.copy2(path, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+        above.chmod(mode)
+
+
+def _foreign(entries: Sequence[Tuple[Path, os.stat_result]], shared: Container[Inode]) -> List[Path]:
+    """The files that have names outside the release, as package managers link them from their stores."""
+    linked = [(path, status) for path, status in entries if stat.S_ISREG(status.st_mode) and status.st_nlink > 1]
+    within: Dict[Inode, int] = {}
+    for _, status in linked:
+        within[_inode(status)] = within.get(_inode(status), 0) + 1
+    return [
+        path for path, status in linked if status.st_nlink > within[_inode(status)] and _inode(status) not in shared
+    ]
+
+
+def _inode(status: os.stat_result) -> Inode:
+    return status.st_dev, status.st_ino
 
 
 def facts(path: Path) -> Tuple[str, int, int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,3 +96,55 @@ def test_a_tree_that_shuts_its_owner_out_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "r").chmod(0o555)
     seal.remove(tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
+
+
+def unsealed(tmp_path: Path) -> Path:
+    (tmp_path / "releases" / "c").mkdir(parents=True)
+    return tmp_path / "releases" / "c"
+
+
+def mode(path: Path) -> str:
+    return f"{path.stat().st_mode & 0o7777:o}"
+
+
+def test_what_is_linked_from_elsewhere_is_copied(tmp_path: Path) -> None:
+    """A file of a store, or of `cp -al`, keeps its mode there; two names within the release stay one file."""
+    release, store = unsealed(tmp_path), tmp_path / "store"
+    store.write_text("content")
+    store.chmod(0o664)
+    (release / "shut").mkdir()
+    os.link(store, release / "shut" / "linked")
+    (release / "shut").chmod(0o555)
+    (release / "one").write_text("own")
+    os.link(release / "one", release / "two")
+    seal.seal(release, {})
+    linked = release / "shut" / "linked"
+    assert (mode(store), mode(linked), mode(linked.parent), linked.read_text()) == ("664", "444", "555", "content")
+    assert (os.path.samefile(store, linked), (release / "one").samefile(release / "two")) == (False, True)
+    store.write_text("written through the store")
+    assert (linked.read_text(), seal.verify(release)) == ("content", None)
+
+
+def test_a_copy_in_another_release_is_left_alone(tmp_path: Path) -> None:
+    """`cp -al` of a whole tree and back: the seal of one release changes nothing in the other."""
+    release, other = unsealed(tmp_path), tmp_path / "releases" / "d"
+    (release / "file").write_text("content")
+    subprocess.run(["cp", "-al", release, other], check=True)
+    seal.seal(other, {})
+    (release / "file").chmod(0o600)
+    assert (seal.verify(other), mode(release / "file")) == (None, "600")
+
+
+@pytest.mark.parametrize(
+    ("made", "sealed"),
+    [(0o600, "400"), (0o640, "440"), (0o644, "444"), (0o755, "555"), (0o6711, "511"), (0o200, "400"), (0o4777, "555")],
+)
+def test_what_a_build_closed_stays_closed(tmp_path: Path, made: int, sealed: str) -> None:
+    """Only write bits and set-id bits go; the owner can read what is to be verified."""
+    release = unsealed(tmp_path)
+    (release / "file").touch()
+    (release / "directory").mkdir()
+    (release / "file").chmod(made)
+    (release / "directory").chmod(0o2770)
+    seal.seal(release, {})
+    assert (mode(release / "file"), mode(release / "directory")) == (sealed, "550")

@@ -127,7 +127,7 @@ class _Release:
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
             self._build(store)
-            self._seal()
+            self._seal(store)
         store.prune(self.request["recipe"]["cache"])
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
@@ -191,11 +191,11 @@ class _Release:
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
         return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
 
-    def _seal(self) -> None:
+    def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
         meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
-        entries = seal.seal(self.path, meta)
+        entries = seal.seal(self.path, meta, store.shared())
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 
 

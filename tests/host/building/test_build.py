@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -48,9 +49,9 @@ def log_of(host: LocalAgent, part: str) -> bytes:
 
 
 def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) -> None:
-    """Modes lose every write and set-id bit and let all read; three files of ours say what it is."""
+    """Modes lose every write and set-id bit, and no other one; three files of ours say what it is."""
     sha = head(mirrored)
-    command = "umask 077; mkdir -p made/deep; echo 1 >made/deep/file; chmod 6711 made/deep/file; ln -s deep made/link"
+    command = "(umask 077; mkdir -p made/deep); cd made; echo 1 >deep/file; chmod 6711 deep/file; ln -s deep link"
     answer = host.build(sha, step(command))
     assert (answer.result or {})["state"] == "sealed"
     release = host.paths.release(sha)
@@ -60,9 +61,9 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
         "file": ("-r--r--r--", "content\n"),
         "run": ("dr-xr-xr-x", ""),
         "run/me": ("-r--r--r--", "#!/bin/sh\n"),
-        "made": ("dr-xr-xr-x", ""),
-        "made/deep": ("dr-xr-xr-x", ""),
-        "made/deep/file": ("-r-xr-xr-x", "1\n"),
+        "made": ("dr-x------", ""),
+        "made/deep": ("dr-x------", ""),
+        "made/deep/file": ("-r-x--x--x", "1\n"),
         "made/link": ("lrwxrwxrwx", "deep"),
     }
     assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
@@ -621,3 +622,41 @@ def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repos
         "",
     )
     assert log.read_text().splitlines()[-1] == "KeyError: 'timeout'"
+
+
+@pytest.fixture(scope="module")
+def pnpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a pnpm, which npm brings."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed here")
+    place = tmp_path_factory.mktemp("pnpm")
+    got = subprocess.run(["npm", "install", "--prefix", place, "pnpm@9"], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"npm cannot get pnpm: {got.stderr[-200:]}")
+    return place / "node_modules" / ".bin"
+
+
+def test_a_store_of_pnpm_is_left_as_it_was(host: LocalAgent, mirrored: Repository, pnpm: Path, tmp_path: Path) -> None:
+    """A later build can write to what it installed; one that fails leaves the seals of the others whole."""
+    (mirrored.path / "dep").mkdir()
+    (mirrored.path / "dep" / "package.json").write_text('{"name": "dep", "version": "1.0.0"}')
+    (mirrored.path / "dep" / "index.js").write_text("module.exports = 1\n")
+    subprocess.run(["npm", "pack", "./dep"], cwd=mirrored.path, check=True, capture_output=True)
+    install = f"PATH={pnpm}:$PATH pnpm install --no-frozen-lockfile --offline --package-import-method hardlink"
+    command = f"{install} --store-dir {tmp_path}/store && sh build.sh"
+    package = '{"dependencies": {"dep": "file:dep-1.0.0.tgz"}}'
+    shas = []
+    for build in (
+        "true",
+        "echo 'patched' >>node_modules/dep/index.js",
+        "echo worse >>node_modules/dep/index.js; false",
+    ):
+        (mirrored.path / "package.json").write_text(package)
+        shas.append(mirrored.commit(build, **{"build.sh": build}))
+        host.mirror(mirrored)
+        answer = host.build(shas[-1], step(command))
+        stored = [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.suffix != ".json"]
+        assert stored
+        assert all(path.stat().st_mode & 0o200 for path in stored), answer
+        assert [seal.verify(host.paths.release(sha)) for sha in shas[:2]] == [None] * len(shas[:2])
+    assert (answer.refusal or {})["kind"] == "build_failed"
