@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import time
 from pathlib import Path
 
 from . import durable, sha256, trees
-from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Sequence, Tuple
+from .annotations import TYPE_CHECKING, Container, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ MANIFEST = ".deploy-manifest"
 SEAL = ".deploy-seal"
 OURS = (META, MANIFEST, SEAL)
 BUILDER = "oroboros_deploy"
+_ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
 
 # One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target.
 Row = Tuple[str, str, int, int, int, str]
@@ -70,8 +72,23 @@ def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = ()) -> 
     return len(rows)
 
 
+class Found(NamedTuple):
+    """What a release has become since its seal: ``damage`` in words, and the topmost paths that were ``added``."""
+
+    damage: Optional[str]
+    added: List[str]
+
+
+WHOLE = Found(None, [])
+
+
 def verify(release: Path) -> Optional[str]:
-    """What differs from the seal, in words; None when nothing does.
+    """What was changed or lost since the seal, in words; None when nothing was.  Additions are no damage."""
+    return compare(release).damage
+
+
+def compare(release: Path) -> Found:
+    """A release beside its manifest.
 
     Compares type, mode, size and modification time of every entry, which finds edits,
     losses and files that a crash left empty without reading the contents again.
@@ -79,17 +96,42 @@ def verify(release: Path) -> Optional[str]:
     try:
         manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
     except (OSError, ValueError):
-        return f"{MANIFEST} or {SEAL} cannot be read"
+        return Found(f"{MANIFEST} or {SEAL} cannot be read", [])
     if marker != _marker(manifest):
-        return f"{MANIFEST} was changed"
+        return Found(f"{MANIFEST} was changed", [])
     rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
     recorded = {row[0]: tuple(row[1:5]) for row in rows}
     found = dict(_below(release))
-    differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
-    if not differing:
-        return None
-    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-    return f"{differing[0]!r}{more} changed since the seal"
+    differing = sorted(name for name in recorded if recorded[name] != found.get(name))
+    added = sorted(found.keys() - recorded.keys())
+    topmost = [name for name in added if os.path.dirname(name) in recorded or "/" not in name]
+    return Found(f"{counted(differing)} changed since the seal" if differing else None, topmost)
+
+
+def counted(names: Sequence[str]) -> str:
+    """The first of several names, and how many there are beside it."""
+    return f"{names[0]!r} and {len(names) - 1} more" if len(names) > 1 else f"{names[0]!r}"
+
+
+def remove_added(release: Path, added: Iterable[str]) -> List[str]:
+    """Delete what was added to a sealed release; returns what cannot be deleted."""
+    return [name for name in added if not _removed(release / name)]
+
+
+def _removed(path: Path) -> bool:
+    try:
+        mode = stat.S_IMODE(path.parent.stat().st_mode)
+        path.parent.chmod(mode | 0o700)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                trees.remove(path)
+            else:
+                path.unlink()
+        finally:
+            path.parent.chmod(mode)
+    except OSError:
+        return False
+    return True
 
 
 def unmake(release: Path) -> None:
@@ -97,6 +139,25 @@ def unmake(release: Path) -> None:
     release.chmod(0o700)
     for name in (SEAL, META):
         (release / name).unlink(missing_ok=True)
+
+
+def set_aside(release: Path) -> Path:
+    """Move a release, or what is left of one, to a name that is none of a release; the new path is returned.
+
+    That needs no right in the release itself, where others may have written.
+    """
+    aside = release.with_name(f".{release.name}.{os.getpid()}-{time.monotonic_ns():x}")
+    release.rename(aside)
+    durable.sync_directory(release.parent)
+    return aside
+
+
+def discard_set_aside(releases: Path) -> None:
+    """Try again to delete what was set aside; it was told when that failed first."""
+    for path in releases.glob(".*"):
+        if _ASIDE.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                remove(path)
 
 
 def remove(release: Path) -> None:

@@ -49,8 +49,6 @@ def replace_by_link(path: Path) -> None:
         ("file", Path.unlink, "'file' changed since the seal"),
         ("file", lambda path: path.chmod(0o544), "'file' changed since the seal"),
         ("file", replace_by_link, "'file' changed since the seal"),
-        ("extra", Path.touch, "'extra' changed since the seal"),
-        ("extra", Path.mkdir, "'extra' changed since the seal"),
         (seal.MANIFEST, edit, ".deploy-manifest was changed"),
         (seal.MANIFEST, truncate, ".deploy-manifest was changed"),
         (seal.MANIFEST, Path.unlink, ".deploy-manifest or .deploy-seal cannot be read"),
@@ -58,7 +56,7 @@ def replace_by_link(path: Path) -> None:
     ],
 )
 def test_every_change_is_noticed(release: Path, name: str, change: Callable[[Path], object], words: str) -> None:
-    """Edits, losses, additions, modes and types; and changes to the seal's own files."""
+    """Edits, losses, modes and types; and changes to the seal's own files."""
     assert seal.verify(release) is None
     change(release / name)
     assert (seal.state_of(release), seal.verify(release)) == ("sealed", words)
@@ -66,9 +64,22 @@ def test_every_change_is_noticed(release: Path, name: str, change: Callable[[Pat
 
 def test_many_changes_are_counted(release: Path) -> None:
     """The first is named, the others are numbered."""
-    for name in "bca":
-        (release / name).touch()
-    assert seal.verify(release) == "'a' and 2 more changed since the seal"
+    for path in (release / "file", release / "tool"):
+        path.unlink()
+    assert seal.verify(release) == "'file' and 1 more changed since the seal"
+
+
+def test_additions_are_no_damage(release: Path) -> None:
+    """The topmost of each is told; what can be removed is, and the directories above are as they were."""
+    for path in (release / "extra", release / "cache"):
+        path.mkdir()
+        (path / "file").touch()
+    (release / "link").symlink_to("/etc")
+    found = seal.compare(release)
+    assert found == (None, ["cache", "extra", "link"])
+    release.chmod(0o555)
+    assert (seal.remove_added(release, found.added), seal.compare(release)) == ([], seal.WHOLE)
+    assert mode(release) == "555"
 
 
 def test_the_seal_comes_last(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:

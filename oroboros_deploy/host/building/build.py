@@ -87,12 +87,30 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
     """Remove what interrupted builds left, and the release to be made again; never one that is needed."""
+    seal.discard_set_aside(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
         if release_id not in needed and (release_id == sha or seal.state_of(release) not in SWITCHABLE):
-            say("swept", f"removed the incomplete build of {release_id}", level="detail")
-            seal.remove(release)
+            _take_away(release, say, must=release_id == sha)
+
+
+def _take_away(release: Path, say: Say, *, must: bool) -> None:
+    """Remove what is no release; what cannot be removed is told, and stands in nobody's way any more."""
+    try:
+        aside = seal.set_aside(release)
+    except OSError as error:
+        if must:
+            raise
+        say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
+        return
+    try:
+        seal.remove(aside)
+    except OSError as error:
+        message = f"not all of {release.name} could be removed; the rest is in {aside}: {error.strerror}"
+        say("warning", message, level="warning")
+    else:
+        say("swept", f"removed the incomplete build of {release.name}", level="detail")
 
 
 @dataclass(frozen=True)

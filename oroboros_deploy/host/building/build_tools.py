@@ -47,7 +47,7 @@ def ready(
     key = digest([system.requires, python(), list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
-        if seal.state_of(target) != "sealed" or seal.verify(target):
+        if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
             _make(bench, f"wheel {project}", target, install, system.requires, variables(target))
         target.touch()  # used last
         wants_more = _wants_more(bench, project, target, system.backend)
