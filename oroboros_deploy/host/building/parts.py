@@ -15,7 +15,7 @@ from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from . import installed, installers, requirements
-from .bench import Bench
+from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Venv:
     def work(self, bench: Bench) -> None:
         """Make all of it."""
         make = [sys.executable, "-m", "venv", "--without-pip", str(self.path)]
-        bench.run(self.name, "python3 -m venv", make, bench.release)
+        bench.run(self.name, "python3 -m venv", make, ELSEWHERE)
         for wanted in self._installed_together(bench):
             self._install(bench, wanted)
         self._finish(bench, [self.path / "lib"])
@@ -245,7 +245,7 @@ class Venv:
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
         installed.settle(self.path, _wheels(bench, self.projects))
         compiling = installed.compiling(self.path, bench.release, compiled)
-        bench.run(self.name, "compiling it", compiling, bench.release)
+        bench.run(self.name, "compiling it", compiling, ELSEWHERE)
 
 
 def venv_path(release: Path, directory: str) -> Path:

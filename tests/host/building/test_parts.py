@@ -219,3 +219,14 @@ def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Rep
     answer = host.build(sha, {"steps": steps})
     assert (host.paths.release(sha) / "run" / "both").read_text() == f"{sha} 1\n#!/bin/sh\n"
     assert answer.said("part.finished") == ["one built", "two built"]
+
+
+def test_a_module_with_the_name_of_one_of_pythons_own_stops_nothing(host: LocalAgent, mirrored: Repository) -> None:
+    """Python is not run where the commit's own types.py would be taken for the standard library's."""
+    project(mirrored, "backend", "backend")
+    for name in ("types", "json", "csv", "compileall"):
+        (mirrored.path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    sha = mirrored.commit("with modules of its own")
+    host.mirror(mirrored)
+    answer = host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": "pip"})
+    assert answer.refusal is None
