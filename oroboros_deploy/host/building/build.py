@@ -25,6 +25,7 @@ from .cache import Cache, Entry
 from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
+from .within import within
 
 if TYPE_CHECKING:
     from ..contract import BuildAnswer, BuildRequest, Switchable
@@ -260,6 +261,8 @@ def _run_part(part: Part, bench: Bench, store: Cache, before: List[Future[None]]
 
 def _produce(part: Part, bench: Bench, store: Cache) -> bool:
     """Make a part, or take it as it was made before; True for the latter."""
+    for path in (*part.runs_in, *part.reads, *part.makes):
+        within(bench.release, path)
     entry = _entry(part, bench)
     if entry is None:
         part.work(bench)

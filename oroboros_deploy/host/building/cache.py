@@ -29,6 +29,7 @@ from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optiona
 from ..wire import Say
 from . import inputs
 from .inputs import Inputs
+from .within import within
 
 FORMAT = 1  # of entries and of what a part makes of the same inputs; another number forgets all that is there
 _SHORT = 7  # characters of a release id that are taken for it
@@ -159,6 +160,7 @@ class Cache:
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
         self._sound: Set[str] = set()
+        self._inside: Set[str] = set()  # directories that were found to be below the release, while rows are laid
         self._id = os.fsencode(release.name)
         self._path = os.fsencode(release)
         self._any_path = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
@@ -327,16 +329,25 @@ class Cache:
         return True
 
     def _lay(self, rows: Iterable[Row], gone: Iterable[str], linked: bool) -> None:
+        self._inside.clear()
         for path in gone:
-            _clear(self.release / path)
+            _clear(self._place(path))
         for row in rows:
-            target = self.release / row.path
+            target = self._place(row.path)
             if row.kind != "d" or target.is_symlink() or not target.is_dir():
                 _clear(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._put(row, target, linked)
             elif row.closed:
                 target.chmod(0o755 & ~row.closed)
+
+    def _place(self, path: str) -> Path:
+        """Where a row goes: not through a link out of the release, which this commit may have above it."""
+        above = os.path.dirname(path)
+        if above not in self._inside:
+            within(self.release, above)
+            self._inside.add(above)
+        return self.release / path
 
     def _put(self, row: Row, target: Path, linked: bool) -> None:
         known = self.objects / row.object

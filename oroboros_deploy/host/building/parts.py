@@ -17,6 +17,7 @@ from ..refusal import Refusal
 from . import installed, installers, requirements
 from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
+from .within import within
 
 if TYPE_CHECKING:
     from ..contract import FrontendRecipe, Recipe, StepRecipe
@@ -113,12 +114,13 @@ class Frontend:
 
     def work(self, bench: Bench) -> None:
         """Run the command and publish its output; on a host without npm, keep what was committed."""
-        source, into = bench.release / self.settings["path"], bench.release / self.settings["into"]
+        source = within(bench.release, self.settings["path"])
         if self._lacks_npm:
-            self._keep_committed(bench, source, into)
+            self._keep_committed(bench, source, within(bench.release, self.settings["into"]))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
-            _publish(source / self.settings["output"], into)
+            output = within(bench.release, f"{self.settings['path']}/{self.settings['output']}")
+            _publish(output, within(bench.release, self.settings["into"]))  # the command may have made links
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The settings, the sources, the tools that the command names, and what its output replaces."""
@@ -258,7 +260,7 @@ def step(settings: StepRecipe) -> Part:
     """A command of the user's own: what it depends on is not known, so it always runs, after all before it."""
 
     def work(bench: Bench) -> None:
-        bench.shell(settings["name"], settings["command"], bench.release / settings["path"])
+        bench.shell(settings["name"], settings["command"], within(bench.release, settings["path"]))
 
     return Part(settings["name"], work, runs_in=(".",), reads=(".",), makes=(".",))
 
@@ -286,7 +288,7 @@ def _publish(output: Path, into: Path) -> None:
 def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:
     """The wheels of the projects that have one; the others have requirements at least."""
     for project in projects:
-        directory = bench.release / project
+        directory = within(bench.release, project)
         if not _packaged(directory) and not (directory / "requirements.txt").is_file():
             missing = "no pyproject.toml, setup.py or requirements.txt in it"
             raise Refusal("build_failed", f"{project!r} cannot be installed: {missing}")

@@ -626,3 +626,13 @@ def test_a_file_of_a_store_does_not_become_an_object(store: Store, tmp_path: Pat
     store.make(ONE, lambda part: os.link(elsewhere, part / "file"))
     assert (elsewhere.stat().st_nlink, elsewhere.stat().st_mode & 0o777) == (1, 0o644)
     assert store.take(TWO)
+
+
+def test_nothing_is_laid_through_a_link(store: Store, tmp_path: Path) -> None:
+    """What was made in a directory is not put outside the release where another commit has a link."""
+    (tmp_path / "outside").mkdir()
+    store.make(ONE, lambda part: (part / "file").write_text("x"))
+    store.cache(TWO)
+    store.part(TWO).symlink_to(tmp_path / "outside")
+    store.take(TWO)
+    assert list((tmp_path / "outside").iterdir()) == []
