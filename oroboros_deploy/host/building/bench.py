@@ -12,6 +12,7 @@ from ..refusal import Refusal
 from ..wire import Say
 from .inputs import Inputs, Sources, surroundings
 
+LOG = 64_000_000  # bytes of a part's log; what comes later is told, and no more
 ELSEWHERE = Path("/")  # where Python is run: a types.py in its working directory would take the place of Python's own
 
 
@@ -61,12 +62,15 @@ class Bench:
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
     ) -> process.Ended:
-        """Run the command; its whole output goes to the part's log, byte for byte, and is told as it comes."""
+        """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes."""
         env = process.environment(CI="1", DEPLOY_RELEASE=self.release.name, **variables)
         with self._log(part).open("ab") as log:
 
             def sink(data: bytes) -> None:
-                log.write(data)
+                if log.tell() < LOG:
+                    log.write(data[: LOG - log.tell()])
+                    if log.tell() == LOG:
+                        self.say("warning", f"{part}: its log ends at {LOG // 1_000_000} MB", level="warning")
                 self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
 
             return process.run(

@@ -18,6 +18,7 @@ import pytest
 from oroboros_deploy.host import lock, seal
 from oroboros_deploy.host.building import cache
 from oroboros_deploy.host.building.cache import Cache, Entry
+from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, hang_up, manifest
 from tests.support.rights import require_mount
 from tests.support.watching import eventually, tree
@@ -631,8 +632,13 @@ def test_a_file_of_a_store_does_not_become_an_object(store: Store, tmp_path: Pat
 def test_nothing_is_laid_through_a_link(store: Store, tmp_path: Path) -> None:
     """What was made in a directory is not put outside the release where another commit has a link."""
     (tmp_path / "outside").mkdir()
-    store.make(ONE, lambda part: (part / "file").write_text("x"))
-    store.cache(TWO)
-    store.part(TWO).symlink_to(tmp_path / "outside")
-    store.take(TWO)
+    at, entry = store.cache(ONE), Entry("web", {})
+    with at.watch(entry, ["infra/web"], [], may_contain_path=False):
+        (at.release / "infra" / "web").mkdir(parents=True)
+        (at.release / "infra" / "web" / "page").touch()
+    at.keep()
+    later = store.cache(TWO)
+    (later.release / "infra").symlink_to(tmp_path / "outside")
+    with pytest.raises(Refusal, match="infra leads out of the release"):
+        later.take(Entry("web", {}), linked=True)
     assert list((tmp_path / "outside").iterdir()) == []
