@@ -497,7 +497,8 @@ def test_a_failure_of_a_sound_mirror_is_its_own(host: LocalAgent, repository: Re
 def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Once the control node is gone, no process and no directory of the build is left, though they ignore TERM."""
     mark, sha = f"765.{os.getpid()}", head(mirrored)
-    request = host.build_request(sha, step(f"trap '' TERM; sleep {mark} & sleep {mark} | cat; sleep {mark}"))
+    line = f"trap '' TERM; sleep {mark} & sleep {mark} & sleep {mark} | cat; sleep {mark}"
+    request = host.build_request(sha, step(line))
     process = began(host, request)
     assert eventually(lambda: len(processes(mark)) >= 3)
     hang_up(process)
