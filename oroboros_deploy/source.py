@@ -40,6 +40,10 @@ _HOOK_VARIABLES = {
     "GIT_WORK_TREE",
 }
 
+# What is missing in a partial clone is not fetched to answer a question, by whatever program the repository names
+# (core.sshCommand, remote.*.uploadpack, ext::). The first is of git 2.45; the second leaves older ones no transport.
+_ALONE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
+
 
 @dataclass(frozen=True)
 class Commit:
@@ -179,7 +183,7 @@ class Source:
                 self._argv(*arguments),
                 input="".join(f"{line}\n" for line in lines).encode(),
                 capture_output=True,
-                env=_environment(),
+                env=_environment() | _ALONE,
                 timeout=DEADLINE,
                 check=False,
             )

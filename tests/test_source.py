@@ -528,3 +528,27 @@ def test_the_usual_questions_cost_one_git_each(repository: Path, monkeypatch: py
     monkeypatch.setattr(subprocess, "run", lambda argv, **options: asked.append(argv) or run(argv, **options))
     assert (source.resolve(three).subject, len(asked)) == ("three", 1)
     assert (len(source.log(one, three)), len(asked)) == (2, 2)
+
+
+@pytest.mark.parametrize("how", ["core.sshCommand", "remote.origin.uploadpack", "ext"])
+def test_resolving_runs_no_program_of_the_repository(repository: Path, tmp_path: Path, how: str) -> None:
+    """A sha that a partial clone lacks is unknown: nothing is fetched by a command that its configuration names."""
+    clone, ran = tmp_path / "clone", tmp_path / "ran"
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {ran}\nexit 1\n")
+    program.chmod(0o755)
+    subprocess.run(["git", "clone", "-q", repository, clone], check=True, capture_output=True)
+    urls = {"core.sshCommand": "ssh://nowhere/x", "remote.origin.uploadpack": str(repository), "ext": f"ext::{program}"}
+    settings = {"remote.origin.promisor": "true", "remote.origin.partialclonefilter": "blob:none"}
+    settings |= {
+        "extensions.partialClone": "origin",
+        "core.repositoryFormatVersion": "1",
+        "remote.origin.url": urls[how],
+    }
+    settings |= {"protocol.ext.allow": "always"} if how == "ext" else {how: str(program)}
+    for name, value in settings.items():
+        subprocess.run(["git", "-C", clone, "config", name, value], check=True)
+    for missing in ("ab" * 20, "abcdef12"):
+        with pytest.raises(UnknownCommit):
+            Source(clone).resolve(missing)
+    assert not ran.exists()

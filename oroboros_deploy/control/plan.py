@@ -126,7 +126,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if whole:
         return Plan(build=False, activate=True)
     if job.kind == "rollback":
-        raise UnknownRelease(_absent(job, facts), hint=_offer(facts), host=host)
+        raise UnknownRelease(_absent(job, facts), hint=_offer(facts, job.sha), host=host)
     if job.config.repo_url:
         return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
     return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
@@ -238,10 +238,10 @@ def _absent(job: Job, facts: Facts) -> str:
     return f"nothing was changed: release {job.sha} is {target['state']} on this host ({why})"
 
 
-def _offer(facts: Facts) -> str:
+def _offer(facts: Facts, refused: str) -> str:
     good = [
         release["id"]
         for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
-        if release["state"] in SWITCHABLE and not release["bad"] and release["id"] != facts["live"]
+        if release["state"] in SWITCHABLE and not release["bad"] and release["id"] not in (facts["live"], refused)
     ]
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"

@@ -11,7 +11,7 @@ import os
 import time
 
 from . import durable, gate, process, seal, state, units
-from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, cast
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, cast
 from .constants import SWITCHABLE
 from .journal import Journal
 from .layout import Layout
@@ -43,6 +43,7 @@ class Activation:
         self.gate = gate.of(request["healthcheck"], self.services)
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.restarted_at = time.time()
+        self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
 
     def run(self) -> State:
@@ -53,6 +54,7 @@ class Activation:
             _clear(self.layout)
             what = "nothing was changed: the activation could not be prepared"
             raise of_host("invalid", what, error) from error
+        self._remove_added()
         try:
             self._migrate()
             self._swap()
@@ -98,9 +100,19 @@ class Activation:
         found = seal.state_of(release)
         if found not in SWITCHABLE:
             raise Refusal("missing", f"release {target} is {found} on this host", hint="deploy it first")
-        damage = seal.verify(release) if found == "sealed" else None
+        damage, self.added = seal.compare(release) if found == "sealed" else seal.WHOLE
         if damage:
             raise Refusal("invalid", f"release {target} is damaged: {damage}", hint="deploy it again to rebuild it")
+
+    def _remove_added(self) -> None:
+        """Remove from the target what was written into it since its seal, unless it is what serves."""
+        if not self.added:
+            return
+        release, what = self.layout.release(self.state.target), f"{seal.counted(self.added)} added since its seal"
+        live = self.state.source == self.state.target
+        left = self.added if live else seal.remove_added(release, self.added)
+        end = f"; {seal.counted(left)} cannot be removed" if left and not live else " stays" if live else ", removed"
+        self.say("warning", f"release {self.state.target} has {what}{end}", level="warning")
 
     def _way_back(self, source: Optional[str]) -> Optional[str]:
         """What a restore would go back to; says aloud when it is less than a verified release."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from typing import IO as IO
     from typing import Any as Any
     from typing import Callable as Callable
+    from typing import Container as Container
     from typing import Dict as Dict
     from typing import Iterable as Iterable
     from typing import Iterator as Iterator
@@ -42,7 +43,7 @@ else:
             return type(name, (namedtuple(name, fields, defaults=defaults),), {**body, "__slots__": ()})
 
     NamedTuple = type.__new__(_Named, "NamedTuple", (), {})
-    IO = Any = Callable = Dict = Iterable = Iterator = List = Mapping = _Anything()
+    IO = Any = Callable = Container = Dict = Iterable = Iterator = List = Mapping = _Anything()
     Optional = Sequence = Set = Tuple = Union = Any
     TypeVar = str
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pwd
 import select
@@ -12,12 +13,13 @@ import threading
 import time
 from pathlib import Path
 
-from .annotations import IO, Callable, Dict, NamedTuple, Optional, Sequence
+from .annotations import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL
 LOOK = 0.05  # seconds between two looks at the deadline
 PIPE = 1 << 20  # bytes that a pipe holds at most
+SHELL = ("/bin/bash", "--noprofile", "--norc")  # it reads no start-up files
 
 
 class Ended(NamedTuple):
@@ -83,23 +85,29 @@ def run(
     sink: Optional[Callable[[bytes], None]] = None,
     stop: Optional[threading.Event] = None,
     errors: Optional[Path] = None,
+    line: Optional[str] = None,
+    bound: bool = False,
 ) -> Ended:
     """Run a command until it ends, ``deadline`` (``time.monotonic()``) passes or ``stop`` is set.
 
     Standard output and error are one stream, given to ``sink`` as it comes, unless a
     file for the ``errors`` is named.  A child that keeps the stream open after the
-    command ended does not keep us waiting.
+    command ended does not keep us waiting.  ``line`` is for a ``SHELL``.  A command that
+    is ``bound`` cannot become another user, by sudo or any other program.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
+        script = () if line is None else (stack.enter_context(_held(line)),)
+        stderr = stack.enter_context(errors.open("wb")) if errors else subprocess.STDOUT
         process = subprocess.Popen(
-            list(argv),
+            [*(_binding() if bound else ()), *argv, *(word for number in script for word in _reading(number))],
             cwd=cwd,
             env=env or environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=stack.enter_context(errors.open("wb")) if errors else subprocess.STDOUT,
+            stderr=stderr,
             start_new_session=True,
+            pass_fds=script,
         )
     assert process.stdout is not None
     tail = bytearray()
@@ -130,8 +138,38 @@ def apart(argv: Sequence[str], **options: object) -> Ended:
 
 
 def shell(line: str, **options: object) -> Ended:
-    """Run one line by bash, which reads no start-up files."""
-    return run(["/bin/bash", "--noprofile", "--norc", "-c", line], **options)  # type: ignore[arg-type]
+    """Run one line of the repository by bash, bound."""
+    return run(SHELL, line=line, bound=True, **options)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def _held(line: str) -> Iterator[int]:
+    """A descriptor with the line: arguments can be read by every user of the host, and a line may have a token."""
+    number = os.memfd_create("line")
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(os.fsencode(line))
+        yield number
+    finally:
+        os.close(number)
+
+
+def _reading(number: int) -> List[str]:
+    """The arguments by which bash runs what the descriptor has, closed to what it runs."""
+    return ["-c", f'eval "$(</dev/fd/{number})" {number}<&-']
+
+
+def _binding() -> List[str]:
+    """What starts a command without the privileges that set-id programs and file capabilities would give it.
+
+    It comes with util-linux, which every systemd needs; the same call by ``ctypes`` would cost each activation more.
+    """
+    found = find("setpriv")
+    if found is None:
+        raise FileNotFoundError(
+            errno.ENOENT, "not on this host, so no command can be kept from becoming root", "setpriv"
+        )
+    return [found, "--no-new-privs", "--"]
 
 
 def _pump(

@@ -1,6 +1,6 @@
 """Pruning: makes room, and tells of every release why it stays or goes.
 
-What goes is first unmade, under the lock of the activations, so nothing can switch to
+What goes is first set aside, under the lock of the activations, so nothing can switch to
 it any more; removing it then takes its time under the lock of the builds alone.
 """
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 from . import hold, in_use, lock, pins, running, seal, state, trees
-from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set
+from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal
@@ -39,16 +39,17 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
     if not request["dry_run"]:
         hold.refuse(layout)
     with _no_build(layout, wait):
+        if not request["dry_run"]:
+            seal.discard_set_aside(layout.releases)
         used = in_use.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
         with _no_activation(layout, wait), pins.still(layout):
             verdicts = _verdicts(layout, request["keep"], used.processes)
-            if not request["dry_run"]:
-                verdicts = [_unmade(layout, verdict) for verdict in verdicts]
-        told = [_told(each, sizes) for each in verdicts]
+            placed = [_set_aside(layout, each) if not request["dry_run"] else (each, None) for each in verdicts]
+        told = [_told(each, sizes) for each, _ in placed]
         if not request["dry_run"]:
-            for each in told:
-                _remove(layout, each, say)
+            for each, (_, aside) in zip(told, placed):
+                _remove(aside, each, say)
             with contextlib.suppress(OSError):  # somebody else may be tidying, or storing an agent
                 _tidy(layout)
     freed = sum(each["bytes"] for each in told)
@@ -76,15 +77,14 @@ def _release(layout: Layout, release_id: str, places: Dict[Optional[str], int]) 
     return Release(release_id, seal.state_of(path), layout.bad(release_id).is_file(), place)
 
 
-def _unmade(layout: Layout, verdict: Verdict) -> Verdict:
-    """What goes is no release any more; what cannot be taken away stays whole."""
+def _set_aside(layout: Layout, verdict: Verdict) -> Tuple[Verdict, Optional[Path]]:
+    """What goes is no release any more, and where it is then; what cannot be set aside stays whole."""
     if verdict.stays:
-        return verdict
+        return verdict, None
     try:
-        seal.unmake(layout.release(verdict.id))
+        return verdict, seal.set_aside(layout.release(verdict.id))
     except OSError as error:
-        return verdict._replace(stays=True, why=f"cannot be removed: {error.strerror}")
-    return verdict
+        return verdict._replace(stays=True, why=f"cannot be removed: {error.strerror}"), None
 
 
 def _told(verdict: Verdict, sizes: Dict[str, int]) -> PruneVerdict:
@@ -92,11 +92,11 @@ def _told(verdict: Verdict, sizes: Dict[str, int]) -> PruneVerdict:
     return {"id": verdict.id, "stays": verdict.stays, "why": verdict.why, "bytes": size}
 
 
-def _remove(layout: Layout, told: PruneVerdict, say: Say) -> None:
-    if told["stays"]:
+def _remove(aside: Optional[Path], told: PruneVerdict, say: Say) -> None:
+    if aside is None:
         return
     try:
-        seal.remove(layout.release(told["id"]))
+        seal.remove(aside)
         say("pruned", f"{told['id']} removed: {told['why']}", release=told["id"], bytes=told["bytes"])
     except OSError as error:
         told["bytes"] = 0

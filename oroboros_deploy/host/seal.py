@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import stat
 import time
 from pathlib import Path
 
 from . import durable, sha256, trees
-from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Tuple
+from .annotations import TYPE_CHECKING, Container, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -21,9 +22,11 @@ MANIFEST = ".deploy-manifest"
 SEAL = ".deploy-seal"
 OURS = (META, MANIFEST, SEAL)
 BUILDER = "oroboros_deploy"
+_ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
 
 # One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target.
 Row = Tuple[str, str, int, int, int, str]
+Inode = Tuple[int, int]  # device and number of a file, whatever its names are
 
 
 def state_of(release: Path) -> ReleaseState:
@@ -46,14 +49,18 @@ def read_meta(release: Path) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def seal(release: Path, meta: Dict[str, str]) -> int:
+def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = ()) -> int:
     """Make a complete build a release; returns the number of entries in its manifest.
 
+    ``shared`` are the files that may be hard links although they have names elsewhere: those of our cache.
     The marker is written last and only after the whole tree reached the disk, so a
     directory that has it is complete even after a power cut.
     """
-    for path in walk(release):
-        close(path)
+    entries = [(path, path.lstat()) for path in walk(release)]
+    for path in _foreign(entries, shared):
+        make_own(path)
+    for path, status in entries:
+        close(path, status.st_mode)
     rows = _manifest(release)
     manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
     durable.write(release / META, _format(meta), 0o444)
@@ -65,8 +72,23 @@ def seal(release: Path, meta: Dict[str, str]) -> int:
     return len(rows)
 
 
+class Found(NamedTuple):
+    """What a release has become since its seal: ``damage`` in words, and the topmost paths that were ``added``."""
+
+    damage: Optional[str]
+    added: List[str]
+
+
+WHOLE = Found(None, [])
+
+
 def verify(release: Path) -> Optional[str]:
-    """What differs from the seal, in words; None when nothing does.
+    """What was changed or lost since the seal, in words; None when nothing was.  Additions are no damage."""
+    return compare(release).damage
+
+
+def compare(release: Path) -> Found:
+    """A release beside its manifest.
 
     Compares type, mode, size and modification time of every entry, which finds edits,
     losses and files that a crash left empty without reading the contents again.
@@ -74,17 +96,42 @@ def verify(release: Path) -> Optional[str]:
     try:
         manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
     except (OSError, ValueError):
-        return f"{MANIFEST} or {SEAL} cannot be read"
+        return Found(f"{MANIFEST} or {SEAL} cannot be read", [])
     if marker != _marker(manifest):
-        return f"{MANIFEST} was changed"
+        return Found(f"{MANIFEST} was changed", [])
     rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
     recorded = {row[0]: tuple(row[1:5]) for row in rows}
     found = dict(_below(release))
-    differing = sorted(name for name in recorded.keys() | found.keys() if recorded.get(name) != found.get(name))
-    if not differing:
-        return None
-    more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
-    return f"{differing[0]!r}{more} changed since the seal"
+    differing = sorted(name for name in recorded if recorded[name] != found.get(name))
+    added = sorted(found.keys() - recorded.keys())
+    topmost = [name for name in added if os.path.dirname(name) in recorded or "/" not in name]
+    return Found(f"{counted(differing)} changed since the seal" if differing else None, topmost)
+
+
+def counted(names: Sequence[str]) -> str:
+    """The first of several names, and how many there are beside it."""
+    return f"{names[0]!r} and {len(names) - 1} more" if len(names) > 1 else f"{names[0]!r}"
+
+
+def remove_added(release: Path, added: Iterable[str]) -> List[str]:
+    """Delete what was added to a sealed release; returns what cannot be deleted."""
+    return [name for name in added if not _removed(release / name)]
+
+
+def _removed(path: Path) -> bool:
+    try:
+        mode = stat.S_IMODE(path.parent.stat().st_mode)
+        path.parent.chmod(mode | 0o700)
+        try:
+            if path.is_dir() and not path.is_symlink():
+                trees.remove(path)
+            else:
+                path.unlink()
+        finally:
+            path.parent.chmod(mode)
+    except OSError:
+        return False
+    return True
 
 
 def unmake(release: Path) -> None:
@@ -92,6 +139,25 @@ def unmake(release: Path) -> None:
     release.chmod(0o700)
     for name in (SEAL, META):
         (release / name).unlink(missing_ok=True)
+
+
+def set_aside(release: Path) -> Path:
+    """Move a release, or what is left of one, to a name that is none of a release; the new path is returned.
+
+    That needs no right in the release itself, where others may have written.
+    """
+    aside = release.with_name(f".{release.name}.{os.getpid()}-{time.monotonic_ns():x}")
+    release.rename(aside)
+    durable.sync_directory(release.parent)
+    return aside
+
+
+def discard_set_aside(releases: Path) -> None:
+    """Try again to delete what was set aside; it was told when that failed first."""
+    for path in releases.glob(".*"):
+        if _ASIDE.fullmatch(path.name):
+            with contextlib.suppress(OSError):
+                remove(path)
 
 
 def remove(release: Path) -> None:
@@ -138,15 +204,48 @@ def _below(release: Path) -> Iterator[Tuple[str, Tuple[str, int, int, int]]]:
                         places.append(f"{name}/")
 
 
-def close(path: Path) -> None:
-    """Take away write bits and set-id bits; let the services' users read, whatever the login's umask was."""
-    status = path.lstat()
-    if stat.S_ISDIR(status.st_mode):
-        path.chmod(0o555)
-    elif stat.S_ISREG(status.st_mode):
-        path.chmod(0o555 if status.st_mode & 0o111 else 0o444)
-    elif not stat.S_ISLNK(status.st_mode):
+def close(path: Path, mode: int) -> None:
+    """Take away write bits and set-id bits; what the build closed to the group or to others stays closed."""
+    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
+        if stat.S_IMODE(mode) != closed(mode):
+            path.chmod(closed(mode))
+    elif not stat.S_ISLNK(mode):
         raise Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+
+
+def closed(mode: int) -> int:
+    """The mode that a file or directory has in a release; its owner can always read it."""
+    return mode & 0o555 | (0o500 if stat.S_ISDIR(mode) else 0o400)
+
+
+def make_own(path: Path) -> None:
+    """Put a copy in the place of a file that has names elsewhere: its mode is not ours alone to change."""
+    import shutil
+
+    above, mode = path.parent, stat.S_IMODE(path.parent.stat().st_mode)
+    above.chmod(mode | 0o700)  # a build may have closed it
+    beside = path.with_name(f".{sha256.digest(os.fsencode(path.name))}")
+    try:
+        shutil.copy2(path, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+        above.chmod(mode)
+
+
+def _foreign(entries: Sequence[Tuple[Path, os.stat_result]], shared: Container[Inode]) -> List[Path]:
+    """The files that have names outside the release, as package managers link them from their stores."""
+    linked = [(path, status) for path, status in entries if stat.S_ISREG(status.st_mode) and status.st_nlink > 1]
+    within: Dict[Inode, int] = {}
+    for _, status in linked:
+        within[_inode(status)] = within.get(_inode(status), 0) + 1
+    return [
+        path for path, status in linked if status.st_nlink > within[_inode(status)] and _inode(status) not in shared
+    ]
+
+
+def _inode(status: os.stat_result) -> Inode:
+    return status.st_dev, status.st_ino
 
 
 def facts(path: Path) -> Tuple[str, int, int, int]:

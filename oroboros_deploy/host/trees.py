@@ -6,7 +6,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from .annotations import Iterator, List, Tuple
+from .annotations import Callable, Iterator, List, Optional, Tuple
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -23,24 +23,32 @@ def walk(top: Path) -> Iterator[Path]:
 
 
 def remove(top: Path) -> None:
-    """Delete a directory with all below it, closed directories too, by names that are never longer than one."""
+    """Delete a directory with all below it, closed directories too, by names that are never longer than one.
+
+    What cannot be deleted is stepped over; raises its first error when the rest is gone.
+    """
     above: List[Tuple[str, List[str]]] = []
+    errors: List[OSError] = []
     here = os.open(top, _DIRECTORY)
     try:
-        left = _emptied(here)
+        left = _emptied(here, errors)
         while left or above:
             if left:
                 name = left.pop()
-                os.chmod(name, 0o700, dir_fd=here)
-                here = _gone_to(name, here)
-                above.append((name, left))
-                left = _emptied(here)
+                inside = _entered(name, here, errors)
+                if inside is not None:
+                    os.close(here)
+                    here = inside
+                    above.append((name, left))
+                    left = _emptied(here, errors)
             else:
                 name, left = above.pop()
-                here = _gone_to("..", here)
-                os.rmdir(name, dir_fd=here)
+                here = _gone_up(here)
+                _attempt(errors, os.rmdir, name, here)
     finally:
         os.close(here)
+    if errors:
+        raise errors[0]
     os.rmdir(top)
 
 
@@ -65,16 +73,34 @@ def copy(source: Path, target: Path) -> None:
             shutil.copy2(path, beside)
 
 
-def _emptied(directory: int) -> List[str]:
+def _emptied(directory: int, errors: List[OSError]) -> List[str]:
     """Delete all that is in a directory but directories, whose names are returned."""
     with os.scandir(directory) as entries:
         kinds = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name in (name for name, is_directory in kinds if not is_directory):
-        os.unlink(name, dir_fd=directory)
+        _attempt(errors, os.unlink, name, directory)
     return [name for name, is_directory in kinds if is_directory]
 
 
-def _gone_to(name: str, here: int) -> int:
-    there = os.open(name, _DIRECTORY, dir_fd=here)
+def _entered(name: str, here: int, errors: List[OSError]) -> Optional[int]:
+    """A directory, opened for its owner; None when it is somebody else's and closed to us."""
+    with contextlib.suppress(PermissionError):
+        os.chmod(name, 0o700, dir_fd=here)
+    try:
+        return os.open(name, _DIRECTORY, dir_fd=here)
+    except PermissionError as error:
+        errors.append(error)
+        return None
+
+
+def _gone_up(here: int) -> int:
+    above = os.open("..", _DIRECTORY, dir_fd=here)
     os.close(here)
-    return there
+    return above
+
+
+def _attempt(errors: List[OSError], delete: Callable[..., None], name: str, directory: int) -> None:
+    try:
+        delete(name, dir_fd=directory)
+    except OSError as error:
+        errors.append(error)

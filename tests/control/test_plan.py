@@ -219,3 +219,12 @@ def test_what_a_rollback_may_go_to_is_offered_newest_first() -> None:
     with pytest.raises(UnknownRelease) as refused:
         decide(job("rollback"), facts(releases=[*releases, live]), "web1")
     assert refused.value.hint == "releases to go back to: c, a, d"
+
+
+def test_what_is_refused_is_not_offered() -> None:
+    """A damaged release is sealed in the list of releases."""
+    damaged = {"id": SHA, "state": "sealed", "built_at": "2026-01-06", "bad": False}
+    target = {"state": "damaged", "damage": "'file' changed since the seal", "bad": None}
+    with pytest.raises(UnknownRelease) as refused:
+        decide(job("rollback"), facts(releases=[damaged], target=target), "web1")
+    assert refused.value.hint == "no other release is on this host; deploy one"

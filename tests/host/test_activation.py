@@ -252,9 +252,9 @@ def test_a_doubtful_way_back_is_said_and_kept(host: LocalAgent, old: str, doubtf
     release.chmod(0o755)
     if doubtful == "unsealed":
         (release / ".deploy-seal").unlink()
-    (release / "extra").touch()
+    (release / "health").chmod(0o700)
     answer = host.activate_here(host.sealed("bad", health="exit 1"), healthcheck=health(timeout=0.1))
-    why = {"damaged": "'extra' changed since the seal", "unsealed": "never completed"}[doubtful]
+    why = {"damaged": "'health' changed since the seal", "unsealed": "never completed"}[doubtful]
     assert answer.said("warning") == [f"the live release {old} stays the way back, although: {why}"]
     assert (answer.phases[-1], host.live) == ("restored", old)
 

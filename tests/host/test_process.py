@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,3 +141,44 @@ def test_an_answer_is_told_apart_from_what_is_said_beside_it() -> None:
     """What a command says on standard error is no part of its answer, and is not lost."""
     ended = process.apart(["/bin/sh", "-c", "echo noise >&2; echo stopping; exit 1"], cwd=HERE, deadline=soon(5))
     assert (ended.status, ended.tail, ended.said) == (1, "stopping", "noise")
+
+
+@pytest.fixture
+def becoming_root() -> Iterator[str]:
+    """A program that is root's whoever starts it, as sudo is."""
+    if os.getuid():
+        pytest.skip("only root can make a set-uid program")
+    with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:
+        program = Path(directory) / "id"
+        shutil.copy("/usr/bin/id", program)
+        Path(directory).chmod(0o755)
+        program.chmod(0o4755)
+        yield str(program)
+
+
+@pytest.mark.parametrize(("bound", "user"), [(True, "65534"), (False, "0")])
+def test_a_bound_command_cannot_become_root(becoming_root: str, bound: bool, user: str) -> None:
+    """A set-uid program, as sudo is one, gives it nothing; what is ours is not bound, also after that."""
+    line = f"""
+import os, time; from pathlib import Path; from oroboros_deploy.host import process
+os.setgid(65534); os.setuid(65534)
+for bound in (True, {bound}):
+    ended = process.run([{becoming_root!r}, "-u"], cwd=Path("/"), deadline=time.monotonic() + 20, bound=bound)
+print(ended.tail)
+"""
+    package = Path(process.__file__).parents[2]
+    options: dict[str, Any] = {"capture_output": True, "text": True, "timeout": 30, "env": {"PYTHONPATH": str(package)}}
+    ran = subprocess.run([sys.executable, "-c", line], check=False, **options)
+    assert ran.stdout == f"{user}\n", ran.stderr
+
+
+def test_a_line_of_the_repository_is_bound() -> None:
+    """Every migration and health command is."""
+    assert shell("grep NoNewPrivs /proc/self/status").tail.split() == ["NoNewPrivs:", "1"]
+
+
+def test_a_line_is_in_no_arguments() -> None:
+    """Every user of the host can read those of all processes; nor does the line's descriptor reach what it runs."""
+    ended = shell("TOKEN=se''cret; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '; ls -l /proc/self/fd")
+    assert (ended.status, "cret" in ended.tail, "memfd" in ended.tail) == (0, False, False)
+    assert shell("cd /; echo \"$0\" 'a  b' # end\nexit 3").tail == "/bin/bash a  b"

@@ -183,7 +183,7 @@ def test_a_pinned_release_stays(host: LocalAgent) -> None:
 def test_a_pin_beside_a_pruning(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """Either it is in time and the release stays, or it is refused: none that was confirmed is lost."""
     shas = live_one_after_another(host, 3)
-    unmake, said = seal.unmake, []
+    set_aside, said = seal.set_aside, []
 
     def late() -> None:
         try:
@@ -193,16 +193,16 @@ def test_a_pin_beside_a_pruning(host: LocalAgent, monkeypatch: pytest.MonkeyPatc
 
     asking = threading.Thread(target=late)
 
-    def slow(release: Path) -> None:
+    def slow(release: Path) -> Path:
         asking.start()
         asking.join(0.3)
-        unmake(release)
+        return set_aside(release)
 
-    monkeypatch.setattr(seal, "unmake", slow)
+    monkeypatch.setattr(seal, "set_aside", slow)
     monkeypatch.setattr(seal, "remove", lambda release: None)
     pruned(host)
     asking.join()
-    assert (said, pins.found(host.paths)) == ([f"release {shas[0]} is unsealed on this host"], {})
+    assert (said, pins.found(host.paths)) == ([f"release {shas[0]} is missing on this host"], {})
 
 
 @pytest.mark.parametrize(("release", "words"), [("a" * 40, "is missing on this host"), ("../etc", "not a release id")])
@@ -275,15 +275,15 @@ def test_while_something_is_built_nothing_is_pruned(host: LocalAgent) -> None:
 def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
     host: LocalAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even while their seals are taken away; an activation goes through beside the removal."""
+    """Not even while they are set aside; an activation goes through beside the removal."""
     shas = live_one_after_another(host, 4)
     removing, go = threading.Event(), threading.Event()
-    remove, unmake = seal.remove, seal.unmake
+    remove, set_aside = seal.remove, seal.set_aside
     busy: list[bool] = []
 
-    def looked(release: Path) -> None:
+    def looked(release: Path) -> Path:
         busy.append(lock.is_held(host.paths.lock))
-        unmake(release)
+        return set_aside(release)
 
     def slow(release: Path) -> None:
         removing.set()
@@ -291,13 +291,13 @@ def test_while_releases_are_removed_nobody_is_told_that_the_host_is_busy(
         remove(release)
 
     monkeypatch.setattr(seal, "remove", slow)
-    monkeypatch.setattr(seal, "unmake", looked)
+    monkeypatch.setattr(seal, "set_aside", looked)
     pruning = threading.Thread(target=pruned, args=(host, 3))
     pruning.start()
     assert removing.wait(10)
     new = host.sealed("new", health="exit 0")
     assert (host.facts()["running"], host.activate(new, healthcheck=HEALTH).phases[-1]) == (None, "committed")
-    assert (host.activate(shas[0]).refusal or {})["message"] == f"release {shas[0]} is unsealed on this host"
+    assert (host.activate(shas[0]).refusal or {})["message"] == f"release {shas[0]} is missing on this host"
     go.set()
     pruning.join()
     assert (there(host), host.live, busy[0]) == ({new, *shas[1:]}, new, False)
@@ -357,14 +357,14 @@ def test_an_interrupted_removal(host: LocalAgent, files: int, kind: str) -> None
 def test_what_cannot_be_removed_stays_whole(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """A release of somebody else's is told with the reason, and the others go."""
     shas = live_one_after_another(host, 4)
-    unmake = seal.unmake
+    set_aside = seal.set_aside
 
-    def refused(release: Path) -> None:
+    def refused(release: Path) -> Path:
         if release.name == shas[0]:
             raise PermissionError(1, "Operation not permitted")
-        unmake(release)
+        return set_aside(release)
 
-    monkeypatch.setattr(seal, "unmake", refused)
+    monkeypatch.setattr(seal, "set_aside", refused)
     answer = pruned(host)
     assert why(answer)[shas[0]] == "cannot be removed: Operation not permitted"
     assert (there(host), seal.verify(host.paths.release(shas[0]))) == ({shas[0], *shas[2:]}, None)
@@ -406,7 +406,8 @@ def test_it_follows_a_success(host: LocalAgent) -> None:
     new = host.sealed("new", health="exit 0")
     request = host.request(new, healthcheck=HEALTH, keep=2)
     assert host.call("activate", request).phases[-1] == "committed"
-    assert eventually(lambda: there(host) == {shas[1], new})
+    assert eventually((host.paths.attempt(request["attempt"]) / "prune.jsonl").exists)
+    assert there(host) == {shas[1], new}
     (line,) = (host.paths.attempt(request["attempt"]) / "prune.jsonl").read_text().splitlines()
     assert json.loads(line)["message"] == f"{shas[0]} removed: older than the 2 good releases that stay"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,8 +49,6 @@ def replace_by_link(path: Path) -> None:
         ("file", Path.unlink, "'file' changed since the seal"),
         ("file", lambda path: path.chmod(0o544), "'file' changed since the seal"),
         ("file", replace_by_link, "'file' changed since the seal"),
-        ("extra", Path.touch, "'extra' changed since the seal"),
-        ("extra", Path.mkdir, "'extra' changed since the seal"),
         (seal.MANIFEST, edit, ".deploy-manifest was changed"),
         (seal.MANIFEST, truncate, ".deploy-manifest was changed"),
         (seal.MANIFEST, Path.unlink, ".deploy-manifest or .deploy-seal cannot be read"),
@@ -57,7 +56,7 @@ def replace_by_link(path: Path) -> None:
     ],
 )
 def test_every_change_is_noticed(release: Path, name: str, change: Callable[[Path], object], words: str) -> None:
-    """Edits, losses, additions, modes and types; and changes to the seal's own files."""
+    """Edits, losses, modes and types; and changes to the seal's own files."""
     assert seal.verify(release) is None
     change(release / name)
     assert (seal.state_of(release), seal.verify(release)) == ("sealed", words)
@@ -65,9 +64,22 @@ def test_every_change_is_noticed(release: Path, name: str, change: Callable[[Pat
 
 def test_many_changes_are_counted(release: Path) -> None:
     """The first is named, the others are numbered."""
-    for name in "bca":
-        (release / name).touch()
-    assert seal.verify(release) == "'a' and 2 more changed since the seal"
+    for path in (release / "file", release / "tool"):
+        path.unlink()
+    assert seal.verify(release) == "'file' and 1 more changed since the seal"
+
+
+def test_additions_are_no_damage(release: Path) -> None:
+    """The topmost of each is told; what can be removed is, and the directories above are as they were."""
+    for path in (release / "extra", release / "cache"):
+        path.mkdir()
+        (path / "file").touch()
+    (release / "link").symlink_to("/etc")
+    found = seal.compare(release)
+    assert found == (None, ["cache", "extra", "link"])
+    release.chmod(0o555)
+    assert (seal.remove_added(release, found.added), seal.compare(release)) == ([], seal.WHOLE)
+    assert mode(release) == "555"
 
 
 def test_the_seal_comes_last(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,3 +107,55 @@ def test_a_tree_that_shuts_its_owner_out_can_be_removed(tmp_path: Path) -> None:
     (tmp_path / "r").chmod(0o555)
     seal.remove(tmp_path / "r")
     assert list(tmp_path.iterdir()) == []
+
+
+def unsealed(tmp_path: Path) -> Path:
+    (tmp_path / "releases" / "c").mkdir(parents=True)
+    return tmp_path / "releases" / "c"
+
+
+def mode(path: Path) -> str:
+    return f"{path.stat().st_mode & 0o7777:o}"
+
+
+def test_what_is_linked_from_elsewhere_is_copied(tmp_path: Path) -> None:
+    """A file of a store, or of `cp -al`, keeps its mode there; two names within the release stay one file."""
+    release, store = unsealed(tmp_path), tmp_path / "store"
+    store.write_text("content")
+    store.chmod(0o664)
+    (release / "shut").mkdir()
+    os.link(store, release / "shut" / "linked")
+    (release / "shut").chmod(0o555)
+    (release / "one").write_text("own")
+    os.link(release / "one", release / "two")
+    seal.seal(release, {})
+    linked = release / "shut" / "linked"
+    assert (mode(store), mode(linked), mode(linked.parent), linked.read_text()) == ("664", "444", "555", "content")
+    assert (os.path.samefile(store, linked), (release / "one").samefile(release / "two")) == (False, True)
+    store.write_text("written through the store")
+    assert (linked.read_text(), seal.verify(release)) == ("content", None)
+
+
+def test_a_copy_in_another_release_is_left_alone(tmp_path: Path) -> None:
+    """`cp -al` of a whole tree and back: the seal of one release changes nothing in the other."""
+    release, other = unsealed(tmp_path), tmp_path / "releases" / "d"
+    (release / "file").write_text("content")
+    subprocess.run(["cp", "-al", release, other], check=True)
+    seal.seal(other, {})
+    (release / "file").chmod(0o600)
+    assert (seal.verify(other), mode(release / "file")) == (None, "600")
+
+
+@pytest.mark.parametrize(
+    ("made", "sealed"),
+    [(0o600, "400"), (0o640, "440"), (0o644, "444"), (0o755, "555"), (0o6711, "511"), (0o200, "400"), (0o4777, "555")],
+)
+def test_what_a_build_closed_stays_closed(tmp_path: Path, made: int, sealed: str) -> None:
+    """Only write bits and set-id bits go; the owner can read what is to be verified."""
+    release = unsealed(tmp_path)
+    (release / "file").touch()
+    (release / "directory").mkdir()
+    (release / "file").chmod(made)
+    (release / "directory").chmod(0o2770)
+    seal.seal(release, {})
+    assert (mode(release / "file"), mode(release / "directory")) == (sealed, "550")

@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import process
-from ..annotations import Dict, List, Sequence
+from ..annotations import Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from ..wire import Say
 from .inputs import Inputs, Sources, surroundings
+
+LOG = 64_000_000  # bytes of a part's log; what comes later is told, and no more
+ELSEWHERE = Path("/")  # where Python is run: a types.py in its working directory would take the place of Python's own
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,14 @@ class Bench:
     surroundings: Inputs = field(default_factory=surroundings)
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
 
-    def run(self, part: str, what: str, argv: Sequence[str], cwd: Path, **variables: str) -> None:
+    def run(
+        self, part: str, what: str, argv: Sequence[str], cwd: Path, *, line: Optional[str] = None, **variables: str
+    ) -> None:
         """Run one command of a part, ``what`` in words; raises Refusal when it fails or the build is stopped."""
         if not cwd.is_dir():
             missing = f"{part}: there is no directory {cwd.relative_to(self.release)} in the commit"
             raise Refusal("build_failed", missing)
-        ended = self._logged(part, argv, cwd, variables)
+        ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:
             hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
@@ -52,18 +57,25 @@ class Bench:
 
     def shell(self, part: str, line: str, cwd: Path, **variables: str) -> None:
         """Run one line of a part by bash."""
-        self.run(part, repr(line), ["/bin/bash", "--noprofile", "--norc", "-c", line], cwd, **variables)
+        self.run(part, repr(line), process.SHELL, cwd, line=line, **variables)
 
-    def _logged(self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str]) -> process.Ended:
-        """Run the command; its whole output goes to the part's log, byte for byte, and is told as it comes."""
+    def _logged(
+        self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
+    ) -> process.Ended:
+        """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes."""
         env = process.environment(CI="1", DEPLOY_RELEASE=self.release.name, **variables)
         with self._log(part).open("ab") as log:
 
             def sink(data: bytes) -> None:
-                log.write(data)
+                if log.tell() < LOG:
+                    log.write(data[: LOG - log.tell()])
+                    if log.tell() == LOG:
+                        self.say("warning", f"{part}: its log ends at {LOG // 1_000_000} MB", level="warning")
                 self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
 
-            return process.run(argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop)
+            return process.run(
+                argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop, line=line, bound=True
+            )
 
     def _log(self, part: str) -> Path:
         return self.logs / f"{part.replace('/', '-')}.log"

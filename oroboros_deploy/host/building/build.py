@@ -25,6 +25,7 @@ from .cache import Cache, Entry
 from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
+from .within import within
 
 if TYPE_CHECKING:
     from ..contract import BuildAnswer, BuildRequest, Switchable
@@ -87,12 +88,30 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
     """Remove what interrupted builds left, and the release to be made again; never one that is needed."""
+    seal.discard_set_aside(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
         if release_id not in needed and (release_id == sha or seal.state_of(release) not in SWITCHABLE):
-            say("swept", f"removed the incomplete build of {release_id}", level="detail")
-            seal.remove(release)
+            _take_away(release, say, must=release_id == sha)
+
+
+def _take_away(release: Path, say: Say, *, must: bool) -> None:
+    """Remove what is no release; what cannot be removed is told, and stands in nobody's way any more."""
+    try:
+        aside = seal.set_aside(release)
+    except OSError as error:
+        if must:
+            raise
+        say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
+        return
+    try:
+        seal.remove(aside)
+    except OSError as error:
+        message = f"not all of {release.name} could be removed; the rest is in {aside}: {error.strerror}"
+        say("warning", message, level="warning")
+    else:
+        say("swept", f"removed the incomplete build of {release.name}", level="detail")
 
 
 @dataclass(frozen=True)
@@ -127,7 +146,7 @@ class _Release:
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
             self._build(store)
-            self._seal()
+            self._seal(store)
         store.prune(self.request["recipe"]["cache"])
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
@@ -191,11 +210,11 @@ class _Release:
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
         return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
 
-    def _seal(self) -> None:
+    def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
         meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
-        entries = seal.seal(self.path, meta)
+        entries = seal.seal(self.path, meta, store.shared())
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 
 
@@ -242,6 +261,8 @@ def _run_part(part: Part, bench: Bench, store: Cache, before: List[Future[None]]
 
 def _produce(part: Part, bench: Bench, store: Cache) -> bool:
     """Make a part, or take it as it was made before; True for the latter."""
+    for path in (*part.runs_in, *part.reads, *part.makes):
+        within(bench.release, path)
     entry = _entry(part, bench)
     if entry is None:
         part.work(bench)

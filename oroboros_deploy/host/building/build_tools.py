@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
-from .bench import Bench
+from .bench import ELSEWHERE, Bench
 from .inputs import content, digest, python
 
 KEPT = 4  # environments; each has some 15 MB
@@ -47,7 +47,7 @@ def ready(
     key = digest([system.requires, python(), list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
-        if seal.state_of(target) != "sealed" or seal.verify(target):
+        if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
             _make(bench, f"wheel {project}", target, install, system.requires, variables(target))
         target.touch()  # used last
         wants_more = _wants_more(bench, project, target, system.backend)
@@ -85,9 +85,9 @@ def _make(
     seal.remove(target)
     for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
         seal.remove(unused)
-    bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], bench.tmp)
+    bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], ELSEWHERE)
     python = str(target / "bin" / "python")
-    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], bench.tmp, **variables)
+    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], ELSEWHERE, **variables)
     seal.seal(target, {})
 
 
@@ -100,6 +100,9 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
     if not answer.is_file():
         python = str(target / "bin" / "python")
         bench.run(
-            f"wheel {project}", f"its build backend {backend}", [python, "-c", _ASK, backend, str(answer)], directory
+            f"wheel {project}",
+            f"its build backend {backend}",
+            [python, "-P", "-c", _ASK, backend, str(answer)],
+            directory,
         )
     return answer.read_text() != "[]"

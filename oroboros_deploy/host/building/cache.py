@@ -1,6 +1,7 @@
 """The build cache: what parts made, by content, for the next build whose inputs are the same.
 
-    cache/objects/<sha256>[x]         every file that a part made; x: executable; hard links of releases' files
+    cache/objects/<sha256>[x][.bits]  every file that a part made; x: executable; bits: what the part closed, in octal;
+                                      hard links of releases' files
     cache/entries/<part>.<key>.json   the files of one part, and the inputs they came from
 
 An object is named by its content and read again before it is used, so one that was edited, through any of its links,
@@ -28,6 +29,7 @@ from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optiona
 from ..wire import Say
 from . import inputs
 from .inputs import Inputs
+from .within import within
 
 FORMAT = 1  # of entries and of what a part makes of the same inputs; another number forgets all that is there
 _SHORT = 7  # characters of a release id that are taken for it
@@ -35,7 +37,7 @@ _DIGITS = 64  # of a sha256
 
 
 if TYPE_CHECKING:
-    from typing import TypedDict
+    from typing import NotRequired, TypedDict
 
     class KeptRow(TypedDict):
         """A `Row` as it stands in the file of an entry; ``placed`` is `Row.contains_path`."""
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         content: str
         executable: bool
         placed: bool
+        closed: NotRequired[int]  # only where it is not 0
 
     class KeptEntry(TypedDict):
         """An `Entry` as it stands in its file; ``layer`` is `Entry.base_inputs`, ``own`` is `Entry.added`."""
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One thing that a part made.
+    """One thing that a part made; ``closed`` are the bits that its mode lacks beside those of others of its kind.
 
     ``contains_path``: it is a text with the release's path in it.  The object has a path that stands for any release's
     in its place, and the text is written anew for each release.
@@ -70,25 +73,30 @@ class Row:
     content: str = ""
     executable: bool = False
     contains_path: bool = False
+    closed: int = 0
 
     @classmethod
     def of(cls, kept: KeptRow) -> Row:
         """The row that a file in the cache tells."""
-        return cls(kept["path"], kept["kind"], kept["content"], kept["executable"], kept["placed"])
+        told = (kept["path"], kept["kind"], kept["content"], kept["executable"], kept["placed"])
+        return cls(*told, kept.get("closed", 0))
 
     def as_kept(self) -> KeptRow:
         """What is written of it."""
-        return {
+        kept: KeptRow = {
             "path": self.path,
             "kind": self.kind,
             "content": self.content,
             "executable": self.executable,
             "placed": self.contains_path,
         }
+        if self.closed:
+            kept["closed"] = self.closed
+        return kept
 
     @property
     def object(self) -> str:
-        return self.content + ("x" if self.executable else "")
+        return self.content + ("x" if self.executable else "") + (f".{self.closed:o}" if self.closed else "")
 
 
 @dataclass
@@ -152,6 +160,7 @@ class Cache:
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
         self._sound: Set[str] = set()
+        self._inside: Set[str] = set()  # directories that were found to be below the release, while rows are laid
         self._id = os.fsencode(release.name)
         self._path = os.fsencode(release)
         self._any_path = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
@@ -220,6 +229,13 @@ class Cache:
                     self._write(entry)
             for entry in self._copied:
                 self._share(entry)
+
+    def shared(self) -> Set[seal.Inode]:
+        """The files that releases may share with the cache, and so with each other."""
+        with self._optional():
+            device = self.objects.stat().st_dev
+            return {(device, item.inode()) for item in os.scandir(self.objects)}
+        return set()
 
     def prune(self, limit: int) -> None:
         """Forget the entries used longest ago until the cache costs at most ``limit`` bytes.
@@ -313,19 +329,30 @@ class Cache:
         return True
 
     def _lay(self, rows: Iterable[Row], gone: Iterable[str], linked: bool) -> None:
+        self._inside.clear()
         for path in gone:
-            _clear(self.release / path)
+            _clear(self._place(path))
         for row in rows:
-            target = self.release / row.path
+            target = self._place(row.path)
             if row.kind != "d" or target.is_symlink() or not target.is_dir():
                 _clear(target)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self._put(row, target, linked)
+            elif row.closed:
+                target.chmod(0o755 & ~row.closed)
+
+    def _place(self, path: str) -> Path:
+        """Where a row goes: not through a link out of the release, which this commit may have above it."""
+        above = os.path.dirname(path)
+        if above not in self._inside:
+            within(self.release, above)
+            self._inside.add(above)
+        return self.release / path
 
     def _put(self, row: Row, target: Path, linked: bool) -> None:
         known = self.objects / row.object
         if row.kind == "d":
-            target.mkdir()
+            target.mkdir(mode=0o755 & ~row.closed)
         elif row.kind == "l":
             target.symlink_to(row.content)
         elif row.contains_path:
@@ -336,13 +363,13 @@ class Cache:
             target.chmod(_open_mode(row.object))
 
     def _state(self, roots: Sequence[str], made_by_others: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
-        """What tells that a file below the roots was touched; a directory is only there."""
+        """What tells that a file below the roots was touched; of a directory, that it is there, and its mode."""
         found: Dict[str, Tuple[int, ...]] = {}
         for top in (self.release / root for root in roots):
             for path in [top, *seal.walk(top)] if os.path.lexists(top) else []:
                 status = path.lstat()
                 seen = (status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns)
-                found[os.path.relpath(path, self.release)] = (0,) if stat.S_ISDIR(status.st_mode) else seen
+                found[os.path.relpath(path, self.release)] = (status.st_mode,) if stat.S_ISDIR(status.st_mode) else seen
         others = {path for path in made_by_others if not set(roots).isdisjoint(_up(path))}
         return {path: seen for path, seen in found.items() if others.isdisjoint([path, *_up(path)[:-1]])}
 
@@ -352,15 +379,17 @@ class Cache:
         kind, mode, _, _ = seal.facts(file)
         if kind != "f":
             target = seal.content(file)
-            return None if self._names(os.fsencode(target)) else Row(path, kind, target)
+            bits = _closed(file) if kind == "d" else 0
+            return None if self._names(os.fsencode(target)) else Row(path, kind, target, closed=bits)
         with file.open("rb") as opened:
             empty = os.fstat(opened.fileno()).st_size == 0
             if empty or not self._names(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)):
-                return Row(path, kind, seal.content(file), bool(mode & 0o111))
+                return Row(path, kind, seal.content(file), bool(mode & 0o111), closed=_closed(file))
         text = self._text(file)
         if not may_contain_path or b"\0" in text or self._names(text):
             return None
-        return Row(path, kind, hashlib.sha256(text).hexdigest(), bool(mode & 0o111), contains_path=True)
+        digest, executable = hashlib.sha256(text).hexdigest(), bool(mode & 0o111)
+        return Row(path, kind, digest, executable, contains_path=True, closed=_closed(file))
 
     def _names(self, content: Union[bytes, mmap.mmap]) -> bool:
         """Whether this is about its release alone: it has the first characters of the id, as a short id would."""
@@ -384,6 +413,8 @@ class Cache:
         file = self.release / row.path
         if file.is_symlink() or not file.is_file() or bool(file.stat().st_mode & 0o111) != row.executable:
             return False
+        if _closed(file) != row.closed:
+            return False
         if row.contains_path:
             return hashlib.sha256(self._text(file)).hexdigest() == row.content
         return seal.content(file) == row.content
@@ -399,7 +430,10 @@ class Cache:
                 os.rename(beside, file)
 
     def _add(self, row: Row, file: Path, known: Path) -> None:
-        seal.close(file)
+        status = file.lstat()
+        if status.st_nlink > 1:  # what has other names is not ours alone
+            seal.make_own(file)
+        seal.close(file, status.st_mode)
         if row.contains_path:
             known.write_bytes(self._text(file))
             known.chmod(_sealed_mode(row.object))
@@ -435,11 +469,20 @@ def _clear(path: Path) -> None:
 
 
 def _sealed_mode(name: str) -> int:
-    return 0o444 if len(name) == _DIGITS else 0o555
+    """The mode of an object, by its name."""
+    executable, _, bits = name[_DIGITS:].partition(".")
+    return (0o555 if executable else 0o444) & ~int(bits or "0", 8)
 
 
 def _open_mode(name: str) -> int:
-    return 0o644 if len(name) == _DIGITS else 0o755
+    return _sealed_mode(name) | 0o200
+
+
+def _closed(path: Path) -> int:
+    """The bits that the part took from a file or directory, of those that a seal leaves."""
+    mode = path.lstat().st_mode
+    whole = 0o555 if stat.S_ISDIR(mode) or mode & 0o111 else 0o444
+    return whole & ~seal.closed(mode)
 
 
 def _used(path: Path) -> int:

@@ -138,7 +138,9 @@ def _flat(inputs: Inputs) -> Iterator[Tuple[str, object]]:
 
 def _told(path: Path, top: Path) -> List[object]:
     kind, mode, _, _ = seal.facts(path)  # of the mode only what a seal leaves
-    return [os.path.relpath(path, top), kind, kind == "f" and bool(mode & 0o111), seal.content(path)]
+    executable = kind == "f" and bool(mode & 0o111)
+    taken = (0o555 if executable or kind == "d" else 0o444) & ~mode if kind != "l" else 0
+    return [os.path.relpath(path, top), kind, executable, seal.content(path), *([taken] if taken else [])]
 
 
 def _existing(names: Sequence[str]) -> List[Path]:

@@ -10,7 +10,7 @@ from .. import process
 from ..annotations import Dict, List, Optional
 from ..refusal import Refusal
 from . import build_tools
-from .bench import Bench
+from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, pip_is_configured, python, tool
 
 PIP = ("--disable-pip-version-check", "--no-input")
@@ -59,21 +59,22 @@ def uv(bench: Bench) -> Optional[str]:
     return None if bench.installer == "auto" and pip_is_configured() else found
 
 
-def pip(bench: Bench) -> List[str]:
-    """A pip that can install into another environment: the host's, else one of our own that is made once.
+def pip(bench: Bench) -> str:
+    """The interpreter with a pip that can install into another environment: the host's, else one of our own.
 
     The environments themselves are made without pip: that costs 3 s each and nobody runs it.
     """
     with _MAKING_PIP:
         if "pip" not in bench.known:
-            bench.known["pip"] = [_find_pip(bench) or _make_pip(bench), "-m", "pip"]
-    return bench.known["pip"]
+            bench.known["pip"] = [_find_pip(bench) or _make_pip(bench)]
+    return bench.known["pip"][0]
 
 
 def _pip_wheel(bench: Bench, project: str) -> List[str]:
     """pip's command for wheels: with tools made before when they can be known, else with tools that pip makes again."""
     tools = None if bench.anew else build_tools.ready(bench, project, _pip_install(bench), variables)
-    return [str(tools), _pip_runner(bench), "wheel", "--no-build-isolation"] if tools else [*pip(bench), "wheel"]
+    interpreter, more = (str(tools), ["--no-build-isolation"]) if tools else (pip(bench), [])
+    return [interpreter, _pip_runner(bench), "wheel", *more]
 
 
 def _pip_install(bench: Bench) -> List[str]:
@@ -93,14 +94,14 @@ def _find_pip(bench: Bench) -> Optional[str]:
 
 def _make_pip(bench: Bench) -> str:
     own = _own_python(bench)
-    bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], bench.release)
+    bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
     if not _serves(own, bench):
         newer = f"pip>={'.'.join(map(str, _NEEDED))}"
         bench.run(
             "pip",
             f"pip install {newer}",
             [own, "-m", "pip", "install", *PIP, "-U", newer],
-            bench.tmp,
+            ELSEWHERE,
             **variables(bench.tools),
         )
     return own
@@ -117,12 +118,12 @@ def _serves(interpreter: str, bench: Bench) -> bool:
 
 def _asked_once(bench: Bench, name: str) -> str:
     if name not in bench.known:
-        bench.known[name] = [_ask_pip(pip(bench)[0], bench, name)]
+        bench.known[name] = [_ask_pip(pip(bench), bench, name)]
     return bench.known[name][0]
 
 
 def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
     """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
     ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
-    asked = process.apart(ask, cwd=bench.tmp, deadline=bench.deadline)
+    asked = process.apart(ask, cwd=ELSEWHERE, deadline=bench.deadline, bound=True)
     return asked.tail.splitlines()[-1] if asked.ok else ""

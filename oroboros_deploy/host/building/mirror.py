@@ -18,6 +18,8 @@ _QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
 # The login's settings (a name format, a protocol that is refused, line ends) are about repositories of its own.
 # Only a fetch from a URL needs them, for credentials and proxies.
 _OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+# Nor does what is missing in somebody's partial clone start a fetch by the programs that its configuration names.
+_NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 _NAMES = re.compile(r"[0-9a-f]{40,64}( [0-9a-f]{40,64})? ?")  # of an object, and of what a tag names
 _ODD = 1 | 4  # of the bits of fsck's exit status: an object, or one in a pack, is not as git would write it
 
@@ -96,7 +98,8 @@ class Mirror:
         """Bring in a bundle; git checks that every object it needs is there."""
         ref = f"refs/{_NAMESPACE}/{sha}"
         fetch = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", str(bundle), f"+{ref}:{ref}")
-        self._must(*fetch, options=("-c", "protocol.file.allow=always"), until=deadline)  # git before 2.32 reads all
+        reads = {"GIT_ALLOW_PROTOCOL": "file"}
+        self._must(*fetch, env=reads, until=deadline)  # git before 2.32 reads all
 
     def fetch(self, url: str, sha: str, deadline: float) -> None:
         """Bring in a commit from a URL: all branches and tags first, the bare commit if that was not enough."""
@@ -155,18 +158,19 @@ class Mirror:
         seconds: float = 60,
         until: Optional[float] = None,
         env: Optional[Dict[str, str]] = None,
-        settings: Dict[str, str] = _OURS_ALONE,
+        settings: Optional[Dict[str, str]] = None,
         options: Iterable[str] = (),
         sink: Optional[List[bytes]] = None,
     ) -> process.Ended:
         directory = self.path / ".git" if (self.path / ".git").exists() else self.path
+        login = {**_OURS_ALONE, **_NO_FETCH} if settings is None else settings
         argv = ["git", *_SAFE, *_QUIET, f"--git-dir={directory}", *options, *arguments]
         run = process.run if sink is None else process.apart  # what git complains of is no part of an answer
         return run(
             argv,
             cwd=self.path,
             deadline=until if until is not None else time.monotonic() + seconds,
-            env=process.environment(GIT_TERMINAL_PROMPT="0", **settings, **(env or {})),
+            env=process.environment(GIT_TERMINAL_PROMPT="0", **{**login, **(env or {})}),
             sink=sink.append if sink is not None else None,
             stop=self.stop,
         )

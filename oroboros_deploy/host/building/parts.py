@@ -16,8 +16,9 @@ from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
 from ..refusal import Refusal
 from . import installed, installers, requirements
-from .bench import Bench
+from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
+from .within import within
 
 if TYPE_CHECKING:
     from ..contract import FrontendRecipe, Recipe, StepRecipe
@@ -114,12 +115,13 @@ class Frontend:
 
     def work(self, bench: Bench) -> None:
         """Run the command and publish its output; on a host without npm, keep what was committed."""
-        source, into = bench.release / self.settings["path"], bench.release / self.settings["into"]
+        source = within(bench.release, self.settings["path"])
         if self._lacks_npm:
-            self._keep_committed(bench, source, into)
+            self._keep_committed(bench, source, within(bench.release, self.settings["into"]))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
-            _publish(source / self.settings["output"], into)
+            output = within(bench.release, f"{self.settings['path']}/{self.settings['output']}")
+            _publish(output, within(bench.release, self.settings["into"]))  # the command may have made links
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The settings, the sources, the tools that the command names, and what its output replaces."""
@@ -199,7 +201,7 @@ class Venv:
     def work(self, bench: Bench) -> None:
         """Make all of it."""
         make = [sys.executable, "-m", "venv", "--without-pip", str(self.path)]
-        bench.run(self.name, "python3 -m venv", make, bench.release)
+        bench.run(self.name, "python3 -m venv", make, ELSEWHERE)
         for place, wanted in self._installed_together(bench):
             self._install(bench, wanted, place)
         self._finish(bench, [self.path / "lib"])
@@ -254,7 +256,7 @@ class Venv:
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
         installed.settle(self.path, _wheels(bench, self.projects))
         compiling = installed.compiling(self.path, bench.release, compiled)
-        bench.run(self.name, "compiling it", compiling, bench.release)
+        bench.run(self.name, "compiling it", compiling, ELSEWHERE)
 
 
 def venv_path(release: Path, directory: str) -> Path:
@@ -267,7 +269,7 @@ def step(settings: StepRecipe) -> Part:
     """A command of the user's own: what it depends on is not known, so it always runs, after all before it."""
 
     def work(bench: Bench) -> None:
-        bench.shell(settings["name"], settings["command"], bench.release / settings["path"])
+        bench.shell(settings["name"], settings["command"], within(bench.release, settings["path"]))
 
     return Part(settings["name"], work, runs_in=(".",), reads=(".",), makes=(".",))
 
@@ -295,7 +297,7 @@ def _publish(output: Path, into: Path) -> None:
 def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:
     """The wheels of the projects that have one; the others have requirements at least."""
     for project in projects:
-        directory = bench.release / project
+        directory = within(bench.release, project)
         if not _packaged(directory) and not (directory / "requirements.txt").is_file():
             missing = "no pyproject.toml, setup.py or requirements.txt in it"
             raise Refusal("build_failed", f"{project!r} cannot be installed: {missing}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,19 @@ def test_a_build_that_nobody_wants_stops(bench: Bench) -> None:
     bench.stop.set()
     assert refused(lambda: bench.run("step", "it", ["sleep", "60"], bench.release))["kind"] == "cancelled"
     assert refused(bench.go_on)["kind"] == "cancelled"
+
+
+def test_a_log_has_a_limit(bench: Bench, said: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes later is told as it comes, and that the log has ended; so it does for all commands of the part."""
+    monkeypatch.setattr("oroboros_deploy.host.building.bench.LOG", 1_000_000)
+    warned: list[str] = []
+
+    def say(event: str, message: str = "", level: str = "info", **data: Any) -> None:
+        (warned if event == "warning" else said).append(message or data["text"])
+
+    limited = replace(bench, say=say)
+    for _ in range(2):
+        limited.shell("step", "yes | head -c 3000000; echo end", bench.release)
+    assert (bench.logs / "step.log").stat().st_size == 1_000_000
+    assert warned == ["step: its log ends at 1 MB"]
+    assert ("".join(said).count("y"), "".join(said).count("end")) == (3_000_000, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from oroboros_deploy.host import seal
 from oroboros_deploy.host.wire import REQUEST
+from oroboros_deploy.source import Source
 from tests.support.builds import began, hang_up
 from tests.support.clock import within
 from tests.support.local_agent import LocalAgent
@@ -49,9 +51,9 @@ def log_of(host: LocalAgent, part: str) -> bytes:
 
 
 def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) -> None:
-    """Modes lose every write and set-id bit and let all read; three files of ours say what it is."""
+    """Modes lose every write and set-id bit, and no other one; three files of ours say what it is."""
     sha = head(mirrored)
-    command = "umask 077; mkdir -p made/deep; echo 1 >made/deep/file; chmod 6711 made/deep/file; ln -s deep made/link"
+    command = "(umask 077; mkdir -p made/deep); cd made; echo 1 >deep/file; chmod 6711 deep/file; ln -s deep link"
     answer = host.build(sha, step(command))
     assert (answer.result or {})["state"] == "sealed"
     release = host.paths.release(sha)
@@ -61,9 +63,9 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
         "file": ("-r--r--r--", "content\n"),
         "run": ("dr-xr-xr-x", ""),
         "run/me": ("-r--r--r--", "#!/bin/sh\n"),
-        "made": ("dr-xr-xr-x", ""),
-        "made/deep": ("dr-xr-xr-x", ""),
-        "made/deep/file": ("-r-xr-xr-x", "1\n"),
+        "made": ("dr-x------", ""),
+        "made/deep": ("dr-x------", ""),
+        "made/deep/file": ("-r-x--x--x", "1\n"),
         "made/link": ("lrwxrwxrwx", "deep"),
     }
     assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
@@ -202,9 +204,10 @@ def test_a_release_id_that_is_a_file_or_a_link_is_replaced(host: LocalAgent, mir
     assert [path.name for path in host.paths.releases.iterdir()] == [sha]
 
 
-def add_a_file(release: Path) -> None:
+def change_a_file(release: Path) -> None:
     release.chmod(0o755)
-    (release / "extra").write_text("")
+    (release / "file").chmod(0o644)
+    (release / "file").write_text("changed")
 
 
 def lose_the_manifest(release: Path) -> None:
@@ -215,7 +218,7 @@ def lose_the_manifest(release: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (add_a_file, "'extra' changed since the seal"),
+        (change_a_file, "'file' changed since the seal"),
         (lose_the_manifest, ".deploy-manifest or .deploy-seal cannot be read"),
     ],
 )
@@ -240,12 +243,12 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
     sha = head(mirrored)
     host.build(sha)
     host.activate(sha)
-    add_a_file(host.paths.release(sha))
+    change_a_file(host.paths.release(sha))
     before = tree(host.root)
     assert host.build(sha).refusal == {
         "kind": "invalid",
         "message": f"{host.paths.current} names release {sha}, which cannot be rebuilt in place: "
-        "'extra' changed since the seal",
+        "'file' changed since the seal",
         "hint": f"deploy another release first, or on the host: rm {host.paths.current}",
     }
     assert tree(host.root) == before
@@ -264,7 +267,7 @@ def test_the_way_back_of_a_running_activation_is_not_swept(
     host.mirror(mirrored)
     host.build(new)
     release = host.paths.release(old)
-    add_a_file(release)
+    change_a_file(release)
     if not damaged:
         seal.unmake(release)
     gate = f"test $(basename $PWD) = {old} || {{ until test -e {go}; do sleep 0.02; done; false; }}"
@@ -279,7 +282,7 @@ def test_the_way_back_of_a_running_activation_is_not_swept(
     go.touch()
     running.join()
     assert (host.live, host.journal[-1]["outcome"]) == (old, "restored")
-    wrong = "'extra' changed since the seal" if damaged else "was never completed"
+    wrong = "'file' changed since the seal" if damaged else "was never completed"
     assert refusal == {
         "kind": "busy",
         "message": f"release {old} cannot be rebuilt while an activation may go back to it: {wrong}",
@@ -291,7 +294,7 @@ def test_a_damaged_release_of_another_commit_is_kept(host: LocalAgent, mirrored:
     """It may be the one that processes still run from; only its own build replaces it."""
     sha = head(mirrored)
     host.build(sha)
-    add_a_file(host.paths.release(sha))
+    change_a_file(host.paths.release(sha))
     other = mirrored.commit("another")
     host.mirror(mirrored)
     assert host.build(other).said("swept") == []
@@ -503,7 +506,8 @@ def test_a_failure_of_a_sound_mirror_is_its_own(host: LocalAgent, repository: Re
 def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: Repository) -> None:
     """Once the control node is gone, no process and no directory of the build is left, though they ignore TERM."""
     mark, sha = f"765.{os.getpid()}", head(mirrored)
-    request = host.build_request(sha, step(f"trap '' TERM; sleep {mark} & sleep {mark} | cat; sleep {mark}"))
+    line = f"trap '' TERM; sleep {mark} & sleep {mark} & sleep {mark} | cat; sleep {mark}"
+    request = host.build_request(sha, step(line))
     process = began(host, request)
     assert eventually(lambda: len(processes(mark)) >= 3)
     hang_up(process)
@@ -630,3 +634,110 @@ def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repos
         "",
     )
     assert log.read_text().splitlines()[-1] == "KeyError: 'timeout'"
+
+
+@pytest.fixture(scope="module")
+def pnpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a pnpm, which npm brings."""
+    if not shutil.which("npm"):
+        pytest.skip("npm is not installed here")
+    place = tmp_path_factory.mktemp("pnpm")
+    got = subprocess.run(["npm", "install", "--prefix", place, "pnpm@9"], capture_output=True, text=True, check=False)
+    if got.returncode:
+        pytest.skip(f"npm cannot get pnpm: {got.stderr[-200:]}")
+    return place / "node_modules" / ".bin"
+
+
+def test_a_store_of_pnpm_is_left_as_it_was(host: LocalAgent, mirrored: Repository, pnpm: Path, tmp_path: Path) -> None:
+    """A later build can write to what it installed; one that fails leaves the seals of the others whole."""
+    (mirrored.path / "dep").mkdir()
+    (mirrored.path / "dep" / "package.json").write_text('{"name": "dep", "version": "1.0.0"}')
+    (mirrored.path / "dep" / "index.js").write_text("module.exports = 1\n")
+    subprocess.run(["npm", "pack", "./dep"], cwd=mirrored.path, check=True, capture_output=True)
+    install = f"PATH={pnpm}:$PATH pnpm install --no-frozen-lockfile --offline --package-import-method hardlink"
+    command = f"{install} --store-dir {tmp_path}/store && sh build.sh"
+    package = '{"dependencies": {"dep": "file:dep-1.0.0.tgz"}}'
+    shas = []
+    for build in (
+        "true",
+        "echo 'patched' >>node_modules/dep/index.js",
+        "echo worse >>node_modules/dep/index.js; false",
+    ):
+        (mirrored.path / "package.json").write_text(package)
+        shas.append(mirrored.commit(build, **{"build.sh": build}))
+        host.mirror(mirrored)
+        answer = host.build(shas[-1], step(command))
+        stored = [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.suffix != ".json"]
+        assert stored
+        assert all(path.stat().st_mode & 0o200 for path in stored), answer
+        assert [seal.verify(host.paths.release(sha)) for sha in shas[:2]] == [None] * len(shas[:2])
+    assert (answer.refusal or {})["kind"] == "build_failed"
+
+
+@pytest.fixture
+def a_login(tmp_path: Path, repository: Repository) -> LocalAgent:
+    """A host whose login is not root, with the repository's commits; this process is root and writes as services do."""
+    if os.getuid():
+        pytest.skip("only root can write as another user")
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):
+        if path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o011)
+    root = tmp_path / "srv"
+    root.mkdir()
+    os.chown(root, 65534, 65534)
+    host = LocalAgent(root, user=65534, group=65534, extra_groups=[], umask=0o022, env={"PATH": os.environ["PATH"]})
+    host.facts()
+    return host
+
+
+def bundle_of(repository: Repository, sha: str) -> bytes:
+    return b"".join(Source(repository.path).bundle(sha, []))
+
+
+def as_root(release: Path) -> Path:
+    """What a service without `User=` leaves beside its code."""
+    (release / "__pycache__").mkdir()
+    (release / "__pycache__" / "main.pyc").touch()
+    return release / "__pycache__"
+
+
+def test_what_cannot_be_removed_stops_no_build(a_login: LocalAgent, repository: Repository) -> None:
+    """An incomplete build with files of root's is told of once, set aside, and the next builds go their way."""
+    left, told = a_login.paths.releases / ("ab" * 20), []
+    left.mkdir(parents=True)
+    (left / "ours").touch()
+    for path in (a_login.paths.releases, left):
+        os.chown(path, 65534, 65534)
+    as_root(left)
+    for message in ("one", "two"):
+        sha = repository.commit(message)
+        answer = a_login.build(sha, bundle=bundle_of(repository, sha))
+        assert answer.refusal is None
+        told.append([said for said in answer.said("warning") if left.name in said])
+    assert [len(said) for said in told] == [1, 0]
+    (aside,) = a_login.paths.releases.glob(".*")
+    assert sorted(path.name for path in aside.iterdir()) == ["__pycache__"]
+    assert not left.exists()
+
+
+def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, repository: Repository) -> None:
+    """What was added is told, and removed where that is possible; a pruning takes such a release as any other."""
+    shas = []
+    for message in ("one", "two", "three"):
+        shas.append(repository.commit(message))
+        assert a_login.build(shas[-1], bundle=bundle_of(repository, shas[-1])).refusal is None
+        assert a_login.activate(shas[-1]).phases[-1] == "committed"
+        as_root(a_login.paths.release(shas[-1]))
+    added = a_login.paths.release(shas[1]) / "note"
+    added.touch()
+    assert a_login.facts(shas[1])["target"] == {"state": "sealed", "damage": None, "bad": None}
+    answer = a_login.activate(shas[1], kind="rollback")
+    assert (answer.phases[-1], added.exists()) == ("committed", False)
+    assert [said for said in answer.said("warning") if "__pycache__" in said] == [
+        f"release {shas[1]} has '__pycache__' and 1 more added since its seal; '__pycache__' cannot be removed"
+    ]
+    pruned = a_login.call("prune", {"keep": 2, "dry_run": False}).result or {}
+    assert "not all of it could be removed" in next(each["why"] for each in pruned["releases"] if not each["stays"])
+    assert sorted(a_login.paths.release_ids()) == sorted(shas[1:])
+    sha = repository.commit("four")
+    assert a_login.build(sha, bundle=bundle_of(repository, sha)).refusal is None

@@ -18,6 +18,7 @@ import pytest
 from oroboros_deploy.host import lock, seal
 from oroboros_deploy.host.building import cache
 from oroboros_deploy.host.building.cache import Cache, Entry
+from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, hang_up, manifest
 from tests.support.rights import require_mount
 from tests.support.watching import eventually, tree
@@ -85,7 +86,8 @@ def contents(part: Path) -> dict[str, str]:
 
 
 def sealed(part: Path) -> dict[str, tuple[str, str]]:
-    seal.seal(part, {})
+    root = part.parents[2]
+    seal.seal(part, {}, Cache(root / "cache", part.parent, lambda *_, **__: None).shared())
     return {name: told for name, told in tree(part).items() if name not in seal.OURS}
 
 
@@ -598,3 +600,45 @@ def test_ten_releases_cost_little_more_than_one(site: Site) -> None:
 
 def _used(root: Path) -> int:
     return int(subprocess.run(["du", "-s", "-B1", root], capture_output=True, text=True, check=True).stdout.split()[0])
+
+
+def test_what_a_part_closed_comes_back_closed(store: Store) -> None:
+    """Linked or copied: files, programs, texts with the release's path and directories have the bits that they had."""
+
+    def work(part: Path) -> None:
+        for name, mode in (("secret", 0o600), ("tool", 0o750), ("placed", 0o640), ("open", 0o644)):
+            (part / name).write_text("x" if name != "placed" else str(part))
+            (part / name).chmod(mode)
+        (part / "inner").mkdir(mode=0o700)
+
+    store.make(ONE, work, may_contain_path=True)
+    made = {name: mode for name, (mode, _) in sealed(store.part(ONE)).items()}
+    assert made["secret"] == "-r--------"
+    for release, linked in ((TWO, True), (THREE, False)):
+        assert store.take(release, linked=linked)
+        assert {name: mode for name, (mode, _) in sealed(store.part(release)).items()} == made
+
+
+def test_a_file_of_a_store_does_not_become_an_object(store: Store, tmp_path: Path) -> None:
+    """The cache has a copy of what is linked from elsewhere, whose mode stays what it was."""
+    elsewhere = tmp_path / "store"
+    elsewhere.write_text("content")
+    elsewhere.chmod(0o644)
+    store.make(ONE, lambda part: os.link(elsewhere, part / "file"))
+    assert (elsewhere.stat().st_nlink, elsewhere.stat().st_mode & 0o777) == (1, 0o644)
+    assert store.take(TWO)
+
+
+def test_nothing_is_laid_through_a_link(store: Store, tmp_path: Path) -> None:
+    """What was made in a directory is not put outside the release where another commit has a link."""
+    (tmp_path / "outside").mkdir()
+    at, entry = store.cache(ONE), Entry("web", {})
+    with at.watch(entry, ["infra/web"], [], may_contain_path=False):
+        (at.release / "infra" / "web").mkdir(parents=True)
+        (at.release / "infra" / "web" / "page").touch()
+    at.keep()
+    later = store.cache(TWO)
+    (later.release / "infra").symlink_to(tmp_path / "outside")
+    with pytest.raises(Refusal, match="infra leads out of the release"):
+        later.take(Entry("web", {}), linked=True)
+    assert list((tmp_path / "outside").iterdir()) == []

@@ -20,6 +20,7 @@ from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, Site, project
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
+from tests.support.watching import tree
 
 
 class Built:
@@ -233,3 +234,57 @@ def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Rep
     answer = host.build(sha, {"steps": steps})
     assert (host.paths.release(sha) / "run" / "both").read_text() == f"{sha} 1\n#!/bin/sh\n"
     assert answer.said("part.finished") == ["one built", "two built"]
+
+
+def test_a_module_with_the_name_of_one_of_pythons_own_stops_nothing(host: LocalAgent, mirrored: Repository) -> None:
+    """Python is not run where the commit's own types.py would be taken for the standard library's."""
+    project(mirrored, "backend", "backend")
+    for name in ("types", "json", "csv", "compileall"):
+        (mirrored.path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    sha = mirrored.commit("with modules of its own")
+    host.mirror(mirrored)
+    answer = host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": "pip"})
+    assert answer.refusal is None
+
+
+OUT = {"path": "frontend", "command": "mkdir -p dist && echo new >dist/page", "output": "dist", "into": "infra/web"}
+
+
+@pytest.mark.parametrize(
+    ("link", "recipe"),
+    [
+        ("infra", {"frontend": OUT}),
+        ("frontend", {"frontend": OUT}),
+        ("frontend/dist", {"frontend": {**OUT, "command": "true"}}),
+        ("infra", {"frontend": {**OUT, "command": f"{OUT['command']}; ln -s OUTSIDE ../infra"}, "made": True}),
+        ("tools", {"steps": [{"name": "step", "path": "tools", "command": "echo new >page"}]}),
+        ("backend", {"venvs": {"backend": ["projects"]}}),
+        ("projects", {"venvs": {"backend": ["projects"]}}),
+    ],
+)
+def test_no_path_of_the_recipe_leads_out_of_the_release(
+    host: LocalAgent, mirrored: Repository, tmp_path: Path, link: str, recipe: dict[str, Any]
+) -> None:
+    """A link of the commit, or one that a command makes: it is refused by name, and nothing outside is touched."""
+    outside = tmp_path / "outside"
+    for path in (outside, outside / "web"):
+        path.mkdir()
+        (path / "page").write_text("precious")
+    (outside / "requirements.txt").touch()
+    before = tree(outside)
+    recipe = dict(recipe)
+    if not recipe.pop("made", False):
+        (mirrored.path / link).parent.mkdir(exist_ok=True)
+        (mirrored.path / link).symlink_to(outside)
+    else:
+        recipe["frontend"] = {**OUT, "command": recipe["frontend"]["command"].replace("OUTSIDE", str(outside))}
+    for name in ("frontend", "projects"):
+        if name != link:
+            (mirrored.path / name).mkdir(exist_ok=True)
+            (mirrored.path / name / "requirements.txt").touch()
+    sha = mirrored.commit("with a link")
+    host.mirror(mirrored)
+    refusal = host.build(sha, {"installer": "pip", **recipe}).refusal or {}
+    assert (refusal["kind"], "leads out of the release" in refusal["message"]) == ("build_failed", True), refusal
+    assert link.split("/")[0] in refusal["message"]
+    assert tree(outside) == before
