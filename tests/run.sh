@@ -131,8 +131,8 @@ tests() { # NAME ENVIRONMENT SECONDS PYTEST-ARGUMENTS...
     seconds=$3
     shift 3
     : >"$note"
-    stage "$name" "$seconds" "$bin" -m pytest -p tests.support.once_more --running-note "$note" \
-        --failed-before "$failed" --durations 10 "$@"
+    stage "$name" "$seconds" "$bin" -m pytest -p tests.support.once_more "--running-note=$note" \
+        "--failed-before=$failed" --durations=10 "$@"
     [ "$status" != 137 ] || sed 's/^/killed in /' "$note"
 }
 
