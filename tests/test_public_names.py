@@ -33,8 +33,10 @@ def test_the_tasks_do_not_import_what_listing_them_does_not_need() -> None:
         "oroboros_deploy.cli",
         "oroboros_deploy.errors",
         "oroboros_deploy.cli.arguments",
+        "oroboros_deploy.cli.debug_log",
         "oroboros_deploy.cli.program",
         "oroboros_deploy.cli.running",
+        "oroboros_deploy.cli.settings_file",
         "oroboros_deploy.tasks",
         "oroboros_deploy.version",
     }

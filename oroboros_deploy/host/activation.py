@@ -57,7 +57,7 @@ class Activation:
         self._remove_added()
         try:
             self._migrate()
-            self._swap()
+            self.swap()
             self._restart()
             self._gate()
         except Failed as failure:
@@ -155,7 +155,8 @@ class Activation:
         marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
         self._enter("prepared", migration_marker=marker)
 
-    def _swap(self) -> None:
+    def swap(self) -> None:
+        """Put the link that names the target in the place of `current`."""
         with self._step("swapping"):
             self._rename_over_current("switch")
         self._enter("swapped", switched=True)

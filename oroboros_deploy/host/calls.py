@@ -106,7 +106,7 @@ def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
 def _answer(asked: SentCall, wire: Wire) -> Answer:
     layout = Layout.of(asked["request"]["layout"])
     layout.refuse_newer()
-    return _CALLS[asked["call"]](layout, asked["request"], wire)
+    return CALLS[asked["call"]](layout, asked["request"], wire)
 
 
 # One function a call.  Each imports only what its call needs: the facts of a host should not wait for the build's code.
@@ -220,7 +220,7 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
     return True
 
 
-_CALLS: Dict[Call, Callable[..., Answer]] = {
+CALLS: Dict[Call, Callable[..., Answer]] = {
     "facts": _facts,
     "build": _build,
     "activate": _activate,

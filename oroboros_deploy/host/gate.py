@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FINAL = (78, 126, 127)  # exit codes that no later try changes: a wrong configuration; not executable; not there
 _RESTARTS = 3  # so many restarts of one unit after it failed are enough
-_LOOK = 0.1  # seconds between two looks at the services
+LOOK = 0.1  # seconds between two looks at the services
 
 
 class GateFailed(Exception):
@@ -135,7 +135,7 @@ class _Watch:
         return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for
 
     def _pause(self) -> None:
-        wish = _LOOK if self.passed else self.gate.interval
+        wish = LOOK if self.passed else self.gate.interval
         time.sleep(max(0.0, min(wish, self.deadline - time.monotonic())))
 
 

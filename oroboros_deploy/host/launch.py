@@ -33,7 +33,7 @@ def start(layout: Layout, request: ActivateRequest) -> None:
     if not layout.reserve.spend(_claim, layout, request):
         return
     try:
-        (_start_detached if request["detached"] else _start_unit)(layout, request)
+        (start_detached if request["detached"] else start_unit)(layout, request)
     except Refusal as refusal:
         _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
         raise
@@ -47,7 +47,7 @@ def known(layout: Layout, attempt: str) -> bool:
 def run(layout: Layout, request: ActivateRequest) -> None:
     """The activation itself: what the unit (or the detached process) executes."""
     attempt = request["attempt"]
-    say = _log_to(layout.attempt(attempt) / "log.jsonl")
+    say = log_to(layout.attempt(attempt) / "log.jsonl")
     try:
         with lock.hold(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
@@ -69,7 +69,7 @@ def run(layout: Layout, request: ActivateRequest) -> None:
 def recover(layout: Layout, request: ActivateRequest) -> None:
     """Bring an attempt whose process is gone to its end; harmless when it has one, or when it is not gone."""
     attempt = request["attempt"]
-    say = _log_to(layout.attempt(attempt) / "log.jsonl")
+    say = log_to(layout.attempt(attempt) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=GRACE):
         activation.settle(layout, request, say, services=not units.going_down())
         _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
@@ -77,7 +77,7 @@ def recover(layout: Layout, request: ActivateRequest) -> None:
 
 def after_boot(layout: Layout, request: ActivateRequest) -> None:
     """What the boot unit executes: settle what an earlier boot left, unless somebody does so already."""
-    say = _log_to(layout.attempt(request["attempt"]) / "log.jsonl")
+    say = log_to(layout.attempt(request["attempt"]) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
 
@@ -86,7 +86,7 @@ def tidy(layout: Layout, request: ActivateRequest) -> None:
     """What an activation that went well leaves to be done: prune, once nobody builds or activates."""
     from . import prune
 
-    say, keep = _log_to(layout.attempt(request["attempt"]) / "prune.jsonl"), request.get("keep")
+    say, keep = log_to(layout.attempt(request["attempt"]) / "prune.jsonl"), request.get("keep")
     if keep is None:
         return
     asked: PruneRequest = {"keep": keep, "dry_run": False}
@@ -111,7 +111,7 @@ def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> Activate
             log.readline()
         while True:
             ended = (directory / "result.json").exists()
-            _pass_on(log, wire)
+            pass_on(log, wire)
             if ended:
                 return _result(directory)
             alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
@@ -149,13 +149,13 @@ def _keep(directory: Path, request: ActivateRequest) -> None:
     durable.sync_directory(directory.parent)
 
 
-def _start_unit(layout: Layout, request: ActivateRequest) -> None:
+def start_unit(layout: Layout, request: ActivateRequest) -> None:
     """Ask systemd to run it: a unit of a fixed name, so the name itself is a mutex for the whole host.
 
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
     that it is there to survive.
     """
-    argv = _unit_command(layout, request)
+    argv = unit_command(layout, request)
     began = time.monotonic()
     while True:
         ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30)
@@ -179,7 +179,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
         _refuse(layout, request["attempt"], refusal)
 
 
-def _unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
+def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
     if not _PLAIN.fullmatch(agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
@@ -211,14 +211,14 @@ def _reading_logs() -> Dict[str, str]:
     return {"SupplementaryGroups": _JOURNAL}
 
 
-def _start_detached(layout: Layout, request: ActivateRequest) -> None:
+def start_detached(layout: Layout, request: ActivateRequest) -> None:
     """Without systemd: a process in a session of its own, which no hang-up reaches."""
     if lock.is_held(layout.lock):
         raise running.busy(layout)
-    _spawn("run", request["attempt"])
+    spawn("run", request["attempt"])
 
 
-def _spawn(*command: str) -> None:
+def spawn(*command: str) -> None:
     subprocess.Popen(
         [sys.executable, "-IS", _agent(), *command],
         cwd="/",
@@ -238,7 +238,7 @@ def _prune_later(layout: Layout, request: ActivateRequest) -> None:
         if not retention.due(releases, attempts, request.get("keep")):
             return
         if request["detached"]:
-            _spawn("tidy", request["attempt"])
+            spawn("tidy", request["attempt"])
         else:
             process.run(_tidy_command(layout, request), cwd=Path("/"), deadline=time.monotonic() + 10)
 
@@ -287,7 +287,7 @@ def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
         layout.reserve.spend(durable.write_json, path, result)
 
 
-def _log_to(path: Path) -> Say:
+def log_to(path: Path) -> Say:
     def say(event: str, message: str = "", level: Level = "info", **data: object) -> None:
         line: SentEvent = {"event": event, "message": message, "level": level, "data": data, "at": time.time()}
         with contextlib.suppress(OSError):  # a full disk must not stop a restore
@@ -302,7 +302,7 @@ def _log_file(directory: Path) -> Path:
     return path
 
 
-def _pass_on(log: IO[bytes], wire: Wire) -> None:
+def pass_on(log: IO[bytes], wire: Wire) -> None:
     for line in iter(log.readline, b""):
         if not line.endswith(b"\n"):  # half a line: read it again when it is whole
             log.seek(-len(line), os.SEEK_CUR)

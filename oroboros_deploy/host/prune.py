@@ -105,10 +105,10 @@ def _remove(aside: Optional[Path], told: PruneVerdict, say: Say) -> None:
 
 
 def _sizes(layout: Layout, verdicts: List[Verdict]) -> Dict[str, int]:
-    return {each.id: _size(layout.release(each.id)) for each in verdicts if not each.stays}
+    return {each.id: size(layout.release(each.id)) for each in verdicts if not each.stays}
 
 
-def _size(release: Path) -> int:
+def size(release: Path) -> int:
     """The bytes that removing a tree frees: a file that is linked from elsewhere stays on the disk."""
     links: Dict[int, int] = {}
     total = 0

@@ -18,7 +18,7 @@ _SHOWN = (
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
     "CanStart,CanStop"
 )
-_PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
+PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
 _ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
 _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
@@ -53,7 +53,7 @@ def may_manage(starts: bool = False, restarts: bool = True) -> bool:
     if not process.find("sudo"):
         return False
     wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
-    return all(_systemctl(["sudo", "-n", "-k", _path_of(name), "--version"], 10).ok for name in wanted)
+    return all(_systemctl(["sudo", "-n", "-k", path_of(name), "--version"], 10).ok for name in wanted)
 
 
 class Silent(OSError):
@@ -117,7 +117,7 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
 def _shown(units: Sequence[str]) -> str:
     """What systemd shows of units.  It is asked again while it does not answer, as in the middle of a daemon-reexec."""
     argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + PATIENCE
     while True:
         output: List[bytes] = []
         ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 30, sink=output.append)
@@ -212,5 +212,5 @@ def _systemctl(argv: Sequence[str], seconds: float) -> process.Ended:
     return process.run(argv, cwd=Path("/"), deadline=time.monotonic() + seconds)
 
 
-def _path_of(name: str) -> str:
+def path_of(name: str) -> str:
     return process.find(name) or f"/usr/bin/{name}"

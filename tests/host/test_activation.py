@@ -305,7 +305,7 @@ def say(event, message="", level="info", **data):
     if data.get(sys.argv[2]) == sys.argv[3]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-launch._log_to = lambda path: say
+launch.log_to = lambda path: say
 request = json.loads(Path(sys.argv[1]).read_text())
 launch.run(layout.Layout.of(request["layout"]), request)
 """

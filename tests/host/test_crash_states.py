@@ -25,7 +25,7 @@ Cuts = Callable[..., PowerCuts]
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "_start_detached", lambda layout, request: None)
+    monkeypatch.setattr(launch, "start_detached", lambda layout, request: None)
     monkeypatch.setattr(Reserve, "fill", lambda self: None)  # nothing depends on its lasting
 
 

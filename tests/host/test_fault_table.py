@@ -164,7 +164,7 @@ def assert_at_rest(
     serving = world.services.running if end in (undisturbed, "restored", "refused") else None
     assert broken(world.host.root, serving=serving) == []
     before = tree(world.host.root), world.host.journal, world.services.running
-    monkeypatch.setattr(launch, "_start_unit", lambda *_: pytest.fail("it was started twice"))
+    monkeypatch.setattr(launch, "start_unit", lambda *_: pytest.fail("it was started twice"))
     launch.start(world.host.paths, request)
     launch.recover(world.host.paths, request)
     assert (tree(world.host.root), world.host.journal, world.services.running) == before

@@ -64,10 +64,10 @@ def test_it_is_there_before_anything_else_of_ours(host: LocalAgent) -> None:
 
 def test_each_call_has_a_request_here(host: LocalAgent) -> None:
     """So that the tests below leave none out."""
-    assert set(requests(host)) == set(calls._CALLS)
+    assert set(requests(host)) == set(calls.CALLS)
 
 
-@pytest.mark.parametrize("call", sorted(calls._CALLS))
+@pytest.mark.parametrize("call", sorted(calls.CALLS))
 def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, call: str) -> None:
     """Every call is refused with the version to install, and the tree is as it was."""
     host.facts()

@@ -154,13 +154,13 @@ def test_an_end_that_cannot_be_written(host: LocalAgent) -> None:
 
 def test_a_log_that_cannot_be_written_stops_nothing() -> None:
     """A lost line is better than a restore that is not done."""
-    launch._log_to(Path("/dev/full"))("phase", "going back")
+    launch.log_to(Path("/dev/full"))("phase", "going back")
 
 
 def test_a_log_has_whole_lines_only(host: LocalAgent) -> None:
     """A line that the disk had no space for is left out to its first byte, so who follows can read the next."""
     host.root.joinpath("log").touch()
-    say = launch._log_to(host.root / "log")
+    say = launch.log_to(host.root / "log")
     fill(host.root, inodes=False)
     filler = host.root / "filler" / "blocks"
     os.truncate(filler, filler.stat().st_size - 8192)  # room for a part of a line

@@ -27,7 +27,7 @@ class Systemd:
         self.times: list[float] = []
         monkeypatch.setattr(units, "show", self.show)
         monkeypatch.setattr(units, "recent_log", lambda unit, since: f"the log of {unit} since {since}")
-        monkeypatch.setattr(gate, "_LOOK", 0.01)
+        monkeypatch.setattr(gate, "LOOK", 0.01)
 
     def show(self, names: Any) -> dict[str, Unit]:
         seen = self.script[min(len(self.times), len(self.script) - 1)]

@@ -88,7 +88,7 @@ def test_one_attempt_asked_for_by_two_at_once_is_started_once(
 ) -> None:
     """Whoever comes while the other still waits for the disk only follows: no refusal is noted of what runs."""
     started: list[str] = []
-    monkeypatch.setattr(launch, "_start_detached", lambda layout, request: started.append(request["attempt"]))
+    monkeypatch.setattr(launch, "start_detached", lambda layout, request: started.append(request["attempt"]))
     monkeypatch.setattr(os, "fsync", lambda descriptor: time.sleep(0.1))
     monkeypatch.setattr(os, "getpid", threading.get_ident)  # each asker has an agent of its own
     request = host.request(host.sealed("new"))
@@ -294,11 +294,11 @@ def test_a_line_that_is_still_being_written_is_waited_for(host: LocalAgent, tmp_
     log = tmp_path / "log"
     log.write_bytes(b'{"event": 1}\n{"eve')
     with log.open("rb") as reader:
-        launch._pass_on(reader, Wire())  # type: ignore[arg-type]
+        launch.pass_on(reader, Wire())  # type: ignore[arg-type]
         assert sent == [{"event": 1}]
         with log.open("ab") as writer:
             writer.write(b'nt": 2}\n')
-        launch._pass_on(reader, Wire())  # type: ignore[arg-type]
+        launch.pass_on(reader, Wire())  # type: ignore[arg-type]
     assert sent == [{"event": 1}, {"event": 2}]
 
 
@@ -332,7 +332,7 @@ def test_the_unit_may_read_what_services_say(host: LocalAgent, monkeypatch: pyte
     """It joins the journal's group where there is one; in a group that is not there it would not start."""
     monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])
     monkeypatch.setattr(grp, "getgrnam", {"systemd-journal": None}.__getitem__ if there else {}.__getitem__)
-    command = launch._unit_command(host.paths, host.request("a" * 40))
+    command = launch.unit_command(host.paths, host.request("a" * 40))
     assert ("--property=SupplementaryGroups=systemd-journal" in command) == there
 
 
@@ -340,7 +340,7 @@ def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pyte
     """It ends by itself, is recovered when it does not end well, and hangs on no connection."""
     monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])
     request = host.request("a" * 40)
-    command = launch._unit_command(host.paths, request)
+    command = launch.unit_command(host.paths, request)
     properties = dict(word.removeprefix("--property=").split("=", 1) for word in command if "--property=" in word)
     there, back = time_limits.way_there(request), time_limits.way_back(request)
     assert (properties["RuntimeMaxSec"], properties["TimeoutStopSec"]) == (f"{there + back:.0f}", f"{back:.0f}")

@@ -78,12 +78,12 @@ def test_freed_bytes(host: LocalAgent, tmp_path: Path) -> None:
     """Are those of the disk: a file that is linked from elsewhere is not freed, two names of one count once."""
     release = host.paths.release(host.sealed("a"))
     release.chmod(0o755)
-    empty = prune._size(release)
+    empty = prune.size(release)
     for name in ("own", "shared"):
         (release / name).write_bytes(b"x" * 8192)
     os.link(release / "shared", tmp_path / "elsewhere")
     os.link(release / "own", release / "own again")
-    assert prune._size(release) - empty == (release / "own").stat().st_blocks * 512
+    assert prune.size(release) - empty == (release / "own").stat().st_blocks * 512
 
 
 def test_gone_back_to_is_the_newest_again(host: LocalAgent) -> None:
@@ -417,7 +417,7 @@ def test_it_follows_nothing_else(host: LocalAgent, monkeypatch: pytest.MonkeyPat
     """An activation that did not succeed, or left no more releases than stay, starts no pruning."""
     shas = live_one_after_another(host, 3)
     started: list[tuple[str, ...]] = []
-    monkeypatch.setattr(launch, "_spawn", lambda *command: started.append(command))
+    monkeypatch.setattr(launch, "spawn", lambda *command: started.append(command))
     if ends == "failed":
         host.activate_here(host.sealed("bad", health="exit 1"), healthcheck=health(timeout=0.05), keep=2)
     elif ends == "refused":
@@ -436,7 +436,7 @@ def test_its_failure_is_nobodys(host: LocalAgent, monkeypatch: pytest.MonkeyPatc
         raise OSError(11, "Resource temporarily unavailable")
 
     shas = live_one_after_another(host, 3)
-    monkeypatch.setattr(launch, "_spawn", impossible)
+    monkeypatch.setattr(launch, "spawn", impossible)
     answer: Answer = host.activate_here(shas[0], healthcheck=HEALTH, keep=2)
     assert (answer.phases[-1], answer.refusal) == ("committed", None)
 

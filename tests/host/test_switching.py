@@ -69,7 +69,7 @@ def switcher(host: LocalAgent, source: str) -> Callable[[str], None]:
         act = activation.Activation(host.paths, request, lambda *_, **__: None)
         act.state = state.begin(request, source)
         host.paths.stage("switch", sha)
-        act._swap()
+        act.swap()
 
     return switch
 

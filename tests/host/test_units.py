@@ -123,7 +123,7 @@ def test_a_question_that_failed_is_asked_again(commands: Path) -> None:
 
 def test_a_question_that_goes_on_failing_is_no_answer(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a bound it is the host's trouble, told with systemd's words, and no unit is said to be absent."""
-    monkeypatch.setattr(units, "_PATIENCE", 0.3)
+    monkeypatch.setattr(units, "PATIENCE", 0.3)
     (commands / "bin" / "systemctl").write_text('#!/bin/sh\necho "Failed to connect to bus" >&2\nexit 1\n')
     with pytest.raises(units.Silent, match="systemctl show exited 1: Failed to connect to bus"):
         units.show(["api"])
@@ -199,7 +199,7 @@ def test_what_may_be_managed(
 ) -> None:
     """sudo is asked for what is needed: not for restarts that are skipped, nor where trying it tells as well."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
-    monkeypatch.setattr(units, "_path_of", lambda name: name)
+    monkeypatch.setattr(units, "path_of", lambda name: name)
     monkeypatch.setattr(process, "environment", lambda: dict(os.environ))
     assert units.may_manage(starts, restarts)
     assert calls(commands) == [f"sudo -n -k {name} --version" for name in asked]

@@ -44,7 +44,7 @@ ALL: tuple[Transition, ...] = (
 # The method whose call begins the work of a transition, by the phase it leads to.
 WORK = {
     "prepared": "_migrate",
-    "swapped": "_swap",
+    "swapped": "swap",
     "restarted": "_restart",
     "gated": "_gate",
     "committed": "_commit",

@@ -59,7 +59,7 @@ def append_twice(host: LocalAgent) -> None:
 BREAK: dict[int, list[Callable[[LocalAgent], object]]] = {
     1: [
         lambda host: (release(host, "new") / ".deploy-seal").unlink(),
-        lambda host: (release(host, "new") / "x").touch(),
+        lambda host: (release(host, "new") / "name").unlink(),
     ],
     3: [lambda host: switch(host, "bad")],
     4: [
