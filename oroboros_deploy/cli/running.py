@@ -30,7 +30,7 @@ def task(**options: Any) -> Callable[[Callable[..., None]], Any]:
         @wraps(body)
         def guarded(context: Context, *args: Any, **kwargs: Any) -> None:
             with program.bytecode_kept():
-                from .endings import exit_codes
+                from .exit_codes import exit_codes
 
                 with exit_codes(as_json=kwargs.get("json", False)):
                     body(context, *args, **kwargs)
@@ -67,11 +67,11 @@ def attempt(
 
 
 def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
-    from . import story
+    from . import summary
 
     if not as_json:
-        told = [story.table(outcome)] if len(outcome.hosts) > 1 else []
-        show("\n".join([*told, story.story(outcome)]))
+        told = [summary.table(outcome)] if len(outcome.hosts) > 1 else []
+        show("\n".join([*told, summary.summary(outcome)]))
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
 
@@ -109,7 +109,7 @@ def tell_pruned(event: Event) -> None:
 
 def tell_progress(event: Event) -> None:
     """Say beside the answer what goes on."""
-    from .endings import tell
+    from .exit_codes import tell
 
     if event.level != "detail":
         tell(event.message)

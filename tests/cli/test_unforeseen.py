@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from invoke import Exit
 
-from oroboros_deploy.cli.endings import exit_codes
+from oroboros_deploy.cli.exit_codes import exit_codes
 from oroboros_deploy.cli.unforeseen import Switches, Unforeseen, caught
 from oroboros_deploy.errors import Busy
 from oroboros_deploy.events import Event

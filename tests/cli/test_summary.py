@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oroboros_deploy.cli.story import story, table
+from oroboros_deploy.cli.summary import summary, table
 from oroboros_deploy.outcome import HostOutcome, Outcome, State
 from tests.support.events import OLD, SHA
 
@@ -38,9 +38,9 @@ def test_the_table_has_a_row_for_each_host() -> None:
 def test_success_is_one_line() -> None:
     """When all is well there is nothing else to read."""
     live = [HostOutcome(f"web{n}", State.LIVE, live=SHA) for n in (1, 2)]
-    assert story(outcome_of(*live)) == "✓ 3f2a9c1b2d is live on web1, web2"
+    assert summary(outcome_of(*live)) == "✓ 3f2a9c1b2d is live on web1, web2"
     again = HostOutcome("web1", State.ALREADY_LIVE, live=SHA)
-    assert story(outcome_of(again)) == "✓ 3f2a9c1b2d was live already on web1"
+    assert summary(outcome_of(again)) == "✓ 3f2a9c1b2d was live already on web1"
 
 
 def test_a_failure_says_state_cause_and_next_step() -> None:
@@ -51,7 +51,7 @@ def test_a_failure_says_state_cause_and_next_step() -> None:
             "web2", State.RESTORED, live=OLD, message="the gate failed\nexit 7", hint="fab -H web2 log", log="no route"
         ),
     )
-    assert story(outcome) == (
+    assert summary(outcome) == (
         "✗ deploy of 3f2a9c1b2d failed on 1 of 2 hosts\n"
         "web1 serves 3f2a9c1b2d\n"
         "web2 serves 9c1d0e2f4a again\n"
@@ -78,18 +78,18 @@ def test_a_failure_says_state_cause_and_next_step() -> None:
 )
 def test_every_bad_state_has_its_words(state: State, said: str) -> None:
     """Each way to end badly has a sentence, and a next step even when none was given."""
-    told = story(outcome_of(HostOutcome("web1", state, live=OLD, message="why"), kind="rollback"))
+    told = summary(outcome_of(HostOutcome("web1", state, live=OLD, message="why"), kind="rollback"))
     assert told == f"✗ rollback of 3f2a9c1b2d failed\n{said}\n  why\n  → fab -H web1 status"
 
 
 def test_a_host_that_never_served_is_said_so() -> None:
-    """After a failed first deploy no release serves, and the story does not invent one."""
-    assert "\nweb1 serves no release, as before\n" in story(outcome_of(HostOutcome("web1", State.RESTORED)))
+    """After a failed first deploy no release serves, and the summary does not invent one."""
+    assert "\nweb1 serves no release, as before\n" in summary(outcome_of(HostOutcome("web1", State.RESTORED)))
 
 
 def test_an_unwritten_registry_is_told_beside_the_success() -> None:
     """The release is live, and the record waits."""
-    told = story(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="spooled"))
+    told = summary(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="spooled"))
     assert told == (
         "✓ 3f2a9c1b2d is live on web1\n"
         "The registry was not written; the record is kept here.\n"
@@ -99,7 +99,7 @@ def test_an_unwritten_registry_is_told_beside_the_success() -> None:
 
 def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
     """The release is live, and its host has what the registry lacks."""
-    told = story(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="lost"))
+    told = summary(outcome_of(HostOutcome("web1", State.LIVE, live=SHA), registry="lost"))
     assert told == (
         "✓ 3f2a9c1b2d is live on web1\n"
         "The registry was not written, and the record could not be kept here; the hosts have it.\n"
@@ -109,13 +109,13 @@ def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_all_states_can_be_told(state: State) -> None:
-    """No state is without words, in table and story."""
+    """No state is without words, in table and summary."""
     outcome = outcome_of(HostOutcome("h", state))
-    assert table(outcome) and story(outcome)
+    assert table(outcome) and summary(outcome)
 
 
 @given(st.text())
 def test_no_text_brings_control_characters_to_people(text: str) -> None:
     """Whatever a host says, as message or name, every line shown is printable."""
     outcome = Outcome("a", "deploy", SHA, (HostOutcome(text, State.RESTORED, live=text, message=text, hint=text),))
-    assert all(line.isprintable() for line in [*table(outcome).split("\n"), *story(outcome).split("\n")])
+    assert all(line.isprintable() for line in [*table(outcome).split("\n"), *summary(outcome).split("\n")])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from invoke import Exit
 
-from oroboros_deploy.cli.endings import exit_codes, tell
+from oroboros_deploy.cli.exit_codes import exit_codes, tell
 from oroboros_deploy.errors import Busy, HostUnreachable
 from oroboros_deploy.outcome import HostOutcome, Outcome, State
 from tests.support.fabfiles import fab

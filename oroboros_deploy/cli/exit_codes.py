@@ -11,7 +11,7 @@ from invoke import Exit
 from ..control.faults import HostFault
 from ..errors import DeployError
 from ..text import plain
-from . import story, tables
+from . import summary, tables
 from .stream import write
 from .unforeseen import Unforeseen, caught
 
@@ -40,5 +40,5 @@ def _last_words(error: DeployError, code: int, as_json: bool) -> str:
     if as_json:
         return tables.error_json(error, code)
     if error.outcome is not None and len(error.outcome.hosts) > 1:
-        return f"{story.table(error.outcome)}\n{error}"
+        return f"{summary.table(error.outcome)}\n{error}"
     return str(error)

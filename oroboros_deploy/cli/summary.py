@@ -17,7 +17,7 @@ def table(outcome: Outcome) -> str:
     return columns([_HEADINGS, *(_row(host) for host in outcome.hosts)])
 
 
-def story(outcome: Outcome) -> str:
+def summary(outcome: Outcome) -> str:
     """What state each host is in, what failed, and what to type next."""
     bad = [host for host in outcome.hosts if not host.state.ok]
     lines = [_headline(outcome, len(bad))]
