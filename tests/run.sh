@@ -162,7 +162,7 @@ stage "style" 300 "$bin/ruff" check .
 stage "format" 300 "$bin/ruff" format --check .
 stage "types" 600 "$bin/mypy"
 if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
-    tests "tests on the oldest dependencies" oldest 1200 -q -n 4 -m "$oldest"
+    tests "tests on the oldest dependencies" oldest 1800 -q -n 4 -m "$oldest"
 else
     failed="${failed:+$failed, }virtual environment of the oldest dependencies"
 fi
