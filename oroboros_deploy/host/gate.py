@@ -123,7 +123,8 @@ class _Watch:
             self.failing.add(unit.name)
         if more >= _RESTARTS and unit.name in self.failing:
             raise GateFailed(
-                f"{unit.name} failed and was restarted {more} times", units.recent_log(unit.name, self.since)
+                f"{unit.name} is restarted again and again: it failed {more} times",
+                units.recent_log(unit.name, self.since),
             )
 
     def _evidence(self) -> str:

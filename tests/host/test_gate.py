@@ -75,7 +75,7 @@ def test_the_third_restart_of_a_service_that_fails_decides(monkeypatch: pytest.M
     with within(10), pytest.raises(gate.GateFailed) as failed:
         hold(timeout=60)
     assert (str(failed.value), failed.value.transcript, len(systemd.times)) == (
-        "api failed and was restarted 3 times",
+        "api is restarted again and again: it failed 3 times",
         "the log of api since 7.0",
         7,
     )

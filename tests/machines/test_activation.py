@@ -119,8 +119,9 @@ def test_a_restart_that_systemd_refuses_is_taken_back(host: DisposableHost, shop
 def test_a_systemd_that_is_executed_anew_is_no_failure(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """While systemd starts itself again it answers nobody; the activation asks again and takes nothing back."""
     fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
-    anew = "setsid sh -c 'for i in 1 2 3 4 5 6; do sudo -n systemctl daemon-reexec; done' >/dev/null 2>&1 &"
-    new = shop.release(check=anew)
+    anew = "until [ -e /tmp/gating ]; do sleep 0.05; done; for i in 1 2 3 4 5 6; do systemctl daemon-reexec; done"
+    host.run("systemd-run", "--quiet", "--unit=anew", "sh", "-c", anew)
+    new = shop.release(check="touch /tmp/gating")
     fab.ok("-H", "prod", "deploy", f"--sha={new}")
     assert (current(host), serving(host)) == (new, new)
 
@@ -207,10 +208,13 @@ def test_two_deploys_at_once(host: DisposableHost, shop: Shop, fab: Fab) -> None
     """One host takes one activation at a time: the other control node is told who holds it, with exit code 20."""
     good = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
-    slow = shop.release(check="sleep 3")
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("timeout: 5", "timeout: 60"))
+    slow = shop.release(check="until [ -e /tmp/go ]; do sleep 0.1; done")
     first = fab.start("-H", "prod", "deploy", f"--sha={slow}")
     _await_phase(host, "restarted")
     second = fab("-H", "prod", "rollback", f"--release={good}")
+    host.run("touch", "/tmp/go")
     out, _ = first.communicate(timeout=60)
     assert (first.returncode, second.code) == (0, 20), (out, second.said)
     assert f"deploy of {slow} by " in second.said

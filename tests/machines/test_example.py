@@ -11,6 +11,7 @@ from application import SERVICES, Application
 from disposable_host import DisposableHost, free_port
 
 from tests.support.fab import Fab
+from tests.support.watching import eventually
 
 pytestmark = pytest.mark.host
 KEPT = "<title>Ouroboros, kept as committed</title>\n"
@@ -28,7 +29,7 @@ CREATE INDEX ix_releases_status ON releases (status);
 ALTER TABLE alembic_version OWNER TO registry; ALTER TABLE releases OWNER TO registry;
 GRANT ALL ON SCHEMA public TO registry;
 """
-STOP_THE_DATABASE = "#!/bin/sh\nsudo -n systemctl stop postgresql@15-registry\n"
+WAIT_UNTIL_TOLD = "#!/bin/sh\ntouch /tmp/gating; for i in $(seq 300); do [ -e /tmp/stopped ] && exit; sleep 0.1; done\n"
 SCHEMA = "SELECT * FROM information_schema.columns WHERE table_name IN ('releases', 'alembic_version') ORDER BY 3, 4"
 
 
@@ -148,10 +149,14 @@ def test_a_registry_that_is_down_stops_the_deploy(host: DisposableHost, app: App
 def test_a_registry_that_dies_midway_is_made_good(host: DisposableHost, app: Application) -> None:
     """The database dies during the deploy: the release is live, exit code 60, the next command writes the record."""
     url = start_database(host)
-    first = app.commit("the first", {"scripts/runtime-health-check.sh": STOP_THE_DATABASE})
+    first = app.commit("the first", {"scripts/runtime-health-check.sh": WAIT_UNTIL_TOLD})
     fab = Fab(app.path, host.ssh_config, url)
-    ran = fab("-H", host.name, "deploy", f"--sha={first}")
-    assert (ran.code, answer(host)) == (60, first), ran.said
+    running = fab.start("-H", host.name, "deploy", f"--sha={first}")
+    assert eventually(lambda: host.run("test", "-e", "/tmp/gating", check=False).returncode == 0, 120)
+    host.run("systemctl", "stop", "postgresql@15-registry")
+    host.run("touch", "/tmp/stopped")
+    said, _ = running.communicate(timeout=120)
+    assert (running.returncode, answer(host)) == (60, first), said
     host.run("systemctl", "start", "postgresql@15-registry")
     listed = json.loads(fab.ok("-H", host.name, "registry.list").out)
     assert [(row["release_id"], row["status"]) for row in listed] == [(first, "deployed")]
