@@ -4,7 +4,7 @@
 # the system packages it needs; elsewhere the tests that need them say what is missing.
 #
 #   sh tests/run.sh             everything
-#   sh tests/run.sh quick       nothing that boots a host, starts a browser or runs whole builds
+#   sh tests/run.sh quick       nothing that boots a host, starts a browser or a PostgreSQL, or runs whole deploys or builds
 #   sh tests/run.sh PATH...     these tests alone, with any of pytest's options: tests/test_source.py -k clone
 #
 # PYTHON names another Python than python3; MINUTES is what the whole may take, 58 unless told.  The virtual environments are made once, and anew when setup.cfg,
@@ -149,10 +149,12 @@ case "${1:-}" in
 "")
     oldest="not host and not browser"
     newest=""
+    spread="-n 2 --dist loadscope"
     ;;
 quick)
-    oldest="not host and not browser and not slow"
+    oldest="not host and not browser and not slow and not postgres"
     newest=$oldest
+    spread="-n 4"
     ;;
 *) exec "$venvs/newest/bin/python" -m pytest "$@" ;;
 esac
@@ -166,5 +168,6 @@ if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
 else
     failed="${failed:+$failed, }virtual environment of the oldest dependencies"
 fi
-tests "tests" newest 3480 -n 2 --dist loadscope -m "$newest"
+# shellcheck disable=SC2086
+tests "tests" newest 3480 $spread -m "$newest"
 [ -z "$failed" ]

@@ -58,6 +58,7 @@ def counted(sshd: Sshd, act: Callable[[], object]) -> tuple[int, int]:
 
 
 @requires_sshd
+@pytest.mark.slow
 def test_connections_and_commands(project: Project) -> None:
     """Whatever is done costs one connection and one command on it."""
     sshd = project.sshd

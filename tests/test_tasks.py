@@ -11,6 +11,8 @@ import pytest
 from oroboros_deploy.config import SETTINGS
 from tests.support.fabfiles import NAMESPACE, fab
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 FABFILES = {
     "namespace": (NAMESPACE, ""),
     "bare import": ("from oroboros_deploy.tasks import deploy, rollback, status\n", ""),

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from oroboros_deploy.control.state_directory import default_registry_url
 from oroboros_deploy.registry import Registry
 from tests.support.fabfiles import FAB, fab
@@ -38,6 +40,7 @@ def test_a_user_without_a_name(project: Path) -> None:
     assert (ran.returncode, ran.stderr) == (2, words)
 
 
+@pytest.mark.slow
 def test_hosts_that_nobody_named(project: Path) -> None:
     """A rollback without -H takes the environment's hosts and settings: the only one, else that of the release."""
     release = "1" * 40
@@ -50,6 +53,7 @@ def test_hosts_that_nobody_named(project: Path) -> None:
     assert (unknown.returncode, "knows no host" in unknown.stderr) == (2, True), unknown.stderr
 
 
+@pytest.mark.slow
 def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) -> None:
     """Each with the settings of its environment; hosts that cannot be read are named, with exit code 50."""
     nobody = fab(project, "registry.reconcile")

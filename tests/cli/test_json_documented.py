@@ -80,6 +80,7 @@ def test_the_data_of_every_event_is_documented() -> None:
     assert unknown == set()
 
 
+@pytest.mark.slow
 def test_no_event_has_data_that_nobody_tells() -> None:
     """Every key in the document stands in the code."""
     given: dict[str, set[str]] = {"part.finished": {"seconds", "cached"}}  # they are collected before

@@ -58,6 +58,7 @@ def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None
         "broken ssh_config",
     ],
 )
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments: tuple[str, ...], words: str) -> None:
     """A file that Fabric itself cannot read is named in a message, with exit code 2 and no traceback."""
     (project / "fabric.yaml").write_text(text)
@@ -109,6 +110,7 @@ def test_the_end_of_fab_loses_nothing(project: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.slow
 def test_what_a_task_imports_is_compiled_once(project: Path, tmp_path: Path, kept: bool) -> None:
     """Not at every command; but the fabfile's directory stays clean, and who wants no bytecode at all gets none."""
     cache = tmp_path / "bytecode"

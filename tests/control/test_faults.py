@@ -14,6 +14,8 @@ from oroboros_deploy.outcome import State
 from oroboros_deploy.testing import LocalCommand, LocalConnection
 from tests.support.site import Site, states
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 HOSTS = ["web1", "web2", "web3"]
 
 

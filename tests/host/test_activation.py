@@ -168,6 +168,7 @@ def test_a_migration_that_says_nothing_has_no_revision(host: LocalAgent, old: st
         ("echo the cause >&2; exec sleep 60", 1.5, "the migration did not end within 1.5 s and was killed"),
     ],
 )
+@pytest.mark.slow
 def test_a_failing_migration_switches_nothing(
     host: LocalAgent, old: str, migrate: str, seconds: float, reason: str
 ) -> None:
@@ -272,6 +273,7 @@ def test_paths_through_links_and_overrides_work(tmp_path: Path) -> None:
     assert host.facts()["live"] == shas[1]
 
 
+@pytest.mark.slow
 def test_current_is_never_missing(host: LocalAgent) -> None:
     """A reader that never pauses sees one release or the other through 300 switches, and nothing else."""
     shas = [host.sealed(name) for name in ("a", "b")]

@@ -262,6 +262,7 @@ def test_an_attempt_of_this_boot_is_left_alone(host: LocalAgent, old: str, phase
     assert (tree(host.root), state.load(host.paths.state), host.journal) == before
 
 
+@pytest.mark.slow
 def test_somebody_settles_it_already(host: LocalAgent, old: str) -> None:
     """Whoever holds the lock is not disturbed, and the boot goes on."""
     died_with_the_host(host, host.request(host.sealed("new"), healthcheck=HEALTH), "phase", "swapped")

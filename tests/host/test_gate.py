@@ -159,6 +159,7 @@ def test_a_start_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
+@pytest.mark.slow
 def test_a_command_that_fails_for_a_service_that_ends_is_not_the_only_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the command said comes first, then why nothing answered it; a service that stayed says nothing."""
     stays = UP._replace(name="worker")
@@ -196,6 +197,7 @@ def test_the_command_runs_in_current_and_knows_the_release(tmp_path: Path) -> No
     assert (release / "out").read_text() == f"{release}\n{'a' * 40}\n"
 
 
+@pytest.mark.slow
 def test_a_last_try_cut_short_hides_no_reason(tmp_path: Path) -> None:
     """The deadline may fall into a try; what the one before said is what went wrong."""
     slow = f"test -e {tmp_path}/slow && sleep 5; touch {tmp_path}/slow; echo the cause; exit 3"

@@ -19,6 +19,8 @@ from tests.host.test_launch import GOOD, asked, command
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.watching import eventually, tree
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 WHY = "the database moves"
 
 

@@ -21,6 +21,8 @@ from tests.support.clock import within
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.watching import eventually, tree
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 
 

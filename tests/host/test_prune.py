@@ -22,6 +22,8 @@ from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, tree
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 
 def say(event: str, message: str = "", **data: Any) -> None:
     """Nobody listens."""

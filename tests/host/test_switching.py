@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from oroboros_deploy.host import activation, state
 from tests.support.local_agent import LocalAgent
 
@@ -36,6 +38,7 @@ print(json.dumps({"seen": seen, "wrong": wrong}))
 """
 
 
+@pytest.mark.slow
 def test_a_thousand_switches(host: LocalAgent) -> None:
     """Every look finds one of the two releases and its file; never a missing or a third one."""
     releases = {name: host.sealed(name) for name in ("old", "new")}
@@ -48,6 +51,7 @@ def test_a_thousand_switches(host: LocalAgent) -> None:
     assert sum(seen["seen"].values()) > SWITCHES
 
 
+@pytest.mark.slow
 def test_the_reader_sees_a_gap(host: LocalAgent) -> None:
     """Done in two steps, unlink and symlink, the same switches leave moments without `current`, and it sees them."""
     releases = [host.sealed(name) for name in ("old", "new")]

@@ -29,6 +29,7 @@ def nested(top: Path, depth: int) -> Path:
     return top
 
 
+@pytest.mark.slow
 def test_a_walk_goes_to_the_end(tmp_path: Path) -> None:
     """Deeper than Python may recurse, and in each directory before what is in it."""
     found = list(trees.walk(nested(tmp_path / "top", 1200)))
@@ -45,6 +46,7 @@ def test_a_walk_follows_no_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1200, 5000])
+@pytest.mark.slow
 def test_what_is_deep_is_removed(tmp_path: Path, depth: int) -> None:
     """Also where the whole path is longer than the kernel takes one."""
     trees.remove(nested(tmp_path / "top", depth))
@@ -73,6 +75,7 @@ def test_nothing_needs_what_is_discarded(tmp_path: Path) -> None:
     trees.discard(tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_a_copy_has_all_of_it(tmp_path: Path) -> None:
     """Files with modes and times, links as they are, empty directories, at any depth."""
     source = nested(tmp_path / "source", 1100)

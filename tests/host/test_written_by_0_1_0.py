@@ -37,6 +37,7 @@ def host(host: LocalAgent) -> LocalAgent:
     return host
 
 
+@pytest.mark.slow
 def test_a_hold(host: LocalAgent) -> None:
     """A `freeze.json` still holds against everybody, and `unlock` takes it away for good."""
     words = "this host is held by ada@desk since 2026-11-28 19:11:00 UTC: the database moves"

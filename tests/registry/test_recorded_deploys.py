@@ -11,6 +11,8 @@ from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry
 from tests.support.site import Site, states
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 
 def shown(site: Site) -> list[dict]:
     """The attempts, the newest first, each with everything."""

@@ -150,6 +150,7 @@ def told(url: str) -> str:
 
 
 @pytest.mark.parametrize("url", WRITTEN, ids=["as a user", "as a parameter", "as libpq writes it"])
+@pytest.mark.slow
 def test_no_typing_error_shows_the_password(url):
     """Whichever character of the URL is wrong, no part of its password is told."""
     parts = {SECRET[at : at + 5] for at in range(len(SECRET) - 4)} | {"er@cr", "Two@c", "@cret"}

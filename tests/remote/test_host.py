@@ -21,6 +21,7 @@ def test_a_refusal_is_an_error_of_its_kind(site: Site) -> None:
     host.close()
 
 
+@pytest.mark.slow
 def test_facts_are_known_after_they_were_read(site: Site) -> None:
     """`known` is None before the first look, then the facts that were read."""
     site.deployment().deploy(["web1"], sha=site.good)

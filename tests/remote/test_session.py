@@ -214,6 +214,7 @@ def test_nobody_asks_any_more(host: Host, sshd: Sshd) -> None:
     assert (agents(sshd), host.facts(FACTS)["live"], commands(sshd)) == ([], None, 2)
 
 
+@pytest.mark.slow
 def test_the_deadline_of_a_later_call(host: Host, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that takes longer than it may is given up, and the agent is killed."""
     (pid,) = agents(sshd)
@@ -246,6 +247,7 @@ def test_what_a_login_shell_prints(greeting: str, tmp_path: Path, repository: Re
 
 
 @pytest.mark.skipif(not shutil.which("script"), reason="needs the program script")
+@pytest.mark.slow
 def test_a_terminal_between_is_named(tmp_path: Path, repository: Repository) -> None:
     """A session recorder's terminal sends back what the agent is told: that is noticed, and nothing is done."""
     recorder = tmp_path / "recorder"

@@ -168,6 +168,7 @@ def test_deadline_of_many_small_writes(host: HostConnection) -> None:
             command.write(b"x")
 
 
+@pytest.mark.slow
 def test_silence(host: HostConnection) -> None:
     """Silence counts from the last byte on either stream, and not while the caller is busy."""
     with host.command("echo a; sleep 60", deadline=30, silence=0.6) as command:
@@ -191,6 +192,7 @@ def stalled(sshd: Sshd) -> Iterator[None]:
         sshd.signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_a_stalled_session(sshd: Sshd) -> None:
     """A server that stops in the middle is noticed by the silence limit."""
     with connect("box", SshOptions(config_path=sshd.config_path)) as host:
@@ -238,6 +240,7 @@ def test_leaving_the_block_kills(host: HostConnection) -> None:
     assert eventually(lambda: not any(alive(pid) for pid in pids))
 
 
+@pytest.mark.slow
 def test_children_that_ignore_term(host: HostConnection) -> None:
     """What a killed command leaves in its process group is killed after it."""
     script = "(trap '' TERM; while :; do sleep 0.1; done) & echo $!; wait"
@@ -246,6 +249,7 @@ def test_children_that_ignore_term(host: HostConnection) -> None:
     assert eventually(lambda: not alive(pid))
 
 
+@pytest.mark.slow
 def test_kill_insists(host: HostConnection) -> None:
     """A command that ignores TERM is killed after two seconds; killing twice is fine."""
     with host.command("trap '' TERM; echo $$; while :; do sleep 0.1; done", deadline=30) as command:

@@ -40,6 +40,7 @@ def sent_before_the_answer(transport: Transport, patch: pytest.MonkeyPatch) -> l
     return sent[: sent.index(b"answered")]
 
 
+@pytest.mark.slow
 def test_the_first_command_travels_with_its_channel(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenSSH gets the channel and the command in one go, later commands and other servers one after the other."""
     both, one = [cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST], [cMSG_CHANNEL_OPEN]

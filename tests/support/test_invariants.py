@@ -102,6 +102,7 @@ def test_what_serves_and_what_is_secret(host: LocalAgent) -> None:
     assert f"11: a secret is in {actor}" in others
 
 
+@pytest.mark.slow
 def test_a_lock_that_is_held(host: LocalAgent) -> None:
     """At rest nobody holds the host."""
     with lock.hold(host.paths.lock):

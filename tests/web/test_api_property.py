@@ -37,6 +37,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[schemathesis
 
 
 @pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.slow
 def test_nothing_is_found(described: schemathesis.BaseSchema, mode: GenerationMode) -> None:
     """Whatever is sent, as described or against it, the answer is one that the description allows."""
     operations = [found.ok() for found in described.get_all_operations()]

@@ -24,6 +24,8 @@ from tests.support.clock import within
 from tests.support.samples import A, B, host, record
 from tests.support.serving import Served
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 HARM = "red\r\n\r\nid: 99\ndata: {}\n\n<script>\u2028\u202e\x1b[31m"
 
 

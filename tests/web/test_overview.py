@@ -82,6 +82,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.close()
 
 
+@pytest.mark.slow
 def test_a_thousand_hosts(tmp_path: Path) -> None:
     """The overview shows the first hundred and where the others are; there, older walks through each of them once."""
     history = History(f"sqlite:///{tmp_path}/registry.db")

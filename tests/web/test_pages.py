@@ -25,6 +25,7 @@ def test_every_page_is_served(past: TestClient, made: dict[str, str]) -> None:
     }
 
 
+@pytest.mark.slow
 def test_every_link_leads_somewhere(past: TestClient, made: dict[str, str]) -> None:
     """Whatever a page links to, files and API apart, answers 200."""
     links = {link for place in places(made) for link in Tags(past.get(place).text).values("href")}

@@ -15,6 +15,8 @@ from oroboros_deploy.web import patience
 from oroboros_deploy.web.site import site
 from tests.support.applications import listening
 
+pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
+
 
 @pytest.fixture
 def url(registry: Registry) -> Iterator[str]:

@@ -411,6 +411,7 @@ def test_a_base_has_no_trace_of_what_is_added_to_it(store: Store) -> None:
     assert [row.path for row in entry.base] == ["part", "part/both", "part/empty", "part/both/theirs"]
 
 
+@pytest.mark.slow
 def test_a_frontend_is_built_once(site: Site) -> None:
     """A commit that changes none of its inputs takes it from the cache, and is what a fresh build makes of it."""
     assert built(site.build(site.commit(), venvs={})) == ["frontend"]

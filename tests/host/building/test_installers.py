@@ -81,6 +81,7 @@ def test_a_project_that_cannot_be_built_is_told_in_words(
 
 
 @pytest.mark.parametrize("setting", ["user = true", "dry-run = true", "target = {0}/t\nroot = {0}/r\nprefix = {0}/p"])
+@pytest.mark.slow
 def test_a_configured_pip_installs_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
     """Whatever pip.conf says of where to install to: an environment gets what it was meant to have."""
     (tmp_path / "pip").mkdir()

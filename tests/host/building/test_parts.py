@@ -60,6 +60,7 @@ def built() -> Iterator[Built]:
         yield built
 
 
+@pytest.mark.slow
 def test_a_console_script_works_where_it_is(site: Site) -> None:
     """An environment made by uv, at the release's final path, has scripts that run there and names no other place."""
     sha = site.commit()
@@ -236,6 +237,7 @@ def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Rep
     assert answer.said("part.finished") == ["one built", "two built"]
 
 
+@pytest.mark.slow
 def test_a_module_with_the_name_of_one_of_pythons_own_stops_nothing(host: LocalAgent, mirrored: Repository) -> None:
     """Python is not run where the commit's own types.py would be taken for the standard library's."""
     project(mirrored, "backend", "backend")
