@@ -29,8 +29,9 @@ _LEFTOVERS = shutil.ignore_patterns("node_modules", "dist", ".venv", "__pycache_
 class Application:
     """A git repository of the example at ``path``; every commit is the pristine example with one change."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, files: Mapping[str, str] | None = None) -> None:
         self.path = path
+        self.files = dict(files or {})  # instead of the example's own
         path.mkdir()
         self._git("init", "--quiet", "--initial-branch=main")
 
@@ -39,7 +40,7 @@ class Application:
         self._git("rm", "-r", "--quiet", "--ignore-unmatch", ".")
         shutil.copytree(SOURCE, self.path, dirs_exist_ok=True, ignore=_LEFTOVERS)
         api = (SOURCE / API).read_text().replace(GREETING, change)
-        for name, content in {API: api, **(files or {})}.items():
+        for name, content in {API: api, **self.files, **(files or {})}.items():
             (self.path / name).parent.mkdir(parents=True, exist_ok=True)
             (self.path / name).write_text(content)
         self._git("add", "--all")

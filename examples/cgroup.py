@@ -16,9 +16,15 @@ from pathlib import Path
 _MOUNTS = {"": ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"), "name=systemd": ("/sys/fs/cgroup/systemd",)}
 
 
-def writable() -> bool:
-    """True when cgroups can be made below the ones we are in."""
-    return bool(_own()) and all(os.access(group, os.W_OK) for group in _own())
+def refused() -> str:
+    """Why no cgroup can be made below the ones we are in, found out by making one; empty when one can."""
+    try:
+        for group in _own():
+            (trial := group / f"oroboros-trial-{os.getpid()}").mkdir()
+            trial.rmdir()
+    except OSError as error:
+        return str(error)
+    return "" if _own() else "no hierarchy is mounted"
 
 
 def make(directory: Path) -> list[Path]:

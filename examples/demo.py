@@ -1,28 +1,76 @@
-"""The demo: a real host, a good release, a better one, a broken one that undoes itself, and a rollback.
+"""The demo: a host, a good release, a better one, a broken one that undoes itself, and a rollback.
 
-Needs Linux and root; ``fab`` is the one beside the interpreter. Exits 1 as soon as something is not as promised.
+    python examples/demo.py --booted | --here
+
+``prepare.py`` has found out what this machine can; ``fab`` is the one beside the interpreter. Exits 1 as soon as
+something is not as promised.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType, MappingProxyType
+from typing import Protocol
 
 from application import Application, install_application
-from disposable_host import DisposableHost, HostError, cache_directory, ensure_image, missing
+from disposable_host import DisposableHost, HostError, cache_directory, ensure_image
+from here import Here, HereError, end_all
 
-INSTEAD = """\
-Without them you can still try it on a host of yours, or on this machine with no root at all:
-  1. start an unprivileged sshd of your own on a high port, and give it a name in ~/.ssh/config (say `here`);
-  2. in a git repository with a fabfile.py (`from oroboros_deploy.tasks import ns as ns`) and a fabric.yaml, run
-       DEPLOY_ROOT=$HOME/oroboros DEPLOY_SKIP_SERVICE_RESTART=1 DEPLOY_HEALTHCHECK_CMD=true \\
-       fab -H here deploy --sha=HEAD
-     It builds, seals and switches for real; only the services are left out."""
+PREFIX = "oroboros-demo-"
+
+
+class Host(Protocol):
+    """Where the demo plays."""
+
+    ssh_config: Path
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Files that the application has there instead of its own."""
+
+    @property
+    def told(self) -> str:
+        """What is said of the host."""
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The variables that fab needs for it."""
+
+    def get(self, path: str) -> tuple[str, str]:
+        """A command that asks the application, and what the application answers."""
+
+
+class Booted(DisposableHost):
+    """A host of its own, with the application as its administrator installs it."""
+
+    files: Mapping[str, str] = MappingProxyType({})
+    settings: Mapping[str, str] = MappingProxyType({})
+
+    def __enter__(self) -> Booted:
+        super().__enter__()
+        install_application(self)
+        return self
+
+    @property
+    def told(self) -> str:
+        """What the demo says of this host."""
+        return f"a host booted: Debian 12, its sshd on 127.0.0.1:{self.port}"
+
+    def get(self, path: str) -> tuple[str, str]:
+        """Ask through the front door."""
+        url = f"http://127.0.0.1:{self.http_port}/api/{path}"
+        return f"curl {url}", self.run("curl", "--silent", "--show-error", "--fail", url).stdout
 
 
 class Surprise(Exception):
@@ -32,9 +80,9 @@ class Surprise(Exception):
 class Demo:
     """The application's repository on this machine, the host, and what a person would type between them."""
 
-    def __init__(self, host: DisposableHost, scratch: Path) -> None:
+    def __init__(self, host: Host, scratch: Path) -> None:
         self.host = host
-        self.app = Application(scratch / "ouroboros")
+        self.app = Application(scratch / "ouroboros", host.files)
         self.environment = _environment(host, scratch)
 
     def play(self) -> None:
@@ -71,9 +119,8 @@ class Demo:
 
     def ask(self, path: str) -> dict[str, str]:
         """Get one JSON object from the API."""
-        url = f"http://127.0.0.1:{self.host.http_port}/api/{path}"
-        answer = self.host.run("curl", "--silent", "--show-error", "--fail", url).stdout
-        say(f"$ curl {url}\n{answer}")
+        command, answer = self.host.get(path)
+        say(f"$ {command}\n{answer}")
         return dict(json.loads(answer))
 
     def remembers(self, statuses: dict[str, str]) -> None:
@@ -88,26 +135,85 @@ class Demo:
 
 
 def main() -> int:
-    """Play the demo on a host of its own; 0 when everything was as promised, 2 when this machine cannot."""
-    if lacks := missing():
-        print("This machine cannot boot the demo's host; it lacks", *lacks, sep="\n  - ")
-        print(INSTEAD)
-        return 2
+    """Play the demo on the host that was asked for; 0 when everything was as promised."""
     started = time.monotonic()
+    booted = sys.argv[1:] != ["--here"]
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _end)
     try:
-        image = ensure_image(say)
-        with tempfile.TemporaryDirectory(prefix="oroboros-demo-") as scratch, DisposableHost("demo", image) as host:
-            say(f"a host booted: Debian 12, its sshd on 127.0.0.1:{host.port}")
-            install_application(host)
-            Demo(host, Path(scratch)).play()
-    except (HostError, Surprise) as error:
+        with scratch_directory() as scratch, host_in(scratch, booted) as host:
+            say(host.told)
+            Demo(host, scratch).play()
+    except (HostError, HereError, Surprise) as error:
         print(f"the demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     say(f"all as promised, in {time.monotonic() - started:.0f} s")
-    say(f"the host is gone; its image stays in {cache_directory()} for the next time, and may be deleted")
+    if booted:
+        say(f"the host is gone; its image stays in {cache_directory()} for the next time, and may be deleted")
     return 0
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C ends: what was begun is cleaned up, once."""
+    for name in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(name, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+@contextmanager
+def host_in(scratch: Path, booted: bool) -> Iterator[Host]:
+    """The host, up inside the block."""
+    if booted:
+        with Booted("demo", ensure_image(say)) as host:
+            yield host
+    else:
+        with Here(scratch) as here:
+            yield here
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """A directory of our own that programs may be run from; those of demos that were killed go first."""
+    place = _place()
+    for left in place.glob(f"{PREFIX}*/owner"):
+        with left.open("a") as owner:
+            if _taken(owner.fileno()):
+                end_all(left.parent)
+                _remove(left.parent)
+    scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    try:
+        with (scratch / "owner").open("a") as owner:
+            _taken(owner.fileno())
+            yield scratch
+    finally:
+        _remove(scratch)
+
+
+def _remove(directory: Path) -> None:
+    """Remove a directory with the releases in it, which nobody may write to."""
+    for place, _, _ in os.walk(directory):
+        with suppress(OSError):  # somebody else's
+            os.chmod(place, 0o700)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _taken(file: int) -> bool:
+    """Take the lock that tells a living owner; False while another demo has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _place() -> Path:
+    """The usual place for temporary files, or the cache where that one does not let programs run."""
+    usual = Path(tempfile.gettempdir())
+    if os.statvfs(usual).f_flag & os.ST_NOEXEC:
+        return Path(sys.executable).parents[2]
+    return usual
 
 
 def say(line: str) -> None:
@@ -121,13 +227,15 @@ def expect(what: str, found: object, wanted: object) -> None:
         raise Surprise(f"{what} is {found!r}, expected {wanted!r}")
 
 
-def _environment(host: DisposableHost, scratch: Path) -> dict[str, str]:
+def _environment(host: Host, scratch: Path) -> dict[str, str]:
     """A home whose settings name the host's ssh_config, a registry of its own, and no setting of whoever runs this."""
     home = scratch / "home"
     home.mkdir(parents=True)
     (home / ".fabric.yaml").write_text(f"ssh_config_path: {host.ssh_config}\n")  # ssh reads no other home
     inherited = {name: os.environ[name] for name in ("LANG", "TERM", "CI", "NO_COLOR") if name in os.environ}
-    return inherited | {
+    return {
+        **inherited,
+        **host.settings,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "DEPLOY_REGISTRY_URL": f"sqlite:///{scratch}/registry.db",

@@ -1,25 +1,16 @@
 #!/bin/sh
-# The whole story on a disposable real host. On Debian 12 as root: sh examples/demo.sh
-set -eu
+# The whole story: on a disposable real host where one can be booted, else on this machine.
+#
+#   sh examples/demo.sh            whichever of the two this machine can
+#   sh examples/demo.sh --booted   on a real Debian with systemd, booted for it; needs root on Linux
+#   sh examples/demo.sh --here     on this machine, with an sshd of its own; needs no root and no systemd
+#
+# PYTHON names another Python than python3.
+set -u
 examples=$(cd "$(dirname "$0")" && pwd)
-cache=${OROBOROS_CACHE:-/var/cache/oroboros_deploy}
-packages="python3-venv git openssh-client debootstrap systemd-container"
-
-if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    exec python3 "$examples/demo.py" # which says what is missing
+python="${PYTHON:-python3}"
+if ! command -v "$python" >/dev/null; then
+    echo "there is no Python that runs as $python: apt-get install python3, or PYTHON=/path/to/python" >&2
+    exit 2
 fi
-
-missing=""
-for package in $packages; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-    echo "installing with apt-get:$missing"
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $missing >/dev/null
-fi
-
-echo "installing oroboros_deploy into $cache/venv"
-[ -x "$cache/venv/bin/pip" ] || python3 -m venv "$cache/venv"
-"$cache/venv/bin/pip" install --quiet --disable-pip-version-check --editable "$examples/.."
-exec "$cache/venv/bin/python" "$examples/demo.py"
+exec "$python" "$examples/prepare.py" "$@"

@@ -119,13 +119,27 @@ class DisposableHost:
 
     def _create(self) -> None:
         with locked(cache_directory() / "hosts.lock"):
-            for part in ("rootfs", "upper", "work"):
+            for part in ("rootfs", "layers"):
                 (self.directory / part).mkdir(parents=True)
             self._owner = _own(self.directory)
-        layers = f"lowerdir={self.image},upperdir={self.directory}/upper,workdir={self.directory}/work"
-        _do("mount", "-t", "overlay", "overlay", "-o", layers, str(self.rootfs))
+        self._mount()
         self._personalise(self.rootfs / "etc")
         self._arrange_login()
+
+    def _mount(self) -> None:
+        """Mount the host's file system; where the cache is an overlay itself, what is written lies in memory."""
+        try:
+            self._mount_overlay()
+        except HostError:
+            _do("mount", "-t", "tmpfs", "tmpfs", str(self.directory / "layers"))
+            self._mount_overlay()
+
+    def _mount_overlay(self) -> None:
+        layers = self.directory / "layers"
+        for part in ("upper", "work"):
+            (layers / part).mkdir(exist_ok=True)
+        options = f"lowerdir={self.image},upperdir={layers}/upper,workdir={layers}/work"
+        _do("mount", "-t", "overlay", "overlay", "-o", options, str(self.rootfs))
 
     def _personalise(self, etc: Path) -> None:
         (etc / "hostname").write_text(f"{self.name}\n")
@@ -214,8 +228,9 @@ def _own(directory: Path) -> IO[str]:
 
 
 def _remove(directory: Path) -> None:
-    if (directory / "rootfs").is_mount():
-        _do("umount", str(directory / "rootfs"))
+    for part in ("rootfs", "layers"):
+        if (directory / part).is_mount():
+            _do("umount", str(directory / part))
     cgroup.remove(directory)
     shutil.rmtree(directory)
 

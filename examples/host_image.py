@@ -7,13 +7,12 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cgroup
+import needs
 
 Say = Callable[[str], object]
 
@@ -52,14 +51,6 @@ rm -f /etc/ssh/ssh_host_* /etc/machine-id /usr/sbin/policy-rc.d /etc/dpkg/dpkg.c
 NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no"]
 NSPAWN += ["--resolv-conf=replace-host"]
 
-_TOOLS = {
-    "systemd-nspawn": "systemd-container",
-    "debootstrap": "debootstrap",
-    "ssh-keygen": "openssh-client",
-    "unshare": "util-linux",
-    "nsenter": "util-linux",
-}
-
 
 class HostError(Exception):
     """A disposable host or its image could not be made; the message ends with the log's last lines."""
@@ -67,16 +58,7 @@ class HostError(Exception):
 
 def missing() -> list[str]:
     """Say what this machine lacks for booting disposable hosts, one line each; empty when it can."""
-    if sys.platform != "linux":
-        return [f"Linux (this is {sys.platform})"]
-    lacks = [f"the command {tool} (package {package})" for tool, package in _TOOLS.items() if not shutil.which(tool)]
-    if os.geteuid() != 0:
-        return [f"root (you are uid {os.geteuid()})", *lacks]
-    if not cgroup.writable():
-        lacks.append("a writable /sys/fs/cgroup (a container without privileges has none)")
-    if subprocess.run(["sh", "-c", "modprobe overlay 2>&-; grep -qw overlay /proc/filesystems"]).returncode:
-        lacks.append("a kernel with overlayfs")
-    return lacks
+    return needs.for_booting().lacks
 
 
 def cache_directory() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from waitress.server import create_server
 from .readiness import ready
 from .release import commit
 
-SOCKET = "/run/ouroboros/api.sock"
+SOCKET = os.environ.get("API_SOCKET", "/run/ouroboros/api.sock")
 GREETING = "The serpent eats its tail."
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]

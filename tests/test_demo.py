@@ -1,0 +1,115 @@
+"""The demo on this machine itself: it tells the whole story, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import needs
+import pytest
+
+from tests.support.rights import require_another_user
+
+DEMO = Path(__file__).parents[1] / "examples/demo.py"
+SHELL = DEMO.with_suffix(".sh")
+
+pytestmark = pytest.mark.slow
+requires_here = pytest.mark.skipif(bool(needs.for_here().lacks), reason=f"needs {', '.join(needs.for_here().lacks)}")
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory for temporary files whose path is short enough for sockets."""
+    place = Path(tempfile.mkdtemp(prefix="demo"))
+    yield place
+    shutil.rmtree(place)
+
+
+def left(place: Path) -> list[str]:
+    """What a demo left in its place, and the processes that name it."""
+    named = subprocess.run(["pgrep", "--full", "--list-full", f"{place}/"], capture_output=True, text=True).stdout
+    return [*os.listdir(place), *named.splitlines()]
+
+
+@requires_here
+def test_the_whole_story(place: Path) -> None:
+    """Without root's rights and systemd: two deploys, a failure that is taken back, a rollback, and nothing is left."""
+    cache = place / "cache"
+    environment = {**os.environ, "TMPDIR": str(place), "OROBOROS_CACHE": str(cache), "PYTHON": sys.executable}
+    told = subprocess.run(["sh", SHELL, "--here"], env=environment, capture_output=True, text=True, timeout=600)
+    assert (told.returncode, told.stdout.splitlines()[-1].partition(",")[0]) == (0, "all as promised"), told
+    assert "broken on purpose" in told.stdout  # the reason of the failure
+    shutil.rmtree(cache)
+    assert left(place) == []
+
+
+@requires_here
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_demo_that_is_stopped(place: Path, name: str) -> None:
+    """A signal in the middle of a build ends the demo, its host and all that it started."""
+    demo = begun(place)
+    demo.send_signal(signal.Signals[name])
+    demo.communicate(timeout=60)
+    assert demo.returncode == {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}[name]
+    assert left(place) == []
+
+
+@requires_here
+def test_what_a_killed_demo_left(place: Path) -> None:
+    """What a demo could not end and remove goes when the next one begins."""
+    demo = begun(place)
+    (killed,) = place.iterdir()
+    demo.kill()
+    demo.wait(60)
+    assert demo.stdout is not None
+    demo.stdout.close()  # its fab may still write there
+    following = begun(place)
+    assert not killed.exists()
+    following.send_signal(signal.SIGINT)
+    following.communicate(timeout=60)
+    assert left(place) == []
+
+
+def begun(place: Path) -> subprocess.Popen[str]:
+    """A demo whose first deploy is under way."""
+    environment = {**os.environ, "TMPDIR": str(place)}
+    command = [sys.executable, str(DEMO), "--here"]
+    demo = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    end = time.monotonic() + 60
+    for line in demo.stdout:
+        if "source" in line:
+            return demo
+        assert time.monotonic() < end
+    raise AssertionError("the demo ended before it deployed")
+
+
+@pytest.mark.parametrize(
+    ("way", "rights", "lacks"),
+    [
+        ("--booted", ["--reuid=65534"], "  - root (you are uid 65534)\n"),
+        (
+            "--booted",
+            ["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"],
+            "  - namespaces and overlay mounts (unshare: ",
+        ),
+        ("--here", ["--reuid=4242"], "  - a user who can log in (uid 4242 has no name on this machine)\n"),
+    ],
+)
+def test_a_machine_that_cannot(place: Path, way: str, rights: list[str], lacks: str) -> None:
+    """What the machine cannot do is found out by trying, and told before anything is installed or built."""
+    require_another_user()
+    shutil.copytree(DEMO.parent, place / "examples")  # where others can read it
+    shutil.copy(DEMO.parents[1] / "setup.cfg", place)
+    place.chmod(0o755)
+    command = ["setpriv", *rights, "sh", str(place / "examples/demo.sh"), way]
+    environment = {**os.environ, "PYTHON": "/usr/bin/python3"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, lacks in done.stdout, "installing" in done.stdout) == (2, True, False), done
