@@ -61,6 +61,7 @@ def _tune(sock: socket.socket, keepalive: Keepalive) -> None:
     # Keepalive probes stop as soon as data is unacknowledged, so only both together see every dead link.
     for name, value in (
         ("TCP_KEEPIDLE", keepalive.idle),
+        ("TCP_KEEPALIVE", keepalive.idle),  # what macOS calls it
         ("TCP_KEEPINTVL", keepalive.interval),
         ("TCP_KEEPCNT", keepalive.probes),
         ("TCP_USER_TIMEOUT", keepalive.unacknowledged * 1000),
