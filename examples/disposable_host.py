@@ -84,7 +84,7 @@ class DisposableHost:
         self.run("systemctl", "is-active", "--quiet", "ssh.service")
 
     def run(
-        self, *argv: str, check: bool = True, user: str | None = None, stdin: str | None = None
+        self, *argv: str, check: bool = True, user: str | None = None, stdin: str | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside, without ssh, as root or as ``user``; raises HostError when it fails and ``check``."""
         enter = ["nsenter", f"--target={self._leader}", "--all", "--root", "--wd"]
@@ -92,7 +92,7 @@ class DisposableHost:
         become = ["runuser", f"--user={user}", "--"] if user else ["HOME=/root"]
         command = [*enter, *clean, *become, *argv]
         # A host that shuts down stops its processes first, and nsenter with them: it would wait for ever.
-        done = subprocess.run(command, input=stdin or "", text=True, capture_output=True, timeout=120)
+        done = subprocess.run(command, input=stdin or "", text=True, capture_output=True, timeout=timeout)
         if check and done.returncode:
             raise HostError(f"{shlex.join(argv)} on {self.name} failed ({done.returncode})\n{done.stdout}{done.stderr}")
         return done

@@ -16,7 +16,7 @@ import needs
 
 Say = Callable[[str], object]
 
-SUITE = "bookworm"
+SUITES = {12: "bookworm", 13: "trixie"}
 BASE = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2"
 PACKAGES = "python3 python3-venv python3-pip git curl caddy nodejs npm postgresql"
 
@@ -66,21 +66,21 @@ def cache_directory() -> Path:
     return Path(os.environ.get("OROBOROS_CACHE", "/var/cache/oroboros_deploy")).absolute()
 
 
-def image_path() -> Path:
+def image_path(debian: int = 12) -> Path:
     """Where the image of this recipe is, or will be."""
-    recipe = "\n".join((SUITE, BASE, PREPARE, INSTALL, SETTLE))
-    return cache_directory() / f"debian-12-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    recipe = "\n".join((SUITES[debian], BASE, PREPARE, INSTALL, SETTLE))
+    return cache_directory() / f"debian-{debian}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def ensure_image(say: Say = print) -> Path:
+def ensure_image(say: Say = print, debian: int = 12) -> Path:
     """Return the image's directory, building it first if it is not there (1 to 2 minutes).
 
     Raises HostError when a build step fails.
     """
-    image = image_path()
+    image = image_path(debian)
     with locked(cache_directory() / "image.lock"):
         if not image.is_dir():
-            _build(image, say)
+            _build(image, SUITES[debian], say)
     return image
 
 
@@ -93,12 +93,12 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(image: Path, say: Say) -> None:
+def _build(image: Path, suite: str, say: Say) -> None:
     partial = image.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)  # a build that was killed
     say(f"building the host image {image} (once)")
     try:
-        _step("base system", ["debootstrap", "--variant=minbase", f"--include={BASE}", SUITE, str(partial)], say)
+        _step("base system", ["debootstrap", "--variant=minbase", f"--include={BASE}", suite, str(partial)], say)
         _step("quiet package manager", ["sh", "-ec", PREPARE, "sh", str(partial)], say)
         _step("packages", _inside(partial, INSTALL), say)
         _step("users and settings", _inside(partial, SETTLE), say)

@@ -1,0 +1,52 @@
+"""A booted Debian 13: later systemd, OpenSSH and Python, as a host and as a machine to work on."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from application import SERVICES, Application, install_application
+from disposable_host import DisposableHost, ensure_image, missing
+
+from tests.support.fab import Fab
+
+pytestmark = pytest.mark.host
+CHECKOUT = Path(__file__).parents[2]
+SECONDS = 1500
+QUICK = f"cd ~/checkout && timeout --signal INT {SECONDS} sh tests/run.sh quick"
+
+
+@pytest.fixture
+def host() -> Iterator[DisposableHost]:
+    """A host that an administrator prepared for the application; its image is built once, in about two minutes."""
+    if lacks := missing():
+        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    with DisposableHost("trixie", ensure_image(debian=13)) as host:
+        install_application(host)
+        yield host
+
+
+def test_deploy_fail_and_roll_back(tmp_path: Path, host: DisposableHost, app: Application) -> None:
+    """Deploy, a bad release that is taken back with its own last words told, a rollback: as on Debian 12."""
+    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    first, second, bad = app.commit("the first"), app.commit("the second"), app.break_api()
+    fab.ok("-H", host.name, "deploy", f"--sha={first}")
+    fab.ok("-H", host.name, "deploy", f"--sha={second}")
+    failed = fab("-H", host.name, "deploy", f"--sha={bad}")
+    assert (failed.code, "broken on purpose" in failed.out, fab.live(host.name)) == (10, True, {host.name: second})
+    fab.ok("rollback", f"--release={first}")
+    assert fab.live(host.name) == {host.name: first}
+    assert fab.statuses() == {first: "rolled_back", second: "replaced_by_rollback", bad: "deploy_failed"}
+    states = host.run("systemctl", "is-active", *SERVICES, check=False).stdout.split()
+    assert states == ["active"] * len(SERVICES)
+
+
+def test_the_quick_tests(host: DisposableHost) -> None:
+    """The quick tests are green there for an ordinary user, on the newest dependencies and on the oldest."""
+    checkout = host.rootfs / "home/deploy/checkout"
+    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", CHECKOUT, checkout], check=True)
+    host.run("chown", "--recursive", "deploy:", "/home/deploy/checkout")
+    said = host.run("env", "HOME=/home/deploy", "sh", "-c", QUICK, user="deploy", check=False, timeout=SECONDS + 60)
+    assert said.returncode == 0, (said.stdout + said.stderr)[-8000:]
