@@ -66,6 +66,12 @@ class Config(Settings):
         """
         return load([("the mapping", mapping)], environ, hosts=hosts, environment=environment, flags=flags)
 
+    @property
+    def by_hand(self) -> list[str]:
+        """The names of the settings that a flag or an environment variable gave, for this one command."""
+        variables = {setting.variable for setting in SETTINGS}
+        return [name for name, where in self.provenance.items() if where.startswith("flag --") or where in variables]
+
 
 class _Found(NamedTuple):
     """A setting's value, and where it comes from."""

@@ -110,6 +110,7 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
         "keep": config.keep,
+        "said": config.by_hand,
     }
 
 

@@ -10,8 +10,21 @@ import contextlib
 import os
 import time
 
-from . import durable, gate, process, seal, state, units
-from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, cast
+from . import durable, gate, process, records, seal, state, units
+from .annotations import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Container,
+    Dict,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
 from .constants import SWITCHABLE
 from .journal import Journal
 from .layout import Layout
@@ -32,19 +45,41 @@ class Failed(Exception):
         self.transcript = transcript
 
 
+class _Held(NamedTuple):
+    """What a release is held to: units that are restarted for it, those of them that decide, and the gate."""
+
+    restarted: Tuple[str, ...]
+    services: Tuple[str, ...]
+    gate: Optional[gate.Gate]
+
+    def without(self, gone: List[str]) -> _Held:
+        restarted, services = (tuple(n for n in names if n not in gone) for names in (self.restarted, self.services))
+        held = self.gate._replace(services=services) if self.gate and (services or self.gate.command) else None
+        return _Held(restarted, services, held)
+
+
 class Activation:
     """One attempt on this host, from ``prepared`` to its end."""
 
-    def __init__(self, layout: Layout, request: ActivateRequest, say: Say) -> None:
+    def __init__(self, layout: Layout, request: ActivateRequest, say: Say, *, services: bool = True) -> None:
+        """``services`` is false where they are left alone and nothing is judged, for the host boots or goes down."""
         self.layout = layout
         self.request = request
         self.say = say
-        self.services = tuple(request["services"]) if request["restart"] else ()
-        self.gate = gate.of(request["healthcheck"], self.services)
+        self.acts = services
+        self.held = self._held_to(records.asked(layout, request))
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.restarted_at = time.time()
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
+
+    def _held_to(self, judged: ActivateRequest) -> _Held:
+        """What is restarted, which of that decides, and the gate; the attempt's own services are restarted too."""
+        if not self.acts:
+            return _Held((), (), None)
+        services = tuple(judged["services"]) if self.request["restart"] else ()
+        restarted = dict.fromkeys((*services, *self.request["services"])) if self.request["restart"] else ()
+        return _Held(tuple(restarted), services, gate.of(judged["healthcheck"], services))
 
     def run(self) -> State:
         """Activate the target; returns the final state.  Raises Refusal while nothing was changed."""
@@ -82,12 +117,13 @@ class Activation:
         self._verify_target(target)
         self.layout.reserve.fill()
         source = self._way_back(source)
-        self._check_units()
+        self._check_units(source)
         if source:
             self._stage("restore", source)
         self._stage("switch", target)
         durable.sync_directory(self.layout.staged("switch").parent)  # of both links
-        self.state = state.begin(self.request, source)
+        ran = {name: unit.invocation for name, unit in self.seen.items() if unit.serving}
+        self.state = state.begin(self.request, source, ran)
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
 
@@ -129,14 +165,24 @@ class Activation:
             self.say("warning", f"the live release {source} stays the way back, although: {doubt}", level="warning")
         return source
 
-    def _check_units(self) -> None:
-        self.seen = units.show(self.services)
-        for name, unit in self.seen.items():
+    def _check_units(self, source: Optional[str]) -> None:
+        """Refuse units that cannot be restarted; those of the way back are looked at as well, for whether they run."""
+        back = self._held_to(records.way_back(self.layout, self.request, source)).restarted if source else ()
+        self.seen = units.show([*dict.fromkeys((*self.held.restarted, *back))])
+        self.held = self._without_missing(self.held, self.request["services"])
+        for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
                 raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
             if unit.refuses:
                 hint = f"systemctl show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
+
+    def _without_missing(self, held: _Held, asked: Container[str]) -> _Held:
+        """Leave out, and tell, what a record names and this host has no longer; what was asked for has to be there."""
+        gone = [name for name in held.restarted if self.seen[name].load != "loaded" and name not in asked]
+        for name in gone:
+            self.say("warning", f"{name} is {self.seen[name].load} on this host: it is left out", level="warning")
+        return held.without(gone) if gone else held
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
@@ -162,13 +208,13 @@ class Activation:
         self._enter("swapped", switched=True)
 
     def _restart(self) -> None:
-        with self._step("restarting", skipped=not self.services):
-            self._restart_services()
+        with self._step("restarting", skipped=not self.held.restarted):
+            self._restart_services(self.held)
         self._enter("restarted")
 
     def _gate(self) -> None:
-        with self._step("gating", skipped=not self.gate):
-            self._hold_gate()
+        with self._step("gating", skipped=not self.held.gate):
+            self._hold_gate(self.held)
         self._enter("gated")
 
     def _commit(self) -> State:
@@ -202,11 +248,15 @@ class Activation:
             if self.state.source is None:
                 self.layout.current.unlink(missing_ok=True)
                 durable.sync_directory(self.layout.current.parent)
-                self._stop_services()
+                self._stop(self.held.restarted)
                 return
             self._rename_over_current("restore")
-            self._restart_services()
-            self._hold_gate()
+            ran = self.state.ran
+            held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran))
+            self.seen = units.show(held.restarted)
+            held = self._without_missing(held, ran or ())
+            self._restart_services(held)
+            self._hold_gate(held)
 
     def _rename_over_current(self, name: str) -> None:
         """Put a pre-made link in the place of ``current``: one rename, so no reader ever finds it missing."""
@@ -218,32 +268,45 @@ class Activation:
         if not os.path.samefile(self.layout.current, self.layout.release(wanted)):
             raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
 
-    def _restart_services(self) -> None:
-        if not self.services:
+    def _restart_services(self, held: _Held) -> None:
+        if not held.restarted:
             return
-        before = self.seen or units.show(self.services)
+        seen = self.seen or units.show(held.restarted)
+        before = {name: seen[name] for name in held.restarted}
         self.restarted_at = time.time()
         ended = units.restart(before, time.monotonic() + self.request["restart_timeout"])
-        self.seen = after = units.show(self.services)
-        if not ended.ok:
+        after = units.show(held.restarted)
+        self.seen = {name: after[name] for name in held.services}
+        if not ended.ok and not self._only_others_failed(held, after):
             raise Failed(
                 f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after, self.restarted_at)
             )
-        for name, unit in after.items():
+        for name, unit in self.seen.items():
             if unit.serving and unit.type != "oneshot" and unit.invocation == before[name].invocation:
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
 
-    def _stop_services(self) -> None:
-        if not self.services:
+    def _only_others_failed(self, held: _Held, after: Dict[str, units.Unit]) -> bool:
+        """Whether a restart failed by units alone that do not decide: they are told, and stop if they did not run."""
+        failed = {name: unit for name, unit in after.items() if not unit.serving}
+        if not failed or failed.keys() & {*held.services}:
+            return False
+        for name, unit in failed.items():
+            what = f"{name} is {unit.condition}; the release that serves now was not committed with it"
+            self.say("warning", what, level="warning")
+        self._stop([name for name in failed if name not in (self.state.ran or ())])
+        return True
+
+    def _stop(self, names: Sequence[str]) -> None:
+        if not names:
             return
-        ended = units.stop(self.services, time.monotonic() + self.request["restart_timeout"])
+        ended = units.stop(names, time.monotonic() + self.request["restart_timeout"])
         if not ended.ok:
             raise Failed(f"systemctl stop {ended.reason}", ended.tail)
 
-    def _hold_gate(self) -> None:
-        if self.gate:
+    def _hold_gate(self, held: _Held) -> None:
+        if held.gate:
             try:
-                self.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen)
+                held.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen)
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 
@@ -300,9 +363,7 @@ def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool
         return None
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
     own = state.read_request(layout, found.attempt) or request
-    if not services:
-        own = {**own, "restart": False, "healthcheck": None}
-    return Activation(layout, own, say).resume(found)
+    return Activation(layout, own, say, services=services).resume(found)
 
 
 def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -334,11 +395,19 @@ def conclude(layout: Layout, final: State) -> None:
     live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
     journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
     if not told and not journal.has(final.attempt):
+        _keep_record(layout, final)
         layout.reserve.spend(journal.append, _entry(layout, final, live))
     _clear(layout)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
         layout.reserve.spend(durable.write_json, result, came_to)
+
+
+def _keep_record(layout: Layout, final: State) -> None:
+    """Keep what a release was committed with; before the journal has the attempt, so that a death is made good."""
+    request = state.read_request(layout, final.attempt)
+    if final.phase == "committed" and request:
+        records.write(layout, request)
 
 
 def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:

@@ -151,7 +151,8 @@ class ActivateRequest(Asked):
     ``detached`` is true where systemd cannot run the activation.  ``keep`` is how many good releases stay.
     ``expected`` is the live release that the control node decided for.  With ``look`` the agent reads those
     facts first, and activates only when they leave nothing to decide.  ``after`` is how many events of the
-    attempt the control node has heard already.
+    attempt the control node has heard already.  ``said`` names the settings that a flag or a variable gave: a rollback
+    is held to the record of its release in all others.
     """
 
     attempt: str
@@ -170,6 +171,7 @@ class ActivateRequest(Asked):
     look: NotRequired[FactsRequest]
     origin: NotRequired[Origin]
     after: NotRequired[int]
+    said: NotRequired[List[str]]
 
 
 class FollowRequest(Asked):
@@ -251,6 +253,7 @@ class ActivationState(ActivationEnd):
     """One activation at one moment: ``.deploy/state.json``, and ``state`` in the answer to an activation.
 
     ``boot`` is the kernel's id of the boot that it runs in, ``sequence`` counts the phases that were entered.
+    ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked).
     """
 
     attempt: str
@@ -259,6 +262,23 @@ class ActivationState(ActivationEnd):
     started_at: float
     actor: str
     sequence: int
+    ran: NotRequired[Optional[Dict[str, str]]]
+
+
+class ReleaseRecord(TypedDict):
+    """What a host keeps of a release that was committed on it: ``.deploy/records/<release id>``.
+
+    A restore of the release is held to it.  ``services`` are the units that were restarted and watched, empty unless
+    ``restarted``; ``healthcheck`` is the gate that it passed; ``skipped`` is true when no health command was run.
+    ``attempt`` is the one that committed it, and ``at`` is when.
+    """
+
+    attempt: str
+    at: float
+    services: List[str]
+    restarted: bool
+    healthcheck: Optional[GateRequest]
+    skipped: bool
 
 
 class JournalEntry(TypedDict):

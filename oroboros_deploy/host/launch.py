@@ -12,7 +12,7 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import activation, boot, durable, hold, lock, process, running, state, time_limits, units, words
+from . import activation, boot, durable, hold, lock, process, records, running, state, time_limits, units, words
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
 from .layout import Layout
 from .refusal import Refusal, read
@@ -185,7 +185,7 @@ def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
-    there, back = time_limits.way_there(request), time_limits.way_back(request)
+    there, back = time_limits.way_there(records.asked(layout, request)), _way_back(layout, request)
     properties = {
         "Type": "exec",
         "ExecStopPost": recovery,
@@ -198,6 +198,15 @@ def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
     return _transient(UNIT, description, properties, "run", attempt)
+
+
+def _way_back(layout: Layout, request: ActivateRequest) -> float:
+    """Seconds for a restore, by what the live release is held to as well."""
+    seconds = time_limits.way_back(request)
+    with contextlib.suppress(Refusal):
+        live = layout.live()
+        return max(seconds, time_limits.way_back(records.way_back(layout, request, live))) if live else seconds
+    return seconds
 
 
 def _reading_logs() -> Dict[str, str]:

@@ -120,11 +120,20 @@ class Layout(NamedTuple):
         """The note that a release is never pruned."""
         return self.ours / "pins" / self.release(release_id).name
 
+    @property
+    def records(self) -> Path:
+        return self.ours / "records"
+
+    def record(self, release_id: str) -> Path:
+        """What a release was committed with."""
+        return self.records / self.release(release_id).name
+
     def create(self) -> None:
         """Make the directories that are ours to make."""
         for directory in (self.root, self.releases, self.current.parent):
             durable.make_directory(directory, 0o755)
-        for directory in (self.ours, self.tmp, self.boot, *(self.ours / name for name in ("attempts", "bad", "pins"))):
+        notes = (self.ours / name for name in ("attempts", "bad", "pins", "records"))
+        for directory in (self.ours, self.tmp, self.boot, *notes):
             durable.make_directory(directory, 0o700)
         if not self.format.exists():
             self.reserve.spend(durable.write, self.format, b"%d\n" % FORMAT)

@@ -14,7 +14,7 @@ import stat
 import sys
 from pathlib import Path
 
-from . import hold, in_use, lock, pins, running, seal, state, trees
+from . import hold, in_use, lock, pins, records, running, seal, state, trees
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
 from .layout import Layout
@@ -82,7 +82,9 @@ def _set_aside(layout: Layout, verdict: Verdict) -> Tuple[Verdict, Optional[Path
     if verdict.stays:
         return verdict, None
     try:
-        return verdict, seal.set_aside(layout.release(verdict.id))
+        aside = seal.set_aside(layout.release(verdict.id))
+        records.forget(layout, verdict.id)
+        return verdict, aside
     except OSError as error:
         return verdict._replace(stays=True, why=f"cannot be removed: {error.strerror}"), None
 
@@ -132,6 +134,7 @@ def _tidy(layout: Layout) -> None:
     known = {*layout.release_ids(), *(entry["target"] for entry in recent)}
     for note in filter(lambda note: note not in known, os.listdir(layout.ours / "bad")):
         (layout.ours / "bad" / note).unlink(missing_ok=True)
+    records.forget_the_missing(layout)
 
 
 def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:

@@ -30,7 +30,10 @@ def boot_id() -> str:
 
 
 class State(NamedTuple):
-    """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left."""
+    """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left.
+
+    ``ran`` has the services that ran before the switch, each with its invocation.
+    """
 
     attempt: str
     kind: AttemptKind
@@ -46,6 +49,7 @@ class State(NamedTuple):
     migration_marker: Optional[str] = None
     switched: bool = False
     sequence: int = 0
+    ran: Optional[Dict[str, str]] = None
 
     @property
     def final(self) -> bool:
@@ -97,7 +101,7 @@ def _read(path: Path) -> object:
         return None
 
 
-def begin(request: ActivateRequest, source: Optional[str]) -> State:
+def begin(request: ActivateRequest, source: Optional[str], ran: Optional[Dict[str, str]] = None) -> State:
     """The state before anything was changed."""
     return State(
         attempt=request["attempt"],
@@ -109,4 +113,5 @@ def begin(request: ActivateRequest, source: Optional[str]) -> State:
         started_at=time.time(),
         seconds={},
         actor=request["actor"],
+        ran=ran,
     )

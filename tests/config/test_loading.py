@@ -359,3 +359,13 @@ def test_an_environment_whose_name_is_no_text_is_refused(name: object) -> None:
     error = refusal({"environments": {name: {"hosts": ["web1"]}}})
     assert error.message == f"nothing was changed: deploy.environments in {FILE}: the name {name!r} is no text"
     assert error.hint == "put it in quotes"
+
+
+def test_what_was_given_for_one_command() -> None:
+    """A flag or a variable, by the name of its setting; what a file or a default says is not."""
+    found = load(
+        [(FILE, {"services": ["api"], "keep": 3})],
+        {"DEPLOY_HEALTHCHECK_CMD": "true", "DEPLOY_SKIP_SERVICE_RESTART": "1"},
+        flags={"parallel": 2, "services": None},
+    )
+    assert sorted(found.by_hand) == ["healthcheck.command", "parallel", "skip_restart"]

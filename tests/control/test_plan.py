@@ -199,6 +199,7 @@ def test_requests_are_whole() -> None:
         "migrate_timeout": 900,
         "actor": "tester",
         "keep": 5,
+        "said": [],
         "expected": OLD,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None
