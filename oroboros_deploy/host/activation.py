@@ -192,8 +192,8 @@ class Activation:
         return self._conclude()
 
     def _mark_bad(self, failure: Failed) -> None:
-        """Note a release that ran and failed; one that was only interrupted never comes here."""
-        if self.state.switched:
+        """Note a release that was switched to and failed; one that was live before or was interrupted is not bad."""
+        if self.state.switched and self.state.source != self.state.target:
             with contextlib.suppress(OSError):
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
