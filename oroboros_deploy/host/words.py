@@ -58,11 +58,20 @@ def held(hold: Hold) -> str:
 
 
 def not_live(facts: Facts) -> Iterator[str]:
-    """Why the services do not serve the live release, a sentence each; an older agent says less."""
+    """Why it is not certain that the services serve the live release, a sentence each; an older agent says less."""
+    last = facts["journal"][-1:]
+    if last and last[0].get("live", facts["live"]) != facts["live"]:
+        yield moved(last[0]["live"], facts["live"])
     for name, unit in facts["units"].items():
         if not unit.get("serving", True):
             yield f"{name} is {unit['condition']}"
         yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
+
+
+def moved(before: Optional[str], now: Optional[str]) -> str:
+    """That somebody moved `current`, which named ``before`` after the last activation."""
+    where = f"to {now}" if now else "away from every release"
+    return f"somebody moved current {where}; it named {before or 'no release'}"
 
 
 def stray(unit: str, pid: int, release: Optional[str]) -> str:

@@ -66,9 +66,25 @@ def answer(**changes: Any) -> dict[str, Any]:
             f"process 7 of worker runs from release {'b' * 40}; "
             "process 8 of worker started before current was switched",
         ),
+        (
+            answer(live=None, journal=[{"outcome": "committed", "target": SHA, "live": SHA, "at": 0.0}]),
+            f"web1  nothing               deploy aaaaaaaaaa committed  somebody moved current away from every release; "
+            f"it named {SHA}",
+        ),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "failed first", "not live", "unreachable"],
+    ids=[
+        "quiet",
+        "running",
+        "interrupted",
+        "locked",
+        "adopted",
+        "new",
+        "failed first",
+        "not live",
+        "moved",
+        "unreachable",
+    ],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""

@@ -35,6 +35,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "target": {"state": "missing", "damage": None, "bad": None},
         "has_commit": False,
         "last": None,
+        "journal": [],
         "problems": [],
         "running": None,
         "hold": None,
@@ -75,6 +76,8 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
             for unit in (DOWN, STRAY, OLDER)
         ),
         (job(), facts(live=SHA, units={"api": UP}, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, journal=[{"live": SHA}], **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, journal=[{"live": OLD}], **target("sealed")), Plan(build=False, activate=True)),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
         (  # the host settles first and then refuses: a hold keeps nobody from a restore
             job(),
@@ -131,6 +134,7 @@ POSSIBLE: dict[str, list[Any]] = {
     "live": [OLD, SHA, None],
     "target": [target(state)["target"] | {"bad": bad} for state in STATES for bad in (None, "it crashed")],
     "last": [None, {"phase": "swapped"}, {"phase": "committed"}, {"phase": "restore_failed"}],
+    "journal": [[], [{"live": OLD}]],
     "problems": [[], [{"message": "current is odd", "hint": None}]],
     "running": [None, {}],
     "hold": [None, {"actor": "ada", "at": 0.0, "reason": "the fair"}],

@@ -8,7 +8,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import Shop, current, serving
+from tests.support.shop import ROOT, Shop, current, serving
 
 pytestmark = pytest.mark.host
 
@@ -47,3 +47,27 @@ def test_a_live_release_that_no_service_runs_is_activated_again(host: Disposable
     fab.ok("-H", "prod", "deploy", f"--sha={new}")
     assert (serving(host), serving(host, "shop-mailer")) == (new, new)
     assert "quiet" in fab.ok("-H", "prod", "status").out
+
+
+def test_a_current_that_somebody_moves_during_the_gate_is_restored(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """The gate passed, and another release is live: exit 10, and link, services and registry are the old one."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(check=f"ln -sfn releases/{old} {ROOT}/current")
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    assert (ran.code, current(host), serving(host), serving(host, "shop-mailer")) == (10, old, old, old), ran.said
+    assert f"somebody moved current to {old}; it named {new}" in ran.said
+    assert fab.statuses() == {old: "deployed", new: "deploy_failed"}
+    assert "quiet" in fab.ok("-H", "prod", "status").out
+
+
+def test_a_current_that_somebody_moved_is_told_and_activated(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """The release that `current` names is the live one, and not "live already" before its services run it."""
+    old, new = shop.release(), shop.release(check="test -d ops")
+    for sha in (old, new):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    host.run("ln", "-sfn", f"releases/{old}", f"{ROOT}/current")
+    said = f"somebody moved current to {old}; it named {new}"
+    assert said in fab.ok("-H", "prod", "status").out
+    assert said in fab.ok("-H", "prod", "rollback", f"--release={old}").said
+    assert (current(host), serving(host), "quiet" in fab.ok("-H", "prod", "status").out) == (old, old, True)
