@@ -71,3 +71,25 @@ def test_a_current_that_somebody_moved_is_told_and_activated(host: DisposableHos
     assert said in fab.ok("-H", "prod", "status").out
     assert said in fab.ok("-H", "prod", "rollback", f"--release={old}").said
     assert (current(host), serving(host), "quiet" in fab.ok("-H", "prod", "status").out) == (old, old, True)
+
+
+SUPERVISOR = """\
+pid=$(cat /tmp/worker.pid 2>/dev/null)
+if ! kill -0 "$pid" 2>/dev/null; then cd "$(pwd -P)"; setsid sleep 100000 & echo $! >/tmp/worker.pid; fi
+exec sleep infinity"""
+
+
+@pytest.mark.parametrize("user", ["deploy", "nobody"])
+def test_a_worker_that_outlives_the_restart_is_named(host: DisposableHost, shop: Shop, fab: Fab, user: str) -> None:
+    """A process of the unit that runs from the release before fails the gate, whoever's it is; the old one serves."""
+    unit = host.rootfs / "etc/systemd/system/shop-api.service"
+    unit.write_text(unit.read_text().replace("User=nobody", f"User={user}\nKillMode=process"))
+    host.run("systemctl", "daemon-reload")
+    old, new = shop.release(api=SUPERVISOR), shop.release(api=SUPERVISOR, check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    worker = host.run("cat", "/tmp/worker.pid").stdout.strip()
+    assert (ran.code, current(host), serving(host)) == (10, old, old), ran.said
+    assert f"process {worker} of shop-api runs from release {old} (gave up" in ran.said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", DEPLOY_SKIP_SERVICE_RESTART="1")
+    assert f"process {worker} of shop-api runs from release {old}" in fab.ok("-H", "prod", "status").out
