@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..control.plan import unfinished
 from ..errors import DeployError
-from ..host.words import held
+from ..host.words import held, not_live
 from ..text import clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
@@ -192,7 +192,8 @@ def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
 def _rest(answer: Facts) -> str:
     if unfinished(answer["last"]):
         return "interrupted; the next deploy settles it"
-    return held(answer["hold"]) if answer["hold"] else "quiet"
+    kept = [held(answer["hold"])] if answer["hold"] else []
+    return "; ".join([*kept, *not_live(answer)]) or "quiet"
 
 
 def _since(answer: Facts) -> str:

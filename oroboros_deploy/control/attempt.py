@@ -19,10 +19,12 @@ from ..errors import (
     LinkLost,
     RegistryUnavailable,
 )
+from ..host.words import not_live
 from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
+from ..text import short
 from ..version import __version__
 from . import plan
 from .faults import HostFault, told_of
@@ -153,6 +155,9 @@ class Attempt:
         work.plan = plan.decide(self.job, facts, work.host.name)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
+        if facts["live"] == self.job.sha:
+            for reason in not_live(facts):
+                work.host.tell("warning", f"{reason}, although {short(self.job.sha)} is live", level="warning")
         if work.plan.nothing:
             self._end(work, self._already(work))
         elif facts["target"] and facts["target"]["bad"]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..config import Config
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
-from ..host.words import busy, held, sudoers
+from ..host.words import busy, held, not_live, sudoers
 from ..outcome import Kind
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     """
     check(job, facts, host)
     whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE
-    if facts["live"] == job.sha and whole and healthy(facts["last"]):
+    if facts["live"] == job.sha and whole and healthy(facts["last"]) and not any(not_live(facts)):
         return Plan(build=False, activate=False)
     if whole:
         return Plan(build=False, activate=True)

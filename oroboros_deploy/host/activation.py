@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from . import durable, gate, process, records, seal, state, units
+from . import durable, gate, process, records, seal, state, strays, units, words
 from .annotations import (
     TYPE_CHECKING,
     Any,
@@ -113,7 +113,7 @@ class Activation:
     def _prepare(self) -> None:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
         target = self.request["sha"]
-        source = self.layout.live()
+        source = self._source()
         self._verify_target(target)
         self.layout.reserve.fill()
         source = self._way_back(source)
@@ -149,6 +149,14 @@ class Activation:
         left = self.added if live else seal.remove_added(release, self.added)
         end = f"; {seal.counted(left)} cannot be removed" if left and not live else " stays" if live else ", removed"
         self.say("warning", f"release {self.state.target} has {what}{end}", level="warning")
+
+    def _source(self) -> Optional[str]:
+        """The live release; where somebody moved `current` away, the one that was committed here last."""
+        live, journal = self.layout.live(), Journal(self.layout.journal)
+        entries = journal.attempts()[-1:]
+        if entries and entries[0].get("live", live) != live:
+            self.say("warning", words.moved(entries[0]["live"], live), level="warning")
+        return live or journal.committed()
 
     def _way_back(self, source: Optional[str]) -> Optional[str]:
         """What a restore would go back to; says aloud when it is less than a verified release."""
@@ -218,9 +226,22 @@ class Activation:
         self._enter("gated")
 
     def _commit(self) -> State:
+        """Commit, unless somebody changed what serves since the switch."""
+        changed = self._changed()
+        if changed:
+            return self._restore(Failed(changed))
         self.layout.bad(self.state.target).unlink(missing_ok=True)
         self._enter("committed")
         return self._conclude()
+
+    def _changed(self) -> Optional[str]:
+        """What serves instead of the target, in words; None when the target does."""
+        target, live = self.state.target, _live_or_none(self.layout)
+        if live != target:
+            return words.moved(target, live)
+        seen = self.seen or units.show(self.held.services)
+        found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
+        return next((words.stray(*each) for each in found if each.release), None)
 
     def _restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
@@ -238,8 +259,9 @@ class Activation:
         return self._conclude()
 
     def _mark_bad(self, failure: Failed) -> None:
-        """Note a release that ran and failed; one that was only interrupted never comes here."""
-        if self.state.switched:
+        """Note a release that was switched to and failed; one that was live before or was interrupted is not bad."""
+        switched = self.state.switched and self.state.source != self.state.target
+        if switched and _live_or_none(self.layout) == self.state.target:  # else it is not what failed
             with contextlib.suppress(OSError):
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 

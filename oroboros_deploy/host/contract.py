@@ -366,10 +366,20 @@ class TargetFacts(TypedDict):
     bad: Optional[str]
 
 
+class StrayFacts(TypedDict):
+    """A process of a service that runs from another release than the live one.
+
+    ``release`` is None for one that started before `current` was switched and does not show its release.
+    """
+
+    pid: int
+    release: Optional[str]
+
+
 class UnitFacts(TypedDict):
     """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload.
 
-    ``refuses``: systemd would not restart it.
+    ``refuses``: systemd would not restart it.  ``serving``: it is up, or a oneshot that did its work.
     """
 
     load: str
@@ -377,6 +387,8 @@ class UnitFacts(TypedDict):
     condition: str
     stale: bool
     refuses: NotRequired[bool]
+    serving: NotRequired[bool]
+    strays: NotRequired[List[StrayFacts]]
 
 
 class Running(TypedDict, total=False):

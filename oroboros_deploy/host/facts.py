@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
-from . import audit, hold, process, running, seal, state, units
-from .annotations import TYPE_CHECKING, Any, Callable, Dict, List
+from . import audit, hold, process, running, seal, state, strays, units
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
 from .journal import Journal
@@ -52,7 +52,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "target": _target(layout, sha) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
-        "units": _units(request.get("services", [])) if managed else {},
+        "units": _units(layout, request.get("services", []), live) if managed else {},
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": running.running(layout),
         "hold": hold.found(layout),
@@ -120,7 +120,9 @@ def _may_manage(request: FactsRequest) -> bool:
     return units.may_manage(request.get("starts", False), request["restart"]) if asked else os.getuid() == 0
 
 
-def _units(services: List[str]) -> Dict[str, UnitFacts]:
+def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:
+    seen = units.show(services)
+    found = strays.find(seen.values(), layout.releases, live, strays.switched_at(layout.current)) if live else []
     return {
         name: {
             "load": unit.load,
@@ -128,8 +130,10 @@ def _units(services: List[str]) -> Dict[str, UnitFacts]:
             "condition": unit.condition,
             "stale": unit.stale,
             "refuses": unit.refuses,
+            "serving": unit.serving,
+            "strays": [{"pid": each.pid, "release": each.release} for each in found if each.unit == name],
         }
-        for name, unit in units.show(services).items()
+        for name, unit in seen.items()
     }
 
 

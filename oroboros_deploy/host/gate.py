@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from . import process, units
-from .annotations import TYPE_CHECKING, Dict, NamedTuple, Optional, Sequence, Set, Tuple
+from . import process, strays, units, words
+from .annotations import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .wire import Say
 
@@ -54,6 +54,7 @@ class _Watch:
     def __init__(self, gate: Gate, current: Path, say: Say, since: float) -> None:
         self.gate = gate
         self.current = current
+        self.release = current.resolve()
         self.say = say
         self.since = since
         self.deadline = time.monotonic() + gate.timeout
@@ -63,6 +64,8 @@ class _Watch:
         self.failing: Set[str] = set()  # services that were seen to have ended otherwise than well
         self.restless: Set[str] = set()  # services that ended, or were not up
         self.passed = gate.command is None
+        self.seen: Dict[str, units.Unit] = {}
+        self.strays: List[strays.Stray] = []
         self.tries = 0
         self.reason = "no look was possible"
         self.transcript = ""
@@ -73,7 +76,7 @@ class _Watch:
             if not self.passed:
                 self._try_command()
             serving = self._look()
-            if self.passed and serving and self._stable():
+            if self.passed and serving and self._stable() and self._all_run_the_release():
                 return
             self._pause()
             if time.monotonic() >= self.deadline:
@@ -93,11 +96,20 @@ class _Watch:
         if ended.status in _FINAL:
             raise GateFailed(f"{said}, which no later try changes", self._evidence())
 
+    def _all_run_the_release(self) -> bool:
+        """Whether no process of the services runs from another release; an old one that ends is waited for."""
+        found = strays.find(self.seen.values(), self.release.parent, self.release.name, self.since)
+        self.strays = [each for each in found if each.release]
+        if self.strays:
+            self.reason = "; ".join(words.stray(*each) for each in self.strays)
+        return not self.strays
+
     def _look(self) -> bool:
         return self._judge(units.show(self.gate.services))
 
     def _judge(self, seen: Dict[str, units.Unit]) -> bool:
         """A new process starts the stability window, and the command, again."""
+        self.seen = seen
         identities = {name: unit.identity for name, unit in seen.items()}
         ended = {name for name, before in self.identities.items() if identities[name] != before}
         self.restless |= ended | {name for name, unit in seen.items() if not unit.serving}
@@ -111,7 +123,7 @@ class _Watch:
         waiting = [unit for unit in seen.values() if not unit.serving]
         if waiting:
             self.reason = "; ".join(f"{unit.name} is {unit.condition}" for unit in waiting)
-        elif self.passed:
+        elif self.passed and not self.strays:
             self.reason = f"the services did not stay the same processes for {self.gate.stable_for:g} s"
         return not waiting
 
@@ -136,7 +148,7 @@ class _Watch:
         return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for
 
     def _pause(self) -> None:
-        wish = LOOK if self.passed else self.gate.interval
+        wish = LOOK if self.passed and not self.strays else self.gate.interval
         time.sleep(max(0.0, min(wish, self.deadline - time.monotonic())))
 
 

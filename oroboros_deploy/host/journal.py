@@ -41,6 +41,10 @@ class Journal:
         """The entries of finished attempts."""
         return [entry for entry in self.entries() if entry.get("kind") in ATTEMPTS]
 
+    def committed(self) -> Optional[str]:
+        """The release that was committed last, None when none was."""
+        return next((each["target"] for each in reversed(self.attempts()) if each["outcome"] == "committed"), None)
+
     def head(self) -> Optional[JournalHead]:
         """Number and hash of the last entry as they were noted apart; None when that cannot be read."""
         noted = chained(self.head_path.read_bytes()) if self.head_path.exists() else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from . import durable
 from .annotations import TYPE_CHECKING, Iterator, NamedTuple, Optional
 from .constants import FORMAT
+from .journal import Journal
 from .refusal import Refusal
 from .reserve import Reserve
 
@@ -159,7 +160,10 @@ class Layout(NamedTuple):
             yield from sorted(name for name in os.listdir(self.releases) if RELEASE_ID.fullmatch(name))
 
     def live(self) -> Optional[str]:
-        """The release that ``current`` names, None when there is no ``current``."""
+        """The release that ``current`` names, None when there is no ``current``.
+
+        A link to something else is refused before the first commit; after it somebody moved the link, and none is live.
+        """
         if not self.current.is_symlink():
             if self.current.exists():
                 raise Refusal(
@@ -170,6 +174,8 @@ class Layout(NamedTuple):
             return None
         target = self.current.parent / os.readlink(self.current)
         if target.parent.resolve() != self.releases.resolve() or not RELEASE_ID.fullmatch(target.name):
+            if Journal(self.journal).committed():
+                return None
             raise Refusal(
                 "invalid",
                 f"{self.current} points to {target}, which is not a release in {self.releases}",

@@ -61,7 +61,7 @@ def _verdicts(layout: Layout, keep: int, processes: Dict[str, int]) -> List[Verd
     places = sequences(entries)
     releases = [_release(layout, release_id, places) for release_id in layout.release_ids()]
     there = {release.id for release in releases if release.state != "unsealed"}
-    live = layout.live()
+    live = layout.live() or Journal(layout.journal).committed()  # moved away, it is still the way back
     earlier = served(entries, last.source if last else None)
     before = next((each for each in earlier if each != live and each in there), None)
     held = {before: "served before the live one", live: "live"}

@@ -16,7 +16,7 @@ _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".sl
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
-    "CanStart,CanStop"
+    "CanStart,CanStop,ControlGroup"
 )
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
@@ -65,6 +65,7 @@ class Unit(NamedTuple):
 
     ``counted`` unless it is active and no start of it can still count against its start limit;
     ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
+    ``group`` is the control group of its processes, empty when it has none.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Unit(NamedTuple):
     status: str
     counted: bool = True
     refuses: bool = False
+    group: str = ""
 
     @property
     def serving(self) -> bool:
@@ -191,6 +193,7 @@ def _parse(unit: str, text: str) -> Unit:
         status=block.get("ExecMainStatus", "0"),
         counted=block.get("ActiveState") != "active" or _counted(block),
         refuses="no" in (block.get("CanStart"), block.get("CanStop")),
+        group=block.get("ControlGroup", ""),
     )
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import time
 
-from .annotations import TYPE_CHECKING, Dict, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Dict, Iterator, NamedTuple, Optional
 
 if TYPE_CHECKING:
-    from .contract import Hold, Phase, Running
+    from .contract import Facts, Hold, Phase, Running
 
 
 class Reached(NamedTuple):
@@ -55,6 +55,30 @@ def busy(running: Running) -> str:
 def held(hold: Hold) -> str:
     """Who holds a host on purpose, since when and why."""
     return f"held by {hold['actor']} since {moment(hold['at'])} UTC: {hold['reason']}"
+
+
+def not_live(facts: Facts) -> Iterator[str]:
+    """Why it is not certain that the services serve the live release, a sentence each; an older agent says less."""
+    last = facts["journal"][-1:]
+    if last and last[0].get("live", facts["live"]) != facts["live"]:
+        yield moved(last[0]["live"], facts["live"])
+    for name, unit in facts["units"].items():
+        if not unit.get("serving", True):
+            yield f"{name} is {unit['condition']}"
+        yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
+
+
+def moved(before: Optional[str], now: Optional[str]) -> str:
+    """That somebody moved `current`, which named ``before`` after the last activation."""
+    where = f"to {now}" if now else "away from every release"
+    return f"somebody moved current {where}; it named {before or 'no release'}"
+
+
+def stray(unit: str, pid: int, release: Optional[str]) -> str:
+    """A process that runs from another release than the live one, or may do so."""
+    if release is None:
+        return f"process {pid} of {unit} started before current was switched"
+    return f"process {pid} of {unit} runs from release {release}"
 
 
 def sudoers(user: str) -> str:

@@ -15,13 +15,14 @@ from oroboros_deploy.records.record import Row
 from tests.support.samples import host, record
 
 SHA = "a" * 40
+UP = {"serving": True, "condition": "active (running)", "strays": []}
 
 
 def answer(**changes: Any) -> dict[str, Any]:
     last = {"kind": "deploy", "target": SHA, "phase": "committed"}
     journal = [{"outcome": "committed", "target": SHA, "at": 1_800_000_000.0}]
     quiet = {"running": None, "hold": None, "journal": journal, "releases": [{"id": SHA, "state": "sealed"}]}
-    return {"live": SHA, "last": last} | quiet | changes
+    return {"live": SHA, "last": last, "units": {"api": UP}} | quiet | changes
 
 
 @pytest.mark.parametrize(
@@ -54,9 +55,36 @@ def answer(**changes: Any) -> dict[str, Any]:
             ),
             "web1  nothing               deploy aaaaaaaaaa failed, nothing is live  quiet",
         ),
+        (
+            answer(
+                units={
+                    "api": UP | {"serving": False, "condition": "inactive (dead)"},
+                    "worker": UP | {"strays": [{"pid": 7, "release": "b" * 40}, {"pid": 8, "release": None}]},
+                },
+            ),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api is inactive (dead); "
+            f"process 7 of worker runs from release {'b' * 40}; "
+            "process 8 of worker started before current was switched",
+        ),
+        (
+            answer(live=None, journal=[{"outcome": "committed", "target": SHA, "live": SHA, "at": 0.0}]),
+            f"web1  nothing               deploy aaaaaaaaaa committed  somebody moved current away from every release; "
+            f"it named {SHA}",
+        ),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "failed first", "unreachable"],
+    ids=[
+        "quiet",
+        "running",
+        "interrupted",
+        "locked",
+        "adopted",
+        "new",
+        "failed first",
+        "not live",
+        "moved",
+        "unreachable",
+    ],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""

@@ -16,6 +16,10 @@ from oroboros_deploy.outcome import Kind
 
 SHA = "a" * 40
 OLD = "b" * 40
+UP = {"load": "loaded", "serving": True, "condition": "active (running)", "strays": []}
+DOWN = UP | {"serving": False, "condition": "inactive (dead)"}
+STRAY = UP | {"strays": [{"pid": 7, "release": OLD}]}
+OLDER = UP | {"strays": [{"pid": 7, "release": None}]}
 STATES = ("sealed", "adopted", "unsealed", "damaged", "missing")
 
 
@@ -31,6 +35,7 @@ def facts(**changes: Any) -> dict[str, Any]:
         "target": {"state": "missing", "damage": None, "bad": None},
         "has_commit": False,
         "last": None,
+        "journal": [],
         "problems": [],
         "running": None,
         "hold": None,
@@ -65,6 +70,14 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
             facts(live=SHA, last={"phase": "restore_failed"}, **target("sealed")),
             Plan(build=False, activate=True),
         ),
+        *(
+            (job(kind), facts(live=SHA, units={"api": unit}, **target("sealed")), Plan(build=False, activate=True))
+            for kind in ("deploy", "rollback")
+            for unit in (DOWN, STRAY, OLDER)
+        ),
+        (job(), facts(live=SHA, units={"api": UP}, **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, journal=[{"live": SHA}], **target("sealed")), Plan(build=False, activate=False)),
+        (job(), facts(live=SHA, journal=[{"live": OLD}], **target("sealed")), Plan(build=False, activate=True)),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
         (  # the host settles first and then refuses: a hold keeps nobody from a restore
             job(),
@@ -74,7 +87,7 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
     ],
 )
 def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
-    """A host builds only what it lacks, and does nothing when the release serves and nothing is unfinished."""
+    """A host builds only what it lacks, and does nothing when every service serves the release and all is finished."""
     assert decide(work, seen, "web1") == plan
 
 
@@ -121,12 +134,13 @@ POSSIBLE: dict[str, list[Any]] = {
     "live": [OLD, SHA, None],
     "target": [target(state)["target"] | {"bad": bad} for state in STATES for bad in (None, "it crashed")],
     "last": [None, {"phase": "swapped"}, {"phase": "committed"}, {"phase": "restore_failed"}],
+    "journal": [[], [{"live": OLD}]],
     "problems": [[], [{"message": "current is odd", "hint": None}]],
     "running": [None, {}],
     "hold": [None, {"actor": "ada", "at": 0.0, "reason": "the fair"}],
     "systemd": [True, False],
     "may_manage": [True, False],
-    "units": [{"api": {"load": "loaded"}}, {"api": {"load": "masked"}}],
+    "units": [{"api": UP}, {"api": {"load": "masked"}}, {"api": DOWN}, {"api": STRAY}],
 }
 
 

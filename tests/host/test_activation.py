@@ -437,6 +437,40 @@ def test_a_link_somebody_changed_meanwhile_is_put_back(host: LocalAgent, old: st
     assert (answer.phases[-1], host.live) == ("restored", old)
 
 
+MOVED = {
+    "to another release": ("ln -sfn releases/{other} {link}", "to {other}"),
+    "elsewhere": ("ln -sfn /etc {link}", "away from every release"),
+    "away": ("rm {link}", "away from every release"),
+}
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_a_link_that_somebody_moved_is_no_commit(host: LocalAgent, old: str, case: str) -> None:
+    """The gate passed, and something else is live: the previous release is put back, and nothing is called bad."""
+    act, where = MOVED[case]
+    place = {"other": host.sealed("other"), "link": host.paths.current}
+    new = host.sealed("new", health=act.format(**place))
+    answer = host.activate_here(new, healthcheck=health())
+    said = f"somebody moved current {where.format(**place)}; it named {new}"
+    assert (answer.phases[-3:], host.live) == (["gated", "restoring", "restored"], old)
+    assert ((answer.result or {})["state"]["reason"], host.paths.bad(new).exists()) == (said, False)
+    assert (host.journal[-1]["outcome"], host.journal[-1]["live"]) == ("restored", old)
+
+
+@pytest.mark.parametrize("case", MOVED)
+def test_a_link_that_somebody_moved_before_decides_the_way_back(host: LocalAgent, old: str, case: str) -> None:
+    """Another release is the live one from then on; without one it is what was committed here last. Both are told."""
+    act, where = MOVED[case]
+    other = host.sealed("other", health="exit 0")
+    subprocess.run(act.format(other=other, link=host.paths.current), shell=True, cwd=host.root, check=True)
+    bad = host.sealed("bad", health="exit 78")
+    assert host.facts(bad)["problems"] == []
+    answer = host.activate_here(bad, healthcheck=health())
+    back = other if case == "to another release" else old
+    assert answer.said("warning") == [f"somebody moved current {where.format(other=other)}; it named {old}"]
+    assert (answer.phases[-1], host.live, host.journal[-1]["live"]) == ("restored", back, back)
+
+
 def test_a_clock_that_jumps_decides_nothing(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wall time is shown, never compared: years forth and back change no outcome."""
     jumps = iter(range(10_000))

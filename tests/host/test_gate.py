@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import gate, units
+from oroboros_deploy.host import gate, strays, units
+from oroboros_deploy.host.strays import Stray
 from oroboros_deploy.host.units import Unit
 from tests.support.clock import SLOW, within
 
@@ -227,3 +228,39 @@ def test_there_is_a_gate_when_there_is_something_to_hold(
 ) -> None:
     """A command or services; with neither there is none."""
     assert gate.of(request_, services) == expected
+
+
+class Strays:
+    """Answers each look at the processes with the next of a script, and the last one for ever."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *script: list[Stray]) -> None:
+        self.script, self.asked = script, list[tuple[Any, ...]]()
+        monkeypatch.setattr(strays, "find", self.find)
+
+    def find(self, seen: Any, *asked: Any) -> list[Stray]:
+        self.asked.append(([*seen], *asked))
+        return self.script[min(len(self.asked), len(self.script)) - 1]
+
+
+OLD = "b" * 40
+
+
+def test_a_process_of_another_release_is_no_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is named with its release at the deadline, also when unit and command are well."""
+    Systemd(monkeypatch, UP)
+    found = Strays(monkeypatch, [Stray("api", 7, OLD), Stray("api", 8, None)])
+    release = tmp_path / "releases" / ("a" * 40)
+    release.mkdir(parents=True)
+    (tmp_path / "current").symlink_to(release)
+    with pytest.raises(gate.GateFailed) as failed:
+        gate.Gate("true", ("api",), 1, 0.01, STABLE).hold(tmp_path / "current", lambda *_, **__: None, 7.0)
+    assert str(failed.value) == f"process 7 of api runs from release {OLD} (gave up after 1 s)"
+    assert found.asked[0] == ([UP], release.parent, release.name, 7.0)
+
+
+def test_a_process_of_another_release_that_ends_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old worker may finish what it began; one that only may be old is nothing against the release."""
+    Systemd(monkeypatch, UP)
+    found = Strays(monkeypatch, [Stray("api", 7, OLD)], [Stray("api", 8, None)])
+    hold()
+    assert len(found.asked) == 2

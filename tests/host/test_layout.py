@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.refusal import Refusal
 
@@ -57,6 +59,18 @@ def test_a_link_elsewhere_is_refused(layout: Layout, target: str) -> None:
     layout.current.symlink_to(target)
     with pytest.raises(Refusal, match="which is not a release in"):
         layout.live()
+
+
+def test_a_link_that_somebody_moved_elsewhere_names_none(layout: Layout) -> None:
+    """Where a release was committed before, the link was ours to make."""
+    layout.current.symlink_to("/etc")
+    ended: dict[str, Any] = {"kind": "deploy", "target": ONE, "outcome": "restored", "attempt": "one"}
+    journal = Journal(layout.journal)
+    journal.append(ended)  # type: ignore[arg-type]
+    with pytest.raises(Refusal, match="which is not a release in"):
+        layout.live()
+    journal.append({**ended, "outcome": "committed"})  # type: ignore[typeddict-item]
+    assert (layout.live(), journal.committed()) == (None, ONE)
 
 
 def test_a_directory_in_its_place_is_refused(layout: Layout) -> None:

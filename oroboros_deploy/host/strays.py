@@ -1,0 +1,120 @@
+"""Strays: processes of the services that run from another release than the one that is live."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from pathlib import Path
+
+from . import units
+from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from .refusal import Refusal
+
+# Where control groups are: the unified hierarchy, and systemd's own beside the older ones.
+CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
+_SHA = r"([0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])"
+_HIDDEN = "hidden"  # what is known of a process that this login may not look into
+
+
+class Stray(NamedTuple):
+    """A process of ``unit``, and the release that it runs from.
+
+    ``release`` is None for a main process that started before the switch and shows no release at all.
+    """
+
+    unit: str
+    pid: int
+    release: Optional[str]
+
+
+def find(seen: Iterable[units.Unit], releases: Path, live: str, since: float) -> List[Stray]:
+    """The strays among all processes of the units' control groups; ``live`` was switched to ``since`` (Unix time).
+
+    A process shows its release by its working directory, its program or its environment.  One that this login may not
+    look into is believed when it started after the switch, and is looked into as root otherwise.
+    """
+    places = _places(releases)
+    owners = {pid: unit for unit in seen for pid in _processes(unit)}
+    shown = {pid: _shown(pid, places, live) for pid in owners}
+    older = [pid for pid, release in shown.items() if release in (None, _HIDDEN) and _started(pid) < since]
+    hidden = [pid for pid in older if shown[pid] == _HIDDEN]
+    shown.update(_looked_up(hidden, places, live) if hidden else {})
+    doubtful = {pid for pid in older if owners[pid].pid == str(pid)}
+    strays = (Stray(owners[pid].name, pid, release) for pid, release in shown.items() if release not in (live, _HIDDEN))
+    return [stray for stray in strays if stray.release or stray.pid in doubtful]
+
+
+def switched_at(current: Path) -> float:
+    """When the link was put in its place (Unix time): a rename is a change of the link itself."""
+    return current.lstat().st_ctime
+
+
+def _processes(unit: units.Unit) -> List[int]:
+    """All processes of a unit's control group and of the groups below it; the main one where no group can be read."""
+    groups = (Path(f"{place}{unit.group}") for place in CGROUPS if unit.group)
+    group = next((group for group in groups if (group / "cgroup.procs").exists()), None)
+    if group is None:
+        return [int(unit.pid)] if unit.pid.isdigit() and unit.pid != "0" else []
+    return [pid for directory, _, _ in os.walk(group) for pid in _members(Path(directory))]
+
+
+def _members(group: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):  # it is gone by now, or has threads alone
+        yield from map(int, (group / "cgroup.procs").read_text().split())
+
+
+def _places(releases: Path) -> re.Pattern[str]:
+    either = "|".join(re.escape(str(place)) for place in {releases, releases.resolve()})
+    return re.compile(rf"(?:{either})/{_SHA}")
+
+
+def _shown(pid: int, places: re.Pattern[str], live: str) -> Optional[str]:
+    """The release that a process shows, ``live`` when it ended meanwhile."""
+    try:
+        links = (os.readlink(f"/proc/{pid}/{name}") for name in ("cwd", "exe"))
+        return next(filter(None, (_named(link, places) for link in links)), None) or _environment(pid, places, live)
+    except PermissionError:
+        return _HIDDEN
+    except OSError:
+        return live
+
+
+def _named(link: str, places: re.Pattern[str]) -> Optional[str]:
+    found = places.match(link)
+    return found[1] if found else None
+
+
+def _environment(pid: int, places: re.Pattern[str], live: str) -> Optional[str]:
+    """The release that a process was started with; OLDPWD names where somebody was before."""
+    variables = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace").split("\0")
+    named = [found[1] for each in variables if not each.startswith("OLDPWD=") for found in places.finditer(each)]
+    return live if live in named else named[0] if named else None
+
+
+def _started(pid: int) -> float:
+    """When a process started (Unix time); now, when it ended meanwhile."""
+    now = time.time()
+    try:
+        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except OSError:
+        return now
+    return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _looked_up(pids: List[int], places: re.Pattern[str], live: str) -> Dict[int, Optional[str]]:
+    """What root sees of processes; nothing where this login may not become root.  One that ended is ``live``."""
+    from . import in_use
+
+    links = [f"/proc/{pid}/{name}" for pid in pids for name in ("cwd", "exe")]
+    try:
+        lines = in_use.look_as_root(f"find {' '.join(links)} -maxdepth 0 -printf '%p:%l\\n' 2>/dev/null; echo looked")
+    except Refusal:
+        return dict.fromkeys(pids)
+    seen: Dict[int, Optional[str]] = {pid: live if not os.path.exists(f"/proc/{pid}") else None for pid in pids}
+    for line in lines:
+        path, _, link = line.partition(":")
+        pid = int(path.split("/")[2])
+        seen[pid] = seen[pid] or _named(link, places)
+    return seen

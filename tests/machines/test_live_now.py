@@ -1,0 +1,95 @@
+"""Live means live now, on a real systemd host: units, their other processes, and `current`, whoever changed them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from disposable_host import DisposableHost
+
+from tests.support.fab import Fab
+from tests.support.shop import ROOT, Shop, current, serving
+
+pytestmark = pytest.mark.host
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    return Shop(tmp_path / "shop", host)
+
+
+@pytest.fixture
+def fab(tmp_path: Path, shop: Shop) -> Fab:
+    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
+
+
+def test_a_live_release_whose_service_is_down_is_activated_again(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """`status` says that the unit is down; a deploy and a rollback of the live release bring it up, gated."""
+    sha = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    assert "quiet" in fab.ok("-H", "prod", "status").out
+    for command in (("deploy", f"--sha={sha}"), ("rollback", f"--release={sha}")):
+        host.run("systemctl", "stop", "shop-api")
+        assert "shop-api is inactive (dead)" in fab.ok("-H", "prod", "status").out
+        ran = fab.ok("-H", "prod", *command)
+        assert "shop-api is inactive (dead), although" in ran.said
+        assert (current(host), serving(host)) == (sha, sha)
+    assert "already" in fab.ok("-H", "prod", "deploy", f"--sha={sha}").out
+
+
+def test_a_live_release_that_no_service_runs_is_activated_again(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """After a deploy that skipped the restarts, `status` names the release that still runs, and a deploy restarts."""
+    old, new = shop.release(), shop.release(check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", DEPLOY_SKIP_SERVICE_RESTART="1")
+    assert (current(host), serving(host)) == (new, old)
+    assert f"of shop-api runs from release {old}" in fab.ok("-H", "prod", "status").out
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    assert (serving(host), serving(host, "shop-mailer")) == (new, new)
+    assert "quiet" in fab.ok("-H", "prod", "status").out
+
+
+def test_a_current_that_somebody_moves_during_the_gate_is_restored(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """The gate passed, and another release is live: exit 10, and link, services and registry are the old one."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(check=f"ln -sfn releases/{old} {ROOT}/current")
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    assert (ran.code, current(host), serving(host), serving(host, "shop-mailer")) == (10, old, old, old), ran.said
+    assert f"somebody moved current to {old}; it named {new}" in ran.said
+    assert fab.statuses() == {old: "deployed", new: "deploy_failed"}
+    assert "quiet" in fab.ok("-H", "prod", "status").out
+
+
+def test_a_current_that_somebody_moved_is_told_and_activated(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """The release that `current` names is the live one, and not "live already" before its services run it."""
+    old, new = shop.release(), shop.release(check="test -d ops")
+    for sha in (old, new):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    host.run("ln", "-sfn", f"releases/{old}", f"{ROOT}/current")
+    said = f"somebody moved current to {old}; it named {new}"
+    assert said in fab.ok("-H", "prod", "status").out
+    assert said in fab.ok("-H", "prod", "rollback", f"--release={old}").said
+    assert (current(host), serving(host), "quiet" in fab.ok("-H", "prod", "status").out) == (old, old, True)
+
+
+SUPERVISOR = """\
+pid=$(cat /tmp/worker.pid 2>/dev/null)
+if ! kill -0 "$pid" 2>/dev/null; then cd "$(pwd -P)"; setsid sleep 100000 & echo $! >/tmp/worker.pid; fi
+exec sleep infinity"""
+
+
+@pytest.mark.parametrize("user", ["deploy", "nobody"])
+def test_a_worker_that_outlives_the_restart_is_named(host: DisposableHost, shop: Shop, fab: Fab, user: str) -> None:
+    """A process of the unit that runs from the release before fails the gate, whoever's it is; the old one serves."""
+    unit = host.rootfs / "etc/systemd/system/shop-api.service"
+    unit.write_text(unit.read_text().replace("User=nobody", f"User={user}\nKillMode=process"))
+    host.run("systemctl", "daemon-reload")
+    old, new = shop.release(api=SUPERVISOR), shop.release(api=SUPERVISOR, check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    worker = host.run("cat", "/tmp/worker.pid").stdout.strip()
+    assert (ran.code, current(host), serving(host)) == (10, old, old), ran.said
+    assert f"process {worker} of shop-api runs from release {old} (gave up" in ran.said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", DEPLOY_SKIP_SERVICE_RESTART="1")
+    assert f"process {worker} of shop-api runs from release {old}" in fab.ok("-H", "prod", "status").out
