@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from . import durable, gate, process, seal, state, units
+from . import durable, earlier, gate, lock, process, seal, state, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, cast
 from .constants import SWITCHABLE
 from .journal import Journal
@@ -96,6 +96,7 @@ class Activation:
         self.layout.unfinished.symlink_to(self.layout.attempt(self.state.attempt).relative_to(self.layout.ours))
 
     def _verify_target(self, target: str) -> None:
+        _put_back_earlier(self.layout, target)
         release = self.layout.release(target)
         found = seal.state_of(release)
         if found not in SWITCHABLE:
@@ -359,6 +360,15 @@ def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
         "migration_marker": final.migration_marker,
         "origin": asked.get("origin") if asked else None,
     }
+
+
+def _put_back_earlier(layout: Layout, release_id: str) -> None:
+    """Put a release back that a killed build was making again; refuse one that is being made again."""
+    try:
+        earlier.put_back(layout, release_id)
+    except lock.Held:
+        what = f"release {release_id} is being built again on this host"
+        raise Refusal("busy", what, hint="wait for the end of that build, then the same command again") from None
 
 
 def _live_or_none(layout: Layout) -> Optional[str]:

@@ -29,14 +29,17 @@ Row = Tuple[str, str, int, int, int, str]
 Inode = Tuple[int, int]  # device and number of a file, whatever its names are
 
 
-def state_of(release: Path) -> ReleaseState:
-    """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``."""
+def state_of(release: Path, release_id: Optional[str] = None) -> ReleaseState:
+    """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``.
+
+    ``release_id`` is needed where the directory has another name.
+    """
     if release.is_symlink() or not release.is_dir():
         return "missing"
     if (release / SEAL).is_file():
         return "sealed"
     meta = read_meta(release)
-    return "adopted" if meta.get("commit_sha") == release.name and "builder" not in meta else "unsealed"
+    return "adopted" if meta.get("commit_sha") == (release_id or release.name) and "builder" not in meta else "unsealed"
 
 
 def read_meta(release: Path) -> Dict[str, str]:
@@ -141,12 +144,13 @@ def unmake(release: Path) -> None:
         (release / name).unlink(missing_ok=True)
 
 
-def set_aside(release: Path) -> Path:
+def set_aside(release: Path, release_id: Optional[str] = None) -> Path:
     """Move a release, or what is left of one, to a name that is none of a release; the new path is returned.
 
-    That needs no right in the release itself, where others may have written.
+    That needs no right in the release itself, where others may have written.  ``release_id`` is needed where the
+    directory has another name.
     """
-    aside = release.with_name(f".{release.name}.{os.getpid()}-{time.monotonic_ns():x}")
+    aside = release.with_name(f".{release_id or release.name}.{os.getpid()}-{time.monotonic_ns():x}")
     release.rename(aside)
     durable.sync_directory(release.parent)
     return aside

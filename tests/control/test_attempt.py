@@ -265,8 +265,51 @@ def test_a_release_that_is_complete_is_not_built_anew(site: Site) -> None:
     anew.rollback(["web1"], release=site.good)
     anew.deploy(["web1"], sha=site.better)
     told.append([event.message for event in site.events if event.name == "build.skipped"])
-    skipped = ["not built anew: what is complete on a host is never changed"]
+    skipped = ["not built anew: it is complete on this host; --rebuild makes it again"]
     assert told == [[], skipped, [], skipped]
+
+
+def making(content: str) -> dict[str, object]:
+    """A build of one step, which writes this."""
+    step = {"name": "step", "command": f"echo {content} >made"}
+    return {"frontend": None, "venvs": {}, "steps": [step]}
+
+
+def test_corrected_settings_build_the_same_commit_again(site: Site) -> None:
+    """After a gate that failed, the same command with a corrected step is all that it takes."""
+    gate = "grep -q right made"
+    outcomes = [
+        site.fleet(gate, build=making(word)).deploy(["web1"], sha=site.good).exit_code for word in ("wrong", "right")
+    ]
+    assert (outcomes, site.live()) == ([ExitCode.NOT_RESTORED, ExitCode.LIVE], site.good)
+
+
+def test_what_is_live_is_built_again_over_another_release(site: Site) -> None:
+    """With other settings it is refused, and what the refusal says to type makes it possible."""
+    other = site.deployment(build=making("more"))
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+    before = tree(site.root() / "releases")
+    with pytest.raises(
+        InvalidInput, match=rf"other settings of `build`\n.* fab -H web1 rollback --release={site.better}"
+    ):
+        other.deploy(["web1"], sha=site.good)
+    assert (tree(site.root() / "releases"), site.live()) == (before, site.good)
+    other.rollback(["web1"], release=site.better)
+    assert states(other.deploy(["web1"], sha=site.good)) == {"web1": State.LIVE}
+    assert (site.root() / "current" / "made").read_text() == "more\n"
+
+
+def test_a_complete_release_is_built_again_on_demand(site: Site) -> None:
+    """With --rebuild, when it is not live."""
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+    again = site.deployment()
+    object.__setattr__(again.config, "rebuild", True)
+    assert states(again.deploy(["web1"], sha=site.better)) == {"web1": State.LIVE}
+    assert [event.message for event in site.events if event.name == "build.again"] == [
+        f"{site.better} is built again: --rebuild was said"
+    ]
 
 
 def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:
