@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -219,6 +220,23 @@ def test_the_earlier_build_comes_back_when_the_new_one_is_killed(
     host.mirror(mirrored)
     assert host.build(another).refusal is None
     assert (names(host.paths.releases), tree(host.paths.release(earlier))) == (sorted([earlier, another]), before)
+
+
+def test_a_release_whose_interpreter_is_gone_is_built_again(
+    host: LocalAgent, mirrored: Repository, tmp_path: Path
+) -> None:
+    """A real virtual environment: without its python3 the release is damaged, and then made anew."""
+    sha, local = head(mirrored), tmp_path / "python3"
+    local.symlink_to(os.path.realpath(sys.executable))
+    python3 = f"$(test -x {local} && echo {local} || echo {os.path.realpath(sys.executable)})"
+    make = step(f"{python3} -m venv --without-pip .venv")
+    assert host.build(sha, make).refusal is None
+    assert host.facts(sha)["target"]["state"] == "sealed"
+    local.unlink()
+    python = host.paths.release(sha) / ".venv" / "bin" / "python"
+    assert (host.facts(sha)["target"]["state"], python.exists()) == ("damaged", False)
+    assert host.build(sha, make).refusal is None
+    assert (host.facts(sha)["target"]["state"], python.exists()) == ("sealed", True)
 
 
 def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: str) -> None:
