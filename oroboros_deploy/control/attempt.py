@@ -156,7 +156,7 @@ class Attempt:
         if work.plan.nothing:
             self._end(work, self._already(work))
         elif facts["target"] and facts["target"]["bad"] and not work.plan.build:
-            work.host.tell("warning", f"this release failed its gate here before: {facts['target']['bad']}")
+            work.host.tell("warning", f"this release failed here before: {facts['target']['bad']}")
 
     def _already(self, work: _Work) -> HostOutcome:
         message = f"{self.job.sha} is live already; nothing was done"

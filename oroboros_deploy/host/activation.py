@@ -32,6 +32,10 @@ class Failed(Exception):
         self.transcript = transcript
 
 
+class MigrationFailed(Failed):
+    """The migration failed: nobody knows what the release finds in its database now."""
+
+
 class Activation:
     """One attempt on this host, from ``prepared`` to its end."""
 
@@ -152,7 +156,8 @@ class Activation:
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
             if not ended.ok:
-                raise Failed(f"the migration {ended.reason}", f"{errors.read_text(errors='replace')}{ended.tail}")
+                said = f"{errors.read_text(errors='replace')}{ended.tail}"
+                raise MigrationFailed(f"the migration {ended.reason}", said)
         marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
         self._enter("prepared", migration_marker=marker)
 
@@ -193,8 +198,12 @@ class Activation:
         return self._conclude()
 
     def _mark_bad(self, failure: Failed) -> None:
-        """Note a release that ran and failed; one that was only interrupted never comes here."""
-        if self.state.switched:
+        """Note a release that ran and failed, or whose migration did; one that was only interrupted never comes here.
+
+        Not the live one: whatever failed, it served before.
+        """
+        ran = self.state.switched or isinstance(failure, MigrationFailed)
+        if ran and self.state.source != self.state.target:
             with contextlib.suppress(OSError):
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 

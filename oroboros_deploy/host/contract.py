@@ -334,7 +334,10 @@ class Result(TypedDict):
 
 
 class ReleaseFacts(TypedDict):
-    """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed its gate."""
+    """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed.
+
+    It failed when its gate did, or its migration.
+    """
 
     id: str
     state: ReleaseState
@@ -343,7 +346,7 @@ class ReleaseFacts(TypedDict):
 
 
 class TargetFacts(TypedDict):
-    """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed its gate.
+    """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed here.
 
     ``recipe`` is the digest of the recipe that it was built by, None where nobody noted one.  ``building``: it was
     complete, and is built again at this moment.

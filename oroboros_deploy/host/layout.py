@@ -181,5 +181,5 @@ class Layout(NamedTuple):
         path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
 
     def bad(self, release_id: str) -> Path:
-        """The note that a release failed its gate; kept apart, for a sealed tree is never touched."""
+        """The note that a release failed its gate or its migration; kept apart, for a sealed tree is never touched."""
         return self.ours / "bad" / release_id

@@ -332,6 +332,21 @@ def test_failed_migration_switches_nothing(site: Site) -> None:
     assert outcome.hosts[0].log == "table is locked"
 
 
+def test_no_migration_runs_again_from_a_release_whose_migration_failed(site: Site) -> None:
+    """The release is not good: it is never offered, and the same deploy builds it again before it migrates."""
+    once = f"test -e {site.tmp}/again || {{ touch {site.tmp}/again; exit 1; }}"
+    site.deployment().deploy(["web1"], sha=site.good)
+    assert site.deployment(migrate=once).deploy(["web1"], sha=site.better).exit_code == ExitCode.BUILD_FAILED
+    with pytest.raises(UnknownRelease) as caught:
+        site.deployment().rollback(["web1"], release=site.bad)
+    assert caught.value.hint == "no other release is on this host; deploy one"
+    site.events.clear()
+    assert site.deployment(migrate=once).deploy(["web1"], sha=site.better).exit_code == ExitCode.LIVE
+    assert [event.message for event in site.events if event.name == "build.again"] == [
+        f"{site.better} is built again: it failed here before: the migration exited 1"
+    ]
+
+
 def test_unreachable_registry_stops_before_the_host(site: Site) -> None:
     """Without its registry a deploy does not start: no command reaches the host."""
     deployment = site.deployment()
