@@ -164,7 +164,7 @@ class Layout(NamedTuple):
             raise Refusal(
                 "invalid",
                 f"{self.current} points to {target}, which is not a release in {self.releases}",
-                hint="point it at a release, or remove the link, on the host",
+                hint=f"on the host: ls {self.releases}; ln -sfn {self.releases}/RELEASE {self.current}",
             )
         return target.name
 

@@ -300,6 +300,18 @@ def test_what_is_live_is_built_again_over_another_release(site: Site) -> None:
     assert (site.root() / "current" / "made").read_text() == "more\n"
 
 
+def test_what_a_service_wrote_into_the_live_release_is_no_hindrance(site: Site) -> None:
+    """The live commit asked for again is live, and its files stay while it serves; so does the release before it."""
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+        release = site.root() / "releases" / sha
+        release.chmod(0o755)
+        (release / "__pycache__").mkdir()
+    assert states(site.deployment().deploy(["web1"], sha=site.good)) == {"web1": State.ALREADY_LIVE}
+    assert (site.root() / "current" / "__pycache__").is_dir()
+    assert states(site.deployment().deploy(["web1"], sha=site.better)) == {"web1": State.LIVE}
+
+
 def test_a_complete_release_is_built_again_on_demand(site: Site) -> None:
     """With --rebuild, when it is not live."""
     for sha in (site.better, site.good):
