@@ -39,6 +39,7 @@ _ACTIVATION = _COMMON | {
     | {
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
         "no-cache": "build every part anew, whatever earlier builds left",
+        "rebuild": "build the release again although it is complete on a host; refused where it is live",
     }
 )
 def deploy(
@@ -52,6 +53,7 @@ def deploy(
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     no_cache: bool = False,
+    rebuild: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -61,7 +63,8 @@ def deploy(
     switch, one after another, and the first that fails stops the rest.
     """
     wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
-    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel) | {"no_cache": no_cache}
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
+    given |= {"no_cache": no_cache, "rebuild": rebuild}
     attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
 
 

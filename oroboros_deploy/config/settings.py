@@ -288,6 +288,14 @@ class Settings:
     no_cache: bool = field(
         default=False, metadata=_about(check_switch, "`true`: build every part anew, whatever earlier builds left")
     )
+    rebuild: bool = field(
+        default=False,
+        metadata=_about(
+            check_switch,
+            "`true`: build the release again although it is complete on a host; refused where it is live",
+            in_file=False,
+        ),
+    )
     skip_restart: bool = field(
         default=False,
         metadata=_about(

@@ -154,14 +154,14 @@ class Attempt:
         work.facts = facts
         work.plan = plan.decide(self.job, facts, work.host.name)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
-            work.host.tell("build.skipped", "not built anew: what is complete on a host is never changed")
+            work.host.tell("build.skipped", "not built anew: it is complete on this host; --rebuild makes it again")
         if facts["live"] == self.job.sha:
             for reason in not_live(facts):
                 work.host.tell("warning", f"{reason}, although {short(self.job.sha)} is live", level="warning")
         if work.plan.nothing:
             self._end(work, self._already(work))
-        elif facts["target"] and facts["target"]["bad"]:
-            work.host.tell("warning", f"this release failed its gate here before: {facts['target']['bad']}")
+        elif facts["target"] and facts["target"]["bad"] and not work.plan.build:
+            work.host.tell("warning", f"this release failed here before: {facts['target']['bad']}")
 
     def _already(self, work: _Work) -> HostOutcome:
         message = f"{self.job.sha} is live already; nothing was done"

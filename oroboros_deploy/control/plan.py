@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config import Config
+from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
 from ..host.words import busy, held, not_live, sudoers
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
         Recipe,
         SourceKind,
     )
+
+
+_NEW_COMMIT = "git commit --allow-empty -m 'build again'"
+# Why what is live cannot be switched to, where the state says it.
+_WRONG = {"missing": "it is gone", "unsealed": "it was never completed"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,7 @@ def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Bui
         "recipe": recipe(job.config),
         "version": job.version,
         "verbose": verbose,
+        "again": job.config.rebuild,
     }
 
 
@@ -121,16 +128,49 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     done there; nothing was changed then.
     """
     check(job, facts, host)
-    whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE
+    unfit = _unfit(job, facts)
+    if unfit and facts["live"] == job.sha:
+        raise _refusal_of_live(job, facts, host, unfit)
+    whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE and not unfit
     if facts["live"] == job.sha and whole and healthy(facts["last"]) and not any(not_live(facts)):
         return Plan(build=False, activate=False)
     if whole:
         return Plan(build=False, activate=True)
+    if facts["target"] and facts["target"]["state"] == "building" and job.kind == "rollback":
+        hint = "wait for the end of that build, then the same command again"
+        raise Busy(f"nothing was changed: release {job.sha} is being built again on this host", hint=hint, host=host)
     if job.kind == "rollback":
         raise UnknownRelease(_absent(job, facts), hint=_offer(facts, job.sha), host=host)
     if job.config.repo_url:
         return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
     return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+
+
+def _unfit(job: Job, facts: Facts) -> str | None:
+    """Why the release on the host is not the one that a deploy asks for; None when it is, or none is there.
+
+    What noted no recipe (0.1.0, other tools) fits every recipe.  A live release that failed is not built again, because
+    it may not be, but asked again.
+    """
+    target = facts["target"]
+    if target is None or job.kind != "deploy":
+        return None
+    if target["state"] not in SWITCHABLE:
+        return _WRONG.get(target["state"], target["damage"]) if facts["live"] == job.sha else None
+    if job.config.rebuild:
+        return "--rebuild was said"
+    if target["state"] == "sealed" and target.get("recipe") not in (None, digest(job.config.build)):
+        return "it was built with other settings of `build`"
+    return target["bad"] if target["state"] == "sealed" and facts["live"] != job.sha else None
+
+
+def _refusal_of_live(job: Job, facts: Facts, host: str, unfit: str) -> InvalidInput:
+    """What serves is never taken from under its services: the way goes over another release."""
+    good = _good(facts, job.sha)
+    back = _command(job, host, f"rollback --release={good[0]}") if good else ""
+    hint = f"roll back first, then the same command again: {back}" if good else f"deploy another commit: {_NEW_COMMIT}"
+    what = f"release {job.sha} is live here and cannot be built again in its place"
+    return InvalidInput(f"nothing was changed: {what}: {unfit}", hint=hint, host=host)
 
 
 def unfinished(last: ActivationState | None) -> bool:
@@ -208,6 +248,7 @@ def recipe(config: Config) -> Recipe:
         "inputs": list(build.inputs),
         "cache": build.cache * 1_000_000,
         "anew": config.no_cache,
+        "digest": digest(build),
     }
 
 
@@ -239,10 +280,15 @@ def _absent(job: Job, facts: Facts) -> str:
     return f"nothing was changed: release {job.sha} is {target['state']} on this host ({why})"
 
 
-def _offer(facts: Facts, refused: str) -> str:
-    good = [
+def _good(facts: Facts, refused: str) -> list[str]:
+    """The releases that one can go to, the newest first."""
+    return [
         release["id"]
         for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
         if release["state"] in SWITCHABLE and not release["bad"] and release["id"] not in (facts["live"], refused)
     ]
+
+
+def _offer(facts: Facts, refused: str) -> str:
+    good = _good(facts, refused)
     return f"releases to go back to: {', '.join(good)}" if good else "no other release is on this host; deploy one"

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from . import durable, gate, process, records, seal, state, strays, units, words
+from . import durable, earlier, gate, lock, process, records, seal, state, strays, units, words
 from .annotations import (
     TYPE_CHECKING,
     Any,
@@ -43,6 +43,10 @@ class Failed(Exception):
     def __init__(self, message: str, transcript: str = "") -> None:
         super().__init__(message)
         self.transcript = transcript
+
+
+class MigrationFailed(Failed):
+    """The migration failed: nobody knows what the release finds in its database now."""
 
 
 class _Held(NamedTuple):
@@ -132,6 +136,7 @@ class Activation:
         self.layout.unfinished.symlink_to(self.layout.attempt(self.state.attempt).relative_to(self.layout.ours))
 
     def _verify_target(self, target: str) -> None:
+        _put_back_earlier(self.layout, target)
         release = self.layout.release(target)
         found = seal.state_of(release)
         if found not in SWITCHABLE:
@@ -205,7 +210,8 @@ class Activation:
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
             if not ended.ok:
-                raise Failed(f"the migration {ended.reason}", f"{errors.read_text(errors='replace')}{ended.tail}")
+                said = f"{errors.read_text(errors='replace')}{ended.tail}"
+                raise MigrationFailed(f"the migration {ended.reason}", said)
         marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
         self._enter("prepared", migration_marker=marker)
 
@@ -259,9 +265,13 @@ class Activation:
         return self._conclude()
 
     def _mark_bad(self, failure: Failed) -> None:
-        """Note a release that was switched to and failed; one that was live before or was interrupted is not bad."""
-        switched = self.state.switched and self.state.source != self.state.target
-        if switched and _live_or_none(self.layout) == self.state.target:  # else it is not what failed
+        """Note a release that was switched to and failed, or whose migration did; no interrupted one comes here.
+
+        Not the live one, whatever failed: it served before.  Nor one that somebody switched away from.
+        """
+        failed = isinstance(failure, MigrationFailed)
+        ran = self.state.switched and _live_or_none(self.layout) == self.state.target
+        if (failed or ran) and self.state.source != self.state.target:
             with contextlib.suppress(OSError):
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
@@ -450,6 +460,15 @@ def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
         "migration_marker": final.migration_marker,
         "origin": asked.get("origin") if asked else None,
     }
+
+
+def _put_back_earlier(layout: Layout, release_id: str) -> None:
+    """Put a release back that a killed build was making again; refuse one that is being made again."""
+    try:
+        earlier.put_back(layout, release_id)
+    except lock.Held:
+        what = f"release {release_id} is being built again on this host"
+        raise Refusal("busy", what, hint="wait for the end of that build, then the same command again") from None
 
 
 def _live_or_none(layout: Layout) -> Optional[str]:

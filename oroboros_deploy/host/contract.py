@@ -23,7 +23,7 @@ Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "commi
 EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked"]
 Switchable = Literal["sealed", "adopted"]
 ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
-TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged"]
+TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged", "building"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
 Level = Literal["info", "detail", "warning", "error"]
 RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled"]
@@ -95,6 +95,7 @@ class Recipe(TypedDict):
 
     ``venvs`` are the project directories of each virtual environment, ``cache`` is in bytes, and
     ``anew`` is true when no result of an earlier build may be taken.
+    ``digest`` is of the settings that shape the result: a release that has another one is not what was asked for.
     """
 
     frontend: Optional[FrontendRecipe]
@@ -105,12 +106,14 @@ class Recipe(TypedDict):
     inputs: List[str]
     cache: int
     anew: bool
+    digest: str
 
 
 class BuildRequest(Asked):
     """Make the sealed release of the commit ``sha``; a bundle is sent as a stream after the request.
 
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
+    ``again`` (default: false) asks for it although it is complete; what is live is never built again.
     """
 
     attempt: str
@@ -119,6 +122,7 @@ class BuildRequest(Asked):
     recipe: Recipe
     version: str
     verbose: NotRequired[bool]
+    again: NotRequired[bool]
 
 
 class GateRequest(TypedDict):
@@ -350,7 +354,10 @@ class Result(TypedDict):
 
 
 class ReleaseFacts(TypedDict):
-    """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed its gate."""
+    """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed.
+
+    It failed when its gate did, or its migration.
+    """
 
     id: str
     state: ReleaseState
@@ -359,11 +366,16 @@ class ReleaseFacts(TypedDict):
 
 
 class TargetFacts(TypedDict):
-    """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed its gate."""
+    """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed here.
+
+    ``recipe`` is the digest of the recipe that it was built by, None where nobody noted one.  ``building``: it was
+    complete, and is built again at this moment.
+    """
 
     state: TargetState
     damage: Optional[str]
     bad: Optional[str]
+    recipe: NotRequired[Optional[str]]
 
 
 class StrayFacts(TypedDict):

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import audit, hold, process, running, seal, state, strays, units
+from . import audit, earlier, hold, process, running, seal, state, strays, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
@@ -89,24 +89,25 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
 
 
 def _target(layout: Layout, sha: str) -> TargetFacts:
-    """How far the wanted release is: ``sealed``, ``adopted``, ``unsealed``, ``damaged`` or ``missing``."""
-    release = layout.release(sha)
-    found = seal.state_of(release)
+    """How far the wanted release is, and what is known of it."""
+    release = earlier.place(layout.release(sha))
+    found = seal.state_of(release, sha)
     damage = seal.verify(release) if found == "sealed" else None
     note = layout.bad(sha)
     return {
-        "state": "damaged" if damage else found,
+        "state": "building" if earlier.is_built_again(layout, sha) else "damaged" if damage else found,
         "damage": damage,
         "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
+        "recipe": seal.read_meta(release).get("recipe"),
     }
 
 
 def _releases(layout: Layout) -> List[ReleaseFacts]:
     def one(release_id: str) -> ReleaseFacts:
-        release = layout.release(release_id)
+        release = earlier.place(layout.release(release_id))
         return {
             "id": release_id,
-            "state": seal.state_of(release),
+            "state": seal.state_of(release, release_id),
             "built_at": seal.read_meta(release).get("built_at_utc"),
             "bad": layout.bad(release_id).is_file(),
         }

@@ -179,7 +179,7 @@ class Layout(NamedTuple):
             raise Refusal(
                 "invalid",
                 f"{self.current} points to {target}, which is not a release in {self.releases}",
-                hint="point it at a release, or remove the link, on the host",
+                hint=f"on the host: ls {self.releases}; ln -sfn {self.releases}/RELEASE {self.current}",
             )
         return target.name
 
@@ -196,5 +196,5 @@ class Layout(NamedTuple):
         path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
 
     def bad(self, release_id: str) -> Path:
-        """The note that a release failed its gate; kept apart, for a sealed tree is never touched."""
+        """The note that a release failed its gate or its migration; kept apart, for a sealed tree is never touched."""
         return self.ours / "bad" / release_id

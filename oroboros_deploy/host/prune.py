@@ -14,7 +14,7 @@ import stat
 import sys
 from pathlib import Path
 
-from . import hold, in_use, lock, pins, records, running, seal, state, trees
+from . import earlier, hold, in_use, lock, pins, records, running, seal, state, trees
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
 from .layout import Layout
@@ -40,6 +40,7 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
         hold.refuse(layout)
     with _no_build(layout, wait):
         if not request["dry_run"]:
+            earlier.settle(layout)
             seal.discard_set_aside(layout.releases)
         used = in_use.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock

@@ -55,7 +55,7 @@ def judge(releases: Iterable[Release], keep: int, held: Dict[str, str], others: 
     newest = [release_id for release_id in good if release_id not in held][:places]
     failed = [release.id for release in newest_first if release.bad and release.state != "unsealed"]
     stays = {
-        **dict.fromkeys(failed[:1], "the newest that failed its gate: to be looked at"),
+        **dict.fromkeys(failed[:1], "the newest that failed here: to be looked at"),
         **others,
         **dict.fromkeys(newest, f"one of the {keep} newest good releases"),
         **held,
@@ -66,7 +66,7 @@ def judge(releases: Iterable[Release], keep: int, held: Dict[str, str], others: 
 def _goes(release: Release, keep: int) -> str:
     if release.state == "unsealed":
         return "its build was never completed"
-    return "failed its gate" if release.bad else f"older than the {keep} good releases that stay"
+    return "failed here" if release.bad else f"older than the {keep} good releases that stay"
 
 
 def sequences(entries: List[JournalEntry]) -> Dict[Optional[str], int]:

@@ -24,19 +24,23 @@ OURS = (META, MANIFEST, SEAL)
 BUILDER = "oroboros_deploy"
 _ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
 
-# One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target.
-Row = Tuple[str, str, int, int, int, str]
+# One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target; and
+# what a link out of the release led to, when that was there.
+Row = Tuple[object, ...]
 Inode = Tuple[int, int]  # device and number of a file, whatever its names are
 
 
-def state_of(release: Path) -> ReleaseState:
-    """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``."""
+def state_of(release: Path, release_id: Optional[str] = None) -> ReleaseState:
+    """``sealed``, ``adopted`` (made by another tool, complete, unverified), ``unsealed`` or ``missing``.
+
+    ``release_id`` is needed where the directory has another name.
+    """
     if release.is_symlink() or not release.is_dir():
         return "missing"
     if (release / SEAL).is_file():
         return "sealed"
     meta = read_meta(release)
-    return "adopted" if meta.get("commit_sha") == release.name and "builder" not in meta else "unsealed"
+    return "adopted" if meta.get("commit_sha") == (release_id or release.name) and "builder" not in meta else "unsealed"
 
 
 def read_meta(release: Path) -> Dict[str, str]:
@@ -91,7 +95,8 @@ def compare(release: Path) -> Found:
     """A release beside its manifest.
 
     Compares type, mode, size and modification time of every entry, which finds edits,
-    losses and files that a crash left empty without reading the contents again.
+    losses and files that a crash left empty without reading the contents again.  Looks where
+    links out of the release lead: a release whose interpreter is gone cannot run.
     """
     try:
         manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
@@ -105,7 +110,12 @@ def compare(release: Path) -> Found:
     differing = sorted(name for name in recorded if recorded[name] != found.get(name))
     added = sorted(found.keys() - recorded.keys())
     topmost = [name for name in added if os.path.dirname(name) in recorded or "/" not in name]
-    return Found(f"{counted(differing)} changed since the seal" if differing else None, topmost)
+    if differing:
+        return Found(f"{counted(differing)} changed since the seal", topmost)
+    lost = {row[0]: row[6] for row in rows if len(row) > 6 and not _leads_there(release / row[0], row[6])}
+    if lost:
+        return Found(f"{next(iter(lost.values()))} can no longer be reached by {counted(list(lost))}", topmost)
+    return Found(None, topmost)
 
 
 def counted(names: Sequence[str]) -> str:
@@ -141,12 +151,13 @@ def unmake(release: Path) -> None:
         (release / name).unlink(missing_ok=True)
 
 
-def set_aside(release: Path) -> Path:
+def set_aside(release: Path, release_id: Optional[str] = None) -> Path:
     """Move a release, or what is left of one, to a name that is none of a release; the new path is returned.
 
-    That needs no right in the release itself, where others may have written.
+    That needs no right in the release itself, where others may have written.  ``release_id`` is needed where the
+    directory has another name.
     """
-    aside = release.with_name(f".{release.name}.{os.getpid()}-{time.monotonic_ns():x}")
+    aside = release.with_name(f".{release_id or release.name}.{os.getpid()}-{time.monotonic_ns():x}")
     release.rename(aside)
     durable.sync_directory(release.parent)
     return aside
@@ -262,7 +273,8 @@ def _facts(status: os.stat_result) -> Tuple[str, int, int, int]:
 
 def _manifest(release: Path) -> List[Row]:
     def row(path: Path) -> Row:
-        return (os.path.relpath(path, release), *facts(path), content(path))
+        outside = _outside(path, release) if path.is_symlink() else None
+        return (os.path.relpath(path, release), *facts(path), content(path), *([outside] if outside else []))
 
     from concurrent.futures import ThreadPoolExecutor
 
@@ -283,6 +295,24 @@ def content(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _outside(path: Path, release: Path) -> Optional[str]:
+    """What a link out of the release leads to; None when it stays inside, or leads to nothing."""
+    found = os.path.realpath(path)
+    inside = found.startswith(f"{os.path.realpath(release)}/")
+    return None if inside or not os.path.exists(found) else found
+
+
+def _leads_there(path: Path, outside: str) -> bool:
+    """Whether a link still leads to something; that of a virtual environment to an interpreter of the same name.
+
+    Its packages lie below the version of the interpreter: another version finds none of them.
+    """
+    if not path.exists():
+        return False
+    is_interpreter = path.parent.name == "bin" and (path.parent.parent / "pyvenv.cfg").is_file()
+    return not is_interpreter or os.path.basename(os.path.realpath(path)) == os.path.basename(outside)
 
 
 def _marker(manifest: bytes) -> Dict[str, object]:

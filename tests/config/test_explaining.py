@@ -34,7 +34,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel",
-        "no_cache", "skip_restart",
+        "no_cache", "rebuild", "skip_restart",
         "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")

@@ -265,8 +265,63 @@ def test_a_release_that_is_complete_is_not_built_anew(site: Site) -> None:
     anew.rollback(["web1"], release=site.good)
     anew.deploy(["web1"], sha=site.better)
     told.append([event.message for event in site.events if event.name == "build.skipped"])
-    skipped = ["not built anew: what is complete on a host is never changed"]
+    skipped = ["not built anew: it is complete on this host; --rebuild makes it again"]
     assert told == [[], skipped, [], skipped]
+
+
+def making(content: str) -> dict[str, object]:
+    """A build of one step, which writes this."""
+    step = {"name": "step", "command": f"echo {content} >made"}
+    return {"frontend": None, "venvs": {}, "steps": [step]}
+
+
+def test_corrected_settings_build_the_same_commit_again(site: Site) -> None:
+    """After a gate that failed, the same command with a corrected step is all that it takes."""
+    gate = "grep -q right made"
+    outcomes = [
+        site.fleet(gate, build=making(word)).deploy(["web1"], sha=site.good).exit_code for word in ("wrong", "right")
+    ]
+    assert (outcomes, site.live()) == ([ExitCode.NOT_RESTORED, ExitCode.LIVE], site.good)
+
+
+def test_what_is_live_is_built_again_over_another_release(site: Site) -> None:
+    """With other settings it is refused, and what the refusal says to type makes it possible."""
+    other = site.deployment(build=making("more"))
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+    before = tree(site.root() / "releases")
+    with pytest.raises(
+        InvalidInput, match=rf"other settings of `build`\n.* fab -H web1 rollback --release={site.better}"
+    ):
+        other.deploy(["web1"], sha=site.good)
+    assert (tree(site.root() / "releases"), site.live()) == (before, site.good)
+    other.rollback(["web1"], release=site.better)
+    assert states(other.deploy(["web1"], sha=site.good)) == {"web1": State.LIVE}
+    assert (site.root() / "current" / "made").read_text() == "more\n"
+
+
+def test_what_a_service_wrote_into_the_live_release_is_no_hindrance(site: Site) -> None:
+    """The live commit asked for again is live, and its files stay while it serves; so does the release before it."""
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+        release = site.root() / "releases" / sha
+        release.chmod(0o755)
+        (release / "__pycache__").mkdir()
+    assert states(site.deployment().deploy(["web1"], sha=site.good)) == {"web1": State.ALREADY_LIVE}
+    assert (site.root() / "current" / "__pycache__").is_dir()
+    assert states(site.deployment().deploy(["web1"], sha=site.better)) == {"web1": State.LIVE}
+
+
+def test_a_complete_release_is_built_again_on_demand(site: Site) -> None:
+    """With --rebuild, when it is not live."""
+    for sha in (site.better, site.good):
+        site.deployment().deploy(["web1"], sha=sha)
+    again = site.deployment()
+    object.__setattr__(again.config, "rebuild", True)
+    assert states(again.deploy(["web1"], sha=site.better)) == {"web1": State.LIVE}
+    assert [event.message for event in site.events if event.name == "build.again"] == [
+        f"{site.better} is built again: --rebuild was said"
+    ]
 
 
 def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -> None:
@@ -287,6 +342,21 @@ def test_failed_migration_switches_nothing(site: Site) -> None:
     assert (outcome.exit_code, states(outcome)) == (ExitCode.BUILD_FAILED, {"web1": State.NOT_SWITCHED})
     assert site.live() == site.good
     assert outcome.hosts[0].log == "table is locked"
+
+
+def test_no_migration_runs_again_from_a_release_whose_migration_failed(site: Site) -> None:
+    """The release is not good: it is never offered, and the same deploy builds it again before it migrates."""
+    once = f"test -e {site.tmp}/again || {{ touch {site.tmp}/again; exit 1; }}"
+    site.deployment().deploy(["web1"], sha=site.good)
+    assert site.deployment(migrate=once).deploy(["web1"], sha=site.better).exit_code == ExitCode.BUILD_FAILED
+    with pytest.raises(UnknownRelease) as caught:
+        site.deployment().rollback(["web1"], release=site.bad)
+    assert caught.value.hint == "no other release is on this host; deploy one"
+    site.events.clear()
+    assert site.deployment(migrate=once).deploy(["web1"], sha=site.better).exit_code == ExitCode.LIVE
+    assert [event.message for event in site.events if event.name == "build.again"] == [
+        f"{site.better} is built again: it failed here before: the migration exited 1"
+    ]
 
 
 def test_unreachable_registry_stops_before_the_host(site: Site) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.config import load
+from oroboros_deploy.config.recipe import digest
+from oroboros_deploy.config.settings import Build
 from oroboros_deploy.control.plan import Job, Plan, activate_request, build_request, decide, switch_request
 from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
 from oroboros_deploy.host.facts import plain
@@ -47,8 +49,18 @@ def facts(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def target(state: str, damage: str | None = None) -> dict[str, Any]:
-    return {"target": {"state": state, "damage": damage, "bad": None}}
+def target(state: str, damage: str | None = None, **more: Any) -> dict[str, Any]:
+    return {"target": {"state": state, "damage": damage, "bad": None, **more}}
+
+
+def again() -> Job:
+    """A deploy with --rebuild."""
+    return replace(job(), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags={"rebuild": True}))
+
+
+DEFAULT = digest(Build())
+LIVE = f"nothing was changed: release {SHA} is live here and cannot be built again in its place: "
+BACK = f"roll back first, then the same command again: fab -H web1 rollback --release={OLD}"
 
 
 @pytest.mark.parametrize(
@@ -79,6 +91,20 @@ def target(state: str, damage: str | None = None) -> dict[str, Any]:
         (job(), facts(live=SHA, journal=[{"live": SHA}], **target("sealed")), Plan(build=False, activate=False)),
         (job(), facts(live=SHA, journal=[{"live": OLD}], **target("sealed")), Plan(build=False, activate=True)),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
+        # A release is what was asked for: the commit by this recipe, and not what failed.
+        (job(), facts(has_commit=True, **target("sealed", recipe=DEFAULT)), Plan(build=False, activate=True)),
+        (job(), facts(has_commit=True, **target("sealed", recipe="0" * 64)), Plan(build=True, activate=True)),
+        (job(), facts(has_commit=True, **target("sealed", bad="it crashed")), Plan(build=True, activate=True)),
+        (job(), facts(has_commit=True, **target("adopted", bad="it crashed")), Plan(build=False, activate=True)),
+        (job(), facts(has_commit=True, **target("building")), Plan(build=True, activate=True)),
+        (again(), facts(has_commit=True, **target("sealed")), Plan(build=True, activate=True)),
+        (again(), facts(has_commit=True, **target("adopted")), Plan(build=True, activate=True)),
+        (job("rollback"), facts(**target("sealed", recipe="0" * 64)), Plan(build=False, activate=True)),
+        (  # it may not be built again while it serves, so it is asked again
+            job(),
+            facts(live=SHA, last={"phase": "restore_failed"}, **target("sealed", bad="it crashed")),
+            Plan(build=False, activate=True),
+        ),
         (  # the host settles first and then refuses: a hold keeps nobody from a restore
             job(),
             facts(hold={"actor": "ada", "at": 0.0, "reason": "x"}, last={"phase": "swapped"}, **target("sealed")),
@@ -96,6 +122,22 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
     [
         (job("rollback"), facts(), UnknownRelease, "is missing on this host"),
         (job("rollback"), facts(**target("damaged", "'x' changed")), UnknownRelease, "'x' changed"),
+        (job("rollback"), facts(**target("building")), Busy, f"{SHA} is being built again on this host\n  → wait for"),
+        (job(), facts(live=SHA, **target("missing")), InvalidInput, LIVE + "it is gone\n  → " + BACK),
+        (job(), facts(live=SHA, **target("damaged", "'x' changed")), InvalidInput, LIVE + "'x' changed\n  → " + BACK),
+        (
+            job(),
+            facts(live=SHA, **target("sealed", recipe="0" * 64)),
+            InvalidInput,
+            f"{LIVE}it was built with other settings of `build`\n  → {BACK}",
+        ),
+        (again(), facts(live=SHA, **target("sealed")), InvalidInput, f"{LIVE}--rebuild was said\n  → {BACK}"),
+        (
+            again(),
+            facts(live=SHA, releases=[], **target("sealed")),
+            InvalidInput,
+            "→ deploy another commit: git commit --allow-empty -m 'build again'$",
+        ),
         (job(), facts(git=False), InvalidInput, "git is not installed"),
         (job(), facts(systemd=False), InvalidInput, "does not run systemd"),
         (job(), facts(may_manage=False), InvalidInput, "may not restart units"),
@@ -191,9 +233,11 @@ def test_requests_are_whole() -> None:
             "inputs": [],
             "cache": 2_000_000_000,
             "anew": False,
+            "digest": digest(work.config.build),
         },
         "version": "1.0",
         "verbose": False,
+        "again": False,
     }
     assert activate_request(work, facts(), migrate=True) == {
         "attempt": "attempt",

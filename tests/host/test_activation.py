@@ -172,14 +172,21 @@ def test_a_migration_that_says_nothing_has_no_revision(host: LocalAgent, old: st
 def test_a_failing_migration_switches_nothing(
     host: LocalAgent, old: str, migrate: str, seconds: float, reason: str
 ) -> None:
-    """Files and link are as before, no gate was held, and the release is not bad for it."""
+    """Files and link are as before, no gate was held, and the release is noted as one that failed."""
     new = host.sealed("new", health="exit 0")
     before = tree(host.root)
     answer = host.activate_here(new, healthcheck=HEALTH, migrate=migrate, migrate_timeout=seconds)
     ended = (answer.result or {})["state"]
     assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "the cause\n", False)
     assert (answer.phases, answer.said("gate.try")) == (["prepared", "restoring", "restored"], [])
-    assert (tree(host.root), host.paths.bad(new).exists(), staged(host)) == (before, False, [])
+    assert (tree(host.root), host.paths.bad(new).read_text(), staged(host)) == (before, reason, [])
+
+
+@pytest.mark.parametrize("fails", [{"healthcheck": health(command="false", timeout=0.2)}, {"migrate": "exit 1"}])
+def test_what_served_before_is_not_noted_as_failed(host: LocalAgent, old: str, fails: dict[str, Any]) -> None:
+    """A deploy of the live commit that fails says nothing of the release: it is also the way back."""
+    assert host.activate_here(old, **{"healthcheck": HEALTH, **fails}).phases[-1] in ("restored", "restore_failed")
+    assert (host.live, host.paths.bad(old).exists()) == (old, False)
 
 
 def test_python_in_a_sealed_release_leaves_nothing_behind(host: LocalAgent, old: str) -> None:

@@ -25,7 +25,7 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "git": True,
         "live": None,
         "releases": [],
-        "target": {"state": "missing", "damage": None, "bad": None},
+        "target": {"state": "missing", "damage": None, "bad": None, "recipe": None},
         "has_commit": False,
         "tips": [],
         "units": {},

@@ -135,8 +135,8 @@ def test_the_one_that_failed_last_is_kept_to_be_looked_at(host: LocalAgent, mirr
     assert there(host) == {*shas, failed[-1]}
     assert [why(answer)[sha] for sha in ("a" * 40, failed[0], failed[-1])] == [
         "its build was never completed",
-        "failed its gate",
-        "the newest that failed its gate: to be looked at",
+        "failed here",
+        "the newest that failed here: to be looked at",
     ]
 
 

@@ -62,9 +62,9 @@ def test_each_is_told_why() -> None:
         "r9": "live",
         "r8": "served before the live one",
         "r7": "one of the 3 newest good releases",
-        "r6": "the newest that failed its gate: to be looked at",
+        "r6": "the newest that failed here: to be looked at",
         "r5": "older than the 3 good releases that stay",
-        "r4": "failed its gate",
+        "r4": "failed here",
         "r3": "its build was never completed",
         "r2": "pinned by ada",
     }

@@ -62,6 +62,43 @@ def test_every_change_is_noticed(release: Path, name: str, change: Callable[[Pat
     assert (seal.state_of(release), seal.verify(release)) == ("sealed", words)
 
 
+def gone(outside: Path) -> None:
+    outside.unlink()
+
+
+def replaced(outside: Path) -> None:
+    outside.unlink()
+    outside.symlink_to(outside.with_name("python3.99"))
+
+
+@pytest.fixture
+def linked(tmp_path: Path) -> Path:
+    """A sealed release with a virtual environment, whose interpreter is a link to one outside."""
+    for name in ("python3.1", "python3.99"):
+        (tmp_path / name).touch()
+    (tmp_path / "python3").symlink_to("python3.1")
+    release = tmp_path / "a"
+    (release / "bin").mkdir(parents=True)
+    (release / "pyvenv.cfg").touch()
+    (release / "bin" / "python3").symlink_to(tmp_path / "python3")
+    (release / "bin" / "python").symlink_to("python3")
+    (release / "tool").symlink_to(tmp_path / "python3")
+    (release / "nowhere").symlink_to("/nowhere")
+    seal.seal(release, {})
+    return release
+
+
+@pytest.mark.parametrize(("change", "lost"), [(gone, "'bin/python' and 2 more"), (replaced, "'bin/python' and 1 more")])
+def test_an_interpreter_outside_that_is_gone_is_damage(
+    linked: Path, change: Callable[[Path], object], lost: str
+) -> None:
+    """So is another version of it; what led to nothing at the seal, and other programs' versions, are nothing to us."""
+    outside = linked.parent / "python3"
+    assert seal.compare(linked) == seal.WHOLE
+    change(outside)
+    assert seal.verify(linked) == f"{outside}.1 can no longer be reached by {lost}"
+
+
 def test_many_changes_are_counted(release: Path) -> None:
     """The first is named, the others are numbered."""
     for path in (release / "file", release / "tool"):

@@ -71,7 +71,7 @@ def built(answer: Answer) -> list[str]:
 def manifest(release: Path) -> dict[str, Any]:
     """A release's manifest but for times, which no two builds share."""
     rows = map(json.loads, (release / seal.MANIFEST).read_bytes().splitlines())
-    return {path: (kind, mode, size, content) for path, kind, mode, size, _, content in rows}
+    return {path: (kind, mode, size, content) for path, kind, mode, size, _, content, *_ in rows}
 
 
 def began(host: LocalAgent, request: dict[str, Any]) -> subprocess.Popen[bytes]:

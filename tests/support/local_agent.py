@@ -20,6 +20,7 @@ RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout":
     "installer": "auto",
     "cache": 2_000_000_000,
     "anew": False,
+    "digest": "d" * 64,
 }
 
 

@@ -125,7 +125,7 @@ class Oracle:
         if not (release / ".deploy-seal").is_file():
             yield f"{release_id} is not a sealed release"
             return
-        for path, kind, _, _, _, digest in _lines(release / ".deploy-manifest"):
+        for path, kind, _, _, _, digest, *_ in _lines(release / ".deploy-manifest"):
             if kind == "f" and _sha256(release / path) != digest:
                 yield f"{path} in {release_id} is not what was sealed"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import signal
@@ -12,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import lock, seal, state, trees, wire
+from .. import earlier, in_use, lock, running, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -41,23 +42,40 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
-            usable = _usable(layout, request["sha"])
+            workspace.sweep(layout, say)
+            earlier.settle(layout)
+            usable = _usable(layout, request)
             if usable is None:
                 _Release(layout, request, tmp, say, deadline, stop).make(bundle)
     return {"state": usable or "sealed", "seconds": time.monotonic() - began}
 
 
-def _usable(layout: Layout, sha: str) -> Optional[Switchable]:
-    """The state of a release that can be used as it is; None when it must be made, and what is there may go."""
-    release = layout.release(sha)
-    found = seal.state_of(release)
-    if found == "adopted":
-        return "adopted"
-    damage = seal.verify(release) if found == "sealed" else None
-    if found == "sealed" and damage is None:
-        return "sealed"
-    _refuse_needed(layout, sha, damage or ("is gone" if found == "missing" else "was never completed"))
+def _usable(layout: Layout, request: BuildRequest) -> Optional[Switchable]:
+    """The state of a release that is what was asked for; None when it must be made, and what is there may go."""
+    found, wrong = seal.state_of(layout.release(request["sha"])), _unfit(layout, request)
+    if found in ("sealed", "adopted") and wrong is None:
+        return found
+    _refuse_needed(layout, request["sha"], wrong or ("is gone" if found == "missing" else "was never completed"))
     return None
+
+
+def _unfit(layout: Layout, request: BuildRequest) -> Optional[str]:
+    """Why a release that is complete is not the one that was asked for; None when it is, or when none is complete.
+
+    What other tools made is built again only when that was asked for; what notes no recipe fits every recipe.
+    """
+    release = layout.release(request["sha"])
+    found, note = seal.state_of(release), layout.bad(release.name)
+    if found not in SWITCHABLE:
+        return None
+    if request.get("again"):
+        return "--rebuild was said"
+    if found == "adopted":
+        return None
+    if seal.read_meta(release).get("recipe") not in (None, request["recipe"]["digest"]):
+        return "it was built with other settings of `build`"
+    failed = f"it failed here before: {note.read_text('utf-8', 'replace')}" if note.is_file() else None
+    return seal.verify(release) or failed
 
 
 def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
@@ -66,7 +84,7 @@ def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
         raise Refusal(
             "invalid",
             f"{layout.current} names release {sha}, which cannot be rebuilt in place: {wrong}",
-            hint=f"deploy another release first, or on the host: rm {layout.current}",
+            hint="roll back first, or deploy another commit: git commit --allow-empty -m 'build again'",
         )
     if sha in _needed(layout):
         raise Refusal(
@@ -87,12 +105,12 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
-    """Remove what interrupted builds left, and the release to be made again; never one that is needed."""
+    """Remove what interrupted builds left; never what is needed."""
     seal.discard_set_aside(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
-        if release_id not in needed and (release_id == sha or seal.state_of(release) not in SWITCHABLE):
+        if release_id not in needed and seal.state_of(release) not in SWITCHABLE:
             _take_away(release, say, must=release_id == sha)
 
 
@@ -139,10 +157,10 @@ class _Release:
 
     def make(self, bundle: Optional[Path]) -> None:
         """Remove what is left of other builds, bring in the commit, and build its release."""
-        workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
         store = Cache(self.layout.cache, self.path, self.say)
         store.prune(self.request["recipe"]["cache"])
+        self._move_out_earlier()
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
             self._build(store)
@@ -183,16 +201,43 @@ class _Release:
         self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
         _refuse_reserved(self.path)
 
+    def _move_out_earlier(self) -> None:
+        """Move what was complete out of the place of the new build, when nothing runs from it or may go back to it."""
+        wrong = _unfit(self.layout, self.request)
+        if wrong is None:
+            return
+        process = in_use.find(self.layout.releases).processes.get(self.sha)
+        if process is not None:
+            what = f"release {self.sha} cannot be built again while process {process} runs from it: {wrong}"
+            raise Refusal("busy", what, hint="restart what still runs from it, or deploy another commit")
+        with self._no_activation():
+            _refuse_needed(self.layout, self.sha, wrong)
+            earlier.move_out(self.path)
+        self.say("build.again", f"{self.sha} is built again: {wrong}")
+
+    @contextlib.contextmanager
+    def _no_activation(self) -> Iterator[None]:
+        """No activation begins meanwhile, which may want the release; one that runs is waited for."""
+        wait = self.deadline - time.monotonic()
+        try:
+            with lock.hold(self.layout.lock, wait, fcntl.LOCK_SH):
+                yield
+        except lock.Held:
+            raise running.busy(self.layout) from None
+
     @contextlib.contextmanager
     def _whole_or_gone(self) -> Iterator[None]:
-        """The release's directory, at its final path; when the build fails, none is left."""
-        self.path.mkdir(mode=0o755)
+        """The release's directory, at its final path; when the build fails, what was there before is there again."""
         try:
+            self.path.mkdir(mode=0o755)
             yield
         except BaseException:
             with contextlib.suppress(OSError):  # the cause is worth more; what is left is swept by the next build
                 seal.remove(self.path)
+            with contextlib.suppress(OSError):
+                earlier.settle_one(self.path)
             raise
+        earlier.settle_one(self.path)
 
     def _build(self, store: Cache) -> None:
         """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
@@ -214,7 +259,8 @@ class _Release:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
         meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
-        entries = seal.seal(self.path, meta, store.shared())
+        entries = seal.seal(self.path, {**meta, "recipe": self.request["recipe"]["digest"]}, store.shared())
+        self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 
 

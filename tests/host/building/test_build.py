@@ -9,6 +9,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from oroboros_deploy.host.wire import REQUEST
 from oroboros_deploy.source import Source
 from tests.support.builds import began, hang_up
 from tests.support.clock import within
-from tests.support.local_agent import LocalAgent
+from tests.support.local_agent import RECIPE, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import eventually, processes, tree
 
@@ -71,9 +72,11 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
     assert {mode for mode, _ in ours.values()} == {"-r--r--r--"}
     assert stat.S_IMODE(release.stat().st_mode) == 0o555
     assert sorted(json.loads(line)[0] for line in ours[seal.MANIFEST][1].splitlines()) == sorted(found)
-    assert list(seal.read_meta(release)) == ["commit_sha", "built_at_utc", "build_host", "builder", "built_after"]
+    assert list(seal.read_meta(release)) == [
+        *("commit_sha", "built_at_utc", "build_host", "builder", "built_after", "recipe"),
+    ]
     meta = seal.read_meta(release)
-    assert (meta["commit_sha"], meta["builder"]) == (sha, "oroboros_deploy/test")
+    assert (meta["commit_sha"], meta["builder"], meta["recipe"]) == (sha, "oroboros_deploy/test", RECIPE["digest"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", meta["built_at_utc"])
 
 
@@ -139,6 +142,131 @@ def test_a_sealed_release_is_not_built_again(host: LocalAgent, mirrored: Reposit
     assert tree(host.paths.releases) == before
 
 
+def other(command: str) -> dict[str, Any]:
+    """Another recipe than the one of `step`."""
+    return step(command) | {"digest": "e" * 64}
+
+
+def names(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.fixture
+def earlier(host: LocalAgent, mirrored: Repository) -> str:
+    """A release that says so in a file, and is not live."""
+    sha = head(mirrored)
+    host.build(sha, step("echo one >made"))
+    return sha
+
+
+@pytest.mark.parametrize(
+    ("recipe", "asked", "words"),
+    [
+        (other("echo two >made"), {}, "it was built with other settings of `build`"),
+        (step("echo two >made"), {"again": True}, "--rebuild was said"),
+        (step("echo two >made"), {"bad": "no luck"}, "it failed here before: no luck"),
+    ],
+)
+def test_a_release_that_is_not_what_was_asked_for_is_built_again(
+    host: LocalAgent, earlier: str, recipe: dict[str, Any], asked: dict[str, Any], words: str
+) -> None:
+    """By another recipe, after it failed, or because somebody said so; it is then one that has not failed."""
+    if bad := asked.get("bad"):
+        host.paths.bad(earlier).write_text(bad)
+    answer = host.call("build", {**host.build_request(earlier, recipe), **asked})
+    release = host.paths.release(earlier)
+    assert (answer.refusal, answer.said("build.again")) == (None, [f"{earlier} is built again: {words}"])
+    assert (release / "made").read_text() == "two\n"
+    assert (names(host.paths.releases), seal.verify(release)) == ([earlier], None)
+    assert host.facts(earlier)["target"]["recipe"] == (recipe.get("digest") or RECIPE["digest"])
+    assert host.facts(earlier)["target"]["bad"] is None
+
+
+def test_what_other_tools_made_is_built_again_on_demand(host: LocalAgent, mirrored: Repository) -> None:
+    """Only then: no recipe is known of it, so every recipe fits."""
+    sha = head(mirrored)
+    release = host.paths.releases / sha
+    release.mkdir(parents=True)
+    (release / seal.META).write_text(f"commit_sha={sha}\n")
+    assert (host.build(sha, other("true")).result or {})["state"] == "adopted"
+    asked = {**host.build_request(sha, other("true")), "again": True}
+    assert (host.call("build", asked).result or {})["state"] == "sealed"
+    assert seal.read_meta(release)["recipe"] == "e" * 64
+
+
+def test_the_earlier_build_comes_back_when_the_new_one_fails(host: LocalAgent, earlier: str) -> None:
+    """It is in its place again, whole, and can be switched to."""
+    before = tree(host.paths.releases)
+    assert (host.build(earlier, other("echo half >made; exit 1")).refusal or {})["kind"] == "build_failed"
+    assert tree(host.paths.releases) == before
+    assert host.activate(earlier).phases[-1] == "committed"
+
+
+def test_the_earlier_build_comes_back_when_the_new_one_is_killed(
+    host: LocalAgent, mirrored: Repository, earlier: str
+) -> None:
+    """Meanwhile a rollback to it is refused by name; after the kill the next call that needs it finds it."""
+    before = tree(host.paths.release(earlier))
+    process = host.start("build", host.build_request(earlier, other("echo half >half; sleep 60")))
+    try:
+        assert eventually(lambda: (host.paths.release(earlier) / "half").exists())
+        assert host.facts(earlier)["target"]["state"] == "building"
+        assert (host.activate(earlier).refusal or {})["kind"] == "busy"
+    finally:
+        process.kill()
+        process.communicate()
+    assert host.facts(earlier)["target"]["state"] == "sealed"
+    another = mirrored.commit("another")
+    host.mirror(mirrored)
+    assert host.build(another).refusal is None
+    assert (names(host.paths.releases), tree(host.paths.release(earlier))) == (sorted([earlier, another]), before)
+
+
+def test_a_release_whose_interpreter_is_gone_is_built_again(
+    host: LocalAgent, mirrored: Repository, tmp_path: Path
+) -> None:
+    """A real virtual environment: without its python3 the release is damaged, and then made anew."""
+    sha, local = head(mirrored), tmp_path / "python3"
+    local.symlink_to(os.path.realpath(sys.executable))
+    python3 = f"$(test -x {local} && echo {local} || echo {os.path.realpath(sys.executable)})"
+    make = step(f"{python3} -m venv --without-pip .venv")
+    assert host.build(sha, make).refusal is None
+    assert host.facts(sha)["target"]["state"] == "sealed"
+    local.unlink()
+    python = host.paths.release(sha) / ".venv" / "bin" / "python"
+    assert (host.facts(sha)["target"]["state"], python.exists()) == ("damaged", False)
+    assert host.build(sha, make).refusal is None
+    assert (host.facts(sha)["target"]["state"], python.exists()) == ("sealed", True)
+
+
+def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: str) -> None:
+    """A service that nobody restarted keeps the files that it started with."""
+    release = host.paths.release(earlier)
+    before = tree(release)
+    running = subprocess.Popen(["sleep", "60"], cwd=release)
+    try:
+        assert host.build(earlier, other("true")).refusal == {
+            "kind": "busy",
+            "message": f"release {earlier} cannot be built again while process {running.pid} runs from it: "
+            "it was built with other settings of `build`",
+            "hint": "restart what still runs from it, or deploy another commit",
+        }
+    finally:
+        running.kill()
+        running.wait()
+    assert tree(release) == before
+
+
+def test_what_is_live_is_not_built_again(host: LocalAgent, earlier: str) -> None:
+    """Also when somebody asks for it with --rebuild, or with another recipe."""
+    host.activate(earlier)
+    before = tree(host.root)
+    for asked in ({"recipe": {**RECIPE, "digest": "e" * 64}}, {"again": True}):
+        answer = host.call("build", {**host.build_request(earlier), **asked})
+        assert "cannot be rebuilt in place" in (answer.refusal or {})["message"]
+    assert tree(host.root) == before
+
+
 def test_a_half_built_directory_is_never_reused(host: LocalAgent, mirrored: Repository) -> None:
     """What an interrupted build left is swept, its own and that of other commits, and built from nothing."""
     sha, other = head(mirrored), "ab" * 20
@@ -175,7 +303,7 @@ def test_a_release_of_the_old_scripts_is_adopted(host: LocalAgent, mirrored: Rep
     (release / "old").write_text("yes")
     before = tree(host.root)
     assert (host.build(sha).result or {})["state"] == "adopted"
-    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None}
+    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None, "recipe": None}
     host.build(mirrored.commit("another"))
     assert tree(host.root) == before
     assert host.activate(sha).phases[-1] == "committed"
@@ -227,7 +355,12 @@ def test_damage_is_noticed_and_rebuilt(host: LocalAgent, mirrored: Repository, d
     sha = head(mirrored)
     host.build(sha)
     damage(host.paths.release(sha))
-    assert host.facts(sha)["target"] == {"state": "damaged", "damage": words, "bad": None}
+    assert host.facts(sha)["target"] == {
+        "state": "damaged",
+        "damage": words,
+        "bad": None,
+        "recipe": RECIPE["digest"],
+    }
     assert host.activate(sha).refusal == {
         "kind": "invalid",
         "message": f"release {sha} is damaged: {words}",
@@ -249,7 +382,7 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
         "kind": "invalid",
         "message": f"{host.paths.current} names release {sha}, which cannot be rebuilt in place: "
         "'file' changed since the seal",
-        "hint": f"deploy another release first, or on the host: rm {host.paths.current}",
+        "hint": "roll back first, or deploy another commit: git commit --allow-empty -m 'build again'",
     }
     assert tree(host.root) == before
 
@@ -308,7 +441,6 @@ def test_a_current_that_leads_nowhere_is_not_filled_by_a_build(host: LocalAgent,
     host.paths.current.symlink_to(f"releases/{sha}")
     refusal = host.build(sha).refusal or {}
     assert refusal["message"].endswith("which cannot be rebuilt in place: is gone")
-    assert refusal["hint"].endswith(f"rm {host.paths.current}")
     assert list(host.paths.releases.iterdir()) == []
 
 
@@ -730,7 +862,12 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
         as_root(a_login.paths.release(shas[-1]))
     added = a_login.paths.release(shas[1]) / "note"
     added.touch()
-    assert a_login.facts(shas[1])["target"] == {"state": "sealed", "damage": None, "bad": None}
+    assert a_login.facts(shas[1])["target"] == {
+        "state": "sealed",
+        "damage": None,
+        "bad": None,
+        "recipe": RECIPE["digest"],
+    }
     answer = a_login.activate(shas[1], kind="rollback")
     assert (answer.phases[-1], added.exists()) == ("committed", False)
     assert [said for said in answer.said("warning") if "__pycache__" in said] == [
