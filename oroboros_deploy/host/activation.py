@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from . import durable, gate, process, seal, state, units
+from . import durable, environment, gate, process, seal, state, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, cast
 from .constants import SWITCHABLE
 from .journal import Journal
@@ -147,7 +147,7 @@ class Activation:
             self.seen = {}  # they may be others when it has run
             deadline = time.monotonic() + self.request["migrate_timeout"]
             target = self.layout.release(self.request["sha"])
-            env = process.environment(DEPLOY_RELEASE=self.request["sha"])
+            env = environment.of_release(target)
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
             if not ended.ok:

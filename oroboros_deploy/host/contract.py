@@ -111,6 +111,7 @@ class BuildRequest(Asked):
     """Make the sealed release of the commit ``sha``; a bundle is sent as a stream after the request.
 
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
+    ``described`` is what `git describe` calls the commit (default: ``sha``).
     """
 
     attempt: str
@@ -119,6 +120,7 @@ class BuildRequest(Asked):
     recipe: Recipe
     version: str
     verbose: NotRequired[bool]
+    described: NotRequired[str]
 
 
 class GateRequest(TypedDict):

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import process
+from .. import environment, process
 from ..annotations import Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from ..wire import Say
@@ -35,6 +35,7 @@ class Bench:
     installer: str = "auto"
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
+    version: str = ""  # of the commit, as `git describe` calls it
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
 
     def run(
@@ -59,11 +60,23 @@ class Bench:
         """Run one line of a part by bash."""
         self.run(part, repr(line), process.SHELL, cwd, line=line, **variables)
 
+    def environment(self) -> Dict[str, str]:
+        """What all commands of the build get; a CI of the host's own goes before ours."""
+        told = {"DEPLOY_RELEASE": self.release.name, "DEPLOY_VERSION": self.version or self.release.name}
+        return {"CI": "1", **environment.of_this_user(), **told, "TMPDIR": str(self.temporary)}
+
+    @property
+    def temporary(self) -> Path:
+        """Where commands keep what they need for a moment."""
+        path = self.tmp / "tmp"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
     ) -> process.Ended:
         """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes."""
-        env = process.environment(CI="1", DEPLOY_RELEASE=self.release.name, **variables)
+        env = {**self.environment(), **variables}
         with self._log(part).open("ab") as log:
 
             def sink(data: bytes) -> None:
@@ -74,7 +87,14 @@ class Bench:
                 self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
 
             return process.run(
-                argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop, line=line, bound=True
+                argv,
+                cwd=cwd,
+                deadline=self.deadline,
+                env=env,
+                sink=sink,
+                stop=self.stop,
+                line=line,
+                bound=True,
             )
 
     def _log(self, part: str) -> Path:

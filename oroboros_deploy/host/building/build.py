@@ -9,17 +9,17 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import lock, seal, state, trees, wire
+from .. import environment, lock, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
-from . import parts, workspace
+from . import login, parts, told, workspace
 from .bench import Bench
 from .cache import Cache, Entry
 from .inputs import Sources
@@ -134,20 +134,32 @@ class _Release:
         return self.layout.release(self.sha)
 
     @property
+    def version(self) -> str:
+        return self.request.get("described", self.sha)
+
+    @property
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
     def make(self, bundle: Optional[Path]) -> None:
         """Remove what is left of other builds, bring in the commit, and build its release."""
+        self._tell_of_the_login()
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
-        store = Cache(self.layout.cache, self.path, self.say)
+        store = Cache(self.layout.cache, self.path, self.say, self.version)
         store.prune(self.request["recipe"]["cache"])
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
             self._build(store)
             self._seal(store)
         store.prune(self.request["recipe"]["cache"])
+
+    def _tell_of_the_login(self) -> None:
+        """Name what this login had for builds of 0.1.0, and has not for those of this version."""
+        lost = login.only_there()
+        if lost:
+            message = f"{login.warning(lost)}; what they need belongs into {environment.SETTLED} on the host"
+            told.once(self.layout.told, self.say, message)
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
         """Bring in the commit and check it out; a mirror that git cannot read is made anew first."""
@@ -208,12 +220,13 @@ class _Release:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
-        return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        bench = Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        return replace(bench, version=self.version)
 
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
-        meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
+        meta = {**seal.meta_now(self.sha, self.request["version"]), "version": self.version, "built_after": str(after)}
         entries = seal.seal(self.path, meta, store.shared())
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 

@@ -125,5 +125,5 @@ def _asked_once(bench: Bench, name: str) -> str:
 def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
     """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
     ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
-    asked = process.apart(ask, cwd=ELSEWHERE, deadline=bench.deadline, bound=True)
+    asked = process.apart(ask, cwd=ELSEWHERE, deadline=bench.deadline, env=bench.environment(), bound=True)
     return asked.tail.splitlines()[-1] if asked.ok else ""

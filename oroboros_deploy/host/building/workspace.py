@@ -10,11 +10,11 @@ from pathlib import Path
 
 from .. import lock, trees
 from ..annotations import Iterator, List, Set
+from ..environment import MARK
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
 
-VARIABLE = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
 PATIENCE = 10.0  # seconds for killed processes to be gone
 
 
@@ -26,11 +26,11 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
     fresh.mkdir(mode=0o700)
     with lock.hold(fresh / "lock"):
         fresh.rename(tmp)
-        os.environ[VARIABLE] = str(tmp)
+        os.environ[MARK] = str(tmp)
         try:
             yield tmp
         finally:
-            del os.environ[VARIABLE]
+            del os.environ[MARK]
             trees.discard(tmp)
 
 
@@ -38,7 +38,7 @@ def sweep(layout: Layout, say: Say) -> None:
     """End what killed builds left running, which would write into the next release; then remove their directories."""
     dead = [path for path in layout.tmp.glob("build-*") if _is_dead(path)]
     if dead:
-        _end({os.fsencode(f"{VARIABLE}={path}") for path in dead})
+        _end({os.fsencode(f"{MARK}={path}") for path in dead})
     for path in dead:
         say("swept", f"removed what a killed build left in {path}", level="detail")
         trees.discard(path)

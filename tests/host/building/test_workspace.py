@@ -29,7 +29,7 @@ def dead(host: LocalAgent) -> Path:
 @pytest.fixture
 def orphan(dead: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A command of the killed build, with a child in another session and directory."""
-    with subprocess.Popen(COMMAND, env={**os.environ, workspace.VARIABLE: str(dead)}) as process:
+    with subprocess.Popen(COMMAND, env={**os.environ, workspace.MARK: str(dead)}) as process:
         yield process
         process.kill()
 
@@ -53,7 +53,7 @@ def test_a_build_that_lives_is_left_alone(host: LocalAgent, dead: Path) -> None:
     with workspace.make(host.paths, "living") as tmp, subprocess.Popen(["sleep", "60"]) as child:
         assert (len(swept(host)), list(host.paths.tmp.iterdir()), child.poll()) == (1, [tmp], None)
         child.kill()
-    assert (list(host.paths.tmp.iterdir()), workspace.VARIABLE in os.environ) == ([], False)
+    assert (list(host.paths.tmp.iterdir()), workspace.MARK in os.environ) == ([], False)
 
 
 def test_what_cannot_be_ended_stops_the_build(
