@@ -63,6 +63,8 @@ def run(
     errors: Optional[Path] = None,
     line: Optional[str] = None,
     bound: bool = False,
+    entering: Sequence[str] = (),
+    given: Optional[Path] = None,
 ) -> Ended:
     """Run a command until it ends, ``deadline`` (``time.monotonic()``) passes or ``stop`` is set.
 
@@ -70,6 +72,7 @@ def run(
     file for the ``errors`` is named.  A child that keeps the stream open after the
     command ended does not keep us waiting.  ``line`` is for a ``SHELL``.  A command that
     is ``bound`` cannot become another user, by sudo or any other program.  Without ``env`` it is a tool of ours.
+    ``entering`` is the command that starts it in another view of the host, ``given`` a file for its input.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -77,13 +80,15 @@ def run(
         stderr = stack.enter_context(errors.open("wb")) if errors else subprocess.STDOUT
         process = subprocess.Popen(
             [
+                *entering,
                 *(_binding() if bound else ()),
+                *_moving(entering, cwd),
                 *argv,
                 *(word for number in script for word in _reading(number)),
             ],
             cwd=cwd,
             env=env or environment.of_our_tools(),
-            stdin=subprocess.DEVNULL,
+            stdin=stack.enter_context(given.open("rb")) if given else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
@@ -137,6 +142,11 @@ def _held(line: str) -> Iterator[int]:
 def _reading(number: int) -> List[str]:
     """The arguments by which bash runs what the descriptor has, closed to what it runs."""
     return ["-c", f'eval "$(</dev/fd/{number})" {number}<&-']
+
+
+def _moving(entering: Sequence[str], cwd: Path) -> List[str]:
+    """What brings a command that enters another view to the directory of that name there."""
+    return ["/usr/bin/env", f"--chdir={cwd}"] if entering else []
 
 
 def _binding() -> List[str]:

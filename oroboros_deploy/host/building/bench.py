@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import environment, process
@@ -36,6 +36,8 @@ class Bench:
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
     version: str = ""  # of the commit, as `git describe` calls it
+    entering: Sequence[str] = ()  # what starts a command where it cannot write but to a few places
+    entering_tools: Sequence[str] = ()  # the same for what makes the tools of later builds
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
 
     def run(
@@ -50,6 +52,10 @@ class Bench:
         if not ended.ok:
             hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
             raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
+
+    def for_tools(self) -> Bench:
+        """This bench for what makes tools: no part of a release may write to them."""
+        return replace(self, entering=self.entering_tools)
 
     def go_on(self) -> None:
         """Raise Refusal when nobody wants the build any more."""
@@ -95,6 +101,7 @@ class Bench:
                 stop=self.stop,
                 line=line,
                 bound=True,
+                entering=self.entering,
             )
 
     def _log(self, part: str) -> Path:

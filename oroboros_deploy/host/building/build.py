@@ -19,12 +19,13 @@ from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
-from . import login, parts, told, workspace
+from . import login, parts, told, view, workspace
 from .bench import Bench
 from .cache import Cache, Entry
 from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
+from .view import View
 from .within import within
 
 if TYPE_CHECKING:
@@ -208,20 +209,35 @@ class _Release:
 
     def _build(self, store: Cache) -> None:
         """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
-        bench = self._bench()
         try:
-            _run(parts.plan(self.request["recipe"], self.path), bench, store)
+            with workspace.all_ended(), self._bench() as bench:
+                _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
 
-    def _bench(self) -> Bench:
+    @contextlib.contextmanager
+    def _bench(self) -> Iterator[Bench]:
+        """What the parts work with; their commands write to this release alone, where the host allows to see to it."""
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
         bench = Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
-        return replace(bench, version=self.version)
+        kept, ours = view.kept_by_tools(bench.environment()), self.layout.ours
+        shown = (bench.temporary, tools.parent)
+        tools.parent.mkdir(exist_ok=True)
+        closed = (self.layout.root, self.layout.releases, self.layout.repo, self.layout.current.parent)
+        with contextlib.ExitStack() as stack:
+            entering = [
+                stack.enter_context(View((*written, *kept), closed, ours, shown).entered(self._tell_of_no_view))
+                for written in ((self.path, bench.temporary), shown)
+            ]
+            yield replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
+
+    def _tell_of_no_view(self, why: str) -> None:
+        message = "commands of a build can write wherever this login can: this host gives them no view of their own"
+        told.once(self.layout.told, self.say, f"{message} ({why})")
 
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""

@@ -34,6 +34,19 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
             trees.discard(tmp)
 
 
+@contextlib.contextmanager
+def all_ended() -> Iterator[None]:
+    """Nothing that is started in this block outlives it, whatever session it made itself: orphans become our children.
+
+    The cause of a failure is worth more than what goes on after it.
+    """
+    _adopt_orphans()
+    try:
+        yield
+    finally:
+        _end_children()
+
+
 def sweep(layout: Layout, say: Say) -> None:
     """End what killed builds left running, which would write into the next release; then remove their directories."""
     dead = [path for path in layout.tmp.glob("build-*") if _is_dead(path)]
@@ -42,6 +55,37 @@ def sweep(layout: Layout, say: Say) -> None:
     for path in dead:
         say("swept", f"removed what a killed build left in {path}", level="detail")
         trees.discard(path)
+
+
+def _adopt_orphans() -> None:
+    import ctypes
+
+    set_child_subreaper = 36  # of prctl
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def _end_children() -> None:
+    """Kill until none is left: the children of one that ends become ours."""
+    until = time.monotonic() + PATIENCE
+    with contextlib.suppress(ChildProcessError):  # there is none any more
+        while True:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                if time.monotonic() > until:
+                    raise Refusal("build_failed", f"processes of this build do not end: {' '.join(_children())}")
+                _kill(_children())
+                time.sleep(0.01)
+
+
+def _children() -> List[str]:
+    """The numbers of our children, as `/proc` tells them: the parent stands behind the name and the state."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            stat = Path("/proc", number, "stat").read_text("utf-8", "replace")
+            if stat.rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.append(number)
+    return found
 
 
 def _is_dead(tmp: Path) -> bool:
