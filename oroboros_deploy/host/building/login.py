@@ -14,13 +14,14 @@ _PASSING_NAMES = {
     *("COLUMNS", "DISPLAY", "INVOCATION_ID", "JOURNAL_STREAM", "LANG", "LANGUAGE", "LINES", "MAIL", "MOTD_SHOWN"),
     *("OLDPWD", "PATH", "PS1", "PWD", "SHLVL", "TERM", "TMPDIR", "_"),
 }
+_GAMES = ("/usr/local/games", "/usr/games")  # Debian's sshd adds them
 
 
 def only_there(login: Mapping[str, str] = os.environ) -> List[str]:
     """The names of what a login has and builds lack; of PATH, the directories that are there."""
     ours = environment.of_this_user()
     names = sorted(name for name, value in login.items() if ours.get(name) != value and not _passes(name))
-    known = ours["PATH"].split(":")
+    known = [*ours["PATH"].split(":"), *_GAMES]
     more = [part for part in dict.fromkeys(login.get("PATH", "").split(":")) if part not in known]
     return [*names, *(f"{part} in PATH" for part in more if part.startswith("/") and os.path.isdir(part))]
 
