@@ -67,8 +67,11 @@ def facts_request(job: Job) -> FactsRequest:
     }
 
 
-def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> BuildRequest:
-    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
+def build_request(job: Job, source: SourceKind, described: str, *, verbose: bool = False) -> BuildRequest:
+    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard.
+
+    ``described`` is what git calls the commit.
+    """
     return {
         "attempt": job.attempt,
         "sha": job.sha,
@@ -77,6 +80,7 @@ def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Bui
         "version": job.version,
         "verbose": verbose,
         "again": job.config.rebuild,
+        "described": described,
     }
 
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import time
 
-from . import durable, earlier, gate, lock, process, records, seal, state, strays, units, words
+from . import durable, earlier, environment, gate, lock, process, records, seal, state, strays, units, words
 from .annotations import (
     TYPE_CHECKING,
     Any,
@@ -206,7 +206,7 @@ class Activation:
             self.seen = {}  # they may be others when it has run
             deadline = time.monotonic() + self.request["migrate_timeout"]
             target = self.layout.release(self.request["sha"])
-            env = process.environment(DEPLOY_RELEASE=self.request["sha"])
+            env = environment.of_release(target)
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
             if not ended.ok:

@@ -114,6 +114,7 @@ class BuildRequest(Asked):
 
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
     ``again`` (default: false) asks for it although it is complete; what is live is never built again.
+    ``described`` is what `git describe` calls the commit (default: ``sha``).
     """
 
     attempt: str
@@ -123,6 +124,7 @@ class BuildRequest(Asked):
     version: str
     verbose: NotRequired[bool]
     again: NotRequired[bool]
+    described: NotRequired[str]
 
 
 class GateRequest(TypedDict):

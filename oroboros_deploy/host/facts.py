@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import audit, earlier, hold, process, running, seal, state, strays, units
+from . import audit, earlier, environment, hold, running, seal, state, strays, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
@@ -41,7 +41,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
     return {
         "hostname": os.uname().nodename,
-        "user": process.environment()["USER"],
+        "user": environment.of_this_user()["USER"],
         "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
         "systemd": units.present(),
@@ -150,8 +150,8 @@ def _link_place(layout: Layout) -> None:
     if parent.is_dir() and not os.access(parent, os.W_OK):
         raise Refusal(
             "invalid",
-            f"{process.environment()['USER']} may not write in {parent}, where current is",
-            hint=f"on the host: chown {process.environment()['USER']} {parent}",
+            f"{environment.of_this_user()['USER']} may not write in {parent}, where current is",
+            hint=f"on the host: chown {environment.of_this_user()['USER']} {parent}",
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from . import process, strays, units, words
+from . import environment, process, strays, units, words
 from .annotations import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .wire import Say
@@ -85,7 +85,7 @@ class _Watch:
     def _try_command(self) -> None:
         assert self.gate.command is not None
         self.tries += 1
-        env = process.environment(DEPLOY_RELEASE=self.current.resolve().name)
+        env = environment.of_release(self.current.resolve())
         ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env)
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)

@@ -12,7 +12,21 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import activation, boot, durable, hold, lock, process, records, running, state, time_limits, units, words
+from . import (
+    activation,
+    boot,
+    durable,
+    environment,
+    hold,
+    lock,
+    process,
+    records,
+    running,
+    state,
+    time_limits,
+    units,
+    words,
+)
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
 from .layout import Layout
 from .refusal import Refusal, read
@@ -332,7 +346,7 @@ def _agent() -> str:
 
 
 def _not_started(said: str, restarts: bool) -> Refusal:
-    user = process.environment()["USER"]
+    user = environment.of_this_user()["USER"]
     why = f"the activation could not be started: {said}"
     if not units.may_manage(restarts=restarts):
         why = f"nothing was changed: {user} may not restart units here without a password"

@@ -99,6 +99,11 @@ class Layout(NamedTuple):
         return self.ours / "cache"
 
     @property
+    def told(self) -> Path:
+        """What was told once."""
+        return self.ours / "told"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 

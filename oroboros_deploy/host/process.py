@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import pwd
 import select
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+from . import environment
 from .annotations import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
@@ -46,33 +46,9 @@ class Ended(NamedTuple):
         return f"exited {self.status}"
 
 
-def environment(**extra: str) -> Dict[str, str]:
-    """The environment of every command: the login's, made the same on all hosts, minus what could hijack a shell.
-
-    Python leaves no bytecode behind: a root login may write into a sealed release, and
-    a migration or a health command would damage what it runs from.
-    """
-    user = pwd.getpwuid(os.getuid())
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("LD_", "BASH_", "GIT_", "PYTHON")) and k != "ENV"}
-    path = kept.get("PATH", "")
-    standard = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    known = [part for part in f"{path}:{standard}".split(":") if part.startswith("/")]
-    return {
-        **kept,
-        "HOME": user.pw_dir,
-        "USER": user.pw_name,
-        "LOGNAME": user.pw_name,
-        "LANG": "C.UTF-8",
-        "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PATH": ":".join(dict.fromkeys(known)),
-        **extra,
-    }
-
-
 def find(name: str) -> Optional[str]:
     """Where a command of that name is found, None when it is not on this host."""
-    paths = (os.path.join(directory, name) for directory in environment()["PATH"].split(":"))
+    paths = (os.path.join(directory, name) for directory in environment.of_this_user()["PATH"].split(":"))
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
 
@@ -87,23 +63,32 @@ def run(
     errors: Optional[Path] = None,
     line: Optional[str] = None,
     bound: bool = False,
+    entering: Sequence[str] = (),
+    given: Optional[Path] = None,
 ) -> Ended:
     """Run a command until it ends, ``deadline`` (``time.monotonic()``) passes or ``stop`` is set.
 
     Standard output and error are one stream, given to ``sink`` as it comes, unless a
     file for the ``errors`` is named.  A child that keeps the stream open after the
     command ended does not keep us waiting.  ``line`` is for a ``SHELL``.  A command that
-    is ``bound`` cannot become another user, by sudo or any other program.
+    is ``bound`` cannot become another user, by sudo or any other program.  Without ``env`` it is a tool of ours.
+    ``entering`` is the command that starts it in another view of the host, ``given`` a file for its input.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
         script = () if line is None else (stack.enter_context(_held(line)),)
         stderr = stack.enter_context(errors.open("wb")) if errors else subprocess.STDOUT
         process = subprocess.Popen(
-            [*(_binding() if bound else ()), *argv, *(word for number in script for word in _reading(number))],
+            [
+                *entering,
+                *(_binding() if bound else ()),
+                *_moving(entering, cwd),
+                *argv,
+                *(word for number in script for word in _reading(number)),
+            ],
             cwd=cwd,
-            env=env or environment(),
-            stdin=subprocess.DEVNULL,
+            env=env or environment.of_our_tools(),
+            stdin=stack.enter_context(given.open("rb")) if given else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
             start_new_session=True,
@@ -157,6 +142,11 @@ def _held(line: str) -> Iterator[int]:
 def _reading(number: int) -> List[str]:
     """The arguments by which bash runs what the descriptor has, closed to what it runs."""
     return ["-c", f'eval "$(</dev/fd/{number})" {number}<&-']
+
+
+def _moving(entering: Sequence[str], cwd: Path) -> List[str]:
+    """What brings a command that enters another view to the directory of that name there."""
+    return ["/usr/bin/env", f"--chdir={cwd}"] if entering else []
 
 
 def _binding() -> List[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import process, units
+from oroboros_deploy.host import environment, process, units
 from oroboros_deploy.host.units import Unit
 
 RUNNING = """\
@@ -61,7 +61,7 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("systemctl", "sudo"):
         (tools / name).write_text(script)
         (tools / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.setattr(environment, "SYSTEM", f"{tools}:{environment.SYSTEM}")
     return tmp_path
 
 
@@ -200,7 +200,7 @@ def test_what_may_be_managed(
     """sudo is asked for what is needed: not for restarts that are skipped, nor where trying it tells as well."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(units, "path_of", lambda name: name)
-    monkeypatch.setattr(process, "environment", lambda: dict(os.environ))
+    monkeypatch.setattr(environment, "of_this_user", lambda: {"PATH": environment.SYSTEM})
     assert units.may_manage(starts, restarts)
     assert calls(commands) == [f"sudo -n -k {name} --version" for name in asked]
 

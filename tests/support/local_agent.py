@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import uuid
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 from oroboros_deploy.host import launch, seal
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
+from tests.support import mounted
 from tests.support.repository import Repository
 
 RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout": 120} | {
@@ -22,6 +24,9 @@ RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout":
     "anew": False,
     "digest": "d" * 64,
 }
+
+# A login that has nothing of its own but the search path by which python3 is found.
+PLAIN = {"PATH": os.environ["PATH"]}
 
 
 @dataclass
@@ -49,6 +54,7 @@ class LocalAgent:
 
     def __init__(self, root: Path, **options: Any) -> None:
         self.root = root
+        self.settled: dict[str, str] = {}  # what this host's /etc/environment has
         self.options = options
         self.layout = {
             "root": str(root),
@@ -60,7 +66,12 @@ class LocalAgent:
     def start(self, command: str, request: dict[str, Any]) -> subprocess.Popen[bytes]:
         script = agent.packed().script(PurePosixPath(self.root), command, {"layout": self.layout, **request})
         pipe = subprocess.PIPE
-        return subprocess.Popen(["/bin/sh", "-c", script], stdin=pipe, stdout=pipe, stderr=pipe, **self.options)
+        argv = ["/bin/sh", "-c", script]
+        if self.settled:
+            file = self.root.parent / "environment"
+            file.write_text("".join(f"{name}={value}\n" for name, value in self.settled.items()))
+            argv = mounted.command(argv, {"/etc/environment": file})
+        return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, **{"env": PLAIN, **self.options})
 
     def call(self, command: str, request: dict[str, Any], stream: bytes | None = None) -> Answer:
         """One whole call; ``stream`` is sent in blocks after the request, as a bundle is."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .. import process
+from .. import environment, process
 from ..annotations import Dict, List, Optional, Sequence
 from ..refusal import Refusal
 from ..wire import Say
@@ -35,6 +35,9 @@ class Bench:
     installer: str = "auto"
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
+    version: str = ""  # of the commit, as `git describe` calls it
+    entering: Sequence[str] = ()  # what starts a command where it cannot write but to a few places
+    entering_tools: Sequence[str] = ()  # the same for what makes the tools of later builds
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
 
     def run(
@@ -50,6 +53,10 @@ class Bench:
             hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
             raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
 
+    def for_tools(self) -> Bench:
+        """This bench for what makes tools: no part of a release may write to them."""
+        return replace(self, entering=self.entering_tools)
+
     def go_on(self) -> None:
         """Raise Refusal when nobody wants the build any more."""
         if self.stop.is_set():
@@ -59,11 +66,23 @@ class Bench:
         """Run one line of a part by bash."""
         self.run(part, repr(line), process.SHELL, cwd, line=line, **variables)
 
+    def environment(self) -> Dict[str, str]:
+        """What all commands of the build get; a CI of the host's own goes before ours."""
+        told = {"DEPLOY_RELEASE": self.release.name, "DEPLOY_VERSION": self.version or self.release.name}
+        return {"CI": "1", **environment.of_this_user(), **told, "TMPDIR": str(self.temporary)}
+
+    @property
+    def temporary(self) -> Path:
+        """Where commands keep what they need for a moment."""
+        path = self.tmp / "tmp"
+        path.mkdir(mode=0o700, exist_ok=True)
+        return path
+
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
     ) -> process.Ended:
         """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes."""
-        env = process.environment(CI="1", DEPLOY_RELEASE=self.release.name, **variables)
+        env = {**self.environment(), **variables}
         with self._log(part).open("ab") as log:
 
             def sink(data: bytes) -> None:
@@ -74,7 +93,15 @@ class Bench:
                 self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
 
             return process.run(
-                argv, cwd=cwd, deadline=self.deadline, env=env, sink=sink, stop=self.stop, line=line, bound=True
+                argv,
+                cwd=cwd,
+                deadline=self.deadline,
+                env=env,
+                sink=sink,
+                stop=self.stop,
+                line=line,
+                bound=True,
+                entering=self.entering,
             )
 
     def _log(self, part: str) -> Path:

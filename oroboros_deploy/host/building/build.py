@@ -10,22 +10,23 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import earlier, in_use, lock, running, seal, state, trees, wire
+from .. import earlier, environment, in_use, lock, running, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
-from . import parts, workspace
+from . import login, parts, told, view, workspace
 from .bench import Bench
 from .cache import Cache, Entry
 from .inputs import Sources
 from .mirror import Mirror
 from .parts import Part
+from .view import View
 from .within import within
 
 if TYPE_CHECKING:
@@ -152,13 +153,19 @@ class _Release:
         return self.layout.release(self.sha)
 
     @property
+    def version(self) -> str:
+        return self.request.get("described", self.sha)
+
+    @property
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
     def make(self, bundle: Optional[Path]) -> None:
         """Remove what is left of other builds, bring in the commit, and build its release."""
+        self._tell_of_the_login()
+        workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
-        store = Cache(self.layout.cache, self.path, self.say)
+        store = Cache(self.layout.cache, self.path, self.say, self.version)
         store.prune(self.request["recipe"]["cache"])
         self._move_out_earlier()
         with self._whole_or_gone():
@@ -166,6 +173,13 @@ class _Release:
             self._build(store)
             self._seal(store)
         store.prune(self.request["recipe"]["cache"])
+
+    def _tell_of_the_login(self) -> None:
+        """Name what this login had for builds of 0.1.0, and has not for those of this version."""
+        lost = login.only_there()
+        if lost:
+            message = f"{login.warning(lost)}; what they need belongs into {environment.SETTLED} on the host"
+            told.once(self.layout.told, self.say, message)
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
         """Bring in the commit and check it out; a mirror that git cannot read is made anew first."""
@@ -241,24 +255,41 @@ class _Release:
 
     def _build(self, store: Cache) -> None:
         """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
-        bench = self._bench()
         try:
-            _run(parts.plan(self.request["recipe"], self.path), bench, store)
+            with workspace.all_ended(), self._bench() as bench:
+                _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
 
-    def _bench(self) -> Bench:
+    @contextlib.contextmanager
+    def _bench(self) -> Iterator[Bench]:
+        """What the parts work with; their commands write to this release alone, where the host allows to see to it."""
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
-        return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        bench = Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        kept, ours = view.kept_by_tools(bench.environment()), self.layout.ours
+        shown = (bench.temporary, tools.parent)
+        tools.parent.mkdir(exist_ok=True)
+        closed = (self.layout.root, self.layout.releases, self.layout.repo, self.layout.current.parent)
+        with contextlib.ExitStack() as stack:
+            entering = [
+                stack.enter_context(View((*written, *kept), closed, ours, shown).entered(self._tell_of_no_view))
+                for written in ((self.path, bench.temporary), shown)
+            ]
+            yield replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
+
+    def _tell_of_no_view(self, why: str) -> None:
+        message = "commands of a build can write wherever this login can: this host gives them no view of their own"
+        told.once(self.layout.told, self.say, f"{message} ({why})")
 
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
-        meta = {**seal.meta_now(self.sha, self.request["version"]), "built_after": str(after)}
+        after = Journal(self.layout.journal).last()["seq"]
+        meta = {**seal.meta_now(self.sha, self.request["version"]), "version": self.version, "built_after": str(after)}
         entries = seal.seal(self.path, {**meta, "recipe": self.request["recipe"]["digest"]}, store.shared())
         self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)

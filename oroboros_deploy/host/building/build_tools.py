@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .. import seal
+from .. import durable, seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
 from .bench import ELSEWHERE, Bench
 from .inputs import content, digest, python
@@ -48,7 +48,7 @@ def ready(
     target = bench.tools.parent / "build" / key[:32]
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
-            _make(bench, f"wheel {project}", target, install, system.requires, variables(target))
+            _make(bench.for_tools(), f"wheel {project}", target, install, system.requires, variables(target))
         target.touch()  # used last
         wants_more = _wants_more(bench, project, target, system.backend)
     return None if wants_more else target / "bin" / "python"
@@ -98,11 +98,8 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
     known = {path.name: content(path) for path in files if path.is_file()}
     answer = target.with_name(f"{target.name}.{digest(known)[:32]}")
     if not answer.is_file():
-        python = str(target / "bin" / "python")
-        bench.run(
-            f"wheel {project}",
-            f"its build backend {backend}",
-            [python, "-P", "-c", _ASK, backend, str(answer)],
-            directory,
-        )
+        python, told = str(target / "bin" / "python"), bench.temporary / answer.name
+        asking = [python, "-P", "-c", _ASK, backend, str(told)]
+        bench.run(f"wheel {project}", f"its build backend {backend}", asking, directory)
+        durable.write(answer, told.read_bytes())
     return answer.read_text() != "[]"

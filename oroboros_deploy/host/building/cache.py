@@ -33,6 +33,7 @@ from .within import within
 
 FORMAT = 1  # of entries and of what a part makes of the same inputs; another number forgets all that is there
 _SHORT = 7  # characters of a release id that are taken for it
+_TELLING = 4  # characters of a version that is more than a number
 _DIGITS = 64  # of a sha256
 
 
@@ -152,7 +153,7 @@ class Entry:
 class Cache:
     """The cache of one deploy root, at work for one release."""
 
-    def __init__(self, root: Path, release: Path, say: Say) -> None:
+    def __init__(self, root: Path, release: Path, say: Say, version: str = "") -> None:
         self.objects = root / "objects"
         self.entries = root / "entries"
         self.release = release
@@ -162,6 +163,7 @@ class Cache:
         self._sound: Set[str] = set()
         self._inside: Set[str] = set()  # directories that were found to be below the release, while rows are laid
         self._id = os.fsencode(release.name)
+        self._own_names = [self._id[:_SHORT], *([os.fsencode(version)] if len(version) >= _TELLING else [])]
         self._path = os.fsencode(release)
         self._any_path = os.fsencode(release.parent / ("0" * len(release.name)))  # stands for any release's path
         self._failed = False
@@ -392,8 +394,8 @@ class Cache:
         return Row(path, kind, digest, executable, contains_path=True, closed=_closed(file))
 
     def _names(self, content: Union[bytes, mmap.mmap]) -> bool:
-        """Whether this is about its release alone: it has the first characters of the id, as a short id would."""
-        return content.find(self._id[:_SHORT]) >= 0
+        """Whether this is about its release alone: it has the first characters of the id, or the version."""
+        return any(content.find(name) >= 0 for name in self._own_names)
 
     def _text(self, file: Path) -> bytes:
         """What a file that contains the release's path says, whichever release that is."""

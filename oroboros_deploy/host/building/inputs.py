@@ -10,17 +10,11 @@ import re
 import sys
 from pathlib import Path, PurePosixPath
 
-from .. import process, seal
+from .. import environment, process, seal
 from ..annotations import Dict, Iterator, List, Optional, Sequence, Tuple
 
 Inputs = Dict[str, object]  # a JSON value by the name of what it tells of
 
-# Of the login's environment, what differs from one login to the next and no build should ask for.
-_PASSING = re.compile(r"SSH_.*|XDG_(SESSION|RUNTIME)_.*|LC_.*|MEMORY_PRESSURE_.*|SYSTEMD_.*|DBUS_.*")
-_PASSING_NAMES = {
-    *("INVOCATION_ID", "JOURNAL_STREAM", "MAIL", "MOTD_SHOWN", "OLDPWD", "PWD", "SHLVL", "_"),
-    *("COLUMNS", "LINES", "TERM", "DEPLOY_BUILD", "DEPLOY_RELEASE"),
-}
 # Where installers read what no variable says.
 _PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{sys.prefix}/pip.conf")
 _SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
@@ -76,12 +70,12 @@ class Sources:
 
 
 def surroundings() -> Inputs:
-    """What every part depends on, whatever it does: the login's environment and the system.
+    """What every part depends on, whatever it does: the environment of this user and the system.
 
     Digests only, for some of it is secret.
     """
-    variables = sorted(process.environment().items())
-    kept = [item for item in variables if item[0] not in _PASSING_NAMES and not _PASSING.fullmatch(item[0])]
+    variables = sorted(environment.of_this_user().items())
+    kept = [item for item in variables if item[0] != environment.MARK]
     files = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in _existing(_SETTINGS)}
     return {
         "environment": digest(kept),
@@ -92,7 +86,7 @@ def surroundings() -> Inputs:
 
 def pip_is_configured() -> bool:
     """Whether this login's pip was told where or how to install from."""
-    return bool(_existing(_PIP)) or any(name.startswith("PIP_") for name in process.environment())
+    return bool(_existing(_PIP)) or any(name.startswith("PIP_") for name in environment.of_this_user())
 
 
 def python() -> str:
@@ -144,7 +138,7 @@ def _told(path: Path, top: Path) -> List[object]:
 
 
 def _existing(names: Sequence[str]) -> List[Path]:
-    login = process.environment()
+    login = environment.of_this_user()
     config = login.get("XDG_CONFIG_HOME") or f"{login['HOME']}/.config"
     paths = [Path(name.replace("~/.config", config, 1).replace("~", login["HOME"], 1)) for name in names]
     return [path for path in paths if os.access(path, os.R_OK)]

@@ -93,7 +93,7 @@ def _find_pip(bench: Bench) -> Optional[str]:
 
 
 def _make_pip(bench: Bench) -> str:
-    own = _own_python(bench)
+    own, bench = _own_python(bench), bench.for_tools()
     bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
     if not _serves(own, bench):
         newer = f"pip>={'.'.join(map(str, _NEEDED))}"
@@ -125,5 +125,7 @@ def _asked_once(bench: Bench, name: str) -> str:
 def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
     """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
     ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
-    asked = process.apart(ask, cwd=ELSEWHERE, deadline=bench.deadline, bound=True)
+    asked = process.apart(
+        ask, cwd=ELSEWHERE, deadline=bench.deadline, env=bench.environment(), bound=True, entering=bench.entering
+    )
     return asked.tail.splitlines()[-1] if asked.ok else ""

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from .. import durable, process, seal
+from .. import durable, environment, process, seal
 from ..annotations import Dict, Iterable, List, Optional
 from ..refusal import Refusal
 
@@ -170,7 +170,7 @@ class Mirror:
             argv,
             cwd=self.path,
             deadline=until if until is not None else time.monotonic() + seconds,
-            env=process.environment(GIT_TERMINAL_PROMPT="0", **{**login, **(env or {})}),
+            env={**environment.of_our_tools(), "GIT_TERMINAL_PROMPT": "0", **login, **(env or {})},
             sink=sink.append if sink is not None else None,
             stop=self.stop,
         )

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from .. import lock, trees
 from ..annotations import Iterator, List, Set
+from ..environment import MARK
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
 
-VARIABLE = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
 PATIENCE = 10.0  # seconds for killed processes to be gone
 
 
@@ -26,22 +26,66 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
     fresh.mkdir(mode=0o700)
     with lock.hold(fresh / "lock"):
         fresh.rename(tmp)
-        os.environ[VARIABLE] = str(tmp)
+        os.environ[MARK] = str(tmp)
         try:
             yield tmp
         finally:
-            del os.environ[VARIABLE]
+            del os.environ[MARK]
             trees.discard(tmp)
+
+
+@contextlib.contextmanager
+def all_ended() -> Iterator[None]:
+    """Nothing that is started in this block outlives it, whatever session it made itself: orphans become our children.
+
+    The cause of a failure is worth more than what goes on after it.
+    """
+    _adopt_orphans()
+    try:
+        yield
+    finally:
+        _end_children()
 
 
 def sweep(layout: Layout, say: Say) -> None:
     """End what killed builds left running, which would write into the next release; then remove their directories."""
     dead = [path for path in layout.tmp.glob("build-*") if _is_dead(path)]
     if dead:
-        _end({os.fsencode(f"{VARIABLE}={path}") for path in dead})
+        _end({os.fsencode(f"{MARK}={path}") for path in dead})
     for path in dead:
         say("swept", f"removed what a killed build left in {path}", level="detail")
         trees.discard(path)
+
+
+def _adopt_orphans() -> None:
+    import ctypes
+
+    set_child_subreaper = 36  # of prctl
+    ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
+
+
+def _end_children() -> None:
+    """Kill until none is left: the children of one that ends become ours."""
+    until = time.monotonic() + PATIENCE
+    with contextlib.suppress(ChildProcessError):  # there is none any more
+        while True:
+            ended, _ = os.waitpid(-1, os.WNOHANG)
+            if not ended:
+                if time.monotonic() > until:
+                    raise Refusal("build_failed", f"processes of this build do not end: {' '.join(_children())}")
+                _kill(_children())
+                time.sleep(0.01)
+
+
+def _children() -> List[str]:
+    """The numbers of our children, as `/proc` tells them: the parent stands behind the name and the state."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            stat = Path("/proc", number, "stat").read_text("utf-8", "replace")
+            if stat.rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.append(number)
+    return found
 
 
 def _is_dead(tmp: Path) -> bool:

@@ -73,7 +73,7 @@ def test_a_commit_becomes_a_sealed_tree(host: LocalAgent, mirrored: Repository) 
     assert stat.S_IMODE(release.stat().st_mode) == 0o555
     assert sorted(json.loads(line)[0] for line in ours[seal.MANIFEST][1].splitlines()) == sorted(found)
     assert list(seal.read_meta(release)) == [
-        *("commit_sha", "built_at_utc", "build_host", "builder", "built_after", "recipe"),
+        *("commit_sha", "built_at_utc", "build_host", "builder", "version", "built_after", "recipe"),
     ]
     meta = seal.read_meta(release)
     assert (meta["commit_sha"], meta["builder"], meta["recipe"]) == (sha, "oroboros_deploy/test", RECIPE["digest"])
@@ -679,7 +679,8 @@ def test_a_hang_up_ends_git_as_well(host: LocalAgent, mirrored: Repository, tmp_
     remote = tmp_path / "git-remote-slow"
     remote.write_text(f"#!/bin/sh\nexec sleep {mark}\n")
     remote.chmod(0o755)
-    slow = LocalAgent(host.root, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"})
+    slow = LocalAgent(host.root)
+    slow.settled = {"PATH": str(tmp_path)}
     process = began(slow, slow.build_request("0" * 40) | {"source": {"kind": "fetch", "url": "slow::anywhere"}})
     assert eventually(lambda: processes(mark))
     hang_up(process)

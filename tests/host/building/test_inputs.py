@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import inputs
 from oroboros_deploy.host.building.inputs import Sources
 
@@ -76,15 +77,16 @@ def test_a_link_out_of_the_directory_is_noticed(release: Path) -> None:
         assert (Sources(LISTING, release).leads_out("frontend") is not None) == leads_out
 
 
-@pytest.mark.parametrize(("name", "matters"), [("API_URL", True), ("SSH_CLIENT", False), ("COLUMNS", False)])
-def test_a_variable_of_the_login_matters(monkeypatch: pytest.MonkeyPatch, name: str, matters: bool) -> None:
-    """But those of its connection and its terminal do not; and none is told in the clear."""
-    monkeypatch.delenv(name, raising=False)
+def test_a_variable_of_the_host_matters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is not told in the clear; and one of the login, or of this build, changes nothing."""
     before = inputs.surroundings()
-    monkeypatch.setenv(name, "some thing")
+    for name in ("API_URL", "SSH_CLIENT", "DEPLOY_BUILD"):
+        monkeypatch.setenv(name, "some thing")
+    assert inputs.differing(before, inputs.surroundings()) == []
+    (tmp_path / "environment").write_text("API_URL=some thing\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
     after = inputs.surroundings()
-    assert inputs.differing(before, after) == (["environment"] if matters else [])
-    assert "some thing" not in str(after)
+    assert (inputs.differing(before, after), "some thing" in str(after)) == (["environment"], False)
 
 
 def test_a_digest_is_of_names_types_and_bytes(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_a_tool_is_its_file_and_its_version(tmp_path: Path, monkeypatch: pytest.
     (package / "bin/npm.js").touch(0o755)
     (package / "package.json").write_text('{"version": "10.1.0"}')
     (tmp_path / "npm").symlink_to(package / "bin/npm.js")
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(environment, "SYSTEM", str(tmp_path))
     told = inputs.tool("npm") or ""
     assert (told.startswith(str(package / "bin/npm.js")), told.endswith(" 10.1.0")) == (True, True)
     assert inputs.tool("no-such-tool") is None

@@ -14,6 +14,7 @@ from threading import Event
 
 import pytest
 
+from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import installers
 from oroboros_deploy.host.building.bench import Bench
 from tests.support.builds import PARTS, Site, built, manifest, project, wheel
@@ -51,7 +52,7 @@ def test_a_host_without_pip_gets_one_of_its_own(host: LocalAgent, tmp_path: Path
     project(repository, "backend", "backend")
     sha = repository.commit()
     host.mirror(repository)
-    bare = LocalAgent(host.root, env={**os.environ, "PATH": f"{python.parent}:/usr/bin:/bin"})
+    bare = LocalAgent(host.root, env={"PATH": f"{python.parent}:/usr/bin:/bin"})
     answer = bare.build(sha, {"venvs": {"backend": ["backend"]}})
     assert answer.refusal is None, json.dumps(answer.refusal)
     logs = [path.name for path in host.paths.ours.glob("attempts/*/pip.log")]
@@ -64,7 +65,7 @@ def test_a_project_that_cannot_be_built_is_told_in_words(
 ) -> None:
     """What ran, how it ended, what it printed last, and where the rest is."""
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    host.options = {"env": {**os.environ, "PATH": tools}}
+    host.settled = {"PATH": tools}
     (repository.path / "worker").mkdir()
     (repository.path / "worker" / "pyproject.toml").write_text("[build-system\n")
     sha = repository.commit()
@@ -87,7 +88,8 @@ def test_a_configured_pip_installs_here(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "pip").mkdir()
     conf = f"[global]\nrequire-virtualenv = true\n[install]\n{setting.format(tmp_path)}\n"
     (tmp_path / "pip" / "pip.conf").write_text(conf)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "environment").write_text(f"XDG_CONFIG_HOME={tmp_path}\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
     say = lambda *_, **__: None  # noqa: E731
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, time.monotonic() + 60, Event(), installer="pip")
     venv = tmp_path / "venv"
@@ -103,7 +105,7 @@ def test_uv_installs_what_pip_does(site: Site) -> None:
     kept, tools = site.host.root.parent / "uv-cache", site.host.root.parent / "tools"
     tools.mkdir()
     (tools / "uv").symlink_to(Path(sys.executable).with_name("uv"))
-    site.host.options = {"env": {**os.environ, "UV_CACHE_DIR": str(kept), "PATH": f"{tools}:{os.environ['PATH']}"}}
+    site.host.settled = {"UV_CACHE_DIR": str(kept), "PATH": f"{tools}:{os.environ['PATH']}"}
     first, second, third = site.commit(), site.commit(docs__notes="two"), site.commit(docs__notes="three")
     assert built(site.build(first, installer="uv")) == PARTS
     assert built(site.build(second, installer="uv")) == []
@@ -119,7 +121,7 @@ def test_uv_installs_what_pip_does(site: Site) -> None:
 
 def test_uv_that_is_wanted_and_absent_is_said(site: Site) -> None:
     """The refusal names it, and what to do."""
-    site.host.options = {"env": {**os.environ, "PATH": "/usr/bin:/bin"}}
+    site.host.settled = {"PATH": "/usr/bin:/bin"}
     refusal = site.build(site.commit(), installer="uv").refusal or {}
     assert (refusal["message"], refusal["hint"]) == (
         "uv is not installed on this host",

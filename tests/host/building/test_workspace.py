@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from oroboros_deploy.host.building import workspace
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
+from tests.support.watching import processes
 
 COMMAND = ["sh", "-c", "cd /; setsid sleep 60; true"]
 
@@ -29,7 +31,7 @@ def dead(host: LocalAgent) -> Path:
 @pytest.fixture
 def orphan(dead: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A command of the killed build, with a child in another session and directory."""
-    with subprocess.Popen(COMMAND, env={**os.environ, workspace.VARIABLE: str(dead)}) as process:
+    with subprocess.Popen(COMMAND, env={**os.environ, workspace.MARK: str(dead)}) as process:
         yield process
         process.kill()
 
@@ -53,7 +55,7 @@ def test_a_build_that_lives_is_left_alone(host: LocalAgent, dead: Path) -> None:
     with workspace.make(host.paths, "living") as tmp, subprocess.Popen(["sleep", "60"]) as child:
         assert (len(swept(host)), list(host.paths.tmp.iterdir()), child.poll()) == (1, [tmp], None)
         child.kill()
-    assert (list(host.paths.tmp.iterdir()), workspace.VARIABLE in os.environ) == ([], False)
+    assert (list(host.paths.tmp.iterdir()), workspace.MARK in os.environ) == ([], False)
 
 
 def test_what_cannot_be_ended_stops_the_build(
@@ -65,3 +67,19 @@ def test_what_cannot_be_ended_stops_the_build(
         swept(host)
     monkeypatch.undo()
     swept(host)
+
+
+ENDS = """
+import subprocess, sys
+from oroboros_deploy.host.building import workspace
+deaf = "trap '' TERM HUP; sleep 3210.5 & sleep 3210.5"
+with workspace.all_ended():
+    subprocess.run(["sh", "-c", 'env -i setsid sh -c "$0" & exit 0', deaf], check=True)
+print("over")
+"""
+
+
+def test_nothing_outlives_a_build() -> None:
+    """Not even a daemon with a session and an environment of its own, nor its children."""
+    ran = subprocess.run([sys.executable, "-c", ENDS], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout, ran.stderr, processes("3210.5")) == ("over\n", "", [])

@@ -1,0 +1,59 @@
+"""A build on a booted host, by a login without root: what it can write to, and what it sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from disposable_host import DisposableHost
+
+from tests.support.fab import Fab
+from tests.support.repository import Repository
+
+pytestmark = pytest.mark.host
+SETTINGS = """\
+deploy:
+  services: []
+  healthcheck: {command: env | sort >/tmp/gate}
+  migrate: env | sort >/tmp/migrate; ! sudo -n systemctl --version
+  build:
+    frontend: null
+    venvs: {}
+    steps: [{name: all, path: ., command: sh reach.sh}]
+"""
+REACH = """\
+env | sort >built
+root=/srv/oroboros
+for path in $root/made $root/current/made $root/.deploy/journal.jsonl $HOME/.bashrc $HOME/.ssh/made $HOME/.cache/made
+do (echo x >>$path) 2>/dev/null && echo $path
+done >wrote
+cat $root/.deploy/format >>wrote 2>/dev/null
+ls $root/.deploy >>wrote
+sudo -n true 2>/dev/null && echo root >>wrote
+env -i setsid sleep 4321 & exit 0
+"""
+
+
+def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHost) -> None:
+    """It writes to caches and to its release; and its environment is that of the migration and the health command."""
+    repository = Repository(tmp_path / "source")
+    sha = repository.commit("one", **{"fabric.yaml": SETTINGS, "reach.sh": REACH})
+    (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    (host.rootfs / "etc/environment").write_text('APP_DB="postgresql://u:p@db/x"\n')
+    (host.rootfs / "home/deploy/.bashrc").write_text("export MINE=1\n")
+    fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    ran = fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+    release = host.rootfs / "srv/oroboros/releases" / sha
+    assert (release / "wrote").read_text().split() == ["/home/deploy/.cache/made", "tmp", "tools"]
+    assert ("do not get: MINE;" in ran.said, "no view" in ran.said) == (True, False), ran.said
+    assert host.run("pgrep", "-f", "sleep 4321", check=False).stdout == ""
+    only_a_build_s = ("CI=1", "DEPLOY_BUILD=", "TMPDIR=")
+    built = [line for line in (release / "built").read_text().splitlines() if not line.startswith(only_a_build_s)]
+    for command in ("migrate", "gate"):
+        assert _without_place(host.run("cat", f"/tmp/{command}").stdout) == _without_place("\n".join(built))
+    assert {"APP_DB=postgresql://u:p@db/x", "HOME=/home/deploy", f"DEPLOY_VERSION={sha[:10]}"} <= set(built)
+
+
+def _without_place(text: str) -> list[str]:
+    """Without the directory, and how deep in shells it is."""
+    return [line for line in text.splitlines() if not line.startswith(("PWD=", "OLDPWD=", "SHLVL=", "_="))]
