@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import TypeAlias
 
-from ..host.constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
+from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
     check_below,
     check_command,
@@ -143,14 +143,21 @@ class Frontend:
         ),
     )
     command: str = field(
-        default="npm ci && npm run build",
-        metadata=_about(check_command, "line run by bash in `build.frontend.path`"),
+        default=FRONTEND_COMMAND,
+        metadata=_about(
+            check_command,
+            "line run by bash in `build.frontend.path`; the default one is left out, and told, on a host without npm",
+        ),
     )
     output: str = field(
         default="dist", metadata=_about(check_below, "directory that the command fills, within `build.frontend.path`")
     )
     into: str = field(
         default="infra/web-main", metadata=_about(check_below, "directory of the release that the output is copied to")
+    )
+    required: bool = field(
+        default=False,
+        metadata=_about(check_switch, "`true`: on a host without npm the default command fails, and is not left out"),
     )
 
 

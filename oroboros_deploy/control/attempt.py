@@ -48,6 +48,7 @@ class _Work:
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     asked: bool = False  # to switch: from then on the host goes on alone
+    left_out: tuple[str, ...] = ()  # parts of the build that the host could not make
 
     @property
     def live(self) -> str | None:
@@ -166,7 +167,8 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            work.host.build(plan.build_request(self.job, work.plan.source, verbose=self.node.verbose), stream)
+            request = plan.build_request(self.job, work.plan.source, verbose=self.node.verbose)
+            work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
         return self.node.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
@@ -326,7 +328,8 @@ class Attempt:
         self._end(work, _failed(work, error))
 
     def _end(self, work: _Work, outcome: HostOutcome) -> None:
-        work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
+        seconds = {**work.seconds, **outcome.seconds}
+        work.outcome = replace(outcome, seconds=seconds, left_out=work.left_out)
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
         work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
 

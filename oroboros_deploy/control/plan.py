@@ -219,6 +219,7 @@ def _frontend(config: Config) -> FrontendRecipe | None:
         "command": frontend.command,
         "output": frontend.output,
         "into": frontend.into,
+        "required": frontend.required,
     }
 
 

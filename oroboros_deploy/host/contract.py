@@ -74,12 +74,16 @@ class Source(TypedDict):
 
 
 class FrontendRecipe(TypedDict):
-    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into``."""
+    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into``.
+
+    ``required`` (default: false): a host without npm fails, and does not leave the default command out.
+    """
 
     path: str
     command: str
     output: str
     into: str
+    required: NotRequired[bool]
 
 
 class StepRecipe(TypedDict):
@@ -412,10 +416,14 @@ class Facts(TypedDict):
 
 
 class BuildAnswer(TypedDict):
-    """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took."""
+    """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took.
+
+    ``left_out`` names the parts that this host could not make and did without.
+    """
 
     state: Switchable
     seconds: float
+    left_out: NotRequired[List[str]]
 
 
 class ActivateAnswer(TypedDict):

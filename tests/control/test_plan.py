@@ -169,6 +169,7 @@ def test_requests_are_whole() -> None:
                 "command": "npm ci && npm run build",
                 "output": "dist",
                 "into": "infra/web-main",
+                "required": False,
             },
             "venvs": {"worker": ["backend", "worker"]},
             "steps": [],

@@ -36,6 +36,7 @@ class Bench:
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
+    left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
 
     def run(
         self, part: str, what: str, argv: Sequence[str], cwd: Path, *, line: Optional[str] = None, **variables: str

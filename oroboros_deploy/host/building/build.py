@@ -41,10 +41,10 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
-            usable = _usable(layout, request["sha"])
+            usable, left_out = _usable(layout, request["sha"]), []
             if usable is None:
-                _Release(layout, request, tmp, say, deadline, stop).make(bundle)
-    return {"state": usable or "sealed", "seconds": time.monotonic() - began}
+                left_out = _Release(layout, request, tmp, say, deadline, stop).make(bundle)
+    return {"state": usable or "sealed", "seconds": time.monotonic() - began, "left_out": left_out}
 
 
 def _usable(layout: Layout, sha: str) -> Optional[Switchable]:
@@ -137,17 +137,18 @@ class _Release:
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
-    def make(self, bundle: Optional[Path]) -> None:
-        """Remove what is left of other builds, bring in the commit, and build its release."""
+    def make(self, bundle: Optional[Path]) -> List[str]:
+        """Remove what is left of other builds, bring in the commit, and build its release; what was left out of it."""
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
         store = Cache(self.layout.cache, self.path, self.say)
         store.prune(self.request["recipe"]["cache"])
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
-            self._build(store)
+            left_out = self._build(store)
             self._seal(store)
         store.prune(self.request["recipe"]["cache"])
+        return left_out
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
         """Bring in the commit and check it out; a mirror that git cannot read is made anew first."""
@@ -194,14 +195,18 @@ class _Release:
                 seal.remove(self.path)
             raise
 
-    def _build(self, store: Cache) -> None:
-        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
+    def _build(self, store: Cache) -> List[str]:
+        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again.
+
+        The answer names the parts that this host could not make and did without.
+        """
         bench = self._bench()
         try:
             _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
+        return bench.left_out
 
     def _bench(self) -> Bench:
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])

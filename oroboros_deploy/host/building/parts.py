@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
+from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
 from . import installed, installers, requirements
 from .bench import ELSEWHERE, Bench
@@ -27,6 +28,7 @@ WHEELS = ".deploy-wheels"  # where a release has its projects' wheels until it i
 _EPOCH = "315532800"  # 1980, where zip begins: a wheel of the same files is the same wheel
 _NPM = {"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false"}
 _WORDS = re.compile(r"[\w./@+-]+")  # of a command line
+_OF_NODE = {"node", "npm", "npx", "yarn", "pnpm", "bun", "corepack"}  # a command finds them by itself, or we know them
 
 
 @dataclass(frozen=True)
@@ -109,14 +111,17 @@ def frontend(settings: FrontendRecipe) -> Part:
 
 @dataclass(frozen=True)
 class Frontend:
-    """The frontend of a release, made by a command of its own."""
+    """The frontend of a release, made by a command.
+
+    A command that was configured always runs.  The default one is left out on a host without npm.
+    """
 
     settings: FrontendRecipe
 
     def work(self, bench: Bench) -> None:
-        """Run the command and publish its output; on a host without npm, keep what was committed."""
+        """Run the command and publish its output; where the command is left out, keep what was committed."""
         source = within(bench.release, self.settings["path"])
-        if self._lacks_npm:
+        if self._is_left_out:
             self._keep_committed(bench, source, within(bench.release, self.settings["into"]))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
@@ -124,10 +129,14 @@ class Frontend:
             _publish(output, within(bench.release, self.settings["into"]))  # the command may have made links
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
-        """The settings, the sources, the tools that the command names, and what its output replaces."""
-        if self._lacks_npm:
+        """The settings, the sources, the tools that the command names, and what its output replaces.
+
+        None when the command names a tool of Node that is not found here: the command finds the tool somewhere else.
+        """
+        words = set(_WORDS.findall(self.settings["command"]))
+        tools = {name: tool(name) for name in sorted({"node", *words})}
+        if any(tools[name] is None for name in words & _OF_NODE):
             return None
-        tools = {name: tool(name) for name in sorted({"node", *_WORDS.findall(self.settings["command"])})}
         return {
             "settings": self.settings,
             "sources": bench.sources.of(self.settings["path"]),
@@ -136,17 +145,21 @@ class Frontend:
         }
 
     @property
-    def _lacks_npm(self) -> bool:
-        return "npm" in self.settings["command"].split() and not process.find("npm")
+    def _is_left_out(self) -> bool:
+        return self.settings["command"] == FRONTEND_COMMAND and not process.find("npm")
 
     def _keep_committed(self, bench: Bench, source: Path, into: Path) -> None:
         """A release sealed without its frontend would stay without one, also when npm is installed later."""
-        name = self.settings["into"]
+        name, without = self.settings["into"], "npm is not installed on this host"
+        if self.settings.get("required"):
+            hint = "install npm there, or set build.frontend.required: false"
+            raise Refusal("build_failed", f"frontend: {without}, and build.frontend.required is set", hint=hint)
         if source.is_dir() and not into.exists():
-            why = f"frontend: npm is not installed on this host, and the commit has no {name}"
+            why = f"frontend: {without}, and the commit has no {name}"
             raise Refusal("build_failed", why, hint=f"install npm there, commit {name}, or set build.frontend: null")
         kept = f"{name} is kept as committed" if into.exists() else f"there is no {name}"
-        bench.say("warning", f"npm is not installed on this host: frontend not built, {kept}", level="warning")
+        bench.left_out.append("frontend")
+        bench.say("part.left_out", f"{without}: frontend not built, {kept}", level="warning", part="frontend")
 
 
 def wheel(project: str, made: Sequence[str] = ()) -> Part:

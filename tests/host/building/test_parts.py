@@ -9,18 +9,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from oroboros_deploy.host import process
-from oroboros_deploy.host.building import parts
+from oroboros_deploy.host.building import build, parts
 from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.constants import FRONTEND_COMMAND
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, Site, project
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import tree
+
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import BuildAnswer
 
 
 class Built:
@@ -202,8 +206,9 @@ def test_without_npm_what_was_committed_stays(
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, Event())
-    parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
-    assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
+    parts.frontend({"path": "f", "command": FRONTEND_COMMAND, "output": "dist", "into": into}).work(bench)
+    assert said == [("part.left_out", f"npm is not installed on this host: frontend not built, {words}", "warning")]
+    assert bench.left_out == ["frontend"]
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
 
 
@@ -214,7 +219,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
     (tmp_path / "f").mkdir()
     monkeypatch.setattr(process, "find", lambda tool: None)
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, Event())
-    part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
+    part = parts.frontend({"path": "f", "command": FRONTEND_COMMAND, "output": "dist", "into": "infra/no"})
     with pytest.raises(Refusal) as refused:
         part.work(bench)
     assert refused.value.as_dict() == {
@@ -222,6 +227,63 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
         "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
         "hint": "install npm there, commit infra/no, or set build.frontend: null",
     }
+
+
+@pytest.fixture
+def no_npm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose PATH leads to no tool of Node."""
+    found = process.find
+    monkeypatch.setattr(process, "find", lambda tool: None if tool in ("node", "npm", "pnpm") else found(tool))
+
+
+def build_here(host: LocalAgent, sha: str, recipe: dict[str, Any]) -> tuple[BuildAnswer, list[str]]:
+    """A build in this process, and the events that it told."""
+    said: list[str] = []
+    request: Any = host.build_request(sha, recipe)
+    return build.build(host.paths, request, lambda event, *_, **__: said.append(event)), said
+
+
+def test_a_required_frontend_is_never_left_out(host: LocalAgent, with_frontend: str, no_npm: None) -> None:
+    """With `required: true` a host without npm fails by name, whatever was committed."""
+    with pytest.raises(Refusal) as refused:
+        build_here(host, with_frontend, frontend(command=FRONTEND_COMMAND, required=True))
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": "frontend: npm is not installed on this host, and build.frontend.required is set",
+        "hint": "install npm there, or set build.frontend.required: false",
+    }
+
+
+def test_the_answer_names_what_was_left_out(host: LocalAgent, with_frontend: str, no_npm: None) -> None:
+    """The host's answer to the build says which parts it did without."""
+    answer, said = build_here(host, with_frontend, frontend(command=FRONTEND_COMMAND))
+    assert (answer["left_out"], "part.left_out" in said) == (["frontend"], True)
+    assert pages(host, with_frontend) == {"page": "as committed", "old": "old"}
+
+
+@pytest.mark.parametrize("tool", ["npm", "pnpm"])
+def test_a_configured_command_finds_its_own_tools(
+    host: LocalAgent, repository: Repository, no_npm: None, tool: str
+) -> None:
+    """A command of one's own runs where the host's PATH has no npm; what it found is not known, so it runs again."""
+    own = host.root.parent / "node" / tool
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\nmkdir -p dist && echo built by $1 >dist/page\n")
+    own.chmod(0o755)
+    command = f"PATH={own.parent}:$PATH && {tool} ci"
+    for text in ("one", "two"):
+        sha = repository.commit(frontend__page="same", infra__web__page="as committed", notes=text)
+        host.mirror(repository)
+        answer, said = build_here(host, sha, frontend(command=command))
+        assert (answer["left_out"], "cache.missed" in said) == ([], False)
+        assert pages(host, sha) == {"page": "built by ci\n"}
+
+
+def test_a_configured_command_without_its_tool_fails(host: LocalAgent, with_frontend: str) -> None:
+    """What was configured and cannot be run makes no release: the build fails, and its log names the tool."""
+    refusal = host.build(with_frontend, frontend(command="npm-of-nowhere ci")).refusal or {}
+    assert (refusal["kind"], refusal["message"]) == ("build_failed", "frontend: 'npm-of-nowhere ci' exited 127")
+    assert "npm-of-nowhere: command not found" in refusal["log"]
 
 
 def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Repository) -> None:
