@@ -76,6 +76,10 @@ def check_below(value: object) -> str:
     return path
 
 
+def check_into(value: object) -> str | None:
+    return None if value is None else check_below(value)
+
+
 def check_number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number of seconds")

@@ -20,6 +20,7 @@ from .checks import (
     check_inputs,
     check_inside,
     check_installer,
+    check_into,
     check_kept,
     check_limit,
     check_line,
@@ -152,8 +153,12 @@ class Frontend:
     output: str = field(
         default="dist", metadata=_about(check_below, "directory that the command fills, within `build.frontend.path`")
     )
-    into: str = field(
-        default="infra/web-main", metadata=_about(check_below, "directory of the release that the output is copied to")
+    into: str | None = field(
+        default="infra/web-main",
+        metadata=_about(
+            check_into,
+            "directory of the release that the output is copied to; `null`, or the output's own path: it stays there",
+        ),
     )
     required: bool = field(
         default=False,

@@ -74,7 +74,7 @@ class Source(TypedDict):
 
 
 class FrontendRecipe(TypedDict):
-    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into``.
+    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into`` (None: it stays there).
 
     ``required`` (default: false): a host without npm fails, and does not leave the default command out.
     """
@@ -82,7 +82,7 @@ class FrontendRecipe(TypedDict):
     path: str
     command: str
     output: str
-    into: str
+    into: Optional[str]
     required: NotRequired[bool]
 
 

@@ -106,6 +106,21 @@ def test_derived_paths_follow_the_root_wherever_it_comes_from() -> None:
     )
 
 
+@pytest.mark.parametrize("into", ["frontend", "frontend/dist/site"])
+def test_a_frontends_output_and_its_target_lie_apart(into: str) -> None:
+    """What is at `into` is removed before the output is copied there; the output's own path copies nothing."""
+    with pytest.raises(ConfigError) as refused:
+        from_file({"build": {"frontend": {"into": into}}})
+    assert str(refused.value).splitlines() == [
+        f"nothing was changed: build.frontend.into ({into}, {FROM_FILE}) and the output (frontend/dist, default)"
+        " must lie apart",
+        "  → to leave the output where it is: build.frontend.into: null",
+    ]
+    for apart in (None, "frontend/dist", "frontend/site"):
+        frontend = from_file({"build": {"frontend": {"into": apart}}}).build.frontend
+        assert frontend and frontend.into == apart
+
+
 def test_a_partial_section_keeps_the_rest_but_venvs_are_replaced() -> None:
     """`healthcheck` and `frontend` merge key by key; `venvs` is one value."""
     config = from_file({"healthcheck": {"timeout": 5}, "build": {"frontend": {"path": "ui"}, "venvs": {"api": "api"}}})

@@ -105,7 +105,7 @@ def projects_of(venvs: Dict[str, List[str]]) -> List[str]:
 def frontend(settings: FrontendRecipe) -> Part:
     """Run the frontend's command and put its output where the web units serve it from."""
     made = Frontend(settings)
-    both = (settings["path"], settings["into"])
+    both = tuple(dict.fromkeys((settings["path"], made.into)))
     return Part("frontend", made.work, runs_in=both, makes=both, inputs=made.inputs)
 
 
@@ -118,15 +118,24 @@ class Frontend:
 
     settings: FrontendRecipe
 
+    @property
+    def output(self) -> str:
+        """The directory that the command fills."""
+        return str(PurePosixPath(self.settings["path"], self.settings["output"]))
+
+    @property
+    def into(self) -> str:
+        """The directory that the output is served from."""
+        return self.settings["into"] or self.output
+
     def work(self, bench: Bench) -> None:
         """Run the command and publish its output; where the command is left out, keep what was committed."""
         source = within(bench.release, self.settings["path"])
         if self._is_left_out:
-            self._keep_committed(bench, source, within(bench.release, self.settings["into"]))
+            self._keep_committed(bench, source, within(bench.release, self.into))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
-            output = within(bench.release, f"{self.settings['path']}/{self.settings['output']}")
-            _publish(output, within(bench.release, self.settings["into"]))  # the command may have made links
+            _publish(within(bench.release, self.output), within(bench.release, self.into))  # the command may make links
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The settings, the sources, the tools that the command names, and what its output replaces.
@@ -140,7 +149,7 @@ class Frontend:
         return {
             "settings": self.settings,
             "sources": bench.sources.of(self.settings["path"]),
-            "replaced": {self.settings["into"]: bench.sources.name(self.settings["into"])},  # removed with a cached one
+            "replaced": {self.into: bench.sources.name(self.into)},  # removed with a cached one
             "tools": {name: found for name, found in tools.items() if found},
         }
 
@@ -150,7 +159,7 @@ class Frontend:
 
     def _keep_committed(self, bench: Bench, source: Path, into: Path) -> None:
         """A release sealed without its frontend would stay without one, also when npm is installed later."""
-        name, without = self.settings["into"], "npm is not installed on this host"
+        name, without = self.into, "npm is not installed on this host"
         if self.settings.get("required"):
             hint = "install npm there, or set build.frontend.required: false"
             raise Refusal("build_failed", f"frontend: {without}, and build.frontend.required is set", hint=hint)
@@ -302,6 +311,10 @@ def _any(holds: Callable[[str, str], bool], some: Sequence[str], others: Sequenc
 def _publish(output: Path, into: Path) -> None:
     if not output.is_dir() or not any(output.iterdir()):
         raise Refusal("build_failed", f"frontend: its command succeeded but left nothing in {output.name}/")
+    if into == output:
+        return
+    if into in output.parents or output in into.parents:  # a link of the commit may lead there
+        raise Refusal("build_failed", f"frontend: {output.name}/ and {into.name}/ lie one inside the other")
     if into.is_dir() and not into.is_symlink():
         trees.remove(into)
     trees.copy(output, into)

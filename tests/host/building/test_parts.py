@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oroboros_deploy.host import process
+from oroboros_deploy.host import process, seal
 from oroboros_deploy.host.building import build, parts
 from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.constants import FRONTEND_COMMAND
 from oroboros_deploy.host.refusal import Refusal
-from tests.support.builds import FRONTEND, Site, project
+from tests.support.builds import FRONTEND, Site, built, project
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import tree
@@ -56,12 +56,12 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Built]:
+def whole() -> Iterator[Built]:
     # A short path: the kernel reads 127 bytes of a first line, and for longer ones pip writes another.
     with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:
-        built = Built(Path(directory))
-        assert built.answer.refusal is None
-        yield built
+        whole = Built(Path(directory))
+        assert whole.answer.refusal is None
+        yield whole
 
 
 def test_a_console_script_works_where_it_is(site: Site) -> None:
@@ -92,18 +92,18 @@ def test_a_project_beside_the_requirements_is_installed(site: Site, installer: s
 
 
 @pytest.mark.slow
-def test_console_scripts_work_where_they_are(built: Built) -> None:
+def test_console_scripts_work_where_they_are(whole: Built) -> None:
     """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""
     for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
-        assert built.said_by(script) == f"{words} at work\n"
-        first = (built.release / script).read_text().splitlines()[0]
-        assert first == f"#!{(built.release / script).parent}/python"
+        assert whole.said_by(script) == f"{words} at work\n"
+        first = (whole.release / script).read_text().splitlines()[0]
+        assert first == f"#!{(whole.release / script).parent}/python"
 
 
 @pytest.mark.slow
-def test_each_environment_has_what_it_was_given(built: Built) -> None:
+def test_each_environment_has_what_it_was_given(whole: Built) -> None:
     """Its projects and their requirements, and no pip of its own."""
-    assert {venv: built.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
+    assert {venv: whole.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
         "backend/.venv": ["api"],
         "worker/.venv": ["api", "jobs", "tools"],
         "envs/plain": ["tools"],
@@ -111,24 +111,24 @@ def test_each_environment_has_what_it_was_given(built: Built) -> None:
 
 
 @pytest.mark.slow
-def test_a_directory_of_the_tree_gets_its_environment_inside(built: Built) -> None:
+def test_a_directory_of_the_tree_gets_its_environment_inside(whole: Built) -> None:
     """A key that is no directory of the commit becomes the environment itself."""
-    found = sorted(str(path.parent.relative_to(built.release)) for path in built.release.rglob("pyvenv.cfg"))
+    found = sorted(str(path.parent.relative_to(whole.release)) for path in whole.release.rglob("pyvenv.cfg"))
     assert found == ["backend/.venv", "envs/plain", "worker/.venv"]
 
 
 @pytest.mark.slow
-def test_a_shared_project_is_built_once(built: Built) -> None:
+def test_a_shared_project_is_built_once(whole: Built) -> None:
     """Two environments install the same wheel, and do not build side by side in one directory."""
-    counts = {path: (built.release / path / "built").read_text() for path in ("backend", "worker")}
+    counts = {path: (whole.release / path / "built").read_text() for path in ("backend", "worker")}
     assert counts == {"backend": "x", "worker": "x"}
 
 
 @pytest.mark.slow
-def test_the_sealed_environments_are_whole(built: Built) -> None:
+def test_the_sealed_environments_are_whole(whole: Built) -> None:
     """What pip wrote is in the seal, bytecode included; running it changes nothing."""
-    built.said_by("backend/.venv/bin/api")
-    assert built.host.facts(built.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
+    whole.said_by("backend/.venv/bin/api")
+    assert whole.host.facts(whole.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
 
 
 @pytest.mark.parametrize(
@@ -175,6 +175,30 @@ def test_the_frontend_goes_where_it_is_served_from(host: LocalAgent, with_fronte
     """Its output takes the place of what was committed there, wholly."""
     assert host.build(with_frontend, frontend()).refusal is None
     assert pages(host, with_frontend) == {"page": "new"}
+
+
+@pytest.mark.parametrize("into", [None, "frontend/dist"])
+def test_the_output_may_stay_where_it_is(host: LocalAgent, with_frontend: str, into: str | None) -> None:
+    """With `into: null`, or the output's own path, nothing is copied or removed; a second build takes it again."""
+    first = host.build(with_frontend, frontend(into=into))
+    made = host.paths.release(with_frontend) / "frontend" / "dist" / "page"
+    assert (built(first), made.read_text()) == (["frontend"], "new")
+    assert pages(host, with_frontend) == {"page": "as committed", "old": "old"}
+    seal.remove(host.paths.release(with_frontend))
+    assert (built(host.build(with_frontend, frontend(into=into))), made.read_text()) == ([], "new")
+
+
+@pytest.mark.parametrize(("link", "to"), [("infra/web", "../frontend/dist/in"), ("infra/web", "../frontend")])
+def test_an_output_that_a_link_puts_inside_its_target_is_refused(
+    host: LocalAgent, repository: Repository, link: str, to: str
+) -> None:
+    """The target would be removed with the output in it."""
+    (repository.path / "infra").mkdir()
+    (repository.path / link).symlink_to(to)
+    sha = repository.commit(frontend__page="new", frontend__dist__in__page="old")
+    host.mirror(repository)
+    refusal = host.build(sha, frontend(into=link)).refusal or {}
+    assert (refusal["kind"], "one inside the other" in refusal["message"]) == ("build_failed", True)
 
 
 @pytest.mark.parametrize("command", ["true", "mkdir dist"])
