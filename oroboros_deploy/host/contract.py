@@ -86,6 +86,16 @@ class FrontendRecipe(TypedDict):
     required: NotRequired[bool]
 
 
+class VenvRecipe(TypedDict):
+    """What is installed into one virtual environment; ``requirements`` None: the requirements.txt of each project."""
+
+    projects: List[str]
+    requirements: Optional[List[str]]
+    packages: List[str]
+    extras: List[str]
+    groups: List[str]
+
+
 class StepRecipe(TypedDict):
     """One command of the project's own, run in ``path``."""
 
@@ -97,12 +107,12 @@ class StepRecipe(TypedDict):
 class Recipe(TypedDict):
     """What a build makes.
 
-    ``venvs`` are the project directories of each virtual environment, ``cache`` is in bytes, and
-    ``anew`` is true when no result of an earlier build may be taken.
+    ``venvs`` are the project directories of each virtual environment, or all that is installed into it.  ``cache`` is
+    in bytes, and ``anew`` is true when no result of an earlier build may be taken.
     """
 
     frontend: Optional[FrontendRecipe]
-    venvs: Dict[str, List[str]]
+    venvs: Dict[str, Union[List[str], VenvRecipe]]
     steps: List[StepRecipe]
     timeout: float
     installer: str

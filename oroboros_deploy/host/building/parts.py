@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .. import process, trees
-from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
+from ..annotations import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
-from . import installed, installers, requirements
+from . import installed, installers, project, requirements
 from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
+from .needs import Needs
 from .within import within
 
 if TYPE_CHECKING:
@@ -77,10 +78,11 @@ class Part:
 def plan(recipe: Recipe, release: Path) -> List[Part]:
     """The recipe's parts; each may run beside those before it that it does not follow."""
     planned = [frontend(recipe["frontend"])] if recipe["frontend"] else []
-    for project in projects_of(recipe["venvs"]):
-        if _packaged(release / project):
-            planned.append(wheel(project, [made for part in planned for made in part.makes if _within(made, project)]))
-    planned += [venv(directory, projects, release) for directory, projects in recipe["venvs"].items()]
+    venvs = {directory: Needs.of(written) for directory, written in recipe["venvs"].items()}
+    for path in projects_of(venvs.values()):
+        if project.is_packaged(release / path):
+            planned.append(wheel(path, [made for part in planned for made in part.makes if _within(made, path)]))
+    planned += [venv(directory, needs, release) for directory, needs in venvs.items()]
     return _related(planned + [step(settings) for settings in recipe["steps"]])
 
 
@@ -97,9 +99,9 @@ def _related(planned: List[Part]) -> List[Part]:
     return [related(number, part) for number, part in enumerate(planned)]
 
 
-def projects_of(venvs: Dict[str, List[str]]) -> List[str]:
+def projects_of(venvs: Iterable[Needs]) -> List[str]:
     """The projects to install, each once."""
-    return list(dict.fromkeys(project for projects in venvs.values() for project in projects))
+    return list(dict.fromkeys(path for needs in venvs for path in needs.projects))
 
 
 def frontend(settings: FrontendRecipe) -> Part:
@@ -201,13 +203,13 @@ class Wheel:
         return {"sources": bench.sources.of(self.project), "made before": before, **installers.inputs(bench)}
 
 
-def venv(directory: str, projects: Sequence[str], release: Path) -> Part:
+def venv(directory: str, needs: Needs, release: Path) -> Part:
     """Make a virtual environment with projects of the repository installed into it."""
-    made = Venv(f"venv {directory}", venv_path(release, directory), projects)
-    where, locks = str(made.path.relative_to(release)), requirements.of(release, projects)
-    houses = [str(PurePosixPath(WHEELS, project)) for project in projects]
+    made = Venv(f"venv {directory}", venv_path(release, directory), needs)
+    where = str(made.path.relative_to(release))
+    houses = [str(PurePosixPath(WHEELS, path)) for path in needs.projects]
     # What is not on a package index is built where it lies.
-    runs_in = () if requirements.are_self_contained(release / path for path in locks) else (".",)
+    runs_in = () if needs.are_self_contained(release) else (".",)
     base = Base(made.base_inputs, made.complete, made.added)
     return Part(made.name, made.work, runs_in, (*houses, *runs_in), (where,), made.inputs, base, may_contain_path=True)
 
@@ -218,7 +220,7 @@ class Venv:
 
     name: str
     path: Path
-    projects: Sequence[str]
+    needs: Needs
 
     def work(self, bench: Bench) -> None:
         """Make all of it."""
@@ -230,28 +232,26 @@ class Venv:
 
     def complete(self, bench: Bench) -> None:
         """Install the projects upon a base that was taken from the cache."""
-        wheels = _wheels(bench, self.projects)
+        wheels = _wheels(bench, self.needs)
         self._install(bench, ["--no-deps", *map(str, wheels)], bench.release)
         self._finish(bench, installed.files(self.path, wheels))
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """What the whole environment depends on: its base, and the wheels of the projects."""
         base = self.base_inputs(bench)
-        return base and {**base, "projects": [content(path) for path in _wheels(bench, self.projects)]}
+        return base and {**base, "projects": [content(path) for path in _wheels(bench, self.needs)]}
 
     def base_inputs(self, bench: Bench) -> Optional[Inputs]:
         """What the base depends on; None when some of it lies elsewhere on this host."""
-        needs = [installed.metadata(path) for path in _wheels(bench, self.projects)]
-        locks = {path: bench.release / path for path in requirements.of(bench.release, self.projects)}
-        if None in needs or not requirements.are_self_contained(locks.values()):
+        told = [installed.metadata(path) for path in _wheels(bench, self.needs)]
+        if None in told or not self.needs.are_self_contained(bench.release):
             return None
-        texts = {name: content(path) for name, path in locks.items()}
         at = str(self.path.relative_to(bench.release))
-        return {"at": at, "projects": needs, "requirements": texts, **installers.inputs(bench)}
+        return {"at": at, "projects": told, **self.needs.inputs(bench.release), **installers.inputs(bench)}
 
     def added(self, bench: Bench) -> Optional[List[Path]]:
         """The files of the projects; None when another distribution brought one of them as well."""
-        wheels = _wheels(bench, self.projects)
+        wheels = _wheels(bench, self.needs)
         return None if installed.conflict(self.path, wheels) else installed.files(self.path, wheels)
 
     def _installed_together(self, bench: Bench) -> List[Tuple[Path, List[str]]]:
@@ -259,16 +259,17 @@ class Venv:
 
         Hashes are demanded of all that is installed with them, so the wheels of the projects are then apart.
         """
-        files = [bench.release / file for file in requirements.of(bench.release, self.projects)]
+        files = [bench.release / file for file in self.needs.files(bench.release)]
         calls: Dict[Path, List[str]] = {}
         for file in files:
             place = requirements.place(file, bench.release)
             calls.setdefault(place, []).extend(["--requirement", os.path.relpath(file, place)])
-        wheels = [str(path) for path in _wheels(bench, self.projects)]
+        wheels = self.needs.with_extras(_wheels(bench, self.needs))
+        more = [*wheels, *self.needs.requirements_of(bench.release)]
         if calls and not requirements.are_hashed(files):
-            list(calls.values())[-1].extend(wheels)
-            wheels = []
-        return [*calls.items(), *([(bench.release, wheels)] if wheels else [])]
+            list(calls.values())[-1].extend(more)
+            more = []
+        return [*calls.items(), *([(bench.release, more)] if more else [])]
 
     def _install(self, bench: Bench, wanted: Sequence[str], place: Path) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"
@@ -276,7 +277,7 @@ class Venv:
         bench.run(self.name, what, argv, place, **installers.variables(self.path))
 
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
-        installed.settle(self.path, _wheels(bench, self.projects))
+        installed.settle(self.path, _wheels(bench, self.needs))
         compiling = installed.compiling(self.path, bench.release, compiled)
         bench.run(self.name, "compiling it", compiling, ELSEWHERE)
 
@@ -320,18 +321,10 @@ def _publish(output: Path, into: Path) -> None:
     trees.copy(output, into)
 
 
-def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:
+def _wheels(bench: Bench, needs: Needs) -> List[Path]:
     """The wheels of the projects that have one; the others have requirements at least."""
-    for project in projects:
-        directory = within(bench.release, project)
-        if not _packaged(directory) and not (directory / "requirements.txt").is_file():
-            missing = "no pyproject.toml, setup.py or requirements.txt in it"
-            raise Refusal("build_failed", f"{project!r} cannot be installed: {missing}")
-    return [path for project in dict.fromkeys(projects) for path in sorted(_wheelhouse(bench, project).glob("*.whl"))]
-
-
-def _packaged(directory: Path) -> bool:
-    return (directory / "pyproject.toml").is_file() or (directory / "setup.py").is_file()
+    needs.refuse_empty(bench.release)
+    return [path for name in dict.fromkeys(needs.projects) for path in sorted(_wheelhouse(bench, name).glob("*.whl"))]
 
 
 def _wheelhouse(bench: Bench, project: str) -> Path:

@@ -16,6 +16,7 @@ import pytest
 from oroboros_deploy.host import process, seal
 from oroboros_deploy.host.building import build, parts
 from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.building.needs import Needs
 from oroboros_deploy.host.constants import FRONTEND_COMMAND
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, Site, built, project
@@ -141,7 +142,8 @@ def test_a_project_that_cannot_be_installed_is_named(
     """Absent, a file, or without any packaging: said in the configuration's own words, shared or not."""
     assert host.build(mirrored.git("rev-parse", "HEAD"), {"venvs": venvs}).refusal == {
         "kind": "build_failed",
-        "message": f"{name!r} cannot be installed: no pyproject.toml, setup.py or requirements.txt in it",
+        "message": f"{name!r} cannot be installed: no pyproject.toml that describes a project, setup.py or "
+        "requirements.txt in it",
         "hint": None,
     }
 
@@ -152,7 +154,7 @@ def test_a_project_that_cannot_be_installed_is_named(
 )
 def test_every_project_is_one_part(venvs: dict[str, list[str]], projects: list[str]) -> None:
     """However many environments install it, and however often one names it."""
-    assert parts.projects_of(venvs) == projects
+    assert parts.projects_of(map(Needs.of, venvs.values())) == projects
 
 
 def frontend(**changes: Any) -> dict[str, Any]:
