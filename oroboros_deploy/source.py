@@ -106,6 +106,11 @@ class Source:
         known = _SHA.fullmatch(old) and _SHA.fullmatch(new)
         return self._shown(new, f"^{old}", walk=f"--max-count={limit}") if known else []
 
+    def describe(self, sha: str) -> str:
+        """What git calls a commit by its newest tag; by its id, where no tag leads to it or git cannot tell."""
+        found = self._git("describe", "--tags", "--always", "--abbrev=10", sha)
+        return _lines(found)[0] if found.returncode == 0 else sha
+
     # --- which commit ---
 
     def _named_by_prefix(self, prefix: str) -> list[str]:

@@ -552,3 +552,13 @@ def test_resolving_runs_no_program_of_the_repository(repository: Path, tmp_path:
         with pytest.raises(UnknownCommit):
             Source(clone).resolve(missing)
     assert not ran.exists()
+
+
+def test_a_commit_is_described_by_its_newest_tag(repository: Path) -> None:
+    """As git does it; without a tag, or without the commit, it is called by its id."""
+    first = sha_of(repository)
+    assert Source(repository).describe(first) == first[:10]
+    git(repository, "tag", "v1.2")
+    second = commit(repository, "second")
+    described = [Source(repository).describe(sha) for sha in (first, second, "0" * 40)]
+    assert described == ["v1.2", f"v1.2-1-g{second[:10]}", "0" * 40]

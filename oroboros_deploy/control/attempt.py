@@ -16,6 +16,7 @@ from .. import threads
 from ..errors import (
     DeployError,
     Interrupted,
+    InvalidInput,
     LinkLost,
     RegistryUnavailable,
 )
@@ -167,8 +168,14 @@ class Attempt:
         assert work.plan is not None
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
-            request = plan.build_request(self.job, work.plan.source, verbose=self.node.verbose)
+            request = plan.build_request(self.job, work.plan.source, self._described(), verbose=self.node.verbose)
             work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
+
+    def _described(self) -> str:
+        """What git calls the commit; its id, where no repository here has it."""
+        with suppress(InvalidInput):
+            return self.node.source().describe(self.job.sha)
+        return self.job.sha
 
     def _bundle(self, work: _Work) -> Iterator[bytes]:
         return self.node.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])

@@ -62,8 +62,11 @@ def facts_request(job: Job) -> FactsRequest:
     }
 
 
-def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> BuildRequest:
-    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard."""
+def build_request(job: Job, source: SourceKind, described: str, *, verbose: bool = False) -> BuildRequest:
+    """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard.
+
+    ``described`` is what git calls the commit.
+    """
     return {
         "attempt": job.attempt,
         "sha": job.sha,
@@ -71,6 +74,7 @@ def build_request(job: Job, source: SourceKind, *, verbose: bool = False) -> Bui
         "recipe": recipe(job.config),
         "version": job.version,
         "verbose": verbose,
+        "described": described,
     }
 
 

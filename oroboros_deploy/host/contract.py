@@ -125,6 +125,7 @@ class BuildRequest(Asked):
     """Make the sealed release of the commit ``sha``; a bundle is sent as a stream after the request.
 
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
+    ``described`` is what `git describe` calls the commit (default: ``sha``).
     """
 
     attempt: str
@@ -133,6 +134,7 @@ class BuildRequest(Asked):
     recipe: Recipe
     version: str
     verbose: NotRequired[bool]
+    described: NotRequired[str]
 
 
 class GateRequest(TypedDict):

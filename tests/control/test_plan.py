@@ -159,7 +159,7 @@ def test_a_rollback_asks_to_look_first() -> None:
 def test_requests_are_whole() -> None:
     """What a host is asked to build and to activate holds every setting it needs, and no registry URL."""
     work = job(migrate="./migrate", build={"venvs": {"worker": ["backend", "worker"]}})
-    assert build_request(work, "bundle") == {
+    assert build_request(work, "bundle", "v1.2") == {
         "attempt": "attempt",
         "sha": SHA,
         "source": {"kind": "bundle", "url": None},
@@ -181,6 +181,7 @@ def test_requests_are_whole() -> None:
         },
         "version": "1.0",
         "verbose": False,
+        "described": "v1.2",
     }
     assert activate_request(work, facts(), migrate=True) == {
         "attempt": "attempt",

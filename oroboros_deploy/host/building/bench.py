@@ -35,8 +35,14 @@ class Bench:
     installer: str = "auto"
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
+    version: str = ""  # of the commit, as `git describe` calls it
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
     left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
+
+    @property
+    def described(self) -> str:
+        """What git calls the commit; its id where nothing else is known."""
+        return self.version or self.release.name
 
     def run(
         self, part: str, what: str, argv: Sequence[str], cwd: Path, *, line: Optional[str] = None, **variables: str

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import lock, seal, state, trees, wire
@@ -134,6 +134,10 @@ class _Release:
         return self.layout.release(self.sha)
 
     @property
+    def version(self) -> str:
+        return self.request.get("described", self.sha)
+
+    @property
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
@@ -213,7 +217,8 @@ class _Release:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
         tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
-        return Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        bench = Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
+        return replace(bench, version=self.version)
 
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""

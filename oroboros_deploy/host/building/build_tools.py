@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
+from . import git_version
 from .bench import ELSEWHERE, Bench
 from .inputs import content, digest, python
 
@@ -104,5 +105,6 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
             f"its build backend {backend}",
             [python, "-P", "-c", _ASK, backend, str(answer)],
             directory,
+            **git_version.variables(directory, bench.described),
         )
     return answer.read_text() != "[]"

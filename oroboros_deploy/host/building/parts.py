@@ -16,7 +16,7 @@ from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
-from . import installed, installers, project, requirements
+from . import git_version, installed, installers, project, requirements
 from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
 from .needs import Needs
@@ -195,12 +195,18 @@ class Wheel:
         """Build it."""
         what = f"{'uv build' if installers.uv(bench) else 'pip wheel'} ./{self.project}"
         argv = installers.build_wheel(bench, self.project, _wheelhouse(bench, self.project))
-        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **installers.variables())
+        variables = {**self._version(bench), **installers.variables()}
+        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **variables)
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The sources, what other parts put beside them, and the installer."""
         before = {path: content(bench.release / path) for path in self.made_before}
-        return {"sources": bench.sources.of(self.project), "made before": before, **installers.inputs(bench)}
+        version = self._version(bench)
+        told: Inputs = {"version": version} if version else {}
+        return {"sources": bench.sources.of(self.project), "made before": before, **told, **installers.inputs(bench)}
+
+    def _version(self, bench: Bench) -> Dict[str, str]:
+        return git_version.variables(bench.release / self.project, bench.described)
 
 
 def venv(directory: str, needs: Needs, release: Path) -> Part:
