@@ -83,7 +83,8 @@ class HostOutcome:
     ``live`` is the release that serves there now (None: none, or not known),
     ``previous`` the one that served before, ``seconds`` the wall time of each
     phase, ``migration_marker`` the revision printed by the migration, if one ran,
-    ``log`` what the build, the migration, the gate or the services said last.
+    ``log`` what the build, the migration, the gate or the services said last,
+    ``left_out`` the parts that the build could not make there and did without.
     """
 
     host: str
@@ -95,6 +96,7 @@ class HostOutcome:
     migration_marker: str | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     log: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:

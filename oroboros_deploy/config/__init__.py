@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .explaining import explain, masked
 from .loading import Config, layers_of, load
-from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step
+from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step, Venv
 
 __all__ = [
     "SETTINGS",
@@ -14,6 +14,7 @@ __all__ = [
     "Healthcheck",
     "Setting",
     "Step",
+    "Venv",
     "explain",
     "layers_of",
     "load",

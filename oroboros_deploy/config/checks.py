@@ -6,7 +6,6 @@ Raises ValueError saying what it must be.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 from .addresses import is_git_url
 
@@ -74,6 +73,10 @@ def check_below(value: object) -> str:
     if path == ".":
         raise ValueError("must be a directory below the release's own")
     return path
+
+
+def check_into(value: object) -> str | None:
+    return None if value is None else check_below(value)
 
 
 def check_number(value: object) -> float:
@@ -156,15 +159,6 @@ def check_git_url(value: object) -> str:
     return url
 
 
-def check_venvs(value: object) -> dict[str, tuple[str, ...]]:
-    if not isinstance(value, Mapping):
-        raise ValueError("must map each venv's directory to the projects installed into it")
-    venvs = {check_below(venv): check_projects(projects) for venv, projects in value.items()}
-    if len(venvs) < len(value):
-        raise ValueError("names a directory twice")
-    return venvs
-
-
 def check_projects(value: object) -> tuple[str, ...]:
     projects = [value] if isinstance(value, str) else value
     if not isinstance(projects, list | tuple) or not projects:
@@ -172,8 +166,26 @@ def check_projects(value: object) -> tuple[str, ...]:
     return tuple(check_inside(project) for project in projects)
 
 
-def check_inputs(value: object) -> tuple[str, ...]:
+def check_paths(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_below(path) for path in check_names(value)))
+
+
+def check_packages(value: object) -> tuple[str, ...]:
+    written = [value] if isinstance(value, str) else value
+    if not isinstance(written, list | tuple):
+        raise ValueError("must be a list of requirements, such as 'gunicorn==23.0.0'")
+    packages = tuple(check_line(each).strip() for each in written)
+    if any(package.startswith("-") for package in packages):
+        raise ValueError("must hold requirements, no options of an installer")
+    return packages
+
+
+def check_labels(value: object) -> tuple[str, ...]:
+    names = check_names(value)
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
+            raise ValueError(f"must hold plain names, which {name!r} is not")
+    return names
 
 
 def check_installer(value: object) -> str:

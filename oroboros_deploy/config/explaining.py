@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields
 from operator import attrgetter
 
 from .addresses import shown_registry
 from .loading import Config
-from .settings import BY_NAME, Step
+from .settings import BY_NAME, Step, Venv
 
 
 def explain(config: Config) -> list[tuple[str, str, str]]:
@@ -45,6 +46,13 @@ def shown(value: object) -> str:
             return f"{value:g}"
         case Step():
             return f"{value.name}: {value.command} (in {value.path})"
+        case Venv():
+            told = ((item.name, getattr(value, item.name)) for item in fields(value))
+            return (
+                "{"
+                + ", ".join(f"{name}: {shown(each)}" for name, each in told if each or each != getattr(Venv, name))
+                + "}"
+            )
         case tuple():
             return " ".join(map(shown, value)) or "none"
         case Mapping():

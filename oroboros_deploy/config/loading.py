@@ -125,6 +125,7 @@ def load(
     used += [*_variables(environ), *_flags(flags)]
     found = _derive(_merge(used))
     _refuse_endless_gate(found)
+    _refuse_nested_output(found)
     return replace(
         _assemble(Config, found),
         environment=chosen,
@@ -314,6 +315,23 @@ def _refuse_endless_gate(found: Mapping[str, _Found]) -> None:
         )
 
 
+def _refuse_nested_output(found: Mapping[str, _Found]) -> None:
+    # What was at `into` is removed before the output is copied there: one inside the other would be lost.
+    path, output, into = (found.get(f"build.frontend.{name}") for name in ("path", "output", "into"))
+    if path is None or output is None or into is None or into.value is None:
+        return
+    made = posixpath.normpath(f"{path.value}/{output.value}")
+    if made != into.value and _nested(made, str(into.value)):
+        raise _refused(
+            f"build.frontend.into ({into.value}, {into.where}) and the output ({made}, {output.where}) must lie apart",
+            "to leave the output where it is: build.frontend.into: null",
+        )
+
+
+def _nested(one: str, other: str) -> bool:
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")
+
+
 def _below(root: str, path: _Found) -> str:
     """The path, for which a default says how it follows the root."""
     return str(path.value).replace("{root}", root) if path.where == "default" else str(path.value)
@@ -322,7 +340,7 @@ def _below(root: str, path: _Found) -> str:
 def _refuse_overlap(paths: Mapping[str, str]) -> None:
     # Each is created, swept or replaced as a whole, so none may lie within another.
     for (one, path), (other, place) in combinations(paths.items(), 2):
-        if f"{path}/".startswith(f"{place}/") or f"{place}/".startswith(f"{path}/"):
+        if _nested(path, place):
             raise _refused(f"{one} ({path}) and {other} ({place}) must lie apart")
 
 

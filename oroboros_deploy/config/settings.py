@@ -11,25 +11,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
 from typing import TypeAlias
 
-from ..host.constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
+from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
     check_below,
     check_command,
     check_count,
     check_git_url,
-    check_inputs,
     check_inside,
     check_installer,
+    check_into,
     check_kept,
+    check_labels,
     check_limit,
     check_line,
     check_megabytes,
     check_own_path,
+    check_packages,
     check_path,
+    check_paths,
     check_pause,
+    check_projects,
     check_services,
     check_switch,
-    check_venvs,
 )
 
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
@@ -44,7 +47,22 @@ class Step:
     command: str
 
 
-Venvs: TypeAlias = Mapping[str, tuple[str, ...]]
+@dataclass(frozen=True)
+class Venv:
+    """What is installed into a virtual environment, where that is more than its projects.
+
+    ``requirements`` are files; None means the requirements.txt of each project.  ``extras`` and ``groups`` are
+    those of the projects, ``packages`` are requirements that only production needs.
+    """
+
+    projects: tuple[str, ...] = ()
+    requirements: tuple[str, ...] | None = None
+    packages: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+
+
+Venvs: TypeAlias = Mapping[str, tuple[str, ...] | Venv]
 Value: TypeAlias = str | float | tuple[str, ...] | tuple[Step, ...] | Venvs | None
 
 
@@ -63,6 +81,38 @@ def _step(value: object) -> Step:
     if not isinstance(value["name"], str) or not _STEP_NAME.fullmatch(value["name"]):
         raise ValueError("must name each step in letters, digits, spaces, '.', '_' and '-'")
     return Step(value["name"], check_inside(value.get("path", ".")), check_command(value["command"]))
+
+
+_OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...]]] = {
+    "projects": check_projects,
+    "requirements": check_paths,
+    "packages": check_packages,
+    "extras": check_labels,
+    "groups": check_labels,
+}
+
+
+def _venvs(value: object) -> dict[str, tuple[str, ...] | Venv]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must map each venv's directory to the projects installed into it")
+    venvs = {check_below(directory): _venv(written) for directory, written in value.items()}
+    if len(venvs) < len(value):
+        raise ValueError("names a directory twice")
+    return venvs
+
+
+def _venv(value: object) -> tuple[str, ...] | Venv:
+    """What is installed into one; project directories alone, however they were written, are a plain tuple."""
+    if isinstance(value, Venv):
+        return value
+    if not isinstance(value, Mapping):
+        return check_projects(value)
+    if not set(value) <= set(_OF_A_VENV):
+        raise ValueError(f"must hold only {{{', '.join(_OF_A_VENV)}}} for a venv")
+    venv = Venv(**{name: _OF_A_VENV[name](written) for name, written in value.items()})
+    if not (venv.projects or venv.requirements or venv.packages):
+        raise ValueError("must name at least one project, requirements file or package for each venv")
+    return venv.projects if venv == Venv(venv.projects) else venv
 
 
 @dataclass(frozen=True)
@@ -143,14 +193,25 @@ class Frontend:
         ),
     )
     command: str = field(
-        default="npm ci && npm run build",
-        metadata=_about(check_command, "line run by bash in `build.frontend.path`"),
+        default=FRONTEND_COMMAND,
+        metadata=_about(
+            check_command,
+            "line run by bash in `build.frontend.path`; the default one is left out, and told, on a host without npm",
+        ),
     )
     output: str = field(
         default="dist", metadata=_about(check_below, "directory that the command fills, within `build.frontend.path`")
     )
-    into: str = field(
-        default="infra/web-main", metadata=_about(check_below, "directory of the release that the output is copied to")
+    into: str | None = field(
+        default="infra/web-main",
+        metadata=_about(
+            check_into,
+            "directory of the release that the output is copied to; `null`, or the output's own path: it stays there",
+        ),
+    )
+    required: bool = field(
+        default=False,
+        metadata=_about(check_switch, "`true`: on a host without npm the default command fails, and is not left out"),
     )
 
 
@@ -166,7 +227,9 @@ class Build:
     venvs: Venvs = field(
         default_factory=_default_venvs,
         metadata=_about(
-            check_venvs, "virtual environments: for each one's directory the project directories installed into it"
+            _venvs,
+            "virtual environments: for each one's directory the project directories installed into it, or"
+            " `{projects, requirements, packages, extras, groups}`",
         ),
     )
     steps: tuple[Step, ...] = field(
@@ -184,7 +247,7 @@ class Build:
     )
     inputs: tuple[str, ...] = field(
         default=(),
-        metadata=_about(check_inputs, "paths that every part of the build depends on besides its own directory"),
+        metadata=_about(check_paths, "paths that every part of the build depends on besides its own directory"),
     )
     cache: int = field(
         default=2000,

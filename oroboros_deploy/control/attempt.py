@@ -51,6 +51,7 @@ class _Work:
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     asked: bool = False  # to switch: from then on the host goes on alone
+    left_out: tuple[str, ...] = ()  # parts of the build that the host could not make
 
     @property
     def live(self) -> str | None:
@@ -173,7 +174,7 @@ class Attempt:
         if work.plan.build:
             stream = self._bundle(work) if work.plan.source == "bundle" else None
             request = plan.build_request(self.job, work.plan.source, self._described(), verbose=self.node.verbose)
-            work.host.build(request, stream)
+            work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
 
     def _described(self) -> str:
         """What git calls the commit; its id, where no repository here has it."""
@@ -339,7 +340,8 @@ class Attempt:
         self._end(work, _failed(work, error))
 
     def _end(self, work: _Work, outcome: HostOutcome) -> None:
-        work.outcome = replace(outcome, seconds={**work.seconds, **outcome.seconds})
+        seconds = {**work.seconds, **outcome.seconds}
+        work.outcome = replace(outcome, seconds=seconds, left_out=work.left_out)
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
         work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..config import Config
+from ..config import Config, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         GateRequest,
         Recipe,
         SourceKind,
+        VenvRecipe,
     )
 
 
@@ -245,7 +246,7 @@ def recipe(config: Config) -> Recipe:
     build = config.build
     return {
         "frontend": _frontend(config),
-        "venvs": {directory: list(projects) for directory, projects in build.venvs.items()},
+        "venvs": {directory: _venv(venv) for directory, venv in build.venvs.items()},
         "steps": [{"name": step.name, "path": step.path, "command": step.command} for step in build.steps],
         "timeout": build.timeout,
         "installer": build.installer,
@@ -253,6 +254,18 @@ def recipe(config: Config) -> Recipe:
         "cache": build.cache * 1_000_000,
         "anew": config.no_cache,
         "digest": digest(build),
+    }
+
+
+def _venv(venv: tuple[str, ...] | Venv) -> list[str] | VenvRecipe:
+    if isinstance(venv, tuple):
+        return list(venv)
+    return {
+        "projects": list(venv.projects),
+        "requirements": None if venv.requirements is None else list(venv.requirements),
+        "packages": list(venv.packages),
+        "extras": list(venv.extras),
+        "groups": list(venv.groups),
     }
 
 
@@ -265,6 +278,7 @@ def _frontend(config: Config) -> FrontendRecipe | None:
         "command": frontend.command,
         "output": frontend.output,
         "into": frontend.into,
+        "required": frontend.required,
     }
 
 

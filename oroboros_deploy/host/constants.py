@@ -33,6 +33,7 @@ SWITCHABLE = ("sealed", "adopted")  # the states of a release that `current` may
 ATTEMPTS = ("deploy", "rollback")  # the kinds of journal entries that are attempts
 
 # The gate, where the settings say nothing else; seconds.
+FRONTEND_COMMAND = "npm ci && npm run build"  # the only command that a host without npm leaves out
 GATE_TIMEOUT = 60.0
 GATE_INTERVAL = 1.0
 GATE_STABLE_FOR = 2.0

@@ -74,12 +74,26 @@ class Source(TypedDict):
 
 
 class FrontendRecipe(TypedDict):
-    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into``."""
+    """The frontend: ``command`` is run in ``path``, and its ``output`` is copied to ``into`` (None: it stays there).
+
+    ``required`` (default: false): a host without npm fails, and does not leave the default command out.
+    """
 
     path: str
     command: str
     output: str
-    into: str
+    into: Optional[str]
+    required: NotRequired[bool]
+
+
+class VenvRecipe(TypedDict):
+    """What is installed into one virtual environment; ``requirements`` None: the requirements.txt of each project."""
+
+    projects: List[str]
+    requirements: Optional[List[str]]
+    packages: List[str]
+    extras: List[str]
+    groups: List[str]
 
 
 class StepRecipe(TypedDict):
@@ -93,13 +107,13 @@ class StepRecipe(TypedDict):
 class Recipe(TypedDict):
     """What a build makes.
 
-    ``venvs`` are the project directories of each virtual environment, ``cache`` is in bytes, and
-    ``anew`` is true when no result of an earlier build may be taken.
+    ``venvs`` are the project directories of each virtual environment, or all that is installed into it.  ``cache`` is
+    in bytes, and ``anew`` is true when no result of an earlier build may be taken.
     ``digest`` is of the settings that shape the result: a release that has another one is not what was asked for.
     """
 
     frontend: Optional[FrontendRecipe]
-    venvs: Dict[str, List[str]]
+    venvs: Dict[str, Union[List[str], VenvRecipe]]
     steps: List[StepRecipe]
     timeout: float
     installer: str
@@ -458,10 +472,14 @@ class Facts(TypedDict):
 
 
 class BuildAnswer(TypedDict):
-    """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took."""
+    """The release is there: it was made now, or it was complete already; ``seconds`` is how long that took.
+
+    ``left_out`` names the parts that this host could not make and did without.
+    """
 
     state: Switchable
     seconds: float
+    left_out: NotRequired[List[str]]
 
 
 class ActivateAnswer(TypedDict):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fabric import Config as FabricConfig
 
-from oroboros_deploy.config import Build, Config, Frontend, Healthcheck, Step, layers_of, load, loading
+from oroboros_deploy.config import Build, Config, Frontend, Healthcheck, Step, Venv, explain, layers_of, load, loading
 from oroboros_deploy.errors import ConfigError
 from tests.support.written import FILE, FROM_FILE, PROD, from_file, refusal
 
@@ -104,6 +104,48 @@ def test_derived_paths_follow_the_root_wherever_it_comes_from() -> None:
         "/opt/app/current",
         "/opt/app/repo",
     )
+
+
+@pytest.mark.parametrize("into", ["frontend", "frontend/dist/site"])
+def test_a_frontends_output_and_its_target_lie_apart(into: str) -> None:
+    """What is at `into` is removed before the output is copied there; the output's own path copies nothing."""
+    with pytest.raises(ConfigError) as refused:
+        from_file({"build": {"frontend": {"into": into}}})
+    assert str(refused.value).splitlines() == [
+        f"nothing was changed: build.frontend.into ({into}, {FROM_FILE}) and the output (frontend/dist, default)"
+        " must lie apart",
+        "  → to leave the output where it is: build.frontend.into: null",
+    ]
+    for apart in (None, "frontend/dist", "frontend/site"):
+        frontend = from_file({"build": {"frontend": {"into": apart}}}).build.frontend
+        assert frontend and frontend.into == apart
+
+
+def test_a_venv_may_name_all_that_is_installed_into_it() -> None:
+    """Projects alone, however they are written, are the same value; paths and names are checked."""
+    venvs = {"api": {"projects": "backend"}, "jobs": {"projects": ["worker"], "requirements": [], "packages": ["x==1"]}}
+    config = from_file({"build": {"venvs": venvs}})
+    assert config.build.venvs == {"api": ("backend",), "jobs": Venv(("worker",), (), ("x==1",))}
+    assert {name: value for name, value, _ in explain(config)}["build.venvs"] == (
+        "api: backend, jobs: {projects: worker, requirements: none, packages: x==1}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("venv", "why"),
+    [
+        ({"projects": ["a"], "package": ["x"]}, "must hold only {projects, requirements, packages, extras, groups}"),
+        ({"extras": ["a"]}, "must name at least one project, requirements file or package"),
+        ({"requirements": ["../x.txt"]}, "must not contain '..'"),
+        ({"packages": ["--index-url=https://x"]}, "must hold requirements, no options of an installer"),
+        ({"packages": 5}, "must be a list of requirements"),
+        ({"projects": ["a"], "extras": ["a]"]}, "must hold plain names, which 'a]' is not"),
+    ],
+)
+def test_a_venv_that_cannot_be_is_refused(venv: dict[str, Any], why: str) -> None:
+    """What reaches the command line of an installer is no option of it."""
+    with pytest.raises(ConfigError, match=re.escape(why)):
+        from_file({"build": {"venvs": {"api": venv}}})
 
 
 def test_a_partial_section_keeps_the_rest_but_venvs_are_replaced() -> None:

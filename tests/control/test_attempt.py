@@ -8,6 +8,7 @@ import time
 from _thread import interrupt_main
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,9 +28,13 @@ from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome, State
 from oroboros_deploy.records.record import Record
 from oroboros_deploy.registry import Registry
+from oroboros_deploy.remote.host import Host
 from oroboros_deploy.source import Commit, Source
 from oroboros_deploy.testing import LocalConnection, unreachable
 from tests.support.site import GATE, Site, states
+
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import BuildAnswer
 
 pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
 
@@ -234,6 +239,16 @@ def test_a_link_lost_during_a_rollback_is_taken_up_again(
     assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
     journal = (site.root() / ".deploy/journal.jsonl").read_text().splitlines()
     assert len(journal) == 3
+
+
+def test_what_a_host_left_out_is_in_the_outcome(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that a host did without is named in the value, and so in the last line of `--json`."""
+    found: BuildAnswer = {"state": "sealed", "seconds": 0.0, "left_out": ["frontend"]}
+    made = Host.build
+    monkeypatch.setattr(Host, "build", lambda host, *asked: {**made(host, *asked), **found})
+    outcome = site.deployment().deploy(["web1"], sha=site.good)
+    [end] = outcome.as_dict()["hosts"]
+    assert (end["state"], end["left_out"]) == (State.LIVE, ("frontend",))
 
 
 def test_failed_build_switches_nothing(site: Site) -> None:

@@ -11,7 +11,7 @@ import pytest
 from oroboros_deploy.config import load
 from oroboros_deploy.config.recipe import digest
 from oroboros_deploy.config.settings import Build
-from oroboros_deploy.control.plan import Job, Plan, activate_request, build_request, decide, switch_request
+from oroboros_deploy.control.plan import Job, Plan, activate_request, build_request, decide, recipe, switch_request
 from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
 from oroboros_deploy.host.facts import plain
 from oroboros_deploy.outcome import Kind
@@ -225,6 +225,7 @@ def test_requests_are_whole() -> None:
                 "command": "npm ci && npm run build",
                 "output": "dist",
                 "into": "infra/web-main",
+                "required": False,
             },
             "venvs": {"worker": ["backend", "worker"]},
             "steps": [],
@@ -262,6 +263,15 @@ def test_requests_are_whole() -> None:
         "expected": OLD,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None
+
+
+def test_a_venv_travels_as_plain_values() -> None:
+    """Projects alone are a list, as ever; more is an object with every key."""
+    venvs = {"a": ["one"], "b": {"projects": ["two"], "packages": ["x"], "extras": ["e"], "groups": ["g"]}}
+    assert recipe(job(build={"venvs": venvs}).config)["venvs"] == {
+        "a": ["one"],
+        "b": {"projects": ["two"], "requirements": None, "packages": ["x"], "extras": ["e"], "groups": ["g"]},
+    }
 
 
 def test_only_a_known_live_release_is_expected() -> None:

@@ -39,6 +39,12 @@ class Bench:
     entering: Sequence[str] = ()  # what starts a command where it cannot write but to a few places
     entering_tools: Sequence[str] = ()  # the same for what makes the tools of later builds
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
+    left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
+
+    @property
+    def described(self) -> str:
+        """What git calls the commit; its id where nothing else is known."""
+        return self.version or self.release.name
 
     def run(
         self, part: str, what: str, argv: Sequence[str], cwd: Path, *, line: Optional[str] = None, **variables: str

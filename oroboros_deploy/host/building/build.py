@@ -45,10 +45,10 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
         with _hang_up() as stop, _alone(layout, deadline, stop, say):
             workspace.sweep(layout, say)
             earlier.settle(layout)
-            usable = _usable(layout, request)
+            usable, left_out = _usable(layout, request), []
             if usable is None:
-                _Release(layout, request, tmp, say, deadline, stop).make(bundle)
-    return {"state": usable or "sealed", "seconds": time.monotonic() - began}
+                left_out = _Release(layout, request, tmp, say, deadline, stop).make(bundle)
+    return {"state": usable or "sealed", "seconds": time.monotonic() - began, "left_out": left_out}
 
 
 def _usable(layout: Layout, request: BuildRequest) -> Optional[Switchable]:
@@ -160,8 +160,8 @@ class _Release:
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
-    def make(self, bundle: Optional[Path]) -> None:
-        """Remove what is left of other builds, bring in the commit, and build its release."""
+    def make(self, bundle: Optional[Path]) -> List[str]:
+        """Remove what is left of other builds, bring in the commit, and build its release; what was left out of it."""
         self._tell_of_the_login()
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
@@ -170,9 +170,10 @@ class _Release:
         self._move_out_earlier()
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
-            self._build(store)
+            left_out = self._build(store)
             self._seal(store)
         store.prune(self.request["recipe"]["cache"])
+        return left_out
 
     def _tell_of_the_login(self) -> None:
         """Name what this login had for builds of 0.1.0, and has not for those of this version."""
@@ -253,14 +254,18 @@ class _Release:
             raise
         earlier.settle_one(self.path)
 
-    def _build(self, store: Cache) -> None:
-        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
+    def _build(self, store: Cache) -> List[str]:
+        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again.
+
+        The answer names the parts that this host could not make and did without.
+        """
         try:
             with workspace.all_ended(), self._bench() as bench:
                 _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
+        return bench.left_out
 
     @contextlib.contextmanager
     def _bench(self) -> Iterator[Bench]:

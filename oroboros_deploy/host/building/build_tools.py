@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import durable, seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
+from . import git_version
 from .bench import ELSEWHERE, Bench
 from .inputs import content, digest, python
 
@@ -100,6 +101,7 @@ def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
     if not answer.is_file():
         python, told = str(target / "bin" / "python"), bench.temporary / answer.name
         asking = [python, "-P", "-c", _ASK, backend, str(told)]
-        bench.run(f"wheel {project}", f"its build backend {backend}", asking, directory)
+        variables = git_version.variables(directory, bench.described)
+        bench.run(f"wheel {project}", f"its build backend {backend}", asking, directory, **variables)
         durable.write(answer, told.read_bytes())
     return answer.read_text() != "[]"

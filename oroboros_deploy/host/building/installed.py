@@ -84,6 +84,12 @@ def metadata(wheel: Path) -> Optional[List[str]]:
     return None if any("file:" in line for line in lines) else lines
 
 
+def extras(wheel: Path) -> List[str]:
+    """The extras that a wheel provides."""
+    told = metadata(wheel) or []
+    return [line.partition(":")[2].strip() for line in told if line.startswith("Provides-Extra:")]
+
+
 def _read(record: Path) -> List[List[str]]:
     return [row for row in csv.reader(io.StringIO(record.read_text("utf-8"))) if row]
 

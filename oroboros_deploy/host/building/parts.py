@@ -13,11 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .. import process, trees
-from ..annotations import TYPE_CHECKING, Callable, Dict, List, Optional, Sequence, Tuple
+from ..annotations import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
+from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
-from . import installed, installers, requirements
+from . import git_version, installed, installers, project, requirements
 from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
+from .needs import Needs
 from .within import within
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ WHEELS = ".deploy-wheels"  # where a release has its projects' wheels until it i
 _EPOCH = "315532800"  # 1980, where zip begins: a wheel of the same files is the same wheel
 _NPM = {"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false"}
 _WORDS = re.compile(r"[\w./@+-]+")  # of a command line
+_OF_NODE = {"node", "npm", "npx", "yarn", "pnpm", "bun", "corepack"}  # a command finds them by itself, or we know them
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ class Part:
 def plan(recipe: Recipe, release: Path) -> List[Part]:
     """The recipe's parts; each may run beside those before it that it does not follow."""
     planned = [frontend(recipe["frontend"])] if recipe["frontend"] else []
-    for project in projects_of(recipe["venvs"]):
-        if _packaged(release / project):
-            planned.append(wheel(project, [made for part in planned for made in part.makes if _within(made, project)]))
-    planned += [venv(directory, projects, release) for directory, projects in recipe["venvs"].items()]
+    venvs = {directory: Needs.of(written) for directory, written in recipe["venvs"].items()}
+    for path in projects_of(venvs.values()):
+        if project.is_packaged(release / path):
+            planned.append(wheel(path, [made for part in planned for made in part.makes if _within(made, path)]))
+    planned += [venv(directory, needs, release) for directory, needs in venvs.items()]
     return _related(planned + [step(settings) for settings in recipe["steps"]])
 
 
@@ -95,58 +99,78 @@ def _related(planned: List[Part]) -> List[Part]:
     return [related(number, part) for number, part in enumerate(planned)]
 
 
-def projects_of(venvs: Dict[str, List[str]]) -> List[str]:
+def projects_of(venvs: Iterable[Needs]) -> List[str]:
     """The projects to install, each once."""
-    return list(dict.fromkeys(project for projects in venvs.values() for project in projects))
+    return list(dict.fromkeys(path for needs in venvs for path in needs.projects))
 
 
 def frontend(settings: FrontendRecipe) -> Part:
     """Run the frontend's command and put its output where the web units serve it from."""
     made = Frontend(settings)
-    both = (settings["path"], settings["into"])
+    both = tuple(dict.fromkeys((settings["path"], made.into)))
     return Part("frontend", made.work, runs_in=both, makes=both, inputs=made.inputs)
 
 
 @dataclass(frozen=True)
 class Frontend:
-    """The frontend of a release, made by a command of its own."""
+    """The frontend of a release, made by a command.
+
+    A command that was configured always runs.  The default one is left out on a host without npm.
+    """
 
     settings: FrontendRecipe
 
+    @property
+    def output(self) -> str:
+        """The directory that the command fills."""
+        return str(PurePosixPath(self.settings["path"], self.settings["output"]))
+
+    @property
+    def into(self) -> str:
+        """The directory that the output is served from."""
+        return self.settings["into"] or self.output
+
     def work(self, bench: Bench) -> None:
-        """Run the command and publish its output; on a host without npm, keep what was committed."""
+        """Run the command and publish its output; where the command is left out, keep what was committed."""
         source = within(bench.release, self.settings["path"])
-        if self._lacks_npm:
-            self._keep_committed(bench, source, within(bench.release, self.settings["into"]))
+        if self._is_left_out:
+            self._keep_committed(bench, source, within(bench.release, self.into))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
-            output = within(bench.release, f"{self.settings['path']}/{self.settings['output']}")
-            _publish(output, within(bench.release, self.settings["into"]))  # the command may have made links
+            _publish(within(bench.release, self.output), within(bench.release, self.into))  # the command may make links
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
-        """The settings, the sources, the tools that the command names, and what its output replaces."""
-        if self._lacks_npm:
+        """The settings, the sources, the tools that the command names, and what its output replaces.
+
+        None when the command names a tool of Node that is not found here: the command finds the tool somewhere else.
+        """
+        words = set(_WORDS.findall(self.settings["command"]))
+        tools = {name: tool(name) for name in sorted({"node", *words})}
+        if any(tools[name] is None for name in words & _OF_NODE):
             return None
-        tools = {name: tool(name) for name in sorted({"node", *_WORDS.findall(self.settings["command"])})}
         return {
             "settings": self.settings,
             "sources": bench.sources.of(self.settings["path"]),
-            "replaced": {self.settings["into"]: bench.sources.name(self.settings["into"])},  # removed with a cached one
+            "replaced": {self.into: bench.sources.name(self.into)},  # removed with a cached one
             "tools": {name: found for name, found in tools.items() if found},
         }
 
     @property
-    def _lacks_npm(self) -> bool:
-        return "npm" in self.settings["command"].split() and not process.find("npm")
+    def _is_left_out(self) -> bool:
+        return self.settings["command"] == FRONTEND_COMMAND and not process.find("npm")
 
     def _keep_committed(self, bench: Bench, source: Path, into: Path) -> None:
         """A release sealed without its frontend would stay without one, also when npm is installed later."""
-        name = self.settings["into"]
+        name, without = self.into, "npm is not installed on this host"
+        if self.settings.get("required"):
+            hint = "install npm there, or set build.frontend.required: false"
+            raise Refusal("build_failed", f"frontend: {without}, and build.frontend.required is set", hint=hint)
         if source.is_dir() and not into.exists():
-            why = f"frontend: npm is not installed on this host, and the commit has no {name}"
+            why = f"frontend: {without}, and the commit has no {name}"
             raise Refusal("build_failed", why, hint=f"install npm there, commit {name}, or set build.frontend: null")
         kept = f"{name} is kept as committed" if into.exists() else f"there is no {name}"
-        bench.say("warning", f"npm is not installed on this host: frontend not built, {kept}", level="warning")
+        bench.left_out.append("frontend")
+        bench.say("part.left_out", f"{without}: frontend not built, {kept}", level="warning", part="frontend")
 
 
 def wheel(project: str, made: Sequence[str] = ()) -> Part:
@@ -171,21 +195,27 @@ class Wheel:
         """Build it."""
         what = f"{'uv build' if installers.uv(bench) else 'pip wheel'} ./{self.project}"
         argv = installers.build_wheel(bench, self.project, _wheelhouse(bench, self.project))
-        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **installers.variables())
+        variables = {**self._version(bench), **installers.variables()}
+        bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **variables)
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """The sources, what other parts put beside them, and the installer."""
         before = {path: content(bench.release / path) for path in self.made_before}
-        return {"sources": bench.sources.of(self.project), "made before": before, **installers.inputs(bench)}
+        version = self._version(bench)
+        told: Inputs = {"version": version} if version else {}
+        return {"sources": bench.sources.of(self.project), "made before": before, **told, **installers.inputs(bench)}
+
+    def _version(self, bench: Bench) -> Dict[str, str]:
+        return git_version.variables(bench.release / self.project, bench.described)
 
 
-def venv(directory: str, projects: Sequence[str], release: Path) -> Part:
+def venv(directory: str, needs: Needs, release: Path) -> Part:
     """Make a virtual environment with projects of the repository installed into it."""
-    made = Venv(f"venv {directory}", venv_path(release, directory), projects)
-    where, locks = str(made.path.relative_to(release)), requirements.of(release, projects)
-    houses = [str(PurePosixPath(WHEELS, project)) for project in projects]
+    made = Venv(f"venv {directory}", venv_path(release, directory), needs)
+    where = str(made.path.relative_to(release))
+    houses = [str(PurePosixPath(WHEELS, path)) for path in needs.projects]
     # What is not on a package index is built where it lies.
-    runs_in = () if requirements.are_self_contained(release / path for path in locks) else (".",)
+    runs_in = () if needs.are_self_contained(release) else (".",)
     base = Base(made.base_inputs, made.complete, made.added)
     return Part(made.name, made.work, runs_in, (*houses, *runs_in), (where,), made.inputs, base, may_contain_path=True)
 
@@ -196,7 +226,7 @@ class Venv:
 
     name: str
     path: Path
-    projects: Sequence[str]
+    needs: Needs
 
     def work(self, bench: Bench) -> None:
         """Make all of it."""
@@ -208,28 +238,26 @@ class Venv:
 
     def complete(self, bench: Bench) -> None:
         """Install the projects upon a base that was taken from the cache."""
-        wheels = _wheels(bench, self.projects)
+        wheels = _wheels(bench, self.needs)
         self._install(bench, ["--no-deps", *map(str, wheels)], bench.release)
         self._finish(bench, installed.files(self.path, wheels))
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
         """What the whole environment depends on: its base, and the wheels of the projects."""
         base = self.base_inputs(bench)
-        return base and {**base, "projects": [content(path) for path in _wheels(bench, self.projects)]}
+        return base and {**base, "projects": [content(path) for path in _wheels(bench, self.needs)]}
 
     def base_inputs(self, bench: Bench) -> Optional[Inputs]:
         """What the base depends on; None when some of it lies elsewhere on this host."""
-        needs = [installed.metadata(path) for path in _wheels(bench, self.projects)]
-        locks = {path: bench.release / path for path in requirements.of(bench.release, self.projects)}
-        if None in needs or not requirements.are_self_contained(locks.values()):
+        told = [installed.metadata(path) for path in _wheels(bench, self.needs)]
+        if None in told or not self.needs.are_self_contained(bench.release):
             return None
-        texts = {name: content(path) for name, path in locks.items()}
         at = str(self.path.relative_to(bench.release))
-        return {"at": at, "projects": needs, "requirements": texts, **installers.inputs(bench)}
+        return {"at": at, "projects": told, **self.needs.inputs(bench.release), **installers.inputs(bench)}
 
     def added(self, bench: Bench) -> Optional[List[Path]]:
         """The files of the projects; None when another distribution brought one of them as well."""
-        wheels = _wheels(bench, self.projects)
+        wheels = _wheels(bench, self.needs)
         return None if installed.conflict(self.path, wheels) else installed.files(self.path, wheels)
 
     def _installed_together(self, bench: Bench) -> List[Tuple[Path, List[str]]]:
@@ -237,16 +265,17 @@ class Venv:
 
         Hashes are demanded of all that is installed with them, so the wheels of the projects are then apart.
         """
-        files = [bench.release / file for file in requirements.of(bench.release, self.projects)]
+        files = [bench.release / file for file in self.needs.files(bench.release)]
         calls: Dict[Path, List[str]] = {}
         for file in files:
             place = requirements.place(file, bench.release)
             calls.setdefault(place, []).extend(["--requirement", os.path.relpath(file, place)])
-        wheels = [str(path) for path in _wheels(bench, self.projects)]
+        wheels = self.needs.with_extras(_wheels(bench, self.needs))
+        more = [*wheels, *self.needs.requirements_of(bench.release)]
         if calls and not requirements.are_hashed(files):
-            list(calls.values())[-1].extend(wheels)
-            wheels = []
-        return [*calls.items(), *([(bench.release, wheels)] if wheels else [])]
+            list(calls.values())[-1].extend(more)
+            more = []
+        return [*calls.items(), *([(bench.release, more)] if more else [])]
 
     def _install(self, bench: Bench, wanted: Sequence[str], place: Path) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"
@@ -254,7 +283,7 @@ class Venv:
         bench.run(self.name, what, argv, place, **installers.variables(self.path))
 
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
-        installed.settle(self.path, _wheels(bench, self.projects))
+        installed.settle(self.path, _wheels(bench, self.needs))
         compiling = installed.compiling(self.path, bench.release, compiled)
         bench.run(self.name, "compiling it", compiling, ELSEWHERE)
 
@@ -289,23 +318,19 @@ def _any(holds: Callable[[str, str], bool], some: Sequence[str], others: Sequenc
 def _publish(output: Path, into: Path) -> None:
     if not output.is_dir() or not any(output.iterdir()):
         raise Refusal("build_failed", f"frontend: its command succeeded but left nothing in {output.name}/")
+    if into == output:
+        return
+    if into in output.parents or output in into.parents:  # a link of the commit may lead there
+        raise Refusal("build_failed", f"frontend: {output.name}/ and {into.name}/ lie one inside the other")
     if into.is_dir() and not into.is_symlink():
         trees.remove(into)
     trees.copy(output, into)
 
 
-def _wheels(bench: Bench, projects: Sequence[str]) -> List[Path]:
+def _wheels(bench: Bench, needs: Needs) -> List[Path]:
     """The wheels of the projects that have one; the others have requirements at least."""
-    for project in projects:
-        directory = within(bench.release, project)
-        if not _packaged(directory) and not (directory / "requirements.txt").is_file():
-            missing = "no pyproject.toml, setup.py or requirements.txt in it"
-            raise Refusal("build_failed", f"{project!r} cannot be installed: {missing}")
-    return [path for project in dict.fromkeys(projects) for path in sorted(_wheelhouse(bench, project).glob("*.whl"))]
-
-
-def _packaged(directory: Path) -> bool:
-    return (directory / "pyproject.toml").is_file() or (directory / "setup.py").is_file()
+    needs.refuse_empty(bench.release)
+    return [path for name in dict.fromkeys(needs.projects) for path in sorted(_wheelhouse(bench, name).glob("*.whl"))]
 
 
 def _wheelhouse(bench: Bench, project: str) -> Path:

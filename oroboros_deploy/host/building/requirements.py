@@ -59,6 +59,11 @@ def _path(word: str) -> Optional[str]:
 
 
 def _is_self_contained(file: Path) -> bool:
-    lines = file.read_text("utf-8", "replace").replace("\\\n", " ").splitlines()
+    return is_self_contained(file.read_text("utf-8", "replace"))
+
+
+def is_self_contained(text: str) -> bool:
+    """Whether no line of a requirements file's text names another file or a directory."""
+    lines = text.replace("\\\n", " ").splitlines()
     bare = [re.sub(r"(^|\s)#.*", "", line).strip() for line in lines]
     return all(_SELF_CONTAINED.fullmatch(line) and "@" not in line for line in bare)

@@ -9,18 +9,23 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oroboros_deploy.host import process
-from oroboros_deploy.host.building import parts
+from oroboros_deploy.host import process, seal
+from oroboros_deploy.host.building import build, parts
 from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.building.needs import Needs
+from oroboros_deploy.host.constants import FRONTEND_COMMAND
 from oroboros_deploy.host.refusal import Refusal
-from tests.support.builds import FRONTEND, Site, project
+from tests.support.builds import FRONTEND, Site, built, project
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import tree
+
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import BuildAnswer
 
 
 class Built:
@@ -52,12 +57,12 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built() -> Iterator[Built]:
+def whole() -> Iterator[Built]:
     # A short path: the kernel reads 127 bytes of a first line, and for longer ones pip writes another.
     with tempfile.TemporaryDirectory(prefix="o", dir="/tmp") as directory:
-        built = Built(Path(directory))
-        assert built.answer.refusal is None
-        yield built
+        whole = Built(Path(directory))
+        assert whole.answer.refusal is None
+        yield whole
 
 
 @pytest.mark.slow
@@ -89,18 +94,18 @@ def test_a_project_beside_the_requirements_is_installed(site: Site, installer: s
 
 
 @pytest.mark.slow
-def test_console_scripts_work_where_they_are(built: Built) -> None:
+def test_console_scripts_work_where_they_are(whole: Built) -> None:
     """Built in the release's final path, sealed, a script runs and names the interpreter beside it."""
     for script, words in (("backend/.venv/bin/api", "api"), ("worker/.venv/bin/jobs", "jobs")):
-        assert built.said_by(script) == f"{words} at work\n"
-        first = (built.release / script).read_text().splitlines()[0]
-        assert first == f"#!{(built.release / script).parent}/python"
+        assert whole.said_by(script) == f"{words} at work\n"
+        first = (whole.release / script).read_text().splitlines()[0]
+        assert first == f"#!{(whole.release / script).parent}/python"
 
 
 @pytest.mark.slow
-def test_each_environment_has_what_it_was_given(built: Built) -> None:
+def test_each_environment_has_what_it_was_given(whole: Built) -> None:
     """Its projects and their requirements, and no pip of its own."""
-    assert {venv: built.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
+    assert {venv: whole.packages(venv) for venv in ("backend/.venv", "worker/.venv", "envs/plain")} == {
         "backend/.venv": ["api"],
         "worker/.venv": ["api", "jobs", "tools"],
         "envs/plain": ["tools"],
@@ -108,24 +113,24 @@ def test_each_environment_has_what_it_was_given(built: Built) -> None:
 
 
 @pytest.mark.slow
-def test_a_directory_of_the_tree_gets_its_environment_inside(built: Built) -> None:
+def test_a_directory_of_the_tree_gets_its_environment_inside(whole: Built) -> None:
     """A key that is no directory of the commit becomes the environment itself."""
-    found = sorted(str(path.parent.relative_to(built.release)) for path in built.release.rglob("pyvenv.cfg"))
+    found = sorted(str(path.parent.relative_to(whole.release)) for path in whole.release.rglob("pyvenv.cfg"))
     assert found == ["backend/.venv", "envs/plain", "worker/.venv"]
 
 
 @pytest.mark.slow
-def test_a_shared_project_is_built_once(built: Built) -> None:
+def test_a_shared_project_is_built_once(whole: Built) -> None:
     """Two environments install the same wheel, and do not build side by side in one directory."""
-    counts = {path: (built.release / path / "built").read_text() for path in ("backend", "worker")}
+    counts = {path: (whole.release / path / "built").read_text() for path in ("backend", "worker")}
     assert counts == {"backend": "x", "worker": "x"}
 
 
 @pytest.mark.slow
-def test_the_sealed_environments_are_whole(built: Built) -> None:
+def test_the_sealed_environments_are_whole(whole: Built) -> None:
     """What pip wrote is in the seal, bytecode included; running it changes nothing."""
-    built.said_by("backend/.venv/bin/api")
-    assert built.host.facts(built.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
+    whole.said_by("backend/.venv/bin/api")
+    assert whole.host.facts(whole.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
 
 
 @pytest.mark.parametrize(
@@ -138,7 +143,8 @@ def test_a_project_that_cannot_be_installed_is_named(
     """Absent, a file, or without any packaging: said in the configuration's own words, shared or not."""
     assert host.build(mirrored.git("rev-parse", "HEAD"), {"venvs": venvs}).refusal == {
         "kind": "build_failed",
-        "message": f"{name!r} cannot be installed: no pyproject.toml, setup.py or requirements.txt in it",
+        "message": f"{name!r} cannot be installed: no pyproject.toml that describes a project, setup.py or "
+        "requirements.txt in it",
         "hint": None,
     }
 
@@ -149,7 +155,7 @@ def test_a_project_that_cannot_be_installed_is_named(
 )
 def test_every_project_is_one_part(venvs: dict[str, list[str]], projects: list[str]) -> None:
     """However many environments install it, and however often one names it."""
-    assert parts.projects_of(venvs) == projects
+    assert parts.projects_of(map(Needs.of, venvs.values())) == projects
 
 
 def frontend(**changes: Any) -> dict[str, Any]:
@@ -172,6 +178,30 @@ def test_the_frontend_goes_where_it_is_served_from(host: LocalAgent, with_fronte
     """Its output takes the place of what was committed there, wholly."""
     assert host.build(with_frontend, frontend()).refusal is None
     assert pages(host, with_frontend) == {"page": "new"}
+
+
+@pytest.mark.parametrize("into", [None, "frontend/dist"])
+def test_the_output_may_stay_where_it_is(host: LocalAgent, with_frontend: str, into: str | None) -> None:
+    """With `into: null`, or the output's own path, nothing is copied or removed; a second build takes it again."""
+    first = host.build(with_frontend, frontend(into=into))
+    made = host.paths.release(with_frontend) / "frontend" / "dist" / "page"
+    assert (built(first), made.read_text()) == (["frontend"], "new")
+    assert pages(host, with_frontend) == {"page": "as committed", "old": "old"}
+    seal.remove(host.paths.release(with_frontend))
+    assert (built(host.build(with_frontend, frontend(into=into))), made.read_text()) == ([], "new")
+
+
+@pytest.mark.parametrize(("link", "to"), [("infra/web", "../frontend/dist/in"), ("infra/web", "../frontend")])
+def test_an_output_that_a_link_puts_inside_its_target_is_refused(
+    host: LocalAgent, repository: Repository, link: str, to: str
+) -> None:
+    """The target would be removed with the output in it."""
+    (repository.path / "infra").mkdir()
+    (repository.path / link).symlink_to(to)
+    sha = repository.commit(frontend__page="new", frontend__dist__in__page="old")
+    host.mirror(repository)
+    refusal = host.build(sha, frontend(into=link)).refusal or {}
+    assert (refusal["kind"], "one inside the other" in refusal["message"]) == ("build_failed", True)
 
 
 @pytest.mark.parametrize("command", ["true", "mkdir dist"])
@@ -203,8 +233,9 @@ def test_without_npm_what_was_committed_stays(
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, Event())
-    parts.frontend({"path": "f", "command": "npm ci && npm run build", "output": "dist", "into": into}).work(bench)
-    assert said == [("warning", f"npm is not installed on this host: frontend not built, {words}", "warning")]
+    parts.frontend({"path": "f", "command": FRONTEND_COMMAND, "output": "dist", "into": into}).work(bench)
+    assert said == [("part.left_out", f"npm is not installed on this host: frontend not built, {words}", "warning")]
+    assert bench.left_out == ["frontend"]
     assert (tmp_path / "infra" / "web" / "page").read_text() == "as committed"
 
 
@@ -215,7 +246,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
     (tmp_path / "f").mkdir()
     monkeypatch.setattr(process, "find", lambda tool: None)
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, Event())
-    part = parts.frontend({"path": "f", "command": "npm ci", "output": "dist", "into": "infra/no"})
+    part = parts.frontend({"path": "f", "command": FRONTEND_COMMAND, "output": "dist", "into": "infra/no"})
     with pytest.raises(Refusal) as refused:
         part.work(bench)
     assert refused.value.as_dict() == {
@@ -223,6 +254,63 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
         "message": "frontend: npm is not installed on this host, and the commit has no infra/no",
         "hint": "install npm there, commit infra/no, or set build.frontend: null",
     }
+
+
+@pytest.fixture
+def no_npm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host whose PATH leads to no tool of Node."""
+    found = process.find
+    monkeypatch.setattr(process, "find", lambda tool: None if tool in ("node", "npm", "pnpm") else found(tool))
+
+
+def build_here(host: LocalAgent, sha: str, recipe: dict[str, Any]) -> tuple[BuildAnswer, list[str]]:
+    """A build in this process, and the events that it told."""
+    said: list[str] = []
+    request: Any = host.build_request(sha, recipe)
+    return build.build(host.paths, request, lambda event, *_, **__: said.append(event)), said
+
+
+def test_a_required_frontend_is_never_left_out(host: LocalAgent, with_frontend: str, no_npm: None) -> None:
+    """With `required: true` a host without npm fails by name, whatever was committed."""
+    with pytest.raises(Refusal) as refused:
+        build_here(host, with_frontend, frontend(command=FRONTEND_COMMAND, required=True))
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": "frontend: npm is not installed on this host, and build.frontend.required is set",
+        "hint": "install npm there, or set build.frontend.required: false",
+    }
+
+
+def test_the_answer_names_what_was_left_out(host: LocalAgent, with_frontend: str, no_npm: None) -> None:
+    """The host's answer to the build says which parts it did without."""
+    answer, said = build_here(host, with_frontend, frontend(command=FRONTEND_COMMAND))
+    assert (answer["left_out"], "part.left_out" in said) == (["frontend"], True)
+    assert pages(host, with_frontend) == {"page": "as committed", "old": "old"}
+
+
+@pytest.mark.parametrize("tool", ["npm", "pnpm"])
+def test_a_configured_command_finds_its_own_tools(
+    host: LocalAgent, repository: Repository, no_npm: None, tool: str
+) -> None:
+    """A command of one's own runs where the host's PATH has no npm; what it found is not known, so it runs again."""
+    own = host.root.parent / "node" / tool
+    own.parent.mkdir(parents=True)
+    own.write_text("#!/bin/sh\nmkdir -p dist && echo built by $1 >dist/page\n")
+    own.chmod(0o755)
+    command = f"PATH={own.parent}:$PATH && {tool} ci"
+    for text in ("one", "two"):
+        sha = repository.commit(frontend__page="same", infra__web__page="as committed", notes=text)
+        host.mirror(repository)
+        answer, said = build_here(host, sha, frontend(command=command))
+        assert (answer["left_out"], "cache.missed" in said) == ([], False)
+        assert pages(host, sha) == {"page": "built by ci\n"}
+
+
+def test_a_configured_command_without_its_tool_fails(host: LocalAgent, with_frontend: str) -> None:
+    """What was configured and cannot be run makes no release: the build fails, and its log names the tool."""
+    refusal = host.build(with_frontend, frontend(command="npm-of-nowhere ci")).refusal or {}
+    assert (refusal["kind"], refusal["message"]) == ("build_failed", "frontend: 'npm-of-nowhere ci' exited 127")
+    assert "npm-of-nowhere: command not found" in refusal["log"]
 
 
 def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Repository) -> None:

@@ -1,0 +1,77 @@
+"""What is installed into one virtual environment, as its recipe says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..annotations import TYPE_CHECKING, Dict, List, Optional, Sequence, Union
+from ..refusal import Refusal
+from . import installed, project, requirements
+from .inputs import content
+from .within import within
+
+if TYPE_CHECKING:
+    from ..contract import VenvRecipe
+
+
+@dataclass(frozen=True)
+class Needs:
+    """Projects, and what is installed with them; ``requirements`` is None where each project's own file counts."""
+
+    projects: Sequence[str]
+    requirements: Optional[Sequence[str]] = None
+    packages: Sequence[str] = ()
+    extras: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, written: Union[List[str], VenvRecipe]) -> Needs:
+        """The needs that a recipe tells: project directories, or all of it by name."""
+        if isinstance(written, list):
+            return cls(written)
+        named = (written["projects"], written["requirements"], written["packages"])
+        return cls(*named, written["extras"], written["groups"])
+
+    def files(self, release: Path) -> List[str]:
+        """The requirements files, relative to the release; raises Refusal for a named one that is not there."""
+        if self.requirements is None:
+            return requirements.of(release, self.projects)
+        for name in self.requirements:
+            if not within(release, name).is_file():
+                raise Refusal("build_failed", f"the requirements file {name} is not in the commit")
+        return list(self.requirements)
+
+    def requirements_of(self, release: Path) -> List[str]:
+        """The requirements that stand in no file: packages, and the members of dependency groups."""
+        directories = [within(release, each) for each in self.projects]
+        return [*self.packages, *project.grouped(directories, self.groups)]
+
+    def are_self_contained(self, release: Path) -> bool:
+        """Whether all that is installed beside the projects is on package indexes."""
+        files = requirements.are_self_contained(release / name for name in self.files(release))
+        return files and all(map(requirements.is_self_contained, self.requirements_of(release)))
+
+    def with_extras(self, wheels: Sequence[Path]) -> List[str]:
+        """What the installer is given for these wheels; raises Refusal for an extra that none of them has."""
+        had = {wheel: installed.extras(wheel) for wheel in wheels} if self.extras else {}
+        for name in self.extras:
+            if not any(name in extras for extras in had.values()):
+                raise Refusal("build_failed", f"no project of this environment has an extra {name!r}")
+        wanted = {wheel: ",".join(name for name in self.extras if name in had.get(wheel, [])) for wheel in wheels}
+        return [f"{wheel}[{extras}]" if extras else str(wheel) for wheel, extras in wanted.items()]
+
+    def inputs(self, release: Path) -> Dict[str, object]:
+        """What the environment depends on beside the wheels of its projects."""
+        files: Dict[str, object] = {"requirements": {name: content(release / name) for name in self.files(release)}}
+        more = {"packages": self.requirements_of(release), "extras": list(self.extras)}
+        return {**files, **{name: value for name, value in more.items() if value}}
+
+    def refuse_empty(self, release: Path) -> None:
+        """Raise Refusal for a project of which nothing can be installed, where nothing else is asked for either."""
+        for name in self.projects:
+            directory = within(release, name)
+            more = directory.is_dir() and (self.requirements or self.packages or self.groups)
+            if not (more or project.is_packaged(directory) or (directory / requirements.FILE).is_file()):
+                missing = "no pyproject.toml that describes a project, setup.py or requirements.txt in it"
+                raise Refusal("build_failed", f"{name!r} cannot be installed: {missing}")
