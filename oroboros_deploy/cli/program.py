@@ -3,8 +3,9 @@
 Fabric calls a task once a host, one host after another, with a connection that it
 made itself.  A deploy has to see all its hosts at once (nobody switches before all
 have built), and its connections have to verify host keys.  So the ``fab`` program is
-given an executor that hands our tasks the whole ``-H`` list and no connection;
-everybody else's tasks run as ever.
+given an executor that hands our tasks the whole ``-H`` list and no connection.
+Everybody else's tasks run as ever, also before and after ours (``pre``, ``post``);
+the name of an environment means its hosts for them, too.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any
 
 from fabric import Executor, Task
+from fabric.exceptions import NothingToDo
 from invoke import Call, Context, Exit
 
+from ..errors import DeployError
 from .debug_log import hide_secrets
 from .settings_file import refuse_unusable
 
@@ -52,16 +55,40 @@ class FleetCall(Call):
 class FleetExecutor(Executor):
     """Fabric's executor, but for fleet tasks."""
 
+    def execute(self, *tasks: Any) -> Any:
+        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours."""
+        try:
+            return super().execute(*tasks)
+        except NothingToDo:
+            raise Exit("nothing was changed: -H must name the hosts of the command after --", code=2) from None
+        except DeployError as error:
+            from .exit_codes import ended
+
+            raise ended(error) from None
+
     def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
-        """One call for a fleet task, Fabric's one call a host for the others."""
+        """One call for a fleet task, one a host for the others, each between what comes before and after it."""
         expanded: list[Any] = []
-        for call in calls:
-            if isinstance(getattr(call, "task", call), FleetTask):
-                call = call if isinstance(call, Call) else Call(task=call)
-                expanded.append(call.clone(into=FleetCall, with_={"hosts": self._named_hosts()}))
-            else:
-                expanded.extend(super().expand_calls([call], apply_hosts))
-        return expanded
+        for each in calls:
+            call = each if isinstance(each, Call) else Call(task=each)
+            expanded += self.expand_calls(call.pre, apply_hosts=False)
+            expanded += self._one_or_many(call, apply_hosts)
+            expanded += self.expand_calls(call.post, apply_hosts=False)
+        # Fabric's own adds the command after `--`, and would do that again for each task.
+        return expanded + super().expand_calls([]) if apply_hosts and self.core.remainder else expanded
+
+    def _one_or_many(self, call: Call, apply_hosts: bool) -> list[Any]:
+        if isinstance(call.task, FleetTask):
+            return [call.clone(into=FleetCall, with_={"hosts": self._named_hosts()})]
+        hosts = (self._named_hosts() if apply_hosts else []) or getattr(call, "hosts", None)
+        return [self.parameterize(call, host) for host in self.normalize_hosts(hosts)] or [call]
+
+    def normalize_hosts(self, hosts: Iterable[Any] | None) -> list[dict[str, Any]]:
+        """What Fabric makes of hosts, after names of environments have become their hosts."""
+        from ..config import layers_of, with_members
+
+        normal: list[dict[str, Any]] = super().normalize_hosts(with_members(hosts or (), layers_of(self.config)))
+        return normal
 
     def _named_hosts(self) -> list[str]:
         named: str = self.core[0].args.hosts.value or ""

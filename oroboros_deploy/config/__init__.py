@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .explaining import explain, masked
-from .loading import Config, layers_of, load
+from .loading import Config, layers_of, load, with_members
 from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "layers_of",
     "load",
     "masked",
+    "with_members",
 ]

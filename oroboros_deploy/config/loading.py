@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ..errors import ConfigError
 from .checks import address, check_hosts
@@ -135,6 +135,24 @@ def layers_of(config: object) -> list[tuple[str, object]]:
         path = getattr(config, f"_{level}_path", None)
         found.append((str(path), _deploy_key(getattr(config, f"_{level}", None))))
     return [(path, data) for path, data in found if data is not None]
+
+
+def with_members(hosts: Iterable[Any], layers: Sequence[tuple[str, object]]) -> list[Any]:
+    """The hosts, where each name of an environment has become the environment's hosts; what is no name stays.
+
+    Raises ConfigError for an environment that cannot be read, when an environment is named.
+    """
+    named = list(hosts)
+    written = {name for _, data in layers for name in _written_environments(data)}
+    if not any(isinstance(host, str) and host in written for host in named):
+        return named
+    members = {name: item.hosts for name, item in _environments(layers).items()}
+    return [each for host in named for each in (members.get(host, (host,)) if isinstance(host, str) else (host,))]
+
+
+def _written_environments(data: object) -> Mapping[object, object]:
+    written = data.get("environments") if isinstance(data, Mapping) else None
+    return written if isinstance(written, Mapping) else {}
 
 
 def _deploy_key(level: object) -> object:
