@@ -128,7 +128,8 @@ class Deployment:
         ``environment`` is one of the settings' environments, ``flags`` are settings by name, which win over
         everything else, and ``options`` those of `Deployment` but for ``ssh``.  Raises ConfigError.
         """
-        from .control.context import settings_of, ssh_options_of
+        from .control.context import settings_of
+        from .control.ssh_settings import ssh_options_of
 
         return cls(settings_of(context, environment, flags or {}), ssh=ssh_options_of(context), **options)
 

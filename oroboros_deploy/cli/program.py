@@ -22,11 +22,15 @@ from typing import Any
 from fabric import Executor, Task
 from fabric.exceptions import NothingToDo
 from invoke import Call, Context, Exit
+from invoke.config import AmbiguousMergeError
 
 from ..errors import DeployError
 from .debug_log import hide_secrets
-from .settings_file import refuse_unusable
+from .settings_file import refuse_mixed, refuse_unusable
 
+_TWO_FILES = (
+    "of two files with Fabric's settings one has settings of its own where the other has a value: look for null"
+)
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 
 
@@ -117,7 +121,7 @@ def install() -> None:
         program.executor_class = FleetExecutor
         hide_secrets()
         if hasattr(program, "config"):  # none before it runs
-            _explain(program.config, "_load_yaml", "_load_ssh_files")
+            _explain(program.config, "_load_yaml", "_load_ssh_files", "merge")
             gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
             atexit.register(_end_soon)
 
@@ -125,10 +129,10 @@ def install() -> None:
 def _explain(config: Any, *readers: str) -> None:
     """Let Fabric name the file it cannot read, where it would show a traceback."""
     for name in readers:
-        config._set(**{name: _explained(getattr(config, name))})
+        config._set(**{name: _explained(getattr(config, name), type(config).global_defaults())})
 
 
-def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
+def _explained(read: Callable[..., Any], usual: Mapping[str, Any]) -> Callable[..., Any]:
     @wraps(read)
     def explained(*arguments: Any) -> Any:
         try:
@@ -136,7 +140,10 @@ def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
             if not isinstance(found, Mapping | None):
                 raise TypeError(f"it must hold settings, not a {type(found).__name__}")
             refuse_unusable(found)
+            refuse_mixed(found or {}, usual)
             return found
+        except AmbiguousMergeError:  # its words hold the settings themselves, secrets too
+            raise Exit(f"nothing was changed: {_TWO_FILES}", code=2) from None
         except Exception as error:
             missing = isinstance(error, FileNotFoundError)
             if missing and arguments:  # Fabric looks in several places for its settings

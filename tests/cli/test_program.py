@@ -130,12 +130,16 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
         ("deploy: {services: &all [*all]}", (), "deploy.services.0 holds itself"),
         ("deploy: {keep: 1" + "0" * 5000 + "}", (), "fabric.yaml"),
         ("deploy: " + "[" * 5000, (), "fabric.yaml"),
+        ("run: 5", (), "fabric.yaml: run must hold settings of its own (it is 5)"),
+        ("connect_kwargs:", (), "fabric.yaml: connect_kwargs must hold settings of its own (it is None)"),
+        ("gateway: {host: jump}", (), "fabric.yaml: gateway must be a value (it is {'host': 'jump'})"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
     ids=[
         *("broken YAML", "a list", "no as a name", "a number as a name", "a date as a name", "null as a name"),
         *("on as a name", "a mapping in itself", "a list in itself", "a long number", "nested deeply"),
+        *("a value for settings", "nothing for settings", "settings for a value"),
         "missing ssh_config",
         "broken ssh_config",
     ],
@@ -146,6 +150,15 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
     ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
+    """What holds settings in one of Fabric's files and a value in another; no value is shown."""
+    (project / ".fabric.yaml").write_text("deploy: {registry: {password: hunter2}}\n")
+    (project / "fabric.yaml").write_text("deploy: {registry: 5}\n")
+    ran = fab(project, "config", HOME=str(project))
+    assert (ran.returncode, ran.stdout, "hunter2" in ran.stderr) == (2, "", False), ran.stderr
+    assert ran.stderr.startswith("nothing was changed: of two files")
 
 
 @pytest.mark.parametrize(
