@@ -193,7 +193,7 @@ class Deployment:
         RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
-        services, restart = list(self.config.services), not self.config.skip_restart
+        services, restart = list(self.config.services), self.config.restarts
         request: FactsRequest = {"services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end

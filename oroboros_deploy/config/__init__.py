@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .explaining import explain, masked
-from .loading import Config, layers_of, load, with_members
+from .loading import Config, layers_of, load, with_members, without_settings
 from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step
 
 __all__ = [
@@ -19,4 +19,5 @@ __all__ = [
     "load",
     "masked",
     "with_members",
+    "without_settings",
 ]

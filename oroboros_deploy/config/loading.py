@@ -40,6 +40,11 @@ class Config(Settings):
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
 
+    @property
+    def restarts(self) -> bool:
+        """Whether there are services, and they are restarted."""
+        return bool(self.services) and not self.skip_restart
+
     @classmethod
     def from_mapping(
         cls,
@@ -135,6 +140,14 @@ def layers_of(config: object) -> list[tuple[str, object]]:
         path = getattr(config, f"_{level}_path", None)
         found.append((str(path), _deploy_key(getattr(config, f"_{level}", None))))
     return [(path, data) for path, data in found if data is not None]
+
+
+def without_settings(config: object) -> list[str]:
+    """The files of an Invoke or Fabric configuration that were read and say nothing of ours, when none does."""
+    if layers_of(config):
+        return []
+    levels = [level for level in ("system", "user", "project", "runtime") if getattr(config, f"_{level}", None)]
+    return [str(getattr(config, f"_{level}_path", level)) for level in levels]
 
 
 def with_members(hosts: Iterable[Any], layers: Sequence[tuple[str, object]]) -> list[Any]:

@@ -152,6 +152,14 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
 
 
+@pytest.mark.parametrize(("text", "told"), [("root: /srv/shop", True), ("deploy: {}", False), ("", False)])
+def test_a_file_without_our_settings_is_told(project: Path, text: str, told: bool) -> None:
+    """Settings that stand beside `deploy:` instead of under it are not passed over without a word."""
+    (project / "fabric.yaml").write_text(text)
+    ran = fab(project, "config")
+    assert (ran.returncode, "fabric.yaml has no `deploy:`, so every setting is its default" in ran.stderr) == (0, told)
+
+
 def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
     """What holds settings in one of Fabric's files and a value in another; no value is shown."""
     (project / ".fabric.yaml").write_text("deploy: {registry: {password: hunter2}}\n")
