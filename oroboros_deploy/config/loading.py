@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 import reprlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
@@ -44,6 +45,13 @@ class Config(Settings):
     def restarts(self) -> bool:
         """Whether there are services, and they are restarted."""
         return bool(self.services) and not self.skip_restart
+
+    def typed(self, host: str, task: str) -> str:
+        """The command to type about a host, with the environment and the root that it takes to mean the same."""
+        groups = [name for name, hosts in self.environments.items() if address(host) in map(address, hosts)]
+        environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
+        root = f" --root={shlex.quote(self.root)}" if self.provenance.get("root") == "flag --root" else ""
+        return f"fab -H {host} {task}{environment}{root}"
 
     @classmethod
     def from_mapping(

@@ -169,12 +169,12 @@ def _refuse(host: str, *problems: _Problem) -> None:
 
 def _refuse_held(job: Job, facts: Facts, host: str) -> None:
     if facts["running"] is not None:
-        hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
+        hint = f"wait for it, or watch it with: {job.config.typed(host, 'status')}"
         raise Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):
         raise Busy(
-            f"this host is {held(facts['hold'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+            f"this host is {held(facts['hold'])}", hint=f"free it with: {job.config.typed(host, 'unlock')}", host=host
         )
 
 
@@ -188,12 +188,6 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
         )
     elif job.config.restarts:
         yield from _unmanageable(facts)
-
-
-def _command(job: Job, host: str, task: str) -> str:
-    """What to type about this host, with a root that only a flag of this command named."""
-    root = f" --root={job.config.root}" if job.config.provenance.get("root") == "flag --root" else ""
-    return f"fab -H {host} {task}{root}"
 
 
 def _unmanageable(facts: Facts) -> Iterator[_Problem]:
