@@ -30,6 +30,7 @@ from benchmarks.bounds import BOUNDS
 from benchmarks.plot import plot
 from benchmarks.section import Section, missed, verdicts
 from benchmarks.subjects import CHECKOUT
+from tests.support.sshd import BINARY as SSHD
 
 SECTIONS = ("switch", "deploy", "fleet", "start", "output")
 MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
@@ -38,7 +39,7 @@ MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
 def main() -> int:
     """0 when every bound is kept."""
     options = _options()
-    if lacks := [*missing_for_hosts(), *delay.missing()]:
+    if lacks := [*missing_for_hosts(), *delay.missing(), *([] if os.access(SSHD, os.X_OK) else [SSHD])]:
         print(f"this needs {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
         return 2
     compile_dir(CHECKOUT / "oroboros_deploy", quiet=1)  # as an installer does: the first runs are not to do it

@@ -128,7 +128,8 @@ class Deployment:
         ``environment`` is one of the settings' environments, ``flags`` are settings by name, which win over
         everything else, and ``options`` those of `Deployment` but for ``ssh``.  Raises ConfigError.
         """
-        from .control.context import settings_of, ssh_options_of
+        from .control.context import settings_of
+        from .control.ssh_settings import ssh_options_of
 
         return cls(settings_of(context, environment, flags or {}), ssh=ssh_options_of(context), **options)
 
@@ -192,7 +193,7 @@ class Deployment:
         RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
-        services, restart = list(self.config.services), not self.config.skip_restart
+        services, restart = list(self.config.services), self.config.restarts
         request: FactsRequest = {"services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end

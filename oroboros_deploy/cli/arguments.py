@@ -58,7 +58,17 @@ def config(context: Context, environment: str | None, given: Flags, hosts: Seque
     """The settings, from the hosts and the environment that were named, files, variables and flags."""
     from ..control.context import settings_of
 
+    tell_silent_files(context)
     return settings_of(context, environment, given, hosts)
+
+
+def tell_silent_files(context: Context) -> None:
+    """Say of a settings file without ``deploy:`` that the defaults hold: its settings may stand beside that key."""
+    from ..config import without_settings
+    from .exit_codes import tell
+
+    for file in without_settings(context.config):
+        tell(f"! {file} has no `deploy:`, so every setting is its default")
 
 
 def ignore(_: Event) -> None:
@@ -76,6 +86,7 @@ def deployment(
     """The deployment that the command line describes."""
     from ..deployment import Deployment
 
+    tell_silent_files(context)
     return Deployment.of(context, environment=environment, flags=given, listener=listener, verbose=verbose)
 
 

@@ -23,12 +23,17 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
         with caught():
             yield
     except DeployError as error:
-        code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
-        tell(_last_words(error, code, as_json))
-        raise Exit(code=code) from None
+        raise ended(error, as_json=as_json) from None
     except KeyboardInterrupt:
         tell("interrupted; nothing was switched")
         raise Exit(code=130) from None
+
+
+def ended(error: DeployError, *, as_json: bool = False) -> Exit:
+    """Say what went wrong, and return how the command ends."""
+    code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
+    tell(_last_words(error, code, as_json))
+    return Exit(code=code)
 
 
 def tell(text: str) -> None:

@@ -3,8 +3,9 @@
 Fabric calls a task once a host, one host after another, with a connection that it
 made itself.  A deploy has to see all its hosts at once (nobody switches before all
 have built), and its connections have to verify host keys.  So the ``fab`` program is
-given an executor that hands our tasks the whole ``-H`` list and no connection;
-everybody else's tasks run as ever.
+given an executor that hands our tasks the whole ``-H`` list and no connection.
+Everybody else's tasks run as ever, also before and after ours (``pre``, ``post``);
+the name of an environment means its hosts for them, too.
 """
 
 from __future__ import annotations
@@ -19,11 +20,17 @@ from io import BufferedRandom, BufferedWriter, TextIOWrapper
 from typing import Any
 
 from fabric import Executor, Task
+from fabric.exceptions import NothingToDo
 from invoke import Call, Context, Exit
+from invoke.config import AmbiguousMergeError
 
+from ..errors import DeployError
 from .debug_log import hide_secrets
-from .settings_file import refuse_unusable
+from .settings_file import refuse_mixed, refuse_unusable
 
+_TWO_FILES = (
+    "of two files with Fabric's settings one has settings of its own where the other has a value: look for null"
+)
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 
 
@@ -52,16 +59,40 @@ class FleetCall(Call):
 class FleetExecutor(Executor):
     """Fabric's executor, but for fleet tasks."""
 
+    def execute(self, *tasks: Any) -> Any:
+        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours."""
+        try:
+            return super().execute(*tasks)
+        except NothingToDo:
+            raise Exit("nothing was changed: -H must name the hosts of the command after --", code=2) from None
+        except DeployError as error:
+            from .exit_codes import ended
+
+            raise ended(error) from None
+
     def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
-        """One call for a fleet task, Fabric's one call a host for the others."""
+        """One call for a fleet task, one a host for the others, each between what comes before and after it."""
         expanded: list[Any] = []
-        for call in calls:
-            if isinstance(getattr(call, "task", call), FleetTask):
-                call = call if isinstance(call, Call) else Call(task=call)
-                expanded.append(call.clone(into=FleetCall, with_={"hosts": self._named_hosts()}))
-            else:
-                expanded.extend(super().expand_calls([call], apply_hosts))
-        return expanded
+        for each in calls:
+            call = each if isinstance(each, Call) else Call(task=each)
+            expanded += self.expand_calls(call.pre, apply_hosts=False)
+            expanded += self._one_or_many(call, apply_hosts)
+            expanded += self.expand_calls(call.post, apply_hosts=False)
+        # Fabric's own adds the command after `--`, and would do that again for each task.
+        return expanded + super().expand_calls([]) if apply_hosts and self.core.remainder else expanded
+
+    def _one_or_many(self, call: Call, apply_hosts: bool) -> list[Any]:
+        if isinstance(call.task, FleetTask):
+            return [call.clone(into=FleetCall, with_={"hosts": self._named_hosts()})]
+        hosts = (self._named_hosts() if apply_hosts else []) or getattr(call, "hosts", None)
+        return [self.parameterize(call, host) for host in self.normalize_hosts(hosts)] or [call]
+
+    def normalize_hosts(self, hosts: Iterable[Any] | None) -> list[dict[str, Any]]:
+        """What Fabric makes of hosts, after names of environments have become their hosts."""
+        from ..config import layers_of, with_members
+
+        normal: list[dict[str, Any]] = super().normalize_hosts(with_members(hosts or (), layers_of(self.config)))
+        return normal
 
     def _named_hosts(self) -> list[str]:
         named: str = self.core[0].args.hosts.value or ""
@@ -90,7 +121,7 @@ def install() -> None:
         program.executor_class = FleetExecutor
         hide_secrets()
         if hasattr(program, "config"):  # none before it runs
-            _explain(program.config, "_load_yaml", "_load_ssh_files")
+            _explain(program.config, "_load_yaml", "_load_ssh_files", "merge")
             gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
             atexit.register(_end_soon)
 
@@ -98,10 +129,10 @@ def install() -> None:
 def _explain(config: Any, *readers: str) -> None:
     """Let Fabric name the file it cannot read, where it would show a traceback."""
     for name in readers:
-        config._set(**{name: _explained(getattr(config, name))})
+        config._set(**{name: _explained(getattr(config, name), type(config).global_defaults())})
 
 
-def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
+def _explained(read: Callable[..., Any], usual: Mapping[str, Any]) -> Callable[..., Any]:
     @wraps(read)
     def explained(*arguments: Any) -> Any:
         try:
@@ -109,7 +140,10 @@ def _explained(read: Callable[..., Any]) -> Callable[..., Any]:
             if not isinstance(found, Mapping | None):
                 raise TypeError(f"it must hold settings, not a {type(found).__name__}")
             refuse_unusable(found)
+            refuse_mixed(found or {}, usual)
             return found
+        except AmbiguousMergeError:  # its words hold the settings themselves, secrets too
+            raise Exit(f"nothing was changed: {_TWO_FILES}", code=2) from None
         except Exception as error:
             missing = isinstance(error, FileNotFoundError)
             if missing and arguments:  # Fabric looks in several places for its settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 
 
@@ -15,3 +16,11 @@ def refuse_unusable(found: object, at: str = "", above: tuple[int, ...] = ()) ->
         if isinstance(found, Mapping) and not isinstance(name, str):
             raise ValueError(f"{at + ': ' if at else ''}the name {name!r} is no text for YAML: put it in quotes")
         refuse_unusable(value, f"{at}.{name}" if at else str(name), (*above, id(found)))
+
+
+def refuse_mixed(found: Mapping[str, object], usual: Mapping[str, object]) -> None:
+    """Raise ValueError for a value where Fabric has settings, such as ``run: 5``, and the other way round."""
+    for name, value in found.items():
+        if name in usual and isinstance(usual[name], Mapping) != isinstance(value, Mapping):
+            must = "must hold settings of its own" if isinstance(usual[name], Mapping) else "must be a value"
+            raise ValueError(f"{name} {must} (it is {reprlib.repr(value)})")

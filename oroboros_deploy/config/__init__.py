@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .explaining import explain, masked
-from .loading import Config, layers_of, load
+from .loading import Config, layers_of, load, with_members, without_settings
 from .settings import SETTINGS, Build, Frontend, Healthcheck, Setting, Step, Venv
 
 __all__ = [
@@ -19,4 +19,6 @@ __all__ = [
     "layers_of",
     "load",
     "masked",
+    "with_members",
+    "without_settings",
 ]

@@ -30,6 +30,10 @@ def check_command(value: object) -> str:
     return text
 
 
+def check_command_if_any(value: object) -> str | None:
+    return None if value is None else check_command(value)
+
+
 def check_line(value: object) -> str:
     text = check_text(value)
     if not text.isprintable():

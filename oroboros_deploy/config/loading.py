@@ -9,11 +9,12 @@ from __future__ import annotations
 import difflib
 import posixpath
 import reprlib
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from ..errors import ConfigError
 from .checks import address, check_hosts
@@ -39,6 +40,18 @@ class Config(Settings):
     hosts: tuple[str, ...] = ()
     environments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     provenance: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def restarts(self) -> bool:
+        """Whether there are services, and they are restarted."""
+        return bool(self.services) and not self.skip_restart
+
+    def typed(self, host: str, task: str) -> str:
+        """The command to type about a host, with the environment and the root that it takes to mean the same."""
+        groups = [name for name, hosts in self.environments.items() if address(host) in map(address, hosts)]
+        environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
+        root = f" --root={shlex.quote(self.root)}" if self.provenance.get("root") == "flag --root" else ""
+        return f"fab -H {host} {task}{environment}{root}"
 
     @classmethod
     def from_mapping(
@@ -142,6 +155,32 @@ def layers_of(config: object) -> list[tuple[str, object]]:
         path = getattr(config, f"_{level}_path", None)
         found.append((str(path), _deploy_key(getattr(config, f"_{level}", None))))
     return [(path, data) for path, data in found if data is not None]
+
+
+def without_settings(config: object) -> list[str]:
+    """The files of an Invoke or Fabric configuration that were read and say nothing of ours, when none does."""
+    if layers_of(config):
+        return []
+    levels = [level for level in ("system", "user", "project", "runtime") if getattr(config, f"_{level}", None)]
+    return [str(getattr(config, f"_{level}_path", level)) for level in levels]
+
+
+def with_members(hosts: Iterable[Any], layers: Sequence[tuple[str, object]]) -> list[Any]:
+    """The hosts, where each name of an environment has become the environment's hosts; what is no name stays.
+
+    Raises ConfigError for an environment that cannot be read, when an environment is named.
+    """
+    named = list(hosts)
+    written = {name for _, data in layers for name in _written_environments(data)}
+    if not any(isinstance(host, str) and host in written for host in named):
+        return named
+    members = {name: item.hosts for name, item in _environments(layers).items()}
+    return [each for host in named for each in (members.get(host, (host,)) if isinstance(host, str) else (host,))]
+
+
+def _written_environments(data: object) -> Mapping[object, object]:
+    written = data.get("environments") if isinstance(data, Mapping) else None
+    return written if isinstance(written, Mapping) else {}
 
 
 def _deploy_key(level: object) -> object:

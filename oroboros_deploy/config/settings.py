@@ -15,6 +15,7 @@ from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, G
 from .checks import (
     check_below,
     check_command,
+    check_command_if_any,
     check_count,
     check_git_url,
     check_inside,
@@ -159,11 +160,12 @@ def _about(
 class Healthcheck:
     """The gate. Times are in seconds."""
 
-    command: str = field(
+    command: str | None = field(
         default="scripts/runtime-health-check.sh",
         metadata=_about(
-            check_command,
-            "line run by bash with `current` as its working directory; the gate needs its exit code 0",
+            check_command_if_any,
+            "line run by bash with `current` as its working directory; the gate needs its exit code 0; `null`: none,"
+            " and the services alone decide",
             variable="DEPLOY_HEALTHCHECK_CMD",
         ),
     )

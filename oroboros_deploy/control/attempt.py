@@ -249,7 +249,8 @@ class Attempt:
     def _stopped(self) -> DeployError:
         """What an interrupt means now: before the switch everything stops, after it the host goes on alone."""
         if any(work.asked for work in self.works):
-            return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=_ASK)
+            hint = f"{self.works[0].host.typed('status')}  tells how it ended" if len(self.works) == 1 else _ASK
+            return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=hint)
         return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
     def _end_the_rest(self) -> None:

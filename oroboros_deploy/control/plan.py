@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..config import Config, Venv
 from ..config.recipe import digest
@@ -63,7 +64,7 @@ def facts_request(job: Job) -> FactsRequest:
     return {
         "sha": job.sha,
         "services": list(job.config.services),
-        "restart": not job.config.skip_restart,
+        "restart": job.config.restarts,
         "source": job.kind == "deploy",
     }
 
@@ -108,15 +109,15 @@ def switch_request(job: Job) -> ActivateRequest:
 
 
 def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
-    config = job.config
+    config, gate = job.config, _gate(job.config)
     return {
         "attempt": job.attempt,
         "kind": job.kind,
         "sha": job.sha,
         "services": list(config.services),
-        "restart": not config.skip_restart,
+        "restart": config.restarts,
         "detached": detached,
-        "healthcheck": None if config.skip_healthcheck and config.skip_restart else _gate(config),
+        "healthcheck": gate if gate["command"] or config.restarts else None,
         "migrate": config.migrate if migrate and job.kind == "deploy" else None,
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
@@ -172,7 +173,7 @@ def _unfit(job: Job, facts: Facts) -> str | None:
 def _refusal_of_live(job: Job, facts: Facts, host: str, unfit: str) -> InvalidInput:
     """What serves is never taken from under its services: the way goes over another release."""
     good = _good(facts, job.sha)
-    back = _command(job, host, f"rollback --release={good[0]}") if good else ""
+    back = job.config.typed(host, f"rollback --release={good[0]}") if good else ""
     hint = f"roll back first, then the same command again: {back}" if good else f"deploy another commit: {_NEW_COMMIT}"
     what = f"release {job.sha} is live here and cannot be built again in its place"
     return InvalidInput(f"nothing was changed: {what}: {unfit}", hint=hint, host=host)
@@ -189,55 +190,66 @@ def healthy(last: ActivationState | None) -> bool:
 
 
 def check(job: Job, facts: Facts, host: str) -> None:
-    """Refuse what the facts already show to be impossible."""
-    for problem in facts["problems"]:
-        raise InvalidInput(f"nothing was changed: {problem['message']}", hint=problem["hint"], host=host)
+    """Refuse what the facts already show to be impossible: all that is missing is told at once."""
+    problems = [_Problem(problem["message"], problem["hint"]) for problem in facts["problems"]]
+    if not problems:
+        _refuse_held(job, facts, host)
+    _refuse(host, *problems, *_missing(job, facts))
+
+
+class _Problem(NamedTuple):
+    """What keeps a host from being deployed to, and what mends it."""
+
+    message: str
+    hint: str | None
+
+
+def _refuse(host: str, *problems: _Problem) -> None:
+    if len(problems) == 1:
+        raise InvalidInput(f"nothing was changed: {problems[0].message}", hint=problems[0].hint, host=host)
+    if problems:
+        told = (f"\n  - {each.message}" + (f"\n    → {each.hint}" if each.hint else "") for each in problems)
+        hint = "mend them all, and type the same command again"
+        raise InvalidInput(f"nothing was changed: {len(problems)} problems:{''.join(told)}", hint=hint, host=host)
+
+
+def _refuse_held(job: Job, facts: Facts, host: str) -> None:
     if facts["running"] is not None:
-        hint = f"wait for it, or watch it with: {_command(job, host, 'status')}"
+        hint = f"wait for it, or watch it with: {job.config.typed(host, 'status')}"
         raise Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):
         raise Busy(
-            f"this host is {held(facts['hold'])}", hint=f"free it with: {_command(job, host, 'unlock')}", host=host
+            f"this host is {held(facts['hold'])}", hint=f"free it with: {job.config.typed(host, 'unlock')}", host=host
         )
+
+
+def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
     if job.kind == "deploy" and not facts["git"]:
-        raise InvalidInput("nothing was changed: git is not installed on this host", hint="apt install git", host=host)
-    if not job.config.skip_restart:
-        _check_services(facts, host)
-
-
-def _command(job: Job, host: str, task: str) -> str:
-    """What to type about this host, with a root that only a flag of this command named."""
-    root = f" --root={job.config.root}" if job.config.provenance.get("root") == "flag --root" else ""
-    return f"fab -H {host} {task}{root}"
-
-
-def _check_services(facts: Facts, host: str) -> None:
-    if not facts["systemd"]:
-        raise InvalidInput(
-            "nothing was changed: this host does not run systemd, so its services cannot be restarted",
-            hint="DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
-            host=host,
+        yield _Problem("git is not installed on this host", "apt install git")
+    if job.config.restarts and not facts["systemd"]:
+        yield _Problem(
+            "this host does not run systemd, so its services cannot be restarted",
+            "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
+    elif job.config.restarts:
+        yield from _unmanageable(facts)
+
+
+def _unmanageable(facts: Facts) -> Iterator[_Problem]:
     if not facts["may_manage"]:
-        raise InvalidInput(
-            f"nothing was changed: {facts['user']} may not restart units here without a password",
-            hint=sudoers(facts["user"]),
-            host=host,
-        )
+        yield _Problem(f"{facts['user']} may not restart units here without a password", sudoers(facts["user"]))
     absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
     if absent:
-        raise InvalidInput(
-            f"nothing was changed: units that this host cannot start: {', '.join(absent)}",
-            hint="install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
-            host=host,
+        yield _Problem(
+            f"units that this host cannot start: {', '.join(absent)}",
+            "install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
         )
     refusing = [name for name, unit in facts["units"].items() if unit.get("refuses")]
     if refusing:
-        raise InvalidInput(
-            f"nothing was changed: units that systemd would refuse to restart: {', '.join(refusing)}",
-            hint="take RefuseManualStart= and RefuseManualStop= out of them, or name others in `services`",
-            host=host,
+        yield _Problem(
+            f"units that systemd would refuse to restart: {', '.join(refusing)}",
+            "take RefuseManualStart= and RefuseManualStop= out of them, or name others in `services`",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import secrets
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
 Result = TypeVar("Result")
+
+# A connection that Ctrl-C cuts off is logged with its traceback; without a handler that lands on stderr.
+logging.getLogger("sqlalchemy").addHandler(logging.NullHandler())
 
 # The write lock comes first in a writing transaction: taken after a read or an upsert it deadlocks on PostgreSQL,
 # and SQLite refuses the upgrade at once, without waiting for its busy timeout. The number is ours and arbitrary.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -92,6 +93,10 @@ class Host:
         self._opening = Lock()
         self._left = Flag()
         self.known: Facts | None = None
+
+    def typed(self, task: str) -> str:
+        """The command to type about this host."""
+        return self._config.typed(self.name, task)
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
@@ -218,7 +223,7 @@ class Host:
             raise _newer(command, said["format"], self.name)
         if "refusal" in said:
             self._drop(Session.end)
-            raise _error(said["refusal"], self.name)
+            raise _error(said["refusal"], self.name, self._config)
         return said["result"]
 
     def _ask(self, command: Call, request: Request, deadline: float) -> Session:
@@ -324,7 +329,7 @@ class _Follower:
         if time.monotonic() + pause > min(self.until, self.lost_at + self.patience) or not self.host.wait(0):
             raise LinkLost(
                 "the connection was lost after the activation was asked for; the host finishes alone",
-                hint=f"fab -H {self.host.name} status  tells how it ended",
+                hint=f"{self.host.typed('status')}  tells how it ended",
                 host=self.host.name,
             ) from lost
         self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
@@ -338,10 +343,11 @@ def _back_off() -> Iterable[float]:
         pause = min(pause * 2, 15.0)
 
 
-def _error(refusal: Refusal, host: str) -> DeployError:
+def _error(refusal: Refusal, host: str, config: Config) -> DeployError:
     kind = _KINDS.get(refusal["kind"], InvalidInput)
     state = "nothing was switched: " if kind is BuildFailed else ""
-    hint = (refusal.get("hint") or "").replace("-H HOST", f"-H {host}")  # it does not know what we call it
+    # The host does not know what we call it, nor by which environment.
+    hint = re.sub(r"fab -H HOST ([\w.]+)", lambda task: config.typed(host, task[1]), refusal.get("hint") or "")
     error = kind(f"{state}{refusal['message']}", hint=hint or ("fix it and deploy again" if state else None), host=host)
     error.log = refusal.get("log")
     return error

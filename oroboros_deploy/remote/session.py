@@ -118,13 +118,15 @@ class Session:
             return json.loads(said)
         except ValueError:
             problem = "something that is not the agent spoke for it"
-            raise LinkLost(problem, hint="fab status shows what this host serves", host=self._name) from None
+            raise LinkLost(
+                problem, hint=f"fab -H {self._name} status  shows what this host serves", host=self._name
+            ) from None
 
     def _no_answer(self) -> AgentEnded:
         status = self._remote.wait()
         said = self._remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
         return AgentEnded(
             f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",
-            hint="fab status shows what this host serves",
+            hint=f"fab -H {self._name} status  shows what this host serves",
             host=self._name,
         )

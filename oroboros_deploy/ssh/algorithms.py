@@ -32,7 +32,10 @@ def _allowed(offered: Sequence[str], keyword: str, lists: Mapping[str, str]) -> 
     sound = {name for name in offered if not matches(_WEAK, name)}
     allowed = _named(offered, sound, lists[keyword]) if keyword in lists else sound
     if not allowed:
-        raise ConfigError(f"ssh_config: {keyword} {lists[keyword]}: none of these algorithms is available here")
+        said = (
+            f"ssh_config: {keyword} {lists[keyword]}" if keyword in lists else f"{keyword} without disabled_algorithms"
+        )
+        raise ConfigError(f"{said}: none of these algorithms is available here")
     return tuple(name for name in offered if name in allowed)
 
 

@@ -20,7 +20,7 @@ from .dial import dial
 from .known_hosts import KnownHosts
 from .login import Login
 from .proxy import Proxy
-from .target import AUTH_TIMEOUT, SshOptions, Target
+from .target import SshOptions, Target
 from .transport import Transport
 from .tunnel import Tunnel
 
@@ -133,7 +133,9 @@ class HostConnection(fabric.Connection):
             sock=self._wire,
             timeout=target.banner_timeout,
             banner_timeout=target.banner_timeout,
-            auth_timeout=AUTH_TIMEOUT,
+            auth_timeout=target.auth_timeout,
+            channel_timeout=self._options.channel_timeout,
+            compress=self._options.compress,
             transport_factory=self._new_transport,
             auth_strategy=Login(target, self._options),
         )
@@ -142,7 +144,7 @@ class HostConnection(fabric.Connection):
         self.transport.set_keepalive(target.keepalive.idle)
 
     def _new_transport(self, sock: socket.socket | paramiko.Channel, **_: object) -> Transport:
-        transport = Transport(sock)
+        transport = Transport(sock, disabled_algorithms=self._options.disabled_algorithms)
         restrict(transport, self._target.algorithms)
         security = transport.get_security_options()
         # A host known by its RSA key only must be asked for that one.

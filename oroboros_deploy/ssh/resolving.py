@@ -17,7 +17,7 @@ from . import directives, without_openssh
 from .address import Address
 from .answer import Answer
 from .openssh import NoOpenSsh, Question, Usual
-from .target import BANNER_TIMEOUT, CONNECT_TIMEOUT, Keepalive, SshOptions, Target
+from .target import AUTH_TIMEOUT, BANNER_TIMEOUT, CONNECT_TIMEOUT, Keepalive, SshOptions, Target
 from .tokens import Names, expand, expand_path, home, names, tilde
 
 _MAX_JUMPS = 8
@@ -129,21 +129,21 @@ def _read(answer: Answer, address: Address, options: SshOptions, hops: list[str]
     user = address.user or answer.chosen("User") or options.user or answer.get("User") or user_name()
     tokens = names(host=address.host, hostname=hostname, port=port, user=user, alias=alias, hops=hops)
     identities = _identities(answer, options, tokens)
-    timeout = options.connect_timeout or answer.value("ConnectTimeout", _seconds, None)
+    timeout = options.connect_timeout or answer.value("ConnectTimeout", _seconds, None) or options.usual_timeout
     target = Target(
         host=address.host,
         hostname=hostname,
         port=port,
         user=user,
         identities=identities,
-        default_identities=() if identities or answer.is_set("IdentityFile") else _default_identities(answer),
+        default_identities=_default_identities(answer, options) if not identities else (),
         certificates=_paths(answer, "CertificateFile", tokens),
         identities_only=_flag(answer, "IdentitiesOnly", False),
-        agent=_agent(answer),
+        agent=_agent(answer) if options.allow_agent else None,
         publickey=answer.value("PubkeyAuthentication", _PUBLIC_KEYS.__getitem__, True)
         and _preferred(answer, "publickey"),
         password=_password(answer),
-        proxy_command=_proxy_command(answer, tokens),
+        proxy_command=_proxy_command(answer, options, tokens),
         known_hosts=tuple(map(tilde, _files(answer, "UserKnownHostsFile", _USER_KNOWN_HOSTS if home() else "none"))),
         global_known_hosts=_files(answer, "GlobalKnownHostsFile", _GLOBAL_KNOWN_HOSTS),
         host_key_alias=alias.lower() if alias else None,
@@ -152,7 +152,8 @@ def _read(answer: Answer, address: Address, options: SshOptions, hops: list[str]
         required_rsa_size=answer.value("RequiredRSASize", int, 1024),
         family=answer.value("AddressFamily", _FAMILIES.__getitem__, socket.AF_UNSPEC),
         connect_timeout=timeout or CONNECT_TIMEOUT,
-        banner_timeout=min(timeout or BANNER_TIMEOUT, BANNER_TIMEOUT),
+        banner_timeout=options.banner_timeout or min(timeout or BANNER_TIMEOUT, BANNER_TIMEOUT),
+        auth_timeout=options.auth_timeout or AUTH_TIMEOUT,
         keepalive=_keepalive(answer),
         algorithms={keyword: text for keyword in _ALGORITHMS if (text := answer.chosen(keyword)) is not None},
     )
@@ -191,8 +192,8 @@ def _paths(answer: Answer, keyword: str, tokens: Names) -> tuple[str, ...]:
     return tuple(expand_path(file, tokens) for file in answer.all(keyword) if file.lower() != "none")
 
 
-def _default_identities(answer: Answer) -> tuple[str, ...]:
-    if home() is None:
+def _default_identities(answer: Answer, options: SshOptions) -> tuple[str, ...]:
+    if home() is None or answer.is_set("IdentityFile") or not options.look_for_keys:
         return ()
     paths = map(tilde, answer.all("IdentityFile") or _DEFAULT_IDENTITIES)
     return tuple(path for path in paths if Path(path).is_file())
@@ -217,8 +218,8 @@ def _password(answer: Answer) -> bool:
     return any(_preferred(answer, method) and _flag(answer, keyword, True) for method, keyword in methods.items())
 
 
-def _proxy_command(answer: Answer, tokens: Names) -> str | None:
-    command = answer.get("ProxyCommand") or "none"
+def _proxy_command(answer: Answer, options: SshOptions, tokens: Names) -> str | None:
+    command = answer.get("ProxyCommand") or options.gateway or "none"
     return None if command.lower() == "none" else expand(command, tokens)
 
 

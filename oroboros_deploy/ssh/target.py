@@ -13,13 +13,15 @@ AUTH_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class SshOptions:
-    """What the command line says about SSH.
+    """What the command line and Fabric's settings say about SSH.
 
     ``config_path`` is the only ssh_config file read when given.  ``identities``
     are key files tried first.  ``password`` is for the login on the host itself,
     never for a jump host; ``passphrase`` unlocks key files.  ``connect_timeout``
-    is in seconds.  ``user`` and ``port`` are for hosts to which neither their address
-    nor ssh_config gives one.
+    is in seconds.  ``user``, ``port``, ``usual_timeout`` (to connect) and ``gateway`` (a
+    ProxyCommand) are for hosts to which neither their address nor ssh_config gives one.
+    The rest are paramiko's: limits in seconds, whether the agent and the usual key files
+    are tried, compression, and the algorithms that must not be used, by kind.
     """
 
     config_path: str | None = None
@@ -29,6 +31,15 @@ class SshOptions:
     connect_timeout: float | None = None
     user: str | None = None
     port: int | None = None
+    gateway: str | None = None
+    usual_timeout: float | None = None
+    banner_timeout: float | None = None
+    auth_timeout: float | None = None
+    channel_timeout: float | None = None
+    allow_agent: bool = True
+    look_for_keys: bool = True
+    compress: bool = False
+    disabled_algorithms: Mapping[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,5 +84,6 @@ class Target:
     family: socket.AddressFamily = socket.AF_UNSPEC
     connect_timeout: float = CONNECT_TIMEOUT
     banner_timeout: float = BANNER_TIMEOUT
+    auth_timeout: float = AUTH_TIMEOUT
     keepalive: Keepalive = Keepalive()
     algorithms: Mapping[str, str] = field(default_factory=dict)

@@ -6,6 +6,8 @@ import signal
 import socket
 import struct
 import threading
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
@@ -51,8 +53,12 @@ class Transport(paramiko.Transport):
         MSG_CHANNEL_REQUEST: _channel_request,
     }
 
-    def __init__(self, sock: socket.socket | paramiko.Channel) -> None:
-        super().__init__(sock)
+    def __init__(
+        self,
+        sock: socket.socket | paramiko.Channel,
+        disabled_algorithms: Mapping[str, list[str]] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(sock, disabled_algorithms=disabled_algorithms)
         self._opening = threading.Lock()
         self._behind: str | None = None  # the command to be sent right behind the opening of its channel
         self._first: paramiko.Channel | None = None  # the channel whose command was sent like that
@@ -80,7 +86,7 @@ class Transport(paramiko.Transport):
         with self._opening:
             self._behind, self._first = line, None
             try:
-                channel = self.open_session(timeout=timeout)
+                channel = self.open_session(timeout=min(timeout, self.channel_timeout))
             except paramiko.ChannelException:
                 raise
             except paramiko.SSHException:

@@ -1,4 +1,4 @@
-"""The server's patience: how long it waits for a request to be whole, and for how many of one address at once."""
+"""The server's patience: how long it waits for a request to be whole, and how many connections one address may have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADER_SECONDS = 10.0  # from the connection, or the first byte of a later request, to the end of its headers
 MOST_WAITING = 32  # connections of one address whose request is not whole
+MOST_OPEN = 192  # connections of one address, a proxy's too; the server has 256, so others find room
 
 _waiting: Counter[str] = Counter()
+_open: Counter[str] = Counter()
 
 
 class PatientProtocol(H11Protocol):
@@ -24,8 +26,9 @@ class PatientProtocol(H11Protocol):
         """Called when somebody connects."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else ""
+        _open[self._address] += 1
         self._wait()
-        if _waiting[self._address] > MOST_WAITING:
+        if _waiting[self._address] > MOST_WAITING or _open[self._address] > MOST_OPEN:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -39,6 +42,7 @@ class PatientProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called at the end of the connection."""
         self._stop_waiting()
+        _less(_open, self._address)
         super().connection_lost(exc)
 
     def _wait(self) -> None:
@@ -50,6 +54,15 @@ class PatientProtocol(H11Protocol):
         if self._deadline:
             self._deadline.cancel()
             self._deadline = None
-            _waiting[self._address] -= 1
-            if not _waiting[self._address]:
-                del _waiting[self._address]
+            _less(_waiting, self._address)
+
+
+def open_connections() -> int:
+    """How many connections there are, of all addresses."""
+    return _open.total()
+
+
+def _less(counted: Counter[str], address: str) -> None:
+    counted[address] -= 1
+    if not counted[address]:
+        del counted[address]

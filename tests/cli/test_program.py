@@ -34,6 +34,88 @@ def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None
     assert (shown["hosts"]["value"], shown["root"]["value"]) == (name, root)
 
 
+OWN_TASKS = """
+from fabric import task
+from invoke import task as plain
+
+from oroboros_deploy import BuildFailed, Deployment
+from oroboros_deploy.tasks import ns
+from oroboros_deploy.tasks import show_config as config
+
+@plain
+def before(c):
+    print("before", type(c).__name__)
+
+@task
+def notify(c):
+    print("notify", getattr(c, "host", None))
+
+@plain(pre=[config], post=[before])
+def around(c):
+    print("around", Deployment.of(c).config.hosts)
+
+@task
+def broken(c):
+    raise BuildFailed("nothing was switched: the release was not built", hint="fab plan", host="a")
+
+for each in (before, notify, around, broken):
+    ns.add_task(each)
+ns["config"].pre.append(before)
+ns["config"].post.append(notify)
+"""
+
+
+@pytest.fixture
+def own_tasks(project: Path) -> Path:
+    """A fabfile with tasks of somebody's own before, after and beside ours."""
+    (project / "fabfile.py").write_text(OWN_TASKS)
+    (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [a, b]}}}\n")
+    return project
+
+
+def test_tasks_before_and_after_one_of_ours_run_once(own_tasks: Path) -> None:
+    """`pre` and `post` of a task of ours run as Fabric runs them: once, without a host."""
+    said = fab(own_tasks, "-H", "prod", "config").stdout.splitlines()
+    assert (said[0], said[-1]) == ("before Context", "notify None")
+    assert sum(line.startswith("root ") for line in said) == 1
+
+
+def test_a_task_of_ours_before_one_of_somebodys_gets_all_hosts(own_tasks: Path) -> None:
+    """It runs once for all; the task that wants it runs once a host, and what comes after it once."""
+    said = fab(own_tasks, "-H", "prod", "around").stdout.splitlines()
+    assert sum(line.startswith("root ") for line in said) == 1
+    assert said[-3:] == ["around ('a',)", "around ('b',)", "before Context"]
+
+
+def test_a_task_of_somebodys_takes_the_name_of_an_environment(own_tasks: Path) -> None:
+    """`fab -H prod deploy notify`: it runs on each host of the environment, not on a host named `prod`."""
+    ran = fab(own_tasks, "-H", "prod", "notify", "before")
+    assert ran.stdout == "notify a\nnotify b\nbefore Connection\nbefore Connection\n"
+
+
+def test_a_task_of_somebodys_minds_no_environment_that_is_not_named(own_tasks: Path) -> None:
+    """Wrong settings of ours stop only who needs them; an environment that is named and wrong is told."""
+    (own_tasks / "fabric.yaml").write_text("deploy: {environments: {odd: {hosts: 7}}}\n")
+    assert fab(own_tasks, "-H", "c", "notify").stdout == "notify c\n"
+    ran = fab(own_tasks, "-H", "odd", "notify")
+    assert (ran.returncode, ran.stdout, "Traceback" in ran.stderr) == (2, "", False)
+    assert "deploy.environments.odd.hosts" in ran.stderr
+
+
+def test_an_error_of_ours_in_a_task_of_somebodys_is_a_message(own_tasks: Path) -> None:
+    """With its exit code and its hint, as in a task of ours."""
+    ran = fab(own_tasks, "-H", "a", "broken")
+    told = "a: nothing was switched: the release was not built\n  → fab plan\n"
+    assert (ran.returncode, ran.stdout, ran.stderr) == (30, "", told)
+
+
+def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
+    """It is not passed over beside a task of ours; without hosts nothing is run."""
+    ran = fab(own_tasks, "config", "--", "uptime")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == "nothing was changed: -H must name the hosts of the command after --\n"
+
+
 @pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [
@@ -48,12 +130,16 @@ def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None
         ("deploy: {services: &all [*all]}", (), "deploy.services.0 holds itself"),
         ("deploy: {keep: 1" + "0" * 5000 + "}", (), "fabric.yaml"),
         ("deploy: " + "[" * 5000, (), "fabric.yaml"),
+        ("run: 5", (), "fabric.yaml: run must hold settings of its own (it is 5)"),
+        ("connect_kwargs:", (), "fabric.yaml: connect_kwargs must hold settings of its own (it is None)"),
+        ("gateway: {host: jump}", (), "fabric.yaml: gateway must be a value (it is {'host': 'jump'})"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
     ids=[
         *("broken YAML", "a list", "no as a name", "a number as a name", "a date as a name", "null as a name"),
         *("on as a name", "a mapping in itself", "a list in itself", "a long number", "nested deeply"),
+        *("a value for settings", "nothing for settings", "settings for a value"),
         "missing ssh_config",
         "broken ssh_config",
     ],
@@ -65,6 +151,23 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
     ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+@pytest.mark.parametrize(("text", "told"), [("root: /srv/shop", True), ("deploy: {}", False), ("", False)])
+def test_a_file_without_our_settings_is_told(project: Path, text: str, told: bool) -> None:
+    """Settings that stand beside `deploy:` instead of under it are not passed over without a word."""
+    (project / "fabric.yaml").write_text(text)
+    ran = fab(project, "config")
+    assert (ran.returncode, "fabric.yaml has no `deploy:`, so every setting is its default" in ran.stderr) == (0, told)
+
+
+def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
+    """What holds settings in one of Fabric's files and a value in another; no value is shown."""
+    (project / ".fabric.yaml").write_text("deploy: {registry: {password: hunter2}}\n")
+    (project / "fabric.yaml").write_text("deploy: {registry: 5}\n")
+    ran = fab(project, "config", HOME=str(project))
+    assert (ran.returncode, ran.stdout, "hunter2" in ran.stderr) == (2, "", False), ran.stderr
+    assert ran.stderr.startswith("nothing was changed: of two files")
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,30 @@ def test_a_partial_section_keeps_the_rest_but_venvs_are_replaced() -> None:
     assert config.provenance["healthcheck.interval"] == "default"
 
 
+@pytest.mark.parametrize(
+    ("named", "flags", "typed"),
+    [
+        (["prod"], {}, "fab -H web1 status"),
+        (["web1"], {"root": "/srv/my shop"}, "fab -H web1 status --root='/srv/my shop'"),
+        (["next"], {}, "fab -H web2 status --environment=next"),
+    ],
+)
+def test_what_to_type_about_a_host_means_the_same_settings(
+    named: list[str], flags: dict[str, object], typed: str
+) -> None:
+    """A host of two environments is named with its environment, and a root that only a flag gave with that flag."""
+    groups = {
+        "prod": {"hosts": ["web1"]},
+        "next": {"hosts": ["web2"], "keep": 3},
+        "last": {"hosts": ["web2"], "keep": 4},
+    }
+    config = load([(FILE, {"environments": groups})], {}, hosts=named, flags=flags)
+    host = "web2" if named == ["next"] else "web1"
+    assert config.typed(host, "status") == typed
+    again = load([(FILE, {"environments": groups})], {}, hosts=[host], environment=config.environment)
+    assert again.keep == config.keep
+
+
 def test_parts_of_the_build_can_be_switched_off_and_on_again() -> None:
     """`frontend: null` and `venvs: {}` leave them out; a stronger layer may bring the frontend back."""
     off: dict[str, Any] = {"build": {"frontend": None, "venvs": {}}}

@@ -1,4 +1,4 @@
-"""What Fabric's context says of hosts, settings and logging in, and the deployment that is made of it."""
+"""What Fabric's context says of hosts, and settings, and the deployment that is made of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from invoke import Context
 
 from oroboros_deploy import ConfigError, Deployment
-from oroboros_deploy.control.context import hosts_of, settings_of, ssh_options_of
+from oroboros_deploy.control.context import hosts_of, settings_of
 from oroboros_deploy.testing import unreachable
 
 
@@ -74,34 +74,3 @@ def test_a_wrong_setting_is_refused() -> None:
     """Before anything is connected to."""
     with pytest.raises(ConfigError, match="kep"):
         Deployment.of(Context(config=config(kep=5)))
-
-
-def test_what_fab_was_told_about_logging_in() -> None:
-    """Keys, passwords, passphrases, the time to wait and another ssh_config arrive where SSH looks for them."""
-    assert ssh_options_of(Context(config=config())).identities == ()
-    Path("other").touch()
-    told = fabric.Config(
-        overrides={
-            "ssh_config_path": "other",
-            "authentication": {"identities": [Path("/keys/one")]},
-            "connect_kwargs": {"password": "open", "passphrase": "sesame", "timeout": 3},
-        }
-    )
-    found = ssh_options_of(Context(config=told))
-    assert (found.config_path, found.identities, found.connect_timeout) == ("other", ("/keys/one",), 3)
-    assert (found.password, found.passphrase) == ("open", "sesame")
-
-
-def test_user_port_and_key_files_of_fabrics_settings() -> None:
-    """What fabric.yaml says to Fabric itself about logging in holds here, too; what is no port is refused."""
-    Path("fabric.yaml").write_text(
-        json.dumps({"user": "deploy", "port": 2602, "connect_kwargs": {"key_filename": "~/.ssh/deploy-key"}})
-    )
-    read = fabric.Config(lazy=True)
-    read.set_project_location(".")
-    read.load_project()
-    options = ssh_options_of(Context(read))
-    assert (options.user, options.port, options.identities) == ("deploy", 2602, ("~/.ssh/deploy-key",))
-    read.port = "ssh"
-    with pytest.raises(ConfigError, match="'ssh' is not a port"):
-        ssh_options_of(Context(read))

@@ -11,7 +11,16 @@ import pytest
 from oroboros_deploy.config import load
 from oroboros_deploy.config.recipe import digest
 from oroboros_deploy.config.settings import Build
-from oroboros_deploy.control.plan import Job, Plan, activate_request, build_request, decide, recipe, switch_request
+from oroboros_deploy.control.plan import (
+    Job,
+    Plan,
+    activate_request,
+    build_request,
+    decide,
+    facts_request,
+    recipe,
+    switch_request,
+)
 from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
 from oroboros_deploy.host.facts import plain
 from oroboros_deploy.outcome import Kind
@@ -170,6 +179,54 @@ def test_refusals(work: Job, seen: dict[str, Any], error: type[Exception], words
     """What cannot work is refused with the reason, before anything is changed."""
     with pytest.raises(error, match=words):
         decide(work, seen, "web1")
+
+
+def test_all_that_is_missing_is_told_at_once() -> None:
+    """One run tells what to mend, each with its remedy."""
+    seen = facts(
+        git=False,
+        may_manage=False,
+        units={"api": {"load": "not-found"}, "worker": {"load": "loaded", "refuses": True}},
+        problems=[{"message": "current is odd", "hint": None}],
+        running={},
+    )
+    with pytest.raises(InvalidInput) as refused:
+        decide(job(), seen, "web1")
+    assert str(refused.value) == (
+        "web1: nothing was changed: 5 problems:\n"
+        "  - current is odd\n"
+        "  - git is not installed on this host\n    → apt install git\n"
+        "  - deploy may not restart units here without a password\n"
+        "    → add to sudoers: deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run\n"
+        "  - units that this host cannot start: api (not-found)\n"
+        "    → install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES\n"
+        "  - units that systemd would refuse to restart: worker\n"
+        "    → take RefuseManualStart= and RefuseManualStop= out of them, or name others in `services`\n"
+        "  → mend them all, and type the same command again"
+    )
+
+
+def without_services(**written: Any) -> Job:
+    """A deploy of an application that has no services."""
+    return replace(job(), config=load([("fabric.yaml", {"services": [], **written})], {}))
+
+
+def test_no_services_ask_for_no_sudo_and_no_systemd() -> None:
+    """Nothing is restarted, so nothing is asked for that a restart needs."""
+    work, seen = without_services(), facts(may_manage=False, systemd=False, units={}, **target("sealed"))
+    assert decide(work, seen, "web1") == Plan(build=False, activate=True)
+    assert facts_request(work)["restart"] is False
+    assert activate_request(work, seen, migrate=False)["restart"] is False
+
+
+def test_a_gate_may_have_no_command() -> None:
+    """The services alone decide; where there are none either, there is no gate."""
+    with_services = replace(job(), config=load([("fabric.yaml", {"healthcheck": {"command": None}})], {}))
+    gate = activate_request(with_services, facts(), migrate=False)["healthcheck"]
+    assert gate is not None
+    assert gate["command"] is None
+    bare = without_services(healthcheck={"command": None})
+    assert activate_request(bare, facts(), migrate=False)["healthcheck"] is None
 
 
 POSSIBLE: dict[str, list[Any]] = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -349,3 +351,17 @@ def test_few_connections_stay_open(url, monkeypatch):
         registry.check()
         ask_at_once(registry, 6)
         assert registry.database.idle == 2
+
+
+def test_what_sqlalchemy_logs_of_a_cut_connection_is_not_shown() -> None:
+    """Ctrl-C in the middle of a question is no traceback on the terminal: only the pool's log has one."""
+    cut_off = (
+        "from oroboros_deploy.registry import database\n"
+        "from sqlalchemy import create_engine, event\n"
+        "engine = create_engine('sqlite://')\n"
+        "@event.listens_for(engine, 'reset')\n"
+        "def cut(*_): raise RuntimeError('cut off')\n"
+        "engine.connect().close()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", cut_off], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stderr) == (0, "")

@@ -14,6 +14,7 @@ from oroboros_deploy.registry import Registry
 from oroboros_deploy.web import patience
 from oroboros_deploy.web.site import site
 from tests.support.applications import listening
+from tests.support.watching import eventually
 
 pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
 
@@ -42,6 +43,21 @@ def test_a_request_that_does_not_end_is_not_waited_for(url: str, monkeypatch: py
     with connected(url, sent) as connection:
         while connection.recv(1000):
             pass  # the answer to the first
+
+
+def test_one_address_does_not_hold_all_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections whose requests were answered count too; one that ended leaves its place."""
+    monkeypatch.setattr(patience, "MOST_OPEN", 4)
+    asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with ExitStack() as whole:
+        answered = [whole.enter_context(connected(url, asked)) for _ in range(4)]
+        assert [connection.recv(12) for connection in answered] == [b"HTTP/1.1 200"] * 4
+        with connected(url, b"") as more:
+            assert more.recv(1) == b""
+        for connection in answered:
+            connection.close()
+        eventually(lambda: not patience.open_connections())
+        assert httpx2.get(f"{url}/healthz", timeout=30).status_code == 200
 
 
 def test_one_address_holds_few_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
