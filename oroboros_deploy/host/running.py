@@ -16,10 +16,18 @@ UNIT = "oroboros-activate.service"
 
 def running(layout: Layout) -> Optional[Running]:
     """The activation that holds the host, None when nothing does; empty when it has not said yet what it is."""
-    if layout.lock.exists() and lock.is_held(layout.lock):
+    if held(layout):
         return _known(layout)
     holds = _known(layout)  # only an attempt that did not end can have lost its lock file
     return holds if holds and unit_runs() else None
+
+
+def held(layout: Layout) -> bool:
+    """Whether anybody holds the lock; where it cannot be looked at, whether systemd runs an activation."""
+    try:
+        return lock.is_held(layout.lock)
+    except OSError:
+        return unit_runs()
 
 
 def unit_runs() -> bool:

@@ -21,6 +21,7 @@ from ..errors import (
     Interrupted,
     InvalidInput,
     LinkLost,
+    OutcomeUnknown,
     UnknownCommit,
     UnknownRelease,
 )
@@ -72,6 +73,7 @@ _KINDS: Mapping[RefusalKind, type[DeployError]] = MappingProxyType(
         "busy": Busy,
         "build_failed": BuildFailed,
         "cancelled": Interrupted,
+        "unknown": OutcomeUnknown,
     }
 )
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import grp
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
 from tests.support.local_agent import Answer, LocalAgent
+from tests.support.rights import require_another_user
 from tests.support.watching import eventually, tree
 
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
@@ -242,6 +246,75 @@ def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: s
     assert (ended["phase"], ended["reason"]) == ("restored", "interrupted after 'restarted'")
     assert (answer.phases, host.live) == (["prepared", "swapped", "restarted", "restoring", "restored"], old)
     assert len(host.journal) == 2
+
+
+@pytest.fixture
+def plain(request: pytest.FixtureRequest) -> Iterator[LocalAgent]:
+    """A root of an ordinary login, which what is root's can stop."""
+    require_another_user()
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield LocalAgent(
+            Path(directory) / "srv", user=65534, group=65534, extra_groups=[], env={"PATH": "/usr/bin:/bin"}
+        )
+
+
+def give(host: LocalAgent) -> None:
+    for path in (host.root, *host.root.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+def take(path: Path) -> None:
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    os.chown(path, 0, 0)
+
+
+BROKEN: dict[str, tuple[Callable[[LocalAgent, Path], object], str, str]] = {
+    "the attempt is root's": (lambda host, attempt: take(attempt), "committed", ""),
+    "the journal's lock is root's": (lambda host, attempt: take(host.paths.ours / "journal.lock"), "committed", ""),
+    "nothing can be made beside the state": (lambda host, attempt: host.paths.ours.chmod(0o500), "restored", "denied"),
+    "ours is removed": (lambda host, attempt: shutil.rmtree(host.paths.ours), "restored", "No such file"),
+    "the links cannot be moved": (
+        lambda host, attempt: (take(host.paths.tmp), host.paths.ours.chmod(0o500)),
+        "restored",
+        "Permission denied",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_breaks_after_the_switch_is_not_told_as_nothing(plain: LocalAgent, case: str) -> None:
+    """Whoever asked hears the end, once restored at most, and who asks again or only looks is answered."""
+    old, new = plain.sealed("old"), plain.sealed("new")
+    give(plain)
+    assert plain.activate(old).phases == GOOD
+    damage, phase, reason = BROKEN[case]
+    go = plain.root.parent / "go"
+    request = plain.request(new, healthcheck=command(f"until test -e {go}; do sleep 0.02; done", timeout=60))
+    answers: list[Answer] = []
+    asker = threading.Thread(target=lambda: answers.append(plain.call("activate", request)))
+    asker.start()
+    log = plain.paths.attempt(request["attempt"]) / "log.jsonl"
+    assert eventually(lambda: log.exists() and '"gating"' in log.read_text())
+    damage(plain, log.parent)
+    go.touch()
+    asker.join()
+    ended = (answers[0].result or {})["state"]
+    assert (ended["phase"], reason in ended["reason"]) == (phase, True)
+    assert plain.live == (new if phase == "committed" else old)
+    restores = log.read_text().count('"phase": "restoring"')
+    assert restores == (phase == "restored")
+    assert plain.facts()["live"] == plain.live
+
+
+def test_a_torn_state_of_a_killed_activation_is_known_by_its_traces(host: LocalAgent, old: str) -> None:
+    """What was switched and not gated is taken back, although the state says nothing any more."""
+    torn = f"echo torn >{host.paths.state}; kill -9 $PPID; sleep 60"
+    answer = host.activate(host.sealed("new"), healthcheck=command(f"test $(basename $PWD) = {old} || {{ {torn}; }}"))
+    ended = (answer.result or {})["state"]
+    assert (ended["phase"], ended["source"], ended["switched"], host.live) == ("restored", old, True, old)
+    assert [entry["outcome"] for entry in host.journal] == ["committed", "restored"]
 
 
 def test_an_activation_that_never_began_is_told_so(host: LocalAgent, old: str, monkeypatch: Any) -> None:
