@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .contract import ActivateAnswer, ActivateRequest, Level, PruneRequest, Result, SentEvent
 
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
-UNIT = running.UNIT
+UNIT, SECOND = running.UNIT, running.SECOND
+_ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
@@ -203,21 +204,30 @@ def _keep(directory: Path, request: ActivateRequest) -> None:
 def start_unit(layout: Layout, request: ActivateRequest) -> None:
     """Ask systemd to run it: a unit of a fixed name, so the name itself is a mutex for the whole host.
 
+    A unit that has ended and cannot be put away, for a process of it that nothing can kill,
+    would keep the name for ever: while nobody holds the lock, there is a second one.
+
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
     that it is there to survive.
     """
-    argv = unit_command(layout, request)
-    began = time.monotonic()
+    unit, began = UNIT, time.monotonic()
     while True:
-        ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30)
+        if unit == UNIT and running.second_runs():
+            raise running.busy(layout)
+        ended = process.run(unit_command(layout, request, unit), cwd=Path("/"), deadline=time.monotonic() + 30)
         if ended.ok:
             return
         if "already" not in ended.tail:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
-        patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
-        if lock.is_held(layout.lock) or time.monotonic() - began > patience:
+        found, waited = _active(unit), time.monotonic() - began
+        patience = (
+            15 if found in ("deactivating", *_ENDED) else GRACE
+        )  # it has not begun yet, or only starts the pruning
+        if lock.is_held(layout.lock) or waited > patience:
             raise running.busy(layout)
+        if waited > GRACE and found in _ENDED:
+            unit = SECOND
         time.sleep(0.05)
 
 
@@ -230,7 +240,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
         _refuse(layout, request["attempt"], refusal)
 
 
-def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
+def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
     if not _PLAIN.fullmatch(agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
@@ -248,7 +258,7 @@ def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
         **_reading_logs(),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
-    return _transient(UNIT, description, properties, "run", attempt)
+    return _transient(unit, description, properties, "run", attempt)
 
 
 def _reading_logs() -> Dict[str, str]:
@@ -323,11 +333,11 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 
-def _ending() -> bool:
-    """Whether the unit has done its work and systemd is just putting it away."""
+def _active(unit: str) -> str:
+    """What systemd says of the unit that has the name: ended, it is just putting it away."""
     with contextlib.suppress(units.Silent):
-        return units.show([UNIT])[UNIT].active in ("deactivating", "inactive", "failed")
-    return False
+        return units.show([unit])[unit].active
+    return "unknown"
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:

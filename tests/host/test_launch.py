@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import itertools
 import os
 import shutil
 import signal
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, process, time_limits
+from oroboros_deploy.host import boot, launch, lock, process, time_limits, units
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
@@ -246,6 +247,44 @@ def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: s
     assert (ended["phase"], ended["reason"]) == ("restored", "interrupted after 'restarted'")
     assert (answer.phases, host.live) == (["prepared", "swapped", "restarted", "restoring", "restored"], old)
     assert len(host.journal) == 2
+
+
+@pytest.mark.parametrize("case", ["ended", "recovers", "held", "second name taken"])
+def test_an_ended_unit_that_systemd_cannot_put_away(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """It holds the name, and nobody the lock: there is a second name.  One that still recovers keeps the host."""
+    request = host.request(host.sealed("new"), detached=False)
+    asked: list[str] = []
+
+    def systemd_run(argv: Any, **_: Any) -> process.Ended:
+        asked.extend(word[len("--unit=") :] for word in argv if word.startswith("--unit="))
+        taken = asked[-1] == launch.UNIT or case == "second name taken"
+        return process.Ended(1, f"Unit {asked[-1]} already exists", 0.0) if taken else process.Ended(0, "", 0.0)
+
+    def show(names: Any) -> dict[str, units.Unit]:
+        active = {"recovers": "deactivating", "second name taken": "active"}.get(case, "failed")
+        first = "deactivating" if case == "recovers" else "failed"
+        return {name: a_unit(name, first if name == launch.UNIT else active) for name in names}
+
+    monkeypatch.setattr(process, "run", systemd_run)
+    monkeypatch.setattr(units, "show", show)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    clock = itertools.count(step=0.5)
+    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(lock, "is_held", lambda _: case == "held")
+    if case == "ended":
+        launch.start_unit(host.paths, request)
+        assert asked[-1] == launch.SECOND
+    else:
+        with pytest.raises(Refusal) as refused:
+            launch.start_unit(host.paths, request)
+        assert (refused.value.kind, launch.SECOND in asked) == ("busy", case == "second name taken")
+
+
+def a_unit(name: str, active: str) -> units.Unit:
+    return units.Unit(name, "loaded", active, "", "exec", "", "0", "", "0", False, "0")
 
 
 @pytest.fixture
