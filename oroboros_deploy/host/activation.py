@@ -175,8 +175,7 @@ class Activation:
         self._enter("gated")
 
     def _commit(self) -> State:
-        with contextlib.suppress(OSError):
-            self.layout.bad(self.state.target).unlink(missing_ok=True)
+        self.layout.bad(self.state.target).unlink(missing_ok=True)
         self._enter("committed")
         return self._conclude()
 
