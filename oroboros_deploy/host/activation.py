@@ -75,7 +75,7 @@ class Activation:
         self.state = found
         if found.phase == "gated" and _live_or_none(self.layout) == found.target:
             return self._commit()
-        what = "interrupted" if found.boot == state.boot_id() else "the host went down"
+        what = "interrupted" if found.of_this_boot else "the host went down"
         return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
 
     def _prepare(self) -> None:
@@ -331,7 +331,7 @@ def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> N
     included.  So is a state that cannot be read: the next activation tells somebody of it.
     """
     found = state.load(layout.state)
-    if found and found.boot != state.boot_id():
+    if found and not found.of_this_boot:
         settle(layout, request, say, services=False)
         layout.unfinished.unlink(missing_ok=True)
 

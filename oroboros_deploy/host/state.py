@@ -26,9 +26,21 @@ if TYPE_CHECKING:
     from .contract import ActivateRequest, ActivationState, AttemptKind, Phase, Result
 
 
+_KERNEL = Path("/proc/sys/kernel/random/boot_id")
+_FIRST = Path("/proc/1/stat")
+_MADE = Path("/run/systemd/inaccessible/reg")  # systemd makes it when it starts, and nobody writes it
+
+
 def boot_id() -> str:
-    """The kernel's name for this boot: it tells a process that died from a host that did."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """A name for this boot: it tells a process that died from a host that did.
+
+    The kernel's name comes first, which is all that 0.1.0 noted.  A container may have that of its machine,
+    and some boards have the same one at each boot; so when the first process began, and by the clock when
+    systemd did, is part of it.  Neither changes when systemd executes itself again.
+    """
+    began = _FIRST.read_text().rpartition(")")[2].split()[19]
+    made = _MADE.stat().st_mtime_ns if os.path.exists(_MADE) else 0
+    return f"{_KERNEL.read_text().strip()} {began} {made}"
 
 
 class State(NamedTuple):
@@ -52,6 +64,12 @@ class State(NamedTuple):
     @property
     def final(self) -> bool:
         return self.phase in FINAL
+
+    @property
+    def of_this_boot(self) -> bool:
+        """Whether the host has been up since; 0.1.0 noted the kernel's name for the boot alone."""
+        now = boot_id()
+        return self.boot in (now, now.split()[0])
 
     @property
     def live(self) -> Optional[str]:
