@@ -8,6 +8,7 @@
     ├── Busy                    20   another activation, or a person, holds the host
     ├── BuildFailed             30   nothing was switched
     ├── LinkLost                40   the outcome is unknown: ask `fab status`
+    ├── OutcomeUnknown          40   the host itself cannot say how its activation ended
     ├── HostUnreachable         50   no connection, or no login
     │   └── HostNotTrusted      50   its host key is unknown, changed or revoked
     ├── RegistryUnavailable     60   the database did not answer
@@ -102,6 +103,12 @@ class BuildFailed(DeployError):
 
 class LinkLost(DeployError):
     """The connection died, so what the host did is not known here."""
+
+    exit_code = ExitCode.UNKNOWN
+
+
+class OutcomeUnknown(DeployError):
+    """The host began an activation, and what it wrote of it cannot be read any more."""
 
     exit_code = ExitCode.UNKNOWN
 

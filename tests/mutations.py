@@ -258,7 +258,7 @@ MUTATIONS = (
     Mutation(
         "the boot id: an activation of this boot is left alone",
         HOST + "activation.py",
-        "    if found and found.boot != state.boot_id():\n",
+        "    if found and not found.of_this_boot:\n",
         "    if found:\n",
         ("tests/host/test_boot.py", "-k", "this_boot"),
     ),

@@ -10,8 +10,8 @@ import oroboros_deploy
 NAMES = [
     *("ActivationFailed", "BuildFailed", "Busy", "Config", "ConfigError", "DeployError", "Deployment", "Event"),
     *("ExitCode", "HostNotTrusted", "HostOutcome", "HostUnreachable", "Interrupted", "InvalidInput"),
-    *("JournalDamaged", "LinkLost", "Outcome", "Registry", "RegistryUnavailable", "SshOptions", "State"),
-    *("UnknownCommit", "UnknownRelease", "__version__", "load_config"),
+    *("JournalDamaged", "LinkLost", "Outcome", "OutcomeUnknown", "Registry", "RegistryUnavailable", "SshOptions"),
+    *("State", "UnknownCommit", "UnknownRelease", "__version__", "load_config"),
 ]
 
 

@@ -102,7 +102,10 @@ class Activation:
         except Failed as failure:
             self._mark_bad(failure)
             return self._restore(failure)
-        except OSError as failure:  # the host's trouble, not the release's
+        except (
+            OSError,
+            ImportError,
+        ) as failure:  # the host's trouble, not the release's
             return self._restore(failure)
         return self._commit()
 
@@ -111,7 +114,7 @@ class Activation:
         self.state = found
         if found.phase == "gated" and _live_or_none(self.layout) == found.target:
             return self._commit()
-        what = "interrupted" if found.boot == state.boot_id() else "the host went down"
+        what = "interrupted" if found.of_this_boot else "the host went down"
         return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
 
     def _prepare(self) -> None:
@@ -252,17 +255,24 @@ class Activation:
     def _restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
         transcript = getattr(failure, "transcript", "")
+        self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
             if touched:
                 self._go_back()
-        except (Failed, OSError) as second:
+        except (Failed, OSError, ImportError) as second:
             self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
         else:
             self._enter("restored")
         return self._conclude()
+
+    def _make_ours_again(self) -> None:
+        """Have a place to write down how it ends, when somebody removed it."""
+        with contextlib.suppress(OSError):
+            self.layout.create()
+            self.layout.attempt(self.state.attempt).mkdir(mode=0o700, exist_ok=True)
 
     def _mark_bad(self, failure: Failed) -> None:
         """Note a release that was switched to and failed, or whose migration did; no interrupted one comes here.
@@ -294,9 +304,14 @@ class Activation:
         """Put a pre-made link in the place of ``current``: one rename, so no reader ever finds it missing."""
         wanted = self.state.target if name == "switch" else self.state.source
         assert wanted is not None
-        if not self.layout.staged(name).is_symlink():
-            self._stage(name, wanted)
-        durable.replace(self.layout.staged(name), self.layout.current)
+        try:
+            if not self.layout.staged(name).is_symlink():
+                self._stage(name, wanted)
+            durable.replace(self.layout.staged(name), self.layout.current)
+        except (PermissionError, FileNotFoundError):
+            if name == "switch":
+                raise
+            self._spend(self.layout.put_beside, wanted)  # the usual place cannot be used any more
         if not os.path.samefile(self.layout.current, self.layout.release(wanted)):
             raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
 
@@ -350,14 +365,19 @@ class Activation:
         self.layout.reserve.spend(act, *arguments)
 
     def _enter(self, phase: Phase, **changes: Any) -> None:
-        """Persist the phase.  On the way back a disk that fails must not stop us: the older state restores as well."""
+        """Persist the phase.  At the end and on the way back a disk that fails must not stop us.
+
+        Whoever finds the phase before comes to the same end.
+        """
         entered = self.state.entering(phase, **changes)
         try:
             self._spend(state.save, self.layout.state, entered)
         except OSError as error:
-            if phase not in ("restoring", "restored", "restore_failed"):
+            if phase not in ("committed", "restoring", "restored", "restore_failed"):
                 raise
             self.say("warning", f"the state could not be written: {error}", level="warning")
+            with contextlib.suppress(OSError):  # or a recovery would restore once more
+                state.save_in_place(self.layout.state, entered)
         self.state = entered
         why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
         self.say("phase", PHASES[phase].words + why, phase=phase, target=self.state.target, source=self.state.source)
@@ -382,17 +402,16 @@ def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool
 
     Its own request says how; when that is lost, ``request`` does, for the same services
     have to be brought back.  Without ``services`` they are left alone, for the host boots
-    or goes down: they will start from what `current` names by then.
+    or goes down: they will start from what `current` names by then.  Returns the state at
+    the end of the last activation, None when nothing is known of one.
     """
-    found = state.load(layout.state)
+    found = state.load(layout.state) or _traced(layout, say)
     if found is None:
-        _set_aside(layout, say)
         _clear(layout)
         return None
-    has_result = (layout.attempt(found.attempt) / "result.json").exists()
-    if found.final or has_result:  # a disk that fails may have kept an earlier phase
+    if found.final or state.has_end(layout, found.attempt):  # a disk that fails may have kept an earlier phase
         conclude(layout, found)
-        return None
+        return found
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
     own = state.read_request(layout, found.attempt) or request
     return Activation(layout, own, say, services=services).resume(found)
@@ -405,17 +424,19 @@ def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> N
     included.  So is a state that cannot be read: the next activation tells somebody of it.
     """
     found = state.load(layout.state)
-    if found and found.boot != state.boot_id():
+    if found and not found.of_this_boot:
         settle(layout, request, say, services=False)
         layout.unfinished.unlink(missing_ok=True)
 
 
-def _set_aside(layout: Layout, say: Say) -> None:
-    """Keep a state that cannot be read for a person, and go on with what `current` says."""
+def _traced(layout: Layout, say: Say) -> Optional[State]:
+    """Keep a state that cannot be read for a person, and go on with what the activation left besides."""
     if layout.state.exists():
         kept = layout.state.with_suffix(".unreadable")
         durable.replace(layout.state, kept)
         say("warning", f"the state of the last activation could not be read; it is kept in {kept}", level="warning")
+    found = state.traces(layout)
+    return None if found and Journal(layout.journal).has(found.attempt) else found
 
 
 def conclude(layout: Layout, final: State) -> None:
@@ -424,7 +445,7 @@ def conclude(layout: Layout, final: State) -> None:
     A refusal that somebody noted meanwhile was a mistake, and is written over.
     """
     result = layout.attempt(final.attempt) / "result.json"
-    live = final.live if final.phase != "restore_failed" else _live_or_none(layout)
+    live = live_at(layout, final)
     journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
     if not told and not journal.has(final.attempt):
         _keep_record(layout, final)
@@ -471,6 +492,11 @@ def _put_back_earlier(layout: Layout, release_id: str) -> None:
         raise Refusal("busy", what, hint="wait for the end of that build, then the same command again") from None
 
 
+def live_at(layout: Layout, final: State) -> Optional[str]:
+    """The release that is live at the end of an attempt."""
+    return final.live if final.phase != "restore_failed" else _live_or_none(layout)
+
+
 def _live_or_none(layout: Layout) -> Optional[str]:
     with contextlib.suppress(Refusal):
         return layout.live()
@@ -480,7 +506,8 @@ def _live_or_none(layout: Layout) -> Optional[str]:
 def _clear(layout: Layout) -> None:
     """Take away what only an unfinished attempt needs."""
     for link in (layout.staged("switch"), layout.staged("restore"), layout.unfinished):
-        link.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stays is taken for what it is, by the state beside it
+            link.unlink(missing_ok=True)
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:

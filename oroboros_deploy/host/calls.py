@@ -123,7 +123,7 @@ def _activate(layout: Layout, request: ActivateRequest, wire: Wire) -> ActivateA
 
     if not _start(layout, request, wire):
         return {"state": None}
-    return launch.follow(layout, request["attempt"], wire, request.get("after", 0))
+    return launch.follow(layout, request["attempt"], wire, request.get("after", 0), request)
 
 
 def _follow(layout: Layout, request: FollowRequest, wire: Wire) -> ActivateAnswer:

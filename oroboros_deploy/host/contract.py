@@ -26,7 +26,7 @@ ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
 TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged", "building"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
 Level = Literal["info", "detail", "warning", "error"]
-RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled"]
+RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled", "unknown"]
 Call = Literal["facts", "build", "activate", "follow", "lock", "unlock", "pin", "unpin", "prune", "audit"]
 
 

@@ -30,6 +30,17 @@ def write_json(path: Path, value: Any, lasting: bool = True) -> None:
     write(path, json.dumps(value, sort_keys=True).encode() + b"\n", lasting=lasting)
 
 
+def write_over(path: Path, data: bytes) -> None:
+    """Put ``data`` in the place of what a file holds, with no file made beside it; a cut may tear it."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        _write_all(descriptor, data)
+        os.ftruncate(descriptor, len(data))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def append(path: Path, line: bytes, lasting: bool = True) -> None:
     """Add a line at the end of ``path``, all of it or nothing; when ``lasting``, wait until it is on the disk.
 

@@ -28,15 +28,17 @@ from . import (
     words,
 )
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
+from .journal import Journal
 from .layout import Layout
-from .refusal import Refusal, read
+from .refusal import Refusal, of_host, read
 from .wire import Say, Wire
 
 if TYPE_CHECKING:
     from .contract import ActivateAnswer, ActivateRequest, Level, PruneRequest, Result, SentEvent
 
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
-UNIT = running.UNIT
+UNIT, SECOND = running.UNIT, running.SECOND
+_ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
@@ -54,8 +56,11 @@ def start(layout: Layout, request: ActivateRequest) -> None:
 
 
 def known(layout: Layout, attempt: str) -> bool:
-    """Whether this attempt was asked for before."""
-    return (layout.attempt(attempt) / "request.json").exists()
+    """Whether this attempt was asked for before; yes where that cannot be seen any more: then it may have acted."""
+    try:
+        return (layout.attempt(attempt) / "request.json").exists()
+    except PermissionError:
+        return True
 
 
 def run(layout: Layout, request: ActivateRequest) -> None:
@@ -78,15 +83,28 @@ def run(layout: Layout, request: ActivateRequest) -> None:
         _refuse(layout, attempt, running.busy(layout))
     except Refusal as refusal:
         _refuse(layout, attempt, refusal)
+    except OSError as error:
+        found = state.load(layout.state)
+        if found and found.attempt == attempt:
+            raise
+        _refuse(layout, attempt, of_host("invalid", "nothing was changed: the activation could not begin", error))
 
 
-def recover(layout: Layout, request: ActivateRequest) -> None:
-    """Bring an attempt whose process is gone to its end; harmless when it has one, or when it is not gone."""
+def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
+    """Bring an attempt whose process is gone to its end; harmless when it has one, or when it is not gone.
+
+    Returns its state at that end, None when it never had a state or somebody else works here.
+    """
     attempt = request["attempt"]
     say = log_to(layout.attempt(attempt) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=GRACE):
-        activation.settle(layout, request, say, services=not units.going_down())
+        found = activation.settle(layout, request, say, services=not units.going_down())
+        if found and found.attempt == attempt:
+            return found
+        if Journal(layout.journal).has(attempt):
+            raise Refusal("unknown", "how the activation ended is in the journal alone", hint="fab -H HOST audit")
         _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
+    return None
 
 
 def after_boot(layout: Layout, request: ActivateRequest) -> None:
@@ -110,31 +128,65 @@ def tidy(layout: Layout, request: ActivateRequest) -> None:
         say("warning", f"nothing was pruned: {refusal.message}", level="warning")
 
 
-def follow(layout: Layout, attempt: str, wire: Wire, after: int = 0) -> ActivateAnswer:
+def follow(
+    layout: Layout, attempt: str, wire: Wire, after: int = 0, asked: Optional[ActivateRequest] = None
+) -> ActivateAnswer:
     """Pass on the attempt's log from line ``after``; returns its result once it has one.
 
     When nobody works on the attempt any more and it has no result, settles it: the
-    next contact is enough, even if the host's own recovery never ran.
+    next contact is enough, even if the host's own recovery never ran.  Where no result
+    can be written or read, its state is the answer; without that Refusal says that
+    nobody knows, for the attempt may have switched.
     """
-    directory, request = layout.attempt(attempt), state.read_request(layout, attempt)
+    request = state.read_request(layout, attempt) or asked
     if request is None:
         raise Refusal("missing", f"attempt {attempt} is not known on this host")
+    try:
+        with _open_log(layout.attempt(attempt)) as log:
+            for _ in range(after):
+                log.readline()
+            return _followed(layout, request, log, wire)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise of_host("unknown", "how the activation ended cannot be read on this host", error) from error
+
+
+def _followed(layout: Layout, request: ActivateRequest, log: IO[bytes], wire: Wire) -> ActivateAnswer:
+    directory = layout.attempt(request["attempt"])
     alone_since: Optional[float] = None
-    with _log_file(directory).open("rb") as log:
-        for _ in range(after):
-            log.readline()
-        while True:
-            ended = (directory / "result.json").exists()
-            pass_on(log, wire)
-            if ended:
-                return _result(directory)
-            alone_since = None if lock.is_held(layout.lock) else alone_since or time.monotonic()
-            if alone_since and time.monotonic() - alone_since > GRACE:
-                if running.unit_runs():  # the lock file is not there any more: the activation is
-                    alone_since = None
-                else:
-                    recover(layout, request)
-            time.sleep(0.005)
+    while True:
+        ended = _ended(directory)
+        pass_on(log, wire)
+        if ended:
+            return _result(directory)
+        alone_since = None if running.held(layout) else alone_since or time.monotonic()
+        if alone_since and time.monotonic() - alone_since > GRACE:
+            if running.unit_runs():  # the lock file is not there any more: the activation is
+                alone_since = None
+            else:
+                found = _settled(layout, request)
+                if found and not _ended(directory):
+                    pass_on(log, wire)
+                    return {"state": found.as_dict(), "live": activation.live_at(layout, found)}
+        time.sleep(0.005)
+
+
+def _settled(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
+    """The state at the end of the attempt, whether its records can be written or not."""
+    try:
+        return recover(layout, request)
+    except OSError:
+        found = state.load(layout.state)
+        if found and found.final and found.attempt == request["attempt"]:
+            return found
+        raise
+
+
+def _ended(directory: Path) -> bool:
+    with contextlib.suppress(OSError):  # somebody took it: the state will tell
+        return (directory / "result.json").exists()
+    return False
 
 
 def _claim(layout: Layout, request: ActivateRequest) -> bool:
@@ -166,21 +218,30 @@ def _keep(directory: Path, request: ActivateRequest) -> None:
 def start_unit(layout: Layout, request: ActivateRequest) -> None:
     """Ask systemd to run it: a unit of a fixed name, so the name itself is a mutex for the whole host.
 
+    A unit that has ended and cannot be put away, for a process of it that nothing can kill,
+    would keep the name for ever: while nobody holds the lock, there is a second one.
+
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
     that it is there to survive.
     """
-    argv = unit_command(layout, request)
-    began = time.monotonic()
+    unit, began = UNIT, time.monotonic()
     while True:
-        ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + 30)
+        if unit == UNIT and running.second_runs():
+            raise running.busy(layout)
+        ended = process.run(unit_command(layout, request, unit), cwd=Path("/"), deadline=time.monotonic() + 30)
         if ended.ok:
             return
         if "already" not in ended.tail:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
-        patience = 15 if _ending() else GRACE  # it has not begun yet, or only starts the pruning
-        if lock.is_held(layout.lock) or time.monotonic() - began > patience:
+        found, waited = _active(unit), time.monotonic() - began
+        patience = (
+            15 if found in ("deactivating", *_ENDED) else GRACE
+        )  # it has not begun yet, or only starts the pruning
+        if lock.is_held(layout.lock) or waited > patience:
             raise running.busy(layout)
+        if waited > GRACE and found in _ENDED:
+            unit = SECOND
         time.sleep(0.05)
 
 
@@ -193,7 +254,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
         _refuse(layout, request["attempt"], refusal)
 
 
-def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
+def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
     if not _PLAIN.fullmatch(agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
@@ -211,7 +272,7 @@ def unit_command(layout: Layout, request: ActivateRequest) -> "list[str]":
         **_reading_logs(),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
-    return _transient(UNIT, description, properties, "run", attempt)
+    return _transient(unit, description, properties, "run", attempt)
 
 
 def _way_back(layout: Layout, request: ActivateRequest) -> float:
@@ -254,9 +315,9 @@ def spawn(*command: str) -> None:
 
 def _prune_later(layout: Layout, request: ActivateRequest) -> None:
     """Start ``tidy`` as something of its own: the next activation must not wait for it, nor this one fail by it."""
-    from . import retention
+    with contextlib.suppress(OSError, ImportError):
+        from . import retention
 
-    with contextlib.suppress(OSError):
         releases, attempts = len(list(layout.release_ids())), len(os.listdir(layout.ours / "attempts"))
         if not retention.due(releases, attempts, request.get("keep")):
             return
@@ -295,11 +356,11 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 
-def _ending() -> bool:
-    """Whether the unit has done its work and systemd is just putting it away."""
+def _active(unit: str) -> str:
+    """What systemd says of the unit that has the name: ended, it is just putting it away."""
     with contextlib.suppress(units.Silent):
-        return units.show([UNIT])[UNIT].active in ("deactivating", "inactive", "failed")
-    return False
+        return units.show([unit])[unit].active
+    return "unknown"
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
@@ -317,6 +378,14 @@ def log_to(path: Path) -> Say:
             durable.append(path, json.dumps(line).encode() + b"\n", lasting=False)
 
     return say
+
+
+def _open_log(directory: Path) -> IO[bytes]:
+    """The log from its first line; an empty one where it cannot be read any more."""
+    try:
+        return (directory / "log.jsonl").open("rb")
+    except (FileNotFoundError, PermissionError):
+        return open(os.devnull, "rb")
 
 
 def _log_file(directory: Path) -> Path:

@@ -191,12 +191,20 @@ class Layout(NamedTuple):
     def staged(self, name: str) -> Path:
         """Where a link waits to be renamed over ``current``: a place on the same filesystem."""
         parent = self.current.parent
-        near = self.tmp if self.tmp.stat().st_dev == parent.stat().st_dev else parent
+        near = self.tmp if os.path.isdir(self.tmp) and self.tmp.stat().st_dev == parent.stat().st_dev else parent
         return near / f".current.{name}"
 
     def stage(self, name: str, release_id: str) -> None:
         """Make the link that a later rename puts in the place of ``current``."""
-        path = self.staged(name)
+        self._link(self.staged(name), release_id)
+
+    def put_beside(self, release_id: str) -> None:
+        """Switch ``current`` by a link that is made in its own directory, whatever became of ours."""
+        beside = self.current.parent / ".current.beside"
+        self._link(beside, release_id)
+        durable.replace(beside, self.current)
+
+    def _link(self, path: Path, release_id: str) -> None:
         path.unlink(missing_ok=True)
         path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
 

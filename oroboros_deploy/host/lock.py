@@ -48,7 +48,13 @@ def _acquire(descriptor: int, kind: int, deadline: float) -> None:
 def is_held(path: Path) -> bool:
     """Whether anybody holds the lock exclusively at this moment; askers do not take each other for a holder."""
     try:
-        with hold(path, kind=fcntl.LOCK_SH):
-            return False
-    except Held:
+        descriptor = os.open(path, os.O_RDONLY)  # to look needs no right to write
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
         return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -19,7 +19,7 @@ class Refusal(Exception):
     """Ends a call with a refusal instead of a result.
 
     ``kind`` is one of ``invalid`` (nothing was changed), ``missing`` (no such
-    release), ``busy``, ``build_failed`` or ``cancelled``.
+    release), ``busy``, ``build_failed``, ``cancelled``, or ``unknown`` (an activation began, and cannot be told of).
     """
 
     def __init__(

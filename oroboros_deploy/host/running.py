@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from . import lock, state, units, words
 from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
@@ -12,14 +14,24 @@ if TYPE_CHECKING:
 
 
 UNIT = "oroboros-activate.service"
+SECOND = "oroboros-activate-2.service"  # for as long as systemd cannot put the first away
+_TRANSIENT = Path("/run/systemd/transient")  # the files of the units that systemd knows of
 
 
 def running(layout: Layout) -> Optional[Running]:
     """The activation that holds the host, None when nothing does; empty when it has not said yet what it is."""
-    if layout.lock.exists() and lock.is_held(layout.lock):
+    if held(layout):
         return _known(layout)
     holds = _known(layout)  # only an attempt that did not end can have lost its lock file
     return holds if holds and unit_runs() else None
+
+
+def held(layout: Layout) -> bool:
+    """Whether anybody holds the lock; where it cannot be looked at, whether systemd runs an activation."""
+    try:
+        return lock.is_held(layout.lock)
+    except OSError:
+        return unit_runs()
 
 
 def unit_runs() -> bool:
@@ -28,9 +40,15 @@ def unit_runs() -> bool:
     One that only ends is not meant: its recovery may never come, and whoever asks settles the attempt.
     """
     try:
-        return units.present() and units.show([UNIT])[UNIT].active in ("active", "activating")
+        shown = units.show([UNIT, SECOND]) if units.present() else {}
+        return any(unit.active in ("active", "activating") for unit in shown.values())
     except units.Silent:
         return True
+
+
+def second_runs() -> bool:
+    """Whether an activation has the second name; systemd is asked only when there is such a unit."""
+    return (_TRANSIENT / SECOND).exists() and units.show([SECOND])[SECOND].active not in ("inactive", "failed")
 
 
 def busy(layout: Layout) -> Refusal:

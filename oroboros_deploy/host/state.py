@@ -12,6 +12,7 @@ are final; everything else is to be settled by whoever holds the lock.
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -19,14 +20,27 @@ from . import durable
 from .annotations import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, cast
 from .constants import FINAL, TRANSITIONS
 from .layout import Layout
+from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, ActivationState, AttemptKind, Phase, Result
 
 
+_KERNEL = Path("/proc/sys/kernel/random/boot_id")
+_FIRST = Path("/proc/1/stat")
+_MADE = Path("/run/systemd/inaccessible/reg")  # systemd makes it when it starts, and nobody writes it
+
+
 def boot_id() -> str:
-    """The kernel's name for this boot: it tells a process that died from a host that did."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    """A name for this boot: it tells a process that died from a host that did.
+
+    The kernel's name comes first, which is all that 0.1.0 noted.  A container may have that of its machine,
+    and some boards have the same one at each boot; so when the first process began, and by the clock when
+    systemd did, is part of it.  Neither changes when systemd executes itself again.
+    """
+    began = _FIRST.read_text().rpartition(")")[2].split()[19]
+    made = _MADE.stat().st_mtime_ns if os.path.exists(_MADE) else 0
+    return f"{_KERNEL.read_text().strip()} {began} {made}"
 
 
 class State(NamedTuple):
@@ -56,6 +70,12 @@ class State(NamedTuple):
         return self.phase in FINAL
 
     @property
+    def of_this_boot(self) -> bool:
+        """Whether the host has been up since; 0.1.0 noted the kernel's name for the boot alone."""
+        now = boot_id()
+        return self.boot in (now, now.split()[0])
+
+    @property
     def live(self) -> Optional[str]:
         """The release that this activation ended on."""
         return self.target if self.phase == "committed" else self.source
@@ -74,13 +94,40 @@ def load(path: Path) -> Optional[State]:
     """The last persisted state, None when there never was one or it cannot be read."""
     try:
         return State(**cast("ActivationState", json.loads(path.read_text())))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, PermissionError, ValueError, TypeError):
         return None
 
 
 def save(path: Path, state: State) -> None:
     """Persist; returns only when the state would survive a power cut."""
     durable.write_json(path, state.as_dict())
+
+
+def save_in_place(path: Path, state: State) -> None:
+    """Write over the file, where nothing new can be made: needs neither space nor the right to write beside it.
+
+    A cut tears it, and what is torn is known by its ``traces``; so this is for the way back alone.
+    """
+    brief = state._replace(reason=state.reason[:1000], transcript="")
+    durable.write_over(path, json.dumps(brief.as_dict(), sort_keys=True).encode() + b"\n")
+
+
+def traces(layout: Layout) -> Optional[State]:
+    """What an unfinished activation left besides its state, None where it left nothing.
+
+    Its links say how far it came: the one for the switch, and then the one for the way back, are renamed away.
+    """
+    try:
+        attempt, live = Path(os.readlink(layout.unfinished)).name, layout.live()
+    except (OSError, Refusal):
+        return None
+    request = read_request(layout, attempt)
+    if request is None:
+        return None
+    back = layout.staged("restore")
+    source = Path(os.readlink(back)).name if back.is_symlink() else live if live != request["sha"] else None
+    switched = not layout.staged("switch").is_symlink()
+    return begin(request, source)._replace(phase="swapped" if switched else "prepared", switched=switched)
 
 
 def read_request(layout: Layout, attempt: str) -> Optional[ActivateRequest]:
@@ -97,7 +144,7 @@ def has_end(layout: Layout, attempt: str) -> bool:
 def _read(path: Path) -> object:
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, PermissionError, ValueError):
         return None
 
 

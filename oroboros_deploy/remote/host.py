@@ -22,6 +22,7 @@ from ..errors import (
     Interrupted,
     InvalidInput,
     LinkLost,
+    OutcomeUnknown,
     UnknownCommit,
     UnknownRelease,
 )
@@ -73,6 +74,7 @@ _KINDS: Mapping[RefusalKind, type[DeployError]] = MappingProxyType(
         "busy": Busy,
         "build_failed": BuildFailed,
         "cancelled": Interrupted,
+        "unknown": OutcomeUnknown,
     }
 )
 

@@ -15,6 +15,7 @@ from oroboros_deploy.host import in_use, process, units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
+from tests.support.rights import require_mount
 
 SLEEP = shutil.which("sleep") or "/bin/sleep"
 
@@ -25,7 +26,7 @@ def running() -> Iterator[list[subprocess.Popen[bytes]]]:
     yield started
     for each in started:
         each.kill()
-        each.wait()
+        each.communicate()
 
 
 def release(host: LocalAgent, name: str = "a") -> Path:
@@ -66,6 +67,26 @@ def test_through_a_link(host: LocalAgent, tmp_path: Path, running: list[subproce
     (tmp_path / "called").symlink_to(host.paths.releases)
     running.append(subprocess.Popen([SLEEP, "60"], cwd=used))
     assert in_use.find(tmp_path / "called").processes == {used.name: running[0].pid}
+
+
+@pytest.mark.parametrize("what", ["release", "part", "above", "current"])
+def test_behind_a_mount(host: LocalAgent, tmp_path: Path, running: list[subprocess.Popen[bytes]], what: str) -> None:
+    """A namespace shows the release under another name: the process there keeps it, and no other is kept."""
+    require_mount()
+    used, _ = release(host, "a"), release(host, "b")
+    used.chmod(0o755)
+    (used / "part").mkdir()
+    (host.root / "current").symlink_to(used)
+    shown = {"release": used, "part": used / "part", "above": host.root, "current": host.root / "current"}[what]
+    app = tmp_path / "an app"
+    app.mkdir()
+    into = app / used.relative_to(host.root) / "part" if what == "above" else app
+    # What it was started with names the release no more, once it is another program.
+    script = 'mount --bind "$1" "$2"; cd "$3"; echo there; exec sleep 60'
+    command = ["unshare", "--mount", "sh", "-ec", script, "sh", shown, app, into]
+    running.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+    assert running[0].stdout and running[0].stdout.readline() == b"there\n"
+    assert in_use.find(host.paths.releases).processes == {used.name: running[0].pid}
 
 
 def test_another_root_with_the_same_release(

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import grp
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, process, time_limits
+from oroboros_deploy.host import boot, launch, lock, process, time_limits, units
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
 from tests.support.local_agent import Answer, LocalAgent
+from tests.support.rights import require_another_user
 from tests.support.watching import eventually, tree
 
 pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
@@ -244,6 +249,113 @@ def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: s
     assert (ended["phase"], ended["reason"]) == ("restored", "interrupted after 'restarted'")
     assert (answer.phases, host.live) == (["prepared", "swapped", "restarted", "restoring", "restored"], old)
     assert len(host.journal) == 2
+
+
+@pytest.mark.parametrize("case", ["ended", "recovers", "held", "second name taken"])
+def test_an_ended_unit_that_systemd_cannot_put_away(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """It holds the name, and nobody the lock: there is a second name.  One that still recovers keeps the host."""
+    request = host.request(host.sealed("new"), detached=False)
+    asked: list[str] = []
+
+    def systemd_run(argv: Any, **_: Any) -> process.Ended:
+        asked.extend(word[len("--unit=") :] for word in argv if word.startswith("--unit="))
+        taken = asked[-1] == launch.UNIT or case == "second name taken"
+        return process.Ended(1, f"Unit {asked[-1]} already exists", 0.0) if taken else process.Ended(0, "", 0.0)
+
+    def show(names: Any) -> dict[str, units.Unit]:
+        active = {"recovers": "deactivating", "second name taken": "active"}.get(case, "failed")
+        first = "deactivating" if case == "recovers" else "failed"
+        return {name: a_unit(name, first if name == launch.UNIT else active) for name in names}
+
+    monkeypatch.setattr(process, "run", systemd_run)
+    monkeypatch.setattr(units, "show", show)
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    clock = itertools.count(step=0.5)
+    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(lock, "is_held", lambda _: case == "held")
+    if case == "ended":
+        launch.start_unit(host.paths, request)
+        assert asked[-1] == launch.SECOND
+    else:
+        with pytest.raises(Refusal) as refused:
+            launch.start_unit(host.paths, request)
+        assert (refused.value.kind, launch.SECOND in asked) == ("busy", case == "second name taken")
+
+
+def a_unit(name: str, active: str) -> units.Unit:
+    return units.Unit(name, "loaded", active, "", "exec", "", "0", "", "0", False, "0")
+
+
+@pytest.fixture
+def plain(request: pytest.FixtureRequest) -> Iterator[LocalAgent]:
+    """A root of an ordinary login, which what is root's can stop."""
+    require_another_user()
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        yield LocalAgent(
+            Path(directory) / "srv", user=65534, group=65534, extra_groups=[], env={"PATH": "/usr/bin:/bin"}
+        )
+
+
+def give(host: LocalAgent) -> None:
+    for path in (host.root, *host.root.rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+
+
+def take(path: Path) -> None:
+    path.chmod(0o700 if path.is_dir() else 0o600)
+    os.chown(path, 0, 0)
+
+
+BROKEN: dict[str, tuple[Callable[[LocalAgent, Path], object], str, str]] = {
+    "the attempt is root's": (lambda host, attempt: take(attempt), "committed", ""),
+    "the journal's lock is root's": (lambda host, attempt: take(host.paths.ours / "journal.lock"), "committed", ""),
+    "nothing can be made beside the state": (lambda host, attempt: host.paths.ours.chmod(0o500), "restored", "denied"),
+    "ours is removed": (lambda host, attempt: shutil.rmtree(host.paths.ours), "restored", "No such file"),
+    "the links cannot be moved": (
+        lambda host, attempt: (take(host.paths.tmp), host.paths.ours.chmod(0o500)),
+        "restored",
+        "Permission denied",
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BROKEN)
+def test_what_breaks_after_the_switch_is_not_told_as_nothing(plain: LocalAgent, case: str) -> None:
+    """Whoever asked hears the end, once restored at most, and who asks again or only looks is answered."""
+    old, new = plain.sealed("old"), plain.sealed("new")
+    give(plain)
+    assert plain.activate(old).phases == GOOD
+    damage, phase, reason = BROKEN[case]
+    go = plain.root.parent / "go"
+    request = plain.request(new, healthcheck=command(f"until test -e {go}; do sleep 0.02; done", timeout=60))
+    answers: list[Answer] = []
+    asker = threading.Thread(target=lambda: answers.append(plain.call("activate", request)))
+    asker.start()
+    log = plain.paths.attempt(request["attempt"]) / "log.jsonl"
+    assert eventually(lambda: log.exists() and '"gating"' in log.read_text())
+    damage(plain, log.parent)
+    go.touch()
+    asker.join()
+    ended = (answers[0].result or {})["state"]
+    assert (ended["phase"], reason in ended["reason"]) == (phase, True)
+    assert plain.live == (new if phase == "committed" else old)
+    restores = log.read_text().count('"phase": "restoring"')
+    assert restores == (phase == "restored")
+    assert plain.facts()["live"] == plain.live
+
+
+def test_a_torn_state_of_a_killed_activation_is_known_by_its_traces(host: LocalAgent, old: str) -> None:
+    """What was switched and not gated is taken back, although the state says nothing any more."""
+    torn = f"echo torn >{host.paths.state}; kill -9 $PPID; sleep 60"
+    answer = host.activate(host.sealed("new"), healthcheck=command(f"test $(basename $PWD) = {old} || {{ {torn}; }}"))
+    ended = (answer.result or {})["state"]
+    assert (ended["phase"], ended["source"], ended["switched"], host.live) == ("restored", old, True, old)
+    assert [entry["outcome"] for entry in host.journal] == ["committed", "restored"]
 
 
 def test_an_activation_that_never_began_is_told_so(host: LocalAgent, old: str, monkeypatch: Any) -> None:

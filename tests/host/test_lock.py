@@ -54,3 +54,8 @@ def test_those_who_ask_are_not_taken_for_holders(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     with lock.hold(path, kind=fcntl.LOCK_SH):  # what asking does, stretched out
         assert not lock.is_held(path)
+
+
+def test_looking_writes_nothing(tmp_path: Path) -> None:
+    """A lock that was never taken is not held, and whoever looks does not make its file."""
+    assert (lock.is_held(tmp_path / "lock"), list(tmp_path.iterdir())) == (False, [])

@@ -88,6 +88,43 @@ CUTS = [
 ]
 
 
+SAME = """[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+ExecStart=-/bin/umount /proc/sys/kernel/random/boot_id
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def test_a_host_that_keeps_its_boot_id(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """As a container that sees its machine's id: a boot is told by its start too; a reexec of systemd is none."""
+    (host.rootfs / "etc/systemd/system/same-id.service").write_text(SAME)
+    host.run("systemctl", "enable", "same-id.service")
+    host.power_cut()
+    host.boot()
+    known = boot_of(host)
+    host.run("systemctl", "daemon-reexec")
+    assert boot_of(host) == known
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(check=f"{WAIT}{BAD}")
+    restarted(host, shop, new)
+    attempt = cut_in(host, fab, "restarted", new)
+    host.boot()
+    told = boot_of(host)
+    assert [here == there for here, there in zip(told, known, strict=True)] == [True, False, False]
+    assert_quiet(host, attempt, "restored", old)
+
+
+def boot_of(host: DisposableHost) -> list[str]:
+    """The kernel's name for the boot, when the first process began, and when systemd made what it makes at a start."""
+    parts = "cat /proc/sys/kernel/random/boot_id; cut -d' ' -f22 /proc/1/stat; stat -c %y /run/systemd/inaccessible/reg"
+    return host.run("sh", "-c", parts).stdout.splitlines()
+
+
 @pytest.mark.parametrize(("hold", "api", "check", "ends", "reason"), CUTS)
 def test_a_power_cut(
     host: DisposableHost, shop: Shop, fab: Fab, hold: Hold, api: str, check: str, ends: str, reason: str
