@@ -13,7 +13,7 @@ from .refusal import Refusal
 from .reserve import Reserve
 
 if TYPE_CHECKING:
-    from .contract import LayoutPaths
+    from .contract import JournalEntry, LayoutPaths
 
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -159,7 +159,7 @@ class Layout(NamedTuple):
             yield from sorted(name for name in os.listdir(self.releases) if RELEASE_ID.fullmatch(name))
 
     def live(self) -> Optional[str]:
-        """The release that ``current`` names, None when there is no ``current``."""
+        """The release that ``current`` names, None when there is no ``current`` or it is another program's."""
         if not self.current.is_symlink():
             if self.current.exists():
                 raise Refusal(
@@ -167,6 +167,8 @@ class Layout(NamedTuple):
                     f"{self.current} is a real directory or file, not a link to a release",
                     hint=f"move it away on the host: mv {self.current} {self.current}.old",
                 )
+            return None
+        if self.foreign():
             return None
         target = self.current.parent / os.readlink(self.current)
         if target.parent.resolve() != self.releases.resolve() or not RELEASE_ID.fullmatch(target.name):
@@ -177,6 +179,21 @@ class Layout(NamedTuple):
             )
         return target.name
 
+    def foreign(self) -> Optional[str]:
+        """Where the link leads that another program has at ``current``: before the first commit it may stay there."""
+        if not (self.current.is_symlink() and self.current.exists()):
+            return None
+        target = self.current.resolve()
+        ours = self.releases.resolve() in (target, *target.parents)
+        if ours or any(entry["outcome"] == "committed" for entry in self._attempts()):
+            return None
+        return os.readlink(self.current)
+
+    def _attempts(self) -> "list[JournalEntry]":
+        from .journal import Journal  # only another program's link asks for it
+
+        return Journal(self.journal).attempts()
+
     def staged(self, name: str) -> Path:
         """Where a link waits to be renamed over ``current``: a place on the same filesystem."""
         parent = self.current.parent
@@ -185,9 +202,13 @@ class Layout(NamedTuple):
 
     def stage(self, name: str, release_id: str) -> None:
         """Make the link that a later rename puts in the place of ``current``."""
+        self.stage_link(name, os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
+
+    def stage_link(self, name: str, text: str) -> None:
+        """The same for a link that another program made."""
         path = self.staged(name)
         path.unlink(missing_ok=True)
-        path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
+        path.symlink_to(text)
 
     def bad(self, release_id: str) -> Path:
         """The note that a release failed its gate; kept apart, for a sealed tree is never touched."""

@@ -49,6 +49,15 @@ def answer(**changes: Any) -> dict[str, Any]:
         (
             answer(
                 live=None,
+                last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None}
+                | {"switched": True, "ran": {"api": "i1"}},
+                journal=[],
+            ),
+            "web1  nothing               deploy aaaaaaaaaa restored  quiet",
+        ),
+        (
+            answer(
+                live=None,
                 last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None, "switched": True},
                 journal=[],
             ),
@@ -56,7 +65,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         ),
         (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
     ],
-    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "failed first", "unreachable"],
+    ids=["quiet", "running", "interrupted", "locked", "adopted", "new", "put back", "failed first", "unreachable"],
 )
 def test_status(said: Any, row: str) -> None:
     """One row a host: what it serves, since when, how its last attempt ended, what goes on."""
