@@ -22,7 +22,7 @@ from .errors import (
 from .text import ssh_line
 
 if TYPE_CHECKING:
-    from .host.contract import ActivationEnd
+    from .host.contract import ActivationEnd, JournalEntry
 
 Kind = Literal["deploy", "rollback"]
 
@@ -114,6 +114,8 @@ def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
         hint, message = None, f"{target} is live"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
+    elif end is State.RESTORED and source is None and (before := served_before(state)):
+        message = f"no release is live, and what was there before serves again ({before}): {reason}"
     elif end is State.RESTORED and source is None:
         end = State.NOT_RESTORED
         message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
@@ -133,6 +135,12 @@ def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
         seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
         log=state["transcript"] or None,
     )
+
+
+def served_before(state: ActivationEnd | JournalEntry) -> str | None:
+    """What served before the first deploy, in words: another program's link, services; None when nothing did."""
+    parts = [f"current leads to {state['foreign']}"] if state.get("foreign") else []
+    return ", ".join([*parts, *(state.get("ran") or {})]) or None
 
 
 @dataclass(frozen=True)

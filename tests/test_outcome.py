@@ -120,6 +120,12 @@ def final(phase: str, **changes: object) -> dict[str, object]:
         (final("restored"), State.RESTORED, "a" * 40, f"{'a' * 40} was restored and is live; {'b' * 40} failed"),
         (final("restored", switched=False), State.NOT_SWITCHED, "a" * 40, "nothing was switched"),
         (final("restored", source=None), State.NOT_RESTORED, None, "no release is live (this was the first deploy"),
+        (
+            final("restored", source=None, ran={"api": "i1"}, foreign="/opt/old"),
+            State.RESTORED,
+            None,
+            "no release is live, and what was there before serves again (current leads to /opt/old, api)",
+        ),
         (final("restore_failed"), State.NOT_RESTORED, None, f"not healthy: current names {'a' * 40}, the gate failed"),
     ],
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..control.plan import unfinished
 from ..errors import DeployError
 from ..host.words import held, not_live
+from ..outcome import served_before
 from ..text import clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
@@ -140,8 +141,9 @@ def _live(answer: Facts) -> str:
 
 
 def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
-    """How an activation ended; after a first deploy that failed there was nothing to restore."""
-    nothing_left = phase == "restored" and activation.get("switched") and activation.get("source") is None
+    """How an activation ended; after a first deploy that failed there may have been nothing to restore."""
+    first = phase == "restored" and activation.get("switched") and activation.get("source") is None
+    nothing_left = first and not served_before(activation)
     return "failed, nothing is live" if nothing_left else phase
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from pathlib import Path
 
 from . import durable, earlier, environment, gate, lock, process, records, seal, state, strays, units, words
 from .annotations import (
@@ -34,7 +35,7 @@ from .wire import Say
 from .words import PHASES
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest, FinalPhase, JournalEntry, Phase, Result
+    from .contract import ActivateRequest, FinalPhase, GateRequest, JournalEntry, Phase, Result
 
 
 class Failed(Exception):
@@ -74,6 +75,7 @@ class Activation:
         self.held = self._held_to(records.asked(layout, request))
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.restarted_at = time.time()
+        self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
 
@@ -120,17 +122,20 @@ class Activation:
     def _prepare(self) -> None:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
         target = self.request["sha"]
-        source = self._source()
+        source, foreign = self._source(), self.layout.foreign()
         self._verify_target(target)
+        self._look_for_the_health_command(self.layout.release(target))
         self.layout.reserve.fill()
         source = self._way_back(source)
         self._check_units(source)
         if source:
             self._stage("restore", source)
+        elif foreign:
+            self._spend(self.layout.stage_link, "restore", foreign)
         self._stage("switch", target)
         durable.sync_directory(self.layout.staged("switch").parent)  # of both links
-        ran = {name: unit.invocation for name, unit in self.seen.items() if unit.serving}
-        self.state = state.begin(self.request, source, ran)
+        ran = {name: unit.invocation for name, unit in self.seen.items() if unit.runs}
+        self.state = state.begin(self.request, source, ran, foreign)
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
 
@@ -147,6 +152,17 @@ class Activation:
         damage, self.added = seal.compare(release) if found == "sealed" else seal.WHOLE
         if damage:
             raise Refusal("invalid", f"release {target} is damaged: {damage}", hint="deploy it again to rebuild it")
+
+    def _look_for_the_health_command(self, release: Path) -> None:
+        """Refuse a gate that cannot be passed, because the file that it runs is not in the release."""
+        command = self.held.gate.command if self.held.gate else None
+        file = gate.file_of(command) if command else None
+        if file and not (release / file).exists():
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: release {release.name} has no {file}, which the health command runs",
+                hint="commit the file, or set healthcheck.command in fabric.yaml or DEPLOY_HEALTHCHECK_CMD",
+            )
 
     def _remove_added(self) -> None:
         """Remove from the target what was written into it since its seal, unless it is what serves."""
@@ -169,7 +185,10 @@ class Activation:
     def _way_back(self, source: Optional[str]) -> Optional[str]:
         """What a restore would go back to; says aloud when it is less than a verified release."""
         if source is None:
-            self.say("warning", "no release is live: there is nothing to go back to", level="warning")
+            foreign = self.layout.foreign()
+            back = f"what another program has there comes back when this fails: {foreign}"
+            what = back if foreign else "there is nothing to go back to"
+            self.say("warning", f"no release is live: {what}", level="warning")
             return None
         release = self.layout.release(source)
         found = seal.state_of(release)
@@ -225,6 +244,7 @@ class Activation:
         self._enter("swapped", switched=True)
 
     def _restart(self) -> None:
+        self.restart_by = time.monotonic() + self.request["restart_timeout"]
         with self._step("restarting", skipped=not self.held.restarted):
             self._restart_services(self.held)
         self._enter("restarted")
@@ -286,11 +306,10 @@ class Activation:
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
     def _go_back(self) -> None:
+        self.restart_by = time.monotonic() + self.request["restart_timeout"]
         with self._step("restoring"):
             if self.state.source is None:
-                self.layout.current.unlink(missing_ok=True)
-                durable.sync_directory(self.layout.current.parent)
-                self._stop(self.held.restarted)
+                self._put_back()
                 return
             self._rename_over_current("restore")
             ran = self.state.ran
@@ -299,6 +318,24 @@ class Activation:
             held = self._without_missing(held, ran or ())
             self._restart_services(held)
             self._hold_gate(held)
+
+    def _put_back(self) -> None:
+        """What was there before the first release: another program's link, and the services that ran."""
+        if self.state.foreign:
+            if not self.layout.staged("restore").is_symlink():
+                self._spend(self.layout.stage_link, "restore", self.state.foreign)
+            durable.replace(self.layout.staged("restore"), self.layout.current)
+        else:
+            self.layout.current.unlink(missing_ok=True)
+            durable.sync_directory(self.layout.current.parent)
+        ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
+        silent: GateRequest = {**(self.request["healthcheck"] or {}), "command": None}
+        held = _Held(tuple(ran), tuple(ran), gate.of(silent, ran))
+        try:
+            self._stop([name for name in self.held.restarted if name not in ran])
+        finally:  # what served is not left stopped because something else does not stop
+            self._restart_services(held)
+        self._hold_gate(held)
 
     def _rename_over_current(self, name: str) -> None:
         """Put a pre-made link in the place of ``current``: one rename, so no reader ever finds it missing."""
@@ -321,7 +358,7 @@ class Activation:
         seen = self.seen or units.show(held.restarted)
         before = {name: seen[name] for name in held.restarted}
         self.restarted_at = time.time()
-        ended = units.restart(before, time.monotonic() + self.request["restart_timeout"])
+        ended = units.restart(before, self.restart_by)
         after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
         if not ended.ok and not self._only_others_failed(held, after):
@@ -346,7 +383,7 @@ class Activation:
     def _stop(self, names: Sequence[str]) -> None:
         if not names:
             return
-        ended = units.stop(names, time.monotonic() + self.request["restart_timeout"])
+        ended = units.stop(names, self.restart_by)
         if not ended.ok:
             raise Failed(f"systemctl stop {ended.reason}", ended.tail)
 
@@ -480,6 +517,8 @@ def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
         "seconds": final.seconds,
         "migration_marker": final.migration_marker,
         "origin": asked.get("origin") if asked else None,
+        "ran": final.ran if final.source is None else None,
+        "foreign": final.foreign,
     }
 
 

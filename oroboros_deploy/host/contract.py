@@ -257,6 +257,8 @@ class ActivationEnd(TypedDict):
 
     ``source`` is the release that it left (None: there was none), ``seconds`` is how long each step took,
     ``switched`` is true once `current` was changed, ``transcript`` is what a failed step said last.
+    ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked),
+    ``foreign`` where the link led that another program had at `current`.
     """
 
     target: str
@@ -267,13 +269,14 @@ class ActivationEnd(TypedDict):
     transcript: str
     migration_marker: Optional[str]
     switched: bool
+    ran: NotRequired[Optional[Dict[str, str]]]
+    foreign: NotRequired[Optional[str]]
 
 
 class ActivationState(ActivationEnd):
     """One activation at one moment: ``.deploy/state.json``, and ``state`` in the answer to an activation.
 
     ``boot`` is the kernel's id of the boot that it runs in, ``sequence`` counts the phases that were entered.
-    ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked).
     """
 
     attempt: str
@@ -282,7 +285,6 @@ class ActivationState(ActivationEnd):
     started_at: float
     actor: str
     sequence: int
-    ran: NotRequired[Optional[Dict[str, str]]]
 
 
 class ReleaseRecord(TypedDict):
@@ -305,7 +307,8 @@ class JournalEntry(TypedDict):
     """One line of ``.deploy/journal.jsonl``: an attempt that ended, or a hold that began or ended.
 
     ``hash`` is over all other keys, ``previous`` is the hash of the entry before.  Entries of attempts have the
-    keys from ``attempt`` on; early entries of 0.1.0 lack ``switched`` and ``origin``.
+    keys from ``attempt`` on; early entries of 0.1.0 lack ``switched`` and ``origin``.  A first deploy has
+    ``ran`` and ``foreign``.
     """
 
     kind: EntryKind
@@ -325,6 +328,8 @@ class JournalEntry(TypedDict):
     seconds: NotRequired[Dict[str, float]]
     migration_marker: NotRequired[Optional[str]]
     origin: NotRequired[Optional[Origin]]
+    ran: NotRequired[Optional[Dict[str, str]]]
+    foreign: NotRequired[Optional[str]]
 
 
 class Hold(TypedDict):

@@ -165,9 +165,9 @@ class Layout(NamedTuple):
             yield from sorted(name for name in os.listdir(self.releases) if RELEASE_ID.fullmatch(name))
 
     def live(self) -> Optional[str]:
-        """The release that ``current`` names, None when there is no ``current``.
+        """The release that ``current`` names, None when there is no ``current`` or it is another program's.
 
-        A link to something else is refused before the first commit; after it somebody moved the link, and none is live.
+        After the first commit a link to something else is one that somebody moved, and none is live.
         """
         if not self.current.is_symlink():
             if self.current.exists():
@@ -176,6 +176,8 @@ class Layout(NamedTuple):
                     f"{self.current} is a real directory or file, not a link to a release",
                     hint=f"move it away on the host: mv {self.current} {self.current}.old",
                 )
+            return None
+        if self.foreign():
             return None
         target = self.current.parent / os.readlink(self.current)
         if target.parent.resolve() != self.releases.resolve() or not RELEASE_ID.fullmatch(target.name):
@@ -188,6 +190,16 @@ class Layout(NamedTuple):
             )
         return target.name
 
+    def foreign(self) -> Optional[str]:
+        """Where the link leads that another program has at ``current``: before the first commit it may stay there."""
+        if not (self.current.is_symlink() and self.current.exists()):
+            return None
+        target = self.current.resolve()
+        ours = self.releases.resolve() in (target, *target.parents)
+        if ours or Journal(self.journal).committed():
+            return None
+        return os.readlink(self.current)
+
     def staged(self, name: str) -> Path:
         """Where a link waits to be renamed over ``current``: a place on the same filesystem."""
         parent = self.current.parent
@@ -196,17 +208,25 @@ class Layout(NamedTuple):
 
     def stage(self, name: str, release_id: str) -> None:
         """Make the link that a later rename puts in the place of ``current``."""
-        self._link(self.staged(name), release_id)
+        self._link(self.staged(name), self._named(release_id))
 
     def put_beside(self, release_id: str) -> None:
         """Switch ``current`` by a link that is made in its own directory, whatever became of ours."""
         beside = self.current.parent / ".current.beside"
-        self._link(beside, release_id)
+        self._link(beside, self._named(release_id))
         durable.replace(beside, self.current)
 
-    def _link(self, path: Path, release_id: str) -> None:
+    def stage_link(self, name: str, text: str) -> None:
+        """The same for a link that another program made."""
+        self._link(self.staged(name), text)
+
+    def _named(self, release_id: str) -> str:
+        """What a link in the place of ``current`` says for a release."""
+        return os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve())
+
+    def _link(self, path: Path, text: str) -> None:
         path.unlink(missing_ok=True)
-        path.symlink_to(os.path.relpath(self.release(release_id).resolve(), self.current.parent.resolve()))
+        path.symlink_to(text)
 
     def bad(self, release_id: str) -> Path:
         """The note that a release failed its gate or its migration; kept apart, for a sealed tree is never touched."""

@@ -46,7 +46,8 @@ def boot_id() -> str:
 class State(NamedTuple):
     """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left.
 
-    ``ran`` has the services that ran before the switch, each with its invocation.
+    ``ran`` has the services that ran before the switch, each with its invocation; ``foreign`` is where the link led
+    that another program had at ``current``.
     """
 
     attempt: str
@@ -64,6 +65,7 @@ class State(NamedTuple):
     switched: bool = False
     sequence: int = 0
     ran: Optional[Dict[str, str]] = None
+    foreign: Optional[str] = None
 
     @property
     def final(self) -> bool:
@@ -148,7 +150,12 @@ def _read(path: Path) -> object:
         return None
 
 
-def begin(request: ActivateRequest, source: Optional[str], ran: Optional[Dict[str, str]] = None) -> State:
+def begin(
+    request: ActivateRequest,
+    source: Optional[str],
+    ran: Optional[Dict[str, str]] = None,
+    foreign: Optional[str] = None,
+) -> State:
     """The state before anything was changed."""
     return State(
         attempt=request["attempt"],
@@ -161,4 +168,5 @@ def begin(request: ActivateRequest, source: Optional[str], ran: Optional[Dict[st
         seconds={},
         actor=request["actor"],
         ran=ran,
+        foreign=foreign,
     )

@@ -91,6 +91,11 @@ class Unit(NamedTuple):
         return self.active == "active"
 
     @property
+    def runs(self) -> bool:
+        """Active at this moment; a oneshot that has ended does not run."""
+        return self.active in ("active", "reloading")
+
+    @property
     def dead(self) -> bool:
         """Ended for good: systemd will not start it again by itself."""
         return self.active == "failed" or (self.active == "inactive" and not self.serving)

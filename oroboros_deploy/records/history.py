@@ -198,6 +198,8 @@ def _part(host: str, said: JournalEntry) -> HostRecord:
         "transcript": "",
         "migration_marker": said["migration_marker"],
         "switched": said.get("switched", "restoring" in seconds),
+        "ran": said.get("ran"),
+        "foreign": said.get("foreign"),
     }
     end = ended(host, known, "the attempt's directory")
     return HostRecord(

@@ -50,6 +50,15 @@ def answer(**changes: Any) -> dict[str, Any]:
         (
             answer(
                 live=None,
+                last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None}
+                | {"switched": True, "ran": {"api": "i1"}},
+                journal=[],
+            ),
+            "web1  nothing               deploy aaaaaaaaaa restored  quiet",
+        ),
+        (
+            answer(
+                live=None,
                 last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None, "switched": True},
                 journal=[],
             ),
@@ -80,6 +89,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "locked",
         "adopted",
         "new",
+        "put back",
         "failed first",
         "not live",
         "moved",

@@ -234,14 +234,57 @@ def test_a_current_that_is_no_link_is_refused(host: LocalAgent) -> None:
 
 
 @pytest.mark.parametrize("target", ["/etc", "releases", "releases/not-an-id", "../elsewhere/" + "a" * 40])
-def test_a_current_that_points_elsewhere_is_refused(host: LocalAgent, target: str) -> None:
-    """It may be another program's; pointing it back is for a person."""
+def test_a_current_that_points_elsewhere_is_refused(host: LocalAgent, old: str, target: str) -> None:
+    """Pointing it back is for a person."""
     sha = host.sealed("a")
+    host.paths.current.unlink()
     host.paths.current.symlink_to(target)
     refusal = host.activate_here(sha).refusal or {}
     assert refusal["message"].startswith(f"{host.paths.current} points to ")
     assert refusal["message"].endswith(f"which is not a release in {host.paths.releases}")
     assert os.readlink(host.paths.current) == target
+
+
+@pytest.mark.parametrize("target", ["../legacy/v7", "/etc"])
+def test_another_programs_current(host: LocalAgent, target: str) -> None:
+    """A first deploy takes its place; one that fails puts it back as it was, and the journal tells what it was."""
+    (host.root / ".." / "legacy" / "v7").mkdir(parents=True)
+    host.paths.create()
+    host.paths.current.symlink_to(target)
+    assert (host.facts()["live"], host.facts()["problems"]) == (None, [])
+    bad = host.activate_here(host.sealed("bad", health="exit 1"), healthcheck=health(timeout=0.1))
+    assert (bad.phases[-1], os.readlink(host.paths.current), staged(host)) == ("restored", target, [])
+    assert (host.journal[-1]["foreign"], host.journal[-1]["live"]) == (target, None)
+    assert bad.said("warning") == [
+        f"no release is live: what another program has there comes back when this fails: {target}"
+    ]
+    good = host.sealed("good", health="exit 0")
+    assert host.activate_here(good, healthcheck=HEALTH).phases == GOOD
+    assert host.live == good
+
+
+@pytest.mark.parametrize("phase", ["prepared", "swapped", "restarted", "restoring"])
+def test_another_programs_current_after_a_death(host: LocalAgent, phase: str) -> None:
+    """Killed in any phase, a first deploy puts the other program's link back all the same."""
+    (host.root / ".." / "legacy").mkdir(parents=True)
+    request = host.request(host.sealed("bad", health="exit 1"), healthcheck=health(timeout=0.1))
+    host.paths.current.symlink_to("../legacy")
+    die_in(host, request, "phase", phase)
+    host.paths.staged("restore").unlink()
+    launch.recover(host.paths, request)
+    assert (os.readlink(host.paths.current), host.journal[-1]["outcome"]) == ("../legacy", "restored")
+
+
+def test_a_health_command_that_is_not_in_the_release(host: LocalAgent, old: str) -> None:
+    """It could never pass: nothing is switched, and nothing is recorded."""
+    new = host.sealed("new")
+    refusal = host.activate_here(new, healthcheck=health(command="ops/check --all")).refusal
+    assert refusal == {
+        "kind": "invalid",
+        "message": f"nothing was switched: release {new} has no ops/check, which the health command runs",
+        "hint": "commit the file, or set healthcheck.command in fabric.yaml or DEPLOY_HEALTHCHECK_CMD",
+    }
+    assert (host.live, len(host.journal), staged(host)) == (old, 1, [])
 
 
 def test_a_current_that_leads_nowhere_can_be_left(host: LocalAgent) -> None:

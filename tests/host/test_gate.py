@@ -264,3 +264,23 @@ def test_a_process_of_another_release_that_ends_is_waited_for(monkeypatch: pytes
     found = Strays(monkeypatch, [Stray("api", 7, OLD)], [Stray("api", 8, None)])
     hold()
     assert len(found.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("scripts/runtime-health-check.sh", "scripts/runtime-health-check.sh"),
+        ("PORT=80 ./check --fast", "./check"),
+        ("sh ./health", "./health"),
+        ("python3 ops/check.py", "ops/check.py"),
+        ("bash -c ./health", None),
+        ("curl --fail http://127.0.0.1/health", None),
+        ("/usr/local/bin/check", None),
+        ("$HOME/check", None),
+        ("test -e a/b", None),
+        ("", None),
+    ],
+)
+def test_the_file_that_a_health_command_runs(command: str, file: str | None) -> None:
+    """Only one that the line names plainly, by a path in the release."""
+    assert gate.file_of(command) == file

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host.journal import Journal
+from oroboros_deploy.host.journal_entry import line_of
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.refusal import Refusal
 
@@ -53,7 +54,17 @@ def test_current_names_a_release_or_nothing(layout: Layout) -> None:
     assert layout.live() == TWO
 
 
-@pytest.mark.parametrize("target", ["/etc", "releases", f"releases/{ONE}/x", f"elsewhere/{ONE}"])
+def test_another_programs_link(layout: Layout) -> None:
+    """Before the first commit it is no release and no hindrance; after it, it is refused."""
+    layout.current.symlink_to("/etc")
+    assert (layout.live(), layout.foreign()) == (None, "/etc")
+    layout.journal.write_bytes(line_of({"seq": 1, "hash": "", "kind": "deploy", "outcome": "committed"}) + b"\n")
+    assert layout.foreign() is None
+    with pytest.raises(Refusal, match="points to /etc, which is not a release in"):
+        layout.live()
+
+
+@pytest.mark.parametrize("target", ["releases", f"releases/{ONE}/x", f"elsewhere/{ONE}"])
 def test_a_link_elsewhere_is_refused(layout: Layout, target: str) -> None:
     """A `current` that names no release is refused with the place it names."""
     layout.current.symlink_to(target)

@@ -16,7 +16,7 @@ from tests.support.local_agent import Answer, LocalAgent
 UP = Unit("", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
 DOWN = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 OWN = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02, "stable_for": 0}
-NEWER = {"command": "sh ./newer-health", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
+NEWER = {"command": "test -e newer", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
 
 
 class Systemd:

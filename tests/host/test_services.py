@@ -128,7 +128,7 @@ def test_a_unit_that_cannot_be_started_is_refused_before(host: LocalAgent, syste
 
 def test_a_failing_first_deploy_stops_the_services(host: LocalAgent, systemd: Systemd) -> None:
     """There is no release to run, so nothing runs."""
-    systemd.serves = lambda sha: False
+    systemd.unit, systemd.serves = DEAD, lambda sha: False
     new = host.sealed("new")
     state = ended(systemd.activate(new))
     assert (state["phase"], host.live, systemd.asked) == ("restored", None, [("restart", new), ("stop", None)])
@@ -136,10 +136,25 @@ def test_a_failing_first_deploy_stops_the_services(host: LocalAgent, systemd: Sy
 
 def test_services_that_do_not_stop_need_a_person(host: LocalAgent, systemd: Systemd) -> None:
     """A release that failed its gate and still runs is not called restored."""
-    systemd.serves, systemd.stop_status = lambda sha: False, 1
+    systemd.unit, systemd.serves, systemd.stop_status = DEAD, lambda sha: False, 1
     state = ended(systemd.activate(host.sealed("new")))
     assert (state["phase"], host.live) == ("restore_failed", None)
     assert state["reason"].endswith("and the restore failed: systemctl stop exited 1")
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_service_that_ran_before_a_first_deploy(host: LocalAgent, systemd: Systemd, comes_back: bool) -> None:
+    """It is not stopped by a first deploy that fails: it runs again, or a person is called."""
+    systemd.serves = lambda sha: sha is None and comes_back
+    new = host.sealed("new")
+    state = ended(systemd.activate(new))
+    assert (state["phase"], state["ran"], host.live) == (
+        "restored" if comes_back else "restore_failed",
+        {"api": "i0"},
+        None,
+    )
+    assert systemd.asked == [("restart", new), ("restart", None)]
+    assert (host.journal[-1]["ran"], host.journal[-1]["foreign"]) == ({"api": "i0"}, None)
 
 
 def test_skipping_the_restart_leaves_systemd_alone(host: LocalAgent, systemd: Systemd, old: str) -> None:
