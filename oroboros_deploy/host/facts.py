@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 from . import audit, hold, process, running, seal, state, units
@@ -128,6 +129,7 @@ def _units(services: List[str]) -> Dict[str, UnitFacts]:
             "condition": unit.condition,
             "stale": unit.stale,
             "refuses": unit.refuses,
+            "stops_within": unit.stops_within if unit.stops_within < inf else None,
         }
         for name, unit in units.show(services).items()
     }
