@@ -10,6 +10,7 @@ from ..config import Config, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
+from ..host.time_limits import stopping
 from ..host.words import busy, held, not_live, sudoers
 from ..outcome import Kind
 
@@ -93,6 +94,8 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateReques
     Nobody knows which one that is where the host has to settle an activation first.
     """
     request = _activation(job, migrate=migrate, detached=not (facts["systemd"] and facts["may_manage"]))
+    if not job.config.skip_restart:
+        request["stopping"] = stopping(facts["units"].values(), job.config.restart_timeout)
     if not unfinished(facts["last"]):
         request["expected"] = facts["live"]
     return request

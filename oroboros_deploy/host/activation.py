@@ -23,6 +23,7 @@ from .annotations import (
     NamedTuple,
     Optional,
     Sequence,
+    Set,
     Tuple,
     cast,
 )
@@ -75,6 +76,7 @@ class Activation:
         self.held = self._held_to(records.asked(layout, request))
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.restarted_at = time.time()
+        self.begun = True  # the release runs, as far as anybody looked
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
@@ -211,6 +213,14 @@ class Activation:
             if unit.refuses:
                 hint = f"systemctl show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
+            self._tell_of_a_slow_stop(unit)
+
+    def _tell_of_a_slow_stop(self, unit: units.Unit) -> None:
+        allowed = self.request["restart_timeout"]
+        if unit.stops_within > allowed:
+            what = f"{unit.name} may take {unit.stops_within:g} s to stop (TimeoutStopSec)"
+            hint = f"restart_timeout is {allowed:g} s: a stop that takes longer is a failure"
+            self.say("warning", f"{what}, and {hint}", level="warning")
 
     def _without_missing(self, held: _Held, asked: Container[str]) -> _Held:
         """Leave out, and tell, what a record names and this host has no longer; what was asked for has to be there."""
@@ -297,16 +307,17 @@ class Activation:
     def _mark_bad(self, failure: Failed) -> None:
         """Note a release that was switched to and failed, or whose migration did; no interrupted one comes here.
 
-        Not the live one, whatever failed: it served before.  Nor one that somebody switched away from.
+        Not the live one, whatever failed: it served before.  Nor one that somebody switched away from, nor one whose
+        services systemd did not restart: it never ran.
         """
         failed = isinstance(failure, MigrationFailed)
-        ran = self.state.switched and _live_or_none(self.layout) == self.state.target
+        ran = self.state.switched and self.begun and _live_or_none(self.layout) == self.state.target
         if (failed or ran) and self.state.source != self.state.target:
             with contextlib.suppress(OSError):
                 self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
 
     def _go_back(self) -> None:
-        self.restart_by = time.monotonic() + self.request["restart_timeout"]
+        self.restart_by = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         with self._step("restoring"):
             if self.state.source is None:
                 self._put_back()
@@ -316,8 +327,14 @@ class Activation:
             held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran))
             self.seen = units.show(held.restarted)
             held = self._without_missing(held, ran or ())
-            self._restart_services(held)
+            self._restart_services(held, self._unchanged())
             self._hold_gate(held)
+
+    def _unchanged(self) -> Set[str]:
+        """The services that run the process that they ran before the switch: systemd did not restart them."""
+        ran = self.state.ran or {}
+        same = (name for name, unit in self.seen.items() if unit.invocation and unit.invocation == ran.get(name))
+        return {name for name in same if self.seen[name].serving and not self.seen[name].job}
 
     def _put_back(self) -> None:
         """What was there before the first release: another program's link, and the services that ran."""
@@ -334,7 +351,8 @@ class Activation:
         try:
             self._stop([name for name in self.held.restarted if name not in ran])
         finally:  # what served is not left stopped because something else does not stop
-            self._restart_services(held)
+            self.seen = units.show(ran)
+            self._restart_services(held, self._unchanged())
         self._hold_gate(held)
 
     def _rename_over_current(self, name: str) -> None:
@@ -352,21 +370,24 @@ class Activation:
         if not os.path.samefile(self.layout.current, self.layout.release(wanted)):
             raise Failed(f"{self.layout.current} does not name {wanted} after the rename")
 
-    def _restart_services(self, held: _Held) -> None:
-        if not held.restarted:
-            return
+    def _restart_services(self, held: _Held, unchanged: Container[str] = ()) -> None:
         seen = self.seen or units.show(held.restarted)
-        before = {name: seen[name] for name in held.restarted}
+        before = {name: seen[name] for name in held.restarted if name not in unchanged}
+        if not before:
+            self.seen = {name: seen[name] for name in held.services}
+            return
         self.restarted_at = time.time()
         ended = units.restart(before, self.restart_by)
         after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
+        self.begun = any(unit.invocation != seen[name].invocation for name, unit in after.items())
         if not ended.ok and not self._only_others_failed(held, after):
             raise Failed(
                 f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after, self.restarted_at)
             )
         for name, unit in self.seen.items():
-            if unit.serving and unit.type != "oneshot" and unit.invocation == before[name].invocation:
+            same = name in before and unit.invocation == before[name].invocation
+            if same and unit.serving and unit.type != "oneshot":
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
 
     def _only_others_failed(self, held: _Held, after: Dict[str, units.Unit]) -> bool:

@@ -209,6 +209,7 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
 
     look = request.get("look")
     if look and not launch.known(layout, request["attempt"]):
+        from . import time_limits
         from .facts import facts, plain
 
         found = facts(layout, {**look, "starts": True})
@@ -216,6 +217,7 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
         if not plain(found, request):
             return False
         request["detached"] = not (found["systemd"] and found["may_manage"])
+        request["stopping"] = time_limits.stopping(found["units"].values(), request["restart_timeout"])
     launch.start(layout, request)
     return True
 

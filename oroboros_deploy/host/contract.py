@@ -172,7 +172,8 @@ class ActivateRequest(Asked):
     ``expected`` is the live release that the control node decided for.  With ``look`` the agent reads those
     facts first, and activates only when they leave nothing to decide.  ``after`` is how many events of the
     attempt the control node has heard already.  ``said`` names the settings that a flag or a variable gave: a rollback
-    is held to the record of its release in all others.
+    is held to the record of its release in all others.  ``stopping`` is how long a service may take to stop, where
+    that is longer than ``restart_timeout``: a restore waits so long for a stop that systemd has begun.
     """
 
     attempt: str
@@ -192,6 +193,7 @@ class ActivateRequest(Asked):
     origin: NotRequired[Origin]
     after: NotRequired[int]
     said: NotRequired[List[str]]
+    stopping: NotRequired[float]
 
 
 class FollowRequest(Asked):
@@ -413,6 +415,7 @@ class UnitFacts(TypedDict):
     """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload.
 
     ``refuses``: systemd would not restart it.  ``serving``: it is up, or a oneshot that did its work.
+    ``stops_within``: the seconds that it may take to stop (None: no limit).
     """
 
     load: str
@@ -422,6 +425,7 @@ class UnitFacts(TypedDict):
     refuses: NotRequired[bool]
     serving: NotRequired[bool]
     strays: NotRequired[List[StrayFacts]]
+    stops_within: NotRequired[Optional[float]]
 
 
 class Running(TypedDict, total=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from math import inf
 from pathlib import Path
 
 from . import audit, earlier, environment, hold, running, seal, state, strays, units
@@ -133,6 +134,7 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
             "refuses": unit.refuses,
             "serving": unit.serving,
             "strays": [{"pid": each.pid, "release": each.release} for each in found if each.unit == name],
+            "stops_within": unit.stops_within if unit.stops_within < inf else None,
         }
         for name, unit in seen.items()
     }

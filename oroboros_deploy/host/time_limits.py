@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .annotations import TYPE_CHECKING
+from .annotations import TYPE_CHECKING, Iterable
 from .constants import GATE_TIMEOUT
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest
+    from .contract import ActivateRequest, UnitFacts
 
 ENDING = 4.0  # seconds that a health command gets to end after its time is over
+LONGEST_STOP = 900.0  # seconds that a restore waits for a unit that may take for ever to stop
 SLACK = 30.0  # seconds for what has no deadline of its own: verifying releases, waiting for the disk
 
 
@@ -18,8 +19,15 @@ def way_there(request: ActivateRequest) -> float:
 
 
 def way_back(request: ActivateRequest) -> float:
-    """Seconds for a restore."""
-    return _restart_and_gate(request) + SLACK
+    """Seconds for a restore, which waits for a stop that goes on."""
+    return _restart_and_gate(request) + SLACK + request.get("stopping", 0.0)
+
+
+def stopping(units: Iterable[UnitFacts], restart_timeout: float) -> float:
+    """Seconds that a restore waits for a stop that systemd has begun; 0 where ``restart_timeout`` is enough."""
+    allowed = [unit.get("stops_within", 0.0) for unit in units]
+    longest = max((LONGEST_STOP if each is None else min(each, LONGEST_STOP) for each in allowed), default=0.0)
+    return longest if longest > restart_timeout else 0.0
 
 
 def whole(request: ActivateRequest) -> float:

@@ -16,7 +16,7 @@ _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".sl
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
-    "CanStart,CanStop,ControlGroup"
+    "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job"
 )
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
@@ -66,6 +66,7 @@ class Unit(NamedTuple):
     ``counted`` unless it is active and no start of it can still count against its start limit;
     ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
     ``group`` is the control group of its processes, empty when it has none.
+    ``stops_within`` are the seconds that it may take to stop; ``job`` is true while systemd has work to do on it.
     """
 
     name: str
@@ -82,6 +83,8 @@ class Unit(NamedTuple):
     counted: bool = True
     refuses: bool = False
     group: str = ""
+    stops_within: float = 0.0
+    job: bool = False
 
     @property
     def serving(self) -> bool:
@@ -199,6 +202,8 @@ def _parse(unit: str, text: str) -> Unit:
         counted=block.get("ActiveState") != "active" or _counted(block),
         refuses="no" in (block.get("CanStart"), block.get("CanStop")),
         group=block.get("ControlGroup", ""),
+        stops_within=_seconds(block.get("TimeoutStopUSec", "")),
+        job=block.get("Job", "") not in ("", "0"),
     )
 
 

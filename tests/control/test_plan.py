@@ -266,7 +266,7 @@ def test_a_rollback_asks_to_look_first() -> None:
     """One request holds what to read and what to do, without the repository that only a build needs."""
     request = switch_request(job("rollback"))
     assert request.pop("look") == {"sha": SHA, "services": ["api"], "restart": True, "source": False}
-    assert request | {"expected": OLD} == activate_request(job("rollback"), facts(), migrate=False)
+    assert request | {"expected": OLD, "stopping": 0.0} == activate_request(job("rollback"), facts(), migrate=False)
 
 
 def test_requests_are_whole() -> None:
@@ -317,6 +317,7 @@ def test_requests_are_whole() -> None:
         "actor": "tester",
         "keep": 5,
         "said": [],
+        "stopping": 0.0,
         "expected": OLD,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None

@@ -25,6 +25,7 @@ class Systemd:
     def __init__(self, host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
         self.units: dict[str, Unit] = {}
+        self.takes_down = ""  # a unit that ends when others are restarted
         self.asked: list[tuple[str, str]] = []
         for name in ("show", "restart", "stop", "recent_log"):
             monkeypatch.setattr(units, name, getattr(self, name))
@@ -35,6 +36,8 @@ class Systemd:
     def restart(self, before: dict[str, Unit], deadline: float) -> Ended:
         self.asked.append(("restart", " ".join(before)))
         number = len(self.asked)
+        if self.takes_down and self.takes_down not in before:
+            self.units[self.takes_down] = DOWN
         for name in before:
             serves = (self.host.paths.current / name).exists()
             self.units[name] = (UP if serves else DOWN)._replace(invocation=f"i{number}")
@@ -128,8 +131,9 @@ def test_the_services_of_the_attempt_are_restarted_too(host: LocalAgent, systemd
 
 
 def test_a_service_of_the_record_decides(host: LocalAgent, systemd: Systemd) -> None:
-    """Also when the attempt that failed does not name it."""
+    """Also when the attempt that failed does not name it, but has taken it down."""
     old = committed(host, "old", "api", "worker")
+    systemd.takes_down = "worker"
     (release := host.paths.release(old)).chmod(0o755)
     (release / "worker").unlink()
     assert end(host, failing(host, "api")) == ("restore_failed", old)
@@ -169,6 +173,7 @@ def test_only_what_ran_decides(host: LocalAgent, systemd: Systemd, how: str) -> 
 def test_a_service_that_ran_and_is_in_the_record_alone(host: LocalAgent, systemd: Systemd) -> None:
     """The gate was skipped: a service that the attempt does not name was looked at before the switch, and decides."""
     old = committed(host, "old", "api", "worker", healthcheck={**OWN, "command": None})
+    systemd.takes_down = "worker"
     (release := host.paths.release(old)).chmod(0o755)
     (release / "worker").unlink()
     answer = failing(host, "api")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -108,11 +109,43 @@ def test_a_service_that_dies_after_its_restart_is_restored(host: LocalAgent, sys
 
 
 def test_a_restart_that_did_not_happen_is_no_success(host: LocalAgent, systemd: Systemd, old: str) -> None:
-    """The same process as before runs the old release, whatever systemctl answered."""
+    """The process as before runs the old release, whatever systemctl answered: it is left alone, and nothing is bad."""
     systemd.restarts_for_real = False
-    state = ended(systemd.activate(host.sealed("new")))
+    new = host.sealed("new")
+    state = ended(systemd.activate(new))
     assert state["reason"].startswith("api was not restarted: it still runs the process it had before")
-    assert (state["phase"], host.live) == ("restore_failed", old)
+    assert (state["phase"], host.live, host.paths.bad(new).exists()) == ("restored", old, False)
+    assert systemd.asked == [("restart", new)]
+
+
+def test_a_stop_that_takes_longer_than_the_restart(
+    host: LocalAgent, systemd: Systemd, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was told before the switch.  The way back waits for the stop that goes on, and the new release is not bad."""
+    systemd.unit = systemd.unit._replace(stops_within=300.0)
+    time_given: list[float] = []
+
+    def restart(before: dict[str, Unit], deadline: float) -> Ended:
+        time_given.append(deadline - time.monotonic())
+        if len(time_given) == 1:
+            systemd.unit = systemd.unit._replace(active="deactivating", sub="stop-sigterm", job=True)
+            return Ended(None, "", 10.0)
+        return systemd.restart(before, deadline)
+
+    monkeypatch.setattr(units, "restart", restart)
+    new = host.sealed("new")
+    answer = systemd.activate(new, stopping=300.0)
+    assert (ended(answer)["phase"], host.live, host.paths.bad(new).exists()) == ("restored", old, False)
+    assert [round(seconds, -1) for seconds in time_given] == [10, 310]
+    told = "api may take 300 s to stop (TimeoutStopSec), and restart_timeout is 10 s"
+    assert answer.said("warning") == [f"{told}: a stop that takes longer is a failure"]
+
+
+def test_a_job_that_systemd_has_yet_to_do(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """A service that systemd is about to restart does not count as left alone."""
+    systemd.restarts_for_real, systemd.unit = False, systemd.unit._replace(job=True)
+    systemd.activate(host.sealed("new"))
+    assert [what for what, _ in systemd.asked] == ["restart", "restart"]
 
 
 def test_a_unit_that_cannot_be_started_is_refused_before(host: LocalAgent, systemd: Systemd, old: str) -> None:

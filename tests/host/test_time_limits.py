@@ -20,8 +20,9 @@ DEFAULTS = {"restart_timeout": 180.0, "migrate_timeout": 900.0, "migrate": None,
         ({"migrate": "alembic upgrade head"}, 1144, 274, 1692),
         ({"restart_timeout": 10.0, "healthcheck": {"timeout": 4.0}}, 18, 48, 114),
         ({"healthcheck": None}, 244, 274, 792),
+        ({"stopping": 300.0}, 244, 574, 1392),
     ],
-    ids=["defaults", "migration", "short", "no health command"],
+    ids=["defaults", "migration", "short", "no health command", "a slow stop"],
 )
 def test_the_bounds(changes: dict[str, object], there: float, back: float, whole: float) -> None:
     """A migration that there is not takes no time; the whole is there, back, and back again for a recovery."""
@@ -31,6 +32,16 @@ def test_the_bounds(changes: dict[str, object], there: float, back: float, whole
         back,
         whole,
     )
+
+
+@pytest.mark.parametrize(
+    ("allowed", "seconds"),
+    [([], 0.0), ([90.0], 0.0), ([90.0, 300.0], 300.0), ([0.0], 0.0), ([None], 900.0), ([1e6], 900.0)],
+)
+def test_a_stop_that_may_take_longer_than_a_restart(allowed: list[float | None], seconds: float) -> None:
+    """A restore waits as long as the slowest unit may take to stop, but not for ever."""
+    units = [{"stops_within": each} for each in allowed]
+    assert time_limits.stopping([*units, {}], 180.0) == seconds  # type: ignore[list-item]
 
 
 def test_a_command_gets_its_time_to_end() -> None:

@@ -231,3 +231,18 @@ def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> 
     """Never with a password prompt."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert units.privileged("systemctl", "stop") == ["sudo", "-n", "systemctl", "stop"]
+
+
+@pytest.mark.parametrize(
+    ("more", "known"),
+    [
+        ("", (0.0, False)),
+        ("TimeoutStopUSec=1min 30s\nJob=\n", (90.0, False)),
+        ("TimeoutStopUSec=infinity\nJob=812\n", (float("inf"), True)),
+    ],
+)
+def test_how_long_a_stop_may_take(commands: Path, more: str, known: tuple[float, bool]) -> None:
+    """systemd's own limit, and whether it still has work to do on the unit."""
+    (commands / "answer").write_text(RUNNING + more)
+    unit = units.show(["ouroboros-api"])["ouroboros-api"]
+    assert (unit.stops_within, unit.job) == known
