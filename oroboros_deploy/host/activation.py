@@ -138,13 +138,20 @@ class Activation:
         return source
 
     def _check_units(self) -> None:
-        self.seen = units.show(self.services)
+        self.seen = self._look()
         for name, unit in self.seen.items():
             if unit.load != "loaded":
                 raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
             if unit.refuses:
                 hint = f"systemctl show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
+
+    def _look(self) -> Dict[str, units.Unit]:
+        """How the services are; what a target among them stands for is restarted and watched from now on, too."""
+        seen = units.with_members(self.services)
+        self.services = tuple(seen)
+        self.gate = gate.of(self.request["healthcheck"], self.services)
+        return seen
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
@@ -193,7 +200,7 @@ class Activation:
         target, live = self.state.target, _live_or_none(self.layout)
         if live != target:
             return words.moved(target, live)
-        seen = self.seen or units.show(self.services)
+        seen = self.seen or self._look()
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         return next((words.stray(*each) for each in found if each.release), None)
 
@@ -243,7 +250,7 @@ class Activation:
     def _restart_services(self) -> None:
         if not self.services:
             return
-        before = self.seen or units.show(self.services)
+        before = self.seen or self._look()
         self.restarted_at = time.time()
         ended = units.restart(before, time.monotonic() + self.request["restart_timeout"])
         self.seen = after = units.show(self.services)
@@ -258,7 +265,7 @@ class Activation:
     def _stop_services(self) -> None:
         if not self.services:
             return
-        ended = units.stop(self.services, time.monotonic() + self.request["restart_timeout"])
+        ended = units.stop([*units.with_members(self.services)], time.monotonic() + self.request["restart_timeout"])
         if not ended.ok:
             raise Failed(f"systemctl stop {ended.reason}", ended.tail)
 
