@@ -314,7 +314,8 @@ class Settings:
         ),
         metadata=_about(
             check_services,
-            "systemd units to restart, all in one call; their order here means nothing, systemd's own ordering decides",
+            "systemd units to restart, all in one call; their order here means nothing, systemd's own ordering decides"
+            "; a target stands for the services that it wants or that are PartOf it",
             variable="DEPLOY_SERVICES",
         ),
     )

@@ -58,10 +58,18 @@ class _Held(NamedTuple):
     services: Tuple[str, ...]
     gate: Optional[gate.Gate]
 
+    def with_members(self) -> _Held:
+        """What targets stand for is restarted and watched as if it was named."""
+        return self._of(units.names(self.restarted), units.names(self.services))
+
     def without(self, gone: List[str]) -> _Held:
-        restarted, services = (tuple(n for n in names if n not in gone) for names in (self.restarted, self.services))
-        held = self.gate._replace(services=services) if self.gate and (services or self.gate.command) else None
-        return _Held(restarted, services, held)
+        """The same for a host that has some of the units no longer."""
+        return self._of(*([name for name in names if name not in gone] for names in (self.restarted, self.services)))
+
+    def _of(self, restarted: Sequence[str], services: Sequence[str]) -> _Held:
+        watched = self.gate and (services or self.gate.command)
+        held = self.gate._replace(services=tuple(services)) if self.gate and watched else None
+        return _Held(tuple(restarted), tuple(services), held)
 
 
 class Activation:
@@ -204,8 +212,9 @@ class Activation:
 
     def _check_units(self, source: Optional[str]) -> None:
         """Refuse units that cannot be restarted; those of the way back are looked at as well, for whether they run."""
-        back = self._held_to(records.way_back(self.layout, self.request, source)).restarted if source else ()
-        self.seen = units.show([*dict.fromkeys((*self.held.restarted, *back))])
+        back = self._held_to(records.way_back(self.layout, self.request, source)).with_members() if source else None
+        self.held = self.held.with_members()
+        self.seen = units.show([*dict.fromkeys((*self.held.restarted, *(back.restarted if back else ())))])
         self.held = self._without_missing(self.held, self.request["services"])
         for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
@@ -278,7 +287,7 @@ class Activation:
         target, live = self.state.target, _live_or_none(self.layout)
         if live != target:
             return words.moved(target, live)
-        seen = self.seen or units.show(self.held.services)
+        seen = self.seen or units.with_members(self.held.services)
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         return next((words.stray(*each) for each in found if each.release), None)
 
@@ -324,7 +333,7 @@ class Activation:
                 return
             self._rename_over_current("restore")
             ran = self.state.ran
-            held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran))
+            held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran)).with_members()
             self.seen = units.show(held.restarted)
             held = self._without_missing(held, ran or ())
             self._restart_services(held, self._unchanged())
@@ -345,6 +354,7 @@ class Activation:
         else:
             self.layout.current.unlink(missing_ok=True)
             durable.sync_directory(self.layout.current.parent)
+        self.held = self.held.with_members()
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
         silent: GateRequest = {**(self.request["healthcheck"] or {}), "command": None}
         held = _Held(tuple(ran), tuple(ran), gate.of(silent, ran))

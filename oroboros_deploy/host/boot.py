@@ -56,7 +56,7 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     unit = UNITS / unit_name(layout.root)
     try:
         _keep_agent(layout)
-        wanted = _text(layout, request["services"])
+        wanted = _text(layout, units.names(request["services"]))
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
             return
         ended = _place(layout, unit, wanted)

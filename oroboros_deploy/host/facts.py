@@ -123,7 +123,7 @@ def _may_manage(request: FactsRequest) -> bool:
 
 
 def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:
-    seen = units.show(services)
+    seen = units.with_members(services)
     found = strays.find(seen.values(), layout.releases, live, strays.switched_at(layout.current)) if live else []
     return {
         name: {

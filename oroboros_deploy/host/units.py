@@ -16,7 +16,8 @@ _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".sl
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
-    "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job"
+    "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,"
+    "Wants,Requires,BindsTo,ConsistsOf,ConditionResult,ConditionTimestampMonotonic"
 )
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
@@ -67,6 +68,8 @@ class Unit(NamedTuple):
     ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
     ``group`` is the control group of its processes, empty when it has none.
     ``stops_within`` are the seconds that it may take to stop; ``job`` is true while systemd has work to do on it.
+    ``members`` of a target are what it wants and what is PartOf it; ``skipped`` when a condition
+    (ConditionPathExists= and its like) kept it from starting.
     """
 
     name: str
@@ -85,6 +88,8 @@ class Unit(NamedTuple):
     group: str = ""
     stops_within: float = 0.0
     job: bool = False
+    members: Tuple[str, ...] = ()
+    skipped: bool = False
 
     @property
     def serving(self) -> bool:
@@ -122,6 +127,27 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
         return {}
     blocks = _shown(units).strip().split("\n\n")
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
+
+
+def with_members(services: Sequence[str]) -> Dict[str, Unit]:
+    """The services, and what the targets among them want or have as a part: it counts as if it was named.
+
+    What a target wants may be absent, masked, or kept from starting by a condition, and is left out then.
+    """
+    seen, asked = show(services), {full_name(name) for name in services}
+    more = [*seen.values()]
+    while more:
+        wanted = dict.fromkeys(name for unit in more for name in unit.members if name not in asked)
+        asked.update(wanted)
+        more = [unit for unit in show([*wanted]).values() if unit.load == "loaded" and not unit.skipped]
+        seen.update((unit.name, unit) for unit in more)
+    return seen
+
+
+def names(services: Sequence[str]) -> List[str]:
+    """The services, and what targets among them stand for; without a target systemd is not asked."""
+    targets = any(full_name(name).endswith(".target") for name in services)
+    return [*with_members(services)] if targets else [*services]
 
 
 def _shown(units: Sequence[str]) -> str:
@@ -204,7 +230,22 @@ def _parse(unit: str, text: str) -> Unit:
         group=block.get("ControlGroup", ""),
         stops_within=_seconds(block.get("TimeoutStopUSec", "")),
         job=block.get("Job", "") not in ("", "0"),
+        members=_members(block),
+        skipped=_skipped(block),
     )
+
+
+def _members(block: Dict[str, str]) -> Tuple[str, ...]:
+    """The services and targets that a target is there to start; what else has members is no name for them."""
+    if not block.get("Id", "").endswith(".target"):
+        return ()
+    listed = " ".join(block.get(name, "") for name in ("Wants", "Requires", "BindsTo", "ConsistsOf")).split()
+    return tuple(dict.fromkeys(name for name in listed if name.endswith((".service", ".target"))))
+
+
+def _skipped(block: Dict[str, str]) -> bool:
+    tried = block.get("ConditionTimestampMonotonic", "0") != "0"
+    return tried and block.get("ConditionResult") == "no" and block.get("ActiveState") == "inactive"
 
 
 def _counted(block: Dict[str, str]) -> bool:

@@ -101,6 +101,47 @@ def test_all_units_are_asked_for_in_one_call(commands: Path) -> None:
     assert call.endswith(" -- ouroboros-api.service ouroboros-worker.service nope.service")
 
 
+TARGET = """\
+Id=app.target
+LoadState=loaded
+ActiveState=active
+Wants={wants}
+ConsistsOf=app-web.service app.target
+"""
+
+
+def member(name: str, load: str = "loaded", more: str = "") -> str:
+    return f"Type=exec\nId={name}\nLoadState={load}\nActiveState=active\n{more}"
+
+
+def test_a_target_stands_for_its_members(commands: Path) -> None:
+    """What it wants and what is PartOf it, through further targets; not what is absent or kept off by a condition."""
+    unmet = "ConditionResult=no\nConditionTimestampMonotonic=5\n"
+    answers = [
+        "\n".join([RUNNING, TARGET.format(wants="app-jobs.target app-a.socket absent.service off.service")]),
+        "\n".join(
+            [
+                TARGET.replace("app.target", "app-jobs.target").format(wants="app-job@1.service"),
+                member("absent.service", "not-found"),
+                member("off.service", more=unmet).replace("active", "inactive"),
+                member("app-web.service"),
+            ]
+        ),
+        member("app-job@1.service"),
+    ]
+    for number, answer in enumerate(answers):
+        (commands / f"answer{number}").write_text(answer)
+    script = (commands / "bin/systemctl").read_text().replace("/answer ", "/answer$(($(wc -l <calls) - 1)) ")
+    (commands / "bin/systemctl").write_text(script.replace("cat ", f"cd {commands}; cat "))
+    seen = units.with_members(["api", "app.target"])
+    assert [*seen] == ["api", "app.target", "app-jobs.target", "app-web.service", "app-job@1.service"]
+    assert [call.rpartition(" -- ")[2] for call in calls(commands)] == [
+        "api.service app.target",
+        "app-jobs.target absent.service off.service app-web.service",
+        "app-job@1.service",
+    ]
+
+
 def test_a_unit_systemd_says_nothing_of_is_not_forgotten(commands: Path) -> None:
     """An answer cut short leaves no unit unjudged: it counts as neither serving nor loaded."""
     (commands / "answer").write_text(RUNNING)

@@ -93,3 +93,31 @@ def test_a_worker_that_outlives_the_restart_is_named(host: DisposableHost, shop:
     assert f"process {worker} of shop-api runs from release {old} (gave up" in ran.said
     fab.ok("-H", "prod", "deploy", f"--sha={new}", DEPLOY_SKIP_SERVICE_RESTART="1")
     assert f"process {worker} of shop-api runs from release {old}" in fab.ok("-H", "prod", "status").out
+
+
+def test_a_target_stands_for_what_it_wants(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A release whose services die behind a target that is up is taken back; all of them run what is live."""
+    units = host.rootfs / "etc/systemd/system"
+    (units / "shop.target").write_text("[Unit]\nWants=shop-mailer.service shop-absent.service\n")
+    api = (units / "shop-api.service").read_text()
+    (units / "shop-api.service").write_text(api.replace("[Unit]", "[Unit]\nPartOf=shop.target"))
+    host.run("systemctl", "daemon-reload")
+    host.run(
+        "systemctl", "start", "shop-api", check=False
+    )  # systemd knows what is only PartOf a target when it is loaded
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("[shop-api, shop-mailer]", "[shop.target]"))
+    good = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    assert (serving(host), serving(host, "shop-mailer")) == (good, good)
+    boot = next(units.glob("oroboros-*boot*.service"), None) or next(units.glob("oroboros-*.service"))
+    assert "shop-api.service" in boot.read_text()
+    for bad in ({"api": "exit 1"}, {"mailer": "exit 1"}):
+        ran = fab("-H", "prod", "deploy", f"--sha={shop.release(**bad)}")
+        assert (ran.code, current(host), serving(host), serving(host, "shop-mailer")) == (10, *[good] * 3), ran.said
+        assert f"shop-{next(iter(bad))}.service" in ran.said
+    host.run("systemctl", "stop", "shop-mailer")
+    assert "shop-mailer.service is inactive (dead)" in fab.ok("-H", "prod", "status").out
+    better = shop.release(check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={better}")
+    assert (serving(host), serving(host, "shop-mailer")) == (better, better)
