@@ -158,7 +158,8 @@ class _Release:
     def make(self, bundle: Optional[Path]) -> None:
         """Remove what is left of other builds, bring in the commit, and build its release."""
         _sweep(self.layout, self.sha, self.say)
-        store = Cache(self.layout.cache, self.path, self.say)
+        live = self.layout.live()
+        store = Cache(self.layout.cache, self.path, self.say, self.layout.release(live) if live else None)
         store.prune(self.request["recipe"]["cache"])
         self._move_out_earlier()
         with self._whole_or_gone():

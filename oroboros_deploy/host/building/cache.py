@@ -20,6 +20,8 @@ import os
 import re
 import shutil
 import stat
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -150,13 +152,14 @@ class Entry:
 
 
 class Cache:
-    """The cache of one deploy root, at work for one release."""
+    """The cache of one deploy root, at work for one release, which may go live after the release ``before``."""
 
-    def __init__(self, root: Path, release: Path, say: Say) -> None:
+    def __init__(self, root: Path, release: Path, say: Say, before: Optional[Path] = None) -> None:
         self.objects = root / "objects"
         self.entries = root / "entries"
         self.release = release
         self._say = say
+        self._before = before
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
         self._sound: Set[str] = set()
@@ -351,16 +354,39 @@ class Cache:
 
     def _put(self, row: Row, target: Path, linked: bool) -> None:
         known = self.objects / row.object
+        if row.kind == "f" and not row.contains_path and self._looks_older(known, row.path):
+            self._renew(known, row.path)
         if row.kind == "d":
             target.mkdir(mode=0o755 & ~row.closed)
         elif row.kind == "l":
             target.symlink_to(row.content)
-        elif row.contains_path:
+        elif row.contains_path:  # with the time of this build
             target.write_bytes(known.read_bytes().replace(self._any_path, self._path))
             target.chmod(_open_mode(row.object))
         elif not (linked and _linked(known, target)):
             shutil.copy2(known, target)
             target.chmod(_open_mode(row.object))
+
+    def _looks_older(self, known: Path, path: str) -> bool:
+        """Whether an object has an earlier time than the file that the release before has at a path."""
+        return known.lstat().st_mtime_ns < self._time_before(path)
+
+    def _time_before(self, path: str) -> int:
+        with contextlib.suppress(OSError):
+            return (self._before / path).lstat().st_mtime_ns if self._before else -1
+        return -1
+
+    def _renew(self, known: Path, path: str) -> None:
+        """Give an object the time of now; releases that have it keep the file that they have.
+
+        Who saw the file of the release before asks the web server for one that is newer, counted in seconds.
+        """
+        fresh = known.with_name(f".{known.name}.{threading.get_ident()}")
+        shutil.copyfile(known, fresh)
+        fresh.chmod(_sealed_mode(known.name))
+        now = max(time.time_ns(), self._time_before(path) + 1_000_000_000)
+        os.utime(fresh, ns=(now, now))
+        fresh.replace(known)
 
     def _state(self, roots: Sequence[str], made_by_others: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
         """What tells that a file below the roots was touched; of a directory, that it is there, and its mode."""
@@ -424,7 +450,12 @@ class Cache:
         if not self._is_sound(row.object):
             known.unlink(missing_ok=True)
             self._add(row, file, known)
-        elif not row.contains_path and not known.samefile(file):
+        elif row.contains_path or known.samefile(file):
+            return
+        elif self._looks_older(known, row.path) and known.lstat().st_mtime_ns < file.lstat().st_mtime_ns:
+            known.unlink()  # releases that have it keep it; from now on this file is the one that is shared
+            self._add(row, file, known)
+        else:
             beside = file.with_name(f".{row.object}")
             if _linked(known, beside):
                 os.rename(beside, file)

@@ -6,9 +6,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,11 +35,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.said: list[str] = []
+        self.live: str | None = None
 
     def cache(self, release_id: str) -> Cache:
-        release = self.root / "releases" / release_id
-        release.mkdir(parents=True, exist_ok=True)
-        return Cache(self.root / "cache", release, lambda event, message="", **_: self.said.append(event))
+        releases = self.root / "releases"
+        (releases / release_id).mkdir(parents=True, exist_ok=True)
+        before = releases / self.live if self.live else None
+        return Cache(self.root / "cache", releases / release_id, self.say, before)
+
+    def say(self, event: str, *_: object, **__: object) -> None:
+        self.said.append(event)
 
     def make(
         self, release_id: str, work: Callable[[Path], object], *, may_contain_path: bool = False, **inputs: Any
@@ -98,6 +106,77 @@ def test_a_part_comes_back_as_it_was_made(store: Store) -> None:
     assert sealed(store.part(TWO)) == sealed(store.part(ONE))
     names = ("sub/file", "sub/same", "run", "nothing")
     assert all(store.part(ONE).joinpath(name).samefile(store.part(TWO) / name) for name in names)
+
+
+PAST = 1_000_000_000_000_000_000  # ns
+
+
+def page(part: Path, content: str, seconds: int) -> None:
+    (part / "page").write_text(content)
+    os.utime(part / "page", ns=(PAST, PAST + seconds * 1_000_000_000))
+
+
+@pytest.mark.parametrize("way", ["linked", "copied", "made"])
+def test_no_time_goes_back(store: Store, way: str) -> None:
+    """What comes back after something newer at its path is newer still, by whole seconds; who has it keeps theirs."""
+    store.make(ONE, lambda part: page(part, "good", 1))
+    store.live = ONE
+    store.make(TWO, lambda part: page(part, "bad!", 2), of="another")
+    store.live = TWO
+    if way == "made":
+        store.make(THREE, lambda part: page(part, "good", 5))
+    else:
+        assert store.take(THREE, linked=way == "linked")
+    one, two, three = ((store.part(each) / "page").stat() for each in (ONE, TWO, THREE))
+    assert (store.part(THREE) / "page").read_text() == "good"
+    assert (one.st_mtime_ns, two.st_mtime_ns) == (PAST + 1_000_000_000, PAST + 2_000_000_000)
+    assert three.st_mtime_ns >= two.st_mtime_ns + 1_000_000_000
+    assert three.st_ino in {path.stat().st_ino for path in store.objects}
+
+
+def test_no_time_goes_back_when_the_clock_does(store: Store) -> None:
+    """A live file from the future is followed by a later one."""
+    store.make(ONE, lambda part: page(part, "good", 1))
+    store.make(TWO, lambda part: page(part, "bad!", 9_000_000_000), of="another")
+    store.live = TWO
+    assert store.take(THREE)
+    times = [(store.part(each) / "page").stat().st_mtime_ns for each in (TWO, THREE)]
+    assert times[1] - times[0] == 1_000_000_000
+
+
+def test_what_stays_the_same_keeps_its_time(store: Store) -> None:
+    """A file that the live release shares is neither copied nor given another time."""
+    store.make(ONE, several)
+    store.live = ONE
+    assert store.take(TWO)
+    assert (store.part(TWO) / "sub" / "file").samefile(store.part(ONE) / "sub" / "file")
+
+
+@pytest.mark.slow
+def test_a_browser_gets_the_page_of_a_revert(site: Site) -> None:
+    """Real builds, a real web server: who saw the bad page asks for a newer one, and is given it."""
+
+    def deployed(content: str) -> None:
+        sha = site.commit(frontend__page=content)
+        assert site.build(sha).refusal is None
+        assert site.host.activate(sha).phases[-1] == "committed"
+
+    where = ["--bind", "127.0.0.1", "--directory", f"{site.host.root}/current", "0"]
+    argv = [sys.executable, "-um", "http.server", *where]
+    server = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        deployed("version GOOD")
+        assert server.stdout
+        url = re.findall(r"http://[\d.:]+/", server.stdout.readline())[0] + "infra/web/page"
+        deployed("version BAD!")
+        with urllib.request.urlopen(url) as bad:
+            seen = bad.headers["Last-Modified"]
+        deployed("version GOOD")
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"If-Modified-Since": seen})) as answer:
+            assert (answer.status, answer.read()) == (200, b"version GOOD")
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def test_what_a_part_removed_is_removed(store: Store) -> None:
