@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import earlier, in_use, lock, running, seal, state, trees, wire
+from .. import earlier, in_use, key, lock, running, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -159,7 +159,8 @@ class _Release:
         """Remove what is left of other builds, bring in the commit, and build its release."""
         _sweep(self.layout, self.sha, self.say)
         live = self.layout.live()
-        store = Cache(self.layout.cache, self.path, self.say, self.layout.release(live) if live else None)
+        before = self.layout.release(live) if live else None
+        store = Cache(self.layout.cache, self.path, self.say, key.of(self.layout), before)
         store.prune(self.request["recipe"]["cache"])
         self._move_out_earlier()
         with self._whole_or_gone():

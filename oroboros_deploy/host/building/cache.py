@@ -6,7 +6,8 @@
 
 An object is named by its content and read again before it is used, so one that was edited, through any of its links,
 or that a power cut left empty, is found out and made anew.  An entry is one file, replaced as a whole, and written
-when its objects are there.  Builds of one host go one after another, so nobody else is at work here.
+when its objects are there.  Its digest is keyed by the root's secret, and its name is that of its inputs: one that a
+build wrote, or renamed, is no entry.  Builds of one host go one after another, so nobody else is at work here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import hmac
 import json
 import mmap
 import os
@@ -154,11 +156,12 @@ class Entry:
 class Cache:
     """The cache of one deploy root, at work for one release, which may go live after the release ``before``."""
 
-    def __init__(self, root: Path, release: Path, say: Say, before: Optional[Path] = None) -> None:
+    def __init__(self, root: Path, release: Path, say: Say, key: bytes, before: Optional[Path] = None) -> None:
         self.objects = root / "objects"
         self.entries = root / "entries"
         self.release = release
         self._say = say
+        self._key = key
         self._before = before
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
@@ -297,19 +300,25 @@ class Cache:
         return not damaged
 
     def _read(self, path: Path) -> Optional[Entry]:
-        """An entry; one that is not as it was written is told and removed."""
+        """An entry; one that is not as we wrote it, under the name that we gave it, is told and removed."""
         try:
             kept = json.loads(path.read_bytes())
             told = kept["entry"]
-            if kept["digest"] != inputs.digest(told):
+            entry = Entry.of(told)
+            if not hmac.compare_digest(kept["digest"], self._digest(told)):
                 raise ValueError
-            return Entry.of(told)
+            if path.name not in (entry.file(), entry.file(base=True)):
+                raise ValueError
+            return entry
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
             self._say("cache.damaged", f"{path.name} in the cache was changed; it is removed", level="warning")
             path.unlink()
             return None
+
+    def _digest(self, told: KeptEntry) -> str:
+        return hmac.new(self._key, json.dumps(told, sort_keys=True).encode(), "sha256").hexdigest()
 
     def _damaged(self, names: Set[str]) -> int:
         """How many of these objects cannot be used; they are removed."""
@@ -474,7 +483,7 @@ class Cache:
     def _write(self, entry: Entry) -> None:
         path = self.entries / entry.file()
         told = entry.as_kept()
-        durable.write(path, json.dumps({"entry": told, "digest": inputs.digest(told)}).encode())
+        durable.write(path, json.dumps({"entry": told, "digest": self._digest(told)}).encode())
         if entry.base_inputs is not None:
             base = self.entries / entry.file(base=True)
             base.unlink(missing_ok=True)

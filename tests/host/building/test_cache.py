@@ -26,6 +26,7 @@ from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, ha
 from tests.support.rights import require_mount
 from tests.support.watching import eventually, tree
 
+KEY = b"the secret of this root"
 ONE, TWO, THREE = (letter * 40 for letter in "abc")
 
 
@@ -41,7 +42,7 @@ class Store:
         releases = self.root / "releases"
         (releases / release_id).mkdir(parents=True, exist_ok=True)
         before = releases / self.live if self.live else None
-        return Cache(self.root / "cache", releases / release_id, self.say, before)
+        return Cache(self.root / "cache", releases / release_id, self.say, KEY, before)
 
     def say(self, event: str, *_: object, **__: object) -> None:
         self.said.append(event)
@@ -95,7 +96,7 @@ def contents(part: Path) -> dict[str, str]:
 
 def sealed(part: Path) -> dict[str, tuple[str, str]]:
     root = part.parents[2]
-    seal.seal(part, {}, Cache(root / "cache", part.parent, lambda *_, **__: None).shared())
+    seal.seal(part, {}, Cache(root / "cache", part.parent, lambda *_, **__: None, KEY).shared())
     return {name: told for name, told in tree(part).items() if name not in seal.OURS}
 
 
@@ -297,8 +298,49 @@ def test_a_poisoned_entry_is_noticed(store: Store) -> None:
     assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
 
 
-def test_an_entry_of_an_earlier_version_is_taken(store: Store) -> None:
-    """Names and keys are those that 0.1.0 wrote: a cache on a host stays warm when the agent is replaced."""
+def test_an_entry_under_another_name_is_noticed(store: Store) -> None:
+    """A true entry that was copied to where the inputs of another commit are looked for."""
+    first = store.entry(store.make(ONE, several))
+    second = store.entry(Entry("part", {"of": "another"}))
+    second.write_bytes(first.read_bytes())
+    assert (store.take(TWO, of="another"), second.exists(), store.said) == (False, False, ["cache.damaged"])
+
+
+# Makes every entry name an object of its own, as one would who knows how entries are written, but no secret.
+POISON = """
+import hashlib, hmac, json, pathlib
+cache = pathlib.Path("../../.deploy/cache")
+poison = hashlib.sha256(b"POISONED").hexdigest()
+(cache / "objects" / poison).write_bytes(b"POISONED")
+(cache / "objects" / poison).chmod(0o444)
+for path in (cache / "entries").iterdir():
+    entry = json.loads(path.read_bytes())["entry"]
+    for row in entry["rows"]:
+        row["content"] = poison if row["kind"] == "f" else row["content"]
+    text = json.dumps(entry, sort_keys=True).encode()
+    for digest in (hashlib.sha256(text).hexdigest(), hmac.new(b"", text, "sha256").hexdigest()):
+        path.write_text(json.dumps({"entry": entry, "digest": digest}))
+"""
+
+
+@pytest.mark.slow
+def test_a_step_that_rewrites_the_cache_poisons_nothing(site: Site) -> None:
+    """What it wrote, with digests of its own, is told and is in no later release."""
+    sha = site.commit()
+    assert site.build(sha).refusal is None
+    evil = site.repository.commit(evil=POISON)
+    site.host.mirror(site.repository)
+    step = {"name": "evil", "path": ".", "command": f"{sys.executable} evil"}
+    assert site.build(evil, steps=[step]).refusal is None
+    honest = site.repository.commit(README="honest")
+    site.host.mirror(site.repository)
+    answer = site.build(honest)
+    assert (site.release(honest) / "infra/web/page").read_text() == "hello"
+    assert "frontend" in built(answer)
+
+
+def test_an_entry_of_an_earlier_version_is_found(store: Store) -> None:
+    """Names and keys are those that 0.1.0 wrote; its digests have no key, so each is told and made anew once."""
     told = json.loads(store.entry(store.make(ONE, several)).read_bytes())["entry"]
     assert sorted(told) == ["gone", "inputs", "layer", "own", "part", "rows"]
     assert sorted(told["rows"][0]) == ["content", "executable", "kind", "path", "placed"]
