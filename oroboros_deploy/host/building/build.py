@@ -317,7 +317,8 @@ def _produce(part: Part, bench: Bench, store: Cache) -> bool:
         return False
     if not bench.anew and store.take(entry, linked=part.may_be_linked):
         return True
-    bench.say("cache.missed", f"{part.name}: {_why(entry, bench, store)}", level="detail", part=part.name)
+    why = _why(entry, bench, store) + _widened(part, bench)
+    bench.say("cache.missed", f"{part.name}: {why}", level="detail", part=part.name)
     with store.watch(entry, part.makes, part.made_by_others, may_contain_path=part.may_contain_path):
         _make(part, entry, bench, store)
     return False
@@ -344,10 +345,18 @@ def _entry(part: Part, bench: Bench) -> Optional[Entry]:
 
 
 def _why(entry: Entry, bench: Bench, store: Cache) -> str:
-    changed = None if bench.anew else store.changed(entry)
+    if bench.anew:
+        return "built anew, as asked"
+    changed = store.changed(entry)
     if changed is None:
-        return "built anew, as asked" if bench.anew else "nothing is known of it"
+        return "nothing is known of it"
     return f"changed since it was built last: {', '.join(changed) or 'nothing'}"
+
+
+def _widened(part: Part, bench: Bench) -> str:
+    """What is said of a part that depends on the whole commit because of one of its files."""
+    file = next(filter(None, map(bench.sources.widened_by, part.runs_in[:1])), None)
+    return f"; it depends on the whole commit, for {file} names a path outside (see build.inputs)" if file else ""
 
 
 @contextlib.contextmanager

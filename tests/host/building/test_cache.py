@@ -306,6 +306,21 @@ def test_an_entry_under_another_name_is_noticed(store: Store) -> None:
     assert (store.take(TWO, of="another"), second.exists(), store.said) == (False, False, ["cache.damaged"])
 
 
+@pytest.mark.slow
+def test_the_file_that_widens_a_part_is_named(site: Site) -> None:
+    """A test that names a path above its directory makes any change of the commit one of the frontend."""
+    told = []
+    for text in ("one", "two"):
+        sha = site.commit(frontend__page="hello", frontend__tests__env="read('../../.env')", docs__page=text)
+        missed = site.build(sha, venvs={}).said("cache.missed")
+        told.append([said for said in missed if said.startswith("frontend: ")])
+    why = "it depends on the whole commit, for frontend/tests/env names a path outside (see build.inputs)"
+    assert told == [
+        [f"frontend: nothing is known of it; {why}"],
+        [f"frontend: changed since it was built last: sources; {why}"],
+    ]
+
+
 # Makes every entry name an object of its own, as one would who knows how entries are written, but no secret.
 POISON = """
 import hashlib, hmac, json, pathlib
