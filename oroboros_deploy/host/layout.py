@@ -94,6 +94,11 @@ class Layout(NamedTuple):
         return self.ours / "format"
 
     @property
+    def key(self) -> Path:
+        """The secret that digests are keyed by."""
+        return self.ours / "key"
+
+    @property
     def cache(self) -> Path:
         """What builds made and may take again."""
         return self.ours / "cache"

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import earlier, environment, in_use, lock, running, seal, state, trees, wire
+from .. import earlier, environment, in_use, key, lock, running, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -165,7 +165,9 @@ class _Release:
         self._tell_of_the_login()
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
-        store = Cache(self.layout.cache, self.path, self.say, self.version)
+        live = self.layout.live()
+        before = self.layout.release(live) if live else None
+        store = Cache(self.layout.cache, self.path, self.say, key.of(self.layout), before, self.version)
         store.prune(self.request["recipe"]["cache"])
         self._move_out_earlier()
         with self._whole_or_gone():
@@ -351,7 +353,8 @@ def _produce(part: Part, bench: Bench, store: Cache) -> bool:
         return False
     if not bench.anew and store.take(entry, linked=part.may_be_linked):
         return True
-    bench.say("cache.missed", f"{part.name}: {_why(entry, bench, store)}", level="detail", part=part.name)
+    why = _why(entry, bench, store) + _widened(part, bench)
+    bench.say("cache.missed", f"{part.name}: {why}", level="detail", part=part.name)
     with store.watch(entry, part.makes, part.made_by_others, may_contain_path=part.may_contain_path):
         _make(part, entry, bench, store)
     return False
@@ -378,10 +381,18 @@ def _entry(part: Part, bench: Bench) -> Optional[Entry]:
 
 
 def _why(entry: Entry, bench: Bench, store: Cache) -> str:
-    changed = None if bench.anew else store.changed(entry)
+    if bench.anew:
+        return "built anew, as asked"
+    changed = store.changed(entry)
     if changed is None:
-        return "built anew, as asked" if bench.anew else "nothing is known of it"
+        return "nothing is known of it"
     return f"changed since it was built last: {', '.join(changed) or 'nothing'}"
+
+
+def _widened(part: Part, bench: Bench) -> str:
+    """What is said of a part that depends on the whole commit because of one of its files."""
+    file = next(filter(None, map(bench.sources.widened_by, part.runs_in[:1])), None)
+    return f"; it depends on the whole commit, for {file} names a path outside (see build.inputs)" if file else ""
 
 
 @contextlib.contextmanager

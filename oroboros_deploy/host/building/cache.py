@@ -6,7 +6,8 @@
 
 An object is named by its content and read again before it is used, so one that was edited, through any of its links,
 or that a power cut left empty, is found out and made anew.  An entry is one file, replaced as a whole, and written
-when its objects are there.  Builds of one host go one after another, so nobody else is at work here.
+when its objects are there.  Its digest is keyed by the root's secret, and its name is that of its inputs: one that a
+build wrote, or renamed, is no entry.  Builds of one host go one after another, so nobody else is at work here.
 """
 
 from __future__ import annotations
@@ -14,12 +15,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import hmac
 import json
 import mmap
 import os
 import re
 import shutil
 import stat
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -151,13 +155,17 @@ class Entry:
 
 
 class Cache:
-    """The cache of one deploy root, at work for one release."""
+    """The cache of one deploy root, at work for one release, which may go live after the release ``before``."""
 
-    def __init__(self, root: Path, release: Path, say: Say, version: str = "") -> None:
+    def __init__(
+        self, root: Path, release: Path, say: Say, key: bytes, before: Optional[Path] = None, version: str = ""
+    ) -> None:
         self.objects = root / "objects"
         self.entries = root / "entries"
         self.release = release
         self._say = say
+        self._key = key
+        self._before = before
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
         self._sound: Set[str] = set()
@@ -296,19 +304,25 @@ class Cache:
         return not damaged
 
     def _read(self, path: Path) -> Optional[Entry]:
-        """An entry; one that is not as it was written is told and removed."""
+        """An entry; one that is not as we wrote it, under the name that we gave it, is told and removed."""
         try:
             kept = json.loads(path.read_bytes())
             told = kept["entry"]
-            if kept["digest"] != inputs.digest(told):
+            entry = Entry.of(told)
+            if not hmac.compare_digest(kept["digest"], self._digest(told)):
                 raise ValueError
-            return Entry.of(told)
+            if path.name not in (entry.file(), entry.file(base=True)):
+                raise ValueError
+            return entry
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
             self._say("cache.damaged", f"{path.name} in the cache was changed; it is removed", level="warning")
             path.unlink()
             return None
+
+    def _digest(self, told: KeptEntry) -> str:
+        return hmac.new(self._key, json.dumps(told, sort_keys=True).encode(), "sha256").hexdigest()
 
     def _damaged(self, names: Set[str]) -> int:
         """How many of these objects cannot be used; they are removed."""
@@ -353,16 +367,39 @@ class Cache:
 
     def _put(self, row: Row, target: Path, linked: bool) -> None:
         known = self.objects / row.object
+        if row.kind == "f" and not row.contains_path and self._looks_older(known, row.path):
+            self._renew(known, row.path)
         if row.kind == "d":
             target.mkdir(mode=0o755 & ~row.closed)
         elif row.kind == "l":
             target.symlink_to(row.content)
-        elif row.contains_path:
+        elif row.contains_path:  # with the time of this build
             target.write_bytes(known.read_bytes().replace(self._any_path, self._path))
             target.chmod(_open_mode(row.object))
         elif not (linked and _linked(known, target)):
             shutil.copy2(known, target)
             target.chmod(_open_mode(row.object))
+
+    def _looks_older(self, known: Path, path: str) -> bool:
+        """Whether an object has an earlier time than the file that the release before has at a path."""
+        return known.lstat().st_mtime_ns < self._time_before(path)
+
+    def _time_before(self, path: str) -> int:
+        with contextlib.suppress(OSError):
+            return (self._before / path).lstat().st_mtime_ns if self._before else -1
+        return -1
+
+    def _renew(self, known: Path, path: str) -> None:
+        """Give an object the time of now; releases that have it keep the file that they have.
+
+        Who saw the file of the release before asks the web server for one that is newer, counted in seconds.
+        """
+        fresh = known.with_name(f".{known.name}.{threading.get_ident()}")
+        shutil.copyfile(known, fresh)
+        fresh.chmod(_sealed_mode(known.name))
+        now = max(time.time_ns(), self._time_before(path) + 1_000_000_000)
+        os.utime(fresh, ns=(now, now))
+        fresh.replace(known)
 
     def _state(self, roots: Sequence[str], made_by_others: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
         """What tells that a file below the roots was touched; of a directory, that it is there, and its mode."""
@@ -426,7 +463,12 @@ class Cache:
         if not self._is_sound(row.object):
             known.unlink(missing_ok=True)
             self._add(row, file, known)
-        elif not row.contains_path and not known.samefile(file):
+        elif row.contains_path or known.samefile(file):
+            return
+        elif self._looks_older(known, row.path) and known.lstat().st_mtime_ns < file.lstat().st_mtime_ns:
+            known.unlink()  # releases that have it keep it; from now on this file is the one that is shared
+            self._add(row, file, known)
+        else:
             beside = file.with_name(f".{row.object}")
             if _linked(known, beside):
                 os.rename(beside, file)
@@ -445,7 +487,7 @@ class Cache:
     def _write(self, entry: Entry) -> None:
         path = self.entries / entry.file()
         told = entry.as_kept()
-        durable.write(path, json.dumps({"entry": told, "digest": inputs.digest(told)}).encode())
+        durable.write(path, json.dumps({"entry": told, "digest": self._digest(told)}).encode())
         if entry.base_inputs is not None:
             base = self.entries / entry.file(base=True)
             base.unlink(missing_ok=True)

@@ -39,10 +39,14 @@ class Sources:
 
         The whole commit, when a file in it names a path that leads out of it and nobody said which ones matter.
         """
-        if directory == "." or (not self._more and self.leads_out(directory)):
+        if directory == "." or self.widened_by(directory):
             return {".": digest(sorted(self._listing.items()))}
         above = sorted(f"{path} {name}" for path, name in self._listing.items() if self._is_beside(path, directory))
         return {"files above": digest(above), **{path: self.name(path) for path in (directory, *self._more)}}
+
+    def widened_by(self, directory: str) -> Optional[str]:
+        """The file that makes a part in ``directory`` depend on the whole commit; None when none does."""
+        return self.leads_out(directory) if directory != "." and not self._more else None
 
     def leads_out(self, directory: str) -> Optional[str]:
         """A file of the directory that names a path outside it; None when there is none."""

@@ -6,9 +6,12 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, ha
 from tests.support.rights import require_mount
 from tests.support.watching import eventually, tree
 
+KEY = b"the secret of this root"
 ONE, TWO, THREE = (letter * 40 for letter in "abc")
 
 
@@ -32,11 +36,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.said: list[str] = []
+        self.live: str | None = None
 
     def cache(self, release_id: str) -> Cache:
-        release = self.root / "releases" / release_id
-        release.mkdir(parents=True, exist_ok=True)
-        return Cache(self.root / "cache", release, lambda event, message="", **_: self.said.append(event))
+        releases = self.root / "releases"
+        (releases / release_id).mkdir(parents=True, exist_ok=True)
+        before = releases / self.live if self.live else None
+        return Cache(self.root / "cache", releases / release_id, self.say, KEY, before)
+
+    def say(self, event: str, *_: object, **__: object) -> None:
+        self.said.append(event)
 
     def make(
         self, release_id: str, work: Callable[[Path], object], *, may_contain_path: bool = False, **inputs: Any
@@ -87,7 +96,7 @@ def contents(part: Path) -> dict[str, str]:
 
 def sealed(part: Path) -> dict[str, tuple[str, str]]:
     root = part.parents[2]
-    seal.seal(part, {}, Cache(root / "cache", part.parent, lambda *_, **__: None).shared())
+    seal.seal(part, {}, Cache(root / "cache", part.parent, lambda *_, **__: None, KEY).shared())
     return {name: told for name, told in tree(part).items() if name not in seal.OURS}
 
 
@@ -98,6 +107,77 @@ def test_a_part_comes_back_as_it_was_made(store: Store) -> None:
     assert sealed(store.part(TWO)) == sealed(store.part(ONE))
     names = ("sub/file", "sub/same", "run", "nothing")
     assert all(store.part(ONE).joinpath(name).samefile(store.part(TWO) / name) for name in names)
+
+
+PAST = 1_000_000_000_000_000_000  # ns
+
+
+def page(part: Path, content: str, seconds: int) -> None:
+    (part / "page").write_text(content)
+    os.utime(part / "page", ns=(PAST, PAST + seconds * 1_000_000_000))
+
+
+@pytest.mark.parametrize("way", ["linked", "copied", "made"])
+def test_no_time_goes_back(store: Store, way: str) -> None:
+    """What comes back after something newer at its path is newer still, by whole seconds; who has it keeps theirs."""
+    store.make(ONE, lambda part: page(part, "good", 1))
+    store.live = ONE
+    store.make(TWO, lambda part: page(part, "bad!", 2), of="another")
+    store.live = TWO
+    if way == "made":
+        store.make(THREE, lambda part: page(part, "good", 5))
+    else:
+        assert store.take(THREE, linked=way == "linked")
+    one, two, three = ((store.part(each) / "page").stat() for each in (ONE, TWO, THREE))
+    assert (store.part(THREE) / "page").read_text() == "good"
+    assert (one.st_mtime_ns, two.st_mtime_ns) == (PAST + 1_000_000_000, PAST + 2_000_000_000)
+    assert three.st_mtime_ns >= two.st_mtime_ns + 1_000_000_000
+    assert three.st_ino in {path.stat().st_ino for path in store.objects}
+
+
+def test_no_time_goes_back_when_the_clock_does(store: Store) -> None:
+    """A live file from the future is followed by a later one."""
+    store.make(ONE, lambda part: page(part, "good", 1))
+    store.make(TWO, lambda part: page(part, "bad!", 9_000_000_000), of="another")
+    store.live = TWO
+    assert store.take(THREE)
+    times = [(store.part(each) / "page").stat().st_mtime_ns for each in (TWO, THREE)]
+    assert times[1] - times[0] == 1_000_000_000
+
+
+def test_what_stays_the_same_keeps_its_time(store: Store) -> None:
+    """A file that the live release shares is neither copied nor given another time."""
+    store.make(ONE, several)
+    store.live = ONE
+    assert store.take(TWO)
+    assert (store.part(TWO) / "sub" / "file").samefile(store.part(ONE) / "sub" / "file")
+
+
+@pytest.mark.slow
+def test_a_browser_gets_the_page_of_a_revert(site: Site) -> None:
+    """Real builds, a real web server: who saw the bad page asks for a newer one, and is given it."""
+
+    def deployed(content: str) -> None:
+        sha = site.commit(frontend__page=content)
+        assert site.build(sha).refusal is None
+        assert site.host.activate(sha).phases[-1] == "committed"
+
+    where = ["--bind", "127.0.0.1", "--directory", f"{site.host.root}/current", "0"]
+    argv = [sys.executable, "-um", "http.server", *where]
+    server = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        deployed("version GOOD")
+        assert server.stdout
+        url = re.findall(r"http://[\d.:]+/", server.stdout.readline())[0] + "infra/web/page"
+        deployed("version BAD!")
+        with urllib.request.urlopen(url) as bad:
+            seen = bad.headers["Last-Modified"]
+        deployed("version GOOD")
+        with urllib.request.urlopen(urllib.request.Request(url, headers={"If-Modified-Since": seen})) as answer:
+            assert (answer.status, answer.read()) == (200, b"version GOOD")
+    finally:
+        server.kill()
+        server.communicate()
 
 
 def test_what_a_part_removed_is_removed(store: Store) -> None:
@@ -218,8 +298,61 @@ def test_a_poisoned_entry_is_noticed(store: Store) -> None:
     assert (store.take(TWO), path.exists(), store.said) == (False, False, ["cache.damaged"])
 
 
-def test_an_entry_of_an_earlier_version_is_taken(store: Store) -> None:
-    """Names and keys are those that 0.1.0 wrote: a cache on a host stays warm when the agent is replaced."""
+def test_an_entry_under_another_name_is_noticed(store: Store) -> None:
+    """A true entry that was copied to where the inputs of another commit are looked for."""
+    first = store.entry(store.make(ONE, several))
+    second = store.entry(Entry("part", {"of": "another"}))
+    second.write_bytes(first.read_bytes())
+    assert (store.take(TWO, of="another"), second.exists(), store.said) == (False, False, ["cache.damaged"])
+
+
+@pytest.mark.slow
+def test_the_file_that_widens_a_part_is_named(site: Site) -> None:
+    """A test that names a path above its directory makes any change of the commit one of the frontend."""
+    told = []
+    for text in ("one", "two"):
+        sha = site.commit(frontend__page="hello", frontend__tests__env="read('../../.env')", docs__page=text)
+        missed = site.build(sha, venvs={}).said("cache.missed")
+        told.append([said for said in missed if said.startswith("frontend: ")])
+    why = "it depends on the whole commit, for frontend/tests/env names a path outside (see build.inputs)"
+    assert told == [
+        [f"frontend: nothing is known of it; {why}"],
+        [f"frontend: changed since it was built last: sources; {why}"],
+    ]
+
+
+# Makes every entry name an object of its own, as one would who knows how entries are written, but no secret.
+POISON = """
+import hashlib, hmac, json, pathlib
+cache = pathlib.Path("../../.deploy/cache")
+poison = hashlib.sha256(b"POISONED").hexdigest()
+(cache / "objects" / poison).write_bytes(b"POISONED")
+(cache / "objects" / poison).chmod(0o444)
+for path in (cache / "entries").iterdir():
+    entry = json.loads(path.read_bytes())["entry"]
+    for row in entry["rows"]:
+        row["content"] = poison if row["kind"] == "f" else row["content"]
+    text = json.dumps(entry, sort_keys=True).encode()
+    for digest in (hashlib.sha256(text).hexdigest(), hmac.new(b"", text, "sha256").hexdigest()):
+        path.write_text(json.dumps({"entry": entry, "digest": digest}))
+"""
+
+
+@pytest.mark.slow
+def test_a_step_that_rewrites_the_cache_poisons_nothing(site: Site) -> None:
+    """What it wrote, with digests of its own, is told and is in no later release."""
+    first, evil, honest = (
+        site.commit(frontend__page="hello", docs__evil=text) for text in ("nothing", POISON, "nothing more")
+    )
+    assert built(site.build(first)) == PARTS
+    step = {"name": "evil", "path": ".", "command": f"{sys.executable} docs/evil"}
+    assert built(site.build(evil, steps=[step])) == ["evil"]
+    assert built(site.build(honest)) == PARTS
+    assert (site.release(honest) / "infra/web/page").read_text() == "hello"
+
+
+def test_an_entry_of_an_earlier_version_is_found(store: Store) -> None:
+    """Names and keys are those that 0.1.0 wrote; its digests have no key, so each is told and made anew once."""
     told = json.loads(store.entry(store.make(ONE, several)).read_bytes())["entry"]
     assert sorted(told) == ["gone", "inputs", "layer", "own", "part", "rows"]
     assert sorted(told["rows"][0]) == ["content", "executable", "kind", "path", "placed"]
