@@ -562,3 +562,16 @@ def test_a_commit_is_described_by_its_newest_tag(repository: Path) -> None:
     second = commit(repository, "second")
     described = [Source(repository).describe(sha) for sha in (first, second, "0" * 40)]
     assert described == ["v1.2", f"v1.2-1-g{second[:10]}", "0" * 40]
+
+
+def test_the_reason_of_git_is_told_and_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository of another user: git's last line is the command that trusts it, its first one the reason."""
+    if os.getuid():
+        pytest.skip("only root can give a repository away")
+    theirs = make(tmp_path / "theirs", "one")
+    subprocess.run(["chown", "-R", "12345", theirs], check=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InvalidInput) as refused:
+        Source(theirs)
+    assert "fatal: detected dubious ownership in repository at" in refused.value.message
+    assert refused.value.hint == f"git config --global --add safe.directory {theirs}"
