@@ -98,6 +98,7 @@ class Source:
         if not self._commits([sha]):
             raise self._unknown(f"no commit {sha[:80]!a} in {self.path}", self._how_to_get())
         known = self._commits(haves)
+        self._refuse_grafts()
         self._refuse_missing_history(sha, known)
         return self._stream(sha, known)
 
@@ -156,6 +157,16 @@ class Source:
         cut = set(Path(boundary[0]).read_text().split())
         if cut.intersection(self._ask("rev-list", "--stdin", lines=[sha, *(f"^{have}" for have in known)])):
             raise self._unknown(f"{self.path} is a shallow clone without the history of {sha}", self._how_to_get())
+
+    def _refuse_grafts(self) -> None:
+        """Refuse other parents than those of the commits: git here would leave out what a host then misses."""
+        grafts = Path(_lines(self._git("rev-parse", "--path-format=absolute", "--git-path", "info/grafts"))[0])
+        lines = grafts.read_bytes().splitlines() if grafts.is_file() else []
+        if any(line.strip() and not line.startswith(b"#") for line in lines):
+            raise InvalidInput(
+                f"nothing was changed: {grafts} gives commits other parents, and a host would miss the real ones",
+                hint=f"git -C {shlex.quote(str(self.path))} replace --convert-graft-file",
+            )
 
     def _stream(self, sha: str, known: Sequence[str]) -> Iterator[bytes]:
         version = "# v2 git bundle" if self._format == "sha1" else f"# v3 git bundle\n@object-format={self._format}"
