@@ -193,7 +193,9 @@ class _Release:
             self.mirror.fetch(source["url"], self.sha, self.deadline)
         if not self.mirror.has(self.sha):
             raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")
-        self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
+        for name in self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline):
+            message = f"git's filter {name!r} does not run on a host: its files are deployed as they are committed"
+            self.say("warning", message, level="warning")
         _refuse_reserved(self.path)
 
     @contextlib.contextmanager

@@ -21,6 +21,13 @@ _OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 # Nor does what is missing in somebody's partial clone start a fetch by the programs that its configuration names.
 _NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 _NAMES = re.compile(r"[0-9a-f]{40,64}( [0-9a-f]{40,64})? ?")  # of an object, and of what a tag names
+# How a file begins that passed one of these filters on its way into a commit, and is of no use as it is.
+_FILTERED = {
+    "lfs": b"version https://git-lfs.github.com/spec/",
+    "git-crypt": b"\0GITCRYPT\0",
+    "crypt": b"U2FsdGVkX1",
+    "annex": b"/annex/objects/",
+}
 _ODD = 1 | 4  # of the bits of fsck's exit status: an object, or one in a pack, is not as git would write it
 
 
@@ -38,6 +45,12 @@ class Mirror:
     @property
     def exists(self) -> bool:
         return (self.path / "HEAD").is_file() or (self.path / ".git").exists()
+
+    @property
+    def _directory(self) -> Path:
+        """Where git keeps it: below a work tree, where it has one."""
+        below = self.path / ".git"
+        return below if below.exists() else self.path
 
     def create(self, sha: str) -> None:
         """Make an empty mirror where there is none, for commits with names like this one."""
@@ -116,16 +129,36 @@ class Mirror:
                     hint="push the commit, or check repo_url and this host's access to it",
                 )
 
-    def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> None:
-        """Write the commit's files into ``release``, every one as committed (no filter of a user's own runs)."""
+    def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> List[str]:
+        """Write the commit's files into ``release``, every one as committed, for no filter of a user's own runs.
+
+        Returns the names of the filters that it did not run.  Refuses what is of no use without one.
+        """
         env = {"GIT_INDEX_FILE": str(index)}
         try:
             tree = ("--work-tree", str(release))
             self._must("read-tree", sha, options=tree, env=env, until=deadline)
             self._refuse_submodules(sha, env)
+            paths = self._filtered(index, env)
             self._must("checkout-index", "--all", "--force", "--quiet", options=tree, env=env, until=deadline)
+            _refuse_unfiltered(release, paths)
         finally:
             index.unlink(missing_ok=True)
+        return sorted({name for name in paths.values() if name not in _FILTERED})
+
+    def _filtered(self, index: Path, env: Dict[str, str]) -> Dict[str, str]:
+        """The files that git would send through a filter, and its name; asked only of commits that have attributes."""
+        listed: List[bytes] = []
+        self._must("ls-files", "-z", env=env, seconds=60, sink=listed)
+        names = b"".join(listed)
+        if b".gitattributes\0" not in names:
+            return {}
+        asked, told = index.with_name("paths"), list[bytes]()
+        asked.write_bytes(names)
+        self._must("check-attr", "--cached", "-z", "--stdin", "filter", env=env, seconds=60, sink=told, given=asked)
+        answers = b"".join(told).split(b"\0")
+        found = zip(map(os.fsdecode, answers[::3]), map(os.fsdecode, answers[2::3]))
+        return {path: name for path, name in found if name not in ("unspecified", "unset", "set")}
 
     def listing(self, sha: str, deadline: float) -> Dict[str, str]:
         """Every file and directory of a commit: its path, and what git calls its content (``mode type id``)."""
@@ -161,10 +194,10 @@ class Mirror:
         settings: Optional[Dict[str, str]] = None,
         options: Iterable[str] = (),
         sink: Optional[List[bytes]] = None,
+        given: Optional[Path] = None,
     ) -> process.Ended:
-        directory = self.path / ".git" if (self.path / ".git").exists() else self.path
         login = {**_OURS_ALONE, **_NO_FETCH} if settings is None else settings
-        argv = ["git", *_SAFE, *_QUIET, f"--git-dir={directory}", *options, *arguments]
+        argv = ["git", *_SAFE, *_QUIET, f"--git-dir={self._directory}", *options, *arguments]
         run = process.run if sink is None else process.apart  # what git complains of is no part of an answer
         return run(
             argv,
@@ -173,10 +206,30 @@ class Mirror:
             env={**environment.of_our_tools(), "GIT_TERMINAL_PROMPT": "0", **login, **(env or {})},
             sink=sink.append if sink is not None else None,
             stop=self.stop,
+            given=given,
         )
 
 
 _NAMESPACE = "oroboros"
+
+
+def _refuse_unfiltered(release: Path, paths: Dict[str, str]) -> None:
+    """Refuse files that are only a note of what they stand for, or are encrypted."""
+    for path, name in paths.items():
+        file = release / path
+        begins = _FILTERED.get("git-crypt" if name.startswith("git-crypt-") else name)
+        if begins is not None and file.is_file() and not file.is_symlink() and _begins(file, begins):
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: {path!r} passes git's filter {name!r}, which does not run on a host: "
+                "what is committed is not the file itself",
+                hint="commit the file itself, or let a step of the build fetch it",
+            )
+
+
+def _begins(file: Path, begins: bytes) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(begins)) == begins
 
 
 def _redact(text: str) -> str:

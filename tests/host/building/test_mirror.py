@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.host import environment
 from oroboros_deploy.host.building.mirror import Mirror
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.repository import Repository
@@ -100,8 +101,8 @@ def hardened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config" / "git").mkdir(parents=True)
     settings = '[protocol "file"]\nallow = never\n[init]\ndefaultObjectFormat = sha256\n[core]\nautocrlf = true\n'
     (tmp_path / "config" / "git" / "config").write_text(settings)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("GIT_CONFIG_GLOBAL")
+    (tmp_path / "environment").write_text(f"XDG_CONFIG_HOME={tmp_path}/config\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
 
 
 @pytest.mark.usefixtures("hardened")
@@ -130,3 +131,39 @@ def test_a_mirror_with_a_work_tree_serves(repository: Repository, tmp_path: Path
     mirror.check_out(sha, release, tmp_path / "index", soon())
     assert ((release / "file").read_text(), (repository.path / "file").read_text()) == ("committed", "being edited")
     assert (sorted(path.name for path in release.iterdir()), (tmp_path / "index").exists()) == (["file"], False)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("lfs", POINTER), ("git-crypt", "\0GITCRYPT\0x"), ("git-crypt-key2", "\0GITCRYPT\0x")]
+)
+def test_a_file_that_its_filter_left_out_is_refused(mirror: Mirror, tmp_path: Path, name: str, content: str) -> None:
+    """A pointer or a ciphertext is never deployed; the refusal names the file and the filter."""
+    repository = Repository(tmp_path / "source")
+    attributes = f"*.bin filter={name} -text\n"
+    sha = repository.commit("one", **{"sub__.gitattributes": attributes, "sub__model.bin": content, "sub__x.txt": "x"})
+    with pytest.raises(Refusal) as refused:
+        checked_out(mirror, repository, sha)
+    assert refused.value.message == (
+        f"nothing was switched: 'sub/model.bin' passes git's filter {name!r}, which does not run on a host: "
+        "what is committed is not the file itself"
+    )
+
+
+def test_a_filter_that_left_nothing_out_is_named(mirror: Mirror, repository: Repository) -> None:
+    """A file that is whole in the commit is deployed; a filter that nobody here knows is told."""
+    attributes = "*.bin filter=lfs\n*.ipynb filter=strip\n*.c text\n*.none -filter\n"
+    files = {".gitattributes": attributes, "a.bin": "whole", "b.ipynb": "{}", "c.c": "c", "d.none": "d"}
+    sha = repository.commit("one", **files)
+    assert checked_out(mirror, repository, sha) == ["strip"]
+    assert checked_out(mirror, repository, repository.commit("two", **{".gitattributes": "*.c text\n"})) == []
+
+
+def checked_out(mirror: Mirror, repository: Repository, sha: str) -> list[str]:
+    """What a check-out says of the filters that it did not run."""
+    release = repository.path.parent / sha
+    release.mkdir()
+    mirror.take_bundle(bundled(repository, sha), sha, soon())
+    return mirror.check_out(sha, release, release.with_name("index"), soon())
