@@ -186,6 +186,8 @@ class _Release:
 
     def _bring_in(self, bundle: Optional[Path]) -> None:
         source = self.request["source"]
+        if bundle is not None or not self.mirror.has(self.sha):
+            self.mirror.refuse_strange()
         self.mirror.create(self.sha)
         if bundle is not None:
             self.mirror.take_bundle(bundle, self.sha, self.deadline)

@@ -63,11 +63,26 @@ class Mirror:
 
     @property
     def is_ours(self) -> bool:
-        """Whether we made it: the note says so, or it has the names that only we give to commits."""
+        """Whether we made it: the note says so, or it has the names that only we give to commits.
+
+        What 0.1.0 fetched from a URL has no note, and the names of `_FETCHED` alone.
+        """
         noted = self.note is not None and self.note.is_file() and self.note.read_bytes() == os.fsencode(self.path)
-        packed = self.path / "packed-refs"
-        named = packed.is_file() and f" refs/{_NAMESPACE}/".encode() in packed.read_bytes()
-        return noted or named or (self.path / "refs" / _NAMESPACE).is_dir()
+        bare = self._directory == self.path
+        return noted or self._has_names(f"refs/{_NAMESPACE}") or (bare and self._has_names(_FETCHED))
+
+    def _has_names(self, below: str) -> bool:
+        packed = self._directory / "packed-refs"
+        return (self._directory / below).is_dir() or (packed.is_file() and f" {below}/".encode() in packed.read_bytes())
+
+    def refuse_strange(self) -> None:
+        """Refuse to write to what somebody else put here, as a clone that an application keeps for itself."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())) and not self.is_ours:
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: oroboros_deploy did not make what is in {self.path}, and will not write there",
+                hint=f"set repo_root to another path; or on the host: mv {self.path} {self.path}.theirs",
+            )
 
     def damage(self, deadline: float) -> Optional[str]:
         """What git cannot read here, in its words; None when it reads everything, or could not tell in time.
@@ -115,12 +130,12 @@ class Mirror:
         self._must(*fetch, env=reads, until=deadline)  # git before 2.32 reads all
 
     def fetch(self, url: str, sha: str, deadline: float) -> None:
-        """Bring in a commit from a URL: all branches and tags first, the bare commit if that was not enough."""
+        """Bring in a commit from a URL by its name, or with all branches and tags, where the server wants that."""
         common = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url)
-        all_refs = ("+refs/heads/*:refs/remotes/source/*", "+refs/tags/*:refs/tags/*")
-        branches = self._git(*common, *all_refs, until=deadline, settings={})
+        single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline, settings={})
         if not self.has(sha):
-            single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline, settings={})
+            all_refs = (f"+refs/heads/*:{_FETCHED}/*", "+refs/tags/*:refs/tags/*")
+            branches = self._git(*common, *all_refs, until=deadline, settings={})
             if not self.has(sha):
                 said = (branches if not branches.ok else single).tail
                 raise Refusal(
@@ -211,6 +226,7 @@ class Mirror:
 
 
 _NAMESPACE = "oroboros"
+_FETCHED = "refs/remotes/source"
 
 
 def _refuse_unfiltered(release: Path, paths: Dict[str, str]) -> None:
