@@ -65,8 +65,8 @@ class Source:
         found = self._git("rev-parse", "--is-shallow-repository", "--show-object-format")
         if found.returncode:
             raise InvalidInput(
-                f"nothing was changed: {self.path} is not a readable git repository ({_last_line(found.stderr)})",
-                hint="run the command inside the project's git repository",
+                f"nothing was changed: {self.path} is not a readable git repository ({_reason(found.stderr)})",
+                hint=_remedy(found.stderr) or "run the command inside the project's git repository",
             )
         shallow, self._format = _lines(found)
         self._shallow = shallow == "true"
@@ -98,6 +98,7 @@ class Source:
         if not self._commits([sha]):
             raise self._unknown(f"no commit {sha[:80]!a} in {self.path}", self._how_to_get())
         known = self._commits(haves)
+        self._refuse_grafts()
         self._refuse_missing_history(sha, known)
         return self._stream(sha, known)
 
@@ -157,6 +158,16 @@ class Source:
         if cut.intersection(self._ask("rev-list", "--stdin", lines=[sha, *(f"^{have}" for have in known)])):
             raise self._unknown(f"{self.path} is a shallow clone without the history of {sha}", self._how_to_get())
 
+    def _refuse_grafts(self) -> None:
+        """Refuse other parents than those of the commits: git here would leave out what a host then misses."""
+        grafts = Path(_lines(self._git("rev-parse", "--path-format=absolute", "--git-path", "info/grafts"))[0])
+        lines = grafts.read_bytes().splitlines() if grafts.is_file() else []
+        if any(line.strip() and not line.startswith(b"#") for line in lines):
+            raise InvalidInput(
+                f"nothing was changed: {grafts} gives commits other parents, and a host would miss the real ones",
+                hint=f"git -C {shlex.quote(str(self.path))} replace --convert-graft-file",
+            )
+
     def _stream(self, sha: str, known: Sequence[str]) -> Iterator[bytes]:
         version = "# v2 git bundle" if self._format == "sha1" else f"# v3 git bundle\n@object-format={self._format}"
         yield "\n".join([version, *(f"-{have}" for have in known), f"{sha} refs/oroboros/{sha}", "", ""]).encode()
@@ -209,7 +220,7 @@ class Source:
         return f"git -C {shlex.quote(str(self.path))} fetch " + ("--unshallow" if self._shallow else "--all --tags")
 
     def _failed(self, command: str, complaint: bytes) -> InvalidInput:
-        reason = f"nothing was changed: git {command} failed in {self.path} ({_last_line(complaint)})"
+        reason = f"nothing was changed: git {command} failed in {self.path} ({_reason(complaint)})"
         return InvalidInput(reason, hint="git fsck says what is wrong with the repository")
 
     def _unknown(self, reason: str, hint: str | None = None) -> UnknownCommit:
@@ -251,6 +262,14 @@ def _lines(answer: subprocess.CompletedProcess[bytes]) -> list[str]:
     return answer.stdout.decode(errors="surrogateescape").split("\n")[:-1]
 
 
-def _last_line(complaint: bytes) -> str:
+def _reason(complaint: bytes) -> str:
+    """Why git gave up: it says so in one line of several, before or after what else it has to say."""
+    lines = [line.strip() for line in complaint.decode(errors="replace").split("\n") if line.strip()]
+    said = [line for word in ("fatal: ", "error: ") for line in lines if line.startswith(word)]
+    return next(iter([*said, *reversed(lines)]), "no reason given")
+
+
+def _remedy(complaint: bytes) -> str | None:
+    """The command that git itself names for a repository of another user."""
     lines = complaint.decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no reason given")
+    return next((line.strip() for line in lines if line.strip().startswith("git config --global --add safe.")), None)

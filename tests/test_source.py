@@ -562,3 +562,31 @@ def test_a_commit_is_described_by_its_newest_tag(repository: Path) -> None:
     second = commit(repository, "second")
     described = [Source(repository).describe(sha) for sha in (first, second, "0" * 40)]
     assert described == ["v1.2", f"v1.2-1-g{second[:10]}", "0" * 40]
+
+
+def test_the_reason_of_git_is_told_and_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository of another user: git's last line is the command that trusts it, its first one the reason."""
+    if os.getuid():
+        pytest.skip("only root can give a repository away")
+    theirs = make(tmp_path / "theirs", "one")
+    subprocess.run(["chown", "-R", "12345", theirs], check=True)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(InvalidInput) as refused:
+        Source(theirs)
+    assert "fatal: detected dubious ownership in repository at" in refused.value.message
+    assert refused.value.hint == f"git config --global --add safe.directory {theirs}"
+
+
+def test_grafts_are_refused_before_anything_is_sent(repository: Path) -> None:
+    """With the command that makes of them what we pass over; after it the whole history travels."""
+    grafts = repository / ".git/info/grafts"
+    grafts.parent.mkdir(exist_ok=True)
+    grafts.write_text(f"# a note\n\n{sha_of(repository, 'HEAD~1')}\n")
+    with pytest.raises(InvalidInput) as refused:
+        Source(repository).bundle(sha_of(repository), [])
+    assert refused.value.exit_code == 2
+    assert str(grafts) in refused.value.message
+    subprocess.run(["sh", "-c", str(refused.value.hint)], check=True, capture_output=True)
+    assert b"".join(Source(repository).bundle(sha_of(repository), [])).startswith(b"# v2 git bundle")
+    grafts.write_text("# only a note\n")
+    assert next(Source(repository).bundle(sha_of(repository), [])) != b""

@@ -19,6 +19,7 @@ from ..errors import (
     InvalidInput,
     LinkLost,
     RegistryUnavailable,
+    UnknownCommit,
 )
 from ..host.words import not_live
 from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
@@ -32,7 +33,7 @@ from .faults import HostFault, told_of
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
-    from ..host.contract import ActivateRequest, Facts, Origin
+    from ..host.contract import ActivateRequest, Facts, Origin, SourceKind
     from ..registry import Registry
     from ..source import Commit
     from .node import ControlNode
@@ -172,9 +173,25 @@ class Attempt:
     def _build(self, work: _Work) -> None:
         assert work.plan is not None
         if work.plan.build:
-            stream = self._bundle(work) if work.plan.source == "bundle" else None
-            request = plan.build_request(self.job, work.plan.source, self._described(), verbose=self.node.verbose)
-            work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
+            try:
+                self._ask_for_release(work, work.plan.source)
+            except UnknownCommit:
+                if not self._has_less(work):
+                    raise
+                self._ask_for_release(work, work.plan.source)
+
+    def _ask_for_release(self, work: _Work, source: SourceKind) -> None:
+        stream = self._bundle(work) if source == "bundle" else None
+        request = plan.build_request(self.job, source, self._described(), verbose=self.node.verbose)
+        work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
+
+    def _has_less(self, work: _Work) -> bool:
+        """Whether the host made its mirror anew, and has less than it said: what to send is then decided again."""
+        assert work.facts is not None
+        known = (work.facts["has_commit"], work.facts["tips"])
+        work.facts = work.host.facts(plan.facts_request(self.job))
+        work.plan = plan.decide(self.job, work.facts, work.host.name)
+        return known != (work.facts["has_commit"], work.facts["tips"])
 
     def _described(self) -> str:
         """What git calls the commit; its id, where no repository here has it."""

@@ -704,3 +704,15 @@ def test_the_moment_of_no_return_is_told(site: Site) -> None:
     with pytest.raises(BuildFailed):
         site.deployment(build={"steps": [{"name": "no", "command": "false"}]}).deploy(["web1"], sha=site.better)
     assert "switch.asked" not in [event.name for event in site.events]
+
+
+@pytest.mark.slow
+def test_a_mirror_that_was_damaged_costs_no_second_deploy(site: Site) -> None:
+    """The host makes it anew and has less than it said: it is asked again, and sent the whole history at once."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    repo = site.root() / "repo"
+    (repo / "HEAD").write_text("")
+    for pack in (repo / "objects/pack").glob("*"):
+        pack.unlink()
+    outcome = site.deployment().deploy(["web1"], sha=site.better)
+    assert (states(outcome), site.live()) == ({"web1": State.LIVE}, site.better)

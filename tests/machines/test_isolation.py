@@ -29,17 +29,19 @@ do (echo x >>$path) 2>/dev/null && echo $path
 done >wrote
 cat $root/.deploy/format >>wrote 2>/dev/null
 ls $root/.deploy >>wrote
+ssh -G example.com 2>/dev/null | grep -q "user committed" || echo ssh >>wrote
 sudo -n true 2>/dev/null && echo root >>wrote
 env -i setsid sleep 4321 & exit 0
 """
 
 
 def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHost) -> None:
-    """It writes to caches and to its release; and its environment is that of the migration and the health command."""
+    """It writes to caches and its release, and ssh works; its environment is that of migration and health command."""
     repository = Repository(tmp_path / "source")
     sha = repository.commit("one", **{"fabric.yaml": SETTINGS, "reach.sh": REACH})
     (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
     (host.rootfs / "etc/environment").write_text('APP_DB="postgresql://u:p@db/x"\n')
+    (host.rootfs / "etc/ssh/ssh_config.d/root.conf").write_text("User committed\n")
     (host.rootfs / "home/deploy/.bashrc").write_text("export MINE=1\n")
     fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     ran = fab.ok("-H", host.name, "deploy", f"--sha={sha}")

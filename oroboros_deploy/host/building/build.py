@@ -208,6 +208,8 @@ class _Release:
 
     def _bring_in(self, bundle: Optional[Path]) -> None:
         source = self.request["source"]
+        if bundle is not None or not self.mirror.has(self.sha):
+            self.mirror.refuse_strange()
         self.mirror.create(self.sha)
         if bundle is not None:
             self.mirror.take_bundle(bundle, self.sha, self.deadline)
@@ -215,7 +217,9 @@ class _Release:
             self.mirror.fetch(source["url"], self.sha, self.deadline)
         if not self.mirror.has(self.sha):
             raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")
-        self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline)
+        for name in self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline):
+            message = f"git's filter {name!r} does not run on a host: its files are deployed as they are committed"
+            self.say("warning", message, level="warning")
         _refuse_reserved(self.path)
 
     def _move_out_earlier(self) -> None:

@@ -21,6 +21,13 @@ _OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
 # Nor does what is missing in somebody's partial clone start a fetch by the programs that its configuration names.
 _NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 _NAMES = re.compile(r"[0-9a-f]{40,64}( [0-9a-f]{40,64})? ?")  # of an object, and of what a tag names
+# How a file begins that passed one of these filters on its way into a commit, and is of no use as it is.
+_FILTERED = {
+    "lfs": b"version https://git-lfs.github.com/spec/",
+    "git-crypt": b"\0GITCRYPT\0",
+    "crypt": b"U2FsdGVkX1",
+    "annex": b"/annex/objects/",
+}
 _ODD = 1 | 4  # of the bits of fsck's exit status: an object, or one in a pack, is not as git would write it
 
 
@@ -39,6 +46,12 @@ class Mirror:
     def exists(self) -> bool:
         return (self.path / "HEAD").is_file() or (self.path / ".git").exists()
 
+    @property
+    def _directory(self) -> Path:
+        """Where git keeps it: below a work tree, where it has one."""
+        below = self.path / ".git"
+        return below if below.exists() else self.path
+
     def create(self, sha: str) -> None:
         """Make an empty mirror where there is none, for commits with names like this one."""
         if not self.exists:
@@ -50,11 +63,26 @@ class Mirror:
 
     @property
     def is_ours(self) -> bool:
-        """Whether we made it: the note says so, or it has the names that only we give to commits."""
+        """Whether we made it: the note says so, or it has the names that only we give to commits.
+
+        What 0.1.0 fetched from a URL has no note, and the names of `_FETCHED` alone.
+        """
         noted = self.note is not None and self.note.is_file() and self.note.read_bytes() == os.fsencode(self.path)
-        packed = self.path / "packed-refs"
-        named = packed.is_file() and f" refs/{_NAMESPACE}/".encode() in packed.read_bytes()
-        return noted or named or (self.path / "refs" / _NAMESPACE).is_dir()
+        bare = self._directory == self.path
+        return noted or self._has_names(f"refs/{_NAMESPACE}") or (bare and self._has_names(_FETCHED))
+
+    def _has_names(self, below: str) -> bool:
+        packed = self._directory / "packed-refs"
+        return (self._directory / below).is_dir() or (packed.is_file() and f" {below}/".encode() in packed.read_bytes())
+
+    def refuse_strange(self) -> None:
+        """Refuse to write to what somebody else put here, as a clone that an application keeps for itself."""
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())) and not self.is_ours:
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: oroboros_deploy did not make what is in {self.path}, and will not write there",
+                hint=f"set repo_root to another path; or on the host: mv {self.path} {self.path}.theirs",
+            )
 
     def damage(self, deadline: float) -> Optional[str]:
         """What git cannot read here, in its words; None when it reads everything, or could not tell in time.
@@ -102,12 +130,12 @@ class Mirror:
         self._must(*fetch, env=reads, until=deadline)  # git before 2.32 reads all
 
     def fetch(self, url: str, sha: str, deadline: float) -> None:
-        """Bring in a commit from a URL: all branches and tags first, the bare commit if that was not enough."""
+        """Bring in a commit from a URL by its name, or with all branches and tags, where the server wants that."""
         common = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--end-of-options", url)
-        all_refs = ("+refs/heads/*:refs/remotes/source/*", "+refs/tags/*:refs/tags/*")
-        branches = self._git(*common, *all_refs, until=deadline, settings={})
+        single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline, settings={})
         if not self.has(sha):
-            single = self._git(*common, f"+{sha}:refs/{_NAMESPACE}/{sha}", until=deadline, settings={})
+            all_refs = (f"+refs/heads/*:{_FETCHED}/*", "+refs/tags/*:refs/tags/*")
+            branches = self._git(*common, *all_refs, until=deadline, settings={})
             if not self.has(sha):
                 said = (branches if not branches.ok else single).tail
                 raise Refusal(
@@ -116,16 +144,36 @@ class Mirror:
                     hint="push the commit, or check repo_url and this host's access to it",
                 )
 
-    def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> None:
-        """Write the commit's files into ``release``, every one as committed (no filter of a user's own runs)."""
+    def check_out(self, sha: str, release: Path, index: Path, deadline: float) -> List[str]:
+        """Write the commit's files into ``release``, every one as committed, for no filter of a user's own runs.
+
+        Returns the names of the filters that it did not run.  Refuses what is of no use without one.
+        """
         env = {"GIT_INDEX_FILE": str(index)}
         try:
             tree = ("--work-tree", str(release))
             self._must("read-tree", sha, options=tree, env=env, until=deadline)
             self._refuse_submodules(sha, env)
+            paths = self._filtered(index, env)
             self._must("checkout-index", "--all", "--force", "--quiet", options=tree, env=env, until=deadline)
+            _refuse_unfiltered(release, paths)
         finally:
             index.unlink(missing_ok=True)
+        return sorted({name for name in paths.values() if name not in _FILTERED})
+
+    def _filtered(self, index: Path, env: Dict[str, str]) -> Dict[str, str]:
+        """The files that git would send through a filter, and its name; asked only of commits that have attributes."""
+        listed: List[bytes] = []
+        self._must("ls-files", "-z", env=env, seconds=60, sink=listed)
+        names = b"".join(listed)
+        if b".gitattributes\0" not in names:
+            return {}
+        asked, told = index.with_name("paths"), list[bytes]()
+        asked.write_bytes(names)
+        self._must("check-attr", "--cached", "-z", "--stdin", "filter", env=env, seconds=60, sink=told, given=asked)
+        answers = b"".join(told).split(b"\0")
+        found = zip(map(os.fsdecode, answers[::3]), map(os.fsdecode, answers[2::3]))
+        return {path: name for path, name in found if name not in ("unspecified", "unset", "set")}
 
     def listing(self, sha: str, deadline: float) -> Dict[str, str]:
         """Every file and directory of a commit: its path, and what git calls its content (``mode type id``)."""
@@ -161,10 +209,10 @@ class Mirror:
         settings: Optional[Dict[str, str]] = None,
         options: Iterable[str] = (),
         sink: Optional[List[bytes]] = None,
+        given: Optional[Path] = None,
     ) -> process.Ended:
-        directory = self.path / ".git" if (self.path / ".git").exists() else self.path
         login = {**_OURS_ALONE, **_NO_FETCH} if settings is None else settings
-        argv = ["git", *_SAFE, *_QUIET, f"--git-dir={directory}", *options, *arguments]
+        argv = ["git", *_SAFE, *_QUIET, f"--git-dir={self._directory}", *options, *arguments]
         run = process.run if sink is None else process.apart  # what git complains of is no part of an answer
         return run(
             argv,
@@ -173,10 +221,31 @@ class Mirror:
             env={**environment.of_our_tools(), "GIT_TERMINAL_PROMPT": "0", **login, **(env or {})},
             sink=sink.append if sink is not None else None,
             stop=self.stop,
+            given=given,
         )
 
 
 _NAMESPACE = "oroboros"
+_FETCHED = "refs/remotes/source"
+
+
+def _refuse_unfiltered(release: Path, paths: Dict[str, str]) -> None:
+    """Refuse files that are only a note of what they stand for, or are encrypted."""
+    for path, name in paths.items():
+        file = release / path
+        begins = _FILTERED.get("git-crypt" if name.startswith("git-crypt-") else name)
+        if begins is not None and file.is_file() and not file.is_symlink() and _begins(file, begins):
+            raise Refusal(
+                "invalid",
+                f"nothing was switched: {path!r} passes git's filter {name!r}, which does not run on a host: "
+                "what is committed is not the file itself",
+                hint="commit the file itself, or let a step of the build fetch it",
+            )
+
+
+def _begins(file: Path, begins: bytes) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(len(begins)) == begins
 
 
 def _redact(text: str) -> str:

@@ -25,6 +25,8 @@ _ELSEWHERE = (
     *("XDG_CACHE_HOME", "npm_config_cache", "NPM_CONFIG_CACHE", "PIP_CACHE_DIR", "UV_CACHE_DIR", "YARN_CACHE_FOLDER"),
     *("PNPM_HOME", "CARGO_HOME", "GOCACHE", "GOMODCACHE", "GRADLE_USER_HOME", "CCACHE_DIR", "PLAYWRIGHT_BROWSERS_PATH"),
 )
+# Where ssh wants files of root or of the user: in a user namespace root's are nobody's, and it would end with an error.
+_OF_SSH = Path("/etc/ssh/ssh_config.d")
 _EVERYBODYS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 # From Linux's headers.
 _NEWNS, _NEWUSER = 0x20000, 0x10000000
@@ -89,6 +91,8 @@ class View(NamedTuple):
         sessions = Path(f"/run/user/{os.getuid()}")  # the login's own systemd would start what a build asks it to
         if sessions.is_dir():
             _cover(sessions)
+        if os.getuid():
+            _make_own(_OF_SSH)
         writable = sorted(str(path) for path in self.writable if path.is_dir())
         for place in (*map(str, filter(Path.is_dir, self.closed)), *writable):  # each a mount, with a mode of its own
             _mount(place, place, None, _BIND | _REC)
@@ -126,6 +130,18 @@ def _unshare() -> None:
 
 def _cover(directory: Path) -> None:
     _mount("tmpfs", str(directory), "tmpfs", 0, "mode=755")
+
+
+def _make_own(directory: Path) -> None:
+    """Put copies in the place of the files of a directory; what cannot be read is no use to the login either."""
+    texts: Dict[str, bytes] = {}
+    for path in directory.glob("*"):
+        with contextlib.suppress(OSError):
+            texts[path.name] = path.read_bytes()
+    if texts:
+        _cover(directory)
+    for name, text in texts.items():
+        (directory / name).write_bytes(text)
 
 
 def _mount(source: Optional[str], target: str, kind: Optional[str], flags: int, data: Optional[str] = None) -> None:

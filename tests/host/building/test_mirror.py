@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.host import environment
 from oroboros_deploy.host.building.mirror import Mirror
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.repository import Repository
@@ -37,13 +38,30 @@ def test_an_absent_mirror_has_nothing(tmp_path: Path) -> None:
     assert (mirror.exists, mirror.has("a" * 40), mirror.tips(), list(tmp_path.iterdir())) == (False, False, [], [])
 
 
-def test_a_fetch_brings_branches_and_tags(mirror: Mirror, repository: Repository) -> None:
-    """With the commit come the others that a later deploy may want; the newest are offered first."""
+def test_a_fetch_asks_for_the_one_commit(mirror: Mirror, repository: Repository) -> None:
+    """What it stands on comes with it, and no branch or tag that nobody asked for."""
+    first = repository.commit("first")
+    repository.git("tag", "--annotate", "--message", "v1", "v1")
+    second = repository.commit("second")
+    repository.git("switch", "--quiet", "--create", "other")
+    third = repository.commit("third")
+    mirror.fetch(str(repository.path), second, soon())
+    assert (mirror.has(first), mirror.has(third), mirror.tips()) == (True, False, [second])
+
+
+def test_a_server_that_gives_no_commit_by_its_name(
+    mirror: Mirror, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then all branches and tags are brought, and the newest are offered first."""
     first = repository.commit("first")
     repository.git("tag", "--annotate", "--message", "v1", "v1")
     repository.git("config", "user.name", "Another")
     second = repository.commit("second")
-    mirror.fetch(str(repository.path), second, soon())
+    (tmp_path / "config" / "git").mkdir(parents=True)
+    (tmp_path / "config" / "git" / "config").write_text("[protocol]\nversion = 0\n")  # it asks by names alone
+    (tmp_path / "environment").write_text(f"XDG_CONFIG_HOME={tmp_path}/config\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
+    mirror.fetch(f"file://{repository.path}", first, soon())
     assert (mirror.has(first), mirror.has(second), sorted(mirror.tips())) == (True, True, sorted([first, second]))
 
 
@@ -100,8 +118,8 @@ def hardened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config" / "git").mkdir(parents=True)
     settings = '[protocol "file"]\nallow = never\n[init]\ndefaultObjectFormat = sha256\n[core]\nautocrlf = true\n'
     (tmp_path / "config" / "git" / "config").write_text(settings)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("GIT_CONFIG_GLOBAL")
+    (tmp_path / "environment").write_text(f"XDG_CONFIG_HOME={tmp_path}/config\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
 
 
 @pytest.mark.usefixtures("hardened")
@@ -130,3 +148,64 @@ def test_a_mirror_with_a_work_tree_serves(repository: Repository, tmp_path: Path
     mirror.check_out(sha, release, tmp_path / "index", soon())
     assert ((release / "file").read_text(), (repository.path / "file").read_text()) == ("committed", "being edited")
     assert (sorted(path.name for path in release.iterdir()), (tmp_path / "index").exists()) == (["file"], False)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("lfs", POINTER), ("git-crypt", "\0GITCRYPT\0x"), ("git-crypt-key2", "\0GITCRYPT\0x")]
+)
+def test_a_file_that_its_filter_left_out_is_refused(mirror: Mirror, tmp_path: Path, name: str, content: str) -> None:
+    """A pointer or a ciphertext is never deployed; the refusal names the file and the filter."""
+    repository = Repository(tmp_path / "source")
+    attributes = f"*.bin filter={name} -text\n"
+    sha = repository.commit("one", **{"sub__.gitattributes": attributes, "sub__model.bin": content, "sub__x.txt": "x"})
+    with pytest.raises(Refusal) as refused:
+        checked_out(mirror, repository, sha)
+    assert refused.value.message == (
+        f"nothing was switched: 'sub/model.bin' passes git's filter {name!r}, which does not run on a host: "
+        "what is committed is not the file itself"
+    )
+
+
+def test_a_filter_that_left_nothing_out_is_named(mirror: Mirror, repository: Repository) -> None:
+    """A file that is whole in the commit is deployed; a filter that nobody here knows is told."""
+    attributes = "*.bin filter=lfs\n*.ipynb filter=strip\n*.c text\n*.none -filter\n"
+    files = {".gitattributes": attributes, "a.bin": "whole", "b.ipynb": "{}", "c.c": "c", "d.none": "d"}
+    sha = repository.commit("one", **files)
+    assert checked_out(mirror, repository, sha) == ["strip"]
+    assert checked_out(mirror, repository, repository.commit("two", **{".gitattributes": "*.c text\n"})) == []
+
+
+def checked_out(mirror: Mirror, repository: Repository, sha: str) -> list[str]:
+    """What a check-out says of the filters that it did not run."""
+    release = repository.path.parent / sha
+    release.mkdir()
+    mirror.take_bundle(bundled(repository, sha), sha, soon())
+    return mirror.check_out(sha, release, release.with_name("index"), soon())
+
+
+def test_what_somebody_else_put_there_is_refused(tmp_path: Path) -> None:
+    """A clone that an application keeps, or files; not what we made, also 0.1.0, nor an empty directory."""
+    theirs, note = Repository(tmp_path / "repo"), tmp_path / "mirror"
+    mirror = Mirror(theirs.path, note=note)
+    with pytest.raises(Refusal) as refused:
+        mirror.refuse_strange()
+    assert refused.value.hint == f"set repo_root to another path; or on the host: mv {theirs.path} {theirs.path}.theirs"
+    sha = theirs.commit("one")
+    theirs.git("update-ref", f"refs/oroboros/{sha}", sha)
+    mirror.refuse_strange()
+    (tmp_path / "empty").mkdir()
+    for ours in (Mirror(tmp_path / "empty", note=note), Mirror(tmp_path / "none", note=note)):
+        ours.refuse_strange()
+    made = Mirror(tmp_path / "made", note=note)
+    made.create(sha)
+    made.refuse_strange()
+    note.unlink()
+    fetched_by_0_1_0 = made.path / "refs/remotes/source/main"
+    with pytest.raises(Refusal):
+        made.refuse_strange()
+    fetched_by_0_1_0.parent.mkdir(parents=True)
+    fetched_by_0_1_0.write_text(f"{sha}\n")
+    made.refuse_strange()
