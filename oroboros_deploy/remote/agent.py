@@ -41,12 +41,34 @@ os._exit(status)
 # Runs in the host's /bin/sh.  The request travels in it, and not as input: sshd takes input
 # only a round trip later.  A host that has no agent yet says "wanted" and takes the bytes, unless a later version
 # wrote there: what it keeps there is not ours to change (``Layout.refuse_newer``, for when the agent is there).
+# What is run was put there by this login, and nobody else can put anything in its place: whose it is and who may write
+# there is looked at first, then the agent's hash.  Two short programs do it; the others run where something is wrong.
 _BOOTSTRAP = """\
 set -u
 umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
 command -v python3 >/dev/null || refuse {no_python}
-if [ ! -s {path} ]; then
+if [ -e {ours} ] && [ ! -O {ours} ]; then
+  owner=$(stat -Lc %U {ours}) login=$(id -un)
+  refuse {other_login}
+fi
+if [ -d {root} ] && [ ! -O {root} ] && [ "$(stat -Lc %u {root})" != 0 ]; then
+  owner=$(stat -Lc %U {root}) login=$(id -un)
+  refuse {other_root}
+fi
+open=$(find -H {root} {ours} {directory} {path} {path}.* -maxdepth 0 -perm /022 2>/dev/null)
+if [ -n "$open" ]; then
+  [ "$open" = {root} ] || refuse {open_ours}
+  [ -z "$(find -H {root} -maxdepth 0 -perm /002)" ] || refuse {open_root}
+  group=$(stat -Lc %g {root}) login=$(id -un)
+  member=$({{ getent group "$group" | cut -d: -f4 | tr , '\\n'
+    getent passwd | cut -d: -f1,4 | sed -n "s/:$group$//p"; }} |
+    grep -vxF -e "$login" -e root -e '' | head -n 1)
+  [ -z "$member" ] || refuse {group_root}
+fi
+stored=
+[ ! -s {path} ] || stored=$(sha256sum <{path})
+if [ "$stored" != '{digest}  -' ]; then
   [ ! -t 0 ] || refuse {terminal}
   format=0
   [ ! -s {format} ] || read -r format <{format}
@@ -55,8 +77,10 @@ if [ ! -s {path} ]; then
   (umask 022; mkdir -p {root}) 2>/dev/null
   mkdir -p {directory} 2>/dev/null || refuse {no_root}
   echo wanted
-  head -c {size} >{path}.$$ && [ "$(sha256sum <{path}.$$)" = '{digest}  -' ] && sync {path}.$$ && mv {path}.$$ {path} ||
-    {{ rm -f {path}.$$; refuse {no_copy}; }}
+  new={directory}/.$$
+  head -c {size} >"$new" && [ "$(sha256sum <"$new")" = '{digest}  -' ] && sync "$new" &&
+    rm -rf {path}.* && mv "$new" {path} ||
+    {{ rm -f "$new"; refuse {no_copy}; }}
 fi
 export {variable}={request}
 exec python3 -IS -X utf8 {path} {command}
@@ -81,6 +105,8 @@ class Agent:
             path=quote(str(path)),
             directory=quote(str(path.parent)),
             root=quote(str(root)),
+            ours=quote(str(root / ".deploy")),
+            **_distrust(root),
             format=quote(str(root / ".deploy" / "format")),
             known=FORMAT,
             newer=quote(_NEWER),
@@ -100,6 +126,28 @@ class Agent:
             terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
             no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
         )
+
+
+def _distrust(root: PurePosixPath) -> dict[str, str]:
+    """The refusals of what somebody else could have put on the host, as words of the shell."""
+    ours, chmod = root / ".deploy", "on the host: chmod"
+    owned = "belongs to $owner, and this login is $login: nothing was changed"
+    group = "can be written by the members of a group, such as $member, not by this login alone"
+    return {
+        "other_login": _spoken(f"{ours} {owned}", "log in as $owner, as the deploys before: -H $owner@HOST"),
+        "other_root": _spoken(f"{root} {owned}", f"on the host: sudo chown $login {quote(str(root))}"),
+        "open_ours": _spoken(f"what {ours} runs can be changed by others", f"{chmod} -R go-w {quote(str(ours))}"),
+        "open_root": _spoken(f"{root} is writable by everybody", f"{chmod} o-w {quote(str(root))}"),
+        "group_root": _spoken(f"{root} {group}", f"{chmod} g-w {quote(str(root))}"),
+    }
+
+
+def _spoken(message: str, hint: str) -> str:
+    """One word of the shell, in which the names that the shell has found out are variables."""
+    said = quote(_refusal(message, hint))
+    for name in ("owner", "login", "member"):
+        said = said.replace(f"${name}", f"'\"${name}\"'")
+    return said
 
 
 @cache

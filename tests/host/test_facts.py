@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable, units
+from oroboros_deploy.host import durable, facts, units
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -75,7 +75,7 @@ def test_all_problems_are_told_at_once(host: LocalAgent) -> None:
     host.root.chmod(0o777)
     (host.root / "current").write_text("")
     current = host.root / "current"
-    assert host.facts()["problems"] == [
+    assert facts.facts(host.paths, {"sha": None})["problems"] == [  # type: ignore[typeddict-item]
         {
             "message": f"{current} is a real directory or file, not a link to a release",
             "hint": f"move it away on the host: mv {current} {current}.old",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import io
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,8 +23,11 @@ from oroboros_deploy.remote import agent
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 from tests.support.rights import require_another_user
+from tests.support.watching import tree
 
 PATH = "/usr/bin:/bin"
+USER = 65534  # nobody
+STRANGER = '{"format": 2, "result": {"live": "a stranger\'s"}}'
 
 
 def raw_call(root: Path, data: bytes, **options: Any) -> bytes:
@@ -87,9 +91,114 @@ def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
     """What the first call compiled, the second one runs; it is a file that only the login reads."""
     host.facts()
     (first, mode) = kept_bytecode(host).stat().st_mtime_ns, stat.S_IMODE(kept_bytecode(host).stat().st_mode)
-    kept_agent(host).write_bytes(only_main(agent.packed().data))
     assert host.facts()["live"] is None
     assert (kept_bytecode(host).stat().st_mtime_ns, mode) == (first, 0o600)
+
+
+def test_what_was_compiled_is_run(host: LocalAgent) -> None:
+    """The agent's own modules are looked for in the bytecode first."""
+    host.facts()
+    with zipfile.ZipFile(kept_bytecode(host), "w") as archive:
+        archive.writestr("oroboros_deploy/__init__.py", "")
+        archive.writestr("oroboros_deploy/host/__init__.py", "")
+        archive.writestr("oroboros_deploy/host/calls.py", f"def main():\n    print({STRANGER!r})\n    return 0\n")
+    assert host.facts()["live"] == "a stranger's"
+
+
+def test_a_damaged_agent_travels_again(host: LocalAgent) -> None:
+    """What is not the agent by its hash is not run, nor what was compiled of it; both are made anew."""
+    host.facts()
+    kept_agent(host).write_bytes(only_main(agent.packed().data))
+    kept_bytecode(host).write_bytes(b"damaged")
+    assert raw_call(host.root, agent.packed().data).splitlines()[0] == b"wanted"
+    assert kept_agent(host).read_bytes() == agent.packed().data
+    assert kept_bytecode(host).read_bytes() != b"damaged"
+
+
+def plant(root: Path) -> None:
+    """What a stranger would like the login to run."""
+    path = Path(agent.packed().path(PurePosixPath(root)))
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__main__.py", f"print({STRANGER!r})\n")
+
+
+def owned(root: Path, mode: int, user: int, group: int) -> None:
+    root.mkdir()
+    os.chown(root, user, group)
+    root.chmod(mode)
+
+
+OTHERS: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "everybody": (lambda root: owned(root, 0o1777, USER, USER), "is writable by everybody", "chmod o-w"),
+    "a group": (lambda root: owned(root, 0o2775, USER, 1), "can be written by the members of a group", "chmod g-w"),
+    "an owner": (lambda root: owned(root, 0o755, 1, USER), "belongs to daemon, and this login is nobody", "sudo chown"),
+    "ours is another's": (
+        lambda root: (owned(root, 0o755, 0, 0), plant(root)),
+        ".deploy belongs to root, and this login is nobody: nothing was changed",
+        "log in as root, as the deploys before: -H root@HOST",
+    ),
+    "ours is open": (
+        lambda root: (owned(root, 0o755, USER, USER), plant(root), give(root), (root / ".deploy/agent").chmod(0o775)),
+        "can be changed by others",
+        "chmod -R go-w",
+    ),
+    "the agent is open": (
+        lambda root: (owned(root, 0o755, USER, USER), plant(root), give(root), agent_in(root).chmod(0o666)),
+        "can be changed by others",
+        "chmod -R go-w",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_what_others_can_put_there_is_not_run(foreign: Path, case: str) -> None:
+    """It is refused by name, with the command that mends it, and nothing is written."""
+    require_another_user()
+    arrange, told, mends = OTHERS[case]
+    root = foreign / "srv"
+    arrange(root)
+    before = tree(root)
+    said = raw_call(root, b"", user=USER, group=USER, extra_groups=[], env={"PATH": PATH})
+    refused = refusal(said)
+    assert (refused["kind"], told in refused["message"], mends in refused["hint"]) == ("invalid", True, True), refused
+    assert tree(root) == before
+
+
+def test_root_leaves_the_deploys_of_a_login_to_it(foreign: Path) -> None:
+    """What root wrote there the login could not write any more."""
+    require_another_user()
+    root = foreign / "srv"
+    owned(root, 0o755, 0, 0)
+    plant(root)
+    give(root)
+    os.chown(root, 0, 0)
+    before = tree(root)
+    assert refusal(raw_call(root, agent.packed().data)) == {
+        "kind": "invalid",
+        "message": f"{root}/.deploy belongs to nobody, and this login is root: nothing was changed",
+        "hint": "log in as nobody, as the deploys before: -H nobody@HOST",
+    }
+    assert tree(root) == before
+
+
+def test_a_group_of_the_login_alone_may_write(foreign: Path) -> None:
+    """As where each user has a group, and directories belong to it; root is no stranger either."""
+    require_another_user()
+    group = next(number for number in range(60000, 61000) if number not in {each.gr_gid for each in grp.getgrall()})
+    root = foreign / "srv"
+    owned(root, 0o2775, 0, group)
+    said = raw_call(root, agent.packed().data, user=USER, group=group, extra_groups=[], env={"PATH": PATH})
+    assert json.loads(said.splitlines()[-1])["result"]["live"] is None
+
+
+def give(root: Path) -> None:
+    for path in (root, *root.rglob("*")):
+        os.chown(path, USER, USER)
+
+
+def agent_in(root: Path) -> Path:
+    return Path(agent.packed().path(PurePosixPath(root)))
 
 
 @pytest.mark.parametrize("damage", ["cut", "of another python", "unreadable"])
