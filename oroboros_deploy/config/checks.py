@@ -198,6 +198,12 @@ def check_installer(value: object) -> str:
     return str(value)
 
 
+def check_owner(value: object) -> str | None:
+    if value not in ("ours", "theirs", None):
+        raise ValueError("must be ours, theirs or null")
+    return None if value is None else str(value)
+
+
 def check_megabytes(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ValueError("must be a whole number of megabytes")

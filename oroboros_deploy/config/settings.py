@@ -27,6 +27,7 @@ from .checks import (
     check_line,
     check_megabytes,
     check_own_path,
+    check_owner,
     check_packages,
     check_path,
     check_paths,
@@ -217,6 +218,20 @@ class Frontend:
     )
 
 
+@dataclass(frozen=True)
+class RegistryTables:
+    """The registry's tables."""
+
+    releases: str | None = field(
+        default=None,
+        metadata=_about(
+            check_owner,
+            "who makes the table `releases` where it is missing: `ours`, or `theirs` (until then rows wait in a table"
+            " of our own); with none it is `theirs` where another program has tables or `migrate` is set",
+        ),
+    )
+
+
 def _default_venvs() -> dict[str, tuple[str, ...]]:
     return {"backend": ("backend",), "worker": ("worker",)}
 
@@ -302,6 +317,7 @@ class Settings:
             secret=True,
         ),
     )
+    registry: RegistryTables = field(default_factory=RegistryTables)
     services: tuple[str, ...] = field(
         default=(
             "ouroboros-api",

@@ -104,7 +104,7 @@ class ControlNode:
             if via is not None:
                 connection = self._gateway(via, hosts, stack).open()
                 directory = stack.enter_context(_forwarded(connection, *registry_address(url)))
-            registry = stack.enter_context(Registry.open(url, socket_dir=directory))
+            registry = stack.enter_context(Registry.open(url, socket_dir=directory, owner=self._releases_owner))
             if write:
                 registry.check()
                 self.spool.replay(registry)
@@ -121,6 +121,11 @@ class ControlNode:
         from ..registry.url import registry_via
 
         return registry_via(self.registry_url)
+
+    @property
+    def _releases_owner(self) -> str | None:
+        """Who makes the table `releases` where it is missing: with a migration of its own, the application."""
+        return self.config.registry.releases or ("theirs" if self.config.migrate else None)
 
     def _gateway(self, via: str, hosts: Sequence[Host], stack: ExitStack) -> Host:
         known = {host.name: host for host in hosts}

@@ -24,7 +24,7 @@ from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
 from . import schema
-from .schema import attempt_hosts, attempts, events, metadata
+from .schema import OURS, attempt_hosts, attempts, events, metadata, waiting
 
 
 def migrate(db: Connection) -> int:
@@ -34,7 +34,7 @@ def migrate(db: Connection) -> int:
     """
     found = schema.version(db)
     if found is None:
-        metadata.create_all(db)
+        metadata.create_all(db, tables=OURS)
         db.execute(insert(schema.schema).values(version=schema.VERSION))
         return schema.VERSION
     steps = STEPS[found - 1 :]
@@ -55,7 +55,7 @@ def _second(db: Connection) -> None:
     """Events, commits and observations; and in an attempt's own row what lists and figures need."""
     _add(db, attempts, "subject", "previous", "state", "seen_at", "activation_seconds", "lead_seconds")
     _add(db, attempt_hosts, "log", "phase", "started_at")
-    metadata.create_all(db)
+    metadata.create_all(db, tables=OURS)
     own = attempt_hosts.c.attempt_id == attempts.c.id
     first = select(attempt_hosts.c.previous).where(own).order_by(attempt_hosts.c.position).limit(1)
     slowest = select(func.max(attempt_hosts.c.seconds["activate"].as_float()))
@@ -80,6 +80,11 @@ def _third(db: Connection) -> None:
     own = select(attempts.c.environment).where(attempts.c.id == events.c.attempt_id)
     db.execute(update(events).values(environment=own.scalar_subquery()))
     _index(db, events)
+
+
+def _fourth(db: Connection) -> None:
+    """A place where rows wait for `releases`."""
+    waiting.create(db, checkfirst=True)
 
 
 def _index(db: Connection, *tables: Table) -> None:
@@ -109,4 +114,4 @@ def _add(db: Connection, table: Table, *names: str) -> None:
         db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third)
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth)

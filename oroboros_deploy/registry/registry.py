@@ -27,23 +27,26 @@ class Registry:
     """One registry database, opened by its URL; a context manager.
 
     ``database`` is what everything here is asked of: for questions that have no method.
-    The tables are made when they are first needed. Every method raises
-    RegistryUnavailable when the database cannot be reached, read or written.
+    ``owner`` says who makes the table `releases` where it is missing: "ours" or "theirs",
+    by itself the latter where another program has tables.  Our tables are made when they are
+    first needed. Every method raises RegistryUnavailable when the database cannot be reached,
+    read or written.
     """
 
-    def __init__(self, database: Database, key: str) -> None:
+    def __init__(self, database: Database, key: str, owner: str | None = None) -> None:
         self.database = database
+        self._owner = owner
         self._checked = False
         self.key = key
 
     @classmethod
-    def open(cls, url: str, *, socket_dir: str | None = None) -> Self:
+    def open(cls, url: str, *, socket_dir: str | None = None, owner: str | None = None) -> Self:
         """The registry at a URL; nothing is sent yet, but a SQLite file is made. ConfigError when the URL is wrong.
 
         With ``socket_dir`` a PostgreSQL server is reached through the unix socket
         ``<socket_dir>/.s.PGSQL.<port of the URL, or 5432>``, the near end of a tunnel.
         """
-        return cls(Database(url, socket_dir), url_key(url))
+        return cls(Database(url, socket_dir), url_key(url), owner)
 
     def close(self) -> None:
         """Close the connections."""
@@ -57,7 +60,7 @@ class Registry:
 
     def check(self) -> None:
         """Reach the database and find its tables; create or migrate ours when they are missing or older."""
-        found = self.database.read(schema.version) or 0
+        found, lacks = self.database.read(self._standing)
         if found < schema.VERSION:
             from .migration import migrate
 
@@ -67,6 +70,8 @@ class Registry:
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
                 hint="pip install --upgrade oroboros_deploy",
             )
+        if lacks:
+            self.database.migrate(releases.make)
         self._checked = True
 
     @property
@@ -170,17 +175,28 @@ class Registry:
         """The release that each known host serves, as far as finished attempts tell."""
         return self._read(attempts.serving)
 
+    def _standing(self, db: Connection) -> tuple[int, bool]:
+        """The version of our tables, 0 for none, and whether `releases` is missing and ours to make."""
+        lacks = self._owner != "theirs" and not releases.there(Driver.under(db))
+        return schema.version(db) or 0, lacks and (self._owner == "ours" or not schema.others(db))
+
     def _read(self, work: Callable[[Connection], Result]) -> Result:
         self._check_once()
         return self.database.read(work)
 
     def _write(self, work: Callable[[Connection], Result]) -> Result:
         self._check_once()
-        return self.database.write(work)
+        return self.database.write(lambda db: _arrived(db, work))
 
     def _check_once(self) -> None:
         if not self._checked:
             self.check()
+
+
+def _arrived(db: Connection, work: Callable[[Connection], Result]) -> Result:
+    """What ``work`` returns, after the rows that waited for `releases` came there."""
+    releases.arrive(db)
+    return work(db)
 
 
 def _intend(db: Connection, record: Record) -> None:

@@ -1,8 +1,9 @@
 """The registry's tables.
 
 `releases` belongs to the control plane: it is mapped as it is, created only where
-it is missing, and never altered. The tables with the prefix ``oroboros_`` are
-ours, and so is their version, in `oroboros_schema`; `alembic_version` is not.
+it is missing and no other program makes it, and never altered. The tables with the
+prefix ``oroboros_`` are ours, and so is their version, in `oroboros_schema`;
+`alembic_version` is not.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON, TypeEngine
 
-VERSION = 3
+VERSION = 4
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -101,6 +102,18 @@ releases = Table(
     Column("commit_sha", String(64), nullable=False, index=True),
     Column("migration_marker", String(128)),
     Column("status", String(32), nullable=False, index=True),
+    Column("deployed_at", UtcDateTime),
+)
+
+# The rows that wait for `releases`, where another program makes that table and has not done so yet.
+waiting = Table(
+    "oroboros_releases",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("release_id", String(64), nullable=False, unique=True),
+    Column("commit_sha", String(64), nullable=False),
+    Column("migration_marker", String(128)),
+    Column("status", String(32), nullable=False),
     Column("deployed_at", UtcDateTime),
 )
 
@@ -216,7 +229,15 @@ observations = Table(
 
 schema = Table("oroboros_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
+OURS = [table for table in metadata.sorted_tables if table is not releases]
+
 
 def version(db: Connection) -> int | None:
     """The version of our tables, None when they were never created."""
     return db.scalar(select(schema.c.version)) if inspect(db).has_table(schema.name) else None
+
+
+def others(db: Connection) -> bool:
+    """Whether another program has tables here, besides `releases`."""
+    known = {table.name for table in metadata.sorted_tables}
+    return any(name not in known for name in inspect(db).get_table_names())

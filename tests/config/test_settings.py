@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from oroboros_deploy.config import SETTINGS, Build, Config, Frontend, Healthcheck, load
+from oroboros_deploy.config import SETTINGS, Build, Config, Frontend, Healthcheck, RegistryTables, load
 
 
 def test_defaults_are_those_of_the_contract() -> None:
@@ -18,6 +18,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         repo_root="/srv/oroboros/repo",
         repo_url=None,
         registry_url=None,
+        registry=RegistryTables(None),
         services=(
             "ouroboros-api",
             "ouroboros-worker",
