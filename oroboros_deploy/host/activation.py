@@ -42,6 +42,7 @@ class Activation:
         self.services = tuple(request["services"]) if request["restart"] else ()
         self.gate = gate.of(request["healthcheck"], self.services)
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
+        self.recurring: Optional[List[str]] = None  # services that ended and were started again before the switch, too
         self.restarted_at = time.time()
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
@@ -151,6 +152,8 @@ class Activation:
         seen = units.with_members(self.services)
         self.services = tuple(seen)
         self.gate = gate.of(self.request["healthcheck"], self.services)
+        if self.recurring is None and self.gate:
+            self.recurring = [name for name, unit in seen.items() if unit.recurs(self.gate.timeout)]
         return seen
 
     def _migrate(self) -> None:
@@ -272,7 +275,7 @@ class Activation:
     def _hold_gate(self) -> None:
         if self.gate:
             try:
-                self.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen)
+                self.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen, self.recurring or ())
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 
