@@ -83,6 +83,7 @@ class Activation:
         self.acts = services
         self.held = self._held_to(records.asked(layout, request))
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
+        self.recurring: Optional[List[str]] = None  # services that ended and were started again before the switch, too
         self.restarted_at = time.time()
         self.begun = True  # the release runs, as far as anybody looked
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
@@ -216,6 +217,7 @@ class Activation:
         self.held = self.held.with_members()
         self.seen = units.show([*dict.fromkeys((*self.held.restarted, *(back.restarted if back else ())))])
         self.held = self._without_missing(self.held, self.request["services"])
+        self._note_recurring(self.held)
         for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
                 raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
@@ -237,6 +239,12 @@ class Activation:
         for name in gone:
             self.say("warning", f"{name} is {self.seen[name].load} on this host: it is left out", level="warning")
         return held.without(gone) if gone else held
+
+    def _note_recurring(self, held: _Held) -> None:
+        """Note, at the first look, which services end after each piece of work."""
+        if self.recurring is None and held.gate:
+            patience = held.gate.timeout
+            self.recurring = [name for name, unit in self.seen.items() if unit.recurs(patience)]
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
@@ -336,6 +344,7 @@ class Activation:
             held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran)).with_members()
             self.seen = units.show(held.restarted)
             held = self._without_missing(held, ran or ())
+            self._note_recurring(held)
             self._restart_services(held, self._unchanged())
             self._hold_gate(held)
 
@@ -362,6 +371,7 @@ class Activation:
             self._stop([name for name in self.held.restarted if name not in ran])
         finally:  # what served is not left stopped because something else does not stop
             self.seen = units.show(ran)
+            self._note_recurring(held)
             self._restart_services(held, self._unchanged())
         self._hold_gate(held)
 
@@ -421,7 +431,7 @@ class Activation:
     def _hold_gate(self, held: _Held) -> None:
         if held.gate:
             try:
-                held.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen)
+                held.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen, self.recurring or ())
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 

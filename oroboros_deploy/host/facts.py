@@ -132,7 +132,7 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
             "condition": unit.condition,
             "stale": unit.stale,
             "refuses": unit.refuses,
-            "serving": unit.serving,
+            "serving": unit.serving or unit.between,
             "strays": [{"pid": each.pid, "release": each.release} for each in found if each.unit == name],
             "stops_within": unit.stops_within if unit.stops_within < inf else None,
         }

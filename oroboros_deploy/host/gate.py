@@ -43,19 +43,27 @@ class Gate(NamedTuple):
     interval: float
     stable_for: float
 
-    def hold(self, current: Path, say: Say, since: float, seen: Optional[Dict[str, units.Unit]] = None) -> None:
+    def hold(
+        self,
+        current: Path,
+        say: Say,
+        since: float,
+        seen: Optional[Dict[str, units.Unit]] = None,
+        recurring: Sequence[str] = (),
+    ) -> None:
         """Return once the gate is passed; raises GateFailed when it is not within ``timeout``.
 
         ``since`` (Unix time) is when the services were restarted, ``seen`` how they were right after that, when
-        somebody looked.
+        somebody looked.  ``recurring`` are services that may end, as long as each end is a success and systemd
+        starts them again.
         """
-        _Watch(self, current, say, since).hold(seen)
+        _Watch(self, current, say, since, recurring).hold(seen)
 
 
 class _Watch:
     """One holding of a gate: what was seen so far."""
 
-    def __init__(self, gate: Gate, current: Path, say: Say, since: float) -> None:
+    def __init__(self, gate: Gate, current: Path, say: Say, since: float, recurring: Sequence[str]) -> None:
         self.gate = gate
         self.current = current
         self.release = current.resolve()
@@ -70,6 +78,8 @@ class _Watch:
         self.passed = gate.command is None
         self.seen: Dict[str, units.Unit] = {}
         self.strays: List[strays.Stray] = []
+        self.recurring = set(recurring)
+        self.starts: Dict[str, Set[str]] = {}  # of each recurring service, the starts that were seen
         self.tries = 0
         self.reason = "no look was possible"
         self.transcript = ""
@@ -80,7 +90,7 @@ class _Watch:
             if not self.passed:
                 self._try_command()
             serving = self._look()
-            if self.passed and serving and self._stable() and self._all_run_the_release():
+            if self.passed and serving and self._stable() and self._all_run_the_release() and self._ended_well():
                 return
             self._pause()
             if time.monotonic() >= self.deadline:
@@ -108,13 +118,26 @@ class _Watch:
             self.reason = "; ".join(words.stray(*each) for each in self.strays)
         return not self.strays
 
+    def _ended_well(self) -> bool:
+        """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told."""
+        ended = sorted(name for name, starts in self.starts.items() if len(starts) > 1)
+        failed = [name for name in ended if units.FAILED in units.recent_log(name, self.since, 200)]
+        self.recurring.difference_update(failed)
+        for name in ended if not failed else ():
+            said = f"{name} ended with success and was started again, which counts as stable"
+            self.say("warning", said, level="warning")
+        return not failed
+
+    def _may_end(self, unit: units.Unit) -> bool:
+        return unit.name in self.recurring and unit.result in ("", "success")
+
     def _look(self) -> bool:
         return self._judge(units.show(self.gate.services))
 
     def _judge(self, seen: Dict[str, units.Unit]) -> bool:
         """A new process starts the stability window, and the command, again."""
         self.seen = seen
-        identities = {name: unit.identity for name, unit in seen.items()}
+        identities = {name: ("", "", "") if self._may_end(unit) else unit.identity for name, unit in seen.items()}
         ended = {name for name, before in self.identities.items() if identities[name] != before}
         self.restless |= ended | {name for name, unit in seen.items() if not unit.serving}
         if identities != self.identities:
@@ -124,7 +147,7 @@ class _Watch:
             if unit.dead:
                 raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name, self.since))
             self._count(unit)
-        waiting = [unit for unit in seen.values() if not unit.serving]
+        waiting = [unit for unit in seen.values() if not (unit.serving or (self._may_end(unit) and unit.between))]
         if waiting:
             self.reason = "; ".join(f"{unit.name} is {unit.condition}" for unit in waiting)
         elif self.passed and not self.strays:
@@ -133,6 +156,8 @@ class _Watch:
 
     def _count(self, unit: units.Unit) -> None:
         """Fail when systemd has started a service that fails again and again; ends that it calls a success do not."""
+        if unit.name in self.recurring:
+            self.starts.setdefault(unit.name, set()).add(unit.invocation)
         restarts = int(unit.restarts or 0)
         more = restarts - self.restarts.setdefault(unit.name, restarts)
         if unit.result not in ("", "success"):

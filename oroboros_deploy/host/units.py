@@ -16,9 +16,10 @@ _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".sl
 _SHOWN = (
     "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
-    "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,"
+    "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,ExecMainStartTimestampMonotonic,"
     "Wants,Requires,BindsTo,ConsistsOf,ConditionResult,ConditionTimestampMonotonic"
 )
+FAILED = ": Failed with result '"  # what systemd says of a unit that did not end well
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
 _ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
@@ -69,7 +70,7 @@ class Unit(NamedTuple):
     ``group`` is the control group of its processes, empty when it has none.
     ``stops_within`` are the seconds that it may take to stop; ``job`` is true while systemd has work to do on it.
     ``members`` of a target are what it wants and what is PartOf it; ``skipped`` when a condition
-    (ConditionPathExists= and its like) kept it from starting.
+    (ConditionPathExists= and its like) kept it from starting; ``age`` is how many seconds ago its main process started.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Unit(NamedTuple):
     job: bool = False
     members: Tuple[str, ...] = ()
     skipped: bool = False
+    age: float = inf
 
     @property
     def serving(self) -> bool:
@@ -104,9 +106,19 @@ class Unit(NamedTuple):
         return self.active in ("active", "reloading")
 
     @property
+    def between(self) -> bool:
+        """Ended well, and waits for systemd to start it again (Restart=)."""
+        return self.result == "success" and "auto-restart" in self.sub
+
+    def recurs(self, seconds: float) -> bool:
+        """Whether it may be one that ends after each piece of work: it never ran, or was started again just now."""
+        started_again = self.restarts not in ("", "0") and self.result == "success" and self.age < seconds
+        return not self.invocation or self.between or started_again
+
+    @property
     def dead(self) -> bool:
         """Ended for good: systemd will not start it again by itself."""
-        return self.active == "failed" or (self.active == "inactive" and not self.serving)
+        return self.active == "failed" or (self.active == "inactive" and not (self.serving or self.between))
 
     @property
     def identity(self) -> Tuple[str, str, str]:
@@ -232,6 +244,7 @@ def _parse(unit: str, text: str) -> Unit:
         job=block.get("Job", "") not in ("", "0"),
         members=_members(block),
         skipped=_skipped(block),
+        age=_age(block),
     )
 
 
@@ -246,6 +259,11 @@ def _members(block: Dict[str, str]) -> Tuple[str, ...]:
 def _skipped(block: Dict[str, str]) -> bool:
     tried = block.get("ConditionTimestampMonotonic", "0") != "0"
     return tried and block.get("ConditionResult") == "no" and block.get("ActiveState") == "inactive"
+
+
+def _age(block: Dict[str, str]) -> float:
+    started = int(block.get("ExecMainStartTimestampMonotonic") or 0)
+    return time.monotonic() - started / 1e6 if started else inf
 
 
 def _counted(block: Dict[str, str]) -> bool:

@@ -284,3 +284,33 @@ def test_a_process_of_another_release_that_ends_is_waited_for(monkeypatch: pytes
 def test_the_file_that_a_health_command_runs(command: str, file: str | None) -> None:
     """Only one that the line names plainly, by a path in the release."""
     assert gate.file_of(command) == file
+
+
+def jobs(*ends: str) -> Iterator[Unit]:
+    """A worker that ends and is started again at every look; ``ends`` are the results that are seen between."""
+    for number in range(1000):
+        result = ends[number] if number < len(ends) else "success"
+        run = UP._replace(pid=str(100 + number), invocation=f"i{number}", restarts=str(number))
+        yield run
+        yield STARTING._replace(invocation=f"i{number}", restarts=str(number), result=result)
+
+
+def test_a_worker_that_ends_after_each_job_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each end was a success, and so it was before the switch; that this counts as stable is told."""
+    told: list[str] = []
+    Systemd(monkeypatch, *jobs())
+    monkeypatch.setattr(units, "recent_log", lambda *_: "api.service: Deactivated successfully.")
+    kept = gate.Gate(None, ("api",), 20, 0.01, STABLE)
+    kept.hold(Path("/"), lambda event, message, **_: told.append(message), 7.0, recurring=["api"])
+    assert told == ["api ended with success and was started again, which counts as stable"]
+    with pytest.raises(gate.GateFailed, match="gave up after"):
+        kept._replace(timeout=0.5).hold(Path("/"), lambda *_, **__: None, 7.0)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_worker_that_crashes_does_not(monkeypatch: pytest.MonkeyPatch, seen: bool) -> None:
+    """Whether a look saw the crash or systemd's log alone tells of it."""
+    Systemd(monkeypatch, *jobs(*["exit-code"] * 1000 if seen else []))
+    monkeypatch.setattr(units, "recent_log", lambda *_: "api.service: Failed with result 'exit-code'.")
+    with pytest.raises(gate.GateFailed, match="again and again" if seen else "gave up after"):
+        gate.Gate(None, ("api",), 0.5, 0.01, STABLE).hold(Path("/"), lambda *_, **__: None, 7.0, recurring=["api"])

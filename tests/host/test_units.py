@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -99,6 +100,24 @@ def test_all_units_are_asked_for_in_one_call(commands: Path) -> None:
     ]
     (call,) = calls(commands)
     assert call.endswith(" -- ouroboros-api.service ouroboros-worker.service nope.service")
+
+
+@pytest.mark.parametrize(
+    ("unit", "recurs"),
+    [
+        ({}, False),
+        ({"restarts": "4", "age": 9.0}, True),
+        ({"restarts": "4", "age": 11.0}, False),  # it crashed once, long ago
+        ({"restarts": "0", "age": 1.0}, False),
+        ({"active": "activating", "sub": "auto-restart"}, True),
+        ({"active": "activating", "sub": "auto-restart", "result": "exit-code"}, False),
+        ({"invocation": "", "active": "inactive", "sub": "dead"}, True),
+    ],
+)
+def test_which_services_may_end_again_and_again(unit: dict[str, Any], recurs: bool) -> None:
+    """Those that ended well and were started again a moment before the switch, and those that nobody has seen run."""
+    up = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0", age=1e6)
+    assert up._replace(**unit).recurs(10) is recurs
 
 
 TARGET = """\

@@ -121,3 +121,15 @@ def test_a_target_stands_for_what_it_wants(host: DisposableHost, shop: Shop, fab
     better = shop.release(check="test -d ops")
     fab.ok("-H", "prod", "deploy", f"--sha={better}")
     assert (serving(host), serving(host, "shop-mailer")) == (better, better)
+
+
+def test_a_worker_that_ends_after_each_job_can_be_deployed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Ends that are a success count as stable, first and again, and are told; one that crashes is taken back."""
+    unit = host.rootfs / "etc/systemd/system/shop-mailer.service"
+    unit.write_text(unit.read_text().replace("StartLimitIntervalSec=10", "StartLimitIntervalSec=0"))
+    host.run("systemctl", "daemon-reload")
+    good, better = (shop.release(mailer="sleep 0.3; exit 0", check=check) for check in ("true", "test -d ops"))
+    for sha in (good, better):
+        assert "shop-mailer ended with success" in fab.ok("-H", "prod", "deploy", f"--sha={sha}").said
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(mailer='sleep 0.3; exit 1')}")
+    assert (ran.code, current(host), serving(host)) == (10, better, better), ran.said
