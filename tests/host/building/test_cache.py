@@ -677,13 +677,12 @@ def test_a_placeholder_where_the_frontend_goes_is_no_hindrance(site: Site) -> No
 
 
 @pytest.mark.slow
-def test_the_logins_environment_is_an_input(site: Site) -> None:
-    """A variable that a build may read makes another build of it; those of the connection do not."""
+def test_the_environment_of_the_host_is_an_input(site: Site) -> None:
+    """A variable that a build may read makes another build of it; those of a login do not."""
     site.build(site.commit())
-    options = {"env": {**os.environ, "SSH_CLIENT": "192.0.2.1 1 22"}}
-    site.host.options = options
+    site.host.options = {"env": {**os.environ, "SSH_CLIENT": "192.0.2.1 1 22", "API_URL": "https://example.com"}}
     assert built(site.build(site.commit(docs__notes="one"))) == []
-    options["env"]["API_URL"] = "https://example.com"
+    site.host.settled = {"API_URL": "https://example.com"}
     answer = site.build(site.commit(docs__notes="two"))
     assert built(answer) == PARTS
     assert answer.said("cache.missed")[0].endswith("changed since it was built last: environment")

@@ -70,7 +70,7 @@ def test_a_console_script_works_where_it_is(site: Site) -> None:
     """An environment made by uv, at the release's final path, has scripts that run there and names no other place."""
     sha = site.commit()
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    site.host.options = {"env": {**os.environ, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}}
+    site.host.settled = {"PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}
     answer = site.host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": "uv"})
     assert answer.refusal is None, answer.refusal
     script = site.release(sha) / "backend/.venv/bin/api"
@@ -86,7 +86,7 @@ def test_a_project_beside_the_requirements_is_installed(site: Site, installer: s
     project(site.repository, vendored, "tools")
     sha = site.commit(**{"backend/requirements.txt": "./vendor/tools\n"})
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    site.host.options = {"env": {**os.environ, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}}
+    site.host.settled = {"PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}
     answer = site.host.build(sha, {"venvs": {"backend": ["backend"]}, "installer": installer})
     assert answer.refusal is None, answer.refusal
     found = site.release(sha).glob("backend/.venv/lib/python3*/site-packages/*.dist-info")
