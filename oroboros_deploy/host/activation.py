@@ -85,7 +85,7 @@ class Activation:
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
         self.recurring: Optional[List[str]] = None  # services that ended and were started again before the switch, too
         self.restarted_at = time.time()
-        self.begun = True  # the release runs, as far as anybody looked
+        self.begun = True  # what failed had been started from the release
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.state: State
@@ -400,14 +400,16 @@ class Activation:
         ended = units.restart(before, self.restart_by)
         after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
-        self.begun = any(unit.invocation != seen[name].invocation for name, unit in after.items())
         if not ended.ok and not self._only_others_failed(held, after):
+            down = (name for name, unit in after.items() if not unit.serving)
+            self.begun = any(after[name].invocation != seen[name].invocation for name in down)
             raise Failed(
                 f"systemctl restart {ended.reason}: {_blame(after)}", _evidence(ended.tail, after, self.restarted_at)
             )
         for name, unit in self.seen.items():
             same = name in before and unit.invocation == before[name].invocation
             if same and unit.serving and unit.type != "oneshot":
+                self.begun = False
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
 
     def _only_others_failed(self, held: _Held, after: Dict[str, units.Unit]) -> bool:

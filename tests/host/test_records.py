@@ -268,6 +268,26 @@ def test_pruning_takes_records_along(host: LocalAgent, systemd: Systemd) -> None
     assert (kept, host.paths.release(first).exists()) == (sorted([second, third]), False)
 
 
+@pytest.mark.parametrize("starts", [False, True])
+def test_what_systemd_did_not_restart_makes_no_release_bad(
+    host: LocalAgent, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, starts: bool
+) -> None:
+    """A service that did not even stop says nothing of the release; one that was started and failed does."""
+    old = committed(host, "old", "api", "worker")
+
+    def restart(before: dict[str, Unit], deadline: float) -> Ended:
+        ended = systemd.restart(before, deadline)
+        if host.live == old:
+            return ended
+        systemd.units["worker"] = DOWN._replace(invocation="new" if starts else "i1")
+        return Ended(None, "", 10.0)
+
+    monkeypatch.setattr(units, "restart", restart)
+    answer = failing(host, "api", "worker")
+    assert end(host, answer) == ("restored", old)
+    assert host.paths.bad(host.journal[-1]["target"]).exists() == starts
+
+
 def test_time_for_a_way_back(host: LocalAgent, systemd: Systemd) -> None:
     """systemd gives the restore as long as the old release's own gate may take."""
     committed(host, "old", "api", healthcheck={**OWN, "timeout": 500.0})
