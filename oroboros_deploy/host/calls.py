@@ -106,6 +106,7 @@ def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
 def _answer(asked: SentCall, wire: Wire) -> Answer:
     layout = Layout.of(asked["request"]["layout"])
     layout.refuse_newer()
+    layout.refuse_other_machine()
     return CALLS[asked["call"]](layout, asked["request"], wire)
 
 
@@ -249,6 +250,7 @@ def _detached(command: str) -> int:
     try:
         if command != "recover":  # it ends what this version began, whoever wrote there meanwhile
             layout.refuse_newer()
+            layout.refuse_other_machine()
     except Refusal as refusal:
         print(f"{refusal.message}; {refusal.hint}", file=sys.stderr)
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -12,11 +13,21 @@ from .constants import FORMAT
 from .journal import Journal
 from .refusal import Refusal
 from .reserve import Reserve
+from .sha256 import digest
 
 if TYPE_CHECKING:
     from .contract import LayoutPaths
 
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+MACHINE_ID = Path("/etc/machine-id")
+
+
+def machine() -> str:
+    """A name for this machine, which does not tell its machine-id; empty where it has none."""
+    known = MACHINE_ID.read_bytes().strip() if MACHINE_ID.exists() else b""
+    return digest(b"oroboros_deploy " + known)[:32] if known else ""
 
 
 class Layout(NamedTuple):
@@ -77,6 +88,11 @@ class Layout(NamedTuple):
     def build_lock(self) -> Path:
         """Held by whoever makes releases or takes them away."""
         return self.ours / "build.lock"
+
+    @property
+    def id(self) -> Path:
+        """Which target this is, and of which machine."""
+        return self.ours / "id"
 
     @property
     def hold(self) -> Path:
@@ -148,6 +164,40 @@ class Layout(NamedTuple):
             durable.make_directory(directory, 0o700)
         if not self.format.exists():
             self.reserve.spend(durable.write, self.format, b"%d\n" % FORMAT)
+        if not self.id.exists():
+            self.reserve.spend(self._mint)
+            self.refuse_other_machine()
+
+    def _mint(self) -> None:
+        """Give this root an id of this machine's, unless there is one: of two machines at the same moment one does."""
+        new = self.tmp / f"id-{os.urandom(8).hex()}"
+        told = {"id": os.urandom(16).hex(), "machine": machine(), "name": os.uname().nodename, "root": str(self.root)}
+        durable.write_json(new, told)
+        try:
+            os.link(new, self.id)
+        except FileExistsError:
+            pass
+        finally:
+            new.unlink()
+        durable.sync_directory(self.ours)
+
+    def refuse_other_machine(self) -> None:
+        """Raise Refusal when this root is another machine's: what is said of it here says nothing of this machine."""
+        try:
+            told = json.loads(self.id.read_bytes())
+            theirs, name = told["machine"], told["name"]
+        except FileNotFoundError:
+            return
+        except (ValueError, TypeError, KeyError):
+            raise Refusal("invalid", f"nothing was changed: {self.id} holds no id", hint=f"rm {self.id}") from None
+        if theirs and machine() and theirs != machine():
+            from shlex import quote
+
+            raise Refusal(
+                "invalid",
+                f"nothing was changed: {self.root} is the deploy root of the machine {name}, and of that alone",
+                hint=f"only where this is a copy, on the host, once: rm {quote(str(self.id))}",
+            )
 
     def refuse_newer(self) -> None:
         """Raise Refusal when a later version wrote what lies in `ours`: this one cannot know what it means."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 UNIT = "oroboros-activate.service"
 SECOND = "oroboros-activate-2.service"  # for as long as systemd cannot put the first away
-_TRANSIENT = Path("/run/systemd/transient")  # the files of the units that systemd knows of
+TRANSIENT = Path("/run/systemd/transient")  # the files of the units that systemd knows of
 
 
 def running(layout: Layout) -> Optional[Running]:
@@ -48,7 +48,7 @@ def unit_runs() -> bool:
 
 def second_runs() -> bool:
     """Whether an activation has the second name; systemd is asked only when there is such a unit."""
-    return (_TRANSIENT / SECOND).exists() and units.show([SECOND])[SECOND].active not in ("inactive", "failed")
+    return (TRANSIENT / SECOND).exists() and units.show([SECOND])[SECOND].active not in ("inactive", "failed")
 
 
 def busy(layout: Layout) -> Refusal:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .contract import ActivateRequest, ActivationState, AttemptKind, Phase, Result
 
 
-_KERNEL = Path("/proc/sys/kernel/random/boot_id")
-_FIRST = Path("/proc/1/stat")
-_MADE = Path("/run/systemd/inaccessible/reg")  # systemd makes it when it starts, and nobody writes it
+KERNEL = Path("/proc/sys/kernel/random/boot_id")
+FIRST = Path("/proc/1/stat")
+MADE = Path("/run/systemd/inaccessible/reg")  # systemd makes it when it starts, and nobody writes it
 
 
 def boot_id() -> str:
@@ -38,9 +38,9 @@ def boot_id() -> str:
     and some boards have the same one at each boot; so when the first process began, and by the clock when
     systemd did, is part of it.  Neither changes when systemd executes itself again.
     """
-    began = _FIRST.read_text().rpartition(")")[2].split()[19]
-    made = _MADE.stat().st_mtime_ns if os.path.exists(_MADE) else 0
-    return f"{_KERNEL.read_text().strip()} {began} {made}"
+    began = FIRST.read_text().rpartition(")")[2].split()[19]
+    made = MADE.stat().st_mtime_ns if os.path.exists(MADE) else 0
+    return f"{KERNEL.read_text().strip()} {began} {made}"
 
 
 class State(NamedTuple):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import get_args
 
 import pytest
 
 from oroboros_deploy.host import constants, contract
 from tests.support.local_agent import LocalAgent
+from tests.support.watching import tree
 
 NEEDED = {
     "facts": {"sha": None},
@@ -41,6 +43,22 @@ def test_a_refused_call_says_why(host: LocalAgent) -> None:
     """A call that cannot be done has a refusal with words, not a traceback."""
     answer = host.call("pin", REFUSED["pin"])
     assert (answer.result, (answer.refusal or {})["kind"], answer.stderr) == (None, "missing", "")
+
+
+def test_every_call_refuses_the_root_of_another_machine(host: LocalAgent) -> None:
+    """Where a disk is shared, or a root was copied, nothing is changed, and it is said whose root it is."""
+    host.facts()
+    host.paths.create()
+    told = json.loads(host.paths.id.read_text())
+    host.paths.id.write_text(json.dumps({**told, "machine": "0" * 32, "name": "web1"}))
+    before = tree(host.root)
+    for call, request in NEEDED.items():
+        assert host.call(call, request).refusal == {
+            "kind": "invalid",
+            "message": f"nothing was changed: {host.root} is the deploy root of the machine web1, and of that alone",
+            "hint": f"only where this is a copy, on the host, once: rm {host.paths.id}",
+        }, call
+    assert tree(host.root) == before
 
 
 def test_every_call_refuses_a_later_format(host: LocalAgent) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oroboros_deploy.host import layout as layout_module
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.journal_entry import line_of
 from oroboros_deploy.host.layout import Layout
@@ -35,6 +38,44 @@ def test_what_is_no_release_id_names_no_directory(layout: Layout, name: str) -> 
     """Nothing but a full commit sha becomes a path, so no id leads out of the releases."""
     with pytest.raises(Refusal, match="is not a release id"):
         layout.release(name)
+
+
+def test_a_root_belongs_to_one_machine(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first that writes there gives it an id, which stays; another machine is refused, one with no name not."""
+    told = json.loads(layout.id.read_text())
+    layout.create()
+    layout.refuse_other_machine()
+    assert (json.loads(layout.id.read_text()), told["root"], len(told["id"])) == (told, str(layout.root), 32)
+    monkeypatch.setattr(layout_module, "MACHINE_ID", tmp_path / "machine-id")
+    layout.refuse_other_machine()
+    (tmp_path / "machine-id").write_text("of another\n")
+    if told["machine"]:
+        with pytest.raises(Refusal, match="is the deploy root of the machine"):
+            layout.refuse_other_machine()
+    layout.id.unlink()
+    layout.create()
+    layout.refuse_other_machine()
+    assert json.loads(layout.id.read_text())["id"] != told["id"]
+    layout.id.write_text("torn")
+    with pytest.raises(Refusal, match="holds no id"):
+        layout.refuse_other_machine()
+
+
+def test_of_two_machines_at_once_one_has_the_root(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second finds the id of the first, and is refused before it goes on."""
+    theirs = {"id": "1", "machine": "other", "name": "web1", "root": "/srv"}
+    layout.id.unlink()
+    monkeypatch.setattr(layout_module, "machine", lambda: "ours")
+    link = os.link
+
+    def slow(new: Path, place: Path) -> None:
+        place.write_text(json.dumps(theirs))
+        link(new, place)
+
+    monkeypatch.setattr(os, "link", slow)
+    with pytest.raises(Refusal, match="web1"):
+        layout.create()
+    assert (json.loads(layout.id.read_text()), list(layout.tmp.iterdir())) == (theirs, [])
 
 
 def test_only_release_ids_are_listed(layout: Layout) -> None:

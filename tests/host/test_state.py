@@ -37,24 +37,24 @@ def test_it_is_read_as_it_was_written(begun: state.State, tmp_path: Path) -> Non
     assert state.load(tmp_path / "state.json") == begun
 
 
-@pytest.mark.parametrize("changed", ["_KERNEL", "_FIRST", "_MADE", "nothing", "only the kernel's name was noted"])
+@pytest.mark.parametrize("changed", ["KERNEL", "FIRST", "MADE", "nothing", "only the kernel's name was noted"])
 def test_a_boot_is_known_by_more_than_its_id(
     begun: state.State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     """Another id, another first process or another start of systemd is another boot; 0.1.0 noted the id alone."""
-    for name, text in {"_KERNEL": "id\n", "_FIRST": f"1 (a) b) S {'0 ' * 18}24 0", "_MADE": ""}.items():
+    for name, text in {"KERNEL": "id\n", "FIRST": f"1 (a) b) S {'0 ' * 18}24 0", "MADE": ""}.items():
         monkeypatch.setattr(state, name, tmp_path / name)
         (tmp_path / name).write_text(text)
-    os.utime(tmp_path / "_MADE", ns=(1, 1))
+    os.utime(tmp_path / "MADE", ns=(1, 1))
     noted = begun._replace(boot="id" if changed.startswith("only") else state.boot_id())
     assert (state.boot_id(), noted.of_this_boot) == ("id 24 1", True)
-    if changed == "_KERNEL":
+    if changed == "KERNEL":
         (tmp_path / changed).write_text("other\n")
-    elif changed == "_FIRST":
+    elif changed == "FIRST":
         (tmp_path / changed).write_text(f"1 (a) b) S {'0 ' * 18}25 0")
-    elif changed == "_MADE":
+    elif changed == "MADE":
         os.utime(tmp_path / changed, ns=(1, 2))
-    assert noted.of_this_boot == (not changed.startswith("_"))
+    assert noted.of_this_boot == (not changed.isupper())
 
 
 @pytest.mark.parametrize("torn", ["", "{", "[]", "{}", '"text"', '{"attempt": "a", "unknown": 1}'])
