@@ -184,6 +184,12 @@ def check_packages(value: object) -> tuple[str, ...]:
     return packages
 
 
+def check_lock(value: object) -> str | None:
+    if value not in ("auto", None):
+        raise ValueError("must be auto or null for the lock of a venv")
+    return "auto" if value else None
+
+
 def check_labels(value: object) -> tuple[str, ...]:
     names = check_names(value)
     for name in names:

@@ -25,6 +25,7 @@ from .checks import (
     check_labels,
     check_limit,
     check_line,
+    check_lock,
     check_megabytes,
     check_own_path,
     check_owner,
@@ -54,7 +55,8 @@ class Venv:
     """What is installed into a virtual environment, where that is more than its projects.
 
     ``requirements`` are files; None means the requirements.txt of each project.  ``extras`` and ``groups`` are
-    those of the projects, ``packages`` are requirements that only production needs.
+    those of the projects, ``packages`` are requirements that only production needs.  ``lock`` is ``auto`` (a lock file
+    beside a project is installed as locked) or None (it is ignored).
     """
 
     projects: tuple[str, ...] = ()
@@ -62,6 +64,7 @@ class Venv:
     packages: tuple[str, ...] = ()
     extras: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    lock: str | None = "auto"
 
 
 Venvs: TypeAlias = Mapping[str, tuple[str, ...] | Venv]
@@ -85,12 +88,13 @@ def _step(value: object) -> Step:
     return Step(value["name"], check_inside(value.get("path", ".")), check_command(value["command"]))
 
 
-_OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...]]] = {
+_OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...] | str | None]] = {
     "projects": check_projects,
     "requirements": check_paths,
     "packages": check_packages,
     "extras": check_labels,
     "groups": check_labels,
+    "lock": check_lock,
 }
 
 
@@ -111,7 +115,7 @@ def _venv(value: object) -> tuple[str, ...] | Venv:
         return check_projects(value)
     if not set(value) <= set(_OF_A_VENV):
         raise ValueError(f"must hold only {{{', '.join(_OF_A_VENV)}}} for a venv")
-    venv = Venv(**{name: _OF_A_VENV[name](written) for name, written in value.items()})
+    venv = Venv(**{name: _OF_A_VENV[name](written) for name, written in value.items()})  # type: ignore[arg-type]
     if not (venv.projects or venv.requirements or venv.packages):
         raise ValueError("must name at least one project, requirements file or package for each venv")
     return venv.projects if venv == Venv(venv.projects) else venv
@@ -246,7 +250,7 @@ class Build:
         metadata=_about(
             _venvs,
             "virtual environments: for each one's directory the project directories installed into it, or"
-            " `{projects, requirements, packages, extras, groups}`",
+            " `{projects, requirements, packages, extras, groups, lock}`",
         ),
     )
     steps: tuple[Step, ...] = field(

@@ -281,6 +281,7 @@ def _venv(venv: tuple[str, ...] | Venv) -> list[str] | VenvRecipe:
         "packages": list(venv.packages),
         "extras": list(venv.extras),
         "groups": list(venv.groups),
+        "lock": venv.lock,
     }
 
 

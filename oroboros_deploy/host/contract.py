@@ -87,13 +87,17 @@ class FrontendRecipe(TypedDict):
 
 
 class VenvRecipe(TypedDict):
-    """What is installed into one virtual environment; ``requirements`` None: the requirements.txt of each project."""
+    """What is installed into one virtual environment; ``requirements`` None: the requirements.txt of each project.
+
+    ``lock`` is ``auto`` (a lock file beside a project is installed as locked) or None (it is ignored).
+    """
 
     projects: List[str]
     requirements: Optional[List[str]]
     packages: List[str]
     extras: List[str]
     groups: List[str]
+    lock: Optional[str]
 
 
 class StepRecipe(TypedDict):

@@ -127,18 +127,22 @@ def test_a_venv_may_name_all_that_is_installed_into_it() -> None:
     config = from_file({"build": {"venvs": venvs}})
     assert config.build.venvs == {"api": ("backend",), "jobs": Venv(("worker",), (), ("x==1",))}
     assert {name: value for name, value, _ in explain(config)}["build.venvs"] == (
-        "api: backend, jobs: {projects: worker, requirements: none, packages: x==1}"
+        "api: backend, jobs: {projects: worker, requirements: none, packages: x==1, lock: auto}"
     )
 
 
 @pytest.mark.parametrize(
     ("venv", "why"),
     [
-        ({"projects": ["a"], "package": ["x"]}, "must hold only {projects, requirements, packages, extras, groups}"),
+        (
+            {"projects": ["a"], "package": ["x"]},
+            "must hold only {projects, requirements, packages, extras, groups, lock}",
+        ),
         ({"extras": ["a"]}, "must name at least one project, requirements file or package"),
         ({"requirements": ["../x.txt"]}, "must not contain '..'"),
         ({"packages": ["--index-url=https://x"]}, "must hold requirements, no options of an installer"),
         ({"packages": 5}, "must be a list of requirements"),
+        ({"projects": ["a"], "lock": "uv"}, "must be auto or null"),
         ({"projects": ["a"], "extras": ["a]"]}, "must hold plain names, which 'a]' is not"),
     ],
 )

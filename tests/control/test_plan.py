@@ -328,7 +328,14 @@ def test_a_venv_travels_as_plain_values() -> None:
     venvs = {"a": ["one"], "b": {"projects": ["two"], "packages": ["x"], "extras": ["e"], "groups": ["g"]}}
     assert recipe(job(build={"venvs": venvs}).config)["venvs"] == {
         "a": ["one"],
-        "b": {"projects": ["two"], "requirements": None, "packages": ["x"], "extras": ["e"], "groups": ["g"]},
+        "b": {
+            "projects": ["two"],
+            "requirements": None,
+            "packages": ["x"],
+            "extras": ["e"],
+            "groups": ["g"],
+            "lock": "auto",
+        },
     }
 
 

@@ -47,12 +47,26 @@ def ready(
         return None
     key = digest([system.requires, python(), list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
+    command = [str(target / "bin" / "python"), *install]
+    keep(bench, f"wheel {project}", target, command, system.requires, variables(target))
     with _MAKING:
-        if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
-            _make(bench.for_tools(), f"wheel {project}", target, install, system.requires, variables(target))
-        target.touch()  # used last
         wants_more = _wants_more(bench, project, target, system.backend)
     return None if wants_more else target / "bin" / "python"
+
+
+def keep(
+    bench: Bench,
+    part: str,
+    target: Path,
+    install: Sequence[str],
+    wanted: Sequence[str],
+    variables: Dict[str, str],
+) -> None:
+    """Make an environment with what is wanted, by the command ``install``, unless it is there and whole."""
+    with _MAKING:
+        if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
+            _make(bench.for_tools(), part, target, install, wanted, variables)
+        target.touch()  # used last
 
 
 def declared(pyproject: Path) -> Optional[BuildSystem]:
@@ -87,8 +101,7 @@ def _make(
     for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
         seal.remove(unused)
     bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], ELSEWHERE)
-    python = str(target / "bin" / "python")
-    bench.run(part, f"pip install {' '.join(wanted)}", [python, *install, *wanted], ELSEWHERE, **variables)
+    bench.run(part, f"pip install {' '.join(wanted)}", [*install, *wanted], ELSEWHERE, **variables)
     seal.seal(target, {})
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ..annotations import TYPE_CHECKING, Dict, List, Optional, Sequence, Union
 from ..refusal import Refusal
-from . import installed, project, requirements
+from . import installed, locks, project, requirements
 from .inputs import content
+from .locks import Lock
 from .within import within
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Needs:
     packages: Sequence[str] = ()
     extras: Sequence[str] = ()
     groups: Sequence[str] = ()
+    lock: Optional[str] = "auto"
 
     @classmethod
     def of(cls, written: Union[List[str], VenvRecipe]) -> Needs:
@@ -31,12 +33,21 @@ class Needs:
         if isinstance(written, list):
             return cls(written)
         named = (written["projects"], written["requirements"], written["packages"])
-        return cls(*named, written["extras"], written["groups"])
+        return cls(*named, written["extras"], written["groups"], written["lock"])
+
+    def locks(self, release: Path) -> List[Lock]:
+        """The lock files that count; none where they are to be ignored."""
+        return locks.of(release, self.projects) if self.lock else []
+
+    def unlocked(self, release: Path) -> List[str]:
+        """The projects without a lock file."""
+        locked = [lock.project for lock in self.locks(release)]
+        return [each for each in self.projects if each not in locked]
 
     def files(self, release: Path) -> List[str]:
         """The requirements files, relative to the release; raises Refusal for a named one that is not there."""
         if self.requirements is None:
-            return requirements.of(release, self.projects)
+            return requirements.of(release, self.unlocked(release))  # a lock has what they say
         for name in self.requirements:
             if not within(release, name).is_file():
                 raise Refusal("build_failed", f"the requirements file {name} is not in the commit")
@@ -44,13 +55,16 @@ class Needs:
 
     def requirements_of(self, release: Path) -> List[str]:
         """The requirements that stand in no file: packages, and the members of dependency groups."""
-        directories = [within(release, each) for each in self.projects]
+        directories = [within(release, each) for each in self.unlocked(release)]
+        if not directories:  # the tools of the locks know the groups
+            return list(self.packages)
         return [*self.packages, *project.grouped(directories, self.groups)]
 
     def are_self_contained(self, release: Path) -> bool:
         """Whether all that is installed beside the projects is on package indexes."""
         files = requirements.are_self_contained(release / name for name in self.files(release))
-        return files and all(map(requirements.is_self_contained, self.requirements_of(release)))
+        locked = all(lock.is_self_contained(release) for lock in self.locks(release))
+        return files and locked and all(map(requirements.is_self_contained, self.requirements_of(release)))
 
     def with_extras(self, wheels: Sequence[Path]) -> List[str]:
         """What the installer is given for these wheels; raises Refusal for an extra that none of them has."""
@@ -64,14 +78,16 @@ class Needs:
     def inputs(self, release: Path) -> Dict[str, object]:
         """What the environment depends on beside the wheels of its projects."""
         files: Dict[str, object] = {"requirements": {name: content(release / name) for name in self.files(release)}}
-        more = {"packages": self.requirements_of(release), "extras": list(self.extras)}
+        more: Dict[str, object] = {"packages": self.requirements_of(release), "extras": list(self.extras)}
+        found = {lock.file: lock.inputs(release) for lock in self.locks(release)}
+        more.update({"locks": found, "groups": list(self.groups) if found else []})
         return {**files, **{name: value for name, value in more.items() if value}}
 
     def refuse_empty(self, release: Path) -> None:
         """Raise Refusal for a project of which nothing can be installed, where nothing else is asked for either."""
         for name in self.projects:
             directory = within(release, name)
-            more = directory.is_dir() and (self.requirements or self.packages or self.groups)
+            more = directory.is_dir() and (self.requirements or self.packages or self.groups or self.locks(release))
             if not (more or project.is_packaged(directory) or (directory / requirements.FILE).is_file()):
                 missing = "no pyproject.toml that describes a project, setup.py or requirements.txt in it"
                 raise Refusal("build_failed", f"{name!r} cannot be installed: {missing}")

@@ -16,7 +16,7 @@ from .. import process, trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
-from . import git_version, installed, installers, project, requirements
+from . import git_version, installed, installers, locks, project, requirements
 from .bench import ELSEWHERE, Bench
 from .inputs import Inputs, content, tool
 from .needs import Needs
@@ -270,12 +270,23 @@ class Venv:
         for file in files:
             place = requirements.place(file, bench.release)
             calls.setdefault(place, []).extend(["--requirement", os.path.relpath(file, place)])
-        wheels = self.needs.with_extras(_wheels(bench, self.needs))
+        locked, wheels = self._locked(bench)
         more = [*wheels, *self.needs.requirements_of(bench.release)]
         if calls and not requirements.are_hashed(files):
             list(calls.values())[-1].extend(more)
             more = []
-        return [*calls.items(), *([(bench.release, more)] if more else [])]
+        return [*locked, *calls.items(), *([(bench.release, more)] if more else [])]
+
+    def _locked(self, bench: Bench) -> Tuple[List[Tuple[Path, List[str]]], List[str]]:
+        """What is installed as locked, the wheels of its projects included, and the wheels of the other projects."""
+        found = self.needs.locks(bench.release)
+        others = replace(self.needs, projects=self.needs.unlocked(bench.release), lock=None)
+        rest = self.needs.with_extras(_wheels(bench, others)) if others.projects else []
+        if not found:
+            return [], rest
+        theirs = [str(path) for path in _wheels(bench, replace(self.needs, projects=[lock.project for lock in found]))]
+        calls = locks.installed_together(bench, self.name, found, self.needs.extras, self.needs.groups)
+        return [*calls, *([(bench.release, ["--no-deps", *theirs])] if theirs else [])], rest
 
     def _install(self, bench: Bench, wanted: Sequence[str], place: Path) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"

@@ -12,7 +12,7 @@ import pytest
 from oroboros_deploy.host import seal
 from tests.support.builds import Site, built, wheel
 
-ALL = {"projects": ["backend"], "requirements": None, "packages": [], "extras": [], "groups": []}
+ALL = {"projects": ["backend"], "requirements": None, "packages": [], "extras": [], "groups": [], "lock": "auto"}
 
 
 @pytest.fixture
