@@ -15,6 +15,7 @@ from . import arguments, program
 
 if TYPE_CHECKING:
     from ..deployment import Answers, Deployment
+    from ..errors import DeployError
     from ..events import Event
     from ..host.contract import AuditAnswer
     from ..outcome import Kind, Outcome
@@ -77,13 +78,27 @@ def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
 
 
 def answered(answers: Answers[T], table: Callable[[Answers[T]], str], as_json: bool) -> None:
-    """Show what the hosts answered; when one could not, that is how the command ends."""
+    """Show what the hosts answered; when one could not, or answered what is no answer, that is how the command ends."""
     from . import tables
 
+    answers = {host: _understood(host, answer, table) for host, answer in answers.items()}
     show(tables.answers_json(answers) if as_json else table(answers))
     failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
     if failures:
         raise failures[0]
+
+
+def _understood(host: str, answer: T | DeployError, table: Callable[[Answers[T]], str]) -> T | DeployError:
+    """The answer, or an error when it cannot be shown: the other hosts are told of all the same."""
+    from ..errors import HostUnreachable
+    from ..text import ssh_line
+
+    try:
+        table({host: answer})
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = f"the agent's answer is not what it should be ({type(error).__name__}: {error})"
+        return HostUnreachable(said, hint=f"look at .deploy there, in the deploy root: {ssh_line(host)}", host=host)
+    return answer
 
 
 def refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None:

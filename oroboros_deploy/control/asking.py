@@ -60,12 +60,13 @@ def close(hosts: Sequence[Host]) -> None:
 
 def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) -> None:
     """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
-    live = {name: answer["live"] for name, answer in answers.items() if not isinstance(answer, DeployError)}
 
     def observe() -> None:
         # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.
-        with suppress(Exception), node.registry(hosts) as registry:
-            registry.observe(live, node.config.environment)
+        with suppress(Exception):
+            live = {name: answer["live"] for name, answer in answers.items() if not isinstance(answer, DeployError)}
+            with node.registry(hosts) as registry:
+                registry.observe(live, node.config.environment)
 
     thread = Thread(target=observe, name="observe", daemon=True)
     thread.start()

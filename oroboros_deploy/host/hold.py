@@ -65,7 +65,7 @@ def _read(path: Path) -> Optional[Hold]:
         return {"actor": str(read["actor"]), "at": float(read["at"]), "reason": str(read["reason"])}
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return {"actor": "somebody", "at": path.stat().st_mtime, "reason": f"{path} says no more"}
 
 

@@ -73,5 +73,5 @@ def _read(layout: Layout, release_id: str) -> Optional[Pin]:
         return {"actor": str(read["actor"]), "at": float(read["at"])}
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return {"actor": "somebody", "at": path.stat().st_mtime}

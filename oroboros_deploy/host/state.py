@@ -95,9 +95,26 @@ class State(NamedTuple):
 def load(path: Path) -> Optional[State]:
     """The last persisted state, None when there never was one or it cannot be read."""
     try:
-        return State(**cast("ActivationState", json.loads(path.read_text())))
-    except (FileNotFoundError, PermissionError, ValueError, TypeError):
+        read = State(**cast("ActivationState", json.loads(path.read_text())))
+    except (FileNotFoundError, PermissionError, ValueError, TypeError, RecursionError):
         return None
+    return read if _is_one(read) else None
+
+
+def _is_one(read: State) -> bool:
+    """Whether a state that was read has values of the types that it should have."""
+    texts = (read.attempt, read.kind, read.target, read.phase, read.boot, read.actor, read.reason, read.transcript)
+    perhaps = (read.source, read.migration_marker, read.foreign)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in perhaps)
+        and read.phase in TRANSITIONS
+        and isinstance(read.started_at, (int, float))
+        and isinstance(read.seconds, dict)
+        and all(isinstance(seconds, (int, float)) for seconds in read.seconds.values())
+        and isinstance(read.sequence, int)
+        and isinstance(read.ran, (dict, type(None)))
+    )
 
 
 def save(path: Path, state: State) -> None:
@@ -143,11 +160,13 @@ def has_end(layout: Layout, attempt: str) -> bool:
     return result is not None and "state" in result
 
 
-def _read(path: Path) -> object:
+def _read(path: Path) -> Optional[object]:
+    """The object in a file, None when there is none."""
     try:
-        return json.loads(path.read_text())
-    except (FileNotFoundError, PermissionError, ValueError):
+        read = json.loads(path.read_text())
+    except (FileNotFoundError, PermissionError, ValueError, RecursionError):
         return None
+    return read if isinstance(read, dict) else None
 
 
 def begin(

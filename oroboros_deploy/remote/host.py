@@ -274,7 +274,7 @@ class Host:
             self._learn(cast("Facts", said["data"]))
         elif said["event"] != "alive":
             on_event()
-            self.tell(said["event"], said["message"], level=said["level"], **said["data"])
+            self._listener(Event(said["event"], said["message"], self.name, said["level"], said["data"]))
 
     def _learn(self, facts: Facts) -> Facts:
         live, head = facts["live"], facts["head"]

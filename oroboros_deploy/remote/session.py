@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import LinkLost
 from ..host.wire import IDLE
 from . import agent
+from . import said as heard
 
 if TYPE_CHECKING:
     from ..host.contract import Call, Request, SentAnswer, SentCall, SentEvent
     from ..ssh import HostConnection
+
+T = TypeVar("T")
 
 SILENCE = 30.0  # seconds without a sign of life (the agent gives one every 5) that mean the link is gone
 _EVENT = b'{"event"'
@@ -85,12 +88,11 @@ class Session:
             if said == b"wanted":
                 self._remote.write(agent.packed().data)
             elif said.startswith(_EVENT):
-                hear(self._read(said))
+                hear(self._read(said, heard.event))
             elif said.startswith(_ANSWERS):
                 self._remote.extend(math.inf)  # until the next call there is nothing to wait for
                 self._answered = time.monotonic()
-                answer: SentAnswer = self._read(said)
-                return answer
+                return self._read(said, heard.answer)
         raise self._no_answer()
 
     def end(self) -> None:
@@ -113,9 +115,9 @@ class Session:
             self._terminal = self._terminal or said == TERMINAL
             self._greeted = self._greeted or said in (START, TERMINAL)
 
-    def _read(self, said: bytes) -> Any:
+    def _read(self, said: bytes, understand: Callable[[bytes], T]) -> T:
         try:
-            return json.loads(said)
+            return understand(said)
         except ValueError:
             problem = "something that is not the agent spoke for it"
             raise LinkLost(
