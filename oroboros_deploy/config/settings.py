@@ -24,6 +24,7 @@ from .checks import (
     check_limit,
     check_line,
     check_megabytes,
+    check_name,
     check_own_path,
     check_owner,
     check_path,
@@ -219,6 +220,14 @@ class Settings:
             check_own_path,
             "directory on the host that holds releases, `current`, the mirror and our own files",
             variable="DEPLOY_ROOT",
+        ),
+    )
+    application: str | None = field(
+        default=None,
+        metadata=_about(
+            check_name,
+            "name of what `root` serves, in the registry and for commands without `-H`; with none the last"
+            " part of `root`",
         ),
     )
     releases_dir: str = field(
