@@ -204,6 +204,12 @@ def check_installer(value: object) -> str:
     return str(value)
 
 
+def check_name(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' and '-'")
+    return value
+
+
 def check_owner(value: object) -> str | None:
     if value not in ("ours", "theirs", None):
         raise ValueError("must be ours, theirs or null")

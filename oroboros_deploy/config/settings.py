@@ -27,6 +27,7 @@ from .checks import (
     check_line,
     check_lock,
     check_megabytes,
+    check_name,
     check_own_path,
     check_owner,
     check_packages,
@@ -288,6 +289,14 @@ class Settings:
             check_own_path,
             "directory on the host that holds releases, `current`, the mirror and our own files",
             variable="DEPLOY_ROOT",
+        ),
+    )
+    application: str | None = field(
+        default=None,
+        metadata=_about(
+            check_name,
+            "name of what `root` serves, in the registry and for commands without `-H`; with none the last"
+            " part of `root`",
         ),
     )
     releases_dir: str = field(

@@ -336,6 +336,7 @@ class Attempt:
         job = self.job
         return Record(
             attempt=job.attempt,
+            application=self.node.application,
             kind=job.kind,
             release_id=job.sha,
             commit_sha=job.sha,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
@@ -114,6 +114,11 @@ class ControlNode:
     def registry_url(self) -> str:
         """The registry in use: the configured one, else a file of this user's own."""
         return self.config.registry_url or default_registry_url(self.state)
+
+    @property
+    def application(self) -> str:
+        """The name of what the root serves, as the registry knows it."""
+        return self.config.application or PurePosixPath(self.config.root).name
 
     @property
     def registry_via(self) -> str | None:

@@ -30,7 +30,7 @@ def reconcile(node: ControlNode, hosts: Sequence[str] | None, *, dry_run: bool) 
     with ExitStack() as stack:
         works = [node.host(name) for name in dict.fromkeys(named_hosts(node.config, hosts))]
         registry = stack.enter_context(node.registry(works, write=not dry_run))
-        memory = registry.memory()
+        memory = registry.memory(node.application)
         works = works or [node.host(name) for name in memory.hosts]
         stack.callback(lambda: close(works))
         required_hosts(node.config, [work.name for work in works])

@@ -32,13 +32,13 @@ def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
 def serving_hosts(node: ControlNode) -> list[str]:
     """The hosts of which the registry knows what they serve."""
     with node.registry() as registry:
-        return list(registry.serving())
+        return list(registry.serving(node.application))
 
 
 def known_hosts(node: ControlNode) -> dict[str, str | None]:
     """The hosts that the registry knows, each with the environment it was last deployed to in."""
     with node.registry(write=False) as registry:
-        return dict(registry.memory().hosts)
+        return dict(registry.memory(node.application).hosts)
 
 
 def whereabouts(node: ControlNode, release: str | None = None) -> list[str]:
@@ -79,7 +79,11 @@ def recorded_release(node: ControlNode, release: str) -> tuple[str, list[str], s
         found = ""
     with node.registry() as registry:
         found = found or _only(registry.find(release.lower()), release)
-        hosts, environment = registry.hosts_of(found), registry.environment_of(found)
+        hosts = registry.hosts_of(found, node.application)
+        environment = registry.environment_of(found, node.application)
+        other = registry.environment_of(found)
+        if not hosts and other in node.config.environments:  # it has a root, or a name, of its own
+            hosts, environment = registry.hosts_of(found), other
     if not hosts:
         raise UnknownRelease(
             f"nothing was changed: the registry knows no host where release {found} was live",

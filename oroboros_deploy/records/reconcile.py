@@ -40,6 +40,7 @@ class ServingRepair:
     since: str
     before: str | None
     credited: str | None
+    application: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ def compare(memory: Memory, journals: Sequence[HostJournal]) -> Repairs:
 class _Comparison:
     def __init__(self, memory: Memory, journals: Sequence[HostJournal]) -> None:
         self.memory = memory
+        self.own = memory.own
         self.hosts = tuple(journal.host for journal in journals)
         self.doubts: list[Doubt] = []
         self.histories = {journal.host: self._history(journal) for journal in journals if not self._busy(journal)}
@@ -116,7 +118,7 @@ class _Comparison:
         self.doubts.append(Doubt(host, message))
 
     def _busy(self, journal: HostJournal) -> bool:
-        alive = (self.memory.records[attempt] for attempt in sorted(self.memory.alive))
+        alive = (self.own[attempt] for attempt in sorted(self.memory.alive & self.own.keys()))
         goes_on = next((f"attempt {record.attempt} goes on" for record in alive if record.part(journal.host)), None)
         if busy := journal.busy or goes_on:
             self._doubt(f"left alone: {busy}", journal.host)
@@ -126,7 +128,7 @@ class _Comparison:
         history = History(journal)
         for message in history.doubts:
             self._doubt(message, history.host)
-        parts = ((attempt, record.part(history.host)) for attempt, record in self.memory.records.items())
+        parts = ((attempt, record.part(history.host)) for attempt, record in self.own.items())
         for attempt in (attempt for attempt, part in parts if part and part.switched and not history.has(attempt)):
             self._doubt(f"its journal does not have attempt {attempt}, which the registry has; kept", history.host)
             history.whole = False
@@ -159,7 +161,7 @@ class _Comparison:
 
     def _silent(self) -> list[str]:
         """The attempts without a known end that no journal has."""
-        records = self.memory.records.values()
+        records = self.own.values()
         return [each.attempt for each in records if self._unsettled(each) and each.attempt not in self.ended]
 
     def _unsettled(self, record: Record) -> bool:
@@ -168,7 +170,7 @@ class _Comparison:
     def _record(self, attempt: str) -> Record | None:
         """The attempt as it should be remembered, None when it is not known how it ended everywhere."""
         ends = self.ended.get(attempt, {})
-        known = self.memory.records.get(attempt) or _new(attempt, ends)
+        known = self.memory.records.get(attempt) or _new(attempt, ends, self.memory.application)
         parts = [self._part(host, known, ends) for host in _names(known, ends)]
         record = replace(known, hosts=tuple(part for part in parts if part))
         if not record.settled:
@@ -219,10 +221,11 @@ class _Comparison:
             before = self.memory.serving.get(host)
             if before != last.serves or host not in self.memory.serving:
                 credited = self.memory.credited.get(host)
-                yield ServingRepair(host, last.serves, last.attempt, last.time, before, credited)
+                own = self.memory.application or ""
+                yield ServingRepair(host, last.serves, last.attempt, last.time, before, credited, own)
 
 
-def _new(attempt: str, ends: Parts) -> Record:
+def _new(attempt: str, ends: Parts, application: str | None) -> Record:
     """An attempt that the registry lacks, as far as its hosts tell."""
     first = next(iter(ends.values()))
     origin = first.origin
@@ -236,6 +239,7 @@ def _new(attempt: str, ends: Parts) -> Record:
         control_node=origin.get("control_node", ""),
         tool_version=origin.get("tool_version", ""),
         started_at=origin.get("started_at") or min(ends.values(), key=attrgetter("at")).time,
+        application=application or "",
     )
 
 
@@ -282,14 +286,15 @@ class _Rows:
     def __init__(self, memory: Memory, records: Sequence[Record], serving: Mapping[str, str | None]) -> None:
         self.memory = memory
         self.of: dict[str, list[Record]] = {}  # the attempts at each release
-        self.served = set(serving.values())
+        self.served = {*serving.values(), *memory.elsewhere}
         self.status: dict[str, str] = {}
         self.by: dict[str, str] = {}  # the attempt whose word is the last on a release
+        everywhere = {**serving, **{f"elsewhere {release}": release for release in memory.elsewhere}}
         for record in records:
             self.of.setdefault(record.release_id, []).append(record)
             before = self.status.get(record.release_id, self._now(record.release_id))
             before = memory.intents.get(record.attempt) if before in IN_PROGRESS else before
-            changed = dict(transitions(record, serving, before))
+            changed = dict(transitions(record, everywhere, before))
             self.status |= changed
             self.by |= dict.fromkeys(changed, record.attempt)
 

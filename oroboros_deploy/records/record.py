@@ -89,6 +89,7 @@ class Record:
     and ``exit_code`` are None while the attempt goes on.  ``subject`` and
     ``committed_at`` are those of the release's commit, ``commits`` what is new in it
     against the release that served before, the newest first; unknown without a clone.
+    ``application`` is empty in what earlier versions wrote.
     """
 
     attempt: str
@@ -107,6 +108,7 @@ class Record:
     subject: str | None = None
     committed_at: str | None = None
     commits: tuple[CommitRecord, ...] = ()
+    application: str = ""
 
     def __post_init__(self) -> None:
         _refuse_unless(self.kind in get_args(Kind), "kind", self.kind)
@@ -191,7 +193,8 @@ class Memory:
     ``records`` are its attempts by id, without their commits; ``alive`` those whose control node
     still works on them, ``seen`` the last sign of life of those without an end.  ``serving`` is
     the release of each known host, ``credited`` the attempt that this is known from, ``intents``
-    the status that a release's row had when an attempt put its own there.
+    the status that a release's row had when an attempt put its own there.  Hosts and releases are
+    those of one ``application``; ``elsewhere`` are the releases that others serve.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict)
@@ -201,11 +204,21 @@ class Memory:
     credited: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[str, Row] = field(default_factory=dict)
     intents: Mapping[str, str | None] = field(default_factory=dict)
+    application: str | None = None
+    elsewhere: frozenset[str] = frozenset()
+
+    @property
+    def own(self) -> dict[str, Record]:
+        """The attempts of this application, and those of which an earlier version did not say whose they are."""
+        return {name: each for name, each in self.records.items() if self._owns(each)}
+
+    def _owns(self, record: Record) -> bool:
+        return self.application is None or record.application in ("", self.application)
 
     @property
     def hosts(self) -> dict[str, str | None]:
         """All hosts, by name, with the environment of the newest attempt on each."""
-        newest = {part.host: record.environment for record in self.records.values() for part in record.hosts}
+        newest = {part.host: record.environment for record in self.own.values() for part in record.hosts}
         return dict(sorted({**dict.fromkeys(self.serving), **newest}.items()))
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     func,
     insert,
     inspect,
+    literal,
     select,
     text,
     update,
@@ -24,7 +25,7 @@ from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
 from . import schema
-from .schema import OURS, attempt_hosts, attempts, events, metadata, waiting
+from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, targets, waiting
 
 
 def migrate(db: Connection) -> int:
@@ -87,6 +88,14 @@ def _fourth(db: Connection) -> None:
     waiting.create(db, checkfirst=True)
 
 
+def _fifth(db: Connection) -> None:
+    """What each application serves on each host; whose the known attempts and hosts are, nobody knows yet."""
+    _add(db, attempts, "application")
+    targets.create(db, checkfirst=True)
+    known = [literal("", AnyText), hosts.c.host, hosts.c.release_id, hosts.c.attempt_id, hosts.c.since]
+    db.execute(insert(targets).from_select(list(targets.c), select(*known)))
+
+
 def _index(db: Connection, *tables: Table) -> None:
     for table in tables:
         for index in table.indexes:
@@ -114,4 +123,4 @@ def _add(db: Connection, table: Table, *names: str) -> None:
         db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth)
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth)

@@ -107,7 +107,7 @@ class Registry:
         """Remember which release each of these hosts itself says it serves."""
         self._write(lambda db: events.observe(db, served, environment))
 
-    def memory(self) -> Memory:
+    def memory(self, application: str | None = None) -> Memory:
         """What can be compared with the hosts' journals; read-only, so an empty database stays empty."""
         from . import mending
 
@@ -117,7 +117,7 @@ class Registry:
         if found != schema.VERSION:
             hint = "any command that writes, such as registry.reconcile without --dry-run, brings them up to date"
             raise self.database.unavailable(f"its tables are of version {found}, not {schema.VERSION}", hint=hint)
-        return self.database.read(mending.remembered)
+        return self.database.read(lambda db: mending.remembered(db, application))
 
     def mend(self, repair: Repair) -> bool:
         """Write what journals say; False, and nothing done, when it was changed since they were compared."""
@@ -163,17 +163,17 @@ class Registry:
         """The release ids that start with a prefix, sorted."""
         return self._read(lambda db: releases.find(db, prefix))
 
-    def hosts_of(self, release_id: str) -> builtins.list[str]:
-        """The hosts on which a release was ever live, those of the newest attempt first."""
-        return self._read(lambda db: attempts.hosts_of(db, release_id))
+    def hosts_of(self, release_id: str, application: str | None = None) -> builtins.list[str]:
+        """The hosts on which a release (of one application) was ever live, those of the newest attempt first."""
+        return self._read(lambda db: attempts.hosts_of(db, release_id, application))
 
-    def environment_of(self, release_id: str) -> str | None:
+    def environment_of(self, release_id: str, application: str | None = None) -> str | None:
         """The environment in which a release was last live, None when no attempt named one."""
-        return self._read(lambda db: attempts.environment_of(db, release_id))
+        return self._read(lambda db: attempts.environment_of(db, release_id, application))
 
-    def serving(self) -> dict[str, str | None]:
-        """The release that each known host serves, as far as finished attempts tell."""
-        return self._read(attempts.serving)
+    def serving(self, application: str | None = None) -> dict[str, str | None]:
+        """The release (of one application) that each known host serves, as far as finished attempts tell."""
+        return self._read(lambda db: attempts.serving(db, application))
 
     def _standing(self, db: Connection) -> tuple[int, bool]:
         """The version of our tables, 0 for none, and whether `releases` is missing and ours to make."""
@@ -226,7 +226,7 @@ def _change_rows(db: Connection, record: Record) -> None:
     # When the row no longer shows an intent, another attempt has settled it; only a release that serves goes over that.
     ours = not intended or current in IN_PROGRESS
     was = before if intended and ours else current
-    for release_id, status in transitions(record, attempts.serving(db), was):
+    for release_id, status in transitions(record, attempts.served(db), was):
         if release_id == record.release_id and status in (*SERVING, Status.ROLLBACK_TARGET_MISSING):
             releases.put(db, release_id, record.commit_sha, status)
         elif release_id != record.release_id or ours:

@@ -32,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON, TypeEngine
 
-VERSION = 4
+VERSION = 5
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -122,12 +122,13 @@ waiting = Table(
 # What a list of attempts filters or sorts by, and what the figures count, stands in the row itself:
 # `previous` the release that served before, `activation_seconds` the slowest activation that switched a host,
 # `lead_seconds` from the commit to the first time it was live in its environment, `seen_at` the control node's
-# last sign of life. All times are by the database's clock.
+# last sign of life. All times are by the database's clock. `application` is empty in what earlier versions wrote.
 attempts = Table(
     "oroboros_attempts",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("attempt", AnyText, nullable=False, unique=True),
+    Column("application", AnyText, nullable=False, server_default=""),
     Column("kind", AnyText, nullable=False),
     Column("release_id", AnyText, nullable=False, index=True),
     Column("commit_sha", AnyText, nullable=False),
@@ -207,7 +208,19 @@ events = Table(
     Index("ix_oroboros_events_environment_at", "environment", "at", "id"),
 )
 
-# What each host serves, as far as finished attempts tell; `since` is by the database's clock.
+# What each application serves on each host, as far as finished attempts tell: what a release's status is decided by.
+# `application` is empty where an earlier version wrote, until an attempt finds that release on that host.
+targets = Table(
+    "oroboros_targets",
+    metadata,
+    Column("application", AnyText, primary_key=True),
+    Column("host", AnyText, primary_key=True),
+    Column("release_id", AnyText),
+    Column("attempt_id", ForeignKey(attempts.c.id), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+)
+
+# What each host serves, of whichever application came there last, for lists; `since` is by the database's clock.
 hosts = Table(
     "oroboros_hosts",
     metadata,

@@ -30,7 +30,8 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
     rows = explain(from_file({"build": {"frontend": None, "steps": steps}, "environments": PROD}, hosts=["prod"]))
     table = {name: (value, where) for name, value, where in rows}
     assert [name for name, _, _ in rows] == [
-        "root", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url", "services",
+        "root", "application", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url",
+        "registry.releases", "services",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel",

@@ -13,6 +13,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     config = load([], {})
     assert config == Config(
         root="/srv/oroboros",
+        application=None,
         releases_dir="/srv/oroboros/releases",
         current_link="/srv/oroboros/current",
         repo_root="/srv/oroboros/repo",

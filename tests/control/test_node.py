@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import inspect
 
 from oroboros_deploy.config import load
 from oroboros_deploy.control.node import ControlNode
@@ -38,6 +39,22 @@ def test_without_settings_the_registry_is_a_file_of_its_own(tmp_path: Path) -> N
     url = "postgresql://deploy@db/releases?via=web1"
     configured = node(tmp_path, {"registry_url": url})
     assert (configured.registry_url, configured.registry_via) == (url, "web1")
+
+
+def test_an_application_has_the_name_of_its_root(tmp_path: Path) -> None:
+    """Unless the settings give it another."""
+    names = [node(tmp_path, settings).application for settings in ({"root": "/srv/blog"}, {"application": "shop"})]
+    assert names == ["blog", "shop"]
+
+
+def test_releases_is_left_to_an_application_that_migrates(tmp_path: Path) -> None:
+    """A migration may make the table: the settings say otherwise where it does not."""
+    made = []
+    for number, settings in enumerate([{}, {"migrate": "true"}, {"migrate": "true", "registry": {"releases": "ours"}}]):
+        mine = node(tmp_path, settings, state=tmp_path / str(number))
+        with mine.registry() as registry:
+            made.append(registry.database.read(lambda db: inspect(db).has_table("releases")))
+    assert made == [True, False, True]
 
 
 def test_what_it_keeps_lies_in_the_state_directory(tmp_path: Path) -> None:

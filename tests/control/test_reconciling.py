@@ -140,7 +140,9 @@ def test_one_host_after_the_other_rebuilds_the_same(site: FleetSite) -> None:
 def test_a_dry_run_shows_the_same_and_changes_nothing(site: FleetSite) -> None:
     """The repairs are those of the real run; the database is the same to the last row, and no table is made."""
     deployment = history(site)
-    change(site, "DELETE FROM oroboros_hosts", "UPDATE releases SET status = 'deploying'")
+    change(
+        site, "DELETE FROM oroboros_hosts", "DELETE FROM oroboros_targets", "UPDATE releases SET status = 'deploying'"
+    )
     before = dump(site)
     told = deployment.reconcile(dry_run=True)
     assert (told.written, dump(site)) == (False, before)
@@ -151,14 +153,31 @@ def test_a_dry_run_shows_the_same_and_changes_nothing(site: FleetSite) -> None:
     assert dump(site) == {}
 
 
+def test_another_application_on_the_host_is_left_alone(site: FleetSite) -> None:
+    """Each reads its own root's journal, finds nothing to do, and rebuilds its own part of an empty registry."""
+    shop, blog = site.deployment(), site.deployment(root=f"{site.root('HOST')}-blog", application="blog")
+    shop.deploy(["web1"], sha=site.good)
+    blog.deploy(["web1"], sha=site.better)
+    assert [(len(each), each.doubts) for each in (shop.reconcile(), blog.reconcile())] == [(0, ()), (0, ())]
+    live = dict.fromkeys((site.good, site.better), "deployed")
+    assert site.statuses() == live
+    (site.tmp / "registry.db").unlink()
+    shop.reconcile(["web1"])
+    blog.reconcile(["web1"])
+    assert (site.statuses(), len(shop.reconcile()), len(blog.reconcile())) == (live, 0, 0)
+    with site.deployment().registry() as registry:
+        served = registry.serving("shop"), registry.serving("blog")
+    assert served == ({"web1": site.good}, {"web1": site.better})
+
+
 DRIFT = {
     "a row that says it serves": "UPDATE releases SET status = 'deployed'",
     "a row that says it does not": "UPDATE releases SET status = 'deploy_failed' WHERE status = 'deployed'",
     "a row in progress": "UPDATE releases SET status = 'rollback_in_progress'",
     "a row that is gone": "DELETE FROM releases",
     "a time that is gone": "UPDATE releases SET deployed_at = NULL",
-    "a host that serves another": "UPDATE oroboros_hosts SET release_id = 'x'",
-    "a host that is gone": "DELETE FROM oroboros_hosts WHERE host = 'web2'",
+    "a host that serves another": "UPDATE oroboros_targets SET release_id = 'x'",
+    "a host that is gone": "DELETE FROM oroboros_targets WHERE host = 'web2'",
     "an unknown end": "UPDATE oroboros_attempt_hosts SET state = 'unknown', live = NULL;"
     "UPDATE oroboros_attempts SET state = 'unknown', settled = 0, exit_code = 40",
     "no end": "UPDATE oroboros_attempt_hosts SET state = 'running', live = NULL;"

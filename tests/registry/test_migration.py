@@ -188,23 +188,48 @@ def test_a_migrated_registry_is_written_as_a_new_one(old):
         assert registry.reader.hosts().items[0]["release_id"] == C
 
 
-def test_a_second_version_gets_the_environments_of_its_events(old):
-    """What was heard before events had an environment of their own is found by it, and changed in nothing else."""
+@pytest.mark.parametrize("previous", [A, B])
+def test_a_host_of_the_first_version_becomes_that_of_who_finds_its_release_there(old, previous):
+    """Its release was of no named application: it is replaced by the one that left it, and by no other."""
+    with Registry.open(old) as registry:
+        registry.upsert(A, A, "deployed")
+        assert [registry.serving(each) for each in ("shop", "blog")] == [{"h1": A}, {"h1": A}]
+        one = record(C, host("h1", "live", previous=previous), attempt="after", application="shop")
+        registry.begin(one)
+        registry.finish(one)
+        found = previous == A
+        assert [registry.serving(each) for each in ("shop", "blog")] == [{"h1": C}, {} if found else {"h1": A}]
+        assert (registry.get(A) or {})["status"] == ("replaced" if found else "deployed")
+
+
+UNDONE = {  # what takes each version away again
+    5: ["DROP TABLE oroboros_targets", "ALTER TABLE oroboros_attempts DROP COLUMN application"],
+    4: ["DROP TABLE oroboros_releases"],
+    3: [
+        *(f"DROP INDEX ix_oroboros_events_{name}" for name in ("host", "environment", "at", "host_at")),
+        "DROP INDEX ix_oroboros_events_environment_at",
+        "ALTER TABLE oroboros_events DROP COLUMN environment",
+    ],
+}
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_each_version_becomes_this_one(old, version):
+    """Events are found by their environment, hosts serve what they served, and nothing else is changed."""
     with Registry.open(old) as registry:
         one = record(C, host("h1", "live"), attempt="heard", environment="lab")
         registry.begin(one)
         registry.finish(one)
-        before = registry.reader.events(attempt="heard")
+        before = registry.reader.events(attempt="heard"), registry.memory()
+        undone = [line for number, lines in UNDONE.items() if number > version for line in lines]
 
-        def back_to_the_second(db):
-            for name in ("host", "environment", "at", "host_at", "environment_at"):
-                db.exec_driver_sql(f"DROP INDEX ix_oroboros_events_{name}")
-            db.exec_driver_sql("ALTER TABLE oroboros_events DROP COLUMN environment")
-            db.exec_driver_sql("UPDATE oroboros_schema SET version = 2")
+        def go_back(db):
+            for line in [*undone, f"UPDATE oroboros_schema SET version = {version}"]:
+                db.exec_driver_sql(line)
 
-        registry.database.write(back_to_the_second)
+        registry.database.write(go_back)
     with Registry.open(old) as registry:
-        assert registry.reader.events(environment="lab") == before
+        assert (registry.reader.events(environment="lab"), registry.memory()) == before
 
 
 def check(url):

@@ -46,7 +46,8 @@ class Site:
     ) -> Deployment:
         """Each host has a root of its own, so several can share this machine."""
         defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 1, "interval": 0.1}}
-        layers = [("fabric.yaml", {**defaults, "root": str(self.root(host)), **settings})]
+        own = {"root": str(self.root(host)), "application": "shop"}  # one application, wherever its hosts' roots are
+        layers = [("fabric.yaml", {**defaults, **own, **settings})]
         flags = {"healthcheck.command": GATE, "skip_restart": True}
         environ = {"DEPLOY_REGISTRY_URL": f"sqlite:///{self.tmp}/registry.db"}
         return Deployment(
