@@ -212,7 +212,7 @@ def test_a_power_cut_in_any_phase(
 
 def test_the_agent_settles(host: LocalAgent, old: str) -> None:
     """What the unit starts finds the attempt, and its layout, by where it lies."""
-    died_with_the_host(host, host.request(host.sealed("new"), healthcheck=HEALTH), "phase", "swapped")
+    died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     kept = host.paths.boot / "agent.pyz"
     kept.write_bytes(agent.packed().data)
     subprocess.run([sys.executable, "-IS", kept, "boot"], check=True, timeout=20, cwd="/", env={})
@@ -265,7 +265,7 @@ def test_an_attempt_of_this_boot_is_left_alone(host: LocalAgent, old: str, phase
 @pytest.mark.slow
 def test_somebody_settles_it_already(host: LocalAgent, old: str) -> None:
     """Whoever holds the lock is not disturbed, and the boot goes on."""
-    died_with_the_host(host, host.request(host.sealed("new"), healthcheck=HEALTH), "phase", "swapped")
+    died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     before = tree(host.root), state.load(host.paths.state), host.journal
     with lock.hold(host.paths.lock):
         boot_again(host)
@@ -274,7 +274,7 @@ def test_somebody_settles_it_already(host: LocalAgent, old: str) -> None:
 
 def test_a_state_that_cannot_be_read(host: LocalAgent, old: str) -> None:
     """It is left for the next activation, which says so to a person."""
-    died_with_the_host(host, host.request(host.sealed("new"), healthcheck=HEALTH), "phase", "swapped")
+    died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     host.paths.state.write_text("torn")
     before = tree(host.root)
     boot_again(host)
@@ -287,6 +287,6 @@ def test_another_place_for_current(host: LocalAgent, old: str, tmp_path: Path) -
     host.paths.create()
     link = Layout.of(host.layout).current
     host.activate_here(old, healthcheck=HEALTH)
-    died_with_the_host(host, host.request(host.sealed("new"), healthcheck=HEALTH), "phase", "swapped")
+    died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     boot_again(host)
     assert link.resolve().name == old
