@@ -110,8 +110,8 @@ MUTATIONS = (
     Mutation(
         "an unfinished mark without a state is cleared",
         HOST + "activation.py",
-        "        _set_aside(layout, say)\n        _clear(layout)\n",
-        "        _set_aside(layout, say)\n",
+        "    if found is None:\n        _clear(layout)\n",
+        "    if found is None:\n",
         (CRASHES, "-k", "first"),
     ),
     Mutation(
@@ -124,7 +124,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that has its result is not settled again",
         HOST + "activation.py",
-        "    if found.final or has_result:",
+        "    if found.final or state.has_end(layout, found.attempt):",
         "    if found.final:",
         (FAULTS, "-k", "error-after-restoring-restored"),
     ),

@@ -511,12 +511,15 @@ def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> N
 
 def _traced(layout: Layout, say: Say) -> Optional[State]:
     """Keep a state that cannot be read for a person, and go on with what the activation left besides."""
-    if layout.state.exists():
+    torn = layout.state.exists()
+    if torn:
         kept = layout.state.with_suffix(".unreadable")
         durable.replace(layout.state, kept)
         say("warning", f"the state of the last activation could not be read; it is kept in {kept}", level="warning")
     found = state.traces(layout)
-    return None if found and Journal(layout.journal).has(found.attempt) else found
+    if found is None or Journal(layout.journal).has(found.attempt):
+        return None
+    return found if torn or found.switched else None  # without a state it died before it entered its first phase
 
 
 def conclude(layout: Layout, final: State) -> None:
