@@ -10,8 +10,11 @@ from pathlib import Path
 from ..annotations import Dict, List, Sequence
 from ..refusal import Refusal
 
-# A table, or a key with dots, that describes a project; `[tool.ruff]` does not.  Old Pythons have no reader of TOML.
-_DESCRIBES = re.compile(r"^\s*\[\s*(project|build-system|tool\.poetry)\s*[\].]|^(project|build-system)\.", re.MULTILINE)
+# A table, or a key with dots, that describes a project; `[tool.ruff]` does not.  Old Pythons cannot read TOML; and
+# a table that is not closed is for the build backend to refuse.
+_DESCRIBES = re.compile(
+    r"^[ \t]*\[[ \t]*(project|build-system|tool\.poetry)[ \t]*([\].]|$)|^(project|build-system)\.", re.MULTILINE
+)
 
 
 def is_packaged(directory: Path) -> bool:

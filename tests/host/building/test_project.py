@@ -17,6 +17,7 @@ from oroboros_deploy.host.refusal import Refusal
         ({"pyproject.toml": "[project]\nname = 'x'\n"}, True),
         ({"pyproject.toml": "[ project.scripts ]\n"}, True),
         ({"pyproject.toml": "[build-system]\nrequires = []\n"}, True),
+        ({"pyproject.toml": "[build-system\n"}, True),
         ({"pyproject.toml": "build-system.requires = []\n"}, True),
         ({"pyproject.toml": "[tool.poetry]\nname = 'x'\n"}, True),
         ({"pyproject.toml": "[tool.ruff]\nline-length = 120\nproject = 'x'\n"}, False),
