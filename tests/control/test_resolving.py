@@ -34,10 +34,12 @@ class Desk:
             state=self.tmp / "own",
         )
 
-    def live(self, release: str, on: str, environment: str | None = None) -> None:
+    def live(self, release: str, on: str, environment: str | None = None, application: str = "") -> None:
         """Let the registry have seen a release live on a host."""
+        name = f"{release}-{on}"
+        one = record(release, host(on, "live"), environment=environment, attempt=name, application=application)
         with self.node().registry() as registry:
-            registry.finish(record(release, host(on, "live"), environment=environment, attempt=f"{release}-{on}"))
+            registry.finish(one)
 
 
 @pytest.fixture
@@ -93,6 +95,17 @@ def test_where_to_go_when_nobody_said(desk: Desk) -> None:
     assert resolving.whereabouts(both, B) == ["web3"]
     assert sorted(resolving.whereabouts(both)) == ["web1", "web3"]
     assert resolving.known_hosts(desk.node()) == {"web1": "prod", "web3": None}
+
+
+def test_nobody_is_sent_to_another_applications_hosts(desk: Desk) -> None:
+    """Only to its own; and to an environment of these settings, which may have a root of its own."""
+    environments = {"prod": {"hosts": ["web1"], "root": "/srv/shop-prod"}, "test": {"hosts": ["web2"]}}
+    shop = desk.node(environments=environments, root="/srv/shop")
+    desk.live(A, "web1", "prod", application="shop-prod")
+    desk.live(B, "web3", "live", application="blog")
+    assert (resolving.whereabouts(shop, A), resolving.whereabouts(shop)) == (["prod"], [])
+    with pytest.raises(UnknownRelease, match=f"no host where release {B} was live"):
+        resolving.whereabouts(shop, B)
 
 
 def test_a_commit_is_told_with_its_sha(desk: Desk) -> None:
