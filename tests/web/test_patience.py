@@ -48,6 +48,7 @@ def test_a_request_that_does_not_end_is_not_waited_for(url: str, monkeypatch: py
 def test_one_address_does_not_hold_all_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections whose requests were answered count too; one that ended leaves its place."""
     monkeypatch.setattr(patience, "MOST_OPEN", 4)
+    monkeypatch.setattr(patience, "HEADER_SECONDS", 100)  # longer than the test waits
     asked = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with ExitStack() as whole:
         answered = [whole.enter_context(connected(url, asked)) for _ in range(4)]
