@@ -322,7 +322,9 @@ def _mapping(value: object, at: str, path: str) -> Mapping[object, object]:
 def _section_mapping(value: object, at: str, path: str) -> Mapping[object, object]:
     if isinstance(value, Mapping):
         return value
-    raise _refused(f"{at} in {path} must hold settings of its own (it is {reprlib.repr(value)})")
+    # A text is not shown: where somebody means `registry_url`, it holds a password.
+    found = "a text" if isinstance(value, str) else reprlib.repr(value)
+    raise _refused(f"{at} in {path} must hold settings of its own (it is {found})")
 
 
 def _merge(layers: Sequence[_Layer]) -> dict[str, _Found]:

@@ -54,7 +54,7 @@ from tests.support.written import FILE, refusal
         ({"services": ["a" * 256]}, "plain systemd unit names"),
         ({"services": ["ü"]}, "plain systemd unit names"),
         ({"healthcheck": None}, f"deploy.healthcheck in {FILE} must hold settings of its own (it is None)"),
-        ({"healthcheck": "x"}, "must hold settings of its own"),
+        ({"healthcheck": "x"}, "must hold settings of its own (it is a text)"),
         ({"build": {"frontend": False}}, "must hold settings of its own"),
         ({"healthcheck": {"command": "  "}}, "must not be empty"),
         ({"healthcheck": {"command": "a\0"}}, "without NUL"),

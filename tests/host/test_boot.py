@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, state, units
+from oroboros_deploy.host import boot, environment, launch, lock, state, units
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled, staged
@@ -50,7 +50,7 @@ class Systemd:
         self.tool("sudo", 'shift; exec "$@"')
         self.tool("systemd-run", f'echo run >>{self.log}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
         monkeypatch.setattr(boot, "UNITS", self.units)
-        monkeypatch.setenv("PATH", f"{self.tools}:{os.environ['PATH']}")
+        monkeypatch.setattr(environment, "SYSTEM", f"{self.tools}:{environment.SYSTEM}")
 
     def tool(self, name: str, script: str) -> None:
         (self.tools / name).write_text(f"#!/bin/sh\n{script}\n")

@@ -132,7 +132,7 @@ def build(sha: str, kind: str) -> dict[str, Any]:
         "attempt": f"attempt-{sha}",
         "sha": sha,
         "source": {"kind": kind, "url": None},
-        "recipe": {**recipe, "cache": 0, "anew": False},
+        "recipe": {**recipe, "cache": 0, "anew": False, "digest": ""},
         "version": "test",
     }
 
