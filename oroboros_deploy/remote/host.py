@@ -30,7 +30,7 @@ from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
 from .dialing import close
-from .session import AgentEnded, Session, TerminalBetween
+from .session import AgentEnded, NotUnderstood, Session, TerminalBetween
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -308,6 +308,10 @@ class _Follower:
         for pause in _back_off():
             try:
                 return self._call()
+            except NotUnderstood as wrong:
+                self.host.close()
+                what = f"the host goes on alone, how it ends is not known here: {wrong.message}"
+                raise self._unknown(what) from wrong
             except (LinkLost, HostUnreachable) as lost:
                 if isinstance(lost, HostUnreachable) and not self.tries:
                     raise  # the host did not even take the command
@@ -329,13 +333,13 @@ class _Follower:
         self.host.close()
         self.lost_at = self.lost_at or time.monotonic()
         if time.monotonic() + pause > min(self.until, self.lost_at + self.patience) or not self.host.wait(0):
-            raise LinkLost(
-                "the connection was lost after the activation was asked for; the host finishes alone",
-                hint=f"{self.host.typed('status')}  tells how it ended",
-                host=self.host.name,
-            ) from lost
+            what = "the connection was lost after the activation was asked for; the host finishes alone"
+            raise self._unknown(what) from lost
         self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
         self.host.wait(pause)
+
+    def _unknown(self, what: str) -> LinkLost:
+        return LinkLost(what, hint=f"{self.host.typed('status')}  tells how it ended", host=self.host.name)
 
 
 def _back_off() -> Iterable[float]:

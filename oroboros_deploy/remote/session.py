@@ -39,6 +39,10 @@ class TerminalBetween(AgentEnded):
     """A terminal stands between sshd and the agent: it would change what is sent, and send it back."""
 
 
+class NotUnderstood(LinkLost):
+    """Something that is not the agent spoke for it: it would say so again, whoever asks."""
+
+
 class Session:
     """Starts the agent with its first call; sends it along when the host lacks it.
 
@@ -120,7 +124,7 @@ class Session:
             return understand(said)
         except ValueError:
             problem = "something that is not the agent spoke for it"
-            raise LinkLost(
+            raise NotUnderstood(
                 problem, hint=f"fab -H {self._name} status  shows what this host serves", host=self._name
             ) from None
 

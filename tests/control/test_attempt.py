@@ -531,10 +531,15 @@ def test_one_host_may_be_given_by_its_name(site: Site) -> None:
 
 def test_a_host_that_needs_a_person_is_not_live_already(site: Site) -> None:
     """After a restore that failed, the release that `current` names is held to the gate again before it counts."""
-    site.fleet().deploy(["web1"], sha=site.good)
-    outcome = site.fleet(gate="false").deploy(["web1"], sha=site.better)
+    sick = site.root("web1").parent / "sick"
+    well = site.fleet(gate=f"test ! -e {sick}")
+    well.deploy(["web1"], sha=site.good)
+    sick.touch()  # what the way back is held to fails, too
+    outcome = well.deploy(["web1"], sha=site.better)
     assert (outcome.exit_code, site.live()) == (ExitCode.NOT_RESTORED, site.good)
-    again = [site.fleet(gate=gate).deploy(["web1"], sha=site.good) for gate in ("false", "true", "true")]
+    again = [well.deploy(["web1"], sha=site.good)]
+    sick.unlink()
+    again += [well.deploy(["web1"], sha=site.good) for _ in range(2)]
     assert [states(each)["web1"] for each in again] == [State.NOT_RESTORED, State.LIVE, State.ALREADY_LIVE]
 
 

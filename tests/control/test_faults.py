@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.control.faults import HostFault
+from oroboros_deploy.errors import DeployError, HostUnreachable
 from oroboros_deploy.outcome import State
 from oroboros_deploy.testing import LocalCommand, LocalConnection
 from tests.support.site import Site, states
@@ -60,7 +61,17 @@ def with_altered(site: Site, call: str, result: object) -> Any:
     return connect
 
 
-@pytest.mark.parametrize("result", [None, [], {}, 7, {"state": 3}, {"state": {"phase": "unheard"}}])
+@pytest.mark.parametrize("result", [None, [], 7])
+def test_a_switch_whose_answer_is_none(site: Site, result: object) -> None:
+    """Nobody asks again what would be said again: that host is unknown, the others are as they would be."""
+    outcome = site.fleet(connect=with_altered(site, "activate", result)).deploy(HOSTS, sha=site.good)
+    assert states(outcome) == {"web1": State.LIVE, "web2": State.UNKNOWN, "web3": State.SKIPPED}
+    told = "the host goes on alone, how it ends is not known here: something that is not the agent spoke for it"
+    bad = outcome.hosts[1]
+    assert (bad.message, bad.hint) == (told, "fab -H web2 status  tells how it ended")
+
+
+@pytest.mark.parametrize("result", [{}, {"state": 3}, {"state": {"phase": "unheard"}}])
 def test_a_switch_whose_answer_means_nothing(site: Site, kept: Path, result: object) -> None:
     """That host is unknown, the one before stays live and recorded, the one after is not begun."""
     fleet = site.fleet(connect=with_altered(site, "activate", result))
@@ -80,19 +91,32 @@ def test_a_switch_whose_answer_means_nothing(site: Site, kept: Path, result: obj
     assert shown is not None
 
 
-@pytest.mark.parametrize("result", [None, [], {"live": None}])
-def test_facts_that_mean_nothing(site: Site, kept: Path, result: object) -> None:
-    """Before a switch the attempt ends with nothing switched anywhere, and names the host; the command ends with 1."""
-    with pytest.raises(HostFault) as caught:
+@pytest.mark.parametrize(
+    ("result", "kind", "code", "state", "faults"),
+    [
+        (None, HostUnreachable, 50, State.UNREACHABLE, 0),
+        ([], HostUnreachable, 50, State.UNREACHABLE, 0),
+        ({"live": None}, HostFault, 1, State.NOT_SWITCHED, 1),
+    ],
+)
+def test_facts_that_mean_nothing(
+    site: Site, kept: Path, result: object, kind: type[DeployError], code: int, state: State, faults: int
+) -> None:
+    """Before a switch the attempt ends with nothing switched anywhere, and names the host; no traceback is shown."""
+    with pytest.raises(kind) as caught:
         site.fleet(connect=with_altered(site, "facts", result)).deploy(HOSTS, sha=site.good)
     error = caught.value
-    assert (error.host, error.code, error.message.partition(":")[0]) == ("web2", 1, "nothing was switched")
+    assert (error.host, getattr(error, "code", int(error.exit_code)), error.message.partition(":")[0]) == (
+        "web2",
+        code,
+        "nothing was switched",
+    )
     assert error.outcome is not None
-    assert states(error.outcome) == {"web1": State.SKIPPED, "web2": State.NOT_SWITCHED, "web3": State.SKIPPED}
-    assert len(list(kept.iterdir())) == 1
+    assert states(error.outcome) == {"web1": State.SKIPPED, "web2": state, "web3": State.SKIPPED}
+    assert len(list(kept.glob("*"))) == faults
 
 
 def test_a_question_is_answered_by_the_others(site: Site) -> None:
     """A host whose answer means nothing is told as a failure beside the answers of the others."""
     answers = site.fleet(connect=with_altered(site, "facts", None)).status(HOSTS)
-    assert [isinstance(answers[host], HostFault) for host in HOSTS] == [False, True, False]
+    assert [isinstance(answers[host], HostUnreachable) for host in HOSTS] == [False, True, False]

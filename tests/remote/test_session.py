@@ -165,6 +165,7 @@ def test_an_agent_that_dies_between_two_calls(host: Host, sshd: Sshd) -> None:
     (pid,) = agents(sshd)
     os.kill(pid, signal.SIGKILL)
     assert gone(sshd)
+    gc.collect()
     (ended,) = (each for each in gc.get_objects() if isinstance(each, session.Session))
     assert eventually(lambda: not ended.open)
     assert (host.facts(FACTS)["live"], commands(sshd)) == (None, 2)

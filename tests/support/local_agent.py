@@ -17,6 +17,9 @@ from oroboros_deploy.remote import agent
 from tests.support import mounted
 from tests.support.repository import Repository
 
+# What package managers need on this machine to reach their registries, of the environment that no build has.
+NETWORK = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ}
+
 RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout": 120} | {
     "inputs": [],
     "installer": "auto",

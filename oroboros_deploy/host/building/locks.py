@@ -45,7 +45,7 @@ class Lock:
 
     def export(self, bench: Bench, part: str, extras: Sequence[str], groups: Sequence[str]) -> Path:
         """Let its tool write all that it pins to a requirements file; raises Refusal when the lock is out of date."""
-        into = bench.tmp / f"{digest([part, self.file])[:32]}.txt"
+        into = bench.temporary / f"{digest([part, self.file])[:32]}.txt"
         at = bench.release / self.project if self.tool == "uv" else self._copied(bench, into.with_suffix(""))
         program = _found(bench, part, self.tool)
         if self.tool == "pdm":  # alone of the three it exports from a lock that is out of date
@@ -154,5 +154,5 @@ def _found(bench: Bench, part: str, name: str) -> str:
 
 def _exports(bench: Bench, poetry: str) -> bool:
     """Whether a poetry has the plugin that exports."""
-    asked = process.apart([poetry, "help", "export"], cwd=Path("/"), deadline=bench.deadline, bound=True)
-    return asked.ok
+    asking = {"cwd": Path("/"), "env": bench.environment(), "entering": bench.entering}
+    return process.apart([poetry, "help", "export"], deadline=bench.deadline, bound=True, **asking).ok

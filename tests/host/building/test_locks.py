@@ -14,6 +14,7 @@ from oroboros_deploy.host.building import locks
 from oroboros_deploy.host.building.locks import Lock
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import Site, built
+from tests.support.local_agent import NETWORK
 from tests.support.watching import tree
 
 PROJECT = """\
@@ -43,7 +44,7 @@ def installed(site: Site, sha: str) -> dict[str, str]:
 
 
 def build(site: Site, sha: str, venv: Any, path: str = os.environ["PATH"]) -> Any:
-    site.host.options = {"env": {**os.environ, "PATH": path, "UV_CACHE_DIR": str(site.host.root.parent / "uv")}}
+    site.host.settled = {**NETWORK, "PATH": path, "UV_CACHE_DIR": str(site.host.root.parent / "uv")}
     return site.host.build(sha, {"venvs": {"shop": venv}, "installer": "pip"})
 
 
@@ -78,7 +79,7 @@ def test_a_lock_that_is_out_of_date_is_refused(site: Site) -> None:
     path = f"{Path(UV).parent}:{os.environ['PATH']}"
     before = tree(shop)
     refusal = build(site, sha, ["shop"], path).refusal or {}
-    assert refusal["message"] == "venv shop: uv export of shop/uv.lock exited 1"
+    assert refusal["message"] == "venv shop: uv export of shop/uv.lock exited 1", refusal
     assert tree(shop) == before
     ignored = {"requirements": None, "packages": [], "extras": [], "groups": [], "lock": None}
     assert build(site, sha, {"projects": ["shop"], **ignored}, path).refusal is None

@@ -11,6 +11,7 @@ import pytest
 
 from oroboros_deploy.host import seal
 from tests.support.builds import Site, built, wheel
+from tests.support.local_agent import NETWORK
 
 ALL = {"projects": ["backend"], "requirements": None, "packages": [], "extras": [], "groups": [], "lock": "auto"}
 
@@ -37,7 +38,7 @@ def installed(site: Site, sha: str) -> list[str]:
 
 def build(site: Site, sha: str, installer: str = "pip", **needs: Any) -> Any:
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    site.host.options = {"env": {**os.environ, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}}
+    site.host.settled = {**NETWORK, "PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv-cache")}
     return site.host.build(sha, {"venvs": {"backend": {**ALL, **needs}}, "installer": installer})
 
 

@@ -20,7 +20,7 @@ from oroboros_deploy.host.building.needs import Needs
 from oroboros_deploy.host.constants import FRONTEND_COMMAND
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, Site, built, project
-from tests.support.local_agent import Answer, LocalAgent
+from tests.support.local_agent import RECIPE, Answer, LocalAgent
 from tests.support.repository import Repository
 from tests.support.watching import tree
 
@@ -130,7 +130,12 @@ def test_a_shared_project_is_built_once(whole: Built) -> None:
 def test_the_sealed_environments_are_whole(whole: Built) -> None:
     """What pip wrote is in the seal, bytecode included; running it changes nothing."""
     whole.said_by("backend/.venv/bin/api")
-    assert whole.host.facts(whole.sha)["target"] == {"state": "sealed", "damage": None, "bad": None}
+    assert whole.host.facts(whole.sha)["target"] == {
+        "state": "sealed",
+        "damage": None,
+        "bad": None,
+        "recipe": RECIPE["digest"],
+    }
 
 
 @pytest.mark.parametrize(
