@@ -65,8 +65,15 @@ def restarted(host: DisposableHost, shop: Shop, sha: str) -> None:
 
 
 def gated(host: DisposableHost, shop: Shop, sha: str) -> None:
-    """The commit cannot be made: a directory is where a note would be taken away."""
+    """The health command takes long enough to prepare that the commit cannot be made."""
+    host.run("touch", "/tmp/gate")
+
+
+def keep_from_committing(host: DisposableHost, sha: str) -> None:
+    """Put a directory where a commit takes a note away, and let the health command end."""
+    await_phase(host, "restarted")
     host.run("mkdir", f"{ROOT}/.deploy/bad/{sha}")
+    host.run("rm", "/tmp/gate")
 
 
 def restoring(host: DisposableHost, shop: Shop, sha: str) -> None:
@@ -262,6 +269,8 @@ def test_without_the_boot_unit(host: DisposableHost, shop: Shop, fab: Fab) -> No
 def cut_in(host: DisposableHost, fab: Fab, phase: str, sha: str) -> str:
     """Deploy, and cut the power when the phase is reached; the control node goes with it. Returns the attempt."""
     running = fab.start("-H", "prod", "deploy", f"--sha={sha}")
+    if phase == "gated":
+        keep_from_committing(host, sha)
     await_phase(host, phase)
     host.power_cut()
     running.kill()
