@@ -13,9 +13,15 @@ if TYPE_CHECKING:
 FORMAT = 2
 
 # What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
-# A new phase also needs: `Phase` (contract.py), its step (activation.py), `PHASES` and `STEPS` (words.py here), `WAY`
-# (the package's words.py), cli/steps.py, `WORK` (tests/support/faults.py) and rows in tests/host/test_fault_table.py.
-# FORMAT goes up with a new phase, because older agents and control nodes do not know the phase.
+# A new phase also needs
+#   always: `Phase` (contract.py); its step, and what `resume` makes of it (activation.py); `PHASES` (words.py here) and
+#     `WAY` (the package's words.py); docs/json.md; the pictures in state.py and docs/architecture.md; a row of `DEATHS`
+#     (tests/host/test_activation.py), `WORK` (tests/support/faults.py), rows of tests/host/test_fault_table.py, and
+#     tests/support/choice.py.  FORMAT goes up, because older agents and control nodes do not know the phase.
+#   with a time of its own: `STEPS` (words.py here), `TIMED` (the package's words.py), web/templates/parts.html and
+#     web/static/page.css, which name and colour it.
+#   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `SERVES` below, `_PHASES` (the package's outcome.py).
+#   on the way back: cli/steps.py.
 TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
     "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
     "swapped": ("restarted", "restoring"),

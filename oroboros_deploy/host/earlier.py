@@ -69,5 +69,5 @@ def put_back(layout: Layout, release_id: str) -> None:
     """Settle one release, unless a build works on it: raises `lock.Held` then."""
     release = layout.release(release_id)
     if place(release) != release:
-        with lock.hold(layout.build_lock):
+        with lock.take(layout.build_lock):
             settle_one(release)

@@ -82,7 +82,7 @@ class Journal:
     def _alone(self) -> Iterator[None]:
         """A lock and an unlock write while an activation runs."""
         try:
-            with lock.hold(self.path.with_suffix(".lock"), wait=WAIT):
+            with lock.take(self.path.with_suffix(".lock"), wait=WAIT):
                 yield
         except lock.Held:  # not to be taken for the lock of an activation
             raise OSError(errno.EBUSY, "somebody else has been writing for too long", str(self.path)) from None

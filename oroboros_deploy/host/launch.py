@@ -68,7 +68,7 @@ def run(layout: Layout, request: ActivateRequest) -> None:
     attempt = request["attempt"]
     say = log_to(layout.attempt(attempt) / "log.jsonl")
     try:
-        with lock.hold(layout.lock, wait=2):
+        with lock.take(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
                 return  # it started so late that a follower gave it up
             if not request["detached"]:
@@ -97,7 +97,7 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
     """
     attempt = request["attempt"]
     say = log_to(layout.attempt(attempt) / "log.jsonl")
-    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=GRACE):
+    with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=GRACE):
         found = activation.settle(layout, request, say, services=not units.going_down())
         if found and found.attempt == attempt:
             return found
@@ -110,7 +110,7 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
 def after_boot(layout: Layout, request: ActivateRequest) -> None:
     """What the boot unit executes: settle what an earlier boot left, unless somebody does so already."""
     say = log_to(layout.attempt(request["attempt"]) / "log.jsonl")
-    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
+    with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
 
 
@@ -194,7 +194,7 @@ def _claim(layout: Layout, request: ActivateRequest) -> bool:
 
     However long the disk takes, it is waited for: told to be refused, the attempt could still begin.
     """
-    with lock.hold(layout.start_lock, wait=inf):
+    with lock.take(layout.start_lock, wait=inf):
         if known(layout, request["attempt"]):
             return False
         _keep(layout.attempt(request["attempt"]), {**request, "layout": layout.as_dict()})
@@ -250,7 +250,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
 
     Held, the attempt may have begun all the same (the answer was late or lost), and its follower sees its end.
     """
-    with contextlib.suppress(lock.Held), lock.hold(layout.lock, wait=1):  # some only look who holds it
+    with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=1):  # some only look who holds it
         _refuse(layout, request["attempt"], refusal)
 
 

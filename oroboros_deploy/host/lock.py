@@ -1,8 +1,8 @@
-"""The lock of a host: held by the kernel for a living process, so it needs no unlocking and cannot go stale.
+"""File locks: the kernel holds one for a living process, so a lock needs no unlocking and cannot go stale.
 
-``launch.py`` takes this lock for an activation.  It is one half of what lets one activation run on a host; the other
-half is the fixed name of the activation's systemd unit.  Builds, pins, the journal and pruning lock files of their own
-with this module; pruning also takes the activation's lock, shared.
+``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation.  It is one half of what lets one
+activation run on a host; the other half is the fixed names of the activation's unit (``running.py``).  Builds, pins, the
+journal and pruning lock files of their own with this module; pruning also takes the activation's lock, shared.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Held(Exception):
 
 
 @contextmanager
-def hold(path: Path, wait: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Hold the lock file, exclusively by default; wait up to ``wait`` seconds, then raise Held.
+def take(path: Path, wait: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Take the lock file, exclusively by default; wait up to ``wait`` seconds, then raise Held.
 
     The file is never deleted: a second holder could lock its successor.  Children do
     not inherit the descriptor, so a daemon left behind does not keep the lock.

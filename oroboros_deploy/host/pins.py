@@ -53,7 +53,7 @@ def still(layout: Layout) -> Iterator[None]:
     """Nobody pins meanwhile: what is unpinned may be taken away. Nobody takes away: what is pinned stays."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(lock.hold(layout.ours / "pins.lock", wait=30))
+            stack.enter_context(lock.take(layout.ours / "pins.lock", wait=30))
         except lock.Held:
             raise Refusal("busy", "releases are being taken away on this host", hint="wait for its end") from None
         yield

@@ -153,7 +153,7 @@ def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:
 def _no_build(layout: Layout, wait: float) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(lock.hold(layout.build_lock, wait))
+            stack.enter_context(lock.take(layout.build_lock, wait))
         except lock.Held:
             raise Refusal("busy", "a build or another pruning runs on this host", hint="wait for its end") from None
         yield
@@ -164,7 +164,7 @@ def _no_activation(layout: Layout, wait: float) -> Iterator[None]:
     """Held together with those who only ask who activates: nobody is told that the host is busy for this moment."""
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(lock.hold(layout.lock, wait, fcntl.LOCK_SH))
+            stack.enter_context(lock.take(layout.lock, wait, fcntl.LOCK_SH))
         except lock.Held:
             raise running.busy(layout) from None
         yield

@@ -6,7 +6,8 @@
 
 Each phase is on the disk before the step that leaves it begins, so whoever finds the
 file knows the most that can have happened.  ``restore_failed`` and the two other ends
-are final; everything else is to be settled by whoever holds the lock.
+are final; everything else is to be settled by whoever holds the lock.  `TRANSITIONS`
+in ``constants.py`` declares what may follow what.
 """
 
 from __future__ import annotations

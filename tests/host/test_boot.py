@@ -267,7 +267,7 @@ def test_somebody_settles_it_already(host: LocalAgent, old: str) -> None:
     """Whoever holds the lock is not disturbed, and the boot goes on."""
     died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     before = tree(host.root), state.load(host.paths.state), host.journal
-    with lock.hold(host.paths.lock):
+    with lock.take(host.paths.lock):
         boot_again(host)
     assert (tree(host.root), state.load(host.paths.state), host.journal) == before
 

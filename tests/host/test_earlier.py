@@ -39,7 +39,7 @@ def test_it_is_found_where_it_is(host: LocalAgent, release: Path) -> None:
 def test_one_that_is_built_again_is_told(host: LocalAgent, release: Path) -> None:
     """While a build has its lock the release can be neither switched to nor looked at."""
     half_built(release)
-    with lock.hold(host.paths.build_lock):
+    with lock.take(host.paths.build_lock):
         assert host.facts(release.name)["target"]["state"] == "building"
         assert host.activate(release.name).refusal == {
             "kind": "busy",

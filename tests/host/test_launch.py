@@ -383,7 +383,7 @@ def test_a_recovery_leaves_a_living_activation_alone(host: LocalAgent, old: str,
     monkeypatch.setattr(launch, "GRACE", 0.1)
     request = host.request(host.sealed("new"))
     host.keep(request)
-    with lock.hold(host.paths.lock):
+    with lock.take(host.paths.lock):
         launch.recover(host.paths, request)
     assert not (host.paths.attempt(request["attempt"]) / "result.json").exists()
 

@@ -11,7 +11,7 @@ import pytest
 from oroboros_deploy.host import lock
 from tests.support.watching import eventually
 
-_HOLD = "from oroboros_deploy.host import lock; import pathlib, sys, time\nwith lock.hold(pathlib.Path(sys.argv[1])): "
+_HOLD = "from oroboros_deploy.host import lock; import pathlib, sys, time\nwith lock.take(pathlib.Path(sys.argv[1])): "
 
 
 def holder(path: Path, then: str) -> subprocess.Popen[bytes]:
@@ -24,7 +24,7 @@ def test_a_lock_dies_with_its_holder(tmp_path: Path) -> None:
     """A killed holder leaves nothing to unlock, and the file stays for the next."""
     path = tmp_path / "lock"
     process = holder(path, "time.sleep(60)")
-    with pytest.raises(lock.Held), lock.hold(path, wait=0.1):
+    with pytest.raises(lock.Held), lock.take(path, wait=0.1):
         pass
     process.kill()
     process.communicate()
@@ -42,7 +42,7 @@ def test_a_daemon_left_behind_does_not_keep_the_lock(tmp_path: Path) -> None:
 def test_waiting_ends_when_the_lock_is_free(tmp_path: Path) -> None:
     """Somebody who waits long enough gets it."""
     process = holder(tmp_path / "lock", "time.sleep(0.3)")
-    with lock.hold(tmp_path / "lock", wait=5):
+    with lock.take(tmp_path / "lock", wait=5):
         assert lock.is_held(tmp_path / "lock")
     process.communicate()
 
@@ -52,7 +52,7 @@ def test_those_who_ask_are_not_taken_for_holders(tmp_path: Path) -> None:
     import fcntl
 
     path = tmp_path / "lock"
-    with lock.hold(path, kind=fcntl.LOCK_SH):  # what asking does, stretched out
+    with lock.take(path, kind=fcntl.LOCK_SH):  # what asking does, stretched out
         assert not lock.is_held(path)
 
 

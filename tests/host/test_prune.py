@@ -269,7 +269,7 @@ def test_while_an_activation_runs_nothing_is_pruned(host: LocalAgent, tmp_path: 
 def test_while_something_is_built_nothing_is_pruned(host: LocalAgent) -> None:
     """Its directory is not complete, and would look like one that never will be."""
     shas = live_one_after_another(host, 3)
-    with lock.hold(host.paths.build_lock), pytest.raises(Refusal, match="a build or another pruning runs"):
+    with lock.take(host.paths.build_lock), pytest.raises(Refusal, match="a build or another pruning runs"):
         prune.prune(host.paths, {"keep": 2, "dry_run": False}, say, wait=0.1)
     assert there(host) == set(shas)
 

@@ -32,7 +32,7 @@ def test_what_runs_is_told(host: LocalAgent, layout: Layout) -> None:
     """The holder's attempt, release, person, phase and start are those of the state that it wrote."""
     found = begun(host, layout)
     assert running.running(layout) is None
-    with lock.hold(layout.lock):
+    with lock.take(layout.lock):
         told = running.running(layout)
     assert told == {
         "attempt": found.attempt,
@@ -47,7 +47,7 @@ def test_what_runs_is_told(host: LocalAgent, layout: Layout) -> None:
 def test_one_that_has_not_said_what_it_is(host: LocalAgent, layout: Layout) -> None:
     """A holder that has written no state of its own yet is told as such, with the words for who waits."""
     state.save(layout.state, begun(host, layout)._replace(phase="committed"))
-    with lock.hold(layout.lock):
+    with lock.take(layout.lock):
         assert running.running(layout) == {}
     refusal = running.busy(layout)
     assert (refusal.kind, "another activation holds this host" in refusal.message) == ("busy", True)

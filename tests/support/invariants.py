@@ -118,7 +118,7 @@ def one_restore(rest: Rest) -> Iterator[str]:
 def one_activation(rest: Rest) -> Iterator[str]:
     try:
         if rest.layout.lock.exists():
-            with lock.hold(rest.layout.lock, wait=2):  # its holder may be just about to exit
+            with lock.take(rest.layout.lock, wait=2):  # its holder may be just about to exit
                 pass
     except lock.Held:
         yield "the lock is held although nothing runs"

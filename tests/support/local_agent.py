@@ -178,7 +178,9 @@ class LocalAgent:
     def mirror(self, repository: Repository) -> None:
         """Give the host all that the repository has."""
         self.root.mkdir(parents=True, exist_ok=True)
-        repository.git("push", "--quiet", "--mirror", self._bare())
+        bare = self._bare()
+        repository.git("push", "--quiet", "--mirror", bare)
+        repository.git("push", "--quiet", bare, "HEAD:refs/oroboros/mirrored")  # the names that only we give
 
     def sealed(self, name: str, **files: str) -> str:
         """A sealed release that no build made; returns its id, which depends on the name alone."""

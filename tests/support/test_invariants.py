@@ -105,7 +105,7 @@ def test_what_serves_and_what_is_secret(host: LocalAgent) -> None:
 @pytest.mark.slow
 def test_a_lock_that_is_held(host: LocalAgent) -> None:
     """At rest nobody holds the host."""
-    with lock.hold(host.paths.lock):
+    with lock.take(host.paths.lock):
         assert broken(host.root) == ["6: the lock is held although nothing runs"]
 
 

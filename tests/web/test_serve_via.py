@@ -39,7 +39,7 @@ def served(tmp_path: Path, postgres: PostgresServer, sshd: Sshd) -> Iterator[Ser
     url = postgres.database()
     with Registry.open(url) as registry:
         registry.finish(record(A, host("web1", "live", live=A)))
-    (tmp_path / "fabric.yaml").write_text(f"ssh_config_path: {sshd.config_path}\n")
+    (tmp_path / "fabric.yaml").write_text(f"ssh_config_path: {sshd.config_path}\ndeploy: {{}}\n")
     with Served(tmp_path, f"{url}?via={sshd.alias}") as served:
         yield served
 

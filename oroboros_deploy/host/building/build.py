@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import earlier, environment, in_use, key, lock, running, seal, state, trees, wire
+from .. import earlier, environment, in_use, key, lock, records, running, seal, state, trees, wire
 from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
@@ -241,7 +241,7 @@ class _Release:
         """No activation begins meanwhile, which may want the release; one that runs is waited for."""
         wait = self.deadline - time.monotonic()
         try:
-            with lock.hold(self.layout.lock, wait, fcntl.LOCK_SH):
+            with lock.take(self.layout.lock, wait, fcntl.LOCK_SH):
                 yield
         except lock.Held:
             raise running.busy(self.layout) from None
@@ -302,7 +302,8 @@ class _Release:
         after = Journal(self.layout.journal).last()["seq"]
         meta = {**seal.meta_now(self.sha, self.request["version"]), "version": self.version, "built_after": str(after)}
         entries = seal.seal(self.path, {**meta, "recipe": self.request["recipe"]["digest"]}, store.shared())
-        self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build
+        self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build, as the record was
+        records.forget(self.layout, self.sha)
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
 
 
@@ -407,7 +408,7 @@ def _alone(layout: Layout, deadline: float, stop: threading.Event, say: Say) -> 
         say("build.waiting", "another build runs on this host; waiting for it", level="warning")
     while True:
         try:
-            with lock.hold(path, wait=0.5):
+            with lock.take(path, wait=0.5):
                 yield
                 return
         except lock.Held:

@@ -24,7 +24,7 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
     tmp = layout.tmp / f"build-{attempt}-{os.getpid()}"
     fresh = tmp.with_name(f".{tmp.name}")
     fresh.mkdir(mode=0o700)
-    with lock.hold(fresh / "lock"):
+    with lock.take(fresh / "lock"):
         fresh.rename(tmp)
         os.environ[MARK] = str(tmp)
         try:
