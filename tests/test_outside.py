@@ -14,6 +14,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +31,8 @@ from oroboros_deploy.records.record import Record
 from oroboros_deploy.text import plain
 from tests.support.outside import NASTY, anything, changed, often
 from tests.support.samples import A, B, host, record
+
+pytestmark = pytest.mark.slow  # thousands of examples, or whole builds
 
 HOLD = {"actor": NASTY, "at": 1_800_000_000.0, "reason": NASTY}
 STATE = {

@@ -1,8 +1,8 @@
 """File locks: the kernel holds one for a living process, so a lock needs no unlocking and cannot go stale.
 
-``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation.  It is one half of what lets one
-activation run on a host; the other half is the fixed names of the activation's unit (``running.py``).  Builds, pins, the
-journal and pruning lock files of their own with this module; pruning also takes the activation's lock, shared.
+``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation.  It is one half of what lets
+one activation run on a host; the fixed names of the activation's unit (``running.py``) are the other.  Builds, pins,
+the journal and pruning lock files of their own with this module; pruning also takes the activation's lock, shared.
 """
 
 from __future__ import annotations

@@ -408,6 +408,7 @@ def test_every_phase_has_its_death() -> None:
     assert phases | {"restore_failed"} == set(PHASES)
 
 
+@pytest.mark.slow
 def test_a_death_after_a_failed_restore_is_recorded(host: LocalAgent, tmp_path: Path) -> None:
     """Killed between the end and its record, the attempt is recorded as it ended."""
     old = host.sealed("old", health=f"test ! -e {tmp_path}/broken")

@@ -214,6 +214,7 @@ def test_a_rollback_is_held_to_its_record(host: LocalAgent, systemd: Systemd) ->
 
 
 @pytest.mark.parametrize("said", [["healthcheck.command"], None], ids=["a variable", "an older control node"])
+@pytest.mark.slow
 def test_a_rollback_by_hand(host: LocalAgent, systemd: Systemd, said: list[str] | None) -> None:
     """A flag or variable wins over the record; a control node that does not say what was given gets what it asks."""
     old = committed(host, "old", "api")

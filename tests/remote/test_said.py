@@ -17,6 +17,8 @@ from oroboros_deploy.text import clean
 from tests.support.events import A_DEPLOY
 from tests.support.outside import NASTY, anything, changed, often
 
+pytestmark = pytest.mark.slow  # thousands of examples, or whole builds
+
 REFUSAL = {
     "kind": "busy",
     "message": "held",

@@ -60,12 +60,14 @@ def test_an_environment_has_all_that_was_named(site: Site, shop: str, installer:
         ({"groups": ["gui"]}, "no project of this environment has a dependency group 'gui'"),
     ],
 )
+@pytest.mark.slow
 def test_what_is_not_there_is_named(site: Site, shop: str, needs: dict[str, Any], why: str) -> None:
     """An installer would pass over an extra that no project has."""
     refusal = build(site, shop, **needs).refusal or {}
     assert (refusal["kind"], refusal["message"]) == ("build_failed", why)
 
 
+@pytest.mark.slow
 def test_a_project_that_only_configures_its_tools_stops_nothing(site: Site) -> None:
     """Its requirements are installed; no wheel is built of it."""
     sha = site.commit(**{"tools/pyproject.toml": "[tool.ruff]\nline-length = 100\n", "tools/requirements.txt": "\n"})
@@ -73,6 +75,7 @@ def test_a_project_that_only_configures_its_tools_stops_nothing(site: Site) -> N
     assert built(answer) == ["venv tools"]
 
 
+@pytest.mark.slow
 def test_what_is_named_is_part_of_what_an_environment_depends_on(site: Site) -> None:
     """The same commit with another package is another environment; with the same ones it is taken again."""
     wheels = site.repository.path / "wheels"

@@ -14,6 +14,8 @@ import pytest
 from oroboros_deploy.host import process
 from oroboros_deploy.host.building import view
 
+pytestmark = pytest.mark.slow  # thousands of examples, or whole builds
+
 LOGINS = [
     pytest.param(0, marks=pytest.mark.skipif(os.getuid() != 0, reason="needs root")),
     pytest.param(os.getuid() or 65534, id="without root"),
