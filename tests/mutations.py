@@ -126,14 +126,14 @@ MUTATIONS = (
         HOST + "activation.py",
         "    if found.final or state.has_end(layout, found.attempt):",
         "    if found.final:",
-        (FAULTS, "-k", "error-after-restoring-restored"),
+        ("tests/host/test_activation.py", "-k", "with_a_result"),
     ),
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        'if found.phase == "gated" and _live_or_none(self.layout) == found.target:',
-        'if found.phase == "gated":',
-        (FAULTS, "-k", "gated-moved"),
+        "        if live != target:\n            return words.moved(target, live)\n",
+        "",
+        ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
         "only declared transitions",
@@ -180,9 +180,9 @@ MUTATIONS = (
     Mutation(
         "the link for current is renamed, never removed and made",
         HOST + "activation.py",
-        "        durable.replace(self.layout.staged(name), self.layout.current)\n",
-        "        self.layout.current.unlink(missing_ok=True)\n"
-        "        durable.replace(self.layout.staged(name), self.layout.current)\n",
+        "            durable.replace(self.layout.staged(name), self.layout.current)\n        except",
+        "            self.layout.current.unlink(missing_ok=True)\n"
+        "            durable.replace(self.layout.staged(name), self.layout.current)\n        except",
         ("tests/host/test_activation.py", "-k", "never_missing"),
     ),
     Mutation(

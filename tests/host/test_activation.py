@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -492,6 +493,16 @@ MOVED = {
     "elsewhere": ("ln -sfn /etc {link}", "away from every release"),
     "away": ("rm {link}", "away from every release"),
 }
+
+
+def test_an_attempt_with_a_result_is_not_settled_again(host: LocalAgent, old: str) -> None:
+    """A disk that fails may have kept an earlier phase: the result says how the attempt ended."""
+    sha = host.sealed("new", health="exit 0")
+    assert host.activate_here(sha, healthcheck=HEALTH).phases == GOOD
+    found = json.loads(host.paths.state.read_text())
+    host.paths.state.write_text(json.dumps({**found, "phase": "restarted"}))
+    activation.settle(host.paths, host.request(sha, healthcheck=HEALTH), lambda *_, **__: None)
+    assert (host.paths.current.resolve().name, len(host.journal)) == (sha, 2)
 
 
 @pytest.mark.parametrize("case", MOVED)

@@ -89,7 +89,7 @@ def test_a_lock_that_is_out_of_date_is_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "contained"),
     [
-        ("uv.lock", 'source = { editable = "." }\nsource = { registry = "https://pypi.org/simple" }\n', True),
+        ("uv.lock", 'source = { editable = "." }\nsource = { registry = "https://index.example/simple" }\n', True),
         ("uv.lock", 'source = { editable = "../lib" }\n', False),
         ("poetry.lock", '[package.source]\ntype = "directory"\n', False),
         ("poetry.lock", '[package.source]\ntype = "git"\n', True),
