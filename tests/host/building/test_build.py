@@ -616,6 +616,7 @@ def test_a_mirror_that_lost_a_file_asks_for_the_history(host: LocalAgent, reposi
 
 def test_a_damaged_repository_of_somebody_else_is_left(host: LocalAgent, mirrored: Repository) -> None:
     """One that we did not make is refused by name, and stays where it is."""
+    shutil.rmtree(host.paths.repo / "refs/oroboros")  # what only we write
     lose_the_head(host.paths.repo, "")
     sha = mirrored.commit(file="two")
     refusal = host.build(sha, bundle=bundle(mirrored, sha)).refusal or {}
