@@ -11,6 +11,8 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry
 from tests.support.samples import PROCESSES, A, B, C, host, record
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_spooled_record_is_finished_once_the_registry_is_back(registry, tmp_path):
     """Replaying writes what finish would have written, and empties the spool."""

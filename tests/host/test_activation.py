@@ -19,6 +19,8 @@ from oroboros_deploy.host.words import PHASES
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import eventually, processes, tree
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.02, "stable_for": 0}
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 

@@ -19,6 +19,8 @@ from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.journal_entry import digest, line_of
 from tests.support.local_agent import LocalAgent
 
+pytestmark = pytest.mark.slow
+
 Lines = list[bytes]
 
 

@@ -18,6 +18,8 @@ from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 TEXT = """\
 [Unit]
 Description=Settle an activation in {root} that a power cut interrupted

@@ -11,6 +11,8 @@ from oroboros_deploy.host.constants import FORMAT
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 SHA = "a" * 40
 REFUSED = {
     "kind": "invalid",

@@ -13,6 +13,8 @@ from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import Answer, LocalAgent
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 UP = Unit("", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
 DOWN = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 OWN = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02, "stable_for": 0}

@@ -13,6 +13,8 @@ from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import Answer, LocalAgent
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
 DEAD = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 GATE = {"command": None, "timeout": 0.5, "interval": 0.01, "stable_for": 0.02}

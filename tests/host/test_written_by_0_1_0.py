@@ -17,6 +17,8 @@ from oroboros_deploy.host import launch
 from oroboros_deploy.records.history import History, of_facts
 from tests.support.local_agent import LocalAgent
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 FILES = Path(__file__).parent / "written_by_0_1_0"
 OLD = "c00dbbc9dadfbe1e232e93a729dd4752fade0abf"
 BAD = "1902e3d6fc4e78a0bcc50ba12b882769afbf4a8c"

@@ -25,6 +25,8 @@ from tests.support.repository import Repository
 from tests.support.rights import require_another_user
 from tests.support.watching import tree
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 PATH = "/usr/bin:/bin"
 USER = 65534  # nobody
 STRANGER = '{"format": 2, "result": {"live": "a stranger\'s"}}'

@@ -39,7 +39,7 @@ from tests.support.repository import Repository
 from tests.support.sshd import Sshd, requires_sshd
 from tests.support.watching import eventually
 
-pytestmark = requires_sshd
+pytestmark = [requires_sshd, pytest.mark.slow]  # whole builds and activations
 FACTS: dict[str, Any] = {"sha": None, "services": [], "restart": False}
 
 

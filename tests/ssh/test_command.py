@@ -24,6 +24,8 @@ from tests.support.clock import SLOW, within
 from tests.support.logins import refusing
 from tests.support.sshd import Sshd
 
+pytestmark = pytest.mark.slow
+
 MUCH_SOONER = 20.0  # seconds: a slow machine needs fewer, and what would be waited for without the limit takes 30
 
 

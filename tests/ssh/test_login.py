@@ -10,7 +10,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -323,7 +323,8 @@ def password_server(directory: Path, sshd: Sshd, *, keys: bool) -> Iterator[Sshd
             connection, _ = listener.accept()
             transport = paramiko.Transport(connection)
             transport.add_server_key(paramiko.Ed25519Key.from_private_key_file(str(sshd.directory / "host_ed25519")))
-            transport.start_server(server=_PasswordServer(keys))
+            with suppress(EOFError, paramiko.SSHException):  # a client that is not let in may be gone before
+                transport.start_server(server=_PasswordServer(keys))
             transport.join(10)
             transport.close()
 

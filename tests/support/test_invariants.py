@@ -12,6 +12,8 @@ from oroboros_deploy.host import durable, lock
 from tests.support.invariants import RULES, broken
 from tests.support.local_agent import LocalAgent
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAgent:

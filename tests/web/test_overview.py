@@ -14,6 +14,8 @@ from oroboros_deploy.web.site import site
 from tests.support.history import History, sha
 from tests.support.html import Tags, headline, text
 
+pytestmark = pytest.mark.slow
+
 
 def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> None:
     """What runs, what drifts and what was lost stand on the first page in words."""

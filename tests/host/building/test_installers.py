@@ -21,6 +21,8 @@ from tests.support.builds import PARTS, Site, built, manifest, project, wheel
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two environments made side by side share it, and neither disturbs the other's making of it."""

@@ -13,6 +13,8 @@ from oroboros_deploy.host import seal
 from tests.support.builds import Site, built, wheel
 from tests.support.local_agent import NETWORK
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 ALL = {"projects": ["backend"], "requirements": None, "packages": [], "extras": [], "groups": [], "lock": "auto"}
 
 

@@ -28,6 +28,8 @@ from tests.support.watching import tree
 if TYPE_CHECKING:
     from oroboros_deploy.host.contract import BuildAnswer
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 
 class Built:
     """One build with everything in it, looked at by several tests."""

@@ -10,6 +10,8 @@ import pytest
 from oroboros_deploy.host.building import project
 from oroboros_deploy.host.refusal import Refusal
 
+pytestmark = pytest.mark.slow  # whole builds and activations
+
 
 @pytest.mark.parametrize(
     ("files", "packaged"),
