@@ -10,6 +10,9 @@ import pytest
 from application import Application, install_application
 from disposable_host import DisposableHost, ensure_image, missing
 
+from tests.support.fab import Fab
+from tests.support.shop import Shop
+
 _numbers = itertools.count(1)
 
 
@@ -33,3 +36,15 @@ def host(image: Path) -> Iterator[DisposableHost]:
 def app(tmp_path: Path) -> Application:
     """The application's repository, without a commit yet."""
     return Application(tmp_path / "ouroboros")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, host: DisposableHost) -> Shop:
+    """A light application on the host, and its repository."""
+    return Shop(tmp_path / "shop", host)
+
+
+@pytest.fixture
+def fab(tmp_path: Path, shop: Shop) -> Fab:
+    """`fab` in the repository of the shop, with a registry of the test's own."""
+    return shop.fab(f"sqlite:///{tmp_path}/registry.db")

@@ -22,16 +22,6 @@ LATER = "sleep 0.4; exit 1"
 MISSING = "exec /no/such/binary"
 
 
-@pytest.fixture
-def shop(tmp_path: Path, host: DisposableHost) -> Shop:
-    return Shop(tmp_path / "shop", host)
-
-
-@pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
-
-
 def test_settings_alone_deploy_an_unknown_application(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A repository with its own root, units and health script deploys with settings alone, and twice is a no-op."""
     first, second = shop.release(), shop.release(check="test -d services")

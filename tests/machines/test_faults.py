@@ -44,11 +44,6 @@ def shop(tmp_path: Path, host: DisposableHost) -> Shop:
 
 
 @pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
-
-
-@pytest.fixture
 def small_disk(host: DisposableHost, tmp_path: Path) -> Iterator[Path]:
     """The deploy root is on a filesystem of a few megabytes, mounted while the host was down."""
     host.power_cut()

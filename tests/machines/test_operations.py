@@ -21,16 +21,6 @@ JOURNAL = f"{ROOT}/.deploy/journal.jsonl"
 
 
 @pytest.fixture
-def shop(tmp_path: Path, host: DisposableHost) -> Shop:
-    return Shop(tmp_path / "shop", host)
-
-
-@pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
-
-
-@pytest.fixture
 def other(tmp_path: Path, fab: Fab) -> Fab:
     """Another workstation: a registry, a memory and a user of its own."""
     other = Fab(fab.directory, fab.ssh_config, f"sqlite:///{tmp_path}/another.db")

@@ -42,11 +42,6 @@ def slow_shop(tmp_path: Path, host: DisposableHost) -> Shop:
     return shop
 
 
-@pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
-
-
 def prepared(host: DisposableHost, shop: Shop, sha: str) -> None:
     """The migration takes long."""
     settings = shop.repository.path / "fabric.yaml"

@@ -26,11 +26,6 @@ def shop(tmp_path: Path, hosts: list[DisposableHost]) -> Shop:
     return Shop(tmp_path / "shop", *hosts)
 
 
-@pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
-
-
 def test_an_environment_is_deployed_as_one(hosts: list[DisposableHost], shop: Shop, fab: Fab) -> None:
     """An environment deploys to all its hosts, rolls back without naming them, and one table tells of every host."""
     first, second = shop.release(), shop.release(check="test -d ops")

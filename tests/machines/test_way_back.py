@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from disposable_host import DisposableHost
 
@@ -11,16 +9,6 @@ from tests.support.fab import Fab
 from tests.support.shop import ROOT, Shop, current, serving
 
 pytestmark = pytest.mark.host
-
-
-@pytest.fixture
-def shop(tmp_path: Path, host: DisposableHost) -> Shop:
-    return Shop(tmp_path / "shop", host)
-
-
-@pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
 
 
 def test_a_gate_that_the_old_release_never_had(host: DisposableHost, shop: Shop, fab: Fab) -> None:
