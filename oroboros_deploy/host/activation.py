@@ -115,10 +115,7 @@ class Activation:
         except Failed as failure:
             self._mark_bad(failure)
             return self._restore(failure)
-        except (
-            OSError,
-            ImportError,
-        ) as failure:  # the host's trouble, not the release's
+        except (OSError, ImportError) as failure:  # trouble of the host, not of the release
             return self._restore(failure)
         return self._commit()
 

@@ -235,9 +235,8 @@ def start_unit(layout: Layout, request: ActivateRequest) -> None:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
         found, waited = _active(unit), time.monotonic() - began
-        patience = (
-            15 if found in ("deactivating", *_ENDED) else GRACE
-        )  # it has not begun yet, or only starts the pruning
+        # Of a unit that runs the activation has not begun yet, or it only starts the pruning.
+        patience = 15 if found in ("deactivating", *_ENDED) else GRACE
         if lock.is_held(layout.lock) or waited > patience:
             raise running.busy(layout)
         if waited > GRACE and found in _ENDED:

@@ -65,8 +65,18 @@ def keep(
     """Make an environment with what is wanted, by the command ``install``, unless it is there and whole."""
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
-            _make(bench.for_tools(), part, target, install, wanted, variables)
+            _make_room(target)
+            tools, venv = bench.for_tools(), [sys.executable, "-m", "venv", "--without-pip", str(target)]
+            tools.run(part, "python3 -m venv", venv, ELSEWHERE)
+            tools.run(part, f"pip install {' '.join(wanted)}", [*install, *wanted], ELSEWHERE, **variables)
+            seal.seal(target, {})
         target.touch()  # used last
+
+
+def _make_room(target: Path) -> None:
+    seal.remove(target)
+    for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
+        seal.remove(unused)
 
 
 def declared(pyproject: Path) -> Optional[BuildSystem]:
@@ -87,22 +97,6 @@ def _whole(system: object) -> Optional[BuildSystem]:
     requires, backend = system["requires"], system["build-backend"]
     named = isinstance(requires, list) and all(isinstance(each, str) and "@" not in each for each in requires)
     return BuildSystem(requires, backend) if named and isinstance(backend, str) else None
-
-
-def _make(
-    bench: Bench,
-    part: str,
-    target: Path,
-    install: Sequence[str],
-    wanted: Sequence[str],
-    variables: Dict[str, str],
-) -> None:
-    seal.remove(target)
-    for unused in sorted(target.parent.glob("?" * 32), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
-        seal.remove(unused)
-    bench.run(part, "python3 -m venv", [sys.executable, "-m", "venv", "--without-pip", str(target)], ELSEWHERE)
-    bench.run(part, f"pip install {' '.join(wanted)}", [*install, *wanted], ELSEWHERE, **variables)
-    seal.seal(target, {})
 
 
 def _wants_more(bench: Bench, project: str, target: Path, backend: str) -> bool:
