@@ -20,8 +20,11 @@ FORMAT = 2
 #     tests/support/choice.py.  FORMAT goes up, because older agents and control nodes do not know the phase.
 #   with a time of its own: `STEPS` (words.py here), `TIMED` (the package's words.py), web/templates/parts.html and
 #     web/static/page.css, which name and colour it.
+#   with work that may take long: its deadline (time_limits.py).
 #   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `SERVES` below, `_PHASES` (the package's outcome.py).
-#   on the way back: cli/steps.py.
+#   as an end or on the way back: what `_enter` (activation.py) does when it cannot be written, and
+#     tests/support/invariants.py and `WRITING_IS_ALL` (tests/support/faults.py), which list these.
+#   on the way back: cli/steps.py, and records/history.py, which tells by the phase whether a host switched.
 TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
     "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
     "swapped": ("restarted", "restoring"),

@@ -1,8 +1,8 @@
 """The persisted state of an activation.
 
     prepared ──► swapped ──► restarted ──► gated ──► committed
-        │           │            │
-        └───────────┴────────────┴──► restoring ──► restored | restore_failed
+        │           │            │           │
+        └───────────┴────────────┴───────────┴──► restoring ──► restored | restore_failed
 
 Each phase is on the disk before the step that leaves it begins, so whoever finds the
 file knows the most that can have happened.  ``restore_failed`` and the two other ends
