@@ -4,6 +4,34 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from typing import Any
+
+from invoke import util
+
+_yaml: Any = util.yaml  # the one that Invoke reads with
+_Names: Any = _yaml.SafeLoader
+
+
+class _EachNameOnce(_Names):  # type: ignore[misc]
+    """YAML as Invoke reads it, but for a name that a mapping has twice: the last one would win, and nobody knew."""
+
+    def compose_mapping_node(self, anchor: object) -> object:
+        """Compose a mapping; raises ValueError for a name that is in it twice."""
+        node: Any = super().compose_mapping_node(anchor)
+        known: dict[tuple[str, str], int] = {}
+        for name, _ in node.value:
+            if isinstance(name.value, str) and name.value != "<<":
+                line, said = name.start_mark.line + 1, (name.tag, name.value)
+                if said in known:
+                    raise ValueError(f"{name.value} is said twice, in lines {known[said]} and {line}: keep one of them")
+                known[said] = line
+        return node
+
+
+def read_yaml(path: str) -> object:
+    """What a YAML file holds; raises ValueError for a name that is said twice."""
+    with open(path, encoding="utf-8-sig") as file:
+        return _yaml.load(file, Loader=_EachNameOnce)
 
 
 def refuse_unusable(found: object, at: str = "", above: tuple[int, ...] = ()) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .explaining import explain, masked
 from .loading import Config, layers_of, load, with_members, without_settings
-from .settings import SETTINGS, Build, Frontend, Healthcheck, RegistryTables, Setting, Step, Venv
+from .settings import SETTINGS, Build, Frontend, Healthcheck, Migration, RegistryTables, Setting, Step, Venv
 
 __all__ = [
     "SETTINGS",
@@ -12,6 +12,7 @@ __all__ = [
     "Config",
     "Frontend",
     "Healthcheck",
+    "Migration",
     "RegistryTables",
     "Setting",
     "Step",

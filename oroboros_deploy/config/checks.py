@@ -6,8 +6,14 @@ Raises ValueError saying what it must be.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from itertools import permutations
+from typing import TYPE_CHECKING
 
 from .addresses import is_git_url
+
+if TYPE_CHECKING:
+    from ..host.contract import Scope
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
@@ -55,6 +61,17 @@ def check_path(value: object) -> str:
     if not parts:
         raise ValueError("must not be the file system's root")
     return "/" + "/".join(parts)
+
+
+def check_path_if_any(value: object) -> str | None:
+    return None if value is None else check_path(value)
+
+
+def check_node(value: object) -> str | None:
+    path = check_path_if_any(value)
+    if path is not None and (":" in path or not path.endswith("/node")):  # its directory becomes a part of PATH
+        raise ValueError("must be the path of a program named node, without ':' in it")
+    return path
 
 
 def check_own_path(value: object) -> str:
@@ -214,6 +231,32 @@ def check_owner(value: object) -> str | None:
     if value not in ("ours", "theirs", None):
         raise ValueError("must be ours, theirs or null")
     return None if value is None else str(value)
+
+
+def check_shared(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("must map each path to dir or file")
+    places = {check_below(path): _check_kind(kind) for path, kind in value.items()}
+    if len(places) < len(value):
+        raise ValueError("names a path twice")
+    for one, other in permutations(places, 2):
+        if other.startswith(f"{one}/"):
+            raise ValueError(f"names {other}, which lies in {one}")
+    return places
+
+
+def _check_kind(kind: object) -> str:
+    if kind not in ("dir", "file"):
+        raise ValueError("must say dir or file for each path")
+    return str(kind)
+
+
+def check_scope(value: object) -> Scope:
+    if value == "system":
+        return "system"
+    if value == "user":
+        return "user"
+    raise ValueError("must be system or user")
 
 
 def check_megabytes(value: object) -> int:

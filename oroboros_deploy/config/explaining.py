@@ -9,7 +9,7 @@ from operator import attrgetter
 
 from .addresses import shown_registry
 from .loading import Config
-from .settings import BY_NAME, Step, Venv
+from .settings import BY_NAME, Migration, Step, Venv
 
 
 def explain(config: Config) -> list[tuple[str, str, str]]:
@@ -45,7 +45,11 @@ def shown(value: object) -> str:
         case float():
             return f"{value:g}"
         case Step():
-            return f"{value.name}: {value.command} (in {value.path})"
+            more = [f"{name} {' '.join(each)}" for name in ("inputs", "outputs") if (each := getattr(value, name))]
+            where = ", ".join([f"in {value.path}", *more, *(["once"] if value.once else [])])
+            return f"{value.name}: {value.command} ({where})"
+        case Migration():
+            return f"{value.command} (on every host)"
         case Venv():
             told = ((item.name, getattr(value, item.name)) for item in fields(value))
             return (

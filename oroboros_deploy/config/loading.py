@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 import posixpath
+import re
 import reprlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from itertools import combinations
+from itertools import combinations, product
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
@@ -47,11 +48,27 @@ class Config(Settings):
         return bool(self.services) and not self.skip_restart
 
     def typed(self, host: str, task: str) -> str:
-        """The command to type about a host, with the environment and the root that it takes to mean the same."""
-        groups = [name for name, hosts in self.environments.items() if address(host) in map(address, hosts)]
+        """The command to type about a host, or several (``a,b``), with the environment and the root of this command."""
+        named = set(map(address, host.split(",")))
+        groups = [name for name, hosts in self.environments.items() if named <= set(map(address, hosts))]
         environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
-        root = f" --root={shlex.quote(self.root)}" if self.provenance.get("root") == "flag --root" else ""
-        return f"fab -H {host} {task}{environment}{root}"
+        return f"fab -H {host} {task}{environment}{self._root_flag}"
+
+    @property
+    def flags(self) -> str:
+        """What a command needs that names no host: the environment and the root of this one."""
+        environment = f" --environment={self.environment}" if self.environment else ""
+        return f"{environment}{self._root_flag}"
+
+    @property
+    def _root_flag(self) -> str:
+        by_hand = self.provenance.get("root") in ("flag --root", BY_NAME["root"].variable)
+        return f" --root={shlex.quote(self.root)}" if by_hand else ""
+
+    def hinted(self, host: str, hint: str | None) -> str | None:
+        """A hint about a host, by whoever knows neither environment nor root (nor, on the host, its name): typeable."""
+        command = re.compile(rf"fab -H (?:HOST|{re.escape(host)}) ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
+        return hint and command.sub(lambda found: self.typed(host, found[1]), hint)
 
     @classmethod
     def from_mapping(
@@ -225,16 +242,19 @@ def _environments(layers: Sequence[tuple[str, object]]) -> dict[str, _Environmen
 
 
 def _refuse_two_roots(environments: Mapping[str, _Environment], base: Sequence[_Layer]) -> None:
-    # The registry knows a host by its name: with a root for each environment it would mix them up.
-    roots: dict[str, tuple[str, str]] = {}
+    # By a name the registry knows one target of an application: with a root for each environment it would mix them up.
+    roots: dict[tuple[str, object], tuple[str, str]] = {}
     for name, environment in environments.items():
-        root = str(_merge([*base, *environment.layers])["root"].value)
-        for host in environment.hosts:
-            other, place = roots.setdefault(host, (name, root))
+        merged = _merge([*base, *environment.layers])
+        root, written = str(merged["root"].value), merged["application"].value
+        applications = {written, written or posixpath.basename(root)}  # its default does not tell them apart
+        for host, application in product(environment.hosts, applications):
+            other, place = roots.setdefault((host, application), (name, root))
             if place != root:
                 raise _refused(
                     f"{host} has the root {place} in {other} and {root} in {name}; the registry knows it by its name",
-                    f"give it a second name in ssh_config, such as {host}-{name}, and use that in {name}",
+                    f"set another `application` in {name}, or give the host a second name in ssh_config, such as"
+                    f" {host}-{name}, and use that in {name}",
                 )
 
 
@@ -341,7 +361,8 @@ def _merge(layers: Sequence[_Layer]) -> dict[str, _Found]:
 def _derive(found: Mapping[str, _Found]) -> dict[str, _Found]:
     root = str(found["root"].value)
     paths = {name: _below(root, found[name]) for name in ("releases_dir", "current_link", "repo_root")}
-    _refuse_overlap(paths | {"root's .deploy": f"{root}/.deploy"})
+    places = {"root's shared": f"{root}/shared"} if found["shared"].value else {}
+    _refuse_overlap(paths | places | {"root's .deploy": f"{root}/.deploy"})
     return {**found, **{name: _Found(path, found[name].where) for name, path in paths.items()}}
 
 

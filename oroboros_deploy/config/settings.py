@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
@@ -28,26 +28,47 @@ from .checks import (
     check_lock,
     check_megabytes,
     check_name,
+    check_node,
     check_own_path,
     check_owner,
     check_packages,
     check_path,
+    check_path_if_any,
     check_paths,
     check_pause,
     check_projects,
+    check_scope,
     check_services,
+    check_shared,
     check_switch,
 )
 
+if TYPE_CHECKING:
+    from ..host.contract import Scope
+
+_OF_A_STEP = {"name", "path", "command", "inputs", "outputs", "once"}
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
 @dataclass(frozen=True)
 class Step:
-    """A build command of the project's own, run in ``path`` within the release."""
+    """A build command of the project's own, run in ``path`` within the release.
+
+    ``inputs`` and ``outputs`` are paths within the release; ``once``: on the first host alone, which sees it read-only.
+    """
 
     name: str
     path: str
+    command: str
+    inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    once: bool = False
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A migration that runs on each of several hosts; a plain line runs once, on the first."""
+
     command: str
 
 
@@ -69,12 +90,13 @@ class Venv:
 
 
 Venvs: TypeAlias = Mapping[str, tuple[str, ...] | Venv]
-Value: TypeAlias = str | float | tuple[str, ...] | tuple[Step, ...] | Venvs | None
+Places: TypeAlias = Mapping[str, str]  # by path within a release: "dir" or "file"
+Value: TypeAlias = str | float | tuple[str, ...] | tuple[Step, ...] | Venvs | Places | Migration | None
 
 
 def _steps(value: object) -> tuple[Step, ...]:
     if not isinstance(value, list | tuple):
-        raise ValueError("must be a list of {name, path, command}")
+        raise ValueError("must be a list of {name, path, command, inputs, outputs, once}")
     steps = tuple(_step(item) for item in value)
     if len({step.name for step in steps}) < len(steps):
         raise ValueError("names a step twice")
@@ -82,11 +104,36 @@ def _steps(value: object) -> tuple[Step, ...]:
 
 
 def _step(value: object) -> Step:
-    if not isinstance(value, Mapping) or not {"name", "command"} <= set(value) <= {"name", "path", "command"}:
-        raise ValueError("must hold only {name, path, command}; path may be left out")
+    if not isinstance(value, Mapping) or not {"name", "command"} <= set(value) <= _OF_A_STEP:
+        raise ValueError("must hold only {name, path, command, inputs, outputs, once}; name and command are needed")
     if not isinstance(value["name"], str) or not _STEP_NAME.fullmatch(value["name"]):
         raise ValueError("must name each step in letters, digits, spaces, '.', '_' and '-'")
-    return Step(value["name"], check_inside(value.get("path", ".")), check_command(value["command"]))
+    inputs, outputs = (check_paths(value.get(name, ())) for name in ("inputs", "outputs"))
+    once = check_switch(value.get("once", False))
+    _check_outputs(inputs, outputs, once)
+    path, command = check_inside(value.get("path", ".")), check_command(value["command"])
+    return Step(value["name"], path, command, inputs, outputs, once)
+
+
+def _check_outputs(inputs: tuple[str, ...], outputs: tuple[str, ...], once: bool) -> None:
+    if inputs and not outputs:
+        raise ValueError("must name the outputs of a step that has inputs: they are what is taken again")
+    if once and outputs:
+        raise ValueError("must not name outputs of a step that is once: it sees the release read-only")
+    if any(f"{one}/".startswith(f"{other}/") for one in outputs for other in outputs if one != other):
+        raise ValueError("must not name an output inside another one")
+
+
+def _migration(value: object) -> str | Migration | None:
+    """A line, which runs once, or ``{command, once}``; one that runs once, however it was written, is a plain line."""
+    if isinstance(value, Migration):
+        return value
+    if not isinstance(value, Mapping):
+        return check_command_if_any(value)
+    if not {"command"} <= set(value) <= {"command", "once"}:
+        raise ValueError("must be a line, or hold only {command, once}")
+    command = check_command(value["command"])
+    return command if check_switch(value.get("once", True)) else Migration(command)
 
 
 _OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...] | str | None]] = {
@@ -186,7 +233,11 @@ class Healthcheck:
     )
     stable_for: float = field(
         default=GATE_STABLE_FOR,
-        metadata=_about(check_pause, "seconds for which every service must stay the same process"),
+        metadata=_about(
+            check_pause,
+            "seconds for which every service must stay the same process; where nobody sets it, 0.5 are enough for a"
+            " release that served on the host for 10 minutes with the same gate and services",
+        ),
     )
 
 
@@ -245,6 +296,21 @@ def _default_venvs() -> dict[str, tuple[str, ...]]:
 class Build:
     """What makes a release out of a commit. Times are in seconds."""
 
+    python: str | None = field(
+        default=None,
+        metadata=_about(
+            check_path_if_any,
+            "path on the host of the python3 (3.9 or later) that virtual environments and wheels are made with; with"
+            " none it is the host's own",
+        ),
+    )
+    node: str | None = field(
+        default=None,
+        metadata=_about(
+            check_node,
+            "path on the host of a node; its directory comes first in PATH of builds, migrations and health commands",
+        ),
+    )
     frontend: Frontend | None = field(default_factory=Frontend)
     venvs: Venvs = field(
         default_factory=_default_venvs,
@@ -256,7 +322,12 @@ class Build:
     )
     steps: tuple[Step, ...] = field(
         default=(),
-        metadata=_about(_steps, "your own commands, a list of `{name, path, command}`, run one after another"),
+        metadata=_about(
+            _steps,
+            "your own commands, a list of `{name, path, command, inputs, outputs, once}`, run one after another;"
+            " `outputs` are shared by content, with `inputs` they are taken from earlier builds; `once: true`: on the"
+            " first host alone, and read-only",
+        ),
     )
     timeout: float = field(default=1800, metadata=_about(check_limit, "seconds for the whole build"))
     installer: str = field(
@@ -344,18 +415,36 @@ class Settings:
         metadata=_about(
             check_services,
             "systemd units to restart, all in one call; their order here means nothing, systemd's own ordering decides"
-            "; a target stands for the services that it wants or that are PartOf it",
+            "; a target stands for the services that it wants or that are PartOf it, a service for those that are "
+            "PartOf it, a slice for the services in it, a socket for its service",
             variable="DEPLOY_SERVICES",
+        ),
+    )
+    scope: Scope = field(
+        default="system",
+        metadata=_about(
+            check_scope,
+            "whose service manager runs the services: `system`, by sudo, or `user`: the login's own, and nothing"
+            " becomes root; docs/hosts.md says what each needs",
+            variable="DEPLOY_SCOPE",
         ),
     )
     healthcheck: Healthcheck = field(default_factory=Healthcheck)
     build: Build = field(default_factory=Build)
-    migrate: str | None = field(
+    shared: Places = field(
+        default_factory=dict,
+        metadata=_about(
+            check_shared,
+            "paths that live in `{root}/shared`, each `dir` or `file`: every release has a link there, services may"
+            " write there, and no build or pruning touches them",
+        ),
+    )
+    migrate: str | Migration | None = field(
         default=None,
         metadata=_about(
-            check_command,
+            _migration,
             "line run by bash in the sealed release before the switch, on one host; its last line of output is the"
-            " revision that the database came to",
+            " revision that the database came to; `{command, once: false}`: on every host",
         ),
     )
     restart_timeout: float = field(

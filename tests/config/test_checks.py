@@ -13,11 +13,21 @@ from oroboros_deploy.config import load
 from oroboros_deploy.errors import ConfigError
 from tests.support.written import FILE, refusal
 
+STEP = {"name": "a", "command": "b"}
+
 
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         ({"root": 5}, "must be text (it is 5)"),
+        ({"shared": ["media"]}, "must map each path to dir or file"),
+        ({"shared": {"media": "link"}}, "must say dir or file for each path"),
+        ({"shared": {"/srv/media": "dir"}}, "not absolute"),
+        ({"shared": {"a/../b": "dir"}}, "must not contain '..'"),
+        ({"shared": {".": "dir"}}, "below the release's own"),
+        ({"shared": {"media": "dir", "./media/": "dir"}}, "names a path twice"),
+        ({"shared": {"media": "dir", "media/one": "file"}}, "names media/one, which lies in media"),
+        ({"shared": {"media": "dir"}, "repo_root": "/srv/oroboros/shared/repo"}, "root's shared"),
         ({"root": None}, "must be text (it is None)"),
         ({"root": ""}, "must not be empty"),
         ({"root": "srv/app"}, "must be an absolute path (it is 'srv/app')"),
@@ -96,9 +106,24 @@ from tests.support.written import FILE, refusal
         ({"build": {"venvs": {"a": ["../x"]}}}, "must not contain '..'"),
         ({"build": {"venvs": {"a": "a", "a/": "b"}}}, "names a directory twice"),
         ({"build": {"venvs": {5: "a"}}}, "must be text"),
+        ({"build": {"python": "python3.12"}}, "must be an absolute path"),
+        ({"build": {"node": "/opt/node/bin/nodejs"}}, "must be the path of a program named node"),
+        ({"build": {"node": "/opt/a:b/node"}}, "must be the path of a program named node"),
         ({"build": {"steps": {}}}, "must be a list of"),
-        ({"build": {"steps": [{"name": "a"}]}}, "must hold only {name, path, command}"),
+        ({"build": {"steps": [{"name": "a"}]}}, "must hold only {name, path, command, "),
         ({"build": {"steps": [{"name": "a", "comand": "b", "command": "c"}]}}, "must hold only"),
+        ({"build": {"steps": [STEP | {"inputs": ["a"]}]}}, "must name the outputs of a step that has inputs"),
+        (
+            {"build": {"steps": [STEP | {"outputs": ["a"], "once": True}]}},
+            "must not name outputs of a step that is once",
+        ),
+        ({"build": {"steps": [STEP | {"outputs": ["a", "b", "a/c"]}]}}, "must not name an output inside another one"),
+        ({"build": {"steps": [STEP | {"outputs": ["/srv/a"]}]}}, "inside the release, not absolute"),
+        ({"build": {"steps": [STEP | {"outputs": ["a/../../b"]}]}}, "must not contain '..'"),
+        ({"build": {"steps": [STEP | {"outputs": ["."]}]}}, "below the release's own"),
+        ({"build": {"steps": [STEP | {"once": "yes"}]}}, "must be 1 (on) or 0"),
+        ({"migrate": {"once": True}}, "must be a line, or hold only {command, once}"),
+        ({"migrate": {"command": "a", "one": True}}, "must be a line, or hold only {command, once}"),
         ({"build": {"steps": [{"name": "a/b", "command": "c"}]}}, "must name each step in letters"),
         ({"build": {"steps": [{"name": "a", "command": "b"}] * 2}}, "names a step twice"),
         ({"repo_url": "--upload-pack=x"}, "plain git URL"),

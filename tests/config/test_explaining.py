@@ -24,6 +24,18 @@ def test_masking_leaves_what_is_no_secret() -> None:
     ]
 
 
+def test_a_step_and_a_migration_say_what_is_special_about_them() -> None:
+    """What a step reads and makes, and where each runs."""
+    made = {"name": "css", "command": "make", "inputs": ["src", "lib"], "outputs": ["static"]}
+    steps = [made, {"name": "tell", "command": "make told", "once": True}]
+    migrate = {"command": "bin/migrate", "once": False}
+    rows = explain(from_file({"build": {"frontend": None, "steps": steps}, "migrate": migrate}))
+    table = {name: value for name, value, _ in rows}
+    told = "css: make (in ., inputs src lib, outputs static) tell: make told (in ., once)"
+    assert (table["build.steps"], table["migrate"]) == (told, "bin/migrate (on every host)")
+    assert from_file({"migrate": {"command": "bin/migrate"}}).migrate == "bin/migrate"
+
+
 def test_explain_says_every_setting_its_value_and_its_source() -> None:
     """Every setting in use has one row, in the order of declaration; then the hosts."""
     steps = [{"name": "css", "command": "make"}]
@@ -31,12 +43,12 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
     table = {name: (value, where) for name, value, where in rows}
     assert [name for name, _, _ in rows] == [
         "root", "application", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url",
-        "registry.releases", "services",
+        "registry.releases", "services", "scope",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
+        "build.python", "build.node",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
-        "build.cache", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep", "parallel",
-        "no_cache", "rebuild", "skip_restart",
-        "skip_healthcheck", "hosts",
+        "build.cache", "shared", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
+        "parallel", "no_cache", "rebuild", "skip_restart", "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

@@ -59,10 +59,35 @@ def test_a_host_has_one_root() -> None:
     assert (refused.value.message, refused.value.hint) == (
         "nothing was changed: web2 has the root /srv/app in prod and /srv/staging in staging; "
         "the registry knows it by its name",
-        "give it a second name in ssh_config, such as web2-staging, and use that in staging",
+        "set another `application` in staging, or give the host a second name in ssh_config, such as web2-staging, "
+        "and use that in staging",
     )
     environments["staging"]["root"] = "/srv/app"
     assert load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"]).hosts == ("web1",)
+
+
+@pytest.mark.parametrize(
+    ("prod", "staging", "accepted"),
+    [
+        ({"root": "/srv/one", "application": "one"}, {"root": "/srv/two", "application": "two"}, True),
+        ({"root": "/srv/one"}, {"root": "/srv/two", "application": "two"}, True),
+        ({"root": "/srv/one", "application": "one"}, {"root": "/srv/one", "application": "two"}, True),
+        ({"root": "/srv/one", "application": "one"}, {"root": "/srv/two", "application": "one"}, False),
+        ({"root": "/srv/one"}, {"root": "/srv/two", "application": "one"}, False),  # the default of the other
+        ({"root": "/srv/one"}, {"root": "/srv/two"}, False),
+    ],
+)
+def test_a_host_has_one_root_for_each_application(
+    prod: dict[str, str], staging: dict[str, str], accepted: bool
+) -> None:
+    """Two environments with one host, other roots and other applications are two targets; of one they are refused."""
+    environments = {"prod": {"hosts": ["web1"], **prod}, "staging": {"hosts": ["web1"], **staging}}
+    try:
+        config = load([(FILE, {"environments": environments})], {}, environment="staging")
+        found = (config.root, config.application) == (staging["root"], staging.get("application"))
+    except ConfigError as error:
+        found = f"web1 has the root {prod['root']} in prod and {staging['root']} in staging" not in error.message
+    assert found == accepted
 
 
 def test_a_setting_that_does_not_exist_is_no_flag() -> None:

@@ -14,7 +14,7 @@ STEP = {"name": "css", "command": "make"}
 
 
 def of(**build: Any) -> str:
-    return digest(load([("fabric.yaml", {"build": build})], {}).build)
+    return digest(load([("fabric.yaml", {"build": build})], {}).build, {})
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,13 @@ def of(**build: Any) -> str:
         {"steps": [{**STEP, "path": "web"}]},
         {"steps": [{**STEP, "name": "js"}, STEP]},
         {"steps": [STEP, {**STEP, "name": "js"}]},
+        {"steps": [{**STEP, "outputs": ["made"]}]},
+        {"steps": [{**STEP, "outputs": ["made"], "inputs": ["read"]}]},
+        {"steps": [{**STEP, "once": True}]},
         {"installer": "pip"},
         {"inputs": ["shared"]},
+        {"python": "/opt/python/bin/python3"},
+        {"node": "/opt/node/bin/node"},
     ],
 )
 def test_what_shapes_the_result_changes_the_digest(build: dict[str, Any]) -> None:
@@ -56,4 +61,11 @@ def test_what_shapes_nothing_changes_no_digest(build: dict[str, Any], same: dict
 
 def test_the_digest_of_the_defaults_stays() -> None:
     """A new setting has no part in it until somebody sets it, so what hosts noted stays what was asked for."""
-    assert digest(Build()) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+    assert digest(Build(), {}) == "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+
+
+def test_shared_places_shape_a_release() -> None:
+    """Each path, and whether it is a file, changes the digest; their order does not."""
+    places: tuple[dict[str, str], ...] = ({}, {"media": "dir"}, {"media": "file"}, {"media": "dir", "log": "dir"})
+    assert len({digest(Build(), each) for each in places}) == 4
+    assert digest(Build(), {"log": "dir", "media": "dir"}) == digest(Build(), places[3])

@@ -31,6 +31,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         ),
         healthcheck=Healthcheck("scripts/runtime-health-check.sh", 60, 1, 2),
         build=Build(
+            python=None,
+            node=None,
             frontend=Frontend("frontend", "npm ci && npm run build", "dist", "infra/web-main"),
             venvs={"backend": ("backend",), "worker": ("worker",)},
             steps=(),
