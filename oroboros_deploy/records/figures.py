@@ -23,7 +23,7 @@ class Ended(NamedTuple):
     release_id: str
     previous: str | None
     finished_at: datetime
-    activation_seconds: float
+    activation_seconds: float | None
     lead_seconds: float | None
 
 
@@ -92,10 +92,12 @@ def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
                 day.leads.append(lead_seconds)
             until = left.pop((environment, release_id), None)
             if state != "live":
-                until = at + timedelta(seconds=activation_seconds) if state == "restored" else good.get(environment)
+                until = good.get(environment)
             if state != "live" or until:
                 day.failures += 1
-            if until:
+            if state == "restored":
+                day.restores.append(max(0.0, activation_seconds or 0.0))
+            elif until:
                 day.restores.append(max(0.0, (until - at).total_seconds()))
         elif state == "live":
             left[environment, previous] = at

@@ -34,7 +34,8 @@ class HostJournal:
     host may say anything.  ``live`` is the release that
     `current` names, ``last`` the attempt of its last activation and ``head`` the number of the entry
     that was the last when it was written.  ``busy`` says what goes on there
-    or was interrupted, None when it is quiet; ``ahead`` is by how many seconds its clock is.
+    or was interrupted, None when it is quiet; ``ahead`` is by how many seconds its clock is.  ``target`` is the id
+    that the host has minted, None where it has none.
     """
 
     host: str
@@ -44,9 +45,12 @@ class HostJournal:
     head: int = 0
     busy: str | None = None
     ahead: float = 0.0
+    target: str | None = None
 
 
-def of_facts(host: str, facts: Facts, entries: Sequence[JournalEntry], ahead: float) -> HostJournal:
+def of_facts(
+    host: str, facts: Facts, entries: Sequence[JournalEntry], ahead: float, target: str | None = None
+) -> HostJournal:
     """The journal of a host whose facts were read with it."""
     last, busy = facts["last"], None
     if facts["running"] is not None:
@@ -54,7 +58,7 @@ def of_facts(host: str, facts: Facts, entries: Sequence[JournalEntry], ahead: fl
     elif last is not None and unfinished(last):
         busy = f"attempt {last['attempt']} was interrupted there, and the next deploy settles it"
     head = facts["head"]["seq"] if facts["head"] else 0
-    return HostJournal(host, entries, facts["live"], last and last["attempt"], head, busy, ahead)
+    return HostJournal(host, entries, facts["live"], last and last["attempt"], head, busy, ahead, target)
 
 
 @dataclass(frozen=True)
@@ -89,11 +93,12 @@ class History:
     def __init__(self, journal: HostJournal) -> None:
         self.host = journal.host
         self.live = journal.live
+        self.target = journal.target
         self.entries: list[Entry] = []
         self._attempts: set[str] = set()
         self.doubts: list[str] = []
         self.ends_well = True  # the last entry is there and can be trusted
-        self._read(journal.entries)
+        self._read(journal)
         self._check_end(journal)
         self.whole = not self.doubts  # so what it does not have did not happen
         self._check_clock(journal.ahead)
@@ -107,20 +112,20 @@ class History:
         switches = (entry for entry in reversed(self.entries) if entry.part.switched)
         return next((entry for entry in switches if entry.at <= until), None)
 
-    def _read(self, found: Sequence[JournalEntry]) -> None:
+    def _read(self, journal: HostJournal) -> None:
         before: JournalEntry | JournalHead = {"seq": 0, "hash": GENESIS}
-        for said in found:
+        for said in journal.entries:
             damage = _damage(said, before)
             self.ends_well = damage is None
             if damage:
                 self.doubts.append(f"entry {_number(said)} of its journal {damage}; it is not trusted")
             elif said.get("kind") in ATTEMPTS:
-                self._add(said)
+                self._add(said, journal)
             before = said if isinstance(said, dict) else before
 
-    def _add(self, said: JournalEntry) -> None:
+    def _add(self, said: JournalEntry, journal: HostJournal) -> None:
         try:
-            entry = _entry(self.host, said)
+            entry = _entry(journal, said)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             self.ends_well = False
             self.doubts.append(f"entry {_number(said)} of its journal is not understood; it is left out")
@@ -154,17 +159,17 @@ def _damage(said: JournalEntry, before: JournalEntry | JournalHead) -> str | Non
     return None
 
 
-def _entry(host: str, said: JournalEntry) -> Entry:
+def _entry(journal: HostJournal, said: JournalEntry) -> Entry:
     """The entry; ValueError and its like when it does not say what it has to, for a host may say anything."""
     origin: Origin = said.get("origin") or {}
     releases = [each for each in (said["target"], said["source"]) if each is not None]
-    texts = [said["actor"], said["reason"], said["migration_marker"] or "", *_texts(origin, host)]
+    texts = [said["actor"], said["reason"], said["migration_marker"] or "", *_texts(origin, journal.host)]
     wrong = [not _ATTEMPT.fullmatch(said["attempt"]), said["target"] is None, not all(map(_SHA.fullmatch, releases))]
     if any(wrong) or not all(isinstance(text, str) for text in texts):
         raise ValueError(said)
     _moment(said["at"])
     kind = cast(Kind, said["kind"])
-    return Entry(said["attempt"], kind, said["target"], said["actor"], said["at"], origin, _part(host, said))
+    return Entry(said["attempt"], kind, said["target"], said["actor"], said["at"], origin, _part(journal, said))
 
 
 def _texts(origin: Origin, host: str) -> list[object]:
@@ -185,7 +190,7 @@ def _moment(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC)
 
 
-def _part(host: str, said: JournalEntry) -> HostRecord:
+def _part(journal: HostJournal, said: JournalEntry) -> HostRecord:
     """The host's part in the attempt, as a deploy records it; of the wall times only those that the host took."""
     seconds = said["seconds"]
     # An earlier version did not write whether anything was switched; what was, was gone back from.
@@ -201,15 +206,16 @@ def _part(host: str, said: JournalEntry) -> HostRecord:
         "ran": said.get("ran"),
         "foreign": said.get("foreign"),
     }
-    end = ended(host, known, "the attempt's directory")
+    end = ended(journal.host, known, "the attempt's directory")
     return HostRecord(
-        host=host,
+        host=journal.host,
         state=str(end.state),
         live=end.live,
         previous=end.previous,
         message=end.message,
         seconds={"activate": round(sum(seconds.values()), 3), **end.seconds},
         migration_marker=end.migration_marker,
+        target_id=journal.target,
     )
 
 

@@ -41,6 +41,8 @@ class ServingRepair:
     before: str | None
     credited: str | None
     application: str = ""
+    root: str = ""
+    target_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class _Comparison:
         self.own = memory.own
         self.hosts = tuple(journal.host for journal in journals)
         self.doubts: list[Doubt] = []
+        for attempt in sorted(memory.unreadable):
+            self._doubt(f"the registry's rows of attempt {attempt} cannot be read; they are left as they are")
         self.histories = {journal.host: self._history(journal) for journal in journals if not self._busy(journal)}
         self.ended = self._by_attempt()
 
@@ -128,13 +132,22 @@ class _Comparison:
         history = History(journal)
         for message in history.doubts:
             self._doubt(message, history.host)
-        parts = ((attempt, record.part(history.host)) for attempt, record in self.own.items())
+        name = self.memory.names.last.get(journal.target or "", journal.host)
+        if name != journal.host:
+            self._doubt(f"the registry knows this target as {name}, another name of the same host", journal.host)
+        parts = ((attempt, self._own_part(record, history)) for attempt, record in self.own.items())
         for attempt in (attempt for attempt, part in parts if part and part.switched and not history.has(attempt)):
             self._doubt(f"its journal does not have attempt {attempt}, which the registry has; kept", history.host)
             history.whole = False
             # The registry knows of a later switch: this is no journal of what serves now.
             history.ends_well &= self.memory.credited.get(history.host) != attempt
         return history
+
+    def _own_part(self, record: Record, history: History) -> HostRecord | None:
+        """This target's part, unless another target had its name then."""
+        part = record.part(history.host)
+        other = part and part.target_id and history.target and part.target_id != history.target
+        return None if other else part
 
     def _by_attempt(self) -> dict[str, Parts]:
         """How each attempt ended, those first that ended first.
@@ -143,10 +156,17 @@ class _Comparison:
         """
         found: dict[str, Parts] = {}
         for entry in merge(*(history.entries for history in self.histories.values()), key=attrgetter("at")):
-            host = entry.part.host
-            if entry.attempt not in self.memory.alive and not self._by_another_name(entry):
-                found[entry.attempt] = {**found.pop(entry.attempt, {}), host: entry}
+            entry = self._as_known(entry)
+            left_alone = entry.attempt in self.memory.alive | self.memory.unreadable
+            if not left_alone and not self._by_another_name(entry):
+                found[entry.attempt] = {**found.pop(entry.attempt, {}), entry.part.host: entry}
         return found
+
+    def _as_known(self, entry: Entry) -> Entry:
+        """The entry by the name that the registry has for this target in that attempt."""
+        known, own = self.memory.records.get(entry.attempt), entry.part.target_id
+        names = [part.host for part in known.hosts if own and part.target_id == own] if known else []
+        return replace(entry, part=replace(entry.part, host=names[0])) if names else entry
 
     def _by_another_name(self, entry: Entry) -> bool:
         """Whether the attempt called this host by a name that the registry, or another journal, goes by."""
@@ -218,11 +238,14 @@ class _Comparison:
                 self._doubt(
                     f"current names {history.live or 'nothing'}, its journal ends on {last.serves or 'nothing'}", host
                 )
-            before = self.memory.serving.get(host)
-            if before != last.serves or host not in self.memory.serving:
-                credited = self.memory.credited.get(host)
-                own = self.memory.application or ""
-                yield ServingRepair(host, last.serves, last.attempt, last.time, before, credited, own)
+            name = self.memory.names.last.get(history.target or "", host)
+            before = self.memory.serving.get(name)
+            if before != last.serves or name not in self.memory.serving:
+                credited = self.memory.credited.get(name)
+                own, root = self.memory.application or "", self.memory.root or ""
+                yield ServingRepair(
+                    host, last.serves, last.attempt, last.time, before, credited, own, root, history.target
+                )
 
 
 def _new(attempt: str, ends: Parts, application: str | None) -> Record:

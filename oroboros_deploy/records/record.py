@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self, get_args
+from typing import Any, Self, TypedDict, get_args
 
 from ..outcome import Kind, State
+from .names import Names
 
 
 class AttemptState(StrEnum):
@@ -39,7 +40,8 @@ class HostRecord:
     ``state`` is a `State` value, or "running" while the attempt goes on;
     ``seconds`` the wall time of each phase; ``target_missing`` is True when a
     rollback was refused because the host does not have the release; ``log`` what the
-    build, the migration, the gate or the services said last, of which the end is kept.
+    build, the migration, the gate or the services said last, of which the end is kept;
+    ``target_id`` the id that the host has minted for its deploy root, None when it is not known.
     """
 
     host: str
@@ -51,6 +53,7 @@ class HostRecord:
     migration_marker: str | None = None
     target_missing: bool = False
     log: str | None = None
+    target_id: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log", self.log and self.log[-_LOG_LENGTH:])
@@ -89,7 +92,7 @@ class Record:
     and ``exit_code`` are None while the attempt goes on.  ``subject`` and
     ``committed_at`` are those of the release's commit, ``commits`` what is new in it
     against the release that served before, the newest first; unknown without a clone.
-    ``application`` is empty in what earlier versions wrote.
+    ``application`` and ``root`` are empty in what earlier versions wrote.
     """
 
     attempt: str
@@ -109,6 +112,7 @@ class Record:
     committed_at: str | None = None
     commits: tuple[CommitRecord, ...] = ()
     application: str = ""
+    root: str = ""
 
     def __post_init__(self) -> None:
         _refuse_unless(self.kind in get_args(Kind), "kind", self.kind)
@@ -194,7 +198,8 @@ class Memory:
     still works on them, ``seen`` the last sign of life of those without an end.  ``serving`` is
     the release of each known host, ``credited`` the attempt that this is known from, ``intents``
     the status that a release's row had when an attempt put its own there.  Hosts and releases are
-    those of one ``application``; ``elsewhere`` are the releases that others serve.
+    those of one ``application`` and ``root`` (None: of any); ``elsewhere`` are the releases that others serve,
+    ``unreadable`` the attempts whose rows are no records.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict)
@@ -206,6 +211,9 @@ class Memory:
     intents: Mapping[str, str | None] = field(default_factory=dict)
     application: str | None = None
     elsewhere: frozenset[str] = frozenset()
+    unreadable: frozenset[str] = frozenset()
+    root: str | None = None
+    names: Names = field(default_factory=Names)
 
     @property
     def own(self) -> dict[str, Record]:
@@ -217,9 +225,27 @@ class Memory:
 
     @property
     def hosts(self) -> dict[str, str | None]:
-        """All hosts, by name, with the environment of the newest attempt on each."""
-        newest = {part.host: record.environment for record in self.own.values() for part in record.hosts}
-        return dict(sorted({**dict.fromkeys(self.serving), **newest}.items()))
+        """All hosts, by the names that they have now, with the environment of the newest attempt on each."""
+        parts = ((part, record.environment) for record in self.own.values() for part in record.hosts)
+        newest = {self.names.now(part.host, part.target_id): environment for part, environment in parts}
+        known = {name: environment for name, environment in newest.items() if name}
+        return dict(sorted({**dict.fromkeys(self._served), **known}.items()))
+
+    @property
+    def _served(self) -> list[str]:
+        """The names that the hosts have now which serve something: two roots of one name may have two here."""
+        last = self.names.last
+        called = [self.names.now(host, target) for target, host in last.items() if host in self.serving]
+        return [*filter(None, called), *(host for host in self.serving if host not in last.values())]
+
+
+class Forgotten(TypedDict):
+    """What ended when a host was forgotten; ``replaced`` are the releases that nothing serves any more."""
+
+    host: str
+    application: str
+    served: list[str]
+    replaced: list[str]
 
 
 def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, or_, select, update
 
 from ..outcome import State
 from ..records.record import AttemptState, Record
-from . import events
+from . import events, schema, targets
 from .database import clock, insert, skew
-from .schema import attempt_hosts, attempts, commits, hosts, targets
+from .schema import attempt_hosts, attempts, commits, hosts
 
 _COPIED = (
     "attempt",
@@ -89,29 +89,16 @@ def identify(db: Connection, attempt: str) -> int:
     return number
 
 
-def serving(db: Connection, application: str | None) -> dict[str, str | None]:
-    """The release that each known host serves: of one application, or of whichever came there last."""
-    newest = targets.c.since if application is None else targets.c.application  # the nameless before its own
-    own = owned(targets.c.application, application)
-    rows = db.execute(select(targets.c.host, targets.c.release_id).where(own).order_by(newest))
-    return dict(sorted((row.host, row.release_id) for row in rows))
+def hosts_of(db: Connection, release_id: str, application: str | None, control_node: str | None = None) -> list[str]:
+    """The hosts on which an application's release was ever live, as ``control_node`` calls them.
 
-
-def served(db: Connection) -> dict[str, str | None]:
-    """The release that each target of every application serves."""
-    rows = db.execute(select(targets.c.application, targets.c.host, targets.c.release_id))
-    return {f"{row.application} {row.host}": row.release_id for row in rows}
-
-
-def owned(column: ColumnElement[str], application: str | None) -> ColumnElement[bool]:
-    """Whether a row is this application's, or may be: an earlier version did not say whose it is."""
-    return true() if application is None else column.in_(["", application])
-
-
-def hosts_of(db: Connection, release_id: str, application: str | None) -> list[str]:
-    """The hosts on which an application's release was ever live, that of the newest attempt first."""
-    rows = _live(release_id, application, select(attempt_hosts.c.host)).group_by(attempt_hosts.c.host)
-    return list(db.scalars(rows.order_by(func.max(attempts.c.id).desc(), func.min(attempt_hosts.c.position))))
+    Those of the newest attempt come first.
+    """
+    parts = _live(release_id, application, select(attempt_hosts.c.host, attempt_hosts.c.target_id))
+    names = targets.names(db, application, control_node)
+    rows = db.execute(parts.order_by(attempts.c.id.desc(), attempt_hosts.c.position))
+    found = dict.fromkeys(names.now(row.host, row.target_id) for row in rows)
+    return [name for name in found if name]
 
 
 def environment_of(db: Connection, release_id: str, application: str | None) -> str | None:
@@ -124,7 +111,7 @@ def environment_of(db: Connection, release_id: str, application: str | None) -> 
 def _live(release_id: str, application: str | None, rows: Select[Any]) -> Select[Any]:
     went_live: ColumnElement[bool] = and_(attempts.c.release_id == release_id, attempt_hosts.c.state.in_(_OK))
     was_live = or_(attempt_hosts.c.live == release_id, attempt_hosts.c.previous == release_id)
-    own = owned(attempts.c.application, application)
+    own = targets.owned(attempts.c.application, application)
     return rows.join_from(attempt_hosts, attempts).where(own, or_(went_live, was_live))
 
 
@@ -156,7 +143,7 @@ def _lead_seconds(db: Connection, record: Record, finished_at: datetime) -> floa
         return None
     same = and_(
         attempts.c.release_id == record.release_id,
-        owned(attempts.c.application, record.application),
+        targets.owned(attempts.c.application, record.application),
         attempts.c.environment.is_not_distinct_from(record.environment),
         attempts.c.state == AttemptState.LIVE,
         attempts.c.attempt != record.attempt,
@@ -170,18 +157,22 @@ def _set_serving(db: Connection, record: Record, since: datetime) -> None:
     attempt_id = identify(db, record.attempt)
     for host, release_id in record.served.items():
         _disown(db, record, host)
+        part = record.part(host)
         values = {"release_id": release_id, "attempt_id": attempt_id, "since": since}
-        for table, key in ((hosts, {"host": host}), (targets, {"application": record.application, "host": host})):
-            row = insert(db, table).values(**key, **values)
-            # A record that comes late, from a spool, does not undo what a later attempt did.
-            newer = table.c.since <= row.excluded.since
-            db.execute(row.on_conflict_do_update(index_elements=list(key), set_=values, where=newer))
+        target = targets.Target(record.application, host, record.root, part.target_id if part else None)
+        # A record that comes late, from a spool, does not undo what a later attempt did.
+        if not targets.put(db, target, values, until=since):
+            continue
+        row = insert(db, hosts).values(host=host, **values)
+        newer = hosts.c.since <= row.excluded.since
+        db.execute(row.on_conflict_do_update(index_elements=[hosts.c.host], set_=values, where=newer))
 
 
 def _disown(db: Connection, record: Record, host: str) -> None:
     """Forget what an earlier version wrote of a host when this attempt found just that release there: it is its own."""
     part = record.part(host)
     found = [each for each in (part and part.previous, part and part.live, record.served[host]) if each]
-    nameless = and_(targets.c.application == "", targets.c.host == host, targets.c.release_id.in_(found))
+    own = schema.targets.c
+    nameless = and_(own.application == "", own.host == host, own.release_id.in_(found))
     if record.application:
-        db.execute(delete(targets).where(nameless))
+        db.execute(delete(schema.targets).where(nameless))

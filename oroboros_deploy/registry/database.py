@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -21,8 +20,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from .. import threads
 from ..errors import RegistryUnavailable
+from . import place
 from .driver import Driver
 from .url import engine_url, safe_url, sqlite_path
+from .values import decoded
 from .watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ SILENCE = 30  # seconds for an answer: tries and the last of them, whose waits t
 _PATIENCE_WITH_TUNNELS = 1  # for who reads: one that is gone does not come back
 IDLE = 15  # connections for reading that are kept open, at most
 _POSTGRESQL_DEFAULTS = {  # a parameter of the URL goes before these
+    "client_encoding": "utf8",  # names and commit messages may hold any character, whatever PGCLIENTENCODING says
     "application_name": "oroboros_deploy",
     "connect_timeout": "10",
     "keepalives_idle": "5",
@@ -82,7 +84,6 @@ _HINTS = {
 }
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
 _SNAPSHOT = select(func.txid_current_snapshot())
-_JSON = json.JSONDecoder()
 
 
 class Database:
@@ -100,6 +101,7 @@ class Database:
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
+        self._schema: str | None = None
         self._closed = False
         self._watchdog = None if path else Watchdog(SILENCE)
         self._watch: Driver | None = None
@@ -194,6 +196,7 @@ class Database:
         except IndexError:
             reader = self._reader()
         try:
+            self._find(reader)
             result = work(reader)
         except BaseException:
             # Whatever it was, nobody has to know in which state it left the connection; and when one is
@@ -220,6 +223,13 @@ class Database:
             _execute(connection, "PRAGMA query_only = ON")
         return Driver(connection, self._engine.dialect, self._watchdog.watch if self._watchdog else None)
 
+    def _find(self, reader: Driver) -> None:
+        """Let a reader look for our tables where they are: once in a schema of their own, they stay there."""
+        if self._schema is None:
+            reader.locate()
+            self._schema = reader.schema
+        reader.schema = self._schema
+
     def _hang_up(self) -> None:
         with suppress(IndexError):
             while True:
@@ -227,11 +237,18 @@ class Database:
 
     def _once(self, work: Callable[[Connection], Result], lock: str | None) -> Result:
         with self._engine.connect() as connection:
-            if first := "; ".join((*BEGIN[self._engine.dialect.name], *([lock] if lock else []))):
-                connection.exec_driver_sql(first)
+            self._begin(connection, lock)
             result = work(connection)
             connection.commit()
             return result
+
+    def _begin(self, connection: Connection, lock: str | None) -> None:
+        """Take the lock, and find our tables: in one question, after which nobody moves them."""
+        name = self._engine.dialect.name
+        asks = [*BEGIN[name], *([lock] if lock else []), *([place.IN_OURS] if name == "postgresql" else [])]
+        found = connection.exec_driver_sql("; ".join(asks)) if asks else None
+        ours = name == "postgresql" and found is not None and bool(found.scalar())
+        self._schema = place.use(connection, place.NAME if ours else None)
 
     def _silent(self) -> RegistryUnavailable:
         return self.unavailable(f"it has not answered within {SILENCE} s")
@@ -264,8 +281,16 @@ class Database:
             raise self.unavailable(f"{error.filename}: {error.strerror}") from error
 
     def _prepare(self, connection: Any, _record: object) -> None:
-        _execute(connection, *_ON_CONNECT[self._engine.dialect.name])
-        connection.commit()
+        try:
+            if self._engine.dialect.name == "postgresql":
+                from .any_time import read_any_time  # psycopg2 is imported for PostgreSQL alone
+
+                read_any_time(connection)
+            _execute(connection, *_ON_CONNECT[self._engine.dialect.name])
+            connection.commit()
+        except self._failures:
+            connection.close()  # SQLAlchemy 2.0 leaves it to the garbage collector
+            raise
 
 
 def insert(db: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
@@ -303,13 +328,8 @@ def _engine(url: str, socket_dir: str | None) -> Engine:
     else:
         target = target.set(query={**_POSTGRESQL_DEFAULTS, **target.query})
     return create_engine(
-        target, connect_args=connect, pool_pre_ping=not is_file, hide_parameters=True, json_deserializer=_decode
+        target, connect_args=connect, pool_pre_ping=not is_file, hide_parameters=True, json_deserializer=decoded
     )
-
-
-def _decode(text: str) -> Any:
-    """What `json.loads` does, without its looks for white space: lists of rows have many small values."""
-    return _JSON.raw_decode(text)[0]
 
 
 def _execute(connection: Any, *statements: str) -> None:

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Select
+from sqlalchemy import Boolean, Connection, Dialect, Select, literal_column, select
+
+from . import place
 
 _Convert = Callable[[Any], Any]
 _Watch = Callable[[Any, Callable[[], object]], object]
 _NOTHING: Mapping[str, Any] = {}
+_IN_OURS = select(literal_column(f"({place.IN_OURS})", Boolean).label("ours"))
 
 
 class Driver:
@@ -20,24 +23,35 @@ class Driver:
     be made once, too: one that is made for every call is compiled for every call.
     """
 
-    __slots__ = ("connection", "dialect", "watch")
+    __slots__ = ("connection", "dialect", "schema", "watch")
 
-    def __init__(self, connection: Any, dialect: Dialect, watch: _Watch | None = None) -> None:
-        """``watch`` is given the connection and what may wait for its server, and does that."""
+    def __init__(
+        self, connection: Any, dialect: Dialect, watch: _Watch | None = None, schema: str | None = None
+    ) -> None:
+        """``watch`` is given the connection and what may wait for its server, and does that.
+
+        ``schema`` is the one that our tables are in, None for the default one.
+        """
         self.connection = connection
         self.dialect = dialect
         self.watch = watch
+        self.schema = schema
 
     @classmethod
     def under(cls, db: Connection) -> Driver:
         """The one under a connection of SQLAlchemy's, in its transaction."""
-        return cls(db.connection, db.dialect)
+        return cls(db.connection, db.dialect, schema=place.of(db))
+
+    def locate(self) -> None:
+        """Look where our tables are."""
+        if self.dialect.name == "postgresql":
+            self.schema = place.NAME if self.value(_IN_OURS) else None
 
     def rows(
         self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] = _NOTHING
     ) -> Sequence[Sequence[Any]]:
         """The rows; ``values`` may have more than the statement asks for."""
-        compiled = _compiled(statement, self.dialect)
+        compiled = _compiled(statement, self.dialect, self.schema)
         cursor = self.connection.cursor()
         try:
             execute = partial(cursor.execute, compiled.text, compiled.parameters(values))
@@ -48,7 +62,7 @@ class Driver:
 
     def dicts(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] = _NOTHING) -> list[dict[str, Any]]:
         """The rows, by the names of their columns."""
-        names = _compiled(statement, self.dialect).names
+        names = _compiled(statement, self.dialect, self.schema).names
         return [dict(zip(names, row, strict=True)) for row in self.rows(statement, values)]
 
     def value(self, statement: Select[*tuple[Any, ...]], values: Mapping[str, Any] = _NOTHING) -> Any:
@@ -60,19 +74,20 @@ class Driver:
 class _Compiled:
     """A statement as text, with what its types do to parameters and to columns."""
 
-    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect) -> None:
-        compiled = statement.compile(dialect=dialect)
+    def __init__(self, statement: Select[*tuple[Any, ...]], dialect: Dialect, schema: str | None) -> None:
+        names: dict[str, Any] = {"schema_translate_map": place.translation(schema), "render_schema_translate": True}
+        compiled = statement.compile(dialect=dialect, **names)
         self.text = str(compiled)
         columns = statement.column_descriptions
         self.names = [column["name"] for column in columns]
         self._types = [column["type"].dialect_impl(dialect) for column in columns]
         self._dialect = dialect
         self._converts: list[tuple[int, _Convert]] | None = None
-        names = list(compiled.positiontup or () if compiled.positional else compiled.binds)
-        self._by_name = None if compiled.positional else names
+        binds = list(compiled.positiontup or () if compiled.positional else compiled.binds)
+        self._by_name = None if compiled.positional else binds
         self._parameters = [
             (compiled.binds[name], compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-            for name in names
+            for name in binds
         ]
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
@@ -103,5 +118,5 @@ class _Compiled:
 
 
 @lru_cache(maxsize=1000)
-def _compiled(statement: Select[*tuple[Any, ...]], dialect: Dialect) -> _Compiled:
-    return _Compiled(statement, dialect)
+def _compiled(statement: Select[*tuple[Any, ...]], dialect: Dialect, schema: str | None) -> _Compiled:
+    return _Compiled(statement, dialect, schema)

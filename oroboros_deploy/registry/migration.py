@@ -24,8 +24,10 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
-from . import schema
+from . import place, schema
 from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, targets, waiting
+
+_SERVED = ["application", "host", "release_id", "attempt_id", "since"]
 
 
 def migrate(db: Connection) -> int:
@@ -33,8 +35,10 @@ def migrate(db: Connection) -> int:
 
     Tables of a later version are left alone.
     """
+    place.find(db)  # who had the write lock before may have made or moved them
     found = schema.version(db)
     if found is None:
+        place.use(db, place.NAME if place.prepare(db) else None)
         metadata.create_all(db, tables=OURS)
         db.execute(insert(schema.schema).values(version=schema.VERSION))
         return schema.VERSION
@@ -45,6 +49,12 @@ def migrate(db: Connection) -> int:
             step(db)
         db.execute(update(schema.schema).values(version=schema.VERSION))
     return max(found, schema.VERSION)
+
+
+def settle(db: Connection) -> None:
+    """Move our tables to a schema that somebody has made for them since they were made beside the tables of others."""
+    if place.find(db) is None and place.usable(db):
+        place.move(db, [table.name for table in OURS])
 
 
 def _take_time(db: Connection) -> None:
@@ -93,7 +103,32 @@ def _fifth(db: Connection) -> None:
     _add(db, attempts, "application")
     targets.create(db, checkfirst=True)
     known = [literal("", AnyText), hosts.c.host, hosts.c.release_id, hosts.c.attempt_id, hosts.c.since]
-    db.execute(insert(targets).from_select(list(targets.c), select(*known)))
+    db.execute(insert(targets).from_select(_SERVED, select(*known)))
+
+
+def _sixth(db: Connection) -> None:
+    """A schema of our own, where we may make it."""
+    if place.prepare(db):
+        place.move(db, [table.name for table in OURS])
+
+
+def _seventh(db: Connection) -> None:
+    """The ids of targets; what served before is known by its name until the target is met again."""
+    _add(db, attempt_hosts, "target_id")
+    found, where = inspect(db), place.of(db)
+    if "target_id" in {column["name"] for column in found.get_columns(targets.name, schema=where)}:
+        return  # an earlier step has just made it as it is now
+    if db.dialect.name == "postgresql":  # who may read the table, and what others made of it, stays
+        _add(db, targets, "root", "target_id")
+        key = found.get_pk_constraint(targets.name, schema=where)["name"]
+        changes = f'DROP CONSTRAINT "{key}", ADD PRIMARY KEY (application, host, root)'
+        db.execute(text(f"ALTER TABLE {_named(db, targets)} {changes}"))
+        return
+    known = db.execute(select(*(targets.c[name] for name in _SERVED))).mappings().all()
+    targets.drop(db)  # SQLite changes no primary key
+    targets.create(db)
+    if known:
+        db.execute(insert(targets), [dict(row) for row in known])
 
 
 def _index(db: Connection, *tables: Table) -> None:
@@ -120,7 +155,12 @@ def _add(db: Connection, table: Table, *names: str) -> None:
     for name in names:
         column: Column[object] = table.c[name]
         definition = CreateColumn(column).compile(dialect=db.dialect)
-        db.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
+        db.execute(text(f"ALTER TABLE {_named(db, table)} ADD COLUMN {definition}"))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth)
+def _named(db: Connection, table: Table) -> str:
+    where = place.of(db)
+    return f"{where}.{table.name}" if where else table.name
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh)

@@ -31,7 +31,18 @@ from sqlalchemy.types import NullType
 
 from ..records.figures import Ended
 from ..records.record import AttemptState
-from .schema import AnyText, IsoTime, UtcDateTime, attempt_hosts, attempts, commits, events, hosts, observations
+from .schema import (
+    AnyText,
+    IsoTime,
+    UtcDateTime,
+    attempt_hosts,
+    attempts,
+    commits,
+    events,
+    hosts,
+    observations,
+    targets,
+)
 
 _A = attempts.c
 _E = events.c
@@ -67,6 +78,7 @@ def _from_now_on_sqlite(element: _FromNow, compiler: SQLCompiler, **options: Any
 
 _ATTEMPT = _columns(
     _A.attempt,
+    _A.application,
     _A.kind,
     _A.release_id,
     _A.commit_sha,
@@ -222,6 +234,7 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
     newest = newest.order_by(_H.started_at.desc(), _H.attempt_id.desc())
     shown = [
         known.c.host,
+        _A.application,
         _ENVIRONMENT.label("environment"),
         *_columns(_S.release_id, _S.since, _A.attempt),
         _O.release_id.label("observed_release"),
@@ -256,6 +269,11 @@ UNASKED = (
     .select_from(_KNOWN.outerjoin(observations, _O.host == _KNOWN.c.host))
     .where(func.coalesce(_O.at < _FromNow(bindparam("lately", type_=Float)), True))
 )
+# What each application serves on each target: a host may have several.
+TARGETS = select(targets.c.application, targets.c.host, targets.c.root, _A.environment, targets.c.release_id).join_from(
+    targets, attempts, targets.c.attempt_id == _A.id
+)
+TARGETS = TARGETS.order_by(targets.c.application, targets.c.host, targets.c.root)
 # What serves in each environment, and on how many hosts.
 SERVING = (
     select(_A.environment, _S.release_id, func.count().label("hosts"))
@@ -288,5 +306,6 @@ def ended_that(filters: frozenset[str]) -> Select[Any]:
     """What the figures count, the newest first; and of each attempt when it began and its row number."""
     came_to = or_(*(_A.state == state for state in ("live", "restored", "broken", "failed")))
     passed = [_ENDED_FILTERS[name] for name in sorted(filters & {*_ENDED_FILTERS})]
-    found = select(*_ENDED, _BEGUN.label("begun"), _A.id).where(_A.activation_seconds.is_not(None), came_to, *passed)
+    counts = (_A.activation_seconds.is_not(None), _A.finished_at.is_not(None), came_to)
+    found = select(*_ENDED, _BEGUN.label("begun"), _A.id).where(*counts, *passed)
     return found.order_by(_A.started_at.desc(), _A.id.desc()).limit(bindparam("limit"))

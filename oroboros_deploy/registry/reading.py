@@ -176,6 +176,13 @@ class Reader:
         """Each release that serves in an environment, on how many ``hosts``; the one on most of them first."""
         return self._read(lambda db: db.dicts(queries.SERVING))
 
+    def targets(self) -> list[dict[str, Any]]:
+        """What each application serves on each host, by root: a host may serve several applications.
+
+        ``application`` and ``root`` are empty where only an earlier version wrote.
+        """
+        return self._read(lambda db: db.dicts(queries.TARGETS))
+
     def environments(self) -> list[str]:
         """The environments that attempts were made in, sorted."""
         return self._read(lambda db: [name for (name,) in db.rows(queries.ENVIRONMENTS)])

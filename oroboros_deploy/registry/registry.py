@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection
 
+from ..errors import InvalidInput
 from ..events import Event
-from ..records.record import Memory, Record
+from ..records.record import Forgotten, Memory, Record
 from ..records.status import IN_PROGRESS, SERVING, Status, transitions
-from . import attempts, events, releases, schema
+from . import attempts, events, place, releases, schema, targets
 from .checks import check_marker, check_release, check_status, parse_time
 from .database import Database, Result, clock, skew
 from .driver import Driver
@@ -31,6 +33,7 @@ class Registry:
     by itself the latter where another program has tables.  Our tables are made when they are
     first needed. Every method raises RegistryUnavailable when the database cannot be reached,
     read or written.
+    ``notice`` is what a person should be told of where they were made, None when there is nothing.
     """
 
     def __init__(self, database: Database, key: str, owner: str | None = None) -> None:
@@ -38,6 +41,7 @@ class Registry:
         self._owner = owner
         self._checked = False
         self.key = key
+        self.notice: str | None = None
 
     @classmethod
     def open(cls, url: str, *, socket_dir: str | None = None, owner: str | None = None) -> Self:
@@ -60,11 +64,16 @@ class Registry:
 
     def check(self) -> None:
         """Reach the database and find its tables; create or migrate ours when they are missing or older."""
-        found, lacks = self.database.read(self._standing)
+        found, lacks, moves = self.database.read(self._standing)
         if found < schema.VERSION:
             from .migration import migrate
 
             found = self.database.migrate(migrate)
+            self.notice = _BESIDE_OTHERS if self.database.read(place.beside_others) else None
+        elif moves:
+            from .migration import settle
+
+            self.database.migrate(settle)
         if found > schema.VERSION:
             raise self.database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
@@ -107,17 +116,24 @@ class Registry:
         """Remember which release each of these hosts itself says it serves."""
         self._write(lambda db: events.observe(db, served, environment))
 
-    def memory(self, application: str | None = None) -> Memory:
-        """What can be compared with the hosts' journals; read-only, so an empty database stays empty."""
+    def memory(
+        self, application: str | None = None, root: str | None = None, *, control_node: str | None = None
+    ) -> Memory:
+        """What can be compared with the hosts' journals of an application and root.
+
+        It is read-only, so an empty database stays empty.  Hosts have the names that ``control_node``
+        calls them by, where it has met them.
+        """
         from . import mending
 
         found = self.database.read(schema.version)
         if found is None:
             return Memory()
         if found != schema.VERSION:
-            hint = "any command that writes, such as registry.reconcile without --dry-run, brings them up to date"
+            older = "fab registry.list  brings them up to date, as every command that writes does"
+            hint = older if found < schema.VERSION else "pip install --upgrade oroboros_deploy"
             raise self.database.unavailable(f"its tables are of version {found}, not {schema.VERSION}", hint=hint)
-        return self.database.read(lambda db: mending.remembered(db, application))
+        return self.database.read(lambda db: mending.remembered(db, application, root, control_node))
 
     def mend(self, repair: Repair) -> bool:
         """Write what journals say; False, and nothing done, when it was changed since they were compared."""
@@ -163,22 +179,41 @@ class Registry:
         """The release ids that start with a prefix, sorted."""
         return self._read(lambda db: releases.find(db, prefix))
 
-    def hosts_of(self, release_id: str, application: str | None = None) -> builtins.list[str]:
-        """The hosts on which a release (of one application) was ever live, those of the newest attempt first."""
-        return self._read(lambda db: attempts.hosts_of(db, release_id, application))
+    def hosts_of(
+        self, release_id: str, application: str | None = None, *, control_node: str | None = None
+    ) -> builtins.list[str]:
+        """The hosts on which a release (of one application) was ever live, those of the newest attempt first.
+
+        Those that are gone are left out; the others are named as ``control_node`` calls them.
+        """
+        return self._read(lambda db: attempts.hosts_of(db, release_id, application, control_node))
 
     def environment_of(self, release_id: str, application: str | None = None) -> str | None:
         """The environment in which a release was last live, None when no attempt named one."""
         return self._read(lambda db: attempts.environment_of(db, release_id, application))
 
-    def serving(self, application: str | None = None) -> dict[str, str | None]:
-        """The release (of one application) that each known host serves, as far as finished attempts tell."""
-        return self._read(lambda db: attempts.serving(db, application))
+    def serving(self, application: str | None = None, *, control_node: str | None = None) -> dict[str, str | None]:
+        """The release (of one application) that each known host serves, as far as finished attempts tell.
 
-    def _standing(self, db: Connection) -> tuple[int, bool]:
-        """The version of our tables, 0 for none, and whether `releases` is missing and ours to make."""
+        Hosts are named as ``control_node`` calls them, where it has met them.
+        """
+        return self._read(lambda db: targets.serving(db, application, control_node))
+
+    def forget(self, host: str, application: str, *, control_node: str | None = None) -> Forgotten:
+        """End what an application serves by this name of a host, and return which releases that were.
+
+        The name may be one that ``control_node`` alone calls it by.
+
+        ``replaced`` are those of them that nothing serves any more.  The host's attempts stay in the history.
+        Raises InvalidInput when the application was never sent to a host of this name.
+        """
+        return self._write(lambda db: _forget(db, host, application, control_node))
+
+    def _standing(self, db: Connection) -> tuple[int, bool, bool]:
+        """The version of our tables, 0 for none, whether `releases` is ours to make, and whether ours can be moved."""
         lacks = self._owner != "theirs" and not releases.there(Driver.under(db))
-        return schema.version(db) or 0, lacks and (self._owner == "ours" or not schema.others(db))
+        makes = lacks and (self._owner == "ours" or not schema.others(db))
+        return schema.version(db) or 0, makes, place.beside_others(db) and place.usable(db)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:
         self._check_once()
@@ -191,6 +226,33 @@ class Registry:
     def _check_once(self) -> None:
         if not self._checked:
             self.check()
+
+
+_BESIDE_OTHERS = (
+    f"the registry's tables are beside those of other programs: the schema {place.NAME} of PostgreSQL cannot be used\n"
+    f"→ to keep them apart, let a database administrator make the schema {place.NAME} for the registry's user; "
+    "the next command moves them there"
+)
+
+
+def _forget(db: Connection, host: str, application: str, control_node: str | None) -> Forgotten:
+    known = targets.known(db, application)
+    if host not in known:
+        near = get_close_matches(host, known, 3, 0.5) or known[:3]
+        hint = f"hosts of that name or nearly: {', '.join(near)}" if near else "the registry knows no hosts yet"
+        raise InvalidInput(f"nothing was changed: the registry knows no host {host!r} of {application}", hint=hint)
+    served = targets.forget(db, host, application, control_node)
+    replaced = _replace(db, served, Status.REPLACED)
+    return {"host": host, "application": application, "served": served, "replaced": replaced}
+
+
+def _replace(db: Connection, served: Iterable[str | None], status: Status) -> list[str]:
+    """Change the rows of those releases that served and that nothing serves any more; returns them."""
+    left = sorted({*filter(None, served)} - {*targets.served(db).values()})
+    found = [release_id for release_id in left if releases.status_of(db, release_id) in SERVING]
+    for release_id in found:
+        releases.set_status(db, release_id, status)
+    return found
 
 
 def _arrived(db: Connection, work: Callable[[Connection], Result]) -> Result:
@@ -213,9 +275,13 @@ def _finish(db: Connection, record: Record) -> None:
     ended = parse_time(record.finished_at) if record.finished_at else datetime.now(UTC)
     ended += skew(db)
     attempts.add(db, record)
+    served = targets.served(db).values()
     if not attempts.finish(db, record, ended):
         return
     _change_rows(db, record)
+    if record.settled:  # also what a target served that is gone: a machine made anew, an alias of another workstation
+        left = Status.REPLACED if record.kind == "deploy" else Status.REPLACED_BY_ROLLBACK
+        _replace(db, served, left)
     went_live = any(host.ok for host in record.hosts)
     releases.note(db, record.release_id, record.migration_marker, live_since=ended if went_live else None)
 
@@ -226,7 +292,7 @@ def _change_rows(db: Connection, record: Record) -> None:
     # When the row no longer shows an intent, another attempt has settled it; only a release that serves goes over that.
     ours = not intended or current in IN_PROGRESS
     was = before if intended and ours else current
-    for release_id, status in transitions(record, attempts.served(db), was):
+    for release_id, status in transitions(record, targets.served(db), was):
         if release_id == record.release_id and status in (*SERVING, Status.ROLLBACK_TARGET_MISSING):
             releases.put(db, release_id, record.commit_sha, status)
         elif release_id != record.release_id or ours:

@@ -3,7 +3,8 @@
 `releases` belongs to the control plane: it is mapped as it is, created only where
 it is missing and no other program makes it, and never altered. The tables with the
 prefix ``oroboros_`` are ours, and so is their version, in `oroboros_schema`;
-`alembic_version` is not.
+`alembic_version` is not.  Ours are declared in a schema of their own, which `place`
+replaces by the one that they are in.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import JSON, TypeEngine
 
-VERSION = 5
+from . import place, values
+
+VERSION = 7
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -45,46 +48,99 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Store the time in UTC."""
         return value and value.astimezone(UTC).replace(tzinfo=None if dialect.name == "sqlite" else UTC)
 
-    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], datetime | None]:
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], datetime | None]:
         """Read it back in UTC, whatever the server's time zone."""
-        return _time_of_text if dialect.name == "sqlite" else _time_of_time
+        return values.time
 
 
 class IsoTime(TypeEngine[str]):
-    """A stored time as ISO 8601 text in UTC, for reading many: on SQLite, where it is text, it is never parsed."""
+    """A stored time as ISO 8601 text in UTC, for reading many."""
 
     cache_ok = True
 
-    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], str | None]:
-        """How this database's values become text."""
-        return _iso_of_text if dialect.name == "sqlite" else _iso_of_time
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], str | None]:
+        """How a stored time becomes text."""
+        return _iso
 
 
-def _time_of_text(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(f"{text}+00:00") if text else None
-
-
-def _time_of_time(time: datetime | None) -> datetime | None:
-    return time.astimezone(UTC) if time else None
-
-
-def _iso_of_text(text: str | None) -> str | None:
-    return text.replace(" ", "T").removesuffix(".000000") + "+00:00" if text else None
-
-
-def _iso_of_time(time: datetime | None) -> str | None:
-    return time.astimezone(UTC).isoformat() if time else None
+def _iso(value: object) -> str | None:
+    found = values.time(value)
+    return found.isoformat() if found else None
 
 
 class AnyText(TypeDecorator[str]):
     """Text that every database takes: what none can store (NUL, lone surrogates) becomes a question mark."""
 
-    impl = Text
+    impl: Any = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, _dialect: Dialect) -> str | None:
         """Replace what cannot be stored."""
         return value and storable(value)
+
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Callable[[Any], str | None] | None:
+        """Read it as text; SQLite holds bytes and numbers in a column of text, too."""
+        return values.text if dialect.name == "sqlite" else None
+
+
+class ToldTime(AnyText):
+    """A time as text, which keeps its offset; None for what is no time."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], str | None]:
+        """Read it as it was told."""
+        return values.told_time
+
+
+class ShortText(AnyText):
+    """The same, of so many characters at most."""
+
+    impl: Any = String
+    cache_ok = True
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number, None for what is none."""
+
+    impl = Integer
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], int | None]:
+        """Read a number; SQLite holds anything in a column of integers."""
+        return values.whole
+
+
+class Seconds(TypeDecorator[float]):
+    """A number of seconds, None for what is none."""
+
+    impl = Float
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], float | None]:
+        """Read a number that can be reckoned with."""
+        return values.seconds
+
+
+class Object(TypeDecorator[dict[str, Any]]):
+    """An object of JSON, empty for what is none."""
+
+    impl = JSON
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], dict[str, Any]]:
+        """Read an object; PostgreSQL's driver decodes it itself."""
+        return values.an_object
+
+
+class Times(Object):
+    """An object of seconds, by the name of what took them."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], dict[str, float]]:
+        """Read its numbers."""
+        return values.times
 
 
 def storable(text: str) -> str:
@@ -92,16 +148,17 @@ def storable(text: str) -> str:
     return text.replace("\0", "?").encode(errors="replace").decode()
 
 
-metadata = MetaData()
+# The names of indexes do not tell the schema: they are the same wherever our tables are.
+metadata = MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s"})
 
 releases = Table(
     "releases",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("release_id", String(64), nullable=False, unique=True),
-    Column("commit_sha", String(64), nullable=False, index=True),
-    Column("migration_marker", String(128)),
-    Column("status", String(32), nullable=False, index=True),
+    Column("release_id", ShortText(64), nullable=False, unique=True),
+    Column("commit_sha", ShortText(64), nullable=False, index=True),
+    Column("migration_marker", ShortText(128)),
+    Column("status", ShortText(32), nullable=False, index=True),
     Column("deployed_at", UtcDateTime),
 )
 
@@ -110,11 +167,12 @@ waiting = Table(
     "oroboros_releases",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("release_id", String(64), nullable=False, unique=True),
-    Column("commit_sha", String(64), nullable=False),
-    Column("migration_marker", String(128)),
-    Column("status", String(32), nullable=False),
+    Column("release_id", ShortText(64), nullable=False, unique=True),
+    Column("commit_sha", ShortText(64), nullable=False),
+    Column("migration_marker", ShortText(128)),
+    Column("status", ShortText(32), nullable=False),
     Column("deployed_at", UtcDateTime),
+    schema=place.NAME,
 )
 
 # `id` is the order in which intents were written; `before` is the status of the
@@ -138,7 +196,7 @@ attempts = Table(
     Column("tool_version", AnyText, nullable=False),
     Column("started_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
-    Column("exit_code", Integer),
+    Column("exit_code", Whole),
     Column("migration_marker", AnyText),
     Column("intended", Boolean, nullable=False, default=False),
     Column("before", AnyText),
@@ -147,12 +205,13 @@ attempts = Table(
     Column("previous", AnyText),
     Column("state", AnyText, nullable=False, server_default="running"),
     Column("seen_at", UtcDateTime),
-    Column("activation_seconds", Float),
-    Column("lead_seconds", Float),
+    Column("activation_seconds", Seconds),
+    Column("lead_seconds", Seconds),
     Index("ix_oroboros_attempts_started", "started_at", "id"),
     Index("ix_oroboros_attempts_kind", "kind", "started_at", "id"),
     Index("ix_oroboros_attempts_state", "state", "started_at", "id"),
     Index("ix_oroboros_attempts_environment", "environment", "started_at", "id"),
+    schema=place.NAME,
 )
 
 attempt_hosts = Table(
@@ -165,13 +224,15 @@ attempt_hosts = Table(
     Column("live", AnyText, index=True),
     Column("previous", AnyText, index=True),
     Column("message", AnyText, nullable=False),
-    Column("seconds", JSON, nullable=False),
+    Column("seconds", Times, nullable=False),
     Column("migration_marker", AnyText),
     Column("target_missing", Boolean, nullable=False),
     Column("log", AnyText),
     Column("phase", AnyText),
     Column("started_at", UtcDateTime),
+    Column("target_id", AnyText),
     Index("ix_oroboros_attempt_hosts_started", "host", "started_at", "attempt_id"),
+    schema=place.NAME,
 )
 
 # What is new in an attempt's release against the one that served before, the newest first.
@@ -183,7 +244,8 @@ commits = Table(
     Column("sha", AnyText, nullable=False),
     Column("subject", AnyText, nullable=False),
     Column("author", AnyText, nullable=False),
-    Column("committed_at", AnyText, nullable=False),
+    Column("committed_at", ToldTime, nullable=False),
+    schema=place.NAME,
 )
 
 # What happened, in the order in which it became visible: every writer holds the write lock. `environment` is the
@@ -199,25 +261,30 @@ events = Table(
     Column("name", AnyText, nullable=False),
     Column("level", AnyText, nullable=False),
     Column("message", AnyText, nullable=False),
-    Column("data", JSON, nullable=False),
+    Column("data", Object, nullable=False),
     Index("ix_oroboros_events_attempt", "attempt_id", "id"),
     Index("ix_oroboros_events_host", "host", "id"),
     Index("ix_oroboros_events_environment", "environment", "id"),
     Index("ix_oroboros_events_at", "at", "id"),
     Index("ix_oroboros_events_host_at", "host", "at", "id"),
     Index("ix_oroboros_events_environment_at", "environment", "at", "id"),
+    schema=place.NAME,
 )
 
-# What each application serves on each host, as far as finished attempts tell: what a release's status is decided by.
-# `application` is empty where an earlier version wrote, until an attempt finds that release on that host.
+# What each application serves on each target, as far as finished attempts tell: what a release's status is decided by.
+# `application` is empty where an earlier version wrote, until an attempt finds that release on that host; `host` is the
+# name that the target of this id answered to last. In the parts of attempts the id is empty when it was forgotten.
 targets = Table(
     "oroboros_targets",
     metadata,
     Column("application", AnyText, primary_key=True),
     Column("host", AnyText, primary_key=True),
+    Column("root", AnyText, primary_key=True, server_default=""),
+    Column("target_id", AnyText),
     Column("release_id", AnyText),
     Column("attempt_id", ForeignKey(attempts.c.id), nullable=False),
     Column("since", UtcDateTime, nullable=False),
+    schema=place.NAME,
 )
 
 # What each host serves, of whichever application came there last, for lists; `since` is by the database's clock.
@@ -228,6 +295,7 @@ hosts = Table(
     Column("release_id", AnyText),
     Column("attempt_id", ForeignKey(attempts.c.id), nullable=False),
     Column("since", UtcDateTime, nullable=False),
+    schema=place.NAME,
 )
 
 # What a host itself said it serves, when it was last asked.
@@ -238,16 +306,23 @@ observations = Table(
     Column("environment", AnyText),
     Column("release_id", AnyText),
     Column("at", UtcDateTime, nullable=False),
+    schema=place.NAME,
 )
 
-schema = Table("oroboros_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+schema = Table(
+    "oroboros_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    schema=place.NAME,
+)
 
 OURS = [table for table in metadata.sorted_tables if table is not releases]
 
 
 def version(db: Connection) -> int | None:
     """The version of our tables, None when they were never created."""
-    return db.scalar(select(schema.c.version)) if inspect(db).has_table(schema.name) else None
+    found = inspect(db).has_table(schema.name, schema=place.of(db))
+    return db.scalar(select(schema.c.version)) if found else None
 
 
 def others(db: Connection) -> bool:

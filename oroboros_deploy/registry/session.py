@@ -43,9 +43,12 @@ class _InSession:
 
     def ask(self, work: Callable[[Driver], Result]) -> Result:
         """What ``work`` returns, given the session's connection, in its transaction."""
-        failures = (SQLAlchemyError, self._session.get_bind().dialect.loaded_dbapi.Error)
+        # The application's driver raises ValueError for a time that Python has not, or for JSON that is none.
+        failures = (SQLAlchemyError, ValueError, self._session.get_bind().dialect.loaded_dbapi.Error)
         try:
-            return work(Driver.under(self._session.connection()))
+            driver = Driver.under(self._session.connection())
+            driver.locate()
+            return work(driver)
         except failures as error:
             cause = type(error).__name__
             raise RegistryUnavailable(f"the registry cannot be read in this session: {cause}") from error

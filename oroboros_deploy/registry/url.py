@@ -30,6 +30,7 @@ _DRIVERS = {
 _PASSWORD = re.compile(r"(://[^:/@?\[]*):(?:[^?]*|(?!\d+[/?]).*)@", re.DOTALL)
 # A "=" may stand in a password alone: elsewhere it says that a "?" or "&" before a password is missing.
 _PARAMETER = re.compile(r"(\w*password=.*|\w+=[^=]*)?", re.IGNORECASE | re.DOTALL)
+_ELSEWHERE = {"host", "hostaddr", "port", "service"}  # parameters of libpq, which leads nowhere through SSH by them
 _PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
 
 
@@ -46,6 +47,8 @@ def registry_via(url: str) -> str | None:
     named = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == "via"]
     if named and (parts.scheme == "sqlite" or len(named) > 1 or not named[0]):
         raise _wrong("via names the one SSH host that a PostgreSQL server is reached through")
+    if named and _ELSEWHERE.intersection(name for name, _ in parse_qsl(parts.query)):
+        raise _wrong("with via, host and port stand before the database's name and not among the parameters")
     return named[0] if named else None
 
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from oroboros_deploy.records.record import Record
+from oroboros_deploy.records.names import Names
+from oroboros_deploy.records.record import Memory, Record
 from tests.support.samples import A, B, host, record
 
 
@@ -66,6 +67,24 @@ def test_what_is_no_record_is_refused(text):
     """Anything that is no record raises ValueError and nothing else."""
     with pytest.raises(ValueError):
         Record.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("last", "here", "hosts"),
+    [
+        ({}, {}, ["web1"]),  # of an earlier version
+        ({"one": "web1"}, {}, ["web1"]),
+        ({"one": "web1"}, {"one": "desk1"}, ["desk1"]),
+        ({"one": "web1", "two": "web2"}, {"two": "desk2"}, ["web1"]),  # web2 serves nothing here
+        ({"one": "web1", "two": "web1"}, {"one": "desk1"}, ["desk1", "web1"]),  # two roots
+        ({"two": "web1", "one": "web1"}, {"one": "desk1"}, ["desk1", "web1"]),
+    ],
+)
+def test_what_serves_is_called_as_it_is_here(last, here, hosts):
+    """A target is among the hosts of a memory once, by the name that this control node has for it."""
+    places = {"one": ("shop", "/srv/one"), "two": ("shop", "/srv/two")}
+    memory = Memory(serving={"web1": A}, names=Names(last, here, places))
+    assert memory.hosts == dict.fromkeys(hosts)
 
 
 @pytest.mark.parametrize("module", ["records.record", "control.spool", "registry", "registry.url"])

@@ -19,6 +19,7 @@ from sqlalchemy import literal, select
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry, database
 from tests.support.clock import within
+from tests.support.databases import bare
 from tests.support.postgres import PASSWORD, QUOTED_PASSWORD, PostgresServer, why_not
 from tests.support.samples import PROCESSES, A, host, record
 from tests.support.watching import eventually
@@ -71,6 +72,26 @@ def test_both_names_of_postgresql_and_a_unix_socket_reach_the_same_registry(serv
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(("encoding", "takes"), [("UTF8", True), ("SQL_ASCII", True), ("LATIN1", False)])
+def test_any_character_travels(server: PostgresServer, monkeypatch: pytest.MonkeyPatch, encoding: str, takes: bool):
+    """What the environment or a role says of the encoding changes nothing; a database without the character says so."""
+    name = f"encoded_{encoding.lower()}"
+    server.execute(f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'", "postgres")
+    server.execute(f"ALTER DATABASE {name} SET client_encoding = 'LATIN1'", "postgres")
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    url = server.database().rpartition("/")[0] + f"/{name}"
+    told = record(A, host("web1", "live"), subject="日本", actor="Zoë@desk")
+    if not takes:
+        assert "has no equivalent in encoding" in refusal(url, lambda registry: registry.begin(told))
+        return
+    with Registry.open(url) as registry:
+        registry.begin(told)
+        found = registry.reader.attempt("attempt")
+    assert found is not None
+    assert (found["subject"], found["actor"]) == ("日本", "Zoë@desk")
+
+
+@pytest.mark.postgres
 def test_a_missing_permission_is_named(server: PostgresServer, postgres_url):
     """Without the right to create tables, or to write releases, the message says which right it is."""
     database = postgres_url.rpartition("/")[2]
@@ -78,7 +99,7 @@ def test_a_missing_permission_is_named(server: PostgresServer, postgres_url):
     reader = postgres_url.replace("postgres:s3", f"reader_{database}:s3")
     assert "permission denied for schema public" in refusal(reader)
     Registry.open(postgres_url).check()
-    server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_{database}", database)
+    server.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public, oroboros TO reader_{database}", database)
     with Registry.open(reader) as registry:
         assert registry.list() == []
     assert "permission denied for" in refusal(reader, upsert)
@@ -281,7 +302,7 @@ def test_processes_that_write_at_once_lose_nothing(request, name, workers, turns
     with Registry.open(url) as registry:
         counts = registry.database.read(
             lambda db: [
-                db.exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
+                bare(db).exec_driver_sql(f"SELECT count(*) FROM {table}").scalar()
                 for table in ("oroboros_attempts", "oroboros_attempt_hosts", "releases")
             ]
         )

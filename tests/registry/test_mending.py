@@ -11,6 +11,7 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.records.reconcile import AttemptRepair, Repair, RowRepair, ServingRepair
 from oroboros_deploy.records.record import Memory, Row
 from oroboros_deploy.registry import Registry
+from tests.support.databases import bare
 from tests.support.samples import A, B, C, host, record
 
 TIME = "2030-01-01T12:00:00+00:00"
@@ -68,21 +69,27 @@ def test_an_attempt_is_alive_while_its_control_node_is_heard_of(registry: Regist
     memory = registry.memory()
     assert (memory.alive, set(memory.seen), memory.records["attempt"]) == ({"attempt"}, {"attempt"}, going)
     registry.database.write(
-        lambda db: db.exec_driver_sql("UPDATE oroboros_attempts SET seen_at = '2020-01-01 00:00:00'")
+        lambda db: bare(db).exec_driver_sql("UPDATE oroboros_attempts SET seen_at = '2020-01-01 00:00:00'")
     )
     assert registry.memory().alive == frozenset()
 
 
 def test_a_database_without_our_tables_is_empty_and_stays_so(sqlite_url: str) -> None:
-    """Looking makes no table; one whose tables are older says how to bring them up to date."""
+    """Looking makes no table, and neither older nor newer ones are changed: it says what reads them."""
     with Registry.open(sqlite_url) as registry:
         assert registry.memory() == Memory()
         names = registry.database.read(lambda db: db.exec_driver_sql("SELECT name FROM sqlite_master").all())
         assert names == []
         registry.check()
-        registry.database.write(lambda db: db.exec_driver_sql("UPDATE oroboros_schema SET version = 1"))
-        with pytest.raises(RegistryUnavailable, match="of version 1"):
-            registry.memory()
+        for version, hint in (
+            (1, "fab registry.list  brings them up to date, as every command that writes does"),
+            (99, "pip install --upgrade oroboros_deploy"),
+        ):
+            sql = f"UPDATE oroboros_schema SET version = {version}"
+            registry.database.write(lambda db, sql=sql: bare(db).exec_driver_sql(sql))
+            with pytest.raises(RegistryUnavailable, match=f"its tables are of version {version}, not 7") as refused:
+                registry.memory()
+            assert refused.value.hint == hint
 
 
 def test_times_are_those_of_the_host(registry: Registry) -> None:

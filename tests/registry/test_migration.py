@@ -7,9 +7,12 @@ import sqlite3
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
+from sqlalchemy import Connection
 
-from oroboros_deploy.registry import Registry, schema
+from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.registry import Registry, place, schema
 from tests.registry.test_schema import CATALOG, MIGRATION
+from tests.support.databases import bare
 from tests.support.postgres import PostgresServer
 from tests.support.samples import PROCESSES, A, B, C, host, record
 
@@ -101,15 +104,18 @@ def shape(url: str) -> list[object]:
 def _shape(db):  # type: ignore[no-untyped-def]
     from sqlalchemy import inspect
 
-    found = inspect(db)
-    tables = sorted(name for name in found.get_table_names() if name.startswith("oroboros_"))
+    found, where = inspect(db), place.of(db)
+    tables = sorted(name for name in found.get_table_names(schema=where) if name.startswith("oroboros_"))
     plain = re.compile(r"\s+")
     return [
         (
             table,
-            sorted((c["name"], plain.sub(" ", str(c["type"])), c["nullable"]) for c in found.get_columns(table)),
-            sorted((str(i["name"]), tuple(i["column_names"])) for i in found.get_indexes(table)),
-            found.get_pk_constraint(table)["constrained_columns"],
+            sorted(
+                (c["name"], plain.sub(" ", str(c["type"])), c["nullable"])
+                for c in found.get_columns(table, schema=where)
+            ),
+            sorted((str(i["name"]), tuple(i["column_names"])) for i in found.get_indexes(table, schema=where)),
+            found.get_pk_constraint(table, schema=where)["constrained_columns"],
         )
         for table in tables
     ]
@@ -140,6 +146,7 @@ def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
         ]
         assert shown[-1] == {
             "attempt": "attempt-1",
+            "application": "",
             "kind": "deploy",
             "release_id": A,
             "commit_sha": A,
@@ -170,9 +177,11 @@ def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
             ],
         }
         own = registry.database.read(
-            lambda db: db.exec_driver_sql(
-                "SELECT previous, activation_seconds FROM oroboros_attempts ORDER BY id"
-            ).fetchall()
+            lambda db: (
+                bare(db)
+                .exec_driver_sql("SELECT previous, activation_seconds FROM oroboros_attempts ORDER BY id")
+                .fetchall()
+            )
         )
         assert own == [(B, seconds) for seconds in (1.5, 1.5, 2.5, 1.5, None, 2.5, 1.5, None, 1.5)]
         assert registry.hosts_of(A) == ["h1", "h2"]
@@ -203,6 +212,14 @@ def test_a_host_of_the_first_version_becomes_that_of_who_finds_its_release_there
 
 
 UNDONE = {  # what takes each version away again
+    6: [
+        "DROP VIEW IF EXISTS public.oroboros_schema",
+        *(f"ALTER TABLE {t.name} SET SCHEMA public" for t in schema.OURS),
+    ],
+    7: [
+        "ALTER TABLE oroboros_attempt_hosts DROP COLUMN target_id",
+        "ALTER TABLE oroboros_targets DROP COLUMN root, DROP COLUMN target_id, ADD PRIMARY KEY (application, host)",
+    ],
     5: ["DROP TABLE oroboros_targets", "ALTER TABLE oroboros_attempts DROP COLUMN application"],
     4: ["DROP TABLE oroboros_releases"],
     3: [
@@ -211,9 +228,30 @@ UNDONE = {  # what takes each version away again
         "ALTER TABLE oroboros_events DROP COLUMN environment",
     ],
 }
+UNDONE_ON_SQLITE = UNDONE | {
+    6: [],
+    7: [
+        "ALTER TABLE oroboros_attempt_hosts DROP COLUMN target_id",
+        "CREATE TABLE older AS SELECT application, host, release_id, attempt_id, since FROM oroboros_targets",
+        "DROP TABLE oroboros_targets",
+        "ALTER TABLE older RENAME TO oroboros_targets",
+    ],
+}
 
 
-@pytest.mark.parametrize("version", [2, 3, 4])
+def go_back(registry: Registry, version: int) -> None:
+    """Make the tables those of an earlier version."""
+
+    def undo(db: Connection) -> None:
+        undone = UNDONE_ON_SQLITE if db.dialect.name == "sqlite" else UNDONE
+        lines = [line for number, each in undone.items() if number > version for line in each]
+        for line in [*lines, f"UPDATE oroboros_schema SET version = {version}"]:
+            bare(db).exec_driver_sql(line)
+
+    registry.database.write(undo)
+
+
+@pytest.mark.parametrize("version", [2, 3, 4, 5, 6])
 def test_each_version_becomes_this_one(old, version):
     """Events are found by their environment, hosts serve what they served, and nothing else is changed."""
     with Registry.open(old) as registry:
@@ -221,15 +259,28 @@ def test_each_version_becomes_this_one(old, version):
         registry.begin(one)
         registry.finish(one)
         before = registry.reader.events(attempt="heard"), registry.memory()
-        undone = [line for number, lines in UNDONE.items() if number > version for line in lines]
-
-        def go_back(db):
-            for line in [*undone, f"UPDATE oroboros_schema SET version = {version}"]:
-                db.exec_driver_sql(line)
-
-        registry.database.write(go_back)
+        go_back(registry, version)
     with Registry.open(old) as registry:
         assert (registry.reader.events(environment="lab"), registry.memory()) == before
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("version", [4, 5, 6])
+def test_who_reads_a_table_still_does_after_the_migration(server: PostgresServer, postgres_url, version):
+    """Rights, views and triggers of others stay, and the columns and the key are those of a new table."""
+    with Registry.open(postgres_url) as registry:
+        registry.finish(record(A, host("h1", "live"), application="shop", root="/srv/shop"))
+        go_back(registry, version)
+    database, place = postgres_url.rpartition("/")[2], "oroboros" if version == 6 else "public"
+    if version > 4:
+        server.execute(f"GRANT SELECT ON {place}.oroboros_targets TO PUBLIC", database)
+        server.execute(f"CREATE VIEW seen AS SELECT host, release_id FROM {place}.oroboros_targets", database)
+    rights = "SELECT oid, relacl::text FROM pg_class WHERE relname = 'oroboros_targets'"
+    before = server.execute(rights, database)
+    assert shape(postgres_url) == shape(server.database())
+    if version > 4:
+        assert server.execute(rights, database) == before
+        assert server.execute("SELECT * FROM seen", database) == [("h1", A)]
 
 
 def check(url):
@@ -243,7 +294,9 @@ def test_many_processes_may_migrate_at_once(old):
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:
         list(pool.map(check, [old] * 8))
     with Registry.open(old) as registry:
-        versions = registry.database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
+        versions = registry.database.read(
+            lambda db: bare(db).exec_driver_sql("SELECT * FROM oroboros_schema").fetchall()
+        )
         assert (versions, len(registry.reader.attempts().items)) == ([(schema.VERSION,)], len(ENDINGS))
 
 
@@ -260,7 +313,8 @@ def test_a_migration_that_fails_changes_nothing(old, monkeypatch):
             registry.check()
     with Registry.open(old) as registry:
         assert (
-            registry.database.read(lambda db: db.exec_driver_sql("SELECT version FROM oroboros_schema").scalar()) == 1
+            registry.database.read(lambda db: bare(db).exec_driver_sql("SELECT version FROM oroboros_schema").scalar())
+            == 1
         )
         assert len(registry.reader.attempts().items) == len(ENDINGS)
 
@@ -287,3 +341,13 @@ def test_tables_of_others_are_left_alone_on_postgresql(server: PostgresServer, p
     check(postgres_url)
     assert [server.execute(sql, database) for sql in (CATALOG, "SELECT * FROM releases")] == before
     assert server.execute("SELECT * FROM alembic_version", database) == [("4f1c2ab09d33",)]
+
+
+def test_what_the_hint_says_brings_older_tables_up_to_date(old):
+    """Comparing refuses them; `fab registry.list` reads the releases, and then they can be compared."""
+    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 7\n  → fab reg"):
+        registry.memory()
+    with Registry.open(old) as registry:
+        registry.list()
+    with Registry.open(old) as registry:
+        assert sorted(registry.memory().records) == [f"attempt-{number}" for number, _ in enumerate(ENDINGS, 1)]

@@ -12,6 +12,7 @@ from oroboros_deploy.records.record import CommitRecord
 from oroboros_deploy.registry import Registry, reading
 from oroboros_deploy.registry.reading import Page
 from oroboros_deploy.registry.schema import attempts
+from tests.support.databases import bare
 from tests.support.samples import A, B, C, host, record
 
 DAY = "2020-01-{:02}T{:02}:00:00+00:00"
@@ -141,6 +142,7 @@ def test_an_attempt_is_shown_whole(registry):
     assert abs(seen - datetime.now(UTC)) < timedelta(minutes=1)
     assert shown == {
         "attempt": "attempt-1",
+        "application": "",
         "kind": "deploy",
         "release_id": B,
         "commit_sha": B,
@@ -246,9 +248,9 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     seen_at = [shown[name].pop("observed_at") for name in ("h1", "h2", "h3", "seen-only")]
     assert [at is None for at in seen_at] == [False, False, True, False]
     at = "2020-01-01T12:00:00+00:00"
-    common = {"environment": "prod", "release_id": A, "since": at, "attempt": "attempt-1"}
+    common = {"application": "", "environment": "prod", "release_id": A, "since": at, "attempt": "attempt-1"}
     common |= {"last_attempt": "attempt-1", "last_state": "live", "last_at": at}
-    unknown = {"environment": "staging", "release_id": None, "since": None, "attempt": None}
+    unknown = {"application": None, "environment": "staging", "release_id": None, "since": None, "attempt": None}
     unknown |= {"last_attempt": None, "last_state": None, "last_at": None}
     assert shown == {
         "h1": {"host": "h1", **common, "observed_release": A, "drift": False},
@@ -432,7 +434,7 @@ def test_figures_count_what_reached_the_users(registry):
     assert registry.reader.figures(environment="staging").deployments == 1
     assert registry.reader.figures(environment="nowhere").change_failure_rate is None
     leads = registry.database.read(
-        lambda db: db.exec_driver_sql("SELECT lead_seconds FROM oroboros_attempts ORDER BY id").scalars().all()
+        lambda db: bare(db).exec_driver_sql("SELECT lead_seconds FROM oroboros_attempts ORDER BY id").scalars().all()
     )
     assert leads == [3600.0, None, 3600.0, None, None, None, None, 3600.0]
     for wrong in (0, 10**6):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from oroboros_deploy.registry import Registry
+from tests.support.databases import bare
 from tests.support.samples import A, B, C, host, record
 
 # The first migration of the control plane, which both databases take as it stands.
@@ -48,7 +49,8 @@ def _own(db):  # type: ignore[no-untyped-def]
     """The rows of `releases`, and those that wait."""
     rows = "SELECT release_id, status FROM {} ORDER BY id"
     return tuple(
-        [tuple(row) for row in db.exec_driver_sql(rows.format(table))] for table in ("releases", "oroboros_releases")
+        [tuple(row) for row in bare(db).exec_driver_sql(rows.format(table))]
+        for table in ("releases", "oroboros_releases")
     )
 
 
@@ -65,7 +67,7 @@ def test_releases_is_made_where_nobody_else_makes_it(url, owner, others, made):
         where = "releases" if made else "oroboros_releases"
         registry.upsert(A, A, "deployed")
         assert registry.database.read(
-            lambda db: [tuple(row) for row in db.exec_driver_sql(f"SELECT release_id FROM {where}")]
+            lambda db: [tuple(row) for row in bare(db).exec_driver_sql(f"SELECT release_id FROM {where}")]
         ) == [(A,)]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry, schema
+from tests.support.databases import bare
 from tests.support.postgres import PostgresServer
 from tests.support.samples import PROCESSES, A, B, host, record
 
@@ -127,7 +128,9 @@ def test_many_processes_may_make_the_tables_at_once(url):
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:
         list(pool.map(check, [url] * 12))
     with Registry.open(url) as registry:
-        versions = registry.database.read(lambda db: db.exec_driver_sql("SELECT * FROM oroboros_schema").fetchall())
+        versions = registry.database.read(
+            lambda db: bare(db).exec_driver_sql("SELECT * FROM oroboros_schema").fetchall()
+        )
     assert versions == [(schema.VERSION,)]
 
 
@@ -136,7 +139,7 @@ def test_tables_of_a_newer_version_are_refused(url):
     with Registry.open(url) as registry:
         registry.check()
         registry.database.write(
-            lambda db: db.exec_driver_sql(f"UPDATE oroboros_schema SET version = {schema.VERSION + 1}")
+            lambda db: bare(db).exec_driver_sql(f"UPDATE oroboros_schema SET version = {schema.VERSION + 1}")
         )
     with Registry.open(url) as registry:
         for call in (registry.check, registry.list, lambda: registry.upsert(A, A, "deployed")):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import create_engine, update
+from sqlalchemy import create_engine, text, update
 from sqlalchemy.orm import Session
 
 from oroboros_deploy.errors import RegistryUnavailable
@@ -39,4 +39,17 @@ def test_a_reader_apart_keeps_no_session_busy(url):
         found = session_reader(session).apart().release(A)
         assert found is not None and found["status"] == "deployed"
         assert (session.in_transaction(), engine.pool.checkedout()) == (False, 0)
+    engine.dispose()
+
+
+@pytest.mark.postgres
+def test_a_session_with_a_time_that_python_has_not_says_so(postgres_url):
+    """Its connection is not ours to teach such times: what its driver raises is a RegistryUnavailable."""
+    with Registry.open(postgres_url) as registry:
+        registry.upsert(A, A, "deployed")
+    engine = create_engine(engine_url(postgres_url))
+    with Session(engine) as session:
+        session.execute(text("UPDATE releases SET deployed_at = '0044-03-15 BC'"))
+        with pytest.raises(RegistryUnavailable, match="cannot be read in this session: ValueError"):
+            session_reader(session).release(A)
     engine.dispose()

@@ -76,6 +76,8 @@ def test_a_sqlite_url_names_a_file(monkeypatch, tmp_path):
         "postgresql://u:pw@[::1/d",
         "postgresql://u:pw@h/d?via=",
         "postgresql://u:pw@h/d?via=a&via=b",
+        "postgresql://u:pw@/d?host=db.internal&via=web1",  # it would be the database on web1 itself
+        "postgresql://u:pw@h/d?port=6432&via=web1",
     ],
 )
 def test_a_wrong_url_is_refused_in_words(url):
