@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import product
 from typing import Any, get_args
@@ -17,6 +17,7 @@ from ..records.figures import Figures
 from ..records.record import AttemptState
 from ..registry.reading import Reader
 from ..version import __version__
+from .display import readable
 
 _DAYS = 90
 _MOST = 500
@@ -68,6 +69,7 @@ class _Metrics(Collector):
         yield from self._figures(environments)
         yield self._ended(environments)
         yield from _of_hosts(list(self._hosts()))
+        yield _of_targets(self._reader.targets())
         unfinished = {(state,): len(self._reader.attempts(_MOST, state=state).items) for state in ("running", "lost")}
         yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished, "state")
 
@@ -86,7 +88,7 @@ class _Metrics(Collector):
         labels = ("environment", "kind", "state")
         family = CounterMetricFamily("oroboros_attempts", "Attempts that ended, by how.", labels=labels)
         for values, count in counted.items():
-            family.add_metric([value or "" for value in values], count)
+            family.add_metric(_labels(values), count)
         return family
 
     def _hosts(self) -> Iterator[Row]:
@@ -116,6 +118,13 @@ def _of_hosts(hosts: list[Row]) -> Iterator[Metric]:
     yield _gauge("environment_releases", "How many releases serve in an environment.", split, "environment")
 
 
+def _of_targets(targets: Iterable[Row]) -> Metric:
+    """What every application serves, where several share hosts or the registry."""
+    labels = ("application", "host", "root", "environment", "release_id")
+    released = {tuple(row[name] or "" for name in labels): 1 for row in targets if row["release_id"]}
+    return _gauge("target_release", "1 for the release that an application serves on a host.", released, *labels)
+
+
 _HOST = ("host", "environment")
 
 
@@ -140,5 +149,10 @@ def _gauge(name: str, help: str, values: Mapping[Any, float | None], *labels: st
     family = GaugeMetricFamily(f"oroboros_{name}", help, labels=labels)
     for at, value in values.items():
         if value is not None:
-            family.add_metric(at, value)
+            family.add_metric(_labels(at), value)
     return family
+
+
+def _labels(values: Iterable[str | None]) -> list[str]:
+    """The values of labels, which are names that came from elsewhere."""
+    return [readable(value or "") for value in values]

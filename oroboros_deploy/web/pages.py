@@ -79,7 +79,7 @@ def _attempt(router: APIRouter, given: Any) -> None:
         events = reader.events(attempt=attempt, after=after, limit=_EVENTS)
         shown = found(reader.attempt(attempt), f"attempt {attempt}")
         more = events[-1]["id"] if len(events) == _EVENTS else None
-        return page(request, "attempt", attempt=shown, events=events, more=more)
+        return page(request, "attempt", attempt=shown, events=events, more=more, shared=_shared(reader.targets()))
 
 
 def _release(router: APIRouter, given: Any) -> None:
@@ -127,7 +127,14 @@ def _host(router: APIRouter, given: Any) -> None:
         serving = reader.host(host)
         found(serving or shown.items or None, f"host {host}")
         links = place.links({}, shown.next)
-        return page(request, "host", host=host, serving=serving, attempts=shown.items, **links)
+        targets = reader.targets()
+        here = [each for each in targets if each["host"] == host] if _shared(targets) else []
+        return page(request, "host", host=host, serving=serving, attempts=shown.items, targets=here, **links)
+
+
+def _shared(targets: list[dict[str, Any]]) -> bool:
+    """Whether several applications share the registry: only then is it told whose a thing is."""
+    return len({each["application"] for each in targets} - {""}) > 1
 
 
 def _figures(router: APIRouter, given: Any) -> None:

@@ -58,6 +58,7 @@ class Attempt(BaseModel):
     """One deploy or one rollback, on its hosts."""
 
     attempt: str
+    application: str = Field(description="whose it is; empty where an earlier version wrote")
     kind: Literal["deploy", "rollback"]
     release_id: str
     commit_sha: str
@@ -119,6 +120,7 @@ class Host(BaseModel):
     """What a host serves, by the registry and as it was last seen."""
 
     host: str
+    application: str | None = Field(description="the one that came there last; empty where an earlier version wrote")
     environment: str | None
     release_id: str | None = Field(description="what the registry says it serves")
     since: datetime | None

@@ -101,3 +101,15 @@ def test_a_split_environment(client: TestClient, registry: Registry) -> None:
     before = value(scraped(client), "environment_releases", environment="prod")
     registry.finish(record(B, host("web1", "live", live=B), attempt="four", minute=3))
     assert (before, value(scraped(client), "environment_releases", environment="prod")) == (1, 2)
+
+
+def test_what_each_application_serves(client: TestClient, registry: Registry) -> None:
+    """A host that two applications share has a sample of each, with its root."""
+    for name, release, minute in (("shop", A, 3), ("blog", B, 4)):
+        more = {"attempt": name, "application": name, "root": f"/srv/{name}", "minute": minute}
+        registry.finish(record(release, host("shared", "live", live=release), **more))
+    samples = scraped(client)
+    common = {"host": "shared", "environment": "prod"}
+    for name, release in (("shop", A), ("blog", B)):
+        labels = {"application": name, "root": f"/srv/{name}", "release_id": release}
+        assert value(samples, "target_release", **common, **labels) == 1

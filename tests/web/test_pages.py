@@ -10,11 +10,13 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.records.record import CommitRecord, HostRecord
+from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import plots
 from oroboros_deploy.web.site import site
 from tests.support.history import History, sha
 from tests.support.html import Tags, places, text
+from tests.support.samples import A, B, host, record
 
 
 def test_every_page_is_served(past: TestClient, made: dict[str, str]) -> None:
@@ -150,3 +152,22 @@ def test_a_release_keeps_its_commits(tmp_path: Path) -> None:
     page = TestClient(site(lambda: history.registry.reader), base_url="http://localhost").get(f"/releases/{sha(1)}")
     assert "Search understands umlauts" in text(page.text)
     history.close()
+
+
+def test_whose_a_thing_is_is_told_where_applications_share_a_registry(client: TestClient, registry: Registry) -> None:
+    """An attempt names its application, a host all that serve on it; with one application alone neither does."""
+
+    def put(name: str, release: str, minute: int) -> None:
+        more = {"attempt": name, "application": name, "root": f"/srv/{name}", "minute": minute}
+        registry.finish(record(release, host("shared", "live", live=release), **more))
+
+    put("shop", A, 3)
+    alone = client.get("/attempts/shop").text, client.get("/hosts/shared").text
+    put("blog", B, 4)
+    both = client.get("/attempts/shop").text, client.get("/hosts/shared").text
+    assert ["for <bdi>shop</bdi>" in alone[0], "<bdi>shop</bdi> in" in alone[1]] == [False, False]
+    assert "for <bdi>shop</bdi> in <bdi>prod</bdi>" in both[0]
+    assert ["<bdi>shop</bdi> in <bdi>/srv/shop</bdi>: " in both[1], "<bdi>blog</bdi> in" in both[1]] == [True, True]
+    shown = {each["attempt"]: each["application"] for each in client.get("/api/attempts").json()["items"]}
+    assert (shown["shop"], shown["blog"], shown["one"]) == ("shop", "blog", "")
+    assert client.get("/api/hosts/shared").json()["application"] == "blog"
