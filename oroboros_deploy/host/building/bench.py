@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import environment, process
-from ..annotations import Dict, List, Optional, Sequence
+from ..annotations import Dict, Iterable, List, Optional, Sequence
 from ..refusal import Refusal
 from ..wire import Say
-from .inputs import Inputs, Sources, surroundings
+from .inputs import Inputs, Sources, surroundings, tool
+from .toolchain import Toolchain, of_the_agent
 
 LOG = 64_000_000  # bytes of a part's log; what comes later is told, and no more
 ELSEWHERE = Path("/")  # where Python is run: a types.py in its working directory would take the place of Python's own
@@ -35,11 +37,14 @@ class Bench:
     installer: str = "auto"
     anew: bool = False
     surroundings: Inputs = field(default_factory=surroundings)
+    toolchain: Toolchain = field(default_factory=of_the_agent)
     version: str = ""  # of the commit, as `git describe` calls it
     entering: Sequence[str] = ()  # what starts a command where it cannot write but to a few places
     entering_tools: Sequence[str] = ()  # the same for what makes the tools of later builds
+    entering_reading: Sequence[str] = ()  # the same for what may not write to the release either
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
     left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
+    unkept: List[str] = field(default_factory=list)  # parts whose result no later build may take
 
     @property
     def described(self) -> str:
@@ -63,6 +68,10 @@ class Bench:
         """This bench for what makes tools: no part of a release may write to them."""
         return replace(self, entering=self.entering_tools)
 
+    def for_reading(self) -> Bench:
+        """This bench for what only reads the release."""
+        return replace(self, entering=self.entering_reading)
+
     def go_on(self) -> None:
         """Raise Refusal when nobody wants the build any more."""
         if self.stop.is_set():
@@ -75,7 +84,27 @@ class Bench:
     def environment(self) -> Dict[str, str]:
         """What all commands of the build get; a CI of the host's own goes before ours."""
         told = {"DEPLOY_RELEASE": self.release.name, "DEPLOY_VERSION": self.version or self.release.name}
-        return {"CI": "1", **environment.of_this_user(), **told, "TMPDIR": str(self.temporary)}
+        return {"CI": "1", **environment.of_this_user(self.toolchain.node), **told, "TMPDIR": str(self.temporary)}
+
+    def ask(self, argv: Sequence[str]) -> process.Ended:
+        """Run a command whose output is an answer."""
+        options = {"cwd": ELSEWHERE, "deadline": self.deadline, "env": self.environment()}
+        return process.apart(argv, bound=True, entering=self.entering, **options)
+
+    def find(self, name: str) -> Optional[str]:
+        """Where commands of this build find a program; None where it is not on this host."""
+        return process.find(name, self.toolchain.node)
+
+    def tool(self, name: str) -> Optional[str]:
+        """A program as it is now, where commands of this build find it."""
+        return tool(name, self.toolchain.node)
+
+    def programs(self, names: Iterable[str]) -> Dict[str, str]:
+        """Those of the names that are programs, as `tool` tells them."""
+        places = environment.of_this_user(self.toolchain.node)["PATH"].split(":")
+        here = {name for place in places for name in _listed(place)}
+        told = ((name, self.tool(name)) for name in sorted(names) if name in here or "/" in name)
+        return {name: found for name, found in told if found}
 
     @property
     def temporary(self) -> Path:
@@ -112,3 +141,10 @@ class Bench:
 
     def _log(self, part: str) -> Path:
         return self.logs / f"{part.replace('/', '-')}.log"
+
+
+def _listed(directory: str) -> List[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []

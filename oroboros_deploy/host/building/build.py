@@ -13,26 +13,28 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import earlier, environment, in_use, key, lock, records, running, seal, state, trees, wire
-from ..annotations import TYPE_CHECKING, Iterator, List, Optional, Sequence, Set
+from .. import earlier, environment, in_use, key, lock, process, records, running, seal, shared, state, trees, wire
+from ..annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
-from . import login, parts, told, view, workspace
-from .bench import Bench
+from . import login, parts, told, toolchain, view, workspace
+from .bench import ELSEWHERE, Bench
 from .cache import Cache, Entry
-from .inputs import Sources
+from .inputs import Sources, digest, surroundings
 from .mirror import Mirror
 from .parts import Part
+from .toolchain import Toolchain
 from .view import View
 from .within import within
 
 if TYPE_CHECKING:
-    from ..contract import BuildAnswer, BuildRequest, Switchable
+    from ..contract import BuildAnswer, BuildRequest, Places, Switchable
 
 _LOOK = 200  # milliseconds between two looks whether the build is over
+PATIENCE = 60.0  # seconds in which a build that nobody waits for has to stop by itself
 
 
 def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
@@ -42,7 +44,7 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     deadline = began + request["recipe"]["timeout"]
     with workspace.make(layout, request["attempt"]) as tmp:
         bundle = _receive(tmp) if request["source"]["kind"] == "bundle" else None
-        with _hang_up() as stop, _alone(layout, deadline, stop, say):
+        with ended_by_hang_up() as stop, _alone(layout, deadline, stop, say):
             workspace.sweep(layout, say)
             earlier.settle(layout)
             usable, left_out = _usable(layout, request), []
@@ -74,7 +76,7 @@ def _unfit(layout: Layout, request: BuildRequest) -> Optional[str]:
     if found == "adopted":
         return None
     if seal.read_meta(release).get("recipe") not in (None, request["recipe"]["digest"]):
-        return "it was built with other settings of `build`"
+        return "it was built with other settings of `build` or `shared`"
     failed = f"it failed here before: {note.read_text('utf-8', 'replace')}" if note.is_file() else None
     return seal.verify(release) or failed
 
@@ -157,12 +159,18 @@ class _Release:
         return self.request.get("described", self.sha)
 
     @property
+    def _places(self) -> Places:
+        return self.request["recipe"].get("shared", {})
+
+    @property
     def mirror(self) -> Mirror:
         return Mirror(self.layout.repo, self.stop, self.layout.ours / "mirror")
 
     def make(self, bundle: Optional[Path]) -> List[str]:
         """Remove what is left of other builds, bring in the commit, and build its release; what was left out of it."""
         self._tell_of_the_login()
+        tools = self._tools()
+        shared.create(self.layout, self._places)
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
         live = self.layout.live()
@@ -172,7 +180,8 @@ class _Release:
         self._move_out_earlier()
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
-            left_out = self._build(store)
+            left_out = self._build(store, tools)
+            shared.link_again(self.layout, self.path, self._places)
             self._seal(store)
         store.prune(self.request["recipe"]["cache"])
         return left_out
@@ -183,6 +192,19 @@ class _Release:
         if lost:
             message = f"{login.warning(lost)}; what they need belongs into {environment.SETTLED} on the host"
             told.once(self.layout.told, self.say, message)
+
+    def _tools(self) -> Toolchain:
+        """The Python and the node that the recipe chooses, looked at before anything is built with them."""
+        tools = toolchain.chosen(self.request["recipe"], self._ask)
+        closed = tools.unreachable()
+        if closed:
+            message = f"build.python: {closed} keeps other users from {tools.python}, their services will not start"
+            told.once(self.layout.told, self.say, f"{message} (chmod o+rx {closed}, or choose one elsewhere)")
+        return tools
+
+    def _ask(self, argv: Sequence[str]) -> process.Ended:
+        env = environment.of_this_user(self.request["recipe"].get("node"))
+        return process.apart(argv, cwd=ELSEWHERE, deadline=self.deadline, env=env, bound=True)
 
     def _bring_in_whole(self, bundle: Optional[Path]) -> None:
         """Bring in the commit and check it out; a mirror that git cannot read is made anew first."""
@@ -210,6 +232,7 @@ class _Release:
         source = self.request["source"]
         if bundle is not None or not self.mirror.has(self.sha):
             self.mirror.refuse_strange()
+        self.mirror.unlock()
         self.mirror.create(self.sha)
         if bundle is not None:
             self.mirror.take_bundle(bundle, self.sha, self.deadline)
@@ -221,6 +244,7 @@ class _Release:
             message = f"git's filter {name!r} does not run on a host: its files are deployed as they are committed"
             self.say("warning", message, level="warning")
         _refuse_reserved(self.path)
+        shared.link(self.layout, self.path, self._places)
 
     def _move_out_earlier(self) -> None:
         """Move what was complete out of the place of the new build, when nothing runs from it or may go back to it."""
@@ -260,13 +284,13 @@ class _Release:
             raise
         earlier.settle_one(self.path)
 
-    def _build(self, store: Cache) -> List[str]:
+    def _build(self, store: Cache, tools: Toolchain) -> List[str]:
         """Run the recipe's parts; what a build that fails made well is kept, and need not be made again.
 
         The answer names the parts that this host could not make and did without.
         """
         try:
-            with workspace.all_ended(), self._bench() as bench:
+            with workspace.all_ended(), self._bench(tools) as bench:
                 _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
@@ -274,23 +298,33 @@ class _Release:
         return bench.left_out
 
     @contextlib.contextmanager
-    def _bench(self) -> Iterator[Bench]:
+    def _bench(self, chosen: Toolchain) -> Iterator[Bench]:
         """What the parts work with; their commands write to this release alone, where the host allows to see to it."""
         recipe, logs = self.request["recipe"], self.layout.attempt(self.request["attempt"])
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
-        tools, choice = self.layout.ours / "tools" / "pip", (recipe["installer"], recipe["anew"])
-        bench = Bench(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice)
-        kept, ours = view.kept_by_tools(bench.environment()), self.layout.ours
+        ours, choice = self.layout.ours, (recipe["installer"], recipe["anew"])
+        tools = ours / "tools" / (f"pip-{digest(chosen.about_python)[:16]}" if chosen.files else "pip")
+        around = {**surroundings(), **({"node": chosen.about_node} if chosen.node else {})}
+        bench = Bench(
+            *(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice),
+            surroundings=around,
+            toolchain=chosen,
+        )
+        kept = view.kept_by_tools(bench.environment())
         shown = (bench.temporary, tools.parent)
         tools.parent.mkdir(exist_ok=True)
         closed = (self.layout.root, self.layout.releases, self.layout.repo, self.layout.current.parent)
+        reads_only = any(step.get("once") for step in recipe["steps"])
         with contextlib.ExitStack() as stack:
             entering = [
                 stack.enter_context(View((*written, *kept), closed, ours, shown).entered(self._tell_of_no_view))
-                for written in ((self.path, bench.temporary), shown)
+                for written in ((self.path, bench.temporary), shown, *([(bench.temporary,)] if reads_only else []))
             ]
-            yield replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
+            bench = replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
+            bench = replace(bench, entering_reading=entering[2] if len(entering) > 2 else entering[0])
+            chosen.refuse_unseen(bench.ask)
+            yield bench
 
     def _tell_of_no_view(self, why: str) -> None:
         message = "commands of a build can write wherever this login can: this host gives them no view of their own"
@@ -299,9 +333,12 @@ class _Release:
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
         after = Journal(self.layout.journal).last()["seq"]
-        after = Journal(self.layout.journal).last()["seq"]
-        meta = {**seal.meta_now(self.sha, self.request["version"]), "version": self.version, "built_after": str(after)}
-        entries = seal.seal(self.path, {**meta, "recipe": self.request["recipe"]["digest"]}, store.shared())
+        node = self.request["recipe"].get("node")  # for what runs in the release later
+        more: Dict[str, str] = {"version": self.version, **({"node": node} if node else {}), "built_after": str(after)}
+        meta = {**seal.meta_now(self.sha, self.request["version"]), **more}
+        meta["recipe"] = self.request["recipe"]["digest"]
+        apart = [self.layout.shared, *(self.layout.shared / path for path in self._places)]  # some may be links
+        entries = seal.seal(self.path, meta, store.shared(), apart)
         self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build, as the record was
         records.forget(self.layout, self.sha)
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)
@@ -356,12 +393,15 @@ def _produce(part: Part, bench: Bench, store: Cache) -> bool:
     if entry is None:
         part.work(bench)
         return False
-    if not bench.anew and store.take(entry, linked=part.may_be_linked):
+    if not part.always_runs and not bench.anew and store.take(entry, linked=part.may_be_linked):
         return True
-    why = _why(entry, bench, store) + _widened(part, bench)
+    why = "it always runs" if part.always_runs else _why(entry, bench, store) + _widened(part, bench)
     bench.say("cache.missed", f"{part.name}: {why}", level="detail", part=part.name)
-    with store.watch(entry, part.makes, part.made_by_others, may_contain_path=part.may_contain_path):
+    places, may = (part.makes, part.made_by_others), part.may_contain_path
+    with store.watch(entry, *places, may_contain_path=may, may_lack=part.may_lack):
         _make(part, entry, bench, store)
+    if part.name in bench.unkept:
+        store.leave_out(entry)
     return False
 
 
@@ -425,7 +465,7 @@ def _receive(tmp: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _hang_up() -> Iterator[threading.Event]:
+def ended_by_hang_up() -> Iterator[threading.Event]:
     """An event that is set when the control node is gone: a build that nobody waits for is stopped."""
     gone, over = threading.Event(), threading.Event()
     handlers = {number: signal.signal(number, lambda *_: gone.set()) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -439,10 +479,14 @@ def _hang_up() -> Iterator[threading.Event]:
 
 
 def _watch(gone: threading.Event, over: threading.Event) -> None:
-    """Wait for the end of the input and leave what is in it: it may be the next call."""
+    """Wait for the end of the input and leave what is in it: it may be the next call.
+
+    A build that nobody waits for and that does not stop, for a disk or a file system does not answer, is ended.
+    """
     ends = select.poll()
     ends.register(0, select.POLLRDHUP)  # a hang-up needs no asking for
-    while not over.is_set():
+    while not (over.is_set() or gone.is_set()):
         if ends.poll(_LOOK):
             gone.set()
-            return
+    if not over.wait(PATIENCE):
+        os._exit(1)  # the next build sweeps what it leaves

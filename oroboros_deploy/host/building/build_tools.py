@@ -11,7 +11,7 @@ from .. import durable, seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
 from . import git_version
 from .bench import ELSEWHERE, Bench
-from .inputs import content, digest, python
+from .inputs import content, digest
 
 KEPT = 4  # environments; each has some 15 MB
 _MAKING = threading.Lock()
@@ -43,9 +43,9 @@ def ready(
     None when that is not declared for good: then only pip, each time, can tell.
     """
     system = declared(bench.release / project / "pyproject.toml")
-    if system is None:
+    if system is None or bench.toolchain.version < (3, 11):  # it is asked with an option of 3.11
         return None
-    key = digest([system.requires, python(), list(install), bench.surroundings])
+    key = digest([system.requires, bench.toolchain.about_python, list(install), bench.surroundings])
     target = bench.tools.parent / "build" / key[:32]
     command = [str(target / "bin" / "python"), *install]
     keep(bench, f"wheel {project}", target, command, system.requires, variables(target))
@@ -66,7 +66,7 @@ def keep(
     with _MAKING:
         if seal.state_of(target) != "sealed" or seal.compare(target) != seal.WHOLE:
             _make_room(target)
-            tools, venv = bench.for_tools(), [sys.executable, "-m", "venv", "--without-pip", str(target)]
+            tools, venv = bench.for_tools(), [bench.toolchain.python, "-m", "venv", "--without-pip", str(target)]
             tools.run(part, "python3 -m venv", venv, ELSEWHERE)
             tools.run(part, f"pip install {' '.join(wanted)}", [*install, *wanted], ELSEWHERE, **variables)
             seal.seal(target, {})

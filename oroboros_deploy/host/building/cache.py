@@ -29,7 +29,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from .. import durable, seal, trees
-from ..annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from ..annotations import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 from ..wire import Say
 from . import inputs
 from .inputs import Inputs
@@ -39,6 +52,7 @@ FORMAT = 1  # of entries and of what a part makes of the same inputs; another nu
 _SHORT = 7  # characters of a release id that are taken for it
 _TELLING = 4  # characters of a version that is more than a number
 _DIGITS = 64  # of a sha256
+_TASK = 64  # files that one thread looks at in a row
 
 
 if TYPE_CHECKING:
@@ -211,25 +225,35 @@ class Cache:
 
     @contextlib.contextmanager
     def watch(
-        self, entry: Entry, roots: Sequence[str], made_by_others: Sequence[str], *, may_contain_path: bool
+        self,
+        entry: Entry,
+        roots: Sequence[str],
+        made_by_others: Sequence[str],
+        *,
+        may_contain_path: bool,
+        may_lack: Optional[Callable[[str], bool]] = None,
     ) -> Iterator[None]:
         """Note what is made below ``roots`` meanwhile, but not what is below the directories ``made_by_others``.
 
-        Text with the release's path in it can be kept where it ``may_contain_path``; elsewhere nothing is kept then.
+        Text with the release's path in it can be kept where it ``may_contain_path``. Nothing is kept where anything
+        else names the release, but for the paths that the result ``may_lack``.
         """
         before = self._state(roots, made_by_others)
         yield
         after = self._state(roots, made_by_others)
         made = sorted(path for path in after if after[path] != before.get(path))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            rows = list(pool.map(lambda path: self._row(path, may_contain_path), made))
-        named = [path for path, row in zip(made, rows) if row is None]
+        rows = _of_each(lambda path: self._row(path, may_contain_path), made)
+        named = [path for path, row in zip(made, rows) if row is None and not (may_lack and may_lack(path))]
         if named:
             self._say("cache.refused", f"{entry.part} is not kept: {named[0]} names this release", level="detail")
             return
         entry.rows = [row for row in rows if row]
         entry.gone = sorted(before.keys() - after.keys())
         self._made.append(entry)
+
+    def leave_out(self, entry: Entry) -> None:
+        """Keep nothing of what was noted for an entry."""
+        self._made = [each for each in self._made if each is not entry]
 
     def keep(self) -> None:
         """Make entries of what was noted, and let the release share its files with the cache."""
@@ -326,8 +350,8 @@ class Cache:
 
     def _damaged(self, names: Set[str]) -> int:
         """How many of these objects cannot be used; they are removed."""
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
-            unsound = [name for name, sound in zip(names, pool.map(self._is_sound, names)) if not sound]
+        asked = list(names)
+        unsound = [name for name, sound in zip(asked, _of_each(self._is_sound, asked)) if not sound]
         for name in unsound:
             (self.objects / name).unlink(missing_ok=True)
         return len(unsound)
@@ -405,7 +429,8 @@ class Cache:
         """What tells that a file below the roots was touched; of a directory, that it is there, and its mode."""
         found: Dict[str, Tuple[int, ...]] = {}
         for top in (self.release / root for root in roots):
-            for path in [top, *seal.walk(top)] if os.path.lexists(top) else []:
+            below = seal.walk(top) if top.is_dir() and not top.is_symlink() else []
+            for path in [top, *below] if os.path.lexists(top) else []:
                 status = path.lstat()
                 seen = (status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns)
                 found[os.path.relpath(path, self.release)] = (status.st_mode,) if stat.S_ISDIR(status.st_mode) else seen
@@ -420,7 +445,7 @@ class Cache:
             target = seal.content(file)
             bits = _closed(file) if kind == "d" else 0
             return None if self._names(os.fsencode(target)) else Row(path, kind, target, closed=bits)
-        with file.open("rb") as opened:
+        with seal.opened(file) as opened:
             empty = os.fstat(opened.fileno()).st_size == 0
             if empty or not self._names(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)):
                 return Row(path, kind, seal.content(file), bool(mode & 0o111), closed=_closed(file))
@@ -441,8 +466,7 @@ class Cache:
     def _share(self, entry: Entry) -> bool:
         """Let the release and the cache have the same files; False when some are no longer what the part made."""
         rows = [row for row in entry.rows if row.kind == "f"]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            unchanged = list(pool.map(self._is_unchanged, rows))
+        unchanged = _of_each(self._is_unchanged, rows)
         for row, same in zip(rows, unchanged):
             if same:
                 self._store(row)
@@ -492,6 +516,16 @@ class Cache:
             base = self.entries / entry.file(base=True)
             base.unlink(missing_ok=True)
             os.link(path, base)
+
+
+def _of_each(act: Callable[[Any], Any], items: Sequence[Any]) -> List[Any]:
+    """What an act says of each item, in their order, by all processors: hashing releases the interpreter lock.
+
+    A task is many items, because a task costs more than the hash of a small file.
+    """
+    some = [items[start : start + _TASK] for start in range(0, len(items), _TASK)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [said for answers in pool.map(lambda each: [act(item) for item in each], some) for said in answers]
 
 
 def _linked(file: Path, name: Path) -> bool:

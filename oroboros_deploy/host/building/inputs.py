@@ -11,16 +11,22 @@ import sys
 from pathlib import Path, PurePosixPath
 
 from .. import environment, process, seal
-from ..annotations import Dict, Iterator, List, Optional, Sequence, Tuple
+from ..annotations import Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from . import packages
 
 Inputs = Dict[str, object]  # a JSON value by the name of what it tells of
 
 # Where installers read what no variable says.
 _PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{sys.prefix}/pip.conf")
 _SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
-# What changes with every package that the system's own package manager installs: compilers, libraries, tools.
-_PACKAGES = ("/var/lib/dpkg/status", "/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
+# What changes with every package that other package managers than Debian's install: compilers, libraries, tools.
+_PACKAGES = ("/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
 _UPWARD = re.compile(rb"(?<!\.)\.\.(?:[/\\\"',\s]+\.\.)*(?=[/\\\"'])")  # `../..`, or "..", ".."
+_DESCRIBING = (
+    *("package.json", "Makefile", "makefile", "GNUmakefile", "justfile", "CMakeLists.txt", "meson.build"),
+    *("setup.py", "setup.cfg", "pyproject.toml"),
+)
+_WORDS = re.compile(r"[\w./@+-]+")  # of a command line
 _PROSE = (".md", ".rst")  # no build reads it, but in the directory that it works in
 
 
@@ -84,7 +90,8 @@ def surroundings() -> Inputs:
     return {
         "environment": digest(kept),
         "settings of tools": digest(sorted((str(path), content) for path, content in files.items())),
-        "system": [platform.machine(), *platform.libc_ver(), *(_stamp(path) for path in _existing(_PACKAGES))],
+        "system": [platform.machine(), *platform.libc_ver(), *(stamp(path) for path in _existing(_PACKAGES))],
+        "packages": digest(packages.that_builds_use()),
     }
 
 
@@ -93,26 +100,43 @@ def pip_is_configured() -> bool:
     return bool(_existing(_PIP)) or any(name.startswith("PIP_") for name in environment.of_this_user())
 
 
-def python() -> str:
-    """The interpreter that environments are made with."""
-    return f"{sys.version} {_stamp(Path(os.path.realpath(sys.executable)))}"
+def tool(name: str, node: Optional[str] = None) -> Optional[str]:
+    """A program on the path, as it is now: its file, and the version that a package.json beside it tells.
 
-
-def tool(name: str) -> Optional[str]:
-    """A program on the path, as it is now: its file, and the version that a package.json beside it tells."""
-    found = process.find(name)
+    The directory of a chosen ``node`` comes first in the path.
+    """
+    found = process.find(name, node)
     if found is None:
         return None
     path = Path(os.path.realpath(found))
     package = next((parent / "package.json" for parent in path.parents if (parent / "package.json").is_file()), None)
     version = json.loads(package.read_bytes()).get("version") if package else ""
-    return f"{_stamp(path)} {version}"
+    return f"{stamp(path)} {version}"
 
 
-def content(path: Path) -> str:
-    """A digest of a file, or of everything below a directory: names, types and bytes, no times."""
+def content(path: Path, besides: bytes = b"") -> str:
+    """A digest of a file, or of everything below a directory: names, types and bytes, no times.
+
+    The bytes ``besides`` do not count in them, such as the path of a release.
+    """
     below = sorted(seal.walk(path)) if path.is_dir() and not path.is_symlink() else [path]
-    return digest([_told(each, path) for each in below])
+    return digest([_told(each, path, besides) for each in below])
+
+
+def said_by(directory: Path) -> Set[str]:
+    """The words of the files by which a directory says how it is built: among them are the programs that this takes."""
+    files = [directory / name for name in _DESCRIBING] + sorted(directory.glob("*.sh"))
+    return {word for path in files if is_readable(path) for word in words(path.read_text("utf-8", "replace"))}
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a path leads to a file that we may read; one that nobody can look at is none."""
+    return os.path.isfile(path) and os.access(path, os.R_OK)
+
+
+def words(line: str) -> Set[str]:
+    """The words of a command line: names of programs and files, and whatever else is written like them."""
+    return set(_WORDS.findall(line))
 
 
 def digest(value: object) -> str:
@@ -134,11 +158,21 @@ def _flat(inputs: Inputs) -> Iterator[Tuple[str, object]]:
             yield name, value
 
 
-def _told(path: Path, top: Path) -> List[object]:
+def _told(path: Path, top: Path, besides: bytes) -> List[object]:
     kind, mode, _, _ = seal.facts(path)  # of the mode only what a seal leaves
     executable = kind == "f" and bool(mode & 0o111)
     taken = (0o555 if executable or kind == "d" else 0o444) & ~mode if kind != "l" else 0
-    return [os.path.relpath(path, top), kind, executable, seal.content(path), *([taken] if taken else [])]
+    return [os.path.relpath(path, top), kind, executable, _bytes(path, kind, besides), *([taken] if taken else [])]
+
+
+def _bytes(path: Path, kind: str, besides: bytes) -> str:
+    """What a file has, or where a link leads."""
+    if kind == "l":
+        return seal.content(path).replace(os.fsdecode(besides), "") if besides else seal.content(path)
+    if kind != "f" or not besides:
+        return seal.content(path)
+    with seal.opened(path) as file:
+        return hashlib.sha256(file.read().replace(besides, b"")).hexdigest()
 
 
 def _existing(names: Sequence[str]) -> List[Path]:
@@ -148,6 +182,7 @@ def _existing(names: Sequence[str]) -> List[Path]:
     return [path for path in paths if os.access(path, os.R_OK)]
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
+    """What tells that a file was replaced or changed."""
     status = path.stat()
     return f"{path} {status.st_size} {status.st_mtime_ns}"

@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import zipfile
-from importlib.util import cache_from_source
 from pathlib import Path
 
 from ..annotations import Dict, Iterable, List, Optional, Sequence, Set
@@ -53,11 +52,13 @@ def settle(venv: Path, wheels: Sequence[Path]) -> None:
 
 
 def files(venv: Path, wheels: Sequence[Path]) -> List[Path]:
-    """What these wheels brought, their bytecode included."""
+    """What these wheels brought, their bytecode included, whichever Python compiled it."""
     site = packages(venv)
     names = [row[0] for wheel in wheels for row in _read(site / distribution(wheel) / "RECORD")]
     brought = [Path(os.path.normpath(site / name)) for name in names]
-    return brought + [Path(cache_from_source(str(path))) for path in brought if path.suffix == ".py"]
+    sources = {path for path in brought if path.suffix == ".py"}
+    compiled = (each for place in {path.parent for path in sources} for each in place.glob("__pycache__/*.pyc"))
+    return brought + sorted(path for path in compiled if _source(path) in sources)
 
 
 def conflict(venv: Path, wheels: Sequence[Path]) -> bool:
@@ -88,6 +89,11 @@ def extras(wheel: Path) -> List[str]:
     """The extras that a wheel provides."""
     told = metadata(wheel) or []
     return [line.partition(":")[2].strip() for line in told if line.startswith("Provides-Extra:")]
+
+
+def _source(bytecode: Path) -> Path:
+    """What it was compiled from: the name goes on with the tag of a Python."""
+    return bytecode.parent.parent / f"{bytecode.name.partition('.')[0]}.py"
 
 
 def _read(record: Path) -> List[List[str]]:

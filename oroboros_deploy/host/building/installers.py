@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from pathlib import Path
 
-from .. import process
 from ..annotations import Dict, List, Optional
 from ..refusal import Refusal
 from . import build_tools
 from .bench import ELSEWHERE, Bench
-from .inputs import Inputs, pip_is_configured, python, tool
+from .inputs import Inputs, pip_is_configured
 
 PIP = ("--disable-pip-version-check", "--no-input")
 # Against a configuration that sends what is installed elsewhere: to the user's own directory, another root, nowhere.
@@ -33,7 +31,7 @@ def build_wheel(bench: Bench, project: str, into: Path) -> List[str]:
     """The command that builds the wheel of a project."""
     found = uv(bench)
     if found:
-        return [found, "build", "--wheel", "--python", sys.executable, "--out-dir", str(into), f"./{project}"]
+        return [found, "build", "--wheel", "--python", bench.toolchain.python, "--out-dir", str(into), f"./{project}"]
     return [*_pip_wheel(bench, project), *PIP, "--no-deps", "--wheel-dir", str(into), f"./{project}"]
 
 
@@ -47,12 +45,13 @@ def variables(venv: Optional[Path] = None) -> Dict[str, str]:
 def inputs(bench: Bench) -> Inputs:
     """What an environment or a wheel depends on beside its sources: the interpreter and the installer."""
     found = uv(bench)
-    return {"python": python(), "installer": tool(found) if found else _asked_once(bench, "__version__")}
+    installer = bench.tool(found) if found else _asked_once(bench, "__version__")
+    return {"python": bench.toolchain.about_python, "installer": installer}
 
 
 def uv(bench: Bench) -> Optional[str]:
     """uv, when it is wanted or found; not beside a configured pip, whose package indexes uv would not know."""
-    found = process.find("uv") if bench.installer != "pip" else None
+    found = bench.find("uv") if bench.installer != "pip" else None
     if bench.installer == "uv" and found is None:
         hint = "install it there, or set build.installer"
         raise Refusal("build_failed", "uv is not installed on this host", hint=hint)
@@ -89,12 +88,12 @@ def _pip_runner(bench: Bench) -> str:
 
 def _find_pip(bench: Bench) -> Optional[str]:
     """The interpreter that has a pip which serves."""
-    return next((each for each in (sys.executable, _own_python(bench)) if _serves(each, bench)), None)
+    return next((each for each in (bench.toolchain.python, _own_python(bench)) if _serves(each, bench)), None)
 
 
 def _make_pip(bench: Bench) -> str:
     own, bench = _own_python(bench), bench.for_tools()
-    bench.run("pip", "python3 -m venv", [sys.executable, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
+    bench.run("pip", "python3 -m venv", [bench.toolchain.python, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
     if not _serves(own, bench):
         newer = f"pip>={'.'.join(map(str, _NEEDED))}"
         bench.run(
@@ -124,8 +123,5 @@ def _asked_once(bench: Bench, name: str) -> str:
 
 def _ask_pip(interpreter: str, bench: Bench, name: str) -> str:
     """What ``pip --version`` would tell, in a tenth of the time; nothing when there is no pip."""
-    ask = [interpreter, "-c", f"import pip; print(pip.{name})"]
-    asked = process.apart(
-        ask, cwd=ELSEWHERE, deadline=bench.deadline, env=bench.environment(), bound=True, entering=bench.entering
-    )
+    asked = bench.ask([interpreter, "-c", f"import pip; print(pip.{name})"])
     return asked.tail.splitlines()[-1] if asked.ok else ""

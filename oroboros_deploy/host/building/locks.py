@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from .. import process
 from ..annotations import Dict, List, Sequence, Tuple
 from ..refusal import Refusal
 from . import build_tools, installers
 from .bench import Bench
-from .inputs import Inputs, content, digest, python, tool
+from .inputs import Inputs, content, digest, tool
 
 _NAMES = {"uv.lock": "uv", "poetry.lock": "poetry", "pdm.lock": "pdm"}
 _WANTED = {"uv": ["uv"], "poetry": ["poetry", "poetry-plugin-export"], "pdm": ["pdm"]}  # to make one of our own
@@ -51,7 +49,7 @@ class Lock:
         if self.tool == "pdm":  # alone of the three it exports from a lock that is out of date
             _refuse_groups(self.file, groups)
             bench.run(part, f"pdm lock --check of {self.file}", [program, "lock", "--check"], at, **_QUIET)
-        argv = [program, *_exporting(self.tool, str(into), extras, groups)]
+        argv = [program, *_exporting(bench, self.tool, str(into), extras, groups)]
         bench.run(part, f"{self.tool} export of {self.file}", argv, at, **_QUIET)
         return into
 
@@ -112,7 +110,7 @@ def _agree(pins: Dict[str, str], lines: Sequence[str], lock: Lock) -> None:
             raise Refusal("build_failed", why, hint="lock the projects together, or give each an environment")
 
 
-def _exporting(tool: str, into: str, extras: Sequence[str], groups: Sequence[str]) -> List[str]:
+def _exporting(bench: Bench, tool: str, into: str, extras: Sequence[str], groups: Sequence[str]) -> List[str]:
     """The tool's arguments: without what is for development, and without the project itself."""
     if tool == "uv":
         chosen = [*(f"--extra={name}" for name in extras), *(f"--group={name}" for name in groups)]
@@ -125,7 +123,7 @@ def _exporting(tool: str, into: str, extras: Sequence[str], groups: Sequence[str
             "--no-header",
             "--no-annotate",
         ]
-        return ["export", *fixed, f"--python={sys.executable}", *chosen, f"--output-file={into}"]
+        return ["export", *fixed, f"--python={bench.toolchain.python}", *chosen, f"--output-file={into}"]
     if tool == "poetry":
         chosen = [*(f"--extras={name}" for name in extras), f"--only={','.join(['main', *groups])}"]
         return ["export", "--no-interaction", "--format=requirements.txt", *chosen, f"--output={into}"]
@@ -142,10 +140,10 @@ def _refuse_groups(file: str, groups: Sequence[str]) -> None:
 
 def _found(bench: Bench, part: str, name: str) -> str:
     """The program: the host's, else one of our own in `.deploy/tools`, made once."""
-    known = process.find(name)
+    known = bench.find(name)
     if known and (name != "poetry" or _exports(bench, known)):
         return known
-    target = bench.tools.parent / "locks" / digest([name, python()])[:32]
+    target = bench.tools.parent / "locks" / digest([name, bench.toolchain.about_python])[:32]
     build_tools.keep(
         bench, part, target, installers.install(bench, target), _WANTED[name], installers.variables(target)
     )
@@ -154,5 +152,4 @@ def _found(bench: Bench, part: str, name: str) -> str:
 
 def _exports(bench: Bench, poetry: str) -> bool:
     """Whether a poetry has the plugin that exports."""
-    asking = {"cwd": Path("/"), "env": bench.environment(), "entering": bench.entering}
-    return process.apart([poetry, "help", "export"], deadline=bench.deadline, bound=True, **asking).ok
+    return bench.ask([poetry, "help", "export"]).ok

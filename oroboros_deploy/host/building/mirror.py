@@ -14,10 +14,10 @@ from ..refusal import Refusal
 
 # Nothing in a repository may run a program of its own here; `ext::` would be one.
 _SAFE = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never")
-_QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false")
-# The login's settings (a name format, a protocol that is refused, line ends) are about repositories of its own.
-# Only a fetch from a URL needs them, for credentials and proxies.
-_OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
+_QUIET = ("-c", "gc.autoDetach=false", "-c", "advice.detachedHead=false", "-c", "core.attributesFile=/dev/null")
+# The settings and attributes of the login and the host (a name format, a protocol that is refused, line ends) are about
+# repositories of their own.  Only a fetch from a URL needs the settings, for credentials and proxies.
+_OURS_ALONE = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_ATTR_NOSYSTEM": "1"}
 # Nor does what is missing in somebody's partial clone start a fetch by the programs that its configuration names.
 _NO_FETCH = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": ""}
 _NAMES = re.compile(r"[0-9a-f]{40,64}( [0-9a-f]{40,64})? ?")  # of an object, and of what a tag names
@@ -83,6 +83,19 @@ class Mirror:
                 f"nothing was switched: oroboros_deploy did not make what is in {self.path}, and will not write there",
                 hint=f"set repo_root to another path; or on the host: mv {self.path} {self.path}.theirs",
             )
+
+    def unlock(self) -> None:
+        """Remove the locks of a git that a power cut or a kill ended: builds go one after another, nobody else has one.
+
+        A clone of the old scripts has a work tree, and somebody may be at work in it.
+        """
+        if self._directory == self.path and self.is_ours:
+            places = (
+                self.path.glob("*.lock"),
+                *((self.path / name).rglob("*.lock") for name in ("refs", "objects/info")),
+            )
+            for left in (path for place in places for path in place):
+                left.unlink(missing_ok=True)
 
     def damage(self, deadline: float) -> Optional[str]:
         """What git cannot read here, in its words; None when it reads everything, or could not tell in time.

@@ -7,19 +7,18 @@ cannot be moved: its console scripts name the interpreter by its absolute path.
 from __future__ import annotations
 
 import os
-import re
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from .. import process, trees
+from .. import trees
 from ..annotations import TYPE_CHECKING, Callable, Dict, Iterable, List, Optional, Sequence, Tuple
 from ..constants import FRONTEND_COMMAND
 from ..refusal import Refusal
 from . import git_version, installed, installers, locks, project, requirements
 from .bench import ELSEWHERE, Bench
-from .inputs import Inputs, content, tool
+from .inputs import Inputs, content, said_by, words
 from .needs import Needs
+from .steps import Step
 from .within import within
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 WHEELS = ".deploy-wheels"  # where a release has its projects' wheels until it is complete
 _EPOCH = "315532800"  # 1980, where zip begins: a wheel of the same files is the same wheel
 _NPM = {"npm_config_audit": "false", "npm_config_fund": "false", "npm_config_update_notifier": "false"}
-_WORDS = re.compile(r"[\w./@+-]+")  # of a command line
 _OF_NODE = {"node", "npm", "npx", "yarn", "pnpm", "bun", "corepack"}  # a command finds them by itself, or we know them
 
 
@@ -64,7 +62,9 @@ class Part:
     base: Optional[Base] = None
     may_contain_path: bool = False  # its text files may contain the release's path: they are written anew for each
     may_be_linked: bool = True  # no other part changes its output, so the files may be hard links into the cache
-    made_by_others: Sequence[str] = ()  # directories that other parts write: nothing in them is this part's output
+    always_runs: bool = False  # its result is shared with other releases by content, and never taken from one
+    may_lack: Optional[Callable[[str], bool]] = None  # what names the release and is not needed in what is kept
+    made_by_others: Sequence[str] = ()  # what parts make that run beside it: nothing in there is this part's output
 
     def follows(self, earlier: Part) -> bool:
         """Whether it must wait for a part before it in the plan: the one reads what the other makes."""
@@ -91,8 +91,9 @@ def _related(planned: List[Part]) -> List[Part]:
 
     def related(number: int, part: Part) -> Part:
         ended = [other for other in planned[:number] if part.follows(other)]
+        later = [other for other in planned[number + 1 :] if other.follows(part)]  # they begin when it was looked at
         others = [other for other in planned if other is not part]
-        made_by_others = [made for other in others for made in other.makes]
+        made_by_others = [made for other in others if other not in ended + later for made in other.makes]
         may_be_linked = not any(other.disturbs(part) for other in others if other not in ended)
         return replace(part, may_be_linked=may_be_linked, made_by_others=made_by_others)
 
@@ -133,7 +134,7 @@ class Frontend:
     def work(self, bench: Bench) -> None:
         """Run the command and publish its output; where the command is left out, keep what was committed."""
         source = within(bench.release, self.settings["path"])
-        if self._is_left_out:
+        if self._is_left_out(bench):
             self._keep_committed(bench, source, within(bench.release, self.into))
         else:
             bench.shell("frontend", self.settings["command"], source, **_NPM)
@@ -144,20 +145,19 @@ class Frontend:
 
         None when the command names a tool of Node that is not found here: the command finds the tool somewhere else.
         """
-        words = set(_WORDS.findall(self.settings["command"]))
-        tools = {name: tool(name) for name in sorted({"node", *words})}
-        if any(tools[name] is None for name in words & _OF_NODE):
+        named = words(self.settings["command"])
+        tools = bench.programs({"node", *named, *said_by(bench.release / self.settings["path"])})
+        if not named & _OF_NODE <= tools.keys():
             return None
         return {
             "settings": self.settings,
             "sources": bench.sources.of(self.settings["path"]),
             "replaced": {self.into: bench.sources.name(self.into)},  # removed with a cached one
-            "tools": {name: found for name, found in tools.items() if found},
+            "tools": tools,
         }
 
-    @property
-    def _is_left_out(self) -> bool:
-        return self.settings["command"] == FRONTEND_COMMAND and not process.find("npm")
+    def _is_left_out(self, bench: Bench) -> bool:
+        return self.settings["command"] == FRONTEND_COMMAND and not bench.find("npm")
 
     def _keep_committed(self, bench: Bench, source: Path, into: Path) -> None:
         """A release sealed without its frontend would stay without one, also when npm is installed later."""
@@ -203,6 +203,7 @@ class Wheel:
         before = {path: content(bench.release / path) for path in self.made_before}
         version = self._version(bench)
         told: Inputs = {"version": version} if version else {}
+        told["tools"] = bench.programs(said_by(bench.release / self.project))
         return {"sources": bench.sources.of(self.project), "made before": before, **told, **installers.inputs(bench)}
 
     def _version(self, bench: Bench) -> Dict[str, str]:
@@ -230,7 +231,7 @@ class Venv:
 
     def work(self, bench: Bench) -> None:
         """Make all of it."""
-        make = [sys.executable, "-m", "venv", "--without-pip", str(self.path)]
+        make = [bench.toolchain.python, "-m", "venv", "--without-pip", str(self.path)]
         bench.run(self.name, "python3 -m venv", make, ELSEWHERE)
         for place, wanted in self._installed_together(bench):
             self._install(bench, wanted, place)
@@ -306,12 +307,19 @@ def venv_path(release: Path, directory: str) -> Path:
 
 
 def step(settings: StepRecipe) -> Part:
-    """A command of the user's own: what it depends on is not known, so it always runs, after all before it."""
-
-    def work(bench: Bench) -> None:
-        bench.shell(settings["name"], settings["command"], within(bench.release, settings["path"]))
-
-    return Part(settings["name"], work, runs_in=(".",), reads=(".",), makes=(".",))
+    """A command of the user's own, which runs after all before it: it may read all that they made."""
+    own = Step(settings)
+    return Part(
+        own.name,
+        own.work,
+        runs_in=(".",),
+        reads=(".",),
+        makes=tuple(own.outputs) or (".",),
+        inputs=own.inputs,
+        may_contain_path=True,
+        always_runs=own.always_runs,
+        may_lack=own.may_lack,
+    )
 
 
 def _within(path: str, directory: str) -> bool:

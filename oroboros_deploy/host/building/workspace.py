@@ -40,11 +40,12 @@ def all_ended() -> Iterator[None]:
 
     The cause of a failure is worth more than what goes on after it.
     """
+    spared = set(_children())  # a login shell may have left us some, such as the tee that our output goes through
     _adopt_orphans()
     try:
         yield
     finally:
-        _end_children()
+        _end_children(spared)
 
 
 def sweep(layout: Layout, say: Say) -> None:
@@ -64,17 +65,20 @@ def _adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
-def _end_children() -> None:
+def _end_children(spared: Set[str]) -> None:
     """Kill until none is left: the children of one that ends become ours."""
     until = time.monotonic() + PATIENCE
-    with contextlib.suppress(ChildProcessError):  # there is none any more
-        while True:
-            ended, _ = os.waitpid(-1, os.WNOHANG)
-            if not ended:
-                if time.monotonic() > until:
-                    raise Refusal("build_failed", f"processes of this build do not end: {' '.join(_children())}")
-                _kill(_children())
-                time.sleep(0.01)
+    while True:
+        left = [child for child in _children() if child not in spared]
+        if not left:
+            return
+        if time.monotonic() > until:
+            raise Refusal("build_failed", f"processes of this build do not end: {' '.join(left)}")
+        _kill(left)
+        for child in left:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(int(child), os.WNOHANG)
+        time.sleep(0.01)
 
 
 def _children() -> List[str]:

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host import seal
+from oroboros_deploy.host.building import build as building
 from oroboros_deploy.host.wire import REQUEST
 from oroboros_deploy.source import Source
 from tests.support.builds import began, hang_up
@@ -162,7 +163,7 @@ def earlier(host: LocalAgent, mirrored: Repository) -> str:
 @pytest.mark.parametrize(
     ("recipe", "asked", "words"),
     [
-        (other("echo two >made"), {}, "it was built with other settings of `build`"),
+        (other("echo two >made"), {}, "it was built with other settings of `build` or `shared`"),
         (step("echo two >made"), {"again": True}, "--rebuild was said"),
         (step("echo two >made"), {"bad": "no luck"}, "it failed here before: no luck"),
     ],
@@ -248,7 +249,7 @@ def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: 
         assert host.build(earlier, other("true")).refusal == {
             "kind": "busy",
             "message": f"release {earlier} cannot be built again while process {running.pid} runs from it: "
-            "it was built with other settings of `build`",
+            "it was built with other settings of `build` or `shared`",
             "hint": "restart what still runs from it, or deploy another commit",
         }
     finally:
@@ -303,7 +304,7 @@ def test_a_release_of_the_old_scripts_is_adopted(host: LocalAgent, mirrored: Rep
     (release / "old").write_text("yes")
     before = tree(host.root)
     assert (host.build(sha).result or {})["state"] == "adopted"
-    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None, "recipe": None}
+    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None, "recipe": None, "gate": None}
     host.build(mirrored.commit("another"))
     assert tree(host.root) == before
     assert host.activate(sha).phases[-1] == "committed"
@@ -360,6 +361,7 @@ def test_damage_is_noticed_and_rebuilt(host: LocalAgent, mirrored: Repository, d
         "damage": words,
         "bad": None,
         "recipe": RECIPE["digest"],
+        "gate": None,
     }
     assert host.activate(sha).refusal == {
         "kind": "invalid",
@@ -599,6 +601,18 @@ def test_a_damaged_mirror_is_made_anew(host: LocalAgent, repository: Repository,
     assert host.build(third, bundle=bundle(repository, third)).refusal is None
 
 
+@pytest.mark.parametrize("left", ["refs/oroboros/{sha}.lock", "packed-refs.lock", "shallow.lock", "config.lock"])
+def test_a_lock_that_a_killed_git_left_stops_no_build(
+    host: LocalAgent, repository: Repository, sent: str, left: str
+) -> None:
+    """A power cut in the middle of a fetch leaves locks that nobody holds; git would wait for their removal by hand."""
+    sha = repository.commit(file="two")
+    repository.git("update-ref", f"refs/oroboros/{sha}", sha)
+    host.paths.repo.joinpath(left.format(sha=sha)).touch()
+    assert host.build(sha, bundle=bundle(repository, sha)).refusal is None
+    assert list(host.paths.repo.rglob("*.lock")) == []
+
+
 def test_a_mirror_that_lost_a_file_asks_for_the_history(host: LocalAgent, repository: Repository, sent: str) -> None:
     """The commit is there and one of its files is not: it is sent whole by the next deploy, and the refusal says so."""
     seal.remove(host.paths.release(sent))
@@ -646,6 +660,23 @@ def test_a_hang_up_ends_every_process_of_the_build(host: LocalAgent, mirrored: R
     hang_up(process)
     assert (process.wait(10), processes(mark)) == (1, [])
     assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])
+
+
+def test_a_build_that_does_not_stop_is_ended_when_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build that waits for a file system holds the host's builds no longer than its patience."""
+    monkeypatch.setattr(building, "PATIENCE", 0.1)
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(read, 0)
+        os.close(write)
+        with building.ended_by_hang_up():
+            time.sleep(10)
+        os._exit(0)
+    os.close(read)
+    os.close(write)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -808,22 +839,6 @@ def test_a_store_of_pnpm_is_left_as_it_was(host: LocalAgent, mirrored: Repositor
     assert (answer.refusal or {})["kind"] == "build_failed"
 
 
-@pytest.fixture
-def a_login(tmp_path: Path, repository: Repository) -> LocalAgent:
-    """A host whose login is not root, with the repository's commits; this process is root and writes as services do."""
-    if os.getuid():
-        pytest.skip("only root can write as another user")
-    for path in (tmp_path, *list(tmp_path.parents)[:3]):
-        if path != Path("/tmp"):
-            path.chmod(path.stat().st_mode | 0o011)
-    root = tmp_path / "srv"
-    root.mkdir()
-    os.chown(root, 65534, 65534)
-    host = LocalAgent(root, user=65534, group=65534, extra_groups=[], umask=0o022, env={"PATH": os.environ["PATH"]})
-    host.facts()
-    return host
-
-
 def bundle_of(repository: Repository, sha: str) -> bytes:
     return b"".join(Source(repository.path).bundle(sha, []))
 
@@ -869,6 +884,7 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
         "damage": None,
         "bad": None,
         "recipe": RECIPE["digest"],
+        "gate": None,
     }
     answer = a_login.activate(shas[1], kind="rollback")
     assert (answer.phases[-1], added.exists()) == ("committed", False)

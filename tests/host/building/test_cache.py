@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -109,6 +110,20 @@ def test_a_part_comes_back_as_it_was_made(store: Store) -> None:
     assert all(store.part(ONE).joinpath(name).samefile(store.part(TWO) / name) for name in names)
 
 
+def a_socket(path: Path) -> None:
+    with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as server:
+        server.bind(path.name)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, a_socket])
+def test_a_special_file_in_a_part_is_refused(store: Store, make: Callable[[Path], None]) -> None:
+    """Nobody opens a pipe that a part left: it would wait for ever for who writes to it."""
+    with pytest.raises(Refusal) as caught:
+        store.make(ONE, lambda part: make(part / "odd"))
+    odd = store.part(ONE) / "odd"
+    assert caught.value.message == f"{odd} is a device, pipe or socket; a release holds files and links only"
+
+
 PAST = 1_000_000_000_000_000_000  # ns
 
 
@@ -192,6 +207,7 @@ def test_what_a_part_removed_is_removed(store: Store) -> None:
         shutil.rmtree(part / "old")
         (part / "page").unlink()
         (part / "page").mkdir()
+        (part / "page").chmod(0o755)  # whatever the umask
 
     store.make(ONE, work)
     assert store.take(TWO)
@@ -365,6 +381,20 @@ def test_a_lost_file_is_noticed(store: Store) -> None:
     store.make(ONE, several)
     store.objects[0].unlink()
     assert not store.take(TWO)
+
+
+def test_one_poisoned_file_of_many_is_noticed(store: Store) -> None:
+    """They are looked at many at a time; what is told of one is told of that one."""
+
+    def many(part: Path) -> None:
+        for number in range(200):
+            (part / f"{number}").write_text(f"content {number}")
+
+    store.make(ONE, many)
+    assert store.take(TWO)
+    assert contents(store.part(TWO)) == {f"{number}": f"content {number}\n".strip() for number in range(200)}
+    edit_quietly(store.part(ONE) / "137")
+    assert (store.take("3" * 40), len(store.objects), store.said) == (False, 199, ["cache.damaged"])
 
 
 def test_a_store_that_is_killed_anywhere_leaves_nothing_wrong(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

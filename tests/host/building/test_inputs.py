@@ -10,6 +10,7 @@ import pytest
 from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import inputs
 from oroboros_deploy.host.building.inputs import Sources
+from oroboros_deploy.host.refusal import Refusal
 
 LISTING = {
     "backend": "040000 tree 1",
@@ -100,6 +101,19 @@ def test_a_digest_is_of_names_types_and_bytes(tmp_path: Path) -> None:
     assert inputs.content(tmp_path / "one") != inputs.content(tmp_path / "two")
 
 
+@pytest.mark.parametrize("besides", [b"", b"/srv/releases/1"])
+def test_a_pipe_below_an_input_is_refused(tmp_path: Path, besides: bytes) -> None:
+    """By name; nobody waits for who writes to it."""
+    os.mkfifo(tmp_path / "odd")
+    with pytest.raises(Refusal) as refused:
+        inputs.content(tmp_path, besides)
+    assert refused.value.as_dict() == {
+        "kind": "build_failed",
+        "message": f"{tmp_path}/odd is a device, pipe or socket; a release holds files and links only",
+        "hint": None,
+    }
+
+
 def test_a_tool_is_its_file_and_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link is followed to the package that it belongs to; a tool that is not there is none."""
     package = tmp_path / "lib/npm"
@@ -111,6 +125,15 @@ def test_a_tool_is_its_file_and_its_version(tmp_path: Path, monkeypatch: pytest.
     told = inputs.tool("npm") or ""
     assert (told.startswith(str(package / "bin/npm.js")), told.endswith(" 10.1.0")) == (True, True)
     assert inputs.tool("no-such-tool") is None
+
+
+def test_the_files_that_say_how_to_build_name_programs(tmp_path: Path) -> None:
+    """Those of the directory itself; a word in another file is no program of the build."""
+    (tmp_path / "package.json").write_text('{"scripts": {"build": "protoc --js_out=. a.proto && vite build"}}')
+    (tmp_path / "make.sh").write_text("#!/bin/sh\nconvert a.svg a.png\n")
+    (tmp_path / "page.js").write_text("gzip()")
+    said = inputs.said_by(tmp_path)
+    assert ({"protoc", "vite", "convert"} <= said, "gzip" in said) == (True, False)
 
 
 def test_what_differs_is_named_one_by_one() -> None:

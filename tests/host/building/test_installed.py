@@ -42,16 +42,21 @@ def test_what_a_wheel_needs_decides_about_its_base(tmp_path: Path) -> None:
 
 
 def test_the_files_that_wheels_brought(tmp_path: Path, venv: Path) -> None:
-    """All that their records list, and the bytecode that is made of it; nothing of other distributions."""
-    ours, other = wheel(tmp_path, "ours", ours__main="1"), wheel(tmp_path, "other", other="2")
+    """All that their records list, and the bytecode that any Python made of it; nothing of other distributions."""
+    ours, other = wheel(tmp_path, "ours", ours__main="1"), wheel(tmp_path, "other", ours__mainly="2")
     lay(venv, ours, other)
     site = installed.packages(venv)
-    source = site / "ours/main.py"
+    source, compiled = site / "ours/main.py", site / "ours/__pycache__"
+    compiled.mkdir()
+    for name in ("main.cpython-39", "main.cpython-399.opt-1", "main.pypy39", "mainly.cpython-399", "gone.cpython-399"):
+        (compiled / f"{name}.pyc").touch()
     assert installed.files(venv, [ours]) == [
         site / "ours-1.0.dist-info/METADATA",
         site / "ours-1.0.dist-info/WHEEL",
         source,
-        Path(cache_from_source(str(source))),
+        compiled / "main.cpython-39.pyc",
+        compiled / "main.cpython-399.opt-1.pyc",
+        compiled / "main.pypy39.pyc",
     ]
 
 

@@ -17,6 +17,7 @@ import pytest
 from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import installers
 from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.building.toolchain import Toolchain
 from tests.support.builds import PARTS, Site, built, manifest, project, wheel
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -24,7 +25,7 @@ from tests.support.repository import Repository
 pytestmark = pytest.mark.slow
 
 
-def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pip_of_our_own_is_made_once(tmp_path: Path) -> None:
     """Two environments made side by side share it, and neither disturbs the other's making of it."""
     made: list[str] = []
 
@@ -37,8 +38,10 @@ def test_a_pip_of_our_own_is_made_once(tmp_path: Path, monkeypatch: pytest.Monke
             own.write_text("#!/bin/sh\necho 25.0\n")  # what it answers when it is asked for the version of its pip
             own.chmod(0o755)
 
-    bench = Making(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, time.monotonic() + 60, Event())
-    monkeypatch.setattr(sys, "executable", "/bin/false")
+    bench = Making(
+        *(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, time.monotonic() + 60, Event()),
+        toolchain=Toolchain("/bin/false", "none", (3, 9)),
+    )
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(installers.pip, [bench, bench]))
     assert (made, found) == (["pip"], [f"{tmp_path}/bin/python"] * 2)

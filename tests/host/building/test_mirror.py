@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 from oroboros_deploy.host import environment
 from oroboros_deploy.host.building.mirror import Mirror
 from oroboros_deploy.host.refusal import Refusal
+from tests.support import mounted
 from tests.support.repository import Repository
 
 
@@ -118,13 +121,14 @@ def hardened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "config" / "git").mkdir(parents=True)
     settings = '[protocol "file"]\nallow = never\n[init]\ndefaultObjectFormat = sha256\n[core]\nautocrlf = true\n'
     (tmp_path / "config" / "git" / "config").write_text(settings)
+    (tmp_path / "config" / "git" / "attributes").write_text("* text eol=crlf\n")
     (tmp_path / "environment").write_text(f"XDG_CONFIG_HOME={tmp_path}/config\n")
     monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
 
 
 @pytest.mark.usefixtures("hardened")
 def test_a_bundle_is_taken_whatever_git_is_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The login's settings of git are for repositories of its own: the mirror reads none of them."""
+    """The login's settings and attributes of git are for repositories of its own: the mirror reads none of them."""
     mirror = Mirror(tmp_path / "repo")
     with monkeypatch.context() as plain:
         plain.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
@@ -176,6 +180,36 @@ def test_a_filter_that_left_nothing_out_is_named(mirror: Mirror, repository: Rep
     sha = repository.commit("one", **files)
     assert checked_out(mirror, repository, sha) == ["strip"]
     assert checked_out(mirror, repository, repository.commit("two", **{".gitattributes": "*.c text\n"})) == []
+
+
+ATTRIBUTES = "*.sh eol=crlf\n*.txt ident\n*.bin filter=strip\n"
+CHECK_OUT = """
+import time
+from pathlib import Path
+from oroboros_deploy.host.building.mirror import Mirror
+release = Path({release!r})
+release.mkdir()
+print(Mirror(Path({mirror!r})).check_out({sha!r}, release, release.with_name("index"), time.monotonic() + 20))
+"""
+
+
+@pytest.mark.parametrize("whose", ["the system's", "the login's"])
+def test_attributes_of_the_host_change_no_file(
+    mirror: Mirror, repository: Repository, tmp_path: Path, whose: str
+) -> None:
+    """Neither /etc/gitattributes nor ~/.config/git/attributes: what is committed is what is written."""
+    files = {"run.sh": "#!/bin/sh\n", "a.txt": "$Id$\n", "b.bin": "whole\n"}
+    sha = repository.commit("one", **files)
+    mirror.take_bundle(bundled(repository, sha), sha, soon())
+    etc, home = tmp_path / "etc", tmp_path / "home"
+    (home / ".config/git").mkdir(parents=True)
+    etc.mkdir()
+    user = pwd.getpwuid(os.getuid())
+    (etc / "passwd").write_text(f"{user.pw_name}:x:{user.pw_uid}:{user.pw_gid}::{home}:/bin/sh\n")
+    (etc / "gitattributes" if whose == "the system's" else home / ".config/git/attributes").write_text(ATTRIBUTES)
+    code = CHECK_OUT.format(sha=sha, release=str(tmp_path / "release"), mirror=str(mirror.path))
+    assert mounted.python(code, {"/etc": etc}) == "[]"
+    assert {name: (tmp_path / "release" / name).read_text() for name in files} == files
 
 
 def checked_out(mirror: Mirror, repository: Repository, sha: str) -> list[str]:

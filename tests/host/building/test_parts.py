@@ -138,6 +138,7 @@ def test_the_sealed_environments_are_whole(whole: Built) -> None:
         "damage": None,
         "bad": None,
         "recipe": RECIPE["digest"],
+        "gate": None,
     }
 
 
@@ -237,7 +238,7 @@ def test_without_npm_what_was_committed_stays(
     """A host without npm serves what is in the commit, and says so."""
     (tmp_path / "infra" / "web").mkdir(parents=True)
     (tmp_path / "infra" / "web" / "page").write_text("as committed")
-    monkeypatch.setattr(process, "find", lambda tool: None)
+    monkeypatch.setattr(process, "find", lambda *_: None)
     said: list[tuple[str, str, str]] = []
     say = lambda event, message="", level="info", **data: said.append((event, message, level))  # noqa: E731
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, say, 0.0, Event())
@@ -252,7 +253,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
 ) -> None:
     """A frontend that can be neither built nor kept fails the build: sealed like that, it would never be repaired."""
     (tmp_path / "f").mkdir()
-    monkeypatch.setattr(process, "find", lambda tool: None)
+    monkeypatch.setattr(process, "find", lambda *_: None)
     bench = Bench(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, 0.0, Event())
     part = parts.frontend({"path": "f", "command": FRONTEND_COMMAND, "output": "dist", "into": "infra/no"})
     with pytest.raises(Refusal) as refused:
@@ -268,7 +269,7 @@ def test_without_npm_and_without_a_committed_site_there_is_no_release(
 def no_npm(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host whose PATH leads to no tool of Node."""
     found = process.find
-    monkeypatch.setattr(process, "find", lambda tool: None if tool in ("node", "npm", "pnpm") else found(tool))
+    monkeypatch.setattr(process, "find", lambda tool, *_: None if tool in ("node", "npm", "pnpm") else found(tool, *_))
 
 
 def build_here(host: LocalAgent, sha: str, recipe: dict[str, Any]) -> tuple[BuildAnswer, list[str]]:
@@ -333,6 +334,28 @@ def test_steps_run_in_order_and_know_the_release(host: LocalAgent, mirrored: Rep
     answer = host.build(sha, {"steps": steps})
     assert (host.paths.release(sha) / "run" / "both").read_text() == f"{sha} 1\n#!/bin/sh\n"
     assert answer.said("part.finished") == ["one built", "two built"]
+
+
+def plan(tmp_path: Path, **recipe: Any) -> dict[str, list[str]]:
+    """What each part of a plan leaves to the others."""
+    whole: Any = {**RECIPE, **recipe}
+    return {part.name: sorted(part.made_by_others) for part in parts.plan(whole, tmp_path)}
+
+
+def making(name: str, *outputs: str) -> dict[str, Any]:
+    return {"name": name, "path": ".", "command": "true", "inputs": [], "outputs": [*outputs]}
+
+
+def test_only_what_is_made_meanwhile_is_left_to_others(tmp_path: Path) -> None:
+    """What parts before it made, and what those after it will make, is there or is not while a part is watched."""
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "backend/pyproject.toml").write_text("[project]\nname = 'backend'\n")
+    assert plan(tmp_path, frontend=FRONTEND, venvs={"backend": ["backend"]}, steps=[making("css", "backend/css")]) == {
+        "frontend": [".deploy-wheels/backend", "backend", "backend/.venv"],
+        "wheel backend": ["frontend", "infra/web"],
+        "venv backend": ["frontend", "infra/web"],
+        "css": [],
+    }
 
 
 @pytest.mark.slow

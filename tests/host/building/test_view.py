@@ -13,6 +13,7 @@ import pytest
 
 from oroboros_deploy.host import process
 from oroboros_deploy.host.building import view
+from tests.support import mounted
 
 pytestmark = pytest.mark.slow  # thousands of examples, or whole builds
 
@@ -56,12 +57,15 @@ def root(login: int) -> Iterator[Path]:
         yield root
 
 
-def entered(login: int, root: Path, line: str) -> list[str]:
-    """What a command of the login's build says."""
+def entered(login: int, root: Path, line: str, **instead: Path) -> list[str]:
+    """What a command of the login's build says, on a host with directories of the test's ``instead`` of its own."""
     become = [] if login == os.getuid() else ["setpriv", f"--reuid={login}", f"--regid={login}", "--clear-groups"]
     python = [sys.executable if login == os.getuid() else "/usr/bin/python3", "-c", ENTER, str(root), line]
     package = {"PYTHONPATH": str(Path(process.__file__).parents[2])}
-    ran = subprocess.run([*become, *python], capture_output=True, text=True, env=package, cwd="/", timeout=60)
+    argv = [*become, *python]
+    if instead:
+        argv = mounted.command(argv, {f"/{name}": path for name, path in instead.items()})
+    ran = subprocess.run(argv, capture_output=True, text=True, env=package, cwd="/", timeout=60)
     assert ran.stderr == ""
     if ran.stdout.startswith("cannot:"):
         pytest.skip(f"this kernel gives no view: {ran.stdout}")
@@ -94,6 +98,15 @@ def test_a_build_sees_nothing_of_ours_but_its_own(login: int, root: Path) -> Non
     found = entered(login, root, line)
     listed = [f"{root}/.deploy:", "tmp", "tools", "", f"{root}/.deploy/tmp:", "mine"]
     assert found == [*listed, f"{root}/releases/new", "devices"]
+
+
+def test_the_logins_own_systemd_is_out_of_a_builds_reach(login: int, root: Path) -> None:
+    """It would start, in no view and not bound, what a build asks it to by a socket in the login's directory."""
+    directory = root / "run/user" / str(login)
+    directory.mkdir(parents=True)
+    (directory / "bus").touch()
+    line = f"ls -d /run/user/{login}; ls /run/user/{login}"
+    assert entered(login, root, line, run=root / "run") == [f"/run/user/{login}"]
 
 
 def test_a_build_cannot_open_its_view(login: int, root: Path) -> None:
