@@ -11,7 +11,7 @@ import os
 import time
 from pathlib import Path
 
-from . import durable, earlier, environment, gate, lock, process, records, seal, state, strays, units, words
+from . import durable, earlier, environment, gate, lock, manager, process, records, seal, state, strays, units, words
 from .annotations import (
     TYPE_CHECKING,
     Any,
@@ -62,6 +62,10 @@ class _Held(NamedTuple):
         """What targets stand for is restarted and watched as if it was named."""
         return self._of(units.names(self.restarted), units.names(self.services))
 
+    def with_parts(self, seen: Dict[str, units.Unit]) -> _Held:
+        """The same with the parts of the units, which systemd stops and starts with them."""
+        return self._of(units.whole(self.restarted, seen), units.whole(self.services, seen))
+
     def without(self, gone: List[str]) -> _Held:
         """The same for a host that has some of the units no longer."""
         return self._of(*([name for name in names if name not in gone] for names in (self.restarted, self.services)))
@@ -81,22 +85,27 @@ class Activation:
         self.request = request
         self.say = say
         self.acts = services
-        self.held = self._held_to(records.asked(layout, request))
+        self.resumed = False  # whether another process began it, so that nobody knows when it switched
+        judged = records.asked(layout, request)
+        self.held = self._held_to(judged)
+        self.back_proven = False  # whether the way back served long enough before the switch; a recovery does not know
         self.seen: Dict[str, units.Unit] = {}  # how the services were when they were last looked at
+        self.restarted: Dict[str, units.Unit] = {}  # how all that was restarted was then, whether it decides or not
         self.recurring: Optional[List[str]] = None  # services that ended and were started again before the switch, too
         self.restarted_at = time.time()
         self.begun = True  # what failed had been started from the release
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
+        self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
         self.state: State
 
-    def _held_to(self, judged: ActivateRequest) -> _Held:
+    def _held_to(self, judged: ActivateRequest, proven: bool = False) -> _Held:
         """What is restarted, which of that decides, and the gate; the attempt's own services are restarted too."""
         if not self.acts:
             return _Held((), (), None)
         services = tuple(judged["services"]) if self.request["restart"] else ()
         restarted = dict.fromkeys((*services, *self.request["services"])) if self.request["restart"] else ()
-        return _Held(tuple(restarted), services, gate.of(judged["healthcheck"], services))
+        return _Held(tuple(restarted), services, gate.of(judged["healthcheck"], services, proven))
 
     def run(self) -> State:
         """Activate the target; returns the final state.  Raises Refusal while nothing was changed."""
@@ -109,6 +118,7 @@ class Activation:
         self._remove_added()
         try:
             self._migrate()
+            self._look_again()
             self.swap()
             self._restart()
             self._gate()
@@ -121,7 +131,7 @@ class Activation:
 
     def resume(self, found: State) -> State:
         """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
-        self.state = found
+        self.state, self.resumed = found, True
         if found.phase == "gated" and _live_or_none(self.layout) == found.target:
             return self._commit()
         what = "interrupted" if found.of_this_boot else "the host went down"
@@ -130,7 +140,10 @@ class Activation:
     def _prepare(self) -> None:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
         target = self.request["sha"]
+        judged = records.asked(self.layout, self.request)
+        self.held = self._held_to(judged, records.proven(self.layout, target, judged))
         source, foreign = self._source(), self.layout.foreign()
+        self.found = self._named()
         self._verify_target(target)
         self._look_for_the_health_command(self.layout.release(target))
         self.layout.reserve.fill()
@@ -210,16 +223,24 @@ class Activation:
 
     def _check_units(self, source: Optional[str]) -> None:
         """Refuse units that cannot be restarted; those of the way back are looked at as well, for whether they run."""
-        back = self._held_to(records.way_back(self.layout, self.request, source)).with_members() if source else None
+        back = None
+        if source:
+            judged = records.way_back(self.layout, self.request, source)
+            self.back_proven = records.proven(self.layout, source, judged)
+            back = self._held_to(judged).with_members()
         self.held = self.held.with_members()
         self.seen = units.show([*dict.fromkeys((*self.held.restarted, *(back.restarted if back else ())))])
+        self.seen.update(units.parts(self.seen))
+        self.held = self.held.with_parts(self.seen)
         self.held = self._without_missing(self.held, self.request["services"])
+        self.held = self._without_put_away(self.held, told=True)
         self._note_recurring(self.held)
         for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
-                raise Refusal("invalid", f"unit {name} is {unit.load} on this host", hint=f"systemctl status {name}")
+                what = f"unit {name} is {unit.load} on this host"
+                raise Refusal("invalid", what, hint=f"{_systemctl()} status {name}")
             if unit.refuses:
-                hint = f"systemctl show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
+                hint = f"{_systemctl()} show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
             self._tell_of_a_slow_stop(unit)
 
@@ -236,6 +257,18 @@ class Activation:
         for name in gone:
             self.say("warning", f"{name} is {self.seen[name].load} on this host: it is left out", level="warning")
         return held.without(gone) if gone else held
+
+    def _without_put_away(self, held: _Held, ran: Container[str] = (), *, told: bool = False) -> _Held:
+        """Leave out what somebody stopped and disabled since the last commit; not what ``ran`` before the switch."""
+        away = [name for name in records.put_away(self.layout, self.seen) if name in held.restarted and name not in ran]
+        for name in away if told else ():
+            self.say("warning", words.put_away(name, _systemctl()), level="warning")
+        return held.without(away) if away else held
+
+    def _enabled(self) -> List[str]:
+        """The units that run now and are enabled, and those of the last record that this attempt leaves alone."""
+        now = {units.full_name(name) for name, unit in self.restarted.items() if unit.starts_by_itself}
+        return sorted(now | records.enabled(self.layout).difference(map(units.full_name, self.held.restarted)))
 
     def _note_recurring(self, held: _Held) -> None:
         """Note, at the first look, which services end after each piece of work."""
@@ -267,11 +300,21 @@ class Activation:
             self._rename_over_current("switch")
         self._enter("swapped", switched=True)
 
+    def _look_again(self) -> None:
+        """Fail when somebody moved `current` since the first look: a migration may take long."""
+        named = self._named()
+        if named != self.found:
+            raise Failed(words.moved(self.found[0], named[0]))
+
+    def _named(self) -> Tuple[Optional[str], Optional[str]]:
+        """The release that `current` names, and where another program's link leads."""
+        return _live_or_none(self.layout), self.layout.foreign()
+
     def _restart(self) -> None:
         self.restart_by = time.monotonic() + self.request["restart_timeout"]
         with self._step("restarting", skipped=not self.held.restarted):
             self._restart_services(self.held)
-        self._enter("restarted")
+        self._enter("restarted", enabled=self._enabled())
 
     def _gate(self) -> None:
         with self._step("gating", skipped=not self.held.gate):
@@ -289,19 +332,48 @@ class Activation:
 
     def _changed(self) -> Optional[str]:
         """What serves instead of the target, in words; None when the target does."""
-        target, live = self.state.target, _live_or_none(self.layout)
-        if live != target:
-            return words.moved(target, live)
-        seen = self.seen or units.with_members(self.held.services)
+        target = self.state.target
+        gone = self._gone(target)
+        if gone:
+            return gone
+        seen = self.seen or self._watched()
+        down = (f"{name} is {unit.condition}" for name, unit in seen.items() if unit.dead and not unit.job)
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
-        return next((words.stray(*each) for each in found if each.release), None)
+        return next(iter((*down, *(words.stray(*each) for each in found if each.release))), None)
+
+    def _watched(self) -> Dict[str, units.Unit]:
+        """How the services are that decide, after a death; without those that the activation had left alone."""
+        held = self.held.with_members()
+        self.seen = units.show(held.restarted)
+        self.seen.update(units.parts(self.seen))
+        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
+        return {name: self.seen[name] for name in self._without_put_away(held).services}
+
+    def _gone(self, wanted: str) -> Optional[str]:
+        """That `current` does not name this release any more, or that it names nothing, in words; None otherwise."""
+        live = _live_or_none(self.layout)
+        if live != wanted:
+            return words.moved(wanted, live)
+        missing = seal.state_of(self.layout.release(wanted)) == "missing"
+        return f"somebody removed release {wanted}" if missing else None
+
+    def _to_share(self, transcript: str) -> str:
+        """What to do when a service could not write beside its code, by what it said."""
+        try:
+            from . import shared
+
+            path = shared.wanted(self.layout, self.layout.release(self.state.target), transcript)
+        except (OSError, ImportError):  # somebody removed the agent: the way back needs no hint
+            return ""
+        return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
 
     def _restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
         transcript = getattr(failure, "transcript", "")
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
-        self._enter("restoring", reason=str(failure), transcript=transcript[-4000:], switched=touched)
+        reason = f"{failure}{self._to_share(transcript)}"
+        self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
             if touched:
@@ -314,7 +386,7 @@ class Activation:
 
     def _make_ours_again(self) -> None:
         """Have a place to write down how it ends, when somebody removed it."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Refusal):  # Refusal: another machine was quicker
             self.layout.create()
             self.layout.attempt(self.state.attempt).mkdir(mode=0o700, exist_ok=True)
 
@@ -338,12 +410,21 @@ class Activation:
                 return
             self._rename_over_current("restore")
             ran = self.state.ran
-            held = self._held_to(records.way_back(self.layout, self.request, self.state.source, ran)).with_members()
-            self.seen = units.show(held.restarted)
-            held = self._without_missing(held, ran or ())
+            judged = records.way_back(self.layout, self.request, self.state.source, ran)
+            held = self._held_to(judged, self.back_proven).with_members()
+            held = self._without_put_away(self._without_missing(self._whole(held), ran or ()), ran or ())
             self._note_recurring(held)
             self._restart_services(held, self._unchanged())
             self._hold_gate(held)
+            gone = self._gone(self.state.source)
+            if gone:
+                raise Failed(gone)
+
+    def _whole(self, held: _Held) -> _Held:
+        """Look at the units on the way back, and at the parts that ran with them."""
+        self.seen = units.show(held.restarted)
+        self.seen.update(units.parts(self.seen, self.state.ran or ()))
+        return held.with_parts(self.seen)
 
     def _unchanged(self) -> Set[str]:
         """The services that run the process that they ran before the switch: systemd did not restart them."""
@@ -360,7 +441,7 @@ class Activation:
         else:
             self.layout.current.unlink(missing_ok=True)
             durable.sync_directory(self.layout.current.parent)
-        self.held = self.held.with_members()
+        self.held = self._whole(self.held.with_members())
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
         silent: GateRequest = {**(self.request["healthcheck"] or {}), "command": None}
         held = _Held(tuple(ran), tuple(ran), gate.of(silent, ran))
@@ -395,7 +476,7 @@ class Activation:
             return
         self.restarted_at = time.time()
         ended = units.restart(before, self.restart_by)
-        after = units.show(held.restarted)
+        self.restarted = after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
         if not ended.ok and not self._only_others_failed(held, after):
             down = (name for name, unit in after.items() if not unit.serving)
@@ -405,7 +486,7 @@ class Activation:
             )
         for name, unit in self.seen.items():
             same = name in before and unit.invocation == before[name].invocation
-            if same and unit.serving and unit.type != "oneshot":
+            if same and unit.serving and unit.type != "oneshot" and not unit.stays_open:
                 self.begun = False
                 raise Failed(f"{name} was not restarted: it still runs the process it had before")
 
@@ -470,7 +551,7 @@ class Activation:
             self.state.seconds[name] = round(time.monotonic() - began, 3)
 
     def _conclude(self) -> State:
-        conclude(self.layout, self.state)
+        conclude(self.layout, self.state, clock=None if self.resumed else time.monotonic())
         return self.state
 
 
@@ -491,7 +572,8 @@ def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool
         return found
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
     own = state.read_request(layout, found.attempt) or request
-    return Activation(layout, own, say, services=services).resume(found)
+    with manager.serving(Layout.of(own["layout"]).scope if "layout" in own else layout.scope):
+        return Activation(layout, own, say, services=services).resume(found)
 
 
 def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -519,8 +601,10 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
     return found if torn or found.switched else None  # without a state it died before it entered its first phase
 
 
-def conclude(layout: Layout, final: State) -> None:
+def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> None:
     """Write what a finished attempt came to where it is looked for: the journal, then its own result.
+
+    ``clock`` is when it ended by the monotonic clock, None where the process that switched did not come to that.
 
     A refusal that somebody noted meanwhile was a mistake, and is written over.
     """
@@ -529,7 +613,7 @@ def conclude(layout: Layout, final: State) -> None:
     journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
     if not told and not journal.has(final.attempt):
         _keep_record(layout, final)
-        layout.reserve.spend(journal.append, _entry(layout, final, live))
+        layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
@@ -540,12 +624,12 @@ def _keep_record(layout: Layout, final: State) -> None:
     """Keep what a release was committed with; before the journal has the attempt, so that a death is made good."""
     request = state.read_request(layout, final.attempt)
     if final.phase == "committed" and request:
-        records.write(layout, request)
+        records.write(layout, request, final.enabled)
 
 
-def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
+def _entry(layout: Layout, final: State, live: Optional[str], clock: Optional[float]) -> JournalEntry:
     asked = state.read_request(layout, final.attempt)
-    return {
+    entry: JournalEntry = {
         "attempt": final.attempt,
         "kind": final.kind,
         "target": final.target,
@@ -563,6 +647,7 @@ def _entry(layout: Layout, final: State, live: Optional[str]) -> JournalEntry:
         "ran": final.ran if final.source is None else None,
         "foreign": final.foreign,
     }
+    return entry if clock is None else {**entry, "clock": clock}
 
 
 def _put_back_earlier(layout: Layout, release_id: str) -> None:
@@ -590,6 +675,10 @@ def _clear(layout: Layout) -> None:
     for link in (layout.staged("switch"), layout.staged("restore"), layout.unfinished):
         with contextlib.suppress(OSError):  # what stays is taken for what it is, by the state beside it
             link.unlink(missing_ok=True)
+
+
+def _systemctl() -> str:
+    return manager.chosen().typed("systemctl")
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:

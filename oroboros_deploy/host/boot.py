@@ -1,8 +1,10 @@
 """The boot unit: settles what a power cut left of an activation, before the services start.
 
-Each deploy root has its own.  It belongs to root, but runs as the login of the deploys,
-from a copy of the agent that later agents do not take away; while no activation is
-unfinished, its condition fails and a boot starts no process for it.
+Each deploy root has its own.  It belongs to root (with ``scope: user`` to the login), but runs as the login of the
+deploys, from a copy of the agent that later agents do not take away; while no activation is
+unfinished, its condition fails and a boot starts no process for it.  Before it runs the
+copy, the unit looks at its hash, and that nobody but the login can write there: what it
+looks for stands in the unit, which only its owner can change.
 """
 
 from __future__ import annotations
@@ -14,15 +16,15 @@ import sys
 import time
 from pathlib import Path
 
-from . import durable, process, units
+from . import durable, manager, process, units
 from .annotations import TYPE_CHECKING, List, Optional
 from .layout import Layout
+from .sha256 import digest
 from .wire import Say
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest
 
-UNITS = Path("/etc/systemd/system")
 _TEXT = """\
 [Unit]
 Description=Settle an activation in {root} that a power cut interrupted
@@ -32,13 +34,19 @@ Before={services}
 
 [Service]
 Type=oneshot
-User={user}
-UMask=0022
+{user}UMask=0022
+ExecStartPre=/bin/sh -c '{check}'
 ExecStart={python} -IS {agent} boot
 TimeoutStartSec=30
 
 [Install]
-WantedBy=multi-user.target
+WantedBy={target}
+"""
+# `$$` is systemd's word for `$`.
+_CHECK = """\
+[ -z "$$(find -H {ours} {boot} {agent} -maxdepth 0 ! -user {user} -o -perm /022)" ] && \
+echo "{digest}  {agent}" | sha256sum --check --status || \
+{{ echo "nothing is settled: {agent} is not what was put there, or others can write there" >&2; exit 1; }}\
 """
 
 
@@ -53,13 +61,16 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
 
     A host that cannot take it is deployed to all the same: there the next contact settles.
     """
-    unit = UNITS / unit_name(layout.root)
+    unit = manager.chosen().units / unit_name(layout.root)
     try:
-        _keep_agent(layout)
-        wanted = _text(layout, units.names(request["services"]))
+        agent = Path(sys.argv[0]).read_bytes()
+        wanted = _text(layout, units.names(request["services"]), digest(agent))
+        _keep_agent(layout, agent)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
             return
         ended = _place(layout, unit, wanted)
+        if ended.ok:
+            _forget_others(layout, agent)
         trouble = None if ended.ok else f"{ended.reason}: {ended.tail}"
     except OSError as error:
         trouble = str(error)
@@ -69,11 +80,17 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         say("boot.installed", f"{unit.name} settles what a power cut leaves", level="detail", unit=unit.name)
 
 
-def _keep_agent(layout: Layout) -> None:
-    """The unit runs the agent that wrote the state it is to settle."""
-    agent = Path(sys.argv[0]).read_bytes()
-    if _read(_agent(layout)) != agent:
-        durable.write(_agent(layout), agent)
+def _keep_agent(layout: Layout, agent: bytes) -> None:
+    """The unit runs the agent that wrote the state it is to settle, by a name of its own: an older unit has its own."""
+    kept = _agent(layout, digest(agent))
+    if _read(kept) != agent:
+        durable.write(kept, agent)
+
+
+def _forget_others(layout: Layout, agent: bytes) -> None:
+    """Remove the copies that no unit runs any more."""
+    for other in {*layout.boot.glob("*.pyz")} - {_agent(layout, digest(agent))}:
+        other.unlink()
 
 
 def _place(layout: Layout, unit: Path, text: str) -> process.Ended:
@@ -83,10 +100,12 @@ def _place(layout: Layout, unit: Path, text: str) -> process.Ended:
     """
     import shlex
 
-    source, new, wants = layout.boot / unit.name, unit.with_name(f".{unit.name}"), UNITS / "multi-user.target.wants"
+    source, new = layout.boot / unit.name, unit.with_name(f".{unit.name}")
+    wants = unit.parent / f"{manager.chosen().target}.wants"
     durable.write(source, text.encode())
     enable = [["mkdir", "-p", str(wants)], ["ln", "-sf", str(unit), str(wants)]]
     steps: List[List[str]] = [
+        ["mkdir", "-p", str(unit.parent)],
         ["install", "-m", "0644", str(source), str(new)],
         ["sync", str(new)],
         *([] if unit.exists() else enable),
@@ -94,25 +113,29 @@ def _place(layout: Layout, unit: Path, text: str) -> process.Ended:
         ["sync", "-f", str(unit)],
     ]
     script = " && ".join(" ".join(map(shlex.quote, step)) for step in steps)
-    as_root = units.privileged("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", "/bin/sh", "-c", script)
-    return process.run(as_root, cwd=Path("/"), deadline=time.monotonic() + 30)
+    return process.run(manager.chosen().writing(script), cwd=Path("/"), deadline=time.monotonic() + 30)
 
 
-def _text(layout: Layout, services: List[str]) -> str:
+def _text(layout: Layout, services: List[str], agent: str) -> str:
+    """The unit, for the agent with this digest."""
     mounts = dict.fromkeys((layout.root, layout.releases, layout.current.parent))
     return _TEXT.format(
         root=layout.root,
         unfinished=layout.unfinished,
         mounts=" ".join(json.dumps(str(path), ensure_ascii=False).replace("%", "%%") for path in mounts),
         services=" ".join(map(units.full_name, services)),
-        user=os.getuid(),
+        user=f"User={os.getuid()}\n" if manager.chosen().of_the_system else "",
+        target=manager.chosen().target,
         python=sys.executable,
-        agent=_agent(layout),
+        agent=_agent(layout, agent),
+        check=_CHECK.format(
+            ours=layout.ours, boot=layout.boot, agent=_agent(layout, agent), user=os.getuid(), digest=agent
+        ),
     )
 
 
-def _agent(layout: Layout) -> Path:
-    return layout.boot / "agent.pyz"
+def _agent(layout: Layout, agent: str) -> Path:
+    return layout.boot / f"{agent[:32]}.pyz"
 
 
 def _read(path: Path) -> Optional[bytes]:

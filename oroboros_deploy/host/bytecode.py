@@ -1,7 +1,8 @@
 """The agent as bytecode, beside the agent: a host compiles it once and not at every call.
 
 It is found by the name that ``__main__`` looks for, one for each version of Python; what is
-missing or cannot be read there is taken from the agent itself.
+missing or cannot be read there is taken from the agent itself.  It runs with a proof that
+this login compiled it (`proof`), and is compiled anew without one.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import contextlib
 import sys
 from pathlib import Path
 
+from . import proof
+
 
 def keep(agent: Path) -> None:
     """Compile the agent, unless that was done; a host where it cannot be kept is only slower."""
     kept = agent.with_name(f"{agent.name}.{sys.implementation.cache_tag}")
-    if kept.exists():
+    if proof.holds(str(kept)) or kept.is_dir():
         return
-    from . import durable
+    from . import durable, key
 
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
+        key.at(agent.parent.parent / "key")
         durable.write(kept, _compiled(agent))
+        durable.write(Path(proof.place(str(kept))), proof.of(str(kept)).encode())
 
 
 def _compiled(agent: Path) -> bytes:

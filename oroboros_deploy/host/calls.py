@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import bytecode
+from . import bytecode, manager
 from .annotations import TYPE_CHECKING, Callable, Dict, Optional, cast
 from .constants import FORMAT
 from .layout import Layout
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         BuildAnswer,
         BuildRequest,
         Call,
+        ClaimAnswer,
+        ClaimRequest,
         Facts,
         FactsRequest,
         FollowRequest,
@@ -91,7 +93,7 @@ def _import_ahead(asked: SentCall) -> None:
 
 def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
     try:
-        return {"format": FORMAT, "result": _answer(asked, wire)}
+        return {"format": FORMAT, "result": _answer(asked, wire), "target": _target(asked)}
     except Refusal as refusal:
         return {"format": FORMAT, "refusal": refusal.as_dict()}
     except BrokenPipeError:
@@ -106,8 +108,15 @@ def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
 def _answer(asked: SentCall, wire: Wire) -> Answer:
     layout = Layout.of(asked["request"]["layout"])
     layout.refuse_newer()
-    layout.refuse_other_machine()
+    if asked["call"] != "claim":
+        layout.refuse_other_machine()
+    manager.choose(layout.scope)
     return CALLS[asked["call"]](layout, asked["request"], wire)
+
+
+def _target(asked: SentCall) -> Optional[str]:
+    """Which target answered: a build and an activation mint its id."""
+    return Layout.of(asked["request"]["layout"]).target()
 
 
 # One function a call.  Each imports only what its call needs: the facts of a host should not wait for the build's code.
@@ -167,6 +176,12 @@ def _audit(layout: Layout, request: AuditRequest, _: Wire) -> AuditAnswer:
     from .audit import audit
 
     return audit(layout, request)
+
+
+def _claim(layout: Layout, request: ClaimRequest, _: Wire) -> ClaimAnswer:
+    from .claim import claim
+
+    return claim(layout, request)
 
 
 def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
@@ -234,6 +249,7 @@ CALLS: Dict[Call, Callable[..., Answer]] = {
     "unpin": _unpin,
     "prune": _prune,
     "audit": _audit,
+    "claim": _claim,
 }
 
 
@@ -247,6 +263,7 @@ def _detached(command: str) -> int:
     attempt = ours / "unfinished" if command == "boot" else ours / "attempts" / sys.argv[2]
     request = cast("ActivateRequest", json.loads((attempt / "request.json").read_text()))
     layout = Layout.of(request["layout"])
+    manager.choose(layout.scope)
     try:
         if command != "recover":  # it ends what this version began, whoever wrote there meanwhile
             layout.refuse_newer()

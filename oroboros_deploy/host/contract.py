@@ -17,29 +17,37 @@ from typing import Dict, List, Literal, NotRequired, Optional, TypedDict, Union
 # --- words -------------------------------------------------------------------------------------------------------
 
 AttemptKind = Literal["deploy", "rollback"]
-EntryKind = Literal["deploy", "rollback", "lock", "unlock"]
+Scope = Literal["system", "user"]
+EntryKind = Literal["deploy", "rollback", "lock", "unlock", "claim"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
-EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked"]
+EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked", "claimed"]
 Switchable = Literal["sealed", "adopted"]
 ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
 TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged", "building"]
+GateOfRelease = Literal["passed", "skipped", "never"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
+PlaceKind = Literal["dir", "file"]
+Places = Dict[str, PlaceKind]  # by path within a release
 Level = Literal["info", "detail", "warning", "error"]
 RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled", "unknown"]
-Call = Literal["facts", "build", "activate", "follow", "lock", "unlock", "pin", "unpin", "prune", "audit"]
+Call = Literal["facts", "build", "activate", "follow", "lock", "unlock", "pin", "unpin", "prune", "audit", "claim"]
 
 
 # --- requests ----------------------------------------------------------------------------------------------------
 
 
 class LayoutPaths(TypedDict):
-    """Where a host keeps what is deployed: absolute paths on the host."""
+    """Where a host keeps what is deployed: absolute paths on the host.
+
+    ``scope`` is whose service manager runs it (default: the system's).
+    """
 
     root: str
     releases: str
     current: str
     repo: str
+    scope: NotRequired[Scope]
 
 
 class Asked(TypedDict):
@@ -51,7 +59,8 @@ class Asked(TypedDict):
 class FactsRequest(Asked):
     """What to read.  Facts that no key asks for are left empty.
 
-    ``sha`` is the release that is meant.  ``services`` are looked at when ``restart`` is true.
+    ``sha`` is the release that is meant.  ``services`` are looked at when ``restart`` is true, ``shared`` places when
+    a release with them is to be built.
     ``restart`` is there when somebody means to activate, ``source`` is true when a build may be needed.
     ``history`` is how many journal entries to answer, of those before the number ``before`` where it is given.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
@@ -59,6 +68,7 @@ class FactsRequest(Asked):
 
     sha: NotRequired[Optional[str]]
     services: NotRequired[List[str]]
+    shared: NotRequired[Places]
     restart: NotRequired[bool]
     source: NotRequired[bool]
     history: NotRequired[int]
@@ -101,11 +111,18 @@ class VenvRecipe(TypedDict):
 
 
 class StepRecipe(TypedDict):
-    """One command of the project's own, run in ``path``."""
+    """One command of the project's own, run in ``path``.
+
+    Its ``outputs`` are shared by content; with ``inputs`` they are taken again when those are the same.  One that is
+    ``once`` sees the release read-only, and is in the request to the first host alone.
+    """
 
     name: str
     path: str
     command: str
+    inputs: NotRequired[List[str]]
+    outputs: NotRequired[List[str]]
+    once: NotRequired[bool]
 
 
 class Recipe(TypedDict):
@@ -114,6 +131,8 @@ class Recipe(TypedDict):
     ``venvs`` are the project directories of each virtual environment, or all that is installed into it.  ``cache`` is
     in bytes, and ``anew`` is true when no result of an earlier build may be taken.
     ``digest`` is of the settings that shape the result: a release that has another one is not what was asked for.
+    ``shared`` are the paths that become links to shared places (default: none).
+    ``python`` (default: the agent's) makes environments and wheels; the directory of ``node`` comes first in PATH.
     """
 
     frontend: Optional[FrontendRecipe]
@@ -125,6 +144,9 @@ class Recipe(TypedDict):
     cache: int
     anew: bool
     digest: str
+    shared: NotRequired[Places]
+    python: NotRequired[Optional[str]]
+    node: NotRequired[Optional[str]]
 
 
 class BuildRequest(Asked):
@@ -240,6 +262,13 @@ class PruneRequest(Asked):
     dry_run: bool
 
 
+class ClaimRequest(Asked):
+    """Give the root an id of this machine's; with ``dry_run`` only say whose it is."""
+
+    actor: str
+    dry_run: bool
+
+
 class JournalHead(TypedDict):
     """Number and hash of a journal's last entry."""
 
@@ -264,7 +293,7 @@ class ActivationEnd(TypedDict):
     ``source`` is the release that it left (None: there was none), ``seconds`` is how long each step took,
     ``switched`` is true once `current` was changed, ``transcript`` is what a failed step said last.
     ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked),
-    ``foreign`` where the link led that another program had at `current`.
+    ``foreign`` where the link led that another program had at `current`.  ``enabled`` is what the record will have.
     """
 
     target: str
@@ -277,6 +306,7 @@ class ActivationEnd(TypedDict):
     switched: bool
     ran: NotRequired[Optional[Dict[str, str]]]
     foreign: NotRequired[Optional[str]]
+    enabled: NotRequired[Optional[List[str]]]
 
 
 class ActivationState(ActivationEnd):
@@ -298,7 +328,8 @@ class ReleaseRecord(TypedDict):
 
     A restore of the release is held to it.  ``services`` are the units that were restarted and watched, empty unless
     ``restarted``; ``healthcheck`` is the gate that it passed; ``skipped`` is true when no health command was run.
-    ``attempt`` is the one that committed it, and ``at`` is when.
+    ``attempt`` is the one that committed it, and ``at`` is when.  ``enabled`` are the units that ran and that systemd
+    starts at boot; a unit that later attempts left alone stays in it (None: nobody looked).
     """
 
     attempt: str
@@ -307,6 +338,8 @@ class ReleaseRecord(TypedDict):
     restarted: bool
     healthcheck: Optional[GateRequest]
     skipped: bool
+    enabled: NotRequired[Optional[List[str]]]
+    scope: NotRequired[Scope]
 
 
 class JournalEntry(TypedDict):
@@ -314,7 +347,8 @@ class JournalEntry(TypedDict):
 
     ``hash`` is over all other keys, ``previous`` is the hash of the entry before.  Entries of attempts have the
     keys from ``attempt`` on; early entries of 0.1.0 lack ``switched`` and ``origin``.  A first deploy has
-    ``ran`` and ``foreign``.
+    ``ran`` and ``foreign``.  ``clock`` is when it ended by the monotonic clock of its ``boot``;
+    an attempt whose process died has none.
     """
 
     kind: EntryKind
@@ -336,6 +370,19 @@ class JournalEntry(TypedDict):
     origin: NotRequired[Optional[Origin]]
     ran: NotRequired[Optional[Dict[str, str]]]
     foreign: NotRequired[Optional[str]]
+    clock: NotRequired[float]
+
+
+class TargetId(TypedDict):
+    """Which target a deploy root is, and of which machine: ``.deploy/id``.
+
+    ``machine`` is a name made from its machine-id (empty: it has none), ``name`` its host name when the id was made.
+    """
+
+    id: str
+    machine: str
+    name: str
+    root: str
 
 
 class Hold(TypedDict):
@@ -396,13 +443,15 @@ class TargetFacts(TypedDict):
     """How far the wanted release is; ``damage`` says what differs from its seal, ``bad`` why it failed here.
 
     ``recipe`` is the digest of the recipe that it was built by, None where nobody noted one.  ``building``: it was
-    complete, and is built again at this moment.
+    complete, and is built again at this moment.  ``gate``: of the live release, whether it passed a gate here
+    (skipped: only its services decided; never: this tool never committed it).
     """
 
     state: TargetState
     damage: Optional[str]
     bad: Optional[str]
     recipe: NotRequired[Optional[str]]
+    gate: NotRequired[Optional[GateOfRelease]]
 
 
 class StrayFacts(TypedDict):
@@ -418,8 +467,11 @@ class StrayFacts(TypedDict):
 class UnitFacts(TypedDict):
     """What systemd says of a unit; ``condition`` is for people, ``stale`` asks for a daemon-reload.
 
-    ``refuses``: systemd would not restart it.  ``serving``: it is up, or a oneshot that did its work.
-    ``stops_within``: the seconds that it may take to stop (None: no limit).
+    ``refuses``: systemd would not restart it.  ``serving``: it is up, is a oneshot that did its work, or ended with
+    success and is about to start again.
+    ``stops_within``: the seconds that it may take to stop (None: no limit).  ``elsewhere``: this manager does not know
+    it, and the manager of the other scope does.
+    ``put_away``: it ran when a release was committed last, was stopped and disabled since, and stays so.
     """
 
     load: str
@@ -430,6 +482,8 @@ class UnitFacts(TypedDict):
     serving: NotRequired[bool]
     strays: NotRequired[List[StrayFacts]]
     stops_within: NotRequired[Optional[float]]
+    put_away: NotRequired[bool]
+    elsewhere: NotRequired[bool]
 
 
 class Running(TypedDict, total=False):
@@ -454,8 +508,9 @@ class Facts(TypedDict):
     """What a host is, has and serves: the answer to ``facts``.
 
     ``live`` is the release that `current` names.  ``target`` and ``has_commit`` are None when no release was asked
-    for; ``tips`` are commits that the mirror has.  ``last`` is the last activation, ``journal`` the newest entries
-    and ``head`` the last of them; ``problems`` are what a deploy would be refused for.
+    for; ``tips`` are commits that the mirror has.  ``unmanaged`` says why this login cannot use its own service manager
+    (scope ``user``); ``may_manage`` is false then.  ``last`` is the last activation, ``journal`` the newest attempts
+    and ``head`` the last entry of any kind; ``problems`` are what a deploy would be refused for.
     """
 
     hostname: str
@@ -463,6 +518,7 @@ class Facts(TypedDict):
     python: str
     boot: str
     systemd: bool
+    scope: NotRequired[Scope]
     may_manage: bool
     git: bool
     live: Optional[str]
@@ -479,6 +535,7 @@ class Facts(TypedDict):
     head: Optional[JournalHead]
     clock: float
     problems: List[Problem]
+    unmanaged: NotRequired[List[Problem]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -528,6 +585,17 @@ class UnpinAnswer(TypedDict):
 
     release: str
     pin: Optional[Pin]
+
+
+class ClaimAnswer(TypedDict):
+    """The id that the root had (None: none that can be read), and the one that it has now.
+
+    ``now`` is None where it was only looked at and is not this machine's; ``claimed`` is true when it was changed.
+    """
+
+    was: Optional[TargetId]
+    now: Optional[TargetId]
+    claimed: bool
 
 
 class PruneVerdict(TypedDict):
@@ -595,11 +663,12 @@ class SentAnswer(TypedDict):
     """The last line of a call: its ``result`` or its ``refusal``.
 
     ``format`` is the number of the contract (`constants.FORMAT`) that the agent keeps to; a refusal that comes
-    before the agent runs has none.
+    before the agent runs has none.  ``target`` is the id of the deploy root that answered, None before it has one.
     """
 
     format: NotRequired[int]
     result: NotRequired[Answer]
+    target: NotRequired[Optional[str]]
     refusal: NotRequired[Refusal]
 
 
@@ -614,6 +683,7 @@ Request = Union[
     UnpinRequest,
     PruneRequest,
     AuditRequest,
+    ClaimRequest,
 ]
 Answer = Union[
     Facts,
@@ -625,4 +695,5 @@ Answer = Union[
     UnpinAnswer,
     PruneAnswer,
     AuditAnswer,
+    ClaimAnswer,
 ]

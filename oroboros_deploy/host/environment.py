@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from . import seal
-from .annotations import Dict, Iterator
+from .annotations import Dict, Iterator, Optional
 
 MARK = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
 SETTLED = Path("/etc/environment")
@@ -16,11 +16,14 @@ SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _NAME = re.compile(r"[0-9A-Za-z_]+")
 
 
-def of_this_user() -> Dict[str, str]:
-    """What every command gets, however this process was started: by a login, by systemd, after a boot."""
+def of_this_user(node: Optional[str] = None) -> Dict[str, str]:
+    """What every command gets, however this process was started: by a login, by systemd, after a boot.
+
+    The directory of a chosen ``node`` comes first in PATH.
+    """
     user, settled = pwd.getpwuid(os.getuid()), read(SETTLED)
     mark = {MARK: os.environ[MARK]} if MARK in os.environ else {}
-    path = f"{settled.get('PATH', '')}:{SYSTEM}".split(":")
+    path = [os.path.dirname(node or ""), *settled.get("PATH", "").split(":"), *SYSTEM.split(":")]
     return {
         **settled,
         **mark,
@@ -42,8 +45,9 @@ def of_our_tools() -> Dict[str, str]:
 
 def of_release(release: Path) -> Dict[str, str]:
     """What a command gets that runs in a release; one that no build of ours made has its id for a version."""
-    version = seal.read_meta(release).get("version", release.name)
-    return {**of_this_user(), "DEPLOY_RELEASE": release.name, "DEPLOY_VERSION": version}
+    meta = seal.read_meta(release)
+    told = {"DEPLOY_RELEASE": release.name, "DEPLOY_VERSION": meta.get("version", release.name)}
+    return {**of_this_user(meta.get("node")), **told}
 
 
 def read(path: Path) -> Dict[str, str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from math import inf
 from pathlib import Path
 
-from . import audit, earlier, environment, hold, running, seal, state, strays, units
+from . import audit, earlier, environment, hold, manager, records, running, seal, state, strays, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
@@ -40,17 +41,22 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     live = _collect(problems, layout.live)
     for check in (_root, _link_place):
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
+    if "shared" in request:
+        from . import shared
+
+        problems += shared.problems(layout, request["shared"])
     return {
         "hostname": os.uname().nodename,
         "user": environment.of_this_user()["USER"],
         "python": "{}.{}.{}".format(*sys.version_info),
         "boot": state.boot_id(),
-        "systemd": units.present(),
+        "systemd": manager.of("system").present,
+        "scope": layout.scope,
         "may_manage": _may_manage(request),
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout),
-        "target": _target(layout, sha) if sha else None,
+        "target": _target(layout, sha, live) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
         "units": _units(layout, request.get("services", []), live) if managed else {},
@@ -62,6 +68,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "head": audit.head(journal),
         "clock": time.time(),
         "problems": problems,
+        "unmanaged": [{"message": each.message, "hint": each.hint} for each in manager.chosen().troubles()],
     }
 
 
@@ -89,7 +96,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
     )
 
 
-def _target(layout: Layout, sha: str) -> TargetFacts:
+def _target(layout: Layout, sha: str, live: Optional[str]) -> TargetFacts:
     """How far the wanted release is, and what is known of it."""
     release = earlier.place(layout.release(sha))
     found = seal.state_of(release, sha)
@@ -100,6 +107,7 @@ def _target(layout: Layout, sha: str) -> TargetFacts:
         "damage": damage,
         "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
         "recipe": seal.read_meta(release).get("recipe"),
+        "gate": records.gate_of(layout, sha) if live == sha else None,
     }
 
 
@@ -119,12 +127,17 @@ def _releases(layout: Layout) -> List[ReleaseFacts]:
 def _may_manage(request: FactsRequest) -> bool:
     """sudo takes its time to answer: it is asked for who means to activate here, restarts or not."""
     asked = units.present() and "restart" in request
-    return units.may_manage(request.get("starts", False), request["restart"]) if asked else os.getuid() == 0
+    if asked or not manager.chosen().of_the_system:
+        return units.may_manage(request.get("starts", False), request.get("restart", True), request.get("services", []))
+    return os.getuid() == 0
 
 
 def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:
     seen = units.with_members(services)
+    seen.update(units.parts(seen))
+    away = records.put_away(layout, seen)
     found = strays.find(seen.values(), layout.releases, live, strays.switched_at(layout.current)) if live else []
+    elsewhere = _elsewhere([name for name, unit in seen.items() if unit.load == "not-found"])
     return {
         name: {
             "load": unit.load,
@@ -135,9 +148,20 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
             "serving": unit.serving or unit.between,
             "strays": [{"pid": each.pid, "release": each.release} for each in found if each.unit == name],
             "stops_within": unit.stops_within if unit.stops_within < inf else None,
+            "put_away": name in away,
+            "elsewhere": name in elsewhere,
         }
         for name, unit in seen.items()
     }
+
+
+def _elsewhere(absent: List[str]) -> List[str]:
+    """Those of the units that the manager of the other scope has, where it answers."""
+    if not absent or not manager.other().present:
+        return []
+    with manager.serving(manager.other().scope), contextlib.suppress(units.Silent):
+        return [name for name, unit in units.show(absent).items() if unit.load == "loaded"]
+    return []
 
 
 def _root(layout: Layout) -> None:

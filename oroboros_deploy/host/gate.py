@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import environment, process, strays, units, words
 from .annotations import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
-from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
+from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_STABLE_FOR_PROVEN, GATE_TIMEOUT
 from .wire import Say
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Gate(NamedTuple):
     """The health command must pass, and the services stay the same processes for ``stable_for`` seconds.
 
     ``timeout`` and ``interval`` are seconds; without a command only the services
-    decide, without services only the command.
+    decide, without services only the command.  ``proven``: ``stable_for`` is short, for the release served before.
     """
 
     command: Optional[str]
@@ -42,6 +42,7 @@ class Gate(NamedTuple):
     timeout: float
     interval: float
     stable_for: float
+    proven: bool = False
 
     def hold(
         self,
@@ -85,6 +86,9 @@ class _Watch:
         self.transcript = ""
 
     def hold(self, seen: Optional[Dict[str, units.Unit]]) -> None:
+        if self.gate.proven:
+            said = f"this release served here for a long time: its services are watched for {self.gate.stable_for:g} s"
+            self.say("gate.proven", said, level="detail", stable_for=self.gate.stable_for)
         self._judge(seen or units.show(self.gate.services))
         while True:
             if not self.passed:
@@ -189,8 +193,11 @@ def file_of(command: str) -> Optional[str]:
     return words[0] if words and "/" in words[0] and _RELATIVE.fullmatch(words[0]) else None
 
 
-def of(request: Optional[GateRequest], services: Sequence[str]) -> Optional[Gate]:
-    """The gate a request asks for; None when there is nothing to hold."""
+def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = False) -> Optional[Gate]:
+    """The gate a request asks for; None when there is nothing to hold.
+
+    A release that is ``proven`` is watched for a shorter time, unless the request says for how long.
+    """
     settings: GateRequest = request or {}
     command = settings.get("command")
     if not command and not services:
@@ -200,5 +207,6 @@ def of(request: Optional[GateRequest], services: Sequence[str]) -> Optional[Gate
         tuple(services),
         settings.get("timeout", GATE_TIMEOUT),
         settings.get("interval", GATE_INTERVAL),
-        settings.get("stable_for", GATE_STABLE_FOR),
+        settings.get("stable_for", GATE_STABLE_FOR_PROVEN if proven else GATE_STABLE_FOR),
+        proven and bool(services) and "stable_for" not in settings,
     )

@@ -8,7 +8,7 @@ import re
 import time
 from pathlib import Path
 
-from . import process, units
+from . import manager, process, units
 from .annotations import Dict, List, NamedTuple, Optional, Tuple
 from .layout import RELEASE_ID
 from .refusal import Refusal
@@ -65,9 +65,10 @@ def look_as_root(script: str) -> List[str]:
     look = ["/bin/sh", "-c", script]
     if os.getuid() == 0:
         return _look(look)
-    if not units.present():
+    as_root = manager.chosen().as_root(*look) if units.present() else None
+    if as_root is None:
         raise Refusal("invalid", "what runs on this host can be looked at by this login alone")
-    return _look(units.privileged("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", *look))
+    return _look(as_root)
 
 
 def _look(argv: List[str]) -> List[str]:
@@ -86,10 +87,10 @@ def _processes(lines: List[str], releases: Path) -> Dict[str, int]:
     places = "|".join(re.escape(str(place)) for place in {releases, releases.resolve()})
     used = re.compile(rf"/proc/(\d+)/\w+:.*?(?:{places})/({RELEASE_ID.pattern})(?![0-9a-f])")
     found = filter(None, map(used.match, lines))
-    return {**_behind_mounts(lines, releases.resolve()), **{match[2]: int(match[1]) for match in found}}
+    return {**behind_mounts(lines, releases.resolve()), **{match[2]: int(match[1]) for match in found}}
 
 
-def _behind_mounts(lines: List[str], releases: Path) -> Dict[str, int]:
+def behind_mounts(lines: List[str], releases: Path) -> Dict[str, int]:
     """What a mount shows of releases under another name, such as ``BindPaths=`` or the volume of a container.
 
     A mount of a release, or of a part of one, keeps it.  Behind a mount of a directory above, a path of a process

@@ -7,6 +7,7 @@ business of what they are run in.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from . import durable
 from .layout import Layout
@@ -15,13 +16,24 @@ _BYTES = 32
 
 
 def of(layout: Layout) -> bytes:
-    """The secret, made when it is first needed; one that is not whole is made anew, and what it keyed is forgotten."""
+    """The secret of a root."""
+    return at(layout.key)
+
+
+def at(path: Path) -> bytes:
+    """The secret in a file, made when it is first needed.
+
+    One that is not whole, or that somebody else put there or can read, is made anew: what it keyed is forgotten.
+    """
     try:
-        found = layout.key.read_bytes()
+        found, status = path.read_bytes(), path.stat()
     except FileNotFoundError:
-        found = b""
-    if len(found) == _BYTES:
-        return found
+        return _made(path)
+    ours = status.st_uid == os.geteuid() and not status.st_mode & 0o077
+    return found if len(found) == _BYTES and ours else _made(path)
+
+
+def _made(path: Path) -> bytes:
     made = os.urandom(_BYTES)
-    durable.write(layout.key, made)
+    durable.write(path, made)
     return made

@@ -19,6 +19,7 @@ from . import (
     environment,
     hold,
     lock,
+    manager,
     process,
     records,
     running,
@@ -66,7 +67,7 @@ def known(layout: Layout, attempt: str) -> bool:
 def run(layout: Layout, request: ActivateRequest) -> None:
     """The activation itself: what the unit (or the detached process) executes."""
     attempt = request["attempt"]
-    say = log_to(layout.attempt(attempt) / "log.jsonl")
+    say, began = log_to(layout.attempt(attempt) / "log.jsonl"), False
     try:
         with lock.take(layout.lock, wait=2):
             if (layout.attempt(attempt) / "result.json").exists():
@@ -76,7 +77,9 @@ def run(layout: Layout, request: ActivateRequest) -> None:
             activation.settle(layout, request, say)
             hold.refuse(layout)  # after that: no hold keeps a host from its restore
             _refuse_news(layout, request)
-            final = activation.Activation(layout, request, say).run()
+            wanted = activation.Activation(layout, request, say)
+            began = True  # an OSError of what follows comes after the first phase: `run` refuses before it
+            final = wanted.run()
         if final.phase == "committed":
             _prune_later(layout, request)
     except lock.Held:
@@ -85,7 +88,7 @@ def run(layout: Layout, request: ActivateRequest) -> None:
         _refuse(layout, attempt, refusal)
     except OSError as error:
         found = state.load(layout.state)
-        if found and found.attempt == attempt:
+        if began or (found and found.attempt == attempt):
             raise
         _refuse(layout, attempt, of_host("invalid", "nothing was changed: the activation could not begin", error))
 
@@ -266,9 +269,8 @@ def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> 
         "RuntimeMaxSec": f"{there + back:.0f}",
         "TimeoutStopSec": f"{back:.0f}",
         "KillSignal": "SIGKILL",  # what is deaf to others keeps no recovery waiting
-        "OOMScoreAdjust": "-500",
         "UMask": "0022",
-        **_reading_logs(),
+        **(_rights() if manager.chosen().of_the_system else {}),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
     return _transient(unit, description, properties, "run", attempt)
@@ -283,15 +285,19 @@ def _way_back(layout: Layout, request: ActivateRequest) -> float:
     return seconds
 
 
-def _reading_logs() -> Dict[str, str]:
-    """Let it read what the services say; in a group that the host does not have it would not start."""
+def _rights() -> Dict[str, str]:
+    """What root gives it: to be killed last, and to read what the services say.
+
+    In a group that the host does not have it would not start.
+    """
     import grp
 
+    last = {"OOMScoreAdjust": "-500"}
     try:
         grp.getgrnam(_JOURNAL)
     except KeyError:
-        return {}
-    return {"SupplementaryGroups": _JOURNAL}
+        return last
+    return {**last, "SupplementaryGroups": _JOURNAL}
 
 
 def start_detached(layout: Layout, request: ActivateRequest) -> None:
@@ -333,13 +339,12 @@ def _tidy_command(layout: Layout, request: ActivateRequest) -> "list[str]":
 
 def _transient(unit: Optional[str], description: str, properties: Dict[str, str], *command: str) -> "list[str]":
     """What starts the agent as a unit that needs nobody, with the rights of this login."""
-    user = [] if os.getuid() == 0 else [f"--uid={os.getuid()}"]
     return [
         *units.privileged("systemd-run", "--quiet", "--no-block", "--collect"),
         *([f"--unit={unit}"] if unit else []),
         f"--description={description}",
         *(f"--property={key}={value}" for key, value in properties.items()),
-        *user,
+        *manager.chosen().login,
         "--",
         *(sys.executable, "-IS", _agent(), *command),
     ]
@@ -414,8 +419,12 @@ def _agent() -> str:
 
 
 def _not_started(said: str, restarts: bool) -> Refusal:
-    user = environment.of_this_user()["USER"]
+    user, troubles = environment.of_this_user()["USER"], manager.chosen().troubles()
     why = f"the activation could not be started: {said}"
+    if troubles:
+        return Refusal("invalid", f"nothing was changed: {troubles[0].message}", hint=troubles[0].hint)
+    if not manager.chosen().of_the_system:
+        return Refusal("invalid", why)
     if not units.may_manage(restarts=restarts):
         why = f"nothing was changed: {user} may not restart units here without a password"
     return Refusal("invalid", why, hint=words.sudoers(user))

@@ -16,7 +16,7 @@ from .reserve import Reserve
 from .sha256 import digest
 
 if TYPE_CHECKING:
-    from .contract import LayoutPaths
+    from .contract import LayoutPaths, Scope, TargetId
 
 RELEASE_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -30,18 +30,28 @@ def machine() -> str:
     return digest(b"oroboros_deploy " + known)[:32] if known else ""
 
 
+def of_this_machine(told: TargetId) -> bool:
+    """Whether a root with this id is this machine's; where either has no machine-id, nobody can say that it is not."""
+    return not told["machine"] or machine() in ("", told["machine"])
+
+
 class Layout(NamedTuple):
-    """The paths of one deploy root; ``releases``, ``current`` and ``repo`` may be overridden one by one."""
+    """The paths of one deploy root; ``releases``, ``current`` and ``repo`` may be overridden one by one.
+
+    ``scope`` is whose service manager runs what is deployed there (``manager.py``).
+    """
 
     root: Path
     releases: Path
     current: Path
     repo: Path
+    scope: Scope = "system"
 
     @classmethod
     def of(cls, paths: LayoutPaths) -> Layout:
         """Build from the request's plain strings."""
-        return cls(Path(paths["root"]), Path(paths["releases"]), Path(paths["current"]), Path(paths["repo"]))
+        root, releases, current, repo = map(Path, (paths["root"], paths["releases"], paths["current"], paths["repo"]))
+        return cls(root, releases, current, repo, paths.get("scope", "system"))
 
     def as_dict(self) -> LayoutPaths:
         """Plain strings, for requests that are kept."""
@@ -50,6 +60,7 @@ class Layout(NamedTuple):
             "releases": str(self.releases),
             "current": str(self.current),
             "repo": str(self.repo),
+            "scope": self.scope,
         }
 
     @property
@@ -125,6 +136,11 @@ class Layout(NamedTuple):
         return self.ours / "told"
 
     @property
+    def shared(self) -> Path:
+        """What releases have in common, and services may write."""
+        return self.root / "shared"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 
@@ -171,8 +187,7 @@ class Layout(NamedTuple):
     def _mint(self) -> None:
         """Give this root an id of this machine's, unless there is one: of two machines at the same moment one does."""
         new = self.tmp / f"id-{os.urandom(8).hex()}"
-        told = {"id": os.urandom(16).hex(), "machine": machine(), "name": os.uname().nodename, "root": str(self.root)}
-        durable.write_json(new, told)
+        durable.write_json(new, self._new_id())
         try:
             os.link(new, self.id)
         except FileExistsError:
@@ -181,22 +196,45 @@ class Layout(NamedTuple):
             new.unlink()
         durable.sync_directory(self.ours)
 
+    def _new_id(self) -> TargetId:
+        return {"id": os.urandom(16).hex(), "machine": machine(), "name": os.uname().nodename, "root": str(self.root)}
+
+    def claim(self) -> TargetId:
+        """Give this root an id of this machine's in the place of whatever it has."""
+        new = self._new_id()
+        self.reserve.spend(durable.write_json, self.id, new)
+        return new
+
+    def target_id(self) -> Optional[TargetId]:
+        """The id of this root, None where there is none.  Raises ValueError where the file holds no id."""
+        try:
+            told = json.loads(self.id.read_bytes())
+            return {"id": told["id"], "machine": told["machine"], "name": told["name"], "root": told["root"]}
+        except FileNotFoundError:
+            return None
+        except (TypeError, KeyError) as error:
+            raise ValueError("no id") from error
+
+    def target(self) -> Optional[str]:
+        """The id of this target; None where there is none, or none that can be read."""
+        try:
+            found = self.target_id()
+        except (OSError, ValueError):
+            return None
+        return found["id"] if found and isinstance(found["id"], str) else None
+
     def refuse_other_machine(self) -> None:
         """Raise Refusal when this root is another machine's: what is said of it here says nothing of this machine."""
         try:
-            told = json.loads(self.id.read_bytes())
-            theirs, name = told["machine"], told["name"]
-        except FileNotFoundError:
-            return
-        except (ValueError, TypeError, KeyError):
-            raise Refusal("invalid", f"nothing was changed: {self.id} holds no id", hint=f"rm {self.id}") from None
-        if theirs and machine() and theirs != machine():
-            from shlex import quote
-
+            told = self.target_id()
+        except ValueError:
+            what = f"nothing was changed: {self.id} holds no id"
+            raise Refusal("invalid", what, hint="fab -H HOST claim  gives it one") from None
+        if told and not of_this_machine(told):
             raise Refusal(
                 "invalid",
-                f"nothing was changed: {self.root} is the deploy root of the machine {name}, and of that alone",
-                hint=f"only where this is a copy, on the host, once: rm {quote(str(self.id))}",
+                f"nothing was changed: {self.root} is the deploy root of the machine {told['name']}, and of that alone",
+                hint="where this is a copy, or that machine is to give it up: fab -H HOST claim",
             )
 
     def refuse_newer(self) -> None:

@@ -46,9 +46,9 @@ class Ended(NamedTuple):
         return f"exited {self.status}"
 
 
-def find(name: str) -> Optional[str]:
-    """Where a command of that name is found, None when it is not on this host."""
-    paths = (os.path.join(directory, name) for directory in environment.of_this_user()["PATH"].split(":"))
+def find(name: str, node: Optional[str] = None) -> Optional[str]:
+    """Where a command of that name is found, None when it is not on this host; ``node`` as in `of_this_user`."""
+    paths = (os.path.join(directory, name) for directory in environment.of_this_user(node)["PATH"].split(":"))
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
 

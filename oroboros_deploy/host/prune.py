@@ -25,7 +25,7 @@ from .wire import Say
 if TYPE_CHECKING:
     from .contract import PruneAnswer, PruneRequest, PruneVerdict
 
-AGENTS = 10  # files of agents that are kept, two for each: control nodes of other versions use the same host
+AGENTS = 15  # files of agents that are kept, three for each: control nodes of other versions use the same host
 
 
 def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) -> PruneAnswer:

@@ -7,21 +7,23 @@ import json
 import os
 import time
 
-from . import durable, seal, state
-from .annotations import TYPE_CHECKING, Container, List, Optional, cast
+from . import durable, manager, seal, state, units
+from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, cast
+from .constants import PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
+from .refusal import Refusal
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest, GateRequest, ReleaseRecord
+    from .contract import ActivateRequest, GateOfRelease, GateRequest, JournalEntry, ReleaseRecord
 
 
-def write(layout: Layout, request: ActivateRequest) -> None:
+def write(layout: Layout, request: ActivateRequest, enabled: Optional[List[str]]) -> None:
     """Keep what the release of this attempt, which is committed, was held to.
 
     A record that cannot be written stops nothing: the attempt's request says the same while that is kept.
     """
-    record = _made(asked(layout, request), time.time())
+    record: ReleaseRecord = {**_made(asked(layout, request), time.time()), "enabled": enabled}
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
 
@@ -39,11 +41,98 @@ def forget_the_missing(layout: Layout) -> None:
 
 
 def found(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
-    """What a release was committed with here; of one that 0.1.0 committed, the request of that attempt says it."""
+    """What a release was committed with here.
+
+    Of one that 0.1.0 committed, and of one whose record cannot be read, the request of that attempt says it.
+    """
     try:
-        return cast("ReleaseRecord", json.loads(layout.record(release_id).read_text()))
-    except (FileNotFoundError, ValueError):
-        return _of_its_attempt(layout, release_id)
+        told = json.loads(layout.record(release_id).read_text())
+    except (OSError, ValueError, RecursionError):
+        told = None
+    return cast("ReleaseRecord", told) if _is_one(told) else _of_its_attempt(layout, release_id)
+
+
+def _is_one(told: object) -> bool:
+    """Whether a record that was read has values of the types that a way back needs."""
+    if not isinstance(told, dict):
+        return False
+    services, gate = told.get("services"), told.get("healthcheck", "")
+    flags = (told.get("restarted"), told.get("skipped"))
+    lists = (services, told.get("enabled") or [])
+    named = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
+    committed = isinstance(told.get("attempt"), str) and isinstance(told.get("at"), (int, float))
+    return named and committed and _is_gate(gate) and all(isinstance(flag, bool) for flag in flags)
+
+
+def _is_gate(told: object) -> bool:
+    if not isinstance(told, dict):
+        return told is None
+    seconds = (told.get(name, 0.0) for name in ("timeout", "interval", "stable_for"))
+    return isinstance(told.get("command"), (str, type(None))) and all(
+        isinstance(each, (int, float)) for each in seconds
+    )
+
+
+def enabled(layout: Layout) -> Set[str]:
+    """The units that ran, enabled, when a release was committed last; none where nobody noted it."""
+    entries = Journal(layout.journal).entries()
+    ends = [each for each in entries if each.get("kind") == "claim" or each.get("outcome") == "committed"]
+    if not ends or ends[-1].get("kind") == "claim":
+        return set()  # what another machine ran says nothing of this one
+    record = found(layout, ends[-1]["target"])
+    if record is None or record.get("scope", "system") != manager.chosen().scope:
+        return set()  # nor does what the other manager ran
+    return set(record.get("enabled") or ())
+
+
+def put_away(layout: Layout, seen: Dict[str, units.Unit]) -> List[str]:
+    """The services that somebody has stopped and disabled since the last commit: they stay so."""
+    away = [name for name, unit in seen.items() if unit.put_away]
+    before = enabled(layout) if away else ()
+    return [name for name in away if units.full_name(name) in before]
+
+
+def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
+    """Whether a release passed a gate here; one that 0.1.0 committed did, also where its request is not kept."""
+    record = found(layout, release_id)
+    if record:
+        return "skipped" if record["skipped"] else "passed"
+    ended = ((entry["outcome"], entry["target"]) for entry in Journal(layout.journal).attempts())
+    return "passed" if ("committed", release_id) in ended else "never"
+
+
+def proven(layout: Layout, release_id: str, judged: ActivateRequest) -> bool:
+    """Whether a release served here for long enough at a time, held to what it is ``judged`` by now.
+
+    It is not asked where that says how long services are watched, or where none are.
+    """
+    record = found(layout, release_id)
+    if record is None or not judged["services"] or "stable_for" in (judged["healthcheck"] or {}):
+        return False
+    now = _made({**judged, "attempt": record["attempt"]}, record["at"])
+    return {**record, **now} == record and any(
+        seconds >= PROVEN for seconds in _served(layout, release_id, record["attempt"])
+    )
+
+
+def _served(layout: Layout, release_id: str, attempt: str) -> Iterator[float]:
+    """For how long at a time a release served since the attempt that wrote its record, by a clock that nobody sets.
+
+    A time ends with the next switch, whatever came of that.  One that a boot ended is not counted, nor one that began
+    or ended with a switch whose process died (its entry has no clock): nobody knows when that was.
+    """
+    entries = Journal(layout.journal).attempts()
+    since: Optional[JournalEntry] = None
+    for entry in entries[next((at for at, each in enumerate(entries) if each["attempt"] == attempt), len(entries)) :]:
+        if not entry.get("switched", True):
+            continue
+        timed = "clock" in entry and entry["source"] == release_id
+        if since and timed and entry["boot"] == since["boot"]:
+            yield entry["clock"] - sum(entry["seconds"].values()) - since["clock"]
+        since = entry if entry.get("live") == release_id and "clock" in entry else None
+    with contextlib.suppress(Refusal):
+        if since and since["boot"] == state.boot_id() and layout.live() == release_id:
+            yield time.monotonic() - since["clock"]
 
 
 def asked(layout: Layout, request: ActivateRequest) -> ActivateRequest:
@@ -108,4 +197,5 @@ def _made(request: ActivateRequest, at: float) -> ReleaseRecord:
         "restarted": request["restart"],
         "healthcheck": request["healthcheck"],
         "skipped": not gate.get("command"),
+        "scope": request["layout"].get("scope", "system") if "layout" in request else "system",
     }

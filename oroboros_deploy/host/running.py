@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from . import lock, state, units, words
+from . import lock, manager, state, units, words
 from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
 from .refusal import Refusal
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
 
 UNIT = "oroboros-activate.service"
 SECOND = "oroboros-activate-2.service"  # for as long as systemd cannot put the first away
-TRANSIENT = Path("/run/systemd/transient")  # the files of the units that systemd knows of
 
 
 def running(layout: Layout) -> Optional[Running]:
@@ -48,7 +45,8 @@ def unit_runs() -> bool:
 
 def second_runs() -> bool:
     """Whether an activation has the second name; systemd is asked only when there is such a unit."""
-    return (TRANSIENT / SECOND).exists() and units.show([SECOND])[SECOND].active not in ("inactive", "failed")
+    known = (manager.chosen().transient / SECOND).exists()
+    return known and units.show([SECOND])[SECOND].active not in ("inactive", "failed")
 
 
 def busy(layout: Layout) -> Refusal:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -11,7 +12,19 @@ import time
 from pathlib import Path
 
 from . import durable, sha256, trees
-from .annotations import TYPE_CHECKING, Container, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from .annotations import (
+    IO,
+    TYPE_CHECKING,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -25,7 +38,7 @@ BUILDER = "oroboros_deploy"
 _ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
 
 # One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target; and
-# what a link out of the release led to, when that was there.
+# what a link out of the release led to, or what a virtual environment's interpreter was copied from, when it was there.
 Row = Tuple[object, ...]
 Inode = Tuple[int, int]  # device and number of a file, whatever its names are
 
@@ -53,10 +66,11 @@ def read_meta(release: Path) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = ()) -> int:
+def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = (), apart: Sequence[Path] = ()) -> int:
     """Make a complete build a release; returns the number of entries in its manifest.
 
     ``shared`` are the files that may be hard links although they have names elsewhere: those of our cache.
+    What becomes of the places ``apart``, and of what is below them, is no damage to a release whose links lead there.
     The marker is written last and only after the whole tree reached the disk, so a
     directory that has it is complete even after a power cut.
     """
@@ -65,7 +79,7 @@ def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = ()) -> 
         make_own(path)
     for path, status in entries:
         close(path, status.st_mode)
-    rows = _manifest(release)
+    rows = _manifest(release, apart)
     manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
     durable.write(release / META, _format(meta), 0o444)
     durable.write(release / MANIFEST, manifest, 0o444)
@@ -95,8 +109,9 @@ def compare(release: Path) -> Found:
     """A release beside its manifest.
 
     Compares type, mode, size and modification time of every entry, which finds edits,
-    losses and files that a crash left empty without reading the contents again.  Looks where
-    links out of the release lead: a release whose interpreter is gone cannot run.
+    losses and files that a crash left empty.  A content is read again only where the time alone
+    differs, as after a `touch` or in what came back from a backup: the same content is no damage.
+    Looks where links out of the release lead: a release whose interpreter is gone cannot run.
     """
     try:
         manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
@@ -107,7 +122,8 @@ def compare(release: Path) -> Found:
     rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
     recorded = {row[0]: tuple(row[1:5]) for row in rows}
     found = dict(_below(release))
-    differing = sorted(name for name in recorded if recorded[name] != found.get(name))
+    other = (row for row in rows if recorded[row[0]] != found.get(row[0]))
+    differing = sorted(row[0] for row in other if not _only_touched(release, row, found.get(row[0])))
     added = sorted(found.keys() - recorded.keys())
     topmost = [name for name in added if os.path.dirname(name) in recorded or "/" not in name]
     if differing:
@@ -116,6 +132,15 @@ def compare(release: Path) -> Found:
     if lost:
         return Found(f"{next(iter(lost.values()))} can no longer be reached by {counted(list(lost))}", topmost)
     return Found(None, topmost)
+
+
+def _only_touched(release: Path, row: List[str], found: Optional[Tuple[str, int, int, int]]) -> bool:
+    """Whether an entry has its type, mode, size and content, and another time."""
+    if found is None or [*found[:3]] != row[1:4]:
+        return False
+    with contextlib.suppress(OSError, Refusal):  # what cannot be read is not known to be the same
+        return content(release / row[0]) == row[5]
+    return False
 
 
 def counted(names: Sequence[str]) -> str:
@@ -221,7 +246,7 @@ def close(path: Path, mode: int) -> None:
         if stat.S_IMODE(mode) != closed(mode):
             path.chmod(closed(mode))
     elif not stat.S_ISLNK(mode):
-        raise Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+        raise _special(path)
 
 
 def closed(mode: int) -> int:
@@ -271,9 +296,13 @@ def _facts(status: os.stat_result) -> Tuple[str, int, int, int]:
     return (kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns)
 
 
-def _manifest(release: Path) -> List[Row]:
+def _manifest(release: Path, apart: Sequence[Path]) -> List[Row]:
+    real = tuple(f"{os.path.realpath(place)}/" for place in apart)
+
     def row(path: Path) -> Row:
-        outside = _outside(path, release) if path.is_symlink() else None
+        outside = _outside(path, release)
+        if path.is_symlink() and f"{outside}/".startswith(real):
+            outside = None
         return (os.path.relpath(path, release), *facts(path), content(path), *([outside] if outside else []))
 
     from concurrent.futures import ThreadPoolExecutor
@@ -291,17 +320,47 @@ def content(path: Path) -> str:
     import hashlib
 
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with opened(path) as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
 
 
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file that a build made, to be read; refuses a pipe, whose opening would wait for ever for who writes to it."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError as error:
+        raise _special(path) if error.errno == errno.ENXIO else error from None
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _special(path)
+        yield file
+
+
+def _special(path: Path) -> Refusal:
+    return Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+
+
 def _outside(path: Path, release: Path) -> Optional[str]:
-    """What a link out of the release leads to; None when it stays inside, or leads to nothing."""
-    found = os.path.realpath(path)
+    """What a link leads to, or a virtual environment needs; None when it is inside the release, or nothing is there.
+
+    An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
+    """
+    found = os.path.realpath(path) if path.is_symlink() else _copied_from(path) if path.name == "pyvenv.cfg" else None
+    if found is None:
+        return None
     inside = found.startswith(f"{os.path.realpath(release)}/")
     return None if inside or not os.path.exists(found) else found
+
+
+def _copied_from(settings: Path) -> Optional[str]:
+    """The interpreter that a virtual environment was made of, as its settings name it."""
+    lines = settings.read_text("utf-8", "replace").splitlines()
+    told = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    home = told.get("executable") or (told["home"] + "/python3" if told.get("home") else None)
+    return home and os.path.realpath(home)
 
 
 def _leads_there(path: Path, outside: str) -> bool:
@@ -309,7 +368,9 @@ def _leads_there(path: Path, outside: str) -> bool:
 
     Its packages lie below the version of the interpreter: another version finds none of them.
     """
-    if not path.exists():
+    if not path.is_symlink():
+        return os.path.exists(outside)
+    if not os.path.exists(path):  # `Path.exists` raises an error where somebody closed a directory on the way
         return False
     is_interpreter = path.parent.name == "bin" and (path.parent.parent / "pyvenv.cfg").is_file()
     return not is_interpreter or os.path.basename(os.path.realpath(path)) == os.path.basename(outside)

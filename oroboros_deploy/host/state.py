@@ -17,8 +17,8 @@ import os
 import time
 from pathlib import Path
 
-from . import durable
-from .annotations import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, cast
+from . import durable, manager
+from .annotations import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, cast
 from .constants import FINAL, TRANSITIONS
 from .layout import Layout
 from .refusal import Refusal
@@ -37,18 +37,19 @@ def boot_id() -> str:
 
     The kernel's name comes first, which is all that 0.1.0 noted.  A container may have that of its machine,
     and some boards have the same one at each boot; so when the first process began, and by the clock when
-    systemd did, is part of it.  Neither changes when systemd executes itself again.
+    systemd did, is part of it.  Neither changes when systemd executes itself again.  For services of the login's own
+    manager its start is the boot.
     """
     began = FIRST.read_text().rpartition(")")[2].split()[19]
     made = MADE.stat().st_mtime_ns if os.path.exists(MADE) else 0
-    return f"{KERNEL.read_text().strip()} {began} {made}"
+    return " ".join(filter(None, [KERNEL.read_text().strip(), began, str(made), manager.chosen().began()]))
 
 
 class State(NamedTuple):
     """One activation at one moment; ``seconds`` holds how long each phase took, ``source`` what it left.
 
     ``ran`` has the services that ran before the switch, each with its invocation; ``foreign`` is where the link led
-    that another program had at ``current``.
+    that another program had at ``current``.  ``enabled`` are the services that the release's record will name as such.
     """
 
     attempt: str
@@ -67,6 +68,7 @@ class State(NamedTuple):
     sequence: int = 0
     ran: Optional[Dict[str, str]] = None
     foreign: Optional[str] = None
+    enabled: Optional[List[str]] = None
 
     @property
     def final(self) -> bool:
@@ -115,6 +117,7 @@ def _is_one(read: State) -> bool:
         and all(isinstance(seconds, (int, float)) for seconds in read.seconds.values())
         and isinstance(read.sequence, int)
         and isinstance(read.ran, (dict, type(None)))
+        and isinstance(read.enabled, (list, type(None)))
     )
 
 

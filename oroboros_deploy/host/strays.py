@@ -15,6 +15,11 @@ from .refusal import Refusal
 # Where control groups are: the unified hierarchy, and systemd's own beside the older ones.
 CGROUPS = ("/sys/fs/cgroup", "/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified")
 _SHA = r"([0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])"
+_LOOK = r"""
+find /proc/{pid}/cwd /proc/{pid}/exe -maxdepth 0 -printf '%p:%l\n' 2>/dev/null
+find /proc/{pid}/ns/mnt -maxdepth 0 -printf '%h:%l\n' 2>/dev/null
+sed 's|^|/proc/{pid}/mountinfo:|' /proc/{pid}/mountinfo 2>/dev/null
+"""
 _HIDDEN = "hidden"  # what is known of a process that this login may not look into
 
 
@@ -32,15 +37,18 @@ class Stray(NamedTuple):
 def find(seen: Iterable[units.Unit], releases: Path, live: str, since: float) -> List[Stray]:
     """The strays among all processes of the units' control groups; ``live`` was switched to ``since`` (Unix time).
 
-    A process shows its release by its working directory, its program or its environment.  One that this login may not
-    look into is believed when it started after the switch, and is looked into as root otherwise.
+    A process shows its release by its working directory, its program, its environment or a mount of its own
+    (`BindPaths=`, the volume of a container).  One that this login may not look into is believed when it started after
+    the switch, and is looked into as root otherwise.
     """
     places = _places(releases)
     owners = {pid: unit for unit in seen for pid in _processes(unit)}
     shown = {pid: _shown(pid, places, live) for pid in owners}
     older = [pid for pid, release in shown.items() if release in (None, _HIDDEN) and _started(pid) < since]
     hidden = [pid for pid in older if shown[pid] == _HIDDEN]
-    shown.update(_looked_up(hidden, places, live) if hidden else {})
+    shown.update(_looked_up(hidden, releases, live) if hidden else {})
+    silent = [pid for pid in older if shown[pid] is None and pid not in hidden]
+    shown.update(_mounted(silent, [line for pid in silent for line in _look(pid)], releases, live))
     doubtful = {pid for pid in older if owners[pid].pid == str(pid)}
     strays = (Stray(owners[pid].name, pid, release) for pid, release in shown.items() if release not in (live, _HIDDEN))
     return [stray for stray in strays if stray.release or stray.pid in doubtful]
@@ -103,18 +111,47 @@ def _started(pid: int) -> float:
     return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _looked_up(pids: List[int], places: re.Pattern[str], live: str) -> Dict[int, Optional[str]]:
+def _looked_up(pids: List[int], releases: Path, live: str) -> Dict[int, Optional[str]]:
     """What root sees of processes; nothing where this login may not become root.  One that ended is ``live``."""
     from . import in_use
 
-    links = [f"/proc/{pid}/{name}" for pid in pids for name in ("cwd", "exe")]
+    look = "".join(_LOOK.format(pid=pid) for pid in pids)
     try:
-        lines = in_use.look_as_root(f"find {' '.join(links)} -maxdepth 0 -printf '%p:%l\\n' 2>/dev/null; echo looked")
+        lines = in_use.look_as_root(f"{look}echo looked")
     except Refusal:
         return dict.fromkeys(pids)
+    places = _places(releases)
     seen: Dict[int, Optional[str]] = {pid: live if not os.path.exists(f"/proc/{pid}") else None for pid in pids}
-    for line in lines:
-        path, _, link = line.partition(":")
+    for path, _, told in (line.partition(":") for line in lines):
         pid = int(path.split("/")[2])
-        seen[pid] = seen[pid] or _named(link, places)
-    return seen
+        seen[pid] = seen[pid] or _named(told, places)
+    return {**seen, **_mounted([pid for pid in pids if seen[pid] is None], lines, releases, live)}
+
+
+def _look(pid: int) -> Iterator[str]:
+    """What a login sees of the mounts of its own processes, in the lines that `_LOOK` prints."""
+    with contextlib.suppress(OSError):  # it ended
+        yield f"/proc/{pid}/cwd:{os.readlink(f'/proc/{pid}/cwd')}"
+        yield f"/proc/{pid}/ns:{os.readlink(f'/proc/{pid}/ns/mnt')}"
+        yield from _mounts(str(pid))
+
+
+def _mounts(pid: str) -> List[str]:
+    lines = Path(f"/proc/{pid}/mountinfo").read_text("utf-8", "replace").splitlines()
+    return [f"/proc/{pid}/mountinfo:{line}" for line in lines]
+
+
+def _mounted(pids: List[int], lines: List[str], releases: Path, live: str) -> Dict[int, str]:
+    """The release that a mount shows to a process, where we do not have that mount ourselves."""
+    if not pids:
+        return {}
+    from . import in_use
+
+    ours = _mounts("self")
+    known = {tuple(line.split(" ")[2:5]) for line in ours}  # device, root and point
+    found: Dict[int, str] = {}
+    for pid in pids:
+        own = [line for line in lines if line.startswith(f"/proc/{pid}/") and tuple(line.split(" ")[2:5]) not in known]
+        seen = in_use.behind_mounts([*ours, *own], releases.resolve())
+        found.update({pid: live if live in seen else min(seen)} if seen else {})
+    return found

@@ -9,17 +9,24 @@ from itertools import zip_longest
 from math import inf
 from pathlib import Path
 
-from . import process
-from .annotations import Dict, List, NamedTuple, Sequence, Tuple
+from . import manager, process
+from .annotations import Container, Dict, List, NamedTuple, Sequence, Tuple
 
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = (
-    "Id,LoadState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
+    "Id,LoadState,UnitFileState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
     "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,ExecMainStartTimestampMonotonic,"
-    "Wants,Requires,BindsTo,ConsistsOf,ConditionResult,ConditionTimestampMonotonic"
+    "Wants,Requires,BindsTo,ConsistsOf,SliceOf,Triggers,ConditionResult,ConditionTimestampMonotonic"
 )
 FAILED = ": Failed with result '"  # what systemd says of a unit that did not end well
+# What systemctl says when the other end is gone; of a unit that failed it says other things.
+_WENT_AWAY = (
+    "disconnected from message bus",
+    "connect to bus",
+    "Connection reset by peer",
+    "endpoint is not connected",
+)
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
 _ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
@@ -27,8 +34,8 @@ _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  #
 
 
 def present() -> bool:
-    """Whether systemd manages this host."""
-    return Path("/run/systemd/system").is_dir()
+    """Whether the service manager runs."""
+    return manager.chosen().present
 
 
 def full_name(unit: str) -> str:
@@ -37,25 +44,31 @@ def full_name(unit: str) -> str:
 
 
 def privileged(*argv: str) -> List[str]:
-    """The command as root may run it, through ``sudo -n`` for anybody else."""
-    return list(argv) if os.getuid() == 0 else ["sudo", "-n", *argv]
+    """The command as the service manager obeys it: the system's obeys root, through ``sudo -n`` for anybody else."""
+    return manager.chosen().acting(*argv)
 
 
-def may_manage(starts: bool = False, restarts: bool = True) -> bool:
+def may_manage(starts: bool = False, restarts: bool = True, services: Sequence[str] = ()) -> bool:
     """Whether this login may restart units and start the activation without a password.
 
     With ``starts`` only systemctl is asked for: the attempt to start the unit shows whether
     systemd-run is allowed.  Without ``restarts`` only systemd-run is asked for; if it is
     refused, the activation runs as a detached process.  A harmless command is run through
-    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; ``-k``: a password
-    typed a moment ago counts no longer when the services are restarted.
+    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; it is as near as can
+    be to what will be run, for a later rule may be of restarts alone, or of one service.
+    ``-k``: a password typed a moment ago counts no longer when the services are restarted.
+    The login's own manager needs no sudo.
     """
+    if not manager.chosen().of_the_system:
+        return not manager.chosen().troubles()
     if os.getuid() == 0:
         return True
     if not process.find("sudo"):
         return False
-    wanted = (("systemctl",) if starts else ("systemctl", "systemd-run")) if restarts else ("systemd-run",)
-    return all(_systemctl(["sudo", "-n", "-k", path_of(name), "--version"], 10).ok for name in wanted)
+    restart = [("systemctl", "restart", "--help", "--", *map(full_name, services))] if restarts else []
+    start = [] if restarts and starts else [("systemd-run", "--version")]
+    wanted = ([path_of(name), *arguments] for name, *arguments in (*restart, *start))
+    return all(_systemctl(["sudo", "-n", "-k", *argv], 10).ok for argv in wanted)
 
 
 class Silent(OSError):
@@ -69,8 +82,10 @@ class Unit(NamedTuple):
     ``refuses`` when systemd would refuse to restart it (RefuseManualStart= and its like).
     ``group`` is the control group of its processes, empty when it has none.
     ``stops_within`` are the seconds that it may take to stop; ``job`` is true while systemd has work to do on it.
-    ``members`` of a target are what it wants and what is PartOf it; ``skipped`` when a condition
+    ``members`` of a target are what it wants and what is PartOf it; ``parts`` of another unit are the services that
+    systemd restarts with it (PartOf=, Slice=), and the one that a socket starts; ``skipped`` when a condition
     (ConditionPathExists= and its like) kept it from starting; ``age`` is how many seconds ago its main process started.
+    ``file_state`` is what systemctl calls UnitFileState: enabled, disabled, static, indirect and others.
     """
 
     name: str
@@ -90,8 +105,10 @@ class Unit(NamedTuple):
     stops_within: float = 0.0
     job: bool = False
     members: Tuple[str, ...] = ()
+    parts: Tuple[str, ...] = ()
     skipped: bool = False
     age: float = inf
+    file_state: str = ""
 
     @property
     def serving(self) -> bool:
@@ -106,9 +123,24 @@ class Unit(NamedTuple):
         return self.active in ("active", "reloading")
 
     @property
+    def stays_open(self) -> bool:
+        """Whether it is a socket that is open: a restart of its service needs no restart of it."""
+        return full_name(self.name).endswith(".socket") and self.active == "active"
+
+    @property
     def between(self) -> bool:
         """Ended well, and waits for systemd to start it again (Restart=)."""
         return self.result == "success" and "auto-restart" in self.sub
+
+    @property
+    def starts_by_itself(self) -> bool:
+        """Enabled, and running: systemd starts it at each boot."""
+        return self.file_state == "enabled" and (self.runs or self.between)
+
+    @property
+    def put_away(self) -> bool:
+        """Stopped and disabled; one that cannot be enabled at all (static, indirect) is never disabled."""
+        return self.file_state == "disabled" and self.active in ("inactive", "failed")
 
     def recurs(self, seconds: float) -> bool:
         """Whether it may be one that ends after each piece of work: it never ran, or was started again just now."""
@@ -162,9 +194,34 @@ def names(services: Sequence[str]) -> List[str]:
     return [*with_members(services)] if targets else [*services]
 
 
+def parts(seen: Dict[str, Unit], ran: Container[str] = ()) -> Dict[str, Unit]:
+    """The parts of these units, and their parts: each counts as if it was named, but one that somebody stopped.
+
+    One that is stopped by now counts when it ``ran`` before.  What may only be started by others cannot be named.
+    """
+    found: Dict[str, Unit] = {}
+    asked, more = {full_name(name) for name in seen}, [*seen.values()]
+    while more:
+        wanted = dict.fromkeys(name for unit in more for name in unit.parts if name not in asked)
+        asked.update(wanted)
+        more = [unit for unit in show([*wanted]).values() if unit.load == "loaded" and not unit.refuses]
+        found.update((unit.name, unit) for unit in more)
+    return {name: unit for name, unit in found.items() if unit.active != "inactive" or name in ran}
+
+
+def whole(names: Sequence[str], seen: Dict[str, Unit]) -> List[str]:
+    """These units, and their parts among those that were seen, whatever a name leaves out there."""
+    found, called = [*names], {full_name(name): name for name in seen}
+    for name in found:
+        listed = (called.get(part) for part in (seen[name].parts if name in seen else ()))
+        found += [part for part in listed if part and part not in found]
+    return found
+
+
 def _shown(units: Sequence[str]) -> str:
     """What systemd shows of units.  It is asked again while it does not answer, as in the middle of a daemon-reexec."""
-    argv = ["systemctl", "show", "--no-pager", f"--property={_SHOWN}", "--", *map(full_name, units)]
+    shown = ("show", "--no-pager", f"--property={_SHOWN}", "--")
+    argv = manager.chosen().asking("systemctl", *shown, *map(full_name, units))
     until = time.monotonic() + PATIENCE
     while True:
         output: List[bytes] = []
@@ -179,13 +236,27 @@ def _shown(units: Sequence[str]) -> str:
 def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:
     """Clear start limits unless there is nothing to clear, then restart what was ``before``.
 
+    A socket that is open stays so: systemd refuses to open it again while its service runs.
     Without ``reset-failed`` a release that crash-looped has used up the start limit,
     and systemd refuses to start the good one that replaces it.
     """
-    names = [full_name(unit) for unit in before]
+    names = [full_name(name) for name, unit in before.items() if not unit.stays_open]
+    if not names:
+        return process.Ended(0, "", 0.0)
     if any(unit.counted for unit in before.values()):
         _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
-    return _systemctl(privileged("systemctl", "restart", "--", *names), deadline - time.monotonic())
+    return _restarted(privileged("systemctl", "restart", "--", *names), deadline)
+
+
+def _restarted(command: Sequence[str], deadline: float) -> process.Ended:
+    """Ask for the restart; again while systemd went away before it answered, as in the middle of a daemon-reexec."""
+    began = time.monotonic()
+    while True:
+        ended = _systemctl(command, deadline - time.monotonic())
+        waited = time.monotonic() - began
+        if ended.ok or waited > PATIENCE or not any(word in ended.tail for word in _WENT_AWAY):
+            return ended
+        time.sleep(0.2)
 
 
 def stop(units: Sequence[str], deadline: float) -> process.Ended:
@@ -196,7 +267,7 @@ def stop(units: Sequence[str], deadline: float) -> process.Ended:
 
 
 def going_down() -> bool:
-    """Whether the host shuts down: systemd refuses to start anything then."""
+    """Whether the host (or the login's manager) shuts down: systemd refuses to start anything then."""
     asked = privileged("systemctl", "is-system-running")  # as root it is answered even when the bus is gone
     return present() and process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail == "stopping"
 
@@ -208,18 +279,32 @@ def recent_log(unit: str, since: float, lines: int = 15) -> str:
     nothing from before systemd started the unit last.
     """
     asked = ("systemctl", "status", "--no-pager", "--full", f"--lines={lines}", "--", full_name(unit))
-    return _journal(unit, since, lines) or _systemctl(privileged(*asked), 10).tail
+    return _journal(unit, since, lines) or f"{_systemctl(privileged(*asked), 10).tail}{_unread()}"
+
+
+def _unread() -> str:
+    """What is told of a journal that shows the login nothing; root's words need no such hint."""
+    if manager.chosen().of_the_system:
+        return ""
+    from . import user_log
+
+    return f"\n{user_log.unread()}"
 
 
 def _journal(unit: str, since: float, lines: int) -> str:
     """Its last entries in the journal, none where this process may not read them.
 
+    A unit may have a journal of its own (LogNamespace=), while systemd's words of it are in the usual one.
     They are asked for newest first: with ``--since`` alone, ``--lines`` counts from the first entry (systemd 252).
     """
     if not process.find("journalctl"):
         return ""
+    if not manager.chosen().of_the_system:
+        from . import user_log
+
+        return user_log.recent(full_name(unit), since, lines)
     wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}", "--reverse")
-    read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", *wanted], 10)
+    read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", "--namespace=*", *wanted], 10)
     return "\n".join(reversed(_ENTRY.split(read.tail))) if read.ok else ""
 
 
@@ -243,8 +328,10 @@ def _parse(unit: str, text: str) -> Unit:
         stops_within=_seconds(block.get("TimeoutStopUSec", "")),
         job=block.get("Job", "") not in ("", "0"),
         members=_members(block),
+        parts=_parts(block),
         skipped=_skipped(block),
         age=_age(block),
+        file_state=block.get("UnitFileState", ""),
     )
 
 
@@ -254,6 +341,14 @@ def _members(block: Dict[str, str]) -> Tuple[str, ...]:
         return ()
     listed = " ".join(block.get(name, "") for name in ("Wants", "Requires", "BindsTo", "ConsistsOf")).split()
     return tuple(dict.fromkeys(name for name in listed if name.endswith((".service", ".target"))))
+
+
+def _parts(block: Dict[str, str]) -> Tuple[str, ...]:
+    """The services that are restarted with a unit; what a target has is `_members`, a timer's service has its time."""
+    kind = block.get("Id", "").rpartition(".")[2]
+    properties = {"target": (), "socket": ("Triggers", "ConsistsOf"), "slice": ("SliceOf", "ConsistsOf")}
+    listed = " ".join(block.get(name, "") for name in properties.get(kind, ("ConsistsOf",))).split()
+    return tuple(dict.fromkeys(name for name in listed if name.endswith((".service", ".slice"))))
 
 
 def _skipped(block: Dict[str, str]) -> bool:

@@ -63,9 +63,15 @@ def not_live(facts: Facts) -> Iterator[str]:
     if last and last[0].get("live", facts["live"]) != facts["live"]:
         yield moved(last[0]["live"], facts["live"])
     for name, unit in facts["units"].items():
-        if not unit.get("serving", True):
+        if not unit.get("serving", True) and not unit.get("put_away"):
             yield f"{name} is {unit['condition']}"
         yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
+
+
+def put_away(name: str, systemctl: str = "systemctl") -> str:
+    """That a service is left as somebody wanted it, and what starts it again."""
+    again = f"{systemctl} enable --now {name}"
+    return f"{name} was stopped and disabled since the last commit: it is left so and not watched ({again} starts it)"
 
 
 def moved(before: Optional[str], now: Optional[str]) -> str:

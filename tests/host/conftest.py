@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable
+from oroboros_deploy.host import durable, launch
+from tests.support.faults import Services, World, bring_back, keep_history
+from tests.support.invariants import broken
+from tests.support.local_agent import LocalAgent
+from tests.support.repository import Repository
+from tests.support.rights import MOUNT, refused
+from tests.support.small_filesystem import small_filesystem
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +22,58 @@ def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here cuts the power, so nobody in this process waits for the disk; the agent's own processes do."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     monkeypatch.setattr(durable, "sync_filesystem", lambda path: None)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A disk that can be filled; without the right to mount one, a directory, and no row fills it."""
+    path = tmp_path_factory.mktemp("disk") / "srv"
+    if refused(*MOUNT):
+        path.mkdir()
+        yield path
+    else:
+        with small_filesystem(path, inodes=200):
+            yield path
+
+
+@pytest.fixture(scope="module")
+def history(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every row starts from: three releases were live, the last one is; others wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        host = LocalAgent(place)
+        host.paths.create()
+        world = World(host, Services(host, tmp_path_factory.mktemp("first") / "services", patch))
+        good = {"health": "good", "migration": "good"}
+        for name in ("older", "spoilt", "old"):
+            launch.run(host.paths, world.request(host.sealed(name, **good)))
+        host.sealed("new", **good)
+        host.sealed("bad", health="bad", migration="good")
+        host.sealed("stuck", health="good", migration="bad")
+        assert (len(host.journal), broken(place, serving=world.services.running)) == (3, [])
+    kept = tmp_path_factory.mktemp("history") / "srv"
+    keep_history(place, kept)
+    return kept
+
+
+@pytest.fixture
+def world(place: Path, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    bring_back(place, history)
+    host = LocalAgent(place)
+    return World(host, Services(host, tmp_path / "services", monkeypatch))
+
+
+@pytest.fixture
+def a_login(tmp_path: Path, repository: Repository) -> LocalAgent:
+    """A host whose login is not root, with the repository's commits; this process is root and writes as services do."""
+    if os.getuid():
+        pytest.skip("only root can write as another user")
+    for path in (tmp_path, *list(tmp_path.parents)[:3]):
+        if path != Path("/tmp"):
+            path.chmod(path.stat().st_mode | 0o011)
+    root = tmp_path / "srv"
+    root.mkdir()
+    os.chown(root, 65534, 65534)
+    host = LocalAgent(root, user=65534, group=65534, extra_groups=[], umask=0o022, env={"PATH": os.environ["PATH"]})
+    host.facts()
+    return host

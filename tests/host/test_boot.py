@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, environment, launch, lock, state, units
+from oroboros_deploy.host import boot, environment, launch, lock, manager, state, units
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled, staged
@@ -31,7 +34,10 @@ Before=api.service web@main.service cron.timer
 Type=oneshot
 User={user}
 UMask=0022
-ExecStart={python} -IS {root}/.deploy/boot/agent.pyz boot
+ExecStartPre=/bin/sh -c '[ -z "$$(find -H {root}/.deploy {root}/.deploy/boot {agent} -maxdepth 0 \
+! -user {user} -o -perm /022)" ] && echo "{digest}  {agent}" | sha256sum --check --status || \
+{{ echo "nothing is settled: {agent} is not what was put there, or others can write there" >&2; exit 1; }}'
+ExecStart={python} -IS {agent} boot
 TimeoutStartSec=30
 
 [Install]
@@ -51,7 +57,7 @@ class Systemd:
         self.tools.mkdir()
         self.tool("sudo", 'shift; exec "$@"')
         self.tool("systemd-run", f'echo run >>{self.log}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
-        monkeypatch.setattr(boot, "UNITS", self.units)
+        monkeypatch.setattr(manager, "UNITS", self.units)
         monkeypatch.setattr(environment, "SYSTEM", f"{self.tools}:{environment.SYSTEM}")
 
     def tool(self, name: str, script: str) -> None:
@@ -114,8 +120,21 @@ def test_the_unit(host: LocalAgent, systemd: Systemd) -> None:
     host.layout["current"] = '/mnt/our "100%" disk/current'
     install(host, "api", "web@main.service", "cron.timer")
     [unit] = systemd.installed
-    wanted = TEXT.format(root=host.root, user=os.getuid(), python=sys.executable)
+    digest = hashlib.sha256(b"the agent").hexdigest()
+    kept = host.paths.boot / f"{digest[:32]}.pyz"
+    wanted = TEXT.format(root=host.root, user=os.getuid(), python=sys.executable, digest=digest, agent=kept)
     assert (unit.read_text(), unit.stat().st_mode & 0o777) == (wanted, 0o644)
+
+
+def test_the_unit_of_the_login_itself(host: LocalAgent, systemd: Systemd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own manager runs it as the login anyway; it is written without root, and enabled for the manager's start."""
+    monkeypatch.setattr(manager, "USER_UNITS", systemd.units / "own")
+    with manager.serving("user"):
+        install(host, "api")
+    [unit] = (systemd.units / "own").glob("*.service")
+    shown = unit.read_text()
+    assert ("User=" in shown, shown.splitlines()[-1], systemd.runs) == (False, "WantedBy=default.target", 0)
+    assert (systemd.units / "own/default.target.wants" / unit.name).resolve() == unit
 
 
 @pytest.mark.parametrize(
@@ -175,12 +194,58 @@ def test_a_full_disk(host: LocalAgent, systemd: Systemd) -> None:
 
 
 def test_the_agent_it_runs_is_the_last_one(host: LocalAgent, systemd: Systemd, tmp_path: Path) -> None:
-    """It has a copy of its own, of the agent that writes the state, in a place that stays."""
+    """It has a copy of its own, of the agent that writes the state, in a place that stays; older copies go."""
+    (host.paths.boot / "agent.pyz").write_text("of an earlier version")
+    for text in ("the agent", "a newer agent"):
+        (tmp_path / "agent.pyz").write_text(text)
+        install(host, "api")
+    (tmp_path / "agent.pyz").unlink()
+    [kept] = host.paths.boot.glob("*.pyz")
+    assert (kept.read_text(), f"ExecStart={sys.executable} -IS {kept} boot" in systemd.installed[0].read_text()) == (
+        "a newer agent",
+        True,
+    )
+
+
+def test_a_unit_that_stays_as_it_was_keeps_its_agent(host: LocalAgent, systemd: Systemd, tmp_path: Path) -> None:
+    """The power may fail, or root refuse, before the unit names the newer agent."""
     install(host, "api")
     (tmp_path / "agent.pyz").write_text("a newer agent")
+    systemd.tool("mv", "exit 1")
     install(host, "api")
-    (tmp_path / "agent.pyz").unlink()
-    assert (host.paths.boot / "agent.pyz").read_text() == "a newer agent"
+    assert sorted(kept.read_text() for kept in host.paths.boot.glob("*.pyz")) == ["a newer agent", "the agent"]
+    assert checked(systemd).returncode == 0
+
+
+def checked(systemd: Systemd) -> subprocess.CompletedProcess[str]:
+    """What the unit runs before the agent, run as systemd would."""
+    line = next(line for line in systemd.installed[0].read_text().replace("\\\n", "").splitlines() if "Pre=" in line)
+    argv = shlex.split(line.partition("=")[2].replace("$$", "$").replace("%%", "%"))
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20)
+
+
+@pytest.mark.parametrize("what", ["another", "gone", "open", "open directory", "ours is open", "somebody's"])
+def test_the_unit_runs_nothing_that_others_put_there(host: LocalAgent, systemd: Systemd, what: str) -> None:
+    """The agent's hash, owner and modes, and those of the directories it lies in, are looked at before it runs."""
+    install(host, "api")
+    [kept] = host.paths.boot.glob("*.pyz")
+    assert (checked(systemd).returncode, checked(systemd).stderr) == (0, "")
+    if what == "somebody's" and os.getuid():
+        pytest.skip("only root gives files away")
+    act: dict[str, Callable[[], object]] = {
+        "another": lambda: kept.write_text("another"),
+        "gone": kept.unlink,
+        "open": lambda: kept.chmod(0o620),
+        "open directory": lambda: host.paths.boot.chmod(0o777),
+        "ours is open": lambda: host.paths.ours.chmod(0o770),
+        "somebody's": lambda: os.chown(kept, 65534, -1),
+    }
+    act[what]()
+    said = checked(systemd)
+    assert (said.returncode, said.stderr.splitlines()[-1]) == (
+        1,
+        f"nothing is settled: {kept} is not what was put there, or others can write there",
+    )
 
 
 def test_unfinished_means_unfinished(host: LocalAgent, old: str, tmp_path: Path) -> None:

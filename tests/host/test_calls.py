@@ -19,6 +19,7 @@ NEEDED = {
     "prune": {"keep": 2, "dry_run": True},
     "audit": {"verify": False, "limit": 1, "seen": None},
 }
+CLAIM = {"claim": {"actor": "ada@desk", "dry_run": True}}  # of a root that is there, whoever's it is
 REFUSED = {
     "pin": {"actor": "ada@desk", "release": "a" * 40},
     "build": {"attempt": "one", "sha": "x", "source": {"kind": "mirror", "url": None}, "recipe": {}, "version": ""},
@@ -29,7 +30,7 @@ REFUSED = {
 
 def test_every_call_is_tried_here() -> None:
     """The calls of these tests are those of the contract."""
-    assert sorted([*NEEDED, *REFUSED]) == sorted(get_args(contract.Call))
+    assert sorted([*NEEDED, *REFUSED, *CLAIM]) == sorted(get_args(contract.Call))
 
 
 @pytest.mark.parametrize("call", NEEDED)
@@ -56,7 +57,7 @@ def test_every_call_refuses_the_root_of_another_machine(host: LocalAgent) -> Non
         assert host.call(call, request).refusal == {
             "kind": "invalid",
             "message": f"nothing was changed: {host.root} is the deploy root of the machine web1, and of that alone",
-            "hint": f"only where this is a copy, on the host, once: rm {host.paths.id}",
+            "hint": "where this is a copy, or that machine is to give it up: fab -H HOST claim",
         }, call
     assert tree(host.root) == before
 
@@ -65,6 +66,6 @@ def test_every_call_refuses_a_later_format(host: LocalAgent) -> None:
     """No call reads or changes what a later version wrote."""
     host.paths.create()
     host.paths.format.write_text(f"{constants.FORMAT + 1}\n")
-    for call, request in NEEDED.items():
+    for call, request in {**NEEDED, **CLAIM}.items():
         refusal = host.call(call, request).refusal or {}
         assert (refusal["kind"], "a later version" in refusal["message"]) == ("invalid", True), call

@@ -23,9 +23,10 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
     assert facts == {
         "may_manage": os.getuid() == 0,
         "git": True,
+        "scope": "system",
         "live": None,
         "releases": [],
-        "target": {"state": "missing", "damage": None, "bad": None, "recipe": None},
+        "target": {"state": "missing", "damage": None, "bad": None, "recipe": None, "gate": None},
         "has_commit": False,
         "tips": [],
         "units": {},
@@ -35,8 +36,15 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "journal": [],
         "head": None,
         "problems": [],
+        "unmanaged": [],
     }
     assert (machine["hostname"], machine["systemd"]) == (platform.node(), units.present())
+
+
+def test_the_scope_that_was_asked_for(host: LocalAgent) -> None:
+    """What a host says of units has to be typed to the manager that runs them."""
+    host.layout["scope"] = "user"
+    assert host.facts()["scope"] == "user"
 
 
 def test_a_host_in_use_tells_its_history(host: LocalAgent, mirrored: Repository) -> None:

@@ -8,10 +8,7 @@ lets a fault strike there, does what systemd would do, and asks the oracle.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,17 +20,12 @@ from tests.support.faults import (
     END,
     START,
     Fault,
-    Services,
     Transition,
     World,
-    bring_back,
-    keep_history,
     rows,
 )
 from tests.support.invariants import broken
-from tests.support.local_agent import LocalAgent
-from tests.support.rights import MOUNT, refused, require_mount
-from tests.support.small_filesystem import small_filesystem
+from tests.support.rights import require_mount
 from tests.support.watching import tree
 
 pytestmark = pytest.mark.slow
@@ -83,51 +75,12 @@ SETTLING = [
 ] + [pytest.param("gated", True, row, id=f"gated-moved-{row}") for row in rows(*MOVED)]
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A disk that can be filled; without the right to mount one, a directory, and no row fills it."""
-    path = tmp_path_factory.mktemp("disk") / "srv"
-    if refused(*MOUNT):
-        path.mkdir()
-        yield path
-    else:
-        with small_filesystem(path, inodes=200):
-            yield path
-
-
-@pytest.fixture(scope="module")
-def history(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What every row starts from: three releases were live, the last one is; others wait."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        host = LocalAgent(place)
-        host.paths.create()
-        world = World(host, Services(host, tmp_path_factory.mktemp("first") / "services", patch))
-        good = {"health": "good", "migration": "good"}
-        for name in ("older", "spoilt", "old"):
-            launch.run(host.paths, world.request(host.sealed(name, **good)))
-        host.sealed("new", **good)
-        host.sealed("bad", health="bad", migration="good")
-        host.sealed("stuck", health="good", migration="bad")
-        assert (len(host.journal), broken(place, serving=world.services.running)) == (3, [])
-    kept = tmp_path_factory.mktemp("history") / "srv"
-    keep_history(place, kept)
-    return kept
-
-
-@pytest.fixture
-def world(place: Path, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    bring_back(place, history)
-    host = LocalAgent(place)
-    return World(host, Services(host, tmp_path / "services", monkeypatch))
-
-
 def sha(world: World, name: str) -> str:
     [found] = [path.name for path in world.host.paths.releases.iterdir() if (path / "name").read_text() == name]
     return found
 
 
-def asked(world: World, journey: Journey) -> dict[str, Any]:
+def asked(world: World, journey: Journey, **changes: Any) -> dict[str, Any]:
     if journey.release == "spoilt":  # it was good when it was live
         path = world.host.paths.release(sha(world, "spoilt"))
         (world.services.directory / "spoilt").write_text(path.name)
@@ -135,7 +88,7 @@ def asked(world: World, journey: Journey) -> dict[str, Any]:
     if journey.world_breaks:
         (world.services.directory / "broken").touch()
     migrate = "migration" if journey.kind == "deploy" and not journey.world_breaks else None
-    return world.request(sha(world, journey.release), kind=journey.kind, migrate=migrate)
+    return world.request(sha(world, journey.release), kind=journey.kind, migrate=migrate, **changes)
 
 
 def ended(world: World, request: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
         "unpin": {"release": SHA},
         "prune": {"keep": 1, "dry_run": False},
         "audit": {"verify": True, "limit": 9},
+        "claim": {"actor": "ada", "dry_run": False},
     }
 
 

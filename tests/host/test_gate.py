@@ -230,6 +230,19 @@ def test_there_is_a_gate_when_there_is_something_to_hold(
     assert gate.of(request_, services) == expected
 
 
+@pytest.mark.parametrize(
+    ("settings", "services", "expected"),
+    [({}, ("api",), (0.5, True)), ({"stable_for": 3.0}, ("api",), (3.0, False)), ({}, (), (0.5, False))],
+)
+def test_a_release_that_served_here_is_watched_for_a_shorter_time(
+    settings: dict[str, Any], services: tuple[str, ...], expected: tuple[float, bool]
+) -> None:
+    """Unless somebody said for how long; the gate tells it."""
+    found = gate.of({"command": "true", **settings}, services, proven=True)  # type: ignore[typeddict-item]
+    assert found is not None
+    assert (found.stable_for, found.proven) == expected
+
+
 class Strays:
     """Answers each look at the processes with the next of a script, and the last one for ever."""
 

@@ -21,6 +21,15 @@ def test_it_is_made_once(host: LocalAgent, left: bytes | None) -> None:
     assert (len(made), key.of(host.paths), stat.S_IMODE(host.paths.key.stat().st_mode)) == (32, made, 0o600)
 
 
+def test_one_that_others_can_read_is_made_anew(host: LocalAgent) -> None:
+    """Whoever knows it could make what it keys."""
+    host.paths.create()
+    first = key.of(host.paths)
+    host.paths.key.chmod(0o640)
+    second = key.of(host.paths)
+    assert (first != second, stat.S_IMODE(host.paths.key.stat().st_mode)) == (True, 0o600)
+
+
 def test_each_root_has_its_own(tmp_path: Path) -> None:
     """What one root keyed says nothing in another."""
     roots = [LocalAgent(tmp_path / name).paths for name in ("one", "two")]

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, process, time_limits, units
+from oroboros_deploy.host import boot, launch, lock, manager, process, time_limits, units
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
@@ -349,6 +349,34 @@ def test_what_breaks_after_the_switch_is_not_told_as_nothing(plain: LocalAgent, 
     assert plain.facts()["live"] == plain.live
 
 
+@pytest.mark.parametrize("removed", ["agent", ""], ids=["the agent", "all of ours"])
+def test_an_agent_that_is_removed_during_the_gate(host: LocalAgent, old: str, removed: str) -> None:
+    """What runs of it has all that a restore needs: the previous release is back, and whoever asked is told so."""
+    gate = command(f"test $(basename $PWD) = {old} || {{ rm -rf {host.paths.ours / removed}; exit 78; }}")
+    answer = host.activate(host.sealed("new"), healthcheck=gate)
+    assert ((answer.result or {})["state"]["phase"], answer.refusal, host.live) == ("restored", None, old)
+    assert ((answer.result or {})["state"]["reason"], (answer.result or {})["live"]) == (
+        "the gate was not passed: the health command exited 78, which no later try changes",
+        old,
+    )
+
+
+def test_an_end_that_can_be_written_nowhere(plain: LocalAgent) -> None:
+    """It is not known, and not called unchanged, when neither state nor journal can be written after the switch."""
+    old, new = plain.sealed("old"), plain.sealed("new")
+    give(plain)
+    assert plain.activate(old).phases == GOOD
+    ours = plain.paths.ours
+    spoil = f"rm {plain.paths.state}; chmod 0400 {plain.paths.journal}; chmod 0500 {ours}"
+    answer = plain.activate(new, healthcheck=command(f"test $(basename $PWD) = {old} || {{ {spoil}; exit 78; }}"))
+    refusal = answer.refusal or {}
+    assert (refusal["kind"], refusal["message"].partition(":")[0], plain.live) == (
+        "unknown",
+        "how the activation ended cannot be read on this host",
+        old,
+    )
+
+
 def test_a_torn_state_of_a_killed_activation_is_known_by_its_traces(host: LocalAgent, old: str) -> None:
     """What was switched and not gated is taken back, although the state says nothing any more."""
     torn = f"echo torn >{host.paths.state}; kill -9 $PPID; sleep 60"
@@ -448,6 +476,17 @@ def test_the_unit_may_read_what_services_say(host: LocalAgent, monkeypatch: pyte
     monkeypatch.setattr(grp, "getgrnam", {"systemd-journal": None}.__getitem__ if there else {}.__getitem__)
     command = launch.unit_command(host.paths, host.request("a" * 40))
     assert ("--property=SupplementaryGroups=systemd-journal" in command) == there
+
+
+def test_the_unit_of_the_login_itself(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login's own manager starts it without sudo, as that login, and can give it no rights of root's."""
+    monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])
+    with manager.serving("user"):
+        command = launch.unit_command(host.paths, host.request("a" * 40))
+        assert command[: command.index("--quiet")] == manager.of("user").acting("systemd-run")
+    words = " ".join(command)
+    assert [word in words for word in ("sudo", "--uid", "SupplementaryGroups", "OOMScoreAdjust")] == [False] * 4
+    assert "--property=ExecStopPost=" in words
 
 
 def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:

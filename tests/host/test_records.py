@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import contract, launch, records, units
+from oroboros_deploy.host import contract, launch, manager, records, state, units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
+from tests.host.test_claim import ASKED, given_to
 from tests.support.local_agent import Answer, LocalAgent
 
 pytestmark = pytest.mark.slow  # whole builds and activations
 
-UP = Unit("", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
+UP = Unit("", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0", file_state="enabled")
+AWAY = UP._replace(active="inactive", sub="dead", pid="0", file_state="disabled")
 DOWN = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 OWN = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02, "stable_for": 0}
+UNSET = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02}
 NEWER = {"command": "test -e newer", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
 
 
@@ -69,6 +73,17 @@ def committed(host: LocalAgent, name: str, *services: str, **changes: Any) -> st
     return sha
 
 
+def of_another_tool(host: LocalAgent) -> str:
+    """A live release that was made, and switched to, by something else."""
+    old = host.sealed("old", health="exit 0", api="")
+    (release := host.paths.release(old)).chmod(0o755)
+    (release / ".deploy-seal").unlink()
+    (release / ".deploy-meta").unlink()
+    (release / ".deploy-meta").write_text(f"commit_sha={old}\n")
+    host.paths.current.symlink_to(f"releases/{old}")
+    return old
+
+
 def failing(host: LocalAgent, *services: str, **changes: Any) -> Answer:
     """A release whose services start, with a health command that no release has."""
     sha = host.sealed("failing", health="exit 0", **dict.fromkeys(services, ""))
@@ -96,8 +111,43 @@ def test_what_a_record_says(host: LocalAgent, systemd: Systemd) -> None:
         "restarted": True,
         "healthcheck": OWN,
         "skipped": False,
+        "enabled": ["api.service"],
+        "scope": "system",
     }
     assert host.journal[-1]["at"] - record["at"] < 60
+
+
+@pytest.mark.parametrize("left", ["", "{", "3", "[]", "{}", '{"services": "api"}'])
+def test_a_record_that_cannot_be_read(host: LocalAgent, systemd: Systemd, left: str) -> None:
+    """A way back ends all the same: the request of the attempt that committed the release says what it passed."""
+    old = committed(host, "old", "api")
+    host.paths.record(old).chmod(0o600)
+    host.paths.record(old).write_text(left)
+    assert end(host, failing(host, "api")) == ("restored", old)
+
+
+DAMAGED = {
+    "enabled is a number": {"enabled": 3},
+    "enabled has a number": {"enabled": ["api.service", 3]},
+    "no attempt": {"attempt": None},
+    "no time": {"at": None},
+    "the time is a text": {"at": "noon"},
+    "a limit is a text": {"healthcheck": {**OWN, "timeout": "60"}},
+    "the command is a number": {"healthcheck": {**OWN, "command": 3}},
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_record_with_a_damaged_field(host: LocalAgent, systemd: Systemd, case: str) -> None:
+    """It counts as one that cannot be read: it stops neither the way there nor the way back, nor a recovery."""
+    old = committed(host, "old", "api")
+    record = json.loads(host.paths.record(old).read_text()) | DAMAGED[case]
+    host.paths.record(old).write_text(json.dumps({key: kept for key, kept in record.items() if kept is not None}))
+    systemd.units["mailer"] = AWAY
+    assert end(host, failing(host, "api", "mailer")) == ("restored", old)
+    request = killed(host, "swapped", "api", healthcheck=UNSET)
+    launch.recover(host.paths, request)
+    assert end(host, host.answer(request["attempt"])) == ("restored", old)
 
 
 def test_a_gate_that_no_release_passes(host: LocalAgent, systemd: Systemd) -> None:
@@ -154,12 +204,7 @@ def test_a_unit_that_was_taken_from_the_host(host: LocalAgent, systemd: Systemd)
 def test_only_what_ran_decides(host: LocalAgent, systemd: Systemd, how: str) -> None:
     """For an adopted release, or one whose gate was skipped: the services that ran before the switch."""
     if how == "adopted":
-        old = host.sealed("old", api="")
-        (release := host.paths.release(old)).chmod(0o755)
-        (release / ".deploy-seal").unlink()
-        (release / ".deploy-meta").unlink()
-        (release / ".deploy-meta").write_text(f"commit_sha={old}\n")
-        host.paths.current.symlink_to(f"releases/{old}")
+        old = of_another_tool(host)
     elif how == "skipped":
         old = committed(host, "old", "api", healthcheck={**OWN, "command": None})
     else:
@@ -235,14 +280,12 @@ def test_the_services_of_a_rollback_by_hand(host: LocalAgent, systemd: Systemd) 
     assert systemd.asked[-1] == ("restart", "api")
 
 
-@pytest.mark.parametrize("phase", ["prepared", "swapped", "restarted", "restoring"])
-def test_a_recovery_is_judged_alike(
-    host: LocalAgent, systemd: Systemd, phase: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed in any phase, the attempt is restored by the record of the old release."""
+class Killed(BaseException):
+    """The process of an activation is gone."""
 
-    class Killed(BaseException):
-        pass
+
+def killed(host: LocalAgent, phase: str, *services: str, **changes: Any) -> dict[str, Any]:
+    """The request of an activation of a new release that died as soon as it had entered the phase."""
 
     def dying(path: Any) -> Any:
         def say(event: str, message: str = "", **data: object) -> None:
@@ -251,15 +294,57 @@ def test_a_recovery_is_judged_alike(
 
         return say
 
-    old = committed(host, "old", "api")
-    new = host.sealed("new", api="", worker="")
-    request = host.request(new, services=["api", "worker"], restart=True, healthcheck=NEWER)
+    new = changes.pop("sha", None) or host.sealed("new", health="exit 0", **dict.fromkeys(services, ""))
+    request = host.request(new, **{"services": list(services), "restart": True, "healthcheck": OWN, **changes})
     host.keep(request)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         patch.setattr(launch, "log_to", dying)
         launch.run(host.paths, request)
+    return request
+
+
+@pytest.mark.parametrize("phase", ["prepared", "swapped", "restarted", "restoring"])
+def test_a_recovery_is_judged_alike(host: LocalAgent, systemd: Systemd, phase: str) -> None:
+    """Killed in any phase, the attempt is restored by the record of the old release."""
+    old = committed(host, "old", "api")
+    request = killed(host, phase, "api", "worker", healthcheck=NEWER)
     launch.recover(host.paths, request)
     assert end(host, host.answer(request["attempt"])) == ("restored", old)
+
+
+def test_a_recovery_of_a_journal_that_cannot_be_read(host: LocalAgent, systemd: Systemd) -> None:
+    """The old release serves again before anybody finds that the end cannot be written down."""
+    old = committed(host, "old", "api")
+    request = killed(host, "restarted", "api", healthcheck=UNSET)
+    host.paths.journal.unlink()
+    host.paths.journal.mkdir()
+    with pytest.raises(IsADirectoryError):
+        launch.recover(host.paths, request)
+    found = state.load(host.paths.state)
+    assert (found and found.phase, host.live, systemd.asked[-1]) == ("restored", old, ("restart", "api"))
+
+
+def test_a_recovery_leaves_alone_what_was_put_away(host: LocalAgent, systemd: Systemd) -> None:
+    """Killed after its gate, the attempt is committed, and the unit that it had left alone is still known as such."""
+    old = committed(host, "old", "api", "mailer")
+    systemd.units["mailer"] = AWAY
+    request = killed(host, "gated", "api", "mailer")
+    launch.recover(host.paths, request)
+    assert end(host, host.answer(request["attempt"])) == ("committed", request["sha"])
+    assert (systemd.asked[1:], records.enabled(host.paths)) == ([("restart", "api")], {"api.service", "mailer.service"})
+    answer = activate(host, old, "api", "mailer", kind="rollback", said=[])
+    assert (answer.phases[-1], warned(answer)) == ("committed", [told_of_the_mailer()])
+
+
+def test_a_recovery_without_a_unit_that_is_gone(host: LocalAgent, systemd: Systemd) -> None:
+    """A rollback to a record that names a unit which the host has no longer is committed without it, as if it lived."""
+    old = committed(host, "old", "api", "worker")
+    committed(host, "new", "api")
+    systemd.units["worker"] = DOWN._replace(load="not-found")
+    request = killed(host, "gated", "api", sha=old, kind="rollback", said=[])
+    launch.recover(host.paths, request)
+    answer = host.answer(request["attempt"])
+    assert (end(host, answer), systemd.asked[-1]) == (("committed", old), ("restart", "api"))
 
 
 def test_pruning_takes_records_along(host: LocalAgent, systemd: Systemd) -> None:
@@ -298,3 +383,221 @@ def test_time_for_a_way_back(host: LocalAgent, systemd: Systemd) -> None:
     command = launch.unit_command(host.paths, request)
     assert "--property=TimeoutStopSec=544" in command
     assert "--property=RuntimeMaxSec=558" in command
+
+
+def told_of_the_mailer() -> str:
+    again = "systemctl enable --now mailer starts it"
+    return f"mailer was stopped and disabled since the last commit: it is left so and not watched ({again})"
+
+
+def test_a_service_that_somebody_stopped_and_disabled(host: LocalAgent, systemd: Systemd) -> None:
+    """It stays so, is told by name and not watched: in the next deploy, in the one after it, and on their way back."""
+    old = committed(host, "old", "api", "mailer")
+    systemd.units["mailer"] = AWAY
+    answer = failing(host, "api", "mailer")
+    assert (end(host, answer), warned(answer)) == (("restored", old), [told_of_the_mailer()])
+    for name in ("new", "newest"):
+        answer = activate(host, host.sealed(name, health="exit 0", api=""), "api", "mailer")
+        assert (answer.phases[-1], warned(answer)) == ("committed", [told_of_the_mailer()])
+    assert (systemd.asked[1:], systemd.units["mailer"]) == ([("restart", "api")] * 4, AWAY)
+    activate(host, host.sealed("alone", health="exit 0"), "api", "mailer", restart=False)
+    activate(host, old, "api", "mailer", kind="rollback", said=[])
+    assert systemd.asked[1:] == [("restart", "api")] * 5
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (UP, AWAY._replace(file_state="enabled")),
+        (UP, AWAY._replace(active="active")),
+        (UP._replace(file_state="disabled"), AWAY),
+        (UP._replace(file_state="static"), AWAY._replace(file_state="static")),
+        (UP._replace(type="oneshot", active="inactive"), AWAY._replace(type="oneshot")),
+    ],
+    ids=["enabled still", "runs", "never enabled", "cannot be enabled", "it ended by itself"],
+)
+def test_what_was_not_stopped_and_disabled(
+    host: LocalAgent, systemd: Systemd, monkeypatch: pytest.MonkeyPatch, before: Unit, now: Unit
+) -> None:
+    """What somebody only stopped or only disabled, and what no boot ever started, is restarted as the others."""
+    restart = systemd.restart
+
+    def as_before(names: dict[str, Unit], deadline: float) -> Ended:
+        ended = restart(names, deadline)
+        systemd.units["mailer"] = before._replace(invocation=systemd.units["mailer"].invocation)
+        return ended
+
+    systemd.units["mailer"] = before
+    monkeypatch.setattr(units, "restart", as_before)
+    committed(host, "old", "mailer")
+    systemd.units["mailer"] = now
+    answer = activate(host, host.sealed("new", health="exit 0", mailer=""), "mailer")
+    assert (answer.phases[-1], warned(answer), systemd.asked[-1]) == ("committed", [], ("restart", "mailer"))
+
+
+def test_a_service_that_the_new_release_ends(
+    host: LocalAgent, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was disabled and ran on is started again on the way back: nobody stopped it."""
+    old = committed(host, "old", "api", "mailer")
+    systemd.units["mailer"] = UP._replace(file_state="disabled", invocation="i1")
+
+    def crash(names: dict[str, Unit], deadline: float) -> Ended:
+        systemd.asked.append(("restart", " ".join(names)))
+        good = host.live == old
+        systemd.units["api"] = UP._replace(invocation=f"i{len(systemd.asked)}")
+        systemd.units["mailer"] = systemd.units["api"]._replace(file_state="disabled") if good else AWAY
+        return Ended(0 if good else 1, "", 0.0)
+
+    monkeypatch.setattr(units, "restart", crash)
+    answer = failing(host, "api", "mailer")
+    assert (end(host, answer), warned(answer)) == (("restored", old), [])
+    assert systemd.asked[-1] == ("restart", "api mailer")
+
+
+def test_a_service_that_the_record_of_a_rollback_does_not_name(host: LocalAgent, systemd: Systemd) -> None:
+    """It was restarted with the others and ran, so whoever stops and disables it afterwards is heeded as well."""
+    old = host.sealed("old", health="exit 0", api="", mailer="")
+    activate(host, old, "api")
+    committed(host, "new", "api", "mailer")
+    assert end(host, activate(host, old, "api", "mailer", kind="rollback", said=[])) == ("committed", old)
+    assert (systemd.asked[-1], records.enabled(host.paths)) == (
+        ("restart", "api mailer"),
+        {"api.service", "mailer.service"},
+    )
+    systemd.units["mailer"] = AWAY
+    answer = activate(host, host.sealed("newest", health="exit 0", api=""), "api", "mailer")
+    assert (answer.phases[-1], warned(answer)) == ("committed", [told_of_the_mailer()])
+
+
+def test_what_another_manager_ran(host: LocalAgent, systemd: Systemd) -> None:
+    """Nothing of the other scope counts as put away: its units are others, whatever they are called."""
+    committed(host, "old", "api")
+    systemd.units["api"] = AWAY
+    host.layout["scope"] = "user"
+    with manager.serving("user"):
+        new = committed(host, "new", "api")
+        assert (systemd.asked, records.enabled(host.paths)) == ([("restart", "api")] * 2, {"api.service"})
+        assert (records.found(host.paths, new) or {})["scope"] == "user"
+        systemd.units["api"] = AWAY
+        again = activate(host, host.sealed("newer", health="exit 0"), "api")
+    told = told_of_the_mailer().replace("mailer", "api").replace("systemctl", "systemctl --user")
+    assert (again.phases[-1], warned(again)) == ("committed", [told])
+
+
+def test_what_another_machine_ran(host: LocalAgent, systemd: Systemd) -> None:
+    """Nothing counts as put away after a claim: what is disabled here was not stopped by anybody."""
+    committed(host, "old", "api")
+    systemd.units["api"] = AWAY
+    given_to(host, "0" * 32)
+    assert (host.call("claim", ASKED).result or {})["claimed"]
+    answer = activate(host, host.sealed("new", health="exit 0", api=""), "api")
+    assert (answer.phases[-1], warned(answer), systemd.asked[-1]) == ("committed", [], ("restart", "api"))
+    assert records.enabled(host.paths) == {"api.service"}
+
+
+@pytest.mark.parametrize("kept", [{}, {"enabled": None}])
+def test_a_record_that_says_nothing_of_it(host: LocalAgent, systemd: Systemd, kept: dict[str, Any]) -> None:
+    """After a release of an earlier version all services are restarted, as it did."""
+    old = committed(host, "old", "mailer")
+    record = json.loads(host.paths.record(old).read_text())
+    del record["enabled"]
+    host.paths.record(old).write_text(json.dumps(record | kept))
+    systemd.units["mailer"] = AWAY
+    assert activate(host, host.sealed("new", health="exit 0", mailer=""), "mailer").phases[-1] == "committed"
+    assert systemd.asked[-1] == ("restart", "mailer")
+
+
+class Clock:
+    """The host's clocks, which a test puts forward: the monotonic one, and that of the wall."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.ran = self.set = 0.0
+        monotonic, wall = time.monotonic, time.time
+        monkeypatch.setattr(time, "monotonic", lambda: monotonic() + self.ran)
+        monkeypatch.setattr(time, "time", lambda: wall() + self.ran + self.set)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+SHORT = ["this release served here for a long time: its services are watched for 0.5 s"]
+
+
+def test_a_release_that_served_for_long_is_watched_for_a_shorter_time(
+    host: LocalAgent, systemd: Systemd, clock: Clock
+) -> None:
+    """After 10 minutes with the same record: on a way back, when it is deployed again, and on a rollback to it."""
+    old = committed(host, "old", "api", healthcheck=UNSET)
+    clock.ran += 601
+    new = host.sealed("new", health="exit 0", api="")
+    gates = [
+        failing(host, "api"),
+        activate(host, old, "api", healthcheck=UNSET),
+        activate(host, new, "api", healthcheck=UNSET),
+        activate(host, old, "api", kind="rollback", said=[], healthcheck=NEWER),
+    ]
+    assert [answer.phases[-1] for answer in gates] == ["restored", "committed", "committed", "committed"]
+    assert [answer.said("gate.proven") for answer in gates] == [SHORT, SHORT, [], []]  # committed anew: a new record
+    clock.ran += 601
+    activate(host, new, "api", healthcheck=UNSET)
+    again = activate(host, old, "api", kind="rollback", said=[], healthcheck=NEWER)
+    assert again.said("gate.proven") == SHORT
+
+
+@pytest.mark.parametrize(
+    "why", ["the clock was set", "too short", "another gate", "set", "interrupted", "another boot"]
+)
+def test_a_release_that_is_watched_for_the_whole_time(
+    host: LocalAgent, systemd: Systemd, clock: Clock, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    """What did not serve for 10 minutes at a time, by a clock that nobody sets, or not with this gate, is new."""
+    old = committed(host, "old", "api", healthcheck=UNSET)
+    clock.set, clock.ran = (1e6, 0.0) if why == "the clock was set" else (0.0, 601.0)
+    gate = (
+        {**UNSET, "timeout": 4.0} if why == "another gate" else {**UNSET, "stable_for": 0.0} if why == "set" else UNSET
+    )
+    if why in ("too short", "interrupted"):
+        clock.ran = 400
+    if why == "interrupted":
+        assert end(host, failing(host, "api")) == ("restored", old)
+        clock.ran += 400
+    if why == "another boot":
+        monkeypatch.setattr(state, "boot_id", lambda: "another")
+    answer = activate(host, old, "api", healthcheck=gate)
+    assert (answer.phases[-1], answer.said("gate.proven")) == ("committed", [])
+
+
+@pytest.mark.parametrize(("phase", "outcome"), [("restarted", "restored"), ("gated", "committed")])
+def test_a_time_that_nobody_measured(
+    host: LocalAgent, systemd: Systemd, clock: Clock, phase: str, outcome: str
+) -> None:
+    """Where the process that switched died and long after that somebody ended its attempt, the old release is new."""
+    old = committed(host, "old", "api", healthcheck=UNSET)
+    request = killed(host, phase, "api", healthcheck=OWN)
+    clock.ran += 601
+    launch.recover(host.paths, request)
+    assert [entry["outcome"] for entry in host.journal] == ["committed", outcome]
+    assert ["clock" in entry for entry in host.journal] == [True, False]
+    answer = activate(host, old, "api", healthcheck=UNSET)
+    assert (answer.phases[-1], answer.said("gate.proven")) == ("committed", [])
+
+
+def test_which_gate_the_live_release_passed(host: LocalAgent, systemd: Systemd) -> None:
+    """One that another tool switched to passed none; once it is activated here it did, unless that was skipped."""
+    old = of_another_tool(host)
+
+    def gate() -> str:
+        found: str = host.facts(old)["target"]["gate"]
+        return found
+
+    assert (host.facts(old)["target"]["state"], gate()) == ("adopted", "never")
+    for command, passed in ((None, "skipped"), ("sh ./health", "passed")):
+        answer = activate(host, old, "api", healthcheck={**OWN, "command": command})
+        assert (answer.phases[-1], gate()) == ("committed", passed)
+    host.paths.record(old).unlink()
+    for request in host.paths.ours.glob("attempts/*/request.json"):
+        request.unlink()
+    assert gate() == "passed"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import lock, running, state, units
+from oroboros_deploy.host import lock, manager, running, state, units
 from oroboros_deploy.host.layout import Layout
 from tests.support.local_agent import LocalAgent
 
@@ -57,8 +57,10 @@ def test_one_that_has_not_said_what_it_is(host: LocalAgent, layout: Layout) -> N
 def test_the_second_name_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, active: str) -> None:
     """Systemd is asked of it where it has such a unit, and one that has not ended holds the host."""
     unit = units.Unit(running.SECOND, "loaded", active, "", "exec", "", "0", "", "0", False, "0")
-    monkeypatch.setattr(running, "TRANSIENT", tmp_path)
+    monkeypatch.setattr(manager, "RUN", tmp_path)
+    known = tmp_path / "systemd/transient"
+    known.mkdir(parents=True)
     monkeypatch.setattr(units, "show", lambda names: {running.SECOND: unit})
     assert not running.second_runs()
-    (tmp_path / running.SECOND).touch()
+    (known / running.SECOND).touch()
     assert running.second_runs() == (active != "failed")

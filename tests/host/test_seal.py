@@ -88,7 +88,20 @@ def linked(tmp_path: Path) -> Path:
     return release
 
 
-@pytest.mark.parametrize(("change", "lost"), [(gone, "'bin/python' and 2 more"), (replaced, "'bin/python' and 1 more")])
+def closed(outside: Path) -> None:
+    """A name that no system call takes fails as a directory does that somebody closed, for root as well."""
+    outside.unlink()
+    outside.symlink_to("n" * 300)
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        (gone, "'bin/python' and 2 more"),
+        (closed, "'bin/python' and 2 more"),
+        (replaced, "'bin/python' and 1 more"),
+    ],
+)
 def test_an_interpreter_outside_that_is_gone_is_damage(
     linked: Path, change: Callable[[Path], object], lost: str
 ) -> None:
@@ -97,6 +110,57 @@ def test_an_interpreter_outside_that_is_gone_is_damage(
     assert seal.compare(linked) == seal.WHOLE
     change(outside)
     assert seal.verify(linked) == f"{outside}.1 can no longer be reached by {lost}"
+
+
+def test_what_becomes_of_a_shared_place_is_no_damage(tmp_path: Path) -> None:
+    """Nor is what becomes of a disk that the place leads to; what lies beside it, under a longer name, is no place."""
+    release, places, disk = tmp_path / "a", tmp_path / "shared", tmp_path / "disk"
+    for path in (release, places / "media", disk / "deep", tmp_path / "shared of others"):
+        path.mkdir(parents=True)
+    (places / "data").symlink_to(disk)
+    links = {"media": places / "media", "data": places / "data", "deep": Path("data/deep"), "all": places}
+    for name, target in {**links, "other": tmp_path / "shared of others"}.items():
+        (release / name).symlink_to(target)
+    seal.seal(release, {}, apart=[places, places / "media", places / "data"])
+    (places / "data").unlink()
+    disk.rename(tmp_path / "moved")
+    (places / "media").rmdir()
+    assert seal.compare(release) == seal.WHOLE
+    (tmp_path / "shared of others").rmdir()
+    assert seal.verify(release) == f"{tmp_path}/shared of others can no longer be reached by 'other'"
+
+
+@pytest.mark.parametrize("settings", ["home = {0}/bin\n", "home = /nowhere\nexecutable = {0}/bin/python3\n"])
+def test_an_interpreter_that_was_copied_is_damage_when_its_origin_is_gone(tmp_path: Path, settings: str) -> None:
+    """A copy in a virtual environment finds no standard library without the interpreter that it was copied from."""
+    origin, release = tmp_path / "bin" / "python3", tmp_path / "a"
+    for path in (origin, release / "env" / "bin" / "python3"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (release / "env" / "pyvenv.cfg").write_text(settings.format(tmp_path))
+    seal.seal(release, {})
+    assert seal.compare(release) == seal.WHOLE
+    origin.unlink()
+    assert seal.verify(release) == f"{origin} can no longer be reached by 'env/pyvenv.cfg'"
+
+
+def test_what_was_only_touched_is_no_damage(release: Path) -> None:
+    """`touch app.wsgi` reloads some servers, and a backup keeps whole seconds; a time hides no edit."""
+    os.utime(release / "file", ns=(1, 1))
+    assert seal.compare(release) == seal.WHOLE
+    (release / "file").chmod(0o644)
+    (release / "file").write_text("CONTENT")
+    (release / "file").chmod(0o444)
+    assert seal.verify(release) == "'file' changed since the seal"
+
+
+def test_a_pipe_in_the_place_of_an_empty_file_is_damage(host: LocalAgent) -> None:
+    """Nobody waits for who writes to it."""
+    release = host.paths.release(host.sealed("a", empty=""))
+    release.chmod(0o755)
+    (release / "empty").unlink()
+    os.mkfifo(release / "empty", 0o444)
+    assert seal.verify(release) == "'empty' changed since the seal"
 
 
 def test_many_changes_are_counted(release: Path) -> None:

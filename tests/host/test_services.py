@@ -161,6 +161,14 @@ def test_a_unit_that_cannot_be_started_is_refused_before(host: LocalAgent, syste
     assert (systemd.asked, host.live, len(host.journal)) == ([], old, 1)
 
 
+def test_a_unit_that_systemd_would_not_restart_is_refused_before(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """RefuseManualStart= and its like are known before the switch; nothing is asked of systemd, and nothing changes."""
+    systemd.unit = UP._replace(refuses=True)
+    refusal = systemd.activate(host.sealed("new")).refusal or {}
+    assert refusal["message"] == "systemd would refuse to restart api on this host"
+    assert (systemd.asked, host.live) == ([], old)
+
+
 def test_a_failing_first_deploy_stops_the_services(host: LocalAgent, systemd: Systemd) -> None:
     """There is no release to run, so nothing runs."""
     systemd.unit, systemd.serves = DEAD, lambda sha: False

@@ -14,6 +14,7 @@ from oroboros_deploy.host import in_use, strays
 from oroboros_deploy.host.refusal import Refusal
 from oroboros_deploy.host.strays import Stray
 from oroboros_deploy.host.units import Unit
+from tests.support.rights import require_mount
 
 LIVE, OLD = "a" * 40, "b" * 40
 Start = Callable[..., int]
@@ -107,6 +108,47 @@ def test_a_main_process_that_shows_nothing_is_believed_when_it_started_after_the
     unit = grouped(start(), start())
     assert find(unit, releases, since=time.time() - 5) == []
     assert find(unit, releases, since=time.time() + 5) == [Stray("api", int(unit.pid), None)]
+
+
+MOUNT = 'mount --bind "$1" "$2"; cd "$2"; echo there; exec sleep 600'
+
+
+@pytest.fixture
+def behind(releases: Path, tmp_path: Path) -> Iterator[Callable[[str], int]]:
+    """Starts a process that works in a release behind a mount of its own, as of `BindPaths=`; returns its number."""
+    require_mount()
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(sha: str) -> int:
+        app = tmp_path / f"app {sha[0]}"
+        app.mkdir()
+        argv = ["unshare", "--mount", "sh", "-ec", MOUNT, "sh", str(releases / sha), str(app)]
+        started.append(subprocess.Popen(argv, stdout=subprocess.PIPE, env={"PATH": os.environ["PATH"]}))
+        output = started[-1].stdout
+        assert output and output.readline() == b"there\n"
+        return started[-1].pid
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("looks", ["itself", "as root"])
+def test_a_process_behind_a_mount_is_found(
+    releases: Path,
+    start: Start,
+    grouped: Callable[..., Unit],
+    behind: Callable[[str], int],
+    looks: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    """The kernel names its directory as it is seen there; the mount says which release that is."""
+    main, old, live = start(releases / LIVE), behind(OLD), behind(LIVE)
+    unit = grouped(main, old, live)
+    if looks == "as root":
+        request.getfixturevalue("hidden")
+    assert find(unit, releases, since=time.time() + 5) == [Stray("api", old, OLD)]
 
 
 @pytest.fixture

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import environment, process, units
+from oroboros_deploy.host import environment, manager, process, units
 from oroboros_deploy.host.units import Unit
 
 RUNNING = """\
@@ -161,6 +162,57 @@ def test_a_target_stands_for_its_members(commands: Path) -> None:
     ]
 
 
+def shown(name: str, active: str = "active", **properties: str) -> str:
+    lines = {"Id": name, "LoadState": "loaded", "ActiveState": active, **properties}
+    return "\n".join(f"{key}={value}" for key, value in lines.items())
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What systemd shows of each unit."""
+    units_known: dict[str, str] = {}
+
+    def apart(argv: Sequence[str], sink: Callable[[bytes], None], **_: object) -> process.Ended:
+        names = argv[argv.index("--") + 1 :]
+        sink("\n\n".join(units_known[name] for name in names).encode())
+        return process.Ended(0, "", 0.0)
+
+    monkeypatch.setattr(process, "apart", apart)
+    return units_known
+
+
+def test_what_systemd_restarts_with_a_unit_is_a_part_of_it(known: dict[str, str]) -> None:
+    """PartOf= a service, in a slice, or behind a socket; not what somebody stopped, nor what a timer starts."""
+    known["app.service"] = shown("app.service", ConsistsOf="web.service app.target idle.service")
+    known["app.slice"] = shown("app.slice", SliceOf="app-jobs.slice one.scope", ConsistsOf="web.service")
+    known["app-jobs.slice"] = shown("app-jobs.slice", SliceOf="job.service")
+    known["app.socket"] = shown("app.socket", Triggers="api.service")
+    known["app.timer"] = shown("app.timer", Triggers="night.service")
+    known["web.service"] = shown("web.service", ConsistsOf="app.service")
+    known["idle.service"] = shown("idle.service", "inactive")
+    known["job.service"] = shown("job.service", "failed")
+    known["api.service"] = shown("api.service")
+
+    def of(*names: str, ran: Sequence[str] = ()) -> list[str]:
+        seen = units.show(names)
+        return units.whole(names, {**seen, **units.parts(seen, ran)})
+
+    assert of("app.service") == ["app.service", "web.service"]
+    assert of("app.service", ran=["idle.service"]) == ["app.service", "web.service", "idle.service"]
+    assert of("app.slice") == ["app.slice", "app-jobs.slice", "web.service", "job.service", "app.service"]
+    assert of("app.service", "web") == ["app.service", "web"]
+    assert of("app.socket", "app.timer") == ["app.socket", "app.timer", "api.service"]
+
+
+def test_an_open_socket_is_not_restarted(commands: Path, known: dict[str, str]) -> None:
+    """systemd refuses to open it again while its service runs, and it would be closed from then on."""
+    for name in ("app.socket", "app.service"):
+        known[name] = shown(name)
+    before = units.show([*known])
+    assert units.restart(before, time.monotonic() + 5).ok
+    assert calls(commands)[-1].endswith("systemctl restart -- app.service")
+
+
 def test_a_unit_systemd_says_nothing_of_is_not_forgotten(commands: Path) -> None:
     """An answer cut short leaves no unit unjudged: it counts as neither serving nor loaded."""
     (commands / "answer").write_text(RUNNING)
@@ -222,6 +274,29 @@ def test_a_restart_clears_the_start_limit_first(commands: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        ("Failed to restart api.service: Message recipient disconnected from message bus without replying", 2),
+        ("Failed to connect to bus: Connection refused", 2),
+        ("Job for api.service failed because the control process exited with error code.", 1),
+    ],
+)
+def test_a_restart_is_asked_for_again_when_systemd_went_away(
+    commands: Path, monkeypatch: pytest.MonkeyPatch, said: str, asked: int
+) -> None:
+    """It executes itself again, or its bus starts anew: that says nothing of a unit.  A failed one is not."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (commands / "answer").write_text(settled(RUNNING))
+    before = units.show(["api"])
+    (commands / "calls").unlink()
+    second = f"test $(wc -l <{commands}/calls) = 2"
+    script = f"#!/bin/sh\necho $* >>{commands}/calls\n{second} || {{ echo '{said}'; exit 1; }}\n"
+    (commands / "bin/systemctl").write_text(script)
+    ended = units.restart(before, time.monotonic() + 5)
+    assert (calls(commands), ended.ok) == (["restart -- api.service"] * asked, asked == 2)
+
+
+@pytest.mark.parametrize(
     ("seconds", "interval", "cleared"),
     [
         (11, "10s", False),
@@ -260,9 +335,10 @@ def test_what_may_be_managed(
     """sudo is asked for what is needed: not for restarts that are skipped, nor where trying it tells as well."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(units, "path_of", lambda name: name)
-    monkeypatch.setattr(environment, "of_this_user", lambda: {"PATH": environment.SYSTEM})
-    assert units.may_manage(starts, restarts)
-    assert calls(commands) == [f"sudo -n -k {name} --version" for name in asked]
+    monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
+    assert units.may_manage(starts, restarts, ["api", "web@main"])
+    arguments = {"systemctl": "restart --help -- api.service web@main.service", "systemd-run": "--version"}
+    assert calls(commands) == [f"sudo -n -k {name} {arguments[name]}" for name in asked]
 
 
 def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,6 +367,19 @@ def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> 
     """Never with a password prompt."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     assert units.privileged("systemctl", "stop") == ["sudo", "-n", "systemctl", "stop"]
+
+
+def test_the_logins_own_manager_is_asked_without_sudo(commands: Path) -> None:
+    """Each call says which manager it means, and none goes through sudo."""
+    (commands / "answer").write_text(RUNNING)
+    with manager.serving("user"):
+        assert units.restart(units.show(["api"]), time.monotonic() + 5).ok
+        assert not units.going_down()
+    assert [call.split()[:3] for call in calls(commands)] == [
+        ["systemctl", "--user", "show"],
+        ["systemctl", "--user", "reset-failed"],
+        ["systemctl", "--user", "restart"],
+    ]
 
 
 @pytest.mark.parametrize(

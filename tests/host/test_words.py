@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
-from oroboros_deploy.host.words import PHASES, busy, held, moment, sudoers
+from oroboros_deploy.host.words import PHASES, busy, held, moment, put_away, sudoers
 
 
 def test_every_phase_has_words() -> None:
@@ -19,6 +19,13 @@ def test_who_is_in_the_way_is_named() -> None:
     assert busy({}) == "another activation holds this host (just begun, or of another deploy root)"
     hold = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}
     assert held(hold) == "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"
+
+
+def test_what_starts_a_service_again() -> None:
+    """The command is for the manager that runs the unit."""
+    told = "api was stopped and disabled since the last commit: it is left so and not watched"
+    assert put_away("api") == f"{told} (systemctl enable --now api starts it)"
+    assert put_away("api", "systemctl --user") == f"{told} (systemctl --user enable --now api starts it)"
 
 
 def test_what_sudo_has_to_allow() -> None:

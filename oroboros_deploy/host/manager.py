@@ -1,0 +1,193 @@
+"""The service manager that runs what is deployed: the system's, or with ``scope: user`` the one of this login.
+
+Everything that differs between the two is said here: how systemctl, systemd-run and journalctl are called, whether sudo
+stands before them, where unit files lie, and what keeps this login from using the manager.  A process of the agent
+works for one target, so it has one manager: ``choose`` sets it as soon as the target's layout is known.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from .annotations import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Tuple
+
+if TYPE_CHECKING:
+    from .contract import Scope
+
+RUN = Path("/run")
+UNITS = Path("/etc/systemd/system")
+USER_UNITS = Path(".config/systemd/user")  # in the login's home
+LINGER = Path("/var/lib/systemd/linger")  # a file for each user whose manager runs without a session
+
+
+class Trouble(NamedTuple):
+    """What keeps this login from using its manager, and what to do about it."""
+
+    message: str
+    hint: str
+
+
+class Manager(NamedTuple):
+    """One service manager, and how this login speaks to it.
+
+    ``asks`` and ``acts`` are what stands before a program that only asks, and before one that changes something;
+    ``option`` is what tells the program which manager is meant.  ``runtime`` has the manager's own files while it runs,
+    ``units`` the unit files that an administrator (or the login) writes, ``target`` is what a boot starts.
+    ``login`` is what systemd-run needs to start a unit as this login.
+    """
+
+    scope: Scope
+    asks: Tuple[str, ...]
+    acts: Tuple[str, ...]
+    option: Tuple[str, ...]
+    runtime: Path
+    units: Path
+    target: str
+    login: Tuple[str, ...]
+
+    @property
+    def of_the_system(self) -> bool:
+        return self.scope == "system"
+
+    @property
+    def present(self) -> bool:
+        """Whether it runs: what it listens on, or for the system's what it makes first, is there."""
+        return (self.runtime / ("system" if self.of_the_system else "private")).exists()
+
+    @property
+    def transient(self) -> Path:
+        """The files of the units that were started by systemd-run."""
+        return self.runtime / "transient"
+
+    def asking(self, program: str, *arguments: str) -> List[str]:
+        """The command by which a program of systemd asks the manager."""
+        return [*self.asks, program, *self.option, *arguments]
+
+    def acting(self, program: str, *arguments: str) -> List[str]:
+        """The command by which it changes something, never with a password prompt."""
+        return [*self.acts, program, *self.option, *arguments]
+
+    def typed(self, program: str) -> str:
+        """What a person types for the program on the host."""
+        return " ".join((program, *self.option))
+
+    def writing(self, script: str) -> List[str]:
+        """The command that runs a line of shell with the right to write in ``units``."""
+        shell = ("/bin/sh", "-c", script)
+        return self.as_root(*shell) or list(shell)
+
+    def as_root(self, *command: str) -> Optional[List[str]]:
+        """The command as root runs it; None where this login asks nobody to become root."""
+        if not self.of_the_system:
+            return None
+        return self.acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", *command)
+
+    def troubles(self) -> List[Trouble]:
+        """Why the login's own manager cannot run services here; sudo's rules, for the system's, are not looked at."""
+        return [] if self.of_the_system else list(_troubles(self))
+
+    def began(self) -> Optional[str]:
+        """When the login's manager began, in the kernel's ticks; None for the system's, which begins with the boot."""
+        return None if self.of_the_system else _began(self.runtime / "private")
+
+
+def _troubles(manager: Manager) -> Iterator[Trouble]:
+    """Each has one remedy; without lingering the manager may be missing for that alone."""
+    user, place = _login()[0], manager.runtime.parent
+    if not (LINGER / user).exists():
+        what = f"lingering is off for {user}, so that its services end with its last session"
+        yield Trouble(what, f"on the host, as root, once: loginctl enable-linger {user}")
+    elif not manager.present:
+        what = f"the service manager of {user} does not run: there is no {manager.runtime}/private"
+        yield Trouble(what, f"on the host, as root: systemctl start user@{place.name}.service")
+    elif not (place / "bus").exists():
+        what = f"{user} has no bus, which systemd-run needs: there is no {place}/bus"
+        hint = "on the host, as root: apt install dbus-user-session; then as"
+        yield Trouble(what, f"{hint} {user}: systemctl --user daemon-reload && systemctl --user start dbus.socket")
+
+
+def _began(listens: Path) -> str:
+    """When the process that listens there was started; it stays the same when systemd executes itself anew."""
+    import socket
+    import struct
+
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(str(listens))
+        size = struct.calcsize("3i")
+        pid, _, _ = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return "0"
+
+
+def _login() -> Tuple[str, Path]:
+    import pwd
+
+    user = pwd.getpwuid(os.getuid())
+    return user.pw_name, Path(user.pw_dir)
+
+
+def _system() -> Manager:
+    root = os.getuid() == 0
+    return Manager(
+        scope="system",
+        asks=(),
+        acts=() if root else ("sudo", "-n"),
+        option=(),
+        runtime=RUN / "systemd",
+        units=UNITS,
+        target="multi-user.target",
+        login=() if root else (f"--uid={os.getuid()}",),
+    )
+
+
+def _user() -> Manager:
+    """The manager that logind starts for this user, by its fixed places: a session may name others, or none."""
+    place = RUN / "user" / str(os.getuid())
+    reached = ("/usr/bin/env", f"XDG_RUNTIME_DIR={place}", f"DBUS_SESSION_BUS_ADDRESS=unix:path={place}/bus")
+    return Manager(
+        scope="user",
+        asks=reached,
+        acts=reached,
+        option=("--user",),
+        runtime=place / "systemd",
+        units=_login()[1] / USER_UNITS,
+        target="default.target",
+        login=(),
+    )
+
+
+_chosen: Scope = "system"
+
+
+def choose(scope: Scope) -> None:
+    """Work for a target of this scope from now on."""
+    global _chosen
+    _chosen = scope
+
+
+def chosen() -> Manager:
+    """The manager that this process speaks to."""
+    return of(_chosen)
+
+
+def of(scope: Scope) -> Manager:
+    """The manager of a scope."""
+    return _user() if scope == "user" else _system()
+
+
+def other() -> Manager:
+    """The manager of the scope that was not chosen."""
+    return of("system" if _chosen == "user" else "user")
+
+
+@contextlib.contextmanager
+def serving(scope: Scope) -> Iterator[None]:
+    """Speak to the manager of a scope for a while, for what an activation of that scope left."""
+    before = _chosen
+    choose(scope)
+    try:
+        yield
+    finally:
+        choose(before)

@@ -1,0 +1,156 @@
+"""Shared places: what services write, and all releases have in common; each release has links to them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from shlex import quote
+
+from . import durable
+from .annotations import TYPE_CHECKING, Iterator, Optional
+from .layout import Layout
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .contract import PlaceKind, Places, Problem
+
+_DENIED = re.compile(r"(?i)permission denied|read-only file system|\b(?:EACCES|EROFS)\b")
+_PATH = re.compile(r"""['"`\u2018\u201c]([^'"`\u2018\u2019\u201c\u201d\n]+)['"`\u2019\u201d]|(/[^\s'"`:,;)]+)""")
+
+
+def problems(layout: Layout, places: Places) -> Iterator[Problem]:
+    """What keeps a release from having links to these places: all of it, each with the line that mends it."""
+    for path, kind in sorted(places.items()):
+        found = _problem(layout, path, kind)
+        if found:
+            yield found
+
+
+def _problem(layout: Layout, path: str, kind: PlaceKind) -> Optional[Problem]:
+    place, served = layout.shared / path, layout.current / path
+    above = [each for each in place.parents if each.is_relative_to(layout.shared) and os.path.lexists(each)]
+    for each in (each for each in above if not _is_a("dir", each)):
+        return {"message": f"{each} is no directory", "hint": f"on the host: ls -ld {quote(str(each))}"}
+    if os.path.lexists(place) and not _is_a(kind, place):
+        return {"message": f"{place} is no {_NAMES[kind]}", "hint": f"on the host: ls -ld {quote(str(place))}"}
+    if _has_content(served) and not _has_content(place) and not _is_same(served, place):
+        what = f"{served} has what {place} has not: the next release would not see it"
+        return {"message": what, "hint": f"on the host: {_copying(served, place, kind)}"}
+    if kind == "file" and not _has_content(place):
+        line = f"install -D -m 600 {os.path.basename(path)} {quote(str(place))}"
+        return {"message": f"the shared file {place} is missing", "hint": f"on the host, as {_login()}: {line}"}
+    return None
+
+
+def create(layout: Layout, places: Places) -> None:
+    """Make the directories that are missing; what is there is used as it is."""
+    for path, kind in places.items():
+        directory = layout.shared / path if kind == "dir" else (layout.shared / path).parent
+        if not _has_content(directory):  # it may be there, and only others may look at it
+            durable.make_directory(directory, 0o755)
+
+
+def link(layout: Layout, release: Path, places: Places) -> None:
+    """Put the links into a release that is being made; refuses what the commit has at such a path."""
+    for path in sorted(places):
+        entry = release / path
+        taken = _taken(release, path)
+        if taken:
+            raise Refusal(
+                "invalid",
+                f"the commit has {taken}, and `shared` keeps {path} outside of releases",
+                hint=f"git rm -r --cached {quote(taken)}, or take {path} out of `shared`",
+            )
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        entry.symlink_to(layout.shared / path)
+
+
+def link_again(layout: Layout, release: Path, places: Places) -> None:
+    """Put back what a part removed with the directory that it was in; refuses what a part has put in its place."""
+    for path in sorted(places):
+        entry = release / path
+        if entry.is_symlink() and os.readlink(entry) == str(layout.shared / path):
+            continue
+        taken = _taken(release, path)
+        if taken:
+            why = f"a part of the build made {taken}, and `shared` keeps {path} outside of releases"
+            raise Refusal("build_failed", why, hint=f"let the build make it elsewhere, or take {path} out of `shared`")
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        entry.symlink_to(layout.shared / path)
+
+
+def _taken(release: Path, path: str) -> Optional[str]:
+    """The path, or what is above it and no directory, that the commit has; None when the link can be made there."""
+    if os.path.lexists(release / path):
+        return path
+    above = [str(each) for each in Path(path).parents if each.name and os.path.lexists(release / each)]
+    return next((each for each in above if (release / each).is_symlink() or not (release / each).is_dir()), None)
+
+
+def wanted(layout: Layout, release: Path, said: str) -> Optional[str]:
+    """The path of its release that a service could not write, by what it said; None when it said no such thing.
+
+    A path that is there was not to be made, but to be run or read.
+    """
+    for line in said.splitlines():
+        if _DENIED.search(line):
+            for quoted, plain in _PATH.findall(line):
+                path = _within(layout, release, quoted or plain)
+                if path:
+                    return path
+    return None
+
+
+def _within(layout: Layout, release: Path, named: str) -> Optional[str]:
+    """The topmost directory of a named path that the release does not have, or else the one that the path is in."""
+    for top in (str(layout.current), str(release), os.path.realpath(release)):
+        if named.startswith(f"{top}/"):
+            return _topmost(release, named[len(top) + 1 :])
+    return None if named.startswith("/") else _topmost(release, named)
+
+
+def _topmost(release: Path, path: str) -> Optional[str]:
+    parts = os.path.normpath(path).split("/")
+    above = (release.joinpath(*parts[:number]) for number in range(1, len(parts)))
+    leads_elsewhere = any(each.is_symlink() for each in above)
+    if leads_elsewhere or " " in path or parts[0] in (".", "..") or os.path.lexists(release / path):
+        return None
+    missing = (number for number in range(1, len(parts)) if not os.path.lexists(release.joinpath(*parts[:number])))
+    return "/".join(parts[: next(missing, len(parts) - 1)]) or parts[0]
+
+
+def _is_a(kind: PlaceKind, path: Path) -> bool:
+    """Whether a path is of a kind, or leads where only others may look."""
+    try:
+        return path.is_dir() if kind == "dir" else path.is_file()
+    except PermissionError:
+        return True
+
+
+def _has_content(path: Path) -> bool:
+    """Whether there is a file, or a directory with something in it, or one that only others may read."""
+    try:
+        return any(os.scandir(path)) if path.is_dir() else path.exists()
+    except PermissionError:
+        return True
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _copying(served: Path, place: Path, kind: PlaceKind) -> str:
+    above, inside = place if kind == "dir" else place.parent, "/." if kind == "dir" else ""
+    copy = f"cp -a {quote(str(served))}{inside} {quote(str(place))}"
+    # Nobody may write in a release, and a copy would be like it.
+    return f"mkdir -p {quote(str(above))} && {copy} && chmod -R u+w {quote(str(place))}"
+
+
+def _login() -> str:
+    from .environment import of_this_user
+
+    return of_this_user()["USER"]
+
+
+_NAMES = {"dir": "directory", "file": "file"}

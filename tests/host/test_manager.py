@@ -1,0 +1,104 @@
+"""The two service managers: how each is called, and what keeps a login from its own."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import manager
+
+USER = pwd.getpwuid(1).pw_name  # a user that every system has, and that no test is
+
+
+@pytest.fixture
+def login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A login that is not root, and the directory in which its manager would be."""
+    monkeypatch.setattr(os, "getuid", lambda: 1)
+    monkeypatch.setattr(manager, "RUN", tmp_path)
+    monkeypatch.setattr(manager, "LINGER", tmp_path / "linger")
+    (tmp_path / "linger").mkdir()
+    return tmp_path / "user/1"
+
+
+def up(login: Path, *, bus: bool = True) -> None:
+    """The manager of the login runs."""
+    (login / "systemd").mkdir(parents=True)
+    (login / "systemd/private").touch()
+    if bus:
+        (login / "bus").touch()
+
+
+def test_how_each_is_called(login: Path) -> None:
+    """The system's obeys root, by sudo; the login's own is reached by its fixed places, whatever a session says."""
+    system, own = manager.of("system"), manager.of("user")
+    place = ["/usr/bin/env", f"XDG_RUNTIME_DIR={login}", f"DBUS_SESSION_BUS_ADDRESS=unix:path={login}/bus"]
+    assert system.asking("systemctl", "show") == ["systemctl", "show"]
+    assert system.acting("systemctl", "stop") == ["sudo", "-n", "systemctl", "stop"]
+    assert own.asking("systemctl", "show") == [*place, "systemctl", "--user", "show"]
+    assert own.acting("systemd-run", "x") == [*place, "systemd-run", "--user", "x"]
+    assert (system.login, own.login) == (("--uid=1",), ())
+    assert [each.typed("systemctl") for each in (system, own)] == ["systemctl", "systemctl --user"]
+
+
+def test_who_writes_units(login: Path) -> None:
+    """Root does, for the system's manager; the login itself for its own, which asks nobody to become root."""
+    system, own = manager.of("system"), manager.of("user")
+    run = ["sudo", "-n", "systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", "/bin/sh", "-c", "true"]
+    assert (system.writing("true"), own.writing("true")) == (run, ["/bin/sh", "-c", "true"])
+    assert (own.as_root("true"), own.units) == (None, Path(pwd.getpwuid(1).pw_dir) / ".config/systemd/user")
+
+
+def test_root_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What root runs needs no sudo."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    assert (manager.of("system").acts, manager.of("system").login) == ((), ())
+
+
+def test_a_manager_that_ends_with_the_session(login: Path) -> None:
+    """Without lingering all would end with the last session: that is the one thing told, with the line to type."""
+    up(login)
+    [told] = manager.of("user").troubles()
+    assert told.message == f"lingering is off for {USER}, so that its services end with its last session"
+    assert told.hint == f"on the host, as root, once: loginctl enable-linger {USER}"
+
+
+@pytest.mark.parametrize(
+    ("running", "bus", "message"),
+    [
+        (False, False, f"the service manager of {USER} does not run: there is no {{login}}/systemd/private"),
+        (True, False, f"{USER} has no bus, which systemd-run needs: there is no {{login}}/bus"),
+        (True, True, None),
+    ],
+)
+def test_what_else_a_login_may_lack(login: Path, running: bool, bus: bool, message: str | None) -> None:
+    """A manager that does not run, and a bus, are told by name; with all there nothing is."""
+    (manager.LINGER / USER).touch()
+    if running:
+        up(login, bus=bus)
+    assert manager.of("user").present is running
+    assert [each.message for each in manager.of("user").troubles()] == (
+        [message.format(login=login)] if message else []
+    )
+
+
+def test_when_it_began(login: Path) -> None:
+    """Its process tells, as the kernel knows it; where nobody listens there is no time, and the system's has none."""
+    assert (manager.of("user").began(), manager.of("system").began()) == ("0", None)
+    (login / "systemd").mkdir(parents=True)
+    with socket.socket(socket.AF_UNIX) as listens:
+        listens.bind(str(login / "systemd/private"))
+        listens.listen()
+        ticks = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        assert manager.of("user").began() == ticks
+
+
+def test_one_is_chosen(login: Path) -> None:
+    """The system's, until a target says otherwise; for what another scope left, that one for a while."""
+    assert (manager.chosen().scope, manager.other().scope) == ("system", "user")
+    with manager.serving("user"):
+        assert (manager.chosen().scope, manager.other().scope) == ("user", "system")
+    assert manager.chosen().scope == "system"

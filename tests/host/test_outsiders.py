@@ -1,0 +1,116 @@
+"""Everything that somebody else may do to a host, at every moment of an activation; and releases of every kind.
+
+After each row what the agent told has to be so, and the invariants have to hold, but for what
+the other one did after the agent's last look, or took away for good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from oroboros_deploy.host import launch
+from oroboros_deploy.host.state import TRANSITIONS
+from tests.host.test_fault_table import JOURNEYS, SETTLED, asked, ended, interrupted, settled
+from tests.support.faults import World
+from tests.support.invariants import broken, untrue
+from tests.support.outsiders import ACTS, MOMENTS, meddle, undo
+
+pytestmark = pytest.mark.slow
+
+THERE = ("prepared", "migrating", "swapped", "restarted", "gating", "gated", "committed")
+BACK = ("restoring", "going back", "restored")
+OF_THE_PROCESS = ("moves the clock on", "moves the clock back", "silences systemd")  # they end with it here
+ROWS = [
+    pytest.param(name, moment, act, dies, id=f"{name}-{moment}-{act}{'-and-dies' if dies else ''}")
+    for name, moments in (("deploy", THERE), ("bad deploy", BACK))
+    for moment in moments
+    for act in ACTS
+    for dies in (False, True)
+    if not (dies and act in OF_THE_PROCESS) and (moment, act) != ("going back", "restarts a unit")
+]  # that one would hold the gate of the old release again from its start, and here it is too short for that
+MOVING = ("relinks", "relinks away", "removes current")
+LATE = ("committed", "restored")  # the last look is over: what somebody does then is theirs
+UNTOUCHED = ("prepared", "migrating")
+GATE = {"command": "health", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
+PATIENT = {**GATE, "timeout": 10}  # where a good release is asked once more
+
+
+def expected(name: str, moment: str, act: str, dies: bool) -> str:
+    """How the attempt ends: as without the other one, unless a look can see that they decided otherwise."""
+    undisturbed = settled(MOMENTS[moment], moved=False) if dies else JOURNEYS[name].ends
+    if act == "removes the state" and dies:  # its links tell how far it came; before the switch it changed nothing
+        return "refused" if moment in UNTOUCHED else "restored"
+    if moment in LATE:
+        return undisturbed
+    decides = _of_a_death(moment, act) if dies else _of_an_act(moment, act)
+    return decides or ("restore_failed" if act == "makes a directory" else undisturbed)  # no rename replaces one
+
+
+def _of_an_act(moment: str, act: str) -> str | None:
+    """Where an act decides how an activation that goes on ends; None where it changes nothing."""
+    back = moment in BACK
+    if act == "silences systemd":  # nobody knows whether the old one serves
+        return None if moment == "gated" else "restore_failed"
+    if act == "stops a unit":
+        return {"restarted": "restored", "gating": "restored", "going back": "restore_failed"}.get(moment)
+    if act in MOVING or (act == "relinks back" and moment not in (*UNTOUCHED, *BACK)):
+        return "restore_failed" if moment == "going back" else "restored"
+    if act == "removes the target":
+        return "restored"
+    return "restore_failed" if act == "removes the way back" and back else None
+
+
+def _of_a_death(moment: str, act: str) -> str | None:
+    """The same for one that was killed, and is settled after it."""
+    if act == "removes the way back" and moment not in (*UNTOUCHED, "gated"):
+        return "restore_failed"
+    seen_at_the_commit = (*MOVING, "relinks back", "removes the target", "stops a unit")
+    return "restored" if moment == "gated" and act in seen_at_the_commit else None
+
+
+def theirs(moment: str, act: str, dies: bool) -> bool:
+    """Whether the other one's act stands at the end: after the last look, or where the attempt touched nothing."""
+    undone = act in ("stops a unit", "removes the way back")
+    return moment in LATE or (moment == "gated" and act == "stops a unit") or (moment in UNTOUCHED and dies and undone)
+
+
+@pytest.fixture(autouse=True)
+def _undone(world: World) -> Iterator[None]:
+    yield
+    undo(world)
+
+
+@pytest.mark.parametrize(("name", "moment", "act", "dies"), ROWS)
+def test_somebody_else(world: World, name: str, moment: str, act: str, dies: bool) -> None:
+    """The attempt has one end, what it tells is so, and what somebody did before the last look is not passed over."""
+    request = asked(
+        world, JOURNEYS[name], healthcheck=PATIENT if act == "restarts a unit" and name == "deploy" else GATE
+    )
+    meddle(world, launch.run, request, moment, ACTS[act], dies=dies)
+    if not (world.host.paths.attempt(request["attempt"]) / "result.json").exists():
+        launch.recover(world.host.paths, request)
+    assert ended(world, request) == expected(name, moment, act, dies)
+    if not theirs(moment, act, dies):
+        assert untrue(world.host.root, request["attempt"], world.services.running) == []
+        lost = ("1", "10") if act == "removes the way back" else ()
+        assert [words for words in broken(world.host.root) if words.partition(":")[0] not in lost] == []
+
+
+@pytest.mark.parametrize("phase", SETTLED)
+def test_a_boot_that_nothing_tells(world: World, phase: str) -> None:
+    """The power goes, and boot id, first process and clock are as before: the next contact ends it, services too."""
+    request = interrupted(world, phase, moved=False)
+    world.services.lose_power()
+    launch.after_boot(world.host.paths, request)
+    world.services.start()
+    launch.recover(world.host.paths, request)
+    assert ended(world, request) == settled(phase, moved=False)
+    assert broken(world.host.root, serving=world.services.running) == []
+    assert untrue(world.host.root, request["attempt"], world.services.running) == []
+
+
+def test_every_phase_has_its_outsiders() -> None:
+    """A phase that is declared needs somebody else in it; after a restore that failed a person is there anyway."""
+    assert {MOMENTS[moment] for moment in (*THERE, *BACK)} == {*TRANSITIONS} - {"restore_failed"}
