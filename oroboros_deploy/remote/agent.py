@@ -25,12 +25,16 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source a
 
 # Runs on whatever python3 the host has, so it must be readable by any.  Nothing is collected in the tenth of a second
 # that most calls live, and nothing is put away one by one when they end: together that is a tenth of their cost.
+# What was compiled of it runs when this login compiled it.
 _MAIN = """\
 import gc, os, sys
 if sys.version_info < (3, 9):
     print('{{"refusal": {old_python}}}')
     sys.exit()
-sys.path.insert(0, f'{{sys.argv[0]}}.{{sys.implementation.cache_tag}}')
+import proof
+kept = os.path.abspath(f'{{sys.argv[0]}}.{{sys.implementation.cache_tag}}')
+if proof.holds(kept):
+    sys.path.insert(0, kept)
 gc.disable()
 from oroboros_deploy.host.calls import main
 status = main()
@@ -159,6 +163,7 @@ def packed() -> Agent:
         _add(archive, "oroboros_deploy/__init__.py", b"")
         for name, data in _sources(files("oroboros_deploy.host"), "oroboros_deploy/host"):
             _add(archive, name, data)
+        _add(archive, "proof.py", files("oroboros_deploy.host").joinpath("proof.py").read_bytes())
     data = buffer.getvalue()
     return Agent(data, hashlib.sha256(data).hexdigest())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
         BuildAnswer,
         BuildRequest,
         Call,
+        ClaimAnswer,
         Facts,
         FactsRequest,
         JournalHead,
@@ -82,7 +82,7 @@ _KINDS: Mapping[RefusalKind, type[DeployError]] = MappingProxyType(
 class Host:
     """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
 
-    ``known`` are its facts as they were last read, None before.
+    ``known`` are its facts as they were last read, ``target`` the id that it last gave itself; None before.
     """
 
     def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
@@ -95,10 +95,15 @@ class Host:
         self._opening = Lock()
         self._left = Flag()
         self.known: Facts | None = None
+        self.target: str | None = None
 
     def typed(self, task: str) -> str:
         """The command to type about this host."""
         return self._config.typed(self.name, task)
+
+    def explain(self, error: DeployError) -> None:
+        """Let the hint of an error on this host be one that can be typed as it stands."""
+        error.hint = self._config.hinted(self.name, error.hint)
 
     def open(self) -> HostConnection:
         """The connection, made when it is first needed."""
@@ -170,6 +175,10 @@ class Host:
         request: Request = {"verify": verify, "limit": limit, "seen": seen}
         return cast("AuditAnswer", self._quiet_call("audit", request, PATIENCE))
 
+    def claim(self, actor: str, *, dry_run: bool) -> ClaimAnswer:
+        """Make a root that another machine's id is in this host's; with ``dry_run`` only look."""
+        return cast("ClaimAnswer", self._quiet_call("claim", {"actor": actor, "dry_run": dry_run}, PATIENCE))
+
     def journal(self) -> HostJournal:
         """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
         from ..records.history import of_facts
@@ -180,7 +189,7 @@ class Host:
         while len(part) == PART and len(entries) < PART * _PARTS:
             part = self.facts({"history": PART, "before": part[0]["seq"]})["journal"]
             entries = [*part, *entries]
-        return of_facts(self.name, facts, entries, ahead)
+        return of_facts(self.name, facts, entries, ahead, self.target)
 
     def build(self, request: BuildRequest, stream: Iterable[bytes] | None) -> BuildAnswer:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
@@ -226,6 +235,7 @@ class Host:
         if "refusal" in said:
             self._drop(Session.end)
             raise _error(said["refusal"], self.name, self._config)
+        self.target = said.get("target") or self.target
         return said["result"]
 
     def _ask(self, command: Call, request: Request, deadline: float) -> Session:
@@ -254,6 +264,8 @@ class Host:
             failed = command == "build" and not isinstance(ended, TerminalBetween)
             kind = BuildFailed if failed else HostUnreachable
             raise kind(f"nothing was switched: {ended.message}", hint=ended.hint, host=self.name) from ended
+        except NotUnderstood as wrong:
+            raise HostUnreachable(f"nothing was switched: {wrong.message}", hint=wrong.hint, host=self.name) from wrong
         except LinkLost as lost:
             raise HostUnreachable(
                 f"nothing was switched: the connection was lost during '{command}' ({lost.message})",
@@ -289,6 +301,7 @@ class Host:
             "releases": config.releases_dir,
             "current": config.current_link,
             "repo": config.repo_root,
+            "scope": config.scope,
         }
 
 
@@ -353,8 +366,8 @@ def _error(refusal: Refusal, host: str, config: Config) -> DeployError:
     kind = _KINDS.get(refusal["kind"], InvalidInput)
     state = "nothing was switched: " if kind is BuildFailed else ""
     # The host does not know what we call it, nor by which environment.
-    hint = re.sub(r"fab -H HOST ([\w.]+)", lambda task: config.typed(host, task[1]), refusal.get("hint") or "")
-    error = kind(f"{state}{refusal['message']}", hint=hint or ("fix it and deploy again" if state else None), host=host)
+    hint = config.hinted(host, refusal.get("hint")) or ("fix it and deploy again" if state else None)
+    error = kind(f"{state}{refusal['message']}", hint=hint, host=host)
     error.log = refusal.get("log")
     return error
 

@@ -6,6 +6,7 @@ Another program may speak in its place, and a damaged host may have it say anyth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from math import isfinite
 from typing import TYPE_CHECKING, cast, get_args
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _LEVELS = get_args(Level)
 _OURS = ("attempt.", "host.", "switch.", "facts.read", "link.")  # how names of events begin that no host tells
+_TARGET = re.compile(r"[0-9a-f]{32}")
 _NUMBERS = ("seconds", "bytes", "tries")  # of an event's data: what is reckoned with here
 
 
@@ -49,7 +51,9 @@ def answer(line: bytes) -> SentAnswer:
         return {"format": number, "refusal": _refusal(said["refusal"])}
     if number <= FORMAT and not isinstance(said["result"], dict):
         raise ValueError("no result")
-    return cast("SentAnswer", {**said, "format": number})
+    target = said.pop("target", None)
+    known = {"target": target} if isinstance(target, str) and _TARGET.fullmatch(target) else {}
+    return cast("SentAnswer", {**said, "format": number, **known})
 
 
 def _refusal(said: object) -> Refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -28,6 +29,10 @@ _ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell w
 START = b"oroboros-agent"
 TERMINAL = START + b" has a terminal"
 _START = f"if [ -t 0 ]; then printf '\\n{TERMINAL.decode()}\\n'; else printf '\\n{START.decode()}\\n'; fi\n"
+_ALTERED = "something between sshd and the agent changes what the agent says: {}"
+_UNALTERED = (
+    "let this login's shell leave the output of commands alone: look for exec, tee, ts or sed in its start-up files"
+)
 ENDING = 5.0  # seconds that the agent may take to end
 
 
@@ -40,7 +45,7 @@ class TerminalBetween(AgentEnded):
 
 
 class NotUnderstood(LinkLost):
-    """Something that is not the agent spoke for it: it would say so again, whoever asks."""
+    """Something that is not the agent spoke for it, or changes what it says: it would do so again, whoever asks."""
 
 
 class Session:
@@ -116,6 +121,8 @@ class Session:
             said = line.rstrip(b"\r")
             if self._greeted:
                 yield said
+            elif said.endswith((START, TERMINAL)) and said not in (START, TERMINAL):  # it has a line of its own
+                raise NotUnderstood(_ALTERED.format(reprlib.repr(said)[1:]), hint=_UNALTERED, host=self._name)
             self._terminal = self._terminal or said == TERMINAL
             self._greeted = self._greeted or said in (START, TERMINAL)
 

@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from ..errors import ConfigError, InvalidInput
 from ..user import user_name
@@ -196,7 +195,7 @@ def _default_identities(answer: Answer, options: SshOptions) -> tuple[str, ...]:
     if home() is None or answer.is_set("IdentityFile") or not options.look_for_keys:
         return ()
     paths = map(tilde, answer.all("IdentityFile") or _DEFAULT_IDENTITIES)
-    return tuple(path for path in paths if Path(path).is_file())
+    return tuple(path for path in paths if os.path.isfile(path))  # False, too, in a directory that is another user's
 
 
 def _agent(answer: Answer) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from ..errors import ConfigError
 from .address import Address
@@ -43,7 +43,7 @@ def _files(config_path: str | None) -> list[str]:
     if config_path is not None:
         return [config_path]
     own = [f"{home()}/.ssh/config"] if home() else []
-    return [file for file in [*own, _SYSTEM_FILE] if Path(file).is_file()]
+    return [file for file in [*own, _SYSTEM_FILE] if os.path.isfile(file)]
 
 
 def _values(keyword: str, value: object) -> tuple[str, ...]:

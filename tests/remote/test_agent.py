@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from oroboros_deploy.host import proof
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -86,7 +87,8 @@ def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
     second = raw_call(host.root, b"").splitlines()
     assert (first[0], len(first), len(second)) == (b"wanted", 2, 1)
     assert json.loads(first[1])["result"]["live"] is None
-    assert sorted(host.paths.ours.glob("agent/*")) == [kept_agent(host), kept_bytecode(host)]
+    proof = kept_bytecode(host).with_name(f"{kept_bytecode(host).name}.proof")
+    assert sorted(host.paths.ours.glob("agent/*")) == [kept_agent(host), kept_bytecode(host), proof]
 
 
 def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
@@ -97,14 +99,62 @@ def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
     assert (kept_bytecode(host).stat().st_mtime_ns, mode) == (first, 0o600)
 
 
-def test_what_was_compiled_is_run(host: LocalAgent) -> None:
-    """The agent's own modules are looked for in the bytecode first."""
-    host.facts()
-    with zipfile.ZipFile(kept_bytecode(host), "w") as archive:
+def compile_another(path: Path) -> None:
+    """An agent of somebody else's, where the compiled one is."""
+    with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("oroboros_deploy/__init__.py", "")
         archive.writestr("oroboros_deploy/host/__init__.py", "")
         archive.writestr("oroboros_deploy/host/calls.py", f"def main():\n    print({STRANGER!r})\n    return 0\n")
+
+
+def test_what_was_compiled_is_run(host: LocalAgent) -> None:
+    """The agent's own modules are looked for in the bytecode first, when the proof says that this login made it."""
+    host.facts()
+    kept = kept_bytecode(host)
+    compile_another(kept)
+    Path(proof.place(str(kept))).write_text(proof.of(str(kept)))
     assert host.facts()["live"] == "a stranger's"
+
+
+@pytest.mark.parametrize("way", ["written into", "put in its place", "a directory", "of another agent"])
+def test_bytecode_that_this_login_did_not_make_is_not_run(host: LocalAgent, way: str) -> None:
+    """Somebody put it there while the directory was open; the agent compiles itself anew."""
+    host.facts()
+    kept = kept_bytecode(host)
+    if way == "written into":
+        compile_another(kept)
+    elif way == "put in its place":
+        compile_another(kept.with_name("new"))
+        kept.with_name("new").rename(kept)
+    elif way == "a directory":
+        kept.unlink()
+        for module in ("oroboros_deploy/__init__.py", "oroboros_deploy/host/__init__.py"):
+            (kept / module).parent.mkdir(parents=True, exist_ok=True)
+            (kept / module).touch()
+        (kept / "oroboros_deploy/host/calls.py").write_text(f"def main():\n    print({STRANGER!r})\n    return 0\n")
+    else:  # with its proof, which names the file that it was made for
+        other = kept.with_name("other")
+        compile_another(other)
+        Path(proof.place(str(kept))).write_text(proof.of(str(other)))
+        other.rename(kept)
+    assert host.facts()["live"] is None
+    assert way == "a directory" or (host.facts()["live"] is None and proof.holds(str(kept)))
+
+
+def test_nothing_of_the_session_is_imported(tmp_path: Path) -> None:
+    """Not by PYTHONPATH, PYTHONPYCACHEPREFIX, PYTHONSTARTUP, the user's own packages or the working directory."""
+    planted, home = tmp_path / "planted", tmp_path / "home"
+    user = home / f".local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    for directory in (planted, user):
+        directory.mkdir(parents=True)
+        for name in ("sitecustomize", "usercustomize", "gc", "json", "proof", "oroboros_deploy"):
+            (directory / f"{name}.py").write_text(f"import os\nprint({STRANGER!r}, flush=True)\nos._exit(0)\n")
+        (directory / "x.pth").write_text("import sitecustomize\n")
+    names = {"PYTHONPATH": planted, "PYTHONPYCACHEPREFIX": planted, "PYTHONSTARTUP": planted / "json.py"}
+    more = {"PYTHONHOME": "/nonexistent", "HOME": home, "PATH": os.environ["PATH"]}
+    env = {name: str(value) for name, value in {**names, **more}.items()}
+    host = LocalAgent(tmp_path / "srv", env=env, cwd=planted)
+    assert (host.facts()["live"], host.facts()["live"]) == (None, None)
 
 
 def test_a_damaged_agent_travels_again(host: LocalAgent) -> None:

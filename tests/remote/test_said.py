@@ -107,3 +107,13 @@ def test_no_answer_is_more_than_an_answer(data: st.DataObject) -> None:
         assert (type(found["refusal"]["kind"]), type(found["refusal"]["message"])) == (str, str)
     elif found["format"] <= FORMAT:
         assert isinstance(found["result"], dict)
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [("0a" * 16, "0a" * 16), (None, None), ("web1", None), ("0A" * 16, None), (["0a" * 16], None), ("", None)],
+)
+def test_only_an_id_of_a_target_is_taken_for_one(told: object, known: str | None) -> None:
+    """Whatever else a host says, or an agent that has none leaves out, names no target."""
+    assert said.answer(sent({**ANSWER, "target": told})).get("target") == known
+    assert said.answer(sent(ANSWER)).get("target") is None

@@ -231,6 +231,7 @@ GREETINGS = {
     "a brace": "echo '{prod}'",
     "like an answer": """echo '{"format": 2, "result": {}}'; echo wanted""",
     "much, and no newline": "seq 50000; printf x",
+    "what writes it down": "exec > >(tee /dev/null)",
 }
 
 
@@ -238,13 +239,29 @@ GREETINGS = {
 def test_what_a_login_shell_prints(greeting: str, tmp_path: Path, repository: Repository) -> None:
     """Whatever comes before the agent is no answer, on a fresh root and later."""
     force = tmp_path / "force"
-    force.write_text(f'#!/bin/sh\n{greeting}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    force.write_text(f'#!/bin/bash\n{greeting}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
     force.chmod(0o755)
     sha = repository.commit("first", file="1")
     with Sshd(tmp_path / "sshd", settings=f"ForceCommand {force}") as sshd, opened(sshd, tmp_path) as host:
         host.facts(FACTS)
         host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
         assert host.facts({**FACTS, "sha": sha})["target"]["state"] == "sealed"
+
+
+def test_what_changes_each_line_is_named(tmp_path: Path) -> None:
+    """A login shell that puts the time before each line: nobody waits for an agent that can be heard and not read."""
+    force = tmp_path / "force"
+    force.write_text("#!/bin/bash\nexec > >(sed -u 's/^/12:00 /')\nexec /bin/sh -c \"$SSH_ORIGINAL_COMMAND\"\n")
+    force.chmod(0o755)
+    with (
+        Sshd(tmp_path / "sshd", settings=f"ForceCommand {force}") as sshd,
+        opened(sshd, tmp_path) as host,
+        pytest.raises(HostUnreachable) as told,
+    ):
+        host.facts(FACTS)
+    assert "changes what the agent says: '12:00 oroboros-agent'" in told.value.message
+    assert told.value.message.startswith("nothing was switched: ")
+    assert "start-up files" in (told.value.hint or "")
 
 
 @pytest.mark.skipif(not shutil.which("script"), reason="needs the program script")

@@ -17,7 +17,8 @@ import pytest
 from oroboros_deploy.errors import ConfigError
 from oroboros_deploy.ssh import SshOptions, Target, resolve
 from oroboros_deploy.ssh.target import Keepalive
-from tests.support import mounted
+from oroboros_deploy.user import user_name
+from tests.support import mounted, rights
 from tests.support.watching import eventually
 
 pytestmark = pytest.mark.skipif(not shutil.which("ssh"), reason="needs OpenSSH's client")
@@ -62,14 +63,20 @@ def test_the_users_own_files() -> None:
     assert expected | {f"userknownhostsfile {' '.join(target.known_hosts)}"} <= set(said)
 
 
-def in_a_home(files: dict[str, str], code: str) -> str:
-    """What a program prints in whose user's ~/.ssh are these files alone."""
-    own = Path.home() / "own"
-    own.mkdir(mode=0o700)
+def in_a_home(files: dict[str, str], code: str, owner: int = os.getuid()) -> str:
+    """What a program prints that asks twice, as the owner the second time; in ~/.ssh are these files alone."""
+    home = Path.home() / "of-passwd"
+    (home / ".ssh").mkdir(parents=True, mode=0o700)
     for name, text in files.items():
-        (own / name).write_text(text)
-    imports = "from oroboros_deploy.ssh import SshOptions, resolve"
-    return mounted.python(f"{imports}\n{code}", {f"{HOME}/.ssh": own})
+        (home / ".ssh" / name).write_text(text)
+        (home / ".ssh" / name).chmod(0o600)
+    # The machine's own file may include root's: ssh refuses those where root is another user, as in a user namespace.
+    passwd, machine = Path.home() / "passwd", Path.home() / "ssh_config"
+    passwd.write_text(f"{user_name()}:x:{os.getuid()}:0::{home}:/bin/sh\nnobody:x:65534:0::{home}:/bin/sh\n")
+    machine.touch()
+    imports = "import os\nfrom oroboros_deploy.ssh import SshOptions, resolve"
+    as_owner = f"resolve('web1')\nif os.getuid() != {owner}: os.setuid({owner})"  # what is imported may be root's alone
+    return mounted.python(f"{imports}\n{as_owner}\n{code}", {"/etc/passwd": passwd, "/etc/ssh/ssh_config": machine})
 
 
 def test_the_users_file() -> None:
@@ -81,7 +88,15 @@ def test_the_users_file() -> None:
 def test_default_identities() -> None:
     """The default key files that exist are used when neither a flag nor a file names any."""
     code = "print(*resolve('web1', SshOptions('/dev/null')).default_identities)"
-    assert in_a_home({"id_rsa": "", "id_ed25519": ""}, code) == f"{HOME}/.ssh/id_rsa {HOME}/.ssh/id_ed25519"
+    own = Path.home() / "of-passwd/.ssh"
+    assert in_a_home({"id_rsa": "", "id_ed25519": ""}, code) == f"{own}/id_rsa {own}/id_ed25519"
+
+
+def test_a_home_that_is_another_user_s() -> None:
+    """Has no default key files; that nobody may look there is no error."""
+    rights.require_another_user()
+    code = "print(resolve('web1', SshOptions('/dev/null')).default_identities)"
+    assert in_a_home({"id_rsa": ""}, code, owner=65534) == "()"
 
 
 @pytest.mark.parametrize("text", ["IdentityFile ~/x", "IdentityFile none"])
