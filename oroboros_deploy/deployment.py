@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import threads
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from .host.contract import (
         AuditAnswer,
+        ClaimAnswer,
         Facts,
         FactsRequest,
         LockAnswer,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     )
     from .outcome import Kind, Outcome
     from .records.reconcile import Repairs
+    from .records.record import Forgotten
     from .registry import Registry
     from .remote.host import Host
     from .source import Commit
@@ -238,6 +241,16 @@ class Deployment:
         found = resolving.release_id(self.node, release)
         return self._ask(hosts, lambda host: host.unpin(found))
 
+    def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
+        """Give deploy roots whose id names another machine, such as copies, an id of the machine they are on.
+
+        ``was`` in the answer is the id that the root had, ``now`` the one that it has; ``claimed`` is False where it
+        was this machine's before.  The machine that had the root is refused there from then on.  With ``dry_run``
+        nothing is changed.  The answer of a host where an activation runs is Busy.  Raises InvalidInput when no host
+        is named.
+        """
+        return self._ask(hosts, lambda host: host.claim(self.node.actor, dry_run=dry_run))
+
     def prune(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[PruneAnswer]:
         """Remove the releases beyond the ``keep`` of the configuration.
 
@@ -279,6 +292,16 @@ class Deployment:
         from .control.reconciling import reconcile
 
         return reconcile(self.node, hosts, dry_run=dry_run)
+
+    def forget(self, host: str) -> Forgotten:
+        """End what this application serves, as the registry knows it, by this name of a host that is gone.
+
+        Its attempts stay in the history; nothing goes there any more by itself.  ``served`` in the answer are
+        the releases that were live there, ``replaced`` those of them that nothing serves any more.  No host is
+        asked.  Raises InvalidInput for a name that the registry does not know, and RegistryUnavailable.
+        """
+        with self.node.registry() as registry:
+            return registry.forget(host, self.node.application, control_node=gethostname())
 
     def registry(self) -> AbstractContextManager[Registry]:
         """The open registry; records that wait for it on this machine are written first.

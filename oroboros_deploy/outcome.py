@@ -22,7 +22,7 @@ from .errors import (
 from .text import ssh_line
 
 if TYPE_CHECKING:
-    from .host.contract import ActivationEnd, JournalEntry
+    from .host.contract import ActivationEnd, JournalEntry, Scope
 
 Kind = Literal["deploy", "rollback"]
 
@@ -104,8 +104,11 @@ class HostOutcome:
         return _ENDS[self.state][0]
 
 
-def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
-    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
+def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -> HostOutcome:
+    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened.
+
+    ``scope`` is whose service manager a person has to look at where nothing serves.
+    """
     end = _PHASES[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
@@ -122,7 +125,7 @@ def ended(host: str, state: ActivationEnd, logs: str) -> HostOutcome:
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl --failed"
+        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl {'--user ' * (scope == 'user')}--failed"
         message = f"not healthy: current names {source}, {reason}"
     return HostOutcome(
         host=host,

@@ -37,6 +37,7 @@ _HOOK_VARIABLES = {
     "GIT_NAMESPACE",
     "GIT_OBJECT_DIRECTORY",
     "GIT_PREFIX",
+    "GIT_SHALLOW_FILE",
     "GIT_WORK_TREE",
 }
 
@@ -191,7 +192,9 @@ class Source:
     # --- git ---
 
     def _argv(self, *arguments: str) -> list[str]:
-        return ["git", "--no-pager", "--no-replace-objects", "-C", str(self.path), *arguments]
+        # With a warning git tells that a name is a tag's and a branch's, which a configuration can switch off.
+        warned = ("-c", "core.warnAmbiguousRefs=true")
+        return ["git", "--no-pager", "--no-replace-objects", *warned, "-C", str(self.path), *arguments]
 
     def _git(self, *arguments: str, lines: Sequence[str] = ()) -> subprocess.CompletedProcess[bytes]:
         try:

@@ -186,6 +186,29 @@ def unpin(
     answered(deployment(context, environment, flags(root)).unpin(release=wanted), tables.unpin_table, json)
 
 
+@task(help=_COMMON | {"yes": "do not ask first"})
+def claim(
+    context: Context,
+    environment: str | None = None,
+    root: str | None = None,
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Make a deploy root that is another machine's (a copy, or on a shared disk) the root of the host it is on.
+
+    The machine that it belonged to is refused there from then on.  It shows whose the root is, and asks.
+    """
+    from .cli import confirming, tables
+
+    hosts = deployment(context, environment, flags(root))
+    found = hosts.claim(dry_run=True)
+    others = {host: answer for host, answer in found.items() if isinstance(answer, dict) and answer["now"] is None}
+    if others and not yes:
+        what = f"{tables.claim_table(others)}\nThat machine is refused there from then on."
+        confirming.confirm(what, "Make it the deploy root of the host that it is on?")
+    answered({**found, **hosts.claim(list(others))} if others else found, tables.claim_table, json)
+
+
 @task(
     help=_COMMON
     | {
@@ -294,6 +317,33 @@ def registry_reconcile(
 
 
 @task(
+    name="forget",
+    help={
+        "host": "the name of a host that is gone, or that nobody uses any more",
+        "environment": "environment of fabric.yaml whose registry is meant",
+        "root": "deploy root on the hosts",
+        "json": "print a JSON object",
+    },
+)
+def registry_forget(
+    context: Context,
+    host: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """End what the registry says a host serves: for a machine that is gone, or a name that nobody uses any more.
+
+    Its attempts stay in the history.  Nothing is asked of the host or changed there.
+    """
+    from .cli import tables
+
+    wanted = required(host, "registry.forget --host=NAME", "fab registry.reconcile --dry-run  shows the names")
+    answer = deployment(context, environment, flags(root)).forget(wanted)
+    show(dumps(answer) if json else tables.forgotten(answer))
+
+
+@task(
     help={
         "address": "address to listen on (default 127.0.0.1); any but loopback needs a token",
         "port": "port to listen on (default 8300); 0 for a free one",
@@ -372,7 +422,21 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 
-registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile)
+registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
-    deploy, rollback, status, lock, unlock, audit, pin, unpin, prune, show_config, serve, token, figures, registry
+    deploy,
+    rollback,
+    status,
+    lock,
+    unlock,
+    audit,
+    pin,
+    unpin,
+    prune,
+    claim,
+    show_config,
+    serve,
+    token,
+    figures,
+    registry,
 )

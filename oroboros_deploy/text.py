@@ -9,6 +9,7 @@ from .host.words import moment as moment
 
 SHORT = 10  # digits of a sha that people see, and may type back
 _ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
+_ERROR = re.compile(r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b", re.IGNORECASE)
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -38,6 +39,18 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def telling(lines: Sequence[str], most: int) -> list[str]:
+    """Of the output of what failed at most so many lines: the end, and before it those that name an error.
+
+    What a package manager says last is often its help.
+    """
+    if len(lines) <= most:
+        return [*lines]
+    start = len(lines) - most // 2
+    errors = [line for line in lines[:start] if _ERROR.search(line)][: most - most // 2 - 1]
+    return [*errors, "…", *lines[start:]] if errors else [*lines[-most:]]
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:

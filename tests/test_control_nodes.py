@@ -23,6 +23,7 @@ COMMANDS = [
     (["-H", "box", "lock", "--reason=tried"], 0),
     (["-H", "box", "deploy", "--sha={new}"], 20),
     (["-H", "box", "unlock"], 0),
+    (["-H", "box", "claim"], 0),
     (["-H", "box", "status"], 0),
     (["-H", "box", "audit", "--verify"], 0),
     (["-H", "box", "registry.reconcile"], 0),

@@ -9,7 +9,15 @@ from typing import Any
 import pytest
 
 from oroboros_deploy import registry
-from oroboros_deploy.cli.tables import audit_table, lock_table, pin_table, prune_table, unlock_table, unpin_table
+from oroboros_deploy.cli.tables import (
+    audit_table,
+    claim_table,
+    lock_table,
+    pin_table,
+    prune_table,
+    unlock_table,
+    unpin_table,
+)
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
 from oroboros_deploy.testing import LocalConnection
 from tests.support.site import Site, states
@@ -45,6 +53,24 @@ def test_a_lock_is_honoured_by_every_workstation(site: Site) -> None:
     assert (tree(site.root()), site.commands()) == (before, ["facts", "activate"])  # both only looked
     assert answer(other.unlock(["web1"])) == {"freed": hold}
     assert other.rollback(["web1"], release=site.good).exit_code == 0
+
+
+def test_a_root_of_another_machine_is_claimed(site: Site) -> None:
+    """Every command is refused there and names the command; after it the root is deployed to, and nothing is lost."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    place = site.root() / ".deploy" / "id"
+    was = {**json.loads(place.read_text()), "machine": "0" * 32, "name": "old1"}
+    place.write_text(json.dumps(was))
+    with pytest.raises(InvalidInput, match=r"the machine old1, and of that alone\n  → .*fab -H web1 claim$"):
+        site.deployment().deploy(["web1"], sha=site.better)
+    assert answer(site.deployment().claim(["web1"], dry_run=True)) == {"was": was, "now": None, "claimed": False}
+    claimed = answer(site.deployment().claim(["web1"]))
+    assert (claimed["was"], claimed["now"], claimed["claimed"]) == (was, json.loads(place.read_text()), True)
+    assert site.deployment().deploy(["web1"], sha=site.better).exit_code == 0
+    assert [entry["kind"] for entry in answer(site.deployment().audit(["web1"], verify=True))["entries"]] == [
+        *("deploy", "claim", "deploy"),
+    ]
+    assert not site.deployment().reconcile(["web1"]).rows
 
 
 def test_one_locked_host_of_several_stops_all(site: Site) -> None:
@@ -195,6 +221,7 @@ RUNNING = {"kind": "deploy", "target": SHA}
 ENTRY = {"seq": 7, "at": 1_800_000_000.0, "actor": "ada@desk", "kind": "deploy", "target": SHA, "outcome": "committed"}
 LOCKED = {"seq": 8, "at": 1_800_000_001.0, "actor": "bob@lap", "kind": "lock", "outcome": "locked", "reason": WHY}
 AUDIT = {"entries": [ENTRY, LOCKED], "count": 8, "verified": False, "wrong": None}
+ID = {"id": "1" * 32, "machine": "2" * 32, "name": "old1", "root": "/srv/shop"}
 TIMES = "2027-01-15 08:00:0"
 
 
@@ -215,6 +242,18 @@ TIMES = "2027-01-15 08:00:0"
         (lock_table, Busy("no"), ["web1  no"]),
         (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
         (unlock_table, {"freed": None}, ["web1  was not held"]),
+        (claim_table, {"was": ID, "now": None, "claimed": False}, ["web1  has the deploy root of the machine old1"]),
+        (claim_table, {"was": ID, "now": ID, "claimed": False}, ["web1  is this machine's deploy root already"]),
+        (
+            claim_table,
+            {"was": ID, "now": ID, "claimed": True},
+            ["web1  is this machine's deploy root; it was the deploy root of the machine old1"],
+        ),
+        (
+            claim_table,
+            {"was": None, "now": ID, "claimed": True},
+            ["web1  is this machine's deploy root; it was a deploy root without an id"],
+        ),
         (
             pin_table,
             {"release": SHA, "pin": HOLD},

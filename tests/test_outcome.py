@@ -138,3 +138,9 @@ def test_an_activation_ends_as_its_final_state_says(
     assert end.message.startswith(words)
     assert (end.hint is None, end.log, end.migration_marker) == (state is State.LIVE, "no answer", "4f2a")
     assert end.seconds == {"activate.gating": 1.5}
+
+
+def test_where_to_look_when_nothing_serves() -> None:
+    """At the service manager of the scope that the services belong to."""
+    hints = [ended("web1", final("restore_failed"), "the logs", scope).hint for scope in ("system", "user")]
+    assert hints == [f"look at the host now: ssh web1 systemctl {flag}--failed" for flag in ("", "--user ")]

@@ -154,7 +154,11 @@ def test_a_hook_does_not_lead_elsewhere(repository: Path, tmp_path: Path, monkey
     other = make(tmp_path / "other", "other")
     monkeypatch.setenv("GIT_DIR", str(other / ".git"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git/index"))
-    assert Source(repository).resolve("HEAD").subject == "three"
+    monkeypatch.setenv("GIT_SHALLOW_FILE", str(tmp_path / "shallow"))  # as a push to a shallow repository has it
+    (tmp_path / "shallow").write_text(f"{sha_of(repository)}\n")
+    head = Source(repository).resolve("HEAD")
+    assert head.subject == "three"
+    assert b"".join(Source(repository).bundle(head.sha, [])).startswith(b"# v2 git bundle")
 
 
 # --- resolving ---
@@ -290,6 +294,7 @@ def test_a_name_for_a_tag_and_a_branch_is_refused(repository: Path) -> None:
     """Two refs of one name are not guessed between."""
     git(repository, "tag", "v1", "HEAD~1")
     git(repository, "branch", "v1", "HEAD~2")
+    git(repository, "config", "core.warnAmbiguousRefs", "false")  # whatever git is told to say about it
     assert refusal(repository, "v1").hint == "say tags/v1 or heads/v1"
     assert Source(repository).resolve("heads/v1").subject == "one"
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from invoke import Context, Exit
 
+from oroboros_deploy import tasks
 from oroboros_deploy.config import SETTINGS
+from oroboros_deploy.errors import HostUnreachable
 from tests.support.fabfiles import NAMESPACE, fab
 
 pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
@@ -57,6 +62,7 @@ def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
         (("-H", "web1", "lock"), "--reason="),
         (("lock", "--reason=x"), "no host was named"),
         (("unlock",), "no host was named"),
+        (("claim", "--yes"), "no host was named"),
         (("-H", "web1", "pin"), "--release=ID"),
         (("-H", "web1", "pin", "--release=../../etc"), "../../etc"),
         (("-H", "web1", "unpin"), "--release=ID"),
@@ -69,6 +75,8 @@ def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
         (("registry.list", "--limit=many"), "whole number"),
         (("registry.list", "--status=fine"), "fine"),
         (("registry.upsert", "--release=x"), "--status=STATUS"),
+        (("registry.forget",), "--host=NAME"),
+        (("registry.forget", "--host=web1"), "the registry knows no host 'web1' of oroboros"),
     ],
 )
 def test_bad_input_exits_2_without_a_traceback(project: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -159,3 +167,28 @@ def test_config_says_what_each_setting_is_for(project: Path) -> None:
     variables = {setting.name: setting.variable and f" ({setting.variable})" for setting in SETTINGS}
     assert below == {setting.name: f"{setting.help}{variables[setting.name] or ''}" for setting in SETTINGS}
     assert lines[0] == "root: /srv/flag  (flag --root)"
+
+
+def test_hosts_that_were_not_shown_are_not_claimed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A host that did not answer before the question, or was this machine's, is not asked again."""
+    was = {"id": "1" * 32, "machine": "0" * 32, "name": "old1", "root": "/srv/shop"}
+    shown = {
+        "web1": {"was": was, "now": None, "claimed": False},
+        "web2": HostUnreachable("no route", host="web2"),
+        "web3": {"was": was, "now": was, "claimed": False},
+    }
+    calls: list[tuple[Sequence[str] | None, bool]] = []
+
+    class Hosts:
+        def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> dict[str, Any]:
+            calls.append((hosts, dry_run))
+            return shown if dry_run else {name: {"was": was, "now": was, "claimed": True} for name in hosts or shown}
+
+    monkeypatch.setattr(tasks, "deployment", lambda *_: Hosts())
+    with pytest.raises(Exit) as ended:
+        tasks.claim(Context(), yes=True, json=True)
+    claimed = {name: answer.get("claimed") for name, answer in json.loads(capsys.readouterr().out).items()}
+    assert (ended.value.code, calls) == (50, [(None, True), (["web1"], False)])
+    assert claimed == {"web1": True, "web2": None, "web3": False}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oroboros_deploy.ssh.address import Address
-from oroboros_deploy.text import clean, columns, duration, moment, plain, short, size, ssh_line
+from oroboros_deploy.text import clean, columns, duration, moment, plain, short, size, ssh_line, telling
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,26 @@ def test_shas_and_moments() -> None:
 def test_columns_are_aligned_by_what_is_seen() -> None:
     """Cells are cleaned before they are measured."""
     assert columns([("A", "B"), ("\x1b[31mlong\x1b[0m", "x\x07"), ("s", "")]) == "A     B\nlong  x\\x07\ns"
+
+
+HELP = [f"  --flag{number}  does this and that" for number in range(30)]
+NPM = ["> shop@1.0.0 build", 'npm error Missing script: "biuld"', "npm error", *HELP]
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (["one", "two"], ["one", "two"]),
+        (HELP, HELP[-20:]),
+        (NPM, [*NPM[1:3], "…", *HELP[-10:]]),
+        (["SyntaxError: x"] * 40, [*["SyntaxError: x"] * 9, "…", *["SyntaxError: x"] * 10]),
+        (["ERR! code 1", *HELP], ["ERR! code 1", "…", *HELP[-10:]]),
+        (["fatal: no such ref", "0 errors", *HELP], ["fatal: no such ref", "…", *HELP[-10:]]),
+    ],
+)
+def test_what_failed_shows_its_errors_and_its_end(lines: list[str], told: list[str]) -> None:
+    """A help text of a screen's length hides no error that was said before it."""
+    assert telling(lines, 20) == told
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from ..errors import DeployError
 from ..text import plain
 from . import summary, tables
 from .stream import write
+from .typeable import typeable
 from .unforeseen import Unforeseen, caught
 
 
@@ -31,6 +32,7 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
 
 def ended(error: DeployError, *, as_json: bool = False) -> Exit:
     """Say what went wrong, and return how the command ends."""
+    error.hint = error.hint and typeable(error.hint)
     code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
     tell(_last_words(error, code, as_json))
     return Exit(code=code)

@@ -26,7 +26,7 @@ from invoke.config import AmbiguousMergeError
 
 from ..errors import DeployError
 from .debug_log import hide_secrets
-from .settings_file import refuse_mixed, refuse_unusable
+from .settings_file import read_yaml, refuse_mixed, refuse_unusable
 
 _TWO_FILES = (
     "of two files with Fabric's settings one has settings of its own where the other has a value: look for null"
@@ -121,7 +121,8 @@ def install() -> None:
         program.executor_class = FleetExecutor
         hide_secrets()
         if hasattr(program, "config"):  # none before it runs
-            _explain(program.config, "_load_yaml", "_load_ssh_files", "merge")
+            program.config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
+            _explain(program.config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "merge")
             gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
             atexit.register(_end_soon)
 

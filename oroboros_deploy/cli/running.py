@@ -60,19 +60,21 @@ def attempt(
         try:
             with views.view(sys.stdout, as_json, kind, None, verbose=verbose) as view:
                 listener = fan_out(switches, view)
-                outcome = act(arguments.deployment(context, environment, flags, listener=listener, verbose=verbose))
+                hosts = arguments.deployment(context, environment, flags, listener=listener, verbose=verbose)
+                switches.typed = hosts.config.typed
+                outcome = act(hosts)
         except KeyboardInterrupt:
             if outcome is None:
                 raise
-        _tell_outcome(outcome, as_json)
+        _tell_outcome(outcome, as_json, switches.typed)
 
 
-def _tell_outcome(outcome: Outcome, as_json: bool) -> None:
+def _tell_outcome(outcome: Outcome, as_json: bool, typed: Callable[[str, str], str]) -> None:
     from . import summary
 
     if not as_json:
         told = [summary.table(outcome)] if len(outcome.hosts) > 1 else []
-        show("\n".join([*told, summary.summary(outcome)]))
+        show("\n".join([*told, summary.summary(outcome, typed)]))
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
 

@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from ..events import Event
 from ..host.words import STEPS
 from ..outcome import State
-from ..text import clean, duration, size
+from ..text import clean, duration, size, telling
 from ..words import following, name_of
 
 WHAT = 24  # columns for the name of a step
 _WAITING = "waiting"
 _FINISHING = "finish"
 _NO_STEPS = (_WAITING, _FINISHING)
-TAIL = 20  # lines of a step's output shown when it fails
+TAIL = 20  # lines of a step's output shown when it fails,
+_KEPT = 500  # and so many of them are chosen from
 _COLORS = {"✓": "32", "✗": "31", "!": "33"}
 
 
@@ -145,7 +146,7 @@ class Steps:
             yield from (Line("│", host, line) for line in lines)
         else:
             part = str(event.data.get("part", ""))
-            self._tails.setdefault(host, {}).setdefault(part, deque(maxlen=TAIL)).extend(lines)
+            self._tails.setdefault(host, {}).setdefault(part, deque(maxlen=_KEPT)).extend(lines)
 
     def _sealed(self, event: Event, host: str) -> Iterator[Line]:
         yield self._end(event, host, "build")
@@ -201,7 +202,8 @@ class Steps:
     def _tail(self, event: Event, host: str, part: str | None = None, *, failed: bool) -> Iterator[Line]:
         """The last output (of one part) of a step that failed; that of one that went well is forgotten."""
         tails = self._tails.get(host, {})
-        lines = [line for name in ([part] if part is not None else [*tails]) for line in tails.pop(name, ())]
+        names = [part] if part is not None else [*tails]
+        lines = [line for name in names for line in telling([*tails.pop(name, ())], TAIL)]
         if failed:
             yield from (Line("│", host, line) for line in lines)
             yield from (Line("✗", host, line) for line in event.message.splitlines())

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
-from ..text import clean, columns, duration, short
+from ..text import clean, columns, duration, short, telling
 from ..words import SERVES, name_of
 from .steps import TAIL
+from .typeable import typeable
 
+Typed = Callable[[str, str], str]  # the command to type about hosts (``a,b``): their names, and the task
 _HEADINGS = ("HOST", "STATE", "LIVE", "TIME", "MESSAGE")
+
+
+def plainly(hosts: str, task: str) -> str:
+    """The command, where no settings are known."""
+    return f"fab -H {hosts} {task}"
 
 
 def table(outcome: Outcome) -> str:
@@ -17,21 +24,21 @@ def table(outcome: Outcome) -> str:
     return columns([_HEADINGS, *(_row(host) for host in outcome.hosts)])
 
 
-def summary(outcome: Outcome) -> str:
+def summary(outcome: Outcome, typed: Typed = plainly) -> str:
     """What state each host is in, what failed, and what to type next."""
     bad = [host for host in outcome.hosts if not host.state.ok]
     lines = [_headline(outcome, len(bad))]
     if bad:
         lines += [f"{clean(host.host)} serves {short(host.live)}" for host in outcome.hosts if host.state.ok]
     for host in bad:
-        lines += _told(host)
+        lines += _told(host, typed)
+    reconcile = typeable(typed(",".join(clean(host.host) for host in outcome.hosts), "registry.reconcile"))
     if outcome.registry == "spooled":
         lines.append("The registry was not written; the record is kept here.")
-        lines.append("  → fab registry.list (any command that reaches the registry writes it)")
+        lines.append(f"  → {reconcile} (any command that reaches the registry writes it)")
     if outcome.registry == "lost":
-        names = ",".join(clean(host.host) for host in outcome.hosts)
         lines.append("The registry was not written, and the record could not be kept here; the hosts have it.")
-        lines.append(f"  → fab -H {names} registry.reconcile (writes it from their journals)")
+        lines.append(f"  → {reconcile} (writes it from their journals)")
     return "\n".join(lines)
 
 
@@ -54,9 +61,9 @@ def _headline(outcome: Outcome, bad: int) -> str:
     return f"✓ {short(outcome.release_id)} {'was live already' if already else 'is live'} on {hosts}"
 
 
-def _told(host: HostOutcome) -> Iterator[str]:
+def _told(host: HostOutcome, typed: Typed) -> Iterator[str]:
     again = "serves no release, as before" if host.state is State.RESTORED and not host.live else SERVES[host.state]
     yield f"{clean(host.host)} {again.format(live=short(host.live) or 'no release')}"
     yield from (f"  {clean(line)}" for line in host.message.splitlines())
-    yield from (f"  │ {clean(line)}" for line in (host.log or "").splitlines()[-TAIL:])
-    yield f"  → {clean(host.hint or f'fab -H {host.host} status')}"
+    yield from (f"  │ {clean(line)}" for line in telling((host.log or "").splitlines(), TAIL))
+    yield f"  → {clean(typeable(host.hint or typed(host.host, 'status')))}"

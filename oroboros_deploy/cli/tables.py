@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..control.plan import unfinished
 from ..errors import DeployError
-from ..host.words import held, not_live
+from ..host.words import held, not_live, put_away
 from ..outcome import served_before
 from ..text import clean, columns, duration, moment, short, size
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..host.contract import (
         ActivationState,
         AuditAnswer,
+        ClaimAnswer,
         Facts,
         JournalEntry,
         LockAnswer,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     )
     from ..records.figures import Figures
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
-    from ..records.record import Row
+    from ..records.record import Forgotten, Row
 
 T = TypeVar("T")
 Answers = Mapping[str, T | DeployError]  # by the names of the hosts
@@ -64,6 +65,11 @@ def pin_table(answers: Answers[PinAnswer]) -> str:
 def unpin_table(answers: Answers[UnpinAnswer]) -> str:
     """Each host: whose pin was taken away."""
     return _sentences(answers, _unpinned)
+
+
+def claim_table(answers: Answers[ClaimAnswer]) -> str:
+    """Each host: whose the deploy root was, and whose it is."""
+    return _sentences(answers, _claimed)
 
 
 def prune_table(answers: Answers[PruneAnswer]) -> str:
@@ -116,6 +122,13 @@ def repairs_table(found: Sequence[Repairs]) -> str:
 def repairs_json(found: Sequence[Repairs]) -> str:
     """The same, with every value."""
     return json.dumps([repairs.as_dict() for repairs in found], indent=2)
+
+
+def forgotten(answer: Forgotten) -> str:
+    """What a host served that was forgotten, and what nothing serves any more."""
+    served = ", ".join(map(short, answer["served"])) or "nothing"
+    gone = "".join(f"\n{short(each)} is live nowhere any more: replaced" for each in answer["replaced"])
+    return f"{clean(answer['host'])} is forgotten: it served {served}; its attempts stay in the history{gone}"
 
 
 def error_json(error: DeployError, exit_code: int) -> str:
@@ -195,7 +208,9 @@ def _rest(answer: Facts) -> str:
     if unfinished(answer["last"]):
         return "interrupted; the next deploy settles it"
     kept = [held(answer["hold"])] if answer["hold"] else []
-    return "; ".join([*kept, *not_live(answer)]) or "quiet"
+    systemctl = "systemctl --user" if answer.get("scope") == "user" else "systemctl"
+    away = [put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away")]
+    return "; ".join([*kept, *not_live(answer), *away]) or "quiet"
 
 
 def _since(answer: Facts) -> str:
@@ -228,6 +243,13 @@ def _locked(answer: LockAnswer) -> str:
 
 def _unlocked(answer: UnlockAnswer) -> str:
     return f"is free; it was {held(answer['freed'])}" if answer["freed"] else "was not held"
+
+
+def _claimed(answer: ClaimAnswer) -> str:
+    was = f"the deploy root of the machine {answer['was']['name']}" if answer["was"] else "a deploy root without an id"
+    if answer["claimed"]:
+        return f"is this machine's deploy root; it was {was}"
+    return "is this machine's deploy root already" if answer["now"] else f"has {was}"
 
 
 def _pinned(answer: PinAnswer) -> str:

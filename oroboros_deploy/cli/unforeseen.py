@@ -13,6 +13,7 @@ from ..errors import DeployError, ExitCode
 from ..events import Event
 from ..outcome import State
 from ..words import name_of
+from .summary import Typed, plainly
 
 _BEFORE = 1  # the exit code when no switch was asked for
 
@@ -22,6 +23,7 @@ class Switches:
 
     def __init__(self) -> None:
         self.ends: dict[str, str | None] = {}
+        self.typed: Typed = plainly
 
     def __call__(self, event: Event) -> None:
         """Note what an event says of its host."""
@@ -32,13 +34,14 @@ class Switches:
 
 
 class Unforeseen(DeployError):
-    """An error that nobody foresaw; ``ends`` are the hosts that were asked to switch, each with how it ended there."""
+    """An error that nobody foresaw; ``switches`` are the hosts that were asked to switch, and how it ended there."""
 
     exit_code = ExitCode.UNKNOWN
 
-    def __init__(self, cause: Exception, ends: Mapping[str, str | None]) -> None:
-        super().__init__(f"{_condition(ends)}: {faults.in_a_line(cause)}", hint=_advice(ends, faults.keep(cause)))
-        self.code = int(self.exit_code) if ends else _BEFORE
+    def __init__(self, cause: Exception, switches: Switches) -> None:
+        condition, advice = _condition(switches.ends), _advice(switches, faults.keep(cause))
+        super().__init__(f"{condition}: {faults.in_a_line(cause)}", hint=advice)
+        self.code = int(self.exit_code) if switches.ends else _BEFORE
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def caught(switches: Switches | None = None) -> Iterator[None]:
     except (DeployError, Exit):
         raise
     except Exception as error:
-        raise Unforeseen(error, switches.ends if switches else {}) from error
+        raise Unforeseen(error, switches or Switches()) from error
 
 
 def _condition(ends: Mapping[str, str | None]) -> str:
@@ -57,6 +60,6 @@ def _condition(ends: Mapping[str, str | None]) -> str:
     return "; ".join(hosts) or "no host was asked to switch"
 
 
-def _advice(ends: Mapping[str, str | None], kept: Path | None) -> str:
-    report = faults.report(kept)
-    return f"fab -H {','.join(ends)} status  tells what they serve; {report}" if ends else report
+def _advice(switches: Switches, kept: Path | None) -> str:
+    report, names = faults.report(kept), ",".join(switches.ends)
+    return f"{switches.typed(names, 'status')}  tells what they serve; {report}" if names else report

@@ -46,8 +46,12 @@ def on_each(hosts: Sequence[Host], work: Callable[[Host], T]) -> list[T | Deploy
             host.leave()
 
     def guarded(host: Host) -> T:
-        with told_of(host.name):
-            return work(host)
+        try:
+            with told_of(host.name):
+                return work(host)
+        except DeployError as error:
+            host.explain(error)
+            raise
 
     return threads.on_each(hosts, guarded, leave)
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import threads
+from ..config import Migration
 from ..errors import (
     DeployError,
     Interrupted,
@@ -21,7 +22,6 @@ from ..errors import (
     RegistryUnavailable,
     UnknownCommit,
 )
-from ..host.words import not_live
 from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
@@ -29,6 +29,7 @@ from ..remote.host import Host
 from ..text import short
 from ..version import __version__
 from . import plan
+from .asking import close
 from .faults import HostFault, told_of
 from .plan import Job, Plan
 
@@ -159,7 +160,7 @@ class Attempt:
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: it is complete on this host; --rebuild makes it again")
         if facts["live"] == self.job.sha:
-            for reason in not_live(facts):
+            for reason in plan.doubts(self.job, facts):
                 work.host.tell("warning", f"{reason}, although {short(self.job.sha)} is live", level="warning")
         if work.plan.nothing:
             self._end(work, self._already(work))
@@ -182,7 +183,8 @@ class Attempt:
 
     def _ask_for_release(self, work: _Work, source: SourceKind) -> None:
         stream = self._bundle(work) if source == "bundle" else None
-        request = plan.build_request(self.job, source, self._described(), verbose=self.node.verbose)
+        first = work is self.works[0]
+        request = plan.build_request(self.job, source, self._described(), verbose=self.node.verbose, first=first)
         work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
 
     def _has_less(self, work: _Work) -> bool:
@@ -205,8 +207,10 @@ class Attempt:
     def _activate(self) -> None:
         """The seam for waves and canaries: the order, how many at once, and what to do after a failure, live here."""
         waiting = [work for work in self.works if work.outcome is None]
-        first = 1 if self.config.migrate else 0  # the hosts share the database: it is changed on one, before the others
-        for works, migrate in ((waiting[:first], True), (waiting[first:], False)):
+        # The hosts share the database, so it is changed on one before the others, unless the migration says otherwise.
+        each = isinstance(self.config.migrate, Migration)
+        first = 1 if self.config.migrate and not each else 0
+        for works, migrate in ((waiting[:first], True), (waiting[first:], each)):
             threads.on_each(works, partial(self._switch_next, migrate=migrate), self._leave, self.config.parallel)
 
     def _switch_next(self, work: _Work, *, migrate: bool) -> None:
@@ -235,7 +239,7 @@ class Attempt:
         try:
             with told_of(work.host.name, asked=True):
                 state = work.host.activate(request)["state"]
-                outcome = ended(work.host.name, state, logs) if state is not None else None
+                outcome = ended(work.host.name, state, logs, self.config.scope) if state is not None else None
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known
@@ -266,7 +270,8 @@ class Attempt:
     def _stopped(self) -> DeployError:
         """What an interrupt means now: before the switch everything stops, after it the host goes on alone."""
         if any(work.asked for work in self.works):
-            hint = f"{self.works[0].host.typed('status')}  tells how it ended" if len(self.works) == 1 else _ASK
+            names = ",".join(work.host.name for work in self.works)
+            hint = f"{self.config.typed(names, 'status')}  tells how it ended"
             return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=hint)
         return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
@@ -301,9 +306,24 @@ class Attempt:
         try:
             registry.finish(record)
         except RegistryUnavailable as error:
-            return self._spool(record, error)
+            return self._write_anew(record, error)
         except KeyboardInterrupt:
-            return self._spool(record, RegistryUnavailable("interrupted while the registry was written"))
+            return self._spool(record, _stopped_writing())
+        return "written"
+
+    def _write_anew(self, record: Record, cause: RegistryUnavailable) -> Literal["written", "spooled", "lost"]:
+        """Connect anew where an interrupt closed the connection that led to the registry; else keep the record."""
+        if not (self.interrupted and self.node.registry_via):
+            return self._spool(record, cause)
+        hosts = [self.node.host(work.host.name) for work in self.works]
+        try:
+            with ExitStack() as stack:
+                stack.callback(close, hosts)
+                stack.enter_context(self.node.registry(hosts)).finish(record)
+        except DeployError as error:
+            return self._spool(record, RegistryUnavailable(error.message))
+        except KeyboardInterrupt:
+            return self._spool(record, _stopped_writing())
         return "written"
 
     def _spool(self, record: Record, cause: RegistryUnavailable) -> Literal["spooled", "lost"]:
@@ -337,6 +357,7 @@ class Attempt:
         return Record(
             attempt=job.attempt,
             application=self.node.application,
+            root=self.config.root,
             kind=job.kind,
             release_id=job.sha,
             commit_sha=job.sha,
@@ -354,6 +375,7 @@ class Attempt:
         )
 
     def _fail(self, work: _Work, error: DeployError) -> None:
+        work.host.explain(error)
         if isinstance(error, HostFault):
             work.facts = None  # what the host said cannot be worked with
         self._end(work, _failed(work, error))
@@ -376,6 +398,10 @@ class Attempt:
         self.node.tell(name, message, **data)
 
 
+def _stopped_writing() -> RegistryUnavailable:
+    return RegistryUnavailable("interrupted while the registry was written")
+
+
 def _connect(work: _Work) -> None:
     work.host.open()
 
@@ -395,9 +421,6 @@ def _nothing_changed() -> Iterator[None]:
         raise
 
 
-_ASK = "fab status  tells how it ended"
-
-
 def _failed(work: _Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
     before = isinstance(error, HostFault) and not error.asked
@@ -408,7 +431,7 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
 
 def _host_record(job: Job, work: _Work) -> HostRecord:
     if work.outcome is None:
-        return HostRecord(work.host.name, previous=work.live)
+        return HostRecord(work.host.name, previous=work.live, target_id=work.host.target)
     end = work.outcome
     target = work.facts["target"] if work.facts else None
     missing = target is not None and target["state"] == "missing"
@@ -423,4 +446,5 @@ def _host_record(job: Job, work: _Work) -> HostRecord:
         migration_marker=end.migration_marker,
         target_missing=absent,
         log=end.log,
+        target_id=work.host.target,
     )

@@ -107,6 +107,8 @@ class ControlNode:
             registry = stack.enter_context(Registry.open(url, socket_dir=directory, owner=self._releases_owner))
             if write:
                 registry.check()
+                if registry.notice:
+                    self.tell("warning", registry.notice, level="warning")
                 self.spool.replay(registry)
             yield registry
 

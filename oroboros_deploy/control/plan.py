@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..config import Config, Venv
+from ..config import Config, Migration, Step, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
         FactsRequest,
         FrontendRecipe,
         GateRequest,
+        Places,
         Recipe,
+        Scope,
         SourceKind,
+        StepRecipe,
         VenvRecipe,
     )
 
@@ -62,24 +65,29 @@ class Plan:
 
 def facts_request(job: Job) -> FactsRequest:
     """What to read: everything the plan, and the checks below, need."""
-    return {
+    asked: FactsRequest = {
         "sha": job.sha,
         "services": list(job.config.services),
         "restart": job.config.restarts,
         "source": job.kind == "deploy",
     }
+    if job.kind == "deploy" and job.config.shared:
+        asked["shared"] = _places(job.config)
+    return asked
 
 
-def build_request(job: Job, source: SourceKind, described: str, *, verbose: bool = False) -> BuildRequest:
+def build_request(
+    job: Job, source: SourceKind, described: str, *, verbose: bool = False, first: bool = True
+) -> BuildRequest:
     """A release of the job's commit, from where its source is; ``verbose`` when all that it prints is to be heard.
 
-    ``described`` is what git calls the commit.
+    ``described`` is what git calls the commit; ``first`` is for the host that also runs what runs once.
     """
     return {
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
-        "recipe": recipe(job.config),
+        "recipe": recipe(job.config, first=first),
         "version": job.version,
         "verbose": verbose,
         "again": job.config.rebuild,
@@ -121,7 +129,7 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         "restart": config.restarts,
         "detached": detached,
         "healthcheck": gate if gate["command"] or config.restarts else None,
-        "migrate": config.migrate if migrate and job.kind == "deploy" else None,
+        "migrate": _migration(config) if migrate and job.kind == "deploy" else None,
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
@@ -141,7 +149,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if unfit and facts["live"] == job.sha:
         raise _refusal_of_live(job, facts, host, unfit)
     whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE and not unfit
-    if facts["live"] == job.sha and whole and healthy(facts["last"]) and not any(not_live(facts)):
+    if facts["live"] == job.sha and whole and healthy(facts["last"]) and not any(doubts(job, facts)):
         return Plan(build=False, activate=False)
     if whole:
         return Plan(build=False, activate=True)
@@ -153,6 +161,17 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if job.config.repo_url:
         return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
     return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+
+
+def doubts(job: Job, facts: Facts) -> Iterator[str]:
+    """Why the release that `current` names is not known to be live and gated, a sentence each."""
+    gate = facts["target"].get("gate") if facts["target"] else None
+    asked = job.config.healthcheck.command and not job.config.skip_healthcheck
+    if gate == "never":
+        yield "it never passed a gate here, for another tool switched to it"
+    elif gate == "skipped" and asked:
+        yield "no health command was run when it was committed here"
+    yield from not_live(facts)
 
 
 def _unfit(job: Job, facts: Facts) -> str | None:
@@ -168,8 +187,8 @@ def _unfit(job: Job, facts: Facts) -> str | None:
         return _WRONG.get(target["state"], target["damage"]) if facts["live"] == job.sha else None
     if job.config.rebuild:
         return "--rebuild was said"
-    if target["state"] == "sealed" and target.get("recipe") not in (None, digest(job.config.build)):
-        return "it was built with other settings of `build`"
+    if target["state"] == "sealed" and target.get("recipe") not in (None, digest(job.config.build, job.config.shared)):
+        return "it was built with other settings of `build` or `shared`"
     return target["bad"] if target["state"] == "sealed" and facts["live"] != job.sha else None
 
 
@@ -236,13 +255,19 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
     elif job.config.restarts:
-        yield from _unmanageable(facts)
+        yield from _unmanageable(facts, job.config.scope)
 
 
-def _unmanageable(facts: Facts) -> Iterator[_Problem]:
-    if not facts["may_manage"]:
+def _unmanageable(facts: Facts, scope: Scope) -> Iterator[_Problem]:
+    if facts.get("unmanaged"):
+        yield from (_Problem(each["message"], each["hint"]) for each in facts["unmanaged"])
+    elif not facts["may_manage"]:
         yield _Problem(f"{facts['user']} may not restart units here without a password", sudoers(facts["user"]))
-    absent = [f"{name} ({unit['load']})" for name, unit in facts["units"].items() if unit["load"] != "loaded"]
+    elsewhere = [name for name, unit in facts["units"].items() if unit.get("elsewhere")]
+    if elsewhere:
+        yield _elsewhere(elsewhere, scope)
+    lacking = {name: unit["load"] for name, unit in facts["units"].items() if unit["load"] != "loaded"}
+    absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere]
     if absent:
         yield _Problem(
             f"units that this host cannot start: {', '.join(absent)}",
@@ -256,20 +281,46 @@ def _unmanageable(facts: Facts) -> Iterator[_Problem]:
         )
 
 
-def recipe(config: Config) -> Recipe:
-    """What a host builds, and what it may take from earlier builds (``cache`` in bytes)."""
+def _elsewhere(names: list[str], scope: Scope) -> _Problem:
+    """What to do about units that only the manager of the other scope has."""
+    other, place = ("user", "/etc/systemd/system") if scope == "system" else ("system", "~/.config/systemd/user")
+    what = f"units that only the service manager of scope {other} has: {', '.join(names)}"
+    return _Problem(what, f"set `scope: {other}` in fabric.yaml, or install them on the host in {place}")
+
+
+def recipe(config: Config, *, first: bool = True) -> Recipe:
+    """What a host builds, and what it may take from earlier builds (``cache`` in bytes).
+
+    What runs once, on the ``first`` host, makes nothing of a release, so the digest is the same on the others.
+    """
     build = config.build
-    return {
+    made: Recipe = {
         "frontend": _frontend(config),
         "venvs": {directory: _venv(venv) for directory, venv in build.venvs.items()},
-        "steps": [{"name": step.name, "path": step.path, "command": step.command} for step in build.steps],
+        "steps": [_step(step) for step in build.steps if first or not step.once],
         "timeout": build.timeout,
         "installer": build.installer,
         "inputs": list(build.inputs),
         "cache": build.cache * 1_000_000,
         "anew": config.no_cache,
-        "digest": digest(build),
+        "digest": digest(build, config.shared),
+        "python": build.python,
+        "node": build.node,
     }
+    if config.shared:
+        made["shared"] = _places(config)
+    return made
+
+
+def _places(config: Config) -> Places:
+    return {path: "dir" if kind == "dir" else "file" for path, kind in config.shared.items()}
+
+
+def _step(step: Step) -> StepRecipe:
+    told: StepRecipe = {"name": step.name, "path": step.path, "command": step.command}
+    if step.outputs:
+        told |= {"inputs": list(step.inputs), "outputs": list(step.outputs)}
+    return {**told, "once": True} if step.once else told
 
 
 def _venv(venv: tuple[str, ...] | Venv) -> list[str] | VenvRecipe:
@@ -298,14 +349,21 @@ def _frontend(config: Config) -> FrontendRecipe | None:
     }
 
 
+def _migration(config: Config) -> str | None:
+    return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
+
+
 def _gate(config: Config) -> GateRequest:
+    """The gate; how long services are watched is left to the host where nobody set it."""
     gate = config.healthcheck
-    return {
+    request: GateRequest = {
         "command": None if config.skip_healthcheck else gate.command,
         "timeout": gate.timeout,
         "interval": gate.interval,
-        "stable_for": gate.stable_for,
     }
+    if config.provenance.get("healthcheck.stable_for") != "default":
+        request["stable_for"] = gate.stable_for
+    return request
 
 
 def _absent(job: Job, facts: Facts) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
+from shlex import quote
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from ..errors import DeployError
@@ -30,7 +32,7 @@ def reconcile(node: ControlNode, hosts: Sequence[str] | None, *, dry_run: bool) 
     with ExitStack() as stack:
         works = [node.host(name) for name in dict.fromkeys(named_hosts(node.config, hosts))]
         registry = stack.enter_context(node.registry(works, write=not dry_run))
-        memory = registry.memory(node.application)
+        memory = registry.memory(node.application, node.config.root, control_node=gethostname())
         works = works or [node.host(name) for name in memory.hosts]
         stack.callback(lambda: close(works))
         required_hosts(node.config, [work.name for work in works])
@@ -50,13 +52,18 @@ def _completed(
     attempts = [
         replace(each, record=_with_commit(each.record, commits[each.record.attempt])) for each in found.attempts
     ]
-    doubts = [Doubt(name, f"it was not read, its part is kept as it is: {e.message}") for name, e in unread.items()]
+    doubts = [Doubt(name, _unread(node, name, error)) for name, error in unread.items()]
     if waiting:
         doubts.append(Doubt(None, f"{len(waiting)} records wait here; the next command that writes writes them first"))
     nameless = {commit.sha for commit in commits.values() if not commit.subject}
     if nameless:
         doubts.append(Doubt(None, f"subjects and times of {len(nameless)} commits: this repository does not have them"))
     return replace(found, attempts=tuple(attempts), doubts=(*found.doubts, *doubts), unread=tuple(unread))
+
+
+def _unread(node: ControlNode, name: str, error: DeployError) -> str:
+    gone = f"if it is gone for good: fab registry.forget --host={quote(name)}{node.config.flags}"
+    return f"it was not read, its part is kept as it is: {error.message} ({gone})"
 
 
 def _with_commit(record: Record, commit: Commit) -> Record:

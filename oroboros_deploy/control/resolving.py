@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 from ..errors import InvalidInput, UnknownCommit, UnknownRelease
@@ -32,13 +33,13 @@ def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
 def serving_hosts(node: ControlNode) -> list[str]:
     """The hosts of which the registry knows what they serve."""
     with node.registry() as registry:
-        return list(registry.serving(node.application))
+        return list(registry.serving(node.application, control_node=gethostname()))
 
 
 def known_hosts(node: ControlNode) -> dict[str, str | None]:
     """The hosts that the registry knows, each with the environment it was last deployed to in."""
     with node.registry(write=False) as registry:
-        return dict(registry.memory(node.application).hosts)
+        return dict(registry.memory(node.application, control_node=gethostname()).hosts)
 
 
 def whereabouts(node: ControlNode, release: str | None = None) -> list[str]:
@@ -79,11 +80,11 @@ def recorded_release(node: ControlNode, release: str) -> tuple[str, list[str], s
         found = ""
     with node.registry() as registry:
         found = found or _only(registry.find(release.lower()), release)
-        hosts = registry.hosts_of(found, node.application)
+        hosts = registry.hosts_of(found, node.application, control_node=gethostname())
         environment = registry.environment_of(found, node.application)
         other = registry.environment_of(found)
         if not hosts and other in node.config.environments:  # it has a root, or a name, of its own
-            hosts, environment = registry.hosts_of(found), other
+            hosts, environment = registry.hosts_of(found, control_node=gethostname()), other
     if not hosts:
         raise UnknownRelease(
             f"nothing was changed: the registry knows no host where release {found} was live",

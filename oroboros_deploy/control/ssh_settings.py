@@ -62,6 +62,11 @@ def ssh_options_of(context: Context) -> SshOptions:
 
 def _refuse_running(given: Any) -> None:
     usual: Any = invoke.Config.global_defaults()
+    if _section(given, "run").get("dry"):  # `--dry`, also after the name of a task: a slip for its own --dry-run
+        raise ConfigError(
+            "nothing was changed: --dry (run.dry) is not followed by these tasks: they would do it all",
+            hint="leave it out; prune and registry.reconcile have a --dry-run of their own",
+        )
     for section in ("run", "sudo"):
         values = _section(given, section)
         for name in _RUNNING:

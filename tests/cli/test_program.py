@@ -117,6 +117,18 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "typed",
+    ["--dry -H box lock --reason=x", "-H box lock --reason=x -R", "-H box prune --dry", "-H box deploy -R --sha=a"],
+)
+def test_a_dry_run_of_fabrics_does_nothing(project: Path, typed: str) -> None:
+    """Fabric's `--dry` promises that nothing is done; what cannot keep that says so, before any host is reached."""
+    (project / "fabric.yaml").write_text("deploy: {services: [a]}\n")
+    ran = fab(project, *typed.split())
+    told = "nothing was changed: --dry (run.dry) is not followed by these tasks: they would do it all\n"
+    assert (ran.returncode, ran.stdout, ran.stderr.partition("  →")[0]) == (2, "", told)
+
+
+@pytest.mark.parametrize(
     ("text", "arguments", "words"),
     [
         ("deploy: {root: [", (), "fabric.yaml"),
@@ -130,6 +142,8 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
         ("deploy: {services: &all [*all]}", (), "deploy.services.0 holds itself"),
         ("deploy: {keep: 1" + "0" * 5000 + "}", (), "fabric.yaml"),
         ("deploy: " + "[" * 5000, (), "fabric.yaml"),
+        ("deploy:\n  keep: 3\n  keep: 4", (), "fabric.yaml: keep is said twice, in lines 2 and 3: keep one of them"),
+        ("deploy: {environments: {a: {hosts: [a]}, a: {hosts: [b]}}}", (), "a is said twice, in lines 1 and 1"),
         ("run: 5", (), "fabric.yaml: run must hold settings of its own (it is 5)"),
         ("connect_kwargs:", (), "fabric.yaml: connect_kwargs must hold settings of its own (it is None)"),
         ("gateway: {host: jump}", (), "fabric.yaml: gateway must be a value (it is {'host': 'jump'})"),
@@ -139,6 +153,7 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
     ids=[
         *("broken YAML", "a list", "no as a name", "a number as a name", "a date as a name", "null as a name"),
         *("on as a name", "a mapping in itself", "a list in itself", "a long number", "nested deeply"),
+        *("a setting twice", "an environment twice"),
         *("a value for settings", "nothing for settings", "settings for a value"),
         "missing ssh_config",
         "broken ssh_config",
@@ -151,6 +166,16 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
     (project / "odd").write_text('Host a\n  this is no directive, only words\n"\n')
     ran = fab(project, *arguments, "-H", "web1", "deploy", "--sha=HEAD")
     assert (ran.returncode, words in ran.stderr, "Traceback" in ran.stderr) == (2, True, False), ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("fabric.yml", "deploy: {keep: 3, keep: 4}"), ("fabric.yml", "deploy: ["), ("fabric.json", "{")]
+)
+def test_a_settings_file_of_another_name_is_read_alike(project: Path, name: str, text: str) -> None:
+    """What cannot be read in one of Fabric's other files is named too."""
+    (project / name).write_text(text)
+    ran = fab(project, "config")
+    assert (ran.returncode, ran.stdout, f"nothing was changed: {project / name}: " in ran.stderr) == (2, "", True)
 
 
 @pytest.mark.parametrize(("text", "told"), [("root: /srv/shop", True), ("deploy: {}", False), ("", False)])

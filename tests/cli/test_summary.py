@@ -93,7 +93,7 @@ def test_an_unwritten_registry_is_told_beside_the_success() -> None:
     assert told == (
         "✓ 3f2a9c1b2d is live on web1\n"
         "The registry was not written; the record is kept here.\n"
-        "  → fab registry.list (any command that reaches the registry writes it)"
+        "  → fab -H web1 registry.reconcile (any command that reaches the registry writes it)"
     )
 
 

@@ -76,6 +76,16 @@ def answer(**changes: Any) -> dict[str, Any]:
             "process 8 of worker started before current was switched",
         ),
         (
+            answer(units={"api": UP | {"serving": False, "condition": "inactive (dead)", "put_away": True}}),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api was stopped and disabled since the "
+            "last commit: it is left so and not watched (systemctl enable --now api starts it)",
+        ),
+        (
+            answer(units={"api": UP | {"serving": False, "put_away": True}}, scope="user"),
+            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api was stopped and disabled since the "
+            "last commit: it is left so and not watched (systemctl --user enable --now api starts it)",
+        ),
+        (
             answer(live=None, journal=[{"outcome": "committed", "target": SHA, "live": SHA, "at": 0.0}]),
             f"web1  nothing               deploy aaaaaaaaaa committed  somebody moved current away from every release; "
             f"it named {SHA}",
@@ -92,6 +102,8 @@ def answer(**changes: Any) -> dict[str, Any]:
         "put back",
         "failed first",
         "not live",
+        "put away",
+        "put away by its own user",
         "moved",
         "unreachable",
     ],
@@ -146,6 +158,7 @@ WRONG = {"line": 1, "what": NASTY}
         (tables.status_table, HostUnreachable(f"{NASTY}\n{NASTY}")),
         (tables.lock_table, {"hold": HOLD, "running": {"kind": NASTY, "target": NASTY}}),
         (tables.unlock_table, {"freed": HOLD}),
+        (tables.claim_table, {"was": {"name": NASTY}, "now": None, "claimed": False}),
         (tables.pin_table, {"release": NASTY, "pin": HOLD}),
         (tables.unpin_table, {"release": NASTY, "pin": HOLD}),
         (tables.prune_table, {"releases": [RELEASE], "freed": 0, "dry_run": True, "complete": True}),

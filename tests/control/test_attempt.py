@@ -206,6 +206,22 @@ def test_the_migration_runs_alone_before_any_other_host_switches(site: Site) -> 
     assert [site.live(host) for host in hosts] == [site.good] * 3
 
 
+def test_a_migration_that_is_not_once_runs_on_every_host(site: Site) -> None:
+    """Each host has a database of its own then."""
+    hosts, migrate = ["web1", "web2"], {"command": f"echo . >>{site.tmp}/migrations", "once": False}
+    outcome = site.fleet(parallel=2, migrate=migrate).deploy(hosts, sha=site.good)
+    assert ((site.tmp / "migrations").read_text(), outcome.exit_code) == (".\n.\n", ExitCode.LIVE)
+
+
+def test_a_step_that_is_once_runs_on_the_first_host_asked(site: Site) -> None:
+    """It reads the release, and can change nothing of it."""
+    line = f"echo $(basename $(dirname $(dirname $PWD))) >>{site.tmp}/told; ! touch made 2>&-"
+    steps = [{"name": "make", "command": "echo made >made"}, {"name": "tell", "command": line, "once": True}]
+    build = {"frontend": None, "venvs": {}, "steps": steps}
+    outcome = site.fleet(parallel=2, build=build).deploy(["web2", "web1"], sha=site.good)
+    assert ((site.tmp / "told").read_text(), outcome.exit_code) == ("web2\n", ExitCode.LIVE)
+
+
 def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -> None:
     """When one host lacks the release, the other is only read."""
     site.deployment().deploy(["web1"], sha=site.good)
@@ -306,7 +322,7 @@ def test_what_is_live_is_built_again_over_another_release(site: Site) -> None:
         site.deployment().deploy(["web1"], sha=sha)
     before = tree(site.root() / "releases")
     with pytest.raises(
-        InvalidInput, match=rf"other settings of `build`\n.* fab -H web1 rollback --release={site.better}"
+        InvalidInput, match=rf"other settings of `build` or `shared`\n.* fab -H web1 rollback --release={site.better}"
     ):
         other.deploy(["web1"], sha=site.good)
     assert (tree(site.root() / "releases"), site.live()) == (before, site.good)

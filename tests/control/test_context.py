@@ -31,7 +31,7 @@ def config(**settings: Any) -> fabric.Config:
     return read
 
 
-@pytest.mark.parametrize("name", ["web1", "deploy@web1", "web1:2222", "deploy@web1:2222", "deploy@[::1]:2222"])
+@pytest.mark.parametrize("name", ["web1", "not-me@web1", "web1:2222", "not-me@web1:2222", "not-me@[::1]:2222"])
 def test_a_connection_names_its_own_host(name: str) -> None:
     """As it was typed, for a task of somebody's own is called with a connection to each host."""
     assert hosts_of(fabric.Connection(name, config=config())) == (name,)

@@ -67,7 +67,7 @@ def again() -> Job:
     return replace(job(), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags={"rebuild": True}))
 
 
-DEFAULT = digest(Build())
+DEFAULT = digest(Build(), {})
 LIVE = f"nothing was changed: release {SHA} is live here and cannot be built again in its place: "
 BACK = f"roll back first, then the same command again: fab -H web1 rollback --release={OLD}"
 
@@ -97,6 +97,27 @@ BACK = f"roll back first, then the same command again: fab -H web1 rollback --re
             for unit in (DOWN, STRAY, OLDER)
         ),
         (job(), facts(live=SHA, units={"api": UP}, **target("sealed")), Plan(build=False, activate=False)),
+        # Live and gated: what another tool switched to, or was committed without its health command, is activated.
+        *(
+            (
+                job(healthcheck={"command": command}),
+                facts(live=SHA, **target(state, gate=gate)),
+                Plan(build=False, activate=activate),
+            )
+            for state, gate, command, activate in (
+                ("adopted", "never", "true", True),
+                ("adopted", "never", None, True),
+                ("adopted", "passed", "true", False),
+                ("sealed", "skipped", "true", True),
+                ("sealed", "skipped", None, False),
+                ("sealed", None, "true", False),
+            )
+        ),
+        (
+            job(),
+            facts(live=SHA, units={"api": DOWN | {"put_away": True}}, **target("sealed")),
+            Plan(build=False, activate=False),
+        ),
         (job(), facts(live=SHA, journal=[{"live": SHA}], **target("sealed")), Plan(build=False, activate=False)),
         (job(), facts(live=SHA, journal=[{"live": OLD}], **target("sealed")), Plan(build=False, activate=True)),
         (job("rollback"), facts(**target("sealed")), Plan(build=False, activate=True)),
@@ -138,7 +159,7 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
             job(),
             facts(live=SHA, **target("sealed", recipe="0" * 64)),
             InvalidInput,
-            f"{LIVE}it was built with other settings of `build`\n  → {BACK}",
+            f"{LIVE}it was built with other settings of `build` or `shared`\n  → {BACK}",
         ),
         (again(), facts(live=SHA, **target("sealed")), InvalidInput, f"{LIVE}--rebuild was said\n  → {BACK}"),
         (
@@ -206,6 +227,42 @@ def test_all_that_is_missing_is_told_at_once() -> None:
     )
 
 
+LINGER = {"message": "lingering is off for deploy", "hint": "loginctl enable-linger deploy"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "seen", "message", "hint"),
+    [
+        ("user", {"may_manage": False, "unmanaged": [LINGER]}, LINGER["message"], LINGER["hint"]),
+        (
+            "user",
+            {"units": {"api": {"load": "not-found", "elsewhere": True}}},
+            "units that only the service manager of scope system has: api",
+            "set `scope: system` in fabric.yaml, or install them on the host in ~/.config/systemd/user",
+        ),
+        (
+            "system",
+            {"units": {"api": {"load": "not-found", "elsewhere": True}}},
+            "units that only the service manager of scope user has: api",
+            "set `scope: user` in fabric.yaml, or install them on the host in /etc/systemd/system",
+        ),
+    ],
+)
+def test_what_keeps_a_scope_from_working(scope: str, seen: dict[str, Any], message: str, hint: str) -> None:
+    """Each has its one remedy, and no sudo is asked for where the login's own manager is meant."""
+    with pytest.raises(InvalidInput) as caught:
+        decide(job(scope=scope), facts(**seen), "web1")
+    assert (caught.value.message, caught.value.hint) == (f"nothing was changed: {message}", hint)
+
+
+def test_without_restarts_a_login_needs_no_manager() -> None:
+    """What would keep its services from living on refuses nothing: the activation is a process of its own."""
+    work = without_services(scope="user")
+    seen = facts(may_manage=False, unmanaged=[LINGER], units={}, **target("sealed"))
+    assert decide(work, seen, "web1") == Plan(build=False, activate=True)
+    assert activate_request(work, seen, migrate=False)["detached"] is True
+
+
 def without_services(**written: Any) -> Job:
     """A deploy of an application that has no services."""
     return replace(job(), config=load([("fabric.yaml", {"services": [], **written})], {}))
@@ -269,6 +326,16 @@ def test_a_rollback_asks_to_look_first() -> None:
     assert request | {"expected": OLD, "stopping": 0.0} == activate_request(job("rollback"), facts(), migrate=False)
 
 
+def test_what_runs_once_is_asked_of_the_first_host_alone() -> None:
+    """The digest of the recipe is the same for all: what runs once makes nothing of a release."""
+    made = {"name": "css", "path": "ui", "command": "make", "inputs": ["ui/src"], "outputs": ["ui/made"]}
+    tell = {"name": "tell", "command": "make told", "once": True}
+    work = job(build={"steps": [made, tell]})
+    first, other = (build_request(work, "mirror", "v1", first=each)["recipe"] for each in (True, False))
+    assert first["steps"] == [made, {**tell, "path": "."}]
+    assert {**first, "steps": [made]} == other
+
+
 def test_requests_are_whole() -> None:
     """What a host is asked to build and to activate holds every setting it needs, and no registry URL."""
     work = job(migrate="./migrate", build={"venvs": {"worker": ["backend", "worker"]}})
@@ -291,7 +358,9 @@ def test_requests_are_whole() -> None:
             "inputs": [],
             "cache": 2_000_000_000,
             "anew": False,
-            "digest": digest(work.config.build),
+            "digest": digest(work.config.build, {}),
+            "python": None,
+            "node": None,
         },
         "version": "1.0",
         "verbose": False,
@@ -309,7 +378,6 @@ def test_requests_are_whole() -> None:
             "command": "scripts/runtime-health-check.sh",
             "timeout": 60,
             "interval": 1,
-            "stable_for": 2,
         },
         "migrate": "./migrate",
         "restart_timeout": 180,
@@ -321,6 +389,8 @@ def test_requests_are_whole() -> None:
         "expected": OLD,
     }
     assert activate_request(work, facts(), migrate=False)["migrate"] is None
+    said = job(healthcheck={"stable_for": 2})  # the default's value, and somebody's word
+    assert (activate_request(said, facts(), migrate=False)["healthcheck"] or {})["stable_for"] == 2
 
 
 def test_a_venv_travels_as_plain_values() -> None:
@@ -363,3 +433,14 @@ def test_what_is_refused_is_not_offered() -> None:
     with pytest.raises(UnknownRelease) as refused:
         decide(job("rollback"), facts(releases=[damaged], target=target), "web1")
     assert refused.value.hint == "no other release is on this host; deploy one"
+
+
+def test_shared_places_are_asked_of_a_deploy() -> None:
+    """The facts look at them before anything is built, and the build makes links; without any nothing is said."""
+    places = {"media": "dir", "local.yml": "file"}
+    shared, unset = job(shared=places), job()
+    made, usual = build_request(shared, "mirror", "v1")["recipe"], build_request(unset, "mirror", "v1")["recipe"]
+    assert (facts_request(shared)["shared"], made["shared"]) == (places, places)
+    rollback = facts_request(job("rollback", shared=places))
+    assert ["shared" in each for each in (rollback, facts_request(unset), usual)] == [False, False, False]
+    assert made["digest"] != usual["digest"]

@@ -346,3 +346,58 @@ def test_nobody_to_ask(site: FleetSite) -> None:
     """An empty registry knows no host: it says how to name them."""
     with pytest.raises(InvalidInput, match="no host was named"):
         site.deployment().reconcile()
+
+
+def minted(site: FleetSite, host: str) -> str:
+    """The id of a host's target, as it lies there."""
+    return str(json.loads((site.root(host) / ".deploy" / "id").read_text())["id"])
+
+
+def test_an_alias_of_another_workstation_is_no_other_host(site: FleetSite) -> None:
+    """The host itself says which target it is: one serves, a rollback finds it, and there is nothing to reconcile."""
+    deployment = site.deployment(connect=lambda name: site.connect(name.removesuffix(".example.org")))
+    deployment.deploy(["web1"], sha=site.good)
+    deployment.deploy(["web1.example.org"], sha=site.better)
+    assert site.statuses() == {site.good: "replaced", site.better: "deployed"}
+    with deployment.registry() as registry:
+        assert registry.memory("shop").names.last == {minted(site, "web1"): "web1.example.org"}
+        assert registry.hosts_of(site.good, "shop") == ["web1.example.org"]
+    found = deployment.reconcile(), deployment.reconcile(["web1"])
+    assert [(len(each), [doubt.message for doubt in each.doubts]) for each in found] == [
+        (0, []),
+        (0, ["the registry knows this target as web1.example.org, another name of the same host"]),
+    ]
+    outcome = deployment.rollback(release=site.good)
+    assert [(each.host, str(each.state)) for each in outcome.hosts] == [("web1.example.org", "live")]
+    (site.tmp / "registry.db").unlink()
+    deployment.reconcile(["web1"])
+    assert shown(site)["serving"] == {"web1": site.good}
+
+
+def test_a_machine_that_is_made_anew_under_its_name_is_another(site: FleetSite) -> None:
+    """What the one before it served is live nowhere, and its attempts are no doubt about the new one's journal."""
+    deployment = site.deployment()
+    deployment.deploy(["web1"], sha=site.good)
+    (site.root("web1")).rename(site.tmp / "gone")
+    deployment.deploy(["web1"], sha=site.better)
+    assert site.statuses() == {site.good: "replaced", site.better: "deployed"}
+    assert [(len(each), each.doubts) for each in (deployment.reconcile(),)] == [(0, ())]
+
+
+def test_a_machine_that_is_gone_is_forgotten(site: FleetSite) -> None:
+    """Reconciling names the command that ends it; then nothing goes there any more by itself."""
+    deployment = site.deployment()
+    deployment.deploy(BOTH, sha=site.good)
+    site.down = frozenset({"web2"})
+    found = deployment.reconcile()
+    assert found.unread == ("web2",)
+    assert found.doubts[0].message.endswith("(if it is gone for good: fab registry.forget --host=web2)")
+    of_prod = site.deployment()
+    object.__setattr__(of_prod.config, "environment", "prod")
+    (doubt,) = of_prod.reconcile(["web2"]).doubts
+    assert doubt.message.endswith("(if it is gone for good: fab registry.forget --host=web2 --environment=prod)")
+    served = [site.good]
+    assert deployment.forget("web2") == {"host": "web2", "application": "shop", "served": served, "replaced": []}
+    assert (deployment.reconcile().hosts, list(deployment.status())) == (("web1",), ["web1"])
+    deployment.deploy(["web1"], sha=site.better)
+    assert [each.host for each in deployment.rollback(release=site.good).hosts] == ["web1"]

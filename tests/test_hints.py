@@ -1,0 +1,120 @@
+"""What people are told to type: it can be typed as it stands, and means the same hosts, environment and root."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy import tasks
+from oroboros_deploy.config import Config
+
+PACKAGE = Path(tasks.__file__).parent
+COMMAND = re.compile(r"\bfab ((?:-\S+ (?:\S+ )?)?)([a-z][\w.]*)?")
+# Where a command about given hosts is made: `Config.typed`, and the words for where no settings are known.
+MAKERS = {("config/loading.py", "typed"), ("cli/summary.py", "plainly")}
+# Raised where no settings are known; `Host.explain` puts environment and root into them.
+EXPLAINED = {"ssh/command.py", "remote/session.py", "control/faults.py"}
+NAMES = {"HOST", "HOSTS"}  # what people put a name for
+
+
+def strings(path: Path) -> Iterator[tuple[str, str]]:
+    """The strings of a module with the function they are in, without docstrings; ``{}`` for what is put in."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, ast.FunctionDef | ast.Module):
+            yield from ((getattr(function, "name", ""), text) for text in _of(function))
+
+
+def _of(parent: ast.AST) -> Iterator[str]:
+    for node in ast.iter_child_nodes(parent):
+        if isinstance(node, ast.JoinedStr):
+            yield "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif not isinstance(node, ast.FunctionDef) and not (isinstance(node, ast.Expr) and _is_text(node.value)):
+            yield from _of(node)
+
+
+def _is_text(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def commands() -> Iterator[tuple[str, str, str, str]]:
+    """Each command of `fab` in a string of the package: its file, its function, its flags before the task, its task."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for function, text in strings(path):
+            for found in COMMAND.finditer(text):
+                yield str(path.relative_to(PACKAGE)), function, found[1].strip(), found[2] or ""
+
+
+def test_every_hint_about_hosts_is_made_in_one_place() -> None:
+    """A command about hosts that are known is made with their settings, or explained with them before it is told."""
+    known = [each for each in commands() if each[2].startswith("-H") and each[2].split()[-1] not in NAMES]
+    known = [each for each in known if each[0] != "control/node.py"]  # names an environment, and no task
+    elsewhere = {(file, function) for file, function, _, task in known if task and file not in EXPLAINED} - MAKERS
+    assert elsewhere == set()
+    assert {file for file, _, _, task in known if task} >= EXPLAINED
+
+
+def test_every_task_of_a_hint_exists() -> None:
+    """A task that was renamed is renamed in what people are told."""
+    known = {*tasks.ns.task_names}
+    told = {task.rstrip(".") for file, _, _, task in commands() if task and file != "control/node.py"}
+    assert {task for task in told if task not in known} == set()
+
+
+SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["web1", "web2"]}}}
+
+
+@pytest.mark.parametrize(
+    ("hint", "told"),
+    [
+        ("fab -H web1 status  shows it", "fab -H web1 status --environment=prod --root=/srv/a  shows it"),
+        ("free it with: fab -H HOST unlock", "free it with: fab -H web1 unlock --environment=prod --root=/srv/a"),
+        ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
+        ("fab -H web1 rollback --release=a --root=/srv/a", "fab -H web1 rollback --release=a --root=/srv/a"),
+        (
+            "fab -H HOST claim, or say where it is with --root=/srv/b",
+            "fab -H web1 claim --environment=prod --root=/srv/a, or say where it is with --root=/srv/b",
+        ),
+        (
+            "fab -H HOST unlock, then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
+            "fab -H web1 unlock --environment=prod --root=/srv/a, "
+            "then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
+        ),
+        ("fab -H web11 status", "fab -H web11 status"),
+        ("df -h", "df -h"),
+        (None, None),
+    ],
+)
+def test_a_hint_is_explained(hint: str | None, told: str | None) -> None:
+    """With the environment of the command and the root of its flag or variable, once, and for its own host alone."""
+    config = Config.from_mapping(SETTINGS, hosts=["web1"], environment="prod", environ={"DEPLOY_ROOT": "/srv/a"})
+    assert config.hinted("web1", hint) == told
+    assert config.hinted("web1", told) == told
+
+
+def test_hosts_of_one_environment_are_told_together() -> None:
+    """Several hosts take the environment that all of them are of; one that they are of alone needs no word."""
+    config = Config.from_mapping(SETTINGS, hosts=["web1", "web2"], environment="next")
+    assert config.typed("web1,web2", "status") == "fab -H web1,web2 status"
+    assert config.typed("web1", "status") == "fab -H web1 status --environment=next"
+
+
+@pytest.mark.parametrize(
+    ("environment", "environ", "flags"),
+    [
+        (None, {}, ""),
+        ("prod", {}, " --environment=prod"),
+        (None, {"DEPLOY_ROOT": "/srv/a b"}, " --root='/srv/a b'"),
+        ("prod", {"DEPLOY_ROOT": "/srv/a"}, " --environment=prod --root=/srv/a"),
+    ],
+)
+def test_a_command_that_names_no_host_says_whose_settings_it_means(
+    environment: str | None, environ: dict[str, str], flags: str
+) -> None:
+    """The environment, which may have a registry of its own, and the root that a flag or variable gave."""
+    assert Config.from_mapping(SETTINGS, environment=environment, environ=environ).flags == flags
