@@ -166,7 +166,7 @@ def fill(registry: Registry, count: int) -> None:
     pooled.detach()
     if dialect == "postgresql":
         connection.autocommit = True
-        connection.cursor().execute("SET statement_timeout = 0")
+        connection.cursor().execute("SET statement_timeout = 0; SET search_path = public, oroboros")
     for sql in SQL:
         # Straight to the driver: with parameters, even none, a percent sign would be theirs.
         connection.cursor().execute(sql.format(**words, **texts, at=at, end=end, count=count, now=now))
@@ -180,7 +180,7 @@ def statements() -> Iterator[list[tuple[str, Any]]]:
     rows = driver.Driver.rows
 
     def noted(self: driver.Driver, statement: Any, values: Any = driver._NOTHING) -> Any:
-        compiled = driver._compiled(statement, self.dialect)
+        compiled = driver._compiled(statement, self.dialect, self.schema)
         sent.append((compiled.text, compiled.parameters(values)))
         return rows(self, statement, values)
 

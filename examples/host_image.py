@@ -17,7 +17,7 @@ import needs
 Say = Callable[[str], object]
 
 SUITES = {12: "bookworm", 13: "trixie"}
-BASE = "systemd,systemd-sysv,dbus,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2"
+BASE = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2"
 PACKAGES = "python3 python3-venv python3-pip git curl caddy nodejs npm postgresql"
 
 # Installing a daemon must not start it, unpacking need not survive a power cut, and nobody reads a manual in there.

@@ -37,5 +37,12 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
-    for name in ("DEPLOY_ROOT", "REPO_ROOT", "DEPLOY_SERVICES", "DEPLOY_REGISTRY_URL", "DEPLOY_HEALTHCHECK_CMD"):
+    for name in (
+        "DEPLOY_ROOT",
+        "REPO_ROOT",
+        "DEPLOY_SCOPE",
+        "DEPLOY_SERVICES",
+        "DEPLOY_REGISTRY_URL",
+        "DEPLOY_HEALTHCHECK_CMD",
+    ):
         monkeypatch.delenv(name, raising=False)

@@ -5,7 +5,7 @@
 
 Each run is one `fab deploy` or `fab rollback` against a real host on a cable of its own, with a PostgreSQL server as
 the registry.  It starts from where the one before left the host.  The oracle (tests/support/oracle.py) asks the host
-itself.  The first violation stops everything; what is needed to find its cause is printed and kept.
+itself.  After a violation the series goes on with a new host; what is needed to find the cause is printed and kept.
 Needs Linux and root.
 """
 
@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +29,7 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 from disposable_host import missing  # noqa: E402
 
-from tests.support.choice import ALL_PHASES, VICTIMS, choose  # noqa: E402
+from tests.support.choice import ALL_PHASES, MADE, OUTSIDERS, VICTIMS, choose  # noqa: E402
 from tests.support.postgres import why_not  # noqa: E402
 from tests.support.stage import BOUND, Run, Stage, Violation  # noqa: E402
 
@@ -42,12 +42,13 @@ class Series:
         self.jobs = min(jobs, runs)
         self.say = say
         self.runs: list[Run] = []
+        self.violated: dict[int, str] = {}  # the seeds of bad runs, and what was wrong
         self.seconds = 0.0
         self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
         self._stop = threading.Event()
 
     def go(self) -> None:
-        """Do all the runs; raises Violation."""
+        """Do all the runs; what was wrong is in ``violated``.  Raises Violation where an undisturbed one fails."""
         began = time.monotonic()
         with ThreadPoolExecutor(self.jobs) as pool:
             jobs = [pool.submit(self._job, number) for number in range(self.jobs)]
@@ -59,26 +60,46 @@ class Series:
         self.seconds = time.monotonic() - began
 
     def _job(self, number: int) -> None:
+        seeds = iter(self.seeds[number :: self.jobs])
         try:
-            with tempfile.TemporaryDirectory(prefix="destructive-") as scratch, ExitStack() as stack:
-                stage = Stage(f"crash{number}", Path(scratch), stack)
-                stage.measure()
-                self.lengths = stage.lengths
-                for seed in self.seeds[number :: self.jobs]:
-                    if self._stop.is_set():
-                        return
-                    self._note(stage.run(choose(seed)))
+            while self._runs_on_a_new_host(f"crash{number}", seeds):
+                pass
         except BaseException:
             self._stop.set()
             raise
+
+    def _runs_on_a_new_host(self, name: str, seeds: Iterator[int]) -> bool:
+        """Do runs up to the first bad one; whether there was one."""
+        with tempfile.TemporaryDirectory(prefix="destructive-") as scratch, ExitStack() as stack:
+            stage = Stage(name, Path(scratch), stack)
+            stage.measure()
+            self.lengths = stage.lengths
+            for seed in seeds:
+                if self._stop.is_set():
+                    return False
+                try:
+                    self._note(stage.run(choose(seed)))
+                except Violation as violation:
+                    self.violated[seed] = str(violation)
+                    self.say(f"seed {seed}: {violation}")
+                    return True
+        return False
 
     def _note(self, run: Run) -> None:
         self.runs.append(run)
         self.say(f"{len(self.runs):4}/{len(self.seeds)}  {run.line()}")
 
+    @property
+    def verdict(self) -> str:
+        """In how many runs an invariant was violated."""
+        bad = len(self.violated)
+        return f"in {bad} of them an invariant was violated" if bad else "no invariant was violated"
+
     def report(self) -> str:
         """What was hit and what came of it, in tables."""
-        return "\n\n".join((self._hits(), self._ends(), self._exits()))
+        bad = [_table(("seed that is bad", "why"), sorted((seed, _why(said)) for seed, said in self.violated.items()))]
+        tables = (self._hits(), self._ends(), self._outsiders(), self._made(), self._exits())
+        return "\n\n".join((*(bad if self.violated else ()), *tables))
 
     def _hits(self) -> str:
         """How often each victim was really hit in each phase."""
@@ -90,17 +111,34 @@ class Series:
 
     def _ends(self) -> str:
         """How the attempts ended, by victim."""
-        ends = ("committed", "restored", "unchanged")
+        return self._by("victim", VICTIMS, lambda run: run.choice.victim)
+
+    def _outsiders(self) -> str:
+        """The same by what somebody else did."""
+        return self._by("somebody", OUTSIDERS, lambda run: run.choice.how)
+
+    def _made(self) -> str:
+        """The same by how the release that was asked for came to be; of a rollback the one that was drawn."""
+        return self._by("release", MADE, lambda run: run.choice.made)
+
+    def _by(self, head: str, names: Sequence[str], of: Callable[[Run], str]) -> str:
+        ends = ("committed", "restored", "restore_failed", "unchanged")
         rows = []
-        for victim in VICTIMS:
-            runs = [run for run in self.runs if run.choice.victim == victim]
+        for name in names:
+            runs = [run for run in self.runs if of(run) == name]
             longest = f"{max((run.settled for run in runs), default=0):.1f} s"
-            rows.append((victim, *(sum(run.outcome == end for run in runs) for end in ends), longest))
-        return _table(("victim", *ends, "at rest after at most"), rows)
+            told = sum(run.mended for run in runs)
+            rows.append((name, *(sum(run.outcome == end for run in runs) for end in ends), told, longest))
+        return _table((head, *ends, "stood, was told, undone", "at rest after at most"), rows)
 
     def _exits(self) -> str:
         exits = Counter(run.exit for run in self.runs)
         return _table(("exit code of `fab`", "runs"), [(code, exits[code]) for code in sorted(exits)])
+
+
+def _why(said: str) -> str:
+    """The first line that says what was wrong."""
+    return next((line for line in said.splitlines() if line not in ("", "VIOLATION")), "")
 
 
 def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
@@ -113,17 +151,21 @@ DOCUMENT = """\
 # The destructive series
 
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
-database, or the host's power. Afterwards the host is asked whether every invariant holds; each run starts from where
+database, or the host's power; or somebody else does something to the host. The release is drawn too: as built, or with
+bytecode or files of another user's that a service wrote, linked from a store, with a file that cannot be changed, or
+made by another tool. Afterwards the host is asked whether every invariant holds; each run starts from where
 the one before left it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.
 
     {command}
 
-**{runs} runs, seeds {first} to {last}, in {minutes:.0f} minutes on {cores} cores: no invariant was violated.**
+**{runs} runs, seeds {first} to {last}, in {minutes:.0f} minutes on {cores} cores: {verdict}.**
 
 One moment of three is anywhere in the whole cycle, two are aimed at one of its phases, so that short ones are hit
 too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node was killed as
 well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab` when nothing was
-killed; the bound that was checked is {bound} s.
+killed; the bound that was checked is {bound} s. Where what somebody did stood at the end (it came after the last look,
+or a person has to decide), `fab status` had to tell it and one command to undo it; after that every invariant had to
+hold.
 
 {report}
 
@@ -141,7 +183,8 @@ def document(series: Series, command: str) -> str:
     ]
     return DOCUMENT.format(
         command=command,
-        runs=len(series.runs),
+        runs=len(series.runs) + len(series.violated),
+        verdict=series.verdict,
         first=series.seeds[0],
         last=series.seeds[-1],
         minutes=series.seconds / 60,
@@ -180,10 +223,11 @@ def _conclude(series: Series, write: Path | None, command: str) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(f"\n{series.report()}\n\n{len(series.runs)} runs in {series.seconds:.0f} s: no invariant was violated")
+    runs = len(series.runs) + len(series.violated)
+    print(f"\n{series.report()}\n\n{runs} runs in {series.seconds:.0f} s: {series.verdict}")
     if write:
         write.write_text(document(series, f"{command} --jobs {series.jobs} --write {shlex.quote(str(write))}"))
-    return 0
+    return 1 if series.violated else 0
 
 
 if __name__ == "__main__":

@@ -319,16 +319,42 @@ def test_sudo_that_asks_for_a_password(host: DisposableHost, shop: Shop, fab: Fa
     assert "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run" in ran.said
 
 
-def test_a_rule_of_sudo_that_asks_for_a_password_is_seen_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+BOTH = "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run\n"
+# Of several rules that fit the last one counts; what sudo -l says of each is yes.
+ASKING = {
+    "of one program": BOTH + "deploy ALL=(root) PASSWD: /usr/bin/systemctl\n",
+    "of restarts": BOTH + "deploy ALL=(root) PASSWD: /usr/bin/systemctl restart *\n",
+    "of one service": BOTH + "deploy ALL=(root) PASSWD: /usr/bin/systemctl restart *shop-mailer*\n",
+    "by an alias": "Cmnd_Alias UNITS = /usr/bin/systemctl, /usr/bin/systemd-run\n"
+    + BOTH
+    + "deploy ALL = PASSWD: UNITS\n",
+    "with a longer memory": "Defaults:deploy timestamp_timeout=-1\ndeploy ALL=(root) PASSWD: ALL\n",
+    "denied": BOTH + "deploy ALL=(root) !/usr/bin/systemctl restart *\n",
+}
+LETTING = {
+    "in the other order": "deploy ALL=(root) PASSWD: ALL\n" + BOTH,
+    "without passwords at all": "Defaults:deploy !authenticate\ndeploy ALL=(root) ALL\n",
+    "by an alias": "Cmnd_Alias UNITS = /usr/bin/systemctl, /usr/bin/systemd-run\ndeploy ALL=(root) NOPASSWD: UNITS\n",
+}
+
+
+def test_rules_of_sudo_that_ask_for_a_password_are_seen_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A login that may restart units after typing a password may not here; no release is switched to or marked bad."""
-    good = shop.release()
+    good, new = shop.release(), shop.release(check="test -d ops")
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
-    rules = "deploy ALL=(root) NOPASSWD: /usr/bin/systemd-run\ndeploy ALL=(root) PASSWD: /usr/bin/systemctl\n"
-    host.run("sh", "-c", f"rm /etc/sudoers.d/*; printf '{rules}' >/etc/sudoers.d/deploy")
-    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='test -d ops')}")
-    assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
-    assert "deploy may not restart units here without a password" in ran.said
-    assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == ""
+    rules = host.rootfs / "etc/sudoers.d/deploy"
+    host.run("sh", "-c", "rm /etc/sudoers.d/*")
+    for how, text in ASKING.items():
+        rules.write_text(text)
+        ran = fab("-H", "prod", "deploy", f"--sha={new}")
+        assert (ran.code, current(host), serving(host)) == (2, good, good), (how, ran.said)
+        assert "deploy may not restart units here without a password" in ran.said, how
+        assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == "", how
+    for how, text in LETTING.items():
+        rules.write_text(text)
+        new, good = good, new
+        ran = fab("-H", "prod", "deploy", f"--sha={good}")
+        assert (ran.code, current(host), serving(host)) == (0, good, good), (how, ran.said)
 
 
 def test_sudo_that_lets_nothing_be_started(host: DisposableHost, shop: Shop, fab: Fab) -> None:
@@ -358,6 +384,8 @@ def test_a_release_of_the_old_scripts_is_adopted(host: DisposableHost, shop: Sho
     bad, good = shop.release(check="exit 1"), shop.release()
     assert fab("-H", "prod", "deploy", f"--sha={bad}").code == 10
     assert serving(host) == old
+    assert "it never passed a gate here" in fab.ok("-H", "prod", "deploy", f"--sha={old}").said
+    assert "already" in fab.ok("-H", "prod", "deploy", f"--sha={old}").out
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     fab.ok("-H", "prod", "rollback", f"--release={old}")
     assert (current(host), serving(host)) == (old, old)

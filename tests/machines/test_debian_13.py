@@ -10,8 +10,10 @@ from application import SERVICES, Application, install_application
 from disposable_host import DisposableHost, ensure_image, missing
 
 from tests.support.fab import Fab
+from tests.support.rights import refused
 
 pytestmark = pytest.mark.host
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -37,3 +39,15 @@ def test_deploy_fail_and_roll_back(tmp_path: Path, host: DisposableHost, app: Ap
     assert fab.statuses() == {first: "rolled_back", second: "replaced_by_rollback", bad: "deploy_failed"}
     states = host.run("systemctl", "is-active", *SERVICES, check=False).stdout.split()
     assert states == ["active"] * len(SERVICES)
+
+
+def test_the_quick_tests_there(host: DisposableHost) -> None:
+    """The last commit's quick tests pass for an ordinary user, with Debian 13's own Python, ssh, git and PAM."""
+    checkout = host.rootfs / "home/deploy/checkout"
+    if failed := refused("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout)):
+        pytest.skip(f"needs a git repository to clone: {failed}")
+    host.run("chown", "-R", "deploy:deploy", "/home/deploy/checkout")
+    quick = "not slow and not host and not browser and not postgres"
+    line = f"cd checkout && HOME=/home/deploy sh tests/run.sh -q -n 2 -m '{quick}' tests"
+    ran = host.run("sh", "-c", f"cd /home/deploy && {line}", user="deploy", check=False, timeout=1200)
+    assert ran.returncode == 0, ran.stdout[-20_000:] + ran.stderr

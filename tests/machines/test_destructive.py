@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 import oroboros_deploy
 from tests.destructive import Series
-from tests.support.choice import choose
+from tests.support.choice import MADE, OUTSIDERS, Choice, choose
 from tests.support.oracle import Oracle
 from tests.support.postgres import why_not
-from tests.support.stage import Run, Stage, was_python
+from tests.support.stage import Run, Stage, Violation, was_python
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
 SEEDS = range(20261125, 20261165)  # the first of those in docs/destructive.md
@@ -39,14 +41,43 @@ def test_something_is_killed_at_any_moment(image: Path, record_property: Callabl
     series = Series(SEEDS[0], len(SEEDS), jobs=2)
     series.go()
     print(series.report())
-    assert len(series.runs) == len(SEEDS)
+    assert (series.violated, len(series.runs)) == ({}, len(SEEDS))
 
 
 def test_a_seed_decides_everything() -> None:
-    """The same seed makes the same choices; a thousand seeds choose every victim in every way, alone and followed."""
+    """The same seed makes the same choices; a thousand choose every victim in every way, alone and followed."""
     assert [choose(seed) for seed in range(50)] == [choose(seed) for seed in range(50)]
-    chosen = {(choice.victim, choice.how, choice.alone) for choice in map(choose, range(1000))}
-    assert len(chosen) == 20
+    chosen = [*map(choose, range(1000))]
+    assert len({(choice.victim, choice.how, choice.alone) for choice in chosen}) == 20 + 2 * len(OUTSIDERS)
+    assert {(choice.made, choice.kind) for choice in chosen} == {*product(MADE, ("deploy", "rollback"))}
+
+
+class BadOnce:
+    """A stage on which the third run is bad."""
+
+    made = 0
+    lengths: ClassVar[dict[tuple[str, bool], dict[str, float]]] = {}
+
+    def __init__(self, *_: object) -> None:
+        type(self).made += 1
+
+    def measure(self) -> None:
+        """All is well."""
+
+    def run(self, choice: Choice) -> Run:
+        if choice.seed == 3:
+            raise Violation("VIOLATION\nnothing serves\n\nand more")
+        return Run(choice)
+
+
+def test_a_bad_run_ends_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its seed and what was wrong are in the report, and the seeds after it run on a new host."""
+    monkeypatch.setattr("tests.destructive.Stage", BadOnce)
+    series = Series(1, 5, jobs=1, say=lambda _: None)
+    series.go()
+    assert ([run.choice.seed for run in series.runs], [*series.violated], BadOnce.made) == ([1, 2, 4, 5], [3], 2)
+    assert "| 3 | nothing serves |" in series.report()
+    assert series.verdict == "in 1 of them an invariant was violated"
 
 
 def other_release(stage: Stage) -> Callable[[], object]:

@@ -5,6 +5,7 @@ The table of all faults is tests/host/test_fault_table.py, power cuts are in tes
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from tests.machines.test_power_cut import (
     Hold,
     await_phase,
     await_true,
+    gated,
     journal,
+    keep_from_committing,
     ours,
     prepared,
     restarted,
@@ -27,6 +30,7 @@ from tests.machines.test_power_cut import (
     state,
     swapped,
 )
+from tests.support.disturbances import disturb
 from tests.support.fab import Fab
 from tests.support.invariants import broken
 from tests.support.shop import ROOT, Shop, serving
@@ -92,6 +96,30 @@ def test_an_agent_that_is_killed_or_frozen(
     assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == ["restored"]
     assert_at_rest(host, old)
     fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}")
+
+
+@pytest.mark.parametrize("how", ["reexecutes systemd", "stops dbus", "stops journald"])
+def test_what_somebody_does_to_the_system(host: DisposableHost, shop: Shop, fab: Fab, how: str) -> None:
+    """In each phase, and for a moment: the attempt ends as if nobody had done anything, and all of it is told."""
+    live = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={live}")
+    for hold in (swapped, restarted, gated, restoring, prepared):
+        new = shop.release(check=WAIT + (f"touch {HOLD}; {BAD}" if hold is restoring else "true"))
+        hold(host, shop, new)
+        running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+        if hold is gated:
+            keep_from_committing(host, new)
+        await_phase(host, hold.__name__)
+        back = disturb(host, how, None)
+        if hold is gated:
+            ours(host, "bad", new).rmdir()
+        host.run("rm", "-f", HOLD, "/tmp/gate", "/tmp/migrate")
+        time.sleep(1)  # for which it is gone
+        back()
+        said, failed = running.communicate(timeout=120)
+        live = live if hold is restoring else new
+        assert running.returncode == (10 if hold is restoring else 0), f"{hold.__name__}: {said}{failed}"
+        assert_at_rest(host, live)
 
 
 def test_a_full_disk(host: DisposableHost, small_disk: Path, shop: Shop, fab: Fab) -> None:

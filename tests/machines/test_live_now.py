@@ -111,6 +111,37 @@ def test_a_target_stands_for_what_it_wants(host: DisposableHost, shop: Shop, fab
     assert (serving(host), serving(host, "shop-mailer")) == (better, better)
 
 
+STANDS_FOR = {
+    "shop.service": "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n",
+    "shop.slice": "[Slice]\n",
+    "shop-api.socket": "[Socket]\nListenStream=127.0.0.1:2911\n",
+}
+
+
+@pytest.mark.parametrize("unit", STANDS_FOR)
+def test_a_unit_stands_for_what_runs_behind_it(host: DisposableHost, shop: Shop, fab: Fab, unit: str) -> None:
+    """A service that dies behind a unit that is up is taken back, and what it said is told, in whatever journal."""
+    units = host.rootfs / "etc/systemd/system"
+    (units / unit).write_text(STANDS_FOR[unit])
+    api = (
+        (units / "shop-api.service").read_text().replace("[Service]", "[Service]\nSlice=shop.slice\nLogNamespace=shop")
+    )
+    (units / "shop-api.service").write_text(api.replace("[Unit]", "[Unit]\nPartOf=shop.service"))
+    host.run("systemctl", "daemon-reload")
+    settings = shop.repository.path / "fabric.yaml"
+    good, better = shop.release(), shop.release(check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}", DEPLOY_SERVICES="shop-api")
+    host.run("systemctl", "stop", "shop-api")
+    host.run("systemctl", "start", unit, "shop-api")
+    settings.write_text(settings.read_text().replace("[shop-api, shop-mailer]", f"[{unit}]"))
+    fab.ok("-H", "prod", "deploy", f"--sha={better}")
+    assert serving(host) == better
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(api='echo the reason >&2; exit 1')}")
+    assert (ran.code, current(host), serving(host)) == (10, better, better), ran.said
+    assert "the reason" in ran.said
+    assert host.run("systemctl", "is-active", unit).stdout == "active\n"
+
+
 def test_a_worker_that_ends_after_each_job_can_be_deployed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """Ends that are a success count as stable, first and again, and are told; one that crashes is taken back."""
     unit = host.rootfs / "etc/systemd/system/shop-mailer.service"

@@ -43,7 +43,7 @@ def test_a_lock_is_honoured_from_elsewhere(host: DisposableHost, shop: Shop, fab
     ):
         ran = other("-H", "prod", *words)
         assert (ran.code, "Traceback" in ran.said) == (20, False), ran.said
-        assert f"fab -H {host.name} unlock" in ran.err
+        assert f"fab --ssh-config={other.ssh_config} -H {host.name} unlock" in ran.err
         assert "this host is held by " in ran.said and ": the database moves" in ran.said
     assert (on_disk(host), serving(host)) == (before, new)
     assert "the database moves" in other.ok("-H", "prod", "status").out
@@ -194,3 +194,24 @@ def await_true(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < give_up, "it never came to that"
         time.sleep(0.02)
+
+
+def test_a_root_that_was_copied_from_another_machine(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """It is refused with the command that claims it; that shows whose it is, asks, and is in the journal."""
+    good, better = shop.release(), shop.release(check="test -d ops")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    name = host.run("uname", "-n").stdout.strip()
+    host.run("sh", "-c", f"cp -a {ROOT} {ROOT}.copy && rm -r {ROOT} && mv {ROOT}.copy {ROOT}")
+    host.run("sh", "-c", "tr 0-9a-f 1-9a-f0 </etc/machine-id >/tmp/id; cat /tmp/id >/etc/machine-id")
+    ran = fab("-H", "prod", "deploy", f"--sha={better}")
+    assert (ran.code, f"is the deploy root of the machine {name}" in ran.said) == (2, True), ran.said
+    assert f"-H {host.name} claim" in ran.said
+    ran = fab("-H", "prod", "claim")
+    assert (ran.code, f"has the deploy root of the machine {name}" in ran.said) == (2, True), ran.said
+    assert "there is no terminal to ask on" in ran.said
+    answer = fab.ok("-H", "prod", "claim", "--yes", "--json").json[host.name]
+    assert (answer["was"]["name"], answer["claimed"]) == (name, True)
+    fab.ok("-H", "prod", "deploy", f"--sha={better}")
+    assert serving(host) == better
+    assert "is this machine's deploy root already" in fab.ok("-H", "prod", "claim").out
+    assert "claim" in fab.ok("-H", "prod", "audit", "--verify").out

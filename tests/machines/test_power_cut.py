@@ -261,6 +261,29 @@ def test_without_the_boot_unit(host: DisposableHost, shop: Shop, fab: Fab) -> No
     assert host.run("systemctl", "is-enabled", UNIT, check=False).stdout == "disabled\n"
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_the_boot_unit_runs_only_what_was_put_there(host: DisposableHost, shop: Shop, fab: Fab, changed: bool) -> None:
+    """Somebody changed the agent of the boot unit: it is not run, the host says so, and the next deploy settles."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    new = shop.release(check=WAIT + "true")
+    host.run("touch", "/tmp/gate")
+    cut_in(host, fab, "restarted", new)
+    [kept] = ours(host, "boot").glob("*.pyz")
+    if changed:
+        kept.write_text("import os; os.system('touch /tmp/planted')")
+    host.boot()
+    await_true(lambda: serving(host) is not None)
+    failed = host.run("systemctl", "is-failed", UNIT, check=False).stdout.strip() == "failed"
+    assert (failed, current(host)) == (changed, new if changed else old)
+    if changed:
+        said = host.run("journalctl", "--unit", UNIT, "--output=cat").stdout
+        assert f"nothing is settled: {ROOT}/.deploy/boot/{kept.name} is not what was put there" in said
+        assert host.run("ls", "/tmp/planted", check=False).returncode
+        fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    assert (current(host), serving(host)) == (old, old)
+
+
 def cut_in(host: DisposableHost, fab: Fab, phase: str, sha: str) -> str:
     """Deploy, and cut the power when the phase is reached; the control node goes with it. Returns the attempt."""
     running = fab.start("-H", "prod", "deploy", f"--sha={sha}")

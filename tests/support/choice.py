@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.support.cable import CUTS
 from tests.support.oracle import PORT
@@ -21,7 +21,21 @@ RELEASES = {
     "deaf": (SERVE, ASK),
 }
 BAD = tuple(RELEASES)[1:]
-VICTIMS = ("nothing", "client", "link", "agent", "sshd", "database", "power")
+VICTIMS = ("nothing", "client", "link", "agent", "sshd", "database", "power", "outsider")
+# What somebody else does to the host, in the place of a victim.
+OUTSIDERS = (
+    "moves current",
+    "removes current",
+    "removes the lock",
+    "stops a unit",
+    "restarts a unit",
+    "reexecutes systemd",
+    "stops dbus",
+    "stops journald",
+)
+# How a release came to be, or what became of it: as built; a service of root's wrote bytecode or a file that nobody
+# else may touch; the build linked a file from a store; a file cannot be changed, by nobody; another tool made it.
+MADE = ("plain", "bytecode", "foreign", "linked", "immutable", "adopted")
 _BEFORE = ("connecting", "starting", "prepared", "swapped", "restarted")
 PHASES = {
     ("deploy", True): ("connecting", "building", "built", *_BEFORE[1:], "gated", "committed", "recording"),
@@ -46,13 +60,14 @@ class Choice:
     aimed: float | None  # at one phase, 0 to 1 of those there are; None: at any time of the whole cycle
     moment: float  # 0 to 1 of that phase or cycle
     seconds: float  # for which what can come back is gone
+    made: str = "plain"  # one of MADE
 
 
 def choose(seed: int) -> Choice:
     """The choices of one run."""
     draw = random.Random(seed)
-    victim = draw.choices(VICTIMS, weights=(1, 3, 3, 3, 2, 2, 3))[0]
-    return Choice(
+    victim = draw.choices(VICTIMS[:-1], weights=(1, 3, 3, 3, 2, 2, 3))[0]
+    choice = Choice(
         seed=seed,
         kind=draw.choices(("deploy", "rollback"), weights=(2, 1))[0],
         release=draw.choice(("good",) * len(BAD) + BAD),
@@ -63,7 +78,11 @@ def choose(seed: int) -> Choice:
         aimed=draw.choices((draw.random(), None), weights=(2, 1))[0],
         moment=draw.random(),
         seconds=draw.choices((draw.uniform(0.2, 3), draw.uniform(5, 8)), weights=(3, 1))[0],
+        made=draw.choices(MADE, weights=(5, 1, 1, 1, 1, 1))[0],
     )
+    if draw.random() < 0.7:
+        return choice
+    return replace(choice, victim="outsider", how=draw.choice(OUTSIDERS), alone=draw.random() < 0.3)
 
 
 _HOWS: dict[str, tuple[str, ...]] = {

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from oroboros_deploy.registry import Registry
 from tests.support.postgres import PostgresServer, started
@@ -15,6 +16,13 @@ from tests.support.postgres import PostgresServer, started
 def server() -> Iterator[PostgresServer]:
     """One PostgreSQL server for all tests that do not break it."""
     yield from started()
+
+
+def bare(db: Connection) -> Connection:
+    """This transaction, which finds the registry's own tables by their bare names."""
+    if db.dialect.name == "postgresql":
+        db.exec_driver_sql("SET LOCAL search_path = public, oroboros")
+    return db
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import shutil
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from oroboros_deploy.host import activation, journal, launch, layout, process, seal, state, units
+from oroboros_deploy.host import activation, journal, launch, layout, process, seal, state, strays, units
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import LocalAgent
@@ -83,6 +83,7 @@ class Services:
         for name in ("show", "restart", "stop", "recent_log"):
             monkeypatch.setattr(units, name, getattr(self, name))
         monkeypatch.setattr(units, "going_down", lambda: False)
+        monkeypatch.setattr(strays, "find", self.strays)
         monkeypatch.setattr(process, "shell", self.shell)
         self.start()
 
@@ -112,6 +113,11 @@ class Services:
     def stop(self, names: Sequence[str], deadline: float) -> process.Ended:
         self.lose_power()
         return process.Ended(0, "", 0.0)
+
+    def strays(self, seen: Iterable[Unit], releases: Path, live: str, since: float) -> list[strays.Stray]:
+        """The services that run from another release."""
+        ran = {unit.name: self._read(unit.name)[0] for unit in seen}
+        return [strays.Stray(name, 1, release) for name, release in ran.items() if release not in ("", live)]
 
     def recent_log(self, name: str, since: float) -> str:
         return f"the log of {name}"
@@ -153,9 +159,9 @@ class World:
         Fails when the fault did not strike: such a row would prove nothing.
         """
         told, tell = os.pipe()
-        child = _fork()
+        child = fork()
         if child == 0:
-            _act(act, self.host.paths, request, _Injection(self, request["attempt"], fault, tell).prepare)
+            act_in_child(act, self.host.paths, request, _Injection(self, request["attempt"], fault, tell).prepare)
         os.close(tell)
         said = b""
         while data := os.read(told, 16):
@@ -169,9 +175,9 @@ class World:
 
     def die_in(self, request: dict[str, Any], phase: str) -> None:
         """Run an activation until it is killed, right after it entered a phase."""
-        child = _fork()
+        child = fork()
         if child == 0:
-            _act(launch.run, self.host.paths, request, lambda: _die_in(phase))
+            act_in_child(launch.run, self.host.paths, request, lambda: _die_in(phase))
         assert os.waitpid(child, 0)[1] == signal.SIGKILL, f"it never came to {phase}"
 
     def lose_power(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,14 +187,16 @@ class World:
         monkeypatch.setattr(state, "boot_id", lambda: f"boot {self.boots}")
 
 
-def _fork() -> int:
+def fork() -> int:
+    """A process like this one; 0 in it, its number here."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pytest may have threads of its own
         return os.fork()
 
 
-def _act(
+def act_in_child(
     act: Callable[..., object], paths: layout.Layout, request: dict[str, Any], prepare: Callable[[], None]
 ) -> NoReturn:
+    """Run a part of the agent, and end this process: 0 when it ended well."""
     status = 1
     try:
         prepare()

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, select, update
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Kind
 from oroboros_deploy.records.record import CommitRecord, HostRecord, Record
-from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry import Registry, place
 from oroboros_deploy.registry.schema import attempt_hosts, attempts, hosts
 
 HARM = (
@@ -32,7 +32,8 @@ class History:
         self.url = url
         self.registry = Registry.open(url)
         self.registry.check()
-        self._engine = create_engine(url)
+        where = self.registry.database.read(place.of)
+        self._engine = create_engine(url).execution_options(schema_translate_map=place.translation(where))
         self._made = 0
 
     def close(self) -> None:

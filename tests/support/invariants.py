@@ -40,7 +40,7 @@ class Rest:
     @property
     def live(self) -> str | None:
         current = self.layout.current
-        return current.readlink().name if current.is_symlink() else None
+        return current.readlink().name or None if current.is_symlink() else None
 
     @property
     def attempts(self) -> list[Path]:
@@ -207,3 +207,20 @@ def _span(attempt: Path) -> tuple[float, float, str] | None:
     """When an attempt changed the host, as far as its log says."""
     times = [line["at"] for line in _log(attempt) if line["event"] == "phase"]
     return (times[0], times[-1], attempt.name) if times else None
+
+
+def untrue(where: Path, attempt: str, serving: Mapping[str, str | None]) -> list[str]:
+    """What was told of the end of an attempt and is not so on the host, in words."""
+    layout = layout_of(where)
+    result = _json(layout.attempt(attempt) / "result.json") or {}
+    phases = _phases(layout.attempt(attempt))
+    rest = Rest(layout, serving, (), Journal(layout.journal).attempts())
+    if "refusal" in result:
+        return [f"refused after {phases}"] if "swapped" in phases else []
+    state = result["state"]
+    told = {"committed": state["target"], "restored": state["source"]}.get(state["phase"])
+    if told is None:
+        return [] if result["live"] == rest.live else [f"told that {result['live']} is live, it is {rest.live}"]
+    found = [f"told that {told} is live, current names {rest.live}"] if rest.live != told else []
+    found += [f"told that {told} serves, {name} runs {runs}" for name, runs in serving.items() if runs != told]
+    return found + ([f"told that {told} is live, it is missing"] if rest.standing(told) == "missing" else [])

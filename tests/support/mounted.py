@@ -24,7 +24,7 @@ def python(code: str, instead: Mapping[str, Path], environ: Mapping[str, str] | 
 def command(argv: Sequence[str], instead: Mapping[str, Path]) -> list[str]:
     """The command that sees the paths, each in place of another; skips where no mount is allowed."""
     mounts = "".join(f"mount --bind {shlex.quote(str(path))} {shlex.quote(place)}\n" for place, path in instead.items())
-    namespace = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-rm"]
+    namespace = ["unshare", "-m"] if os.getuid() == 0 else ["unshare", "-m", "--map-current-user", "--keep-caps"]
     tried = subprocess.run([*namespace, "sh", "-ec", f"{mounts}true"], capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f"needs a mount namespace, and to mount in it: {tried.stderr.strip()}")

@@ -56,15 +56,15 @@ class Oracle:
         """The agent's processes on this host and what each does: ``run``, ``build``, …."""
         return {pid: argv[-1] if argv[-2].endswith(".pyz") else argv[-2] for pid, argv in self._pythons()}
 
-    def moving(self) -> str | None:
-        """What keeps the host from being at rest; None when nothing does."""
+    def moving(self, *, serving: bool = True) -> str | None:
+        """What keeps the host from being at rest; None when nothing does.  Unless asked, services may rest anywhere."""
         if agents := self.agents():
             return f"the agent still runs: {agents}"
         if (self.ours / "unfinished").is_symlink():
             return f"an attempt is unfinished: {self.state.get('attempt')} in {self.state.get('phase')!r}"
         if self.host.run("systemctl", "is-active", _ACTIVATION, check=False).stdout.strip() != "inactive":
             return f"{_ACTIVATION} is not put away yet"
-        return next(iter(self.not_serving()), None)
+        return next(iter(self.not_serving()), None) if serving else None
 
     def not_serving(self) -> Iterator[str]:
         """Invariant 2: the processes, asked of the kernel, and the answer over HTTP are those of `current`."""
@@ -98,9 +98,22 @@ class Oracle:
         if left := [path.name for path in (self.ours / "tmp").glob(".current*")]:
             yield f"links are left in tmp: {left}"
 
+    def is_adopted(self, release: Path) -> bool:
+        """Whether another tool made the release."""
+        meta, sealed = release / ".deploy-meta", release / ".deploy-seal"
+        return meta.is_file() and not sealed.exists() and f"commit_sha={release.name}\n" in meta.read_text()
+
     def ended(self, attempt: str) -> str | None:
         """How an attempt ended: as the journal has it; None when it ended before it changed anything."""
         return next((str(entry["outcome"]) for entry in self.journal if entry["attempt"] == attempt), None)
+
+    def left(self, attempt: str | None) -> str | None:
+        """The release that was live when an attempt began, as the journal has it."""
+        return next((entry["source"] for entry in self.journal if entry["attempt"] == attempt), None)
+
+    def ended_at(self, attempt: str) -> float:
+        """When an attempt ended (Unix time)."""
+        return next(float(entry["at"]) for entry in self.journal if entry["attempt"] == attempt)
 
     def misremembered(self, attempt: str) -> Iterator[str]:
         """Invariants 4, 5 and 9 of one attempt: one end, the same in its log, its result, the state and the journal."""
@@ -120,8 +133,10 @@ class Oracle:
             yield f"the state of {attempt} is {self.state['phase']!r}, but the journal has {entries}"
 
     def _damage(self, release_id: str | None) -> Iterator[str]:
-        """Invariants 1 and 10: a release is sealed, and every file in it is what was sealed."""
+        """Invariants 1 and 10: a release is sealed, and every file in it is what was sealed; or it is adopted."""
         release = self.root / "releases" / str(release_id)
+        if self.is_adopted(release):
+            return
         if not (release / ".deploy-seal").is_file():
             yield f"{release_id} is not a sealed release"
             return

@@ -137,10 +137,9 @@ class PostgresServer:
         return True
 
     def connect(self, database: str) -> psycopg2.extensions.connection:
-        """A connection as the superuser."""
-        return psycopg2.connect(
-            host=str(self.directory), port=self.port, user="postgres", password=PASSWORD, dbname=database
-        )
+        """A connection as the superuser, which finds the registry's own tables by their bare names."""
+        login = {"host": str(self.directory), "port": self.port, "user": "postgres", "password": PASSWORD}
+        return psycopg2.connect(**login, dbname=database, options="-c search_path=public,oroboros")
 
     def _logged(self) -> dict[str, object]:
         return {"stdout": self._log, "stderr": self._log, "user": self.user, "cwd": "/"}

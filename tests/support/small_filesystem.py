@@ -24,7 +24,7 @@ def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400, image: 
     """
     path.mkdir(exist_ok=True)
     if kind == "tmpfs":
-        source, options = "tmpfs", f"size=2m,nr_inodes={inodes},mode=755"
+        source, options = "tmpfs", f"size=3m,nr_inodes={inodes},mode=755"
     else:
         source, options = str(image or path.with_suffix(".img")), "loop"
         Path(source).touch()

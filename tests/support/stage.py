@@ -18,6 +18,7 @@ from pathlib import Path
 from disposable_host import HostError, ensure_image
 
 import oroboros_deploy
+from tests.support import disturbances
 from tests.support.cable import CabledHost
 from tests.support.choice import PHASES, RELEASES, Choice
 from tests.support.oracle import SERVICES, Oracle, processes
@@ -33,10 +34,13 @@ class Run:
     sha: str = ""
     good: bool = True
     hit: str = ""
+    acted_at: float = 0.0  # when somebody else had acted (Unix time)
+    mended: bool = False  # what somebody else had done stood at the end, was told, and was undone by a command
     exit: int = 0
     said: str = ""
     ended: str | None = None
     attempt: str | None = None
+    live: str | None = None  # what has to be live after it
     seconds: float = 0.0
     settled: float = 0.0  # seconds from the kill, or the end of `fab` when that came first, until the host was at rest
     length: dict[str, float] = field(default_factory=dict)
@@ -52,7 +56,7 @@ class Run:
         what = f"{choice.kind} of a {'good' if self.good else 'bad'} release"
         victim = " ".join(filter(None, (choice.victim, choice.how, "+ client" if choice.alone else "")))
         return (
-            f"seed {choice.seed}  {what:26}  {victim:31}  in {self.hit or '-':10}  "
+            f"seed {choice.seed}  {what:26}  {choice.made:9}  {victim:31}  in {self.hit or '-':10}  "
             f"exit {self.exit:3}  {self.outcome:9}  {self.seconds:5.1f} s, at rest after {self.settled:4.1f} s"
         )
 
@@ -61,6 +65,7 @@ class Violation(Exception):
     """An invariant does not hold; the message has all there is to know."""
 
 
+SERVED = ("committed", "restored", None)
 SERVING = ("deployed", "rolled_back")
 IN_PROGRESS = ("deploying", "rollback_in_progress")
 # `fab`'s exit code and how the attempt may then have ended on the host (None: nothing was changed).
@@ -68,17 +73,22 @@ CONTRACT: dict[int, tuple[str | None, ...]] = {
     0: ("committed",),
     2: (None,),
     10: ("restored",),
+    11: ("restore_failed",),
+    20: (None,),
     30: (None, "restored"),
     40: (None, "committed", "restored"),
     50: (None,),
     60: (None, "committed"),
     130: (None,),
-    -signal.SIGKILL: (None, "committed", "restored"),
+    -signal.SIGKILL: (None, "committed", "restored", "restore_failed"),
     -signal.SIGTERM: (None, "committed", "restored"),
 }
+BY_OUTSIDERS = (11, 20)  # exit codes that no failure of ours may have
+MARGIN = 0.5  # seconds before its end in which an attempt need not see what somebody does
 
 
 SETTINGS = "  restart_timeout: 10\n"
+STEPS = ("venvs: {}}", "venvs: {}, steps: [{name: lib, path: ., command: sh ops/build.sh}]}")
 GATE = ("timeout: 5, interval: 0.2", "timeout: 4, interval: 0.2")
 PATIENT = "Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax 4\n"
 GATE_SECONDS = 4 + 2 * 2
@@ -98,10 +108,12 @@ class Stage:
         self.host = stack.enter_context(CabledHost(name, ensure_image(_quiet)))
         self.database = PostgresServer()
         stack.callback(self.database.close)
+        stack.callback(disturbances.make_mutable, self.host)
         self.oracle = Oracle(self.host)
         self.shop = Shop(scratch / "shop", self.host)
         self._arrange()
         self.good: dict[str, bool] = {}
+        self.immutable: set[str] = set()
         self.broken: tuple[float, Callable[[], object]] | None = None  # when to bring something back, and how
         self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
 
@@ -126,15 +138,17 @@ class Stage:
         watch = _Watch(self.oracle, run.sha)
         try:
             self._play(run, watch)
-            since = run.settled
-            self._rest()
+            since, serving = run.settled, choice.victim != "outsider"
+            self._rest(serving=serving)
             run.settled = max(0.0, time.monotonic() - QUIET - since)
             if self.broken:
                 self._heal(float("inf"))
-                self._rest()  # what was on its way may arrive only now
+                self._rest(serving=serving)  # what was on its way may arrive only now
             run.attempt = watch.attempt()
             run.ended = self.oracle.ended(run.attempt) if run.attempt else None
-            problems = list(self._problems(run, watch))
+            problems = [*self._of_the_attempt(run, watch), *self._passed_over(run, watch)]
+            problems += self._of_the_host(run)
+            self._make_immutable(run)
         except (HostError, Violation, AssertionError, subprocess.TimeoutExpired) as error:
             problems = [str(error)]
         if problems:
@@ -143,7 +157,8 @@ class Stage:
 
     def _arrange(self) -> None:
         settings = self.shop.repository.path / "fabric.yaml"
-        settings.write_text(settings.read_text().replace(*GATE) + SETTINGS)
+        settings.write_text(settings.read_text().replace(*GATE).replace(*STEPS) + SETTINGS)
+        disturbances.arrange(self.host)
         url = self.database.database()
         self.registry = url.rpartition("/")[2]
         self.fab = self.shop.fab(url)
@@ -152,21 +167,33 @@ class Stage:
         for unit in SERVICES:
             self.host.run("systemctl", "add-wants", "multi-user.target", f"{unit}.service")
 
-    def _release(self, name: str) -> str:
+    def _release(self, name: str, made: str = "plain") -> str:
         api, check = RELEASES[name]
-        sha = self.shop.release(api=f"{api}  # {len(self.good)}", check=check)
+        content = disturbances.files(f"{api}  # {len(self.good)}", check, made)
+        sha = self.shop.repository.commit(name, **content)
+        if made == "adopted":
+            disturbances.adopt(self.host, sha, content)
+        if made == "immutable":
+            self.immutable.add(sha)
         self.good[sha] = name == "good"
         return sha
 
     def _prepare(self, choice: Choice) -> Run:
-        """Make the release, or choose the one to go back to."""
-        if choice.kind == "deploy":
-            sha = self._release(choice.release)
+        """Make the release, or choose the one to go back to; one that another tool made is there already."""
+        if choice.kind == "deploy" or choice.made == "adopted":
+            sha = self._release(choice.release, choice.made)
         else:
-            there = {path.parent.name for path in (self.oracle.root / "releases").glob("*/.deploy-seal")}
-            others = [sha for sha in self.good if sha in there and sha != self.oracle.live][-6:]
+            others = [sha for sha in self.good if self._is_there(sha) and sha != self.oracle.live][-6:]
             sha = others[int(choice.target * len(others))]
         return Run(choice, sha, self.good[sha])
+
+    def _is_there(self, sha: str) -> bool:
+        release = self.oracle.root / "releases" / sha
+        return (release / ".deploy-seal").is_file() or self.oracle.is_adopted(release)
+
+    def _make_immutable(self, run: Run) -> None:
+        if run.sha in self.immutable and self._is_there(run.sha):
+            disturbances.make_immutable(self.host, run.sha)
 
     # --- one run ---
 
@@ -180,7 +207,7 @@ class Stage:
             while fab.poll() is None:
                 phase, now = watch.look(), time.monotonic()
                 if not run.hit and aim.due(phase, now - began):
-                    run.settled, run.hit = now, self._destroy(choice, fab, watch)
+                    run.settled, run.hit = now, self._destroy(run, fab, watch)
                 self._heal(now)
                 if now - began > FAB_SECONDS:
                     raise Violation(f"fab did not end within {FAB_SECONDS} s")
@@ -193,21 +220,30 @@ class Stage:
         if not run.hit or choice.victim == "nothing":
             run.settled = time.monotonic()
 
-    def _destroy(self, choice: Choice, fab: subprocess.Popen[str], watch: _Watch) -> str:
+    def _destroy(self, run: Run, fab: subprocess.Popen[str], watch: _Watch) -> str:
         """Kill the victim, and the control node with it when the host is to be alone; returns the phase it was in."""
-        hit = watch.look()
+        choice, hit = run.choice, watch.look()
         if choice.victim == "client":
             fab.send_signal(signal.Signals[choice.how])
-        elif choice.victim != "nothing":
+        elif choice.victim not in ("nothing", "outsider"):
             back = getattr(self, f"_destroy_{choice.victim}")(choice)
             self.broken = (time.monotonic() + choice.seconds, back)
-        if choice.victim in ("agent", "power"):
-            hit = watch.look()  # nothing moves any more, so this is how far it really was
+        if choice.victim == "outsider":
+            back = disturbances.disturb(self.host, choice.how, self._another(run))
+            self.broken = (time.monotonic() + choice.seconds, back)
+            run.acted_at = time.time()
+        if choice.victim in ("agent", "power", "outsider"):
+            hit = watch.look()  # nothing moves any more, or somebody has acted: so this is how far it really was
         if choice.alone:
             fab.kill()
         if choice.victim == "power":
             self._heal(float("inf"))
         return hit
+
+    def _another(self, run: Run) -> str | None:
+        """A good release that is neither live nor wanted."""
+        good = (sha for sha, good in self.good.items() if good and sha not in (run.sha, self.oracle.live))
+        return next((sha for sha in good if self._is_there(sha)), None)
 
     def _heal(self, now: float) -> None:
         """Bring back what was taken, when its time has come."""
@@ -245,45 +281,75 @@ class Stage:
 
     # --- after it ---
 
-    def _rest(self) -> None:
+    def _rest(self, *, serving: bool = True) -> None:
         """Wait until the host is at rest, within the bound; nobody but the host itself works on that."""
         give_up, quiet = time.monotonic() + BOUND, 0.0
         while not quiet or time.monotonic() - quiet < QUIET:
-            moving = self._moving()
+            moving = self._moving(serving)
             quiet = 0.0 if moving else quiet or time.monotonic()
             if moving and time.monotonic() > give_up:
                 raise Violation(f"not at rest after {BOUND} s: {moving}")
             time.sleep(0.05)
 
-    def _moving(self) -> str | None:
+    def _moving(self, serving: bool) -> str | None:
         try:
-            return self.oracle.moving()
+            return self.oracle.moving(serving=serving)
         except HostError as error:  # a process went away while it was looked at
             return str(error)
 
-    def _problems(self, run: Run, watch: _Watch) -> Iterator[str]:
-        yield from self.oracle.violations({sha for sha, good in self.good.items() if not good})
+    def _of_the_attempt(self, run: Run, watch: _Watch) -> Iterator[str]:
         if run.attempt:
             yield from self.oracle.misremembered(run.attempt)
-        yield from watch.problems()
-        yield from self._broken_contract(run, watch.source)
-        yield from self._forgotten(run)
+        yield from watch.problems(moved=run.choice.how in ("moves current", "removes current"))
+        yield from self._broken_contract(run)
 
-    def _broken_contract(self, run: Run, source: str | None) -> Iterator[str]:
+    def _of_the_host(self, run: Run) -> Iterator[str]:
+        yield from self.oracle.violations({sha for sha, good in self.good.items() if not good})
+        if run.ended in SERVED and not run.mended and self.oracle.live != run.live:
+            yield f"the attempt ended {run.outcome}, but {self.oracle.live} is live, not {run.live}"
+        yield from self._forgotten()
+
+    def _passed_over(self, run: Run, watch: _Watch) -> Iterator[str]:
+        """What somebody else did may stand where no look came after it; then `status` tells it, and a command ends it.
+
+        A unit that somebody stopped stays so, too, where the release gone back to is not known to need it.
+        """
+        run.live = run.sha if run.ended == "committed" else self.oracle.left(run.attempt) or watch.source
+        wrong = [] if run.choice.victim != "outsider" else self._wrong(run)
+        if not wrong:
+            return
+        may_stand = run.ended in (None, "restore_failed") or run.choice.how == "stops a unit"
+        if not may_stand and self.oracle.ended_at(str(run.attempt)) > run.acted_at + MARGIN:
+            yield f"the attempt ended {run.outcome} and passed over what somebody did before: {wrong}"
+        status = self.fab("-H", "prod", "status")
+        if status.code == 0 and "quiet" in status.out and run.ended != "restore_failed":
+            yield f"fab status says that all is well, but {wrong}: {status.said}"
+        back = ("-H", "prod", "rollback", f"--release={run.live}")
+        if (undone := self.fab(*back)).code:
+            yield f"fab {shlex.join(back)}, which is to undo what somebody did, exited {undone.code}: {undone.said}"
+            return
+        run.mended = True
+        self._rest()
+
+    def _wrong(self, run: Run) -> list[str]:
+        moved = [] if self.oracle.live == run.live else [f"{self.oracle.live} is live, not {run.live}"]
+        return [*moved, *self.oracle.not_serving()]
+
+    def _broken_contract(self, run: Run) -> Iterator[str]:
         """Invariant 7, and what else an exit code promises."""
         early = was_python(run)
         if run.ended not in ((None,) if early else CONTRACT.get(run.exit, ())):
             yield f"fab exited {run.exit}, but on the host the attempt ended {run.outcome}"
         if run.choice.victim == "nothing" and run.exit != (0 if run.good else 10):
             yield f"nothing was killed, but fab exited {run.exit}"
-        if self.oracle.live != (run.sha if run.ended == "committed" else source):
-            yield f"the attempt ended {run.outcome}, but {self.oracle.live} is live (it was {source})"
+        if run.exit in BY_OUTSIDERS and run.choice.victim != "outsider":
+            yield f"nobody else did anything, but fab exited {run.exit}"
         if "Traceback" in run.said and not early:
             yield "fab showed a traceback"
         if PASSWORD in run.said:
             yield "fab showed the registry's password"
 
-    def _forgotten(self, run: Run) -> Iterator[str]:
+    def _forgotten(self) -> Iterator[str]:
         """Invariant 8: reconciled, the registry says what the journal says.
 
         A control node counts as alive for 30 s after its last sign of life; nobody wants to wait for that here.
@@ -367,9 +433,10 @@ class _Watch:
         ends = [at for _, at in self.times[1:]] + [time.monotonic()]
         return {phase: end - at for (phase, at), end in zip(self.times, ends, strict=True)}
 
-    def problems(self) -> Iterator[str]:
-        """Invariants 1, 5 and 9, at every moment: there and back once, never anywhere else, never nothing."""
-        if self.lives not in ([self.source], [self.source, self.sha], [self.source, self.sha, self.source]):
+    def problems(self, *, moved: bool) -> Iterator[str]:
+        """Invariants 1, 5 and 9, at every moment: there and back once, nowhere else unless somebody ``moved`` it."""
+        way = [self.source, self.sha, self.source]
+        if not moved and self.lives not in (way[:1], way[:2], way):
             yield f"current named one after another {self.lives}"
         if len(new := self.oracle.attempts() - self.attempts) > 1:
             yield f"one command made several attempts: {new}"

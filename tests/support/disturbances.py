@@ -1,0 +1,81 @@
+"""What somebody else does to a real host, and how releases of every kind come to be there."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+
+from disposable_host import DisposableHost
+
+from tests.support.shop import ROOT, SERVE
+
+STORE = "/srv/store"
+META = "commit_sha={sha}\nbuilt_at_utc=2026-01-01T00:00:00Z\nbuild_host=elsewhere\n"
+_JOURNALD = ("systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket")
+
+# What the mailer does, which runs as root.
+MAILERS = {
+    "bytecode": f"python3 -c 'import letters'; {SERVE}",
+    "foreign": f"mkdir -m 700 -p inbox; touch inbox/one; {SERVE}",
+}
+LINKS = f"ln {STORE}/lib.txt lib.txt || cp {STORE}/lib.txt lib.txt"  # a store on another filesystem is copied from
+
+
+def files(api: str, check: str, made: str) -> dict[str, str]:
+    """What is committed for a release that is made like this; names as `Repository.commit` takes them."""
+    return {
+        "services__api.sh": api + "\n",
+        "services__mailer.sh": MAILERS.get(made, SERVE) + "\n",
+        "services__letters.py": "WRITTEN = True\n",
+        "ops__check.sh": check + "\n",
+        "ops__build.sh": (LINKS if made == "linked" else "true") + "\n",
+    }
+
+
+def arrange(host: DisposableHost) -> None:
+    """The mailer is root's, and there is a store to link from."""
+    drop_in = host.rootfs / "etc/systemd/system/shop-mailer.service.d/root.conf"
+    drop_in.parent.mkdir()
+    drop_in.write_text("[Service]\nUser=root\n")
+    host.run("systemctl", "daemon-reload")
+    host.run("install", "--directory", "--owner=deploy", STORE)
+    host.run("sh", "-c", f"echo library >{STORE}/lib.txt", user="deploy")
+
+
+def adopt(host: DisposableHost, sha: str, content: dict[str, str]) -> None:
+    """Put a release there as other scripts do: files, and what they say of it."""
+    release = host.rootfs / ROOT.removeprefix("/") / "releases" / sha
+    for name, text in {**content, ".deploy-meta": META.format(sha=sha)}.items():
+        path = release / name.replace("__", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    host.run("chown", "-R", "deploy:", f"{ROOT}/releases/{sha}")
+
+
+def make_immutable(host: DisposableHost, sha: str) -> None:
+    """Let nobody change or remove a file of a release; where that is not to be had, it stays as it is."""
+    path = host.rootfs / ROOT.removeprefix("/") / "releases" / sha / "ops/build.sh"
+    subprocess.run(["chattr", "+i", str(path)], capture_output=True)
+
+
+def make_mutable(host: DisposableHost) -> None:
+    """Let everything be removed again."""
+    subprocess.run(["chattr", "-R", "-f", "-i", str(host.rootfs / ROOT.removeprefix("/"))], capture_output=True)
+
+
+def disturb(host: DisposableHost, how: str, other: str | None) -> Callable[[], object]:
+    """Do what somebody else does (one of ``OUTSIDERS``); returns how that ends.  ``other`` is a release to link to."""
+    current, lock = f"{ROOT}/current", f"{ROOT}/.deploy/lock"
+    acts: dict[str, tuple[str, ...]] = {
+        "moves current": ("ln", "-sfn", f"releases/{other}", current) if other else ("true",),
+        "removes current": ("rm", "-f", current),
+        "removes the lock": ("rm", "-f", lock),
+        "stops a unit": ("systemctl", "stop", "--no-block", "shop-mailer"),
+        "restarts a unit": ("systemctl", "restart", "--no-block", "shop-api"),
+        "reexecutes systemd": ("systemctl", "daemon-reexec"),
+        "stops dbus": ("systemctl", "stop", "dbus.socket", "dbus.service"),
+        "stops journald": ("systemctl", "stop", *_JOURNALD, "systemd-journald.service"),
+    }
+    host.run(*acts[how], check=False)
+    again = {"stops dbus": ("dbus.socket",), "stops journald": (*_JOURNALD[:2], "systemd-journald.service")}.get(how)
+    return lambda: host.run("systemctl", "start", *again, check=False) if again else None

@@ -1,0 +1,49 @@
+"""The shop on a host where the login may not become root: its services belong to the login's own service manager."""
+
+from __future__ import annotations
+
+from disposable_host import DisposableHost
+
+from tests.support.shop import ROOT, Shop
+
+HOME = "home/deploy"
+UNITS = f"{HOME}/.config/systemd/user"
+SERVICES = ("shop-api", "shop-mailer")
+
+
+def give_to_the_login(shop: Shop) -> None:
+    """Make the units the login's own, started at boot; no rule of sudo is left, and the settings say so."""
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text() + "  scope: user\n")
+    for host in shop.hosts:
+        host.run("install", "--directory", "--owner=deploy", *_upwards(UNITS))
+        for name in SERVICES:
+            unit = host.rootfs / f"etc/systemd/system/{name}.service"
+            own = unit.read_text().replace("User=nobody\n", "") + "\n[Install]\nWantedBy=default.target\n"
+            (host.rootfs / UNITS / unit.name).write_text(own)
+            unit.unlink()
+        host.run("sh", "-c", "rm /etc/sudoers.d/*; systemctl daemon-reload; loginctl enable-linger deploy")
+        host.run("sh", "-c", "until test -S /run/user/1000/bus; do sleep 0.05; done")
+        systemctl(host, "daemon-reload")
+        systemctl(host, "enable", "--quiet", *SERVICES)
+
+
+def systemctl(host: DisposableHost, *arguments: str, check: bool = True) -> str:
+    """What the login's own systemctl says."""
+    command = ("env", "XDG_RUNTIME_DIR=/run/user/1000", "systemctl", "--user", *arguments)
+    return host.run(*command, check=check, user="deploy").stdout.strip()
+
+
+def serving(host: DisposableHost, unit: str = "shop-api") -> str | None:
+    """The release that the process behind a unit really runs in, asked of the kernel; None when it does not run."""
+    pid = systemctl(host, "show", "--value", "--property=MainPID", unit)
+    if pid == "0":
+        return None
+    cwd = host.run("readlink", f"/proc/{pid}/cwd").stdout.strip()
+    return cwd.removeprefix(f"{ROOT}/releases/").partition("/")[0]
+
+
+def _upwards(path: str) -> list[str]:
+    """The directories on the way, below the home."""
+    parts = path.removeprefix(f"{HOME}/").split("/")
+    return ["/" + "/".join((HOME, *parts[: number + 1])) for number in range(len(parts))]
