@@ -265,7 +265,7 @@ class _Injection:
         yield
 
     @contextmanager
-    def _around_the_end(self, paths: layout.Layout, final: state.State) -> Iterator[None]:
+    def _around_the_end(self, paths: layout.Layout, final: state.State, **_: Any) -> Iterator[None]:
         self.inside = (final.attempt, final.phase) == (self.attempt, self.fault.source)
         self.strike("before")
         yield
