@@ -28,6 +28,7 @@ _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
     "healthcheck": "health command, a line run by bash in current",
     "parallel": "how many hosts switch at the same time (default 1: one after another)",
+    "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
     "skip-restart": "restart nothing; then only the health command decides",
     "skip-healthcheck": "switch without running the health command",
     "verbose": "show the output of every build step",
@@ -50,6 +51,7 @@ def deploy(
     services: str | None = None,
     healthcheck: str | None = None,
     parallel: str | None = None,
+    wait: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     no_cache: bool = False,
@@ -63,7 +65,7 @@ def deploy(
     switch, one after another, and the first that fails stops the rest.
     """
     wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
-    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"no_cache": no_cache, "rebuild": rebuild}
     attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
 
@@ -77,6 +79,7 @@ def rollback(
     services: str | None = None,
     healthcheck: str | None = None,
     parallel: str | None = None,
+    wait: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     json: bool = False,
@@ -88,7 +91,7 @@ def rollback(
     release live.
     """
     wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
-    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
 
     def roll_back(hosts: Deployment) -> Outcome:
         return placed(context, hosts, given, wanted).rollback(release=wanted)

@@ -102,6 +102,20 @@ MUTATIONS = (
         ("tests/host/test_journal.py",),
     ),
     Mutation(
+        "an activation of another deploy root is waited for",
+        HOST + "turn.py",
+        "    return WAIT_FOR_OTHERS if said is None else said\n",
+        "    return said or 0.0\n",
+        ("tests/host/test_turn.py",),
+    ),
+    Mutation(
+        "nobody waits where a hold would refuse",
+        HOST + "turn.py",
+        "and not hold.found(layout) and",
+        "and",
+        ("tests/host/test_turn.py",),
+    ),
+    Mutation(
         "the mark that an activation is unfinished",
         HOST + "activation.py",
         "        self._spend(self._mark_unfinished)",
@@ -659,7 +673,7 @@ MUTATIONS = (
     Mutation(
         "a second name for the unit that systemd cannot put away",
         HOST + "launch.py",
-        "        if waited > GRACE and found in _ENDED:\n",
+        "        if ours.waited > GRACE and found in _ENDED:\n",
         "        if False:\n",
         ("tests/host/test_launch.py", "-k", "cannot_put_away"),
     ),

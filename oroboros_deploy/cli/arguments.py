@@ -24,6 +24,7 @@ def flags(
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     parallel: str | None = None,
+    wait: str | None = None,
 ) -> dict[str, object]:
     """What the flags of a task set."""
     return {
@@ -33,6 +34,7 @@ def flags(
         "skip_restart": skip_restart,
         "skip_healthcheck": skip_healthcheck,
         "parallel": parallel,
+        "wait": wait,
     }
 
 

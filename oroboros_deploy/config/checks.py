@@ -119,6 +119,12 @@ def check_pause(value: object) -> float:
     return float(check_number(value))
 
 
+def check_wait(value: object) -> float | None:
+    if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():  # as a flag gives it
+        value = int(value)
+    return None if value is None else check_pause(value)
+
+
 def check_count(value: object, least: int = 1) -> int:
     if isinstance(value, str) and len(value) < 20 and value.isascii() and value.isdigit():  # as a flag gives it
         value = int(value)

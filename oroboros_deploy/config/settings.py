@@ -41,6 +41,7 @@ from .checks import (
     check_services,
     check_shared,
     check_switch,
+    check_wait,
 )
 
 if TYPE_CHECKING:
@@ -467,6 +468,14 @@ class Settings:
         default=1,
         metadata=_about(
             check_count, "hosts that switch at the same time; the first that fails stops those that have not begun"
+        ),
+    )
+    wait: float | None = field(
+        default=None,
+        metadata=_about(
+            check_wait,
+            "seconds for which an activation that runs on a host is waited for; with none 60 for that of another"
+            " deploy root, 0 for one of this",
         ),
     )
     no_cache: bool = field(

@@ -11,7 +11,7 @@ from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
-from ..host.words import busy, held, not_live, sudoers
+from ..host.words import WAIT, busy, held, not_live, sudoers
 from ..outcome import Kind
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def facts_request(job: Job) -> FactsRequest:
     }
     if job.kind == "deploy" and job.config.shared:
         asked["shared"] = _places(job.config)
+    if job.config.wait:
+        asked["wait"] = job.config.wait
     return asked
 
 
@@ -121,7 +123,7 @@ def switch_request(job: Job) -> ActivateRequest:
 
 def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
     config, gate = job.config, _gate(job.config)
-    return {
+    request: ActivateRequest = {
         "attempt": job.attempt,
         "kind": job.kind,
         "sha": job.sha,
@@ -136,6 +138,9 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         "keep": config.keep,
         "said": config.by_hand,
     }
+    if config.wait is not None:
+        request["wait"] = config.wait
+    return request
 
 
 def decide(job: Job, facts: Facts, host: str) -> Plan:
@@ -237,7 +242,7 @@ def _refuse(host: str, *problems: _Problem) -> None:
 
 def _refuse_held(job: Job, facts: Facts, host: str) -> None:
     if facts["running"] is not None:
-        hint = f"wait for it, or watch it with: {job.config.typed(host, 'status')}"
+        hint = f"{WAIT}; watch it with: {job.config.typed(host, 'status')}"
         raise Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):

@@ -122,9 +122,13 @@ def _target(asked: SentCall) -> Optional[str]:
 # One function a call.  Each imports only what its call needs: the facts of a host should not wait for the build's code.
 
 
-def _facts(layout: Layout, request: FactsRequest, _: Wire) -> Facts:
+def _facts(layout: Layout, request: FactsRequest, wire: Wire) -> Facts:
     from .facts import facts
 
+    if request.get("wait"):
+        from . import turn
+
+        turn.until_free(layout, request["wait"], wire.say)
     return facts(layout, request)
 
 
@@ -226,15 +230,15 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
     look = request.get("look")
     if look and not launch.known(layout, request["attempt"]):
         from . import time_limits
-        from .facts import facts, plain
+        from .facts import plain
 
-        found = facts(layout, {**look, "starts": True})
+        found = _facts(layout, {**look, "starts": True}, wire)
         wire.say("facts", level="detail", **found)  # nobody listens any more: this is where it ends
         if not plain(found, request):
             return False
         request["detached"] = not (found["systemd"] and found["may_manage"])
         request["stopping"] = time_limits.stopping(found["units"].values(), request["restart_timeout"])
-    launch.start(layout, request)
+    launch.start(layout, request, wire.say)
     return True
 
 

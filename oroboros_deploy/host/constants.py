@@ -45,6 +45,8 @@ SERVES = ("committed", "restored")  # the final phases after which a release is 
 SWITCHABLE = ("sealed", "adopted")  # the states of a release that `current` may name
 ATTEMPTS = ("deploy", "rollback")  # the kinds of journal entries that are attempts
 
+WAIT_FOR_OTHERS = 60.0  # seconds for the activation of another deploy root, where nothing else is said
+
 # The gate, where the settings say nothing else; seconds.
 FRONTEND_COMMAND = "npm ci && npm run build"  # the only command that a host without npm leaves out
 GATE_TIMEOUT = 60.0

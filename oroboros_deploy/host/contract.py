@@ -63,6 +63,7 @@ class FactsRequest(Asked):
     a release with them is to be built.
     ``restart`` is there when somebody means to activate, ``source`` is true when a build may be needed.
     ``history`` is how many journal entries to answer, of those before the number ``before`` where it is given.
+    ``wait`` is for how many seconds an activation of this deploy root is waited for before anything is read.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
     """
 
@@ -73,6 +74,7 @@ class FactsRequest(Asked):
     source: NotRequired[bool]
     history: NotRequired[int]
     before: NotRequired[int]
+    wait: NotRequired[float]
     starts: NotRequired[bool]
 
 
@@ -200,6 +202,8 @@ class ActivateRequest(Asked):
     attempt the control node has heard already.  ``said`` names the settings that a flag or a variable gave: a rollback
     is held to the record of its release in all others.  ``stopping`` is how long a service may take to stop, where
     that is longer than ``restart_timeout``: a restore waits so long for a stop that systemd has begun.
+    ``wait`` is for how many seconds somebody else's activation is waited for (default: 60 for that of another deploy
+    root, 0 for one of this).
     """
 
     attempt: str
@@ -220,6 +224,7 @@ class ActivateRequest(Asked):
     after: NotRequired[int]
     said: NotRequired[List[str]]
     stopping: NotRequired[float]
+    wait: NotRequired[float]
 
 
 class FollowRequest(Asked):

@@ -25,6 +25,7 @@ from . import (
     running,
     state,
     time_limits,
+    turn,
     units,
     words,
 )
@@ -44,13 +45,13 @@ _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 
-def start(layout: Layout, request: ActivateRequest) -> None:
+def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
     layout.create()
     if not layout.reserve.spend(_claim, layout, request):
         return
     try:
-        (start_detached if request["detached"] else start_unit)(layout, request)
+        (start_detached if request["detached"] else start_unit)(layout, request, say)
     except Refusal as refusal:
         _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
         raise
@@ -218,8 +219,10 @@ def _keep(directory: Path, request: ActivateRequest) -> None:
     durable.sync_directory(directory.parent)
 
 
-def start_unit(layout: Layout, request: ActivateRequest) -> None:
+def start_unit(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Ask systemd to run it: a unit of a fixed name, so the name itself is a mutex for the whole host.
+
+    The activation that has the name is waited for; raises Refusal when that takes too long.
 
     A unit that has ended and cannot be put away, for a process of it that nothing can kill,
     would keep the name for ever: while nobody holds the lock, there is a second one.
@@ -227,24 +230,38 @@ def start_unit(layout: Layout, request: ActivateRequest) -> None:
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
     that it is there to survive.
     """
-    unit, began = UNIT, time.monotonic()
+    unit, ours = UNIT, turn.Turn(say)
     while True:
         if unit == UNIT and running.second_runs():
-            raise running.busy(layout)
+            _wait(layout, ours, turn.seconds(layout, request))
+            continue
         ended = process.run(unit_command(layout, request, unit), cwd=Path("/"), deadline=time.monotonic() + 30)
         if ended.ok:
             return
         if "already" not in ended.tail:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
-        found, waited = _active(unit), time.monotonic() - began
-        # Of a unit that runs the activation has not begun yet, or it only starts the pruning.
-        patience = 15 if found in ("deactivating", *_ENDED) else GRACE
-        if lock.is_held(layout.lock) or waited > patience:
-            raise running.busy(layout)
-        if waited > GRACE and found in _ENDED:
+        found = _active(unit)
+        _wait(layout, ours, _patience(layout, request, found))
+        if ours.waited > GRACE and found in _ENDED:
             unit = SECOND
-        time.sleep(0.05)
+
+
+def _patience(layout: Layout, request: ActivateRequest, found: str) -> float:
+    """Seconds for whoever has the name, which systemd says is ``found``.
+
+    Of a unit that runs without the lock the activation has not begun yet, or only starts the pruning, or it is of
+    another deploy root.
+    """
+    if lock.is_held(layout.lock):
+        return turn.seconds(layout, request)
+    return 15.0 if found in ("deactivating", *_ENDED) else max(GRACE, turn.seconds(layout, request))
+
+
+def _wait(layout: Layout, ours: turn.Turn, seconds: float) -> None:
+    if ours.waited >= seconds:
+        raise running.busy(layout)
+    ours.wait(seconds, lambda: running.busy(layout).message)
 
 
 def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None:
@@ -300,10 +317,11 @@ def _rights() -> Dict[str, str]:
     return {**last, "SupplementaryGroups": _JOURNAL}
 
 
-def start_detached(layout: Layout, request: ActivateRequest) -> None:
+def start_detached(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Without systemd: a process in a session of its own, which no hang-up reaches."""
-    if lock.is_held(layout.lock):
-        raise running.busy(layout)
+    ours = turn.Turn(say)
+    while lock.is_held(layout.lock):
+        _wait(layout, ours, turn.seconds(layout, request))
     spawn("run", request["attempt"])
 
 

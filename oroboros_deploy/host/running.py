@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from . import lock, manager, state, units, words
 from .annotations import TYPE_CHECKING, Optional
 from .layout import Layout
@@ -52,10 +54,17 @@ def second_runs() -> bool:
 def busy(layout: Layout) -> Refusal:
     """What to tell somebody who would activate now."""
     holds = _known(layout)
-    hint = "wait for it, or watch it with: fab -H HOST status"
     if not holds:
-        return Refusal("busy", words.busy(holds), hint=hint)
-    return Refusal("busy", words.busy(holds), hint=hint, running=holds)
+        return Refusal("busy", _of_another_root() or words.busy(holds), hint=words.WAIT)
+    return Refusal("busy", words.busy(holds), hint=f"{words.WAIT}; watch it with: fab -H HOST status", running=holds)
+
+
+def _of_another_root() -> Optional[str]:
+    """What systemd calls the activation that has the name; None when there is none any more."""
+    with contextlib.suppress(units.Silent):
+        said = [units.description(unit) for unit in (UNIT, SECOND) if (manager.chosen().transient / unit).exists()]
+        return f"{said[0]} holds this host" if said and said[0] else None
+    return None
 
 
 def _known(layout: Layout) -> Running:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .annotations import TYPE_CHECKING, Iterable
-from .constants import GATE_TIMEOUT
+from .constants import GATE_TIMEOUT, WAIT_FOR_OTHERS
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, UnitFacts
@@ -33,6 +33,11 @@ def stopping(units: Iterable[UnitFacts], restart_timeout: float) -> float:
 def whole(request: ActivateRequest) -> float:
     """Seconds after which the host is at rest, even when the activation was ended at its limit and then recovered."""
     return way_there(request) + 2 * way_back(request)
+
+
+def turn(request: ActivateRequest) -> float:
+    """Seconds before it begins: whoever activates there is waited for, once while facts are read and once after."""
+    return 2 * request.get("wait", WAIT_FOR_OTHERS)
 
 
 def _restart_and_gate(request: ActivateRequest) -> float:

@@ -233,6 +233,15 @@ def _shown(units: Sequence[str]) -> str:
         time.sleep(_PAUSE)
 
 
+def description(unit: str) -> str:
+    """What its unit file calls it; empty when there is no such unit."""
+    output: List[bytes] = []
+    argv = manager.chosen().asking("systemctl", "show", "--property=Description", "--value", "--", unit)
+    ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10, sink=output.append)
+    said = b"".join(output).decode("utf-8", "replace").strip()
+    return said if ended.ok and said != unit else ""
+
+
 def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:
     """Clear start limits unless there is nothing to clear, then restart what was ``before``.
 

@@ -148,7 +148,7 @@ class Host:
 
     def facts(self, request: FactsRequest) -> Facts:
         """Read what the host is and has."""
-        return self._learn(cast("Facts", self._quiet_call("facts", request, PATIENCE)))
+        return self._learn(cast("Facts", self._quiet_call("facts", request, PATIENCE + request.get("wait", 0.0))))
 
     def lock(self, actor: str, reason: str) -> LockAnswer:
         """Hold the host; raises Busy when somebody holds it already."""
@@ -285,7 +285,8 @@ class Host:
         if said["event"] == "facts":
             self._learn(cast("Facts", said["data"]))
         elif said["event"] != "alive":
-            on_event()
+            if said["event"] != "waiting":  # it is said before the attempt has a log, whose lines are counted
+                on_event()
             self._listener(Event(said["event"], said["message"], self.name, said["level"], said["data"]))
 
     def _learn(self, facts: Facts) -> Facts:
@@ -312,7 +313,7 @@ class _Follower:
         self.host = host
         self.request = request
         self.patience = patience
-        self.until = time.monotonic() + time_limits.whole(request) + _MARGIN
+        self.until = time.monotonic() + time_limits.turn(request) + time_limits.whole(request) + _MARGIN
         self.lost_at: float | None = None
         self.seen = 0
         self.tries = 0

@@ -48,7 +48,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "build.python", "build.node",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "shared", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
-        "parallel", "no_cache", "rebuild", "skip_restart", "skip_healthcheck", "hosts",
+        "parallel", "wait", "no_cache", "rebuild", "skip_restart", "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

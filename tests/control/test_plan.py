@@ -444,3 +444,12 @@ def test_shared_places_are_asked_of_a_deploy() -> None:
     rollback = facts_request(job("rollback", shared=places))
     assert ["shared" in each for each in (rollback, facts_request(unset), usual)] == [False, False, False]
     assert made["digest"] != usual["digest"]
+
+
+def test_how_long_others_are_waited_for_is_the_host_s_to_decide_unless_it_is_said() -> None:
+    """A number goes with the facts, which wait for this root alone, and with the switch; a flag gives it as text."""
+    silent, said, none = job(), job(wait=600), job(wait=0)
+    assert ["wait" in each for each in (facts_request(silent), switch_request(silent))] == [False, False]
+    assert (facts_request(said)["wait"], switch_request(said)["wait"]) == (600.0, 600.0)
+    assert ("wait" in facts_request(none), switch_request(none)["wait"]) == (False, 0.0)
+    assert load([], {}, flags={"wait": "90"}).wait == 90.0

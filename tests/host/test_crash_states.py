@@ -25,7 +25,7 @@ Cuts = Callable[..., PowerCuts]
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "start_detached", lambda layout, request: None)
+    monkeypatch.setattr(launch, "start_detached", lambda *_: None)
     monkeypatch.setattr(Reserve, "fill", lambda self: None)  # nothing depends on its lasting
 
 
@@ -82,7 +82,7 @@ def moved(request: Path, layout: Layout) -> dict[str, Any]:
 
 
 def activate(host: LocalAgent, request: dict[str, Any]) -> None:
-    launch.start(host.paths, request)
+    launch.start(host.paths, request, lambda *_, **__: None)
     launch.run(host.paths, request)
 
 
@@ -116,7 +116,7 @@ def test_a_settling_that_is_cut(host: LocalAgent, cuts: Cuts, tmp_path: Path, mo
     """The power fails again while the boot unit settles: the boot after that one does."""
     _, old = history(host, "older", "old")
     request = host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH)
-    launch.start(host.paths, request)
+    launch.start(host.paths, request, lambda *_, **__: None)
 
     class Cut(Exception):
         pass

@@ -118,7 +118,7 @@ def assert_at_rest(
     assert broken(world.host.root, serving=serving) == []
     before = tree(world.host.root), world.host.journal, world.services.running
     monkeypatch.setattr(launch, "start_unit", lambda *_: pytest.fail("it was started twice"))
-    launch.start(world.host.paths, request)
+    launch.start(world.host.paths, request, lambda *_, **__: None)
     launch.recover(world.host.paths, request)
     assert (tree(world.host.root), world.host.journal, world.services.running) == before
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, manager, process, time_limits, units
+from oroboros_deploy.host import boot, launch, lock, manager, process, time_limits, turn, units, words
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
@@ -36,6 +36,10 @@ def old(host: LocalAgent) -> str:
     sha = host.sealed("old")
     assert host.activate_here(sha).phases == GOOD
     return sha
+
+
+def nobody_hears(*_: object, **__: object) -> None:
+    """What is told while somebody waits for a turn."""
 
 
 def command(line: str, timeout: float = 10) -> dict[str, Any]:
@@ -95,11 +99,11 @@ def test_one_attempt_asked_for_by_two_at_once_is_started_once(
 ) -> None:
     """Whoever comes while the other still waits for the disk only follows: no refusal is noted of what runs."""
     started: list[str] = []
-    monkeypatch.setattr(launch, "start_detached", lambda layout, request: started.append(request["attempt"]))
+    monkeypatch.setattr(launch, "start_detached", lambda layout, request, _: started.append(request["attempt"]))
     monkeypatch.setattr(os, "fsync", lambda descriptor: time.sleep(0.1))
     monkeypatch.setattr(os, "getpid", threading.get_ident)  # each asker has an agent of its own
     request = host.request(host.sealed("new"))
-    askers = [threading.Thread(target=launch.start, args=(host.paths, request)) for _ in range(2)]
+    askers = [threading.Thread(target=launch.start, args=(host.paths, request, nobody_hears)) for _ in range(2)]
     for asker in askers:
         asker.start()
     for asker in askers:
@@ -133,7 +137,7 @@ def test_what_systemd_run_fails_to_say(
     monkeypatch.setattr(process, "run", systemd_run)
     monkeypatch.setattr(boot, "install", lambda *_: None)
     monkeypatch.setattr(os, "getuid", lambda: 0)  # no sudo is asked for first
-    launch.start(host.paths, request)
+    launch.start(host.paths, request, nobody_hears)
     go.touch()
     if began == "later":
         unit.start()
@@ -162,7 +166,7 @@ def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp
     assert refusal == {
         "kind": "busy",
         "message": f"deploy of {new} by somebody holds this host since {since} (restarted)",
-        "hint": "wait for it, or watch it with: fab -H HOST status",
+        "hint": f"{words.WAIT}; watch it with: fab -H HOST status",
         "running": {**running, "phase": "restarted"},
     }
     assert (running["attempt"], running["target"], running["actor"]) == (request["attempt"], new, "somebody")
@@ -273,15 +277,15 @@ def test_an_ended_unit_that_systemd_cannot_put_away(
     monkeypatch.setattr(units, "show", show)
     monkeypatch.setattr(os, "getuid", lambda: 0)
     clock = itertools.count(step=0.5)
-    monkeypatch.setattr(launch.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(launch.time, "sleep", lambda _: None)
+    monkeypatch.setattr(turn.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(turn.time, "sleep", lambda _: None)
     monkeypatch.setattr(lock, "is_held", lambda _: case == "held")
     if case == "ended":
-        launch.start_unit(host.paths, request)
+        launch.start_unit(host.paths, request, nobody_hears)
         assert asked[-1] == launch.SECOND
     else:
         with pytest.raises(Refusal) as refused:
-            launch.start_unit(host.paths, request)
+            launch.start_unit(host.paths, request, nobody_hears)
         assert (refused.value.kind, launch.SECOND in asked) == ("busy", case == "second name taken")
 
 
