@@ -355,6 +355,27 @@ MUTATIONS = (
         ("tests/registry/test_database.py", "-k", "any_character and UTF8"),
     ),
     Mutation(
+        "a registry behind SSH is encrypted to the database where that is asked for",
+        "oroboros_deploy/control/node.py",
+        "connection.forward_port(*address) if wants_tls(url, os.environ) else ",
+        "",
+        ("tests/control/test_encrypted_via.py", "-k", "to_the_server_itself"),
+    ),
+    Mutation(
+        "the certificate of a registry behind SSH has the name in the URL",
+        "oroboros_deploy/registry/database.py",
+        '{"host": registry_address(url).host, ',
+        '{"host": "127.0.0.1", ',
+        ("tests/control/test_encrypted_via.py", "-k", "verify-full"),
+    ),
+    Mutation(
+        "no variable of PostgreSQL leads past via",
+        "oroboros_deploy/control/node.py",
+        "                check_via(url, os.environ)\n",
+        "",
+        ("tests/control/test_encrypted_via.py", "-k", "past_the_tunnel"),
+    ),
+    Mutation(
         "the table releases is left to its owner",
         "oroboros_deploy/registry/registry.py",
         '        lacks = self._owner != "theirs" and',
