@@ -38,8 +38,12 @@ _START = f"""\
 passed() {{ [ -p "/proc/self/fd/$1" ] || [ -S "/proc/self/fd/$1" ]; }}
 [ -t 1 ] || passed 1 || exit {UNHEARD}
 greeting='{START.decode()}'
-passed 0 || greeting='{NO_INPUT.decode()}'
-[ ! -t 0 ] || greeting='{TERMINAL.decode()}'
+if [ -t 0 ]; then
+  greeting='{TERMINAL.decode()}'
+elif ! passed 0; then
+  greeting='{NO_INPUT.decode()}'
+  exec </dev/null
+fi
 printf '\\n%s\\n' "$greeting"
 """
 _ALTERED = "something between sshd and the agent changes what the agent says: {}"
