@@ -8,6 +8,7 @@
     ├── Busy                    20   another activation, or a person, holds the host
     ├── BuildFailed             30   nothing was switched
     ├── LinkLost                40   the outcome is unknown: ask `fab status`
+    │   └── LineTooLong         40   a host's line has no end
     ├── OutcomeUnknown          40   the host itself cannot say how its activation ended
     ├── HostUnreachable         50   no connection, or no login
     │   └── HostNotTrusted      50   its host key is unknown, changed or revoked
@@ -105,6 +106,10 @@ class LinkLost(DeployError):
     """The connection died, so what the host did is not known here."""
 
     exit_code = ExitCode.UNKNOWN
+
+
+class LineTooLong(LinkLost):
+    """A host sent a line that nobody keeps in memory, and its command was killed."""
 
 
 class OutcomeUnknown(DeployError):

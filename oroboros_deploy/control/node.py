@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -96,15 +97,15 @@ class ControlNode:
         Raises RegistryUnavailable when the database does not answer.
         """
         from ..registry import Registry
-        from ..registry.url import registry_address
+        from ..registry.url import check_via
 
         url, via = self.registry_url, self.registry_via
         with ExitStack() as stack:
-            directory = None
+            near = None
             if via is not None:
-                connection = self._gateway(via, hosts, stack).open()
-                directory = stack.enter_context(_forwarded(connection, *registry_address(url)))
-            registry = stack.enter_context(Registry.open(url, socket_dir=directory, owner=self._releases_owner))
+                check_via(url, os.environ)
+                near = stack.enter_context(_forwarded(self._gateway(via, hosts, stack).open(), url))
+            registry = stack.enter_context(Registry.open(url, near=near, owner=self._releases_owner))
             if write:
                 registry.check()
                 if registry.notice:
@@ -188,11 +189,22 @@ class ControlNode:
 
 
 @contextmanager
-def _forwarded(connection: HostConnection, host: str, port: int) -> Iterator[str]:
+def _forwarded(connection: HostConnection, url: str) -> Iterator[str | int]:
     """A tunnel to the registry; when the database does not listen, that is the registry's trouble, not the host's."""
     with ExitStack() as stack:
         try:
-            directory = stack.enter_context(connection.forward(host, port))
+            near = stack.enter_context(_tunnel(connection, url))
         except HostUnreachable as error:
             raise RegistryUnavailable(error.message, hint=error.hint, host=error.host) from error
-        yield directory
+        yield near
+
+
+def _tunnel(connection: HostConnection, url: str) -> AbstractContextManager[str | int]:
+    """A socket, which other users of this machine cannot use; a port for who asks for encryption to the server.
+
+    PostgreSQL's client encrypts nothing on a socket, and says so nowhere.
+    """
+    from ..registry.url import registry_address, wants_tls
+
+    address = registry_address(url)
+    return connection.forward_port(*address) if wants_tls(url, os.environ) else connection.forward(*address)

@@ -136,7 +136,8 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
     seen = units.with_members(services)
     seen.update(units.parts(seen))
     away = records.put_away(layout, seen)
-    found = strays.find(seen.values(), layout.releases, live, strays.switched_at(layout.current)) if live else []
+    since = strays.switched_at(layout.current) if live else 0.0
+    found = strays.find(seen.values(), layout.releases, live, since, layout.current) if live else []
     elsewhere = _elsewhere([name for name, unit in seen.items() if unit.load == "not-found"])
     return {
         name: {

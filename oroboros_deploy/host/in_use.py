@@ -14,8 +14,9 @@ from .layout import RELEASE_ID
 from .refusal import Refusal
 
 # The mounts of every mount namespace, by one process in it that lives on while they are read, and ours; then working
-# directory and program of every process, and what it has mapped and was started with.  What vanishes meanwhile, and
-# what may not be read, is left out; the last line says that it came to its end.
+# directory and program of every process, and what it has mapped and was started with: its command line, and its
+# variables but for those that a shell leaves of where it was.  What vanishes meanwhile, and what may not be read, is
+# left out; the last line says that it came to its end.
 _LOOK = r"""
 sed 's|^|/proc/self/mountinfo:|' /proc/self/mountinfo
 find /proc/[0-9]*/ns/mnt -maxdepth 0 -printf '%l %h\n' 2>/dev/null | sort | {
@@ -27,6 +28,7 @@ find /proc/[0-9]*/ns/mnt -maxdepth 0 -printf '%l %h\n' 2>/dev/null | sort | {
 find /proc/[0-9]*/ns/mnt -maxdepth 0 -printf '%h:%l\n' 2>/dev/null
 find /proc/[0-9]*/cwd /proc/[0-9]*/root /proc/[0-9]*/exe -maxdepth 0 -printf '%p:%l\n' 2>/dev/null
 grep -aoHE '/[^[:cntrl:]]*/[0-9a-f]{40,64}' /proc/[0-9]*/maps /proc/[0-9]*/cmdline 2>/dev/null
+grep -azHvE '^(OLD)?PWD=' /proc/[0-9]*/environ 2>/dev/null | tr '\n\0' '?\n' | grep -aE '/[0-9a-f]{40,64}'
 echo looked
 """
 
@@ -53,7 +55,7 @@ def find(releases: Path) -> Usage:
     """Look at all processes, as root where this login may; of other users' only the command lines otherwise.
 
     What this cannot see: a process that neither works in the release, nor runs a program or maps a library of it,
-    nor was started with its path, and still opens its files later.
+    nor was started with its path as an argument or in a variable, and still opens its files later.
     """
     with contextlib.suppress(Refusal):
         return Usage(_processes(look_as_root(_LOOK), releases), True)
@@ -85,9 +87,10 @@ def _look(argv: List[str]) -> List[str]:
 def _processes(lines: List[str], releases: Path) -> Dict[str, int]:
     """One process for each release: by the text of its paths, and by where they lie on their filesystem."""
     places = "|".join(re.escape(str(place)) for place in {releases, releases.resolve()})
-    used = re.compile(rf"/proc/(\d+)/\w+:.*?(?:{places})/({RELEASE_ID.pattern})(?![0-9a-f])")
-    found = filter(None, map(used.match, lines))
-    return {**behind_mounts(lines, releases.resolve()), **{match[2]: int(match[1]) for match in found}}
+    used = re.compile(rf"(?:{places})/({RELEASE_ID.pattern})(?![0-9a-f])")
+    known = [line for line in map(_LINE.match, lines) if line and line[1] != "self"]
+    named = {match[1]: int(line[1]) for line in known for match in used.finditer(line[3])}
+    return {**behind_mounts(lines, releases.resolve()), **named}
 
 
 def behind_mounts(lines: List[str], releases: Path) -> Dict[str, int]:

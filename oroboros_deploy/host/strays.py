@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from . import units
-from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional
+from .annotations import Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 from .refusal import Refusal
 
 # Where control groups are: the unified hierarchy, and systemd's own beside the older ones.
@@ -26,7 +26,8 @@ _HIDDEN = "hidden"  # what is known of a process that this login may not look in
 class Stray(NamedTuple):
     """A process of ``unit``, and the release that it runs from.
 
-    ``release`` is None for a main process that started before the switch and shows no release at all.
+    ``release`` is None for one that started before the switch and shows no release: a main process, or one that was
+    started with `current`.
     """
 
     unit: str
@@ -34,12 +35,14 @@ class Stray(NamedTuple):
     release: Optional[str]
 
 
-def find(seen: Iterable[units.Unit], releases: Path, live: str, since: float) -> List[Stray]:
+def find(
+    seen: Iterable[units.Unit], releases: Path, live: str, since: float, current: Optional[Path] = None
+) -> List[Stray]:
     """The strays among all processes of the units' control groups; ``live`` was switched to ``since`` (Unix time).
 
-    A process shows its release by its working directory, its program, its environment or a mount of its own
-    (`BindPaths=`, the volume of a container).  One that this login may not look into is believed when it started after
-    the switch, and is looked into as root otherwise.
+    A process shows its release by its working directory, its program, what it was started with (such as the path of an
+    archive that an interpreter runs) or a mount of its own (`BindPaths=`, the volume of a container).
+    One that this login may not look into is believed when it started after the switch, and looked into as root else.
     """
     places = _places(releases)
     owners = {pid: unit for unit in seen for pid in _processes(unit)}
@@ -49,7 +52,7 @@ def find(seen: Iterable[units.Unit], releases: Path, live: str, since: float) ->
     shown.update(_looked_up(hidden, releases, live) if hidden else {})
     silent = [pid for pid in older if shown[pid] is None and pid not in hidden]
     shown.update(_mounted(silent, [line for pid in silent for line in _look(pid)], releases, live))
-    doubtful = {pid for pid in older if owners[pid].pid == str(pid)}
+    doubtful = {pid for pid in older if owners[pid].pid == str(pid) or (current and _has_argument(pid, current))}
     strays = (Stray(owners[pid].name, pid, release) for pid, release in shown.items() if release not in (live, _HIDDEN))
     return [stray for stray in strays if stray.release or stray.pid in doubtful]
 
@@ -82,9 +85,10 @@ def _shown(pid: int, places: re.Pattern[str], live: str) -> Optional[str]:
     """The release that a process shows, ``live`` when it ended meanwhile."""
     try:
         links = (os.readlink(f"/proc/{pid}/{name}") for name in ("cwd", "exe"))
-        return next(filter(None, (_named(link, places) for link in links)), None) or _environment(pid, places, live)
+        found = next(filter(None, (_named(link, places) for link in links)), None)
+        return found or _started_with(pid, ("cmdline", "environ"), places, live)
     except PermissionError:
-        return _HIDDEN
+        return _started_with(pid, ("cmdline",), places, live) or _HIDDEN  # that of other users can be read as well
     except OSError:
         return live
 
@@ -94,11 +98,22 @@ def _named(link: str, places: re.Pattern[str]) -> Optional[str]:
     return found[1] if found else None
 
 
-def _environment(pid: int, places: re.Pattern[str], live: str) -> Optional[str]:
-    """The release that a process was started with; OLDPWD names where somebody was before."""
-    variables = Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace").split("\0")
-    named = [found[1] for each in variables if not each.startswith("OLDPWD=") for found in places.finditer(each)]
+def _started_with(pid: int, what: Tuple[str, ...], places: re.Pattern[str], live: str) -> Optional[str]:
+    """The release in its arguments or variables; OLDPWD names where somebody was before."""
+    words = [word for name in what for word in _words(pid, name) if not word.startswith("OLDPWD=")]
+    named = [found[1] for word in words for found in places.finditer(word)]
     return live if live in named else named[0] if named else None
+
+
+def _has_argument(pid: int, path: Path) -> bool:
+    """Whether a process was started with a path, or one below it."""
+    with contextlib.suppress(OSError):  # it ended
+        return any(f"{word}/".startswith(f"{path}/") for word in _words(pid, "cmdline"))
+    return False
+
+
+def _words(pid: int, name: str) -> List[str]:
+    return Path(f"/proc/{pid}/{name}").read_bytes().decode("utf-8", "replace").split("\0")
 
 
 def _started(pid: int) -> float:

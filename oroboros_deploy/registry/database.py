@@ -22,7 +22,7 @@ from .. import threads
 from ..errors import RegistryUnavailable
 from . import place
 from .driver import Driver
-from .url import engine_url, safe_url, sqlite_path
+from .url import LOGIN_WITH_VIA, engine_url, registry_address, safe_url, sqlite_path
 from .values import decoded
 from .watchdog import Watchdog
 
@@ -82,6 +82,10 @@ _HINTS = {
     "SQLITE_NOTADB": _DAMAGED,
     "SQLITE_BUSY": "another process holds the file; see which: fuser -v FILE",
 }
+_BEHIND_A_TUNNEL = {
+    "no password supplied": LOGIN_WITH_VIA,
+    "no encryption": "with via, encryption to the server is on where the registry's URL has sslmode=require",
+}
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
 _SNAPSHOT = select(func.txid_current_snapshot())
 
@@ -89,15 +93,16 @@ _SNAPSHOT = select(func.txid_current_snapshot())
 class Database:
     """One registry database. Every failure surfaces as RegistryUnavailable, without password or parameters."""
 
-    def __init__(self, url: str, socket_dir: str | None = None) -> None:
+    def __init__(self, url: str, near: str | int | None = None) -> None:
         self._shown = safe_url(url)
         self._hint = _HINT
         if path := sqlite_path(url):
             self._hint = f"see who may write the file and its directory: ls -la {path.parent}"
             self._make_file(path)
-        self._engine = _engine(url, socket_dir)
+        self._engine = _engine(url, near)
         self._user = self._engine.url.username
-        self._patience = _PATIENCE_WITH_TUNNELS if socket_dir else PATIENCE
+        self._behind_a_tunnel = near is not None
+        self._patience = _PATIENCE_WITH_TUNNELS if self._behind_a_tunnel else PATIENCE
         event.listen(self._engine, "connect", self._prepare)
         self._failures = (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error)
         self._readers: list[Driver] = []
@@ -257,7 +262,8 @@ class Database:
         cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().partition("\n")[0]
         if self._user:  # without a colon after it, the server takes the password for a part of it
             cause = cause.replace(f'"{self._user}"', '"***"')
-        return self.unavailable(cause, _HINTS.get(_code(error)))
+        behind = (hint for words, hint in _BEHIND_A_TUNNEL.items() if self._behind_a_tunnel and words in cause)
+        return self.unavailable(cause, next(behind, _HINTS.get(_code(error))))
 
     def _transient(self, error: Exception) -> bool:
         return self._is_lost(error) or _code(error) in _TRANSIENT
@@ -318,9 +324,11 @@ def skew(db: Connection) -> timedelta:
     return read - min(max(read, asked), answered)
 
 
-def _engine(url: str, socket_dir: str | None) -> Engine:
+def _engine(url: str, near: str | int | None) -> Engine:
     target = make_url(engine_url(url))
-    connect: dict[str, Any] = {"host": socket_dir} if socket_dir else {}
+    connect: dict[str, Any] = {"host": near} if isinstance(near, str) else {}
+    if isinstance(near, int):  # the name stays the server's own: it is what its certificate has to name
+        connect = {"host": registry_address(url).host, "hostaddr": "127.0.0.1", "port": near}
     is_file = target.get_backend_name() == "sqlite"
     if is_file:
         # isolation_level None: the driver begins no transaction of its own before our write lock.

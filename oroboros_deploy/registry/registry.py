@@ -44,13 +44,13 @@ class Registry:
         self.notice: str | None = None
 
     @classmethod
-    def open(cls, url: str, *, socket_dir: str | None = None, owner: str | None = None) -> Self:
+    def open(cls, url: str, *, near: str | int | None = None, owner: str | None = None) -> Self:
         """The registry at a URL; nothing is sent yet, but a SQLite file is made. ConfigError when the URL is wrong.
 
-        With ``socket_dir`` a PostgreSQL server is reached through the unix socket
-        ``<socket_dir>/.s.PGSQL.<port of the URL, or 5432>``, the near end of a tunnel.
+        ``near`` is the near end of a tunnel to a PostgreSQL server: a port of 127.0.0.1, or the directory of the unix
+        socket ``.s.PGSQL.<port of the URL, or 5432>``.
         """
-        return cls(Database(url, socket_dir), url_key(url), owner)
+        return cls(Database(url, near), url_key(url), owner)
 
     def close(self) -> None:
         """Close the connections."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -31,7 +32,11 @@ _PASSWORD = re.compile(r"(://[^:/@?\[]*):(?:[^?]*|(?!\d+[/?]).*)@", re.DOTALL)
 # A "=" may stand in a password alone: elsewhere it says that a "?" or "&" before a password is missing.
 _PARAMETER = re.compile(r"(\w*password=.*|\w+=[^=]*)?", re.IGNORECASE | re.DOTALL)
 _ELSEWHERE = {"host", "hostaddr", "port", "service"}  # parameters of libpq, which leads nowhere through SSH by them
+_ENCRYPTED = ("require", "verify-ca", "verify-full")  # values of `sslmode` that promise something
 _PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
+
+_NO_PASSFILE = "no password file is read: a file names servers, and PostgreSQL's client sees the tunnel's near end"
+LOGIN_WITH_VIA = "put the password into the registry's URL, or into PGPASSWORD"
 
 
 class Address(NamedTuple):
@@ -49,7 +54,32 @@ def registry_via(url: str) -> str | None:
         raise _wrong("via names the one SSH host that a PostgreSQL server is reached through")
     if named and _ELSEWHERE.intersection(name for name, _ in parse_qsl(parts.query)):
         raise _wrong("with via, host and port stand before the database's name and not among the parameters")
+    if named and "," in parts.netloc.rpartition("@")[2]:
+        raise _wrong("via leads to one server, and several are named")
+    if named and any(name == "passfile" for name, _ in parse_qsl(parts.query)):
+        raise _wrong(f"with via, {_NO_PASSFILE}; {LOGIN_WITH_VIA}")
     return named[0] if named else None
+
+
+def check_via(url: str, environ: Mapping[str, str]) -> None:
+    """Raise ConfigError where libpq would take from the environment what leads past the host of ``via``, or nowhere."""
+    parts = _split(url)
+    given = {"host": parts.hostname, "port": parts.port, "password": parts.password or environ.get("PGPASSWORD")}
+    given.update(parse_qsl(parts.query))
+    for name, instead in (("PGSERVICE", ""), ("PGHOSTADDR", ""), ("PGHOST", "host"), ("PGPORT", "port")):
+        if environ.get(name) and not given.get(instead):
+            hint = f"unset {name}; with via, host and port of the server stand in the registry's URL"
+            raise ConfigError(f"{name} is set, and leads past the host that the registry is reached through", hint=hint)
+    if environ.get("PGPASSFILE") and not given["password"]:
+        raise ConfigError(f"PGPASSFILE is set, and with via {_NO_PASSFILE}", hint=LOGIN_WITH_VIA)
+
+
+def wants_tls(url: str, environ: Mapping[str, str]) -> bool:
+    """Whether the connection has to be encrypted to the server itself, or the user said how that is to be done."""
+    given = {name[2:].lower(): value for name, value in environ.items() if name.startswith("PGSSL") and value}
+    given.update(parse_qsl(_split(url).query))
+    mode = given.pop("sslmode", "prefer")
+    return mode in _ENCRYPTED or (mode != "disable" and any(name.startswith("ssl") for name in given))
 
 
 def registry_address(url: str) -> Address:

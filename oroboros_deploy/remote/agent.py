@@ -74,6 +74,7 @@ stored=
 [ ! -s {path} ] || stored=$(sha256sum <{path})
 if [ "$stored" != '{digest}  -' ]; then
   [ ! -t 0 ] || refuse {terminal}
+  [ -p /proc/self/fd/0 ] || [ -S /proc/self/fd/0 ] || refuse {no_input}
   format=0
   [ ! -s {format} ] || read -r format <{format}
   [ "$format" -ge 0 ] 2>/dev/null || refuse {no_format}
@@ -128,6 +129,7 @@ class Agent:
                 )
             ),
             terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
+            no_input=quote(_refusal(f"nothing was changed: {NO_INPUT}", INPUT)),
             no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
         )
 
@@ -191,6 +193,8 @@ NO_TERMINAL = (
     "let this login run commands without one: a session recorder as ForceCommand or login shell"
     " has to leave commands (SSH_ORIGINAL_COMMAND) alone"
 )
+NO_INPUT = "the agent's input is not what is sent to it: somebody else's file, or nothing, is in its place"
+INPUT = "let this login's shell leave the input of commands alone: look for exec and < in its start-up files"
 _NEWER = _refusal(
     "nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format %s)",
     "install oroboros_deploy 0.%s.0 or later on this control node",

@@ -29,7 +29,7 @@ from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
 from .dialing import close
-from .session import AgentEnded, NotUnderstood, Session, TerminalBetween
+from .session import AgentEnded, Impeded, NotUnderstood, Session
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -261,7 +261,7 @@ class Host:
         try:
             return self.call(command, request, deadline, stream)
         except AgentEnded as ended:
-            failed = command == "build" and not isinstance(ended, TerminalBetween)
+            failed = command == "build" and not isinstance(ended, Impeded)
             kind = BuildFailed if failed else HostUnreachable
             raise kind(f"nothing was switched: {ended.message}", hint=ended.hint, host=self.name) from ended
         except NotUnderstood as wrong:

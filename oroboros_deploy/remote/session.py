@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from ..errors import LinkLost
+from ..errors import LineTooLong, LinkLost
 from ..host.wire import IDLE
 from . import agent
 from . import said as heard
@@ -28,11 +28,31 @@ _ANSWERS = (b'{"format"', b'{"refusal"')  # the agent's, and that of the shell w
 # What a login shell prints comes before this, whatever it is; a greeting may leave its line open.
 START = b"oroboros-agent"
 TERMINAL = START + b" has a terminal"
-_START = f"if [ -t 0 ]; then printf '\\n{TERMINAL.decode()}\\n'; else printf '\\n{START.decode()}\\n'; fi\n"
+NO_INPUT = START + b" has no input"
+_IMPEDED = {TERMINAL: (agent.TERMINAL, agent.NO_TERMINAL), NO_INPUT: (agent.NO_INPUT, agent.INPUT)}
+_ENDLESS = "something that is not the agent spoke for it, without an end of the line"
+GREETING = 4 * 1024 * 1024  # bytes that a login shell may print before the agent begins
+UNHEARD = 76  # the exit status that says that standard output leads to nobody
+# sshd gives pipes or sockets; whatever else a descriptor is, somebody put it there.
+_START = f"""\
+passed() {{ [ -p "/proc/self/fd/$1" ] || [ -S "/proc/self/fd/$1" ]; }}
+[ -t 1 ] || passed 1 || exit {UNHEARD}
+greeting='{START.decode()}'
+if [ -t 0 ]; then
+  greeting='{TERMINAL.decode()}'
+elif ! passed 0; then
+  greeting='{NO_INPUT.decode()}'
+  exec </dev/null
+fi
+printf '\\n%s\\n' "$greeting"
+"""
 _ALTERED = "something between sshd and the agent changes what the agent says: {}"
 _UNALTERED = (
     "let this login's shell leave the output of commands alone: look for exec, tee, ts or sed in its start-up files"
 )
+_TALKATIVE = f"this login's shell prints more than {GREETING} bytes before a command begins"
+_QUIET = "let it print nothing for commands: look into its start-up files, such as ~/.bashrc"
+_UNHEARD = "what the agent says does not come back: standard output leads somewhere else before the agent begins"
 ENDING = 5.0  # seconds that the agent may take to end
 
 
@@ -40,8 +60,8 @@ class AgentEnded(LinkLost):
     """The agent ended without an answer, such as when somebody killed it; the connection stands."""
 
 
-class TerminalBetween(AgentEnded):
-    """A terminal stands between sshd and the agent: it would change what is sent, and send it back."""
+class Impeded(AgentEnded):
+    """What is sent does not reach the agent: a terminal changes it and sends it back, or its input is another."""
 
 
 class NotUnderstood(LinkLost):
@@ -68,7 +88,8 @@ class Session:
         self._remote = connection.command(_START + script, deadline=deadline, silence=SILENCE)
         self._lines = self._remote.lines()
         self._greeted = False
-        self._terminal = False
+        self._greeting = 0
+        self._impeded: Impeded | None = None
         self._answered = 0.0
 
     @property
@@ -77,9 +98,9 @@ class Session:
         return time.monotonic() - self._answered < IDLE / 2 and not self._remote.ended
 
     def ask(self, call: Call, request: Request, deadline: float) -> None:
-        """Make a further call; the answer to the one before is here.  Raises TerminalBetween."""
-        if self._terminal:
-            raise TerminalBetween(agent.TERMINAL, hint=agent.NO_TERMINAL, host=self._name)
+        """Make a further call; the answer to the one before is here.  Raises Impeded."""
+        if self._impeded:
+            raise self._impeded
         self._remote.extend(deadline)
         further: SentCall = {"call": call, "request": request}
         self._remote.write(json.dumps(further).encode() + b"\n")
@@ -117,26 +138,44 @@ class Session:
 
     def _said(self) -> Iterator[bytes]:
         """The lines of the agent, without those of a login shell before it."""
-        for line in self._lines:
-            said = line.rstrip(b"\r")
-            if self._greeted:
-                yield said
-            elif said.endswith((START, TERMINAL)) and said not in (START, TERMINAL):  # it has a line of its own
-                raise NotUnderstood(_ALTERED.format(reprlib.repr(said)[1:]), hint=_UNALTERED, host=self._name)
-            self._terminal = self._terminal or said == TERMINAL
-            self._greeted = self._greeted or said in (START, TERMINAL)
+        try:
+            for line in self._lines:
+                said = line.rstrip(b"\r")
+                if self._greeted:
+                    yield said
+                else:
+                    self._greet(said)
+        except LineTooLong:
+            raise self._not_understood(_ENDLESS if self._greeted else _TALKATIVE, _QUIET) from None
+
+    def _greet(self, said: bytes) -> None:
+        """Hear what comes before the agent, or its first line, which is a line of its own."""
+        self._greeting += len(said) + 1
+        self._greeted = said in (START, *_IMPEDED)
+        if said in _IMPEDED:
+            problem, hint = _IMPEDED[said]
+            self._impeded = Impeded(problem, hint=hint, host=self._name)
+        elif not self._greeted and said.endswith((START, *_IMPEDED)):
+            raise self._not_understood(_ALTERED.format(reprlib.repr(said)[1:]), _UNALTERED)
+        elif self._greeting > GREETING:
+            raise self._not_understood(_TALKATIVE, _QUIET)
 
     def _read(self, said: bytes, understand: Callable[[bytes], T]) -> T:
         try:
             return understand(said)
         except ValueError:
-            problem = "something that is not the agent spoke for it"
-            raise NotUnderstood(
-                problem, hint=f"fab -H {self._name} status  shows what this host serves", host=self._name
-            ) from None
+            hint = f"fab -H {self._name} status  shows what this host serves"
+            raise self._not_understood("something that is not the agent spoke for it", hint) from None
 
-    def _no_answer(self) -> AgentEnded:
+    def _not_understood(self, problem: str, hint: str) -> NotUnderstood:
+        return NotUnderstood(problem, hint=hint, host=self._name)
+
+    def _no_answer(self) -> LinkLost:
         status = self._remote.wait()
+        if self._impeded:
+            return self._impeded
+        if not self._greeted and (status == UNHEARD or START in self._remote.stderr):
+            return self._not_understood(_UNHEARD, _UNALTERED)
         said = self._remote.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
         return AgentEnded(
             f"the agent ended without an answer (exit {status}): {' | '.join(said) or 'it said nothing'}",

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import paramiko
 
-from ..errors import DeployError, HostUnreachable, InvalidInput, LinkLost
+from ..errors import DeployError, HostUnreachable, InvalidInput, LineTooLong, LinkLost
 from .transport import Transport
 
 STDERR_LIMIT = 64 * 1024
@@ -134,8 +134,8 @@ class Command:
     def lines(self) -> Iterator[bytes]:
         """The lines of standard output without their newlines, as they come, byte for byte.
 
-        The rest after the last newline, if any, is the last line.  Raises LinkLost,
-        and DeployError for a line longer than 4 MiB.
+        The rest after the last newline, if any, is the last line.  Raises LinkLost, and LineTooLong for one of
+        more than 4 MiB.
         """
         rest = b""
         while chunk := self._receive():
@@ -143,7 +143,7 @@ class Command:
             yield from complete
             if len(rest) > LINE_LIMIT:
                 self.kill()
-                raise DeployError(f"the command sent a line longer than {LINE_LIMIT} bytes", host=self._host)
+                raise LineTooLong(f"the command sent a line longer than {LINE_LIMIT} bytes", host=self._host)
         if rest:
             yield rest
 

@@ -22,7 +22,7 @@ from .login import Login
 from .proxy import Proxy
 from .target import SshOptions, Target
 from .transport import Transport
-from .tunnel import Tunnel
+from .tunnel import PortTunnel, Tunnel
 
 _ATTEMPTS = 3
 _CLOSE_SECONDS = 2.0
@@ -105,6 +105,10 @@ class HostConnection(fabric.Connection):
         Entering raises HostUnreachable when nothing can be reached there.
         """
         return Tunnel(self._link(), host, port, via=self._target.host)
+
+    def forward_port(self, host: str, port: int) -> AbstractContextManager[int]:
+        """A port of 127.0.0.1 that leads to ``host``:``port`` as the host sees it; raises as ``forward`` does."""
+        return PortTunnel(self._link(), host, port, via=self._target.host)
 
     def _link(self) -> Transport:
         if not self.is_connected:

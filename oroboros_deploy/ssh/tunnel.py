@@ -1,4 +1,4 @@
-"""A local Unix socket whose connections come out at a port that only the host can reach."""
+"""A local Unix socket, or a port of the loopback, whose connections come out at a port that only the host can reach."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _JOIN_SECONDS = 2.0
 _CHUNK = 64 * 1024
 
 
-class Tunnel:
-    """``with tunnel as directory``: the socket in there is named as PostgreSQL clients expect it.
+class _Tunnel:
+    """Its connections travel as ``direct-tcpip`` channels to ``host``:``port`` as seen from the remote side.
 
-    Its connections travel as ``direct-tcpip`` channels to ``host``:``port`` as
-    seen from the remote side.  Leaving the block closes them all and ends the
-    threads.  Entering raises HostUnreachable when the port cannot be reached.
+    Leaving the block closes them all and ends the threads.  Entering raises HostUnreachable when the port
+    cannot be reached.
     """
 
     def __init__(self, transport: paramiko.Transport, host: str, port: int, *, via: str) -> None:
@@ -36,30 +35,23 @@ class Tunnel:
         self._threads: list[threading.Thread] = []
         self._ends: set[socket.socket | paramiko.Channel] = set()
 
-    def __enter__(self) -> str:
+    def _open(self, listen: Callable[[], socket.socket]) -> None:
         # The first connection is opened now, so that a closed port is an error here and not in a database driver.
         self._spare: paramiko.Channel | None = self._open_channel()
-        # /tmp, because a socket's path may have only about 100 bytes and TMPDIR may be longer.
-        self._directory = tempfile.mkdtemp(prefix="oroboros-", dir="/tmp")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._path = str(Path(self._directory, f".s.PGSQL.{self._place[1]}"))
-        self._listener.bind(self._path)
-        self._listener.listen()
+        self._listener = listen()
         self._start(self._accept)
-        return self._directory
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
-        with suppress(OSError), socket.socket(socket.AF_UNIX) as waker:
-            waker.connect(self._path)
+        with suppress(OSError), socket.socket(self._listener.family) as waker:
+            waker.connect(self._listener.getsockname())
         for end in [*self._ends, *filter(None, [self._spare])]:
             _close(end)
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
         self._listener.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
 
     def _accept(self) -> None:
         while not self._closing.is_set():
@@ -103,6 +95,36 @@ class Tunnel:
                 hint="check that it listens there, and that sshd allows it (AllowTcpForwarding)",
                 host=self._via,
             ) from None
+
+
+class Tunnel(_Tunnel):
+    """``with tunnel as directory``: the socket in there is named as PostgreSQL clients expect it."""
+
+    def __enter__(self) -> str:
+        self._open(self._listen)
+        return self._directory
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        super().__exit__(kind, error, trace)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _listen(self) -> socket.socket:
+        # /tmp, because a socket's path may have only about 100 bytes and TMPDIR may be longer.
+        self._directory = tempfile.mkdtemp(prefix="oroboros-", dir="/tmp")
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(Path(self._directory, f".s.PGSQL.{self._place[1]}")))
+        listener.listen()
+        return listener
+
+
+class PortTunnel(_Tunnel):
+    """``with tunnel as port``: a port of 127.0.0.1, for a client that encrypts nothing on a Unix socket."""
+
+    def __enter__(self) -> int:
+        self._open(lambda: socket.create_server(("127.0.0.1", 0)))
+        return int(self._listener.getsockname()[1])
 
 
 def _pump(source: socket.socket | paramiko.Channel, sink: socket.socket | paramiko.Channel) -> None:

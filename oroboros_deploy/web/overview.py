@@ -89,11 +89,6 @@ class Place:
         parts = self.brought["hosts"] if self.brought else []
         return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
 
-    @property
-    def target(self) -> str:
-        """What ``fab -H`` names it by."""
-        return self.name or ",".join(host["host"] for host in self.hosts)
-
 
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""

@@ -18,6 +18,7 @@ from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
 from .rendering import OVERVIEW, error_page, found, page, static_file
 from .route import ReadRoute
+from .typeable import Commands
 
 _FILTERS = {
     "kind": "Kind",
@@ -67,6 +68,7 @@ def _overview(router: APIRouter, given: Any) -> None:
             without={name: urlencode({key: filters[key] for key in filters if key != name}) for name in filters},
             labels=_FILTERS,
             states=list(AttemptState),
+            typed=Commands(reader.targets),
             **standing(reader),
             **place.links(filters, shown.next),
         )
@@ -79,7 +81,9 @@ def _attempt(router: APIRouter, given: Any) -> None:
         events = reader.events(attempt=attempt, after=after, limit=_EVENTS)
         shown = found(reader.attempt(attempt), f"attempt {attempt}")
         more = events[-1]["id"] if len(events) == _EVENTS else None
-        return page(request, "attempt", attempt=shown, events=events, more=more, shared=_shared(reader.targets()))
+        targets = reader.targets()
+        typed, shared = Commands(lambda: targets), _shared(targets)
+        return page(request, "attempt", attempt=shown, events=events, more=more, shared=shared, typed=typed)
 
 
 def _release(router: APIRouter, given: Any) -> None:
@@ -100,6 +104,7 @@ def _release(router: APIRouter, given: Any) -> None:
             attempts=attempts,
             serving=serving.items,
             more_hosts=serving.next and urlencode({"release_id": release_id, "after": serving.next}),
+            typed=Commands(reader.targets),
         )
 
 
@@ -115,6 +120,7 @@ def _hosts(router: APIRouter, given: Any) -> None:
             environments=by_environment(shown.items),
             names=reader.environments(),
             asked=filters,
+            typed=Commands(reader.targets),
             **place.links(filters, shown.next),
         )
 
@@ -129,7 +135,8 @@ def _host(router: APIRouter, given: Any) -> None:
         links = place.links({}, shown.next)
         targets = reader.targets()
         here = [each for each in targets if each["host"] == host] if _shared(targets) else []
-        return page(request, "host", host=host, serving=serving, attempts=shown.items, targets=here, **links)
+        told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, **links}
+        return page(request, "host", host=host, typed=Commands(lambda: targets), **told)
 
 
 def _shared(targets: list[dict[str, Any]]) -> bool:

@@ -39,6 +39,14 @@ def test_nothing_runs_there(host: LocalAgent) -> None:
     assert in_use.find(host.paths.releases).processes == {}
 
 
+def test_where_a_shell_was_is_no_use(host: LocalAgent, running: list[subprocess.Popen[bytes]]) -> None:
+    """A release that only the variables of a shell's places name may go; one that another variable names stays."""
+    left, used = release(host, "a"), release(host, "b")
+    was = {"PWD": str(left), "OLDPWD": str(left)}
+    running.append(subprocess.Popen([SLEEP, "60"], cwd="/", env={**was, "LIBRARIES": f"/a\nb/{'c' * 40}:{used}/lib"}))
+    assert in_use.find(host.paths.releases).processes == {used.name: running[0].pid}
+
+
 @pytest.mark.parametrize("how", ["directory", "program", "argument"])
 def test_a_process_is_found(host: LocalAgent, running: list[subprocess.Popen[bytes]], how: str) -> None:
     """By where it works, by what it runs, and by what it was started with."""

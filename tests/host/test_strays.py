@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
+import zipapp
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -110,6 +112,59 @@ def test_a_main_process_that_shows_nothing_is_believed_when_it_started_after_the
     assert find(unit, releases, since=time.time() + 5) == [Stray("api", int(unit.pid), None)]
 
 
+ARCHIVED = {
+    "the archive": lambda archive: ([archive], {}),
+    "a module of the archive": lambda archive: (["-m", "worker"], {"PYTHONPATH": f"/nowhere:{archive}"}),
+    "the archive, unpacked": lambda archive: ([archive.with_name("source")], {}),
+}
+
+
+@pytest.fixture
+def archived(releases: Path) -> Iterator[Callable[..., int]]:
+    """Starts an interpreter that runs an archive of a release, and works elsewhere; returns its number."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(how: str, sha: str, called: Path | None = None) -> int:
+        source = releases / sha / "source"
+        source.mkdir(exist_ok=True)
+        for name in ("__main__.py", "worker.py"):
+            (source / name).write_text("import time\nprint('there', flush=True)\ntime.sleep(600)\n")
+        zipapp.create_archive(source, releases / sha / "worker.pyz")
+        arguments, variables = ARCHIVED[how]((called or releases / sha) / "worker.pyz")
+        argv = [sys.executable, *map(str, arguments)]
+        started.append(subprocess.Popen(argv, cwd="/", stdout=subprocess.PIPE, env=variables))
+        output = started[-1].stdout
+        assert output and output.readline() == b"there\n"
+        return started[-1].pid
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", ARCHIVED)
+def test_an_archive_of_a_release_gives_it_away(
+    releases: Path, grouped: Callable[..., Unit], archived: Callable[..., int], how: str
+) -> None:
+    """An interpreter that runs one works in no release, and maps and keeps open nothing of one."""
+    live, old = archived(how, LIVE), archived(how, OLD)
+    assert find(grouped(live, old), releases) == [Stray("api", old, OLD)]
+    assert in_use.find(releases).processes == {LIVE: live, OLD: old}
+
+
+def test_what_was_started_through_current_before_the_switch_is_told(
+    releases: Path, grouped: Callable[..., Unit], archived: Callable[..., int], start: Start
+) -> None:
+    """Which release that was nobody can see; what started after the switch runs the live one."""
+    current = releases.parent / "current"
+    current.symlink_to(f"releases/{OLD}")
+    main, worker, other = start(releases / LIVE), archived("the archive", OLD, current), start()
+    unit = grouped(main, worker, other)
+    told = [strays.find([unit], releases, LIVE, time.time() + ahead, current) for ahead in (5, -5)]
+    assert told == [[Stray("api", worker, None)], []]
+
+
 MOUNT = 'mount --bind "$1" "$2"; cd "$2"; echo there; exec sleep 600'
 
 
@@ -175,6 +230,14 @@ def test_a_process_of_another_user_is_looked_into_as_root(releases: Path, start:
     later = time.time() + 5
     assert (find(of(old), releases, later), find(of(live), releases, later)) == ([Stray("api", old, OLD)], [])
     assert len(hidden) == 2
+
+
+def test_what_another_user_started_it_with_is_seen_by_all(
+    releases: Path, archived: Callable[..., int], hidden: list[str]
+) -> None:
+    """An archive of the old release that was started after the switch is found without a look as root."""
+    old = archived("the archive", OLD)
+    assert (find(of(old), releases, since=time.time() - 5), hidden) == ([Stray("api", old, OLD)], [])
 
 
 def test_where_nobody_may_look_an_older_main_process_is_told(

@@ -67,7 +67,7 @@ def test_both_names_of_postgresql_and_a_unix_socket_reach_the_same_registry(serv
     with Registry.open(postgres_url.replace("postgresql:", "postgres:")) as registry:
         assert registry.find("") == [A]
     elsewhere = postgres_url.replace("127.0.0.1", "no.such.host.invalid") + "?via=web1"
-    with Registry.open(elsewhere, socket_dir=str(server.directory)) as registry:
+    with Registry.open(elsewhere, near=str(server.directory)) as registry:
         assert registry.find("") == [A]
 
 

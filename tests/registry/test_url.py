@@ -11,12 +11,14 @@ from oroboros_deploy.config import Config, explain
 from oroboros_deploy.config.addresses import NOT_SHOWN
 from oroboros_deploy.errors import ConfigError
 from oroboros_deploy.registry.url import (
+    check_via,
     engine_url,
     registry_address,
     registry_via,
     safe_url,
     sqlite_path,
     url_key,
+    wants_tls,
 )
 
 
@@ -78,6 +80,8 @@ def test_a_sqlite_url_names_a_file(monkeypatch, tmp_path):
         "postgresql://u:pw@h/d?via=a&via=b",
         "postgresql://u:pw@/d?host=db.internal&via=web1",  # it would be the database on web1 itself
         "postgresql://u:pw@h/d?port=6432&via=web1",
+        "postgresql://u:pw@h/d?via=web1&passfile=/home/ada/.pgpass",  # it names servers, not tunnels
+        "postgresql://u:pw@h1,h2/d?via=web1",
     ],
 )
 def test_a_wrong_url_is_refused_in_words(url):
@@ -86,6 +90,47 @@ def test_a_wrong_url_is_refused_in_words(url):
         engine_url(url)
     assert "pw" not in str(caught.value)
     assert "DEPLOY_REGISTRY_URL" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "environ", "named"),
+    [
+        ("postgresql://h/d", {"PGHOSTADDR": "192.0.2.1"}, "PGHOSTADDR"),
+        ("postgresql://u:p@h:1/d", {"PGSERVICE": "other"}, "PGSERVICE"),
+        ("postgresql:///d", {"PGHOST": "db"}, "PGHOST"),
+        ("postgresql://h/d", {"PGPORT": "6432"}, "PGPORT"),
+        ("postgresql://h/d", {"PGPASSFILE": "/f"}, "PGPASSFILE"),
+        ("postgresql://u:p@h:1/d", {"PGHOST": "db", "PGPORT": "6432", "PGPASSFILE": "/f", "PGHOSTADDR": ""}, None),
+        ("postgresql://h/d?password=p", {"PGPASSFILE": "/f"}, None),
+        ("postgresql://h/d", {"PGPASSFILE": "/f", "PGPASSWORD": "p", "PGTARGETSESSIONATTRS": "any"}, None),
+    ],
+)
+def test_variables_of_libpq_that_lead_past_the_tunnel(url, environ, named):
+    """With via, what libpq would take from the environment instead of the tunnel is named; what the URL says wins."""
+    try:
+        check_via(url, environ)
+    except ConfigError as error:
+        assert named
+        assert error.message.startswith(f"{named} is set, and ")
+    else:
+        assert named is None
+
+
+@pytest.mark.parametrize(
+    ("query", "environ", "wanted"),
+    [
+        ("", {"SSL_CERT_FILE": "/f", "PGHOST": "h"}, False),
+        ("sslmode=verify-full", {}, True),
+        ("sslmode=prefer", {"PGSSLMODE": "require"}, False),
+        ("", {"PGSSLMODE": "verify-ca"}, True),
+        ("", {"PGSSLROOTCERT": "/f"}, True),
+        ("sslcert=/f", {"PGSSLMODE": "disable"}, False),
+        ("sslmode=require", {"PGSSLMODE": "disable"}, True),
+    ],
+)
+def test_who_asks_for_encryption(query, environ, wanted):
+    """In the URL, which wins, or in the variables of libpq; nothing else of the environment counts."""
+    assert wants_tls(f"postgresql://h/d?{query}", environ) is wanted
 
 
 def test_a_sqlite_file_has_no_address():

@@ -83,8 +83,10 @@ def foreign() -> Iterator[Path]:
 
 def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
     """The first call asks for the agent, the second finds it."""
-    first = raw_call(host.root, agent.packed().data).splitlines()
-    second = raw_call(host.root, b"").splitlines()
+    first, second = (
+        [line for line in raw_call(host.root, sent).splitlines() if b'"alive"' not in line]  # a slow machine's
+        for sent in (agent.packed().data, b"")
+    )
     assert (first[0], len(first), len(second)) == (b"wanted", 2, 1)
     assert json.loads(first[1])["result"]["live"] is None
     proof = kept_bytecode(host).with_name(f"{kept_bytecode(host).name}.proof")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import resource
 import shutil
 import signal
 import time
@@ -261,6 +262,70 @@ def test_what_changes_each_line_is_named(tmp_path: Path) -> None:
         host.facts(FACTS)
     assert "changes what the agent says: '12:00 oroboros-agent'" in told.value.message
     assert told.value.message.startswith("nothing was switched: ")
+    assert "start-up files" in (told.value.hint or "")
+
+
+@contextmanager
+def behind(start: str, tmp_path: Path) -> Iterator[Host]:
+    """A host whose login shell begins with these lines; its agent was stored before they were there."""
+    force = tmp_path / "force"
+    force.write_text(f'#!/bin/bash\n{start}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    force.chmod(0o755)
+    with Sshd(tmp_path / "plain") as plain, opened(plain, tmp_path) as host:
+        host.facts(FACTS)
+    with Sshd(tmp_path / "sshd", settings=f"ForceCommand {force}") as sshd, opened(sshd, tmp_path) as host:
+        yield host
+
+
+ENDLESS = {
+    "one line of 4 MiB": "head -c 4194305 /dev/zero | tr '\\0' x; echo",
+    "a line without an end": "yes | tr -d '\\n'",
+    "NULs without an end": "cat /dev/zero",
+    "lines without an end": "yes",
+    "empty lines without an end": "yes ''",
+}
+
+
+@pytest.mark.parametrize("start", ENDLESS.values(), ids=ENDLESS)
+def test_a_login_shell_that_prints_without_an_end_is_named(start: str, tmp_path: Path) -> None:
+    """More than 4 MiB before the agent begins is not waited for, nor kept in memory."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with behind(start, tmp_path) as host, within(30), pytest.raises(HostUnreachable) as told:
+        host.facts(FACTS)
+    assert told.value.message.startswith("nothing was switched: this login's shell prints more than 4194304 bytes")
+    assert "start-up files" in (told.value.hint or "")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 64 * 1024  # KiB
+
+
+@pytest.mark.parametrize("start", ["printf 'a\\0b\\n\\0'", "head -c 4000000 /dev/zero", "exec 2>&1", "exec < <(cat)"])
+def test_a_login_shell_that_prints_less(start: str, tmp_path: Path) -> None:
+    """NULs before the agent are passed over; streams that lead through other programs, or together, do no harm."""
+    with behind(start, tmp_path) as host:
+        assert [host.facts(FACTS)["live"] for _ in range(2)] == [None, None]
+
+
+@pytest.mark.parametrize("start", ["exec </dev/null", "exec <&-", "exec </etc/passwd"])
+def test_an_input_that_is_not_ours_is_named(start: str, tmp_path: Path, repository: Repository) -> None:
+    """What is read only works; what has to be sent is refused before it is sent, and no agent is stored."""
+    sha = repository.commit("first", file="1")
+    with behind(start, tmp_path) as host:
+        assert host.facts(FACTS)["live"] is None
+        with pytest.raises(HostUnreachable, match="nothing was switched: the agent's input is not what is sent"):
+            host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
+        with pytest.raises(HostUnreachable, match="nothing was switched: the agent's input") as first:
+            host.build(build(sha, "bundle"), Source(repository.path).bundle(sha, []))
+        shutil.rmtree(tmp_path / "srv/.deploy/agent")
+        with within(20), pytest.raises(InvalidInput, match="nothing was changed: the agent's input is not") as fresh:
+            host.facts(FACTS)
+    assert ["start-up files" in (told.value.hint or "") for told in (first, fresh)] == [True, True]
+
+
+@pytest.mark.parametrize("start", ["exec >&-", "exec >/dev/null", "exec >&- 2>&-", "exec >&2"])
+def test_an_output_that_leads_to_nobody_is_named(start: str, tmp_path: Path) -> None:
+    """Nobody waits until the host is taken for lost."""
+    with behind(start, tmp_path) as host, within(25), pytest.raises(HostUnreachable) as told:
+        host.facts(FACTS)
+    assert told.value.message.startswith("nothing was switched: what the agent says does not come back")
     assert "start-up files" in (told.value.hint or "")
 
 

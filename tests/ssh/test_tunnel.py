@@ -62,6 +62,19 @@ def test_echo(host: HostConnection, echo: int) -> None:
     assert not Path(directory).exists()
 
 
+def test_a_port(host: HostConnection, echo: int) -> None:
+    """It listens on the loopback alone, leads to the same place, and is closed afterwards."""
+    with host.forward_port("127.0.0.1", echo) as port:
+        for _ in range(2):
+            with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+                client.sendall(b"hello")
+                assert client.recv(10) == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=10)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
 def test_finished_connections_are_let_go(host: HostConnection, echo: int) -> None:
     """A long tunnel keeps nothing of connections that have ended."""
     with host.forward("127.0.0.1", echo) as directory:

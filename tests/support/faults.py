@@ -114,7 +114,7 @@ class Services:
         self.lose_power()
         return process.Ended(0, "", 0.0)
 
-    def strays(self, seen: Iterable[Unit], releases: Path, live: str, since: float) -> list[strays.Stray]:
+    def strays(self, seen: Iterable[Unit], releases: Path, live: str, *_: object) -> list[strays.Stray]:
         """The services that run from another release."""
         ran = {unit.name: self._read(unit.name)[0] for unit in seen}
         return [strays.Stray(name, 1, release) for name, release in ran.items() if release not in ("", live)]

@@ -45,9 +45,12 @@ def started() -> Iterator[PostgresServer]:
 
 
 class PostgresServer:
-    """One server, on a unix socket and a loopback port, with one role that logs in with PASSWORD."""
+    """One server, on a unix socket and a loopback port, with one role that logs in with PASSWORD.
 
-    def __init__(self, standby_of: PostgresServer | None = None) -> None:
+    With ``tls`` it has a certificate for that name, which `authority` signed, and the port takes TLS alone.
+    """
+
+    def __init__(self, standby_of: PostgresServer | None = None, tls: str | None = None) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
         self.port = free_port()
         self.user = _postgres_user() if os.getuid() == 0 else None
@@ -60,13 +63,14 @@ class PostgresServer:
             self._copy(standby_of)
         else:
             self._initdb()
+        self._settings = self._encrypt(tls) if tls else []
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         options = ["-D", str(self._data), "-k", str(self.directory), "-p", str(self.port), "-h", "127.0.0.1"]
         # The files live for seconds: syncing them would only make the tests slow.
-        settings = ["-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=16MB"]
+        settings = ["-c", "fsync=off", "-c", "max_connections=60", "-c", "shared_buffers=16MB", *self._settings]
         self._process = subprocess.Popen([str(binary("postgres")), *options, *settings], **self._logged())
         deadline = time.monotonic() + 20
         while not self._answers():
@@ -114,6 +118,20 @@ class PostgresServer:
             connection.close()
 
     @property
+    def authority(self) -> Path:
+        """The certificate of the authority that signed the server's."""
+        return self.directory / "authority.crt"
+
+    @property
+    def _authority_key(self) -> Path:
+        return self.directory / "authority.key"
+
+    def sign(self, name: str, certificate: Path, key: Path) -> None:
+        """Make a certificate of the authority's."""
+        by = ["-CA", str(self.authority), "-CAkey", str(self._authority_key), "-addext", f"subjectAltName=DNS:{name}"]
+        _certify(name, certificate, key, *by)
+
+    @property
     def _data(self) -> Path:
         return self.directory / "data"
 
@@ -122,6 +140,18 @@ class PostgresServer:
         password.write_text(PASSWORD)
         command = [str(binary("initdb")), "-D", str(self._data), "-U", "postgres", "-E", "UTF8", "--no-locale", "-N"]
         subprocess.run([*command, "-A", "scram-sha-256", f"--pwfile={password}"], check=True, **self._logged())
+
+    def _encrypt(self, name: str) -> list[str]:
+        """Make the certificates; the settings that use them."""
+        key, certificate = self.directory / "server.key", self.directory / "server.crt"
+        _certify("authority", self.authority, self._authority_key)
+        self.sign(name, certificate, key)
+        if self.user:
+            shutil.chown(key, self.user)
+        rules = self._data / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("host ", "hostssl "))
+        files = {"ssl_cert_file": certificate, "ssl_key_file": key, "ssl_ca_file": self.authority}
+        return ["-c", "ssl=on", *(f"--{name}={path}" for name, path in files.items())]
 
     def _copy(self, primary: PostgresServer) -> None:
         """The data of another server, to follow it from now on."""
@@ -143,6 +173,11 @@ class PostgresServer:
 
     def _logged(self) -> dict[str, object]:
         return {"stdout": self._log, "stderr": self._log, "user": self.user, "cwd": "/"}
+
+
+def _certify(name: str, certificate: Path, key: Path, *more: str) -> None:
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+    subprocess.run([*new, "-keyout", str(key), "-out", str(certificate), *more], check=True, capture_output=True)
 
 
 def _postgres_user() -> str | None:

@@ -27,7 +27,7 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "The last deploy in staging failed. 1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
-        "What the hosts did since is not known here: fab -H web3 registry.reconcile asks them.",
+        "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
         "gate, now commit, ahead",
     ):
         assert said in page
@@ -139,7 +139,7 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
         short.lose(short.attempt(sha(2), HostRecord("w3"), exit_code=None), timedelta(minutes=5))
     else:
         short.attempt(sha(2), HostRecord("w3", "unknown", None, sha(1)), exit_code=40)
-    said = f"{end} how its last attempt ended is not known: fab -H w3 registry.reconcile"
+    said = f"{end} how its last attempt ended is not known: fab -H w3 registry.reconcile --environment=prod"
     assert (headline(page_of(short)), row(short, "w3")) == (
         f"How the deploy of {sha(2)[:10]} on w3 ended is not known.",
         said,
@@ -163,7 +163,7 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     assert row(short, "w1") == "as recorded asked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "asked just now, too long ago to count: fab -H w1 status"
+    assert row(short, "w1") == "asked just now, too long ago to count: fab -H w1 status --environment=prod"
     assert headline(page_of(short)).endswith("; 1 of 1 was not asked lately.")
 
 
