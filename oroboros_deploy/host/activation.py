@@ -506,7 +506,9 @@ class Activation:
             return
         ended = units.stop(names, self.restart_by)
         if not ended.ok:
-            raise Failed(f"systemctl stop {ended.reason}", ended.tail)
+            left = units.show(names)
+            why = "; ".join(_told(name, unit) for name, unit in left.items() if strays.hanging(unit))
+            raise Failed(f"systemctl stop {ended.reason}{': ' * bool(why)}{why}", ended.tail)
 
     def _hold_gate(self, held: _Held) -> None:
         if held.gate:
@@ -682,8 +684,13 @@ def _systemctl() -> str:
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:
-    failing = [f"{name} is {unit.condition}" for name, unit in after.items() if not unit.serving]
+    failing = [_told(name, unit) for name, unit in after.items() if not unit.serving]
     return "; ".join(failing) or "no unit says why"
+
+
+def _told(name: str, unit: units.Unit) -> str:
+    """How a unit is that does not serve, and which of its processes keep it from ending."""
+    return ", ".join([f"{name} is {unit.condition}", *map(words.hanging, strays.hanging(unit))])
 
 
 def _evidence(said: str, after: Dict[str, units.Unit], since: float) -> str:

@@ -28,7 +28,7 @@ from . import (
     units,
     words,
 )
-from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
+from .annotations import IO, TYPE_CHECKING, Dict, Optional, Tuple, cast
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host, read
@@ -46,6 +46,8 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 def start(layout: Layout, request: ActivateRequest) -> None:
     """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
+    if known(layout, request["attempt"]):
+        return  # before anything is written: on a disk that takes nothing any more it may have switched
     layout.create()
     if not layout.reserve.spend(_claim, layout, request):
         return
@@ -237,12 +239,12 @@ def start_unit(layout: Layout, request: ActivateRequest) -> None:
         if "already" not in ended.tail:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
-        found, waited = _active(unit), time.monotonic() - began
+        (ending, over), waited = _ending(unit), time.monotonic() - began
         # Of a unit that runs the activation has not begun yet, or it only starts the pruning.
-        patience = 15 if found in ("deactivating", *_ENDED) else GRACE
+        patience = 15 if ending else GRACE
         if lock.is_held(layout.lock) or waited > patience:
             raise running.busy(layout)
-        if waited > GRACE and found in _ENDED:
+        if waited > GRACE and over:
             unit = SECOND
         time.sleep(0.05)
 
@@ -360,11 +362,20 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 
-def _active(unit: str) -> str:
-    """What systemd says of the unit that has the name: ended, it is just putting it away."""
-    with contextlib.suppress(units.Silent):
-        return units.show([unit])[unit].active
-    return "unknown"
+def _ending(unit: str) -> Tuple[bool, bool]:
+    """Whether the unit that has the name ends or has ended, and whether it will do nothing more.
+
+    One that ends waits, for minutes, for a process that nothing can kill.  Its recovery comes after that wait, unless
+    the activation itself ended well, and before the last signals ("final-").
+    """
+    try:
+        found = units.show([unit])[unit]
+    except units.Silent:
+        return False, False
+    over = found.active in _ENDED
+    ending = found.active == "deactivating"
+    ended_well = found.pid == "0" and found.status == "0"
+    return ending or over, over or (ending and (ended_well or found.sub.startswith("final-")))
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
