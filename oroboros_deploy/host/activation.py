@@ -332,14 +332,18 @@ class Activation:
 
     def _changed(self) -> Optional[str]:
         """What serves instead of the target, in words; None when the target does."""
-        target = self.state.target
-        gone = self._gone(target)
-        if gone:
-            return gone
-        seen = self.seen or self._watched()
-        down = (f"{name} is {unit.condition}" for name, unit in seen.items() if unit.dead and not unit.job)
+        target, seen = self.state.target, self._seen_last()
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
-        return next(iter((*down, *(words.stray(*each) for each in found if each.release))), None)
+        others = (words.stray(*each) for each in found if each.release)
+        return next(iter(filter(None, (self._gone(target), *_down(seen), *others))), None)
+
+    def _seen_last(self) -> Dict[str, units.Unit]:
+        """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
+        if self.resumed:
+            return self._watched()
+        with contextlib.suppress(units.Silent):
+            return units.show(self.held.services)
+        return self.seen
 
     def _watched(self) -> Dict[str, units.Unit]:
         """How the services are that decide, after a death; without those that the activation had left alone."""
@@ -376,13 +380,20 @@ class Activation:
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
-            if touched:
+            if touched or self._fallen():
                 self._go_back()
         except (Failed, OSError, ImportError) as second:
             self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
         else:
             self._enter("restored")
         return self._conclude()
+
+    def _fallen(self) -> bool:
+        """Whether what served before does not serve any more, although this attempt touched nothing of it."""
+        source, ran = self.state.source, self.state.ran or {}
+        if source and self._gone(source):
+            return True
+        return self.acts and bool(_down(units.show([*ran])))
 
     def _make_ours_again(self) -> None:
         """Have a place to write down how it ends, when somebody removed it."""
@@ -681,6 +692,12 @@ def _clear(layout: Layout) -> None:
 
 def _systemctl() -> str:
     return manager.chosen().typed("systemctl")
+
+
+def _down(seen: Dict[str, units.Unit]) -> List[str]:
+    """The services that do not run, and that systemd is not about to start, in words."""
+    up = {name for name, unit in seen.items() if unit.serving or unit.runs or unit.between or unit.job}
+    return [f"{name} is {unit.condition}" for name, unit in seen.items() if name not in up]
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:
