@@ -234,6 +234,9 @@ class Activation:
         self.held = self.held.with_parts(self.seen)
         self.held = self._without_missing(self.held, self.request["services"])
         self.held = self._without_put_away(self.held, told=True)
+        for name in self._away_but_wanted({name: self.seen[name] for name in self.held.restarted}):
+            if name not in map(units.full_name, self.seen):
+                self.say("warning", words.put_away(name, _systemctl()), level="warning")
         self._note_recurring(self.held)
         for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
@@ -265,9 +268,20 @@ class Activation:
             self.say("warning", words.put_away(name, _systemctl()), level="warning")
         return held.without(away) if away else held
 
+    def _away_but_wanted(self, seen: Dict[str, units.Unit], ran: Container[str] = ()) -> List[str]:
+        """What somebody stopped and disabled since the last commit, and a restart of these would start with them."""
+        with contextlib.suppress(OSError):  # what cannot be read keeps nobody from a restart
+            away = {name for name in records.all_put_away(self.layout, seen) if name not in ran}
+            return sorted(units.wanted(seen).keys() & away) if away else []
+        return []
+
     def _enabled(self) -> List[str]:
-        """The units that run now and are enabled, and those of the last record that this attempt leaves alone."""
-        now = {units.full_name(name) for name, unit in self.restarted.items() if unit.starts_by_itself}
+        """The units that run now and are enabled, and those of the last record that this attempt leaves alone.
+
+        What the text of one wants counts as well, for a restart starts it.
+        """
+        seen = {**self.restarted, **units.wanted(self.restarted)}
+        now = {units.full_name(name) for name, unit in seen.items() if unit.starts_by_itself}
         return sorted(now | records.enabled(self.layout).difference(map(units.full_name, self.held.restarted)))
 
     def _note_recurring(self, held: _Held) -> None:
@@ -486,7 +500,8 @@ class Activation:
             self.seen = {name: seen[name] for name in held.services}
             return
         self.restarted_at = time.time()
-        ended = units.restart(before, self.restart_by)
+        ran = [*map(units.full_name, self.state.ran or ())]
+        ended = units.restart(before, self.restart_by, *self._away_but_wanted(before, ran))
         self.restarted = after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
         if not ended.ok and not self._only_others_failed(held, after):

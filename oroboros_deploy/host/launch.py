@@ -16,7 +16,6 @@ from . import (
     activation,
     boot,
     durable,
-    environment,
     hold,
     lock,
     manager,
@@ -26,7 +25,6 @@ from . import (
     state,
     time_limits,
     units,
-    words,
 )
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, Tuple, cast
 from .journal import Journal
@@ -430,12 +428,10 @@ def _agent() -> str:
 
 
 def _not_started(said: str, restarts: bool) -> Refusal:
-    user, troubles = environment.of_this_user()["USER"], manager.chosen().troubles()
+    troubles = manager.chosen().troubles() or manager.without_sudo(
+        units.refused(restarts=restarts) if manager.chosen().of_the_system else []
+    )
     why = f"the activation could not be started: {said}"
     if troubles:
         return Refusal("invalid", f"nothing was changed: {troubles[0].message}", hint=troubles[0].hint)
-    if not manager.chosen().of_the_system:
-        return Refusal("invalid", why)
-    if not units.may_manage(restarts=restarts):
-        why = f"nothing was changed: {user} may not restart units here without a password"
-    return Refusal("invalid", why, hint=words.sudoers(user))
+    return Refusal("invalid", why)

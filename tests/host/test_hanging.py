@@ -73,9 +73,7 @@ def test_a_migration_that_hangs(host: LocalAgent, disk: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [False, True])
-def test_a_service_that_hangs(
-    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, hanging: int, first: bool
-) -> None:
+def test_a_service_that_hangs(host: LocalAgent, monkeypatch: pytest.MonkeyPatch, hanging: int, first: bool) -> None:
     """Neither a restart nor a stop ends it: each is told with the process that hangs, and a person is called."""
     systemd = Systemd(host, monkeypatch)
     if not first:

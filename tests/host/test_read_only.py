@@ -1,4 +1,4 @@
-"""A disk that takes nothing any more, in each phase: nobody is told that nothing was changed, and it is settled later."""
+"""A disk that takes nothing any more, in each phase: nobody is told that nothing was changed; it is settled later."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def frozen(root: Path) -> Iterator[None]:
 
 
 def trigger(root: Path) -> Path:
-    """Whoever writes there makes the kernel find the ext4 at ``root`` broken: it is read-only at once, for everybody."""
+    """Whoever writes there makes the kernel find the ext4 at ``root`` broken: it is read-only at once."""
     device = os.stat(root).st_dev
     name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
     return Path(f"/sys/fs/ext4/{name}/trigger_fs_error")
