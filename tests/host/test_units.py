@@ -276,6 +276,19 @@ def test_a_restart_clears_the_start_limit_first(commands: Path, monkeypatch: pyt
     ]
 
 
+def test_what_is_put_away_is_not_started_by_what_wants_it(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The restart leaves out what is away, and starts all else that is wanted and does not run; order is systemd's."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (commands / "answer").write_text(settled(RUNNING) + "Wants=away.service other.target\nRequires=sysinit.target\n")
+    before = units.show(["api"])
+    stopped = "Id=other.target\nLoadState=loaded\nActiveState=inactive\n"
+    (commands / "answer").write_text(f"{ABSENT.replace('not-found', 'loaded')}\n{stopped}")
+    assert units.restart(before, time.monotonic() + 5, "away.service").ok
+    shown, restarted = calls(commands)[1:]
+    assert shown.endswith(" -- away.service other.target")
+    assert restarted == "systemctl restart --job-mode=ignore-requirements -- api.service other.target"
+
+
 @pytest.mark.parametrize(
     ("said", "asked"),
     [
