@@ -270,10 +270,11 @@ class Activation:
 
     def _away_but_wanted(self, seen: Dict[str, units.Unit], ran: Container[str] = ()) -> List[str]:
         """What somebody stopped and disabled since the last commit, and a restart of these would start with them."""
+        away: Set[str] = set()
         with contextlib.suppress(OSError):  # what cannot be read keeps nobody from a restart
-            away = {name for name in records.all_put_away(self.layout, seen) if name not in ran}
-            return sorted(units.wanted(seen).keys() & away) if away else []
-        return []
+            away = records.all_put_away(self.layout, seen) if seen else away
+        wanted = units.wanted(seen) if away else {}
+        return sorted(name for name in away if name in wanted and name not in ran)
 
     def _enabled(self) -> List[str]:
         """The units that run now and are enabled, and those of the last record that this attempt leaves alone.
@@ -711,8 +712,9 @@ def _systemctl() -> str:
 
 def _down(seen: Dict[str, units.Unit]) -> List[str]:
     """The services that do not run, and that systemd is not about to start, in words."""
-    up = {name for name, unit in seen.items() if unit.serving or unit.runs or unit.between or unit.job}
-    return [f"{name} is {unit.condition}" for name, unit in seen.items() if name not in up]
+    starting = {name for name, unit in seen.items() if unit.between or (unit.job and unit.active != "deactivating")}
+    up = {name for name, unit in seen.items() if unit.serving or unit.runs}
+    return [f"{name} is {unit.condition}" for name, unit in seen.items() if name not in up | starting]
 
 
 def _blame(after: Dict[str, units.Unit]) -> str:

@@ -203,9 +203,9 @@ def with_members(services: Sequence[str]) -> Dict[str, Unit]:
     return {**seen, **_reached(seen, lambda unit: unit.members, lambda unit: not unit.skipped)}
 
 
-def wanted(seen: Dict[str, Unit]) -> Dict[str, Unit]:
+def wanted(seen: Dict[str, Unit], without: Container[str] = ()) -> Dict[str, Unit]:
     """What systemd starts along with these units, because their texts say so (Wants= and its like)."""
-    return _reached(seen, lambda unit: unit.wants, bool)
+    return _reached(seen, lambda unit: unit.wants, lambda unit: unit.name not in without)
 
 
 def _reached(
@@ -267,7 +267,8 @@ def restart(before: Dict[str, Unit], deadline: float, *away: str) -> process.End
     A socket that is open stays so: systemd refuses to open it again while its service runs.
     Without ``reset-failed`` a release that crash-looped has used up the start limit,
     and systemd refuses to start the good one that replaces it.
-    What is ``away`` (full names) is not started with them, although something wants it; all else that is wanted is.
+    What is ``away`` (full names) is not started with them, although something wants it; all else that is wanted is
+    started first, and decides as little as when systemd starts it.
     """
     names = [full_name(name) for name, unit in before.items() if not unit.stays_open]
     if not names:
@@ -275,8 +276,10 @@ def restart(before: Dict[str, Unit], deadline: float, *away: str) -> process.End
     if any(unit.counted for unit in before.values()):
         _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
     alone = ("--job-mode=ignore-requirements",) if away else ()
-    also = [name for name, unit in wanted(before).items() if not unit.runs and name not in away] if away else ()
-    return _restarted(privileged("systemctl", "restart", *alone, "--", *names, *also), deadline)
+    also = [name for name, unit in wanted(before, away).items() if not unit.runs] if away else []
+    if also:
+        _restarted(privileged("systemctl", "restart", *alone, "--", *also), deadline)
+    return _restarted(privileged("systemctl", "restart", *alone, "--", *names), deadline)
 
 
 def _restarted(command: Sequence[str], deadline: float) -> process.Ended:

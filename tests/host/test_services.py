@@ -220,7 +220,10 @@ def test_services_that_were_dead_before_are_judged_by_what_the_restart_made_of_t
 CRASHED = UP._replace(active="activating", sub="auto-restart", result="exit-code", pid="0", status="1")
 
 
-@pytest.mark.parametrize("at_last", [DEAD, CRASHED, UP._replace(active="inactive", sub="dead", pid="0")])
+STOPPING = UP._replace(active="deactivating", sub="stop-sigterm", job=True)
+
+
+@pytest.mark.parametrize("at_last", [DEAD, CRASHED, STOPPING, UP._replace(active="inactive", sub="dead", pid="0")])
 def test_a_service_that_dies_after_the_gate(
     host: LocalAgent, systemd: Systemd, old: str, monkeypatch: pytest.MonkeyPatch, at_last: Unit
 ) -> None:

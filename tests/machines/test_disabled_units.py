@@ -90,9 +90,10 @@ def test_what_another_unit_wants_stays_stopped(host: DisposableHost, many: Shop,
     for name in ("beside.service", "below.service"):
         (directory / name).write_text("[Service]\nExecStart=/bin/sleep infinity\n" + INSTALL)
     (directory / IS_NEEDED).write_text("[Service]\nExecStart=/bin/sleep infinity\n")
+    (directory / "broken.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/false\n")
     (directory / "other.target").write_text("[Unit]\nWants=below.service\n")
     api = directory / "shop-api.service"
-    wants = f"[Unit]\nWants=worker@1.service beside.service other.target\nRequires={IS_NEEDED}\n"
+    wants = f"[Unit]\nWants=worker@1.service beside.service other.target broken.service\nRequires={IS_NEEDED}\n"
     api.write_text(api.read_text().replace("[Unit]\n", wants))
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", *WANTED.values())
