@@ -234,6 +234,9 @@ class Activation:
         self.held = self.held.with_parts(self.seen)
         self.held = self._without_missing(self.held, self.request["services"])
         self.held = self._without_put_away(self.held, told=True)
+        for name in self._away_but_wanted({name: self.seen[name] for name in self.held.restarted}):
+            if name not in map(units.full_name, self.seen):
+                self.say("warning", words.put_away(name, _systemctl()), level="warning")
         self._note_recurring(self.held)
         for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
             if unit.load != "loaded":
@@ -265,9 +268,21 @@ class Activation:
             self.say("warning", words.put_away(name, _systemctl()), level="warning")
         return held.without(away) if away else held
 
+    def _away_but_wanted(self, seen: Dict[str, units.Unit], ran: Container[str] = ()) -> List[str]:
+        """What somebody stopped and disabled since the last commit, and a restart of these would start with them."""
+        away: Set[str] = set()
+        with contextlib.suppress(OSError):  # what cannot be read keeps nobody from a restart
+            away = records.all_put_away(self.layout, seen) if seen else away
+        wanted = units.wanted(seen) if away else {}
+        return sorted(name for name in away if name in wanted and name not in ran)
+
     def _enabled(self) -> List[str]:
-        """The units that run now and are enabled, and those of the last record that this attempt leaves alone."""
-        now = {units.full_name(name) for name, unit in self.restarted.items() if unit.starts_by_itself}
+        """The units that run now and are enabled, and those of the last record that this attempt leaves alone.
+
+        What the text of one wants counts as well, for a restart starts it.
+        """
+        seen = {**self.restarted, **units.wanted(self.restarted)}
+        now = {units.full_name(name) for name, unit in seen.items() if unit.starts_by_itself}
         return sorted(now | records.enabled(self.layout).difference(map(units.full_name, self.held.restarted)))
 
     def _note_recurring(self, held: _Held) -> None:
@@ -332,14 +347,18 @@ class Activation:
 
     def _changed(self) -> Optional[str]:
         """What serves instead of the target, in words; None when the target does."""
-        target = self.state.target
-        gone = self._gone(target)
-        if gone:
-            return gone
-        seen = self.seen or self._watched()
-        down = (f"{name} is {unit.condition}" for name, unit in seen.items() if unit.dead and not unit.job)
+        target, seen = self.state.target, self._seen_last()
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
-        return next(iter((*down, *(words.stray(*each) for each in found if each.release))), None)
+        others = (words.stray(*each) for each in found if each.release)
+        return next(iter(filter(None, (self._gone(target), *_down(seen), *others))), None)
+
+    def _seen_last(self) -> Dict[str, units.Unit]:
+        """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
+        if self.resumed:
+            return self._watched()
+        with contextlib.suppress(units.Silent):
+            return units.show(self.held.services)
+        return self.seen
 
     def _watched(self) -> Dict[str, units.Unit]:
         """How the services are that decide, after a death; without those that the activation had left alone."""
@@ -376,13 +395,20 @@ class Activation:
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
-            if touched:
+            if touched or self._fallen():
                 self._go_back()
         except (Failed, OSError, ImportError) as second:
             self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
         else:
             self._enter("restored")
         return self._conclude()
+
+    def _fallen(self) -> bool:
+        """Whether what served before does not serve any more, although this attempt touched nothing of it."""
+        source, ran = self.state.source, self.state.ran or {}
+        if source and self._gone(source):
+            return True
+        return self.acts and bool(_down(units.show([*ran])))
 
     def _make_ours_again(self) -> None:
         """Have a place to write down how it ends, when somebody removed it."""
@@ -475,7 +501,8 @@ class Activation:
             self.seen = {name: seen[name] for name in held.services}
             return
         self.restarted_at = time.time()
-        ended = units.restart(before, self.restart_by)
+        ran = [*map(units.full_name, self.state.ran or ())]
+        ended = units.restart(before, self.restart_by, *self._away_but_wanted(before, ran))
         self.restarted = after = units.show(held.restarted)
         self.seen = {name: after[name] for name in held.services}
         if not ended.ok and not self._only_others_failed(held, after):
@@ -506,7 +533,9 @@ class Activation:
             return
         ended = units.stop(names, self.restart_by)
         if not ended.ok:
-            raise Failed(f"systemctl stop {ended.reason}", ended.tail)
+            left = units.show(names)
+            why = "; ".join(_told(name, unit) for name, unit in left.items() if strays.hanging(unit))
+            raise Failed(f"systemctl stop {ended.reason}{': ' * bool(why)}{why}", ended.tail)
 
     def _hold_gate(self, held: _Held) -> None:
         if held.gate:
@@ -681,9 +710,21 @@ def _systemctl() -> str:
     return manager.chosen().typed("systemctl")
 
 
+def _down(seen: Dict[str, units.Unit]) -> List[str]:
+    """The services that do not run, and that systemd is not about to start, in words."""
+    starting = {name for name, unit in seen.items() if unit.between or (unit.job and unit.active != "deactivating")}
+    up = {name for name, unit in seen.items() if unit.serving or unit.runs}
+    return [f"{name} is {unit.condition}" for name, unit in seen.items() if name not in up | starting]
+
+
 def _blame(after: Dict[str, units.Unit]) -> str:
-    failing = [f"{name} is {unit.condition}" for name, unit in after.items() if not unit.serving]
+    failing = [_told(name, unit) for name, unit in after.items() if not unit.serving]
     return "; ".join(failing) or "no unit says why"
+
+
+def _told(name: str, unit: units.Unit) -> str:
+    """How a unit is that does not serve, and which of its processes keep it from ending."""
+    return ", ".join([f"{name} is {unit.condition}", *map(words.hanging, strays.hanging(unit))])
 
 
 def _evidence(said: str, after: Dict[str, units.Unit], since: float) -> str:

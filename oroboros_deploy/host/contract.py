@@ -513,9 +513,10 @@ class Facts(TypedDict):
     """What a host is, has and serves: the answer to ``facts``.
 
     ``live`` is the release that `current` names.  ``target`` and ``has_commit`` are None when no release was asked
-    for; ``tips`` are commits that the mirror has.  ``unmanaged`` says why this login cannot use its own service manager
-    (scope ``user``); ``may_manage`` is false then.  ``last`` is the last activation, ``journal`` the newest attempts
-    and ``head`` the last entry of any kind; ``problems`` are what a deploy would be refused for.
+    for; ``tips`` are commits that the mirror has.  ``unmanaged`` says why this login cannot use its service manager
+    (for scope ``system``: what sudo refuses); ``may_manage`` is false then.  ``last`` is the last activation,
+    ``journal`` the newest attempts and ``head`` the last entry of any kind; ``problems`` are what a deploy would be
+    refused for.
     """
 
     hostname: str

@@ -13,6 +13,7 @@ from .annotations import Dict, Iterator, Optional
 MARK = "DEPLOY_BUILD"  # in the environment of all that a build runs: its directory
 SETTLED = Path("/etc/environment")
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_SESSION = ("DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")  # by these the login's own systemd would be found
 _NAME = re.compile(r"[0-9A-Za-z_]+")
 
 
@@ -22,6 +23,8 @@ def of_this_user(node: Optional[str] = None) -> Dict[str, str]:
     The directory of a chosen ``node`` comes first in PATH.
     """
     user, settled = pwd.getpwuid(os.getuid()), read(SETTLED)
+    for name in _SESSION:
+        settled.pop(name, None)
     mark = {MARK: os.environ[MARK]} if MARK in os.environ else {}
     path = [os.path.dirname(node or ""), *settled.get("PATH", "").split(":"), *SYSTEM.split(":")]
     return {

@@ -38,6 +38,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []
+    unmanaged = _unmanaged(request)
     live = _collect(problems, layout.live)
     for check in (_root, _link_place):
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
@@ -52,7 +53,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "boot": state.boot_id(),
         "systemd": manager.of("system").present,
         "scope": layout.scope,
-        "may_manage": _may_manage(request),
+        "may_manage": not unmanaged and _asked_for(request),
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout),
@@ -68,7 +69,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "head": audit.head(journal),
         "clock": time.time(),
         "problems": problems,
-        "unmanaged": [{"message": each.message, "hint": each.hint} for each in manager.chosen().troubles()],
+        "unmanaged": [{"message": each.message, "hint": each.hint} for each in unmanaged],
     }
 
 
@@ -124,12 +125,23 @@ def _releases(layout: Layout) -> List[ReleaseFacts]:
     return [one(release_id) for release_id in layout.release_ids()]
 
 
-def _may_manage(request: FactsRequest) -> bool:
-    """sudo takes its time to answer: it is asked for who means to activate here, restarts or not."""
+def _unmanaged(request: FactsRequest) -> List[manager.Trouble]:
+    """Why this login cannot use its service manager.
+
+    sudo takes its time to answer: it is asked for who means to activate here, restarts or not.
+    """
+    if not manager.chosen().of_the_system:
+        return manager.chosen().troubles()
+    if not (units.present() and "restart" in request):
+        return []
+    asked = (request.get("starts", False), request.get("restart", True), request.get("services", []))
+    return manager.without_sudo(units.refused(*asked))
+
+
+def _asked_for(request: FactsRequest) -> bool:
+    """Whether sudo was asked, or is not needed."""
     asked = units.present() and "restart" in request
-    if asked or not manager.chosen().of_the_system:
-        return units.may_manage(request.get("starts", False), request.get("restart", True), request.get("services", []))
-    return os.getuid() == 0
+    return asked or not manager.chosen().of_the_system or os.getuid() == 0
 
 
 def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:

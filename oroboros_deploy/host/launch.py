@@ -16,7 +16,6 @@ from . import (
     activation,
     boot,
     durable,
-    environment,
     hold,
     lock,
     manager,
@@ -27,9 +26,8 @@ from . import (
     time_limits,
     turn,
     units,
-    words,
 )
-from .annotations import IO, TYPE_CHECKING, Dict, Optional, cast
+from .annotations import IO, TYPE_CHECKING, Dict, Optional, Tuple, cast
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host, read
@@ -47,6 +45,8 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
+    if known(layout, request["attempt"]):
+        return  # before anything is written: on a disk that takes nothing any more it may have switched
     layout.create()
     if not layout.reserve.spend(_claim, layout, request):
         return
@@ -241,21 +241,21 @@ def start_unit(layout: Layout, request: ActivateRequest, say: Say) -> None:
         if "already" not in ended.tail:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
-        found = _active(unit)
-        _wait(layout, ours, _patience(layout, request, found))
-        if ours.waited > GRACE and found in _ENDED:
+        ending, over = _ending(unit)
+        _wait(layout, ours, _patience(layout, request, ending))
+        if ours.waited > GRACE and over:
             unit = SECOND
 
 
-def _patience(layout: Layout, request: ActivateRequest, found: str) -> float:
-    """Seconds for whoever has the name, which systemd says is ``found``.
+def _patience(layout: Layout, request: ActivateRequest, ending: bool) -> float:
+    """Seconds for whoever has the name, and may be ``ending``.
 
     Of a unit that runs without the lock the activation has not begun yet, or only starts the pruning, or it is of
     another deploy root.
     """
     if lock.is_held(layout.lock):
         return turn.seconds(layout, request)
-    return 15.0 if found in ("deactivating", *_ENDED) else max(GRACE, turn.seconds(layout, request))
+    return 15.0 if ending else max(GRACE, turn.seconds(layout, request))
 
 
 def _wait(layout: Layout, ours: turn.Turn, seconds: float) -> None:
@@ -378,11 +378,20 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 
-def _active(unit: str) -> str:
-    """What systemd says of the unit that has the name: ended, it is just putting it away."""
-    with contextlib.suppress(units.Silent):
-        return units.show([unit])[unit].active
-    return "unknown"
+def _ending(unit: str) -> Tuple[bool, bool]:
+    """Whether the unit that has the name ends or has ended, and whether it will do nothing more.
+
+    One that ends waits, for minutes, for a process that nothing can kill.  Its recovery comes after that wait, unless
+    the activation itself ended well, and before the last signals ("final-").
+    """
+    try:
+        found = units.show([unit])[unit]
+    except units.Silent:
+        return False, False
+    over = found.active in _ENDED
+    ending = found.active == "deactivating"
+    ended_well = found.pid == "0" and found.status == "0"
+    return ending or over, over or (ending and (ended_well or found.sub.startswith("final-")))
 
 
 def _refuse(layout: Layout, attempt: str, refusal: Refusal) -> None:
@@ -437,12 +446,10 @@ def _agent() -> str:
 
 
 def _not_started(said: str, restarts: bool) -> Refusal:
-    user, troubles = environment.of_this_user()["USER"], manager.chosen().troubles()
+    troubles = manager.chosen().troubles() or manager.without_sudo(
+        units.refused(restarts=restarts) if manager.chosen().of_the_system else []
+    )
     why = f"the activation could not be started: {said}"
     if troubles:
         return Refusal("invalid", f"nothing was changed: {troubles[0].message}", hint=troubles[0].hint)
-    if not manager.chosen().of_the_system:
-        return Refusal("invalid", why)
-    if not units.may_manage(restarts=restarts):
-        why = f"nothing was changed: {user} may not restart units here without a password"
-    return Refusal("invalid", why, hint=words.sudoers(user))
+    return Refusal("invalid", why)

@@ -11,7 +11,8 @@ import contextlib
 import os
 from pathlib import Path
 
-from .annotations import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Tuple
+from . import words
+from .annotations import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 if TYPE_CHECKING:
     from .contract import Scope
@@ -119,6 +120,13 @@ def _began(listens: Path) -> str:
         pid, _, _ = struct.unpack("3i", asked.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return "0"
+
+
+def without_sudo(refused: Sequence[str]) -> List[Trouble]:
+    """What keeps this login from using the system's manager, where sudo refuses it these commands."""
+    user = _login()[0]
+    what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
+    return [Trouble(what, words.sudoers(user))] if refused else []
 
 
 def _login() -> Tuple[str, Path]:

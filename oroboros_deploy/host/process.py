@@ -17,6 +17,7 @@ from .annotations import IO, Callable, Dict, Iterator, List, NamedTuple, Optiona
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL
+DYING = 2.0  # seconds after KILL for which its end is waited for; one that hangs in the kernel does not come to it
 LOOK = 0.05  # seconds between two looks at the deadline
 PIPE = 1 << 20  # bytes that a pipe holds at most
 SHELL = ("/bin/bash", "--noprofile", "--norc")  # it reads no start-up files
@@ -25,13 +26,14 @@ SHELL = ("/bin/bash", "--noprofile", "--norc")  # it reads no start-up files
 class Ended(NamedTuple):
     """How a command ended: its exit status (None: killed at the deadline) and its last output.
 
-    ``said`` is what it said on standard error, where that was kept apart.
+    ``said`` is what it said on standard error, where that was kept apart; ``stays`` that it could not even be killed.
     """
 
     status: Optional[int]
     tail: str
     seconds: float
     said: str = ""
+    stays: bool = False
 
     @property
     def ok(self) -> bool:
@@ -40,7 +42,8 @@ class Ended(NamedTuple):
     @property
     def reason(self) -> str:
         if self.status is None:
-            return f"did not end within {self.seconds:.1f} s and was killed"
+            end = "cannot be killed" if self.stays else "was killed"
+            return f"did not end within {self.seconds:.1f} s and {end}"
         if self.status < 0:
             return f"was killed by signal {-self.status}"
         return f"exited {self.status}"
@@ -109,7 +112,8 @@ def run(
         _end_group(process)
         process.stdout.close()
     text = bytes(tail).decode("utf-8", "replace").strip()
-    return Ended(process.returncode if in_time else None, text, time.monotonic() - began)
+    stays = process.returncode is None
+    return Ended(process.returncode if in_time else None, text, time.monotonic() - began, stays=stays)
 
 
 def apart(argv: Sequence[str], **options: object) -> Ended:
@@ -189,12 +193,12 @@ def _pump(
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the command's group: asked first, then killed."""
+    """End whatever is left of the command's group: asked first, then killed; what hangs in the kernel is left."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)
         _wait(process, GRACE)
     _signal_group(process, signal.SIGKILL)
-    process.wait()
+    _wait(process, DYING)
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -92,6 +92,13 @@ def put_away(layout: Layout, seen: Dict[str, units.Unit]) -> List[str]:
     return [name for name in away if units.full_name(name) in before]
 
 
+def all_put_away(layout: Layout, seen: Dict[str, units.Unit]) -> Set[str]:
+    """The full names of all units that somebody has stopped and disabled since the last commit; ``seen`` are known."""
+    before, known = enabled(layout), {units.full_name(name): unit for name, unit in seen.items()}
+    others = units.show(sorted(before - known.keys()))
+    return {name for name, unit in {**known, **others}.items() if name in before and unit.put_away}
+
+
 def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
     """Whether a release passed a gate here; one that 0.1.0 committed did, also where its request is not kept."""
     record = found(layout, release_id)

@@ -57,6 +57,11 @@ def find(
     return [stray for stray in strays if stray.release or stray.pid in doubtful]
 
 
+def hanging(unit: units.Unit) -> List[int]:
+    """The processes of a unit that hang in the kernel (uninterruptible sleep): no signal reaches one until it wakes."""
+    return [pid for pid in _processes(unit) if _field(pid, 0) == "D"]
+
+
 def switched_at(current: Path) -> float:
     """When the link was put in its place (Unix time): a rename is a change of the link itself."""
     return current.lstat().st_ctime
@@ -118,12 +123,18 @@ def _words(pid: int, name: str) -> List[str]:
 
 def _started(pid: int) -> float:
     """When a process started (Unix time); now, when it ended meanwhile."""
-    now = time.time()
-    try:
-        ticks = int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
-    except OSError:
+    now, ticks = time.time(), _field(pid, 19)
+    if ticks is None:
         return now
-    return now - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
+    return now - time.clock_gettime(time.CLOCK_BOOTTIME) + int(ticks) / os.sysconf("SC_CLK_TCK")
+
+
+def _field(pid: int, number: int) -> Optional[str]:
+    """What the kernel tells of a process after its name, counted from its state; None when it ended meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[number].decode()
+    except OSError:
+        return None
 
 
 def _looked_up(pids: List[int], releases: Path, live: str) -> Dict[int, Optional[str]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from itertools import zip_longest
 from math import inf
 from pathlib import Path
 
 from . import manager, process
-from .annotations import Container, Dict, List, NamedTuple, Sequence, Tuple
+from .annotations import Callable, Container, Dict, List, NamedTuple, Sequence, Tuple
 
 _SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = (
@@ -19,6 +20,11 @@ _SHOWN = (
     "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,ExecMainStartTimestampMonotonic,"
     "Wants,Requires,BindsTo,ConsistsOf,SliceOf,Triggers,ConditionResult,ConditionTimestampMonotonic"
 )
+_STARTED = (".service", ".socket", ".target", ".timer", ".path")  # what a deploy can start by mistake
+_BOOTED = ("sysinit.target", "basic.target")  # every unit requires them
+# What an activation asks of systemctl as root; the way back needs all of it.
+_ACTIONS = ("restart", "stop", "reset-failed", "is-system-running")
+_VERSION = ("systemd-run", "--version")
 FAILED = ": Failed with result '"  # what systemd says of a unit that did not end well
 # What systemctl says when the other end is gone; of a unit that failed it says other things.
 _WENT_AWAY = (
@@ -48,27 +54,40 @@ def privileged(*argv: str) -> List[str]:
     return manager.chosen().acting(*argv)
 
 
-def may_manage(starts: bool = False, restarts: bool = True, services: Sequence[str] = ()) -> bool:
-    """Whether this login may restart units and start the activation without a password.
+def refused(starts: bool = False, restarts: bool = True, services: Sequence[str] = ()) -> List[str]:
+    """What sudo would not run for this login without a password, of all that an activation and its way back may need.
 
     With ``starts`` only systemctl is asked for: the attempt to start the unit shows whether
     systemd-run is allowed.  Without ``restarts`` only systemd-run is asked for; if it is
-    refused, the activation runs as a detached process.  A harmless command is run through
-    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; it is as near as can
-    be to what will be run, for a later rule may be of restarts alone, or of one service.
+    refused, the activation runs as a detached process.  Harmless commands are run through
+    sudo, for ``sudo -l`` says yes to a rule that asks for a password, too; each is as near as can
+    be to what will be run, for a rule may be of restarts alone, or of one service, or of one line.
     ``-k``: a password typed a moment ago counts no longer when the services are restarted.
-    The login's own manager needs no sudo.
+    Root needs no sudo.
     """
-    if not manager.chosen().of_the_system:
-        return not manager.chosen().troubles()
     if os.getuid() == 0:
-        return True
+        return []
+    lines = {f"systemctl {action}": ("systemctl", action, *_harmless(action, services)) for action in _ACTIONS}
+    asked = {**(lines if restarts else {}), **({} if restarts and starts else {"systemd-run": _VERSION})}
     if not process.find("sudo"):
-        return False
-    restart = [("systemctl", "restart", "--help", "--", *map(full_name, services))] if restarts else []
-    start = [] if restarts and starts else [("systemd-run", "--version")]
-    wanted = ([path_of(name), *arguments] for name, *arguments in (*restart, *start))
-    return all(_systemctl(["sudo", "-n", "-k", *argv], 10).ok for argv in wanted)
+        return [*asked]
+    answers: Dict[str, bool] = {}
+    askers = [threading.Thread(target=_ask_sudo, args=(answers, name, *line)) for name, line in asked.items()]
+    for each in (threading.Thread.start, threading.Thread.join):
+        for asker in askers:
+            each(asker)
+    return [name for name in asked if not answers.get(name)]
+
+
+def _harmless(action: str, services: Sequence[str]) -> Tuple[str, ...]:
+    """The arguments with which systemctl only says what it would do; the last action only asks anyway."""
+    return () if action == _ACTIONS[-1] else ("--help", "--", *map(full_name, services))
+
+
+def _ask_sudo(answers: Dict[str, bool], name: str, program: str, *arguments: str) -> None:
+    argv = ["sudo", "-n", "-k", path_of(program), *arguments]
+    ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10)
+    answers[name] = ended.ok or bool(ended.tail)  # a system that is degraded is told so, with a status of its own
 
 
 class Silent(OSError):
@@ -86,6 +105,7 @@ class Unit(NamedTuple):
     systemd restarts with it (PartOf=, Slice=), and the one that a socket starts; ``skipped`` when a condition
     (ConditionPathExists= and its like) kept it from starting; ``age`` is how many seconds ago its main process started.
     ``file_state`` is what systemctl calls UnitFileState: enabled, disabled, static, indirect and others.
+    ``wants`` are the units that systemd starts when it starts this one.
     """
 
     name: str
@@ -109,6 +129,7 @@ class Unit(NamedTuple):
     skipped: bool = False
     age: float = inf
     file_state: str = ""
+    wants: Tuple[str, ...] = ()
 
     @property
     def serving(self) -> bool:
@@ -178,14 +199,27 @@ def with_members(services: Sequence[str]) -> Dict[str, Unit]:
 
     What a target wants may be absent, masked, or kept from starting by a condition, and is left out then.
     """
-    seen, asked = show(services), {full_name(name) for name in services}
-    more = [*seen.values()]
+    seen = show(services)
+    return {**seen, **_reached(seen, lambda unit: unit.members, lambda unit: not unit.skipped)}
+
+
+def wanted(seen: Dict[str, Unit], without: Container[str] = ()) -> Dict[str, Unit]:
+    """What systemd starts along with these units, because their texts say so (Wants= and its like)."""
+    return _reached(seen, lambda unit: unit.wants, lambda unit: unit.name not in without)
+
+
+def _reached(
+    seen: Dict[str, Unit], listed: Callable[[Unit], Sequence[str]], counts: Callable[[Unit], bool]
+) -> Dict[str, Unit]:
+    """The loaded units that are listed by these, and by those that are; without these."""
+    found: Dict[str, Unit] = {}
+    asked, more = {full_name(name) for name in seen}, [*seen.values()]
     while more:
-        wanted = dict.fromkeys(name for unit in more for name in unit.members if name not in asked)
-        asked.update(wanted)
-        more = [unit for unit in show([*wanted]).values() if unit.load == "loaded" and not unit.skipped]
-        seen.update((unit.name, unit) for unit in more)
-    return seen
+        names = dict.fromkeys(name for unit in more for name in listed(unit) if name not in asked)
+        asked.update(names)
+        more = [unit for unit in show([*names]).values() if unit.load == "loaded" and counts(unit)]
+        found.update((unit.name, unit) for unit in more)
+    return found
 
 
 def names(services: Sequence[str]) -> List[str]:
@@ -199,13 +233,7 @@ def parts(seen: Dict[str, Unit], ran: Container[str] = ()) -> Dict[str, Unit]:
 
     One that is stopped by now counts when it ``ran`` before.  What may only be started by others cannot be named.
     """
-    found: Dict[str, Unit] = {}
-    asked, more = {full_name(name) for name in seen}, [*seen.values()]
-    while more:
-        wanted = dict.fromkeys(name for unit in more for name in unit.parts if name not in asked)
-        asked.update(wanted)
-        more = [unit for unit in show([*wanted]).values() if unit.load == "loaded" and not unit.refuses]
-        found.update((unit.name, unit) for unit in more)
+    found = _reached(seen, lambda unit: unit.parts, lambda unit: not unit.refuses)
     return {name: unit for name, unit in found.items() if unit.active != "inactive" or name in ran}
 
 
@@ -242,19 +270,25 @@ def description(unit: str) -> str:
     return said if ended.ok and said != unit else ""
 
 
-def restart(before: Dict[str, Unit], deadline: float) -> process.Ended:
+def restart(before: Dict[str, Unit], deadline: float, *away: str) -> process.Ended:
     """Clear start limits unless there is nothing to clear, then restart what was ``before``.
 
     A socket that is open stays so: systemd refuses to open it again while its service runs.
     Without ``reset-failed`` a release that crash-looped has used up the start limit,
     and systemd refuses to start the good one that replaces it.
+    What is ``away`` (full names) is not started with them, although something wants it; all else that is wanted is
+    started first, and decides as little as when systemd starts it.
     """
     names = [full_name(name) for name, unit in before.items() if not unit.stays_open]
     if not names:
         return process.Ended(0, "", 0.0)
     if any(unit.counted for unit in before.values()):
         _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)
-    return _restarted(privileged("systemctl", "restart", "--", *names), deadline)
+    alone = ("--job-mode=ignore-requirements",) if away else ()
+    also = [name for name, unit in wanted(before, away).items() if not unit.runs] if away else []
+    if also:
+        _restarted(privileged("systemctl", "restart", *alone, "--", *also), deadline)
+    return _restarted(privileged("systemctl", "restart", *alone, "--", *names), deadline)
 
 
 def _restarted(command: Sequence[str], deadline: float) -> process.Ended:
@@ -341,6 +375,7 @@ def _parse(unit: str, text: str) -> Unit:
         skipped=_skipped(block),
         age=_age(block),
         file_state=block.get("UnitFileState", ""),
+        wants=_wants(block),
     )
 
 
@@ -348,8 +383,14 @@ def _members(block: Dict[str, str]) -> Tuple[str, ...]:
     """The services and targets that a target is there to start; what else has members is no name for them."""
     if not block.get("Id", "").endswith(".target"):
         return ()
-    listed = " ".join(block.get(name, "") for name in ("Wants", "Requires", "BindsTo", "ConsistsOf")).split()
+    listed = (*_wants(block), *block.get("ConsistsOf", "").split())
     return tuple(dict.fromkeys(name for name in listed if name.endswith((".service", ".target"))))
+
+
+def _wants(block: Dict[str, str]) -> Tuple[str, ...]:
+    """What its text wants, but not what is there on every host that has booted."""
+    listed = " ".join(block.get(name, "") for name in ("Wants", "Requires", "BindsTo")).split()
+    return tuple(name for name in listed if name.endswith(_STARTED) and name not in _BOOTED)
 
 
 def _parts(block: Dict[str, str]) -> Tuple[str, ...]:

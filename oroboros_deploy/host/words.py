@@ -89,6 +89,11 @@ def stray(unit: str, pid: int, release: Optional[str]) -> str:
     return f"process {pid} of {unit} runs from release {release}"
 
 
+def hanging(pid: int) -> str:
+    """A process of a unit that does not end."""
+    return f"its process {pid} hangs in the kernel, where no signal reaches it"
+
+
 def sudoers(user: str) -> str:
     """What to do when a user may not restart units without a password."""
     return f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"

@@ -17,6 +17,7 @@ from oroboros_deploy.host import environment, seal
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 
+BUS = "XDG_RUNTIME_DIR=/run/user/0\nDBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/0/bus\n"  # of root's own systemd
 PIECES = ["A", "B", "=", "=", "'", '"', " ", "#", "\\", "\n", "\n", "export ", "\\\n", "\xe4", "-"]
 
 
@@ -30,7 +31,7 @@ def settled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nothing_of_a_session_is_in_it(settled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is the user's, the host's file, and fixed; of what is fixed the file is not heard."""
     path = "relative:/opt/tools/bin:/usr/bin::."
-    settled.write_text(f'PATH="{path}"\nAPP_DB=postgresql://u:p@db/x\nLANG=de_DE\nHOME=/no\n')
+    settled.write_text(f'PATH="{path}"\nAPP_DB=postgresql://u:p@db/x\nLANG=de_DE\nHOME=/no\n{BUS}')
     for name in ("LD_PRELOAD", "BASH_ENV", "PYTHONPATH", "MINE", "LC_ALL", "XDG_RUNTIME_DIR"):
         monkeypatch.setenv(name, "of a session")
     user = pwd.getpwuid(os.getuid())

@@ -255,11 +255,14 @@ def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: s
     assert len(host.journal) == 2
 
 
-@pytest.mark.parametrize("case", ["ended", "recovers", "held", "second name taken"])
+NO_MORE = ("ended", "ended well and waits", "recovered and waits")  # it will not act again, whatever it waits for
+
+
+@pytest.mark.parametrize("case", [*NO_MORE, "recovers", "held", "second name taken"])
 def test_an_ended_unit_that_systemd_cannot_put_away(
     host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
-    """It holds the name, and nobody the lock: there is a second name.  One that still recovers keeps the host."""
+    """It holds the name, and nobody the lock: there is a second name.  One that may still recover keeps the host."""
     request = host.request(host.sealed("new"), detached=False)
     asked: list[str] = []
 
@@ -269,9 +272,13 @@ def test_an_ended_unit_that_systemd_cannot_put_away(
         return process.Ended(1, f"Unit {asked[-1]} already exists", 0.0) if taken else process.Ended(0, "", 0.0)
 
     def show(names: Any) -> dict[str, units.Unit]:
-        active = {"recovers": "deactivating", "second name taken": "active"}.get(case, "failed")
-        first = "deactivating" if case == "recovers" else "failed"
-        return {name: a_unit(name, first if name == launch.UNIT else active) for name in names}
+        active = "active" if case == "second name taken" else "failed"
+        first = {
+            "recovers": ("deactivating", "stop-sigkill", "9"),
+            "ended well and waits": ("deactivating", "stop-sigkill", "0"),
+            "recovered and waits": ("deactivating", "final-sigkill", "9"),
+        }.get(case, ("failed", "", "0"))
+        return {name: a_unit(name, *(first if name == launch.UNIT else (active,))) for name in names}
 
     monkeypatch.setattr(process, "run", systemd_run)
     monkeypatch.setattr(units, "show", show)
@@ -280,7 +287,7 @@ def test_an_ended_unit_that_systemd_cannot_put_away(
     monkeypatch.setattr(turn.time, "monotonic", lambda: next(clock))
     monkeypatch.setattr(turn.time, "sleep", lambda _: None)
     monkeypatch.setattr(lock, "is_held", lambda _: case == "held")
-    if case == "ended":
+    if case in NO_MORE:
         launch.start_unit(host.paths, request, nobody_hears)
         assert asked[-1] == launch.SECOND
     else:
@@ -289,8 +296,8 @@ def test_an_ended_unit_that_systemd_cannot_put_away(
         assert (refused.value.kind, launch.SECOND in asked) == ("busy", case == "second name taken")
 
 
-def a_unit(name: str, active: str) -> units.Unit:
-    return units.Unit(name, "loaded", active, "", "exec", "", "0", "", "0", False, "0")
+def a_unit(name: str, active: str, sub: str = "", status: str = "0") -> units.Unit:
+    return units.Unit(name, "loaded", active, sub, "exec", "", "0", "", "0", False, status)
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ ROWS = [
     if not (dies and act in OF_THE_PROCESS) and (moment, act) != ("going back", "restarts a unit")
 ]  # that one would hold the gate of the old release again from its start, and here it is too short for that
 MOVING = ("relinks", "relinks away", "removes current")
-LATE = ("committed", "restored")  # the last look is over: what somebody does then is theirs
+LATE = ("committed", "restored")  # the last look is over: what somebody does then is theirs, and stands
 UNTOUCHED = ("prepared", "migrating")
 GATE = {"command": "health", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
 PATIENT = {**GATE, "timeout": 10}  # where a good release is asked once more
@@ -54,7 +54,8 @@ def _of_an_act(moment: str, act: str) -> str | None:
     if act == "silences systemd":  # nobody knows whether the old one serves
         return None if moment == "gated" else "restore_failed"
     if act == "stops a unit":
-        return {"restarted": "restored", "gating": "restored", "going back": "restore_failed"}.get(moment)
+        seen = dict.fromkeys(("restarted", "gating", "gated"), "restored")
+        return {**seen, "going back": "restore_failed"}.get(moment)
     if act in MOVING or (act == "relinks back" and moment not in (*UNTOUCHED, *BACK)):
         return "restore_failed" if moment == "going back" else "restored"
     if act == "removes the target":
@@ -64,16 +65,10 @@ def _of_an_act(moment: str, act: str) -> str | None:
 
 def _of_a_death(moment: str, act: str) -> str | None:
     """The same for one that was killed, and is settled after it."""
-    if act == "removes the way back" and moment not in (*UNTOUCHED, "gated"):
+    if act == "removes the way back" and moment != "gated":
         return "restore_failed"
     seen_at_the_commit = (*MOVING, "relinks back", "removes the target", "stops a unit")
     return "restored" if moment == "gated" and act in seen_at_the_commit else None
-
-
-def theirs(moment: str, act: str, dies: bool) -> bool:
-    """Whether the other one's act stands at the end: after the last look, or where the attempt touched nothing."""
-    undone = act in ("stops a unit", "removes the way back")
-    return moment in LATE or (moment == "gated" and act == "stops a unit") or (moment in UNTOUCHED and dies and undone)
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +87,7 @@ def test_somebody_else(world: World, name: str, moment: str, act: str, dies: boo
     if not (world.host.paths.attempt(request["attempt"]) / "result.json").exists():
         launch.recover(world.host.paths, request)
     assert ended(world, request) == expected(name, moment, act, dies)
-    if not theirs(moment, act, dies):
+    if moment not in LATE:
         assert untrue(world.host.root, request["attempt"], world.services.running) == []
         lost = ("1", "10") if act == "removes the way back" else ()
         assert [words for words in broken(world.host.root) if words.partition(":")[0] not in lost] == []

@@ -17,6 +17,7 @@ import pytest
 
 from oroboros_deploy.host import process
 from tests.support.clock import within
+from tests.support.small_filesystem import frozen, small_filesystem
 from tests.support.watching import eventually, processes
 
 HERE = Path("/")
@@ -165,3 +166,15 @@ def test_a_line_is_in_no_arguments() -> None:
     ended = shell("TOKEN=se''cret; cat /proc/$$/cmdline /proc/$PPID/cmdline | tr '\\0' ' '; ls -l /proc/self/fd")
     assert (ended.status, "cret" in ended.tail, "memfd" in ended.tail) == (0, False, False)
     assert shell("cd /; echo \"$0\" 'a  b' # end\nexit 3").tail == "/bin/bash a  b"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+def test_a_command_that_cannot_be_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that hangs in the kernel is given up soon after its deadline, and told as what it is."""
+    monkeypatch.setattr(process, "GRACE", 0.2)
+    with small_filesystem(tmp_path / "disk", "ext4") as disk, frozen(disk):
+        with within(15):
+            ended = shell(f"echo >{disk}/file", seconds=0.3)
+        assert (ended.status, ended.stays, ended.tail) == (None, True, "")
+        assert ended.reason.endswith(" s and cannot be killed")

@@ -32,15 +32,19 @@ class Systemd:
         self.host = host
         self.units: dict[str, Unit] = {}
         self.takes_down = ""  # a unit that ends when others are restarted
+        self.wants: dict[str, tuple[str, ...]] = {}  # what the text of a unit wants, and is started with it
         self.asked: list[tuple[str, str]] = []
         for name in ("show", "restart", "stop", "recent_log"):
             monkeypatch.setattr(units, name, getattr(self, name))
 
     def show(self, names: Sequence[str]) -> dict[str, Unit]:
-        return {name: self.units.get(name, DOWN)._replace(name=name) for name in names}
+        known = {name: self.units.get(name, DOWN) for name in names}
+        return {name: unit._replace(name=name, wants=self.wants.get(name, ())) for name, unit in known.items()}
 
-    def restart(self, before: dict[str, Unit], deadline: float) -> Ended:
+    def restart(self, before: dict[str, Unit], deadline: float, *away: str) -> Ended:
         self.asked.append(("restart", " ".join(before)))
+        started = {name for name, unit in units.wanted(self.show([*before])).items() if not unit.runs}
+        self.units.update(dict.fromkeys(started.difference(away), UP))
         number = len(self.asked)
         if self.takes_down and self.takes_down not in before:
             self.units[self.takes_down] = DOWN
@@ -468,6 +472,25 @@ def test_a_service_that_the_record_of_a_rollback_does_not_name(host: LocalAgent,
     systemd.units["mailer"] = AWAY
     answer = activate(host, host.sealed("newest", health="exit 0", api=""), "api", "mailer")
     assert (answer.phases[-1], warned(answer)) == ("committed", [told_of_the_mailer()])
+
+
+@pytest.mark.parametrize("through", ["", "infra.target"])
+def test_what_another_unit_wants(host: LocalAgent, systemd: Systemd, through: str) -> None:
+    """Stopped and disabled since the last commit, it stays so, is told, and fails nothing, on the way back too."""
+    beside = "beside.service"
+    systemd.wants = {"api": (through,), through: (beside,)} if through else {"api": (beside,)}
+    systemd.units = {beside: UP, through: UP._replace(file_state="static")}
+    old = committed(host, "old", "api")
+    assert records.enabled(host.paths) == {"api.service", beside}
+    systemd.units[beside] = AWAY
+    told = told_of_the_mailer().replace("mailer", beside)
+    answer = failing(host, "api")
+    assert (end(host, answer), warned(answer), systemd.units[beside]) == (("restored", old), [told], AWAY)
+    answer = activate(host, host.sealed("new", health="exit 0", api=""), "api")
+    assert (answer.phases[-1], warned(answer), systemd.units[beside]) == ("committed", [told], AWAY)
+    systemd.units[beside] = AWAY._replace(file_state="enabled")
+    assert activate(host, host.sealed("newer", health="exit 0", api=""), "api").phases[-1] == "committed"
+    assert systemd.units[beside] == UP
 
 
 def test_what_another_manager_ran(host: LocalAgent, systemd: Systemd) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import units
+from oroboros_deploy.host import process, state, units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import Answer, LocalAgent
@@ -214,3 +215,80 @@ def test_services_that_were_dead_before_are_judged_by_what_the_restart_made_of_t
     """The gate looks at what serves now: a release may heal what the one before it had broken."""
     systemd.unit = DEAD
     assert systemd.activate(host.sealed("healing")).phases[-1] == "committed"
+
+
+CRASHED = UP._replace(active="activating", sub="auto-restart", result="exit-code", pid="0", status="1")
+
+
+STOPPING = UP._replace(active="deactivating", sub="stop-sigterm", job=True)
+
+
+@pytest.mark.parametrize("at_last", [DEAD, CRASHED, STOPPING, UP._replace(active="inactive", sub="dead", pid="0")])
+def test_a_service_that_dies_after_the_gate(
+    host: LocalAgent, systemd: Systemd, old: str, monkeypatch: pytest.MonkeyPatch, at_last: Unit
+) -> None:
+    """The commit looks once more, whatever the gate saw: the old release is back, and a restart makes it serve."""
+    save = state.save
+
+    def saving(path: Path, entered: state.State) -> None:
+        save(path, entered)
+        if entered.phase == "gated":
+            systemd.unit = at_last
+
+    monkeypatch.setattr(state, "save", saving)
+    new = host.sealed("new")
+    end = ended(systemd.activate(new))
+    assert (end["phase"], end["reason"], host.live) == ("restored", f"api is {at_last.condition}", old)
+    assert systemd.asked == [("restart", new), ("restart", old)]
+
+
+def test_a_systemd_that_says_nothing_after_the_gate(
+    host: LocalAgent, systemd: Systemd, old: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its silence says nothing of a release that has just passed."""
+    save = state.save
+
+    def silent(names: Any) -> dict[str, Unit]:
+        raise units.Silent("systemd does not say how the units are")
+
+    def saving(path: Path, entered: state.State) -> None:
+        save(path, entered)
+        if entered.phase == "gated":
+            monkeypatch.setattr(units, "show", silent)
+
+    monkeypatch.setattr(state, "save", saving)
+    assert systemd.activate(host.sealed("new")).phases[-1] == "committed"
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "comes_back", "asked", "end"),
+    [
+        (UP, True, 0, "restored"),
+        (UP._replace(active="reloading", sub="reload"), True, 0, "restored"),
+        (DEAD, True, 1, "restored"),
+        (CRASHED, True, 1, "restored"),
+        (DEAD, False, 1, "restore_failed"),
+    ],
+    ids=["serves", "reloads", "died", "crashed", "cannot be started"],
+)
+def test_a_restore_that_has_touched_nothing(
+    host: LocalAgent,
+    systemd: Systemd,
+    old: str,
+    monkeypatch: pytest.MonkeyPatch,
+    meanwhile: Unit,
+    comes_back: bool,
+    asked: int,
+    end: str,
+) -> None:
+    """It looks before it says that the old release serves: what ended during the migration is started, or told."""
+
+    def migration(line: str, **_: Any) -> Ended:
+        systemd.unit, systemd.serves = meanwhile, lambda sha: comes_back
+        return Ended(1, "", 0.0)
+
+    monkeypatch.setattr(process, "shell", migration)
+    came = ended(systemd.activate(host.sealed("new"), migrate="alembic upgrade head"))
+    assert (came["phase"], came["switched"], host.live) == (end, False, old)
+    assert systemd.asked == [("restart", old)] * asked
+    assert ("api is failed" in came["reason"]) == (end == "restore_failed")

@@ -45,8 +45,8 @@ def test_a_stop_that_may_take_longer_than_a_restart(allowed: list[float | None],
 
 
 def test_a_command_gets_its_time_to_end() -> None:
-    """The bound counts what ending a process group takes at most, asked twice."""
-    assert time_limits.ENDING == 2 * process.GRACE
+    """The bound counts what ending a process group takes at most: asked, then killed."""
+    assert time_limits.ENDING == process.GRACE + process.DYING
 
 
 def test_the_promises_say_the_same() -> None:

@@ -73,6 +73,9 @@ def settled(shown: str, seconds: float = 1e5, interval: str = "10s") -> str:
     return f"{shown}ActiveEnterTimestampMonotonic={since}\nStartLimitIntervalUSec={interval}\n"
 
 
+ACTIONS = [f"systemctl {action}" for action in ("restart", "stop", "reset-failed", "is-system-running")]
+
+
 def calls(commands: Path) -> list[str]:
     return (commands / "calls").read_text().splitlines()
 
@@ -273,6 +276,20 @@ def test_a_restart_clears_the_start_limit_first(commands: Path, monkeypatch: pyt
     ]
 
 
+def test_what_is_put_away_is_not_started_by_what_wants_it(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The restart leaves out what is away, and starts all else that is wanted and does not run; order is systemd's."""
+    monkeypatch.setattr(os, "getuid", lambda: 0)
+    (commands / "answer").write_text(settled(RUNNING) + "Wants=away.service other.target\nRequires=sysinit.target\n")
+    before = units.show(["api"])
+    stopped = "Id=other.target\nLoadState=loaded\nActiveState=inactive\n"
+    (commands / "answer").write_text(f"{ABSENT.replace('not-found', 'loaded')}\n{stopped}")
+    assert units.restart(before, time.monotonic() + 5, "away.service").ok
+    shown, *restarted = calls(commands)[1:]
+    assert shown.endswith(" -- away.service other.target")
+    alone = "systemctl restart --job-mode=ignore-requirements --"
+    assert restarted == [f"{alone} other.target", f"{alone} api.service"]
+
+
 @pytest.mark.parametrize(
     ("said", "asked"),
     [
@@ -323,22 +340,37 @@ def test_a_start_limit_is_cleared_only_while_starts_count(
 @pytest.mark.parametrize(
     ("starts", "restarts", "asked"),
     [
-        (False, True, ["systemctl", "systemd-run"]),
-        (True, True, ["systemctl"]),
+        (False, True, [*ACTIONS, "systemd-run"]),
+        (True, True, ACTIONS),
         (False, False, ["systemd-run"]),
         (True, False, ["systemd-run"]),
     ],
 )
-def test_what_may_be_managed(
+def test_what_sudo_is_asked_for(
     commands: Path, monkeypatch: pytest.MonkeyPatch, starts: bool, restarts: bool, asked: list[str]
 ) -> None:
-    """sudo is asked for what is needed: not for restarts that are skipped, nor where trying it tells as well."""
+    """For what is needed: not for restarts that are skipped, nor where trying it tells as well."""
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     monkeypatch.setattr(units, "path_of", lambda name: name)
     monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
-    assert units.may_manage(starts, restarts, ["api", "web@main"])
-    arguments = {"systemctl": "restart --help -- api.service web@main.service", "systemd-run": "--version"}
-    assert calls(commands) == [f"sudo -n -k {name} {arguments[name]}" for name in asked]
+    assert units.refused(starts, restarts, ["api", "web@main"]) == []
+    arguments = {
+        "systemctl is-system-running": "systemctl is-system-running",
+        "systemd-run": "systemd-run --version",
+    }
+    usual = " --help -- api.service web@main.service"
+    assert sorted(calls(commands)) == sorted(f"sudo -n -k {arguments.get(name, name + usual)}" for name in asked)
+
+
+@pytest.mark.parametrize("refuses", ["restart", "stop", "reset-failed", "is-system-running", "systemd-run"])
+def test_each_command_that_sudo_refuses_is_named(commands: Path, monkeypatch: pytest.MonkeyPatch, refuses: str) -> None:
+    """A host whose rules lack one line is told which, whatever the others allow; a system that is degraded is none."""
+    degraded = 'case "$*" in *is-system-running) echo degraded; exit 1;; esac'
+    refusing = f'case "$*" in *{refuses}*) echo "a password is required" >&2; exit 1;; esac'
+    (commands / "bin/sudo").write_text(f"#!/bin/sh\n{refusing}\n{degraded}\n")
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
+    assert units.refused(services=["api"]) == [refuses if refuses == "systemd-run" else f"systemctl {refuses}"]
 
 
 def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -330,6 +330,18 @@ ASKING = {
     + "deploy ALL = PASSWD: UNITS\n",
     "with a longer memory": "Defaults:deploy timestamp_timeout=-1\ndeploy ALL=(root) PASSWD: ALL\n",
     "denied": BOTH + "deploy ALL=(root) !/usr/bin/systemctl restart *\n",
+    "by whole lines": "deploy ALL=(root) NOPASSWD: /usr/bin/systemd-run, /usr/bin/systemctl restart shop-api, "
+    "/usr/bin/systemctl restart shop-mailer\n",
+    "of all but restarts": "deploy ALL=(root) NOPASSWD: /usr/bin/systemd-run, /usr/bin/systemctl restart *\n",
+    "of stops": BOTH + "deploy ALL=(root) PASSWD: /usr/bin/systemctl stop *\n",
+    "of what is failed": BOTH + "deploy ALL=(root) !/usr/bin/systemctl reset-failed *\n",
+}
+OF_RESTARTS = "systemctl stop, systemctl reset-failed, systemctl is-system-running"
+NAMED = {
+    "by whole lines": f"systemctl restart, {OF_RESTARTS}",
+    "of all but restarts": OF_RESTARTS,
+    "of stops": "systemctl stop",
+    "of what is failed": "systemctl reset-failed",
 }
 LETTING = {
     "in the other order": "deploy ALL=(root) PASSWD: ALL\n" + BOTH,
@@ -340,8 +352,9 @@ LETTING = {
 
 def test_rules_of_sudo_that_ask_for_a_password_are_seen_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A login that may restart units after typing a password may not here; no release is switched to or marked bad."""
-    good, new = shop.release(), shop.release(check="test -d ops")
-    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    first, good, new = shop.release(), shop.release(check="test -d ops"), shop.release(check="test -d .")
+    for sha in (first, good):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
     rules = host.rootfs / "etc/sudoers.d/deploy"
     host.run("sh", "-c", "rm /etc/sudoers.d/*")
     for how, text in ASKING.items():
@@ -349,7 +362,11 @@ def test_rules_of_sudo_that_ask_for_a_password_are_seen_before(host: DisposableH
         ran = fab("-H", "prod", "deploy", f"--sha={new}")
         assert (ran.code, current(host), serving(host)) == (2, good, good), (how, ran.said)
         assert "deploy may not restart units here without a password" in ran.said, how
+        assert f"sudo refuses {NAMED.get(how, 'systemctl')}" in ran.said, (how, ran.said)
         assert host.run("ls", f"{ROOT}/.deploy/bad", check=False).stdout == "", how
+    ran = fab("-H", "prod", "rollback", f"--release={first}")
+    assert (ran.code, current(host), serving(host)) == (2, good, good), ran.said
+    assert "sudo refuses systemctl reset-failed" in ran.said, ran.said
     for how, text in LETTING.items():
         rules.write_text(text)
         new, good = good, new

@@ -74,3 +74,43 @@ def test_what_somebody_stopped_and_disabled_stays_so(host: DisposableHost, many:
     host.run("systemctl", "enable", "--now", "worker@1")
     ran = fab.ok("-H", "prod", "rollback", f"--release={first}")
     assert (told(ran.said), active(host)) == (away - {"worker@1"}, everything - {"shut.socket"})
+
+
+WANTED = {
+    "worker@1": "worker@1.service",  # named by the settings, and wanted by the API
+    "beside": "beside.service",  # wanted by the API alone
+    "below": "below.service",  # wanted by a target that the API wants
+}
+IS_NEEDED = "needed.service"  # what nobody put away is started, as ever
+
+
+def test_what_another_unit_wants_stays_stopped(host: DisposableHost, many: Shop, fab: Fab) -> None:
+    """A restart that would start what somebody stopped and disabled leaves it; all else that is wanted is started."""
+    directory = host.rootfs / "etc/systemd/system"
+    for name in ("beside.service", "below.service"):
+        (directory / name).write_text("[Service]\nExecStart=/bin/sleep infinity\n" + INSTALL)
+    (directory / IS_NEEDED).write_text("[Service]\nExecStart=/bin/sleep infinity\n")
+    (directory / "broken.service").write_text("[Service]\nType=oneshot\nExecStart=/bin/false\n")
+    (directory / "other.target").write_text("[Unit]\nWants=below.service\n")
+    api = directory / "shop-api.service"
+    wants = f"[Unit]\nWants=worker@1.service beside.service other.target broken.service\nRequires={IS_NEEDED}\n"
+    api.write_text(api.read_text().replace("[Unit]\n", wants))
+    host.run("systemctl", "daemon-reload")
+    host.run("systemctl", "enable", *WANTED.values())
+    first, second, bad = many.release(), many.release(check="test -d ops"), many.release(check="exit 1")
+    fab.ok("-H", "prod", "deploy", f"--sha={first}")
+    host.run("systemctl", "disable", "--now", *WANTED.values())
+    host.run("systemctl", "stop", IS_NEEDED)
+
+    def runs(*names: str) -> list[str]:
+        return host.run("systemctl", "is-active", *names, check=False).stdout.split()
+
+    for sha, code in ((second, 0), (bad, 10)):
+        ran = fab("-H", "prod", "deploy", f"--sha={sha}")
+        assert (ran.code, current(host), serving(host)) == (code, second, second), ran.said
+        assert runs("shop-api", IS_NEEDED, *WANTED.values()) == ["active"] * 2 + ["inactive"] * 3, ran.said
+        said = [f"{name} was stopped and disabled since the last commit" in ran.said for name in WANTED.values()]
+        assert (said, "worker@1 was stopped" in ran.said) == ([False, True, True], True), ran.said
+    host.run("systemctl", "enable", "--now", "beside.service")
+    fab.ok("-H", "prod", "rollback", f"--release={first}")
+    assert runs("beside.service", "below.service") == ["active", "inactive"]

@@ -33,8 +33,8 @@ from tests.machines.test_power_cut import (
 from tests.support.disturbances import disturb
 from tests.support.fab import Fab
 from tests.support.invariants import broken
-from tests.support.shop import ROOT, Shop, serving
-from tests.support.small_filesystem import fill, free, small_filesystem
+from tests.support.shop import ROOT, SERVE, Shop, serving
+from tests.support.small_filesystem import fill, free, frozen, small_filesystem
 
 pytestmark = pytest.mark.host
 
@@ -120,6 +120,49 @@ def test_what_somebody_does_to_the_system(host: DisposableHost, shop: Shop, fab:
         live = live if hold is restoring else new
         assert running.returncode == (10 if hold is restoring else 0), f"{hold.__name__}: {said}{failed}"
         assert_at_rest(host, live)
+
+
+@pytest.fixture
+def server(host: DisposableHost, tmp_path: Path) -> Iterator[Path]:
+    """A disk of the host's on which everybody may write, as on a file server; the test makes it answer nobody."""
+    host.power_cut()
+    place = host.rootfs / "srv/server"
+    with small_filesystem(place, "ext4", image=tmp_path / "server.img"):
+        place.chmod(0o777)
+        host.boot()
+        yield place
+        host.power_cut()
+
+
+def test_a_health_command_that_nothing_can_kill(host: DisposableHost, server: Path, shop: Shop, fab: Fab) -> None:
+    """It hangs on a server that does not answer: the release is taken back, and the next deploy has not to wait."""
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    with frozen(server):
+        ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='echo >/srv/server/file')}")
+        assert ran.code == 10, ran.said
+        assert_at_rest(host, old)
+        assert host.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "deactivating"
+        new = shop.release(check="test -d ops")
+        fab.ok("-H", "prod", "deploy", f"--sha={new}")
+        assert_at_rest(host, new)
+
+
+def test_a_service_that_nothing_can_kill(host: DisposableHost, server: Path, shop: Shop, fab: Fab) -> None:
+    """It hangs at its stop: systemd starts the new one beside it, which is no success; the old one serves again."""
+    limit = host.rootfs / "etc/systemd/system/shop-api.service.d/stop.conf"
+    limit.parent.mkdir(exist_ok=True)
+    limit.write_text("[Service]\nTimeoutStopSec=1\n")
+    host.run("systemctl", "daemon-reload")
+    old = shop.release(api=f"if mkdir /tmp/once; then sleep 3; echo >/srv/server/file; fi; {SERVE}")
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    with frozen(server):
+        time.sleep(3)  # until it writes
+        ran = fab("-H", "prod", "deploy", f"--sha={shop.release()}")
+        print(ran.said)
+        assert ran.code == 10, ran.said
+        assert_at_rest(host, old)
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d ops')}")
 
 
 def test_a_full_disk(host: DisposableHost, small_disk: Path, shop: Shop, fab: Fab) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400, image: 
     if kind == "tmpfs":
         source, options = "tmpfs", f"size=3m,nr_inodes={inodes},mode=755"
     else:
-        source, options = str(image or path.with_suffix(".img")), "loop"
+        source, options = str(image or path.with_suffix(".img")), "loop,errors=remount-ro"
         Path(source).touch()
         os.truncate(source, 4 << 20)
         subprocess.run([_mkfs(), "-q", "-m", "0", "-N", str(inodes), "-O", "^resize_inode", source], check=True)
@@ -70,3 +71,41 @@ def free(root: Path) -> None:
     for path in (root / "filler").iterdir():
         path.unlink()
     (root / "filler").rmdir()
+
+
+@contextlib.contextmanager
+def frozen(root: Path) -> Iterator[None]:
+    """Whoever writes there hangs in the kernel, where no signal reaches it; after a minute it is let go in any case."""
+
+    def thaw() -> None:
+        subprocess.run(["fsfreeze", "--unfreeze", str(root)], capture_output=True)
+
+    late = threading.Timer(60, thaw)
+    ran = subprocess.run(["fsfreeze", "--freeze", str(root)], capture_output=True, text=True)
+    if ran.returncode:
+        pytest.skip(f"needs the right to freeze a filesystem: {ran.stderr.strip()}")
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
+        thaw()
+
+
+def trigger(root: Path) -> Path:
+    """Whoever writes there makes the kernel find the ext4 at ``root`` broken: it is read-only at once."""
+    device = os.stat(root).st_dev
+    name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
+    return Path(f"/sys/fs/ext4/{name}/trigger_fs_error")
+
+
+def remount(root: Path, how: str) -> None:
+    """Make it read-only (``ro``) or not (``rw``) as an administrator does."""
+    subprocess.run(["mount", "-o", f"remount,{how}", str(root)], check=True)
+
+
+def mend(root: Path, image: Path) -> None:
+    """Look through a broken ext4 while nobody has it, and mount it again."""
+    _umount(root)
+    subprocess.run(["e2fsck", "-fy", str(image)], capture_output=True)
+    subprocess.run(["mount", "-o", "loop", str(image), str(root)], check=True)
