@@ -150,7 +150,13 @@ def test_an_archive_of_a_release_gives_it_away(
     """An interpreter that runs one works in no release, and maps and keeps open nothing of one."""
     live, old = archived(how, LIVE), archived(how, OLD)
     assert find(grouped(live, old), releases) == [Stray("api", old, OLD)]
-    assert in_use.find(releases).processes == {LIVE: live, OLD: old}
+
+
+@pytest.mark.parametrize("how", ARCHIVED)
+def test_an_archive_that_runs_keeps_its_release(releases: Path, archived: Callable[..., int], how: str) -> None:
+    """Pruning sees whose it is, too."""
+    old = archived(how, OLD)
+    assert in_use.find(releases).processes == {OLD: old}
 
 
 def test_what_was_started_through_current_before_the_switch_is_told(
