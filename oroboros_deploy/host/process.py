@@ -25,13 +25,15 @@ SHELL = ("/bin/bash", "--noprofile", "--norc")  # it reads no start-up files
 class Ended(NamedTuple):
     """How a command ended: its exit status (None: killed at the deadline) and its last output.
 
-    ``said`` is what it said on standard error, where that was kept apart.
+    ``said`` is what it said on standard error, where that was kept apart, ``whole_lines`` whether its output, where
+    there was any, ended with the end of a line.
     """
 
     status: Optional[int]
     tail: str
     seconds: float
     said: str = ""
+    whole_lines: bool = True
 
     @property
     def ok(self) -> bool:
@@ -109,7 +111,8 @@ def run(
         _end_group(process)
         process.stdout.close()
     text = bytes(tail).decode("utf-8", "replace").strip()
-    return Ended(process.returncode if in_time else None, text, time.monotonic() - began)
+    whole_lines = not tail or tail.endswith(b"\n")
+    return Ended(process.returncode if in_time else None, text, time.monotonic() - began, whole_lines=whole_lines)
 
 
 def apart(argv: Sequence[str], **options: object) -> Ended:
