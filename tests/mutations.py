@@ -861,13 +861,6 @@ MUTATIONS = (
         ("tests/host/test_kept_tools.py", "-k", "goes"),
     ),
     Mutation(
-        "a build marks the tools that it needed",
-        HOST + "building/build.py",
-        "        for tool in (bench.tools, *bench.kept):",
-        "        for tool in ():",
-        (BUILDING + "test_build_tools.py", "-k", "marks"),
-    ),
-    Mutation(
         "each command of a part begins a line of the log",
         HOST + "building/bench.py",
         '            sink(b"" if ended.whole_lines else b"\\n", final=True)\n',
@@ -915,13 +908,6 @@ MUTATIONS = (
         "        _refuse_target(bench, project)\n",
         "        pass\n",
         (BUILDING + "test_installers.py", "-k", "break_pip"),
-    ),
-    Mutation(
-        "the pip.conf of the chosen Python is followed",
-        HOST + "building/installers.py",
-        '        here["PIP_CONFIG_FILE"] = str(_of_python(prefix))\n',
-        "        pass\n",
-        (BUILDING + "test_installers.py", "-k", "chosen_python"),
     ),
     Mutation(
         "uv that would install elsewhere is refused",
