@@ -967,9 +967,115 @@ MUTATIONS = (
     Mutation(
         "the login's own systemd is out of a build's reach",
         HOST + "building/view.py",
-        "            _cover(sessions)\n",
-        "            pass\n",
+        "        _cover(place)\n    if had_one:\n        sessions.mkdir(mode=0o700)\n",
+        "        pass\n",
         (BUILDING + "test_view.py", "-k", "own_systemd"),
+    ),
+    Mutation(
+        "a session that begins during a build is out of its reach",
+        HOST + "building/view.py",
+        "    for place in filter(Path.is_dir, map(Path, _ASKED)):\n        _cover(place)\n    if had_one:\n"
+        "        sessions.mkdir(mode=0o700)\n",
+        "    if had_one:\n        _cover(sessions)\n",
+        (BUILDING + "test_view.py", "-k", "begins_during"),
+    ),
+    Mutation(
+        "what is open to everybody is a build's own",
+        HOST + "building/view.py",
+        "    own = {place: below.joinpath(*place.parts[1:]) for place in free}\n",
+        "    own = {place: below.joinpath(*place.parts[1:]) for place in free[:0]}\n",
+        (BUILDING + "test_view.py", "-k", "tmux"),
+    ),
+    Mutation(
+        "where programs of the login listen is hidden from a build",
+        HOST + "building/view.py",
+        "    for path in _own_sockets() if os.getuid() else []:",
+        "    for path in []:",
+        (BUILDING + "test_view.py", "-k", "finds_nobody"),
+    ),
+    Mutation(
+        "the lock of builds holds without its file",
+        HOST + "build_lock.py",
+        "            stack.enter_context(lock.take(layout.ours, wait))\n",
+        "            pass\n",
+        ("tests/host/test_build_lock.py", "-k", "removed"),
+    ),
+    Mutation(
+        "whoever looks sees the lock of builds without its file",
+        HOST + "build_lock.py",
+        "    return lock.is_held(layout.build_lock) or lock.is_held(layout.ours)\n",
+        "    return lock.is_held(layout.build_lock)\n",
+        ("tests/host/test_build_lock.py", "-k", "removed"),
+    ),
+    Mutation(
+        "tools that no release needs any more are removed",
+        HOST + "kept_tools.py",
+        "if since is not None and tool.lstat().st_mtime < since]",
+        "if False]",
+        ("tests/host/test_kept_tools.py", "-k", "goes"),
+    ),
+    Mutation(
+        "each command of a part begins a line of the log",
+        HOST + "building/bench.py",
+        '            sink(b"" if ended.whole_lines else b"\\n", final=True)\n',
+        "",
+        (BUILDING + "test_bench.py", "-k", "prints"),
+    ),
+    Mutation(
+        "a character that comes in two pieces is told whole",
+        HOST + "building/bench.py",
+        "decoder.decode(data, final)",
+        'data.decode("utf-8", "replace")',
+        (BUILDING + "test_bench.py", "-k", "pieces"),
+    ),
+    Mutation(
+        "lock files that are passed over are told",
+        HOST + "building/build.py",
+        'in passed_over.said_of(self.request["recipe"], self.path):',
+        "in ():",
+        (BUILDING + "test_passed_over.py", "-k", "tells"),
+    ),
+    Mutation(
+        "a lock above its members is told by its members",
+        HOST + "building/passed_over.py",
+        "*([] if lock else _above(release, project))",
+        "*[]",
+        (BUILDING + "test_passed_over.py", "-k", "above"),
+    ),
+    Mutation(
+        "a pip that is to hand over to another Python does not",
+        HOST + "building/installers.py",
+        '*(["--python="] if pip_is_configured(bench.toolchain.prefix) else [])',
+        "*[]",
+        (BUILDING + "test_installers.py", "-k", "elsewhere and PIP_PYTHON"),
+    ),
+    Mutation(
+        "the pip that makes build tools gets no directory of /etc/environment",
+        HOST + "building/installers.py",
+        '"PIP_TARGET": ""',
+        '"PIP_NOTHING": ""',
+        (BUILDING + "test_installers.py", "-k", "elsewhere and PIP_TARGET"),
+    ),
+    Mutation(
+        "a pip.conf that would break pip is named",
+        HOST + "building/installers.py",
+        "        _refuse_target(bench, project)\n",
+        "        pass\n",
+        (BUILDING + "test_installers.py", "-k", "break_pip"),
+    ),
+    Mutation(
+        "uv that would install elsewhere is refused",
+        HOST + "building/installers.py",
+        "        _refuse_diverted(place)\n",
+        "        pass\n",
+        (BUILDING + "test_installers.py", "-k", "elsewhere_is_refused"),
+    ),
+    Mutation(
+        "variables of the host do not move uv",
+        HOST + "building/installers.py",
+        "    return of_uv() if uv(bench) else",
+        "    return {} if uv(bench) else",
+        (BUILDING + "test_installers.py", "-k", "move_uv"),
     ),
 )
 
@@ -984,6 +1090,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"the source has changed under: {', '.join(gone)}")
         return 1
     with tempfile.TemporaryDirectory(prefix="mutations-") as directory:
+        os.chmod(directory, 0o755)  # some tests run as another user
         tree = _copy(Path(directory) / "tree")
         for selection in dict.fromkeys(each.tests for each in chosen):
             if failed := _failure(tree, selection):

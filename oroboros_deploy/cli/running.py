@@ -119,8 +119,8 @@ def refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None
 
 
 def tell_pruned(event: Event) -> None:
-    """Show each release as it is removed."""
-    if event.name == "pruned":
+    """Show each release, and each tool of earlier builds, as it is removed."""
+    if event.name in ("pruned", "swept"):
         show(f"{event.host}: {event.message}")
 
 

@@ -97,7 +97,7 @@ class Layout(NamedTuple):
 
     @property
     def build_lock(self) -> Path:
-        """Held by whoever makes releases or takes them away."""
+        """The file of the lock of `build_lock.py`."""
         return self.ours / "build.lock"
 
     @property
@@ -129,6 +129,11 @@ class Layout(NamedTuple):
     def cache(self) -> Path:
         """What builds made and may take again."""
         return self.ours / "cache"
+
+    @property
+    def tools(self) -> Path:
+        """What builds keep to build with."""
+        return self.ours / "tools"
 
     @property
     def told(self) -> Path:

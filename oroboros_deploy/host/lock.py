@@ -24,10 +24,12 @@ class Held(Exception):
 def take(path: Path, wait: float = 0.0, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Take the lock file, exclusively by default; wait up to ``wait`` seconds, then raise Held.
 
+    A directory that is there can be taken as well.
     The file is never deleted: a second holder could lock its successor.  Children do
     not inherit the descriptor, so a daemon left behind does not keep the lock.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    flags = os.O_RDONLY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT
+    descriptor = os.open(path, flags, 0o600)
     try:
         _acquire(descriptor, kind, time.monotonic() + wait)
         yield

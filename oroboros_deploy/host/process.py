@@ -26,7 +26,8 @@ SHELL = ("/bin/bash", "--noprofile", "--norc")  # it reads no start-up files
 class Ended(NamedTuple):
     """How a command ended: its exit status (None: killed at the deadline) and its last output.
 
-    ``said`` is what it said on standard error, where that was kept apart; ``stays`` that it could not even be killed.
+    ``said`` is what it said on standard error, where that was kept apart; ``stays`` that it could not even be killed;
+    ``whole_lines`` whether its output, where there was any, ended with the end of a line.
     """
 
     status: Optional[int]
@@ -34,6 +35,7 @@ class Ended(NamedTuple):
     seconds: float
     said: str = ""
     stays: bool = False
+    whole_lines: bool = True
 
     @property
     def ok(self) -> bool:
@@ -112,8 +114,8 @@ def run(
         _end_group(process)
         process.stdout.close()
     text = bytes(tail).decode("utf-8", "replace").strip()
-    stays = process.returncode is None
-    return Ended(process.returncode if in_time else None, text, time.monotonic() - began, stays=stays)
+    ends = {"stays": process.returncode is None, "whole_lines": not tail or tail.endswith(b"\n")}
+    return Ended(process.returncode if in_time else None, text, time.monotonic() - began, **ends)
 
 
 def apart(argv: Sequence[str], **options: object) -> Ended:

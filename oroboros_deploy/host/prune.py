@@ -14,7 +14,7 @@ import stat
 import sys
 from pathlib import Path
 
-from . import earlier, hold, in_use, lock, pins, records, running, seal, state, trees
+from . import build_lock, earlier, hold, in_use, kept_tools, lock, pins, records, running, seal, state, trees
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
 from .layout import Layout
@@ -53,6 +53,7 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
                 _remove(aside, each, say)
             with contextlib.suppress(OSError):  # somebody else may be tidying, or storing an agent
                 _tidy(layout)
+            _remove_unused_tools(layout, verdicts, say)
     freed = sum(each["bytes"] for each in told)
     return {"releases": told, "freed": freed, "dry_run": request["dry_run"], "complete": used.complete}
 
@@ -138,6 +139,12 @@ def _tidy(layout: Layout) -> None:
     records.forget_the_missing(layout)
 
 
+def _remove_unused_tools(layout: Layout, verdicts: List[Verdict], say: Say) -> None:
+    staying = [layout.release(each.id) for each in verdicts if each.stays]
+    for name in kept_tools.remove_unused(layout.tools, staying):
+        say("swept", f"{layout.tools / name} removed: no release that stays was built since a build needed it")
+
+
 def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:
     """Remove all but the newest entries of a directory, and the named ones; what was just made is never old."""
     found = directory.iterdir() if directory.is_dir() else ()
@@ -153,7 +160,7 @@ def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:
 def _no_build(layout: Layout, wait: float) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(lock.take(layout.build_lock, wait))
+            stack.enter_context(build_lock.take(layout, wait))
         except lock.Held:
             raise Refusal("busy", "a build or another pruning runs on this host", hint="wait for its end") from None
         yield

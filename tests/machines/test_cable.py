@@ -214,11 +214,11 @@ def test_a_laptop_that_is_closed(host: CabledHost, shop: Shop, fab: Fab, start: 
 def test_a_cable_that_is_cut_before_the_switch(host: CabledHost, shop: Shop, fab: Fab, old: str) -> None:
     """While it builds, a dead link ends the deploy: exit code 50, nothing was switched, and the same command works."""
     settings = shop.repository.path / "fabric.yaml"
-    step = "steps: [{name: compile, command: 'touch /tmp/builds; sleep 2'}]"
+    step = "steps: [{name: compile, command: 'touch ~/.cache/builds; sleep 2'}]"
     settings.write_text(settings.read_text().replace("venvs: {}", "venvs: {}, " + step))
     new = shop.release()
     running = fab.start("-H", "prod", "deploy", f"--sha={new}")
-    await_true(lambda: host.run("test", "-e", "/tmp/builds", check=False).returncode == 0)
+    await_true(lambda: host.run("test", "-e", "/home/deploy/.cache/builds", check=False).returncode == 0)
     host.cable.cut("both ways")
     out, err = running.communicate(timeout=60)
     assert (running.returncode, "nothing was switched" in err, state(host)["target"]) == (50, True, old), out + err

@@ -31,18 +31,29 @@ cat $root/.deploy/format >>wrote 2>/dev/null
 ls $root/.deploy >>wrote
 ssh -G example.com 2>/dev/null | grep -q "user committed" || echo ssh >>wrote
 sudo -n true 2>/dev/null && echo root >>wrote
+export XDG_RUNTIME_DIR=/run/user/$(id -u) DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/$(id -u)/bus
+systemd-run --user --quiet --wait touch $HOME/asked && echo systemd >>wrote
+systemd-run --user --machine=deploy@.host --quiet --wait touch $HOME/asked && echo machine >>wrote
+systemd-run --no-ask-password --quiet --wait touch /etc/asked && echo bus >>wrote
+ls -A /tmp >>wrote
 env -i setsid sleep 4321 & exit 0
 """
 
 
 def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHost) -> None:
-    """It writes to caches and its release, and ssh works; its environment is that of migration and health command."""
+    """It writes to caches and its release, and ssh works; its environment is that of migration and health command.
+
+    The login's own systemd, which runs what the login asks it to outside of a build, does not for a build.
+    """
     repository = Repository(tmp_path / "source")
     sha = repository.commit("one", **{"fabric.yaml": SETTINGS, "reach.sh": REACH})
     (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
     (host.rootfs / "etc/environment").write_text('APP_DB="postgresql://u:p@db/x"\n')
     (host.rootfs / "etc/ssh/ssh_config.d/root.conf").write_text("User committed\n")
     (host.rootfs / "home/deploy/.bashrc").write_text("export MINE=1\n")
+    host.run("sh", "-ec", "loginctl enable-linger deploy; touch /tmp/somebodys")
+    by_systemd = "XDG_RUNTIME_DIR=/run/user/$(id -u) systemd-run --user --quiet --wait touch /tmp/control"
+    host.run("sh", "-ec", f"until {by_systemd} 2>/dev/null; do sleep 0.1; done", user="deploy")
     fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     ran = fab.ok("-H", host.name, "deploy", f"--sha={sha}")
     release = host.rootfs / "srv/oroboros/releases" / sha

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import threading
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,7 @@ class Bench:
     entering_reading: Sequence[str] = ()  # the same for what may not write to the release either
     known: Dict[str, List[str]] = field(default_factory=dict)  # what the host's tools answered; each is asked once
     left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
+    kept: List[Path] = field(default_factory=list)  # tools that this build needed and that later ones find
     unkept: List[str] = field(default_factory=list)  # parts whose result no later build may take
 
     @property
@@ -116,18 +118,23 @@ class Bench:
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
     ) -> process.Ended:
-        """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes."""
-        env = {**self.environment(), **variables}
+        """Run the command; its output goes to the part's log, byte for byte up to a limit, and is told as it comes.
+
+        The next command of the part begins a line of its own.
+        """
+        env, decoder = {**self.environment(), **variables}, codecs.getincrementaldecoder("utf-8")("replace")
         with self._log(part).open("ab") as log:
 
-            def sink(data: bytes) -> None:
-                if log.tell() < LOG:
+            def sink(data: bytes, final: bool = False) -> None:
+                if data and log.tell() < LOG:
                     log.write(data[: LOG - log.tell()])
                     if log.tell() == LOG:
                         self.say("warning", f"{part}: its log ends at {LOG // 1_000_000} MB", level="warning")
-                self.say("output", level="detail", part=part, text=data.decode("utf-8", "replace"))
+                text = decoder.decode(data, final)  # a character may come in two pieces
+                if text:
+                    self.say("output", level="detail", part=part, text=text)
 
-            return process.run(
+            ended = process.run(
                 argv,
                 cwd=cwd,
                 deadline=self.deadline,
@@ -138,6 +145,8 @@ class Bench:
                 bound=True,
                 entering=self.entering,
             )
+            sink(b"" if ended.whole_lines else b"\n", final=True)
+            return ended
 
     def _log(self, part: str) -> Path:
         return self.logs / f"{part.replace('/', '-')}.log"

@@ -13,14 +13,30 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .. import earlier, environment, in_use, key, lock, process, records, running, seal, shared, state, trees, wire
+from .. import (
+    build_lock,
+    earlier,
+    environment,
+    in_use,
+    kept_tools,
+    key,
+    lock,
+    process,
+    records,
+    running,
+    seal,
+    shared,
+    state,
+    trees,
+    wire,
+)
 from ..annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
 from ..refusal import Refusal
 from ..wire import Say
-from . import login, parts, told, toolchain, view, workspace
+from . import installers, login, parts, passed_over, told, toolchain, view, workspace
 from .bench import ELSEWHERE, Bench
 from .cache import Cache, Entry
 from .inputs import Sources, digest, surroundings
@@ -180,11 +196,13 @@ class _Release:
         self._move_out_earlier()
         with self._whole_or_gone():
             self._bring_in_whole(bundle)
-            left_out = self._build(store, tools)
+            bench = self._build(store, tools)
             shared.link_again(self.layout, self.path, self._places)
             self._seal(store)
+        for tool in (bench.tools, *bench.kept):  # after the release has its time
+            kept_tools.mark(tool)
         store.prune(self.request["recipe"]["cache"])
-        return left_out
+        return bench.left_out
 
     def _tell_of_the_login(self) -> None:
         """Name what this login had for builds of 0.1.0, and has not for those of this version."""
@@ -200,6 +218,10 @@ class _Release:
         if closed:
             message = f"build.python: {closed} keeps other users from {tools.python}, their services will not start"
             told.once(self.layout.told, self.say, f"{message} (chmod o+rx {closed}, or choose one elsewhere)")
+        unheard = installers.unheard(tools)
+        if unheard:
+            message = f"{unheard} is passed over in environments: PIP_CONFIG_FILE of {environment.SETTLED} is set"
+            told.once(self.layout.told, self.say, f"{message} (put what it says into the file that is named there)")
         return tools
 
     def _ask(self, argv: Sequence[str]) -> process.Ended:
@@ -284,18 +306,17 @@ class _Release:
             raise
         earlier.settle_one(self.path)
 
-    def _build(self, store: Cache, tools: Toolchain) -> List[str]:
-        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again.
-
-        The answer names the parts that this host could not make and did without.
-        """
+    def _build(self, store: Cache, tools: Toolchain) -> Bench:
+        """Run the recipe's parts; what a build that fails made well is kept, and need not be made again."""
+        for message in passed_over.said_of(self.request["recipe"], self.path):
+            self.say("warning", message, level="warning")
         try:
             with workspace.all_ended(), self._bench(tools) as bench:
                 _run(parts.plan(self.request["recipe"], self.path), bench, store)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
-        return bench.left_out
+        return bench
 
     @contextlib.contextmanager
     def _bench(self, chosen: Toolchain) -> Iterator[Bench]:
@@ -304,8 +325,8 @@ class _Release:
         logs.mkdir(mode=0o700, parents=True, exist_ok=True)
         sources = Sources(self.mirror.listing(self.sha, self.deadline), self.path, recipe["inputs"])
         ours, choice = self.layout.ours, (recipe["installer"], recipe["anew"])
-        tools = ours / "tools" / (f"pip-{digest(chosen.about_python)[:16]}" if chosen.files else "pip")
-        around = {**surroundings(), **({"node": chosen.about_node} if chosen.node else {})}
+        tools = self.layout.tools / (f"pip-{digest(chosen.about_python)[:16]}" if chosen.files else "pip")
+        around = {**surroundings(chosen.prefix, chosen.node), **({"node": chosen.about_node} if chosen.node else {})}
         bench = Bench(
             *(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice),
             surroundings=around,
@@ -316,9 +337,10 @@ class _Release:
         tools.parent.mkdir(exist_ok=True)
         closed = (self.layout.root, self.layout.releases, self.layout.repo, self.layout.current.parent)
         reads_only = any(step.get("once") for step in recipe["steps"])
+        own = view.own_places(self.tmp / "own", [*closed, Path(bench.environment()["HOME"])])
         with contextlib.ExitStack() as stack:
             entering = [
-                stack.enter_context(View((*written, *kept), closed, ours, shown).entered(self._tell_of_no_view))
+                stack.enter_context(View((*written, *kept), closed, ours, shown, own).entered(self._tell_of_no_view))
                 for written in ((self.path, bench.temporary), shown, *([(bench.temporary,)] if reads_only else []))
             ]
             bench = replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
@@ -443,12 +465,11 @@ def _widened(part: Part, bench: Bench) -> str:
 @contextlib.contextmanager
 def _alone(layout: Layout, deadline: float, stop: threading.Event, say: Say) -> Iterator[None]:
     """Builds of one host go one after another: the second of the same commit then finds it made."""
-    path = layout.build_lock
-    if lock.is_held(path):
+    if build_lock.is_held(layout):
         say("build.waiting", "another build runs on this host; waiting for it", level="warning")
     while True:
         try:
-            with lock.take(path, wait=0.5):
+            with build_lock.take(layout, wait=0.5):
                 yield
                 return
         except lock.Held:

@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from .. import durable, seal
+from .. import durable, kept_tools, seal
 from ..annotations import Callable, Dict, List, NamedTuple, Optional, Sequence
 from . import git_version
 from .bench import ELSEWHERE, Bench
@@ -70,7 +70,8 @@ def keep(
             tools.run(part, "python3 -m venv", venv, ELSEWHERE)
             tools.run(part, f"pip install {' '.join(wanted)}", [*install, *wanted], ELSEWHERE, **variables)
             seal.seal(target, {})
-        target.touch()  # used last
+        kept_tools.mark(target)
+        bench.kept.append(target)
 
 
 def _make_room(target: Path) -> None:

@@ -17,8 +17,14 @@ from . import packages
 Inputs = Dict[str, object]  # a JSON value by the name of what it tells of
 
 # Where installers read what no variable says.
-_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf", f"{sys.prefix}/pip.conf")
-_SETTINGS = (*_PIP, "~/.npmrc", "/etc/npmrc", "~/.config/uv/uv.toml", "/etc/uv/uv.toml")
+_PIP = ("~/.config/pip/pip.conf", "~/.pip/pip.conf", "/etc/pip.conf", "/etc/xdg/pip/pip.conf")
+_UV = ("~/.config/uv/uv.toml", "/etc/xdg/uv/uv.toml", "/etc/uv/uv.toml")
+_NPM = ("~/.npmrc", "/etc/npmrc")
+# Variables that name such a file elsewhere.
+_ELSEWHERE = (
+    *("PIP_CONFIG_FILE", "UV_CONFIG_FILE", "npm_config_userconfig", "NPM_CONFIG_USERCONFIG"),
+    *("npm_config_globalconfig", "NPM_CONFIG_GLOBALCONFIG"),
+)
 # What changes with every package that other package managers than Debian's install: compilers, libraries, tools.
 _PACKAGES = ("/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
 _UPWARD = re.compile(rb"(?<!\.)\.\.(?:[/\\\"',\s]+\.\.)*(?=[/\\\"'])")  # `../..`, or "..", ".."
@@ -79,14 +85,14 @@ class Sources:
         return any(found.group().count(b"..") > depth for found in _UPWARD.finditer(text))
 
 
-def surroundings() -> Inputs:
+def surroundings(prefix: str = sys.prefix, node: Optional[str] = None) -> Inputs:
     """What every part depends on, whatever it does: the environment of this user and the system.
 
-    Digests only, for some of it is secret.
+    Digests only, for some of it is secret.  ``prefix`` is that of the Python that is built with.
     """
     variables = sorted(environment.of_this_user().items())
     kept = [item for item in variables if item[0] != environment.MARK]
-    files = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in _existing(_SETTINGS)}
+    files = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in _settings(prefix, node)}
     return {
         "environment": digest(kept),
         "settings of tools": digest(sorted((str(path), content) for path, content in files.items())),
@@ -95,9 +101,30 @@ def surroundings() -> Inputs:
     }
 
 
-def pip_is_configured() -> bool:
+def pip_is_configured(prefix: str) -> bool:
     """Whether this login's pip was told where or how to install from."""
-    return bool(_existing(_PIP)) or any(name.startswith("PIP_") for name in environment.of_this_user())
+    return bool(settings_of_pip(prefix)) or any(name.startswith("PIP_") for name in environment.of_this_user())
+
+
+def settings_of_pip(prefix: str) -> List[Path]:
+    """The files that the pip of a Python reads."""
+    named = [environment.of_this_user().get("PIP_CONFIG_FILE", "")]
+    if named == [os.devnull]:
+        return []
+    return _existing([*_PIP, f"{prefix}/pip.conf", *filter(os.path.isfile, named)])
+
+
+def settings_of_uv() -> List[Path]:
+    """The files that uv reads wherever it runs."""
+    return _existing(_UV)
+
+
+def _settings(prefix: str, node: Optional[str]) -> List[Path]:
+    """The files that package managers read, whatever they build."""
+    login, program = environment.of_this_user(node), process.find("node", node)
+    named = [login[name] for name in _ELSEWHERE if os.path.isfile(login.get(name, ""))]
+    of_node = [str(Path(os.path.realpath(program)).parents[1] / "etc" / "npmrc")] if program else []
+    return [*settings_of_pip(prefix), *_existing([*_NPM, *_UV, *named, *of_node])]
 
 
 def tool(name: str, node: Optional[str] = None) -> Optional[str]:
@@ -178,7 +205,9 @@ def _bytes(path: Path, kind: str, besides: bytes) -> str:
 def _existing(names: Sequence[str]) -> List[Path]:
     login = environment.of_this_user()
     config = login.get("XDG_CONFIG_HOME") or f"{login['HOME']}/.config"
-    paths = [Path(name.replace("~/.config", config, 1).replace("~", login["HOME"], 1)) for name in names]
+    system = (login.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":")
+    each = [name.replace("/etc/xdg", top, 1) for name in names for top in (system if "/etc/xdg/" in name else [""])]
+    paths = [Path(name.replace("~/.config", config, 1).replace("~", login["HOME"], 1)) for name in each]
     return [path for path in paths if os.access(path, os.R_OK)]
 
 

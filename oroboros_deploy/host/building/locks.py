@@ -50,7 +50,7 @@ class Lock:
             _refuse_groups(self.file, groups)
             bench.run(part, f"pdm lock --check of {self.file}", [program, "lock", "--check"], at, **_QUIET)
         argv = [program, *_exporting(bench, self.tool, str(into), extras, groups)]
-        bench.run(part, f"{self.tool} export of {self.file}", argv, at, **_QUIET)
+        bench.run(part, f"{self.tool} export of {self.file}", argv, at, **_QUIET, **installers.of_uv())
         return into
 
     def _copied(self, bench: Bench, into: Path) -> Path:
@@ -145,7 +145,7 @@ def _found(bench: Bench, part: str, name: str) -> str:
         return known
     target = bench.tools.parent / "locks" / digest([name, bench.toolchain.about_python])[:32]
     build_tools.keep(
-        bench, part, target, installers.install(bench, target), _WANTED[name], installers.variables(target)
+        bench, part, target, installers.install(bench, target), _WANTED[name], installers.variables(bench, target)
     )
     return str(target / "bin" / name)
 

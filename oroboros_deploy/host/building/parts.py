@@ -195,7 +195,7 @@ class Wheel:
         """Build it."""
         what = f"{'uv build' if installers.uv(bench) else 'pip wheel'} ./{self.project}"
         argv = installers.build_wheel(bench, self.project, _wheelhouse(bench, self.project))
-        variables = {**self._version(bench), **installers.variables()}
+        variables = {**self._version(bench), **installers.variables(bench)}
         bench.run(self.name, what, argv, bench.release, SOURCE_DATE_EPOCH=_EPOCH, **variables)
 
     def inputs(self, bench: Bench) -> Optional[Inputs]:
@@ -291,8 +291,8 @@ class Venv:
 
     def _install(self, bench: Bench, wanted: Sequence[str], place: Path) -> None:
         what = "uv pip install" if installers.uv(bench) else "pip install"
-        argv = [*installers.install(bench, self.path), *wanted]
-        bench.run(self.name, what, argv, place, **installers.variables(self.path))
+        argv = [*installers.install(bench, self.path, place), *wanted]
+        bench.run(self.name, what, argv, place, **installers.variables(bench, self.path))
 
     def _finish(self, bench: Bench, compiled: Sequence[Path]) -> None:
         installed.settle(self.path, _wheels(bench, self.needs))

@@ -23,7 +23,7 @@ _OLDEST = (3, 9)
 _TELL = (
     "import json, os, sys;"
     "print(json.dumps([sys.version_info[0], sys.version_info[1], sys.version, os.path.realpath(sys.executable),"
-    " os.path.realpath(os.__file__)]))"
+    " os.path.realpath(os.__file__), sys.prefix]))"
 )
 _NODE = re.compile(r"v\d+\.\d+\.\d+\S*")
 
@@ -41,6 +41,7 @@ class Toolchain:
     node: Optional[str] = None
     about_node: Optional[str] = None
     files: Sequence[str] = ()
+    prefix: str = sys.prefix  # where this Python keeps a pip.conf
 
     def unreachable(self) -> Optional[str]:
         """The file or directory that keeps other users from the chosen Python; None when none does."""
@@ -69,20 +70,20 @@ def chosen(recipe: Recipe, ask: Ask) -> Toolchain:
     python, node = recipe.get("python"), recipe.get("node")
     found = _python(python, ask) if python else of_the_agent()
     about_node = _about_node(node, ask) if node else None
-    return Toolchain(found.python, found.about_python, found.version, node, about_node, found.files)
+    return Toolchain(found.python, found.about_python, found.version, node, about_node, found.files, found.prefix)
 
 
 def _python(path: str, ask: Ask) -> Toolchain:
     _refuse_no_program("python", path)
     asked = ask([path, "-c", _TELL])
     try:
-        major, minor, version, program, library = json.loads(asked.tail.splitlines()[-1])
+        major, minor, version, program, library, prefix = json.loads(asked.tail.splitlines()[-1])
         about = f"{path} {version} {stamp(Path(program))}"
     except (ValueError, TypeError, IndexError, OSError):
         raise _refused("python", f"{path} is no Python that runs: {_last_line(asked)}") from None
     if (major, minor) < _OLDEST:
         raise _refused("python", f"{path} is Python {major}.{minor}, and 3.9 or later is needed")
-    return Toolchain(path, about, (major, minor), files=(program, library))
+    return Toolchain(path, about, (major, minor), files=(program, library), prefix=prefix)
 
 
 def _about_node(path: str, ask: Ask) -> str:

@@ -1,5 +1,7 @@
 """What the commands of a build see of the host: all of it read-only but a few places, and nothing of `.deploy`.
 
+Nor do they see where a process outside of it listens that would do for this user what it is asked to.
+
 It is a mount namespace. A process of ours makes it and stays in it while it is used; each command enters it.
 Without root the kernel allows that in a user namespace, which also keeps commands from looking into our processes.
 """
@@ -9,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import stat
 from pathlib import Path
 
 from .. import process
-from ..annotations import Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from ..annotations import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 # Directories that tools keep for later builds, in the home directory. The first two are made where they are missing.
 _CACHES = (
@@ -27,7 +30,11 @@ _ELSEWHERE = (
 )
 # Where ssh wants files of root or of the user: in a user namespace root's are nobody's, and it would end with an error.
 _OF_SSH = Path("/etc/ssh/ssh_config.d")
+# Open to everybody, so each build has its own.
 _EVERYBODYS = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
+# Where the login's own systemd, systemd by its bus, and screen listen.
+_ASKED = ("/run/user", "/run/dbus", "/run/screen")
+_SOCKETS = Path("/proc/net/unix")
 # From Linux's headers.
 _NEWNS, _NEWUSER = 0x20000, 0x10000000
 _BIND, _REC, _SLAVE = 0x1000, 0x4000, 0x80000
@@ -35,12 +42,16 @@ _MOUNT_SETATTR, _AT_FDCWD, _AT_RECURSIVE, _READ_ONLY = 442, -100, 0x8000, 1
 
 
 class View(NamedTuple):
-    """What may be written; what may not be, wherever it lies; and a directory of which only some places are seen."""
+    """What may be written; what may not be, wherever it lies; and a directory of which only some places are seen.
+
+    ``own`` are directories that are seen in the places of others.
+    """
 
     writable: Sequence[Path]
     closed: Sequence[Path]
     hidden: Path
     shown: Sequence[Path]
+    own: Mapping[Path, Path]
 
     @contextlib.contextmanager
     def entered(self, cannot: Callable[[str], None]) -> Iterator[List[str]]:
@@ -83,14 +94,14 @@ class View(NamedTuple):
     def _build(self) -> None:
         _unshare()
         _mount(None, "/", None, _REC | _SLAVE)
-        opened = [(path, os.open(path, os.O_PATH)) for path in self.shown]
+        below = [path for path in self.writable if path.is_dir() and set(path.parents) & set(self.own)]
+        seen = [*self.own.items(), *((path, path) for path in (*self.shown, *below))]
+        opened = [(path, os.open(source, os.O_PATH)) for path, source in seen]
         _cover(self.hidden)
         for path, descriptor in opened:
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
             _mount(f"/proc/self/fd/{descriptor}", str(path), None, _BIND | _REC)
-        sessions = Path(f"/run/user/{os.getuid()}")  # the login's own systemd would start what a build asks it to
-        if sessions.is_dir():
-            _cover(sessions)
+        _leave_nobody_to_ask()
         if os.getuid():
             _make_own(_OF_SSH)
         writable = sorted(str(path) for path in self.writable if path.is_dir())
@@ -99,6 +110,20 @@ class View(NamedTuple):
         _attribute("/", _AT_RECURSIVE, also=_READ_ONLY)
         for place in writable:
             _attribute(place, 0, no_more=_READ_ONLY)
+
+
+def own_places(below: Path, needed: Sequence[Path]) -> Dict[Path, Path]:
+    """Directories for what is open to everybody, where sockets of the login's own programs lie as well.
+
+    A place stays as it is where something that a build needs lies in it.
+    """
+    taken = {above for path in map(Path.resolve, needed) for above in (path, *path.parents)}
+    free = [place for place in map(Path, _EVERYBODYS) if place.is_dir() and place.resolve() not in taken]
+    own = {place: below.joinpath(*place.parts[1:]) for place in free}
+    for directory in own.values():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o1777)
+    return own
 
 
 def kept_by_tools(environment: Dict[str, str]) -> List[Path]:
@@ -126,6 +151,33 @@ def _unshare() -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
         Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def _leave_nobody_to_ask() -> None:
+    """Hide where a process listens that would do outside of this view what a command of a build asks it to."""
+    sessions = Path(_ASKED[0], str(os.getuid()))
+    had_one = sessions.is_dir()
+    for place in filter(Path.is_dir, map(Path, _ASKED)):
+        _cover(place)
+    if had_one:
+        sessions.mkdir(mode=0o700)
+    for path in _own_sockets() if os.getuid() else []:  # the system's own are root's
+        with contextlib.suppress(FileNotFoundError):
+            _mount("/dev/null", path, None, _BIND)
+
+
+def _own_sockets() -> List[str]:
+    """Where programs of this user listen, as the kernel tells it: an agent of keys, a multiplexer of terminals."""
+    lines = _SOCKETS.read_text("utf-8", "surrogateescape").splitlines() if _SOCKETS.exists() else []
+    told = {words[7] for words in (line.split(None, 7) for line in lines) if len(words) == 8}
+    return sorted(path for path in told if path.startswith("/") and _is_own_socket(path))
+
+
+def _is_own_socket(path: str) -> bool:
+    with contextlib.suppress(OSError):
+        status = os.lstat(path)
+        return stat.S_ISSOCK(status.st_mode) and status.st_uid == os.getuid()
+    return False
 
 
 def _cover(directory: Path) -> None:

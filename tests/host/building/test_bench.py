@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.host.building.bench import Bench
+from oroboros_deploy.host.building.throttle import MOST, Throttle
 from oroboros_deploy.host.refusal import Refusal
 
 
@@ -94,3 +96,37 @@ def test_a_log_has_a_limit(bench: Bench, said: list[str], monkeypatch: pytest.Mo
     assert (bench.logs / "step.log").stat().st_size == 1_000_000
     assert warned == ["step: its log ends at 1 MB"]
     assert ("".join(said).count("y"), "".join(said).count("end")) == (3_000_000, 2)
+
+
+PRINTS = {
+    "a line of 4 MiB": "head -c 4194304 /dev/zero | tr '\\0' x",
+    "no text": "printf '\\0\\33]0;title\\7\\377\\376'; head -c 4194304 /dev/zero | tr '\\0' '\\377'",
+    "carriage returns": "for i in $(seq 40000); do printf '\\r%d %%' $i; done",
+    "nothing": "exec </dev/null >/dev/null 2>&1; cat",
+    "closed": "exec 0<&- 1>&- 2>&-",
+}
+
+
+@pytest.mark.parametrize("line", PRINTS.values(), ids=PRINTS)
+def test_whatever_a_command_prints(bench: Bench, line: str) -> None:
+    """It ends, what is told at once and kept is bounded, the log has it all, and the next command begins a line."""
+    told: list[int] = []
+    throttle = Throttle(lambda event, message="", level="info", **data: told.append(len(data["text"])))
+    tracemalloc.start()
+    try:
+        refusal = refused(lambda: replace(bench, say=throttle).shell("step", f"{line}; exit 3", bench.release))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    bench.shell("step", "echo next", bench.release)
+    log = (bench.logs / "step.log").read_bytes()
+    assert (len(refusal["log"]) <= 4000, max(told, default=0) <= MOST, most < 40_000_000) == (True, True, True)
+    assert log.split(b"\n")[-2:] == [b"next", b""]
+    assert b"\n\nnext" not in log
+
+
+def test_a_character_that_comes_in_two_pieces_is_told_whole(bench: Bench, said: list[str]) -> None:
+    """The pieces are those of the pipe; half a character at the end of all is told as one that cannot be read."""
+    bench.shell("step", r"printf 'gr\303'; sleep 0.3; printf '\274n\303'", bench.release)
+    assert "".join(said) == "gr\u00fcn\ufffd\n"
+    assert (bench.logs / "step.log").read_bytes() == "gr\u00fcn".encode() + b"\xc3\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -88,6 +89,39 @@ def test_a_variable_of_the_host_matters(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
     after = inputs.surroundings()
     assert (inputs.differing(before, after), "some thing" in str(after)) == (["environment"], False)
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["PIP_CONFIG_FILE", "UV_CONFIG_FILE", "NPM_CONFIG_USERCONFIG", "npm_config_globalconfig", "XDG_CONFIG_DIRS"],
+)
+def test_a_settings_file_that_a_variable_names_matters(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
+) -> None:
+    """What it says, wherever it lies, and not only its name."""
+    file = tmp_path / ("pip/pip.conf" if variable.startswith("XDG") else "named")
+    file.parent.mkdir(exist_ok=True)
+    (tmp_path / "environment").write_text(f"{variable}={tmp_path if variable.startswith('XDG') else file}\n")
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
+    file.write_text("one")
+    before = inputs.surroundings()
+    file.write_text("two")
+    assert inputs.differing(before, inputs.surroundings()) == ["settings of tools"]
+
+
+def test_the_settings_of_the_chosen_python_and_node_matter(tmp_path: Path) -> None:
+    """They lie beside them: in the directory of the one, and in etc of the other's."""
+    node, conf, npmrc = tmp_path / "node/bin/node", tmp_path / "python/pip.conf", tmp_path / "node/etc/npmrc"
+    for path in (node, conf, npmrc):
+        path.parent.mkdir(parents=True)
+        path.write_text("one")
+    node.chmod(0o755)
+    told = [inputs.surroundings(str(conf.parent), str(node))]
+    for path in (conf, npmrc):
+        path.write_text("two")
+        told.append(inputs.surroundings(str(conf.parent), str(node)))
+    differing = [inputs.differing(one, other) for one, other in itertools.pairwise(told)]
+    assert differing == [["settings of tools"]] * 2
 
 
 def test_a_digest_is_of_names_types_and_bytes(tmp_path: Path) -> None:

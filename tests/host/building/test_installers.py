@@ -18,7 +18,7 @@ from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import installers
 from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.building.toolchain import Toolchain
-from tests.support.builds import PARTS, Site, built, manifest, project, wheel
+from tests.support.builds import PARTS, PYPROJECT, Site, built, manifest, project, wheel
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
 
@@ -100,7 +100,7 @@ def test_a_configured_pip_installs_here(tmp_path: Path, monkeypatch: pytest.Monk
     venv = tmp_path / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     argv = [*installers.install(bench, venv), str(wheel(tmp_path, "ours", ours="1"))]
-    bench.run("venv", "pip install", argv, tmp_path, **installers.variables(venv))
+    bench.run("venv", "pip install", argv, tmp_path, **installers.variables(bench, venv))
     assert [path.name for path in venv.glob("lib/python3*/site-packages/ours*")] != []
 
 
@@ -132,6 +132,127 @@ def test_uv_that_is_wanted_and_absent_is_said(site: Site) -> None:
         "uv is not installed on this host",
         "install it there, or set build.installer",
     )
+
+
+def needing(site: Site, directory: Path) -> dict[str, str]:
+    """Make the backend's project one that is built with a wheel of the directory, which pip gets from there alone."""
+    directory.mkdir()
+    wheel(directory, "tooling", tooling="1")
+    wheel(directory, "library", library="1")
+    backend = site.repository.path / "backend"
+    (backend / "making.py").write_text(f"import tooling\n{(backend / 'making.py').read_text()}")
+    (backend / "pyproject.toml").write_text(PYPROJECT.replace("requires = []", 'requires = ["tooling"]'))
+    (backend / "requirements.txt").write_text("library\n")
+    return {"PIP_FIND_LINKS": str(directory), "PIP_NO_INDEX": "1"}
+
+
+@pytest.mark.parametrize(
+    "settled",
+    [
+        {"PIP_TARGET": "ELSEWHERE"},
+        {"PIP_PREFIX": "ELSEWHERE"},
+        {"PIP_PYTHON": "/usr/bin/python3"},
+        {"PIP_PYTHON": "/usr/bin/python3", "PIP_TARGET": "ELSEWHERE", "PIP_USER": "1", "PIP_REQUIRE_VIRTUALENV": "1"},
+        {"PIP_NO_DEPS": "1", "PIP_DRY_RUN": "1", "PIP_ROOT": "ELSEWHERE"},
+    ],
+    ids=" ".join,
+)
+def test_variables_of_the_host_do_not_send_what_is_installed_elsewhere(
+    site: Site, tmp_path: Path, settled: dict[str, str]
+) -> None:
+    """Neither an environment nor the tools that pip makes for a wheel, whatever /etc/environment says to pip."""
+    elsewhere = tmp_path / "elsewhere"
+    told = {name: value.replace("ELSEWHERE", str(elsewhere)) for name, value in settled.items()}
+    site.host.settled = {**needing(site, tmp_path / "wheels"), "PATH": os.environ["PATH"], **told}
+    sha = site.commit()
+    assert built(site.build(sha)) == PARTS
+    found = _distributions(site.release(sha))["backend"]
+    assert ({"library.py", "api.py", "api"} <= set(found), elsewhere.exists()) == (True, False)
+    done = subprocess.run([site.release(sha) / "backend/.venv/bin/api"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("api at work\n", "")
+
+
+def test_a_pip_conf_that_would_break_pip_is_named(site: Site, tmp_path: Path) -> None:
+    """It gives its directory to the pip that makes what a project is built with, and no argument takes that back."""
+    (tmp_path / "pip").mkdir()
+    (tmp_path / "pip" / "pip.conf").write_text(f"[install]\ntarget = {tmp_path}/elsewhere\n")
+    needed = needing(site, tmp_path / "wheels")
+    site.host.settled = {**needed, "PATH": os.environ["PATH"], "XDG_CONFIG_HOME": str(tmp_path)}
+    refusal = site.build(site.commit()).refusal or {}
+    file = tmp_path / "pip" / "pip.conf"
+    assert (refusal["kind"], refusal["message"], refusal["hint"]) == (
+        "build_failed",
+        f"pip cannot build backend: {file} sets target, also for what the project is built with",
+        f"remove it from {file}",
+    )
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_pip_conf_of_the_chosen_python_is_followed(site: Site, tmp_path: Path) -> None:
+    """For wheels and in environments, which pip alone would look for in vain; what it says is part of what is built."""
+    needed = needing(site, tmp_path / "wheels")
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    conf, recipe = tmp_path / "python/pip.conf", {"python": str(tmp_path / "python/bin/python")}
+    conf.write_text(f"[global]\nno-index = true\nfind-links = {needed['PIP_FIND_LINKS']}\n")
+    first, second, third = site.commit(), site.commit(docs__notes="two"), site.commit(docs__notes="three")
+    assert built(site.build(first, **recipe)) == PARTS
+    assert "library.py" in _distributions(site.release(first))["backend"]
+    assert built(site.build(second, **recipe)) == []
+    conf.write_text(f"{conf.read_text()}timeout = 20\n")
+    assert built(site.build(third, **recipe)) == PARTS
+
+
+def test_a_pip_conf_that_cannot_be_followed_is_named_once(site: Site, tmp_path: Path) -> None:
+    """Two files at once cannot be given to the pip of an environment, and the host's own choice goes first."""
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "python"], check=True)
+    conf, recipe = tmp_path / "python/pip.conf", {"python": str(tmp_path / "python/bin/python")}
+    conf.write_text("[global]\ntimeout = 20\n")
+    (tmp_path / "other.conf").touch()
+    site.host.settled = {"PIP_CONFIG_FILE": str(tmp_path / "other.conf"), "PATH": os.environ["PATH"]}
+    said = [site.build(site.commit(docs__notes=name), **recipe).said("warning") for name in ("one", "two")]
+    why = "PIP_CONFIG_FILE of /etc/environment is set (put what it says into the file that is named there)"
+    assert [[line for line in lines if str(conf) in line] for lines in said] == [
+        [f"{conf} is passed over in environments: {why}"],
+        [],
+    ]
+
+
+def test_uv_that_would_install_elsewhere_is_refused_by_name(site: Site, tmp_path: Path) -> None:
+    """By the login's settings or the commit's; nothing is installed there, and pip does not hear of it."""
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    kept = str(site.host.root.parent / "uv")
+    site.host.settled = {"PATH": tools, "XDG_CONFIG_HOME": str(tmp_path), "UV_CACHE_DIR": kept}
+    (tmp_path / "uv").mkdir()
+    login = tmp_path / "uv" / "uv.toml"
+    login.write_text(f'[pip]\ntarget = "{tmp_path}/elsewhere"\n')
+    sha = site.commit()
+    refusal = site.build(sha, installer="uv").refusal or {}
+    why = "uv would not install into the environment what was asked for"
+    assert (refusal["kind"], refusal["message"], refusal["hint"]) == (
+        "build_failed",
+        f"{why}: {login} sets target for uv pip",
+        f"remove it from {login}, or set build.installer: pip",
+    )
+    assert not (tmp_path / "elsewhere").exists()
+    assert site.build(sha).refusal is None
+    login.unlink()
+    sha = site.commit(**{"uv.toml": "pip.no-deps = true\n"})
+    refusal = site.build(sha, installer="uv").refusal or {}
+    assert refusal["message"] == f"{why}: {site.release(sha)}/uv.toml sets no-deps for uv pip"
+
+
+def test_variables_of_the_host_do_not_move_uv(site: Site, tmp_path: Path) -> None:
+    """It works where it is started, and compiles nothing, for bytecode is ours to make."""
+    tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    moved = {name: str(tmp_path) for name in ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_PROJECT")}
+    more = {"UV_COMPILE_BYTECODE": "1", "UV_SYSTEM_PYTHON": "1", "UV_PYTHON": "/usr/bin/python3"}
+    site.host.settled = {"PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv"), **moved, **more}
+    sha = site.commit()
+    assert built(site.build(sha, installer="uv")) == PARTS
+    log = next(site.host.paths.ours.glob("attempts/*/venv backend.log")).read_text()
+    assert "Bytecode" not in log
+    done = subprocess.run([site.release(sha) / "backend/.venv/bin/api"], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("api at work\n", "")
 
 
 def _distributions(release: Path) -> dict[str, list[str]]:

@@ -43,7 +43,7 @@ def script(path: Path, text: str, mode: int = 0o755) -> str:
         ("echo broken >&2; exit 3", 0o755, "is no Python that runs: broken"),
         ("exit 3", 0o755, "is no Python that runs: exited 3"),
         ("echo hello", 0o755, "is no Python that runs: hello"),
-        ("""echo '[3, 8, "3.8.18", "/bin/sh", "/bin/sh"]'""", 0o755, "is Python 3.8, and 3.9 or later is needed"),
+        ("""echo '[3, 8, "3.8.18", "/bin/sh", "/bin/sh", "/"]'""", 0o755, "is Python 3.8, and 3.9 or later is needed"),
     ],
 )
 def test_a_python_that_does_not_serve_is_refused_by_name(
