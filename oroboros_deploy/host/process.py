@@ -114,8 +114,9 @@ def run(
         _end_group(process)
         process.stdout.close()
     text = bytes(tail).decode("utf-8", "replace").strip()
-    ends = {"stays": process.returncode is None, "whole_lines": not tail or tail.endswith(b"\n")}
-    return Ended(process.returncode if in_time else None, text, time.monotonic() - began, **ends)
+    stays, whole_lines = process.returncode is None, not tail or tail.endswith(b"\n")
+    status, seconds = process.returncode if in_time else None, time.monotonic() - began
+    return Ended(status, text, seconds, stays=stays, whole_lines=whole_lines)
 
 
 def apart(argv: Sequence[str], **options: object) -> Ended:

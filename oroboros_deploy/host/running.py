@@ -55,11 +55,11 @@ def busy(layout: Layout) -> Refusal:
     """What to tell somebody who would activate now."""
     holds = _known(layout)
     if not holds:
-        return Refusal("busy", _of_another_root() or words.busy(holds), hint=words.WAIT)
+        return Refusal("busy", elsewhere() or words.busy(holds), hint=words.WAIT)
     return Refusal("busy", words.busy(holds), hint=f"{words.WAIT}; watch it with: fab -H HOST status", running=holds)
 
 
-def _of_another_root() -> Optional[str]:
+def elsewhere() -> Optional[str]:
     """What systemd calls the activation that has the name; None when there is none any more."""
     with contextlib.suppress(units.Silent):
         said = [units.description(unit) for unit in (UNIT, SECOND) if (manager.chosen().transient / unit).exists()]

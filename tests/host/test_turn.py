@@ -65,7 +65,7 @@ def test_nobody_waits_where_a_hold_would_refuse(gated: tuple[LocalAgent, str, An
 
 
 @pytest.mark.parametrize(("wait", "last"), [(None, 59), (0, 2), (5, 4)])
-def test_an_activation_of_another_root_is_waited_for(
+def test_an_activationelsewhere_is_waited_for(
     host: LocalAgent, monkeypatch: pytest.MonkeyPatch, wait: float | None, last: int
 ) -> None:
     """A minute where nothing is said: its unit has the one name; after that it is refused with its description."""
@@ -83,7 +83,7 @@ def test_an_activation_of_another_root_is_waited_for(
     monkeypatch.setattr(process, "run", systemd_run)
     monkeypatch.setattr(units, "show", lambda names: {name: a_unit(name, "active") for name in names})
     monkeypatch.setattr(launch.running, "second_runs", lambda: False)
-    monkeypatch.setattr(launch.running, "_of_another_root", lambda: "deploy of a in /srv/b by ann holds this host")
+    monkeypatch.setattr(launch.running, "elsewhere", lambda: "deploy of a in /srv/b by ann holds this host")
     launch.start_unit(host.paths, request, lambda event, message, **_: told.append(message))
     most = 60 if wait is None else max(wait, 3)
     assert told == [f"waits up to {most} s: deploy of a in /srv/b by ann holds this host"]
