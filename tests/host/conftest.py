@@ -64,9 +64,7 @@ def history(place: Path, scope: Scope, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def world(
-    place: Path, history: Path, scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[World]:
+def world(place: Path, history: Path, scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     bring_back(place, history)
     host = LocalAgent(place, scope)
     with manager.serving(scope):

@@ -53,7 +53,8 @@ class Answer:
 class LocalAgent:
     """A deploy root on this machine, driven by the agent's three calls.
 
-    ``scope`` is whose service manager would run what is deployed. ``options`` go to the process of every call: ``env``, ``user``, ``umask`` and the like.
+    ``scope`` is whose service manager would run what is deployed.
+    ``options`` go to the process of every call: ``env``, ``user``, ``umask`` and the like.
     """
 
     def __init__(self, root: Path, scope: Scope = "system", **options: Any) -> None:
