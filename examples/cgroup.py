@@ -24,7 +24,7 @@ def refused() -> str:
             trial.rmdir()
     except OSError as error:
         return str(error)
-    return "" if _own() else "no hierarchy is mounted"
+    return "" if _own() else "the groups we are in are not mounted here"
 
 
 def make(directory: Path) -> list[Path]:
@@ -66,15 +66,8 @@ def remove(directory: Path) -> None:
 
 
 def _own() -> list[Path]:
-    """The groups we are in; a container may see its own as the root of what is mounted there."""
     places = [line.split(":", 2)[1:] for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    mounted = [line.split(" ", 5) for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    roots = {place: root.rstrip("/") for _, _, _, root, place, _ in mounted}
-    candidates = [
-        Path(mount + path.removeprefix(roots.get(mount, "")))
-        for kind, path in places
-        for mount in _MOUNTS.get(kind, ())
-    ]
+    candidates = [Path(f"{mount}{path}") for kind, path in places for mount in _MOUNTS.get(kind, ())]
     return [group for group in candidates if (group / "cgroup.procs").exists()]
 
 
