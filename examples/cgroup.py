@@ -24,7 +24,7 @@ def refused() -> str:
             trial.rmdir()
     except OSError as error:
         return str(error)
-    return "" if _own() else "no hierarchy is mounted"
+    return "" if _own() else "the groups we are in are not mounted here"
 
 
 def make(directory: Path) -> list[Path]:

@@ -232,8 +232,9 @@ def _remove(directory: Path) -> None:
         if (directory / part).is_mount():
             _do("umount", str(directory / part))
     cgroup.remove(directory)
-    # Somebody may have made a file there that not even root can remove.
-    subprocess.run(["chattr", "-R", "-f", "-i", str(directory)], stdin=subprocess.DEVNULL, capture_output=True)
+    # Somebody may have made a file there that not even root can remove; without e2fsprogs nobody has.
+    with suppress(FileNotFoundError):
+        subprocess.run(["chattr", "-R", "-f", "-i", str(directory)], stdin=subprocess.DEVNULL, capture_output=True)
     shutil.rmtree(directory)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import pwd
 import shlex
 import shutil
 import signal
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 START_SECONDS = 10
+TOOLS_OWN = (".cache", ".npm")  # in the home: a build makes them for its tools, which may not use them
 # The API and its virtual environment alone: npm and a front door may not be there.
 SETTINGS = """\
 deploy:
@@ -50,6 +52,8 @@ class Here:
 
     def __enter__(self) -> Here:
         self._make_keys()
+        home = Path(pwd.getpwuid(os.getuid()).pw_dir)
+        self._made += [path for name in TOOLS_OWN if not (path := home / name).exists()]
         try:
             for _ in range(5):  # the port is free when it is chosen, and may be gone when sshd takes it
                 if self._start():

@@ -10,14 +10,19 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import needs
 from needs import Needs
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HERE = """\
 it is its own host: an sshd of yours on 127.0.0.1, and no systemd. The releases, the switch, the gate, the way back and
 the registry are real. Left out are the services, the frontend and the front door: the gate itself starts the API."""
@@ -83,9 +88,7 @@ def _install(need: Needs) -> bool:
     # What is only needed by the demo should not start by itself on this machine.
     quiet = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
     steps = (["update", "-qq"], ["install", "-qq", "--yes", "--no-install-recommends", *need.packages])
-    return all(
-        subprocess.run(["apt-get", *step], env=quiet, stdout=subprocess.DEVNULL).returncode == 0 for step in steps
-    )
+    return all(_run(["apt-get", *step], env=quiet, stdout=subprocess.DEVNULL) for step in steps)
 
 
 def _tell(what: str, need: Needs) -> None:
@@ -114,7 +117,34 @@ def _make(place: Path) -> bool:
     print(f"installing oroboros_deploy into {place}", flush=True)
     pip = [str(place / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     steps = ([sys.executable, "-m", "venv", "--clear", str(place)], [*pip, "--editable", str(CHECKOUT)])
-    return all(subprocess.run(step).returncode == 0 for step in steps)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            return all(_run(step, signal.SIGTERM, env={**os.environ, "TMPDIR": scratch}) for step in steps)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def _run(command: list[str], end: signal.Signals | None = None, **options: Any) -> bool:
+    """Run a command that no signal reaches but by us; it has ended when we go on.
+
+    A signal to us is passed on as ``end``; without one the command, which installs packages, comes to its own end.
+    """
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+    try:
+        return process.wait() == 0
+    except BaseException:
+        if end:
+            os.killpg(process.pid, end)
+        process.wait()
+        raise
+
+
+def _stop(number: int, _frame: FrameType | None) -> None:
+    """End once, and what was started with us."""
+    for name in STOPPING:
+        signal.signal(name, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _key() -> str:
@@ -132,7 +162,6 @@ def _cache() -> Path:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    for stopping in STOPPING:
+        signal.signal(stopping, _stop)
+    sys.exit(main())

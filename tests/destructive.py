@@ -2,6 +2,7 @@
 
     python tests/destructive.py --runs 500 --jobs 2 --write docs/destructive.md
     python tests/destructive.py --seed 20260137 --runs 1        the choices of one run again
+    python tests/destructive.py --runs 100 --scope user         services of the login's own, which may not become root
 
 Each run is one `fab deploy` or `fab rollback` against a real host on a cable of its own, with a PostgreSQL server as
 the registry.  It starts from where the one before left the host.  The oracle (tests/support/oracle.py) asks the host
@@ -24,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import get_args
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "examples")]
 
@@ -31,16 +33,28 @@ from disposable_host import missing  # noqa: E402
 
 from tests.support.choice import ALL_PHASES, MADE, OUTSIDERS, VICTIMS, choose  # noqa: E402
 from tests.support.postgres import why_not  # noqa: E402
+from tests.support.shop import Scope  # noqa: E402
 from tests.support.stage import BOUND, Run, Stage, Violation  # noqa: E402
 
 
 class Series:
-    """Many runs on several hosts side by side, each host with every so-many-th seed."""
+    """Many runs on several hosts side by side, each host with every so-many-th seed.
 
-    def __init__(self, seed: int, runs: int, jobs: int, say: Callable[[str], object] = print) -> None:
+    ``scopes`` are whose service managers run what is deployed; the hosts have them in turn.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        runs: int,
+        jobs: int,
+        say: Callable[[str], object] = print,
+        scopes: Sequence[Scope] = ("system",),
+    ) -> None:
         self.seeds = range(seed, seed + runs)
         self.jobs = min(jobs, runs)
         self.say = say
+        self.scopes = scopes
         self.runs: list[Run] = []
         self.violated: dict[int, str] = {}  # the seeds of bad runs, and what was wrong
         self.seconds = 0.0
@@ -62,16 +76,16 @@ class Series:
     def _job(self, number: int) -> None:
         seeds = iter(self.seeds[number :: self.jobs])
         try:
-            while self._runs_on_a_new_host(f"crash{number}", seeds):
+            while self._runs_on_a_new_host(f"crash{number}", self.scopes[number % len(self.scopes)], seeds):
                 pass
         except BaseException:
             self._stop.set()
             raise
 
-    def _runs_on_a_new_host(self, name: str, seeds: Iterator[int]) -> bool:
+    def _runs_on_a_new_host(self, name: str, scope: Scope, seeds: Iterator[int]) -> bool:
         """Do runs up to the first bad one; whether there was one."""
         with tempfile.TemporaryDirectory(prefix="destructive-") as scratch, ExitStack() as stack:
-            stage = Stage(name, Path(scratch), stack)
+            stage = Stage(name, Path(scratch), stack, scope)
             stage.measure()
             self.lengths = stage.lengths
             for seed in seeds:
@@ -148,7 +162,7 @@ def _table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
 
 
 DOCUMENT = """\
-# The destructive series
+# The destructive series{title}
 
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
 database, or the host's power; or somebody else does something to the host. The release is drawn too: as built, or with
@@ -185,6 +199,7 @@ def document(series: Series, command: str) -> str:
         command=command,
         runs=len(series.runs) + len(series.violated),
         verdict=series.verdict,
+        title="" if series.scopes == ("system",) else f" in scope {' and '.join(series.scopes)}",
         first=series.seeds[0],
         last=series.seeds[-1],
         minutes=series.seconds / 60,
@@ -202,6 +217,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=40, help="how many runs (default 40)")
     parser.add_argument("--seed", type=int, default=None, help="of the first run (default: of the clock)")
     parser.add_argument("--jobs", type=int, default=1, help="how many hosts side by side (default 1)")
+    parser.add_argument(
+        "--scope", choices=get_args(Scope), default="system", help="whose service manager runs the services"
+    )
     parser.add_argument("--write", type=Path, help="write the result to this file")
     options = parser.parse_args(argv)
     if lacks := [*missing(), *filter(None, [why_not()])]:
@@ -211,8 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background work, and its children, ignore it
     seed = options.seed if options.seed is not None else int(time.time())
     print(f"seed {seed}: {options.runs} runs, {options.jobs} at a time", flush=True)
-    series = Series(seed, options.runs, options.jobs, say=lambda line: print(line, flush=True))
-    return _conclude(series, options.write, f"python tests/destructive.py --seed {seed} --runs {options.runs}")
+    series = Series(seed, options.runs, options.jobs, lambda line: print(line, flush=True), (options.scope,))
+    command = f"python tests/destructive.py --seed {seed} --runs {options.runs} --scope {options.scope}"
+    return _conclude(series, options.write, command)
 
 
 def _conclude(series: Series, write: Path | None, command: str) -> int:

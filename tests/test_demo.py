@@ -62,6 +62,25 @@ def test_a_demo_that_is_stopped(place: Path, name: str) -> None:
 
 
 @requires_here
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_environment_is_made(place: Path, name: str) -> None:
+    """Whether it comes from a terminal, to all that runs there, or to the demo alone: all ends, with no traceback."""
+    environment = {**os.environ, "TMPDIR": str(place), "OROBOROS_CACHE": str(place / "cache"), "PYTHON": sys.executable}
+    command = ["sh", str(SHELL), "--here"]
+    pipe = subprocess.PIPE
+    demo = subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, process_group=0)
+    assert demo.stdout is not None
+    assert any("installing oroboros_deploy" in line for line in demo.stdout)
+    time.sleep(0.3)
+    (os.kill if name == "SIGTERM" else os.killpg)(demo.pid, signal.Signals[name])
+    said = demo.communicate(timeout=60)[0]
+    assert (demo.returncode, said) == ({"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}[name], "")
+    assert [path.suffix for path in (place / "cache").iterdir()] == [".lock"]
+    shutil.rmtree(place / "cache")
+    assert left(place) == []
+
+
+@requires_here
 def test_what_a_killed_demo_left(place: Path) -> None:
     """What a demo could not end and remove goes when the next one begins."""
     demo = begun(place)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable, launch
+from oroboros_deploy.host import durable, launch, manager
+from oroboros_deploy.host.contract import Scope
 from tests.support.faults import Services, World, bring_back, keep_history
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
@@ -25,7 +26,13 @@ def _quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def scope() -> Scope:
+    """Whose service manager runs what the world deploys; a file may ask for both."""
+    return "system"
+
+
+@pytest.fixture(scope="module")
+def place(scope: Scope, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A disk that can be filled; without the right to mount one, a directory, and no row fills it."""
     path = tmp_path_factory.mktemp("disk") / "srv"
     if refused(*MOUNT):
@@ -37,11 +44,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def history(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def history(place: Path, scope: Scope, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What every row starts from: three releases were live, the last one is; others wait."""
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, manager.serving(scope):
         patch.setattr(os, "fsync", lambda descriptor: None)
-        host = LocalAgent(place)
+        host = LocalAgent(place, scope)
         host.paths.create()
         world = World(host, Services(host, tmp_path_factory.mktemp("first") / "services", patch))
         good = {"health": "good", "migration": "good"}
@@ -57,10 +64,11 @@ def history(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(place: Path, history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+def world(place: Path, history: Path, scope: Scope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     bring_back(place, history)
-    host = LocalAgent(place)
-    return World(host, Services(host, tmp_path / "services", monkeypatch))
+    host = LocalAgent(place, scope)
+    with manager.serving(scope):
+        yield World(host, Services(host, tmp_path / "services", monkeypatch))
 
 
 @pytest.fixture

@@ -2,18 +2,20 @@
 
 The transitions come from the declaration that the state machine itself obeys
 (``state.TRANSITIONS``).  Each row runs the agent's own code in a process of its own,
-lets a fault strike there, does what systemd would do, and asks the oracle.
+lets a fault strike there, does what systemd would do, and asks the oracle; once for
+each service manager that may run what is deployed.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from oroboros_deploy.host import launch, state
+from oroboros_deploy.host.contract import Scope
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from tests.support.faults import (
     ALL,
@@ -73,6 +75,13 @@ GOING = [
 SETTLING = [
     pytest.param(phase, False, row, id=f"{phase}-{row}") for phase, each in SETTLED.items() for row in rows(*each)
 ] + [pytest.param("gated", True, row, id=f"gated-moved-{row}") for row in rows(*MOVED)]
+
+
+@pytest.fixture(scope="module", params=get_args(Scope))
+def scope(request: pytest.FixtureRequest) -> Scope:
+    """The system's manager, and the login's own."""
+    found: Scope = request.param
+    return found
 
 
 def sha(world: World, name: str) -> str:

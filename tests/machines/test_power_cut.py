@@ -6,15 +6,17 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import ROOT, SERVE, Shop, current, serving
+from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, systemctl
+from tests.support.user_shop import UNITS, give_to_the_login
 
 pytestmark = pytest.mark.host
+in_either_scope = pytest.mark.parametrize("scope", get_args(Scope))
 
 UNIT = "oroboros-boot-srv-shop.service"
 HOLD = "/tmp/hold"  # while it exists a service does not come up; /tmp is gone after a power cut
@@ -26,19 +28,29 @@ Hold = Callable[[DisposableHost, Shop, str], None]
 
 
 @pytest.fixture
-def shop(tmp_path: Path, host: DisposableHost) -> Shop:
-    return slow_shop(tmp_path, host)
+def scope() -> Scope:
+    """Whose service manager runs the shop."""
+    return "system"
 
 
-def slow_shop(tmp_path: Path, host: DisposableHost) -> Shop:
+@pytest.fixture
+def shop(tmp_path: Path, host: DisposableHost, scope: Scope) -> Shop:
+    return slow_shop(tmp_path, host, scope)
+
+
+def slow_shop(tmp_path: Path, host: DisposableHost, scope: Scope = "system") -> Shop:
     """A shop whose services start at boot, and can be made slow to start."""
     shop = Shop(tmp_path / "shop", host)
+    if scope == "user":
+        give_to_the_login(shop)
     for name in ("shop-api", "shop-mailer"):
-        drop_in = host.rootfs / f"etc/systemd/system/{name}.service.d/slow.conf"
+        units = "etc/systemd/system" if scope == "system" else UNITS
+        drop_in = host.rootfs / units / f"{name}.service.d/slow.conf"
         drop_in.parent.mkdir()
         drop_in.write_text(SLOW)
-        host.run("systemctl", "add-wants", "multi-user.target", f"{name}.service")
-    host.run("systemctl", "daemon-reload")
+        if scope == "system":
+            systemctl(host, "add-wants", "multi-user.target", f"{name}.service")
+    systemctl(host, "daemon-reload", scope=scope)
     return shop
 
 
@@ -127,9 +139,10 @@ def boot_of(host: DisposableHost) -> list[str]:
     return host.run("sh", "-c", parts).stdout.splitlines()
 
 
+@in_either_scope
 @pytest.mark.parametrize(("hold", "api", "check", "ends", "reason"), CUTS)
 def test_a_power_cut(
-    host: DisposableHost, shop: Shop, fab: Fab, hold: Hold, api: str, check: str, ends: str, reason: str
+    host: DisposableHost, shop: Shop, fab: Fab, scope: Scope, hold: Hold, api: str, check: str, ends: str, reason: str
 ) -> None:
     """Booted again the host ends the attempt alone: one release, live and serving; one end, in one journal entry."""
     old = shop.release()
@@ -140,15 +153,19 @@ def test_a_power_cut(
     if hold is gated:
         ours(host, "bad", new).rmdir()
     host.boot()
-    assert_quiet(host, attempt, ends, new if ends == "committed" else old)
+    assert_quiet(host, attempt, ends, new if ends == "committed" else old, scope)
     assert journal(host)[-1]["reason"].startswith(reason.format(hold.__name__))
     after = shop.release(check="test -d services")
     fab.ok("-H", "prod", "deploy", f"--sha={after}")
-    assert (current(host), serving(host), serving(host, "shop-mailer")) == (after, after, after)
+    assert_serving(host, after, scope)
 
 
-@pytest.mark.parametrize("name", [None, "unknown-name"], ids=["plain", "a name that does not resolve"])
-def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, name: str | None) -> None:
+@pytest.mark.parametrize(
+    ("scope", "name"),
+    [("system", None), ("user", None), ("system", "unknown-name")],
+    ids=["plain", "services of the login", "a name that does not resolve"],
+)
+def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, scope: Scope, name: str | None) -> None:
     """A host that is shut down in the middle puts the link back on its way down: it comes up on the old release.
 
     That sudo complains of the host's name beside each answer changes nothing.
@@ -157,7 +174,7 @@ def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, name: str | None
         host.run("hostname", name)
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
-    host.run("systemctl", "disable", UNIT)
+    systemctl(host, "disable", UNIT, scope=scope)
     host.run("touch", "/tmp/gate")
     running = fab.start("-H", "prod", "deploy", f"--sha={shop.release(check=WAIT + 'true')}")
     await_phase(host, "restarted")
@@ -169,7 +186,7 @@ def test_a_shutdown(host: DisposableHost, shop: Shop, fab: Fab, name: str | None
     host.power_cut()  # nothing lives any more; this lets it boot again
     assert (current(host), state(host)["phase"]) == (old, "restored")
     host.boot()
-    assert_quiet(host, attempt, "restored", old)
+    assert_quiet(host, attempt, "restored", old, scope)
 
 
 def test_a_lock_file_that_is_removed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
@@ -184,7 +201,8 @@ def test_a_lock_file_that_is_removed(host: DisposableHost, shop: Shop, fab: Fab)
     assert [entry["outcome"] for entry in journal(host)] == ["committed", "committed"]
 
 
-def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+@in_either_scope
+def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fab, scope: Scope) -> None:
     """`systemctl stop` is no way to leave a host half-switched: it restores, with nobody there to follow."""
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
@@ -193,11 +211,12 @@ def test_an_activation_that_is_stopped(host: DisposableHost, shop: Shop, fab: Fa
     await_phase(host, "restarted")
     running.kill()
     running.communicate()
-    host.run("systemctl", "stop", "oroboros-activate.service")
-    assert_quiet(host, state(host)["attempt"], "restored", old)
+    systemctl(host, "stop", "oroboros-activate.service", scope=scope)
+    assert_quiet(host, state(host)["attempt"], "restored", old, scope)
 
 
-def test_a_cut_with_the_control_node_watching(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+@in_either_scope
+def test_a_cut_with_the_control_node_watching(host: DisposableHost, shop: Shop, fab: Fab, scope: Scope) -> None:
     """`fab` finds its host again after the reboot and tells the outcome; the registry has it as well."""
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
@@ -208,7 +227,7 @@ def test_a_cut_with_the_control_node_watching(host: DisposableHost, shop: Shop, 
     host.power_cut()
     host.boot()
     out, _ = running.communicate(timeout=60)
-    assert (running.returncode, serving(host)) == (10, old), out
+    assert (running.returncode, serving(host, scope=scope)) == (10, old), out
     assert "the host went down after 'restarted'" in out
     assert fab.statuses() == {old: "deployed", new: "deploy_failed"}
 
@@ -225,18 +244,20 @@ def test_an_activation_of_this_boot_is_left_alone(host: DisposableHost, shop: Sh
     assert (current(host), serving(host)) == (new, new)
 
 
-def test_a_boot_with_nothing_to_settle(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+@in_either_scope
+def test_a_boot_with_nothing_to_settle(host: DisposableHost, shop: Shop, fab: Fab, scope: Scope) -> None:
     """No process is started for it: the condition of the unit fails; the unit is ordered before the services."""
     good = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     host.power_cut()
     host.boot()
-    shown = host.run("systemctl", "show", "--property=ConditionResult,ExecMainPID,UnitFileState,User,Before", UNIT)
-    found = dict(line.split("=", 1) for line in shown.stdout.splitlines())
+    await_true(lambda: serving(host, scope=scope) == good)
+    asked = "--property=ConditionResult,ExecMainPID,UnitFileState,User,Before"
+    found = dict(line.split("=", 1) for line in systemctl(host, "show", asked, UNIT, scope=scope).splitlines())
     before = set(found.pop("Before").split())
-    assert found == {"ConditionResult": "no", "ExecMainPID": "0", "UnitFileState": "enabled", "User": "1000"}
+    user = "1000" if scope == "system" else ""
+    assert found == {"ConditionResult": "no", "ExecMainPID": "0", "UnitFileState": "enabled", "User": user}
     assert {"shop-api.service", "shop-mailer.service"} <= before
-    assert serving(host) == good
 
 
 def test_without_the_boot_unit(host: DisposableHost, shop: Shop, fab: Fab) -> None:
@@ -298,14 +319,22 @@ def cut_in(host: DisposableHost, fab: Fab, phase: str, sha: str) -> str:
     return attempt
 
 
-def assert_quiet(host: DisposableHost, attempt: str, ends: str, live: str) -> None:
-    """The invariants of a host that has come to rest."""
+def assert_quiet(host: DisposableHost, attempt: str, ends: str, live: str, scope: Scope = "system") -> None:
+    """The invariants of a host that has come to rest; what a login's manager starts at boot, the boot waits for not."""
     release = host.rootfs / ROOT.removeprefix("/") / "releases" / live
     assert (release / ".deploy-seal").is_file()
-    assert (current(host), serving(host), serving(host, "shop-mailer")) == (live, live, live)
+    if scope == "user":
+        await_true(lambda: serving(host, scope=scope) == serving(host, "shop-mailer", scope) == live)
+    assert_serving(host, live, scope)
     assert state(host)["phase"] == ends
     assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == [ends]
     assert not ours(host, "unfinished").is_symlink()
+
+
+def assert_serving(host: DisposableHost, live: str, scope: Scope) -> None:
+    """What `current` names is what runs."""
+    running = (current(host), serving(host, scope=scope), serving(host, "shop-mailer", scope))
+    assert running == (live, live, live)
 
 
 def ours(host: DisposableHost, *parts: str) -> Path:

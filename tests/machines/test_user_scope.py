@@ -55,11 +55,19 @@ def test_a_killed_activation_is_taken_back_by_the_manager(host: DisposableHost, 
     assert (current(host), serving(host)) == (good, good)
 
 
-def test_a_power_cut_in_the_gate(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """The boot unit of the login puts `current` back before its services start, without anybody logging in."""
+@pytest.mark.parametrize("packages", ["as they are", "with polkit", "without a bus"])
+def test_a_power_cut_in_the_gate(host: DisposableHost, shop: Shop, fab: Fab, packages: str) -> None:
+    """The boot unit of the login puts `current` back before its services start, without anybody logging in.
+
+    It needs no polkit, and no bus either: that of the login may be gone by then.
+    """
+    if packages == "with polkit":
+        install_polkit(host)
     good = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     running = _deploy_that_waits(host, shop, fab)
+    if packages == "without a bus":
+        host.run("dpkg", "--purge", "dbus-user-session")
     host.power_cut()
     running.kill()
     running.communicate()
@@ -67,7 +75,31 @@ def test_a_power_cut_in_the_gate(host: DisposableHost, shop: Shop, fab: Fab) -> 
     _await_phase(host, "restored")
     _await(lambda: serving(host) == good)
     assert current(host) == good
+    if packages == "without a bus":
+        ran = fab("-H", "prod", "deploy", f"--sha={good}")
+        assert (ran.code, "apt install dbus-user-session" in ran.said) == (2, True), ran.said
     assert "host went down" in fab.ok("-H", "prod", "audit").out
+
+
+def test_polkit_lets_a_login_linger(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """With polkit the login itself turns lingering on; without it root has to, as the hint says."""
+    good, linger = shop.release(), ("loginctl", "enable-linger", "deploy")
+    host.run("loginctl", "disable-linger", "deploy")
+    assert "loginctl enable-linger deploy" in fab("-H", "prod", "deploy", f"--sha={good}").said
+    assert "Access denied" in host.run(*linger, user="deploy", check=False).stderr
+    install_polkit(host)
+    host.run(*linger, user="deploy")
+    _await(lambda: host.run("test", "-S", "/run/user/1000/bus", check=False).returncode == 0)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    assert (current(host), serving(host)) == (good, good)
+
+
+def install_polkit(host: DisposableHost) -> None:
+    """Install it as an administrator does; skips where the host reaches no packages."""
+    script = "apt-get update -qq && apt-get install --yes -qq --no-install-recommends polkitd"
+    ran = host.run("sh", "-ec", f"export DEBIAN_FRONTEND=noninteractive; {script}", check=False)
+    if ran.returncode:
+        pytest.skip(f"needs the package polkitd: {ran.stderr.strip()}")
 
 
 def test_a_manager_that_dies_in_the_gate(host: DisposableHost, shop: Shop, fab: Fab) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from disposable_host import DisposableHost
 
-from tests.support.shop import ROOT, SERVE
+from tests.support.shop import ROOT, SERVE, Scope, systemctl
 
 STORE = "/srv/store"
 META = "commit_sha={sha}\nbuilt_at_utc=2026-01-01T00:00:00Z\nbuild_host=elsewhere\n"
 _JOURNALD = ("systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket")
 
-# What the mailer does, which runs as root.
+# What the mailer does, which runs as root where the system's manager runs it.
 MAILERS = {
     "bytecode": f"python3 -c 'import letters'; {SERVE}",
     "foreign": f"mkdir -m 700 -p inbox; touch inbox/one; {SERVE}",
@@ -32,12 +32,13 @@ def files(api: str, check: str, made: str) -> dict[str, str]:
     }
 
 
-def arrange(host: DisposableHost) -> None:
-    """The mailer is root's, and there is a store to link from."""
-    drop_in = host.rootfs / "etc/systemd/system/shop-mailer.service.d/root.conf"
-    drop_in.parent.mkdir()
-    drop_in.write_text("[Service]\nUser=root\n")
-    host.run("systemctl", "daemon-reload")
+def arrange(host: DisposableHost, scope: Scope) -> None:
+    """The mailer is root's where it can be, and there is a store to link from."""
+    if scope == "system":
+        drop_in = host.rootfs / "etc/systemd/system/shop-mailer.service.d/root.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text("[Service]\nUser=root\n")
+        systemctl(host, "daemon-reload")
     host.run("install", "--directory", "--owner=deploy", STORE)
     host.run("sh", "-c", f"echo library >{STORE}/lib.txt", user="deploy")
 
@@ -63,19 +64,30 @@ def make_mutable(host: DisposableHost) -> None:
     subprocess.run(["chattr", "-R", "-f", "-i", str(host.rootfs / ROOT.removeprefix("/"))], capture_output=True)
 
 
-def disturb(host: DisposableHost, how: str, other: str | None) -> Callable[[], object]:
-    """Do what somebody else does (one of ``OUTSIDERS``); returns how that ends.  ``other`` is a release to link to."""
+def disturb(host: DisposableHost, how: str, other: str | None, scope: Scope) -> Callable[[], object]:
+    """Do what somebody else does (one of ``OUTSIDERS``); returns how that ends.  ``other`` is a release to link to.
+
+    Units are stopped and started where they belong; in the scope of a login it is the login's bus that stops.
+    """
     current, lock = f"{ROOT}/current", f"{ROOT}/.deploy/lock"
-    acts: dict[str, tuple[str, ...]] = {
+    files: dict[str, tuple[str, ...]] = {
         "moves current": ("ln", "-sfn", f"releases/{other}", current) if other else ("true",),
         "removes current": ("rm", "-f", current),
         "removes the lock": ("rm", "-f", lock),
-        "stops a unit": ("systemctl", "stop", "--no-block", "shop-mailer"),
-        "restarts a unit": ("systemctl", "restart", "--no-block", "shop-api"),
-        "reexecutes systemd": ("systemctl", "daemon-reexec"),
-        "stops dbus": ("systemctl", "stop", "dbus.socket", "dbus.service"),
         "stops journald": ("systemctl", "stop", *_JOURNALD, "systemd-journald.service"),
     }
-    host.run(*acts[how], check=False)
-    again = {"stops dbus": ("dbus.socket",), "stops journald": (*_JOURNALD[:2], "systemd-journald.service")}.get(how)
-    return lambda: host.run("systemctl", "start", *again, check=False) if again else None
+    units: dict[str, tuple[str, ...]] = {
+        "stops a unit": ("stop", "--no-block", "shop-mailer"),
+        "restarts a unit": ("restart", "--no-block", "shop-api"),
+        "reexecutes systemd": ("daemon-reexec",),
+        "stops dbus": ("stop", "dbus.socket", "dbus.service"),
+    }
+    if how in files:
+        host.run(*files[how], check=False)
+    else:
+        systemctl(host, *units[how], scope=scope, check=False)
+    if how == "stops dbus":
+        return lambda: systemctl(host, "start", "dbus.socket", scope=scope, check=False)
+    if how == "stops journald":
+        return lambda: systemctl(host, "start", *_JOURNALD[:2], "systemd-journald.service", check=False)
+    return lambda: None

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from oroboros_deploy.host import activation, journal, launch, layout, process, seal, state, strays, units
+from oroboros_deploy.host import activation, journal, launch, layout, manager, process, seal, state, strays, units
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import LocalAgent
@@ -181,10 +181,16 @@ class World:
         assert os.waitpid(child, 0)[1] == signal.SIGKILL, f"it never came to {phase}"
 
     def lose_power(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """The services are gone, and the kernel has another name for its next boot."""
+        """The services are gone, and the kernel has another name for its next boot.
+
+        Those of a login are gone with its manager already: it begins anew, and the host is up all the time.
+        """
         self.boots += 1
         self.services.lose_power()
-        monkeypatch.setattr(state, "boot_id", lambda: f"boot {self.boots}")
+        if self.host.paths.scope == "user":
+            monkeypatch.setattr(manager.Manager, "began", lambda _: f"start {self.boots}")
+        else:
+            monkeypatch.setattr(state, "boot_id", lambda: f"boot {self.boots}")
 
 
 def fork() -> int:

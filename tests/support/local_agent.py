@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from oroboros_deploy.host import launch, seal
+from oroboros_deploy.host.contract import Scope
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.support import mounted
@@ -52,10 +53,11 @@ class Answer:
 class LocalAgent:
     """A deploy root on this machine, driven by the agent's three calls.
 
+    ``scope`` is whose service manager would run what is deployed.
     ``options`` go to the process of every call: ``env``, ``user``, ``umask`` and the like.
     """
 
-    def __init__(self, root: Path, **options: Any) -> None:
+    def __init__(self, root: Path, scope: Scope = "system", **options: Any) -> None:
         self.root = root
         self.settled: dict[str, str] = {}  # what this host's /etc/environment has
         self.options = options
@@ -64,6 +66,7 @@ class LocalAgent:
             "releases": str(root / "releases"),
             "current": str(root / "current"),
             "repo": str(root / "repo"),
+            "scope": scope,
         }
 
     def start(self, command: str, request: dict[str, Any]) -> subprocess.Popen[bytes]:

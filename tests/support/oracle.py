@@ -15,7 +15,7 @@ from typing import Any
 import cgroup
 from disposable_host import DisposableHost
 
-from tests.support.shop import ROOT, serving
+from tests.support.shop import ROOT, Scope, serving, systemctl
 
 SERVICES = ("shop-api", "shop-mailer")
 PORT = 8000
@@ -24,10 +24,14 @@ _ACTIVATION = "oroboros-activate.service"
 
 
 class Oracle:
-    """Looks at one host; every answer is a sentence about what is wrong, none when all is well."""
+    """Looks at one host; every answer is a sentence about what is wrong, none when all is well.
 
-    def __init__(self, host: DisposableHost) -> None:
+    ``scope`` is whose service manager runs the services there.
+    """
+
+    def __init__(self, host: DisposableHost, scope: Scope = "system") -> None:
         self.host = host
+        self.scope = scope
         self.root = host.rootfs / ROOT.removeprefix("/")
         self.ours = self.root / ".deploy"
 
@@ -62,7 +66,7 @@ class Oracle:
             return f"the agent still runs: {agents}"
         if (self.ours / "unfinished").is_symlink():
             return f"an attempt is unfinished: {self.state.get('attempt')} in {self.state.get('phase')!r}"
-        if self.host.run("systemctl", "is-active", _ACTIVATION, check=False).stdout.strip() != "inactive":
+        if systemctl(self.host, "is-active", _ACTIVATION, scope=self.scope, check=False) != "inactive":
             return f"{_ACTIVATION} is not put away yet"
         return next(iter(self.not_serving()), None) if serving else None
 
@@ -70,7 +74,7 @@ class Oracle:
         """Invariant 2: the processes, asked of the kernel, and the answer over HTTP are those of `current`."""
         live = self.live
         for unit in SERVICES:
-            if (found := serving(self.host, unit)) != live:
+            if (found := serving(self.host, unit, self.scope)) != live:
                 yield f"{unit} runs {found}, but current names {live}"
         script = self.root / "releases" / str(live) / "services/api.sh"
         url = f"http://127.0.0.1:{PORT}/api.sh"

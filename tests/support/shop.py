@@ -7,11 +7,14 @@ shell how a release misbehaves; it builds in no time and needs no package regist
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from disposable_host import DisposableHost
 
 from tests.support.fab import FABFILE, Fab
 from tests.support.repository import Repository
+
+Scope = Literal["system", "user"]
 
 ROOT = "/srv/shop"
 SERVE = "exec sleep infinity"
@@ -64,10 +67,18 @@ class Shop:
         )
 
 
-def serving(host: DisposableHost, unit: str = "shop-api") -> str | None:
+def systemctl(host: DisposableHost, *arguments: str, scope: Scope = "system", check: bool = True) -> str:
+    """What systemctl says: root's of the system's manager, or the login's of its own."""
+    own = ("env", "XDG_RUNTIME_DIR=/run/user/1000", "systemctl", "--user")
+    program, user = (own, "deploy") if scope == "user" else (("systemctl",), None)
+    return host.run(*program, *arguments, check=check, user=user).stdout.strip()
+
+
+def serving(host: DisposableHost, unit: str = "shop-api", scope: Scope = "system") -> str | None:
     """The release that the process behind a unit really runs in, asked of the kernel; None when it does not run."""
-    pid = host.run("systemctl", "show", "--value", "--property=MainPID", unit).stdout.strip()
-    if pid == "0":
+    # Right after a boot the login's manager may not answer yet.
+    pid = systemctl(host, "show", "--value", "--property=MainPID", unit, scope=scope, check=scope == "system")
+    if pid in ("", "0"):
         return None
     cwd = host.run("readlink", f"/proc/{pid}/cwd").stdout.strip()
     return cwd.removeprefix(f"{ROOT}/releases/").partition("/")[0]

@@ -13,7 +13,6 @@ import getpass
 import os
 import pwd
 import re
-import shlex
 import shutil
 import signal
 import socket
@@ -25,6 +24,8 @@ from pathlib import Path
 from types import TracebackType
 
 import pytest
+
+from tests.support import mounted
 
 BINARY = "/usr/sbin/sshd"
 _START_SECONDS = 10.0
@@ -60,7 +61,7 @@ class Sshd:
 
     ``alias`` is the Host in the ssh_config file it writes at ``config_path``;
     ``settings`` are lines for sshd_config, which win over its own; ``instead`` (for root) are files
-    that the server sees in place of others.
+    that the server sees in place of others; it skips where nothing can be mounted.
     """
 
     host = "127.0.0.1"
@@ -183,8 +184,7 @@ class Sshd:
         self.write_config()
         command = [BINARY, "-D", "-f", str(self.directory / "sshd_config"), "-E", str(self._log)]
         if self._instead:
-            mounts = [shlex.join(["mount", "--bind", str(path), place]) for place, path in self._instead.items()]
-            command = ["unshare", "-m", "sh", "-ec", "\n".join([*mounts, f"exec {shlex.join(command)}"])]
+            command = mounted.command(command, self._instead)
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
         end = time.monotonic() + _START_SECONDS
         while time.monotonic() < end and self._process.poll() is None:

@@ -23,7 +23,8 @@ from tests.support.cable import CabledHost
 from tests.support.choice import PHASES, RELEASES, Choice
 from tests.support.oracle import SERVICES, Oracle, processes
 from tests.support.postgres import PASSWORD, PostgresServer
-from tests.support.shop import Shop
+from tests.support.shop import Scope, Shop
+from tests.support.user_shop import give_to_the_login
 
 
 @dataclass
@@ -101,15 +102,19 @@ QUIET = 0.5  # seconds without a movement that are rest: a command may be on its
 
 
 class Stage:
-    """One host with a light application, its registry, and the person who deploys there."""
+    """One host with a light application, its registry, and the person who deploys there.
 
-    def __init__(self, name: str, scratch: Path, stack: ExitStack) -> None:
+    ``scope`` is whose service manager runs the application; the login of ``user`` may not become root.
+    """
+
+    def __init__(self, name: str, scratch: Path, stack: ExitStack, scope: Scope = "system") -> None:
         self.scratch = scratch
+        self.scope = scope
         self.host = stack.enter_context(CabledHost(name, ensure_image(_quiet)))
         self.database = PostgresServer()
         stack.callback(self.database.close)
         stack.callback(disturbances.make_mutable, self.host)
-        self.oracle = Oracle(self.host)
+        self.oracle = Oracle(self.host, scope)
         self.shop = Shop(scratch / "shop", self.host)
         self._arrange()
         self.good: dict[str, bool] = {}
@@ -158,13 +163,15 @@ class Stage:
     def _arrange(self) -> None:
         settings = self.shop.repository.path / "fabric.yaml"
         settings.write_text(settings.read_text().replace(*GATE).replace(*STEPS) + SETTINGS)
-        disturbances.arrange(self.host)
+        if self.scope == "user":
+            give_to_the_login(self.shop)
+        disturbances.arrange(self.host, self.scope)
         url = self.database.database()
         self.registry = url.rpartition("/")[2]
         self.fab = self.shop.fab(url)
         self.fab.ssh_config.write_text(self.fab.ssh_config.read_text() + PATIENT)
         self.fab.environ["XDG_STATE_HOME"] = str(self.scratch / "state")
-        for unit in SERVICES:
+        for unit in SERVICES if self.scope == "system" else ():
             self.host.run("systemctl", "add-wants", "multi-user.target", f"{unit}.service")
 
     def _release(self, name: str, made: str = "plain") -> str:
@@ -229,7 +236,7 @@ class Stage:
             back = getattr(self, f"_destroy_{choice.victim}")(choice)
             self.broken = (time.monotonic() + choice.seconds, back)
         if choice.victim == "outsider":
-            back = disturbances.disturb(self.host, choice.how, self._another(run))
+            back = disturbances.disturb(self.host, choice.how, self._another(run), self.scope)
             self.broken = (time.monotonic() + choice.seconds, back)
             run.acted_at = time.time()
         if choice.victim in ("agent", "power", "outsider"):
@@ -378,7 +385,7 @@ class Stage:
         return "\n".join(
             (
                 f"VIOLATION\n{problem}\n\n{run.line()}\n{run.choice}",
-                f"again: python tests/destructive.py --seed {run.choice.seed} --runs 1",
+                f"again: python tests/destructive.py --seed {run.choice.seed} --runs 1 --scope {self.scope}",
                 f"the host's tree and journal: {kept}",
                 f"state: {json.dumps(self.oracle.state)}",
                 f"last of the journal: {json.dumps(self.oracle.journal[-1:])}",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from disposable_host import DisposableHost
+from functools import partial
 
-from tests.support.shop import ROOT, Shop
+from tests.support import shop as shops
+from tests.support.shop import Shop
 
 HOME = "home/deploy"
 UNITS = f"{HOME}/.config/systemd/user"
 SERVICES = ("shop-api", "shop-mailer")
+
+systemctl = partial(shops.systemctl, scope="user")
+serving = partial(shops.serving, scope="user")
 
 
 def give_to_the_login(shop: Shop) -> None:
@@ -26,21 +30,6 @@ def give_to_the_login(shop: Shop) -> None:
         host.run("sh", "-c", "until test -S /run/user/1000/bus; do sleep 0.05; done")
         systemctl(host, "daemon-reload")
         systemctl(host, "enable", "--quiet", *SERVICES)
-
-
-def systemctl(host: DisposableHost, *arguments: str, check: bool = True) -> str:
-    """What the login's own systemctl says."""
-    command = ("env", "XDG_RUNTIME_DIR=/run/user/1000", "systemctl", "--user", *arguments)
-    return host.run(*command, check=check, user="deploy").stdout.strip()
-
-
-def serving(host: DisposableHost, unit: str = "shop-api") -> str | None:
-    """The release that the process behind a unit really runs in, asked of the kernel; None when it does not run."""
-    pid = systemctl(host, "show", "--value", "--property=MainPID", unit)
-    if pid == "0":
-        return None
-    cwd = host.run("readlink", f"/proc/{pid}/cwd").stdout.strip()
-    return cwd.removeprefix(f"{ROOT}/releases/").partition("/")[0]
 
 
 def _upwards(path: str) -> list[str]:
