@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .host.contract import (
         AuditAnswer,
         ClaimAnswer,
+        ConfigureAnswer,
         Facts,
         FactsRequest,
         LockAnswer,
@@ -241,6 +242,28 @@ class Deployment:
         found = resolving.release_id(self.node, release)
         return self._ask(hosts, lambda host: host.unpin(found))
 
+    def show_env(self, hosts: Sequence[str] | None = None) -> Answers[Facts]:
+        """The configuration in use on each host.
+
+        Of the keys of `Facts`, ``configuration`` is its revision (None: none), ``origins`` says of each name where it
+        came from.  Raises InvalidInput when no host is named.
+        """
+        return self._ask(hosts, lambda host: host.facts({"env": True, "source": False}))
+
+    def diff_env(self, hosts: Sequence[str] | None = None) -> Answers[ConfigureAnswer]:
+        """How the configuration of today's settings and secrets differs from the one in use on each host.
+
+        It is that of the live release, whose file the host reads.  ``names`` in the answer are those that would be
+        added, changed and removed; ``origins`` says where each name comes from.  Nothing is changed, and no value is
+        told.  Raises InvalidInput when no host is named, when the settings have no `env`, or when a secret cannot be
+        had.
+        """
+        names = required_hosts(self.config, hosts)
+        sources = self.node.configuration()
+        if sources is None:
+            raise InvalidInput("nothing was changed: the settings have no `env`", hint="see docs/configuration.md")
+        return ask(self.node, names, lambda host: host.configure({"sha": None, "env": sources, "dry_run": True}))
+
     def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
         """Give deploy roots whose id names another machine, such as copies, an id of the machine they are on.
 
@@ -317,7 +340,8 @@ class Deployment:
 def _attempt(node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
     from .control.attempt import Attempt  # while the hosts are being connected to
 
-    return Attempt(node, kind, commit, names).run()
+    configuration = node.configuration() if kind == "deploy" else None
+    return Attempt(node, kind, commit, names, configuration).run()
 
 
 def _import_registry() -> None:

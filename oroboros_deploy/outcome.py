@@ -22,7 +22,7 @@ from .errors import (
 from .text import ssh_line
 
 if TYPE_CHECKING:
-    from .host.contract import ActivationEnd, JournalEntry, Scope
+    from .host.contract import ActivationEnd, Changes, JournalEntry, Scope
 
 Kind = Literal["deploy", "rollback"]
 
@@ -85,6 +85,8 @@ class HostOutcome:
     phase, ``migration_marker`` the revision printed by the migration, if one ran,
     ``log`` what the build, the migration, the gate or the services said last,
     ``left_out`` the parts that the build could not make there and did without.
+    ``configuration`` is the revision in use there now (None: none, or not known), ``names`` are those in which what was
+    asked for differs from what was in use before.
     """
 
     host: str
@@ -97,6 +99,8 @@ class HostOutcome:
     seconds: Mapping[str, float] = field(default_factory=dict)
     log: str | None = None
     left_out: tuple[str, ...] = ()
+    configuration: str | None = None
+    names: Changes | None = None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -137,6 +141,8 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
         migration_marker=state["migration_marker"],
         seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
         log=state["transcript"] or None,
+        configuration=state.get("configuration") if end is State.LIVE else state.get("configuration_before"),
+        names=state.get("names"),
     )
 
 

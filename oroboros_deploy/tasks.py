@@ -70,7 +70,13 @@ def deploy(
     attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
 
 
-@task(help=_ACTIVATION | {"release": "release id to go back to, or an unambiguous prefix of one in the registry"})
+@task(
+    help=_ACTIVATION
+    | {
+        "release": "release id to go back to, or an unambiguous prefix of one in the registry",
+        "keep-env": "leave the configuration in use as it is",
+    }
+)
 def rollback(
     context: Context,
     release: str | None = None,
@@ -82,16 +88,17 @@ def rollback(
     wait: str | None = None,
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
+    keep_env: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Switch back to a release that the hosts still have; gated and restored like a deploy.
 
     Without -H it goes where the environment says, else where the registry saw that
-    release live.
+    release live.  The configuration that the release was committed with last comes back with it.
     """
     wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
-    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait) | {"keep_env": keep_env}
 
     def roll_back(hosts: Deployment) -> Outcome:
         return placed(context, hosts, given, wanted).rollback(release=wanted)
@@ -425,6 +432,26 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 
+@task(help=_COMMON, name="show")
+def env_show(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Show the names of the configuration in use on each host, and where each comes from; never a value."""
+    from .cli import tables
+
+    answered(deployment(context, environment, flags(root)).show_env(), tables.env_table, json)
+
+
+@task(help=_COMMON, name="diff")
+def env_diff(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Show which names of today's configuration differ from the one in use on each host; never a value.
+
+    Secrets are asked for, as a deploy does; nothing is changed.
+    """
+    from .cli import tables
+
+    answered(deployment(context, environment, flags(root)).diff_env(), tables.env_diff_table, json)
+
+
+env = Collection("env", env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
     deploy,
@@ -441,5 +468,6 @@ ns = Collection(
     serve,
     token,
     figures,
+    env,
     registry,
 )

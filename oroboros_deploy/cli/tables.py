@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ActivationState,
         AuditAnswer,
         ClaimAnswer,
+        ConfigureAnswer,
         Facts,
         JournalEntry,
         LockAnswer,
@@ -70,6 +71,18 @@ def unpin_table(answers: Answers[UnpinAnswer]) -> str:
 def claim_table(answers: Answers[ClaimAnswer]) -> str:
     """Each host: whose the deploy root was, and whose it is."""
     return _sentences(answers, _claimed)
+
+
+def env_table(answers: Answers[Facts]) -> str:
+    """Each host: the names of the configuration in use, and where each comes from; no value."""
+    rows = [row for host, answer in answers.items() for row in _env_rows(host, answer)]
+    return columns([("HOST", "CONFIGURATION", "NAME", "FROM"), *rows])
+
+
+def env_diff_table(answers: Answers[ConfigureAnswer]) -> str:
+    """Each host: each name, where it comes from, and whether it differs from the configuration in use; no value."""
+    rows = [row for host, answer in answers.items() for row in _env_diff_rows(host, answer)]
+    return columns([("HOST", "NAME", "FROM", "DIFFERS"), *rows])
 
 
 def prune_table(answers: Answers[PruneAnswer]) -> str:
@@ -150,7 +163,9 @@ def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
 
 def _live(answer: Facts) -> str:
     adopted = any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"])
-    return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}"
+    used = answer.get("configuration")
+    configuration = f", configuration {used}" if used else ""
+    return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}{configuration}"
 
 
 def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
@@ -289,9 +304,38 @@ def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
     """An entry of a journal; one that was edited may lack anything, or have other values than it should."""
     found: Mapping[str, object] = entry
     number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
-    what = " ".join(filter(None, (str(kind or ""), short(str(found.get("target") or "")))))
+    what = " ".join(filter(None, (str(kind or ""), short(str(found.get("target") or "")), _names(found.get("names")))))
     outcome = ": ".join(filter(None, (_end(str(found.get("outcome") or ""), entry), str(found.get("reason") or ""))))
     return (str(number), _when(at), str(actor or "?"), what, outcome)
+
+
+def _env_rows(host: str, answer: Facts | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", _line(answer), "")
+        return
+    used = answer.get("configuration")
+    yield from ((host, str(used), name, origin) for name, origin in sorted(answer.get("origins", {}).items()))
+    if not answer.get("origins"):
+        yield (host, str(used or "none"), "", "")
+
+
+def _env_diff_rows(host: str, answer: ConfigureAnswer | DeployError) -> Iterator[tuple[str, ...]]:
+    if isinstance(answer, DeployError):
+        yield (host, "?", _line(answer), "")
+        return
+    names = answer["names"]
+    how = dict.fromkeys(names["added"], "added") | dict.fromkeys(names["changed"], "changed")
+    yield from ((host, name, origin, how.get(name, "")) for name, origin in answer["origins"].items())
+    yield from ((host, name, "", "removed") for name in names["removed"])
+
+
+def _names(names: object) -> str:
+    """The names that an entry says were changed in the configuration."""
+    if not isinstance(names, Mapping):
+        return ""
+    lists = ((sign, names.get(key)) for sign, key in (("+", "added"), ("~", "changed"), ("-", "removed")))
+    told = [f"{sign}{name}" for sign, found in lists if isinstance(found, list) for name in found]
+    return f"({' '.join(told)})" if told else ""
 
 
 def _when(at: object) -> str:

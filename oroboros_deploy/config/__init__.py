@@ -4,16 +4,30 @@ from __future__ import annotations
 
 from .explaining import explain, masked
 from .loading import Config, layers_of, load, with_members, without_settings
-from .settings import SETTINGS, Build, Frontend, Healthcheck, Migration, RegistryTables, Setting, Step, Venv
+from .settings import (
+    SETTINGS,
+    Build,
+    Environment,
+    Frontend,
+    Healthcheck,
+    Migration,
+    RegistryTables,
+    Secrets,
+    Setting,
+    Step,
+    Venv,
+)
 
 __all__ = [
     "SETTINGS",
     "Build",
     "Config",
+    "Environment",
     "Frontend",
     "Healthcheck",
     "Migration",
     "RegistryTables",
+    "Secrets",
     "Setting",
     "Step",
     "Venv",

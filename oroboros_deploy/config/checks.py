@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import permutations
 from typing import TYPE_CHECKING
 
+from ..host import env_file
 from .addresses import is_git_url
 
 if TYPE_CHECKING:
@@ -255,6 +256,37 @@ def _check_kind(kind: object) -> str:
     if kind not in ("dir", "file"):
         raise ValueError("must say dir or file for each path")
     return str(kind)
+
+
+def check_values(value: object) -> dict[str, str]:
+    """Values by name, as they stand in a file; none of them is told, for it may be secret."""
+    if not isinstance(value, Mapping):
+        raise ValueError("must map each name to its value")
+    for name, each in value.items():
+        if not isinstance(name, str):
+            raise ValueError(f"has the name {name!r}, which is no text: put it in quotes")
+        if not isinstance(each, str):
+            raise ValueError(f"has no text as the value of {name}: put it in quotes")
+    values = {str(name): str(each) for name, each in value.items()}
+    try:
+        env_file.check(values)
+    except env_file.Wrong as wrong:
+        raise ValueError(f"cannot be given to a service: {wrong}") from None
+    return values
+
+
+def check_variables(value: object) -> tuple[str, ...]:
+    names = check_names(value)
+    for name in names:
+        if not env_file.NAME.fullmatch(name):
+            raise ValueError(f"must hold names of variables, which {name!r} is not")
+        if names.count(name) > 1:
+            raise ValueError(f"names {name} twice")
+    return names
+
+
+def check_below_if_any(value: object) -> str | None:
+    return None if value is None else check_below(value)
 
 
 def check_scope(value: object) -> Scope:

@@ -27,6 +27,8 @@ def masked(text: str) -> str:
 
 
 def _safe(name: str, value: object) -> str:
+    if name == "env.values" and isinstance(value, Mapping):
+        return " ".join(value) or "none"  # what they are may be secret all the same
     if name == "registry_url" and isinstance(value, str):
         return shown_registry(value)
     return masked(shown(value))

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import combinations, product
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from ..errors import ConfigError
 from .checks import address, check_hosts
@@ -23,6 +23,7 @@ from .settings import BY_NAME, SECTIONS, SETTINGS, Setting, Settings, Value, sec
 
 Written: TypeAlias = Mapping[str, object]  # what flags or a caller give: not checked yet
 _MAY_BE_OFF = "build.frontend"
+_MERGED = "env.values"  # an environment's are merged into the others, name by name
 _ONE_NAME = "name one environment alone, or only hosts of one"
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _T = TypeVar("_T")
@@ -352,16 +353,26 @@ def _merge(layers: Sequence[_Layer]) -> dict[str, _Found]:
     for layer in layers:
         if any(name.startswith(f"{_MAY_BE_OFF}.") for name in layer.values):
             found.pop(_MAY_BE_OFF, None)
-        found |= {name: _Found(value, layer.where) for name, value in layer.values.items()}
+        found |= {name: _found(name, value, layer.where, found.get(name)) for name, value in layer.values.items()}
     if _MAY_BE_OFF in found:
         return {name: item for name, item in found.items() if not name.startswith(f"{_MAY_BE_OFF}.")}
     return found
+
+
+def _found(name: str, value: Value, where: str, before: _Found | None) -> _Found:
+    """What a layer says: it replaces what was said before, but for names and values that are merged one by one."""
+    if name != _MERGED or before is None or not before.value:
+        return _Found(value, where)
+    merged = {**cast("Mapping[str, str]", before.value), **cast("Mapping[str, str]", value)}
+    return _Found(merged, f"{where}; {before.where}" if value else before.where)
 
 
 def _derive(found: Mapping[str, _Found]) -> dict[str, _Found]:
     root = str(found["root"].value)
     paths = {name: _below(root, found[name]) for name in ("releases_dir", "current_link", "repo_root")}
     places = {"root's shared": f"{root}/shared"} if found["shared"].value else {}
+    if any(found[f"env.{name}"].value for name in ("file", "values", "secrets.command", "secrets.names")):
+        places["root's env"] = f"{root}/env"
     _refuse_overlap(paths | places | {"root's .deploy": f"{root}/.deploy"})
     return {**found, **{name: _Found(path, found[name].where) for name, path in paths.items()}}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
     check_below,
+    check_below_if_any,
     check_command,
     check_command_if_any,
     check_count,
@@ -41,6 +42,8 @@ from .checks import (
     check_services,
     check_shared,
     check_switch,
+    check_values,
+    check_variables,
     check_wait,
 )
 
@@ -352,6 +355,61 @@ class Build:
 
 
 @dataclass(frozen=True)
+class Secrets:
+    """Where the values come from that no file of the repository has."""
+
+    command: str | None = field(
+        default=None,
+        metadata=_about(
+            check_command_if_any,
+            "line run by bash on the control node, in the repository; it prints `NAME=value` lines, as systemd reads"
+            " them",
+        ),
+    )
+    timeout: float = field(default=60, metadata=_about(check_limit, "seconds for `env.secrets.command`"))
+    names: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(check_variables, "names whose values are taken from the environment of `fab` itself"),
+    )
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The configuration: what services, migrations and health commands find in their environment.
+
+    Of two values with one name the later wins: ``file``, ``values``, ``secrets``.
+    """
+
+    file: str | None = field(
+        default=None,
+        metadata=_about(
+            check_below_if_any, "file of the commit with plain values, `NAME=value`, written as systemd reads them"
+        ),
+    )
+    values: Mapping[str, str] = field(
+        default_factory=dict,
+        repr=False,
+        metadata=_about(
+            check_values,
+            "plain values by name; those of an environment are merged into these name by name",
+            secret=True,
+        ),
+    )
+    secrets: Secrets = field(default_factory=Secrets)
+    build: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            check_variables, "the only names that a build sees; their values are part of what its cache goes by"
+        ),
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a configuration."""
+        return bool(self.file or self.values or self.secrets.command or self.secrets.names or self.build)
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, each with its default. Paths are paths on the host, times are in seconds."""
 
@@ -440,6 +498,7 @@ class Settings:
             " write there, and no build or pruning touches them",
         ),
     )
+    env: Environment = field(default_factory=Environment)
     migrate: str | Migration | None = field(
         default=None,
         metadata=_about(
@@ -486,6 +545,14 @@ class Settings:
         metadata=_about(
             check_switch,
             "`true`: build the release again although it is complete on a host; refused where it is live",
+            in_file=False,
+        ),
+    )
+    keep_env: bool = field(
+        default=False,
+        metadata=_about(
+            check_switch,
+            "`true`: a rollback leaves the configuration in use as it is, and brings none back with the release",
             in_file=False,
         ),
     )

@@ -29,12 +29,13 @@ from ..remote.host import Host
 from ..text import short
 from ..version import __version__
 from . import plan
+from . import secrets as secrets_of
 from .asking import close
 from .faults import HostFault, told_of
 from .plan import Job, Plan
 
 if TYPE_CHECKING:
-    from ..host.contract import ActivateRequest, Facts, Origin, SourceKind
+    from ..host.contract import ActivateRequest, ConfigureAnswer, Facts, Origin, SourceKind, Sources
     from ..registry import Registry
     from ..source import Commit
     from .node import ControlNode
@@ -52,6 +53,7 @@ class _Work:
     plan: Plan | None = None
     outcome: HostOutcome | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    configured: ConfigureAnswer | None = None
     asked: bool = False  # to switch: from then on the host goes on alone
     left_out: tuple[str, ...] = ()  # parts of the build that the host could not make
 
@@ -78,7 +80,15 @@ class Attempt:
     #
     # ═ is a barrier: all hosts are there before any goes on.  An error before `activate` ends all, as raised.
 
-    def __init__(self, node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        node: ControlNode,
+        kind: Kind,
+        commit: Commit,
+        names: Sequence[str],
+        configuration: Sources | None = None,
+    ) -> None:
+        """``configuration`` are the values that the hosts do not find in the release (None: there are none)."""
         self.node = node
         self.config = node.config
         self.started = datetime.now(UTC)
@@ -87,6 +97,9 @@ class Attempt:
         self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
         self.recorder = Recorder(attempt, node.listener)
         self.works = [_Work(node.host(name, self.recorder)) for name in names]
+        self.configuration = configuration
+        for work in self.works:
+            work.host.hide(secrets_of.mask(configuration))
         self.interrupted = False
         self.error: DeployError | None = None
 
@@ -157,6 +170,9 @@ class Attempt:
     def _decide(self, work: _Work, facts: Facts) -> None:
         work.facts = facts
         work.plan = plan.decide(self.job, facts, work.host.name)
+        if self.configuration and not work.plan.build:
+            found = self._configure(work, self.configuration)
+            work.plan = plan.with_configuration(self.job, facts, work.host.name, work.plan, found)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: it is complete on this host; --rebuild makes it again")
         if facts["live"] == self.job.sha:
@@ -166,6 +182,16 @@ class Attempt:
             self._end(work, self._already(work))
         elif facts["target"] and facts["target"]["bad"] and not work.plan.build:
             work.host.tell("warning", f"this release failed here before: {facts['target']['bad']}")
+
+    def _configure(self, work: _Work, configuration: Sources) -> ConfigureAnswer:
+        """Have the host keep the configuration, so that the activation puts it in use; the release is there."""
+        work.configured = work.host.configure({"sha": self.job.sha, "env": configuration})
+        revision, names = work.configured["revision"], work.configured["names"]
+        told = [f"{len(found)} {what}" for what, found in names.items() if isinstance(found, list) and found]
+        changed = ", ".join(told) or "nothing changed"
+        message = f"configuration {revision}: {changed}"
+        work.host.tell("configuration.kept", message, level="detail", revision=revision, names=names)
+        return work.configured
 
     def _already(self, work: _Work) -> HostOutcome:
         message = f"{self.job.sha} is live already; nothing was done"
@@ -180,11 +206,15 @@ class Attempt:
                 if not self._has_less(work):
                     raise
                 self._ask_for_release(work, work.plan.source)
+        if self.configuration and work.configured is None:
+            self._configure(work, self.configuration)
 
     def _ask_for_release(self, work: _Work, source: SourceKind) -> None:
         stream = self._bundle(work) if source == "bundle" else None
         first = work is self.works[0]
         request = plan.build_request(self.job, source, self._described(), verbose=self.node.verbose, first=first)
+        if self.configuration and self.configuration["build"]:
+            request["env"] = secrets_of.of_build(self.configuration)
         work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
 
     def _has_less(self, work: _Work) -> bool:
@@ -193,6 +223,8 @@ class Attempt:
         known = (work.facts["has_commit"], work.facts["tips"])
         work.facts = work.host.facts(plan.facts_request(self.job))
         work.plan = plan.decide(self.job, work.facts, work.host.name)
+        if work.configured:
+            work.plan = plan.with_configuration(self.job, work.facts, work.host.name, work.plan, work.configured)
         return known != (work.facts["has_commit"], work.facts["tips"])
 
     def _described(self) -> str:
@@ -217,7 +249,10 @@ class Attempt:
         """Switch one host more, unless one has failed."""
         if all(other.outcome is None or other.outcome.state.ok for other in self.works):
             assert work.facts is not None
-            self._switch(work, plan.activate_request(self.job, work.facts, migrate=migrate))
+            request = plan.activate_request(self.job, work.facts, migrate=migrate)
+            if work.configured:
+                request["configuration"] = work.configured["revision"]
+            self._switch(work, request)
 
     def _switch_at_once(self, work: _Work) -> None:
         """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""

@@ -20,6 +20,7 @@ from .state_directory import default_registry_url, state_directory
 
 if TYPE_CHECKING:
     from ..config import Config
+    from ..host.contract import Sources
     from ..registry import Registry
     from ..source import Source
     from ..ssh import HostConnection
@@ -176,6 +177,15 @@ class ControlNode:
             self.journal_heads.note(event.host, self.config.root, event.data["head"])
 
     # --- commits and events ---
+
+    def configuration(self) -> Sources | None:
+        """The values that services find in their environment, secrets too; None where the settings have no `env`.
+
+        Raises InvalidInput.
+        """
+        from .secrets import sources
+
+        return sources(self.config, self._source, os.environ)
 
     def source(self) -> Source:
         """The git repository.  Raises InvalidInput when there is none."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ActivateRequest,
         ActivationState,
         BuildRequest,
+        ConfigureAnswer,
         Facts,
         FactsRequest,
         FrontendRecipe,
@@ -75,6 +76,8 @@ def facts_request(job: Job) -> FactsRequest:
         asked["shared"] = _places(job.config)
     if job.config.wait:
         asked["wait"] = job.config.wait
+    if job.config.env.given:
+        asked["env"] = True
     return asked
 
 
@@ -140,6 +143,8 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
     }
     if config.wait is not None:
         request["wait"] = config.wait
+    if job.kind == "rollback" and config.env.given:
+        request["recorded"] = not config.keep_env
     return request
 
 
@@ -154,7 +159,8 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if unfit and facts["live"] == job.sha:
         raise _refusal_of_live(job, facts, host, unfit)
     whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE and not unfit
-    if facts["live"] == job.sha and whole and healthy(facts["last"]) and not any(doubts(job, facts)):
+    same = job.kind == "deploy" or not job.config.env.given or job.config.keep_env or _is_configured(facts)
+    if facts["live"] == job.sha and whole and healthy(facts["last"]) and same and not any(doubts(job, facts)):
         return Plan(build=False, activate=False)
     if whole:
         return Plan(build=False, activate=True)
@@ -163,9 +169,26 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
         raise Busy(f"nothing was changed: release {job.sha} is being built again on this host", hint=hint, host=host)
     if job.kind == "rollback":
         raise UnknownRelease(_absent(job, facts), hint=_offer(facts, job.sha), host=host)
-    if job.config.repo_url:
-        return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "fetch")
-    return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else "bundle")
+    return _to_build(job, facts)
+
+
+def _to_build(job: Job, facts: Facts) -> Plan:
+    elsewhere: SourceKind = "fetch" if job.config.repo_url else "bundle"
+    return Plan(build=True, activate=True, source="mirror" if facts["has_commit"] else elsewhere)
+
+
+def with_configuration(job: Job, facts: Facts, host: str, planned: Plan, found: ConfigureAnswer) -> Plan:
+    """The plan for a release that is there, with what the host made of its configuration.
+
+    Raises InvalidInput when it is live and was built with other values.
+    """
+    if not found["fits"]:
+        unfit = "it was built with other values of the names in `env.build`"
+        if facts["live"] == job.sha:
+            raise _refusal_of_live(job, facts, host, unfit)
+        return _to_build(job, facts)
+    same = found["revision"] == found["current"]
+    return planned if same or not planned.nothing else Plan(build=False, activate=True)
 
 
 def doubts(job: Job, facts: Facts) -> Iterator[str]:
@@ -194,7 +217,15 @@ def _unfit(job: Job, facts: Facts) -> str | None:
         return "--rebuild was said"
     if target["state"] == "sealed" and target.get("recipe") not in (None, digest(job.config.build, job.config.shared)):
         return "it was built with other settings of `build` or `shared`"
+    if target["state"] == "sealed" and target.get("configured") and not job.config.env.build:
+        return "it was built with names in `env.build`, which has none now"
     return target["bad"] if target["state"] == "sealed" and facts["live"] != job.sha else None
+
+
+def _is_configured(facts: Facts) -> bool:
+    """Whether the configuration in use is the one that the release was committed with, as far as that was noted."""
+    noted = facts["target"].get("configuration") if facts["target"] else None
+    return noted in (None, facts.get("configuration"))
 
 
 def _refusal_of_live(job: Job, facts: Facts, host: str, unfit: str) -> InvalidInput:

@@ -11,7 +11,22 @@ import os
 import time
 from pathlib import Path
 
-from . import durable, earlier, environment, gate, lock, manager, process, records, seal, state, strays, units, words
+from . import (
+    configuration,
+    durable,
+    earlier,
+    environment,
+    gate,
+    lock,
+    manager,
+    process,
+    records,
+    seal,
+    state,
+    strays,
+    units,
+    words,
+)
 from .annotations import (
     TYPE_CHECKING,
     Any,
@@ -37,6 +52,15 @@ from .words import PHASES
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, FinalPhase, GateRequest, JournalEntry, Phase, Result
+    from .masking import Mask
+
+
+# By what a request says of the configuration that the record of its release has.
+_WHY_IT_STAYS = {
+    None: "the settings have no `env`",
+    False: "--keep-env was said",
+    True: "nobody noted one for this release",
+}
 
 
 class Failed(Exception):
@@ -97,6 +121,7 @@ class Activation:
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
+        self.mask: Mask
         self.state: State
 
     def _held_to(self, judged: ActivateRequest, proven: bool = False) -> _Held:
@@ -132,7 +157,9 @@ class Activation:
     def resume(self, found: State) -> State:
         """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
         self.state, self.resumed = found, True
-        if found.phase == "gated" and _live_or_none(self.layout) == found.target:
+        self._hide_secrets()
+        in_place = _live_or_none(self.layout) == found.target and not self._configured_otherwise(found.configuration)
+        if found.phase == "gated" and in_place:
             return self._commit()
         what = "interrupted" if found.of_this_boot else "the host went down"
         return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
@@ -141,7 +168,9 @@ class Activation:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
         target = self.request["sha"]
         judged = records.asked(self.layout, self.request)
-        self.held = self._held_to(judged, records.proven(self.layout, target, judged))
+        wanted = self._configuration()
+        same = wanted == records.configuration_of(self.layout, target)  # another one was never proven
+        self.held = self._held_to(judged, same and records.proven(self.layout, target, judged))
         source, foreign = self._source(), self.layout.foreign()
         self.found = self._named()
         self._verify_target(target)
@@ -154,11 +183,41 @@ class Activation:
         elif foreign:
             self._spend(self.layout.stage_link, "restore", foreign)
         self._stage("switch", target)
-        durable.sync_directory(self.layout.staged("switch").parent)  # of both links
+        before = configuration.in_use(self.layout)
+        if wanted and wanted != before:
+            self._spend(configuration.stage, self.layout, wanted, before)
+        durable.sync_directory(self.layout.staged("switch").parent)  # of all links
         ran = {name: unit.invocation for name, unit in self.seen.items() if unit.runs}
-        self.state = state.begin(self.request, source, ran, foreign)
+        begun = state.begin(self.request, source, ran, foreign)
+        names = configuration.changes(self.layout, before, wanted) if wanted or before else None
+        self.state = begun._replace(configuration=wanted, configuration_before=before, names=names)
+        self._hide_secrets()
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
+
+    def _configuration(self) -> Optional[str]:
+        """The revision to put in use; the one that is in use where none is asked for, which is told."""
+        before, wanted = configuration.in_use(self.layout), records.wanted_configuration(self.layout, self.request)
+        if wanted:
+            configuration.refuse(self.layout, wanted)
+        elif before:
+            why = _WHY_IT_STAYS[self.request.get("recorded")]
+            self.say("warning", f"the configuration {before} stays in use: {why}", level="warning")
+        return wanted or before
+
+    def _configured_otherwise(self, revision: Optional[str]) -> bool:
+        """Whether `env` does not name this revision, in an attempt that has a configuration."""
+        used = self.state.configuration or self.state.configuration_before
+        return bool(used) and configuration.in_use(self.layout) != revision
+
+    def _hide_secrets(self) -> None:
+        """Say nothing from here on with a secret of either configuration in it."""
+        self.mask = configuration.mask(self.layout, self.state.configuration, self.state.configuration_before)
+        self.say = self.mask.saying(self.say)
+
+    def _configured(self, revision: Optional[str]) -> gate.Configured:
+        """What a command gets of a configuration."""
+        return gate.Configured(lambda env: configuration.environment(self.layout, revision, env), self.mask)
 
     def _mark_unfinished(self) -> None:
         self.layout.unfinished.unlink(missing_ok=True)
@@ -300,9 +359,11 @@ class Activation:
             self.seen = {}  # they may be others when it has run
             deadline = time.monotonic() + self.request["migrate_timeout"]
             target = self.layout.release(self.request["sha"])
-            env = environment.of_release(target)
+            env = configuration.environment(self.layout, self.state.configuration, environment.of_release(target))
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
-            ended = process.shell(line, cwd=target, deadline=deadline, env=env, errors=errors)
+            with process.masked(errors, self.mask) as place:
+                options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask}
+                ended = process.shell(line, errors=place, **options)
             if not ended.ok:
                 said = f"{errors.read_text(errors='replace')}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)
@@ -312,6 +373,8 @@ class Activation:
     def swap(self) -> None:
         """Put the link that names the target in the place of `current`."""
         with self._step("swapping"):
+            if self._configured_otherwise(self.state.configuration):
+                configuration.put(self.layout, "switch", self.state.configuration)
             self._rename_over_current("switch")
         self._enter("swapped", switched=True)
 
@@ -320,6 +383,8 @@ class Activation:
         named = self._named()
         if named != self.found:
             raise Failed(words.moved(self.found[0], named[0]))
+        if self._configured_otherwise(self.state.configuration_before):
+            raise Failed(words.moved_env(self.state.configuration_before, configuration.in_use(self.layout)))
 
     def _named(self) -> Tuple[Optional[str], Optional[str]]:
         """The release that `current` names, and where another program's link leads."""
@@ -350,7 +415,14 @@ class Activation:
         target, seen = self.state.target, self._seen_last()
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         others = (words.stray(*each) for each in found if each.release)
-        return next(iter(filter(None, (self._gone(target), *_down(seen), *others))), None)
+        return next(iter(filter(None, (self._gone(target), self._moved_env(), *_down(seen), *others))), None)
+
+    def _moved_env(self) -> Optional[str]:
+        """Which configuration is in use instead of the one that was put in use, in words; None when that one is."""
+        wanted = self.state.configuration
+        return (
+            words.moved_env(wanted, configuration.in_use(self.layout)) if self._configured_otherwise(wanted) else None
+        )
 
     def _seen_last(self) -> Dict[str, units.Unit]:
         """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
@@ -388,17 +460,18 @@ class Activation:
 
     def _restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
-        transcript = getattr(failure, "transcript", "")
+        transcript = self.mask.text(getattr(failure, "transcript", ""))
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
-        reason = f"{failure}{self._to_share(transcript)}"
+        touched = touched or self._configured_otherwise(self.state.configuration_before)
+        reason = self.mask.text(f"{failure}{self._to_share(transcript)}")
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
             if touched or self._fallen():
                 self._go_back()
         except (Failed, OSError, ImportError) as second:
-            self._enter("restore_failed", reason=f"{failure}; and the restore failed: {second}")
+            self._enter("restore_failed", reason=self.mask.text(f"{failure}; and the restore failed: {second}"))
         else:
             self._enter("restored")
         return self._conclude()
@@ -426,11 +499,14 @@ class Activation:
         ran = self.state.switched and self.begun and _live_or_none(self.layout) == self.state.target
         if (failed or ran) and self.state.source != self.state.target:
             with contextlib.suppress(OSError):
-                self._spend(durable.write, self.layout.bad(self.state.target), str(failure).encode())
+                note = self.mask.text(str(failure)).encode()
+                self._spend(durable.write, self.layout.bad(self.state.target), note)
 
     def _go_back(self) -> None:
         self.restart_by = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         with self._step("restoring"):
+            if self._configured_otherwise(self.state.configuration_before):
+                configuration.put(self.layout, "restore", self.state.configuration_before)
             if self.state.source is None:
                 self._put_back()
                 return
@@ -539,8 +615,10 @@ class Activation:
 
     def _hold_gate(self, held: _Held) -> None:
         if held.gate:
+            configured = self._configured(configuration.in_use(self.layout))
+            seen = (self.restarted_at, self.seen, self.recurring or ())
             try:
-                held.gate.hold(self.layout.current, self.say, self.restarted_at, self.seen, self.recurring or ())
+                held.gate.hold(self.layout.current, self.say, *seen, configured)
             except gate.GateFailed as failure:
                 raise Failed(f"the gate was not passed: {failure}", failure.transcript) from failure
 
@@ -627,6 +705,10 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
     found = state.traces(layout)
     if found is None or Journal(layout.journal).has(found.attempt):
         return None
+    request = state.read_request(layout, found.attempt)
+    before = configuration.before(layout)
+    after = (records.wanted_configuration(layout, request) if request else None) or configuration.in_use(layout)
+    found = found._replace(configuration=after, configuration_before=before)
     return found if torn or found.switched else None  # without a state it died before it entered its first phase
 
 
@@ -653,7 +735,7 @@ def _keep_record(layout: Layout, final: State) -> None:
     """Keep what a release was committed with; before the journal has the attempt, so that a death is made good."""
     request = state.read_request(layout, final.attempt)
     if final.phase == "committed" and request:
-        records.write(layout, request, final.enabled)
+        records.write(layout, request, final.enabled, final.configuration)
 
 
 def _entry(layout: Layout, final: State, live: Optional[str], clock: Optional[float]) -> JournalEntry:
@@ -675,6 +757,8 @@ def _entry(layout: Layout, final: State, live: Optional[str], clock: Optional[fl
         "origin": asked.get("origin") if asked else None,
         "ran": final.ran if final.source is None else None,
         "foreign": final.foreign,
+        "configuration": configuration.in_use(layout),
+        "names": final.names,
     }
     return entry if clock is None else {**entry, "clock": clock}
 
@@ -704,6 +788,7 @@ def _clear(layout: Layout) -> None:
     for link in (layout.staged("switch"), layout.staged("restore"), layout.unfinished):
         with contextlib.suppress(OSError):  # what stays is taken for what it is, by the state beside it
             link.unlink(missing_ok=True)
+    configuration.unstage(layout)
 
 
 def _systemctl() -> str:

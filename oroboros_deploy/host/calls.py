@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Call,
         ClaimAnswer,
         ClaimRequest,
+        ConfigureAnswer,
+        ConfigureRequest,
         Facts,
         FactsRequest,
         FollowRequest,
@@ -130,6 +132,12 @@ def _facts(layout: Layout, request: FactsRequest, wire: Wire) -> Facts:
 
         turn.until_free(layout, request["wait"], wire.say)
     return facts(layout, request)
+
+
+def _configure(layout: Layout, request: ConfigureRequest, wire: Wire) -> ConfigureAnswer:
+    from .configuration import configure
+
+    return configure(layout, request, wire.say)
 
 
 def _activate(layout: Layout, request: ActivateRequest, wire: Wire) -> ActivateAnswer:
@@ -244,6 +252,7 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
 
 CALLS: Dict[Call, Callable[..., Answer]] = {
     "facts": _facts,
+    "configure": _configure,
     "build": _build,
     "activate": _activate,
     "follow": _follow,

@@ -31,7 +31,20 @@ PlaceKind = Literal["dir", "file"]
 Places = Dict[str, PlaceKind]  # by path within a release
 Level = Literal["info", "detail", "warning", "error"]
 RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled", "unknown"]
-Call = Literal["facts", "build", "activate", "follow", "lock", "unlock", "pin", "unpin", "prune", "audit", "claim"]
+Call = Literal[
+    "facts",
+    "configure",
+    "build",
+    "activate",
+    "follow",
+    "lock",
+    "unlock",
+    "pin",
+    "unpin",
+    "prune",
+    "audit",
+    "claim",
+]
 
 
 # --- requests ----------------------------------------------------------------------------------------------------
@@ -64,6 +77,8 @@ class FactsRequest(Asked):
     ``restart`` is there when somebody means to activate, ``source`` is true when a build may be needed.
     ``history`` is how many journal entries to answer, of those before the number ``before`` where it is given.
     ``wait`` is for how many seconds an activation of this deploy root is waited for before anything is read.
+    ``env`` is true when a configuration is to be put in use; then the facts say where each name of the present one is
+    from.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
     """
 
@@ -72,6 +87,7 @@ class FactsRequest(Asked):
     shared: NotRequired[Places]
     restart: NotRequired[bool]
     source: NotRequired[bool]
+    env: NotRequired[bool]
     history: NotRequired[int]
     before: NotRequired[int]
     wait: NotRequired[float]
@@ -151,12 +167,37 @@ class Recipe(TypedDict):
     node: NotRequired[Optional[str]]
 
 
+class Sources(TypedDict):
+    """Where the values of a configuration come from; of two that have a name, the later wins.
+
+    ``file`` is a path in the release (None: none), ``values`` and ``secrets`` are values by name, and ``build`` are the
+    names of which a build sees the values.  No request with values is kept, and none travels in a command line.
+    """
+
+    file: Optional[str]
+    values: Dict[str, str]
+    secrets: Dict[str, str]
+    build: List[str]
+
+
+class ConfigureRequest(Asked):
+    """Keep the configuration of the release ``sha``, which is complete, so that an activation can put it in use.
+
+    Without ``sha`` it is the live release.  With ``dry_run`` nothing is kept.
+    """
+
+    sha: Optional[str]
+    env: Sources
+    dry_run: NotRequired[bool]
+
+
 class BuildRequest(Asked):
     """Make the sealed release of the commit ``sha``; a bundle is sent as a stream after the request.
 
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
     ``again`` (default: false) asks for it although it is complete; what is live is never built again.
-    ``described`` is what `git describe` calls the commit (default: ``sha``).
+    ``described`` is what `git describe` calls the commit (default: ``sha``).  ``env`` is there when a build sees some
+    of the configuration; it has the values of these names alone.
     """
 
     attempt: str
@@ -167,6 +208,7 @@ class BuildRequest(Asked):
     verbose: NotRequired[bool]
     again: NotRequired[bool]
     described: NotRequired[str]
+    env: NotRequired[Sources]
 
 
 class GateRequest(TypedDict):
@@ -204,6 +246,8 @@ class ActivateRequest(Asked):
     that is longer than ``restart_timeout``: a restore waits so long for a stop that systemd has begun.
     ``wait`` is for how many seconds somebody else's activation is waited for (default: 60 for that of another deploy
     root, 0 for one of this).
+    ``configuration`` is the revision to put in use with the release; with ``recorded`` it is the one that the record of
+    the release has.  With neither the configuration in use stays in use (``recorded`` false: that was asked for).
     """
 
     attempt: str
@@ -225,6 +269,8 @@ class ActivateRequest(Asked):
     said: NotRequired[List[str]]
     stopping: NotRequired[float]
     wait: NotRequired[float]
+    configuration: NotRequired[str]
+    recorded: NotRequired[bool]
 
 
 class FollowRequest(Asked):
@@ -292,6 +338,14 @@ class AuditRequest(Asked):
 # --- what a host keeps -------------------------------------------------------------------------------------------
 
 
+class Changes(TypedDict):
+    """The names in which two configurations differ, each sorted; never a value."""
+
+    added: List[str]
+    changed: List[str]
+    removed: List[str]
+
+
 class ActivationEnd(TypedDict):
     """What is told of an activation that ended.
 
@@ -299,6 +353,8 @@ class ActivationEnd(TypedDict):
     ``switched`` is true once `current` was changed, ``transcript`` is what a failed step said last.
     ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked),
     ``foreign`` where the link led that another program had at `current`.  ``enabled`` is what the record will have.
+    ``configuration`` is the revision in use with the target, ``configuration_before`` the one before (None: none), and
+    ``names`` are those in which they differ.
     """
 
     target: str
@@ -312,6 +368,9 @@ class ActivationEnd(TypedDict):
     ran: NotRequired[Optional[Dict[str, str]]]
     foreign: NotRequired[Optional[str]]
     enabled: NotRequired[Optional[List[str]]]
+    configuration: NotRequired[Optional[str]]
+    configuration_before: NotRequired[Optional[str]]
+    names: NotRequired[Optional[Changes]]
 
 
 class ActivationState(ActivationEnd):
@@ -335,6 +394,7 @@ class ReleaseRecord(TypedDict):
     ``restarted``; ``healthcheck`` is the gate that it passed; ``skipped`` is true when no health command was run.
     ``attempt`` is the one that committed it, and ``at`` is when.  ``enabled`` are the units that ran and that systemd
     starts at boot; a unit that later attempts left alone stays in it (None: nobody looked).
+    ``configuration`` is the revision that was in use (None: none, or nobody noted it).
     """
 
     attempt: str
@@ -345,6 +405,7 @@ class ReleaseRecord(TypedDict):
     skipped: bool
     enabled: NotRequired[Optional[List[str]]]
     scope: NotRequired[Scope]
+    configuration: NotRequired[Optional[str]]
 
 
 class JournalEntry(TypedDict):
@@ -354,6 +415,8 @@ class JournalEntry(TypedDict):
     keys from ``attempt`` on; early entries of 0.1.0 lack ``switched`` and ``origin``.  A first deploy has
     ``ran`` and ``foreign``.  ``clock`` is when it ended by the monotonic clock of its ``boot``;
     an attempt whose process died has none.
+    ``configuration`` is the revision in use at the end (None: none), and ``names`` what the attempt changed in it, or
+    tried to change.
     """
 
     kind: EntryKind
@@ -376,6 +439,8 @@ class JournalEntry(TypedDict):
     ran: NotRequired[Optional[Dict[str, str]]]
     foreign: NotRequired[Optional[str]]
     clock: NotRequired[float]
+    configuration: NotRequired[Optional[str]]
+    names: NotRequired[Optional[Changes]]
 
 
 class TargetId(TypedDict):
@@ -449,7 +514,8 @@ class TargetFacts(TypedDict):
 
     ``recipe`` is the digest of the recipe that it was built by, None where nobody noted one.  ``building``: it was
     complete, and is built again at this moment.  ``gate``: of the live release, whether it passed a gate here
-    (skipped: only its services decided; never: this tool never committed it).
+    (skipped: only its services decided; never: this tool never committed it).  ``configuration`` is the revision in its
+    record, and ``configured`` is true when its build saw some of a configuration.
     """
 
     state: TargetState
@@ -457,6 +523,8 @@ class TargetFacts(TypedDict):
     bad: Optional[str]
     recipe: NotRequired[Optional[str]]
     gate: NotRequired[Optional[GateOfRelease]]
+    configuration: NotRequired[Optional[str]]
+    configured: NotRequired[bool]
 
 
 class StrayFacts(TypedDict):
@@ -512,11 +580,12 @@ class Problem(TypedDict):
 class Facts(TypedDict):
     """What a host is, has and serves: the answer to ``facts``.
 
-    ``live`` is the release that `current` names.  ``target`` and ``has_commit`` are None when no release was asked
-    for; ``tips`` are commits that the mirror has.  ``unmanaged`` says why this login cannot use its service manager
-    (for scope ``system``: what sudo refuses); ``may_manage`` is false then.  ``last`` is the last activation,
-    ``journal`` the newest attempts and ``head`` the last entry of any kind; ``problems`` are what a deploy would be
-    refused for.
+    ``live`` is the release that `current` names, ``configuration`` the revision that `env` names, and ``origins`` says
+    of each of its names where it comes from: ``file``, ``values`` or ``secrets``.  ``target`` and
+    ``has_commit`` are None when no release was asked for; ``tips`` are commits that the mirror has.  ``unmanaged`` says
+    why this login cannot use its service manager (for scope ``system``: what sudo refuses); ``may_manage`` is false
+    then.  ``last`` is the last activation, ``journal`` the newest attempts and ``head`` the last entry of any kind;
+    ``problems`` are what a deploy would be refused for.
     """
 
     hostname: str
@@ -542,6 +611,8 @@ class Facts(TypedDict):
     clock: float
     problems: List[Problem]
     unmanaged: NotRequired[List[Problem]]
+    configuration: NotRequired[Optional[str]]
+    origins: NotRequired[Dict[str, str]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------
@@ -556,6 +627,20 @@ class BuildAnswer(TypedDict):
     state: Switchable
     seconds: float
     left_out: NotRequired[List[str]]
+
+
+class ConfigureAnswer(TypedDict):
+    """The ``revision`` that was kept, the one in use (``current``; None: none), and the names in which they differ.
+
+    ``origins`` says where each name comes from: ``file``, ``values`` or ``secrets``.
+    ``fits`` is false when the release was built with other values of the names that a build sees.
+    """
+
+    revision: str
+    current: Optional[str]
+    names: Changes
+    origins: Dict[str, str]
+    fits: bool
 
 
 class ActivateAnswer(TypedDict):
@@ -680,6 +765,7 @@ class SentAnswer(TypedDict):
 
 Request = Union[
     FactsRequest,
+    ConfigureRequest,
     BuildRequest,
     ActivateRequest,
     FollowRequest,
@@ -693,6 +779,7 @@ Request = Union[
 ]
 Answer = Union[
     Facts,
+    ConfigureAnswer,
     BuildAnswer,
     ActivateAnswer,
     LockAnswer,

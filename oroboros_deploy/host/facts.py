@@ -9,7 +9,7 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import audit, earlier, environment, hold, manager, records, running, seal, state, strays, units
+from . import audit, configuration, earlier, environment, hold, manager, records, running, seal, state, strays, units
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
@@ -42,10 +42,13 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     live = _collect(problems, layout.live)
     for check in (_root, _link_place):
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
+    found_at_env = configuration.problem(layout) if request.get("env") else None
+    problems += [found_at_env] if found_at_env else []
     if "shared" in request:
         from . import shared
 
         problems += shared.problems(layout, request["shared"])
+    used = configuration.in_use(layout)
     return {
         "hostname": os.uname().nodename,
         "user": environment.of_this_user()["USER"],
@@ -70,6 +73,8 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "clock": time.time(),
         "problems": problems,
         "unmanaged": [{"message": each.message, "hint": each.hint} for each in unmanaged],
+        "configuration": used,
+        "origins": configuration.origins(layout, used) if request.get("env") else {},
     }
 
 
@@ -109,6 +114,8 @@ def _target(layout: Layout, sha: str, live: Optional[str]) -> TargetFacts:
         "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
         "recipe": seal.read_meta(release).get("recipe"),
         "gate": records.gate_of(layout, sha) if live == sha else None,
+        "configuration": records.configuration_of(layout, sha),
+        "configured": "configured" in seal.read_meta(release),
     }
 
 

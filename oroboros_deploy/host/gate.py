@@ -7,12 +7,13 @@ import time
 from pathlib import Path
 
 from . import environment, process, strays, units, words
-from .annotations import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from .annotations import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_STABLE_FOR_PROVEN, GATE_TIMEOUT
 from .wire import Say
 
 if TYPE_CHECKING:
     from .contract import GateRequest
+    from .masking import Mask
 
 _FINAL = (78, 126, 127)  # exit codes that no later try changes: a wrong configuration; not executable; not there
 _RESTARTS = 3  # so many restarts of one unit after it failed are enough
@@ -28,6 +29,17 @@ class GateFailed(Exception):
     def __init__(self, message: str, transcript: str = "") -> None:
         super().__init__(message)
         self.transcript = transcript
+
+
+def _as_it_is(env: Dict[str, str]) -> Dict[str, str]:
+    return env
+
+
+class Configured(NamedTuple):
+    """What a command gets ``over`` the environment of its release, and what hides the secrets in its words."""
+
+    over: Callable[[Dict[str, str]], Dict[str, str]] = _as_it_is
+    mask: Optional[Mask] = None
 
 
 class Gate(NamedTuple):
@@ -51,25 +63,29 @@ class Gate(NamedTuple):
         since: float,
         seen: Optional[Dict[str, units.Unit]] = None,
         recurring: Sequence[str] = (),
+        configured: Optional[Configured] = None,
     ) -> None:
         """Return once the gate is passed; raises GateFailed when it is not within ``timeout``.
 
         ``since`` (Unix time) is when the services were restarted, ``seen`` how they were right after that, when
         somebody looked.  ``recurring`` are services that may end, as long as each end is a success and systemd
-        starts them again.
+        starts them again.  ``configured`` is what the command gets of the configuration in use.
         """
-        _Watch(self, current, say, since, recurring).hold(seen)
+        _Watch(self, current, say, since, recurring, configured or Configured()).hold(seen)
 
 
 class _Watch:
     """One holding of a gate: what was seen so far."""
 
-    def __init__(self, gate: Gate, current: Path, say: Say, since: float, recurring: Sequence[str]) -> None:
+    def __init__(
+        self, gate: Gate, current: Path, say: Say, since: float, recurring: Sequence[str], configured: Configured
+    ) -> None:
         self.gate = gate
         self.current = current
         self.release = current.resolve()
         self.say = say
         self.since = since
+        self.configured = configured
         self.deadline = time.monotonic() + gate.timeout
         self.identities: Dict[str, Tuple[str, str, str]] = {}
         self.unchanged_since = time.monotonic()
@@ -103,8 +119,9 @@ class _Watch:
     def _try_command(self) -> None:
         assert self.gate.command is not None
         self.tries += 1
-        env = environment.of_release(self.current.resolve())
-        ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env)
+        env = self.configured.over(environment.of_release(self.current.resolve()))
+        mask = self.configured.mask
+        ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env, mask=mask)
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
         self.passed = ended.ok

@@ -146,6 +146,16 @@ class Layout(NamedTuple):
         return self.root / "shared"
 
     @property
+    def env(self) -> Path:
+        """The link that names the configuration in use."""
+        return self.root / "env"
+
+    @property
+    def config(self) -> Path:
+        """The configurations that are kept, each by its revision."""
+        return self.ours / "config"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 

@@ -13,7 +13,10 @@ import time
 from pathlib import Path
 
 from . import environment
-from .annotations import IO, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from .annotations import IO, TYPE_CHECKING, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+if TYPE_CHECKING:
+    from .masking import Mask
 
 KEPT = 16 * 1024  # bytes of a command's last output that are kept for its report
 GRACE = 2.0  # seconds between TERM and KILL
@@ -70,6 +73,7 @@ def run(
     bound: bool = False,
     entering: Sequence[str] = (),
     given: Optional[Path] = None,
+    mask: Optional[Mask] = None,
 ) -> Ended:
     """Run a command until it ends, ``deadline`` (``time.monotonic()``) passes or ``stop`` is set.
 
@@ -78,6 +82,7 @@ def run(
     command ended does not keep us waiting.  ``line`` is for a ``SHELL``.  A command that
     is ``bound`` cannot become another user, by sudo or any other program.  Without ``env`` it is a tool of ours.
     ``entering`` is the command that starts it in another view of the host, ``given`` a file for its input.
+    No secret of ``mask`` is in what is kept or given of the stream.
     """
     began = time.monotonic()
     with contextlib.ExitStack() as stack:
@@ -108,11 +113,15 @@ def run(
         if sink:
             sink(data)
 
+    stream = mask.stream() if mask else None
+    taken = (lambda data: keep(stream.pass_on(data))) if stream else keep
     try:
-        in_time = _pump(process, process.stdout, deadline, stop, keep)
+        in_time = _pump(process, process.stdout, deadline, stop, taken)
     finally:
         _end_group(process)
         process.stdout.close()
+        if stream:
+            keep(stream.rest())
     text = bytes(tail).decode("utf-8", "replace").strip()
     stays, whole_lines = process.returncode is None, not tail or tail.endswith(b"\n")
     status, seconds = process.returncode if in_time else None, time.monotonic() - began
@@ -132,6 +141,24 @@ def apart(argv: Sequence[str], **options: object) -> Ended:
 def shell(line: str, **options: object) -> Ended:
     """Run one line of the repository by bash, bound."""
     return run(SHELL, line=line, bound=True, **options)  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def masked(path: Path, mask: Mask) -> Iterator[Path]:
+    """Where a command can write what is kept in the file: no secret is ever in that, not while the command runs."""
+    if not mask:
+        yield path
+        return
+    number = os.memfd_create("masked")
+    try:
+        yield Path(f"/proc/self/fd/{number}")
+        with open(number, "rb", closefd=False) as file:
+            file.seek(0)
+            text = file.read().decode("utf-8", "replace")
+        with contextlib.suppress(OSError):  # on a full disk
+            path.write_text(mask.text(text), "utf-8")
+    finally:
+        os.close(number)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,21 @@ import stat
 import sys
 from pathlib import Path
 
-from . import build_lock, earlier, hold, in_use, kept_tools, lock, pins, records, running, seal, state, trees
+from . import (
+    build_lock,
+    configuration,
+    earlier,
+    hold,
+    in_use,
+    kept_tools,
+    lock,
+    pins,
+    records,
+    running,
+    seal,
+    state,
+    trees,
+)
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
 from .layout import Layout
@@ -137,6 +151,8 @@ def _tidy(layout: Layout) -> None:
     for note in filter(lambda note: note not in known, os.listdir(layout.ours / "bad")):
         (layout.ours / "bad" / note).unlink(missing_ok=True)
     records.forget_the_missing(layout)
+    recorded = (records.configuration_of(layout, release_id) for release_id in layout.release_ids())
+    configuration.forget_others(layout, [*recorded, *((last.configuration, last.configuration_before) if last else ())])
 
 
 def _remove_unused_tools(layout: Layout, verdicts: List[Verdict], say: Say) -> None:

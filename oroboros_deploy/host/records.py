@@ -18,14 +18,30 @@ if TYPE_CHECKING:
     from .contract import ActivateRequest, GateOfRelease, GateRequest, JournalEntry, ReleaseRecord
 
 
-def write(layout: Layout, request: ActivateRequest, enabled: Optional[List[str]]) -> None:
+def write(
+    layout: Layout, request: ActivateRequest, enabled: Optional[List[str]], configuration: Optional[str] = None
+) -> None:
     """Keep what the release of this attempt, which is committed, was held to.
 
     A record that cannot be written stops nothing: the attempt's request says the same while that is kept.
     """
-    record: ReleaseRecord = {**_made(asked(layout, request), time.time()), "enabled": enabled}
+    told: ReleaseRecord = _made(asked(layout, request), time.time())
+    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": configuration}
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
+
+
+def configuration_of(layout: Layout, release_id: str) -> Optional[str]:
+    """The revision that a release was committed with here last; None where nobody noted one."""
+    record = found(layout, release_id)
+    return record.get("configuration") if record else None
+
+
+def wanted_configuration(layout: Layout, request: ActivateRequest) -> Optional[str]:
+    """The revision that an attempt is to put in use; None when the one in use stays."""
+    if request.get("recorded"):
+        return configuration_of(layout, request["sha"])
+    return request.get("configuration")
 
 
 def forget(layout: Layout, release_id: str) -> None:
@@ -60,6 +76,7 @@ def _is_one(told: object) -> bool:
     flags = (told.get("restarted"), told.get("skipped"))
     lists = (services, told.get("enabled") or [])
     named = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
+    named = named and isinstance(told.get("configuration"), (str, type(None)))
     committed = isinstance(told.get("attempt"), str) and isinstance(told.get("at"), (int, float))
     return named and committed and _is_gate(gate) and all(isinstance(flag, bool) for flag in flags)
 

@@ -24,7 +24,7 @@ from .layout import Layout
 from .refusal import Refusal
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest, ActivationState, AttemptKind, Phase, Result
+    from .contract import ActivateRequest, ActivationState, AttemptKind, Changes, Phase, Result
 
 
 KERNEL = Path("/proc/sys/kernel/random/boot_id")
@@ -50,6 +50,7 @@ class State(NamedTuple):
 
     ``ran`` has the services that ran before the switch, each with its invocation; ``foreign`` is where the link led
     that another program had at ``current``.  ``enabled`` are the services that the release's record will name as such.
+    ``configuration`` is the revision in use with the target, ``configuration_before`` the one before the switch.
     """
 
     attempt: str
@@ -69,6 +70,9 @@ class State(NamedTuple):
     ran: Optional[Dict[str, str]] = None
     foreign: Optional[str] = None
     enabled: Optional[List[str]] = None
+    configuration: Optional[str] = None
+    configuration_before: Optional[str] = None
+    names: Optional[Changes] = None
 
     @property
     def final(self) -> bool:
@@ -107,7 +111,7 @@ def load(path: Path) -> Optional[State]:
 def _is_one(read: State) -> bool:
     """Whether a state that was read has values of the types that it should have."""
     texts = (read.attempt, read.kind, read.target, read.phase, read.boot, read.actor, read.reason, read.transcript)
-    perhaps = (read.source, read.migration_marker, read.foreign)
+    perhaps = (read.source, read.migration_marker, read.foreign, read.configuration, read.configuration_before)
     return (
         all(isinstance(text, str) for text in texts)
         and all(text is None or isinstance(text, str) for text in perhaps)
@@ -118,6 +122,7 @@ def _is_one(read: State) -> bool:
         and isinstance(read.sequence, int)
         and isinstance(read.ran, (dict, type(None)))
         and isinstance(read.enabled, (list, type(None)))
+        and isinstance(read.names, (dict, type(None)))
     )
 
 

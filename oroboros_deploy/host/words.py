@@ -64,6 +64,9 @@ def not_live(facts: Facts) -> Iterator[str]:
     last = facts["journal"][-1:]
     if last and last[0].get("live", facts["live"]) != facts["live"]:
         yield moved(last[0]["live"], facts["live"])
+    used = facts.get("configuration")
+    if last and last[0].get("configuration", used) != used:
+        yield moved_env(last[0].get("configuration"), used)
     for name, unit in facts["units"].items():
         if not unit.get("serving", True) and not unit.get("put_away"):
             yield f"{name} is {unit['condition']}"
@@ -80,6 +83,12 @@ def moved(before: Optional[str], now: Optional[str]) -> str:
     """That somebody moved `current`, which named ``before`` after the last activation."""
     where = f"to {now}" if now else "away from every release"
     return f"somebody moved current {where}; it named {before or 'no release'}"
+
+
+def moved_env(before: Optional[str], now: Optional[str]) -> str:
+    """That somebody moved `env`, which named the configuration ``before``."""
+    where = f"to the configuration {now}" if now else "away from every configuration"
+    return f"somebody moved env {where}; it named {before or 'none'}"
 
 
 def stray(unit: str, pid: int, release: Optional[str]) -> str:

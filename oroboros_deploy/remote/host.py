@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from threading import Event as Flag
 from threading import Lock
 from types import MappingProxyType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from .. import threads
 from ..errors import (
@@ -28,6 +28,7 @@ from ..errors import (
 from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
+from ..host.masking import Mask
 from .dialing import close
 from .session import AgentEnded, Impeded, NotUnderstood, Session
 
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
         BuildRequest,
         Call,
         ClaimAnswer,
+        ConfigureAnswer,
+        ConfigureRequest,
         Facts,
         FactsRequest,
         JournalHead,
@@ -52,12 +55,15 @@ if TYPE_CHECKING:
         Refusal,
         RefusalKind,
         Request,
+        SentAnswer,
         SentEvent,
         UnlockAnswer,
         UnpinAnswer,
     )
     from ..records.history import HostJournal
     from ..ssh import HostConnection
+
+Said = TypeVar("Said", "SentEvent", "SentAnswer")
 
 _MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
@@ -96,6 +102,11 @@ class Host:
         self._left = Flag()
         self.known: Facts | None = None
         self.target: str | None = None
+        self._mask = Mask()
+
+    def hide(self, mask: Mask) -> None:
+        """Pass on nothing with these secrets in it, whatever the host says."""
+        self._mask = mask
 
     def typed(self, task: str) -> str:
         """The command to type about this host."""
@@ -191,6 +202,10 @@ class Host:
             entries = [*part, *entries]
         return of_facts(self.name, facts, entries, ahead, self.target)
 
+    def configure(self, request: ConfigureRequest) -> ConfigureAnswer:
+        """Have the host keep the configuration of a release that it has."""
+        return cast("ConfigureAnswer", self._quiet_call("configure", request, PATIENCE))
+
     def build(self, request: BuildRequest, stream: Iterable[bytes] | None) -> BuildAnswer:
         """Make the sealed release; ``stream`` is the bundle, when one has to travel."""
         self.tell("build.started", "building")
@@ -222,7 +237,7 @@ class Host:
             session = self._ask(command, cast("Request", {"layout": self._layout(), **request}), deadline)
             if stream is not None:
                 self._send(session, stream)
-            said = session.answer(lambda event: self._hear(event, on_event))
+            said = self._masked(session.answer(lambda event: self._hear(self._masked(event), on_event)))
         except KeyboardInterrupt:
             self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
             raise
@@ -238,10 +253,16 @@ class Host:
         self.target = said.get("target") or self.target
         return said["result"]
 
+    def _masked(self, said: Said) -> Said:
+        """What the host said, without secrets."""
+        return cast("Said", self._mask.value(said))
+
     def _ask(self, command: Call, request: Request, deadline: float) -> Session:
         connection = self.open()
         if self._session is not None and not self._session.open:
             self._drop(Session.end)
+        if self._session is None and _is_private(request):  # the first request of a session is in a command line
+            self.call("facts", {"source": False}, PATIENCE)
         if self._session is None:
             root = PurePosixPath(self._config.root)
             self._session = Session(self.name, connection, root, command, request, deadline)
@@ -354,6 +375,11 @@ class _Follower:
 
     def _unknown(self, what: str) -> LinkLost:
         return LinkLost(what, hint=f"{self.host.typed('status')}  tells how it ended", host=self.host.name)
+
+
+def _is_private(request: Request) -> bool:
+    """Whether a request has values that nobody else on the host may see."""
+    return isinstance(request.get("env"), dict)
 
 
 def _back_off() -> Iterable[float]:

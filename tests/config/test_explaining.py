@@ -14,6 +14,14 @@ def test_passwords_are_in_no_representation_or_message() -> None:
         assert "s3cret" not in str(refusal(bad))
 
 
+def test_values_of_the_configuration_are_not_shown() -> None:
+    """Their names are; what they are may be secret, in refusals too."""
+    config = from_file({"env": {"values": {"PORT": "s3cret", "SIZE": "1"}}})
+    assert {name: value for name, value, _ in explain(config)}["env.values"] == "PORT SIZE"
+    told = repr(config) + str(explain(config)) + str(refusal({"env": {"values": {"PORT": "s3cret", "SIZE": 1}}}))
+    assert "s3cret" not in told
+
+
 def test_masking_leaves_what_is_no_secret() -> None:
     """Only user names, passwords and secret-looking parameters are hidden."""
     texts = ["postgresql://u:p/w@rd@db:5432/x?password=abc&sslmode=require", "web@main git@host:a/b", "https://h/p?q=1"]
@@ -47,8 +55,10 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.python", "build.node",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
-        "build.cache", "shared", "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
-        "parallel", "wait", "no_cache", "rebuild", "skip_restart", "skip_healthcheck", "hosts",
+        "build.cache", "shared",
+        "env.file", "env.values", "env.secrets.command", "env.secrets.timeout", "env.secrets.names", "env.build",
+        "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
+        "parallel", "wait", "no_cache", "rebuild", "keep_env", "skip_restart", "skip_healthcheck", "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

@@ -51,6 +51,18 @@ def test_each_variable_overrides_its_setting() -> None:
     }
 
 
+def test_values_of_the_configuration_are_merged_name_by_name() -> None:
+    """Those of an environment come to the others; every other value of `env` replaces the whole."""
+    env = {"values": {"A": "1", "B": "2"}, "build": ["A"], "secrets": {"names": ["X"]}}
+    own = {"values": {"B": "3", "C": "4"}, "build": ["C"], "secrets": {"command": "true"}}
+    environments = {"prod": {"hosts": ["web1"], "env": own}}
+    config = load([(FILE, {"env": env, "environments": environments})], {}, hosts=["prod"])
+    assert config.env.values == {"A": "1", "B": "3", "C": "4"}
+    assert (config.env.build, config.env.secrets.names, config.env.secrets.command) == (("C",), ("X",), "true")
+    assert config.provenance["env.values"] == f"environments.prod in {FILE}; {FROM_FILE}"
+    assert (config.env.given, Config.from_mapping({}).env.given) == (True, False)
+
+
 def test_a_host_has_one_root() -> None:
     """Two environments may share a host, but not with a root for each: the registry knows a host by its name."""
     environments = {"prod": {"hosts": ["web1", "web2"]}, "staging": {"hosts": ["web2"], "root": "/srv/staging"}}

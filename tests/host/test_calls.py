@@ -22,6 +22,7 @@ NEEDED = {
 CLAIM = {"claim": {"actor": "ada@desk", "dry_run": True}}  # of a root that is there, whoever's it is
 REFUSED = {
     "pin": {"actor": "ada@desk", "release": "a" * 40},
+    "configure": {"sha": "a" * 40, "env": {"file": "a.env", "values": {}, "secrets": {}, "build": []}},
     "build": {"attempt": "one", "sha": "x", "source": {"kind": "mirror", "url": None}, "recipe": {}, "version": ""},
     "activate": {},
     "follow": {"attempt": "unknown"},

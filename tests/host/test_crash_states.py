@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oroboros_deploy.host import launch, seal, state
+from oroboros_deploy.host import configuration, launch, seal, state
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.reserve import Reserve
 from tests.support.crash_states import Disk, PowerCuts
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import tree
+
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import Sources
 
 pytestmark = pytest.mark.slow
 
@@ -43,11 +46,17 @@ def cuts(host: LocalAgent) -> Iterator[Cuts]:
         each.close()
 
 
-def history(host: LocalAgent, *names: str) -> list[str]:
+def history(host: LocalAgent, *names: str, env: bool = False) -> list[str]:
     shas = [host.sealed(name, health="exit 0") for name in names]
     for sha in shas:
-        host.activate_here(sha, healthcheck=HEALTH)
+        host.activate_here(sha, healthcheck=HEALTH, **({"configuration": configured(host, sha)} if env else {}))
     return shas
+
+
+def configured(host: LocalAgent, sha: str) -> str:
+    """The revision of a configuration that no other release has."""
+    sources: Sources = {"file": None, "values": {"RELEASE": sha}, "secrets": {}, "build": []}
+    return configuration.configure(host.paths, {"sha": sha, "env": sources})["revision"]
 
 
 def results(host: LocalAgent) -> frozenset[tuple[str, str, str | None]]:
@@ -110,6 +119,32 @@ def test_an_activation(
             assert told <= results(again)
         assert again.activate_here(new, healthcheck=None).refusal is None
         assert (again.live, broken(again.root)) == (new, [])
+
+
+@pytest.mark.parametrize("journey", ["first", "deploy", "the configuration alone", "restore"])
+def test_an_activation_with_a_configuration(
+    host: LocalAgent, cuts: Cuts, journey: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Release and configuration are old or new together, whichever of the writes are lost."""
+    [old] = history(host, "old", env=journey != "first")
+    target = old if journey == "the configuration alone" else host.sealed("new", health=_health(journey))
+    before = (old, configuration.in_use(host.paths))
+    revision = configured(host, target) if target != old else configured(host, host.sealed("other"))
+    request = host.request(target, healthcheck=HEALTH, configuration=revision)
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = cuts(patch, "releases")
+        activate(host, request)
+        recorded.cut()
+    after = before if journey == "restore" else (target, revision)
+    assert (recorded.moments > 10, (host.live, configuration.in_use(host.paths))) == (True, after)
+    for number, disk in enumerate(recorded.disks.values()):
+        again = booted(disk, tmp_path / f"disk{number}", host.paths.releases, monkeypatch)
+        assert (again.live, configuration.in_use(again.paths)) in (before, after)
+        assert broken(again.root) == []
+
+
+def _health(journey: str) -> str:
+    return "exit 1" if journey == "restore" else "exit 0"
 
 
 def test_a_settling_that_is_cut(host: LocalAgent, cuts: Cuts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

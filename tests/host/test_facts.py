@@ -26,7 +26,8 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "scope": "system",
         "live": None,
         "releases": [],
-        "target": {"state": "missing", "damage": None, "bad": None, "recipe": None, "gate": None},
+        "target": {"state": "missing", "damage": None, "bad": None, "recipe": None, "gate": None}
+        | {"configuration": None, "configured": False},
         "has_commit": False,
         "tips": [],
         "units": {},
@@ -37,6 +38,8 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "head": None,
         "problems": [],
         "unmanaged": [],
+        "configuration": None,
+        "origins": {},
     }
     assert (machine["hostname"], machine["systemd"]) == (platform.node(), units.present())
 

@@ -25,6 +25,7 @@ from tests.support.faults import (
     Transition,
     World,
     rows,
+    rows_between,
 )
 from tests.support.invariants import broken
 from tests.support.rights import require_mount
@@ -169,6 +170,24 @@ def test_booting(world: World, phase: str, moved: bool, fault: Fault, monkeypatc
     world.services.start()
     launch.recover(world.host.paths, request)
     assert_at_rest(world, request, fault, settled(phase, moved), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        pytest.param(name, row, id=f"{name}-{row}")
+        for name, transition in (
+            ("deploy", ("prepared", "swapped")),
+            ("rollback", ("prepared", "swapped")),
+            ("bad deploy", ("restoring", "restored")),
+            ("bad rollback", ("restoring", "restored")),
+        )
+        for row in rows_between(transition)
+    ],
+)
+def test_between_the_links(world: World, name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault after `env` was switched, and before `current` is, leaves a release with its own configuration."""
+    test_going(world, name, fault, monkeypatch)
 
 
 def test_every_transition_has_its_rows() -> None:

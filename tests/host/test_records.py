@@ -117,6 +117,7 @@ def test_what_a_record_says(host: LocalAgent, systemd: Systemd) -> None:
         "skipped": False,
         "enabled": ["api.service"],
         "scope": "system",
+        "configuration": None,
     }
     assert host.journal[-1]["at"] - record["at"] < 60
 

@@ -17,18 +17,34 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from oroboros_deploy.host import activation, journal, launch, layout, manager, process, seal, state, strays, units
+from oroboros_deploy.host import (
+    activation,
+    configuration,
+    journal,
+    launch,
+    layout,
+    manager,
+    process,
+    seal,
+    state,
+    strays,
+    units,
+)
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import LocalAgent
 from tests.support.small_filesystem import fill
 
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import Sources
+
 KINDS = ("error", "kill", "hang", "full")
 MOMENTS = ("before", "during", "after")
+BETWEEN = "between"  # the links: `env` was switched, and `current` not yet
 SERVICES = ("api", "web")
 START = END = ""  # before the first phase, and after the last: what leads to `prepared`, and the records of the end
 
@@ -71,6 +87,11 @@ class Fault:
 def rows(*transitions: Transition) -> list[Fault]:
     """Every fault in every moment of these transitions."""
     return [Fault(kind, moment, *each) for each in transitions for kind in KINDS for moment in MOMENTS]
+
+
+def rows_between(*transitions: Transition) -> list[Fault]:
+    """Every fault between the two links that these transitions switch."""
+    return [Fault(kind, BETWEEN, *each) for each in transitions for kind in KINDS]
 
 
 class Services:
@@ -146,12 +167,23 @@ class World:
     boots: int = 0
 
     def request(self, sha: str, **changes: Any) -> dict[str, Any]:
-        """A request with services, a migration and a gate; deadlines are short, for some commands will hang."""
+        """A request with services, a migration, a gate and a configuration of the release's own.
+
+        Deadlines are short, for some commands will hang.
+        """
         gate = {"command": "health", "timeout": 0.1, "interval": 0.1, "stable_for": 0}
         usual = {"services": list(SERVICES), "restart": True, "healthcheck": gate, "migrate": "migration"}
-        request = self.host.request(sha, **{**usual, "restart_timeout": 0.1, "migrate_timeout": 0.1, **changes})
+        back = changes.get("kind") == "rollback"
+        env = {"recorded": True} if back else {"configuration": self.configured(sha)}
+        times = {"restart_timeout": 0.1, "migrate_timeout": 0.1}
+        request = self.host.request(sha, **{**usual, **env, **times, **changes})
         self.host.keep(request)
         return request
+
+    def configured(self, sha: str) -> str:
+        """The revision of a configuration that no other release has."""
+        sources: Sources = {"file": None, "values": {"RELEASE": sha}, "secrets": {}, "build": []}
+        return configuration.configure(self.host.paths, {"sha": sha, "env": sources})["revision"]
 
     def suffer(self, act: Callable[..., object], request: dict[str, Any], fault: Fault) -> bool:
         """Run a part of the agent in a process of its own, with a fault; False when it did not end well.
@@ -296,6 +328,8 @@ class _Injection:
         yield
         if work:
             self.strike("during")  # the link is there, and nobody knows yet
+        if target == paths.env and self.fault.target in ("swapped", "restored"):
+            self.strike(BETWEEN)
 
     def _around(self, *targets: str) -> Callable[..., Any]:
         @contextmanager

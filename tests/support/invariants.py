@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from oroboros_deploy.host import lock, seal
+from oroboros_deploy.host import configuration, lock, seal
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.journal_entry import GENESIS, digest
 from oroboros_deploy.host.layout import Layout
@@ -162,6 +162,15 @@ def there_is_a_way_back(rest: Rest) -> Iterator[str]:
             yield f"the previous good release {entry['source']} is {rest.standing(entry['source'])}"
 
 
+def the_configuration_is_that_of_the_release(rest: Rest) -> Iterator[str]:
+    if rest.live is None or (rest.entries and rest.entries[-1]["outcome"] == "restore_failed"):
+        return  # that end calls for a person
+    record, used = _json(rest.layout.record(rest.live)) or {}, configuration.in_use(rest.layout)
+    noted = record.get("configuration")
+    if noted and noted != used:
+        yield f"{rest.live} was committed with the configuration {noted}, env names {used}"
+
+
 def no_secret(rest: Rest) -> Iterator[str]:
     for path in filter(Path.is_file, rest.layout.ours.rglob("*")):
         for secret in rest.secrets:
@@ -181,6 +190,7 @@ RULES = {
     9: attempts_act_once,
     10: there_is_a_way_back,
     11: no_secret,
+    13: the_configuration_is_that_of_the_release,
 }
 
 

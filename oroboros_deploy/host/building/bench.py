@@ -8,8 +8,9 @@ import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from .. import environment, process
+from .. import configuration, environment, process
 from ..annotations import Dict, Iterable, List, Optional, Sequence
+from ..masking import Mask
 from ..refusal import Refusal
 from ..wire import Say
 from .inputs import Inputs, Sources, surroundings, tool
@@ -47,6 +48,8 @@ class Bench:
     left_out: List[str] = field(default_factory=list)  # parts that this host could not make and did without
     kept: List[Path] = field(default_factory=list)  # tools that this build needed and that later ones find
     unkept: List[str] = field(default_factory=list)  # parts whose result no later build may take
+    configured: Dict[str, str] = field(default_factory=dict)  # what the build sees of the configuration
+    mask: Mask = field(default_factory=Mask)  # hides the secrets among it in all that is kept or told
 
     @property
     def described(self) -> str:
@@ -86,7 +89,8 @@ class Bench:
     def environment(self) -> Dict[str, str]:
         """What all commands of the build get; a CI of the host's own goes before ours."""
         told = {"DEPLOY_RELEASE": self.release.name, "DEPLOY_VERSION": self.version or self.release.name}
-        return {"CI": "1", **environment.of_this_user(self.toolchain.node), **told, "TMPDIR": str(self.temporary)}
+        around = configuration.over({"CI": "1", **environment.of_this_user(self.toolchain.node)}, self.configured)
+        return {**around, **told, "TMPDIR": str(self.temporary)}
 
     def ask(self, argv: Sequence[str]) -> process.Ended:
         """Run a command whose output is an answer."""
@@ -144,6 +148,7 @@ class Bench:
                 line=line,
                 bound=True,
                 entering=self.entering,
+                mask=self.mask,
             )
             sink(b"" if ended.whole_lines else b"\n", final=True)
             return ended

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import (
     build_lock,
+    configuration,
     earlier,
     environment,
     in_use,
@@ -34,6 +35,7 @@ from ..annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequenc
 from ..constants import SWITCHABLE
 from ..journal import Journal
 from ..layout import Layout
+from ..masking import Mask
 from ..refusal import Refusal
 from ..wire import Say
 from . import installers, login, parts, passed_over, told, toolchain, view, workspace
@@ -94,7 +96,13 @@ def _unfit(layout: Layout, request: BuildRequest) -> Optional[str]:
     if seal.read_meta(release).get("recipe") not in (None, request["recipe"]["digest"]):
         return "it was built with other settings of `build` or `shared`"
     failed = f"it failed here before: {note.read_text('utf-8', 'replace')}" if note.is_file() else None
-    return seal.verify(release) or failed
+    damage = seal.verify(release) or failed
+    if damage:
+        return damage
+    same = seal.read_meta(release).get("configured") == configuration.digest_of_build(
+        layout, release, request.get("env")
+    )
+    return None if same else "it was built with other values of the names in `env.build`"
 
 
 def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
@@ -267,6 +275,7 @@ class _Release:
             self.say("warning", message, level="warning")
         _refuse_reserved(self.path)
         shared.link(self.layout, self.path, self._places)
+        self._configured()  # what cannot be is refused before anything is built
 
     def _move_out_earlier(self) -> None:
         """Move what was complete out of the place of the new build, when nothing runs from it or may go back to it."""
@@ -327,10 +336,15 @@ class _Release:
         ours, choice = self.layout.ours, (recipe["installer"], recipe["anew"])
         tools = self.layout.tools / (f"pip-{digest(chosen.about_python)[:16]}" if chosen.files else "pip")
         around = {**surroundings(chosen.prefix, chosen.node), **({"node": chosen.about_node} if chosen.node else {})}
+        configured = self._configured()
+        if configured:
+            around["configuration"] = configuration.digests(self.layout, configured)
         bench = Bench(
             *(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice),
             surroundings=around,
             toolchain=chosen,
+            configured=configured,
+            mask=self._mask,
         )
         kept = view.kept_by_tools(bench.environment())
         shown = (bench.temporary, tools.parent)
@@ -348,6 +362,14 @@ class _Release:
             chosen.refuse_unseen(bench.ask)
             yield bench
 
+    def _configured(self) -> Dict[str, str]:
+        return configuration.for_build(self.path, self.request.get("env"))
+
+    @property
+    def _mask(self) -> Mask:
+        sources = self.request.get("env")
+        return Mask(sources["secrets"].values() if sources else ())
+
     def _tell_of_no_view(self, why: str) -> None:
         message = "commands of a build can write wherever this login can: this host gives them no view of their own"
         told.once(self.layout.told, self.say, f"{message} ({why})")
@@ -359,6 +381,9 @@ class _Release:
         more: Dict[str, str] = {"version": self.version, **({"node": node} if node else {}), "built_after": str(after)}
         meta = {**seal.meta_now(self.sha, self.request["version"]), **more}
         meta["recipe"] = self.request["recipe"]["digest"]
+        configured = configuration.digest_of_build(self.layout, self.path, self.request.get("env"))
+        if configured:
+            meta["configured"] = configured
         apart = [self.layout.shared, *(self.layout.shared / path for path in self._places)]  # some may be links
         entries = seal.seal(self.path, meta, store.shared(), apart)
         self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build, as the record was

@@ -1,0 +1,212 @@
+"""Whole deploys with a configuration over a local connection: what is asked of a host, and what nobody else sees."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.cli.tables import env_diff_table, env_table
+from oroboros_deploy.deployment import Deployment
+from oroboros_deploy.errors import BuildFailed, DeployError, InvalidInput
+from oroboros_deploy.outcome import State
+from tests.support.rights import MOUNT, refused
+from tests.support.site import Site, states
+
+pytestmark = pytest.mark.slow  # whole deploys
+
+SECRET = "hunter-two-and-three"
+
+
+def env(password: str = SECRET, **changes: Any) -> dict[str, Any]:
+    return {"values": {"PORT": "8000"}, "secrets": {"command": f"echo 'PASSWORD={password}'"}, **changes}
+
+
+def deployment(site: Site, timeout: float = 60, **settings: Any) -> Deployment:
+    """One whose gate has time on a busy machine; a bad release is asked for as long as that."""
+    return site.deployment(healthcheck={"timeout": timeout, "interval": 0.1}, **settings)
+
+
+def values(site: Site, host: str = "web1") -> str:
+    """What a service would find, without the comments."""
+    lines = (site.root(host) / "env").read_text().splitlines()
+    return " ".join(line for line in lines if not line.startswith("#"))
+
+
+def revision(site: Site) -> str:
+    return (site.root() / "env").readlink().name
+
+
+def test_one_call_more(site: Site) -> None:
+    """A deploy with a configuration asks one call more, with a build and without; a rollback asks none more."""
+    with_env = deployment(site, env=env())
+    for sha in (site.good, site.better):
+        assert with_env.deploy(["web1"], sha=sha).ok
+        assert site.commands() == ["facts", "build", "configure", "activate"]
+    other = deployment(site, env=env("another"))
+    assert other.deploy(["web1"], sha=site.good).ok
+    assert site.commands() == ["facts", "configure", "activate"]
+    assert other.rollback(["web1"], release=site.better).ok
+    assert (site.commands(), values(site)) == (["activate"], f'PASSWORD="{SECRET}" PORT="8000"')
+
+
+def test_a_changed_configuration_alone_is_a_deploy(site: Site) -> None:
+    """The live release with the same values is live already; with other ones it is deployed."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    first = revision(site)
+    again = deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    assert (states(again), revision(site)) == ({"web1": State.ALREADY_LIVE}, first)
+    changed = deployment(site, env=env("another")).deploy(["web1"], sha=site.good)
+    assert (states(changed), revision(site) != first) == ({"web1": State.LIVE}, True)
+    assert values(site) == 'PASSWORD="another" PORT="8000"'
+
+
+def test_a_rollback_that_keeps_it(site: Site) -> None:
+    """With `--keep-env` the release comes back and the present configuration stays, told."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    deployment(site, env=env("another")).deploy(["web1"], sha=site.better)
+    kept = revision(site)
+    keeping = deployment(site, env=env())
+    object.__setattr__(keeping.config, "keep_env", True)
+    [end] = keeping.rollback(["web1"], release=site.good).hosts
+    assert (site.live(), revision(site), end.configuration) == (site.good, kept, kept)
+    warnings = [event.message for event in site.events if event.level == "warning"]
+    assert f"the configuration {kept} stays in use: --keep-env was said" in warnings
+
+
+def test_what_came_of_it_has_the_names(site: Site) -> None:
+    """The outcome has the revision in use, and the names that were changed; no value."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    first = revision(site)
+    [end] = deployment(site, env=env("another", values={"SIZE": "1"})).deploy(["web1"], sha=site.good).hosts
+    names = {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
+    assert (end.configuration, end.names) == (revision(site), names)
+    [failed] = deployment(site, 5, env=env()).deploy(["web1"], sha=site.bad).hosts
+    assert (failed.state, failed.configuration) == (State.RESTORED, end.configuration)
+    assert first != end.configuration
+
+
+def test_what_is_in_use_and_what_would_change(site: Site) -> None:
+    """Names and where each comes from are told, and whether it differs; nothing is changed, and no value is told."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    before = sorted((site.root() / ".deploy/config").iterdir())
+    shown = deployment(site, env=env()).show_env(["web1"])["web1"]
+    assert not isinstance(shown, DeployError)
+    assert (shown.get("configuration"), shown.get("origins")) == (
+        revision(site),
+        {"PORT": "values", "PASSWORD": "secrets"},
+    )
+    site.commands()
+    different = deployment(site, env=env("another", values={"SIZE": "1"}))
+    diff = different.diff_env(["web1"])["web1"]
+    assert not isinstance(diff, DeployError)
+    assert diff["names"] == {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
+    assert (diff["origins"], diff["current"]) == ({"SIZE": "values", "PASSWORD": "secrets"}, revision(site))
+    assert sorted((site.root() / ".deploy/config").iterdir()) == before
+    tables = env_table({"web1": shown}) + env_diff_table({"web1": diff})
+    assert [line.split() for line in tables.splitlines() if "PASSWORD" in line] == [
+        ["web1", revision(site), "PASSWORD", "secrets"],
+        ["web1", "PASSWORD", "secrets", "changed"],
+    ]
+    with pytest.raises(InvalidInput, match="the settings have no `env`"):
+        deployment(site).diff_env(["web1"])
+
+
+def test_a_secret_that_cannot_be_had_stops_everything(site: Site) -> None:
+    """No host is asked for anything, and the registry has no attempt."""
+    with pytest.raises(InvalidInput, match=r"env\.secrets\.command exited 1"):
+        deployment(site, env=env(secrets={"command": "exit 1"})).deploy(["web1"], sha=site.good)
+    assert (site.commands(), site.statuses()) == ([], {})
+
+
+def test_it_is_kept_on_every_host_before_the_first_switch(site: Site) -> None:
+    """A host that cannot have it stops the others before they switch."""
+    (site.root("web2")).mkdir(parents=True)
+    (site.root("web2") / "env").write_text("A=1")
+    with pytest.raises(InvalidInput, match="is not a link that this tool made"):
+        site.fleet(env=env()).deploy(["web1", "web2"], sha=site.good)
+    assert (site.live("web1"), site.live("web2")) == (None, None)
+
+
+def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session's first request stands in a command line: one with values is never the first, even if all expire."""
+    from oroboros_deploy.remote.session import Session
+    from oroboros_deploy.testing import LocalConnection
+
+    lines: list[str] = []
+    original = LocalConnection.command
+
+    def command(self: LocalConnection, line: str, *arguments: Any, **options: Any) -> Any:
+        lines.append(line)
+        return original(self, line, *arguments, **options)
+
+    monkeypatch.setattr(LocalConnection, "command", command)
+    monkeypatch.setattr(Session, "open", property(lambda self: False))
+    settings = env(build=["PASSWORD"])
+    with pytest.raises(BuildFailed):
+        build = {"frontend": None, "venvs": {}, "steps": [{"name": "tell", "command": "echo $PASSWORD; exit 1"}]}
+        deployment(site, env=settings, build=build).deploy(["web1"], sha=site.good)
+    deployment(site, env=settings).deploy(["web1"], sha=site.good)
+    outcome = deployment(site, 5, env=settings).deploy(["web1"], sha=site.bad)
+    assert (len(lines) > 6, [line for line in lines if SECRET in line]) == (True, [])
+    told = [json.dumps([event.message, event.data], default=str) for event in site.events]
+    assert [each for each in [*told, json.dumps(outcome.as_dict())] if SECRET in each] == []
+    files = (path for path in Path(site.tmp).rglob("*") if path.is_file() and not path.is_symlink())
+    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
+    assert {path.parent for path in kept} == {site.root() / ".deploy/config"}
+
+
+def test_what_a_build_sees(site: Site) -> None:
+    """A build has the names of `env.build` alone; other values of theirs make it anew, of other names they do not."""
+    build = {"frontend": None, "venvs": {}} | {
+        "steps": [{"name": "tell", "command": "echo $PORT-$PASSWORD-$CI >told", "inputs": ["ok"], "outputs": ["told"]}]
+    }
+    settings: dict[str, Any] = {"build": build}
+
+    def told(sha: str, **changes: Any) -> tuple[str, list[str]]:
+        with_env = deployment(site, env=env(build=["PORT"], **changes), **settings)
+        site.commands()
+        with_env.deploy(["web1"], sha=sha)
+        return (site.root() / "current/told").read_text().strip(), site.commands()
+
+    assert told(site.good)[0] == "8000--1"
+    assert told(site.better, secrets={"command": "echo PASSWORD=else"}) == (
+        "8000--1",
+        ["facts", "build", "configure", "activate"],
+    )
+    assert told(site.good, values={"PORT": "9"}) == ("9--1", ["facts", "configure", "build", "activate"])
+    with pytest.raises(InvalidInput, match="is live here and cannot be built again in its place"):
+        told(site.good, values={"PORT": "10"})
+
+
+@pytest.mark.skipif(bool(refused(*MOUNT)), reason="only root can give a build a view of its own here")
+def test_no_build_reads_it(site: Site) -> None:
+    """Where a build has a view of its own, it finds neither the configuration in use nor the kept ones."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    look = f"cat {site.root()}/env {site.root()}/.deploy/config/* >told 2>/dev/null || echo closed >>told"
+    build = {"frontend": None, "venvs": {}, "steps": [{"name": "look", "command": look}]}
+    deployment(site, env=env(), build=build).deploy(["web1"], sha=site.better)
+    assert (site.root() / "current/told").read_text() == "closed\n"
+
+
+def test_a_configuration_that_somebody_edited(site: Site) -> None:
+    """The live release with the same values is deployed again where somebody edited them on the host, which is told."""
+    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    place = site.root() / ".deploy/config" / revision(site)
+    place.write_text(place.read_text().replace("8000", "9000"))
+    again = deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    assert (states(again), values(site)) == ({"web1": State.LIVE}, f'PASSWORD="{SECRET}" PORT="8000"')
+    warnings = [event.message for event in site.events if event.level == "warning"]
+    assert f"somebody edited {place}, the configuration in use" in warnings
+
+
+def test_a_value_that_a_build_says_is_masked(site: Site) -> None:
+    """What a build prints of a secret that it sees is masked, in the log and on the way."""
+    steps = [{"name": "tell", "command": "echo it is $PASSWORD"}]
+    build = {"frontend": None, "venvs": {}, "steps": steps}
+    deployment(site, env=env(build=["PASSWORD"]), build=build).deploy(["web1"], sha=site.good)
+    [log] = (site.root() / ".deploy/attempts").glob("*/tell.log")
+    assert log.read_text() == "it is ***\n"
+    assert "it is ***\n" in [event.data.get("text") for event in site.events]

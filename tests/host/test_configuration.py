@@ -1,0 +1,341 @@
+"""The configuration: kept with the release, switched with `current`, and restored with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import activation, configuration, durable, launch, prune, records, state
+from oroboros_deploy.host.facts import facts
+from oroboros_deploy.host.refusal import Refusal
+from tests.support.local_agent import LocalAgent
+
+pytestmark = pytest.mark.slow  # whole activations
+
+FILE = "prod.env"
+SECRET = "hunter-two"
+HEALTH = {"command": "sh ./health", "timeout": 30, "interval": 0.02, "stable_for": 0}
+TELL = 'echo "$PORT $PASSWORD $DEPLOY_RELEASE"'
+
+
+def sources(**changes: Any) -> dict[str, Any]:
+    usual = {"file": FILE, "values": {"PORT": "8000"}, "secrets": {"PASSWORD": SECRET}, "build": []}
+    return {**usual, **changes}
+
+
+def release(host: LocalAgent, name: str, health: str = "true", file: str = "COLOUR=blue\nPORT=1\n") -> str:
+    return host.sealed(name, health=health, **{FILE: file})
+
+
+def configured(host: LocalAgent, sha: str, **changes: Any) -> str:
+    answer = configuration.configure(host.paths, {"sha": sha, "env": sources(**changes)})  # type: ignore[typeddict-item]
+    return answer["revision"]
+
+
+def live(host: LocalAgent) -> tuple[str | None, str | None]:
+    """The release and the configuration that are in use, as the file system says."""
+    env = host.root / "env"
+    return host.live, env.readlink().name if env.is_symlink() else None
+
+
+def deploy(host: LocalAgent, name: str, health: str = "true", **changes: Any) -> tuple[str, str]:
+    sha = release(host, name, health)
+    revision = configured(host, sha, **changes)
+    host.activate_here(sha, configuration=revision, healthcheck=HEALTH)
+    return sha, revision
+
+
+def refused(host: LocalAgent, sha: str, **changes: Any) -> str:
+    with pytest.raises(Refusal) as caught:
+        configured(host, sha, **changes)
+    assert not list(host.paths.config.glob("*"))
+    return caught.value.message
+
+
+def test_it_is_kept_for_the_login_alone(host: LocalAgent) -> None:
+    """The file has all values, the later source winning, and says where each name comes from; nobody else reads it."""
+    place = host.paths.config / configured(host, release(host, "one"))
+    assert place.read_text() == (
+        f'# file: COLOUR\n# values: PORT\n# secrets: PASSWORD\nCOLOUR="blue"\nPASSWORD="{SECRET}"\nPORT="8000"\n'
+    )
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (place, place.parent, host.paths.ours)]
+    assert modes == [0o600, 0o700, 0o700]
+
+
+def test_a_revision_is_of_its_values_and_of_its_root(host: LocalAgent, tmp_path: Path) -> None:
+    """The same values have the same revision; other values, and the same ones with another key, have another."""
+    sha = release(host, "one")
+    first = configured(host, sha)
+    again, other = configured(host, sha), configured(host, sha, secrets={"PASSWORD": "x"})
+    durable.write(host.paths.key, os.urandom(32))
+    assert (again == first, len({first, other, configured(host, sha)})) == (True, 3)
+
+
+def test_what_is_refused(host: LocalAgent) -> None:
+    """A file that is not there or no such file, and names that a build is to see and none has, by name."""
+    sha, bad = release(host, "one"), release(host, "bad", file=f"A=1\n{SECRET}\n")
+    link = release(host, "link")
+    entry = host.paths.release(link) / FILE
+    entry.parent.chmod(0o755)
+    entry.unlink()
+    entry.symlink_to("/etc/passwd")
+    said = [
+        refused(host, sha, file="no.env"),
+        refused(host, bad),
+        refused(host, link),
+        refused(host, sha, build=["PORT", "NODE_ENV"]),
+        refused(host, sha, secrets={"PASSWORD": "\7"}),
+    ]
+    assert said == [
+        f"nothing was switched: release {sha} has no file no.env",
+        f"nothing was switched: {FILE}: line 2 has no NAME=value",
+        f"nothing was switched: release {link} has no file {FILE}",
+        "nothing was switched: env.build names NODE_ENV, which the configuration does not have",
+        "nothing was switched: env.secrets: the value of PASSWORD has control characters",
+    ]
+
+
+def test_it_is_switched_with_the_release(host: LocalAgent) -> None:
+    """After a commit `env` names it by a relative link, and record, journal and facts have its revision."""
+    first, old = deploy(host, "one")
+    sha = release(host, "two", file="COLOUR=red\nSIZE=1\n")
+    new = configured(host, sha, secrets={})
+    assert live(host) == (first, old)
+    answer = host.activate_here(sha, configuration=new, healthcheck=HEALTH)
+    assert (answer.phases[-1], live(host)) == ("committed", (sha, new))
+    assert os.readlink(host.root / "env") == f".deploy/config/{new}"
+    names = {"added": ["SIZE"], "changed": ["COLOUR"], "removed": ["PASSWORD"]}
+    assert [host.journal[-1][key] for key in ("configuration", "names")] == [new, names]
+    found = facts(host.paths, {"sha": first})
+    assert found["target"]
+    assert (records.configuration_of(host.paths, sha), found["configuration"], found["target"]["configuration"]) == (
+        new,
+        new,
+        old,
+    )
+    assert list(host.paths.tmp.iterdir()) == []
+
+
+def test_it_is_restored_with_the_release(host: LocalAgent) -> None:
+    """A release that fails its gate takes its configuration with it; the same release with another one does too."""
+    good, old = deploy(host, "one", 'test "$PORT" = 8000 || exit 78')
+    _, other = deploy(host, "two", "exit 78", values={"PORT": "9"})
+    assert (live(host), host.journal[-1]["outcome"], other != old) == ((good, old), "restored", True)
+    worse = configured(host, good, values={"PORT": "9"})
+    answer = host.activate_here(good, configuration=worse, healthcheck=HEALTH)
+    assert (live(host), answer.phases[-1], host.journal[-1]["configuration"]) == ((good, old), "restored", old)
+    assert (answer.result or {})["state"]["switched"]
+
+
+def test_a_first_configuration_goes_when_it_fails(host: LocalAgent) -> None:
+    """Where there was no `env` before, there is none after the restore."""
+    sha = host.sealed("one", health="true")
+    host.activate_here(sha, healthcheck=HEALTH)
+    deploy(host, "two", "exit 78")
+    assert (live(host), os.path.lexists(host.root / "env")) == ((sha, None), False)
+
+
+def test_what_a_command_gets(host: LocalAgent) -> None:
+    """Migration and health command have the whole configuration over all but DEPLOY_*, of the release they are for."""
+    first, _ = deploy(host, "one", f"{TELL} >{host.root}/gate", values={"PORT": "1", "DEPLOY_RELEASE": "x"})
+    assert (host.root / "gate").read_text() == f"1 {SECRET} {first}\n"
+    bad = release(host, "two", f"{TELL} >>{host.root}/gates; exit 78")
+    new = configured(host, bad, values={"PORT": "2"}, secrets={"PASSWORD": "other"})
+    host.activate_here(bad, configuration=new, healthcheck=HEALTH, migrate=f"{TELL} >{host.root}/migration")
+    assert (host.root / "migration").read_text() == f"2 other {bad}\n"
+    assert set((host.root / "gates").read_text().splitlines()) == {f"2 other {bad}"}
+    assert (host.root / "gate").read_text() == f"1 {SECRET} {first}\n"  # asked again on the way back
+
+
+def test_a_rollback_brings_it_back(host: LocalAgent) -> None:
+    """With the release comes the configuration that it was committed with last, and without `env` none does, told."""
+    first, old = deploy(host, "one")
+    second, new = deploy(host, "two", values={"PORT": "9"})
+    left = host.activate_here(first, kind="rollback", healthcheck=HEALTH)
+    assert (live(host), left.said("warning")) == (
+        (first, new),
+        [f"the configuration {new} stays in use: the settings have no `env`"],
+    )
+    assert records.configuration_of(host.paths, first) == new
+    host.activate_here(second, kind="rollback", recorded=True, healthcheck=HEALTH)
+    assert live(host) == (second, new)
+    host.activate_here(first, configuration=old, healthcheck=HEALTH)
+    host.activate_here(second, kind="rollback", recorded=True, healthcheck=HEALTH)
+    assert live(host) == (second, new)
+    host.activate_here(first, kind="rollback", recorded=True, healthcheck=HEALTH)
+    assert live(host) == (first, old)
+
+
+def test_a_release_without_one_leaves_it(host: LocalAgent) -> None:
+    """A rollback to a release of which nobody noted a configuration keeps the present one, told."""
+    plain = host.sealed("plain", health="true")
+    host.activate_here(plain, healthcheck=HEALTH)
+    _, revision = deploy(host, "one")
+    answer = host.activate_here(plain, kind="rollback", recorded=True, healthcheck=HEALTH)
+    assert live(host) == (plain, revision)
+    assert answer.said("warning") == [f"the configuration {revision} stays in use: nobody noted one for this release"]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link"])
+def test_what_somebody_else_put_there_is_refused(host: LocalAgent, kind: str) -> None:
+    """A file, a directory or another link at `env` is refused by name, and stays; without the setting nobody minds."""
+    sha, there = release(host, "one"), host.root / "env"
+    revision = configured(host, sha)
+    if kind == "directory":
+        there.mkdir()
+    elif kind == "file":
+        there.write_text("A=1")
+    else:
+        there.symlink_to("/etc/environment")
+    what = f"{there} is not a link that this tool made, and `env` in fabric.yaml needs that place"
+    with pytest.raises(Refusal, match=what):
+        configured(host, sha)
+    assert [each["message"] for each in facts(host.paths, {"env": True})["problems"]] == [what]
+    answer = host.activate_here(sha, configuration=revision, healthcheck=HEALTH)
+    assert ((answer.refusal or {})["message"], host.live) == (f"nothing was switched: {what}", None)
+    assert facts(host.paths, {})["problems"] == []
+    assert host.activate_here(sha, healthcheck=HEALTH).phases[-1] == "committed"
+    assert not there.is_symlink() or os.readlink(there) == "/etc/environment"
+
+
+def test_one_that_is_gone_is_refused(host: LocalAgent) -> None:
+    """A revision that is not on the host any more is refused before anything is switched."""
+    good, old = deploy(host, "one")
+    answer = host.activate_here(release(host, "two"), configuration="0" * 16, healthcheck=HEALTH)
+    assert "the configuration 0000000000000000 is not on this host any more" in (answer.refusal or {})["message"]
+    assert live(host) == (good, old)
+
+
+def test_no_secret_is_kept_or_told(host: LocalAgent) -> None:
+    """What gate and migration say is masked in log, result, journal, the note of a bad release, and what is kept."""
+    deploy(host, "one")
+    for line, sha in (("true", "bad gate"), (f"echo {SECRET}; echo $PASSWORD >&2; exit 78", "bad migration")):
+        bad = release(host, sha, f"echo the password is $PASSWORD; exit 78 # {SECRET}")
+        revision = configured(host, bad)
+        answer = host.activate_here(bad, configuration=revision, healthcheck=HEALTH, migrate=line)
+        assert "***" in (answer.result or {})["state"]["transcript"]
+    there = [path for path in host.paths.ours.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    asked = [
+        path for path in there if path.name == "request.json"
+    ]  # the line of this test has it, not the configuration
+    assert {path.parent for path in set(there) - set(asked)} == {host.paths.config}
+    assert [path.read_text() for path in host.paths.ours.rglob("migration.err") if path.stat().st_size] == ["***\n"]
+
+
+def test_a_move_by_somebody_else_is_not_committed(host: LocalAgent) -> None:
+    """When somebody moves `env` while the gate is asked, the activation goes back, and says so."""
+    good, old = deploy(host, "one")
+    sha = release(host, "two", f"ln -sfn .deploy/config/{old} {host.root}/env")
+    new = configured(host, sha, values={"PORT": "9"})
+    answer = host.activate_here(sha, configuration=new, healthcheck=HEALTH)
+    assert (answer.phases[-1], live(host)) == ("restored", (good, old))
+    assert (answer.result or {})["state"]["reason"] == (
+        f"somebody moved env to the configuration {old}; it named {new}"
+    )
+
+
+@pytest.mark.parametrize("phase", ["prepared", "swapped", "restarted", "gated", "restoring"])
+@pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn state"])
+def test_what_a_power_cut_leaves_is_settled(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, phase: str, torn: bool
+) -> None:
+    """Wherever it strikes, release and configuration belong together again; a torn state changes nothing of that."""
+    good, old = deploy(host, "one")
+    sha = release(host, "two", "exit 78" if phase == "restoring" else "true")
+    new = configured(host, sha, values={"PORT": "9"})
+    save = state.save
+
+    def saving(path: Path, entered: state.State) -> None:
+        save(path, entered)
+        if entered.phase == phase:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "save", saving)
+    request = host.request(sha, configuration=new, healthcheck=HEALTH)
+    host.keep(request)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(host.paths, request)  # type: ignore[arg-type]
+    monkeypatch.setattr(state, "save", save)
+    if torn:
+        host.paths.state.write_text("{")
+    launch.recover(host.paths, request)  # type: ignore[arg-type]
+    forward = phase == "gated" and not torn
+    assert live(host) == ((sha, new) if forward else (good, old))
+    assert list(host.paths.tmp.iterdir()) == []
+
+
+def test_a_cut_between_the_two_links(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `env` switched and `current` not, the recovery brings `env` back."""
+    good, old = deploy(host, "one")
+    sha = release(host, "two")
+    new = configured(host, sha, values={"PORT": "9"})
+    monkeypatch.setattr(activation.Activation, "_rename_over_current", _die)
+    request = host.request(sha, configuration=new, healthcheck=HEALTH)
+    host.keep(request)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(host.paths, request)  # type: ignore[arg-type]
+    assert live(host) == (good, new)
+    monkeypatch.undo()
+    launch.recover(host.paths, request)  # type: ignore[arg-type]
+    assert live(host) == (good, old)
+
+
+def test_a_first_configuration_that_is_cut(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing was in use before, a cut after the switch and a torn state leave nothing in use again."""
+    good, sha = host.sealed("plain", health="true"), release(host, "one")
+    host.activate_here(good, healthcheck=HEALTH)
+    request = host.request(sha, configuration=configured(host, sha), healthcheck=HEALTH)
+    host.keep(request)
+    monkeypatch.setattr(activation.Activation, "_restart", _die)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(host.paths, request)  # type: ignore[arg-type]
+    monkeypatch.undo()
+    host.paths.state.write_text("{")
+    launch.recover(host.paths, request)  # type: ignore[arg-type]
+    assert live(host) == (good, None)
+
+
+def _die(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_one_that_somebody_made_unreadable(host: LocalAgent) -> None:
+    """It is refused where it was to be put in use; where it is in use it keeps nobody from deploying."""
+    good, old = deploy(host, "one")
+    (host.paths.config / old).write_bytes(b"A='\xff")
+    answer = host.activate_here(good, kind="rollback", recorded=True, healthcheck=HEALTH)
+    assert f"the configuration {old} cannot be read" in (answer.refusal or {})["message"]
+    plain = release(host, "two")
+    assert host.activate_here(plain, healthcheck=HEALTH).phases[-1] == "committed"
+    new = configured(host, plain)
+    assert new == old  # it is written anew, for it has the same values
+    host.activate_here(plain, configuration=new, healthcheck=HEALTH)
+    assert live(host) == (plain, new)
+
+
+def test_what_is_pruned(host: LocalAgent) -> None:
+    """A revision stays as long as a release that was committed with it, is in use, or was kept within a day."""
+    kept = [deploy(host, f"release {number}", values={"PORT": str(number)})[1] for number in range(4)]
+    sha = release(host, "never deployed")
+    staged, old = configured(host, sha, values={"PORT": "x"}), configured(host, sha, values={"PORT": "y"})
+    for revision in (*kept, old):
+        os.utime(host.paths.config / revision, (0, time.time() - 90_000))
+    prune.prune(host.paths, {"keep": 2, "dry_run": False}, lambda *_, **__: None)
+    assert {path.name for path in host.paths.config.iterdir()} == {*kept[2:], staged}
+
+
+def test_a_state_of_before_has_none(host: LocalAgent) -> None:
+    """A state that knows nothing of configurations is read, and none is touched."""
+    deploy(host, "one")
+    found = json.loads(host.paths.state.read_text())
+    for name in ("configuration", "configuration_before", "names"):
+        del found[name]
+    host.paths.state.write_text(json.dumps(found))
+    read = state.load(host.paths.state)
+    assert read and (read.configuration, read.configuration_before, read.names) == (None, None, None)

@@ -1,0 +1,63 @@
+"""Masks: no secret is in what is kept or told."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import process
+from oroboros_deploy.host.masking import Mask
+
+SECRET = "s3cret-wörd"
+
+
+@pytest.mark.parametrize(
+    ("secrets", "text", "masked"),
+    [
+        ([SECRET], f"a {SECRET} b {SECRET}", "a *** b ***"),
+        (["abc"], "abc", "abc"),
+        (["abcd"], "abcd", "***"),
+        (["pass", "password"], "password pass", "*** ***"),
+        (["-----BEGIN\nqwertz\nend"], "qwertz\n-----BEGIN\nqwertz\nend", "***\n***"),
+    ],
+    ids=["every one", "short", "four characters", "one in another", "lines of one"],
+)
+def test_text(secrets: list[str], text: str, masked: str) -> None:
+    """A secret of four characters or more is masked wherever it stands, the longest first, and by its lines too."""
+    assert Mask(secrets).text(text) == masked
+
+
+def test_values() -> None:
+    """Every text in a value is masked, however deep; what is no text stays."""
+    value = {"a": [SECRET, 1, None, {"b": f"x{SECRET}"}]}
+    assert Mask([SECRET]).value(value) == {"a": ["***", 1, None, {"b": "x***"}]}
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_pieces(size: int) -> None:
+    """A secret that comes in pieces is masked, and all that is no secret passes."""
+    data = f"s3 {SECRET}s3cre {SECRET[:-1]} {SECRET}".encode()
+    stream = Mask([SECRET]).stream()
+    passed = b"".join(stream.pass_on(data[at : at + size]) for at in range(0, len(data), size)) + stream.rest()
+    assert passed.decode() == f"s3 ***s3cre {SECRET[:-1]} ***"
+
+
+def test_output(tmp_path: Path) -> None:
+    """A command's output is masked on its way, also where what is kept of it begins in the middle of a secret."""
+    line = f"print('{SECRET}' * 3000, flush=True)"
+    passed = bytearray()
+    ended = process.run(
+        [sys.executable, "-c", line], cwd=tmp_path, deadline=float("inf"), sink=passed.extend, mask=Mask([SECRET])
+    )
+    assert (ended.status, set(ended.tail), passed.decode()) == (0, {"*"}, "***" * 3000 + "\n")
+
+
+def test_errors(tmp_path: Path) -> None:
+    """What a command writes into a file that is kept is masked before it is there."""
+    kept = tmp_path / "errors"
+    with process.masked(kept, Mask([SECRET])) as place:
+        process.shell(f"echo {SECRET} >&2", cwd=tmp_path, deadline=float("inf"), errors=place)
+        assert not kept.exists()
+    assert kept.read_text() == "***\n"
