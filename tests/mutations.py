@@ -28,6 +28,7 @@ HOST = "oroboros_deploy/host/"
 CRASHES = "tests/host/test_crash_states.py"
 FAULTS = "tests/host/test_fault_table.py"
 FULL = "tests/host/test_full_disk.py"
+CONFIGURATION = "tests/host/test_configuration.py"
 BUILDING = "tests/host/building/"
 SECONDS = 900  # for the tests of one mutation
 HEADING = """\
@@ -1076,6 +1077,95 @@ MUTATIONS = (
         "    return of_uv() if uv(bench) else",
         "    return {} if uv(bench) else",
         (BUILDING + "test_installers.py", "-k", "move_uv"),
+        "the configuration is switched with the release",
+        HOST + "activation.py",
+        '                configuration.put(self.layout, "switch", self.state.configuration)\n',
+        "                pass\n",
+        (CONFIGURATION, "-k", "switched_with"),
+    ),
+    Mutation(
+        "the configuration is restored with the release",
+        HOST + "activation.py",
+        '                configuration.put(self.layout, "restore", self.state.configuration_before)\n',
+        "                pass\n",
+        (CONFIGURATION, "-k", "restored_with"),
+    ),
+    Mutation(
+        "a switch of the configuration alone is one that a restore undoes",
+        HOST + "activation.py",
+        "        touched = touched or self._configured_otherwise(self.state.configuration_before)\n",
+        "",
+        (CONFIGURATION, "-k", "between_the_two"),
+    ),
+    Mutation(
+        "the switch of the configuration lasts",
+        HOST + "configuration.py",
+        "        durable.replace(_staged(layout, name), layout.env)\n",
+        "        os.rename(_staged(layout, name), layout.env)\n",
+        (CRASHES, "-k", "configuration and deploy"),
+    ),
+    Mutation(
+        "a configuration that somebody moved is not committed",
+        HOST + "activation.py",
+        "        if not gone and self._configured_otherwise(self.state.configuration):\n",
+        "        if False:\n",
+        (CONFIGURATION, "-k", "move_by_somebody"),
+    ),
+    Mutation(
+        "a link for the way back is kept where nothing was in use",
+        HOST + "configuration.py",
+        '    for name, named in (("restore", before), ("switch", revision)):\n',
+        '    for name, named in (("restore", before or revision), ("switch", revision)):\n',
+        (CONFIGURATION, "-k", "first_configuration_that_is_cut"),
+    ),
+    Mutation(
+        "a revision is keyed",
+        HOST + "configuration.py",
+        '    return hmac.new(key.of(layout), text.encode(), "sha256").hexdigest()\n',
+        '    return hmac.new(b"", text.encode(), "sha256").hexdigest()\n',
+        (CONFIGURATION, "-k", "of_its_values"),
+    ),
+    Mutation(
+        "the present configuration outlives pruning, and those of releases",
+        HOST + "prune.py",
+        "    configuration.forget_others(layout, [*recorded, ",
+        "    configuration.forget_others(layout, [",
+        (CONFIGURATION, "-k", "what_is_pruned"),
+    ),
+    Mutation(
+        "secrets are masked in what an activation keeps",
+        HOST + "activation.py",
+        "configuration.mask(self.layout, self.state.configuration, self.state.configuration_before)",
+        "configuration.mask(self.layout)",
+        (CONFIGURATION, "-k", "no_secret"),
+    ),
+    Mutation(
+        "a secret that comes in pieces is masked",
+        HOST + "masking.py",
+        "        self._waiting = text[len(text) - begun :]\n        return text[: len(text) - begun]\n",
+        "        return text\n",
+        ("tests/host/test_masking.py", "-k", "pieces"),
+    ),
+    Mutation(
+        "no request with values stands in a command line",
+        "oroboros_deploy/remote/host.py",
+        "        if self._session is None and _is_private(request):",
+        "        if False and _is_private(request):",
+        ("tests/control/test_configured.py", "-k", "command_line"),
+    ),
+    Mutation(
+        "a build gets the values of its names alone",
+        "oroboros_deploy/control/attempt.py",
+        '            request["env"] = secrets_of.of_build(self.configuration)\n',
+        '            request["env"] = {**self.configuration, "build": [*self.configuration["secrets"]]}\n',
+        ("tests/control/test_configured.py", "-k", "build_sees"),
+    ),
+    Mutation(
+        "a secrets command gets its time and no more",
+        "oroboros_deploy/control/secrets.py",
+        "            os.killpg(process.pid, signal.SIGKILL)\n",
+        "            process.kill()\n",
+        ("tests/control/test_secrets.py", "-k", "slow"),
     ),
 )
 
