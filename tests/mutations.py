@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        "filter(None, (self._gone(target), *_down",
-        "filter(None, (*_down",
+        "(self._gone(target), self._moved_env(), *_down",
+        "(self._moved_env(), *_down",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
@@ -1077,6 +1077,8 @@ MUTATIONS = (
         "    return of_uv() if uv(bench) else",
         "    return {} if uv(bench) else",
         (BUILDING + "test_installers.py", "-k", "move_uv"),
+    ),
+    Mutation(
         "the configuration is switched with the release",
         HOST + "activation.py",
         '                configuration.put(self.layout, "switch", self.state.configuration)\n',
@@ -1098,17 +1100,10 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "between_the_two"),
     ),
     Mutation(
-        "the switch of the configuration lasts",
-        HOST + "configuration.py",
-        "        durable.replace(_staged(layout, name), layout.env)\n",
-        "        os.rename(_staged(layout, name), layout.env)\n",
-        (CRASHES, "-k", "configuration and deploy"),
-    ),
-    Mutation(
         "a configuration that somebody moved is not committed",
         HOST + "activation.py",
-        "        if not gone and self._configured_otherwise(self.state.configuration):\n",
-        "        if False:\n",
+        "            return None\n        return words.moved_env(",
+        "            return None\n        return None and words.moved_env(",
         (CONFIGURATION, "-k", "move_by_somebody"),
     ),
     Mutation(

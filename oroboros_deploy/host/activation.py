@@ -420,9 +420,9 @@ class Activation:
     def _moved_env(self) -> Optional[str]:
         """Which configuration is in use instead of the one that was put in use, in words; None when that one is."""
         wanted = self.state.configuration
-        return (
-            words.moved_env(wanted, configuration.in_use(self.layout)) if self._configured_otherwise(wanted) else None
-        )
+        if not self._configured_otherwise(wanted):
+            return None
+        return words.moved_env(wanted, configuration.in_use(self.layout))
 
     def _seen_last(self) -> Dict[str, units.Unit]:
         """How the services that decide are at this moment; as they were after the restart where systemd is silent."""

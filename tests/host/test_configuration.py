@@ -326,8 +326,8 @@ def test_what_is_pruned(host: LocalAgent) -> None:
     staged, old = configured(host, sha, values={"PORT": "x"}), configured(host, sha, values={"PORT": "y"})
     for revision in (*kept, old):
         os.utime(host.paths.config / revision, (0, time.time() - 90_000))
-    prune.prune(host.paths, {"keep": 2, "dry_run": False}, lambda *_, **__: None)
-    assert {path.name for path in host.paths.config.iterdir()} == {*kept[2:], staged}
+    prune.prune(host.paths, {"keep": 3, "dry_run": False}, lambda *_, **__: None)
+    assert {path.name for path in host.paths.config.iterdir()} == {*kept[1:], staged}
 
 
 def test_a_state_of_before_has_none(host: LocalAgent) -> None:
