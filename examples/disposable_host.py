@@ -56,7 +56,7 @@ class DisposableHost:
         self.http_port = free_port()
         self._owner: IO[str] | None = None
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._leader = 0
+        self.leader = 0
 
     def __enter__(self) -> DisposableHost:
         sweep()
@@ -87,7 +87,7 @@ class DisposableHost:
         self, *argv: str, check: bool = True, user: str | None = None, stdin: str | None = None, timeout: float = 120
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside, without ssh, as root or as ``user``; raises HostError when it fails and ``check``."""
-        enter = ["nsenter", f"--target={self._leader}", "--all", "--root", "--wd"]
+        enter = ["nsenter", f"--target={self.leader}", "--all", "--root", "--wd"]
         clean = ["/usr/bin/env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "LANG=C.UTF-8"]
         become = ["runuser", f"--user={user}", "--"] if user else ["HOME=/root"]
         command = [*enter, *clean, *become, *argv]
@@ -100,7 +100,7 @@ class DisposableHost:
     @property
     def is_up(self) -> bool:
         """Whether its first process lives."""
-        return Path(f"/proc/{self._leader}").exists()
+        return Path(f"/proc/{self.leader}").exists()
 
     def power_cut(self) -> None:
         """Kill everything inside at once, as a lost power supply does; ``boot`` starts it again on the same disk."""
@@ -188,7 +188,7 @@ class DisposableHost:
                 message = dict(line.split("=", 1) for line in notify.recv(4096).decode().splitlines())
             except TimeoutError:
                 continue
-            self._leader = int(message.get("X_NSPAWN_LEADER_PID", self._leader))
+            self.leader = int(message.get("X_NSPAWN_LEADER_PID", self.leader))
             if message.get("READY") == "1":
                 return
         raise HostError(f"the host {self.name} did not boot\n{tail(self.directory / 'console.log')}")

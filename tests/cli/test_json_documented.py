@@ -32,7 +32,16 @@ SETTINGS_OF_A_CALL = {"level", "host", "at", "data"}
 OF_THE_CONTRACT = [
     *("Facts", "ReleaseFacts", "TargetFacts", "UnitFacts", "Running", "Hold", "ActivationState", "JournalEntry"),
     *("Origin", "JournalHead", "Problem", "LockAnswer", "UnlockAnswer", "PinAnswer", "UnpinAnswer", "Pin"),
-    *("ClaimAnswer", "TargetId", "PruneAnswer", "PruneVerdict", "AuditAnswer", "WrongLine"),
+    *(
+        "ClaimAnswer",
+        "ConfigureAnswer",
+        "Changes",
+        "TargetId",
+        "PruneAnswer",
+        "PruneVerdict",
+        "AuditAnswer",
+        "WrongLine",
+    ),
 ]
 
 

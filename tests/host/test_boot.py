@@ -290,11 +290,11 @@ def test_the_reason_is_told(host: LocalAgent, old: str) -> None:
     """An interrupted attempt says that the host went down, and when; one that failed by itself keeps its reason."""
     for status, phase in ((0, "restarted"), (1, "restoring")):
         new = host.sealed(phase, health=f"exit {status}")
-        died_with_the_host(host, host.request(new, healthcheck=health(timeout=0.2)), "phase", phase)
+        died_with_the_host(host, host.request(new, healthcheck=health(timeout=1.5, interval=0.5)), "phase", phase)
         boot_again(host)
     assert [entry["reason"] for entry in host.journal[1:]] == [
         "the host went down after 'restarted'",
-        "the gate was not passed: the health command exited 1 (gave up after 0.2 s)",
+        "the gate was not passed: the health command exited 1 (gave up after 1.5 s)",
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import activation, configuration, durable, launch, prune, records, state
+from oroboros_deploy.host import configuration, durable, launch, prune, records, state
 from oroboros_deploy.host.facts import facts
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
@@ -249,19 +249,12 @@ def test_what_a_power_cut_leaves_is_settled(
     good, old = deploy(host, "one")
     sha = release(host, "two", "exit 78" if phase == "restoring" else "true")
     new = configured(host, sha, values={"PORT": "9"})
-    save = state.save
-
-    def saving(path: Path, entered: state.State) -> None:
-        save(path, entered)
-        if entered.phase == phase:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(state, "save", saving)
+    die_in(monkeypatch, phase)
     request = host.request(sha, configuration=new, healthcheck=HEALTH)
     host.keep(request)
     with pytest.raises(KeyboardInterrupt):
         launch.run(host.paths, request)  # type: ignore[arg-type]
-    monkeypatch.setattr(state, "save", save)
+    monkeypatch.undo()
     if torn:
         host.paths.state.write_text("{")
     launch.recover(host.paths, request)  # type: ignore[arg-type]
@@ -275,7 +268,8 @@ def test_a_cut_between_the_two_links(host: LocalAgent, monkeypatch: pytest.Monke
     good, old = deploy(host, "one")
     sha = release(host, "two")
     new = configured(host, sha, values={"PORT": "9"})
-    monkeypatch.setattr(activation.Activation, "_rename_over_current", _die)
+    put = configuration.put
+    monkeypatch.setattr(configuration, "put", lambda *given: _die(put(*given)))
     request = host.request(sha, configuration=new, healthcheck=HEALTH)
     host.keep(request)
     with pytest.raises(KeyboardInterrupt):
@@ -292,7 +286,7 @@ def test_a_first_configuration_that_is_cut(host: LocalAgent, monkeypatch: pytest
     host.activate_here(good, healthcheck=HEALTH)
     request = host.request(sha, configuration=configured(host, sha), healthcheck=HEALTH)
     host.keep(request)
-    monkeypatch.setattr(activation.Activation, "_restart", _die)
+    die_in(monkeypatch, "swapped")
     with pytest.raises(KeyboardInterrupt):
         launch.run(host.paths, request)  # type: ignore[arg-type]
     monkeypatch.undo()
@@ -303,6 +297,18 @@ def test_a_first_configuration_that_is_cut(host: LocalAgent, monkeypatch: pytest
 
 def _die(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def die_in(monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
+    """Let this process die as soon as it has written down that it is in a phase."""
+    save = state.save
+
+    def saving(path: Path, entered: state.State) -> None:
+        save(path, entered)
+        if entered.phase == phase:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "save", saving)
 
 
 def test_one_that_somebody_made_unreadable(host: LocalAgent) -> None:

@@ -140,7 +140,7 @@ def test_systemd_reads_the_same(host: DisposableHost) -> None:
 @contextmanager
 def traced(host: DisposableHost, file: Path) -> Iterator[None]:
     """Note what every process of the host executes, and those that they start."""
-    watched = [f"--attach={pid}" for pid in below(host._leader)]
+    watched = [f"--attach={pid}" for pid in below(host.leader)]
     tracer = subprocess.Popen([*STRACE, f"--output={file}", *watched], stderr=subprocess.PIPE)
     try:
         time.sleep(2)
