@@ -108,6 +108,13 @@ class HostOutcome:
         return _ENDS[self.state][0]
 
 
+def _configuration(end: State, state: ActivationEnd) -> str | None:
+    """The revision in use at the end; after a failed restore nobody knows which one it is."""
+    if end is State.NOT_RESTORED:
+        return None
+    return state.get("configuration") if end is State.LIVE else state.get("configuration_before")
+
+
 def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened.
 
@@ -141,7 +148,7 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
         migration_marker=state["migration_marker"],
         seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
         log=state["transcript"] or None,
-        configuration=state.get("configuration") if end is State.LIVE else state.get("configuration_before"),
+        configuration=_configuration(end, state),
         names=state.get("names"),
     )
 

@@ -385,6 +385,9 @@ class Activation:
             raise Failed(words.moved(self.found[0], named[0]))
         if self._configured_otherwise(self.state.configuration_before):
             raise Failed(words.moved_env(self.state.configuration_before, configuration.in_use(self.layout)))
+        foreign = configuration.problem(self.layout) if self.state.configuration else None
+        if foreign:
+            raise Failed(foreign["message"])
 
     def _named(self) -> Tuple[Optional[str], Optional[str]]:
         """The release that `current` names, and where another program's link leads."""
@@ -415,7 +418,13 @@ class Activation:
         target, seen = self.state.target, self._seen_last()
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         others = (words.stray(*each) for each in found if each.release)
-        return next(iter(filter(None, (self._gone(target), self._moved_env(), *_down(seen), *others))), None)
+        down = _down(self._decisive(seen))
+        return next(iter(filter(None, (self._gone(target), self._moved_env(), *down, *others))), None)
+
+    def _decisive(self, seen: Dict[str, units.Unit]) -> Dict[str, units.Unit]:
+        """Without those that just end a piece of work well, and are started again then."""
+        ends = {name for name, unit in seen.items() if unit.result == "success" and unit.active == "deactivating"}
+        return {name: unit for name, unit in seen.items() if name not in ends.intersection(self.recurring or ())}
 
     def _moved_env(self) -> Optional[str]:
         """Which configuration is in use instead of the one that was put in use, in words; None when that one is."""

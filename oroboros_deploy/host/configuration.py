@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from . import durable
-from .annotations import TYPE_CHECKING, Dict, Iterable, List, Optional
+from .annotations import TYPE_CHECKING, Dict, Iterable, List, Optional, Tuple
 from .layout import Layout
 from .refusal import Refusal
 
@@ -142,8 +142,7 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
         if say:
             say("warning", f"somebody edited {layout.config / current}, the configuration in use", level="warning")
         current = None
-    text = _rendered(merged)
-    revision = _keyed(layout, text)[:16]
+    revision, text = _named(layout, merged)
     if not request.get("dry_run"):
         _keep(layout, revision, text)
     return {
@@ -232,13 +231,27 @@ def _meant(layout: Layout, request: ConfigureRequest) -> str:
     return found
 
 
-def _rendered(merged: Dict[str, _Value]) -> str:
+def _named(layout: Layout, merged: Dict[str, _Value]) -> Tuple[str, str]:
+    """The revision and the text of a configuration.
+
+    Where somebody edited the file of that revision, and it is in use, another one: services read the edited file until
+    the switch, and it comes back with a restore.
+    """
+    text = _rendered(merged)
+    revision = _keyed(layout, text)[:16]
+    if revision == in_use(layout) and not _is_whole(layout, revision):
+        text = _rendered(merged, "written anew")
+        revision = _keyed(layout, text)[:16]
+    return revision, text
+
+
+def _rendered(merged: Dict[str, _Value], *remarks: str) -> str:
     """The text of a configuration; its comments say where each name comes from."""
     from . import env_file
 
     told = ([name for name in sorted(merged) if merged[name].origin == origin] for origin in ORIGINS)
     comments = (f"{origin}: {' '.join(names)}" for origin, names in zip(ORIGINS, told) if names)
-    return env_file.render({name: each.value for name, each in merged.items()}, comments)
+    return env_file.render({name: each.value for name, each in merged.items()}, [*comments, *remarks])
 
 
 def _keep(layout: Layout, revision: str, text: str) -> None:

@@ -4,8 +4,8 @@
     tools/build/<key>                     what projects are built with; beside it what their backends answered
     tools/locks/<key>                     what reads lock files
 
-A build marks those of its recipe by their time.  One that no build marked since the oldest release that stays was built
-is needed by none of them; a later build that needs it again makes it again.
+A build marks those that it made a part with by their time.  One that no build marked since the oldest release that
+stays was built, nor for 30 days, is taken for one that nobody needs; a later build that needs it again makes it again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ import calendar
 import contextlib
 import os
 import time
+from math import inf
 from pathlib import Path
 
 from . import seal
 from .annotations import Iterable, Iterator, List, Optional
 
+LEAST = 30 * 86_400.0  # seconds for which a tool stays anyway: a part that is taken from the cache marks none
 _ANSWER = "."  # in the name of what a backend answered, after the name of the tool
 
 
@@ -30,8 +32,8 @@ def mark(tool: Path) -> None:
 
 def remove_unused(tools: Path, staying: Iterable[Path]) -> List[str]:
     """Remove what none of the releases that stay needs; returns the names of what was removed."""
-    since = _oldest(staying)
-    unused = [tool for tool in _kept(tools) if since is not None and tool.lstat().st_mtime < since]
+    since = min(_oldest(staying), time.time() - LEAST)
+    unused = [tool for tool in _kept(tools) if tool.lstat().st_mtime < since]
     removed = []
     for tool in unused:
         with contextlib.suppress(OSError):  # tried again by the next pruning
@@ -52,11 +54,11 @@ def _remove_answers(directory: Path) -> None:
             answer.unlink()
 
 
-def _oldest(releases: Iterable[Path]) -> Optional[float]:
-    """When the first of them was built; None where one does not say it."""
+def _oldest(releases: Iterable[Path]) -> float:
+    """When the first of them was built; before all time where one does not say it."""
     told = [_built(release) for release in releases]
     known = [moment for moment in told if moment is not None]
-    return min(known) if known and len(known) == len(told) else None
+    return min(known) if known and len(known) == len(told) else -inf
 
 
 def _built(release: Path) -> Optional[float]:

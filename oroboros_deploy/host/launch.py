@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 GRACE = 3.0  # seconds an activation may be without its lock (starting, or handing over to its recovery)
 UNIT, SECOND = running.UNIT, running.SECOND
+_ENDING = 15.0  # seconds that the unit before may take to end, and its recovery with it
 _ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
 _PLAIN = re.compile(r"[\w/.@:+,=-]+")
@@ -230,7 +231,7 @@ def start_unit(layout: Layout, request: ActivateRequest, say: Say) -> None:
     Never ``--pipe`` or ``--pty``: with them the unit dies of the broken connection
     that it is there to survive.
     """
-    unit, ours = UNIT, turn.Turn(say)
+    unit, ours, ends = UNIT, turn.Turn(say), turn.Turn(say)
     while True:
         if unit == UNIT and running.second_runs():
             _wait(layout, ours, turn.seconds(layout, request))
@@ -242,20 +243,22 @@ def start_unit(layout: Layout, request: ActivateRequest, say: Say) -> None:
             _give_up(layout, request, _not_started(ended.tail, request["restart"]))
             return
         ending, over = _ending(unit)
-        _wait(layout, ours, _patience(layout, request, ending))
-        if ours.waited > GRACE and over:
-            unit = SECOND
+        if not ending:
+            ends = turn.Turn(say)
+        if over and ends.waited > GRACE and unit == UNIT and not lock.is_held(layout.lock):
+            unit = SECOND  # at once: a moment later somebody else may have the first name
+        else:
+            _wait(layout, ours, _patience(layout, request, ours.waited - ends.waited + _ENDING if ending else GRACE))
 
 
-def _patience(layout: Layout, request: ActivateRequest, ending: bool) -> float:
-    """Seconds for whoever has the name, and may be ``ending``.
+def _patience(layout: Layout, request: ActivateRequest, least: float) -> float:
+    """Seconds for whoever has the name.
 
     Of a unit that runs without the lock the activation has not begun yet, or only starts the pruning, or it is of
-    another deploy root.
+    another deploy root: for that ``least`` seconds are waited, whatever was asked.
     """
-    if lock.is_held(layout.lock):
-        return turn.seconds(layout, request)
-    return 15.0 if ending else max(GRACE, turn.seconds(layout, request))
+    asked = turn.seconds(layout, request)
+    return asked if lock.is_held(layout.lock) else max(least, asked)
 
 
 def _wait(layout: Layout, ours: turn.Turn, seconds: float) -> None:

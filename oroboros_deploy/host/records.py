@@ -208,7 +208,7 @@ def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
     for entry in reversed(Journal(layout.journal).attempts()):
         if entry["outcome"] == "committed" and entry["target"] == release_id:
             request = state.read_request(layout, entry["attempt"])
-            return _made(request, entry["at"]) if request else None
+            return {**_made(request, entry["at"]), "configuration": entry.get("configuration")} if request else None
     return None
 
 

@@ -93,7 +93,17 @@ def _shown(pid: int, places: re.Pattern[str], live: str) -> Optional[str]:
         found = next(filter(None, (_named(link, places) for link in links)), None)
         return found or _started_with(pid, ("cmdline", "environ"), places, live)
     except PermissionError:
-        return _started_with(pid, ("cmdline",), places, live) or _HIDDEN  # that of other users can be read as well
+        return _hidden(pid, places, live)
+    except OSError:
+        return live
+
+
+def _hidden(pid: int, places: re.Pattern[str], live: str) -> str:
+    """The release that a process of another user shows by its command line, which most systems let everybody read."""
+    try:
+        return _started_with(pid, ("cmdline",), places, live) or _HIDDEN
+    except PermissionError:
+        return _HIDDEN
     except OSError:
         return live
 

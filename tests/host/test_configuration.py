@@ -320,9 +320,32 @@ def test_one_that_somebody_made_unreadable(host: LocalAgent) -> None:
     plain = release(host, "two")
     assert host.activate_here(plain, healthcheck=HEALTH).phases[-1] == "committed"
     new = configured(host, plain)
-    assert new == old  # it is written anew, for it has the same values
+    assert configuration.values(host.paths, new)["PORT"] == "8000"
     host.activate_here(plain, configuration=new, healthcheck=HEALTH)
     assert live(host) == (plain, new)
+
+
+@pytest.mark.parametrize("health", ["true", "exit 78"], ids=["goes live", "fails"])
+def test_what_somebody_edited_serves_until_the_switch(host: LocalAgent, health: str) -> None:
+    """Staged anew, the edited file stays as it is, for services may start with it; a restore brings it back."""
+    good, old = deploy(host, "one")
+    edited = (host.paths.config / old).read_text().replace("8000", "7000")
+    (host.paths.config / old).write_text(edited)
+    sha = release(host, "two", health)
+    new = configured(host, sha)
+    assert (new == old, host.paths.env.read_text()) == (False, edited)
+    host.activate_here(sha, configuration=new, healthcheck=HEALTH)
+    assert live(host) == ((sha, new) if health == "true" else (good, old))
+    assert (host.paths.config / old).read_text() == edited
+    assert configuration.values(host.paths, new) == {**configuration.values(host.paths, old), "PORT": "8000"}
+
+
+def test_a_record_that_is_lost(host: LocalAgent) -> None:
+    """The configuration that a release was committed with is in the journal, too."""
+    good, old = deploy(host, "one")
+    deploy(host, "two", values={"PORT": "9"})
+    host.paths.record(good).unlink()
+    assert records.configuration_of(host.paths, good) == old
 
 
 def test_what_is_pruned(host: LocalAgent) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import prune, seal
+from oroboros_deploy.host import kept_tools, prune, seal
 from oroboros_deploy.host.layout import Layout
 from tests.support.local_agent import LocalAgent
 
@@ -33,6 +33,12 @@ def release(host: LocalAgent, name: str, hours_ago: float, **meta: str) -> str:
     seal.seal(path, {**seal.meta_now(sha, "test"), "built_at_utc": built, **meta})
     assert host.activate_here(sha).refusal is None
     return sha
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing stays for its time alone, but where a test says so."""
+    monkeypatch.setattr(kept_tools, "LEAST", 0.0)
 
 
 def pruned(host: LocalAgent, keep: int, dry_run: bool = False) -> list[str]:
@@ -63,6 +69,17 @@ def test_what_no_release_that_stays_needs_goes(host: LocalAgent) -> None:
     assert [path.exists() for path in (*old, *needed)] == [False] * 3 + [True] * 4
     assert sorted(path.name for path in (host.paths.tools / "build").iterdir()) == ["two", "two.answer"]
     assert host.paths.release(second).is_dir()
+
+
+def test_for_a_month_a_tool_stays(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Builds that take their parts from the cache need it for the next one that does not."""
+    monkeypatch.setattr(kept_tools, "LEAST", 30 * 86_400.0)
+    host.paths.create()
+    ages = {"pip-one": 31 * 24, "pip-two": 29 * 24}
+    for name, hours in ages.items():
+        tool(host.paths, name, hours)
+    release(host, "first", 1)
+    assert kept_tools.remove_unused(host.paths.tools, [host.paths.release(host.live or "")]) == ["pip-one"]
 
 
 @pytest.mark.parametrize("built", ["", "2026-13-45T99:00:00Z"])

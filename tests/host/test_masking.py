@@ -30,9 +30,28 @@ def test_text(secrets: list[str], text: str, masked: str) -> None:
 
 
 def test_values() -> None:
-    """Every text in a value is masked, however deep; what is no text stays."""
-    value = {"a": [SECRET, 1, None, {"b": f"x{SECRET}"}]}
-    assert Mask([SECRET]).value(value) == {"a": ["***", 1, None, {"b": "x***"}]}
+    """What people read is masked, however deep; what programs read is not, for it has a secret's letters by chance."""
+    mask, sha = Mask(["store", "5432", "info"]), "ab5432cd" * 5
+    value = {"state": {"phase": "restored", "reason": f"{sha}: no store", "log": None}, "live": sha, "at": 5432}
+    masked = {"phase": "restored", "reason": "ab***cd" * 5 + ": no ***", "log": None}
+    assert mask.value(value) == {"state": masked, "live": sha, "at": 5432}
+    assert mask.value([{"problems": ({"message": "store", "hint": None},)}]) == [
+        {"problems": [{"message": "***", "hint": None}]}
+    ]
+    told: list[object] = []
+    mask.saying(lambda *given, **more: told.append((given, more)))("phase", "in store", "info", phase="restored")
+    assert told == [(("phase", "in ***"), {"level": "info", "phase": "restored"})]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8])
+def test_pieces_of_secrets_that_are_alike(size: int) -> None:
+    """One that is the beginning of another, or that another begins in, hides as it does in a whole text."""
+    secrets = ["hunter22", "hunter22-prod-key", "abcd", "cdef"]
+    text = "key=hunter22-prod-key abcd cdef hunter22-prod abcd abc hunter22"
+    stream = Mask(secrets).stream()
+    pieces = (text[at : at + size].encode() for at in range(0, len(text), size))
+    passed = b"".join([*map(stream.pass_on, pieces), stream.rest()])
+    assert passed.decode() == Mask(secrets).text(text) == "key=*** *** *** ***-prod *** abc ***"
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])

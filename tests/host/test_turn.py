@@ -91,3 +91,26 @@ def test_an_activationelsewhere_is_waited_for(
     with pytest.raises(Refusal, match="deploy of a in /srv/b by ann holds this host"):
         launch.start_unit(host.paths, request, lambda *_, **__: None)
     assert most <= now[0] <= most + 1
+
+
+@pytest.mark.parametrize("seen", ["deactivating", "inactive"])
+def test_a_unit_that_just_ends_after_a_long_wait(host: LocalAgent, monkeypatch: pytest.MonkeyPatch, seen: str) -> None:
+    """Its name is tried again, and no other: the wait before does not count for a unit that does not end."""
+    request = host.request(host.sealed("new"), detached=False)
+    now, asked = [0.0], [""]
+
+    def systemd_run(argv: Any, **_: Any) -> process.Ended:
+        asked.append(next(word for word in argv if word.startswith("--unit=")))
+        return process.Ended(0, "", 0.0) if now[0] > 31 else process.Ended(1, f"Unit {launch.UNIT} already exists", 0.0)
+
+    def show(names: Any) -> dict[str, units.Unit]:
+        return {name: a_unit(name, "active" if now[0] < 30 else seen) for name in names}
+
+    monkeypatch.setattr(turn.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(turn.time, "sleep", lambda _: now.__setitem__(0, now[0] + 0.5))
+    monkeypatch.setattr(process, "run", systemd_run)
+    monkeypatch.setattr(units, "show", show)
+    monkeypatch.setattr(launch.running, "second_runs", lambda: False)
+    monkeypatch.setattr(launch.running, "elsewhere", lambda: "deploy of a in /srv/b by ann holds this host")
+    launch.start_unit(host.paths, request, lambda *_, **__: None)
+    assert {*asked[1:]} == {f"--unit={launch.UNIT}"}
