@@ -94,7 +94,7 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
         project,
         *("-H", "prod", "config", "--json", "--root=/srv/flag"),
         DEPLOY_HEALTHCHECK_CMD="true",
-        DEPLOY_REGISTRY_URL="postgresql://app:secret@db/app",
+        DEPLOY_REGISTRY_URL="postgresql://app:pw-of-app@db/app",
     )
     shown = json.loads(ran.stdout)
     file = str(project / "fabric.yaml")
@@ -105,7 +105,7 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
         "migrate": {"value": "./migrate", "from": f"environments.prod in {file}"},
         "repo_url": {"value": "none", "from": "default"},
     }
-    assert "secret" not in ran.stdout
+    assert "pw-of-app" not in ran.stdout
 
 
 @pytest.mark.slow

@@ -79,6 +79,7 @@ BREAK: dict[int, list[Callable[[LocalAgent], object]]] = {
     ],
     9: [append_twice, lambda host: log_again(host, "swapped")],
     10: [lambda host: (release(host, "old") / ".deploy-seal").unlink()],
+    13: [lambda host: edit_last(host.paths.record(host.live or ""), configuration="0" * 16)],
 }
 
 
