@@ -304,7 +304,15 @@ def test_a_release_of_the_old_scripts_is_adopted(host: LocalAgent, mirrored: Rep
     (release / "old").write_text("yes")
     before = tree(host.root)
     assert (host.build(sha).result or {})["state"] == "adopted"
-    assert host.facts(sha)["target"] == {"state": "adopted", "damage": None, "bad": None, "recipe": None, "gate": None}
+    assert host.facts(sha)["target"] == {
+        "state": "adopted",
+        "damage": None,
+        "bad": None,
+        "recipe": None,
+        "gate": None,
+        "configuration": None,
+        "configured": False,
+    }
     host.build(mirrored.commit("another"))
     assert tree(host.root) == before
     assert host.activate(sha).phases[-1] == "committed"
@@ -362,6 +370,8 @@ def test_damage_is_noticed_and_rebuilt(host: LocalAgent, mirrored: Repository, d
         "bad": None,
         "recipe": RECIPE["digest"],
         "gate": None,
+        "configuration": None,
+        "configured": False,
     }
     assert host.activate(sha).refusal == {
         "kind": "invalid",
@@ -885,6 +895,8 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
         "bad": None,
         "recipe": RECIPE["digest"],
         "gate": None,
+        "configuration": None,
+        "configured": False,
     }
     answer = a_login.activate(shas[1], kind="rollback")
     assert (answer.phases[-1], added.exists()) == ("committed", False)
