@@ -87,6 +87,8 @@ def test_a_link_that_a_part_removed_is_there_again(host: LocalAgent, mirrored: R
         "bad": None,
         "recipe": None,
         "gate": None,
+        "configuration": None,
+        "configured": False,
     }
 
 

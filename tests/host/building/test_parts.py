@@ -139,6 +139,8 @@ def test_the_sealed_environments_are_whole(whole: Built) -> None:
         "bad": None,
         "recipe": RECIPE["digest"],
         "gate": None,
+        "configuration": None,
+        "configured": False,
     }
 
 
