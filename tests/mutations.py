@@ -262,7 +262,7 @@ MUTATIONS = (
         HOST + "launch.py",
         '        if known(layout, request["attempt"]):\n            return False\n',
         "",
-        (FAULTS, "-k", "test_going and deploy-kill-before"),
+        ("tests/host/test_launch.py", "-k", "by_two_at_once"),
     ),
     Mutation(
         "an attempt that was given up does not begin",
