@@ -35,6 +35,7 @@ def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
         "prune": {"keep": 1, "dry_run": False},
         "audit": {"verify": True, "limit": 9},
         "claim": {"actor": "ada", "dry_run": False},
+        "configure": {"sha": SHA, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
     }
 
 
