@@ -105,7 +105,14 @@ def remount(root: Path, how: str) -> None:
 
 
 def mend(root: Path, image: Path) -> None:
-    """Look through a broken ext4 while nobody has it, and mount it again."""
+    """Look through a broken ext4 and mount it again.
+
+    On a loop device of its own: a mount namespace that somebody made meanwhile, as a host that boots does, keeps the
+    broken one, and the same device would be the same broken filesystem.
+    """
     _umount(root)
     subprocess.run(["e2fsck", "-fy", str(image)], capture_output=True)
-    subprocess.run(["mount", "-o", "loop", str(image), str(root)], check=True)
+    found = subprocess.run(["losetup", "--find", "--show", str(image)], check=True, capture_output=True, text=True)
+    device = found.stdout.strip()
+    subprocess.run(["mount", device, str(root)], check=True)
+    subprocess.run(["losetup", "--detach", device], check=True)  # as soon as nobody has it mounted
