@@ -110,7 +110,7 @@ def test_what_somebody_does_to_the_system(host: DisposableHost, shop: Shop, fab:
         if hold is gated:
             keep_from_committing(host, new)
         await_phase(host, hold.__name__)
-        back = disturb(host, how, None)
+        back = disturb(host, how, None, "system")
         if hold is gated:
             ours(host, "bad", new).rmdir()
         host.run("rm", "-f", HOLD, "/tmp/gate", "/tmp/migrate")
