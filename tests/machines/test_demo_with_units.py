@@ -16,8 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 LOOK = r"""
 import json, os, pathlib, subprocess
 files = [str(path) for path in pathlib.Path.home().joinpath(".config").rglob("*")]
-processes = subprocess.run(["pgrep", "--uid", str(os.getuid()), "--full", "[o]roboros-demo-"], capture_output=True, text=True)
-print(json.dumps([files, processes.stdout, os.listdir("/tmp")]))
+pgrep = ["pgrep", "--uid", str(os.getuid()), "--full", "[o]roboros-demo-"]
+found = subprocess.run(pgrep, capture_output=True, text=True).stdout
+print(json.dumps([files, found, os.listdir("/tmp")]))
 """
 
 
