@@ -52,7 +52,7 @@ class Recipe:
         return self.commit(f"{name}: {new}", {**(files or {}), name: text.replace(old, new)})
 
     def deploy(self, sha: str) -> Ran:
-        return self.fab("-H", "prod", "deploy", f"--sha={sha}")
+        return self.fab("-H", "prod", "deploy", f"--sha={sha}", timeout=600)
 
     def serving(self) -> dict[str, str]:
         """The release that each unit's process runs in, asked of the kernel."""
