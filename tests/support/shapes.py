@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
 from disposable_host import DisposableHost, free_port
 
 from tests.support.fab import Fab, Ran
@@ -80,13 +81,15 @@ class Recipe:
 
     def _adapt(self) -> str:
         file = self.path / "fabric.yaml"
-        text = re.sub(r"80\d0", str(self.port), file.read_text())
+        text = re.sub(r"\b80\d0\b", str(self.port), file.read_text())
         file.write_text(re.sub(r"hosts: \[.*\]", f"hosts: [{self.host.name}]", text))
         return file.read_text()
 
     def _lock(self) -> None:
         """Have npm or uv write the lock files, which name their registries and so are not in our repository."""
         for file in self.path.rglob("package.json"):
+            if not shutil.which("npm"):
+                pytest.skip("npm is not installed here")
             _do(file.parent, "npm", "install", "--package-lock-only", "--no-audit", "--no-fund", "--prefer-offline")
         if (self.path / "pyproject.toml").exists():
             _do(self.path, str(UV), "lock", "--python", sys.executable)
