@@ -10,6 +10,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,8 +35,7 @@ class Recipe:
         self.path = directory / name
         shutil.copytree(EXAMPLES / name, self.path, ignore=_LEFTOVERS)
         self.repository = Repository(self.path)
-        self.settings = self._adapt()
-        self.root = re.findall(r"^  root: (\S+)$", self.settings, re.MULTILINE)[0]
+        self.root = self._adapt()
         self._lock()
         self.fab = Fab(self.path, host.ssh_config, registry_url)
         administer(host, self.root, self.path / UNITS)
@@ -61,7 +61,7 @@ class Recipe:
 
     def columns(self, file: str, table: str) -> list[str]:
         """The columns of a table in a database in the shared places, asked of the database."""
-        with sqlite3.connect(self.host.rootfs / self.root[1:] / "shared" / file) as database:
+        with closing(sqlite3.connect(self.host.rootfs / self.root[1:] / "shared" / file)) as database:
             return [str(row[1]) for row in database.execute(f"PRAGMA table_info({table})")]
 
     def ask(self, path: str, data: bytes | None = None, method: str | None = None, **headers: str) -> str:
@@ -80,10 +80,11 @@ class Recipe:
         return at.removeprefix(f"{self.root}/releases/")
 
     def _adapt(self) -> str:
+        """Write this host and port into the settings; returns their deploy root."""
         file = self.path / "fabric.yaml"
         text = re.sub(r"\b80\d0\b", str(self.port), file.read_text())
         file.write_text(re.sub(r"hosts: \[.*\]", f"hosts: [{self.host.name}]", text))
-        return file.read_text()
+        return str(re.findall(r"^  root: (\S+)$", text, re.MULTILINE)[0])
 
     def _lock(self) -> None:
         """Have npm or uv write the lock files, which name their registries and so are not in our repository."""
@@ -97,9 +98,7 @@ class Recipe:
 
 def administer(host: DisposableHost, root: str, units: Path) -> None:
     """Run the block "Once, by an administrator" as it stands, with this root and these units."""
-    block = re.findall(
-        r"^## Once, by an administrator\n\n```sh\n(.*?)```", HOSTS.read_text(), re.DOTALL | re.MULTILINE
-    )[0]
+    block = HOSTS.read_text().partition("## Once, by an administrator\n\n```sh\n")[2].partition("```")[0]
     names = [unit.name for unit in sorted(units.iterdir())]
     for unit in units.iterdir():
         text = unit.read_text().replace("@root@", root).replace("@user@", host.user)
