@@ -1044,6 +1044,13 @@ MUTATIONS = (
         (BUILDING + "test_passed_over.py", "-k", "above"),
     ),
     Mutation(
+        "a project that its lock's tool would not build is not built",
+        HOST + "building/needs.py",
+        "for lock in self.locks(release) if not lock.is_built(release)]",
+        "for lock in self.locks(release) if False]",
+        (BUILDING + "test_locks.py", "-k", "says_whether"),
+    ),
+    Mutation(
         "a pip that is to hand over to another Python does not",
         HOST + "building/installers.py",
         '*(["--python="] if pip_is_configured(bench.toolchain.prefix) else [])',

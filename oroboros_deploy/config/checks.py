@@ -188,9 +188,15 @@ def check_git_url(value: object) -> str:
 
 
 def check_projects(value: object) -> tuple[str, ...]:
-    projects = [value] if isinstance(value, str) else value
-    if not isinstance(projects, list | tuple) or not projects:
+    if not value:
         raise ValueError("must name at least one project directory for each venv")
+    return check_projects_if_any(value)
+
+
+def check_projects_if_any(value: object) -> tuple[str, ...]:
+    projects = [value] if isinstance(value, str) else value
+    if not isinstance(projects, list | tuple):
+        raise ValueError("must be a list of project directories for each venv")
     return tuple(check_inside(project) for project in projects)
 
 

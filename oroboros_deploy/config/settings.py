@@ -38,6 +38,7 @@ from .checks import (
     check_paths,
     check_pause,
     check_projects,
+    check_projects_if_any,
     check_scope,
     check_services,
     check_shared,
@@ -141,7 +142,7 @@ def _migration(value: object) -> str | Migration | None:
 
 
 _OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...] | str | None]] = {
-    "projects": check_projects,
+    "projects": check_projects_if_any,
     "requirements": check_paths,
     "packages": check_packages,
     "extras": check_labels,
@@ -153,6 +154,8 @@ _OF_A_VENV: Mapping[str, Callable[[object], tuple[str, ...] | str | None]] = {
 def _venvs(value: object) -> dict[str, tuple[str, ...] | Venv]:
     if not isinstance(value, Mapping):
         raise ValueError("must map each venv's directory to the projects installed into it")
+    if "." in value:
+        raise ValueError("must be a directory below the release's own: for an environment at its top, name it .venv")
     venvs = {check_below(directory): _venv(written) for directory, written in value.items()}
     if len(venvs) < len(value):
         raise ValueError("names a directory twice")

@@ -163,6 +163,8 @@ def test_a_venv_may_name_all_that_is_installed_into_it() -> None:
     venvs = {"api": {"projects": "backend"}, "jobs": {"projects": ["worker"], "requirements": [], "packages": ["x==1"]}}
     config = from_file({"build": {"venvs": venvs}})
     assert config.build.venvs == {"api": ("backend",), "jobs": Venv(("worker",), (), ("x==1",))}
+    alone = from_file({"build": {"venvs": {"venv": {"projects": [], "requirements": ["requirements.txt"]}}}})
+    assert alone.build.venvs == {"venv": Venv((), ("requirements.txt",))}
     assert {name: value for name, value, _ in explain(config)}["build.venvs"] == (
         "api: backend, jobs: {projects: worker, requirements: none, packages: x==1, lock: auto}"
     )
@@ -176,6 +178,7 @@ def test_a_venv_may_name_all_that_is_installed_into_it() -> None:
             "must hold only {projects, requirements, packages, extras, groups, lock}",
         ),
         ({"extras": ["a"]}, "must name at least one project, requirements file or package"),
+        ({"projects": []}, "must name at least one project, requirements file or package"),
         ({"requirements": ["../x.txt"]}, "must not contain '..'"),
         ({"packages": ["--index-url=https://x"]}, "must hold requirements, no options of an installer"),
         ({"packages": 5}, "must be a list of requirements"),

@@ -19,6 +19,12 @@ _WANTED = {"uv": ["uv"], "poetry": ["poetry", "poetry-plugin-export"], "pdm": ["
 _LOCAL = re.compile(
     r'source = \{ (?:directory|editable|path|virtual) = "(?!\.")|^type = "(?:directory|file)"|^path = "', re.MULTILINE
 )
+# By which file and words a project says that it is none to be built: its code is run where it lies.
+_UNBUILT = {
+    "uv": ("uv.lock", re.compile(r'^source = \{ virtual = "\." \}', re.MULTILINE)),
+    "poetry": ("pyproject.toml", re.compile(r"^[ \t]*package-mode[ \t]*=[ \t]*false", re.MULTILINE)),
+    "pdm": ("pyproject.toml", re.compile(r"^[ \t]*distribution[ \t]*=[ \t]*false", re.MULTILINE)),
+}
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
 
 
@@ -36,6 +42,12 @@ class Lock:
     def is_self_contained(self, release: Path) -> bool:
         """Whether all that it names is on package indexes."""
         return not _LOCAL.search((release / self.file).read_text("utf-8", "replace"))
+
+    def is_built(self, release: Path) -> bool:
+        """Whether its tool would install the project itself: of one without a build system, uv installs its needs."""
+        name, unbuilt = _UNBUILT[self.tool]
+        file = release / self.project / name
+        return not (file.is_file() and unbuilt.search(file.read_text("utf-8", "replace")))
 
     def inputs(self, release: Path) -> Inputs:
         """What the environment depends on by it: its text, and the tool that reads it."""

@@ -44,6 +44,11 @@ class Needs:
         locked = [lock.project for lock in self.locks(release)]
         return [each for each in self.projects if each not in locked]
 
+    def built(self, release: Path) -> List[str]:
+        """The projects of which a wheel is wanted: all but those that a lock's tool would not build either."""
+        unbuilt = [lock.project for lock in self.locks(release) if not lock.is_built(release)]
+        return [each for each in self.projects if each not in unbuilt]
+
     def files(self, release: Path) -> List[str]:
         """The requirements files, relative to the release; raises Refusal for a named one that is not there."""
         if self.requirements is None:

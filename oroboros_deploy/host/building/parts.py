@@ -79,8 +79,9 @@ def plan(recipe: Recipe, release: Path) -> List[Part]:
     """The recipe's parts; each may run beside those before it that it does not follow."""
     planned = [frontend(recipe["frontend"])] if recipe["frontend"] else []
     venvs = {directory: Needs.of(written) for directory, written in recipe["venvs"].items()}
+    wanted = {path for needs in venvs.values() for path in needs.built(release)}
     for path in projects_of(venvs.values()):
-        if project.is_packaged(release / path):
+        if path in wanted and project.is_packaged(release / path):
             planned.append(wheel(path, [made for part in planned for made in part.makes if _within(made, path)]))
     planned += [venv(directory, needs, release) for directory, needs in venvs.items()]
     return _related(planned + [step(settings) for settings in recipe["steps"]])

@@ -12,6 +12,7 @@ import pytest
 
 from oroboros_deploy.host.building import locks
 from oroboros_deploy.host.building.locks import Lock
+from oroboros_deploy.host.building.needs import Needs
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import Site, built
 from tests.support.local_agent import NETWORK
@@ -67,6 +68,41 @@ def test_a_lock_is_installed_as_locked(site: Site) -> None:
     more = {"requirements": None, "packages": [], "extras": ["more"], "groups": ["prod"], "lock": "auto"}
     assert built(build(site, sha, {"projects": ["shop"], **more})) == ["venv shop", "wheel shop"]
     assert installed(site, sha) == {"shop": "1", "packaging": "23.1", "iniconfig": "2.0.0", "pluggy": "1.4.0"}
+
+
+@pytest.mark.slow
+def test_what_a_lock_calls_virtual_is_not_built(site: Site) -> None:
+    """`uv init` writes no build system: uv installs what such a project needs, and its code is run where it lies."""
+    shop = lock(site, "packaging==23.1")
+    for name in ("shop", "infra"):  # setuptools would refuse to guess which of them to pack
+        (shop / name).mkdir()
+        (shop / name / "code.py").touch()
+    (shop / "pyproject.toml").write_text(PROJECT[PROJECT.index("[project]") : PROJECT.index("[tool")])
+    subprocess.run([UV, "lock", "--quiet", "--project", shop], check=True)
+    sha = site.commit()
+    assert built(build(site, sha, ["shop"], f"{Path(UV).parent}:{os.environ['PATH']}")) == ["venv shop"]
+    assert installed(site, sha) == {"packaging": "23.1"}
+
+
+@pytest.mark.parametrize(
+    ("files", "unbuilt"),
+    [
+        ({"uv.lock": 'source = { virtual = "." }\n'}, True),
+        ({"uv.lock": 'source = { virtual = "lib" }\n[[package]]\nsource = { editable = "." }\n'}, False),
+        ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]\npackage-mode = false\n"}, True),
+        ({"poetry.lock": "", "pyproject.toml": "[tool.poetry]\nname = 'shop'\n"}, False),
+        ({"pdm.lock": "", "pyproject.toml": "[tool.pdm]\ndistribution = false\n"}, True),
+        ({"pdm.lock": ""}, False),
+        ({"pyproject.toml": "[tool.poetry]\npackage-mode = false\n"}, False),
+    ],
+)
+def test_a_lock_says_whether_its_project_is_built(tmp_path: Path, files: dict[str, str], unbuilt: bool) -> None:
+    """Only beside a lock that counts, for without one the project is how its needs are known."""
+    (tmp_path / "shop").mkdir()
+    for name, text in files.items():
+        (tmp_path / "shop" / name).write_text(text)
+    assert Needs(["shop"]).built(tmp_path) == ([] if unbuilt else ["shop"])
+    assert Needs(["shop"], lock=None).built(tmp_path) == ["shop"]
 
 
 @pytest.mark.slow

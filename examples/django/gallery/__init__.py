@@ -1,0 +1,3 @@
+from gallery.celery import app
+
+__all__ = ["app"]

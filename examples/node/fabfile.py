@@ -1,0 +1,3 @@
+from oroboros_deploy.tasks import ns
+
+__all__ = ["ns"]
