@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,6 +74,16 @@ def state_of(error: DeployError) -> State:
     """How an attempt ended on a host whose work raised this error; unknown when no state has its class."""
     ends = ((state, code) for state, (code, kind) in _ENDS.items() if kind and isinstance(error, kind))
     return next((state for state, code in ends if error.exit_code == code), State.UNKNOWN)
+
+
+def worst_of(states: Iterable[State]) -> State:
+    """The state that decides how an attempt ended; there is one at least."""
+    return min(states, key=rank)
+
+
+def rank(state: State) -> int:
+    """Where a state stands when the worst comes first."""
+    return list(_ENDS).index(state)
 
 
 @dataclass(frozen=True)
@@ -182,8 +192,8 @@ class Outcome:
     @property
     def worst(self) -> HostOutcome:
         """The host that decides the exit code."""
-        order = list(_ENDS)
-        return min(self.hosts, key=lambda host: order.index(host.state))
+        worst = worst_of(host.state for host in self.hosts)
+        return next(host for host in self.hosts if host.state is worst)
 
     @property
     def exit_code(self) -> ExitCode:

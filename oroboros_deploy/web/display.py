@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,13 +19,16 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
 
 _LOOKS = {
-    "already_live": "live",
+    "already_live": "already",
+    "already live": "already",
+    "live on some": "split",
     "not_restored": "broken",
     "not_switched": "failed",
-    "refused": "failed",
-    "unreachable": "failed",
-    "busy": "failed",
-    "interrupted": "failed",
+    "not switched": "failed",
+    "refused": "stopped",
+    "unreachable": "stopped",
+    "busy": "held",
+    "interrupted": "stopped",
     "skipped": "unknown",
 }
 
@@ -107,6 +111,11 @@ def spans(hosts: Sequence[Mapping[str, Any]]) -> list[Span]:
 def doing(host: Mapping[str, Any]) -> str:
     """What a host at work does now, as far as its last phase tells."""
     return words.doing(host["phase"])
+
+
+def at_work(attempt: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """What the hosts at work do, and how many of them."""
+    return list(Counter(doing(part) for part in attempt["hosts"] if part["state"] == "running").items())
 
 
 def steps(host: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
-from . import display
+from . import display, ending
 from .overview import seen
 
 OVERVIEW = "oroboros_overview"  # the route whose path all others begin with
@@ -79,8 +79,9 @@ def _make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("ago", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
+    names = ("ago", "at_work", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
     made.filters |= {name: getattr(display, name) for name in names}
+    made.filters |= {name: getattr(ending, name) for name in ("came_to", "said", "why", "worst_first")}
     made.filters["seen"] = seen
     made.filters["part"] = lambda text: quote(text, safe="")
     made.globals["version_of"] = lambda name: _STATIC[name][2]
