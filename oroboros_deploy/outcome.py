@@ -170,12 +170,22 @@ def served_before(state: ActivationEnd | JournalEntry) -> str | None:
 
 
 @dataclass(frozen=True)
+class NewCommit:
+    """A commit that the release has and the one before did not."""
+
+    sha: str
+    subject: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: the value that a deploy or a rollback returns.
 
     ``registry`` says whether the registry was written.  When it was not, the record
     waits in the spool and the next command replays it; when the spool could not take it
     either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.
+    ``subject`` is the first line of the commit's message (None: not known here), ``commits`` are those that are new
+    in the release, the newest first, and ``seconds`` is how long the whole took.
     """
 
     attempt: str
@@ -183,6 +193,9 @@ class Outcome:
     release_id: str
     hosts: tuple[HostOutcome, ...]
     registry: Literal["written", "spooled", "lost"] = "written"
+    subject: str | None = None
+    commits: tuple[NewCommit, ...] = ()
+    seconds: float | None = None
 
     @property
     def ok(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,6 @@ from typing import Any
 from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
-_FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
@@ -54,7 +52,7 @@ def short(sha: str | None) -> str:
 
 def terse(message: str) -> str:
     """A message with its full shas cut to what people read."""
-    return _FULL_SHA.sub(lambda found: short(found[0]), message)
+    return text.terse(message)
 
 
 def frequency(per_day: float) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
 from . import display, ending
+from .links import Links
 from .overview import seen
 
 OVERVIEW = "oroboros_overview"  # the route whose path all others begin with
@@ -36,7 +37,8 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A template's page."""
     base = request.url_for(OVERVIEW).path.rstrip("/")
-    html = _templates.get_template(f"{name}.html").render(page=name, base=base, **values)
+    links = getattr(request.state, "links", Links())
+    html = _templates.get_template(f"{name}.html").render(page=name, base=base, links=links, **values)
     return HTMLResponse(html, status, headers=_HEADERS)
 
 
