@@ -135,7 +135,14 @@ def past_places(past: Any) -> dict[str, str]:
         "host": "/hosts/web1",
         "host-harm": f"/hosts/{quote(f'h/{HARM}', safe='')}",
     }
-    return {"overview": "/", "figures": "/figures?days=30", "release": f"/releases/{sha(1)}", **attempts, **hosts}
+    return {
+        "overview": "/",
+        "figures": "/figures?days=30",
+        "release": f"/releases/{sha(1)}",
+        "releases": "/releases",
+        **attempts,
+        **hosts,
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -404,4 +411,5 @@ def test_the_first_screen_of_twenty_hosts_answers(page: Any, tmp_path: Path) -> 
         seen += [page.get_by_text(f"fab -H prod rollback --release={sha(1)}")]
         below = [str(each) for each in seen if (each.bounding_box() or {"y": 9999})["y"] > WIDTHS["desktop"]["height"]]
         assert (below, page.title()) == ([], "To look at · Overview · Oroboros Deploy")
+        page.goto("about:blank")  # the server goes away
     history.close()
