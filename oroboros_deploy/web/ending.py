@@ -73,4 +73,4 @@ def _states(attempt: Row) -> set[State]:
 
 def _hold(attempt: Row) -> bool:
     """Whether a person holds the host that refused it."""
-    return any(part["state"] == State.BUSY and " held by " in part["message"] for part in attempt["hosts"])
+    return any(part["state"] == State.BUSY and "held by " in part["message"] for part in attempt["hosts"])

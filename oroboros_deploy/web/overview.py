@@ -17,7 +17,8 @@ from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 
 HOSTS = 100  # on the page
-_FEW = 5  # hosts of an environment that are shown unasked
+_FEW = 5  # hosts of an environment at most are all shown unasked;
+_ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
 _OPEN = (RUNNING, State.UNKNOWN)  # of a host whose end is not known, when its attempt is lost or unknown
@@ -89,7 +90,7 @@ class Place:
     @property
     def shown(self) -> Sequence[Row]:
         """The hosts that are shown unasked: all of few, else the odd ones, or the first of those."""
-        return self.hosts if len(self.hosts) <= _FEW else self.odd[:_FEW]
+        return self.hosts if len(self.hosts) <= _FEW else self.odd[:_ODD]
 
     def on(self, release: Row) -> list[Row]:
         """The hosts that serve a release; none where not all of them are on the page."""
