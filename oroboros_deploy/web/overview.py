@@ -131,11 +131,13 @@ def standing(reader: Reader) -> dict[str, Any]:
 
 
 def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
-    """The environments of these hosts, each with what serves there; last the hosts without one."""
+    """All environments, each with what serves there and those of these hosts; last the hosts without one."""
     serving: dict[str, list[Row]] = {}
     for each in reader.serving():
         serving.setdefault(each["environment"] or "", []).append(each)
-    return [_place(reader, name, rows, serving.get(name, [])) for name, rows in by_environment(hosts)]
+    shown = dict(by_environment(hosts))
+    names = sorted({*shown, *serving}, key=reading_order)
+    return [_place(reader, name, shown.get(name, []), serving.get(name, [])) for name in names]
 
 
 def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:

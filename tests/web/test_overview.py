@@ -268,3 +268,13 @@ def test_what_changed_is_one_click_away(short: History) -> None:
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2), commits=news)
     html = page_of(short).get("/").text
     assert f'<a href="/releases/{sha(2)}#commits-title">3 new commits</a>' in html
+
+
+def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) -> None:
+    """That it is split is in the headline, though none of its hosts is among those of the page."""
+    many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(101)]
+    short.attempt(sha(1), *many, ago=timedelta(hours=3), environment="alpha")
+    short.attempt(sha(2), HostRecord("w1", "live", sha(2)), ago=timedelta(hours=2))
+    short.attempt(sha(3), HostRecord("w2", "live", sha(3)), ago=timedelta(hours=1))
+    assert "prod is split: 1 serves" in headline(page_of(short))
+    assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")
