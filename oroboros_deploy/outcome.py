@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,6 +74,16 @@ def state_of(error: DeployError) -> State:
     """How an attempt ended on a host whose work raised this error; unknown when no state has its class."""
     ends = ((state, code) for state, (code, kind) in _ENDS.items() if kind and isinstance(error, kind))
     return next((state for state, code in ends if error.exit_code == code), State.UNKNOWN)
+
+
+def worst_of(states: Iterable[State]) -> State:
+    """The state that decides how an attempt ended; there is one at least."""
+    return min(states, key=rank)
+
+
+def rank(state: State) -> int:
+    """Where a state stands when the worst comes first."""
+    return list(_ENDS).index(state)
 
 
 @dataclass(frozen=True)
@@ -160,12 +170,22 @@ def served_before(state: ActivationEnd | JournalEntry) -> str | None:
 
 
 @dataclass(frozen=True)
+class NewCommit:
+    """A commit that the release has and the one before did not."""
+
+    sha: str
+    subject: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """How an attempt ended: the value that a deploy or a rollback returns.
 
     ``registry`` says whether the registry was written.  When it was not, the record
     waits in the spool and the next command replays it; when the spool could not take it
     either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.
+    ``subject`` is the first line of the commit's message (None: not known here), ``commits`` are those that are new
+    in the release, the newest first, and ``seconds`` is how long the whole took.
     """
 
     attempt: str
@@ -173,6 +193,9 @@ class Outcome:
     release_id: str
     hosts: tuple[HostOutcome, ...]
     registry: Literal["written", "spooled", "lost"] = "written"
+    subject: str | None = None
+    commits: tuple[NewCommit, ...] = ()
+    seconds: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -182,8 +205,8 @@ class Outcome:
     @property
     def worst(self) -> HostOutcome:
         """The host that decides the exit code."""
-        order = list(_ENDS)
-        return min(self.hosts, key=lambda host: order.index(host.state))
+        worst = worst_of(host.state for host in self.hosts)
+        return next(host for host in self.hosts if host.state is worst)
 
     @property
     def exit_code(self) -> ExitCode:

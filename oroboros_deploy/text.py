@@ -10,12 +10,18 @@ from .host.words import moment as moment
 SHORT = 10  # digits of a sha that people see, and may type back
 _ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 _ERROR = re.compile(r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b", re.IGNORECASE)
+_FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def short(sha: str | None) -> str:
     """The first digits of a sha, enough to type back; empty for none."""
     return clean(sha or "")[:SHORT]
+
+
+def terse(message: str) -> str:
+    """A message with its full shas cut to what people read."""
+    return _FULL_SHA.sub(lambda found: short(found[0]), message)
 
 
 def duration(seconds: float) -> str:

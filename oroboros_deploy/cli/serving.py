@@ -29,6 +29,7 @@ def serve(
     with _web_extra():
         from ..registry.reopening import StandingRegistry
         from ..web import serve as server
+        from ..web.links import Links
     opened = StandingRegistry(deployment.registry)
     with opened as registry, server.listen(address, port) as listener:
         app = server.guarded(
@@ -39,6 +40,7 @@ def serve(
             authenticate=authenticate,
             allowed_hosts=allowed_hosts,
             root_path=root_path,
+            links=Links(deployment.config.commit_url, deployment.config.compare_url),
         )
         show(server.url(listener))
         server.run(app, listener)

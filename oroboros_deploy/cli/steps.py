@@ -29,6 +29,7 @@ class Line:
     host: str | None
     what: str
     seconds: float | None = None
+    more: str = ""
 
     def text(self, width: int, *, color: bool = False) -> str:
         """The line with its host in a column of this width."""
@@ -36,7 +37,7 @@ class Line:
         host = f"{clean(self.host):<{width}}  " if self.host else ""
         what = clean(self.what)
         if self.seconds is not None:
-            what = f"{what:<{WHAT}} {duration(self.seconds):>10}"
+            what = f"{what:<{WHAT}} {duration(self.seconds):>10} {clean(self.more)}".rstrip()
         return f"{mark} {host}{what}"
 
 
@@ -44,6 +45,7 @@ class Line:
 class Doing:
     """What a host is doing, and since when (Unix time).
 
+    ``last`` is the last line that it printed, ``usual`` how long the parts that run took when they were made last.
     ``begun`` is true when the host said that it begins the step, ``skipped`` when there is nothing to do in it,
     ``failed`` when a part of it failed.
     """
@@ -52,6 +54,8 @@ class Doing:
     since: float
     parts: list[str] = field(default_factory=list)
     note: str = ""
+    last: str = ""
+    usual: float | None = None
     begun: bool = False
     skipped: bool = False
     failed: bool = False
@@ -60,6 +64,11 @@ class Doing:
     def label(self) -> str:
         """The step in words, with the parts that run."""
         return " ".join(filter(None, [self.step, ", ".join(self.parts), self.note]))
+
+    @property
+    def expected(self) -> str:
+        """What it usually takes, in words; empty when that is not known."""
+        return f"(usually {duration(self.usual)})" if self.usual is not None else ""
 
 
 class Steps:
@@ -71,12 +80,14 @@ class Steps:
         self._verbose = verbose
         self._started: float | None = None
         self._tails: dict[str, dict[str, deque[str]]] = {}
+        self._usual: Mapping[str, Mapping[str, float]] = {}
         self._on: Mapping[str, Callable[[Event, str], Iterator[Line]]] = {
             "attempt.started": self._attempt_started,
             "host.connected": self._connected,
             "facts.read": self._facts_read,
             "source.sent": self._source_sent,
             "build.started": self._build_started,
+            "build.usual": self._build_usual,
             "part.started": self._part_started,
             "part.finished": self._part_finished,
             "part.failed": self._part_failed,
@@ -119,8 +130,21 @@ class Steps:
         self._begin(host, "build", event.at)
         yield from ()
 
+    def _build_usual(self, event: Event, host: str) -> Iterator[Line]:  # noqa: ARG002
+        self._usual = event.data.get("seconds", {})
+        for name, doing in self.at_work.items():
+            self._expect(name, doing)
+        yield from ()
+
+    def _expect(self, host: str, doing: Doing) -> None:
+        """Say of what a host does how long it usually takes: parts run side by side, so the longest decides."""
+        known = self._usual.get(host, {})
+        doing.usual = max((known[part] for part in doing.parts if part in known), default=None)
+
     def _part_started(self, event: Event, host: str) -> Iterator[Line]:
-        self._doing(event, host).parts.append(str(event.data.get("part", "")))
+        doing = self._doing(event, host)
+        doing.parts.append(str(event.data.get("part", "")))
+        self._expect(host, doing)
         yield from ()
 
     def _part_finished(self, event: Event, host: str) -> Iterator[Line]:
@@ -138,10 +162,14 @@ class Steps:
         """The part that has ended."""
         part, doing = str(event.data.get("part", "")), self._doing(event, host)
         doing.parts = [other for other in doing.parts if other != part]
+        doing.last = ""
+        self._expect(host, doing)
         return part
 
     def _output(self, event: Event, host: str) -> Iterator[Line]:
         lines = str(event.data.get("text", event.message)).removesuffix("\n").split("\n")
+        if host in self.at_work:
+            self.at_work[host].last = next(filter(str.strip, map(clean, reversed(lines))), self.at_work[host].last)
         if self._verbose:
             yield from (Line("│", host, line) for line in lines)
         else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
-from ..text import clean, columns, duration, short, telling
+from ..text import clean, columns, duration, short, telling, terse
 from ..words import SERVES, name_of
 from .steps import TAIL
 from .typeable import typeable
 
 Typed = Callable[[str, str], str]  # the command to type about hosts (``a,b``): their names, and the task
+_COMMITS = 5  # of a release are named
 _HEADINGS = ("HOST", "STATE", "LIVE", "TIME", "MESSAGE")
 
 
@@ -32,6 +33,7 @@ def summary(outcome: Outcome, typed: Typed = plainly) -> str:
         lines += [f"{clean(host.host)} serves {short(host.live)}" for host in outcome.hosts if host.state.ok]
     for host in bad:
         lines += _told(host, typed)
+    lines += [*_changed(outcome), *_back(outcome, typed)]
     reconcile = typeable(typed(",".join(clean(host.host) for host in outcome.hosts), "registry.reconcile"))
     if outcome.registry == "spooled":
         lines.append("The registry was not written; the record is kept here.")
@@ -43,7 +45,7 @@ def summary(outcome: Outcome, typed: Typed = plainly) -> str:
 
 
 def _row(host: HostOutcome) -> tuple[str, str, str, str, str]:
-    message = host.message.partition("\n")[0]
+    message = terse(host.message.partition("\n")[0])
     return host.host, name_of(host.state), short(host.live) or "-", duration(_whole(host.seconds)), message
 
 
@@ -53,12 +55,40 @@ def _whole(seconds: Mapping[str, float]) -> float:
 
 
 def _headline(outcome: Outcome, bad: int) -> str:
-    what, count = f"{outcome.kind} of {short(outcome.release_id)}", len(outcome.hosts)
+    release, count = f"{short(outcome.release_id)}{_named(outcome)}", len(outcome.hosts)
+    what, took = f"{outcome.kind} of {release}", f", after {duration(outcome.seconds)}" if outcome.seconds else ""
     if bad:
-        return f"✗ {what} failed on {bad} of {count} hosts" if count > 1 else f"✗ {what} failed"
+        return f"✗ {what} failed on {bad} of {count} hosts{took}" if count > 1 else f"✗ {what} failed{took}"
     already = all(host.state is State.ALREADY_LIVE for host in outcome.hosts)
     hosts = ", ".join(clean(host.host) for host in outcome.hosts)
-    return f"✓ {short(outcome.release_id)} {'was live already' if already else 'is live'} on {hosts}"
+    return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
+
+
+def _named(outcome: Outcome) -> str:
+    return f" “{clean(outcome.subject)}”" if outcome.subject else ""
+
+
+def _changed(outcome: Outcome) -> Iterator[str]:
+    """The commits that went live, and against which release they are new."""
+    before = next((host.previous for host in outcome.hosts if host.previous), None)
+    if not outcome.commits or not any(host.state is State.LIVE for host in outcome.hosts):
+        return
+    count = len(outcome.commits)
+    yield f"{count} new {'commit' if count == 1 else 'commits'} since {short(before)}:"
+    yield from (f"  {short(each.sha)} {clean(each.subject)}" for each in outcome.commits[:_COMMITS])
+    if count > _COMMITS:
+        yield f"  and {count - _COMMITS} more"
+
+
+def _back(outcome: Outcome, typed: Typed) -> Iterator[str]:
+    """The way back of the hosts that went live, a line for each release that served before."""
+    left: dict[str, list[str]] = {}
+    for host in outcome.hosts:
+        if host.state is State.LIVE and host.previous not in (None, outcome.release_id):
+            left.setdefault(str(host.previous), []).append(clean(host.host))
+    for release, hosts in left.items():
+        yield f"To go back to {short(release)}:"
+        yield f"  → {typeable(typed(','.join(hosts), f'rollback --release={clean(release)}'))}"
 
 
 def _told(host: HostOutcome, typed: Typed) -> Iterator[str]:

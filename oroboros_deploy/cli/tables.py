@@ -33,14 +33,22 @@ if TYPE_CHECKING:
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
     from ..records.record import Forgotten, Row
 
+_MINUTES = len("2030-01-31 12:00")
+_ENDS = {"committed": "live", "restore_failed": "broken"}
+
 T = TypeVar("T")
 Answers = Mapping[str, T | DeployError]  # by the names of the hosts
 
 
 def status_table(answers: Answers[Facts]) -> str:
-    """Each host: what it serves, since when, how its last attempt ended and what runs now."""
+    """Each host: what it serves, since when, how its last attempt ended and what runs now; then whatever is not usual.
+
+    The rows are short, for they are read in 80 columns; what takes a sentence stands below.
+    """
     head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
-    return columns([head, *(_status_row(host, answer) for host, answer in answers.items())])
+    rows = [_status_row(host, answer) for host, answer in answers.items()]
+    said = [clean(f"{host}: {each}") for host, answer in answers.items() for each in _status_notes(answer)]
+    return "\n".join([columns([head, *rows]), *said])
 
 
 def answers_json(answers: Mapping[str, object]) -> str:
@@ -153,19 +161,39 @@ def error_json(error: DeployError, exit_code: int) -> str:
 
 def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
     if isinstance(answer, DeployError):
-        return (host, "?", "", _line(answer), "")
+        return (host, "?", "", "", "no answer")
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']} {short(last['target'])} {_end(last['phase'], last)}" if last else "none"
-    return (host, _live(answer), _since(answer), ended, now)
+    ended = f"{last['kind']}, {_ENDS.get(last['phase'], last['phase'])}" if last else "none"
+    return (host, short(answer["live"]) or "nothing", _since(answer), ended, now)
 
 
-def _live(answer: Facts) -> str:
-    adopted = any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"])
-    used = answer.get("configuration")
-    configuration = f", configuration {used}" if used else ""
-    return f"{answer['live'] or 'nothing'}{' (unverified)' if adopted else ''}{configuration}"
+def _status_notes(answer: Facts | DeployError) -> Iterator[str]:
+    """What has to be known of a host beside its row."""
+    if isinstance(answer, DeployError):
+        yield _line(answer)
+        return
+    last, used = answer["last"], answer.get("configuration")
+    if any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"]):
+        yield f"{short(answer['live'])} was not built by this tool, and is unverified"
+    if used:
+        yield f"its configuration is {used}"
+    if last and last["phase"] != "committed":
+        yield f"the last {last['kind']} was of {short(last['target'])}: {_end(last['phase'], last)}"
+    if not answer["running"]:
+        yield from _unusual(answer)
+
+
+def _unusual(answer: Facts) -> Iterator[str]:
+    if unfinished(answer["last"]):
+        yield "interrupted; the next deploy settles it"
+        return
+    if answer["hold"]:
+        yield held(answer["hold"])
+    systemctl = "systemctl --user" if answer.get("scope") == "user" else "systemctl"
+    yield from not_live(answer)
+    yield from (put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away"))
 
 
 def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
@@ -221,19 +249,17 @@ def _serving_row(repair: ServingRepair) -> tuple[str, ...]:
 
 def _rest(answer: Facts) -> str:
     if unfinished(answer["last"]):
-        return "interrupted; the next deploy settles it"
-    kept = [held(answer["hold"])] if answer["hold"] else []
-    systemctl = "systemctl --user" if answer.get("scope") == "user" else "systemctl"
-    away = [put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away")]
-    return "; ".join([*kept, *not_live(answer), *away]) or "quiet"
+        return "interrupted"
+    if answer["hold"]:
+        return "held"
+    return "look below" if [*_unusual(answer)] else "quiet"
 
 
 def _since(answer: Facts) -> str:
-    """When the live release was switched to, as the host's journal has it."""
-    for entry in reversed(answer["journal"]):
-        if entry["outcome"] == "committed" and entry.get("target") == answer["live"]:
-            return moment(entry["at"])
-    return ""
+    """When the live release was switched to, as the host's journal has it; empty when what came last was another."""
+    came = (entry for entry in reversed(answer["journal"]) if entry["outcome"] == "committed")
+    last = next(came, None)
+    return moment(last["at"])[:_MINUTES] if last and last.get("target") == answer["live"] else ""
 
 
 def _sentences(answers: Answers[T], words: Callable[[T], str]) -> str:

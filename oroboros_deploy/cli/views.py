@@ -146,7 +146,8 @@ class PlainView(_MovingView):
         for host, doing in self._steps.at_work.items():
             if now - max(doing.since, self._said.get(host, 0)) >= self._still:
                 self._said[host] = now
-                self._show([Line("·", host, f"{doing.label}, still at it", now - doing.since)], now)
+                more = " ".join(filter(None, [doing.expected, doing.last]))
+                self._show([Line("·", host, f"{doing.label}, still at it", now - doing.since, more)], now)
 
 
 class LiveView(_MovingView):
@@ -179,14 +180,18 @@ class LiveView(_MovingView):
         now = time.time()
         wide, high = size_of(self._stream)
         mark, width = SPINNER[int(now / _REDRAW) % len(SPINNER)], self._steps.width
-        doing = [(clean(host), clean(each.label), now - each.since) for host, each in self._steps.at_work.items()]
+        doing = [(clean(host), clean(each.label), each) for host, each in self._steps.at_work.items()]
         longest = max((len(label) for _, label, _ in doing), default=0)
-        what = min(max(longest, WHAT), max(wide - width - 16, 1))  # on a narrow terminal the time matters more
-        lines = [
-            f"{mark} {host:<{width}}  {label:<{what}.{what}} {duration(seconds):>10}" for host, label, seconds in doing
-        ]
+        expected = max((len(each.expected) + 1 for _, _, each in doing if each.expected), default=0)
+        what = min(max(longest, WHAT), max(wide - width - 16 - expected, 1))  # where it is narrow the time matters more
         # A line that wraps or scrolls off could not be erased again.
         room = max(high - 2, 1)
+        lines = []
+        for host, label, each in doing:
+            time_taken = f"{duration(now - each.since):>10} {each.expected}".rstrip()
+            lines.append(f"{mark} {host:<{width}}  {label:<{what}.{what}} {time_taken}")
+            if each.last and 2 * len(doing) <= room:  # with many hosts the lines that they print would hide hosts
+                lines.append(f"  {'':<{width}}  │ {each.last}")
         hidden = [f"· and {len(lines) - room + 1} more"] if len(lines) > room else []
         for line in lines[: room - len(hidden)] + hidden:
             yield line if len(line) < wide else line[: max(wide - 2, 0)] + "…"

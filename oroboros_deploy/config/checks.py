@@ -6,7 +6,7 @@ Raises ValueError saying what it must be.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -184,6 +184,21 @@ def check_git_url(value: object) -> str:
         raise ValueError("must not hold a user or token: give the host a credential helper or an SSH key")
     if not is_git_url(url):
         raise ValueError("must be a git URL such as ssh://git@host/path, git@host:path or https://host/path")
+    return url
+
+
+def check_commit_url(value: object) -> str:
+    return _check_link(value, ("{sha}",), "https://forge/shop/commit/{sha}")
+
+
+def check_compare_url(value: object) -> str:
+    return _check_link(value, ("{before}", "{after}"), "https://forge/shop/compare/{before}...{after}")
+
+
+def _check_link(value: object, holes: Sequence[str], example: str) -> str:
+    url = check_line(value)
+    if not re.fullmatch(r"https?://[^\s@]+", url) or any(hole not in url for hole in holes):
+        raise ValueError(f"must be an http or https address with {' and '.join(holes)}, such as {example}")
     return url
 
 

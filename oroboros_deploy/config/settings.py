@@ -17,6 +17,8 @@ from .checks import (
     check_below_if_any,
     check_command,
     check_command_if_any,
+    check_commit_url,
+    check_compare_url,
     check_count,
     check_git_url,
     check_inside,
@@ -461,6 +463,18 @@ class Settings:
             "URL of the registry's database; with none it is a SQLite file in your state directory",
             variable="DEPLOY_REGISTRY_URL",
             secret=True,
+        ),
+    )
+    commit_url: str | None = field(
+        default=None,
+        metadata=_about(check_commit_url, "where people read a commit, with {sha}: the page of `serve` leads there"),
+    )
+    compare_url: str | None = field(
+        default=None,
+        metadata=_about(
+            check_compare_url,
+            "where people read what is new between two commits, with {before} and {after}: the page of `serve` leads "
+            "there",
         ),
     )
     registry: RegistryTables = field(default_factory=RegistryTables)

@@ -22,7 +22,7 @@ from ..errors import (
     RegistryUnavailable,
     UnknownCommit,
 )
-from ..outcome import HostOutcome, Kind, Outcome, State, ended, state_of
+from ..outcome import HostOutcome, Kind, NewCommit, Outcome, State, ended, state_of
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -95,7 +95,7 @@ class Attempt:
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.commit = commit
         self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
-        self.recorder = Recorder(attempt, node.listener)
+        self.recorder = Recorder(attempt, node.listener, names)
         self.works = [_Work(node.host(name, self.recorder)) for name in names]
         self.configuration = configuration
         for work in self.works:
@@ -158,6 +158,8 @@ class Attempt:
             with told_of(item.host.name):
                 for phase, do in phases.items():
                     item.time(phase, do)
+                    if phase == "connect":  # begun before, beside other things: what was left of it is no time
+                        item.seconds[phase] = self._seconds
 
         pending = [item for item in self.works if item.outcome is None]
         answers = threads.on_each(pending, work, self._leave)
@@ -317,8 +319,9 @@ class Attempt:
 
     def _finish(self, registry: Registry) -> Outcome:
         """Give the registry its record, and the caller the value or the error."""
-        outcome = self._outcome()
-        outcome = replace(outcome, registry=self._write(registry, outcome))
+        record = self._with_commits(self._record(self._outcome()))
+        outcome = self._outcome(record)
+        outcome = replace(outcome, registry=self._write(registry, record))
         self._tell("attempt.finished", f"exit code {int(outcome.exit_code)}", level="detail", outcome=outcome.as_dict())
         if self.error is None or any(host.state in _CHANGED for host in outcome.hosts):
             return outcome
@@ -335,9 +338,8 @@ class Attempt:
             first = "somebody interrupted first"
         return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not reached: {first}")
 
-    def _write(self, registry: Registry, outcome: Outcome) -> Literal["written", "spooled", "lost"]:
+    def _write(self, registry: Registry, record: Record) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
-        record = self._with_commits(self._record(outcome))
         try:
             registry.finish(record)
         except RegistryUnavailable as error:
@@ -383,9 +385,19 @@ class Attempt:
         commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
         return replace(record, commits=tuple(commits))
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, record: Record | None = None) -> Outcome:
+        """What came of it; with its record, what people want to know of the release too."""
         hosts = tuple(work.outcome for work in self.works if work.outcome is not None)
-        return Outcome(self.job.attempt, self.job.kind, self.job.sha, hosts)
+        outcome = Outcome(self.job.attempt, self.job.kind, self.job.sha, hosts)
+        if record is None:
+            return outcome
+        commits = tuple(NewCommit(each.sha, each.subject) for each in record.commits)
+        return replace(outcome, subject=record.subject, commits=commits, seconds=self._seconds)
+
+    @property
+    def _seconds(self) -> float:
+        """How long it has taken so far."""
+        return round((datetime.now(UTC) - self.started).total_seconds(), 3)
 
     def _record(self, outcome: Outcome | None = None) -> Record:
         job = self.job

@@ -36,7 +36,9 @@ def reconcile(node: ControlNode, hosts: Sequence[str] | None, *, dry_run: bool) 
         works = works or [node.host(name) for name in memory.hosts]
         stack.callback(lambda: close(works))
         required_hosts(node.config, [work.name for work in works])
-        node.tell("journals", f"reading the journals of {len(works)} hosts")
+        node.tell(
+            "journals", f"reading the journal{'s' * (len(works) != 1)} of {len(works)} host{'s' * (len(works) != 1)}"
+        )
         read = on_each(works, lambda host: host.journal())
         unread = {work.name: each for work, each in zip(works, read, strict=True) if isinstance(each, DeployError)}
         repairs = compare(memory, [each for each in read if not isinstance(each, DeployError)])

@@ -99,7 +99,8 @@ def commit(node: ControlNode, text: str) -> Commit:
         return _commit_by_url(node, text)
     found = node.source().resolve(text)
     level: Level = "detail" if found.ref is None else "info"
-    message = f"{text} is {found.sha}: {found.subject}"
+    named = "" if text == found.sha else f"{text} is "
+    message = f"{named}{found.sha}: {found.subject}"
     node.tell("commit", message, level=level, sha=found.sha, subject=found.subject)
     return found
 

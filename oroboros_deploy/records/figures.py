@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -33,6 +33,7 @@ class Figures:
 
     ``series`` has one entry a day, the oldest first: ``day``, ``deployments``,
     ``failures``, ``lead_time_seconds`` and ``time_to_restore_seconds`` (the day's medians).
+    ``weeks`` has the same for each week, by its Monday, from the first record on.
     """
 
     environment: str | None
@@ -44,6 +45,7 @@ class Figures:
     deployments: int
     failures: int
     series: list[dict[str, Any]]
+    weeks: list[dict[str, Any]]
 
 
 @dataclass(slots=True)
@@ -77,7 +79,27 @@ def figures(
         deployments=deployments,
         failures=failures,
         series=[_entry(day, each) for day, each in calendar.items()],
+        weeks=[_entry(monday, _together(each)) for monday, each in _weeks(calendar, first)],
     )
+
+
+def _weeks(calendar: Mapping[date, _Day], first: date | None) -> list[tuple[date, list[_Day]]]:
+    """The days of each week from the first record on, by its Monday."""
+    weeks: dict[date, list[_Day]] = {}
+    for day, each in calendar.items():
+        if first is None or day >= first:
+            weeks.setdefault(day - timedelta(day.weekday()), []).append(each)
+    return list(weeks.items())
+
+
+def _together(days: Iterable[_Day]) -> _Day:
+    found = _Day()
+    for day in days:
+        found.deployments += day.deployments
+        found.failures += day.failures
+        found.leads += day.leads
+        found.restores += day.restores
+    return found
 
 
 def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:

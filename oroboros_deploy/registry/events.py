@@ -23,7 +23,7 @@ def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) 
     db.execute(insert(db, events).values({**row, "environment": environment}))
 
 
-def hear(db: Connection, attempt: str, heard: Sequence[Event]) -> None:
+def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str, str]) -> None:
     """Store the events of an attempt's hosts, and that its control node lives."""
     own = select(attempts.c.id, attempts.c.environment).where(attempts.c.attempt == attempt)
     attempt_id, environment = db.execute(own).one()
@@ -31,9 +31,10 @@ def hear(db: Connection, attempt: str, heard: Sequence[Event]) -> None:
     if heard:
         common, ahead = {"attempt_id": attempt_id, "environment": environment}, skew(db)
         db.execute(insert(db, events), [_row(event, ahead) | common for event in heard])
-    for host, phase in _phases(heard).items():
-        part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
-        db.execute(update(attempt_hosts).where(*part).values(phase=phase))
+    for name, values in (("phase", _phases(heard)), ("log", said)):
+        for host, value in values.items():
+            part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
+            db.execute(update(attempt_hosts).where(*part).values({name: value}))
     facts = {event.host: event.data["live"] for event in heard if event.host and event.name == "facts.read"}
     if facts:
         observe(db, facts, environment)

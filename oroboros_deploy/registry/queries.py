@@ -29,6 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
+from ..records.environments import PRODUCTION
 from ..records.figures import Ended
 from ..records.record import AttemptState
 from .schema import (
@@ -143,6 +144,14 @@ def attempts_that(filters: frozenset[str]) -> Select[Any]:
     return select(*own.values(), page.c.id, *_HOST).select_from(parts).order_by(*newest, _H.position)
 
 
+# The newest attempt of a release.
+NEWEST_OF = (
+    select(*_columns(_A.release_id, _A.attempt, _A.kind, _A.subject, _A.actor, _A.environment, _A.started_at))
+    .where(_A.release_id == bindparam("release_id"))
+    .order_by(_A.started_at.desc(), _A.id.desc())
+    .limit(1)
+)
+
 # How many were lost, and today's date: what changes without being written.
 STANDING = select(
     _FromNow(0.0),
@@ -191,6 +200,14 @@ def _events_of_a_time(*passed: ColumnElement[bool]) -> Select[Any]:
     return select(*_EVENT).select_from(page.join(events, _E.id == page.c.id).join(attempts)).order_by(page.c.id)
 
 
+# The newest events of a host: an index leads to them, whatever there are of others.
+RECENT = (
+    select(_E.name, *_columns(_E.data))
+    .where(_E.host == bindparam("host"))
+    .order_by(_E.id.desc())
+    .limit(bindparam("limit"))
+)
+
 # What is known of hosts stands in two small tables, a row for each: as many as there are hosts, not attempts.
 _S = hosts.c
 _O = observations.c
@@ -219,7 +236,8 @@ _NAMED: dict[str, Callable[[Column[str]], ColumnElement[bool]]] = {
 }
 _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
     "environment": bindparam("environment", type_=AnyText) == _ENVIRONMENT,
-    "release_id": _S.release_id == bindparam("release_id"),
+    "release_id": func.substr(_S.release_id, 1, func.length(bindparam("release_id", type_=AnyText)))
+    == bindparam("release_id"),
     "drift": _DRIFT,
     "broken": and_(_S.host.is_not(None), _S.release_id.is_(None)),
 }
@@ -289,7 +307,12 @@ _names = _first.union_all(select(_next).where(_first.c.name.is_not(None)))
 ENVIRONMENTS = select(_names.c.name).where(_names.c.name.is_not(None))
 
 _FIRST = select(_text(_A.started_at, "first")).order_by(_A.started_at).limit(1)
-FIRST = {frozenset[str](): _FIRST, frozenset({"environment"}): _FIRST.where(_A.environment == bindparam("environment"))}
+_PRODUCTION = or_(*(_A.environment == name for name in sorted(PRODUCTION)))
+FIRST = {
+    frozenset[str](): _FIRST,
+    frozenset({"environment"}): _FIRST.where(_A.environment == bindparam("environment")),
+    frozenset({"production"}): _FIRST.where(_PRODUCTION),
+}
 
 # Where the next chunk goes on: the last begin, as the driver gives and takes it, and the row number.
 _BEGUN = type_coerce(_A.started_at, NullType())
@@ -298,6 +321,7 @@ _ENDED_FILTERS: dict[str, ColumnElement[bool]] = {
     "since": _A.started_at >= bindparam("since"),
     "after": tuple_(_BEGUN, _A.id) < tuple_(bindparam("after", type_=NullType()), bindparam("id")),
     "environment": _A.environment == bindparam("environment"),
+    "production": _PRODUCTION,
 }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, get_args
 
 from ..errors import InvalidInput
 from ..outcome import Kind
+from ..records.environments import PRODUCTION
 from ..records.figures import Ended, Figures, figures
 from ..records.record import AttemptState
 from . import queries, releases
@@ -21,6 +22,7 @@ from .driver import Driver
 LATELY = timedelta(days=1)  # what a host said before that says nothing of today
 LOST_AFTER = timedelta(seconds=30)  # without a sign of life from the control node, which gives one every 5 s
 _DAYS = 3660
+_RECENT = 500  # events of a host that are looked through for what parts took
 _CHUNK = 5000  # rows of a long answer that are held at once
 _BY_SIGN_OF_LIFE = (AttemptState.RUNNING, AttemptState.LOST)
 _LAST_ID = 2**31 - 1
@@ -55,12 +57,12 @@ class Reader:
         """A reader of the same that may be kept long: it holds no session of somebody else's meanwhile."""
         return self
 
-    def releases(self, limit: int = 100, status: str | None = None) -> list[dict[str, Any]]:
-        """The newest rows of `releases` first, at most ``limit`` (1 to 500)."""
+    def releases(self, limit: int = 100, status: str | None = None, after: int | None = None) -> list[dict[str, Any]]:
+        """The newest rows of `releases` first, at most ``limit`` (1 to 500); those that follow the row ``after``."""
         check_limit(limit)
         if status is not None:
             check_status(status)
-        return self._read(lambda db: releases.newest(db, limit, status))
+        return self._read(lambda db: releases.newest(db, limit, status, after))
 
     def release(self, release_id: str) -> dict[str, Any] | None:
         """A release's row, None when it has none."""
@@ -97,6 +99,12 @@ class Reader:
 
         return self._read(work)
 
+    def brought(self, release_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Of each of these releases the newest attempt, without its hosts: its subject, who asked for it, and when."""
+        questions = ({"release_id": each} for each in release_ids)
+        found = self._read(lambda db: [row for each in questions for row in db.dicts(queries.NEWEST_OF, each)])
+        return {row["release_id"]: row for row in found}
+
     def attempt(self, attempt: str) -> dict[str, Any] | None:
         """One attempt with its hosts and commits, None when there is none of that name."""
 
@@ -128,6 +136,16 @@ class Reader:
         rows = queries.events_that(frozenset(values))
         values = _in_utc(values) | {"after": after, "limit": limit}
         return self._read(lambda db: db.dicts(rows, values))
+
+    def part_seconds(self, hosts: Iterable[str]) -> dict[str, dict[str, float]]:
+        """How long each part of a build took on these hosts when it was made last, not taken from an earlier build."""
+        return {host: found for host in hosts if (found := self._part_seconds(host))}
+
+    def _part_seconds(self, host: str) -> dict[str, float]:
+        rows = self._read(lambda db: db.dicts(queries.RECENT, {"host": host, "limit": _RECENT}))
+        made = [row["data"] for row in rows if row["name"] == "part.finished" and not row["data"].get("cached")]
+        found = ((str(data.get("part")), data.get("seconds")) for data in reversed(made))
+        return {part: float(seconds) for part, seconds in found if isinstance(seconds, (int, float))}
 
     def last_event(self) -> int:
         """The id of the newest event, 0 when there is none."""
@@ -191,18 +209,25 @@ class Reader:
         """How many attempts there are with an end, by environment, kind and state."""
         return {tuple(key): count for *key, count in self._read(lambda db: db.rows(queries.ENDED_COUNTS))}
 
-    def figures(self, *, environment: str | None = None, days: int = 90) -> Figures:
-        """The four DORA measures over the last ``days`` days, today included (UTC)."""
+    def figures(self, *, environment: str | None = None, days: int = 90, production: bool = False) -> Figures:
+        """The four DORA measures over the last ``days`` days, today included (UTC).
+
+        With ``production``, where no environment is named, those alone that are production by their name; all where
+        none is.
+        """
         if not 1 <= days <= _DAYS:
             raise InvalidInput(f"{days} is no number of days: 1 to {_DAYS}")
 
         def work(db: Driver) -> Figures:
             today = db.value(queries.NOW).date()
             since = datetime.combine(today - timedelta(days - 1), time(), UTC)
-            named = _given(environment=environment)
-            first = db.value(queries.FIRST[frozenset(named)], named)
+            known = [name for (name,) in db.rows(queries.ENVIRONMENTS)] if production and not environment else []
+            named = [name for name in known if name in PRODUCTION]
+            values = _given(environment=environment, production=named or None)
+            first = db.value(queries.FIRST[frozenset(values)], values)
             begun = date.fromisoformat(first[:10]) if first else None
-            return figures(_ended(db, environment, since), environment=environment, days=days, today=today, first=begun)
+            about = environment or ", ".join(named) or None
+            return figures(_ended(db, values, since), environment=about, days=days, today=today, first=begun)
 
         return self._read(work)
 
@@ -299,9 +324,9 @@ def _seconds_between(began: str, ended: str) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
 
 
-def _ended(db: Driver, environment: str | None, since: datetime) -> Iterator[Ended]:
+def _ended(db: Driver, named: Mapping[str, Any], since: datetime) -> Iterator[Ended]:
     """What the figures count, a little at a time: a long window does not have to fit into memory."""
-    values = _given(since=since, environment=environment) | {"limit": _CHUNK}
+    values = {**named, "since": since, "limit": _CHUNK}
     while chunk := db.rows(queries.ended_that(frozenset(values)), values):
         yield from (Ended._make(row[:-2]) for row in chunk)
         values |= zip(("after", "id"), chunk[-1][-2:], strict=True)

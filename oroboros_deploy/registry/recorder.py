@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from queue import Empty, Full, Queue
 from threading import Event as Flag
@@ -20,7 +21,9 @@ BEAT = 5.0  # seconds between two signs of life when nothing happens
 _GATHERED = 0.1  # seconds in which what happens is written together
 _LAST_WRITE = 2.0  # seconds that the end of an attempt waits for what is not written yet
 _AT_MOST = 10_000  # events that wait, when the database is slower than the deploy
-_LEFT_OUT = {"output"}  # what builds print: too much, and nobody knows what is in it
+_LEFT_OUT = {"output"}  # what builds print: too much
+_LINES = 5  # the last ones of what a host's builds print, which are shown while they go on
+_WIDTH = 300  # characters of such a line
 
 
 class Recorder:
@@ -29,18 +32,24 @@ class Recorder:
     ``listener`` is told once, by a warning, when that happens.
     """
 
-    def __init__(self, attempt: str, listener: Listener) -> None:
+    def __init__(self, attempt: str, listener: Listener, hosts: Sequence[str] = ()) -> None:
         self._attempt = attempt
+        self._hosts = hosts
         self._listener = listener
         self._waiting: Queue[Event | None] = Queue(_AT_MOST)
         self._closing = Flag()
         self._warned = False
+        self._expected = False
+        self._last: dict[str, deque[str]] = {}
+        self._fresh: set[str] = set()
 
     def __call__(self, event: Event) -> None:
         """Take an event, to be written soon."""
-        if event.name not in _LEFT_OUT:
-            with suppress(Full):
-                self._waiting.put_nowait(event)
+        if event.name in _LEFT_OUT:
+            self._remember(event)
+            return
+        with suppress(Full):
+            self._waiting.put_nowait(event)
 
     @contextmanager
     def writing(self, registry: Registry) -> Iterator[None]:
@@ -59,7 +68,8 @@ class Recorder:
         while not (self._closing.is_set() and self._waiting.empty()):
             batch = self._batch()
             try:
-                registry.hear(self._attempt, batch)
+                registry.hear(self._attempt, batch, self._said())
+                self._tell_usual(registry, batch)
             except RegistryUnavailable as error:
                 self._warn(error)
                 if self._closing.is_set():
@@ -74,6 +84,26 @@ class Recorder:
                 until = until if batch else time.monotonic() + _GATHERED
                 batch.append(event)
         return batch
+
+    def _remember(self, event: Event) -> None:
+        """Of what builds print the last lines are kept, until the attempt ends: they say what a long build is at."""
+        lines = [line for line in str(event.data.get("text", "")).splitlines() if line.strip()]
+        part = f"{event.data.get('part', '')} │ "
+        self._last.setdefault(event.host or "", deque(maxlen=_LINES)).extend(part + line[:_WIDTH] for line in lines)
+        self._fresh.add(event.host or "")
+
+    def _said(self) -> dict[str, str]:
+        """The last lines of the hosts that printed something since they were asked for."""
+        fresh = [self._fresh.pop() for _ in range(len(self._fresh))]
+        return {host: "\n".join([*self._last[host]]) for host in fresh}
+
+    def _tell_usual(self, registry: Registry, batch: Sequence[Event]) -> None:
+        """Once, when the first host builds, tell how long the parts took there before."""
+        building = any(event.name == "build.started" for event in batch)
+        if building and not self._expected:
+            self._expected = True
+            found = registry.reader.part_seconds(self._hosts)
+            self._listener(Event("build.usual", level="detail", data={"seconds": found}))
 
     def _warn(self, error: RegistryUnavailable) -> None:
         if not self._warned:

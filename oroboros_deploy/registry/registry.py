@@ -107,10 +107,13 @@ class Registry:
         """
         self._write(lambda db: _finish(db, record))
 
-    def hear(self, attempt: str, heard: Sequence[Event]) -> None:
-        """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice."""
+    def hear(self, attempt: str, heard: Sequence[Event], said: Mapping[str, str] | None = None) -> None:
+        """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice.
+
+        ``said`` is what the builds of hosts printed last; it stands with their part until the attempt ends.
+        """
         self._check_once()
-        self.database.write_once(lambda db: events.hear(db, attempt, heard))
+        self.database.write_once(lambda db: events.hear(db, attempt, heard, said or {}))
 
     def observe(self, served: Mapping[str, str | None], environment: str | None = None) -> None:
         """Remember which release each of these hosts itself says it serves."""

@@ -68,15 +68,15 @@ def every(db: Driver) -> list[dict[str, Any]]:
     return db.dicts(_rows(_table(db)))
 
 
-def newest(db: Driver, limit: int, status: str | None) -> list[dict[str, Any]]:
-    """The rows that were added last, the newest first.
+def newest(db: Driver, limit: int, status: str | None, after: int | None = None) -> list[dict[str, Any]]:
+    """The rows that were added last, the newest first; those that follow the row ``after``, where it is given.
 
     By ``id``: it is never null, so a release on its way up stands on top and one that
     never went live stays at its place, where ordering by ``deployed_at`` would put both
     at one end; and that time is set once, so for all the others the order is the same.
     """
-    rows = _newest(_table(db), of_status=status is not None)
-    return db.dicts(rows, {"limit": limit, "status": status})
+    rows = _newest(_table(db), of_status=status is not None, following=after is not None)
+    return db.dicts(rows, {"limit": limit, "status": status, "after": after})
 
 
 def find(db: Connection, prefix: str) -> list[str]:
@@ -153,6 +153,7 @@ def _one(table: Table) -> Select[Any]:
 
 
 @cache
-def _newest(table: Table, *, of_status: bool) -> Select[Any]:
+def _newest(table: Table, *, of_status: bool, following: bool) -> Select[Any]:
     rows = _rows(table).order_by(table.c.id.desc()).limit(bindparam("limit"))
+    rows = rows.where(table.c.id < bindparam("after")) if following else rows
     return rows.where(table.c.status == bindparam("status")) if of_status else rows

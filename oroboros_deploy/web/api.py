@@ -36,6 +36,8 @@ _Name = Annotated[str, Query(max_length=255)]
 _Moment = Annotated[str, AfterValidator(_moment), Query(json_schema_extra={"format": "date-time"})]
 _Cursor = Annotated[str, Query(max_length=255, description="`next` of the page before")]
 _Status = Annotated[Status | Literal[""], Query(description="only those with this status")]
+_Row = Annotated[int, Query(ge=1, le=2**31 - 1, description="the `id` of the last release of the page before")]
+_Release = Annotated[str, Query(max_length=255, description="release id, or how it begins")]
 _Sha = Annotated[str, Query(pattern=r"^[0-9a-f]{4,64}$", description="commit sha, or how it begins")]
 
 _Responses = dict[int | str, dict[str, Any]]
@@ -68,9 +70,10 @@ def _releases(api: APIRouter, reads: Any) -> None:
         reader: Reader = reads,
         limit: _Limit = 100,
         status: _Status | _Absent = None,
+        after: _Row | _Absent = None,
     ) -> Response:
         """The newest releases first."""
-        return tagged(request, reader, lambda: reader.releases(limit, status or None))
+        return tagged(request, reader, lambda: reader.releases(limit, status or None, after))
 
     @api.get("/api/releases/{release_id}", response_model=shapes.Release, responses=_UNCHANGED | _MISSING)
     def release(request: Request, release_id: str, reader: Reader = reads) -> Response:
@@ -131,7 +134,7 @@ def _hosts(api: APIRouter, reads: Any) -> None:
         after: _Cursor | _Absent = None,
         environment: _Name | _Absent = None,
         prefix: Annotated[str, Query(max_length=255, description="how the hosts' names begin")] | _Absent = None,
-        release_id: _Name | _Absent = None,
+        release_id: _Release | _Absent = None,
         drift: Annotated[bool, Query(description="only hosts that differ from the registry")] = False,
     ) -> Response:
         """What runs where, and since when, by the hosts' names."""
@@ -158,13 +161,14 @@ def _figures(api: APIRouter, reads: Any) -> None:
         reader: Reader = reads,
         environment: _Name | _Absent = None,
         days: Annotated[int, Query(ge=1, le=3650, description="how many days back")] = 90,
+        every: Annotated[bool, Query(alias="all", description="of all environments, not of production alone")] = False,
     ) -> Response:
-        """The four DORA measures: of one environment, or of all together."""
+        """The four DORA measures: of one environment, or of those named prod and production; of all where none is."""
 
         def make() -> dict[str, Any]:
-            return asdict(reader.figures(environment=environment, days=days))
+            return asdict(reader.figures(environment=environment, days=days, production=not every))
 
-        return tagged(request, reader, lambda: kept.get(reader, (environment, days), make))
+        return tagged(request, reader, lambda: kept.get(reader, (environment, days, every), make))
 
     @api.get("/metrics", response_class=Response, responses=metrics.DESCRIBED)
     def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:

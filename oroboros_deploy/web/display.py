@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,19 +12,21 @@ from typing import Any
 from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
-_FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
 
 _LOOKS = {
-    "already_live": "live",
+    "already_live": "already",
+    "already live": "already",
+    "live on some": "split",
     "not_restored": "broken",
     "not_switched": "failed",
-    "refused": "failed",
-    "unreachable": "failed",
-    "busy": "failed",
-    "interrupted": "failed",
+    "not switched": "failed",
+    "refused": "stopped",
+    "unreachable": "stopped",
+    "busy": "held",
+    "interrupted": "stopped",
     "skipped": "unknown",
 }
 
@@ -50,7 +52,7 @@ def short(sha: str | None) -> str:
 
 def terse(message: str) -> str:
     """A message with its full shas cut to what people read."""
-    return _FULL_SHA.sub(lambda found: short(found[0]), message)
+    return text.terse(message)
 
 
 def frequency(per_day: float) -> tuple[str, str]:
@@ -107,6 +109,11 @@ def spans(hosts: Sequence[Mapping[str, Any]]) -> list[Span]:
 def doing(host: Mapping[str, Any]) -> str:
     """What a host at work does now, as far as its last phase tells."""
     return words.doing(host["phase"])
+
+
+def at_work(attempt: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """What the hosts at work do, and how many of them."""
+    return list(Counter(doing(part) for part in attempt["hosts"] if part["state"] == "running").items())
 
 
 def steps(host: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -12,10 +12,13 @@ from urllib.parse import urlencode
 
 from ..errors import InvalidInput
 from ..outcome import State
+from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 
 HOSTS = 100  # on the page
+_FEW = 5  # hosts of an environment at most are all shown unasked;
+_ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
 _OPEN = (RUNNING, State.UNKNOWN)  # of a host whose end is not known, when its attempt is lost or unknown
@@ -62,6 +65,7 @@ class Place:
     releases: Sequence[Row] = ()
     brought: Row | None = None
     last: Row | None = None
+    commits: int = 0  # that were new in it
 
     @property
     def known(self) -> int:
@@ -79,15 +83,33 @@ class Place:
         return self.last is not None and self.last["state"] in _WRONG
 
     @property
-    def differs(self) -> bool:
-        """Whether a host needs to be looked at by itself."""
-        return self.split or any(seen(host) in (Seen.DRIFT, Seen.OPEN) for host in self.hosts)
+    def odd(self) -> list[Row]:
+        """The hosts that need to be looked at by themselves."""
+        return [host for host in self.hosts if _serves_nothing(host) or seen(host) in (Seen.DRIFT, Seen.OPEN)]
 
     @property
-    def before(self) -> str | None:
-        """The release that served before, and can be gone back to."""
+    def shown(self) -> Sequence[Row]:
+        """The hosts that are shown unasked: all of few, else the odd ones, or the first of those."""
+        return self.hosts if len(self.hosts) <= _FEW else self.odd[:_ODD]
+
+    def on(self, release: Row) -> list[Row]:
+        """The hosts that serve a release; none where not all of them are on the page."""
+        found = [host for host in self.hosts if host["release_id"] == release["release_id"]]
+        return found if len(found) == release["hosts"] else []
+
+    @property
+    def back(self) -> tuple[str, str] | None:
+        """The release that one can go back to, and in what sense: a split ends with the one that was there before."""
+        if self.split:
+            older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self._newest)]
+            return (older[0], "All hosts on one release again") if older else None
         parts = self.brought["hosts"] if self.brought else []
-        return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+        before = next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+        return (before, "Back to what served before") if before else None
+
+    @property
+    def _newest(self) -> str | None:
+        return self.last["release_id"] if self.last else None
 
 
 def standing(reader: Reader) -> dict[str, Any]:
@@ -109,11 +131,13 @@ def standing(reader: Reader) -> dict[str, Any]:
 
 
 def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
-    """The environments of these hosts, each with what serves there; last the hosts without one."""
+    """All environments, each with what serves there and those of these hosts; last the hosts without one."""
     serving: dict[str, list[Row]] = {}
     for each in reader.serving():
         serving.setdefault(each["environment"] or "", []).append(each)
-    return [_place(reader, name, rows, serving.get(name, [])) for name, rows in by_environment(hosts)]
+    shown = dict(by_environment(hosts))
+    names = sorted({*shown, *serving}, key=reading_order)
+    return [_place(reader, name, shown.get(name, []), serving.get(name, [])) for name in names]
 
 
 def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
@@ -130,7 +154,7 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     def environment(host: Row) -> str:
         return host["environment"] or ""
 
-    ordered = sorted(hosts, key=lambda host: (not environment(host), environment(host), host["host"]))
+    ordered = sorted(hosts, key=lambda host: (reading_order(environment(host)), host["host"]))
     return [(name, list(group)) for name, group in groupby(ordered, environment)]
 
 
@@ -139,7 +163,17 @@ def _place(reader: Reader, name: str, hosts: list[Row], releases: list[Row]) -> 
     there = (each for each in attempts_of(reader, main or "") if (each["environment"] or "") == name)
     brought = next((each for each in there if any(part["state"] == State.LIVE for part in each["hosts"])), None)
     newest = reader.attempts(1, environment=name).items if name else []
-    return Place(name, hosts, releases, brought, newest[0] if newest else None)
+    return Place(name, hosts, releases, brought, newest[0] if newest else None, _new_in(reader, brought))
+
+
+def _new_in(reader: Reader, attempt: Row | None) -> int:
+    """How many commits an attempt brought."""
+    found = reader.attempt(attempt["attempt"]) if attempt else None
+    return len(found["commits"]) if found else 0
+
+
+def _serves_nothing(host: Row) -> bool:
+    return bool(host["since"] and not host["release_id"])
 
 
 def _since(host: Row) -> str:

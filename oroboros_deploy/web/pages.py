@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,10 +10,14 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from ..errors import InvalidInput, RegistryUnavailable
+from ..records.environments import reading_order
+from ..records.figures import Figures
 from ..records.record import AttemptState
+from ..records.status import Status
 from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
 from .conditional import Kept
+from .links import Links
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
 from .rendering import OVERVIEW, error_page, found, page, static_file
@@ -33,17 +37,26 @@ _HOST_FILTERS = ("environment", "prefix", "release_id", "drift")
 PAGE = 30
 _EVENTS = 500
 _DAYS = (30, 90, 365)
+_DAILY = 45  # days at most whose plots have a bar a day; of more, a bar a week
 
 
-def pages(reader_provider: Callable[..., Reader]) -> APIRouter:
+def pages(reader_provider: Callable[..., Reader], links: Links | None = None) -> APIRouter:
     """The pages, as a router for any FastAPI application.
 
     ``reader_provider`` is a FastAPI dependency that gives a `Reader`.  The script listens
     at ``api/live`` beside the overview; without that route the pages stay as they were served.
+    ``links`` say where people read commits.
     """
-    router = APIRouter(route_class=_PageRoute, include_in_schema=False, default_response_class=HTMLResponse)
+
+    def lead(request: Request) -> None:
+        request.state.links = links or Links()
+
+    leads = [Depends(lead)]
+    router = APIRouter(
+        route_class=_PageRoute, include_in_schema=False, default_response_class=HTMLResponse, dependencies=leads
+    )
     given = Depends(reader_provider)
-    for add in (_overview, _attempt, _release, _hosts, _host, _figures):
+    for add in (_overview, _attempt, _releases, _release, _hosts, _host, _figures):
         add(router, given)
 
     @router.get("/static/{name}")
@@ -82,8 +95,63 @@ def _attempt(router: APIRouter, given: Any) -> None:
         shown = found(reader.attempt(attempt), f"attempt {attempt}")
         more = events[-1]["id"] if len(events) == _EVENTS else None
         targets = reader.targets()
-        typed, shared = Commands(lambda: targets), _shared(targets)
-        return page(request, "attempt", attempt=shown, events=events, more=more, shared=shared, typed=typed)
+        building = _building(events) if shown["state"] == AttemptState.RUNNING else {}
+        return page(
+            request,
+            "attempt",
+            attempt=shown,
+            events=events,
+            more=more,
+            building=building,
+            usual=reader.part_seconds(building),
+            shared=_shared(targets),
+            typed=Commands(lambda: targets),
+        )
+
+
+def _building(events: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The parts that each host builds now, by what happened so far."""
+    found: dict[str, dict[str, None]] = {}
+    for event in events:
+        parts = found.setdefault(event["host"] or "", {})
+        name = str(event["data"].get("part", ""))
+        if event["name"] == "part.started":
+            parts[name] = None
+        elif event["name"] in ("part.finished", "part.failed"):
+            parts.pop(name, None)
+    return {host: [*parts] for host, parts in found.items() if parts}
+
+
+def _releases(router: APIRouter, given: Any) -> None:
+    @router.get("/releases")
+    def releases(request: Request, reader: Reader = given) -> Response:
+        status = request.query_params.get("status") or None
+        after = number(request, "after", 0) or None
+        rows = reader.releases(PAGE + 1, status, after)
+        shown = rows[:PAGE]
+        return page(
+            request,
+            "releases",
+            releases=shown,
+            brought=reader.brought([row["release_id"] for row in shown]),
+            serving=_environments_by_release(reader),
+            statuses=list(Status),
+            asked=status,
+            older=_query(status=status, after=shown[-1]["id"]) if len(rows) > PAGE else None,
+            newest=_query(status=status) if after else None,
+        )
+
+
+def _environments_by_release(reader: Reader) -> dict[str, list[str]]:
+    """In which environments each release serves now."""
+    found: dict[str, list[str]] = {}
+    for each in sorted(reader.serving(), key=lambda row: reading_order(row["environment"] or "")):
+        found.setdefault(each["release_id"] or "", []).append(each["environment"] or "")
+    return found
+
+
+def _query(**values: object) -> str:
+    return urlencode({name: value for name, value in values.items() if value is not None})
 
 
 def _release(router: APIRouter, given: Any) -> None:
@@ -101,6 +169,7 @@ def _release(router: APIRouter, given: Any) -> None:
             row=row,
             newest=newest,
             commits=_commits(reader, attempts),
+            before=_before(attempts),
             attempts=attempts,
             serving=serving.items,
             more_hosts=serving.next and urlencode({"release_id": release_id, "after": serving.next}),
@@ -150,13 +219,19 @@ def _figures(router: APIRouter, given: Any) -> None:
     @router.get("/figures")
     def figures(request: Request, reader: Reader = given) -> Response:
         environment = request.query_params.get("environment") or None
-        days = number(request, "days", 90)
-        shown = kept.get(reader, (environment, days), lambda: reader.figures(environment=environment, days=days))
+        days, every = number(request, "days", 90), request.query_params.get("all") == "1"
+
+        def make() -> Figures:
+            return reader.figures(environment=environment, days=days, production=not every)
+
+        shown = kept.get(reader, (environment, days, every), make)
+        weekly = len(shown.series) > _DAILY
         return page(
             request,
             "figures",
             figures=shown,
-            plots=plots(shown.series),
+            plots=plots(shown, weekly),
+            period="week" if weekly else "day",
             names=reader.environments(),
             choices=_DAYS,
             query=urlencode,
@@ -188,6 +263,13 @@ def _commits(reader: Reader, attempts: list[dict[str, Any]]) -> list[dict[str, A
     deploys = [each["attempt"] for each in reversed(attempts) if each["kind"] == "deploy"]
     found = (shown["commits"] for each in deploys if (shown := reader.attempt(each)))
     return next((commits for commits in found if commits), [])
+
+
+def _before(attempts: list[dict[str, Any]]) -> str | None:
+    """What served before the first deploy that is known."""
+    deploys = (each for each in reversed(attempts) if each["kind"] == "deploy")
+    parts = (part for each in deploys for part in each["hosts"])
+    return next((part["previous"] for part in parts if part["previous"]), None)
 
 
 def _attempts_that(reader: Reader, filters: Mapping[str, str], after: str | None) -> tuple[Page, InvalidInput | None]:

@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
-from . import display
+from . import display, ending
+from .links import Links
 from .overview import seen
 
 OVERVIEW = "oroboros_overview"  # the route whose path all others begin with
@@ -36,7 +37,8 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 def page(request: Request, name: str, status: int = 200, **values: Any) -> Response:
     """A template's page."""
     base = request.url_for(OVERVIEW).path.rstrip("/")
-    html = _templates.get_template(f"{name}.html").render(page=name, base=base, **values)
+    links = getattr(request.state, "links", Links())
+    html = _templates.get_template(f"{name}.html").render(page=name, base=base, links=links, **values)
     return HTMLResponse(html, status, headers=_HEADERS)
 
 
@@ -79,8 +81,9 @@ def _make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("ago", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
+    names = ("ago", "at_work", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
     made.filters |= {name: getattr(display, name) for name in names}
+    made.filters |= {name: getattr(ending, name) for name in ("came_to", "said", "why", "worst_first")}
     made.filters["seen"] = seen
     made.filters["part"] = lambda text: quote(text, safe="")
     made.globals["version_of"] = lambda name: _STATIC[name][2]

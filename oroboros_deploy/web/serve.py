@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from ..errors import InvalidInput
 from .api import ReaderProvider
 from .guard import LOOPBACK
+from .links import Links
 from .patience import PatientProtocol
 from .site import site
 from .tokens import Tokens
@@ -45,10 +46,12 @@ def guarded(
     authenticate: bool = False,
     allowed_hosts: Collection[str] = (),
     root_path: str = "",
+    links: Links | None = None,
 ) -> FastAPI:
     """The application for a listener; InvalidInput when others could reach it and no token keeps them out.
 
-    ``name`` is what the address was given as: a request may use it too; ``root_path`` where a proxy shows it.
+    ``name`` is what the address was given as: a request may use it too; ``root_path`` where a proxy shows it;
+    ``links`` say where people read commits.
     """
     address = listener.getsockname()[0]
     own = ip_address(address)
@@ -64,7 +67,8 @@ def guarded(
             hint="--allowed-hosts='deploys.example.org'",
         )
     names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}
-    return site(reader_provider, tokens=tokens if needed else None, allowed_hosts=names, root_path=_path(root_path))
+    only = tokens if needed else None
+    return site(reader_provider, tokens=only, allowed_hosts=names, root_path=_path(root_path), links=links)
 
 
 def _path(text: str) -> str:

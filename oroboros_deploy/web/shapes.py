@@ -164,6 +164,7 @@ class FigureSet(BaseModel):
     deployments: int
     failures: int
     series: list[FigureDay]
+    weeks: list[FigureDay] = Field(description="the same for each week, by its Monday, from the first record on")
 
 
 class Problem(BaseModel):

@@ -13,6 +13,7 @@ from ..registry import Registry
 from ..version import __version__
 from .api import ReaderProvider, router
 from .guard import LOOPBACK, Guard
+from .links import Links
 from .pages import pages
 from .rendering import missing
 from .route import only_known_parameters
@@ -45,12 +46,16 @@ def site(
     tokens: Tokens | None = None,
     allowed_hosts: Collection[str] = LOOPBACK,
     root_path: str = "",
+    links: Links | None = None,
 ) -> FastAPI:
-    """`application`, over a registry that is open already; ``root_path`` is where a proxy shows it."""
+    """`application`, over a registry that is open already.
+
+    ``root_path`` is where a proxy shows it, ``links`` say where people read commits.
+    """
     # No pages of API documentation: they load scripts from other servers.
     app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
     app.include_router(router(reader_provider), responses=_REFUSALS, dependencies=[Depends(only_known_parameters)])
-    app.include_router(pages(reader_provider))
+    app.include_router(pages(reader_provider, links))
     if tokens:
         app.openapi = lambda: _with_schemes(app)  # type: ignore[method-assign]
     app.add_exception_handler(404, _not_found)  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oroboros_deploy.cli.summary import summary, table
-from oroboros_deploy.outcome import HostOutcome, Outcome, State
+from oroboros_deploy.outcome import HostOutcome, NewCommit, Outcome, State
 from tests.support.events import OLD, SHA
 
 # The parts of the activation are in its time already.
@@ -105,6 +105,28 @@ def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
         "The registry was not written, and the record could not be kept here; the hosts have it.\n"
         "  → fab -H web1 registry.reconcile (writes it from their journals)"
     )
+
+
+def test_a_success_says_what_went_live_what_changed_and_the_way_back() -> None:
+    """The subject, the whole time, the new commits, and a line that can be typed for each release left."""
+    commits = tuple(NewCommit(f"{at:010}" * 4, f"Change {at}") for at in range(7))
+    hosts = [HostOutcome(name, State.LIVE, live=SHA, previous=OLD) for name in ("web1", "web2")]
+    told = summary(outcome_of(*hosts, subject="Round totals\x1b[31m", commits=commits, seconds=41.2))
+    assert told.splitlines() == [
+        "✓ 3f2a9c1b2d “Round totals” is live on web1, web2, after 41 s",
+        "7 new commits since 9c1d0e2f4a:",
+        *(f"  {at:010} Change {at}" for at in range(5)),
+        "  and 2 more",
+        "To go back to 9c1d0e2f4a:",
+        f"  → fab -H web1,web2 rollback --release={OLD}",
+    ]
+
+
+def test_half_a_fleet_has_a_way_back() -> None:
+    """Where some hosts went live and others did not, the way back of those that did can be typed."""
+    hosts = (HostOutcome("web1", State.LIVE, live=SHA, previous=OLD), HostOutcome("web2", State.BUSY, live=OLD))
+    told = summary(outcome_of(*hosts), lambda names, task: f"fab -H {names} {task} --root=/srv/shop")
+    assert told.endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD} --root=/srv/shop")
 
 
 @pytest.mark.parametrize("state", State)

@@ -25,28 +25,35 @@ def answer(**changes: Any) -> dict[str, Any]:
     return {"live": SHA, "last": last, "units": {"api": UP}} | quiet | changes
 
 
+LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
+
+
 @pytest.mark.parametrize(
-    ("said", "row"),
+    ("said", "rows"),
     [
-        (answer(), f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  quiet"),
-        (
-            answer(running={"kind": "rollback", "phase": "gated"}),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  rollback: gated",
-        ),
+        (answer(), [f"{LIVE}  quiet"]),
+        (answer(running={"kind": "rollback", "phase": "gated"}), [f"{LIVE}  rollback: gated"]),
         (
             answer(last={"kind": "deploy", "target": SHA, "phase": "swapped"}),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
+            [
+                "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, swapped  interrupted",
+                "web1: the last deploy was of aaaaaaaaaa: swapped",
+                "web1: interrupted; the next deploy settles it",
+            ],
         ),
         (
             answer(hold={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
-            "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
+            [f"{LIVE}  held", "web1: held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"],
         ),
         (
             answer(last=None, journal=[], releases=[{"id": SHA, "state": "adopted"}]),
-            f"web1  {SHA} (unverified)               none          quiet",
+            [
+                "web1  aaaaaaaaaa               none          quiet",
+                "web1: aaaaaaaaaa was not built by this tool, and is unverified",
+            ],
         ),
-        (answer(live=None, last=None, journal=[]), "web1  nothing               none          quiet"),
+        (answer(configuration="c0ffee"), [f"{LIVE}  quiet", "web1: its configuration is c0ffee"]),
+        (answer(live=None, last=None, journal=[]), ["web1  nothing               none          quiet"]),
         (
             answer(
                 live=None,
@@ -54,7 +61,10 @@ def answer(**changes: Any) -> dict[str, Any]:
                 | {"switched": True, "ran": {"api": "i1"}},
                 journal=[],
             ),
-            "web1  nothing               deploy aaaaaaaaaa restored  quiet",
+            [
+                "web1  nothing               deploy, restored  quiet",
+                "web1: the last deploy was of aaaaaaaaaa: restored",
+            ],
         ),
         (
             answer(
@@ -62,7 +72,10 @@ def answer(**changes: Any) -> dict[str, Any]:
                 last={"kind": "deploy", "target": SHA, "phase": "restored", "source": None, "switched": True},
                 journal=[],
             ),
-            "web1  nothing               deploy aaaaaaaaaa failed, nothing is live  quiet",
+            [
+                "web1  nothing               deploy, restored  quiet",
+                "web1: the last deploy was of aaaaaaaaaa: failed, nothing is live",
+            ],
         ),
         (
             answer(
@@ -71,26 +84,40 @@ def answer(**changes: Any) -> dict[str, Any]:
                     "worker": UP | {"strays": [{"pid": 7, "release": "b" * 40}, {"pid": 8, "release": None}]},
                 },
             ),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api is inactive (dead); "
-            f"process 7 of worker runs from release {'b' * 40}; "
-            "process 8 of worker started before current was switched",
+            [
+                f"{LIVE}  look below",
+                "web1: api is inactive (dead)",
+                f"web1: process 7 of worker runs from release {'b' * 40}",
+                "web1: process 8 of worker started before current was switched",
+            ],
         ),
         (
             answer(units={"api": UP | {"serving": False, "condition": "inactive (dead)", "put_away": True}}),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api was stopped and disabled since the "
-            "last commit: it is left so and not watched (systemctl enable --now api starts it)",
+            [
+                f"{LIVE}  look below",
+                "web1: api was stopped and disabled since the last commit: it is left so and not watched "
+                "(systemctl enable --now api starts it)",
+            ],
         ),
         (
             answer(units={"api": UP | {"serving": False, "put_away": True}}, scope="user"),
-            f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  api was stopped and disabled since the "
-            "last commit: it is left so and not watched (systemctl --user enable --now api starts it)",
+            [
+                f"{LIVE}  look below",
+                "web1: api was stopped and disabled since the last commit: it is left so and not watched "
+                "(systemctl --user enable --now api starts it)",
+            ],
         ),
         (
             answer(live=None, journal=[{"outcome": "committed", "target": SHA, "live": SHA, "at": 0.0}]),
-            f"web1  nothing               deploy aaaaaaaaaa committed  somebody moved current away from every release; "
-            f"it named {SHA}",
+            [
+                "web1  nothing               deploy, live  look below",
+                f"web1: somebody moved current away from every release; it named {SHA}",
+            ],
         ),
-        (HostUnreachable("connection refused"), "web1  ?                  connection refused"),
+        (
+            HostUnreachable("connection refused"),
+            ["web1  ?                                no answer", "web1: connection refused"],
+        ),
     ],
     ids=[
         "quiet",
@@ -98,6 +125,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "interrupted",
         "locked",
         "adopted",
+        "configured",
         "new",
         "put back",
         "failed first",
@@ -108,9 +136,25 @@ def answer(**changes: Any) -> dict[str, Any]:
         "unreachable",
     ],
 )
-def test_status(said: Any, row: str) -> None:
-    """One row a host: what it serves, since when, how its last attempt ended, what goes on."""
-    assert status_table({"web1": said}).splitlines()[1] == row
+def test_status(said: Any, rows: list[str]) -> None:
+    """One short row a host: what it serves, since when, how its last attempt ended; sentences stand below."""
+    assert status_table({"web1": said}).splitlines()[1:] == rows
+
+
+def test_since_is_not_said_of_a_release_that_another_followed() -> None:
+    """Who moved `current` back by hand did not make it serve since its own commit."""
+    journal = [{"outcome": "committed", "target": each * 40, "live": each * 40, "at": 1_800_000_000.0} for each in "ab"]
+    row, note = status_table({"web1": answer(journal=journal)}).splitlines()[1:]
+    assert row == "web1  aaaaaaaaaa               deploy, live  look below"
+    assert note == f"web1: somebody moved current to {SHA}; it named {'b' * 40}"
+
+
+def test_the_status_of_long_names_fits_a_terminal() -> None:
+    """Eighty columns hold the rows, also after a restore, under a hold, and of hosts with whole names."""
+    hold = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the database moves to another house, " * 5}
+    back = {"kind": "rollback", "target": SHA, "phase": "restore_failed"}
+    shown = status_table({"web1.example.org": answer(hold=hold, last=back), "web20.eu.example.org": answer()})
+    assert max(map(len, shown.splitlines()[:3])) <= 80
 
 
 def test_repairs_say_what_differed_what_was_done_and_what_is_doubtful() -> None:

@@ -184,6 +184,44 @@ def test_a_terminal_ends_with_the_finished_steps_only() -> None:
     assert "build a part with a lon" in written
 
 
+def test_a_long_build_says_what_it_is_at() -> None:
+    """Below the part that runs stands its last line, beside its time what it usually takes."""
+    stream = io.StringIO()
+    now = time.time()
+    with LiveView(stream) as tell:
+        tell(happened("build.started", "web1", now))
+        tell(happened("part.started", "web1", now, part="frontend"))
+        tell(happened("build.usual", at=now, seconds={"web1": {"frontend": 40.2, "backend": 9}}))
+        tell(happened("output", "web1", now, part="frontend", text="[41/100] a\n\x1b[32m[42/100] Compiling\n\n"))
+        wait_until(lambda: "42/100" in stream.getvalue())
+    drawn = stream.getvalue().split("\r\x1b[2A")[0].splitlines()
+    assert re.sub(r"^. | +[\d.]+ m?s ", "", drawn[0]) == "web1  build frontend(usually 40 s)"
+    assert drawn[1:] == ["        │ [42/100] Compiling"]
+
+
+def test_many_hosts_hide_no_host_by_what_they_print() -> None:
+    """Where there is no room for both, every host keeps its line."""
+    stream = io.StringIO()
+    with LiveView(stream) as tell:
+        for at in range(20):
+            tell(happened("output", f"web{at}", time.time(), part="p", text="said"))
+            tell(happened("part.started", f"web{at}", time.time(), part="p"))
+            tell(happened("output", f"web{at}", time.time(), part="p", text="said"))
+        wait_until(lambda: "web19" in stream.getvalue())
+    assert "│" not in stream.getvalue()
+
+
+def test_a_log_says_what_a_long_build_is_at() -> None:
+    """Every now and then, in one line: the part, how long, the usual time and its last line."""
+    stream = io.StringIO()
+    with PlainView(stream, still=0.05) as tell:
+        tell(happened("part.started", "web1", time.time(), part="frontend"))
+        tell(happened("build.usual", at=time.time(), seconds={"web1": {"frontend": 40.2}}))
+        tell(happened("output", "web1", time.time(), part="frontend", text="[42/100] Compiling\n"))
+        wait_until(lambda: "still at it" in stream.getvalue())
+    assert re.search(r"build frontend, still at it +\S+ m?s \(usually 40 s\) \[42/100\] Compiling\n", stream.getvalue())
+
+
 def test_an_abandoned_terminal_is_left_clean() -> None:
     """When the work ends early, no moving line stays behind as if it went on."""
     stream = io.StringIO()

@@ -51,7 +51,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
     table = {name: (value, where) for name, value, where in rows}
     assert [name for name, _, _ in rows] == [
         "root", "application", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url",
-        "registry.releases", "services", "scope",
+        "commit_url", "compare_url", "registry.releases", "services", "scope",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
         "build.python", "build.node",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",

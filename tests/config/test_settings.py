@@ -19,6 +19,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         repo_root="/srv/oroboros/repo",
         repo_url=None,
         registry_url=None,
+        commit_url=None,
+        compare_url=None,
         registry=RegistryTables(None),
         services=(
             "ouroboros-api",

@@ -48,7 +48,20 @@ def test_nothing_happened() -> None:
         deployments=0,
         failures=0,
         series=[{"day": "2030-01-09", **empty}, {"day": "2030-01-10", **empty}],
+        weeks=[{"day": "2030-01-07", **empty}],
     )
+
+
+def test_weeks_begin_with_the_first_record() -> None:
+    """A week has all that its days have, by its Monday; weeks before the first record were not recorded."""
+    went = [ended(-8 * 1440, A, lead_seconds=60.0), ended(-1440, B, lead_seconds=600.0), ended(0, C, "restored")]
+    found = figures(reversed(went), environment=None, days=90, today=date(2030, 1, 10), first=date(2030, 1, 2))
+    assert found.weeks == [
+        {"day": "2029-12-31", "deployments": 1, "failures": 0}
+        | {"lead_time_seconds": 60.0, "time_to_restore_seconds": None},
+        {"day": "2030-01-07", "deployments": 2, "failures": 1}
+        | {"lead_time_seconds": 600.0, "time_to_restore_seconds": 4.0},
+    ]
 
 
 def test_frequency_and_lead_time() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
@@ -26,7 +26,7 @@ class Unable:
         if not hangs:
             self.released.set()
 
-    def hear(self, _attempt: str, _heard: Sequence[Event]) -> None:
+    def hear(self, _attempt: str, _heard: Sequence[Event], _said: Mapping[str, str]) -> None:
         self.asked += 1
         self.released.wait(60)
         raise RegistryUnavailable("the database is gone")
@@ -38,7 +38,7 @@ class Counting:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
 
-    def hear(self, _attempt: str, heard: Sequence[Event]) -> None:
+    def hear(self, _attempt: str, heard: Sequence[Event], _said: Mapping[str, str]) -> None:
         self.batches.append([event.message for event in heard])
 
 
@@ -84,8 +84,8 @@ def test_a_phase_is_seen_while_the_attempt_goes_on(running):
     assert [(each["host"], each["observed_release"]) for each in running.reader.hosts().items] == [("h1", B)]
 
 
-def test_what_builds_print_is_never_kept(running):
-    """Output is left out, and so is what follows the first line of a message."""
+def test_what_builds_print_is_not_kept(running):
+    """Output is no event, and so is what follows the first line of a message; with the end its last lines go."""
     listener = Recorder("attempt", lambda _: None)
     with listener.writing(running):
         listener(told("output", text="password=hunter2"))
@@ -96,7 +96,39 @@ def test_what_builds_print_is_never_kept(running):
         "compile exited 7",
         {"state": "not_switched"},
     )
-    assert "hunter2" not in str(running.reader.events())
+    running.finish(record(A, host("h1", "live", live=A), host("h2", "live", live=A)))
+    assert "hunter2" not in str(running.reader.events()) + str(running.reader.attempt("attempt"))
+
+
+def test_the_last_lines_of_a_build_are_seen_while_it_goes_on(running):
+    """With the part that printed them, and no more than a few."""
+    listener = Recorder("attempt", lambda _: None)
+
+    def said() -> str | None:
+        return running.reader.attempts().items[0]["hosts"][0]["log"]
+
+    with listener.writing(running):
+        for number in range(30):
+            listener(told("output", part="frontend", text=f"[{number}/100] Compiling\n\n"))
+        listener(told("step"))
+        assert eventually(lambda: said() == "\n".join(f"frontend │ [{at}/100] Compiling" for at in range(25, 30)), 30.0)
+
+
+def test_what_parts_usually_take_is_told_when_a_build_begins(running):
+    """The time of the newest build that made the part, not one that took it from an earlier build; once."""
+    before = [
+        told("part.finished", part="frontend", seconds=70.0, cached=False),
+        told("part.finished", part="frontend", seconds=40.2, cached=False),
+        told("part.finished", part="frontend", seconds=0.1, cached=True),
+    ]
+    running.hear("attempt", before)
+    heard: list[Event] = []
+    listener = Recorder("attempt", heard.append, ["h1", "h2"])
+    with listener.writing(running):
+        for name in ("build.started", "build.started"):
+            listener(told(name))
+            assert eventually(lambda: heard, 30.0)
+    assert [(each.name, each.data) for each in heard] == [("build.usual", {"seconds": {"h1": {"frontend": 40.2}}})]
 
 
 def test_what_was_heard_before_and_at_the_end_is_written(running):

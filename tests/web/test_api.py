@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.schema import releases
 from oroboros_deploy.web import application, router
+from oroboros_deploy.web.site import site
 from tests.support.applications import mounted
 from tests.support.samples import A, B, C, host, record
 
@@ -172,9 +174,27 @@ def test_hosts_and_environments(client: TestClient, registry: Registry) -> None:
 
 def test_figures(client: TestClient, registry: Registry) -> None:
     """The figures are those of the registry, of one environment or of all."""
-    assert client.get("/api/figures").json() == asdict(registry.reader.figures())
+    assert client.get("/api/figures?all=1").json() == asdict(registry.reader.figures())
     answer = client.get("/api/figures?environment=staging&days=7").json()
     assert answer == asdict(registry.reader.figures(environment="staging", days=7))
+
+
+def test_figures_are_of_production(client: TestClient, registry: Registry) -> None:
+    """Unless asked for others, they are those of the environments named prod and production; of all where none is."""
+    assert client.get("/api/figures").json() == asdict(registry.reader.figures(environment="prod"))
+    went = record(A, host("web9", "live", live=A), attempt="four", minute=3, environment="production")
+    registry.finish(went)
+    both = client.get("/api/figures").json()
+    assert (both["environment"], both["deployments"]) == ("prod, production", 3)
+
+
+def test_figures_without_production_are_of_all(tmp_path: Path) -> None:
+    """Where no environment has such a name, all count."""
+    with Registry.open(f"sqlite:///{tmp_path}/registry.db") as registry:
+        registry.finish(record(A, host("web1", "live", live=A), environment="live"))
+        client = TestClient(site(lambda: registry.reader), base_url="http://localhost")
+        assert client.get("/api/figures").json() == asdict(registry.reader.figures())
+        assert client.get("/api/figures").json()["deployments"] == 1
 
 
 def test_in_an_application_of_somebody_elses(registry: Registry) -> None:
@@ -185,13 +205,22 @@ def test_in_an_application_of_somebody_elses(registry: Registry) -> None:
     assert TestClient(app).get("/deploys/api/attempts?after=nonsense").status_code == 404
 
 
+def test_every_release_can_be_read(client: TestClient) -> None:
+    """Page by page, after the last one of the page before."""
+    first = client.get("/api/releases?limit=1").json()
+    assert first == [RELEASE_C]
+    assert client.get(f"/api/releases?limit=1&after={first[0]['id']}").json() == [RELEASE_A]
+    assert client.get(f"/api/releases?after={RELEASE_A['id']}").json() == []
+    assert client.get("/api/releases?after=0").status_code == 422
+
+
 def test_in_a_session_of_somebody_elses(registry: Registry, registry_url: str) -> None:
     """With a session of the application's own, the answers are the same, and nothing is committed or closed."""
     engine = create_engine(registry_url)
     sessions: list[Session] = []
     client = TestClient(mounted(engine, sessions.append))
     assert client.get("/api/releases").json() == [RELEASE_C, RELEASE_A]
-    assert client.get("/api/figures").json() == asdict(registry.reader.figures())
+    assert client.get("/api/figures?all=1").json() == asdict(registry.reader.figures())
     assert [row["attempt"] for row in client.get("/api/attempts").json()["items"]] == ["three", "two", "one"]
     assert not any(session.in_transaction() for session in sessions)
     engine.dispose()

@@ -135,7 +135,14 @@ def past_places(past: Any) -> dict[str, str]:
         "host": "/hosts/web1",
         "host-harm": f"/hosts/{quote(f'h/{HARM}', safe='')}",
     }
-    return {"overview": "/", "figures": "/figures?days=30", "release": f"/releases/{sha(1)}", **attempts, **hosts}
+    return {
+        "overview": "/",
+        "figures": "/figures?days=30",
+        "release": f"/releases/{sha(1)}",
+        "releases": "/releases",
+        **attempts,
+        **hosts,
+    }
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -385,3 +392,24 @@ def deploying(work: Callable[[], object]) -> Iterator[None]:
     yield
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_the_first_screen_of_twenty_hosts_answers(page: Any, tmp_path: Path) -> None:
+    """What serves in each environment, a split, why the last attempt failed, and the way back need no scroll."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    fleet = {"prod": 14, "qa": 3, "staging": 3}
+    for name, count in fleet.items():
+        hosts = [HostRecord(f"{name}{at}.example.org", "live", sha(1), sha(7)) for at in range(count)]
+        history.attempt(sha(1), *hosts, ago=timedelta(hours=4), environment=name, subject="Round half to even")
+    ends = [HostRecord(f"prod{at}.example.org", "live", sha(2), sha(1)) for at in range(7)]
+    ends.append(HostRecord("prod7.example.org", "restored", sha(1), sha(1), "the gate was not passed"))
+    history.attempt(sha(2), *ends, ago=timedelta(hours=1), subject="Speed up the export", exit_code=10)
+    with served(history.registry) as url:
+        page.goto(url)
+        seen = [page.get_by_role("heading", name=name, exact=True) for name in fleet]
+        seen += [page.locator("#serving").get_by_text(said) for said in ("live on some", "the gate was not passed")]
+        seen += [page.get_by_text(f"fab -H prod rollback --release={sha(1)}")]
+        below = [str(each) for each in seen if (each.bounding_box() or {"y": 9999})["y"] > WIDTHS["desktop"]["height"]]
+        assert (below, page.title()) == ([], "To look at · Overview · Oroboros Deploy")
+        page.goto("about:blank")  # the server goes away
+    history.close()

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from oroboros_deploy.records.record import HostRecord
+from oroboros_deploy.records.record import CommitRecord, HostRecord
 from oroboros_deploy.web.site import site
-from tests.support.history import History, sha
+from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, headline, text
 
 pytestmark = pytest.mark.slow
@@ -21,10 +21,11 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
     """What runs, what drifts and what was lost stand on the first page in words."""
     page = text(past.get("/").text)
     for said in (
-        f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} in prod by ada@desk is running. "
+        f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} “{SUBJECTS[4]}” in prod by ada@desk is running: "
+        "gate on 1 host, build on 1 host. "
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "The last deploy in staging failed. 1 host of 6 differs from the registry.",
+        "The last deploy in staging failed before the switch. 1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
@@ -173,14 +174,20 @@ def test_a_split_environment_is_named(short: History) -> None:
     short.attempt(sha(2), *(HostRecord(f"w{at}", "live", sha(2), sha(1)) for at in range(1, 3)), ago=timedelta(hours=2))
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
-    assert f"split {said}" in text(page_of(short).get("/").text)
+    shown = text(page_of(short).get("/").text)
+    assert f"split 4 serve {sha(1)[:10]}: w3, w4, w5, w6 split 2 serve {sha(2)[:10]}: w1, w2" in shown
+    assert f"All hosts on one release again: fab -H prod rollback --release={sha(1)}" in shown
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
 
 
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
-    [("restored", 10, "was restored"), ("not_switched", 30, "failed"), ("not_restored", 11, "ended broken")],
+    [
+        ("restored", 10, "was restored"),
+        ("not_switched", 30, "failed before the switch"),
+        ("not_restored", 11, "ended broken"),
+    ],
 )
 def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, exit_code: int, said: str) -> None:
     """It is in the headline and beside what serves, until one that is live follows."""
@@ -204,3 +211,70 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
     assert f"Back to what served before: fab -H prod rollback --release={sha(1)}" in text(html)
     assert "<details><summary>12 hosts</summary>" in html
+    assert html.index("Back to what served") < html.index("<summary>12 hosts")
+
+
+@pytest.mark.parametrize(
+    ("parts", "exit_code", "word", "said"),
+    [
+        ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused, for somebody holds it"),
+        ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach every host"),
+        ({"w1": "not_switched", "w2": "skipped"}, 30, "not switched", "failed before the switch"),
+        ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused"),
+        ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted"),
+        ({"w1": "live", "w2": "restored"}, 10, "live on some", "is live on some hosts only"),
+    ],
+)
+def test_failed_is_said_in_its_own_word(
+    short: History, parts: dict[str, str], exit_code: int, word: str, said: str
+) -> None:
+    """What was refused, held, stopped or half live has its own word in the headline, beside what serves and below."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in parts), ago=timedelta(hours=3))
+    reason = "this host is held by bo@desk since 2030-01-01 10:00:00 UTC: the database moves"
+    ends = [HostRecord(name, state, None, sha(1), reason) for name, state in parts.items()]
+    short.attempt(sha(2), *ends, ago=timedelta(hours=2), exit_code=exit_code)
+    page = text(page_of(short).get("/").text)
+    assert f"The last deploy in prod {said}." in headline(page_of(short))
+    assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
+    assert f"by ada@desk, 2 h ago: {reason}" in page
+    assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
+    assert ("To free it: fab -H prod unlock" in page) == (word == "held")
+
+
+def test_a_deploy_of_what_is_live_did_nothing(short: History) -> None:
+    """It does not look like one that brought something."""
+    short.attempt(sha(1), HostRecord("w1", "already_live", sha(1), sha(1)), ago=timedelta(hours=3))
+    assert "already live deploy of" in text(page_of(short).get("/").text)
+
+
+def test_production_comes_first_and_a_large_environment_is_folded(short: History) -> None:
+    """Only hosts that need to be looked at are shown of many, and the way back stands above them."""
+    for name in ("alpha", "production"):
+        hosts = [f"{name}{at}" for at in range(8)]
+        short.attempt(
+            sha(1), *(HostRecord(each, "live", sha(1)) for each in hosts), ago=timedelta(hours=1), environment=name
+        )
+    short.registry.observe({"production3": sha(9)}, "production")
+    html = page_of(short).get("/").text.partition('id="serving"')[2]
+    assert html.index("<bdi>production</bdi>") < html.index("<bdi>alpha</bdi>")
+    unasked = html.partition("<details>")[0]
+    assert (Tags(unasked).values("href").count("/hosts/production3"), "production4" in unasked) == (1, False)
+    assert ("All 8 hosts" in html, "<summary>8 hosts" in html) == (True, True)
+
+
+def test_what_changed_is_one_click_away(short: History) -> None:
+    """The line of an environment says how many commits came with what serves, and leads to them."""
+    news = tuple(CommitRecord(sha(90 + at), "A change", "Ada", "2030-01-31T12:00:00+01:00") for at in range(3))
+    short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2), commits=news)
+    html = page_of(short).get("/").text
+    assert f'<a href="/releases/{sha(2)}#commits-title">3 new commits</a>' in html
+
+
+def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) -> None:
+    """That it is split is in the headline, though none of its hosts is among those of the page."""
+    many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(101)]
+    short.attempt(sha(1), *many, ago=timedelta(hours=3), environment="alpha")
+    short.attempt(sha(2), HostRecord("w1", "live", sha(2)), ago=timedelta(hours=2))
+    short.attempt(sha(3), HostRecord("w2", "live", sha(3)), ago=timedelta(hours=1))
+    assert "prod is split: 1 serves" in headline(page_of(short))
+    assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")

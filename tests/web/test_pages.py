@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.events import Event
 from oroboros_deploy.records.record import CommitRecord, HostRecord
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
@@ -106,7 +108,7 @@ def test_the_verdict_of_each_end(tmp_path: Path, states: tuple[str, str], exit_c
     parts = [HostRecord(f"web{at}", state) for at, state in enumerate(states, start=1)]
     attempt = history.attempt(sha(1), *parts, exit_code=exit_code)
     html = client.get(f"/attempts/{attempt}").text
-    assert text(html.split('<p class="verdict">')[1].split("</p>")[0]).split(" ", 1)[1] == said
+    assert text(html.split('<p class="verdict">')[1].split("</p>")[0].partition("</span>")[2]) == said
     history.close()
 
 
@@ -171,3 +173,60 @@ def test_whose_a_thing_is_is_told_where_applications_share_a_registry(client: Te
     shown = {each["attempt"]: each["application"] for each in client.get("/api/attempts").json()["items"]}
     assert (shown["shop"], shown["blog"], shown["one"]) == ("shop", "blog", "")
     assert client.get("/api/hosts/shared").json()["application"] == "blog"
+
+
+def test_the_list_of_releases(tmp_path: Path) -> None:
+    """Each with its subject, who brought it and when, its status and where it serves; older ones are a link away."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    for number in range(1, 34):
+        went = HostRecord("web1", "live", sha(number), sha(number - 1))
+        history.attempt(sha(number), went, ago=timedelta(hours=40 - number), subject=f"Change {number}")
+    first = client.get("/releases").text
+    assert f"{sha(33)[:10]} Change 33 deployed serves in prod 7 h ago by ada@desk" in text(first)
+    assert f"{sha(32)[:10]} Change 32 replaced 8 h ago by ada@desk" in text(first)
+    older = next(attrs["href"] for _, attrs in Tags(first).found if attrs.get("rel") == "next")
+    second = client.get(older or "").text
+    shown = [re.findall(r"Change (\d+)", text(page)) for page in (first, second)]
+    assert [int(each) for each in shown[0] + shown[1]] == list(range(33, 0, -1))
+    assert "Change 33" in client.get("/releases?status=deployed").text
+    assert "Change 32" not in client.get("/releases?status=deployed").text
+    assert client.get("/releases?status=bogus").status_code == 400
+    history.close()
+
+
+def test_the_hosts_that_failed_come_first(tmp_path: Path) -> None:
+    """Of many hosts those that went well are folded, and so are the events that warn of nothing."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    parts = [HostRecord(f"web{at}", "live", sha(2), sha(1)) for at in range(8)]
+    parts[5] = HostRecord("web5", "restored", sha(1), sha(1), "the gate failed", log="    ^ here")
+    attempt = history.attempt(sha(2), *parts, exit_code=10)
+    history.hear(attempt, Event("part.started", "frontend begins", "web1"), Event("warning", "look", "web2", "warning"))
+    html = client.get(f"/attempts/{attempt}").text
+    hosts, went = html.split('id="hosts"')[1].split('id="went"')
+    assert ("web5" in hosts, "web1" in hosts, "7 hosts where it is live" in went) == (True, False, True)
+    unfolded, folded = html.split('id="events"')[1].split("<details>")
+    assert ("look" in unfolded, "frontend begins" in unfolded, "frontend begins" in folded) == (True, False, True)
+    history.close()
+
+
+def test_an_attempt_that_builds_says_which_part_and_what_it_prints(tmp_path: Path) -> None:
+    """The part that runs, what it usually takes and its last lines stand with its host while it goes on."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    before = history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
+    made = {"part": "frontend", "seconds": 40.2, "cached": False}
+    history.hear(before, Event("part.finished", "", "web1", data=made))
+    attempt = history.attempt(sha(2), HostRecord("web1"), exit_code=None)
+    events = [Event("build.started", "", "web1"), *(_part("started", name) for name in ("frontend", "backend"))]
+    said = {"web1": "frontend │ [42/100] Compiling"}
+    history.registry.hear(attempt, [*events, _part("finished", "backend")], said)
+    card = text(client.get(f"/attempts/{attempt}").text.split('id="hosts"')[1].split("</article>")[0])
+    assert "builds frontend (usually 40 s)" in card
+    assert ("builds backend" in card, "[42/100] Compiling" in card) == (False, True)
+    history.close()
+
+
+def _part(what: str, name: str) -> Event:
+    return Event(f"part.{what}", "", "web1", data={"part": name, "seconds": 9.0})

@@ -48,6 +48,7 @@ async function refresh() {
 }
 
 function show(fresh) {
+  document.title = fresh.title;
   for (const [part, before] of served) {
     const news = fresh.getElementById(part.id);
     if (news && news.innerHTML !== before) replace(part, news.innerHTML);

@@ -1,0 +1,29 @@
+"""How attempts ended, in a word."""
+
+from __future__ import annotations
+
+from oroboros_deploy.outcome import State
+from oroboros_deploy.web.ending import came_to, why, worst_first
+
+
+def test_hosts_that_need_a_person_come_first() -> None:
+    """Then those at work, last those that are live."""
+    parts = [
+        {"host": state, "state": state} for state in ("live", "running", "skipped", "not_restored", "already_live")
+    ]
+    assert [part["host"] for part in worst_first(parts)] == [
+        "not_restored",
+        "skipped",
+        "running",
+        "live",
+        "already_live",
+    ]
+
+
+def test_every_state_has_a_word() -> None:
+    """Also an attempt without a host; the reason is the first line of the worst host's."""
+    for state in State:
+        parts = [{"state": str(state), "message": f"because\n{state}"}]
+        assert came_to({"state": "failed", "hosts": parts})
+        assert why({"state": "failed", "hosts": parts}) == ("" if state.ok else "because")
+    assert came_to({"state": "failed", "hosts": []}) == "failed"
