@@ -147,8 +147,8 @@ MUTATIONS = (
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        "(self._gone(target), self._moved_env(), *down",
-        "(self._moved_env(), *down",
+        "(self._gone(target), self._moved_env(), self._moved_units(), *down",
+        "(self._moved_env(), self._moved_units(), *down",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
@@ -1095,8 +1095,8 @@ MUTATIONS = (
     Mutation(
         "a switch of the configuration alone is one that a restore undoes",
         HOST + "activation.py",
-        "        touched = touched or self._configured_otherwise(self.state.configuration_before)\n",
-        "",
+        "touched or self._configured_otherwise(self.state.configuration_before) or",
+        "touched or",
         (CONFIGURATION, "-k", "between_the_two"),
     ),
     Mutation(

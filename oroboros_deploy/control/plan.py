@@ -334,14 +334,14 @@ def _unmanageable(job: Job, facts: Facts) -> Iterator[_Problem]:
     if elsewhere:
         yield _elsewhere(elsewhere, job.config.scope)
     lacking = {name: unit["load"] for name, unit in facts["units"].items() if unit["load"] != "loaded"}
-    lacking = {name: load for name, load in lacking.items() if load != "not-found" or not _may_come(job, facts, name)}
-    absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere]
+    coming = [name for name, load in lacking.items() if load == "not-found" and _may_come(job, facts, name)]
+    absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere and name not in coming]
     if absent:
         yield _Problem(
             f"units that this host cannot start: {', '.join(absent)}",
             "install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
         )
-    refusing = [name for name, unit in facts["units"].items() if unit.get("refuses")]
+    refusing = [name for name, unit in facts["units"].items() if unit.get("refuses") and name not in coming]
     if refusing:
         yield _Problem(
             f"units that systemd would refuse to restart: {', '.join(refusing)}",

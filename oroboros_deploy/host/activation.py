@@ -365,7 +365,7 @@ class Activation:
         unit_sets.verify(self.layout, texts, release, self.say)
         for said in look.said:
             self.say("warning", said, level="warning")
-        self.say("units", f"units: {changes}", **look.changes)
+        self.say("units.changed", f"units: {changes}", names=look.changes)
         unit_sets.keep_originals(self.layout, look.originals)
         return _Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))
 
