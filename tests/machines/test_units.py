@@ -104,7 +104,7 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
     brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-post, shop-worker@1]")
     units = {
         "shop-api.service": API,
-        "shop-api.service.d/nice.conf": "[Service]\nNice=5\n",
+        "shop-api.service.d/slow.conf": "[Service]\nRestartSec=300ms\n",
         "shop-post.service": MAILER,
         "shop-new.timer": TIMER.format(when="weekly"),
         "shop-new.service": ONESHOT,
@@ -117,13 +117,13 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
     ours = ("shop-api", "shop-post", "shop-new.timer", "shop-worker@1", "shop-in.socket")
     assert [brings.state(unit) for unit in ours] == [ON] * len(ours)
     assert [brings.state(unit) for unit in ("shop-mailer", "shop-old.timer", "shop-old")] == [GONE] * 3
-    assert (brings.show("shop-api", "Nice", "NeedDaemonReload"), brings.there) == (("5", "no"), {*units})
+    assert (brings.show("shop-api", "RestartUSec", "NeedDaemonReload"), brings.there) == (("300ms", "no"), {*units})
 
     brings.settings("services: [shop-api, shop-post, shop-worker@1]", "services: [shop-api, shop-mailer]")
     fab.ok("-H", "prod", "rollback", f"--release={first}")
     assert [brings.state(unit) for unit in ("shop-api", "shop-mailer", "shop-old.timer")] == [ON] * 3
     assert [brings.state(unit) for unit in ours[1:]] == [GONE] * 4
-    assert brings.show("shop-api", "Nice", "NeedDaemonReload") == ("0", "no")
+    assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
 
 
 def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Brings, fab: Fab) -> None:
@@ -247,9 +247,10 @@ def test_units_of_the_login(tmp_path: Path, host: DisposableHost, shop: Shop, fa
 
 def test_a_unit_that_systemd_has_not_read(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A unit of somebody else that was edited without daemon-reload is told before anything is changed."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
     unit = host.rootfs / "etc/systemd/system/shop-api.service"
     unit.write_text(unit.read_text() + "Nice=5\n")
-    said = fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}").said
+    said = fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}").said
     assert "shop-api was changed on this host, and systemd has not read it since" in said
 
 
