@@ -188,7 +188,8 @@ class World:
         """
         gate = {"command": "health", "timeout": 0.1, "interval": 0.1, "stable_for": 0}
         usual = {"services": list(SERVICES), "restart": True, "healthcheck": gate, "migrate": "migration"}
-        usual |= {"units": {"directory": "infra", "application": "shop", "adopt": False}}
+        if (self.host.paths.releases / sha / "infra").is_dir():
+            usual |= {"units": {"directory": "infra", "application": "shop", "adopt": False}}
         back = changes.get("kind") == "rollback"
         env = {"recorded": True} if back else {"configuration": self.configured(sha)}
         times = {"restart_timeout": 0.1, "migrate_timeout": 0.1}
