@@ -31,6 +31,7 @@ _ACTIVATION = _COMMON | {
     "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
     "skip-restart": "restart nothing; then only the health command decides",
     "skip-healthcheck": "switch without running the health command",
+    "adopt-units": "replace units that were put on a host by hand, or edited there since they were installed",
     "verbose": "show the output of every build step",
 }
 
@@ -56,6 +57,7 @@ def deploy(
     skip_healthcheck: bool = False,
     no_cache: bool = False,
     rebuild: bool = False,
+    adopt_units: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -66,7 +68,7 @@ def deploy(
     """
     wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
-    given |= {"no_cache": no_cache, "rebuild": rebuild}
+    given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
     attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
 
 
@@ -89,6 +91,7 @@ def rollback(
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     keep_env: bool = False,
+    adopt_units: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -98,7 +101,8 @@ def rollback(
     release live.  The configuration that the release was committed with last comes back with it.
     """
     wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
-    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait) | {"keep_env": keep_env}
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
+    given |= {"keep_env": keep_env, "adopt_units": adopt_units}
 
     def roll_back(hosts: Deployment) -> Outcome:
         return placed(context, hosts, given, wanted).rollback(release=wanted)

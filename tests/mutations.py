@@ -29,6 +29,7 @@ CRASHES = "tests/host/test_crash_states.py"
 FAULTS = "tests/host/test_fault_table.py"
 FULL = "tests/host/test_full_disk.py"
 CONFIGURATION = "tests/host/test_configuration.py"
+UNIT_SETS = "tests/host/test_unit_sets.py"
 BUILDING = "tests/host/building/"
 SECONDS = 900  # for the tests of one mutation
 HEADING = """\
@@ -147,8 +148,8 @@ MUTATIONS = (
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        "(self._gone(target), self._moved_env(), *down",
-        "(self._moved_env(), *down",
+        "(self._gone(target), self._moved_env(), self._moved_units(), *down",
+        "(self._moved_env(), self._moved_units(), *down",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
@@ -1102,8 +1103,8 @@ MUTATIONS = (
     Mutation(
         "a switch of the configuration alone is one that a restore undoes",
         HOST + "activation.py",
-        "        touched = touched or self._configured_otherwise(self.state.configuration_before)\n",
-        "",
+        "touched or self._configured_otherwise(self.state.configuration_before) or",
+        "touched or",
         (CONFIGURATION, "-k", "between_the_two"),
     ),
     Mutation(
@@ -1168,6 +1169,41 @@ MUTATIONS = (
         "            os.killpg(process.pid, signal.SIGKILL)\n",
         "            process.kill()\n",
         ("tests/control/test_secrets.py", "-k", "slow"),
+    ),
+    Mutation(
+        "installed units are put back with the release",
+        HOST + "activation.py",
+        "            self._put_units_back()\n",
+        "",
+        (FAULTS, "-k", "between_the_links and bad and rollback"),
+    ),
+    Mutation(
+        "installed units alone are something that a restore undoes",
+        HOST + "activation.py",
+        " or self._units_otherwise()\n",
+        "\n",
+        (FAULTS, "-k", "between_the_links and kill-units-prepared"),
+    ),
+    Mutation(
+        "installed units that somebody edited are not replaced",
+        HOST + "unit_sets.py",
+        "    ours = header is not None and not header.edited\n",
+        "    ours = header is not None\n",
+        (UNIT_SETS, "-k", "edited_since"),
+    ),
+    Mutation(
+        "installed units of another application are refused",
+        HOST + "unit_sets.py",
+        "    if header and header.root != root:\n",
+        "    if False:\n",
+        (UNIT_SETS, "-k", "names_of_others"),
+    ),
+    Mutation(
+        "installed units that a release takes away are stopped",
+        HOST + "unit_sets.py",
+        "        *_stopping(systemctl, unit_files.going(before, after)),\n",
+        "",
+        (UNIT_SETS, "-k", "rename_between"),
     ),
 )
 

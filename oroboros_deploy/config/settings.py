@@ -516,6 +516,14 @@ class Settings:
         ),
     )
     env: Environment = field(default_factory=Environment)
+    units: str | None = field(
+        default=None,
+        metadata=_about(
+            check_below_if_any,
+            "directory of the commit with units (`.service`, `.socket`, `.timer`, `.path`, `.target`, drop-ins), which"
+            " are installed, and go, with the release",
+        ),
+    )
     migrate: str | Migration | None = field(
         default=None,
         metadata=_about(
@@ -570,6 +578,15 @@ class Settings:
         metadata=_about(
             check_switch,
             "`true`: a rollback leaves the configuration in use as it is, and brings none back with the release",
+            in_file=False,
+        ),
+    )
+    adopt_units: bool = field(
+        default=False,
+        metadata=_about(
+            check_switch,
+            "`true`: units that were put on a host by hand, or edited there since, are replaced by those of the"
+            " release; what was there is kept",
             in_file=False,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..config import Config, Migration, Step, Venv
@@ -11,6 +12,7 @@ from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
+from ..host.unit_files import brings, full_name
 from ..host.words import WAIT, busy, held, not_live, sudoers
 from ..outcome import Kind
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         Scope,
         SourceKind,
         StepRecipe,
+        UnitsRequest,
         VenvRecipe,
     )
 
@@ -78,6 +81,8 @@ def facts_request(job: Job) -> FactsRequest:
         asked["wait"] = job.config.wait
     if job.config.env.given:
         asked["env"] = True
+    if units := _units(job.config):
+        asked |= {"units": units, "recorded": job.kind == "rollback"}
     return asked
 
 
@@ -88,7 +93,7 @@ def build_request(
 
     ``described`` is what git calls the commit; ``first`` is for the host that also runs what runs once.
     """
-    return {
+    request: BuildRequest = {
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
@@ -98,6 +103,9 @@ def build_request(
         "again": job.config.rebuild,
         "described": described,
     }
+    if units := _units(job.config):
+        request["units"] = units
+    return request
 
 
 def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateRequest:
@@ -145,6 +153,8 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["wait"] = config.wait
     if job.kind == "rollback" and config.env.given:
         request["recorded"] = not config.keep_env
+    if units := _units(config):
+        request["units"] = units
     return request
 
 
@@ -160,6 +170,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
         raise _refusal_of_live(job, facts, host, unfit)
     whole = facts["target"] is not None and facts["target"]["state"] in SWITCHABLE and not unfit
     same = job.kind == "deploy" or not job.config.env.given or job.config.keep_env or _is_configured(facts)
+    same = same and not any((facts.get("unit_changes") or {}).values())
     if facts["live"] == job.sha and whole and healthy(facts["last"]) and same and not any(doubts(job, facts)):
         return Plan(build=False, activate=False)
     if whole:
@@ -282,6 +293,22 @@ def _refuse_held(job: Job, facts: Facts, host: str) -> None:
         )
 
 
+def _units(config: Config) -> UnitsRequest | None:
+    """The units that a release brings; they are left alone where nothing may be restarted."""
+    if config.units is None or config.skip_restart:
+        return None
+    application = config.application or PurePosixPath(config.root).name
+    return {"directory": config.units, "application": application, "adopt": config.adopt_units}
+
+
+def _may_come(job: Job, facts: Facts, name: str) -> bool:
+    """Whether a unit that the host does not have may come with the release; what is not built yet nobody knows."""
+    changes = facts.get("unit_changes")
+    if _units(job.config) is None:
+        return False
+    return brings(changes["added"], full_name(name)) if changes else True
+
+
 def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
     if job.kind == "deploy" and not facts["git"]:
         yield _Problem("git is not installed on this host", "apt install git")
@@ -291,25 +318,30 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
     elif job.config.restarts:
-        yield from _unmanageable(facts, job.config.scope)
+        yield from _unmanageable(job, facts)
+    elif _units(job.config) and not facts["systemd"]:
+        yield _Problem(
+            "this host does not run systemd, so it has no place for `units`", "take `units` out of fabric.yaml"
+        )
 
 
-def _unmanageable(facts: Facts, scope: Scope) -> Iterator[_Problem]:
+def _unmanageable(job: Job, facts: Facts) -> Iterator[_Problem]:
     if facts.get("unmanaged"):
         yield from (_Problem(each["message"], each["hint"]) for each in facts["unmanaged"])
     elif not facts["may_manage"]:
         yield _Problem(f"{facts['user']} may not restart units here without a password", sudoers(facts["user"]))
     elsewhere = [name for name, unit in facts["units"].items() if unit.get("elsewhere")]
     if elsewhere:
-        yield _elsewhere(elsewhere, scope)
+        yield _elsewhere(elsewhere, job.config.scope)
     lacking = {name: unit["load"] for name, unit in facts["units"].items() if unit["load"] != "loaded"}
-    absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere]
+    coming = [name for name, load in lacking.items() if load == "not-found" and _may_come(job, facts, name)]
+    absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere and name not in coming]
     if absent:
         yield _Problem(
             f"units that this host cannot start: {', '.join(absent)}",
             "install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
         )
-    refusing = [name for name, unit in facts["units"].items() if unit.get("refuses")]
+    refusing = [name for name, unit in facts["units"].items() if unit.get("refuses") and name not in coming]
     if refusing:
         yield _Problem(
             f"units that systemd would refuse to restart: {', '.join(refusing)}",

@@ -24,6 +24,8 @@ from . import (
     seal,
     state,
     strays,
+    unit_files,
+    unit_sets,
     units,
     words,
 )
@@ -47,11 +49,12 @@ from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host
 from .state import State
+from .unit_files import UnitSet
 from .wire import Say
 from .words import PHASES
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest, FinalPhase, GateRequest, JournalEntry, Phase, Result
+    from .contract import ActivateRequest, Changes, FinalPhase, GateRequest, JournalEntry, Phase, Result, UnitsRequest
     from .masking import Mask
 
 
@@ -90,7 +93,12 @@ class _Held(NamedTuple):
         """The same with the parts of the units, which systemd stops and starts with them."""
         return self._of(units.whole(self.restarted, seen), units.whole(self.services, seen))
 
-    def without(self, gone: List[str]) -> _Held:
+    def with_opened(self, names: Sequence[str]) -> _Held:
+        """The same with sockets, timers and paths that have to be open, and with what else has to run."""
+        restarted, services = ([*dict.fromkeys((*each, *names))] for each in (self.restarted, self.services))
+        return self._of(restarted, services)
+
+    def without(self, gone: Container[str]) -> _Held:
         """The same for a host that has some of the units no longer."""
         return self._of(*([name for name in names if name not in gone] for names in (self.restarted, self.services)))
 
@@ -98,6 +106,22 @@ class _Held(NamedTuple):
         watched = self.gate and (services or self.gate.command)
         held = self.gate._replace(services=tuple(services)) if self.gate and watched else None
         return _Held(tuple(restarted), tuple(services), held)
+
+
+class _Brought(NamedTuple):
+    """The sets of units before the switch and with the target, by name, and what is in them.
+
+    The names are the same when nothing changes.
+    """
+
+    before: Optional[str] = None
+    after: Optional[str] = None
+    changes: Optional[Changes] = None
+    sets: Tuple[UnitSet, UnitSet] = (unit_files.NONE, unit_files.NONE)
+
+    @property
+    def differ(self) -> bool:
+        return self.before != self.after
 
 
 class Activation:
@@ -121,6 +145,8 @@ class Activation:
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
+        self.named = self.held  # the same as it was asked for: without what its units stand for
+        self.brought = _Brought()
         self.mask: Mask
         self.state: State
 
@@ -170,13 +196,14 @@ class Activation:
         judged = records.asked(self.layout, self.request)
         wanted = self._configuration()
         same = wanted == records.configuration_of(self.layout, target)  # another one was never proven
-        self.held = self._held_to(judged, same and records.proven(self.layout, target, judged))
+        self.held = self.named = self._held_to(judged, same and records.proven(self.layout, target, judged))
         source, foreign = self._source(), self.layout.foreign()
         self.found = self._named()
         self._verify_target(target)
         self._look_for_the_health_command(self.layout.release(target))
         self.layout.reserve.fill()
         source = self._way_back(source)
+        self.brought = self._units(target, source)
         self._check_units(source)
         if source:
             self._stage("restore", source)
@@ -186,11 +213,15 @@ class Activation:
         before = configuration.in_use(self.layout)
         if wanted and wanted != before:
             self._spend(configuration.stage, self.layout, wanted, before)
+        if self.brought.differ:
+            self._spend(unit_sets.stage, self.layout, str(self.brought.before), str(self.brought.after))
         durable.sync_directory(self.layout.staged("switch").parent)  # of all links
         ran = {name: unit.invocation for name, unit in self.seen.items() if unit.runs}
         begun = state.begin(self.request, source, ran, foreign)
         names = configuration.changes(self.layout, before, wanted) if wanted or before else None
-        self.state = begun._replace(configuration=wanted, configuration_before=before, names=names)
+        begun = begun._replace(configuration=wanted, configuration_before=before, names=names)
+        brought = self.brought
+        self.state = begun._replace(units=brought.after, units_before=brought.before, unit_changes=brought.changes)
         self._hide_secrets()
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
@@ -288,7 +319,8 @@ class Activation:
             self.back_proven = records.proven(self.layout, source, judged)
             back = self._held_to(judged).with_members()
         self.held = self.held.with_members()
-        self.seen = units.show([*dict.fromkeys((*self.held.restarted, *(back.restarted if back else ())))])
+        looked_at = (*self.held.restarted, *(back.restarted if back else ()), *self._affected())
+        self.seen = units.show([*dict.fromkeys(looked_at)])
         self.seen.update(units.parts(self.seen))
         self.held = self.held.with_parts(self.seen)
         self.held = self._without_missing(self.held, self.request["services"])
@@ -297,7 +329,8 @@ class Activation:
             if name not in map(units.full_name, self.seen):
                 self.say("warning", words.put_away(name, _systemctl()), level="warning")
         self._note_recurring(self.held)
-        for name, unit in ((name, self.seen[name]) for name in self.held.restarted):
+        for name, unit in ((name, self.seen[name]) for name in self.held.restarted if not self._comes(name)):
+            self._tell_of_another_text(unit)
             if unit.load != "loaded":
                 what = f"unit {name} is {unit.load} on this host"
                 raise Refusal("invalid", what, hint=f"{_systemctl()} status {name}")
@@ -305,6 +338,51 @@ class Activation:
                 hint = f"{_systemctl()} show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
             self._tell_of_a_slow_stop(unit)
+
+    def _units(self, target: str, source: Optional[str]) -> _Brought:
+        """The units that the target brings, in the place of those that are there; told where they are left alone."""
+        asked = self.request.get("units")
+        if asked is None:
+            left = records.units_of(self.layout, source)
+            if left:
+                why = "the settings have no `units`, or restarts are skipped"
+                self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
+            return _Brought(left, left)
+        try:
+            return self._brought_by(target, asked)
+        except Refusal as refusal:
+            raise Refusal(refusal.kind, f"nothing was switched: {refusal.message}", hint=refusal.hint) from None
+
+    def _brought_by(self, target: str, asked: UnitsRequest) -> _Brought:
+        release, recorded = self.layout.release(target), self.request["kind"] == "rollback"
+        record = records.found(self.layout, target) if recorded else None
+        texts = unit_sets.wanted(self.layout, release, asked, recorded, record)
+        look = unit_sets.look(self.layout, texts, asked["adopt"])
+        changes = unit_files.told(look.changes)
+        after = unit_sets.keep(self.layout, look.after)
+        if not changes:
+            return _Brought(after, after)
+        unit_sets.verify(self.layout, texts, release, self.say)
+        for said in look.said:
+            self.say("warning", said, level="warning")
+        self.say("units.changed", f"units: {changes}", names=look.changes)
+        unit_sets.keep_originals(self.layout, look.originals)
+        return _Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))
+
+    def _comes(self, name: str) -> bool:
+        """Whether a unit is not there yet and comes with the target."""
+        return unit_files.brings(unit_files.appearing(*self.brought.sets), units.full_name(name))
+
+    def _affected(self) -> List[str]:
+        """The units that are there and that the activation changes or takes away; of templates nobody knows which."""
+        before, after = self.brought.sets
+        found = (*unit_files.going(before, after), *unit_files.changed(before, after))
+        return [unit for unit in found if not unit_files.is_template(unit)]
+
+    def _tell_of_another_text(self, unit: units.Unit) -> None:
+        """That systemd has not read what somebody wrote into a unit."""
+        if unit.stale:
+            self.say("warning", words.stale(unit.name, _systemctl(), reloaded=self.brought.differ), level="warning")
 
     def _tell_of_a_slow_stop(self, unit: units.Unit) -> None:
         allowed = self.request["restart_timeout"]
@@ -373,10 +451,57 @@ class Activation:
     def swap(self) -> None:
         """Put the link that names the target in the place of `current`."""
         with self._step("swapping"):
+            self._install_units()
             if self._configured_otherwise(self.state.configuration):
                 configuration.put(self.layout, "switch", self.state.configuration)
             self._rename_over_current("switch")
         self._enter("swapped", switched=True)
+
+    def _install_units(self) -> None:
+        """Have the units of the target, and look at the services anew: what they are may be another thing now."""
+        if not self.brought.differ:
+            return
+        self._put_units(str(self.brought.before), str(self.brought.after))
+        held = self.named.with_members()
+        self.seen = units.show(held.restarted)
+        self.seen.update(units.parts(self.seen))
+        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
+        self.held = self._with_opened(self._without_put_away(held), self._to_open())
+        for name in self.held.restarted:
+            if self.seen[name].load != "loaded":
+                raise Failed(f"unit {name} is {self.seen[name].load} with the units of the release")
+
+    def _put_units(self, before: str, after: str, start: Sequence[str] = ()) -> None:
+        """Have the units of another set; services that were named count for what is to be enabled of a template."""
+        services = [units.full_name(name) for name in self.request["services"]]
+        deadline = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
+        try:
+            self._spend(unit_sets.put, self.layout, before, after, services, deadline, start)
+        except (unit_sets.NotPut, ValueError) as error:
+            raise Failed(str(error)) from error
+
+    def _to_open(self) -> List[str]:
+        """The sockets, timers and paths that are new, and those that were changed while they were open."""
+        before, after = self.brought.sets
+        altered = [unit for unit in unit_files.changed(before, after) if unit in (self.state.ran or ())]
+        return [*unit_files.to_open(before, after), *(unit for unit in altered if unit.endswith(unit_files.OPENED))]
+
+    def _with_opened(self, held: _Held, names: Sequence[str]) -> _Held:
+        """The same with sockets, timers and paths that are opened anew.
+
+        A socket whose service runs and was not named stays as it is, told: systemd would not open it.
+        """
+        seen = units.show(names)
+        triggered = units.show([*{part for unit in seen.values() for part in unit.parts}])
+        named = {*map(units.full_name, held.restarted)}
+        busy = {name for name, unit in triggered.items() if unit.runs and name not in named}
+        for name, unit in list(seen.items()):
+            if name.endswith(".socket") and busy.intersection(unit.parts):
+                what = f"{name} stays as it was: its service runs, and is not named in `services`"
+                self.say("warning", what, level="warning")
+                del seen[name]
+        self.seen.update({name: unit._replace(reopens=True) for name, unit in seen.items()})
+        return held.with_opened([*seen])
 
     def _look_again(self) -> None:
         """Fail when somebody moved `current` since the first look: a migration may take long."""
@@ -419,7 +544,9 @@ class Activation:
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         others = (words.stray(*each) for each in found if each.release)
         down = _down(self._decisive(seen))
-        return next(iter(filter(None, (self._gone(target), self._moved_env(), *down, *others))), None)
+        return next(
+            iter(filter(None, (self._gone(target), self._moved_env(), self._moved_units(), *down, *others))), None
+        )
 
     def _decisive(self, seen: Dict[str, units.Unit]) -> Dict[str, units.Unit]:
         """Without those that just end a piece of work well, and are started again then."""
@@ -432,6 +559,18 @@ class Activation:
         if not self._configured_otherwise(wanted):
             return None
         return words.moved_env(wanted, configuration.in_use(self.layout))
+
+    def _moved_units(self) -> Optional[str]:
+        """That the units are not those that the target brought any more, in words; None when they are."""
+        brought = self.state.units if self.request.get("units") else None
+        if brought is None or unit_sets.in_place(self.layout, brought):
+            return None
+        return "somebody changed units that the release brought"
+
+    def _units_otherwise(self) -> bool:
+        """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
+        before = self.state.units_before
+        return before != self.state.units and not unit_sets.in_place(self.layout, str(before), links=True)
 
     def _seen_last(self) -> Dict[str, units.Unit]:
         """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
@@ -472,7 +611,7 @@ class Activation:
         transcript = self.mask.text(getattr(failure, "transcript", ""))
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
-        touched = touched or self._configured_otherwise(self.state.configuration_before)
+        touched = touched or self._configured_otherwise(self.state.configuration_before) or self._units_otherwise()
         reason = self.mask.text(f"{failure}{self._to_share(transcript)}")
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
@@ -516,6 +655,7 @@ class Activation:
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
                 configuration.put(self.layout, "restore", self.state.configuration_before)
+            self._put_units_back()
             if self.state.source is None:
                 self._put_back()
                 return
@@ -524,12 +664,38 @@ class Activation:
             judged = records.way_back(self.layout, self.request, self.state.source, ran)
             held = self._held_to(judged, self.back_proven).with_members()
             held = self._without_put_away(self._without_missing(self._whole(held), ran or ()), ran or ())
+            held = self._with_stopped(held)
             self._note_recurring(held)
             self._restart_services(held, self._unchanged())
             self._hold_gate(held)
             gone = self._gone(self.state.source)
             if gone:
                 raise Failed(gone)
+
+    def _put_units_back(self) -> None:
+        """Have the units that were there before; what an earlier boot's attempt took away is started by nobody else."""
+        if self.state.units == self.state.units_before:
+            return
+        names = (str(self.state.units_before), str(self.state.units))
+        try:
+            self.brought = _Brought(
+                *names, sets=(unit_sets.load(self.layout, names[0]), unit_sets.load(self.layout, names[1]))
+            )
+        except ValueError as error:
+            raise Failed(str(error)) from error
+        ran = [name for name in self._affected() if name in (self.state.ran or ())]
+        self._put_units(names[1], names[0], () if self.acts else ran)
+
+    def _with_stopped(self, held: _Held) -> _Held:
+        """The same with what ran, and was stopped or opened anew because of its units; not what never was there."""
+        if not self.brought.differ:
+            return held
+        held = held.without([name for name in held.restarted if self._comes(name)])
+        before, after = self.brought.sets
+        stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
+        named = {*map(units.full_name, held.restarted)}
+        ran = [name for name in stopped if name in (self.state.ran or ()) and name not in named]
+        return self._with_opened(held, ran) if self.acts else held
 
     def _whole(self, held: _Held) -> _Held:
         """Look at the units on the way back, and at the parts that ran with them."""
@@ -552,12 +718,12 @@ class Activation:
         else:
             self.layout.current.unlink(missing_ok=True)
             durable.sync_directory(self.layout.current.parent)
-        self.held = self._whole(self.held.with_members())
+        self.held = self._with_stopped(self._whole(self.held.with_members()))
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
         silent: GateRequest = {**(self.request["healthcheck"] or {}), "command": None}
         held = _Held(tuple(ran), tuple(ran), gate.of(silent, ran))
         try:
-            self._stop([name for name in self.held.restarted if name not in ran])
+            self._stop([name for name in self.held.restarted if name not in ran and self.seen[name].load == "loaded"])
         finally:  # what served is not left stopped because something else does not stop
             self.seen = units.show(ran)
             self._note_recurring(held)
@@ -718,6 +884,8 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
     before = configuration.before(layout)
     after = (records.wanted_configuration(layout, request) if request else None) or configuration.in_use(layout)
     found = found._replace(configuration=after, configuration_before=before)
+    sets = unit_sets.staged(layout)
+    found = found._replace(units_before=sets[0], units=sets[1]) if sets else found
     return found if torn or found.switched else None  # without a state it died before it entered its first phase
 
 
@@ -744,7 +912,7 @@ def _keep_record(layout: Layout, final: State) -> None:
     """Keep what a release was committed with; before the journal has the attempt, so that a death is made good."""
     request = state.read_request(layout, final.attempt)
     if final.phase == "committed" and request:
-        records.write(layout, request, final.enabled, final.configuration)
+        records.write(layout, request, final.enabled, final.configuration, final.units)
 
 
 def _entry(layout: Layout, final: State, live: Optional[str], clock: Optional[float]) -> JournalEntry:
@@ -768,6 +936,8 @@ def _entry(layout: Layout, final: State, live: Optional[str], clock: Optional[fl
         "foreign": final.foreign,
         "configuration": configuration.in_use(layout),
         "names": final.names,
+        "units": final.units if final.phase == "committed" else final.units_before,
+        "unit_changes": final.unit_changes,
     }
     return entry if clock is None else {**entry, "clock": clock}
 
@@ -798,6 +968,11 @@ def _clear(layout: Layout) -> None:
         with contextlib.suppress(OSError):  # what stays is taken for what it is, by the state beside it
             link.unlink(missing_ok=True)
     configuration.unstage(layout)
+    unit_sets.unstage(layout)
+
+
+def _is_opened(unit: str) -> bool:
+    return unit.endswith(unit_files.OPENED)
 
 
 def _systemctl() -> str:

@@ -69,6 +69,19 @@ class Asked(TypedDict):
     layout: NotRequired[LayoutPaths]
 
 
+class UnitsRequest(TypedDict):
+    """The units that a release brings: those in ``directory``, a path in the commit.
+
+    ``application`` and ``user`` (default: the login) are put into their texts.  ``adopt`` is true when units that were
+    put there by hand, or edited since, may be replaced.
+    """
+
+    directory: str
+    application: str
+    adopt: bool
+    user: NotRequired[str]
+
+
 class FactsRequest(Asked):
     """What to read.  Facts that no key asks for are left empty.
 
@@ -80,6 +93,8 @@ class FactsRequest(Asked):
     ``env`` is true when a configuration is to be put in use; then the facts say where each name of the present one is
     from.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
+    ``units`` is there when a release is to bring its units; with ``recorded`` it is a rollback, which brings those that
+    the release was committed with.
     """
 
     sha: NotRequired[Optional[str]]
@@ -92,6 +107,8 @@ class FactsRequest(Asked):
     before: NotRequired[int]
     wait: NotRequired[float]
     starts: NotRequired[bool]
+    units: NotRequired[UnitsRequest]
+    recorded: NotRequired[bool]
 
 
 class Source(TypedDict):
@@ -197,7 +214,7 @@ class BuildRequest(Asked):
     ``version`` is that of oroboros_deploy on the control node; ``verbose`` (default: true) asks for all output.
     ``again`` (default: false) asks for it although it is complete; what is live is never built again.
     ``described`` is what `git describe` calls the commit (default: ``sha``).  ``env`` is there when a build sees some
-    of the configuration; it has the values of these names alone.
+    of the configuration; it has the values of these names alone.  ``units`` are those that the release brings.
     """
 
     attempt: str
@@ -209,6 +226,7 @@ class BuildRequest(Asked):
     again: NotRequired[bool]
     described: NotRequired[str]
     env: NotRequired[Sources]
+    units: NotRequired[UnitsRequest]
 
 
 class GateRequest(TypedDict):
@@ -248,6 +266,8 @@ class ActivateRequest(Asked):
     root, 0 for one of this).
     ``configuration`` is the revision to put in use with the release; with ``recorded`` it is the one that the record of
     the release has.  With neither the configuration in use stays in use (``recorded`` false: that was asked for).
+    ``units`` are those that the release brings; a rollback brings those that the release was committed with.  Without
+    it the host's units stay as they are.
     """
 
     attempt: str
@@ -271,6 +291,7 @@ class ActivateRequest(Asked):
     wait: NotRequired[float]
     configuration: NotRequired[str]
     recorded: NotRequired[bool]
+    units: NotRequired[UnitsRequest]
 
 
 class FollowRequest(Asked):
@@ -339,7 +360,7 @@ class AuditRequest(Asked):
 
 
 class Changes(TypedDict):
-    """The names in which two configurations differ, each sorted; never a value."""
+    """The names in which two configurations differ, or two sets of units, each sorted; never a value."""
 
     added: List[str]
     changed: List[str]
@@ -354,7 +375,8 @@ class ActivationEnd(TypedDict):
     ``ran`` has the services that ran before the switch, each with systemd's id of that start (None: nobody looked),
     ``foreign`` where the link led that another program had at `current`.  ``enabled`` is what the record will have.
     ``configuration`` is the revision in use with the target, ``configuration_before`` the one before (None: none), and
-    ``names`` are those in which they differ.
+    ``names`` are those in which they differ.  ``units`` is the set of units with the target, ``units_before`` the one
+    before (None: none), and ``unit_changes`` are the files in which they differ.
     """
 
     target: str
@@ -371,6 +393,9 @@ class ActivationEnd(TypedDict):
     configuration: NotRequired[Optional[str]]
     configuration_before: NotRequired[Optional[str]]
     names: NotRequired[Optional[Changes]]
+    units: NotRequired[Optional[str]]
+    units_before: NotRequired[Optional[str]]
+    unit_changes: NotRequired[Optional[Changes]]
 
 
 class ActivationState(ActivationEnd):
@@ -395,6 +420,7 @@ class ReleaseRecord(TypedDict):
     ``attempt`` is the one that committed it, and ``at`` is when.  ``enabled`` are the units that ran and that systemd
     starts at boot; a unit that later attempts left alone stays in it (None: nobody looked).
     ``configuration`` is the revision that was in use (None: none, or nobody noted it).
+    ``units`` is the set of units that it brought (None: it brought none).
     """
 
     attempt: str
@@ -406,6 +432,7 @@ class ReleaseRecord(TypedDict):
     enabled: NotRequired[Optional[List[str]]]
     scope: NotRequired[Scope]
     configuration: NotRequired[Optional[str]]
+    units: NotRequired[Optional[str]]
 
 
 class JournalEntry(TypedDict):
@@ -416,7 +443,7 @@ class JournalEntry(TypedDict):
     ``ran`` and ``foreign``.  ``clock`` is when it ended by the monotonic clock of its ``boot``;
     an attempt whose process died has none.
     ``configuration`` is the revision in use at the end (None: none), and ``names`` what the attempt changed in it, or
-    tried to change.
+    tried to change.  ``units`` is the set of units at the end (None: none is ours), ``unit_changes`` likewise.
     """
 
     kind: EntryKind
@@ -441,6 +468,8 @@ class JournalEntry(TypedDict):
     clock: NotRequired[float]
     configuration: NotRequired[Optional[str]]
     names: NotRequired[Optional[Changes]]
+    units: NotRequired[Optional[str]]
+    unit_changes: NotRequired[Optional[Changes]]
 
 
 class TargetId(TypedDict):
@@ -585,7 +614,8 @@ class Facts(TypedDict):
     ``has_commit`` are None when no release was asked for; ``tips`` are commits that the mirror has.  ``unmanaged`` says
     why this login cannot use its service manager (for scope ``system``: what sudo refuses); ``may_manage`` is false
     then.  ``last`` is the last activation, ``journal`` the newest attempts and ``head`` the last entry of any kind;
-    ``problems`` are what a deploy would be refused for.
+    ``problems`` are what a deploy would be refused for.  ``unit_changes`` are the files of units that an activation of
+    the release would change (None: it is to bring none, or is not there yet).
     """
 
     hostname: str
@@ -613,6 +643,7 @@ class Facts(TypedDict):
     unmanaged: NotRequired[List[Problem]]
     configuration: NotRequired[Optional[str]]
     origins: NotRequired[Dict[str, str]]
+    unit_changes: NotRequired[Optional[Changes]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,22 @@ import time
 from math import inf
 from pathlib import Path
 
-from . import audit, configuration, earlier, environment, hold, manager, records, running, seal, state, strays, units
+from . import (
+    audit,
+    configuration,
+    earlier,
+    environment,
+    hold,
+    manager,
+    records,
+    running,
+    seal,
+    state,
+    strays,
+    unit_files,
+    unit_sets,
+    units,
+)
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
 from .building import mirror
 from .constants import FINAL, SWITCHABLE
@@ -20,6 +35,7 @@ from .refusal import Refusal
 if TYPE_CHECKING:
     from .contract import (
         ActivateRequest,
+        Changes,
         Facts,
         FactsRequest,
         JournalEntry,
@@ -48,6 +64,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         from . import shared
 
         problems += shared.problems(layout, request["shared"])
+    changes = _unit_changes(layout, request, problems)
     used = configuration.in_use(layout)
     return {
         "hostname": os.uname().nodename,
@@ -75,7 +92,24 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "unmanaged": [{"message": each.message, "hint": each.hint} for each in unmanaged],
         "configuration": used,
         "origins": configuration.origins(layout, used) if request.get("env") else {},
+        "unit_changes": changes,
     }
+
+
+def _unit_changes(layout: Layout, request: FactsRequest, problems: List[Problem]) -> Optional[Changes]:
+    """The files of units that an activation of the release would change, where it is there; why it cannot is told."""
+    asked, sha = request.get("units"), request.get("sha")
+    release = earlier.place(layout.release(sha)) if sha else None
+    if not asked or not sha or not release or seal.state_of(release, sha) not in SWITCHABLE:
+        return None
+    recorded: bool = request.get("recorded", False)
+
+    def look() -> Changes:
+        texts = unit_sets.wanted(layout, release, asked, recorded, records.found(layout, sha) if recorded else None)
+        return unit_sets.look(layout, texts, asked["adopt"]).changes
+
+    found: Optional[Changes] = _collect(problems, look)
+    return found
 
 
 def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
@@ -88,7 +122,10 @@ def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
 def plain(found: Facts, request: ActivateRequest) -> bool:
     """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
     target = found["target"]
-    loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in found["units"].values())
+    changes = found.get("unit_changes")
+    coming = changes["added"] if changes else []
+    known = (unit for name, unit in found["units"].items() if not unit_files.brings(coming, units.full_name(name)))
+    loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in known)
     return (
         target is not None
         and target["state"] in SWITCHABLE

@@ -156,6 +156,11 @@ class Layout(NamedTuple):
         return self.ours / "config"
 
     @property
+    def unit_sets(self) -> Path:
+        """The sets of units that are kept, each by its digest."""
+        return self.ours / "units"
+
+    @property
     def tmp(self) -> Path:
         return self.ours / "tmp"
 

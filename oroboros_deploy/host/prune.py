@@ -28,6 +28,7 @@ from . import (
     seal,
     state,
     trees,
+    unit_sets,
 )
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
@@ -152,6 +153,8 @@ def _tidy(layout: Layout) -> None:
         (layout.ours / "bad" / note).unlink(missing_ok=True)
     records.forget_the_missing(layout)
     recorded = (records.configuration_of(layout, release_id) for release_id in layout.release_ids())
+    sets = (records.units_of(layout, release_id) for release_id in layout.release_ids())
+    unit_sets.forget_others(layout, [*sets, *((last.units, last.units_before) if last else ())])
     configuration.forget_others(layout, [*recorded, *((last.configuration, last.configuration_before) if last else ())])
 
 

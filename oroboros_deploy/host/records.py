@@ -19,14 +19,18 @@ if TYPE_CHECKING:
 
 
 def write(
-    layout: Layout, request: ActivateRequest, enabled: Optional[List[str]], configuration: Optional[str] = None
+    layout: Layout,
+    request: ActivateRequest,
+    enabled: Optional[List[str]],
+    configuration: Optional[str] = None,
+    brought: Optional[str] = None,
 ) -> None:
-    """Keep what the release of this attempt, which is committed, was held to.
+    """Keep what the release of this attempt, which is committed, was held to, and the set of units that it ``brought``.
 
     A record that cannot be written stops nothing: the attempt's request says the same while that is kept.
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
-    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": configuration}
+    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": configuration, "units": brought}
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
 
@@ -35,6 +39,12 @@ def configuration_of(layout: Layout, release_id: str) -> Optional[str]:
     """The revision that a release was committed with here last; None where nobody noted one."""
     record = found(layout, release_id)
     return record.get("configuration") if record else None
+
+
+def units_of(layout: Layout, release_id: Optional[str]) -> Optional[str]:
+    """The set of units that a release brought when it was committed here last; None where it brought none."""
+    record = found(layout, release_id) if release_id else None
+    return record.get("units") if record else None
 
 
 def wanted_configuration(layout: Layout, request: ActivateRequest) -> Optional[str]:
@@ -76,7 +86,7 @@ def _is_one(told: object) -> bool:
     flags = (told.get("restarted"), told.get("skipped"))
     lists = (services, told.get("enabled") or [])
     named = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
-    named = named and isinstance(told.get("configuration"), (str, type(None)))
+    named = named and all(isinstance(told.get(name), (str, type(None))) for name in ("configuration", "units"))
     committed = isinstance(told.get("attempt"), str) and isinstance(told.get("at"), (int, float))
     return named and committed and _is_gate(gate) and all(isinstance(flag, bool) for flag in flags)
 
@@ -208,8 +218,13 @@ def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
     for entry in reversed(Journal(layout.journal).attempts()):
         if entry["outcome"] == "committed" and entry["target"] == release_id:
             request = state.read_request(layout, entry["attempt"])
-            return {**_made(request, entry["at"]), "configuration": entry.get("configuration")} if request else None
+            noted = (entry.get("configuration"), entry.get("units"))
+            return _noted(_made(request, entry["at"]), *noted) if request else None
     return None
+
+
+def _noted(record: ReleaseRecord, configuration: Optional[str], brought: Optional[str]) -> ReleaseRecord:
+    return {**record, "configuration": configuration, "units": brought}
 
 
 def _made(request: ActivateRequest, at: float) -> ReleaseRecord:

@@ -50,7 +50,8 @@ class State(NamedTuple):
 
     ``ran`` has the services that ran before the switch, each with its invocation; ``foreign`` is where the link led
     that another program had at ``current``.  ``enabled`` are the services that the release's record will name as such.
-    ``configuration`` is the revision in use with the target, ``configuration_before`` the one before the switch.
+    ``configuration`` is the revision in use with the target, ``configuration_before`` the one before the switch;
+    ``units`` and ``units_before`` are the sets of units likewise (the same name: nothing of them changes).
     """
 
     attempt: str
@@ -73,6 +74,9 @@ class State(NamedTuple):
     configuration: Optional[str] = None
     configuration_before: Optional[str] = None
     names: Optional[Changes] = None
+    units: Optional[str] = None
+    units_before: Optional[str] = None
+    unit_changes: Optional[Changes] = None
 
     @property
     def final(self) -> bool:
@@ -111,7 +115,8 @@ def load(path: Path) -> Optional[State]:
 def _is_one(read: State) -> bool:
     """Whether a state that was read has values of the types that it should have."""
     texts = (read.attempt, read.kind, read.target, read.phase, read.boot, read.actor, read.reason, read.transcript)
-    perhaps = (read.source, read.migration_marker, read.foreign, read.configuration, read.configuration_before)
+    sets = (read.configuration, read.configuration_before, read.units, read.units_before)
+    perhaps = (read.source, read.migration_marker, read.foreign, *sets)
     return (
         all(isinstance(text, str) for text in texts)
         and all(text is None or isinstance(text, str) for text in perhaps)
@@ -123,6 +128,7 @@ def _is_one(read: State) -> bool:
         and isinstance(read.ran, (dict, type(None)))
         and isinstance(read.enabled, (list, type(None)))
         and isinstance(read.names, (dict, type(None)))
+        and isinstance(read.unit_changes, (dict, type(None)))
     )
 
 

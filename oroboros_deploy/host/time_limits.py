@@ -14,7 +14,7 @@ SLACK = 30.0  # seconds for what has no deadline of its own: verifying releases,
 
 
 def way_there(request: ActivateRequest) -> float:
-    """Seconds for the migration, if there is one, the restart and the gate."""
+    """Seconds for the migration, if there is one, the units, the restart and the gate."""
     return (request["migrate_timeout"] if request.get("migrate") else 0.0) + _restart_and_gate(request)
 
 
@@ -42,4 +42,5 @@ def turn(request: ActivateRequest) -> float:
 
 def _restart_and_gate(request: ActivateRequest) -> float:
     gate = request["healthcheck"]
-    return request["restart_timeout"] + (gate.get("timeout", GATE_TIMEOUT) if gate else GATE_TIMEOUT) + ENDING
+    units = request["restart_timeout"] if request.get("units") else 0.0  # some are stopped before they go
+    return units + request["restart_timeout"] + (gate.get("timeout", GATE_TIMEOUT) if gate else GATE_TIMEOUT) + ENDING

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from . import manager, process
 from .annotations import Callable, Container, Dict, List, NamedTuple, Sequence, Tuple
+from .unit_files import full_name as full_name
 
-_SUFFIXES = (".service", ".socket", ".target", ".timer", ".path", ".mount", ".slice")
 _SHOWN = (
     "Id,LoadState,UnitFileState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
@@ -42,11 +42,6 @@ _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  #
 def present() -> bool:
     """Whether the service manager runs."""
     return manager.chosen().present
-
-
-def full_name(unit: str) -> str:
-    """``api`` → ``api.service``; a name with a unit suffix stays as it is."""
-    return unit if unit.endswith(_SUFFIXES) else f"{unit}.service"
 
 
 def privileged(*argv: str) -> List[str]:
@@ -105,7 +100,8 @@ class Unit(NamedTuple):
     systemd restarts with it (PartOf=, Slice=), and the one that a socket starts; ``skipped`` when a condition
     (ConditionPathExists= and its like) kept it from starting; ``age`` is how many seconds ago its main process started.
     ``file_state`` is what systemctl calls UnitFileState: enabled, disabled, static, indirect and others.
-    ``wants`` are the units that systemd starts when it starts this one.
+    ``wants`` are the units that systemd starts when it starts this one.  ``reopens`` is what we say of a socket whose
+    text was changed.
     """
 
     name: str
@@ -130,6 +126,7 @@ class Unit(NamedTuple):
     age: float = inf
     file_state: str = ""
     wants: Tuple[str, ...] = ()
+    reopens: bool = False
 
     @property
     def serving(self) -> bool:
@@ -146,7 +143,7 @@ class Unit(NamedTuple):
     @property
     def stays_open(self) -> bool:
         """Whether it is a socket that is open: a restart of its service needs no restart of it."""
-        return full_name(self.name).endswith(".socket") and self.active == "active"
+        return full_name(self.name).endswith(".socket") and self.active == "active" and not self.reopens
 
     @property
     def between(self) -> bool:

@@ -79,6 +79,12 @@ def put_away(name: str, systemctl: str = "systemctl") -> str:
     return f"{name} was stopped and disabled since the last commit: it is left so and not watched ({again} starts it)"
 
 
+def stale(name: str, systemctl: str, *, reloaded: bool) -> str:
+    """That somebody changed a unit, and systemd goes by its old text."""
+    what = f"{name} was changed on this host, and systemd has not read it since"
+    return f"{what}: this activation has it read" if reloaded else f"{what}: {systemctl} daemon-reload  has it read"
+
+
 def moved(before: Optional[str], now: Optional[str]) -> str:
     """That somebody moved `current`, which named ``before`` after the last activation."""
     where = f"to {now}" if now else "away from every release"

@@ -57,8 +57,10 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "shared",
         "env.file", "env.values", "env.secrets.command", "env.secrets.timeout", "env.secrets.names", "env.build",
+        "units",
         "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
-        "parallel", "wait", "no_cache", "rebuild", "keep_env", "skip_restart", "skip_healthcheck", "hosts",
+        "parallel", "wait", "no_cache", "rebuild", "keep_env", "adopt_units", "skip_restart", "skip_healthcheck",
+        "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
     assert table["releases_dir"] == ("/srv/prod/releases", "default")

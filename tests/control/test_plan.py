@@ -454,3 +454,52 @@ def test_how_long_others_are_waited_for_is_the_host_s_to_decide_unless_it_is_sai
     assert (facts_request(said)["wait"], switch_request(said)["wait"]) == (600.0, 600.0)
     assert ("wait" in facts_request(none), switch_request(none)["wait"]) == (False, 0.0)
     assert load([], {}, flags={"wait": "90"}).wait == 90.0
+
+
+UNITS = {"directory": "infra", "application": "oroboros", "adopt": False}
+NO_CHANGES: dict[str, list[str]] = {"added": [], "changed": [], "removed": []}
+
+
+def test_units_are_asked_of_every_call() -> None:
+    """What a release brings is in the facts, the build and the activation; a rollback brings what was recorded."""
+    bring, back, unset = job(units="infra"), job("rollback", units="infra"), job()
+    asked = (facts_request(bring), facts_request(back))
+    assert [(each["units"], each["recorded"]) for each in asked] == [(UNITS, False), (UNITS, True)]
+    requests: list[Any] = [build_request(bring, "mirror", "v1"), activate_request(bring, facts(), migrate=False)]  # type: ignore[arg-type]
+    assert [each["units"] for each in requests] == [UNITS, UNITS]
+    others: list[Any] = [facts_request(unset), build_request(unset, "mirror", "v1"), switch_request(unset)]
+    assert ["units" in each for each in others] == [False, False, False]
+
+
+def test_units_are_left_alone_with_restarts_skipped() -> None:
+    """Nobody would see whether they can be started."""
+    config = load([("fabric.yaml", {"services": ["api"], "units": "infra"})], {}, flags={"skip_restart": True})
+    assert "units" not in facts_request(replace(job(), config=config))
+
+
+@pytest.mark.parametrize(("changed", "activate"), [([], False), (["api.service"], True)])
+def test_a_changed_unit_alone_is_a_deploy(changed: list[str], activate: bool) -> None:
+    """A live release whose units are not those of the host is activated."""
+    seen = facts(live=SHA, unit_changes=NO_CHANGES | {"changed": changed}, **target("sealed"))
+    assert decide(job(units="infra"), seen, "web1") == Plan(build=False, activate=activate)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes", "refused"),
+    [
+        ({}, None, True),
+        ({"units": "infra"}, None, False),
+        ({"units": "infra"}, NO_CHANGES | {"added": ["api.service"]}, False),
+        ({"units": "infra"}, NO_CHANGES | {"added": ["web.service"]}, True),
+    ],
+)
+def test_a_unit_that_comes_with_the_release(
+    settings: dict[str, Any], changes: dict[str, list[str]] | None, refused: bool
+) -> None:
+    """Is not missing on a host that does not have it yet; of what is not built nobody knows what it brings."""
+    seen = facts(units={"api": {"load": "not-found", "refuses": True}}, unit_changes=changes, **target("sealed"))
+    if refused:
+        with pytest.raises(InvalidInput, match="cannot start: api"):
+            decide(job(**settings), seen, "web1")  # type: ignore[arg-type]
+    else:
+        assert decide(job(**settings), seen, "web1").activate  # type: ignore[arg-type]

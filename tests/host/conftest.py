@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable, launch, manager
+from oroboros_deploy.host import durable, launch, manager, records
 from oroboros_deploy.host.contract import Scope
 from tests.support.faults import Services, World, bring_back, keep_history
 from tests.support.invariants import broken
@@ -52,11 +52,16 @@ def history(place: Path, scope: Scope, tmp_path_factory: pytest.TempPathFactory)
         host.paths.create()
         world = World(host, Services(host, tmp_path_factory.mktemp("first") / "services", patch))
         good = {"health": "good", "migration": "good"}
+
+        def units_of(name: str) -> dict[str, str]:
+            """One unit that every release has its own text of, and one that only this release has."""
+            return {"infra__api.service": f"# {name}\n", f"infra__{name}.service": "#\n"}
+
         for name in ("older", "spoilt", "old"):
-            launch.run(host.paths, world.request(host.sealed(name, **good)))
-        host.sealed("new", **good)
-        host.sealed("bad", health="bad", migration="good")
-        host.sealed("stuck", health="good", migration="bad")
+            launch.run(host.paths, world.request(host.sealed(name, **good, **units_of(name))))
+        host.sealed("new", **good, **units_of("new"))
+        host.sealed("bad", health="bad", migration="good", **units_of("bad"))
+        host.sealed("stuck", health="good", migration="bad", **units_of("stuck"))
         assert (len(host.journal), broken(place, serving=world.services.running)) == (3, [])
     kept = tmp_path_factory.mktemp("history") / "srv"
     keep_history(place, kept)
@@ -68,7 +73,10 @@ def world(place: Path, history: Path, scope: Scope, tmp_path: Path, monkeypatch:
     bring_back(place, history)
     host = LocalAgent(place, scope)
     with manager.serving(scope):
-        yield World(host, Services(host, tmp_path / "services", monkeypatch))
+        services = Services(host, tmp_path / "services", monkeypatch)
+        installed = str(records.units_of(host.paths, host.live))
+        services.put_units(host.paths, installed, installed)
+        yield World(host, services)
 
 
 @pytest.fixture

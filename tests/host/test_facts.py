@@ -40,6 +40,7 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "unmanaged": [],
         "configuration": None,
         "origins": {},
+        "unit_changes": None,
     }
     assert (machine["hostname"], machine["systemd"]) == (platform.node(), units.present())
 

@@ -125,7 +125,7 @@ def assert_at_rest(
     assert ended(world, request) == end
     # When the disk refuses the way back itself, services and link may differ: that end calls for a person.
     serving = world.services.running if end in (undisturbed, "restored", "refused") else None
-    assert broken(world.host.root, serving=serving) == []
+    assert broken(world.host.root, serving=serving, units=world.services.units) == []
     before = tree(world.host.root), world.host.journal, world.services.running
     monkeypatch.setattr(launch, "start_unit", lambda *_: pytest.fail("it was started twice"))
     launch.start(world.host.paths, request, lambda *_, **__: None)
@@ -186,7 +186,7 @@ def test_booting(world: World, phase: str, moved: bool, fault: Fault, monkeypatc
     ],
 )
 def test_between_the_links(world: World, name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault after `env` was switched, and before `current` is, leaves a release with its own configuration."""
+    """A fault between units, `env` and `current` leaves a release with its own units and its own configuration."""
     test_going(world, name, fault, monkeypatch)
 
 

@@ -118,6 +118,7 @@ def test_what_a_record_says(host: LocalAgent, systemd: Systemd) -> None:
         "enabled": ["api.service"],
         "scope": "system",
         "configuration": None,
+        "units": None,
     }
     assert host.journal[-1]["at"] - record["at"] < 60
 

@@ -32,6 +32,7 @@ from oroboros_deploy.host import (
     seal,
     state,
     strays,
+    unit_sets,
     units,
 )
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 KINDS = ("error", "kill", "hang", "full")
 MOMENTS = ("before", "during", "after")
 BETWEEN = "between"  # the links: `env` was switched, and `current` not yet
+UNITS = "units"  # they are those of the other release, and neither link is switched yet
 SERVICES = ("api", "web")
 START = END = ""  # before the first phase, and after the last: what leads to `prepared`, and the records of the end
 
@@ -90,8 +92,8 @@ def rows(*transitions: Transition) -> list[Fault]:
 
 
 def rows_between(*transitions: Transition) -> list[Fault]:
-    """Every fault between the two links that these transitions switch."""
-    return [Fault(kind, BETWEEN, *each) for each in transitions for kind in KINDS]
+    """Every fault between units and links, and between the two links, that these transitions switch."""
+    return [Fault(kind, moment, *each) for each in transitions for kind in KINDS for moment in (UNITS, BETWEEN)]
 
 
 class Services:
@@ -100,7 +102,12 @@ class Services:
     def __init__(self, host: LocalAgent, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
         self.directory = directory
-        directory.mkdir()
+        self.units = directory / "units"
+        self.units.mkdir(parents=True)
+        for place in ("UNITS", "USER_UNITS"):
+            monkeypatch.setattr(manager, place, self.units)
+        monkeypatch.setattr(unit_sets, "put", self.put_units)
+        monkeypatch.setattr(unit_sets, "verify", lambda *_: None)
         for name in ("show", "restart", "stop", "recent_log"):
             monkeypatch.setattr(units, name, getattr(self, name))
         monkeypatch.setattr(units, "going_down", lambda: False)
@@ -122,6 +129,13 @@ class Services:
     def lose_power(self) -> None:
         for name in SERVICES:
             (self.directory / name).write_text(" 0")
+
+    def put_units(self, paths: layout.Layout, before: str, after: str, *_: object) -> None:
+        """What root does for the agent."""
+        for path, text in unit_sets.load(paths, after).files.items():
+            (self.units / path).unlink(missing_ok=True)
+            if text is not None:
+                (self.units / path).write_text(text)
 
     def show(self, names: Sequence[str]) -> dict[str, Unit]:
         return {name: self._unit(name, *self._read(name)) for name in names}
@@ -151,7 +165,8 @@ class Services:
         return process.Ended(0 if healthy else 1, line, 0.0)
 
     def _read(self, name: str) -> list[str]:
-        return (self.directory / name).read_text().split(" ")
+        place = self.directory / name
+        return place.read_text().split(" ") if place.is_file() else ["", "0"]  # a unit that only lies there
 
     def _unit(self, name: str, release: str, invocation: str) -> Unit:
         active = "active" if release else "inactive"
@@ -173,6 +188,8 @@ class World:
         """
         gate = {"command": "health", "timeout": 0.1, "interval": 0.1, "stable_for": 0}
         usual = {"services": list(SERVICES), "restart": True, "healthcheck": gate, "migrate": "migration"}
+        if (self.host.paths.releases / sha / "infra").is_dir():
+            usual |= {"units": {"directory": "infra", "application": "shop", "adopt": False}}
         back = changes.get("kind") == "rollback"
         env = {"recorded": True} if back else {"configuration": self.configured(sha)}
         times = {"restart_timeout": 0.1, "migrate_timeout": 0.1}
@@ -274,6 +291,7 @@ class _Injection:
             self._wrap(activation.Activation, method, self._around_the_work)
         self._wrap(state, "save", self._around_save)
         self._wrap(os, "rename", self._around_rename)
+        self._wrap(unit_sets, "put", self._around_units)
         self._wrap(layout.Layout, "stage", self._around("prepared"))
         self._wrap(journal.Journal, "append", self._around(END))
         self._wrap(process, "shell", self._around_command("prepared", "gated"))
@@ -330,6 +348,12 @@ class _Injection:
             self.strike("during")  # the link is there, and nobody knows yet
         if target == paths.env and self.fault.target in ("swapped", "restored"):
             self.strike(BETWEEN)
+
+    @contextmanager
+    def _around_units(self, *_: Any) -> Iterator[None]:
+        yield
+        if self.fault.target in ("swapped", "restored"):
+            self.strike(UNITS)
 
     def _around(self, *targets: str) -> Callable[..., Any]:
         @contextmanager

@@ -18,7 +18,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from oroboros_deploy.host import configuration, lock, seal
+from oroboros_deploy.host import configuration, lock, records, seal, unit_sets
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.host.journal_entry import GENESIS, digest
 from oroboros_deploy.host.layout import Layout
@@ -36,6 +36,8 @@ class Rest:
     secrets: tuple[str, ...]
     entries: list[Entry]
     """Of attempts; the journal has others as well."""
+    units: Path | None = None
+    """The directory of units; None where the caller asks systemd itself."""
 
     @property
     def live(self) -> str | None:
@@ -60,11 +62,15 @@ def layout_of(root: Path) -> Layout:
 
 
 def broken(
-    where: Path | Layout, *, serving: Mapping[str, str | None] | None = None, secrets: tuple[str, ...] = ()
+    where: Path | Layout,
+    *,
+    serving: Mapping[str, str | None] | None = None,
+    secrets: tuple[str, ...] = (),
+    units: Path | None = None,
 ) -> list[str]:
     """Every invariant that does not hold on this host, in words; ``serving``: what each service really runs."""
     layout = layout_of(where) if isinstance(where, Path) else where
-    rest = Rest(layout, serving or {}, secrets, Journal(layout.journal).attempts())
+    rest = Rest(layout, serving or {}, secrets, Journal(layout.journal).attempts(), units)
     return [f"{number}: {words}" for number, rule in RULES.items() for words in rule(rest)]
 
 
@@ -171,6 +177,16 @@ def the_configuration_is_that_of_the_release(rest: Rest) -> Iterator[str]:
         yield f"{rest.live} was committed with the configuration {noted}, env names {used}"
 
 
+def the_units_are_those_of_the_release(rest: Rest) -> Iterator[str]:
+    if not (rest.live and rest.units) or (rest.entries and rest.entries[-1]["outcome"] == "restore_failed"):
+        return  # that end calls for a person
+    noted = records.units_of(rest.layout, rest.live)
+    wanted = unit_sets.load(rest.layout, noted).texts if noted else {}
+    found = {path.name: path.read_text() for path in rest.units.iterdir()}
+    if noted and found != wanted:
+        yield f"{rest.live} was committed with the units {sorted(wanted)}, there are {sorted(found)}, or other texts"
+
+
 def no_secret(rest: Rest) -> Iterator[str]:
     for path in filter(Path.is_file, rest.layout.ours.rglob("*")):
         for secret in rest.secrets:
@@ -191,6 +207,7 @@ RULES = {
     10: there_is_a_way_back,
     11: no_secret,
     13: the_configuration_is_that_of_the_release,
+    14: the_units_are_those_of_the_release,
 }
 
 

@@ -192,7 +192,9 @@ class LocalAgent:
         release = self.paths.release(sha)
         release.mkdir()
         for file, content in {"name": name, **files}.items():
-            (release / file).write_text(content)
+            path = release / file.replace("__", "/")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(content)
         seal.seal(release, seal.meta_now(sha, "test"))
         return sha
 

@@ -29,6 +29,7 @@ from .. import (
     shared,
     state,
     trees,
+    unit_sets,
     wire,
 )
 from ..annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set
@@ -37,6 +38,7 @@ from ..journal import Journal
 from ..layout import Layout
 from ..masking import Mask
 from ..refusal import Refusal
+from ..unit_files import Texts
 from ..wire import Say
 from . import installers, login, parts, passed_over, told, toolchain, view, workspace
 from .bench import ELSEWHERE, Bench
@@ -276,6 +278,7 @@ class _Release:
         _refuse_reserved(self.path)
         shared.link(self.layout, self.path, self._places)
         self._configured()  # what cannot be is refused before anything is built
+        self._units()
 
     def _move_out_earlier(self) -> None:
         """Move what was complete out of the place of the new build, when nothing runs from it or may go back to it."""
@@ -362,6 +365,21 @@ class _Release:
             chosen.refuse_unseen(bench.ask)
             yield bench
 
+    def _units(self) -> Texts:
+        """The units that the release brings; refuses those that this host could not take."""
+        asked = self.request.get("units")
+        if asked is None:
+            return {}
+        texts = unit_sets.of_release(self.layout, self.path, asked)
+        unit_sets.look(self.layout, texts, asked["adopt"])
+        return texts
+
+    def _verify_units(self) -> None:
+        """Have systemd look at the units, now that the programs that they run are there."""
+        texts = self._units()
+        if texts:
+            unit_sets.verify(self.layout, texts, self.path, self.say)
+
     def _configured(self) -> Dict[str, str]:
         return configuration.for_build(self.path, self.request.get("env"))
 
@@ -376,6 +394,7 @@ class _Release:
 
     def _seal(self, store: Cache) -> None:
         """Seal it, with its place among the entries of the journal, which no clock can tell."""
+        self._verify_units()
         after = Journal(self.layout.journal).last()["seq"]
         node = self.request["recipe"].get("node")  # for what runs in the release later
         more: Dict[str, str] = {"version": self.version, **({"node": node} if node else {}), "built_after": str(after)}

@@ -1,0 +1,207 @@
+r"""Unit files: what a release brings for the service manager, as it has to be on a host.  Pure: nothing here acts.
+
+    # oroboros_deploy: shop in /srv/shop, 0123456789abcdef     whose it is, and the digest of what follows
+    [Service]
+    ExecStart=/srv/shop/current/bin/shop
+
+The digest tells whether somebody edited a file since it was installed, so no note beside it can be lost.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .annotations import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
+from .sha256 import digest
+
+if TYPE_CHECKING:
+    from .contract import Changes
+
+KINDS = (".service", ".socket", ".timer", ".path", ".target")
+OPENED = (".socket", ".timer", ".path")  # what starts others: it has to be active to be of use
+_SUFFIXES = (*KINDS, ".mount", ".slice")
+RESERVED = "oroboros-"  # how the names of our own units begin
+_UNIT = r"[A-Za-z0-9:_.\\@-]+(?:%s)" % "|".join(map(re.escape, KINDS))
+_PATH = re.compile(rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf")
+_HEADER = re.compile(r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n")
+_SECTION = re.compile(r"^\s*\[Install\]\s*$", re.MULTILINE)
+_ASSIGNED = re.compile(r"^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
+
+Texts = Dict[str, str]  # by path within the directory of units
+
+
+class Header(NamedTuple):
+    """What the first line of a file says, and whether the rest is still what it speaks of."""
+
+    application: str
+    root: str
+    edited: bool
+
+
+class UnitSet(NamedTuple):
+    """What a host has, or has to have, at some paths of its directory of units.
+
+    ``files`` are texts (None: nothing is there), ``links`` where the links lead that enable them or give them other
+    names, by path (None: those that are there stay, and what is new is enabled as it says itself).
+    """
+
+    files: Dict[str, Optional[str]]
+    links: Optional[Dict[str, str]]
+
+    @property
+    def texts(self) -> Texts:
+        """What is there."""
+        return {path: text for path, text in self.files.items() if text is not None}
+
+    @property
+    def units(self) -> List[str]:
+        """The units that are there; a drop-in is none."""
+        return [path for path in self.texts if "/" not in path]
+
+
+NONE = UnitSet({}, None)
+
+
+# --- one file ----------------------------------------------------------------------------------------------------
+
+
+def is_path(path: str) -> bool:
+    """Whether a path within a directory of units is that of a unit, or of a drop-in for one."""
+    return bool(_PATH.fullmatch(path))
+
+
+def render(text: str, application: str, root: str, user: str) -> str:
+    """A file of the commit as it is installed."""
+    for name, value in (("@root@", root), ("@application@", application), ("@user@", user)):
+        text = text.replace(name, value)
+    return f"# oroboros_deploy: {application} in {root}, {digest(text.encode())[:16]}\n{text}"
+
+
+def header(text: str) -> Optional[Header]:
+    """What the first line says; None for a file that this tool did not write."""
+    found = _HEADER.match(text)
+    if not found:
+        return None
+    application, root, noted = found.groups()
+    return Header(application, root, digest(body(text).encode())[:16] != noted)
+
+
+def body(text: str) -> str:
+    """A file without our first line."""
+    return _HEADER.sub("", text, count=1)
+
+
+def has_install(text: str) -> bool:
+    """Whether it can be enabled by its own name; of a template only one that names an instance can."""
+    return bool(_SECTION.search(text))
+
+
+def users(text: str) -> List[str]:
+    """The users that it names; none where systemd makes the user, or only an instance tells it."""
+    told = _ASSIGNED.findall(text)
+    if any(name == "DynamicUser" and value.lower() in ("1", "yes", "true", "on") for name, value in told):
+        return []
+    return [value for name, value in told if name == "User" and value and "%" not in value]
+
+
+def difference(path: str, there: str, wanted: str) -> str:
+    """What somebody's file has and the release's has not, and the other way round."""
+    import difflib
+
+    named = (f"{path} (on the host)", f"{path} (of the release)")
+    lines = difflib.unified_diff(body(there).splitlines(), body(wanted).splitlines(), *named, lineterm="", n=1)
+    return "\n".join(lines)
+
+
+# --- names -------------------------------------------------------------------------------------------------------
+
+
+def full_name(unit: str) -> str:
+    """``api`` → ``api.service``; a name with a unit suffix stays as it is."""
+    return unit if unit.endswith(_SUFFIXES) else f"{unit}.service"
+
+
+def unit_of(path: str) -> str:
+    """The unit that a file is of: its own, or the one that a drop-in is for."""
+    return path.partition(".d/")[0]
+
+
+def is_template(unit: str) -> bool:
+    return "@." in unit
+
+
+def is_of(unit: str, name: str) -> bool:
+    """Whether a full name is that of the unit, or of an instance of it."""
+    start, at, kind = unit.partition("@.")
+    return name == unit or bool(at and name.startswith(f"{start}@") and name.endswith(f".{kind}"))
+
+
+def brings(units: Iterable[str], name: str) -> bool:
+    """Whether one of the units has this full name, or is the template of it."""
+    return any(is_of(unit, name) for unit in units)
+
+
+# --- two sets ----------------------------------------------------------------------------------------------------
+
+
+def compare(before: UnitSet, after: UnitSet) -> Changes:
+    """The paths in which two sets differ."""
+    one, other = before.texts, after.texts
+    return {
+        "added": sorted(other.keys() - one.keys()),
+        "changed": sorted(path for path in one.keys() & other.keys() if one[path] != other[path]),
+        "removed": sorted(one.keys() - other.keys()),
+    }
+
+
+def told(changes: Changes) -> str:
+    """The changes for people: ``+ a.timer, ~ api.service, - old.service``; empty where there are none."""
+    marked = (("+", changes["added"]), ("~", changes["changed"]), ("-", changes["removed"]))
+    return ", ".join(f"{mark} {path}" for mark, paths in marked for path in paths)
+
+
+def appearing(before: UnitSet, after: UnitSet) -> List[str]:
+    """The units that are in the second set alone."""
+    return sorted({*after.units}.difference(before.units))
+
+
+def going(before: UnitSet, after: UnitSet) -> List[str]:
+    """The units that are in the first set alone."""
+    return appearing(after, before)
+
+
+def changed(before: UnitSet, after: UnitSet) -> List[str]:
+    """The units of both sets whose texts differ, those of their drop-ins too."""
+    both = {*before.units}.intersection(after.units)
+    changes = compare(before, after)
+    paths = [*changes["added"], *changes["changed"], *changes["removed"]]
+    return sorted(both.intersection(map(unit_of, paths)))
+
+
+def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str]) -> List[str]:
+    """What is new and can be enabled; of a template the instances that are named as services.
+
+    ``services`` are full names.
+    """
+    found: List[str] = []
+    for unit in appearing(before, after):
+        text = after.texts[unit]
+        if not has_install(text):
+            continue
+        if not is_template(unit) or any(name == "DefaultInstance" for name, _ in _ASSIGNED.findall(text)):
+            found.append(unit)
+        if is_template(unit):
+            found += [name for name in services if is_of(unit, name) and name != unit]
+    return found
+
+
+def to_open(before: UnitSet, after: UnitSet) -> List[str]:
+    """The sockets, timers and paths that are new, and that something starts at a boot."""
+    new = (unit for unit in appearing(before, after) if unit.endswith(OPENED) and not is_template(unit))
+    return [unit for unit in new if has_install(after.texts[unit])]
+
+
+def belongs(units: Iterable[str], link: str, leads: str) -> bool:
+    """Whether a link in the directory of units is one of these units: it leads to one, or has the name of one."""
+    names = (link.rpartition("/")[2], leads.rpartition("/")[2])
+    return any(brings(units, name) for name in names)

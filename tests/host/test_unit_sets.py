@@ -1,0 +1,362 @@
+"""Sets of units: what is refused, what is installed in one call as root, and how all of it goes again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import environment, manager, unit_files, unit_sets
+from oroboros_deploy.host.contract import UnitsRequest
+from oroboros_deploy.host.refusal import Refusal
+from oroboros_deploy.host.unit_files import UnitSet
+from tests.support.local_agent import LocalAgent
+
+pytestmark = pytest.mark.slow  # a shell for each set that is put in place
+
+ASKED: UnitsRequest = {"directory": "infra", "application": "shop", "adopt": False}
+API = "[Service]\nExecStart=@root@/current/bin/api\n[Install]\nWantedBy=multi-user.target\n"
+TIMER = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
+
+
+class Host:
+    """A directory of units, a root that writes there, and a systemctl that notes what it is asked."""
+
+    def __init__(self, agent: LocalAgent, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.agent, self.units, self.log = agent, place / "units", place / "log"
+        for directory in (self.units, place / "tools", place / "vendor"):
+            directory.mkdir()
+        self.log.touch()
+        self.tools, self.vendor = place / "tools", place / "vendor"
+        self.tool("sudo", 'shift; exec "$@"')
+        self.tool("systemd-run", f'echo run >>{self.log}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+        self.tool("systemctl", f'echo "$@" >>{self.log}')
+        monkeypatch.setattr(manager, "UNITS", self.units)
+        monkeypatch.setattr(environment, "SYSTEM", f"{self.tools}:{environment.SYSTEM}")
+        monkeypatch.setattr(unit_sets, "OTHERS", {"system": (str(self.vendor),)})
+
+    def tool(self, name: str, script: str) -> None:
+        (self.tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (self.tools / name).chmod(0o755)
+
+    def release(self, name: str, **files: str) -> Path:
+        release = self.agent.paths.release(self.agent.sealed(name))
+        release.chmod(0o755)
+        for file, text in files.items():
+            path = release / "infra" / file.replace("__", "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return release
+
+    def texts(self, name: str, **files: str) -> dict[str, str]:
+        """What a release with these files brings; ``api_service`` is ``api.service``."""
+        named = {".".join(file.rsplit("_", 1)): text for file, text in files.items()}
+        return unit_sets.of_release(self.agent.paths, self.release(name, **named), ASKED)
+
+    def look(self, texts: dict[str, str], adopt: bool = False) -> unit_sets.Look:
+        return unit_sets.look(self.agent.paths, texts, adopt)
+
+    def install(self, texts: dict[str, str], *services: str, adopt: bool = False) -> tuple[str, str]:
+        """Install what a release brings; returns the names of the sets before and after."""
+        found = self.look(texts, adopt)
+        unit_sets.keep_originals(self.agent.paths, found.originals)
+        before, after = (unit_sets.keep(self.agent.paths, each) for each in (found.before, found.after))
+        self.put(before, after, *services)
+        return before, after
+
+    def put(self, before: str, after: str, *services: str) -> None:
+        self.log.write_text("")
+        unit_sets.put(self.agent.paths, before, after, services, time.monotonic() + 10)
+
+    @property
+    def there(self) -> dict[str, str]:
+        """All that is in the directory of units: texts without our line, and links."""
+        paths = sorted(path for path in self.units.rglob("*") if path.is_symlink() or path.is_file())
+        return {
+            str(path.relative_to(self.units)): f"-> {path.readlink()}"
+            if path.is_symlink()
+            else unit_files.body(path.read_text())
+            for path in paths
+        }
+
+    @property
+    def asked(self) -> list[str]:
+        return self.log.read_text().splitlines()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    (tmp_path / "srv").mkdir()
+    agent = LocalAgent(tmp_path / "srv")
+    agent.paths.create()
+    yield Host(agent, tmp_path, monkeypatch)
+
+
+def refused(host: Host, texts: dict[str, str], adopt: bool = False) -> str:
+    with pytest.raises(Refusal) as refusal:
+        host.look(texts, adopt)
+    return refusal.value.message
+
+
+def api(host: Host) -> str:
+    return API.replace("@root@", str(host.agent.root))
+
+
+# --- what a release brings ---------------------------------------------------------------------------------------
+
+
+def test_a_release_brings_its_units(host: Host) -> None:
+    """Units and drop-ins, with the login as their user; a README is nobody's business."""
+    release = host.release("one", **{"api.service": "User=@user@\n", "README.md": "x", "api.service.d__l.conf": "y"})
+    texts = unit_sets.of_release(host.agent.paths, release, ASKED)
+    bodies = {path: unit_files.body(text) for path, text in texts.items()}
+    user = environment.of_this_user()["USER"]
+    assert bodies == {"api.service": f"User={user}\n", "api.service.d/l.conf": "y"}
+    as_owner = unit_sets.of_release(host.agent.paths, release, {**ASKED, "user": "www-data"})
+    assert unit_files.body(as_owner["api.service"]) == "User=www-data\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({}, "the commit has no unit in infra"),
+        ({"README.md": "x"}, "the commit has no unit in infra"),
+        ({"data.mount": "x"}, "data.mount cannot be installed"),
+        ({"a b.service": "x"}, "a b.service cannot be installed"),
+        ({"oroboros-boot-srv.service": "x"}, "has a name of ours"),
+    ],
+)
+def test_what_no_host_could_take(host: Host, files: dict[str, str], said: str) -> None:
+    """Is a failure of the build, told by name."""
+    release = host.release("one", **files)
+    with pytest.raises(Refusal, match=said) as refusal:
+        unit_sets.of_release(host.agent.paths, release, ASKED)
+    assert refusal.value.kind == "build_failed"
+
+
+def test_a_link_that_leads_out_of_the_release(host: Host) -> None:
+    """Is not followed."""
+    release = host.release("one", **{"api.service": "x"})
+    (release / "infra/out.service").symlink_to("/etc/passwd")
+    with pytest.raises(Refusal, match=r"out.service is a link that leads out of infra"):
+        unit_sets.of_release(host.agent.paths, release, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[Service]\nExecStart=@root@/current/bin/none\n", "api.service: Command .*/bin/none is not executable"),
+        ("[Service]\nType=oneshot\n", "systemd refuses units of the release: api.service: .*ExecStart="),
+        ("[Service]\nExecStart=/bin/true\nUser=nobody-here\n", "names User=nobody-here, whom this host does not have"),
+    ],
+)
+def test_systemd_looks_at_the_units(host: Host, text: str, said: str) -> None:
+    """What it refuses, and a user that is not there, fail the build; `current` is the release for that."""
+    texts = host.texts("one", api_service=text)
+    with pytest.raises(Refusal, match=said) as refusal:
+        unit_sets.verify(host.agent.paths, texts, host.agent.paths.release(host.agent.sealed("two")), no_events)
+    assert (refusal.value.kind, list(host.agent.paths.tmp.iterdir())) == ("build_failed", [])
+
+
+def test_a_good_unit_passes(host: Host) -> None:
+    """Its program is looked for in the release, which is not live yet; what systemd only warns of is told."""
+    texts = host.texts("one", api_service=API + "Bogus=1\n")
+    release = host.agent.paths.release(host.agent.sealed("two"))
+    release.chmod(0o755)
+    (release / "bin").mkdir()
+    (release / "bin/api").write_text("#!/bin/sh\n")
+    (release / "bin/api").chmod(0o755)
+    said: list[str] = []
+    unit_sets.verify(host.agent.paths, texts, release, lambda event, message="", **_: said.append(message))
+    assert (len(said), "Bogus" in said[0]) == (1, True), said
+
+
+def no_events(event: str, message: str = "", **_: Any) -> None:
+    """Nobody listens."""
+
+
+# --- whose it is -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_time(host: Host) -> None:
+    """All is new, and nothing is there before."""
+    found = host.look(host.texts("one", api_service=API))
+    assert (found.changes, found.before.texts, found.said) == (
+        {"added": ["api.service"], "changed": [], "removed": []},
+        {},
+        [],
+    )
+
+
+def test_names_of_others(host: Host) -> None:
+    """What a package has, what another application has, what is masked, and a link: each is refused by name."""
+    (host.vendor / "pkg.service").touch()
+    theirs = unit_files.render("x", "till", "/srv/till", "ada")
+    (host.units / "till.service").write_text(theirs)
+    (host.units / "masked.service").symlink_to("/dev/null")
+    (host.units / "empty.service").touch()
+    (host.units / "link.service").symlink_to("/opt/link.service")
+    names = ("pkg", "till", "masked", "empty", "link")
+    texts = host.texts("one", **{f"{name}_service": API for name in names})
+    assert refused(host, texts, adopt=True).split("; ") == [
+        "empty.service is masked on this host, by an empty file",
+        "link.service is a link to /opt/link.service on this host",
+        "masked.service is masked on this host",
+        f"pkg.service is a name that something else has, in {host.vendor}",
+        "till.service belongs to the application till in /srv/till",
+    ]
+
+
+def test_the_same_by_hand_is_taken_over(host: Host) -> None:
+    """A unit that somebody put there and that says the same becomes ours, and that is told."""
+    (host.units / "api.service").write_text(api(host))
+    found = host.look(host.texts("one", api_service=API))
+    assert (found.said, found.originals) == (
+        ["api.service was put here by hand: it is taken over"],
+        {"api.service": api(host)},
+    )
+
+
+def test_another_one_by_hand_is_shown(host: Host) -> None:
+    """It is refused with what differs, until it may be replaced; then it is kept."""
+    (host.units / "api.service").write_text(api(host) + "Nice=5\n")
+    texts = host.texts("one", api_service=API)
+    said = refused(host, texts)
+    assert said.splitlines()[0] == "api.service was put on this host by somebody else"
+    assert "-Nice=5" in said.splitlines()
+    found = host.look(texts, adopt=True)
+    assert found.originals == {"api.service": api(host) + "Nice=5\n"}
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_one_that_was_edited_since(host: Host, stays: bool) -> None:
+    """Whether the release still has it or not: it is shown and refused until it may be replaced."""
+    host.install(host.texts("one", api_service=API, b_timer=TIMER))
+    edited = host.units / "api.service"
+    edited.write_text(edited.read_text() + "Nice=5\n")
+    texts = host.texts("two", **({"api_service": API} if stays else {}), b_timer=TIMER)
+    assert refused(host, texts).splitlines()[0] == "api.service was edited on this host since it was installed"
+    assert host.look(texts, adopt=True).said == [
+        "api.service was edited here since it was installed: what was there is kept"
+    ]
+
+
+# --- installing --------------------------------------------------------------------------------------------------
+
+
+def test_one_call_as_root(host: Host) -> None:
+    """Files with their modes, what is new is enabled, and systemd reads it all once."""
+    host.install(host.texts("one", **{"api_service": API, "api.service.d__l_conf": "x", "b_service": "y"}))
+    assert host.asked == ["run", "enable --quiet --no-reload -- api.service", "daemon-reload"]
+    assert host.there == {"api.service": api(host), "api.service.d/l.conf": "x", "b.service": "y"}
+    assert {(host.units / path).stat().st_mode & 0o777 for path in host.there} == {0o644}
+
+
+def test_a_rename_between_two_commits(host: Host) -> None:
+    """The old unit is stopped and goes with what enabled it; the new one is installed and enabled; a drop-in too."""
+    host.install(host.texts("one", **{"old_service": API, "old.service.d__l_conf": "x"}))
+    wants = host.units / "multi-user.target.wants"
+    wants.mkdir()
+    (wants / "old.service").symlink_to(host.units / "old.service")
+    host.install(host.texts("two", new_service=API))
+    stop = "stop -- old.servic[e]"
+    assert host.asked == ["run", stop, "enable --quiet --no-reload -- new.service", "daemon-reload"]
+    assert (host.there, (host.units / "old.service.d").exists()) == ({"new.service": api(host)}, False)
+
+
+def test_disabled_stays_disabled(host: Host) -> None:
+    """What was there before is not enabled, whatever became of it; nothing is stopped that stays."""
+    host.install(host.texts("one", api_service=API))
+    host.install(host.texts("two", api_service=API + "#\n"))
+    assert host.asked == ["run", "daemon-reload"]
+
+
+def test_instances_of_a_template(host: Host) -> None:
+    """Those that are named are enabled; all that run are stopped when it goes."""
+    texts = host.texts("one", **{"app@_service": API, "b_timer": TIMER})
+    host.install(texts, "app@1.service", "other.service")
+    assert "enable --quiet --no-reload -- app@1.service b.timer" in host.asked
+    host.install(host.texts("two", b_timer=TIMER))
+    assert "stop -- app@*.service" in host.asked
+
+
+def test_the_way_back(host: Host) -> None:
+    """All is as it was: texts, files that were not there, and what enabled them; also when it is asked twice."""
+    host.install(host.texts("one", api_service=API, old_timer=TIMER))
+    wants = host.units / "timers.target.wants"
+    wants.mkdir()
+    (wants / "old.timer").symlink_to("../old.timer")
+    was = host.there
+    before, after = host.install(host.texts("two", api_service=API + "#\n", new_timer=TIMER))
+    (wants / "new.timer").symlink_to("../new.timer")
+    assert ("old.timer" in host.there, unit_sets.in_place(host.agent.paths, after)) == (False, True)
+    for _ in range(2):
+        host.put(after, before)
+        assert (host.there, unit_sets.in_place(host.agent.paths, before, links=True)) == (was, True)
+    assert host.asked == ["run", "stop -- new.time[r]", "daemon-reload"]
+
+
+def test_a_release_from_before_units(host: Host) -> None:
+    """What stood there before this tool came is there again; what came with a release goes."""
+    (host.units / "api.service").write_text("by hand\n")
+    host.install(host.texts("one", api_service=API, new_timer=TIMER), adopt=True)
+    record: Any = {"units": None}
+    release = host.agent.paths.release(host.agent.sealed("before"))
+    host.install(unit_sets.wanted(host.agent.paths, release, ASKED, True, record))
+    assert ((host.units / "api.service").read_text(), [*host.there]) == ("by hand\n", ["api.service"])
+
+
+def test_a_rollback_brings_what_was_committed(host: Host) -> None:
+    """The set that the record names, whatever directory the settings name now; without one, what its commit has."""
+    texts = host.texts("one", api_service=API)
+    _, name = host.install(texts)
+    [release] = host.agent.paths.releases.iterdir()
+    asked: UnitsRequest = {**ASKED, "directory": "elsewhere"}
+    record: Any = {"units": name}
+    assert unit_sets.wanted(host.agent.paths, release, asked, True, record) == texts
+    assert unit_sets.wanted(host.agent.paths, release, ASKED, True, None) == texts
+
+
+def test_what_root_refuses(host: Host) -> None:
+    """A failure says what was said; a disk without space is told apart, for then there is a reserve."""
+    found = host.look(host.texts("one", api_service=API))
+    before, after = (unit_sets.keep(host.agent.paths, each) for each in (found.before, found.after))
+    host.tool("mv", "echo read-only; exit 1")
+    with pytest.raises(unit_sets.NotPut, match="exited 1: read-only"):
+        host.put(before, after)
+    host.tool("mv", "echo No space left on device; exit 1")
+    with pytest.raises(OSError, match="No space left"):
+        host.put(before, after)
+    assert "daemon-reload" not in host.asked
+
+
+# --- keeping -----------------------------------------------------------------------------------------------------
+
+
+def test_sets_are_kept_by_what_they_say(host: Host) -> None:
+    """The same set has the same name; one that cannot be read is no set."""
+    paths, one = host.agent.paths, UnitSet({"a.service": "x", "b.timer": None}, {"l": "a.service"})
+    name = unit_sets.keep(paths, one)
+    assert (unit_sets.keep(paths, one), unit_sets.load(paths, name)) == (name, one)
+    (paths.unit_sets / name).write_text("[]")
+    with pytest.raises(ValueError, match="is no set of units"):
+        unit_sets.load(paths, name)
+    assert unit_sets.in_place(paths, name) is False
+
+
+def test_what_nothing_names_goes(host: Host) -> None:
+    """After a day, in which it may be about to be used; originals stay."""
+    paths = host.agent.paths
+    names = [unit_sets.keep(paths, UnitSet({f"{name}.service": name}, None)) for name in "abcd"]
+    unit_sets.keep_originals(paths, {"a.service": "x"})
+    unit_sets.stage(paths, names[0], names[1])
+    for name in names[:3]:
+        os.utime(paths.unit_sets / name, (0, 0))
+    unit_sets.forget_others(paths, [None])
+    assert {path.name for path in paths.unit_sets.iterdir()} == {*names[:2], names[3], "before", "after", "originals"}
+    unit_sets.unstage(paths)
+    assert unit_sets.staged(paths) is None

@@ -1,0 +1,267 @@
+"""Units that come and go with their release, on a real host: systemd itself is asked what it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from disposable_host import DisposableHost
+
+from tests.support.fab import Fab
+from tests.support.shop import SERVE, Scope, Shop, current, serving, systemctl
+from tests.support.user_shop import UNITS, give_to_the_login
+
+pytestmark = pytest.mark.host
+
+INSTALL = "\n[Install]\nWantedBy=multi-user.target\n"
+SERVICE = """\
+[Unit]
+Description=Shop {name} of @application@
+
+[Service]
+Type=exec
+WorkingDirectory=@root@/current/services
+ExecStart=/bin/sh {name}.sh
+Restart=always
+RestartSec=100ms
+"""
+TIMER = "[Timer]\nOnCalendar={when}\n[Install]\nWantedBy=timers.target\n"
+ONESHOT = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
+API, MAILER = (SERVICE.format(name=name) + INSTALL for name in ("api", "mailer"))
+
+
+class Brings:
+    """The shop, whose releases bring their units."""
+
+    def __init__(self, shop: Shop, host: DisposableHost, scope: Scope = "system") -> None:
+        self.shop, self.host, self.scope = shop, host, scope
+        self.units = host.rootfs / (UNITS if scope == "user" else "etc/systemd/system")
+        settings = shop.repository.path / "fabric.yaml"
+        settings.write_text(settings.read_text() + "  units: infra\n")
+
+    def settings(self, before: str, after: str) -> None:
+        settings = self.shop.repository.path / "fabric.yaml"
+        settings.write_text(settings.read_text().replace(before, after))
+
+    def release(self, units: dict[str, str], check: str = "true") -> str:
+        """Commit a release with these units and no others."""
+        top = self.shop.repository.path / "infra"
+        for path in sorted(top.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        for name, text in units.items():
+            (top / name).parent.mkdir(parents=True, exist_ok=True)
+            (top / name).write_text(text)
+        return self.shop.release(api=SERVE, check=check)
+
+    def show(self, unit: str, *properties: str) -> tuple[str, ...]:
+        told = systemctl(self.host, "show", f"--property={','.join(properties)}", unit, scope=self.scope)
+        found = dict(line.split("=", 1) for line in told.splitlines())
+        return tuple(found.get(name, "") for name in properties)
+
+    def state(self, unit: str) -> tuple[str, ...]:
+        """Whether systemd knows it, whether it runs, and whether a boot starts it."""
+        return self.show(unit, "LoadState", "ActiveState", "UnitFileState")
+
+    @property
+    def there(self) -> set[str]:
+        """The files of the shop that are installed."""
+        found = (path for path in self.units.rglob("*") if path.is_file() and not path.is_symlink())
+        return {
+            str(path.relative_to(self.units))
+            for path in found
+            if path.read_text(errors="replace").startswith("# oroboros_deploy: ")
+        }
+
+
+ON = ("loaded", "active", "enabled")
+GONE = ("not-found", "inactive", "")
+GOOD = {"shop-api.service": API, "shop-mailer.service": MAILER}
+
+
+@pytest.fixture
+def brings(shop: Shop, host: DisposableHost) -> Brings:
+    """A shop whose administrator installed nothing."""
+    for name in ("api", "mailer"):
+        (host.rootfs / f"etc/systemd/system/shop-{name}.service").unlink()
+    host.run("systemctl", "daemon-reload")
+    return Brings(shop, host)
+
+
+def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """A first deploy to a host without units, a rename, a timer, a socket, a template and a drop-in; a rollback."""
+    first = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
+    said = fab.ok("-H", "prod", "deploy", f"--sha={first}").said
+    assert "units: + shop-api.service, + shop-mailer.service, + shop-old.service, + shop-old.timer" in said
+    assert (current(host), serving(host), serving(host, "shop-mailer")) == (first, first, first)
+    assert [brings.state(unit) for unit in ("shop-api", "shop-mailer", "shop-old.timer")] == [ON] * 3
+
+    again = fab.ok("-H", "prod", "deploy", f"--sha={first}")
+    assert "live already" in again.said
+
+    brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-post, shop-worker@1]")
+    units = {
+        "shop-api.service": API,
+        "shop-api.service.d/slow.conf": "[Service]\nRestartSec=300ms\n",
+        "shop-post.service": MAILER,
+        "shop-new.timer": TIMER.format(when="weekly"),
+        "shop-new.service": ONESHOT,
+        "shop-worker@.service": SERVICE.format(name="mailer") + INSTALL,
+        "shop-in.socket": "[Socket]\nListenStream=/run/shop-in.sock\n[Install]\nWantedBy=sockets.target\n",
+        "shop-in.service": "[Service]\nExecStart=/bin/sleep infinity\n",
+    }
+    second = brings.release(units)
+    fab.ok("-H", "prod", "deploy", f"--sha={second}")
+    ours = ("shop-api", "shop-post", "shop-new.timer", "shop-worker@1", "shop-in.socket")
+    assert [brings.state(unit) for unit in ours] == [ON] * len(ours)
+    assert [brings.state(unit) for unit in ("shop-mailer", "shop-old.timer", "shop-old")] == [GONE] * 3
+    assert (brings.show("shop-api", "RestartUSec", "NeedDaemonReload"), brings.there) == (("300ms", "no"), {*units})
+
+    brings.settings("services: [shop-api, shop-post, shop-worker@1]", "services: [shop-api, shop-mailer]")
+    fab.ok("-H", "prod", "rollback", f"--release={first}")
+    assert [brings.state(unit) for unit in ("shop-api", "shop-mailer", "shop-old.timer")] == [ON] * 3
+    assert [brings.state(unit) for unit in ours[1:]] == [GONE] * 4
+    assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """Texts, what is enabled, what somebody disabled, timers that ran: all is as it was, and nothing new is left."""
+    first = {**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT}
+    good = brings.release({**first, "shop-off.timer": TIMER.format(when="daily"), "shop-off.service": ONESHOT})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    systemctl(host, "disable", "--now", "shop-off.timer")
+    was = brings.there
+    bad = brings.release(
+        {
+            "shop-api.service": API.replace("100ms", "200ms"),
+            "shop-mailer.service": MAILER,
+            "shop-new.timer": TIMER.format(when="weekly"),
+            "shop-new.service": ONESHOT,
+        },
+        check="exit 1",
+    )
+    ran = fab("-H", "prod", "deploy", f"--sha={bad}")
+    assert (ran.code, current(host), serving(host)) == (10, good, good), ran.said
+    assert (brings.there, brings.show("shop-api", "RestartUSec", "NeedDaemonReload")) == (was, ("100ms", "no"))
+    assert [brings.state(unit) for unit in ("shop-old.timer", "shop-off.timer", "shop-new.timer")] == [
+        ON,
+        ("loaded", "inactive", "disabled"),
+        GONE,
+    ]
+
+
+def test_a_first_deploy_that_fails_leaves_no_unit(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """There was nothing: nothing is left, and nothing runs."""
+    ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check='exit 1')}")
+    assert (ran.code, current(host), brings.there) == (11, None, set()), ran.said
+    assert [brings.state(unit) for unit in ("shop-api", "shop-mailer")] == [GONE] * 2
+
+
+def test_what_is_refused(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """A unit that systemd refuses is a failed build; a name of Debian, and an edited unit, change nothing either."""
+    good = brings.release(GOOD)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    was = brings.there
+
+    broken = brings.release({**GOOD, "shop-api.service": API.replace("/bin/sh", "@root@/current/nothing")})
+    ran = fab("-H", "prod", "deploy", f"--sha={broken}")
+    assert (ran.code, "shop-api.service: Command" in ran.said, brings.there) == (30, True, was), ran.said
+
+    ran = fab("-H", "prod", "deploy", f"--sha={brings.release({**GOOD, 'ssh.service': API})}")
+    assert (ran.code, "ssh.service is a name that something else has" in ran.said) == (2, True), ran.said
+
+    edited = brings.units / "shop-api.service"
+    edited.write_text(edited.read_text() + "# by hand\n")
+    new = brings.release({**GOOD, "shop-mailer.service": MAILER.replace("100ms", "200ms")})
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    assert (ran.code, "-# by hand" in ran.said, current(host), serving(host)) == (2, True, good, good), ran.said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
+    assert ("# by hand" in edited.read_text(), current(host)) == (False, new)
+
+
+def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """They are refused while they differ, replaced when that is asked for, and there again after a rollback."""
+    before = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={before}")
+    by_hand = (host.rootfs / "etc/systemd/system/shop-api.service").read_text()
+    brings = Brings(shop, host)
+    new = brings.release(GOOD)
+    ran = fab("-H", "prod", "deploy", f"--sha={new}")
+    assert (ran.code, "put on this host by somebody else" in ran.said, current(host)) == (2, True, before), ran.said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
+    assert (brings.show("shop-api", "User"), serving(host)) == (("",), new)
+    fab.ok("-H", "prod", "rollback", f"--release={before}")
+    assert (brings.units / "shop-api.service").read_text() == by_hand
+    assert (brings.show("shop-api", "User", "NeedDaemonReload"), serving(host)) == (("nobody", "no"), before)
+
+
+@pytest.mark.parametrize("moment", ["before the link", "in the gate"])
+def test_the_power_fails(host: DisposableHost, brings: Brings, fab: Fab, moment: str) -> None:
+    """The next boot has the units of the release that serves, started as it starts them, before anybody comes."""
+    good = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    was = brings.there
+    units = {
+        **GOOD,
+        "shop-api.service": API.replace("100ms", "200ms"),
+        "shop-new.service": API.replace("api", "mailer"),
+    }
+    bad = brings.release(units, check="sleep 60")
+    deploy = fab.start("-H", "prod", "deploy", f"--sha={bad}")
+    if moment == "before the link":
+        (host.rootfs / "usr/local/sbin/sync").write_text('#!/bin/sh\n[ "$1" != . ] || sleep 60\nexec /bin/sync "$@"\n')
+        (host.rootfs / "usr/local/sbin/sync").chmod(0o755)
+        until(lambda: "shop-new.service" in brings.there)
+    else:
+        until(lambda: current(host) == bad)
+        until(lambda: brings.state("shop-new.service")[0] == "loaded")
+    host.power_cut()
+    deploy.kill()
+    deploy.communicate()
+    (host.rootfs / "usr/local/sbin/sync").unlink(missing_ok=True)
+    host.boot()
+    until(lambda: serving(host) == good)
+    until(lambda: brings.state("shop-old.timer") == ON)
+    assert (current(host), brings.there, brings.state("shop-new.service")) == (good, was, GONE)
+    assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_units_of_the_login(tmp_path: Path, host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Without root they are in the login's own directory, and its manager has them; a failed gate takes them back."""
+    give_to_the_login(shop)
+    for name in ("api", "mailer"):
+        systemctl(host, "disable", f"shop-{name}", scope="user")
+        (host.rootfs / UNITS / f"shop-{name}.service").unlink()
+    systemctl(host, "daemon-reload", scope="user")
+    brings = Brings(shop, host, "user")
+    units = {name: text.replace("multi-user", "default") for name, text in GOOD.items()}
+    good = brings.release(units)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    assert (serving(host, scope="user"), brings.state("shop-api"), brings.there) == (good, ON, {*units})
+    bad = brings.release({**units, "shop-new.timer": TIMER.format(when="daily"), "shop-new.service": ONESHOT}, "exit 1")
+    ran = fab("-H", "prod", "deploy", f"--sha={bad}")
+    assert (ran.code, serving(host, scope="user"), brings.there) == (10, good, {*units}), ran.said
+
+
+def test_a_unit_that_systemd_has_not_read(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A unit of somebody else that was edited without daemon-reload is told before anything is changed."""
+    fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
+    unit = host.rootfs / "etc/systemd/system/shop-api.service"
+    unit.write_text(unit.read_text() + "Nice=5\n")
+    said = fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}").said
+    assert "shop-api was changed on this host, and systemd has not read it since" in said
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what comes about by itself."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
+
+
+def test_both_scopes_are_there() -> None:
+    """So that a third one gets its rows here."""
+    assert get_args(Scope) == ("system", "user")
