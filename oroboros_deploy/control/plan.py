@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ActivationState,
         BuildRequest,
         ConfigureAnswer,
+        ConfigureRequest,
         Facts,
         FactsRequest,
         FrontendRecipe,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Recipe,
         Scope,
         SourceKind,
+        Sources,
         StepRecipe,
         VenvRecipe,
     )
@@ -78,7 +80,17 @@ def facts_request(job: Job) -> FactsRequest:
         asked["wait"] = job.config.wait
     if job.config.env.given:
         asked["env"] = True
+    if job.config.run_as.named:
+        asked["run_as"] = job.config.run_as.named
     return asked
+
+
+def configure_request(job: Job, sources: Sources) -> ConfigureRequest:
+    """The configuration of the job's release, for the host to keep."""
+    request: ConfigureRequest = {"sha": job.sha, "env": sources}
+    if job.config.run_as.owner:
+        request["owner"] = job.config.run_as.owner
+    return request
 
 
 def build_request(
@@ -88,7 +100,7 @@ def build_request(
 
     ``described`` is what git calls the commit; ``first`` is for the host that also runs what runs once.
     """
-    return {
+    request: BuildRequest = {
         "attempt": job.attempt,
         "sha": job.sha,
         "source": {"kind": source, "url": job.config.repo_url},
@@ -98,6 +110,9 @@ def build_request(
         "again": job.config.rebuild,
         "described": described,
     }
+    if job.config.run_as.owner:
+        request["owner"] = job.config.run_as.owner
+    return request
 
 
 def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateRequest:
@@ -145,6 +160,10 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["wait"] = config.wait
     if job.kind == "rollback" and config.env.given:
         request["recorded"] = not config.keep_env
+    if config.run_as.owner:
+        request["owner"] = config.run_as.owner
+    if request.get("migrate") and config.run_as.migrate:
+        request["migrate_as"] = config.run_as.migrate
     return request
 
 
@@ -290,7 +309,7 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "this host does not run systemd, so its services cannot be restarted",
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
-    elif job.config.restarts:
+    elif job.config.restarts or job.config.run_as.named:
         yield from _unmanageable(facts, job.config.scope)
 
 
@@ -399,6 +418,8 @@ def _gate(config: Config) -> GateRequest:
     }
     if config.provenance.get("healthcheck.stable_for") != "default":
         request["stable_for"] = gate.stable_for
+    if request["command"] and config.run_as.gate:
+        request["user"] = config.run_as.gate
     return request
 
 

@@ -44,10 +44,15 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
     found_at_env = configuration.problem(layout) if request.get("env") else None
     problems += [found_at_env] if found_at_env else []
+    users = request.get("run_as", {})
+    if users:
+        from . import another_user
+
+        problems += another_user.problems(users)
     if "shared" in request:
         from . import shared
 
-        problems += shared.problems(layout, request["shared"])
+        problems += shared.problems(layout, request["shared"], users.get("owner"))
     used = configuration.in_use(layout)
     return {
         "hostname": os.uname().nodename,
