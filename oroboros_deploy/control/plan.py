@@ -309,6 +309,8 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "this host does not run systemd, so its services cannot be restarted",
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
+    elif job.config.run_as.named and not facts["systemd"]:
+        yield _Problem("this host does not run systemd, which starts what `run_as` is for", "take `run_as` out")
     elif job.config.restarts or job.config.run_as.named:
         yield from _unmanageable(facts, job.config.scope)
 

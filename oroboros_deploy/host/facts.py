@@ -93,6 +93,7 @@ def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
 def plain(found: Facts, request: ActivateRequest) -> bool:
     """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
     target = found["target"]
+    managing = request["restart"] or "run_as" in request.get("look", {})
     loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in found["units"].values())
     return (
         target is not None
@@ -103,7 +104,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
         and found["running"] is None
         and found["hold"] is None
         and (found["last"] is None or found["last"]["phase"] in FINAL)
-        and (not request["restart"] or (found["systemd"] and found["may_manage"] and loaded))
+        and (not managing or (found["systemd"] and found["may_manage"] and loaded))
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import another_user, configuration, environment, process, shared
+from oroboros_deploy.host import another_user, configuration, environment, gate, process, shared
 from oroboros_deploy.host.masking import Mask
 from tests.support.local_agent import LocalAgent
 
@@ -157,6 +157,30 @@ def test_shared_directories_belong_to_the_owner(host: LocalAgent, asked: list[li
     ]
     assert f"--uid={NOBODY.pw_uid}" in asked[0]
     assert (host.paths.shared / "media/a/b").is_dir()
+
+
+@root_only
+def test_what_lies_in_a_directory_of_the_owner_is_made_by_the_owner(host: LocalAgent, asked: list[list[str]]) -> None:
+    """Root makes nothing where somebody else could put a link in its place."""
+    host.paths.create()
+    (host.paths.shared / "theirs").mkdir(parents=True)
+    os.chown(host.paths.shared / "theirs", NOBODY.pw_uid, NOBODY.pw_gid)
+    shared.create(host.paths, {"theirs/new": "dir"}, "nobody")
+    assert [command[-2:] for command in asked] == [["--", str(host.paths.shared / "theirs/new")]]
+
+
+def test_the_gate_is_its_users() -> None:
+    """Who the health command runs as is part of the gate, and so of the record that a way back is held to."""
+    held = gate.of({"command": "true", "user": "shop"}, [])
+    assert held and held.user == "shop"
+
+
+def test_nothing_is_switched_for_a_user_who_is_missing(host: LocalAgent) -> None:
+    """Neither the gate nor the migration begins."""
+    for changes in ({"healthcheck": {"command": "true", "user": "not-here"}}, {"migrate_as": "not-here"}):
+        refused = host.activate_here(host.sealed(str(changes)), **changes).refusal
+        assert refused and refused["message"] == "nothing was switched: there is no user not-here on this host"
+        assert host.live is None
 
 
 def test_what_a_killed_process_left_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
