@@ -17,6 +17,7 @@ from . import (
     earlier,
     environment,
     gate,
+    line,
     lock,
     manager,
     process,
@@ -364,8 +365,8 @@ class Activation:
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
-        line = self.request.get("migrate")
-        if not line:
+        command = self.request.get("migrate")
+        if not command:
             return
         with self._step("migrating"):
             self.seen = {}  # they may be others when it has run
@@ -376,7 +377,7 @@ class Activation:
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             with process.masked(errors, self.mask) as place:
                 options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask, "errors": place}
-                ended = process.shell(line, user=user, attempt=self.state.attempt, **options)
+                ended = line.run(command, user, self.state.attempt, **options)
             if not ended.ok:
                 said = f"{errors.read_text(errors='replace')}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)

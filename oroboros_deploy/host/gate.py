@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from . import environment, process, strays, units, words
+from . import environment, line, strays, units, words
 from .annotations import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_STABLE_FOR_PROVEN, GATE_TIMEOUT
 from .wire import Say
@@ -126,14 +126,14 @@ class _Watch:
         assert self.gate.command is not None
         self.tries += 1
         env = self.configured.over(environment.of_release(self.current.resolve(), self.gate.user))
-        ended = process.shell(
+        ended = line.run(
             self.gate.command,
+            self.gate.user,
+            self.configured.attempt,
             cwd=self.current,
             deadline=self.deadline,
             env=env,
             mask=self.configured.mask,
-            user=self.gate.user,
-            attempt=self.configured.attempt,
         )
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)

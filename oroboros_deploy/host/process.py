@@ -138,14 +138,8 @@ def apart(argv: Sequence[str], **options: object) -> Ended:
         os.close(beside)
 
 
-def shell(line: str, *, user: Optional[str] = None, attempt: str = "", **options: object) -> Ended:
-    """Run one line of the repository by bash, bound; for an ``attempt`` as another ``user``, where one is named."""
-    if user:
-        from . import another_user
-
-        other = another_user.of(user)
-        if other:
-            return another_user.shell(line, other, attempt, **options)  # type: ignore[arg-type]
+def shell(line: str, **options: object) -> Ended:
+    """Run one line of the repository by bash, bound."""
     return run(SHELL, line=line, bound=True, **options)  # type: ignore[arg-type]
 
 
