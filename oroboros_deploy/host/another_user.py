@@ -74,6 +74,14 @@ def of(name: Optional[str]) -> Optional[pwd.struct_passwd]:
     return found if found and found.pw_uid != os.getuid() else None
 
 
+def owner(name: Optional[str]) -> Optional[pwd.struct_passwd]:
+    """Who is to own what is made; None for the login.  Raises Refusal where nobody can be, before a switch."""
+    found = problem(name) if name else None
+    if found:
+        raise Refusal("invalid", f"nothing was switched: run_as.owner: {found['message']}", hint=found["hint"])
+    return of(name)
+
+
 def problems(users: Users) -> Iterator[Problem]:
     """What is wrong with the users that settings name: each has to be there, and none is root."""
     for setting, name in sorted(users.items()):

@@ -272,7 +272,7 @@ def give(layout: Layout, revision: str, owner: Optional[str]) -> None:
     from . import another_user
 
     place = layout.config / revision
-    user, status = another_user.of(owner), place.stat()
+    user, status = another_user.owner(owner), place.stat()
     if user and status.st_gid != user.pw_gid:
         place.chmod(0o600)  # the other group reads it no longer
         another_user.give(place, -1, user.pw_gid)

@@ -60,7 +60,7 @@ def _make(layout: Layout, directory: Path, owner: Optional[str]) -> None:
     """
     from . import another_user
 
-    user = another_user.of(owner)
+    user = another_user.owner(owner)
     durable.make_directory(directory if user is None else layout.shared, 0o755)
     missing = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]
     if user and missing and _only_ours(missing[-1].parent):

@@ -14,6 +14,7 @@ import pytest
 
 from oroboros_deploy.host import another_user, configuration, environment, gate, process, shared
 from oroboros_deploy.host.masking import Mask
+from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 
 NOBODY = pwd.getpwnam("nobody")
@@ -181,6 +182,14 @@ def test_nothing_is_switched_for_a_user_who_is_missing(host: LocalAgent) -> None
         refused = host.activate_here(host.sealed(str(changes)), **changes).refusal
         assert refused and refused["message"] == "nothing was switched: there is no user not-here on this host"
         assert host.live is None
+
+
+def test_an_owner_who_is_missing(host: LocalAgent) -> None:
+    """Neither a shared directory nor a configuration is given to nobody: a refusal, and nothing else."""
+    host.paths.create()
+    with pytest.raises(Refusal, match=r"nothing was switched: run_as\.owner: there is no user not-here on this host"):
+        shared.create(host.paths, {"media": "dir"}, "not-here")
+    assert not (host.paths.shared / "media").exists()
 
 
 def test_what_a_killed_process_left_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
