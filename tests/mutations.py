@@ -30,6 +30,7 @@ FAULTS = "tests/host/test_fault_table.py"
 FULL = "tests/host/test_full_disk.py"
 CONFIGURATION = "tests/host/test_configuration.py"
 UNIT_SETS = "tests/host/test_unit_sets.py"
+USER = "tests/host/test_another_user.py"
 BUILDING = "tests/host/building/"
 SECONDS = 900  # for the tests of one mutation
 HEADING = """\
@@ -1204,6 +1205,98 @@ MUTATIONS = (
         "        *_stopping(systemctl, unit_files.going(before, after)),\n",
         "",
         (UNIT_SETS, "-k", "rename_between"),
+    ),
+    Mutation(
+        "a command of another user gets no new privileges",
+        HOST + "another_user.py",
+        '"NoNewPrivileges": "yes", ',
+        "",
+        (f"{USER}::test_what_systemd_is_asked_for",),
+    ),
+    Mutation(
+        "systemd ends a command of another user at its deadline",
+        HOST + "another_user.py",
+        ', f"--property=RuntimeMaxSec={left:.3f}"',
+        "",
+        (f"{USER}::test_what_systemd_is_asked_for",),
+    ),
+    Mutation(
+        "what ended after the deadline did not end in time, as another user too",
+        HOST + "another_user.py",
+        "status=ended.status if in_time else None",
+        "status=ended.status",
+        (f"{USER}::test_what_ends_after_the_deadline_did_not_end_in_time",),
+    ),
+    Mutation(
+        "a command of another user that a polite signal ends has failed",
+        HOST + "another_user.py",
+        "else 128 + os.WTERMSIG(status))",
+        "else 0)",
+        (f"{USER}::test_how_it_ends",),
+    ),
+    Mutation(
+        "what a command of another user leaves is ended",
+        HOST + "another_user.py",
+        "        os.killpg(pid, signal.SIGKILL)\n",
+        "        pass\n",
+        (f"{USER}::test_what_it_leaves_is_ended",),
+    ),
+    Mutation(
+        "a user is not root by another name",
+        HOST + "another_user.py",
+        "    if uid == 0:\n",
+        "    if False:\n",
+        (f"{USER}::test_who_is_there",),
+    ),
+    Mutation(
+        "a user who is missing stops an activation before it begins",
+        HOST + "activation.py",
+        "        self._look_for_users()\n",
+        "",
+        (f"{USER}::test_nothing_is_switched_for_a_user_who_is_missing",),
+    ),
+    Mutation(
+        "a gate is judged as the user who passed it",
+        HOST + "gate.py",
+        '        settings.get("user"),\n',
+        "        None,\n",
+        (f"{USER}::test_the_gate_is_its_users",),
+    ),
+    Mutation(
+        "what lies in .deploy is closed before others may pass",
+        HOST + "configuration.py",
+        "            os.chmod(entry.path, mode & 0o7700)\n",
+        "            pass\n",
+        (f"{USER}::test_the_group_of_the_owner_reads_a_configuration",),
+    ),
+    Mutation(
+        "a revision that is used again has the group of its owner now",
+        HOST + "configuration.py",
+        "    if user and status.st_gid != user.pw_gid:\n",
+        "    if user and status.st_gid == os.getgid():\n",
+        (f"{USER}::test_the_group_of_the_owner_reads_a_configuration",),
+    ),
+    Mutation(
+        "root gives away nothing that lies where others can write",
+        HOST + "shared.py",
+        "    return status.st_uid == os.getuid() and not status.st_mode & 0o022\n",
+        "    return True\n",
+        (f"{USER}::test_what_lies_in_a_directory_of_the_owner_is_made_by_the_owner",),
+    ),
+    Mutation(
+        "a command of another user ends with its activation",
+        HOST + "activation.py",
+        "    _end_commands(found.attempt)\n",
+        "",
+        ("tests/machines/test_run_as.py::test_a_killed_activation_leaves_no_command",),
+        host=True,
+    ),
+    Mutation(
+        "run_as is refused with scope user",
+        "oroboros_deploy/config/loading.py",
+        "    _refuse_other_users(found)\n    return",
+        "    return",
+        ("tests/config/test_loading.py::test_the_logins_own_manager_starts_nothing_as_somebody_else",),
     ),
 )
 

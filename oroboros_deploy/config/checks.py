@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")  # no number: what it stands for is no name
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 
 
@@ -304,6 +305,16 @@ def check_variables(value: object) -> tuple[str, ...]:
         if names.count(name) > 1:
             raise ValueError(f"names {name} twice")
     return names
+
+
+def check_user(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not _USER.fullmatch(value):
+        raise ValueError("must be the name of a user of the host")
+    if value == "root":
+        raise ValueError("must not be root: nothing that runs for a repository is")
+    return value
 
 
 def check_below_if_any(value: object) -> str | None:

@@ -157,6 +157,7 @@ def load(
     found = _derive(_merge(used))
     _refuse_endless_gate(found)
     _refuse_nested_output(found)
+    _refuse_other_users(found)
     return replace(
         _assemble(Config, found),
         environment=chosen,
@@ -398,6 +399,18 @@ def _refuse_nested_output(found: Mapping[str, _Found]) -> None:
         raise _refused(
             f"build.frontend.into ({into.value}, {into.where}) and the output ({made}, {output.where}) must lie apart",
             "to leave the output where it is: build.frontend.into: null",
+        )
+
+
+def _refuse_other_users(found: Mapping[str, _Found]) -> None:
+    # The login's own service manager starts nothing as somebody else.
+    named = (name for name, item in found.items() if name.startswith("run_as.") and item.value is not None)
+    first = next(named, None)
+    if first and found["scope"].value == "user":
+        raise _refused(
+            f"{first} ({found[first].where}) needs the system's service manager, and scope is user"
+            f" ({found['scope'].where})",
+            "with `scope: user` all runs as the login: take `run_as` out",
         )
 
 

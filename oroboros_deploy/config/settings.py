@@ -45,6 +45,7 @@ from .checks import (
     check_services,
     check_shared,
     check_switch,
+    check_user,
     check_values,
     check_variables,
     check_wait,
@@ -415,6 +416,36 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class RunAs:
+    """Users of the host, beside the login, for what runs there for the repository; none is root."""
+
+    owner: str | None = field(
+        default=None,
+        metadata=_about(
+            check_user,
+            "user of the host who owns the shared directories that a deploy makes, and whose group may read the"
+            " configuration; with none they are the login's",
+        ),
+    )
+    migrate: str | None = field(
+        default=None, metadata=_about(check_user, "user of the host that the migration runs as; with none the login")
+    )
+    gate: str | None = field(
+        default=None,
+        metadata=_about(check_user, "user of the host that the health command runs as; with none the login"),
+    )
+    hooks: str | None = field(
+        default=None, metadata=_about(check_user, "kept for hooks, which this version does not have")
+    )
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The users that are set, by the name of the setting."""
+        users = {"owner": self.owner, "migrate": self.migrate, "gate": self.gate, "hooks": self.hooks}
+        return {name: user for name, user in users.items() if user is not None}
+
+
+@dataclass(frozen=True)
 class Settings:
     """All settings, each with its default. Paths are paths on the host, times are in seconds."""
 
@@ -524,6 +555,7 @@ class Settings:
             " are installed, and go, with the release",
         ),
     )
+    run_as: RunAs = field(default_factory=RunAs)
     migrate: str | Migration | None = field(
         default=None,
         metadata=_about(

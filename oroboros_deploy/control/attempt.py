@@ -187,7 +187,7 @@ class Attempt:
 
     def _configure(self, work: _Work, configuration: Sources) -> ConfigureAnswer:
         """Have the host keep the configuration, so that the activation puts it in use; the release is there."""
-        work.configured = work.host.configure({"sha": self.job.sha, "env": configuration})
+        work.configured = work.host.configure(plan.configure_request(self.job, configuration))
         revision, names = work.configured["revision"], work.configured["names"]
         told = [f"{len(found)} {what}" for what, found in names.items() if isinstance(found, list) and found]
         changed = ", ".join(told) or "nothing changed"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         ActivationState,
         BuildRequest,
         ConfigureAnswer,
+        ConfigureRequest,
         Facts,
         FactsRequest,
         FrontendRecipe,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Recipe,
         Scope,
         SourceKind,
+        Sources,
         StepRecipe,
         UnitsRequest,
         VenvRecipe,
@@ -83,7 +85,17 @@ def facts_request(job: Job) -> FactsRequest:
         asked["env"] = True
     if units := _units(job.config):
         asked |= {"units": units, "recorded": job.kind == "rollback"}
+    if job.config.run_as.named:
+        asked["run_as"] = job.config.run_as.named
     return asked
+
+
+def configure_request(job: Job, sources: Sources) -> ConfigureRequest:
+    """The configuration of the job's release, for the host to keep."""
+    request: ConfigureRequest = {"sha": job.sha, "env": sources}
+    if job.config.run_as.owner:
+        request["owner"] = job.config.run_as.owner
+    return request
 
 
 def build_request(
@@ -105,6 +117,8 @@ def build_request(
     }
     if units := _units(job.config):
         request["units"] = units
+    if job.config.run_as.owner:
+        request["owner"] = job.config.run_as.owner
     return request
 
 
@@ -155,6 +169,10 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["recorded"] = not config.keep_env
     if units := _units(config):
         request["units"] = units
+    if config.run_as.owner:
+        request["owner"] = config.run_as.owner
+    if request.get("migrate") and config.run_as.migrate:
+        request["migrate_as"] = config.run_as.migrate
     return request
 
 
@@ -298,7 +316,10 @@ def _units(config: Config) -> UnitsRequest | None:
     if config.units is None or config.skip_restart:
         return None
     application = config.application or PurePosixPath(config.root).name
-    return {"directory": config.units, "application": application, "adopt": config.adopt_units}
+    units: UnitsRequest = {"directory": config.units, "application": application, "adopt": config.adopt_units}
+    if config.run_as.owner:
+        units["user"] = config.run_as.owner
+    return units
 
 
 def _may_come(job: Job, facts: Facts, name: str) -> bool:
@@ -317,12 +338,14 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "this host does not run systemd, so its services cannot be restarted",
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
-    elif job.config.restarts:
-        yield from _unmanageable(job, facts)
     elif _units(job.config) and not facts["systemd"]:
         yield _Problem(
             "this host does not run systemd, so it has no place for `units`", "take `units` out of fabric.yaml"
         )
+    elif job.config.run_as.named and not facts["systemd"]:
+        yield _Problem("this host does not run systemd, which starts what `run_as` is for", "take `run_as` out")
+    elif job.config.restarts or job.config.run_as.named:
+        yield from _unmanageable(job, facts)
 
 
 def _unmanageable(job: Job, facts: Facts) -> Iterator[_Problem]:
@@ -431,6 +454,8 @@ def _gate(config: Config) -> GateRequest:
     }
     if config.provenance.get("healthcheck.stable_for") != "default":
         request["stable_for"] = gate.stable_for
+    if request["command"] and config.run_as.gate:
+        request["user"] = config.run_as.gate
     return request
 
 

@@ -17,6 +17,7 @@ from . import (
     earlier,
     environment,
     gate,
+    line,
     lock,
     manager,
     process,
@@ -54,7 +55,17 @@ from .wire import Say
 from .words import PHASES
 
 if TYPE_CHECKING:
-    from .contract import ActivateRequest, Changes, FinalPhase, GateRequest, JournalEntry, Phase, Result, UnitsRequest
+    from .contract import (
+        ActivateRequest,
+        Changes,
+        FinalPhase,
+        GateRequest,
+        JournalEntry,
+        Phase,
+        Problem,
+        Result,
+        UnitsRequest,
+    )
     from .masking import Mask
 
 
@@ -201,6 +212,7 @@ class Activation:
         self.found = self._named()
         self._verify_target(target)
         self._look_for_the_health_command(self.layout.release(target))
+        self._look_for_users()
         self.layout.reserve.fill()
         source = self._way_back(source)
         self.brought = self._units(target, source)
@@ -231,6 +243,7 @@ class Activation:
         before, wanted = configuration.in_use(self.layout), records.wanted_configuration(self.layout, self.request)
         if wanted:
             configuration.refuse(self.layout, wanted)
+            configuration.give(self.layout, wanted, self.request.get("owner"))
         elif before:
             why = _WHY_IT_STAYS[self.request.get("recorded")]
             self.say("warning", f"the configuration {before} stays in use: {why}", level="warning")
@@ -248,7 +261,9 @@ class Activation:
 
     def _configured(self, revision: Optional[str]) -> gate.Configured:
         """What a command gets of a configuration."""
-        return gate.Configured(lambda env: configuration.environment(self.layout, revision, env), self.mask)
+        return gate.Configured(
+            lambda env: configuration.environment(self.layout, revision, env), self.mask, self.state.attempt
+        )
 
     def _mark_unfinished(self) -> None:
         self.layout.unfinished.unlink(missing_ok=True)
@@ -274,6 +289,14 @@ class Activation:
                 f"nothing was switched: release {release.name} has no {file}, which the health command runs",
                 hint="commit the file, or set healthcheck.command in fabric.yaml or DEPLOY_HEALTHCHECK_CMD",
             )
+
+    def _look_for_users(self) -> None:
+        """Refuse what would run as somebody whom this host does not have."""
+        gate_user = self.held.gate.user if self.held.gate else None
+        for name in (self.request.get("migrate_as"), gate_user):
+            trouble = _trouble_with(name)
+            if trouble:
+                raise Refusal("invalid", f"nothing was switched: {trouble['message']}", hint=trouble["hint"])
 
     def _remove_added(self) -> None:
         """Remove from the target what was written into it since its seal, unless it is what serves."""
@@ -430,18 +453,19 @@ class Activation:
 
     def _migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
-        line = self.request.get("migrate")
-        if not line:
+        command = self.request.get("migrate")
+        if not command:
             return
         with self._step("migrating"):
             self.seen = {}  # they may be others when it has run
             deadline = time.monotonic() + self.request["migrate_timeout"]
             target = self.layout.release(self.request["sha"])
-            env = configuration.environment(self.layout, self.state.configuration, environment.of_release(target))
+            user = self.request.get("migrate_as")
+            env = configuration.environment(self.layout, self.state.configuration, environment.of_release(target, user))
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             with process.masked(errors, self.mask) as place:
-                options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask}
-                ended = process.shell(line, errors=place, **options)
+                options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask, "errors": place}
+                ended = line.run(command, user, self.state.attempt, **options)
             if not ended.ok:
                 said = f"{errors.read_text(errors='replace')}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)
@@ -790,6 +814,9 @@ class Activation:
 
     def _hold_gate(self, held: _Held) -> None:
         if held.gate:
+            trouble = _trouble_with(held.gate.user)
+            if trouble:
+                raise Failed(f"the gate was not passed: {trouble['message']}")
             configured = self._configured(configuration.in_use(self.layout))
             seen = (self.restarted_at, self.seen, self.recurring or ())
             try:
@@ -854,8 +881,17 @@ def settle(layout: Layout, request: ActivateRequest, say: Say, *, services: bool
         return found
     say("settling", f"attempt {found.attempt} was interrupted after '{found.phase}'", level="warning")
     own = state.read_request(layout, found.attempt) or request
+    _end_commands(found.attempt)
     with manager.serving(Layout.of(own["layout"]).scope if "layout" in own else layout.scope):
         return Activation(layout, own, say, services=services).resume(found)
+
+
+def _end_commands(attempt: str) -> None:
+    """End the commands of other users that the process of an attempt left when it was killed."""
+    with contextlib.suppress(OSError, ImportError):
+        from . import another_user
+
+        another_user.stop(attempt)
 
 
 def settle_earlier_boot(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -973,6 +1009,15 @@ def _clear(layout: Layout) -> None:
 
 def _is_opened(unit: str) -> bool:
     return unit.endswith(unit_files.OPENED)
+
+
+def _trouble_with(user: Optional[str]) -> Optional[Problem]:
+    """Why nothing can run as this user; None when it can, and for the login."""
+    if user is None:
+        return None
+    from . import another_user
+
+    return another_user.problem(user)
 
 
 def _systemctl() -> str:

@@ -1,7 +1,10 @@
 """The configuration: the environment values of one moment, named by its revision.
 
     env -> .deploy/config/<revision>     the one in use: units read it by `EnvironmentFile=`, an activation switches it
-    .deploy/config/<revision>            0600: comments say where each name comes from, then the values
+    .deploy/config/<revision>            comments say where each name comes from, then the values
+
+A revision is readable by the login alone (0600); where `run_as` names an owner, by the group of that user as well
+(0640, and everybody may pass through `.deploy` and `config`, which nobody else may list).
 
 A revision is a hash of that text, keyed by `.deploy/key`: who does not know the values cannot find them by it.
 """
@@ -145,6 +148,7 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
     revision, text = _named(layout, merged)
     if not request.get("dry_run"):
         _keep(layout, revision, text)
+        give(layout, revision, request.get("owner"))
     return {
         "revision": revision,
         "current": current,
@@ -261,6 +265,33 @@ def _keep(layout: Layout, revision: str, text: str) -> None:
         os.utime(place)  # it may be about to be put in use
     else:
         layout.reserve.spend(durable.write, place, text.encode())
+
+
+def give(layout: Layout, revision: str, owner: Optional[str]) -> None:
+    """Let a revision be read by the group of ``owner``, and nobody else; without one by the login alone."""
+    from . import another_user
+
+    place = layout.config / revision
+    user, status = another_user.owner(owner), place.stat()
+    if user and status.st_gid != user.pw_gid:
+        place.chmod(0o600)  # the other group reads it no longer
+        another_user.give(place, -1, user.pw_gid)
+    if user:
+        _let_pass(layout)
+    mode = 0o640 if user else 0o600
+    if place.stat().st_mode & 0o7777 != mode:
+        place.chmod(mode)
+
+
+def _let_pass(layout: Layout) -> None:
+    """Let everybody reach a revision by its name; what else lies in `.deploy` is closed first."""
+    for entry in os.scandir(layout.ours):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if mode & 0o077 and entry.name != layout.config.name and not entry.is_symlink():
+            os.chmod(entry.path, mode & 0o7700)
+    for directory in (layout.config, layout.ours):
+        if directory.stat().st_mode & 0o7777 != 0o711:
+            directory.chmod(0o711)
 
 
 def _is_whole(layout: Layout, revision: str) -> bool:

@@ -29,6 +29,7 @@ GateOfRelease = Literal["passed", "skipped", "never"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
 PlaceKind = Literal["dir", "file"]
 Places = Dict[str, PlaceKind]  # by path within a release
+Users = Dict[str, str]  # names of users of the host, by the name of the setting under `run_as`
 Level = Literal["info", "detail", "warning", "error"]
 RefusalKind = Literal["invalid", "missing", "missing_commit", "busy", "build_failed", "cancelled", "unknown"]
 Call = Literal[
@@ -92,6 +93,7 @@ class FactsRequest(Asked):
     ``wait`` is for how many seconds an activation of this deploy root is waited for before anything is read.
     ``env`` is true when a configuration is to be put in use; then the facts say where each name of the present one is
     from.
+    ``run_as`` are the users that the host needs to have, by the names of their settings.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
     ``units`` is there when a release is to bring its units; with ``recorded`` it is a rollback, which brings those that
     the release was committed with.
@@ -106,6 +108,7 @@ class FactsRequest(Asked):
     history: NotRequired[int]
     before: NotRequired[int]
     wait: NotRequired[float]
+    run_as: NotRequired[Users]
     starts: NotRequired[bool]
     units: NotRequired[UnitsRequest]
     recorded: NotRequired[bool]
@@ -200,12 +203,14 @@ class Sources(TypedDict):
 class ConfigureRequest(Asked):
     """Keep the configuration of the release ``sha``, which is complete, so that an activation can put it in use.
 
-    Without ``sha`` it is the live release.  With ``dry_run`` nothing is kept.
+    Without ``sha`` it is the live release.  With ``dry_run`` nothing is kept.  The group of ``owner`` may read it
+    (default: the login alone).
     """
 
     sha: Optional[str]
     env: Sources
     dry_run: NotRequired[bool]
+    owner: NotRequired[str]
 
 
 class BuildRequest(Asked):
@@ -215,6 +220,8 @@ class BuildRequest(Asked):
     ``again`` (default: false) asks for it although it is complete; what is live is never built again.
     ``described`` is what `git describe` calls the commit (default: ``sha``).  ``env`` is there when a build sees some
     of the configuration; it has the values of these names alone.  ``units`` are those that the release brings.
+    of the configuration; it has the values of these names alone.  Shared directories that are made belong to ``owner``
+    (default: the login).
     """
 
     attempt: str
@@ -227,12 +234,17 @@ class BuildRequest(Asked):
     described: NotRequired[str]
     env: NotRequired[Sources]
     units: NotRequired[UnitsRequest]
+    owner: NotRequired[str]
 
 
 class GateRequest(TypedDict):
-    """The gate; ``command`` None holds it to the services alone.  `constants` has the defaults of the times."""
+    """The gate; ``command`` None holds it to the services alone.  `constants` has the defaults of the times.
+
+    ``user`` is who the command runs as (default: the login).
+    """
 
     command: NotRequired[Optional[str]]
+    user: NotRequired[str]
     timeout: NotRequired[float]
     interval: NotRequired[float]
     stable_for: NotRequired[float]
@@ -268,6 +280,8 @@ class ActivateRequest(Asked):
     the release has.  With neither the configuration in use stays in use (``recorded`` false: that was asked for).
     ``units`` are those that the release brings; a rollback brings those that the release was committed with.  Without
     it the host's units stay as they are.
+    ``migrate_as`` is who the migration runs as, and the group of ``owner`` may read the configuration (default of both:
+    the login).
     """
 
     attempt: str
@@ -292,6 +306,8 @@ class ActivateRequest(Asked):
     configuration: NotRequired[str]
     recorded: NotRequired[bool]
     units: NotRequired[UnitsRequest]
+    migrate_as: NotRequired[str]
+    owner: NotRequired[str]
 
 
 class FollowRequest(Asked):

@@ -22,7 +22,12 @@ def of_this_user(node: Optional[str] = None) -> Dict[str, str]:
 
     The directory of a chosen ``node`` comes first in PATH.
     """
-    user, settled = pwd.getpwuid(os.getuid()), read(SETTLED)
+    return of_user(pwd.getpwuid(os.getuid()), node)
+
+
+def of_user(user: pwd.struct_passwd, node: Optional[str] = None) -> Dict[str, str]:
+    """The same for a command that runs as somebody else."""
+    settled = read(SETTLED)
     for name in _SESSION:
         settled.pop(name, None)
     mark = {MARK: os.environ[MARK]} if MARK in os.environ else {}
@@ -46,11 +51,14 @@ def of_our_tools() -> Dict[str, str]:
     return {**ours, "LC_ALL": "C.UTF-8"}
 
 
-def of_release(release: Path) -> Dict[str, str]:
-    """What a command gets that runs in a release; one that no build of ours made has its id for a version."""
+def of_release(release: Path, user: Optional[str] = None) -> Dict[str, str]:
+    """What a command gets that runs in a release, as a named user where there is a name.
+
+    A release that no build of ours made has its id for a version.
+    """
     meta = seal.read_meta(release)
     told = {"DEPLOY_RELEASE": release.name, "DEPLOY_VERSION": meta.get("version", release.name)}
-    return {**of_this_user(meta.get("node")), **told}
+    return {**of_user(pwd.getpwnam(user) if user else pwd.getpwuid(os.getuid()), meta.get("node")), **told}
 
 
 def read(path: Path) -> Dict[str, str]:

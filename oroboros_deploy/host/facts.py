@@ -60,10 +60,15 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
     found_at_env = configuration.problem(layout) if request.get("env") else None
     problems += [found_at_env] if found_at_env else []
+    users = request.get("run_as", {})
+    if users:
+        from . import another_user
+
+        problems += another_user.problems(users)
     if "shared" in request:
         from . import shared
 
-        problems += shared.problems(layout, request["shared"])
+        problems += shared.problems(layout, request["shared"], users.get("owner"))
     changes = _unit_changes(layout, request, problems)
     used = configuration.in_use(layout)
     return {
@@ -122,6 +127,7 @@ def _history(journal: Journal, request: FactsRequest) -> List[JournalEntry]:
 def plain(found: Facts, request: ActivateRequest) -> bool:
     """Whether these facts leave nothing to decide: the release is here, good, not live, and can be switched to."""
     target = found["target"]
+    managing = request["restart"] or "run_as" in request.get("look", {})
     changes = found.get("unit_changes")
     coming = changes["added"] if changes else []
     known = (unit for name, unit in found["units"].items() if not unit_files.brings(coming, units.full_name(name)))
@@ -135,7 +141,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
         and found["running"] is None
         and found["hold"] is None
         and (found["last"] is None or found["last"]["phase"] in FINAL)
-        and (not request["restart"] or (found["systemd"] and found["may_manage"] and loaded))
+        and (not managing or (found["systemd"] and found["may_manage"] and loaded))
     )
 
 

@@ -6,7 +6,7 @@ import re
 import time
 from pathlib import Path
 
-from . import environment, process, strays, units, words
+from . import environment, line, strays, units, words
 from .annotations import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_STABLE_FOR_PROVEN, GATE_TIMEOUT
 from .wire import Say
@@ -36,10 +36,14 @@ def _as_it_is(env: Dict[str, str]) -> Dict[str, str]:
 
 
 class Configured(NamedTuple):
-    """What a command gets ``over`` the environment of its release, and what hides the secrets in its words."""
+    """What a command gets ``over`` the environment of its release, and what hides the secrets in its words.
+
+    ``attempt`` is whose command it is.
+    """
 
     over: Callable[[Dict[str, str]], Dict[str, str]] = _as_it_is
     mask: Optional[Mask] = None
+    attempt: str = ""
 
 
 class Gate(NamedTuple):
@@ -47,6 +51,7 @@ class Gate(NamedTuple):
 
     ``timeout`` and ``interval`` are seconds; without a command only the services
     decide, without services only the command.  ``proven``: ``stable_for`` is short, for the release served before.
+    ``user`` is who the command runs as (None: the login).
     """
 
     command: Optional[str]
@@ -55,6 +60,7 @@ class Gate(NamedTuple):
     interval: float
     stable_for: float
     proven: bool = False
+    user: Optional[str] = None
 
     def hold(
         self,
@@ -119,9 +125,16 @@ class _Watch:
     def _try_command(self) -> None:
         assert self.gate.command is not None
         self.tries += 1
-        env = self.configured.over(environment.of_release(self.current.resolve()))
-        mask = self.configured.mask
-        ended = process.shell(self.gate.command, cwd=self.current, deadline=self.deadline, env=env, mask=mask)
+        env = self.configured.over(environment.of_release(self.current.resolve(), self.gate.user))
+        ended = line.run(
+            self.gate.command,
+            self.gate.user,
+            self.configured.attempt,
+            cwd=self.current,
+            deadline=self.deadline,
+            env=env,
+            mask=self.configured.mask,
+        )
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
         self.passed = ended.ok
@@ -226,4 +239,5 @@ def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = F
         settings.get("interval", GATE_INTERVAL),
         settings.get("stable_for", GATE_STABLE_FOR_PROVEN if proven else GATE_STABLE_FOR),
         proven and bool(services) and "stable_for" not in settings,
+        settings.get("user"),
     )

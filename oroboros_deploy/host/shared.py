@@ -13,21 +13,23 @@ from .layout import Layout
 from .refusal import Refusal
 
 if TYPE_CHECKING:
+    import pwd
+
     from .contract import PlaceKind, Places, Problem
 
 _DENIED = re.compile(r"(?i)permission denied|read-only file system|\b(?:EACCES|EROFS)\b")
 _PATH = re.compile(r"""['"`\u2018\u201c]([^'"`\u2018\u2019\u201c\u201d\n]+)['"`\u2019\u201d]|(/[^\s'"`:,;)]+)""")
 
 
-def problems(layout: Layout, places: Places) -> Iterator[Problem]:
+def problems(layout: Layout, places: Places, owner: Optional[str] = None) -> Iterator[Problem]:
     """What keeps a release from having links to these places: all of it, each with the line that mends it."""
     for path, kind in sorted(places.items()):
-        found = _problem(layout, path, kind)
+        found = _problem(layout, path, kind, owner)
         if found:
             yield found
 
 
-def _problem(layout: Layout, path: str, kind: PlaceKind) -> Optional[Problem]:
+def _problem(layout: Layout, path: str, kind: PlaceKind, owner: Optional[str]) -> Optional[Problem]:
     place, served = layout.shared / path, layout.current / path
     above = [each for each in place.parents if each.is_relative_to(layout.shared) and os.path.lexists(each)]
     for each in (each for each in above if not _is_a("dir", each)):
@@ -38,17 +40,49 @@ def _problem(layout: Layout, path: str, kind: PlaceKind) -> Optional[Problem]:
         what = f"{served} has what {place} has not: the next release would not see it"
         return {"message": what, "hint": f"on the host: {_copying(served, place, kind)}"}
     if kind == "file" and not _has_content(place):
-        line = f"install -D -m 600 {os.path.basename(path)} {quote(str(place))}"
-        return {"message": f"the shared file {place} is missing", "hint": f"on the host, as {_login()}: {line}"}
+        return {"message": f"the shared file {place} is missing", "hint": _installing(place, owner)}
     return None
 
 
-def create(layout: Layout, places: Places) -> None:
-    """Make the directories that are missing; what is there is used as it is."""
+def create(layout: Layout, places: Places, owner: Optional[str] = None) -> None:
+    """Make the directories that are missing, for ``owner`` (None: the login); what is there is used as it is."""
     for path, kind in places.items():
         directory = layout.shared / path if kind == "dir" else (layout.shared / path).parent
         if not _has_content(directory):  # it may be there, and only others may look at it
-            durable.make_directory(directory, 0o755)
+            _make(layout, directory, owner)
+
+
+def _make(layout: Layout, directory: Path, owner: Optional[str]) -> None:
+    """Make one directory.
+
+    Root gives away only what lies in a directory in which nobody but the login can write; what lies deeper, where the
+    owner could put a link in its place, is made with the owner's rights alone.
+    """
+    from . import another_user
+
+    user = another_user.owner(owner)
+    durable.make_directory(directory if user is None else layout.shared, 0o755)
+    missing = [each for each in (directory, *directory.parents) if not os.path.lexists(each)]
+    if user and missing and _only_ours(missing[-1].parent):
+        _hand_over(missing.pop(), user)
+    if user and missing:
+        another_user.make_directory(directory, user)
+        durable.sync_directory(layout.shared)
+
+
+def _hand_over(path: Path, user: pwd.struct_passwd) -> None:
+    """Make a directory that is a user's from the moment it has its name, whatever dies meanwhile."""
+    from . import another_user
+
+    new = path.with_name(f".{path.name}.new")
+    new.mkdir(mode=0o755, exist_ok=True)
+    another_user.give(new, user.pw_uid, user.pw_gid)
+    durable.replace(new, path)
+
+
+def _only_ours(directory: Path) -> bool:
+    status = directory.stat()
+    return status.st_uid == os.getuid() and not status.st_mode & 0o022
 
 
 def link(layout: Layout, release: Path, places: Places) -> None:
@@ -145,6 +179,12 @@ def _copying(served: Path, place: Path, kind: PlaceKind) -> str:
     copy = f"cp -a {quote(str(served))}{inside} {quote(str(place))}"
     # Nobody may write in a release, and a copy would be like it.
     return f"mkdir -p {quote(str(above))} && {copy} && chmod -R u+w {quote(str(place))}"
+
+
+def _installing(place: Path, owner: Optional[str]) -> str:
+    """What to type to put a file in its place."""
+    who, whose = ("root", f"-o {owner} -g $(id -gn {owner}) -m 640") if owner else (_login(), "-m 600")
+    return f"on the host, as {who}: install -D {whose} {place.name} {quote(str(place))}"
 
 
 def _login() -> str:

@@ -479,3 +479,26 @@ def test_what_was_given_for_one_command() -> None:
         flags={"parallel": 2, "services": None},
     )
     assert sorted(found.by_hand) == ["healthcheck.command", "parallel", "skip_restart"]
+
+
+@pytest.mark.parametrize(
+    ("run_as", "said"),
+    [
+        ({"gate": "root"}, "must not be root: nothing that runs for a repository is"),
+        ({"owner": 33}, "must be the name of a user of the host"),
+        ({"migrate": "0"}, "must be the name of a user of the host"),
+        ({"migrate": "a b"}, "must be the name of a user of the host"),
+        ({"gat": "shop"}, "unknown setting deploy.run_as.gat"),
+    ],
+)
+def test_users_are_names_and_none_is_root(run_as: dict[str, object], said: str) -> None:
+    """A number may stand for root, and root is refused by its name."""
+    assert said in refusal({"run_as": run_as}).message
+
+
+def test_the_logins_own_manager_starts_nothing_as_somebody_else() -> None:
+    """`run_as` with `scope: user` is refused, whoever said which."""
+    users = {"owner": "www-data", "migrate": "shop", "gate": "shop", "hooks": "shop"}
+    assert from_file({"run_as": users}).run_as.named == users
+    told = refusal({"run_as": {"gate": "shop"}, "scope": "user"}).message
+    assert "run_as.gate (fabric.yaml (/app/fabric.yaml)) needs the system's service manager, and scope is user" in told

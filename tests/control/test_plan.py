@@ -16,6 +16,7 @@ from oroboros_deploy.control.plan import (
     Plan,
     activate_request,
     build_request,
+    configure_request,
     decide,
     facts_request,
     recipe,
@@ -503,3 +504,27 @@ def test_a_unit_that_comes_with_the_release(
             decide(job(**settings), seen, "web1")  # type: ignore[arg-type]
     else:
         assert decide(job(**settings), seen, "web1").activate  # type: ignore[arg-type]
+
+
+def test_users_travel_with_what_needs_them() -> None:
+    """The facts name all of them; the build, the configuration and the switch get those that they act for."""
+    users = {"owner": "www-data", "migrate": "shop", "gate": "watcher", "hooks": "shop"}
+    work, sources = job(run_as=users, migrate="./migrate"), {"file": None, "values": {}, "secrets": {}, "build": []}
+    assert facts_request(work)["run_as"] == users
+    made = build_request(work, "mirror", "v1"), configure_request(work, sources)  # type: ignore[arg-type]
+    assert [each["owner"] for each in made] == ["www-data", "www-data"]
+    asked = activate_request(work, facts(), migrate=True)  # type: ignore[arg-type]
+    assert (asked["owner"], asked["migrate_as"], (asked["healthcheck"] or {})["user"]) == (
+        "www-data",
+        "shop",
+        "watcher",
+    )
+    rollback = switch_request(job("rollback", run_as=users, migrate="./migrate"))
+    assert (rollback["owner"], "migrate_as" in rollback) == ("www-data", False)
+
+
+def test_without_systemd_nothing_runs_as_somebody_else() -> None:
+    """Also where nothing is restarted: a command of another user is a unit."""
+    for lacking in ({"systemd": False}, {"may_manage": False}):
+        with pytest.raises(InvalidInput):
+            decide(job(services=[], run_as={"gate": "shop"}), facts(**lacking), "web1")  # type: ignore[arg-type]

@@ -60,7 +60,8 @@ def test_releases_are_limited_and_filtered(client: TestClient, query: str, found
 def test_releases_of_a_new_registry(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Before the first deploy the list is empty."""
     app = application(f"sqlite:///{tmp_path_factory.mktemp('new')}/registry.db")
-    assert TestClient(app, base_url="http://localhost").get("/api/releases").json() == []
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/api/releases").json() == []
 
 
 def test_release(client: TestClient) -> None:

@@ -196,7 +196,7 @@ class _Release:
         """Remove what is left of other builds, bring in the commit, and build its release; what was left out of it."""
         self._tell_of_the_login()
         tools = self._tools()
-        shared.create(self.layout, self._places)
+        shared.create(self.layout, self._places, self.request.get("owner"))
         workspace.sweep(self.layout, self.say)
         _sweep(self.layout, self.sha, self.say)
         live = self.layout.live()

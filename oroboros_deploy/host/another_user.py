@@ -1,0 +1,198 @@
+"""Another user: whom a migration or a health command runs as, and who owns shared places, where `run_as` names one.
+
+A command of another user is a unit that systemd starts as that user: this login may ask it for that by the one rule
+that it has for `systemd-run`, and systemd ends all that the command started.  The unit's input has the command and its
+environment, so neither stands in an argument, in a property of the unit or in a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import sys
+import time
+from itertools import count
+from pathlib import Path
+
+from . import manager, process
+from .annotations import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .contract import Problem, Users
+    from .masking import Mask
+
+LATE = 1.0  # seconds after which systemd should have ended what did not end in time
+_NAME = "oroboros-command"
+_numbers = count(1)
+
+# What python runs as the other user; its last line gives it the command.  What is left of the command's process group
+# goes with it; a signal that systemd sends to all is for the command, whose end it is that counts: to systemd, a
+# command of a unit that ends by SIGTERM has ended well.
+_SOURCE = """\
+import json, os, signal, sys
+
+POLITE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
+
+def run(told):
+    for number in POLITE:
+        signal.signal(number, signal.SIG_IGN)
+    pid = os.fork()
+    if pid == 0:
+        become(**json.loads(told))
+    status = os.waitpid(pid, 0)[1]
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except OSError:
+        pass
+    os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
+
+def become(shell, line, cwd, env):
+    try:
+        os.setsid()
+        for number in (*POLITE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        held = os.memfd_create("line")
+        os.write(held, line.encode("utf-8", "surrogateescape"))
+        os.lseek(held, 0, os.SEEK_SET)
+        os.set_inheritable(held, True)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.chdir(cwd)
+        os.execve(shell[0], [*shell, "-c", f'eval "$(</dev/fd/{held})" {held}<&-'], env)
+    except OSError as error:
+        print(f"{env['USER']}: {error.filename or 'the command'}: {error.strerror}", file=sys.stderr, flush=True)
+    finally:
+        os._exit(126)
+"""
+
+
+def of(name: Optional[str]) -> Optional[pwd.struct_passwd]:
+    """Who is meant; None where that is the login.  Raises KeyError where the host has no such user."""
+    found = pwd.getpwnam(name) if name else None
+    return found if found and found.pw_uid != os.getuid() else None
+
+
+def owner(name: Optional[str]) -> Optional[pwd.struct_passwd]:
+    """Who is to own what is made; None for the login.  Raises Refusal where nobody can be, before a switch."""
+    found = problem(name) if name else None
+    if found:
+        raise Refusal("invalid", f"nothing was switched: run_as.owner: {found['message']}", hint=found["hint"])
+    return of(name)
+
+
+def problems(users: Users) -> Iterator[Problem]:
+    """What is wrong with the users that settings name: each has to be there, and none is root."""
+    for setting, name in sorted(users.items()):
+        found = problem(name)
+        if found:
+            yield {"message": f"run_as.{setting}: {found['message']}", "hint": found["hint"]}
+
+
+def problem(name: str) -> Optional[Problem]:
+    """Why nothing can run as a user of that name here; None when it can."""
+    try:
+        uid = pwd.getpwnam(name).pw_uid
+    except KeyError:
+        hint = f"on the host, as root: useradd --system --user-group {name}; or correct run_as in fabric.yaml"
+        return {"message": f"there is no user {name} on this host", "hint": hint}
+    if uid == 0:
+        what = f"{name} is root on this host (uid 0), and nothing that runs for a repository is"
+        return {"message": what, "hint": "name another user in fabric.yaml"}
+    return None
+
+
+def shell(
+    line: str,
+    user: pwd.struct_passwd,
+    attempt: str,
+    *,
+    cwd: Path,
+    deadline: float,
+    env: Dict[str, str],
+    mask: Optional[Mask] = None,
+    errors: Optional[Path] = None,
+) -> process.Ended:
+    """Run one line of the repository by bash, bound, as a unit of ``user``; like `process.shell`.
+
+    systemd ends it at the deadline, all of it: this login could not.
+    """
+    began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
+    told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
+    unit = f"{_NAME}-{attempt}-{os.getpid()}-{next(_numbers)}.service"
+    command = _command(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
+    with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
+        late = deadline + process.GRACE + LATE
+        ended = process.run(command, cwd=Path("/"), deadline=late, given=given, mask=mask, errors=errors)
+    if ended.status is None:
+        stop(attempt)
+    in_time = time.monotonic() < deadline
+    return ended._replace(status=ended.status if in_time else None, seconds=time.monotonic() - began, stays=False)
+
+
+def stop(attempt: str) -> None:
+    """End what runs of the commands of an attempt: where its process was killed, they go on until their deadline."""
+    left = manager.chosen().transient.glob(f"{_NAME}-{attempt}-*.service")
+    names = sorted(path.name for path in left)
+    if names:
+        deadline = time.monotonic() + process.GRACE + process.DYING
+        process.run(manager.chosen().acting("systemctl", "stop", *names), cwd=Path("/"), deadline=deadline)
+
+
+def make_directory(path: Path, user: pwd.struct_passwd) -> None:
+    """Make a directory, and what is missing above it, by a user's own rights: the user may have put links there."""
+    ended = _run(_command(user, [], "/bin/mkdir", "--parents", "--", str(path)))
+    if not ended.ok:
+        what = f"{user.pw_name} cannot make {path}: {ended.tail}"
+        raise Refusal("invalid", what, hint=f"on the host, as root: install -d -o {user.pw_name} {path}")
+
+
+def give(path: Path, uid: int, gid: int) -> None:
+    """Let a path, in a directory in which this login alone may write, belong to others; -1 leaves what it is."""
+    try:
+        os.chown(path, uid, gid, follow_symlinks=False)
+    except PermissionError:
+        _give_by_root(path, uid, gid)
+
+
+def _give_by_root(path: Path, uid: int, gid: int) -> None:
+    owner = f"+{uid}" if uid >= 0 else ""
+    command = manager.chosen().as_root("/bin/chown", "--no-dereference", f"{owner}:+{gid}", "--", str(path))
+    ended = _run(command) if command else None
+    if ended is None or not ended.ok:
+        said = ended.tail if ended else "this login cannot become root"
+        raise Refusal("invalid", f"nothing was switched: {path} cannot be given to its user: {said}")
+
+
+def _command(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[str]:
+    """What has systemd run a program as a user, who gets no new privileges; what it leaves running is ended."""
+    properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": f"{process.GRACE:g}", "UMask": "0022"}
+    return [
+        *manager.chosen().acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect"),
+        *(f"--property={key}={value}" for key, value in properties.items()),
+        f"--description=a command of oroboros_deploy as {user.pw_name}",
+        f"--uid={user.pw_uid}",
+        *options,
+        "--",
+        *argv,
+    ]
+
+
+_PYTHON = ("-IS", "-X", "utf8", "-")
+
+
+def _run(command: List[str]) -> process.Ended:
+    return process.run(command, cwd=Path("/"), deadline=time.monotonic() + 30)
+
+
+@contextlib.contextmanager
+def _input(text: str) -> Iterator[Path]:
+    """A file in memory with a text: the user gets it as its input, and nobody else can open it."""
+    number: Any = os.memfd_create("command")
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(text.encode("ascii", "backslashreplace"))
+        yield Path(f"/proc/self/fd/{number}")
+    finally:
+        os.close(number)

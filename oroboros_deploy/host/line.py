@@ -1,0 +1,17 @@
+"""A line of the repository that an activation runs: a migration, a health command."""
+
+from __future__ import annotations
+
+from . import process
+from .annotations import Optional
+
+
+def run(line: str, user: Optional[str], attempt: str, **options: object) -> process.Ended:
+    """Run it by bash, bound; as another user than the login, where one is named, as a command of the attempt."""
+    if user:
+        from . import another_user
+
+        other = another_user.of(user)
+        if other:
+            return another_user.shell(line, other, attempt, **options)  # type: ignore[arg-type]
+    return process.shell(line, **options)
