@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
-from ..text import clean, columns, duration, short, telling
+from ..text import changed_names, clean, columns, duration, short, telling
 from ..words import SERVES, name_of
 from .steps import TAIL
 from .typeable import typeable
@@ -53,12 +53,22 @@ def _whole(seconds: Mapping[str, float]) -> float:
 
 
 def _headline(outcome: Outcome, bad: int) -> str:
-    what, count = f"{outcome.kind} of {short(outcome.release_id)}", len(outcome.hosts)
+    push = outcome.kind == "env"
+    what, count = f"{'env.push to' if push else f'{outcome.kind} of'} {short(outcome.release_id)}", len(outcome.hosts)
     if bad:
         return f"✗ {what} failed on {bad} of {count} hosts" if count > 1 else f"✗ {what} failed"
     already = all(host.state is State.ALREADY_LIVE for host in outcome.hosts)
     hosts = ", ".join(clean(host.host) for host in outcome.hosts)
+    if push:
+        used = "was in use already" if already else "is live"
+        return f"✓ {short(outcome.release_id)}: today's configuration {used} on {hosts}{_names(outcome)}"
     return f"✓ {short(outcome.release_id)} {'was live already' if already else 'is live'} on {hosts}"
+
+
+def _names(outcome: Outcome) -> str:
+    """What a push changed, where that is the same on each host that it changed."""
+    found = {changed_names(host.names) for host in outcome.hosts if host.state is State.LIVE}
+    return f" {found.pop()}".rstrip() if len(found) == 1 else ""
 
 
 def _told(host: HostOutcome, typed: Typed) -> Iterator[str]:

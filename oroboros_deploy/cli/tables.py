@@ -11,7 +11,7 @@ from ..control.plan import unfinished
 from ..errors import DeployError
 from ..host.words import held, not_live, put_away
 from ..outcome import served_before
-from ..text import clean, columns, duration, moment, short, size
+from ..text import changed_names, clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
     from ..config import Setting
@@ -157,8 +157,13 @@ def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']} {short(last['target'])} {_end(last['phase'], last)}" if last else "none"
-    return (host, _live(answer), _since(answer), ended, now)
+    return (host, _live(answer), _since(answer), _last(last) if last else "none", now)
+
+
+def _last(last: ActivationState) -> str:
+    """What the last activation was, the names that it changed in the configuration, and how it ended."""
+    names = changed_names(last.get("names"))
+    return " ".join(filter(None, (last["kind"], short(last["target"]), names, _end(last["phase"], last))))
 
 
 def _live(answer: Facts) -> str:
@@ -304,7 +309,8 @@ def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
     """An entry of a journal; one that was edited may lack anything, or have other values than it should."""
     found: Mapping[str, object] = entry
     number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
-    what = " ".join(filter(None, (str(kind or ""), short(str(found.get("target") or "")), _names(found.get("names")))))
+    target, names = short(str(found.get("target") or "")), changed_names(found.get("names"))
+    what = " ".join(filter(None, (str(kind or ""), target, names)))
     outcome = ": ".join(filter(None, (_end(str(found.get("outcome") or ""), entry), str(found.get("reason") or ""))))
     return (str(number), _when(at), str(actor or "?"), what, outcome)
 
@@ -327,15 +333,6 @@ def _env_diff_rows(host: str, answer: ConfigureAnswer | DeployError) -> Iterator
     how = dict.fromkeys(names["added"], "added") | dict.fromkeys(names["changed"], "changed")
     yield from ((host, name, origin, how.get(name, "")) for name, origin in answer["origins"].items())
     yield from ((host, name, "", "removed") for name in names["removed"])
-
-
-def _names(names: object) -> str:
-    """The names that an entry says were changed in the configuration."""
-    if not isinstance(names, Mapping):
-        return ""
-    lists = ((sign, names.get(key)) for sign, key in (("+", "added"), ("~", "changed"), ("-", "removed")))
-    told = [f"{sign}{name}" for sign, found in lists if isinstance(found, list) for name in found]
-    return f"({' '.join(told)})" if told else ""
 
 
 def _when(at: object) -> str:

@@ -38,6 +38,15 @@ def answer(**changes: Any) -> dict[str, Any]:
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa swapped  interrupted; the next deploy settles it",
         ),
         (
+            answer(
+                configuration="0123456789abcdef",
+                last={"kind": "env", "target": SHA, "phase": "committed"}
+                | {"names": {"added": ["A"], "changed": ["B"], "removed": ["C"]}},
+            ),
+            f"web1  {SHA}, configuration 0123456789abcdef  2027-01-15 08:00:00  "
+            "env aaaaaaaaaa (+A ~B -C) committed  quiet",
+        ),
+        (
             answer(hold={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
             f"web1  {SHA}  2027-01-15 08:00:00  deploy aaaaaaaaaa committed  "
             "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair",
