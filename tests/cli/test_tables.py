@@ -105,6 +105,7 @@ def answer(**changes: Any) -> dict[str, Any]:
         "quiet",
         "running",
         "interrupted",
+        "pushed",
         "locked",
         "adopted",
         "new",
