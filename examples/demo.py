@@ -26,6 +26,7 @@ from typing import Protocol
 from application import Application, install_application
 from disposable_host import DisposableHost, HostError, cache_directory, ensure_image
 from here import Here, HereError, end_all
+from user_units import HereWithUnits, refused, remove_units
 
 PREFIX = "oroboros-demo-"
 
@@ -169,7 +170,7 @@ def host_in(scratch: Path, booted: bool) -> Iterator[Host]:
         with Booted("demo", ensure_image(say)) as host:
             yield host
     else:
-        with Here(scratch) as here:
+        with (Here if refused() else HereWithUnits)(scratch) as here:
             yield here
 
 
@@ -180,6 +181,7 @@ def scratch_directory() -> Iterator[Path]:
     for left in place.glob(f"{PREFIX}*/owner"):
         with left.open("a") as owner:
             if _taken(owner.fileno()):
+                remove_units(left.parent)
                 end_all(left.parent)
                 _remove(left.parent)
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))

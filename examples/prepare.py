@@ -19,6 +19,7 @@ from types import FrameType
 from typing import Any
 
 import needs
+import user_units
 from needs import Needs
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,9 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HERE = """\
 it is its own host: an sshd of yours on 127.0.0.1, and no systemd. The releases, the switch, the gate, the way back and
 the registry are real. Left out are the services, the frontend and the front door: the gate itself starts the API."""
+HERE_WITH_UNITS = """\
+it is its own host: an sshd of yours on 127.0.0.1, and your own service manager (systemctl --user), which runs the API.
+Left out are the frontend, the front door and all that needs root."""
 
 
 def main() -> int:
@@ -76,7 +80,8 @@ def _choose(asked: str | None) -> tuple[str, Needs]:
         )
         print("  - " + "\n  - ".join(here.unable), flush=True)
         return "", here
-    print("So" if booting.unable else "This machine is the host:", HERE, flush=True)
+    told = HERE if user_units.refused() else HERE_WITH_UNITS
+    print("So" if booting.unable else "This machine is the host:", told, flush=True)
     return "here", here
 
 

@@ -1,6 +1,7 @@
 """The gate where there is no systemd: start the API of ``current``, and see that it serves the right commit.
 
     python3 start_api.py DIRECTORY
+    python3 start_api.py --ask DIRECTORY      where a unit runs it: only see which commit it serves
 
 ``DIRECTORY`` keeps the API's socket, its log and its process id. Runs with ``current`` as its working directory. Exits
 1 while the API does not answer yet, and 78, which says that another try is of no use, when the API has ended.
@@ -24,9 +25,7 @@ SECONDS = 5.0
 
 def main(directory: Path) -> int:
     """Start the API unless the one that runs is of this release, and compare the commit that it answers."""
-    commit = dict(line.split("=", 1) for line in Path(".deploy-meta").read_text().splitlines() if "=" in line)[
-        "commit_sha"
-    ]
+    commit = _commit()
     _stop(directory)
     api = _start(directory)
     end = time.monotonic() + SECONDS
@@ -39,6 +38,23 @@ def main(directory: Path) -> int:
     print("unhealthy: the api " + ("does not answer" if api.poll() is None else f"ended with {api.returncode}"))
     print((directory / "api.log").read_text().strip())
     return 1 if api.poll() is None else 78
+
+
+def see(directory: Path) -> int:
+    """Compare the commit that the API of a unit answers with that of ``current``."""
+    commit = _commit()
+    try:
+        served = json.loads(ask(directory, "health"))["commit"]
+    except (OSError, ValueError) as error:
+        print(f"unhealthy: the api does not answer: {error}")
+        return 1
+    print(f"healthy: {served}" if served == commit else f"unhealthy: the api runs {served}")
+    return int(served != commit)
+
+
+def _commit() -> str:
+    lines = Path(".deploy-meta").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)["commit_sha"]
 
 
 def _start(directory: Path) -> subprocess.Popen[bytes]:
@@ -68,4 +84,4 @@ def _stop(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit((see if sys.argv[1] == "--ask" else main)(Path(sys.argv[-1])))

@@ -448,6 +448,7 @@ def test_a_damaged_repository_is_said(repository: Path) -> None:
     assert refused.value.hint == "git fsck says what is wrong with the repository"
 
 
+@pytest.mark.slow
 def test_a_large_repository_takes_little_memory(repository: Path) -> None:
     """A bundle passes through in chunks, whatever its size, and can be abandoned at any time."""
     (repository / "large").write_bytes(os.urandom(8_000_000))

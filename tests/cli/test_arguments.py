@@ -23,6 +23,7 @@ def test_unknown_settings_are_refused_by_name(project: Path) -> None:
     assert str(project / "fabric.yaml") in ran.stderr
 
 
+@pytest.mark.slow
 def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
     """A name that leads nowhere but is nearly an environment's is told so."""
     (project / "fabric.yaml").write_text("deploy: {environments: {prod: {hosts: [web1]}}}\n")
@@ -30,6 +31,7 @@ def test_a_mistyped_environment_is_no_mystery(project: Path) -> None:
     assert (ran.returncode, "if prod was meant: fab -H prod; otherwise" in ran.stderr) == (50, True), ran.stderr
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name(project: Path) -> None:
     """A number that no name belongs to, as in some containers of CI, is told how to get one."""
     names = ("USER", "LOGNAME", "LNAME", "USERNAME")
@@ -75,6 +77,7 @@ def test_reconcile_without_hosts_goes_to_those_of_the_registry(project: Path) ->
     assert (told.returncode, "127.0.0.1:9: it was not read" in told.stdout) == (50, True), told.stderr
 
 
+@pytest.mark.slow
 def test_a_number_that_nobody_means_is_refused(project: Path) -> None:
     """Five thousand digits are more than Python reads: exit code 2, in one short line."""
     ran = fab(project, "registry.list", "--limit", "9" * 5000)

@@ -77,11 +77,13 @@ def _name(called: ast.expr) -> str:
     return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
+@pytest.mark.slow
 def test_every_event_is_documented() -> None:
     """The names in the document are those in the code, without what only the agent and the control node say."""
     assert {name for name, _ in emitted()} - BETWEEN_AGENT_AND_CONTROL_NODE == set(documented())
 
 
+@pytest.mark.slow
 def test_the_data_of_every_event_is_documented() -> None:
     """No key is told that the document does not have."""
     told = documented()

@@ -80,6 +80,7 @@ def test_tasks_before_and_after_one_of_ours_run_once(own_tasks: Path) -> None:
     assert sum(line.startswith("root ") for line in said) == 1
 
 
+@pytest.mark.slow
 def test_a_task_of_ours_before_one_of_somebodys_gets_all_hosts(own_tasks: Path) -> None:
     """It runs once for all; the task that wants it runs once a host, and what comes after it once."""
     said = fab(own_tasks, "-H", "prod", "around").stdout.splitlines()
@@ -87,12 +88,14 @@ def test_a_task_of_ours_before_one_of_somebodys_gets_all_hosts(own_tasks: Path) 
     assert said[-3:] == ["around ('a',)", "around ('b',)", "before Context"]
 
 
+@pytest.mark.slow
 def test_a_task_of_somebodys_takes_the_name_of_an_environment(own_tasks: Path) -> None:
     """`fab -H prod deploy notify`: it runs on each host of the environment, not on a host named `prod`."""
     ran = fab(own_tasks, "-H", "prod", "notify", "before")
     assert ran.stdout == "notify a\nnotify b\nbefore Connection\nbefore Connection\n"
 
 
+@pytest.mark.slow
 def test_a_task_of_somebodys_minds_no_environment_that_is_not_named(own_tasks: Path) -> None:
     """Wrong settings of ours stop only who needs them; an environment that is named and wrong is told."""
     (own_tasks / "fabric.yaml").write_text("deploy: {environments: {odd: {hosts: 7}}}\n")
@@ -109,6 +112,7 @@ def test_an_error_of_ours_in_a_task_of_somebodys_is_a_message(own_tasks: Path) -
     assert (ran.returncode, ran.stdout, ran.stderr) == (30, "", told)
 
 
+@pytest.mark.slow
 def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
     """It is not passed over beside a task of ours; without hosts nothing is run."""
     ran = fab(own_tasks, "config", "--", "uptime")
@@ -116,6 +120,7 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
     assert ran.stderr == "nothing was changed: -H must name the hosts of the command after --\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     ["--dry -H box lock --reason=x", "-H box lock --reason=x -R", "-H box prune --dry", "-H box deploy -R --sha=a"],
@@ -195,6 +200,7 @@ def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
     assert ran.stderr.startswith("nothing was changed: of two files")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -9,6 +9,7 @@ import pytest
 from tests.support.fabfiles import NAMESPACE, fab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("absent", ["fastapi"])
 def test_a_missing_extra_is_named(project: Path, absent: str) -> None:
     """Without one of its packages nothing is served, and the message says what to install."""

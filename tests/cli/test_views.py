@@ -94,6 +94,7 @@ def test_plain_lines_carry_the_time_and_no_escapes() -> None:
     assert stream.getvalue() == "00:00:00Z · deploy 3f2a9c1\n00:00:01Z ✓ web1  connect                       1.0 s\n"
 
 
+@pytest.mark.slow
 def test_a_plain_log_says_what_still_goes_on() -> None:
     """A long step is mentioned again and again, not more often than asked for."""
     stream = io.StringIO()
@@ -167,6 +168,7 @@ def screen_of(written: str, columns: int) -> list[str]:
     return screen
 
 
+@pytest.mark.slow
 def test_a_terminal_ends_with_the_finished_steps_only() -> None:
     """Moving lines are drawn over and gone at the end; steps stay, in colour."""
     written = in_terminal(2)
@@ -191,6 +193,7 @@ def test_an_abandoned_terminal_is_left_clean() -> None:
     assert screen_of(stream.getvalue(), 80) == [""]
 
 
+@pytest.mark.slow
 def test_a_terminal_is_redrawn_at_most_ten_times_a_second() -> None:
     """A crowd of events does not become a crowd of drawings."""
     began = time.monotonic()
@@ -198,6 +201,7 @@ def test_a_terminal_is_redrawn_at_most_ten_times_a_second() -> None:
     assert 2 <= written.count("\x1b[J") <= 10 * (time.monotonic() - began) + 2
 
 
+@pytest.mark.slow
 def test_narrow_and_low_terminals_are_respected() -> None:
     """No moving line wraps at 40 columns, and more hosts than rows do not scroll away."""
     written = in_terminal(30, columns=40, rows=10)
@@ -209,11 +213,13 @@ def test_narrow_and_low_terminals_are_respected() -> None:
     assert "· and 23 more" in written
 
 
+@pytest.mark.slow
 def test_a_wide_terminal_shows_whole_labels() -> None:
     """Where there is room, what a host does is not cut off."""
     assert "build a part with a long name " in in_terminal(1, columns=160)
 
 
+@pytest.mark.slow
 def test_no_color_is_honoured() -> None:
     """NO_COLOR leaves the moving lines and takes the colours."""
     written = in_terminal(1, NO_COLOR="1")
@@ -221,6 +227,7 @@ def test_no_color_is_honoured() -> None:
     assert not re.search(r"\x1b\[\d*m", written)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"CI": "true"}])
 def test_dumb_terminals_and_ci_get_plain_lines(environ: dict[str, str]) -> None:
     """Where nobody watches, or nothing can move, there is not one escape."""
@@ -229,6 +236,7 @@ def test_dumb_terminals_and_ci_get_plain_lines(environ: dict[str, str]) -> None:
     assert re.match(r"\d\d:\d\d:\d\dZ · deploy", written)
 
 
+@pytest.mark.slow
 def test_a_locale_without_the_signs_gets_ascii() -> None:
     """Signs that cannot be written are replaced, and nothing fails."""
     written = in_terminal(1, LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii", PYTHONCOERCECLOCALE="0")

@@ -180,6 +180,7 @@ def test_no_services_by_accident(layer: dict[str, Any], flags: dict[str, Any], e
         load([(FILE, layer)], environ, flags=flags)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 def test_an_accepted_root_is_plain_and_below_the_top(text: str) -> None:
     """Whatever is typed, an accepted root is absolute, normal and at least two levels deep."""

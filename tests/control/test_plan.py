@@ -308,6 +308,7 @@ def activates(work: Job, seen: dict[str, Any]) -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("restart", [True, False])
 def test_a_host_goes_on_alone_only_where_there_is_nothing_to_decide(restart: bool) -> None:
     """Of all combinations of facts, those with a finished last activation are plain where a rollback only activates."""

@@ -112,6 +112,7 @@ def test_a_gateway_is_a_proxy_command(server: Sshd) -> None:
     assert server.log().count("Accepted publickey") == before + 2
 
 
+@pytest.mark.slow
 def test_a_passphrase_opens_the_key_file(server: Sshd, tmp_path: Path) -> None:
     """The one of connect_kwargs."""
     key = keygen(tmp_path / "closed", passphrase="sesame")

@@ -34,6 +34,7 @@ def test_every_call_is_tried_here() -> None:
     assert sorted([*NEEDED, *REFUSED, *CLAIM]) == sorted(get_args(contract.Call))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", NEEDED)
 def test_a_call_has_a_result(host: LocalAgent, call: str) -> None:
     """A call that can be done on an empty root has a result and no refusal."""
@@ -47,6 +48,7 @@ def test_a_refused_call_says_why(host: LocalAgent) -> None:
     assert (answer.result, (answer.refusal or {})["kind"], answer.stderr) == (None, "missing", "")
 
 
+@pytest.mark.slow
 def test_every_call_refuses_the_root_of_another_machine(host: LocalAgent) -> None:
     """Where a disk is shared, or a root was copied, nothing is changed, and it is said whose root it is."""
     host.facts()

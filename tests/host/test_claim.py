@@ -34,6 +34,7 @@ def copied(host: LocalAgent, tmp_path: Path) -> LocalAgent:
     return copy
 
 
+@pytest.mark.slow
 def test_a_copy_becomes_a_root_of_this_machine(copied: LocalAgent) -> None:
     """It is refused before, and deployed to after it; its history is kept, and says who did that."""
     was, sha = json.loads(copied.paths.id.read_text()), copied.live
@@ -56,6 +57,7 @@ def test_a_copy_becomes_a_root_of_this_machine(copied: LocalAgent) -> None:
     assert copied.activate(copied.sealed("two")).phases[-1] == "committed"
 
 
+@pytest.mark.slow
 def test_a_root_of_this_machine_stays_as_it_is(host: LocalAgent) -> None:
     """Nothing is written, and the answer says whose it is."""
     host.activate(host.sealed("one"))
@@ -64,6 +66,7 @@ def test_a_root_of_this_machine_stays_as_it_is(host: LocalAgent) -> None:
     assert tree(host.root) == before
 
 
+@pytest.mark.slow
 def test_an_activation_that_runs_there(copied: LocalAgent) -> None:
     """Nobody takes a root from under it."""
     before = tree(copied.root)
@@ -73,6 +76,7 @@ def test_an_activation_that_runs_there(copied: LocalAgent) -> None:
     assert tree(copied.root) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [None, "", "torn", "[]", "{}", "null"])
 def test_an_id_that_cannot_be_read(copied: LocalAgent, text: str | None) -> None:
     """The root gets a new one, as the refusal says, or has none and gets one."""

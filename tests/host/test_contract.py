@@ -17,6 +17,7 @@ def keys(type_of: Any) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "request_of", "answer_of"),
     [
@@ -36,6 +37,7 @@ def test_answers(host: LocalAgent, call: str, request_of: dict[str, Any], answer
     assert set(host.call(call, said).result or {}) == keys(answer_of)
 
 
+@pytest.mark.slow
 def test_what_an_attempt_leaves(host: LocalAgent) -> None:
     """Its state, its result, its journal entry, its events and the release in the facts."""
     sha = host.sealed("one")

@@ -36,6 +36,7 @@ def test_it_is_found_where_it_is(host: LocalAgent, release: Path) -> None:
     assert (earlier.place(release), names(host.paths)) == (earlier.path(release), before)
 
 
+@pytest.mark.slow
 def test_one_that_is_built_again_is_told(host: LocalAgent, release: Path) -> None:
     """While a build has its lock the release can be neither switched to nor looked at."""
     half_built(release)
@@ -49,6 +50,7 @@ def test_one_that_is_built_again_is_told(host: LocalAgent, release: Path) -> Non
     assert seal.state_of(earlier.path(release)) == "sealed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("half", [True, False])
 def test_an_activation_puts_it_back(host: LocalAgent, release: Path, half: bool) -> None:
     """What a killed build left does not keep anybody from going back."""
@@ -70,6 +72,7 @@ def test_settling_ends_with_one_complete_release(host: LocalAgent, release: Path
     assert ((release / "half").exists(), (release / "name").exists()) == (sealed, not sealed)
 
 
+@pytest.mark.slow
 def test_an_adopted_one_is_known_by_its_commit(host: LocalAgent) -> None:
     """Beside its place it has another name, and is the release that it was."""
     sha = "ab" * 20

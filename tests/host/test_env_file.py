@@ -60,6 +60,7 @@ def test_what_is_refused(text: str) -> None:
     assert "two" not in str(caught.value)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,5}", fullmatch=True),

@@ -74,6 +74,7 @@ def pam(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.mark.slow
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(text='A="four five" # x\nB=\'six\'\n A_1="a"b"\nexport B1=a=b\nA\n=x\nA-B=1\nB =2\nA2="a#b"')
 @example(text="A=back\\\n# between\n\nslash\nB=x\\ # no\nexport  B1=3\n")

@@ -50,6 +50,7 @@ def test_the_scope_that_was_asked_for(host: LocalAgent) -> None:
     assert host.facts()["scope"] == "user"
 
 
+@pytest.mark.slow
 def test_a_host_in_use_tells_its_history(host: LocalAgent, mirrored: Repository) -> None:
     """Releases with what is known of each, the mirror's commits, and the last attempts."""
     sha = mirrored.git("rev-parse", "HEAD")
@@ -70,6 +71,7 @@ def test_a_host_in_use_tells_its_history(host: LocalAgent, mirrored: Repository)
     assert (facts["last"]["phase"], facts["problems"]) == ("restored", [])
 
 
+@pytest.mark.slow
 def test_reading_changes_nothing(host: LocalAgent, mirrored: Repository) -> None:
     """Not even on a host in a bad state."""
     host.facts()
@@ -80,6 +82,7 @@ def test_reading_changes_nothing(host: LocalAgent, mirrored: Repository) -> None
     assert tree(host.root) == before
 
 
+@pytest.mark.slow
 def test_all_problems_are_told_at_once(host: LocalAgent) -> None:
     """A person should not have to mend one to learn of the next."""
     host.facts()
@@ -102,6 +105,7 @@ def test_only_a_full_sha_is_a_release_id(host: LocalAgent, name: str) -> None:
         host.paths.release(name)
 
 
+@pytest.mark.slow
 def test_other_things_among_the_releases_are_not_releases(host: LocalAgent) -> None:
     """What somebody keeps there is neither listed nor swept."""
     host.facts()

@@ -54,6 +54,7 @@ def test_services_that_stay_pass_after_the_window(monkeypatch: pytest.MonkeyPatc
     assert STABLE <= hold(timeout=60) < 10 * SLOW
 
 
+@pytest.mark.slow
 def test_a_crash_loop_never_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Active at every look, but never the same process twice."""
     Systemd(monkeypatch, *crash_loop())
@@ -95,6 +96,7 @@ def test_a_command_that_can_never_pass_decides_at_once(tmp_path: Path, code: int
     assert (tmp_path / "tries").read_text() == "try\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"pid": "101"}, {"invocation": "bbb"}, {"restarts": "1"}])
 def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]) -> None:
     """Whatever gives the new process away, it has to stay for the whole window itself."""
@@ -103,6 +105,7 @@ def test_one_restart_begins_the_window_again(monkeypatch: pytest.MonkeyPatch, ch
     assert time.monotonic() - systemd.times[2] >= 0.5
 
 
+@pytest.mark.slow
 def test_a_new_process_has_to_pass_the_command_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A command that passed against the process before says nothing about this one."""
     tries = tmp_path / "tries"
@@ -149,6 +152,7 @@ def test_a_slow_start_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     hold()
 
 
+@pytest.mark.slow
 def test_a_start_that_never_ends_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the deadline the reason is what was seen last, of the units that were not serving."""
     Systemd(monkeypatch, [UP, STARTING._replace(name="worker")])
@@ -258,6 +262,7 @@ class Strays:
 OLD = "b" * 40
 
 
+@pytest.mark.slow
 def test_a_process_of_another_release_is_no_pass(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is named with its release at the deadline, also when unit and command are well."""
     Systemd(monkeypatch, UP)
@@ -308,6 +313,7 @@ def jobs(*ends: str) -> Iterator[Unit]:
         yield STARTING._replace(invocation=f"i{number}", restarts=str(number), result=result)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_after_each_job_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each end was a success, and so it was before the switch; that this counts as stable is told."""
     told: list[str] = []
@@ -320,6 +326,7 @@ def test_a_worker_that_ends_after_each_job_passes(monkeypatch: pytest.MonkeyPatc
         kept._replace(timeout=0.5).hold(Path("/"), lambda *_, **__: None, 7.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_worker_that_crashes_does_not(monkeypatch: pytest.MonkeyPatch, seen: bool) -> None:
     """Whether a look saw the crash or systemd's log alone tells of it."""

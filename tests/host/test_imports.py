@@ -52,6 +52,7 @@ def test_the_facts(compiled: LocalAgent) -> None:
     assert ("oroboros_deploy.host.seal" in seen, seen & COSTLY) == (True, set())
 
 
+@pytest.mark.slow
 def test_an_activation(compiled: LocalAgent) -> None:
     """Neither does what starts an activation and follows it, nor the activation."""
     first, second = compiled.sealed("one"), compiled.sealed("two")

@@ -136,6 +136,6 @@ def test_other_users_processes(
         return Ended(0, "", 0.0)
 
     monkeypatch.setattr(process, "run", run)
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
     monkeypatch.setattr(units, "present", lambda: systemd)
     assert (in_use.find(host.paths.releases).complete, argvs) == (complete, looks)

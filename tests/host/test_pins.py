@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.local_agent import LocalAgent
 
 
+@pytest.mark.slow
 def test_the_first_pin_stays(host: LocalAgent) -> None:
     """A second person is told whose pin is there already; unpin answers what it took away."""
     sha = host.sealed("one")
@@ -16,6 +19,7 @@ def test_the_first_pin_stays(host: LocalAgent) -> None:
     assert host.call("unpin", {"release": sha}).result == {"release": sha, "pin": None}
 
 
+@pytest.mark.slow
 def test_what_is_no_release_cannot_be_pinned(host: LocalAgent) -> None:
     """A release that is not there, and an unsealed one, are refused by their state; nothing is written."""
     host.paths.create()
@@ -26,6 +30,7 @@ def test_what_is_no_release_cannot_be_pinned(host: LocalAgent) -> None:
     assert list((host.paths.ours / "pins").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_pin_that_cannot_be_read_still_pins(host: LocalAgent) -> None:
     """An empty file made by hand keeps the release as well."""
     sha = host.sealed("one")

@@ -46,6 +46,7 @@ def test_an_end_is_told_in_full(line: str, status: int, reason: str, tail: str) 
     assert (ended.status, ended.reason, ended.tail, ended.ok) == (status, reason, tail, status == 0)
 
 
+@pytest.mark.slow
 def test_a_deadline_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that ignores TERM is killed with the children it started, soon after the deadline."""
     monkeypatch.setattr(process, "GRACE", 0.2)

@@ -33,6 +33,7 @@ def test_what_helps_follows_from_the_trouble(error: OSError, why: str, hint: str
     }
 
 
+@pytest.mark.slow
 def test_a_file_that_disappeared_is_named_with_the_state_of_the_host(host: LocalAgent) -> None:
     """A call that switches nothing says so when the host cannot go on."""
     host.facts()

@@ -144,6 +144,7 @@ def test_a_place_beside_what_the_commit_has(host: LocalAgent, mirrored: Reposito
     assert sorted(os.listdir(host.paths.release(sha) / "run")) == ["beside", "me"]
 
 
+@pytest.mark.slow
 def test_a_missing_file_stops_it_before_the_build(host: LocalAgent) -> None:
     """The facts say so, with a line that puts the file there; a directory needs nobody."""
     host.root.mkdir(parents=True)
@@ -155,6 +156,7 @@ def test_a_missing_file_stops_it_before_the_build(host: LocalAgent) -> None:
     assert told(host) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["media", "config/local.yml"])
 def test_what_the_live_release_has_is_not_left_behind(host: LocalAgent, path: str) -> None:
     """What services wrote into a release before the path was shared is copied first; the line that is told does it."""
@@ -176,6 +178,7 @@ def test_what_the_live_release_has_is_not_left_behind(host: LocalAgent, path: st
     assert (copied / "upload" if path == "media" else copied).read_text() == "a service's"
 
 
+@pytest.mark.slow
 def test_what_is_copied_out_of_a_release_can_be_written(host: LocalAgent) -> None:
     """Nobody may write in a sealed release; the line that is told leaves directories and files that services can."""
     release = host.paths.release(host.sealed("old"))
@@ -221,6 +224,7 @@ def test_a_directory_that_a_service_closed_stops_no_build(closed: LocalAgent, re
     assert (closed.facts(sha)["target"] or {})["damage"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("path", "above"), [("var/media", "var"), ("var/deep/media", "var/deep"), ("media", "")])
 def test_a_file_above_a_shared_directory_is_a_problem(host: LocalAgent, path: str, above: str) -> None:
     """It is named before a build begins, which would have no place for the directory."""
@@ -230,6 +234,7 @@ def test_a_file_above_a_shared_directory_is_a_problem(host: LocalAgent, path: st
     assert told(host, {path: "dir"}) == {f"{blocking} is no directory": f"ls -ld {blocking}"}
 
 
+@pytest.mark.slow
 def test_a_place_of_another_kind(host: LocalAgent) -> None:
     """A file where a directory is meant, and the other way around, are named."""
     (host.paths.shared / "config/local.yml").mkdir(parents=True)
@@ -240,6 +245,7 @@ def test_a_place_of_another_kind(host: LocalAgent) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_there_is_used_as_it_is(host: LocalAgent, tmp_path: Path) -> None:
     """A link to another disk stays one, with the modes that it has."""
     disk = tmp_path / "disk"
@@ -286,6 +292,7 @@ def test_what_a_service_wanted_to_write(tmp_path: Path, said: str, path: str | N
     assert shared.wanted(layout, release, f"before\n{line}\nafter") == path
 
 
+@pytest.mark.slow
 def test_a_failed_gate_names_what_to_share(host: LocalAgent) -> None:
     """A health command that could not write beside its code: the reason says which setting mends it."""
     good, bad = host.sealed("good"), host.sealed("bad")

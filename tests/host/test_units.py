@@ -350,7 +350,7 @@ def test_what_sudo_is_asked_for(
     commands: Path, monkeypatch: pytest.MonkeyPatch, starts: bool, restarts: bool, asked: list[str]
 ) -> None:
     """For what is needed: not for restarts that are skipped, nor where trying it tells as well."""
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
     monkeypatch.setattr(units, "path_of", lambda name: name)
     monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
     assert units.refused(starts, restarts, ["api", "web@main"]) == []
@@ -368,7 +368,7 @@ def test_each_command_that_sudo_refuses_is_named(commands: Path, monkeypatch: py
     degraded = 'case "$*" in *is-system-running) echo degraded; exit 1;; esac'
     refusing = f'case "$*" in *{refuses}*) echo "a password is required" >&2; exit 1;; esac'
     (commands / "bin/sudo").write_text(f"#!/bin/sh\n{refusing}\n{degraded}\n")
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
     monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
     assert units.refused(services=["api"]) == [refuses if refuses == "systemd-run" else f"systemctl {refuses}"]
 
@@ -384,7 +384,7 @@ def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monke
 
 def test_what_is_said_beside_an_answer_is_no_part_of_it(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """sudo complains of a host name that does not resolve, and systemd's answer is read all the same."""
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
     monkeypatch.setattr(units, "present", lambda: True)
     for tool in ("sudo", "systemctl"):
         script = (commands / "bin" / tool).read_text()
@@ -397,7 +397,7 @@ def test_what_is_said_beside_an_answer_is_no_part_of_it(commands: Path, monkeypa
 
 def test_anybody_but_root_goes_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never with a password prompt."""
-    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
     assert units.privileged("systemctl", "stop") == ["sudo", "-n", "systemctl", "stop"]
 
 

@@ -244,6 +244,7 @@ def test_who_asks_while_it_is_closed_leaves_nothing_open(tmp_path):
         assert opened(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_sqlite_file_that_is_busy_for_a_moment_is_waited_for(tmp_path):
     """SQLite does not wait for a writer by itself when it makes the file WAL; the registry does."""
     other = sqlite3.connect(tmp_path / "r.db", isolation_level=None, check_same_thread=False)
@@ -264,6 +265,7 @@ def as_nobody(url: str) -> str:
     return refusal(url, upsert)
 
 
+@pytest.mark.slow
 def test_a_sqlite_file_of_another_user_is_explained():
     """Writing to it is refused in words, and the hint says where to look."""
     with tempfile.TemporaryDirectory() as directory:

@@ -255,6 +255,7 @@ def go_back(registry: Registry, version: int) -> None:
     registry.database.write(undo)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [2, 3, 4, 5, 6, 7])
 def test_each_version_becomes_this_one(old, version):
     """Events are found by their environment, hosts serve what they served, and nothing else is changed."""
@@ -293,6 +294,7 @@ def check(url):
         registry.check()
 
 
+@pytest.mark.slow
 def test_many_processes_may_migrate_at_once(old):
     """One of them migrates, the others wait for it; each finds a complete registry."""
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:

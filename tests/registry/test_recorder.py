@@ -65,6 +65,7 @@ def phases(registry: Registry) -> dict[str, str | None]:
     return {part["host"]: part["phase"] for part in registry.reader.attempts().items[0]["hosts"]}
 
 
+@pytest.mark.slow
 def test_a_phase_is_seen_while_the_attempt_goes_on(running):
     """Soon, and not only when the attempt has ended."""
     listener = Recorder("attempt", lambda _: None)

@@ -71,6 +71,7 @@ def test_releases_is_made_where_nobody_else_makes_it(url, owner, others, made):
         ) == [(A,)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("owner", ["ours", "theirs"])
 def test_a_table_that_was_dropped_by_hand_stops_nobody(url, owner):
     """Rows are written and read all the same: in the next minute, and by the next command."""

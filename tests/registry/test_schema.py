@@ -123,6 +123,7 @@ def check(url):
         registry.check()
 
 
+@pytest.mark.slow
 def test_many_processes_may_make_the_tables_at_once(url):
     """Each of them finds a complete registry, and the version is there once."""
     with ProcessPoolExecutor(4, mp_context=PROCESSES) as pool:

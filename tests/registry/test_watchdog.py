@@ -32,6 +32,7 @@ def read(near: socket.socket) -> bytes:
     return answer
 
 
+@pytest.mark.slow
 def test_a_silent_server_is_a_timeout(brief: Watchdog, pair: tuple[socket.socket, socket.socket]) -> None:
     """The driver's own words about a connection that we cut ourselves are not told."""
     with within(10), pytest.raises(TimeoutError) as caught:

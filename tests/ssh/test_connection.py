@@ -90,6 +90,7 @@ def test_no_descriptor_is_left(sshd: Sshd) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.slow
 def test_turned_away(nothing: SshOptions) -> None:
     """A server that hangs up at once, as a busy sshd does, is tried three times."""
     times: list[float] = []
@@ -99,6 +100,7 @@ def test_turned_away(nothing: SshOptions) -> None:
     assert error.message.startswith(f"127.0.0.1 port {port} does not talk SSH with us")
 
 
+@pytest.mark.slow
 def test_a_busy_server_is_named(tmp_path: Path) -> None:
     """When sshd takes no more logins the message says which of its limits do that."""
     with (
@@ -128,6 +130,7 @@ def test_turned_away_once(sshd: Sshd) -> None:
         assert len(tries) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("greeting", [b"", b"SSH-2.0-stalled\r\n"])
 def test_silent_after_connecting(greeting: bytes, nothing: SshOptions) -> None:
     """A server that accepts and then says nothing more is given up, once."""

@@ -67,6 +67,7 @@ def test_no_answer(nothing: SshOptions) -> None:
     assert error.message == f"127.0.0.1 port {port} did not answer within 0.4 s"
 
 
+@pytest.mark.slow
 def test_the_next_address_is_tried(sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the first address of a name is refused or silent, the next one gets its share of the time."""
     real = socket.getaddrinfo("127.0.0.1", sshd.port, type=socket.SOCK_STREAM)

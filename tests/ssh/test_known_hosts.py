@@ -99,6 +99,7 @@ def fill(text: str, sshd: Sshd, stranger: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", lambda found: values[found[1]], text)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("ssh"), reason="needs OpenSSH's client to compare with")
 @pytest.mark.parametrize("row", ROWS)
 def test_verdict(row: str, sshd: Sshd, stranger: dict[str, str]) -> None:
@@ -120,6 +121,7 @@ def fingerprint(public: str) -> str:
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
+@pytest.mark.slow
 def test_unknown_says_what_to_type(sshd: Sshd) -> None:
     """An unknown host names host, port, fingerprint, file, and a command that makes it known."""
     sshd.known_hosts.write_text("")
@@ -177,6 +179,7 @@ def test_host_key_alias(sshd: Sshd) -> None:
     assert trusts(sshd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["accept-new", "no"])
 def test_accept_new(setting: str, sshd: Sshd, stranger: dict[str, str], tmp_path: Path) -> None:
     """An unknown key is recorded on first sight, as OpenSSH can read it, and a changed one is still refused."""

@@ -80,6 +80,7 @@ def test_pem_key(tmp_path: Path) -> None:
         assert logs_in(sshd, identities=(str(key),))
 
 
+@pytest.mark.slow
 def test_keys_without_a_comment(tmp_path: Path) -> None:
     """Keys load whatever their padding is; ten of them have every kind of it."""
     keys = [keygen(tmp_path / str(number), "ecdsa") for number in range(10)]
@@ -113,6 +114,7 @@ def instead(sshd: Sshd, key: Path, *lines: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_encrypted_key(sshd: Sshd, locked: Path) -> None:
     """An encrypted key needs its passphrase, and without it the error says so."""
     path = instead(sshd, locked)
@@ -187,6 +189,7 @@ def believer(tmp_path: Path) -> Iterator[Sshd]:
         yield sshd
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_a_certificate_beside_a_key_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
     """The agent signs for a locked key, and the certificate in the file beside it is what the server wants."""
@@ -198,6 +201,7 @@ def test_a_certificate_beside_a_key_that_the_agent_holds(believer: Sshd, tmp_pat
         connect("box", SshOptions(config_path=path)).close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ed25519", "ecdsa", "rsa"])
 def test_a_certificate_that_the_agent_holds(believer: Sshd, tmp_path: Path, kind: str) -> None:
     """A certificate in the agent alone is offered, without IdentitiesOnly."""
@@ -282,6 +286,7 @@ def test_too_many_keys(tmp_path: Path) -> None:
     assert "MaxAuthTries" in (error.hint or "")
 
 
+@pytest.mark.slow
 def test_short_rsa_keys(sshd: Sshd, tmp_path: Path) -> None:
     """An RSA key below RequiredRSASize is not offered."""
     key = keygen(tmp_path / "short", "rsa")

@@ -279,6 +279,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_match_exec_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """ssh is given up at a deadline, and what hangs is ended with it."""
     monkeypatch.setattr("oroboros_deploy.ssh.openssh.DEADLINE", 0.5)
@@ -491,6 +492,7 @@ def test_what_cannot_be_expanded(line: str, problem: str) -> None:
     assert problem in caught.value.message
 
 
+@pytest.mark.slow
 def test_one_process_a_host(tmp_path: Path) -> None:
     """Asking for a hundred hosts at once starts a hundred ssh and one for what is usual; a jump host one more."""
     count = tmp_path / "count"

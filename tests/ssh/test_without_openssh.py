@@ -81,6 +81,7 @@ NOBODY = """if True:
 """
 
 
+@pytest.mark.slow
 def test_a_user_without_name_and_home(tmp_path: Path) -> None:
     """Somebody whom the machine does not know logs in as LOGNAME says, and ~ is an error with words."""
     (tmp_path / "passwd").write_text("somebody:x:1:1::/:/bin/sh\n")

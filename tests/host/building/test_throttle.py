@@ -73,6 +73,7 @@ def test_parts_do_not_wait_for_each_other(clock: list[float]) -> None:
     assert heard.said[2:] == [("output", "a two\n"), ("output", "b two\n")]
 
 
+@pytest.mark.slow
 def test_a_build_that_prints_a_lot(host: LocalAgent, mirrored: Repository) -> None:
     """Its log is whole, byte for byte; what is heard is little, and ends as the log does; the refusal says why."""
     steps = [{"name": "noise", "path": ".", "command": "seq 300000; echo the cause; exit 3"}]
