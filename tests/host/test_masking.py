@@ -82,6 +82,7 @@ def test_errors(tmp_path: Path) -> None:
     assert kept.read_text() == "***\n"
 
 
+@pytest.mark.slow  # much is written
 def test_many_errors(tmp_path: Path) -> None:
     """Of any length, they go through a little at a time: what is held meanwhile does not grow with them."""
     kept, line = tmp_path / "errors", "x" * 60 + SECRET
