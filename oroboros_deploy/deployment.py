@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         LockAnswer,
         PinAnswer,
         PruneAnswer,
+        Sources,
         UnlockAnswer,
         UnpinAnswer,
     )
@@ -174,6 +175,21 @@ class Deployment:
         with self.node.dialing(names) as node:
             return _attempt(node, "rollback", resolving.described_commit(node, release), names)
 
+    def push_env(self, hosts: Sequence[str] | None = None) -> Outcome:
+        """Put the configuration of today's settings and secrets in use with the release that is live on each host.
+
+        An activation as that of a deploy, with the same code: every host keeps the configuration before the first
+        switches, its services are restarted and held to what the release was committed with, and the configuration
+        before comes back when the gate fails.  A host that has it already is left alone.  Raises a DeployError while
+        nothing in use has changed (InvalidInput where the settings have no `env`); returns an Outcome from then on.
+        """
+        names = required_hosts(self.config, hosts)
+        configuration = self._sources()
+        with self.node.dialing(names) as node:
+            from .control.push import Push  # while the hosts are being connected to
+
+            return Push(node, names, configuration).run()
+
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
 
@@ -259,10 +275,16 @@ class Deployment:
         had.
         """
         names = required_hosts(self.config, hosts)
-        sources = self.node.configuration()
-        if sources is None:
-            raise InvalidInput("nothing was changed: the settings have no `env`", hint="see docs/configuration.md")
+        sources = self._sources()
         return ask(self.node, names, lambda host: host.configure({"sha": None, "env": sources, "dry_run": True}))
+
+    def _sources(self) -> Sources:
+        """Today's configuration, where the settings have one.  Raises InvalidInput."""
+        found = self.node.configuration()
+        if found is None:
+            hint = 'in fabric.yaml, under deploy:  env: {values: {NAME: "value"}}  (docs/configuration.md)'
+            raise InvalidInput("nothing was changed: the settings have no `env`", hint=hint)
+        return found
 
     def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
         """Give deploy roots whose id names another machine, such as copies, an id of the machine they are on.

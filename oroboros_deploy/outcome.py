@@ -19,12 +19,12 @@ from .errors import (
     LinkLost,
     RegistryUnavailable,
 )
-from .text import ssh_line
+from .text import changed_names, ssh_line
 
 if TYPE_CHECKING:
     from .host.contract import ActivationEnd, Changes, JournalEntry, Scope
 
-Kind = Literal["deploy", "rollback"]
+Kind = Literal["deploy", "rollback", "env"]
 
 
 class State(StrEnum):
@@ -134,8 +134,9 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
     hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
+    configured = source == target and bool(changed_names(state.get("names")))  # the configuration alone was changed
     if end is State.LIVE:
-        hint, message = None, f"{target} is live"
+        hint, message = None, f"{target} is live{' with another configuration' * configured}"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
     elif end is State.RESTORED and source is None and (before := served_before(state)):
@@ -143,6 +144,9 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
     elif end is State.RESTORED and source is None:
         end = State.NOT_RESTORED
         message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
+    elif end is State.RESTORED and configured:
+        message = f"{source} is live, and has the configuration from before again: {reason}"
+        hint = f"fix what failed, then the same command again; everything that was said is on the host in {logs}"
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:

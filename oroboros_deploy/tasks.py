@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .outcome import Outcome
 
 _COMMON = {
-    "json": "print JSON instead of text (of a deploy or rollback: one object a line, as it happens)",
+    "json": "print JSON instead of text (of a deploy, rollback or push: one object a line, as it happens)",
     "root": "deploy root on the hosts (default /srv/oroboros)",
     "environment": "environment of fabric.yaml to use when no -H is given",
 }
@@ -127,7 +127,7 @@ def lock(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Hold hosts on purpose: every deploy, rollback and prune is refused there until somebody unlocks them.
+    """Hold hosts on purpose: every deploy, rollback, push and prune is refused there until somebody unlocks them.
 
     An activation that runs goes on to its end; a restore is never held up.
     """
@@ -455,7 +455,30 @@ def env_diff(context: Context, environment: str | None = None, root: str | None 
     answered(deployment(context, environment, flags(root)).diff_env(), tables.env_diff_table, json)
 
 
-env = Collection("env", env_show, env_diff)
+@task(help=_ACTIVATION, name="push")
+def env_push(
+    context: Context,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    parallel: str | None = None,
+    wait: str | None = None,
+    skip_restart: bool = False,
+    skip_healthcheck: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Put today's configuration in use with the release that is live: same code, its file, today's values and secrets.
+
+    Every host keeps it before the first one switches; services are restarted and gated as they were for that
+    release, and the configuration before comes back when the gate fails.  Where nothing differs nothing is done.
+    """
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
+    attempt(context, "env", environment, given, json, verbose, lambda hosts: hosts.push_env())
+
+
+env = Collection("env", env_push, env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
     deploy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .host.words import moment as moment
 
@@ -92,3 +92,12 @@ def clean(text: str) -> str:
 def plain(text: object) -> str:
     """Text, each of its lines cleaned: some of it may come from a host."""
     return "\n".join(map(clean, str(text).split("\n")))
+
+
+def changed_names(names: object) -> str:
+    """The names in which two configurations differ, in brackets; empty where none does, or they are no such names."""
+    if not isinstance(names, Mapping):
+        return ""
+    lists = ((sign, names.get(key)) for sign, key in (("+", "added"), ("~", "changed"), ("-", "removed")))
+    told = [f"{sign}{name}" for sign, found in lists if isinstance(found, list) for name in found]
+    return f"({' '.join(told)})" if told else ""

@@ -1132,8 +1132,8 @@ MUTATIONS = (
     Mutation(
         "the present configuration outlives pruning, and those of releases",
         HOST + "prune.py",
-        "    configuration.forget_others(layout, [*recorded, ",
-        "    configuration.forget_others(layout, [",
+        "        named = [*recorded, ",
+        "        named = [",
         (CONFIGURATION, "-k", "what_is_pruned"),
     ),
     Mutation(

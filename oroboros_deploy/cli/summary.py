@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
-from ..text import clean, columns, duration, short, telling, terse
+from ..text import changed_names, clean, columns, duration, short, telling, terse
 from ..words import SERVES, name_of
 from .steps import TAIL
 from .typeable import typeable
@@ -56,11 +56,15 @@ def _whole(seconds: Mapping[str, float]) -> float:
 
 def _headline(outcome: Outcome, bad: int) -> str:
     release, count = f"{short(outcome.release_id)}{_named(outcome)}", len(outcome.hosts)
-    what, took = f"{outcome.kind} of {release}", f", after {duration(outcome.seconds)}" if outcome.seconds else ""
+    what = f"env.push to {release}" if outcome.kind == "env" else f"{outcome.kind} of {release}"
+    took = f", after {duration(outcome.seconds)}" if outcome.seconds else ""
     if bad:
         return f"✗ {what} failed on {bad} of {count} hosts{took}" if count > 1 else f"✗ {what} failed{took}"
     already = all(host.state is State.ALREADY_LIVE for host in outcome.hosts)
     hosts = ", ".join(clean(host.host) for host in outcome.hosts)
+    if outcome.kind == "env":
+        used = "was in use already" if already else "is live"
+        return f"✓ {release}: today's configuration {used} on {hosts}{_names(outcome)}{took}"
     return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
 
 
@@ -89,6 +93,12 @@ def _back(outcome: Outcome, typed: Typed) -> Iterator[str]:
     for release, hosts in left.items():
         yield f"To go back to {short(release)}:"
         yield f"  → {typeable(typed(','.join(hosts), f'rollback --release={clean(release)}'))}"
+
+
+def _names(outcome: Outcome) -> str:
+    """What a push changed, where that is the same on each host that it changed."""
+    found = {changed_names(host.names) for host in outcome.hosts if host.state is State.LIVE}
+    return f" {found.pop()}".rstrip() if len(found) == 1 else ""
 
 
 def _told(host: HostOutcome, typed: Typed) -> Iterator[str]:

@@ -11,7 +11,7 @@ from ..control.plan import unfinished
 from ..errors import DeployError
 from ..host.words import held, not_live, put_away
 from ..outcome import served_before
-from ..text import clean, columns, duration, moment, short, size
+from ..text import changed_names, clean, columns, duration, moment, short, size
 
 if TYPE_CHECKING:
     from ..config import Setting
@@ -330,7 +330,8 @@ def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
     """An entry of a journal; one that was edited may lack anything, or have other values than it should."""
     found: Mapping[str, object] = entry
     number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
-    what = " ".join(filter(None, (str(kind or ""), short(str(found.get("target") or "")), _names(found.get("names")))))
+    target, names = short(str(found.get("target") or "")), changed_names(found.get("names"))
+    what = " ".join(filter(None, (str(kind or ""), target, names)))
     outcome = ": ".join(filter(None, (_end(str(found.get("outcome") or ""), entry), str(found.get("reason") or ""))))
     return (str(number), _when(at), str(actor or "?"), what, outcome)
 
@@ -353,15 +354,6 @@ def _env_diff_rows(host: str, answer: ConfigureAnswer | DeployError) -> Iterator
     how = dict.fromkeys(names["added"], "added") | dict.fromkeys(names["changed"], "changed")
     yield from ((host, name, origin, how.get(name, "")) for name, origin in answer["origins"].items())
     yield from ((host, name, "", "removed") for name in names["removed"])
-
-
-def _names(names: object) -> str:
-    """The names that an entry says were changed in the configuration."""
-    if not isinstance(names, Mapping):
-        return ""
-    lists = ((sign, names.get(key)) for sign, key in (("+", "added"), ("~", "changed"), ("-", "removed")))
-    told = [f"{sign}{name}" for sign, found in lists if isinstance(found, list) for name in found]
-    return f"({' '.join(told)})" if told else ""
 
 
 def _when(at: object) -> str:

@@ -1,4 +1,4 @@
-"""One deploy or rollback on its hosts, from the intent to the record of what came of it."""
+"""One attempt on its hosts, from the intent to the record of what came of it."""
 
 from __future__ import annotations
 
@@ -40,15 +40,17 @@ if TYPE_CHECKING:
     from ..source import Commit
     from .node import ControlNode
 
+_CALLED = {"env": "env.push"}  # kinds of attempt that are typed otherwise
 _COMMITS = 100  # of a release are kept at most
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
 
 
 @dataclass
-class _Work:
+class Work:
     """One host within one attempt: what was read, what is to be done, how it ended."""
 
     host: Host
+    job: Job  # with the release of this host
     facts: Facts | None = None
     plan: Plan | None = None
     outcome: HostOutcome | None = None
@@ -62,17 +64,17 @@ class _Work:
         """The release that served when the facts were read; None also when they were not."""
         return self.facts["live"] if self.facts else None
 
-    def time(self, phase: str, do: Callable[[_Work], object]) -> None:
+    def time(self, phase: str, do: Callable[[Work], object]) -> None:
         """Do a phase and note how long it took, also when it fails."""
         began = time.monotonic()
         try:
             do(self)
         finally:
-            self.seconds[phase] = round(time.monotonic() - began, 3)
+            self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - began, 3)
 
 
 class Attempt:
-    """One deploy or rollback on its hosts."""
+    """One attempt on its hosts: a deploy or a rollback; `push.Push` is one more."""
 
     # A whole attempt:     connect → facts → decide ═ intent ═ build ═ activate, host after host or some at once
     # A switch at once:    connect ═ intent ═ activate, which reads the facts first and goes on when they are plain;
@@ -96,7 +98,7 @@ class Attempt:
         self.commit = commit
         self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
         self.recorder = Recorder(attempt, node.listener, names)
-        self.works = [_Work(node.host(name, self.recorder)) for name in names]
+        self.works = [Work(node.host(name, self.recorder), self.job) for name in names]
         self.configuration = configuration
         for work in self.works:
             work.host.hide(secrets_of.mask(configuration))
@@ -105,9 +107,7 @@ class Attempt:
 
     def run(self) -> Outcome:
         """Everything, in order; the registry hears of it before and after."""
-        names = [work.host.name for work in self.works]
-        message = f"{self.job.kind} {self.job.sha} on {', '.join(names)}"
-        self._tell("attempt.started", message, attempt=self.job.attempt, sha=self.job.sha, hosts=names)
+        self._announce()
         outcome = None
         try:
             with ExitStack() as stack:
@@ -121,6 +121,12 @@ class Attempt:
             if outcome is None:
                 raise self._stopped() from None
         return outcome
+
+    def _announce(self) -> None:
+        names = [work.host.name for work in self.works]
+        what = " ".join(filter(None, (_CALLED.get(self.job.kind, self.job.kind), self.job.sha)))
+        sha = self.job.sha or None
+        self._tell("attempt.started", f"{what} on {', '.join(names)}", attempt=self.job.attempt, sha=sha, hosts=names)
 
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
@@ -140,21 +146,25 @@ class Attempt:
     def _work(self, registry: Registry) -> None:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
-            self._on_each(connect=_connect)
+            self._on_each(connect=connect)
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
-            request = plan.facts_request(self.job)
-            self._on_each(connect=_connect, facts=lambda work: self._decide(work, work.host.facts(request)))
+            self._meet()
             if not all(work.plan and work.plan.nothing for work in self.works):
                 _intend(registry, self._record())
         self._on_each(build=self._build)
         self._activate()
 
-    def _on_each(self, **phases: Callable[[_Work], object]) -> None:
+    def _meet(self) -> None:
+        """Connect to all hosts, read their facts, and decide what each needs."""
+        request = plan.facts_request(self.job)
+        self._on_each(connect=connect, facts=lambda work: self._decide(work, work.host.facts(request)))
+
+    def _on_each(self, **phases: Callable[[Work], object]) -> None:
         """Do phases on all hosts; a barrier: when one fails, none goes on."""
 
-        def work(item: _Work) -> None:
+        def work(item: Work) -> None:
             with told_of(item.host.name):
                 for phase, do in phases.items():
                     item.time(phase, do)
@@ -169,25 +179,25 @@ class Attempt:
         if errors:
             raise errors[0][1]
 
-    def _decide(self, work: _Work, facts: Facts) -> None:
+    def _decide(self, work: Work, facts: Facts) -> None:
         work.facts = facts
-        work.plan = plan.decide(self.job, facts, work.host.name)
+        work.plan = plan.decide(work.job, facts, work.host.name)
         if self.configuration and not work.plan.build:
             found = self._configure(work, self.configuration)
-            work.plan = plan.with_configuration(self.job, facts, work.host.name, work.plan, found)
+            work.plan = plan.with_configuration(work.job, facts, work.host.name, work.plan, found)
         if self.config.no_cache and self.job.kind == "deploy" and not work.plan.build:
             work.host.tell("build.skipped", "not built anew: it is complete on this host; --rebuild makes it again")
-        if facts["live"] == self.job.sha:
-            for reason in plan.doubts(self.job, facts):
-                work.host.tell("warning", f"{reason}, although {short(self.job.sha)} is live", level="warning")
+        if facts["live"] == work.job.sha:
+            for reason in plan.doubts(work.job, facts):
+                work.host.tell("warning", f"{reason}, although {short(work.job.sha)} is live", level="warning")
         if work.plan.nothing:
             self._end(work, self._already(work))
         elif facts["target"] and facts["target"]["bad"] and not work.plan.build:
             work.host.tell("warning", f"this release failed here before: {facts['target']['bad']}")
 
-    def _configure(self, work: _Work, configuration: Sources) -> ConfigureAnswer:
+    def _configure(self, work: Work, configuration: Sources) -> ConfigureAnswer:
         """Have the host keep the configuration, so that the activation puts it in use; the release is there."""
-        work.configured = work.host.configure(plan.configure_request(self.job, configuration))
+        work.configured = work.host.configure(plan.configure_request(work.job, configuration))
         revision, names = work.configured["revision"], work.configured["names"]
         told = [f"{len(found)} {what}" for what, found in names.items() if isinstance(found, list) and found]
         changed = ", ".join(told) or "nothing changed"
@@ -195,11 +205,14 @@ class Attempt:
         work.host.tell("configuration.kept", message, level="detail", revision=revision, names=names)
         return work.configured
 
-    def _already(self, work: _Work) -> HostOutcome:
-        message = f"{self.job.sha} is live already; nothing was done"
-        return HostOutcome(work.host.name, State.ALREADY_LIVE, self.job.sha, self.job.sha, message)
+    def _already(self, work: Work) -> HostOutcome:
+        sha, used = work.job.sha, work.facts.get("configuration") if work.facts else None
+        message = f"{sha} is live already; nothing was done"
+        if self.job.kind == "env":
+            message = f"{sha} has today's configuration already; nothing was done"
+        return HostOutcome(work.host.name, State.ALREADY_LIVE, sha, sha, message, configuration=used)
 
-    def _build(self, work: _Work) -> None:
+    def _build(self, work: Work) -> None:
         assert work.plan is not None
         if work.plan.build:
             try:
@@ -211,7 +224,7 @@ class Attempt:
         if self.configuration and work.configured is None:
             self._configure(work, self.configuration)
 
-    def _ask_for_release(self, work: _Work, source: SourceKind) -> None:
+    def _ask_for_release(self, work: Work, source: SourceKind) -> None:
         stream = self._bundle(work) if source == "bundle" else None
         first = work is self.works[0]
         request = plan.build_request(self.job, source, self._described(), verbose=self.node.verbose, first=first)
@@ -219,7 +232,7 @@ class Attempt:
             request["env"] = secrets_of.of_build(self.configuration)
         work.left_out = tuple(work.host.build(request, stream).get("left_out", ()))
 
-    def _has_less(self, work: _Work) -> bool:
+    def _has_less(self, work: Work) -> bool:
         """Whether the host made its mirror anew, and has less than it said: what to send is then decided again."""
         assert work.facts is not None
         known = (work.facts["has_commit"], work.facts["tips"])
@@ -235,7 +248,7 @@ class Attempt:
             return self.node.source().describe(self.job.sha)
         return self.job.sha
 
-    def _bundle(self, work: _Work) -> Iterator[bytes]:
+    def _bundle(self, work: Work) -> Iterator[bytes]:
         return self.node.source().bundle(self.job.sha, work.facts["tips"] if work.facts else [])
 
     def _activate(self) -> None:
@@ -247,27 +260,27 @@ class Attempt:
         for works, migrate in ((waiting[:first], True), (waiting[first:], each)):
             threads.on_each(works, partial(self._switch_next, migrate=migrate), self._leave, self.config.parallel)
 
-    def _switch_next(self, work: _Work, *, migrate: bool) -> None:
+    def _switch_next(self, work: Work, *, migrate: bool) -> None:
         """Switch one host more, unless one has failed."""
         if all(other.outcome is None or other.outcome.state.ok for other in self.works):
             assert work.facts is not None
-            request = plan.activate_request(self.job, work.facts, migrate=migrate)
+            request = plan.activate_request(work.job, work.facts, migrate=migrate)
             if work.configured:
                 request["configuration"] = work.configured["revision"]
             self._switch(work, request)
 
-    def _switch_at_once(self, work: _Work) -> None:
+    def _switch_at_once(self, work: Work) -> None:
         """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
         self._switch(work, plan.switch_request(self.job))
         if work.outcome is None:
             work.asked = False
             self._on_each(facts=self._decide_by_known)
 
-    def _decide_by_known(self, work: _Work) -> None:
+    def _decide_by_known(self, work: Work) -> None:
         assert work.host.known is not None  # it answered that they are not plain
         self._decide(work, work.host.known)
 
-    def _switch(self, work: _Work, request: ActivateRequest) -> None:
+    def _switch(self, work: Work, request: ActivateRequest) -> None:
         work.asked = True
         request["origin"] = self._origin(work)
         work.host.tell("switch.asked", "asked to switch", level="detail")
@@ -287,7 +300,7 @@ class Attempt:
             self._end(work, outcome)
         return None
 
-    def _origin(self, work: _Work) -> Origin:
+    def _origin(self, work: Work) -> Origin:
         """What a host's journal keeps of the attempt as a whole, so that the registry can be rebuilt from it."""
         return {
             "host": work.host.name,
@@ -328,7 +341,7 @@ class Attempt:
         self.error.outcome = outcome
         raise self.error
 
-    def _unreached(self, work: _Work) -> HostOutcome:
+    def _unreached(self, work: Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
         first = "another host failed first"
@@ -421,13 +434,13 @@ class Attempt:
             committed_at=self.commit.committed_at or None,
         )
 
-    def _fail(self, work: _Work, error: DeployError) -> None:
+    def _fail(self, work: Work, error: DeployError) -> None:
         work.host.explain(error)
         if isinstance(error, HostFault):
             work.facts = None  # what the host said cannot be worked with
         self._end(work, _failed(work, error))
 
-    def _end(self, work: _Work, outcome: HostOutcome) -> None:
+    def _end(self, work: Work, outcome: HostOutcome) -> None:
         seconds = {**work.seconds, **outcome.seconds}
         work.outcome = replace(outcome, seconds=seconds, left_out=work.left_out)
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
@@ -449,7 +462,8 @@ def _stopped_writing() -> RegistryUnavailable:
     return RegistryUnavailable("interrupted while the registry was written")
 
 
-def _connect(work: _Work) -> None:
+def connect(work: Work) -> None:
+    """Connect to a host."""
     work.host.open()
 
 
@@ -468,7 +482,7 @@ def _nothing_changed() -> Iterator[None]:
         raise
 
 
-def _failed(work: _Work, error: DeployError) -> HostOutcome:
+def _failed(work: Work, error: DeployError) -> HostOutcome:
     """The outcome of a host whose work raised an error."""
     before = isinstance(error, HostFault) and not error.asked
     state = State.NOT_SWITCHED if before else state_of(error)
@@ -476,7 +490,7 @@ def _failed(work: _Work, error: DeployError) -> HostOutcome:
     return HostOutcome(work.host.name, state, live, work.live, error.message, error.hint, log=error.log)
 
 
-def _host_record(job: Job, work: _Work) -> HostRecord:
+def _host_record(job: Job, work: Work) -> HostRecord:
     if work.outcome is None:
         return HostRecord(work.host.name, previous=work.live, target_id=work.host.target)
     end = work.outcome
@@ -494,4 +508,6 @@ def _host_record(job: Job, work: _Work) -> HostRecord:
         target_missing=absent,
         log=end.log,
         target_id=work.host.target,
+        configuration=end.configuration,
+        names=end.names,
     )

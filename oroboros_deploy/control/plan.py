@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
 
 
+_NO_RELEASE = "no release is live on this host, and a push changes the configuration of the live one alone"
 _NEW_COMMIT = "git commit --allow-empty -m 'build again'"
 # Why what is live cannot be switched to, where the state says it.
 _WRONG = {"missing": "it is gone", "unsealed": "it was never completed"}
@@ -72,7 +74,7 @@ class Plan:
 def facts_request(job: Job) -> FactsRequest:
     """What to read: everything the plan, and the checks below, need."""
     asked: FactsRequest = {
-        "sha": job.sha,
+        **_meant(job),
         "services": list(job.config.services),
         "restart": job.config.restarts,
         "source": job.kind == "deploy",
@@ -96,6 +98,11 @@ def configure_request(job: Job, sources: Sources) -> ConfigureRequest:
     if job.config.run_as.owner:
         request["owner"] = job.config.run_as.owner
     return request
+
+
+def _meant(job: Job) -> FactsRequest:
+    """Which release to read about: a push is to the live one, which the host knows alone."""
+    return {"live": True} if job.kind == "env" else {"sha": job.sha}
 
 
 def build_request(
@@ -126,12 +133,13 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateReques
     """The switch to the job's release; ``migrate`` on one host of several, for they share the database.
 
     It names the release that the decision was made for: where somebody else switched meanwhile, the host refuses.
-    Nobody knows which one that is where the host has to settle an activation first.
+    Nobody knows which one that is where the host has to settle an activation first; a push, which never switches to
+    another release, is refused where that changes it.
     """
     request = _activation(job, migrate=migrate, detached=not (facts["systemd"] and facts["may_manage"]))
     if not job.config.skip_restart:
         request["stopping"] = stopping(facts["units"].values(), job.config.restart_timeout)
-    if not unfinished(facts["last"]):
+    if job.kind == "env" or not unfinished(facts["last"]):
         request["expected"] = facts["live"]
     return request
 
@@ -183,6 +191,8 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     done there; nothing was changed then.
     """
     check(job, facts, host)
+    if job.kind == "env":
+        return _to_push(job, facts, host)
     unfit = _unfit(job, facts)
     if unfit and facts["live"] == job.sha:
         raise _refusal_of_live(job, facts, host, unfit)
@@ -192,6 +202,7 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if facts["live"] == job.sha and whole and healthy(facts["last"]) and same and not any(doubts(job, facts)):
         return Plan(build=False, activate=False)
     if whole:
+        _refuse_unusable(job, facts, host)
         return Plan(build=False, activate=True)
     if facts["target"] and facts["target"]["state"] == "building" and job.kind == "rollback":
         hint = "wait for the end of that build, then the same command again"
@@ -199,6 +210,19 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     if job.kind == "rollback":
         raise UnknownRelease(_absent(job, facts), hint=_offer(facts, job.sha), host=host)
     return _to_build(job, facts)
+
+
+def _to_push(job: Job, facts: Facts, host: str) -> Plan:
+    """What a host needs for its live release to have another configuration, before that is known to differ."""
+    live, target, typed = facts["live"], facts["target"], partial(job.config.typed, host)
+    if live is None or target is None:
+        raise InvalidInput(f"nothing was changed: {_NO_RELEASE}", hint=typed("deploy --sha=SHA"), host=host)
+    if target["state"] == "adopted" and target.get("gate") == "never":
+        what = f"{live} is live here by another tool, so nobody noted what it has to pass with a new configuration"
+        raise InvalidInput(f"nothing was changed: {what}", hint=typed("deploy --sha=SHA"), host=host)
+    if target["state"] not in SWITCHABLE:
+        raise _refusal_of_live(job, facts, host, _WRONG.get(target["state"]) or target["damage"] or target["state"])
+    return Plan(build=False, activate=not healthy(facts["last"]) or any(not_live(facts)))
 
 
 def _to_build(job: Job, facts: Facts) -> Plan:
@@ -251,6 +275,14 @@ def _unfit(job: Job, facts: Facts) -> str | None:
     return target["bad"] if target["state"] == "sealed" and facts["live"] != job.sha else None
 
 
+def _refuse_unusable(job: Job, facts: Facts, host: str) -> None:
+    """Refuse a rollback whose configuration the host has no more: on several hosts, before the first switches."""
+    unfit = facts["target"].get("unusable") if facts["target"] and not job.config.keep_env else None
+    if unfit and job.kind == "rollback":
+        hint = "--keep-env leaves the present configuration in use; a deploy of the release takes today's"
+        raise InvalidInput(f"nothing was changed: {unfit}", hint=hint, host=host)
+
+
 def _is_configured(facts: Facts) -> bool:
     """Whether the configuration in use is the one that the release was committed with, as far as that was noted."""
     noted = facts["target"].get("configuration") if facts["target"] else None
@@ -259,7 +291,7 @@ def _is_configured(facts: Facts) -> bool:
 
 def _refusal_of_live(job: Job, facts: Facts, host: str, unfit: str) -> InvalidInput:
     """What serves is never taken from under its services: the way goes over another release."""
-    good = _good(facts, job.sha)
+    good = _good(facts, job.sha) if job.kind == "deploy" else []
     back = job.config.typed(host, f"rollback --release={good[0]}") if good else ""
     hint = f"roll back first, then the same command again: {back}" if good else f"deploy another commit: {_NEW_COMMIT}"
     what = f"release {job.sha} is live here and cannot be built again in its place"

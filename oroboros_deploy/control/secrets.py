@@ -70,7 +70,7 @@ def _printed(line: str, seconds: float, directory: str | Path) -> dict[str, str]
     output = _run(line, seconds, directory)
     hint = f"see what it prints: {line}"
     try:
-        found = env_file.parse(output.decode("utf-8"))
+        found = env_file.printed(output.decode("utf-8"))
     except UnicodeDecodeError:
         raise _refused("env.secrets.command printed what is no text in UTF-8", hint) from None
     except env_file.Wrong as wrong:

@@ -467,7 +467,7 @@ class Activation:
                 options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask, "errors": place}
                 ended = line.run(command, user, self.state.attempt, **options)
             if not ended.ok:
-                said = f"{errors.read_text(errors='replace')}{ended.tail}"
+                said = f"{process.end_of(errors)}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)
         marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
         self._enter("prepared", migration_marker=marker)
@@ -917,6 +917,8 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
     if found is None or Journal(layout.journal).has(found.attempt):
         return None
     request = state.read_request(layout, found.attempt)
+    if found.source is None and found.target == Journal(layout.journal).committed():
+        found = found._replace(source=found.target)  # it changed the configuration alone, and is on its way back
     before = configuration.before(layout)
     after = (records.wanted_configuration(layout, request) if request else None) or configuration.in_use(layout)
     found = found._replace(configuration=after, configuration_before=before)

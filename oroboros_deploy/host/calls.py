@@ -86,7 +86,7 @@ def _import_ahead(asked: SentCall) -> None:
     if asked["call"] != "facts":
         return
     request = cast("FactsRequest", asked["request"])
-    if request.get("sha"):
+    if request.get("sha") or request.get("live"):
         from . import launch  # noqa: F401
 
         if request.get("source"):

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from . import durable
-from .annotations import TYPE_CHECKING, Dict, Iterable, List, Optional, Tuple
+from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Tuple
 from .layout import Layout
 from .refusal import Refusal
 
@@ -133,6 +133,8 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
 
     One that somebody edited counts as none: what services run with is not known then.
     """
+    from . import key
+
     found = problem(layout)
     if found:
         raise Refusal("invalid", f"nothing was switched: {found['message']}", hint=found["hint"])
@@ -142,9 +144,10 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
         layout.create()
     current = in_use(layout)
     if current and not _is_whole(layout, current):
+        anew = key.is_newer(layout, layout.config / current)
         if say:
-            say("warning", f"somebody edited {layout.config / current}, the configuration in use", level="warning")
-        current = None
+            say("warning", _not_whole(layout, current, anew), level="warning")
+        current = current if anew else None
     revision, text = _named(layout, merged)
     if not request.get("dry_run"):
         _keep(layout, revision, text)
@@ -156,6 +159,14 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
         "origins": {name: merged[name].origin for name in sorted(merged)},
         "fits": _noted(release) in (_ADOPTED, digest_of_build(layout, release, sources)),
     }
+
+
+def _not_whole(layout: Layout, revision: str, anew: bool) -> str:
+    """Why the configuration in use is not the one that its name says, in words."""
+    if anew:
+        why = "the one that named the configuration in use was lost, or others could read it"
+        return f"{layout.key} was made anew ({why}): every configuration has another revision from now on"
+    return f"somebody edited {layout.config / revision}, the configuration in use"
 
 
 def for_build(release: Path, sources: Optional[Sources]) -> Dict[str, str]:
@@ -261,10 +272,24 @@ def _rendered(merged: Dict[str, _Value], *remarks: str) -> str:
 def _keep(layout: Layout, revision: str, text: str) -> None:
     place = layout.config / revision
     durable.make_directory(layout.config, 0o700)
-    if place.is_file() and place.read_bytes() == text.encode():
-        os.utime(place)  # it may be about to be put in use
-    else:
-        layout.reserve.spend(durable.write, place, text.encode())
+    with _alone(layout):
+        if place.is_file() and place.read_bytes() == text.encode():
+            os.utime(place)  # it may be about to be put in use
+        else:
+            layout.reserve.spend(durable.write, place, text.encode())
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Nobody else keeps or forgets a revision meanwhile."""
+    import fcntl
+
+    number = os.open(layout.config, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(number)
 
 
 def give(layout: Layout, revision: str, owner: Optional[str]) -> None:
@@ -314,17 +339,25 @@ def _keyed(layout: Layout, text: str) -> str:
 
 def refuse(layout: Layout, revision: str) -> None:
     """Refuse a revision that cannot be put in use."""
-    found = problem(layout)
+    found, unfit = problem(layout), unusable(layout, revision)
     if found:
         raise Refusal("invalid", f"nothing was switched: {found['message']}", hint=found["hint"])
+    if unfit:
+        hint = "deploy the release, which takes today's configuration"
+        raise Refusal("invalid", f"nothing was switched: {unfit}", hint=hint)
+
+
+def unusable(layout: Layout, revision: Optional[str]) -> Optional[str]:
+    """Why a revision cannot be put in use, in words; None when it can, or none is named."""
+    if revision is None:
+        return None
     if not (layout.config / revision).is_file():
-        what = f"nothing was switched: the configuration {revision} is not on this host any more"
-        raise Refusal("invalid", what, hint="deploy the release, which takes today's configuration")
+        return f"the configuration {revision} is not on this host any more"
     try:
         values(layout, revision)
     except (OSError, ValueError) as error:
-        what = f"nothing was switched: the configuration {revision} cannot be read: {error}"
-        raise Refusal("invalid", what, hint="deploy the release, which takes today's configuration") from None
+        return f"the configuration {revision} cannot be read: {error}"
+    return None
 
 
 def stage(layout: Layout, revision: str, before: Optional[str]) -> None:
@@ -373,8 +406,14 @@ def _link(path: Path, revision: Optional[str]) -> None:
 
 
 def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
-    """Remove the revisions that are neither named nor in use, and that nobody is about to put in use."""
-    kept = {in_use(layout), *named}
-    for path in layout.config.glob("*") if layout.config.is_dir() else ():
-        if path.name not in kept and time.time() - path.lstat().st_mtime > STAGED:
-            path.unlink(missing_ok=True)
+    """Remove the revisions that are neither named nor in use, and that nobody is about to put in use.
+
+    The caller keeps activations out: one puts a revision in use that its release's record names.
+    """
+    if not layout.config.is_dir():
+        return
+    with _alone(layout):
+        kept = {in_use(layout), *named}
+        for path in layout.config.glob("*"):
+            if path.name not in kept and time.time() - path.lstat().st_mtime > STAGED:
+                path.unlink(missing_ok=True)

@@ -16,9 +16,9 @@ from typing import Dict, List, Literal, NotRequired, Optional, TypedDict, Union
 
 # --- words -------------------------------------------------------------------------------------------------------
 
-AttemptKind = Literal["deploy", "rollback"]
+AttemptKind = Literal["deploy", "rollback", "env"]
 Scope = Literal["system", "user"]
-EntryKind = Literal["deploy", "rollback", "lock", "unlock", "claim"]
+EntryKind = Literal["deploy", "rollback", "env", "lock", "unlock", "claim"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
 EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked", "claimed"]
@@ -86,8 +86,8 @@ class UnitsRequest(TypedDict):
 class FactsRequest(Asked):
     """What to read.  Facts that no key asks for are left empty.
 
-    ``sha`` is the release that is meant.  ``services`` are looked at when ``restart`` is true, ``shared`` places when
-    a release with them is to be built.
+    ``sha`` is the release that is meant; with ``live`` it is the one that serves.
+    ``services`` are looked at when ``restart`` is true, ``shared`` places when a release with them is to be built.
     ``restart`` is there when somebody means to activate, ``source`` is true when a build may be needed.
     ``history`` is how many journal entries to answer, of those before the number ``before`` where it is given.
     ``wait`` is for how many seconds an activation of this deploy root is waited for before anything is read.
@@ -100,6 +100,7 @@ class FactsRequest(Asked):
     """
 
     sha: NotRequired[Optional[str]]
+    live: NotRequired[bool]
     services: NotRequired[List[str]]
     shared: NotRequired[Places]
     restart: NotRequired[bool]
@@ -272,8 +273,8 @@ class ActivateRequest(Asked):
     ``expected`` is the live release that the control node decided for.  With ``look`` the agent reads those
     facts first, and activates only when they leave nothing to decide.  ``after`` is how many events of the
     attempt the control node has heard already.  ``said`` names the settings that a flag or a variable gave: a rollback
-    is held to the record of its release in all others.  ``stopping`` is how long a service may take to stop, where
-    that is longer than ``restart_timeout``: a restore waits so long for a stop that systemd has begun.
+    and a push are held to the record of their release in all others.  ``stopping`` is how long a service may take to
+    stop, where that is longer than ``restart_timeout``: a restore waits so long for a stop that systemd has begun.
     ``wait`` is for how many seconds somebody else's activation is waited for (default: 60 for that of another deploy
     root, 0 for one of this).
     ``configuration`` is the revision to put in use with the release; with ``recorded`` it is the one that the record of
@@ -560,7 +561,8 @@ class TargetFacts(TypedDict):
     ``recipe`` is the digest of the recipe that it was built by, None where nobody noted one.  ``building``: it was
     complete, and is built again at this moment.  ``gate``: of the live release, whether it passed a gate here
     (skipped: only its services decided; never: this tool never committed it).  ``configuration`` is the revision in its
-    record, and ``configured`` is true when its build saw some of a configuration.
+    record, and ``configured`` is true when its build saw some of a configuration.  ``unusable`` says why that revision
+    cannot be put in use here (None: it can, or there is none); it is there where `env` was asked for.
     """
 
     state: TargetState
@@ -570,6 +572,7 @@ class TargetFacts(TypedDict):
     gate: NotRequired[Optional[GateOfRelease]]
     configuration: NotRequired[Optional[str]]
     configured: NotRequired[bool]
+    unusable: NotRequired[Optional[str]]
 
 
 class StrayFacts(TypedDict):

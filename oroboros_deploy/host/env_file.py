@@ -14,6 +14,8 @@ _BLANK = " \t\n\r"
 _ESCAPED = '"\\`$'  # what a backslash takes its meaning from, within double quotes
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _COMMENT = re.compile(r"(?:\\[^\r\n]|[^\\\r\n])*")
+# Padding after what is no usual name of a variable (those have one case); two of them after any.
+_PADDED = re.compile(r"[A-Za-z0-9_]+={2,}|(?=[^=]*[a-z])(?=[^=]*[A-Z])[A-Za-z0-9_]+=")
 _CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # systemd passes none of them on, but tab and line feed
 
 
@@ -32,6 +34,15 @@ def parse(text: str) -> Dict[str, str]:
         found[name] = value
     check(found)
     return found
+
+
+def printed(text: str) -> Dict[str, str]:
+    """The same of what a command printed, which may be a secret alone, such as base64 that ends with '='."""
+    lines = text.split("\n")
+    for number, _, _ in _assignments(text):
+        if _PADDED.fullmatch(lines[number - 1].strip(_BLANK)):
+            raise _wrong(number, "looks like a value that ends with '=', without a name; an empty value is NAME=\"\"")
+    return parse(text)
 
 
 def check(variables: Mapping[str, str]) -> None:

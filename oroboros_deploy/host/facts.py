@@ -50,12 +50,13 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
     managed = request.get("restart") and units.present()
     sources: bool = request.get("source", True)
-    repository, sha = mirror.Mirror(layout.repo), request.get("sha")
+    repository = mirror.Mirror(layout.repo)
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []
     unmanaged = _unmanaged(request)
     live = _collect(problems, layout.live)
+    sha = live if request.get("live") else request.get("sha")
     for check in (_root, _link_place):
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
     found_at_env = configuration.problem(layout) if request.get("env") else None
@@ -82,7 +83,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout),
-        "target": _target(layout, sha, live) if sha else None,
+        "target": _target(layout, sha, live, bool(request.get("env"))) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
         "units": _units(layout, request.get("services", []), live) if managed else {},
@@ -136,6 +137,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
         target is not None
         and target["state"] in SWITCHABLE
         and not target["bad"]
+        and not (request.get("recorded") and target.get("unusable"))
         and found["live"] != request["sha"]
         and not found["problems"]
         and found["running"] is None
@@ -145,21 +147,22 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
     )
 
 
-def _target(layout: Layout, sha: str, live: Optional[str]) -> TargetFacts:
+def _target(layout: Layout, sha: str, live: Optional[str], env: bool) -> TargetFacts:
     """How far the wanted release is, and what is known of it."""
     release = earlier.place(layout.release(sha))
     found = seal.state_of(release, sha)
     damage = seal.verify(release) if found == "sealed" else None
-    note = layout.bad(sha)
-    return {
+    note, configured = layout.bad(sha), records.configuration_of(layout, sha)
+    told: TargetFacts = {
         "state": "building" if earlier.is_built_again(layout, sha) else "damaged" if damage else found,
         "damage": damage,
         "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
         "recipe": seal.read_meta(release).get("recipe"),
         "gate": records.gate_of(layout, sha) if live == sha else None,
-        "configuration": records.configuration_of(layout, sha),
+        "configuration": configured,
         "configured": "configured" in seal.read_meta(release),
     }
+    return {**told, "unusable": configuration.unusable(layout, configured)} if env else told
 
 
 def _releases(layout: Layout) -> List[ReleaseFacts]:

@@ -20,6 +20,14 @@ def of(layout: Layout) -> bytes:
     return at(layout.key)
 
 
+def is_newer(layout: Layout, path: Path) -> bool:
+    """Whether the secret was made after a file that somebody keyed: then it is not the one that keyed it."""
+    try:
+        return layout.key.stat().st_mtime_ns > path.stat().st_mtime_ns
+    except OSError:
+        return False
+
+
 def at(path: Path) -> bytes:
     """The secret in a file, made when it is first needed.
 

@@ -149,16 +149,53 @@ def masked(path: Path, mask: Mask) -> Iterator[Path]:
     if not mask:
         yield path
         return
-    number = os.memfd_create("masked")
+    near, far = os.pipe()
+    over = threading.Event()
+    thread = threading.Thread(target=_mask, args=(near, path, mask, over), name="masked", daemon=True)
+    thread.start()
     try:
-        yield Path(f"/proc/self/fd/{number}")
-        with open(number, "rb", closefd=False) as file:
-            file.seek(0)
-            text = file.read().decode("utf-8", "replace")
-        with contextlib.suppress(OSError):  # on a full disk
-            path.write_text(mask.text(text), "utf-8")
+        yield Path(f"/proc/self/fd/{far}")
     finally:
-        os.close(number)
+        over.set()
+        os.close(far)
+        thread.join()
+        os.close(near)
+
+
+def _mask(near: int, path: Path, mask: Mask, over: threading.Event) -> None:
+    """Write what comes through a pipe into a file, masked, a piece at a time; what is there once it is ``over`` too.
+
+    On a full disk it goes nowhere: the command is not kept waiting.
+    """
+    stream = mask.stream()
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        for data in _pieces(near, over):
+            file.write(stream.pass_on(data))
+        file.write(stream.rest())
+    for _ in _pieces(near, over):
+        pass
+
+
+def _pieces(near: int, over: threading.Event) -> Iterator[bytes]:
+    """What comes, until everybody has closed the other end, or nothing is there any more and it is over."""
+    while True:
+        last = over.is_set()
+        readable, _, _ = select.select([near], [], [], 0.0 if last else LOOK)
+        data = os.read(near, PIPE) if readable else b""
+        if data:
+            yield data
+        elif readable or last:
+            return
+
+
+def end_of(path: Path) -> str:
+    """The last that a file has, as much as is kept of output; nothing where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - KEPT))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
 
 
 @contextlib.contextmanager

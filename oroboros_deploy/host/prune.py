@@ -62,6 +62,8 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
         with _no_activation(layout, wait), pins.still(layout):
             verdicts = _verdicts(layout, request["keep"], used.processes)
             placed = [_set_aside(layout, each) if not request["dry_run"] else (each, None) for each in verdicts]
+            if not request["dry_run"]:
+                _forget_configurations(layout)
         told = [_told(each, sizes) for each, _ in placed]
         if not request["dry_run"]:
             for each, (_, aside) in zip(told, placed):
@@ -152,10 +154,17 @@ def _tidy(layout: Layout) -> None:
     for note in filter(lambda note: note not in known, os.listdir(layout.ours / "bad")):
         (layout.ours / "bad" / note).unlink(missing_ok=True)
     records.forget_the_missing(layout)
+
+
+def _forget_configurations(layout: Layout) -> None:
+    """Remove the configurations that no release here was committed with; no activation runs meanwhile."""
+    last = state.load(layout.state)
     recorded = (records.configuration_of(layout, release_id) for release_id in layout.release_ids())
     sets = (records.units_of(layout, release_id) for release_id in layout.release_ids())
-    unit_sets.forget_others(layout, [*sets, *((last.units, last.units_before) if last else ())])
-    configuration.forget_others(layout, [*recorded, *((last.configuration, last.configuration_before) if last else ())])
+    with contextlib.suppress(OSError):
+        named = [*recorded, *((last.configuration, last.configuration_before) if last else ())]
+        configuration.forget_others(layout, named)
+        unit_sets.forget_others(layout, [*sets, *((last.units, last.units_before) if last else ())])
 
 
 def _remove_unused_tools(layout: Layout, verdicts: List[Verdict], say: Say) -> None:

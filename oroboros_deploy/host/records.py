@@ -9,7 +9,7 @@ import time
 
 from . import durable, manager, seal, state, units
 from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, cast
-from .constants import PROVEN
+from .constants import BY_RECORD, PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
@@ -170,8 +170,8 @@ def _served(layout: Layout, release_id: str, attempt: str) -> Iterator[float]:
 
 
 def asked(layout: Layout, request: ActivateRequest) -> ActivateRequest:
-    """What the attempt's release is held to: a rollback to its record, but for what a flag or variable says."""
-    record = found(layout, request["sha"]) if request["kind"] == "rollback" and "said" in request else None
+    """What the attempt's release is held to: in a rollback or push its record, but for what a flag or variable says."""
+    record = found(layout, request["sha"]) if request["kind"] in BY_RECORD and "said" in request else None
     if record is None:
         return request
     by_hand = request["said"]

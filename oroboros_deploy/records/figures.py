@@ -121,7 +121,7 @@ def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
                 day.restores.append(max(0.0, activation_seconds or 0.0))
             elif until:
                 day.restores.append(max(0.0, (until - at).total_seconds()))
-        elif state == "live":
+        elif kind == "rollback" and state == "live":
             left[environment, previous] = at
         if state == "live":
             good[environment] = at

@@ -19,7 +19,7 @@ from ..outcome import Kind, State, ended
 from .record import HostRecord
 
 if TYPE_CHECKING:
-    from ..host.contract import ActivationEnd, Facts, FinalPhase, JournalEntry, JournalHead, Origin
+    from ..host.contract import ActivationEnd, Changes, Facts, FinalPhase, JournalEntry, JournalHead, Origin
 
 _SKEW = 60.0  # seconds by which a host's clock may differ from ours without a word
 _ATTEMPT = re.compile(r"[\w.-]{1,100}", re.ASCII)
@@ -205,6 +205,9 @@ def _part(journal: HostJournal, said: JournalEntry) -> HostRecord:
         "switched": said.get("switched", "restoring" in seconds),
         "ran": said.get("ran"),
         "foreign": said.get("foreign"),
+        "configuration": said.get("configuration"),  # what is in use at the end, whichever that was
+        "configuration_before": said.get("configuration"),
+        "names": said.get("names"),
     }
     end = ended(journal.host, known, "the attempt's directory")
     return HostRecord(
@@ -216,7 +219,22 @@ def _part(journal: HostJournal, said: JournalEntry) -> HostRecord:
         seconds={"activate": round(sum(seconds.values()), 3), **end.seconds},
         migration_marker=end.migration_marker,
         target_id=journal.target,
+        configuration=_text(end.configuration),
+        names=_changes(end.names),
     )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _changes(names: object) -> Changes | None:
+    """The names that an attempt changed, as far as they are such; a host may say anything."""
+    found = names if isinstance(names, dict) else {}
+    lists = [found.get(key) for key in ("added", "changed", "removed")]
+    if not all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists):
+        return None
+    return {"added": found["added"], "changed": found["changed"], "removed": found["removed"]}
 
 
 def _number(said: JournalEntry) -> object:

@@ -296,11 +296,20 @@ def _untouched(part: HostRecord, known: Record, history: History, ends: Parts) -
 
 
 def _news(new: HostRecord, known: HostRecord | None) -> bool:
-    return known is None or (new.state, new.live, new.previous) != (known.state, known.live, known.previous)
+    if known is None or (new.state, new.live, new.previous) != (known.state, known.live, known.previous):
+        return True
+    return known.configuration is None and new.configuration is not None  # an earlier version did not record it
 
 
 def _marker(record: Record) -> str | None:
     return next((part.migration_marker for part in record.hosts if part.migration_marker), None)
+
+
+def _broken_by_a_push(records: Iterable[Record], serving: Mapping[str, str | None]) -> dict[str, str | None]:
+    """The releases that are live, and not known to serve, where a push could not be taken back: their rows stay."""
+    pushes = (record for record in records if not record.moves)
+    parts = (part for record in pushes for part in record.hosts if part.state == State.NOT_RESTORED)
+    return {f"broken {part.host}": part.previous for part in parts if not serving.get(part.host, "unknown")}
 
 
 class _Rows:
@@ -313,7 +322,9 @@ class _Rows:
         self.status: dict[str, str] = {}
         self.by: dict[str, str] = {}  # the attempt whose word is the last on a release
         everywhere = {**serving, **{f"elsewhere {release}": release for release in memory.elsewhere}}
-        for record in records:
+        everywhere |= _broken_by_a_push(records, serving)
+        self.served |= {*everywhere.values()}
+        for record in filter(attrgetter("moves"), records):
             self.of.setdefault(record.release_id, []).append(record)
             before = self.status.get(record.release_id, self._now(record.release_id))
             before = memory.intents.get(record.attempt) if before in IN_PROGRESS else before

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, Self, TypedDict, get_args
 
 from ..outcome import Kind, State
 from .names import Names
+
+if TYPE_CHECKING:
+    from ..host.contract import Changes
 
 
 class AttemptState(StrEnum):
@@ -41,7 +44,8 @@ class HostRecord:
     ``seconds`` the wall time of each phase; ``target_missing`` is True when a
     rollback was refused because the host does not have the release; ``log`` what the
     build, the migration, the gate or the services said last, of which the end is kept;
-    ``target_id`` the id that the host has minted for its deploy root, None when it is not known.
+    ``target_id`` the id that the host has minted for its deploy root, None when it is not known;
+    ``configuration`` the revision in use there after the attempt, ``names`` those that it changed, or tried to.
     """
 
     host: str
@@ -54,6 +58,8 @@ class HostRecord:
     target_missing: bool = False
     log: str | None = None
     target_id: str | None = None
+    configuration: str | None = None
+    names: Changes | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "log", self.log and self.log[-_LOG_LENGTH:])
@@ -122,6 +128,11 @@ class Record:
             _refuse_unless(datetime.fromisoformat(time).tzinfo is not None, "time without an offset", time)
 
     @property
+    def moves(self) -> bool:
+        """True of an attempt that brings a release to hosts; False of one with the release that serves there."""
+        return self.kind != "env"
+
+    @property
     def settled(self) -> bool:
         """True when it is known of every host how the attempt ended there."""
         return not any(host.open for host in self.hosts)
@@ -156,7 +167,7 @@ class Record:
         ends: dict[str, str | None] = {}
         for host in self.hosts:
             if host.ok:
-                ends[host.host] = self.release_id
+                ends[host.host] = self.release_id if self.moves else host.live
             elif host.state in (State.RESTORED, State.NOT_RESTORED):
                 ends[host.host] = host.live if host.state == State.RESTORED else None
         return ends

@@ -52,8 +52,10 @@ def transitions(record: Record, serving: Mapping[str, str | None], before: str |
 
     Of the other releases, one that was restored and serves becomes deployed;
     one that was left and serves nowhere, replaced (replaced_by_rollback).
+
+    A push changes no row, however it ended: it brings no release anywhere.
     """
-    if not record.settled:
+    if not record.settled or not record.moves:
         return []
     target, served = record.release_id, set(serving.values())
     left = Status.REPLACED if record.kind == "deploy" else Status.REPLACED_BY_ROLLBACK

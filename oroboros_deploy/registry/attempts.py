@@ -109,7 +109,8 @@ def environment_of(db: Connection, release_id: str, application: str | None) -> 
 
 
 def _live(release_id: str, application: str | None, rows: Select[Any]) -> Select[Any]:
-    went_live: ColumnElement[bool] = and_(attempts.c.release_id == release_id, attempt_hosts.c.state.in_(_OK))
+    there = or_(attempt_hosts.c.live.is_(None), attempt_hosts.c.live == release_id)  # a push goes to several releases
+    went_live: ColumnElement[bool] = and_(attempts.c.release_id == release_id, attempt_hosts.c.state.in_(_OK), there)
     was_live = or_(attempt_hosts.c.live == release_id, attempt_hosts.c.previous == release_id)
     own = targets.owned(attempts.c.application, application)
     return rows.join_from(attempt_hosts, attempts).where(own, or_(went_live, was_live))

@@ -131,6 +131,11 @@ def _seventh(db: Connection) -> None:
         db.execute(insert(targets), [dict(row) for row in known])
 
 
+def _eighth(db: Connection) -> None:
+    """In each host's part the configuration in use after the attempt, and the names that it changed."""
+    _add(db, attempt_hosts, "configuration", "names")
+
+
 def _index(db: Connection, *tables: Table) -> None:
     for table in tables:
         for index in table.indexes:
@@ -163,4 +168,4 @@ def _named(db: Connection, table: Table) -> str:
     return f"{where}.{table.name}" if where else table.name
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh)
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)

@@ -95,7 +95,7 @@ _ATTEMPT = _columns(
     _A.migration_marker,
     _A.seen_at,
 )
-_HOST = [_H.host, _H.state, _H.phase, _H.live, _H.previous, _H.message, _H.log, _H.seconds]
+_HOST = [_H.host, _H.state, _H.phase, _H.live, _H.previous, _H.message, _H.log, _H.seconds, _H.configuration, _H.names]
 ATTEMPT = [each.name for each in _ATTEMPT]  # the columns of `attempts_that`: these, a row number, and
 HOST = [each.name for each in _HOST]  # these, empty when the attempt has no host
 
@@ -247,7 +247,7 @@ _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
 def hosts_that(filters: frozenset[str]) -> Select[Any]:
     """The hosts that pass these filters, by name: what they serve by the registry, and what they said themselves."""
     known = _known(*(_NAMED[name] for name in sorted(filters & {*_NAMED})))
-    last, part = attempts.alias("last"), attempt_hosts.alias("part")
+    last, part, brought = attempts.alias("last"), attempt_hosts.alias("part"), attempt_hosts.alias("brought")
     newest = select(_H.attempt_id).where(_H.host == known.c.host).correlate(known).limit(1)
     newest = newest.order_by(_H.started_at.desc(), _H.attempt_id.desc())
     shown = [
@@ -261,8 +261,11 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
         last.c.attempt.label("last_attempt"),
         case((_is_lost(last), AttemptState.LOST), else_=part.c.state).label("last_state"),
         _text(func.coalesce(last.c.finished_at, last.c.started_at), "last_at"),
+        brought.c.configuration,
+        brought.c.names,
     ]
     found = known.outerjoin(hosts, _S.host == known.c.host).outerjoin(attempts)
+    found = found.outerjoin(brought, and_(brought.c.attempt_id == _S.attempt_id, brought.c.host == known.c.host))
     found = found.outerjoin(observations, _O.host == known.c.host)
     found = found.outerjoin(last, last.c.id == newest.scalar_subquery())
     found = found.outerjoin(part, and_(part.c.attempt_id == last.c.id, part.c.host == known.c.host))

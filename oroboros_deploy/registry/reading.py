@@ -166,6 +166,8 @@ class Reader:
         ``drift`` is True of one that said something else, after the registry's last change, and not
         what an attempt brings there now; as a filter it leaves only those.  ``last_attempt`` is the newest
         that named the host, ``last_state`` how it went there (or "lost"), ``last_at`` when it ended or began.
+        ``configuration`` is the revision in use since ``attempt``, and ``names`` are those that it changed; the same
+        values have another revision on another target.
         """
         check_limit(limit)
         values = _given(after=after, environment=environment, prefix=prefix, release_id=release_id, drift=drift or None)

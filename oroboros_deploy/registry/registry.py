@@ -267,7 +267,7 @@ def _arrived(db: Connection, work: Callable[[Connection], Result]) -> Result:
 def _intend(db: Connection, record: Record) -> None:
     attempts.add(db, record)
     intended, _ = attempts.intent(db, record.attempt)
-    if intended:
+    if intended or not record.moves:
         return
     attempts.intend(db, record.attempt, releases.status_of(db, record.release_id))
     status = Status.DEPLOYING if record.kind == "deploy" else Status.ROLLBACK_IN_PROGRESS
@@ -279,7 +279,7 @@ def _finish(db: Connection, record: Record) -> None:
     ended += skew(db)
     attempts.add(db, record)
     served = targets.served(db).values()
-    if not attempts.finish(db, record, ended):
+    if not attempts.finish(db, record, ended) or not record.moves:
         return
     _change_rows(db, record)
     if record.settled:  # also what a target served that is gone: a machine made anew, an alias of another workstation

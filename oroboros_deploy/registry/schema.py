@@ -35,7 +35,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from . import place, values
 
-VERSION = 7
+VERSION = 8
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -143,6 +143,17 @@ class Times(Object):
         return values.times
 
 
+class ChangedNames(TypeDecorator[dict[str, list[str]]]):
+    """Names that were added, changed and removed; None for what is no such object."""
+
+    impl: Any = JSON(none_as_null=True)
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], dict[str, list[str]] | None]:
+        """Read the three lists."""
+        return values.changes
+
+
 def storable(text: str) -> str:
     """The text with NUL and lone surrogates, which no database takes, replaced by question marks."""
     return text.replace("\0", "?").encode(errors="replace").decode()
@@ -231,6 +242,8 @@ attempt_hosts = Table(
     Column("phase", AnyText),
     Column("started_at", UtcDateTime),
     Column("target_id", AnyText),
+    Column("configuration", AnyText),
+    Column("names", ChangedNames),
     Index("ix_oroboros_attempt_hosts_started", "host", "started_at", "attempt_id"),
     schema=place.NAME,
 )

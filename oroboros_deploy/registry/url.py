@@ -64,14 +64,12 @@ def registry_via(url: str) -> str | None:
 def check_via(url: str, environ: Mapping[str, str]) -> None:
     """Raise ConfigError where libpq would take from the environment what leads past the host of ``via``, or nowhere."""
     parts = _split(url)
-    given = {"host": parts.hostname, "port": parts.port, "password": parts.password or environ.get("PGPASSWORD")}
+    given: dict[str, object] = {"host": parts.hostname, "port": parts.port}
     given.update(parse_qsl(parts.query))
     for name, instead in (("PGSERVICE", ""), ("PGHOSTADDR", ""), ("PGHOST", "host"), ("PGPORT", "port")):
         if environ.get(name) and not given.get(instead):
             hint = f"unset {name}; with via, host and port of the server stand in the registry's URL"
             raise ConfigError(f"{name} is set, and leads past the host that the registry is reached through", hint=hint)
-    if environ.get("PGPASSFILE") and not given["password"]:
-        raise ConfigError(f"PGPASSFILE is set, and with via {_NO_PASSFILE}", hint=LOGIN_WITH_VIA)
 
 
 def wants_tls(url: str, environ: Mapping[str, str]) -> bool:

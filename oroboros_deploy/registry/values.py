@@ -65,6 +65,14 @@ def times(value: object) -> dict[str, float]:
     return {name: each for name, each in found.items() if each is not None}
 
 
+def changes(value: object) -> dict[str, list[str]] | None:
+    """The names in which two configurations differ, None when that is not what the object tells."""
+    found = an_object(value)
+    lists = {key: found.get(key) for key in ("added", "changed", "removed")}
+    told = {key: [str(name) for name in names] for key, names in lists.items() if isinstance(names, list)}
+    return told if len(told) == len(lists) else None
+
+
 def decoded(value: object) -> Any:
     """The value that JSON tells, None when it tells none; a number that there is none of is None too."""
     try:

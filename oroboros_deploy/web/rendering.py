@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
+from ..text import changed_names
 from . import display, ending
 from .links import Links
 from .overview import seen
@@ -85,6 +86,7 @@ def _make_templates() -> Environment:
     made.filters |= {name: getattr(display, name) for name in names}
     made.filters |= {name: getattr(ending, name) for name in ("came_to", "said", "why", "worst_first")}
     made.filters["seen"] = seen
+    made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")
     made.globals["version_of"] = lambda name: _STATIC[name][2]
     return made

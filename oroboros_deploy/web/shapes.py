@@ -29,6 +29,17 @@ class Release(BaseModel):
 HostState = Literal["running"] | State
 
 
+class Names(BaseModel):
+    """Names of the configuration; never a value."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+
+
+_REVISION = "the same values have another revision on each target: compare those of one target alone"
+
+
 class HostPart(BaseModel):
     """One host's part in an attempt."""
 
@@ -40,6 +51,8 @@ class HostPart(BaseModel):
     message: str
     log: str | None = Field(description="what the build, the migration, the gate or the services said last")
     seconds: dict[str, float] = Field(description="wall time of each phase")
+    configuration: str | None = Field(description=f"revision of the configuration in use afterwards; {_REVISION}")
+    names: Names | None = Field(description="what the attempt changed in the configuration, or tried to change")
 
 
 class Commit(BaseModel):
@@ -55,11 +68,11 @@ AttemptState = Literal["running", "live", "restored", "failed", "broken", "unkno
 
 
 class Attempt(BaseModel):
-    """One deploy or one rollback, on its hosts."""
+    """One deploy, rollback or push of the configuration, on its hosts."""
 
     attempt: str
     application: str = Field(description="whose it is; empty where an earlier version wrote")
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "rollback", "env"]
     release_id: str
     commit_sha: str
     subject: str | None = Field(description="first line of the commit's message")
@@ -133,6 +146,8 @@ class Host(BaseModel):
     last_attempt: str | None = Field(description="the newest that named this host")
     last_state: HostState | Literal["lost"] | None = Field(description="how that one went here")
     last_at: datetime | None = Field(description="when it ended or, without an end, began")
+    configuration: str | None = Field(description=f"revision of the configuration since `attempt`; {_REVISION}")
+    names: Names | None = Field(description="what that attempt changed in the configuration")
 
 
 class HostPage(BaseModel):

@@ -43,6 +43,20 @@ def test_success_is_one_line() -> None:
     assert summary(outcome_of(again)) == "✓ 3f2a9c1b2d was live already on web1"
 
 
+def test_a_push_names_what_it_changed() -> None:
+    """The names where they are the same on each host that was changed; never a value."""
+    names = {"added": ["A"], "changed": [], "removed": ["B"]}
+    pushed = [HostOutcome(f"web{n}", State.LIVE, live=SHA, names=names) for n in (1, 2)]  # type: ignore[arg-type]
+    told = "✓ 3f2a9c1b2d: today's configuration is live on web1, web2"
+    assert summary(outcome_of(*pushed, kind="env")) == f"{told} (+A -B)"
+    assert summary(outcome_of(pushed[0], HostOutcome("web2", State.LIVE, live=SHA), kind="env")) == told
+    again = HostOutcome("web1", State.ALREADY_LIVE, live=SHA)
+    was = "✓ 3f2a9c1b2d: today's configuration was in use already on web1"
+    assert summary(outcome_of(again, kind="env")) == was
+    failed = HostOutcome("web1", State.RESTORED, live=SHA, message="why")
+    assert summary(outcome_of(failed, kind="env")).startswith("✗ env.push to 3f2a9c1b2d failed\n")
+
+
 def test_a_failure_says_state_cause_and_next_step() -> None:
     """For each host that failed: what it serves, what went wrong, what to type."""
     outcome = outcome_of(

@@ -42,6 +42,15 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ],
         ),
         (
+            answer(
+                configuration="0123456789abcdef",
+                last={"kind": "env", "target": SHA, "phase": "committed"}
+                | {"names": {"added": ["A"], "changed": ["B"], "removed": ["C"]}},
+            ),
+            f"web1  {SHA}, configuration 0123456789abcdef  2027-01-15 08:00:00  "
+            "env aaaaaaaaaa (+A ~B -C) committed  quiet",
+        ),
+        (
             answer(hold={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),
             [f"{LIVE}  held", "web1: held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"],
         ),
@@ -123,6 +132,7 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
         "quiet",
         "running",
         "interrupted",
+        "pushed",
         "locked",
         "adopted",
         "configured",

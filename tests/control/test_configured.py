@@ -76,6 +76,20 @@ def test_a_rollback_that_keeps_it(site: Site) -> None:
     assert f"the configuration {kept} stays in use: --keep-env was said" in warnings
 
 
+def test_a_rollback_looks_at_all_before_the_first_switch(site: Site) -> None:
+    """Where one of several hosts lost the configuration to go back to, none is switched; `--keep-env` is offered."""
+    patient = {"timeout": 60, "interval": 0.1}
+    fleet = site.fleet(env=env(), healthcheck=patient)
+    fleet.deploy(["web1", "web2"], sha=site.good)
+    lost = (site.root("web2") / "env").resolve()
+    site.fleet(env=env("another"), healthcheck=patient).deploy(["web1", "web2"], sha=site.better)
+    lost.unlink()
+    with pytest.raises(InvalidInput, match=f"the configuration {lost.name} is not on this host any more") as refused:
+        fleet.rollback(["web1", "web2"], release=site.good)
+    assert (refused.value.host, "--keep-env" in str(refused.value.hint)) == ("web2", True)
+    assert (site.live("web1"), site.live("web2")) == (site.better, site.better)
+
+
 def test_what_came_of_it_has_the_names(site: Site) -> None:
     """The outcome has the revision in use, and the names that were changed; no value."""
     deployment(site, env=env()).deploy(["web1"], sha=site.good)

@@ -416,6 +416,8 @@ def test_only_a_known_live_release_is_expected() -> None:
     assert activate_request(job(), facts(live=None), migrate=False)["expected"] is None
     assert "expected" not in activate_request(job(), facts(last={"phase": "swapped"}), migrate=False)
     assert "expected" not in switch_request(job("rollback"))
+    interrupted = facts(last={"phase": "swapped"})
+    assert activate_request(job("env"), interrupted, migrate=False)["expected"] == OLD  # never another release
 
 
 def test_what_a_rollback_may_go_to_is_offered_newest_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import stat
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import configuration, durable, launch, prune, records, state
+from oroboros_deploy.host import activation, configuration, durable, launch, prune, records, state
 from oroboros_deploy.host.facts import facts
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
@@ -368,3 +369,101 @@ def test_a_state_of_before_has_none(host: LocalAgent) -> None:
     host.paths.state.write_text(json.dumps(found))
     read = state.load(host.paths.state)
     assert read and (read.configuration, read.configuration_before, read.names) == (None, None, None)
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["whole", "torn state"])
+@pytest.mark.parametrize("phase", ["prepared", "swapped", "restarted", "gated", "restoring", "gone back"])
+def test_what_a_power_cut_leaves_of_a_push(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, phase: str, torn: bool
+) -> None:
+    """The configuration alone was changed: its release stays live wherever it strikes, with a torn state too."""
+    good, old = deploy(host, "one")
+    new = configured(host, good, values={"PORT": "9"})
+    health = {**HEALTH, "command": "exit 78"} if phase in ("restoring", "gone back") else HEALTH
+    request = host.request(good, kind="env", configuration=new, healthcheck=health)
+    host.keep(request)
+    if phase == "gone back":
+        monkeypatch.setattr(activation.Activation, "_restart_services", lambda *_: _die())
+        monkeypatch.setattr(activation.Activation, "_restart", lambda _: None)
+    else:
+        die_in(monkeypatch, phase)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(host.paths, request)  # type: ignore[arg-type]
+    monkeypatch.undo()
+    if torn:
+        host.paths.state.write_text("{")
+    launch.recover(host.paths, request)  # type: ignore[arg-type]
+    forward = phase == "gated" and not torn
+    assert live(host) == (good, new if forward else old)
+    assert (list(host.paths.tmp.iterdir()), list(host.paths.bad(good).parent.iterdir())) == ([], [])
+
+
+def test_a_push_is_held_to_the_record(host: LocalAgent) -> None:
+    """Its gate is the one that the release was committed with, whatever the settings say now, unless a flag says it."""
+    good, old = deploy(host, "one")
+    asked: Any = {"kind": "env", "healthcheck": {**HEALTH, "command": "exit 78"}}
+    new = configured(host, good, values={"PORT": "9"})
+    pushed = host.activate_here(good, configuration=new, said=[], **asked)
+    assert (pushed.phases[-1], live(host)) == ("committed", (good, new))
+    assert (records.found(host.paths, good) or {})["configuration"] == new  # type: ignore[typeddict-item]
+    back = host.activate_here(good, configuration=old, said=["healthcheck.command"], **asked)
+    assert (back.phases[-1], live(host)) == ("restored", (good, new))
+
+
+@pytest.mark.parametrize("how", ["lost", "open to others"])
+def test_a_key_that_is_made_anew(host: LocalAgent, how: str) -> None:
+    """What is wrong with the key is told, nobody is said to have edited anything, and the names are compared."""
+    good, old = deploy(host, "one")
+    said: list[str] = []
+    host.paths.key.unlink() if how == "lost" else host.paths.key.chmod(0o644)
+    request: Any = {"sha": good, "env": sources(values={"PORT": "9"})}
+    answer = configuration.configure(host.paths, request, lambda _, message, **__: said.append(message))
+    why = "the one that named the configuration in use was lost, or others could read it"
+    assert said == [f"{host.paths.key} was made anew ({why}): every configuration has another revision from now on"]
+    assert (answer["current"], answer["names"]) == (old, {"added": [], "changed": ["PORT"], "removed": []})
+    assert stat.S_IMODE(host.paths.key.stat().st_mode) == 0o600
+
+
+def test_pruning_waits_for_who_keeps_or_switches(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A revision is forgotten while no activation runs, and not between the look at its age and its end."""
+    deploy(host, "one")
+    spare = configured(host, host.live or "", values={"PORT": "7"})
+    os.utime(host.paths.config / spare, (1, 1))
+    held: list[tuple[bool, bool]] = []
+    unlink = Path.unlink
+
+    def unlinking(path: Path, missing_ok: bool = False) -> None:
+        if path.name == spare:
+            held.append((_taken(host.paths.lock), _taken(host.paths.config)))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlinking)
+    prune.prune(host.paths, {"keep": 5, "dry_run": False}, lambda *_, **__: None)
+    assert (held, (host.paths.config / spare).exists()) == ([(True, True)], False)
+
+
+def _taken(path: Path) -> bool:
+    """Whether somebody keeps others from taking the lock on a path, as another process would find it."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(number)
+    return False
+
+
+def test_facts_say_what_cannot_come_back(host: LocalAgent) -> None:
+    """Of a release whose configuration is gone or cannot be read they say why, where a configuration is asked for."""
+    good, old = deploy(host, "one")
+    deploy(host, "two", values={"PORT": "9"})
+
+    def unusable(**request: Any) -> object:
+        target = facts(host.paths, {"sha": good, **request})["target"]  # type: ignore[typeddict-item]
+        assert target is not None
+        return target.get("unusable", "not asked")
+
+    assert (unusable(), unusable(env=True)) == ("not asked", None)
+    (host.paths.config / old).unlink()
+    assert unusable(env=True) == f"the configuration {old} is not on this host any more"

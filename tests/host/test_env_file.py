@@ -72,3 +72,27 @@ def test_what_is_written_is_read(variables: dict[str, str]) -> None:
     text = env_file.render(variables, ["file: A B", "values: C"])
     assert env_file.parse(text) == variables
     assert list(env_file.comments(text)) == ["file: A B", "values: C"]
+
+
+@pytest.mark.parametrize(
+    "text", ["c2VjcmV0==", "A=1\nc2VjcmV0==\n", "aGVsbG8gd29ybGQhIQ=", "MFRGGZDFMZTWQ2LK====", "  c2VjcmV0=  "]
+)
+def test_a_value_without_a_name(text: str) -> None:
+    """Base64 that a command prints is refused by its line; nothing of it is told, for it is the secret."""
+    with pytest.raises(env_file.Wrong, match=rf"^line {2 if text.startswith('A') else 1} looks like a value") as wrong:
+        env_file.printed(text)
+    assert not any(part in str(wrong.value) for part in ("c2Vj", "aGVs", "MFRG"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("EMPTY=\nhttp_proxy=\n", {"EMPTY": "", "http_proxy": ""}),
+        ("KEY=c2VjcmV0==\n", {"KEY": "c2VjcmV0=="}),
+        ('MyName=""\nQ="="\n', {"MyName": "", "Q": "="}),
+        ('PEM="-----BEGIN\nc2VjcmV0==\n-----END"\n', {"PEM": "-----BEGIN\nc2VjcmV0==\n-----END"}),
+    ],
+)
+def test_a_name_with_such_a_value(text: str, found: dict[str, str]) -> None:
+    """Names without a value, and values that end with '=', are what they are."""
+    assert env_file.printed(text) == found

@@ -78,5 +78,29 @@ def test_errors(tmp_path: Path) -> None:
     kept = tmp_path / "errors"
     with process.masked(kept, Mask([SECRET])) as place:
         process.shell(f"echo {SECRET} >&2", cwd=tmp_path, deadline=float("inf"), errors=place)
-        assert not kept.exists()
+        assert not kept.exists() or SECRET not in kept.read_text()
     assert kept.read_text() == "***\n"
+
+
+@pytest.mark.slow  # much is written
+def test_many_errors(tmp_path: Path) -> None:
+    """Of any length, they go through a little at a time: what is held meanwhile does not grow with them."""
+    kept, line = tmp_path / "errors", "x" * 60 + SECRET
+    with process.masked(kept, Mask([SECRET])) as place:
+        said = f"yes {line} | head -c 40000000 >&2"
+        process.shell(said, cwd=tmp_path, deadline=float("inf"), errors=place)
+        held = [text for text in Path("/proc/self/status").read_text().splitlines() if text.startswith("VmRSS")]
+    assert int(held[0].split()[1]) < 400_000
+    text = kept.read_bytes()
+    assert (SECRET.encode() in text, text.count(b"***") > 500_000) == (False, True)
+    assert len(process.end_of(kept)) == process.KEPT
+
+
+def test_who_goes_on_to_write_errors(tmp_path: Path) -> None:
+    """A child that keeps the place open after the command ended keeps nobody waiting."""
+    kept = tmp_path / "errors"
+    with process.masked(kept, Mask([SECRET])) as place:
+        ended = process.shell(
+            f"echo {SECRET} >&2; setsid sleep 30 >/dev/null & exit 3", cwd=tmp_path, deadline=float("inf"), errors=place
+        )
+    assert (ended.status, kept.read_text()) == (3, "***\n")

@@ -77,6 +77,25 @@ def test_a_bad_configuration_restores_itself(host: DisposableHost, configured: S
     assert (current(host), environ(host)) == (good, first)
 
 
+def test_a_push_of_a_bad_configuration_restores_itself(host: DisposableHost, configured: Shop, fab: Fab) -> None:
+    """The services of the live release run with the values before again (10), and with new ones when these are good."""
+    good = release(configured, "good")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    secrets = configured.repository.path.parent / "secrets"
+    secrets.write_text("PASSWORD=a-wrong-one\n")
+    bad = fab("-H", "prod", "env.push")
+    assert (bad.code, current(host), serving(host), environ(host)["PASSWORD"]) == (10, good, good, SECRET), bad.said
+    assert ("a-wrong-one" in bad.said, "has the configuration from before again" in bad.said) == (False, True)
+    secrets.write_text(f"PASSWORD={SECRET}\n")
+    settings = configured.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("blue", "green"))
+    pushed = fab.ok("-H", "prod", "env.push")
+    assert (environ(host)["COLOUR"], environ(host, "shop-mailer")["COLOUR"]) == ("green", "green")
+    assert ("today's configuration is live on" in pushed.said, "(~COLOUR)" in pushed.said) == (True, True)
+    again = fab.ok("-H", "prod", "env.push")
+    assert "today's configuration was in use already on" in again.said
+
+
 def test_a_rollback_brings_its_configuration_back(host: DisposableHost, configured: Shop, fab: Fab) -> None:
     """The services of the release that is gone back to have the values that it was committed with."""
     good = release(configured, "good", api=SERVE)
@@ -97,22 +116,28 @@ def test_nobody_sees_a_value(host: DisposableHost, configured: Shop, fab: Fab, t
     text = settings.read_text().replace("build: {frontend: null, venvs: {}}", steps)
     settings.write_text(text.replace("    secrets:", "    build: [PASSWORD]\n    secrets:"))
     sha = release(configured, "good")
-    trace = tmp_path / "executed"
-    asked = ("-H", "prod", "deploy", f"--sha={sha}", "--verbose", "--json")
-    with traced(host, trace):
-        ran = subprocess.run(
-            [*STRACE, f"--output={tmp_path}/here", str(FAB), "--ssh-config", str(fab.ssh_config), *asked],
-            cwd=fab.directory,
-            env=fab.environ,
-            capture_output=True,
-            text=True,
-        )
-    assert (ran.returncode, environ(host)["PASSWORD"]) == (0, SECRET), ran.stderr
-    executed = trace.read_text() + (tmp_path / "here").read_text()
-    assert [name in executed for name in ("systemd-run", "bash", "ssh", "cat ../secrets")] == [True] * 4
+    said, executed = "", ""
+    for number, task in enumerate([("deploy", f"--sha={sha}", "--verbose"), ("env.push",)]):
+        trace, near = tmp_path / f"executed{number}", tmp_path / f"here{number}"
+        asked = ("-H", "prod", *task, "--json")
+        with traced(host, trace):
+            ran = subprocess.run(
+                [*STRACE, f"--output={near}", str(FAB), "--ssh-config", str(fab.ssh_config), *asked],
+                cwd=fab.directory,
+                env=fab.environ,
+                capture_output=True,
+                text=True,
+            )
+        seen = environ(host)
+        assert (ran.returncode, seen["PASSWORD"], seen["COLOUR"]) == (0, SECRET, ("blue", "green")[number]), ran.stderr
+        said += ran.stdout + ran.stderr
+        executed += trace.read_text() + near.read_text()
+        both = trace.read_text() + near.read_text()
+        assert [name in both for name in ("systemd-run", "bash", "ssh", "cat ../secrets")] == [True] * 4
+        settings.write_text(settings.read_text().replace("blue", "green"))
     assert SECRET not in executed
-    assert SECRET not in ran.stdout + ran.stderr + fab.ok("-H", "prod", "status", "--json").said
-    assert "***" in ran.stdout
+    assert SECRET not in said + fab.ok("-H", "prod", "status", "--json").said
+    assert "***" in said
     found = host.run(
         "grep", "-rlsI", "--devices=skip", SECRET, "/srv", "/var", "/etc", "/home", "/run", check=False
     ).stdout

@@ -61,3 +61,23 @@ def test_an_end_that_was_cut_off_is_missed() -> None:
         (True, True, []),
         (False, False, ["its journal ends with entry 1 and once had 2"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        ({"added": ["A"], "changed": [], "removed": []}, {"added": ["A"], "changed": [], "removed": []}),
+        ({"added": ["A"]}, None),
+        ({"added": [7], "changed": [], "removed": []}, None),
+        (7, None),
+    ],
+)
+def test_a_push(names: Any, read: object) -> None:
+    """It is an attempt, with the configuration in use at its end and the names that it changed, as far as they are."""
+    said = {"attempt": "one", "kind": "env", "target": A, "source": A, "outcome": "restored", "live": A}
+    said |= {"reason": "bad", "actor": "ada", "at": 1.0, "seconds": {}, "migration_marker": None, "switched": True}
+    raw = chained([{**said, "configuration": "0123456789abcdef", "names": names}])
+    [entry] = History(HostJournal("web1", raw, A, "one", 1)).entries
+    part = entry.part
+    assert (entry.kind, entry.serves, part.state) == ("env", A, "restored")
+    assert (part.configuration, part.names) == ("0123456789abcdef", read)

@@ -172,6 +172,8 @@ def test_what_the_first_version_remembered_is_shown_as_before_and_as_now(old):
                     "message": "",
                     "log": None,
                     "seconds": {"facts": 1, "activate": place + 0.5},
+                    "configuration": None,
+                    "names": None,
                 }
                 for place, state in enumerate(["live", "already_live"], 1)
             ],
@@ -220,6 +222,7 @@ UNDONE = {  # what takes each version away again
         "ALTER TABLE oroboros_attempt_hosts DROP COLUMN target_id",
         "ALTER TABLE oroboros_targets DROP COLUMN root, DROP COLUMN target_id, ADD PRIMARY KEY (application, host)",
     ],
+    8: ["ALTER TABLE oroboros_attempt_hosts DROP COLUMN configuration, DROP COLUMN names"],
     5: ["DROP TABLE oroboros_targets", "ALTER TABLE oroboros_attempts DROP COLUMN application"],
     4: ["DROP TABLE oroboros_releases"],
     3: [
@@ -230,6 +233,7 @@ UNDONE = {  # what takes each version away again
 }
 UNDONE_ON_SQLITE = UNDONE | {
     6: [],
+    8: [f"ALTER TABLE oroboros_attempt_hosts DROP COLUMN {name}" for name in ("configuration", "names")],
     7: [
         "ALTER TABLE oroboros_attempt_hosts DROP COLUMN target_id",
         "CREATE TABLE older AS SELECT application, host, release_id, attempt_id, since FROM oroboros_targets",
@@ -252,7 +256,7 @@ def go_back(registry: Registry, version: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("version", [2, 3, 4, 5, 6, 7])
 def test_each_version_becomes_this_one(old, version):
     """Events are found by their environment, hosts serve what they served, and nothing else is changed."""
     with Registry.open(old) as registry:
@@ -266,13 +270,13 @@ def test_each_version_becomes_this_one(old, version):
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("version", [4, 5, 6])
+@pytest.mark.parametrize("version", [4, 5, 6, 7])
 def test_who_reads_a_table_still_does_after_the_migration(server: PostgresServer, postgres_url, version):
     """Rights, views and triggers of others stay, and the columns and the key are those of a new table."""
     with Registry.open(postgres_url) as registry:
         registry.finish(record(A, host("h1", "live"), application="shop", root="/srv/shop"))
         go_back(registry, version)
-    database, place = postgres_url.rpartition("/")[2], "oroboros" if version == 6 else "public"
+    database, place = postgres_url.rpartition("/")[2], "oroboros" if version >= 6 else "public"
     if version > 4:
         server.execute(f"GRANT SELECT ON {place}.oroboros_targets TO PUBLIC", database)
         server.execute(f"CREATE VIEW seen AS SELECT host, release_id FROM {place}.oroboros_targets", database)
@@ -347,7 +351,7 @@ def test_tables_of_others_are_left_alone_on_postgresql(server: PostgresServer, p
 
 def test_what_the_hint_says_brings_older_tables_up_to_date(old):
     """Comparing refuses them; `fab registry.list` reads the releases, and then they can be compared."""
-    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 7\n  → fab reg"):
+    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 8\n  → fab reg"):
         registry.memory()
     with Registry.open(old) as registry:
         registry.list()

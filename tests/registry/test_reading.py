@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -124,7 +125,9 @@ def test_arguments_that_name_nothing_are_refused(registry, wrong, message):
 def test_an_attempt_is_shown_whole(registry):
     """One attempt has everything that was recorded, with times in UTC and the phases' seconds."""
     new = CommitRecord(B, "fix <script>", "Zoë", "2020-01-01T10:00:00+02:00")
-    part = host("h1", "restored", previous=A, message="bad", seconds={"facts": 0.5, "activate": 3.0}, log="502")
+    said: dict[str, Any] = {"message": "bad", "seconds": {"facts": 0.5, "activate": 3.0}, "log": "502"}
+    said |= {"configuration": "0123456789abcdef", "names": {"added": ["A"], "changed": ["B"], "removed": []}}
+    part = host("h1", "restored", previous=A, **said)
     put(
         registry,
         1,
@@ -167,6 +170,8 @@ def test_an_attempt_is_shown_whole(registry):
                 "message": "bad",
                 "log": "502",
                 "seconds": {"facts": 0.5, "activate": 3.0},
+                "configuration": "0123456789abcdef",
+                "names": {"added": ["A"], "changed": ["B"], "removed": []},
             }
         ],
         "commits": [
@@ -249,9 +254,9 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     assert [at is None for at in seen_at] == [False, False, True, False]
     at = "2020-01-01T12:00:00+00:00"
     common = {"application": "", "environment": "prod", "release_id": A, "since": at, "attempt": "attempt-1"}
-    common |= {"last_attempt": "attempt-1", "last_state": "live", "last_at": at}
+    common |= {"last_attempt": "attempt-1", "last_state": "live", "last_at": at, "configuration": None, "names": None}
     unknown = {"application": None, "environment": "staging", "release_id": None, "since": None, "attempt": None}
-    unknown |= {"last_attempt": None, "last_state": None, "last_at": None}
+    unknown |= dict.fromkeys(("last_attempt", "last_state", "last_at", "configuration", "names"))
     assert shown == {
         "h1": {"host": "h1", **common, "observed_release": A, "drift": False},
         "h2": {"host": "h2", **common, "observed_release": B, "drift": True},

@@ -87,6 +87,8 @@ def test_attempts(client: TestClient) -> None:
         "message": "",
         "log": None,
         "seconds": {},
+        "configuration": None,
+        "names": None,
     }
     missing = client.get("/api/attempts/nothing")
     assert (missing.status_code, missing.json()) == (404, {"detail": "Attempt not found"})
@@ -323,7 +325,7 @@ def test_ten_thousand_releases(registry: Registry, registry_url: str, client: Te
         ("/api/attempts?since=yesterday", 422, "since: 'yesterday' is no time in ISO 8601"),
         ("/api/attempts?after=x", 404, "Page not found: begin again without after"),
         ("/api/releases?limit=0", 422, "limit: Input should be greater than or equal to 1"),
-        ("/api/attempts?kind=x&state=y", 422, "kind: Input should be 'deploy' or 'rollback'; state: Input should be "),
+        ("/api/attempts?kind=x&state=y", 422, "kind: Input should be 'deploy', 'rollback' or 'env'; state: "),
         ("/api/live?after=x", 422, "after: Input should be a valid integer"),
         ("/api/nothing", 404, "Not Found"),
     ],

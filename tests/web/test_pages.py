@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.events import Event
+from oroboros_deploy.host.contract import Changes
 from oroboros_deploy.records.record import CommitRecord, HostRecord
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
@@ -133,6 +134,26 @@ def test_release_shows_commits_and_gate(past: TestClient, made: dict[str, str]) 
     page = text(past.get(f"/releases/{sha(1)}").text)
     for said in ("Search understands umlauts", "Ada Lovelace, 31 Jan 2030, 11:00", "HTTP 200 in 12 ms", "web3"):
         assert said in page
+
+
+def test_the_configuration_of_each_host(tmp_path: Path) -> None:
+    """An attempt and its hosts have the revision, short, and the names that were changed: in pages and API alike."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    client = TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
+    names: Changes = {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
+    pushed = HostRecord("web1", "live", sha(1), sha(1), configuration="0123456789abcdef", names=names)
+    refused = HostRecord("web2", "restored", sha(1), sha(1), configuration=None, names=names)
+    attempt = history.attempt(sha(1), pushed, refused, kind="env", exit_code=10)
+    page = text(client.get(f"/attempts/{attempt}").text)
+    assert page.count("(+SIZE ~PASSWORD -PORT)") == 2
+    assert ("Configuration 0123456789 (+SIZE" in page, f"Env to {sha(1)[:10]}" in page) == (True, True)
+    assert "Configuration 0123456789 (+SIZE ~PASSWORD -PORT)" in text(client.get("/hosts/web1").text)
+    part = client.get(f"/api/attempts/{attempt}").json()["hosts"][0]
+    listed = client.get("/api/hosts").json()["items"][0]
+    told = ("0123456789abcdef", {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]})
+    assert [(each["configuration"], each["names"]) for each in (part, listed)] == [told, told]
+    assert [each["attempt"] for each in client.get("/api/attempts?kind=env").json()["items"]] == [attempt]
+    history.close()
 
 
 def test_an_empty_registry(tmp_path: Path) -> None:
