@@ -31,13 +31,14 @@ _ACTIVATION = _COMMON | {
     "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
     "skip-restart": "restart nothing; then only the health command decides",
     "skip-healthcheck": "switch without running the health command",
-    "adopt-units": "replace units that were put on a host by hand, or edited there since they were installed",
     "verbose": "show the output of every build step",
 }
+_ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edited there since they were installed"}
 
 
 @task(
     help=_ACTIVATION
+    | _ADOPT
     | {
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
         "no-cache": "build every part anew, whatever earlier builds left",
@@ -74,6 +75,7 @@ def deploy(
 
 @task(
     help=_ACTIVATION
+    | _ADOPT
     | {
         "release": "release id to go back to, or an unambiguous prefix of one in the registry",
         "keep-env": "leave the configuration in use as it is",

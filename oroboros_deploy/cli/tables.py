@@ -178,7 +178,8 @@ def _status_notes(answer: Facts | DeployError) -> Iterator[str]:
     if any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"]):
         yield f"{short(answer['live'])} was not built by this tool, and is unverified"
     if used:
-        yield f"its configuration is {used}"
+        names = changed_names(last.get("names")) if last else ""
+        yield f"its configuration is {used}" + (f"; the last {last['kind']} changed {names}" if last and names else "")
     if last and last["phase"] != "committed":
         yield f"the last {last['kind']} was of {short(last['target'])}: {_end(last['phase'], last)}"
     if not answer["running"]:

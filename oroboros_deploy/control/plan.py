@@ -85,7 +85,7 @@ def facts_request(job: Job) -> FactsRequest:
         asked["wait"] = job.config.wait
     if job.config.env.given:
         asked["env"] = True
-    if units := _units(job.config):
+    if units := _units(job):
         asked |= {"units": units, "recorded": job.kind == "rollback"}
     if job.config.run_as.named:
         asked["run_as"] = job.config.run_as.named
@@ -122,7 +122,7 @@ def build_request(
         "again": job.config.rebuild,
         "described": described,
     }
-    if units := _units(job.config):
+    if units := _units(job):
         request["units"] = units
     if job.config.run_as.owner:
         request["owner"] = job.config.run_as.owner
@@ -175,7 +175,7 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["wait"] = config.wait
     if job.kind == "rollback" and config.env.given:
         request["recorded"] = not config.keep_env
-    if units := _units(config):
+    if units := _units(job):
         request["units"] = units
     if config.run_as.owner:
         request["owner"] = config.run_as.owner
@@ -343,9 +343,10 @@ def _refuse_held(job: Job, facts: Facts, host: str) -> None:
         )
 
 
-def _units(config: Config) -> UnitsRequest | None:
-    """The units that a release brings; they are left alone where nothing may be restarted."""
-    if config.units is None or config.skip_restart:
+def _units(job: Job) -> UnitsRequest | None:
+    """The units that a release brings; they are left alone by a push, and where nothing may be restarted."""
+    config = job.config
+    if config.units is None or config.skip_restart or job.kind == "env":
         return None
     application = config.application or PurePosixPath(config.root).name
     units: UnitsRequest = {"directory": config.units, "application": application, "adopt": config.adopt_units}
@@ -357,7 +358,7 @@ def _units(config: Config) -> UnitsRequest | None:
 def _may_come(job: Job, facts: Facts, name: str) -> bool:
     """Whether a unit that the host does not have may come with the release; what is not built yet nobody knows."""
     changes = facts.get("unit_changes")
-    if _units(job.config) is None:
+    if _units(job) is None:
         return False
     return brings(changes["added"], full_name(name)) if changes else True
 
@@ -370,7 +371,7 @@ def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
             "this host does not run systemd, so its services cannot be restarted",
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
-    elif _units(job.config) and not facts["systemd"]:
+    elif _units(job) and not facts["systemd"]:
         yield _Problem(
             "this host does not run systemd, so it has no place for `units`", "take `units` out of fabric.yaml"
         )

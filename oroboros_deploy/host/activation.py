@@ -367,7 +367,7 @@ class Activation:
         asked = self.request.get("units")
         if asked is None:
             left = records.units_of(self.layout, source)
-            if left:
+            if left and self.request["kind"] != "env":
                 why = "the settings have no `units`, or restarts are skipped"
                 self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
             return _Brought(left, left)

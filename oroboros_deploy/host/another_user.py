@@ -121,7 +121,7 @@ def shell(
     began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
     told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
     unit = f"{_NAME}-{attempt}-{os.getpid()}-{next(_numbers)}.service"
-    command = _command(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
+    command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
         ended = process.run(command, cwd=Path("/"), deadline=late, given=given, mask=mask, errors=errors)
@@ -142,7 +142,7 @@ def stop(attempt: str) -> None:
 
 def make_directory(path: Path, user: pwd.struct_passwd) -> None:
     """Make a directory, and what is missing above it, by a user's own rights: the user may have put links there."""
-    ended = _run(_command(user, [], "/bin/mkdir", "--parents", "--", str(path)))
+    ended = _run(command_of(user, [], "/bin/mkdir", "--parents", "--", str(path)))
     if not ended.ok:
         what = f"{user.pw_name} cannot make {path}: {ended.tail}"
         raise Refusal("invalid", what, hint=f"on the host, as root: install -d -o {user.pw_name} {path}")
@@ -165,7 +165,7 @@ def _give_by_root(path: Path, uid: int, gid: int) -> None:
         raise Refusal("invalid", f"nothing was switched: {path} cannot be given to its user: {said}")
 
 
-def _command(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[str]:
+def command_of(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[str]:
     """What has systemd run a program as a user, who gets no new privileges; what it leaves running is ended."""
     properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": f"{process.GRACE:g}", "UMask": "0022"}
     return [

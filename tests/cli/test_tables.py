@@ -47,8 +47,10 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
                 last={"kind": "env", "target": SHA, "phase": "committed"}
                 | {"names": {"added": ["A"], "changed": ["B"], "removed": ["C"]}},
             ),
-            f"web1  {SHA}, configuration 0123456789abcdef  2027-01-15 08:00:00  "
-            "env aaaaaaaaaa (+A ~B -C) committed  quiet",
+            [
+                "web1  aaaaaaaaaa  2027-01-15 08:00  env, live     quiet",
+                "web1: its configuration is 0123456789abcdef; the last env changed (+A ~B -C)",
+            ],
         ),
         (
             answer(hold={"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}),

@@ -475,9 +475,10 @@ def test_units_are_asked_of_every_call() -> None:
 
 
 def test_units_are_left_alone_with_restarts_skipped() -> None:
-    """Nobody would see whether they can be started."""
+    """Nobody would see whether they can be started; a push of the configuration brings none either."""
     config = load([("fabric.yaml", {"services": ["api"], "units": "infra"})], {}, flags={"skip_restart": True})
     assert "units" not in facts_request(replace(job(), config=config))
+    assert "units" not in facts_request(replace(job(units="infra"), kind="env"))
 
 
 @pytest.mark.parametrize(("changed", "activate"), [([], False), (["api.service"], True)])

@@ -25,13 +25,13 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give file
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The commands that systemd would run as another user; they are run as this one."""
     commands: list[list[str]] = []
-    made = another_user._command
+    made = another_user.command_of
 
     def command(user: pwd.struct_passwd, options: list[str], *argv: str) -> list[str]:
         commands.append(made(user, options, *argv))
         return [*argv]
 
-    monkeypatch.setattr(another_user, "_command", command)
+    monkeypatch.setattr(another_user, "command_of", command)
     return commands
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import activation, configuration, durable, launch, prune, records, state
+from oroboros_deploy.host import configuration, durable, gate, launch, prune, records, state
 from oroboros_deploy.host.facts import facts
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
@@ -312,6 +312,19 @@ def die_in(monkeypatch: pytest.MonkeyPatch, phase: str) -> None:
     monkeypatch.setattr(state, "save", saving)
 
 
+def die_in_the_second_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process die when it holds a release to its gate again: on the way back."""
+    hold, held = gate.Gate.hold, []
+
+    def holding(*arguments: Any) -> None:
+        held.append(arguments)
+        if len(held) > 1:
+            raise KeyboardInterrupt
+        hold(*arguments)
+
+    monkeypatch.setattr(gate.Gate, "hold", holding)
+
+
 def test_one_that_somebody_made_unreadable(host: LocalAgent) -> None:
     """It is refused where it was to be put in use; where it is in use it keeps nobody from deploying."""
     good, old = deploy(host, "one")
@@ -383,8 +396,7 @@ def test_what_a_power_cut_leaves_of_a_push(
     request = host.request(good, kind="env", configuration=new, healthcheck=health)
     host.keep(request)
     if phase == "gone back":
-        monkeypatch.setattr(activation.Activation, "_restart_services", lambda *_: _die())
-        monkeypatch.setattr(activation.Activation, "_restart", lambda _: None)
+        die_in_the_second_gate(monkeypatch)
     else:
         die_in(monkeypatch, phase)
     with pytest.raises(KeyboardInterrupt):

@@ -145,12 +145,10 @@ def test_what_goes_wrong(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     assert "the health command exited 78, which no later try changes" in final.said
 
     hangs = "(sleep 4321 & setsid sleep 4321 & trap '' TERM; sleep 4321)"
-    began = time.monotonic()
     late = fab("-H", "prod", "deploy", f"--sha={release(manned, check=hangs)}")
     assert (late.code, current(host), serving(host)) == (10, good, good)
     assert "the health command did not end within" in late.said
     assert host.run("pgrep", "-f", "sleep 4321", check=False).stdout == ""
-    assert time.monotonic() - began < 60
 
     told = fab("-H", "prod", "deploy", f"--sha={release(manned, check=f'mkdir {ROOT}/current/thumbs')}")
     assert told.code == 10 and "name thumbs under `shared` in fabric.yaml" in told.said, told.said
