@@ -38,7 +38,7 @@ class Recipe:
         self.root = self._adapt()
         self._lock()
         self.fab = Fab(self.path, host.ssh_config, registry_url)
-        administer(host, self.root, self.path / UNITS)
+        administer(host, self.root)
 
     def commit(self, message: str, files: Mapping[str, str] | None = None) -> str:
         """Commit these files (path: text) and whatever else changed; returns the sha."""
@@ -96,17 +96,10 @@ class Recipe:
             _do(self.path, str(UV), "lock", "--python", sys.executable)
 
 
-def administer(host: DisposableHost, root: str, units: Path) -> None:
-    """Run the block "Once, by an administrator" as it stands, with this root and these units."""
+def administer(host: DisposableHost, root: str) -> None:
+    """Run the block "Once, by an administrator" as it stands, with this root."""
     block = HOSTS.read_text().partition("## Once, by an administrator\n\n```sh\n")[2].partition("```")[0]
-    names = [unit.name for unit in sorted(units.iterdir())]
-    for unit in units.iterdir():
-        text = unit.read_text().replace("@root@", root).replace("@user@", host.user)
-        place = host.rootfs / "root/your/units" / unit.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(text)
-    host.run("sh", "-ec", "cd\n" + block.replace("/srv/oroboros", root).replace("your-units", " ".join(names)))
-    shutil.rmtree(host.rootfs / "root/your")
+    host.run("sh", "-ec", block.replace("/srv/oroboros", root))
 
 
 def _do(directory: Path, *argv: str) -> None:
