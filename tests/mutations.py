@@ -1298,6 +1298,55 @@ MUTATIONS = (
         "    return",
         ("tests/config/test_loading.py::test_the_logins_own_manager_starts_nothing_as_somebody_else",),
     ),
+    Mutation(
+        "a value without a name is no name",
+        HOST + "env_file.py",
+        "        if _PADDED.fullmatch(",
+        "        if not _PADDED.fullmatch(",
+        ("tests/host/test_env_file.py", "-k", "value_without_a_name"),
+    ),
+    Mutation(
+        "a push is held to the record of its release",
+        HOST + "constants.py",
+        'BY_RECORD = ("rollback", "env")',
+        'BY_RECORD = ("rollback",)',
+        (CONFIGURATION, "-k", "held_to_the_record"),
+    ),
+    Mutation(
+        "a push that a torn state leaves keeps its release",
+        HOST + "activation.py",
+        "        found = found._replace(source=found.target)  # it changed",
+        "        pass  # it changed",
+        (CONFIGURATION, "-k", "power_cut_leaves_of_a_push"),
+    ),
+    Mutation(
+        "a configuration is forgotten while no activation runs",
+        HOST + "prune.py",
+        "        with _no_activation(layout, wait), pins.still(layout):\n",
+        "        with pins.still(layout):\n",
+        (CONFIGURATION, "-k", "pruning_waits"),
+    ),
+    Mutation(
+        "a rollback looks at the configuration of all hosts first",
+        "oroboros_deploy/control/plan.py",
+        "        _refuse_unusable(job, facts, host)\n",
+        "",
+        ("tests/control/test_configured.py", "-k", "looks_at_all"),
+    ),
+    Mutation(
+        "a push changes no row of releases",
+        "oroboros_deploy/records/record.py",
+        '        return self.kind != "env"\n',
+        "        return True\n",
+        ("tests/control/test_push.py", "-k", "taken_back"),
+    ),
+    Mutation(
+        "what a command says on standard error is masked on its way",
+        HOST + "process.py",
+        "            file.write(stream.pass_on(data))\n",
+        "            file.write(data)\n",
+        ("tests/host/test_masking.py", "-k", "errors"),
+    ),
 )
 
 

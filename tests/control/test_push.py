@@ -63,6 +63,8 @@ def test_one_that_fails_its_gate_is_taken_back(site: Site) -> None:
     """The configuration before is in use again (10), the release is not marked bad, and no row is touched."""
     before = deployment(site, env=env())
     before.deploy(["web1"], sha=site.good)
+    with before.registry() as registry:
+        registry.upsert(site.good, site.good, "rolled_back")  # so that a change would show
     first, rows = revision(site), site.statuses()
     refusing = deployment(site, 1, env=env("another"))
     object.__setattr__(refusing.config.healthcheck, "command", f'test "$PASSWORD" = {SECRET}')
