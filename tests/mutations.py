@@ -627,8 +627,8 @@ MUTATIONS = (
     Mutation(
         "a restore is held to what its release passed",
         HOST + "activation.py",
-        "            held = self._held_to(judged, self.back_proven).with_members()\n",
-        "            held = self._held_to(self.request).with_members()\n",
+        "        held = self._held_to(judged, self.back_proven).with_members()\n",
+        "        held = self._held_to(self.request).with_members()\n",
         ("tests/host/test_records.py", "-k", "no_release_passes"),
     ),
     Mutation(
@@ -788,8 +788,8 @@ MUTATIONS = (
     Mutation(
         "a service that was not restarted is left alone on the way back",
         HOST + "activation.py",
-        "held, self._unchanged())\n            self._hold_gate(held)\n            gone",
-        "held)\n            self._hold_gate(held)\n            gone",
+        "held, self._unchanged())\n        self._hold_gate(held)\n        gone",
+        "held)\n        self._hold_gate(held)\n        gone",
         ("tests/host/test_services.py", "-k", "did_not_happen"),
     ),
     Mutation(
@@ -1174,8 +1174,8 @@ MUTATIONS = (
     Mutation(
         "installed units are put back with the release",
         HOST + "activation.py",
-        "            self._put_units_back()\n",
-        "",
+        "            trouble = self._units_back()\n",
+        "            trouble = None\n",
         (FAULTS, "-k", "between_the_links and bad and rollback"),
     ),
     Mutation(
@@ -1202,7 +1202,7 @@ MUTATIONS = (
     Mutation(
         "installed units that a release takes away are stopped",
         HOST + "unit_sets.py",
-        "        *_stopping(systemctl, unit_files.going(before, after)),\n",
+        "        *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),\n",
         "",
         (UNIT_SETS, "-k", "rename_between"),
     ),

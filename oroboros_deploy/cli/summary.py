@@ -88,7 +88,7 @@ def _back(outcome: Outcome, typed: Typed) -> Iterator[str]:
     """The way back of the hosts that went live, a line for each release that served before."""
     left: dict[str, list[str]] = {}
     for host in outcome.hosts:
-        if host.state is State.LIVE and host.previous not in (None, outcome.release_id):
+        if host.state is State.LIVE and host.previous not in (None, host.live):
             left.setdefault(str(host.previous), []).append(clean(host.host))
     for release, hosts in left.items():
         yield f"To go back to {short(release)}:"

@@ -178,7 +178,7 @@ def _status_notes(answer: Facts | DeployError) -> Iterator[str]:
     if any(each["id"] == answer["live"] and each["state"] == "adopted" for each in answer["releases"]):
         yield f"{short(answer['live'])} was not built by this tool, and is unverified"
     if used:
-        names = changed_names(last.get("names")) if last else ""
+        names = changed_names(last.get("names")) if last and last["phase"] == "committed" else ""
         yield f"its configuration is {used}" + (f"; the last {last['kind']} changed {names}" if last and names else "")
     if last and last["phase"] != "committed":
         yield f"the last {last['kind']} was of {short(last['target'])}: {_end(last['phase'], last)}"
@@ -258,7 +258,8 @@ def _rest(answer: Facts) -> str:
 
 def _since(answer: Facts) -> str:
     """When the live release was switched to, as the host's journal has it; empty when what came last was another."""
-    came = (entry for entry in reversed(answer["journal"]) if entry["outcome"] == "committed")
+    switches = (entry for entry in reversed(answer["journal"]) if entry.get("kind") != "env")
+    came = (entry for entry in switches if entry["outcome"] == "committed")
     last = next(came, None)
     return moment(last["at"])[:_MINUTES] if last and last.get("target") == answer["live"] else ""
 

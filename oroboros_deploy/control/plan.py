@@ -487,7 +487,7 @@ def _gate(config: Config) -> GateRequest:
     }
     if config.provenance.get("healthcheck.stable_for") != "default":
         request["stable_for"] = gate.stable_for
-    if request["command"] and config.run_as.gate:
+    if config.run_as.gate:
         request["user"] = config.run_as.gate
     return request
 

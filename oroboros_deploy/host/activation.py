@@ -292,7 +292,7 @@ class Activation:
 
     def _look_for_users(self) -> None:
         """Refuse what would run as somebody whom this host does not have."""
-        gate_user = self.held.gate.user if self.held.gate else None
+        gate_user = self.held.gate.user if self.held.gate and self.held.gate.command else None
         for name in (self.request.get("migrate_as"), gate_user):
             trouble = _trouble_with(name)
             if trouble:
@@ -348,6 +348,7 @@ class Activation:
         self.held = self.held.with_parts(self.seen)
         self.held = self._without_missing(self.held, self.request["services"])
         self.held = self._without_put_away(self.held, told=True)
+        self._without_taken_away()
         for name in self._away_but_wanted({name: self.seen[name] for name in self.held.restarted}):
             if name not in map(units.full_name, self.seen):
                 self.say("warning", words.put_away(name, _systemctl()), level="warning")
@@ -391,6 +392,17 @@ class Activation:
         self.say("units.changed", f"units: {changes}", names=look.changes)
         unit_sets.keep_originals(self.layout, look.originals)
         return _Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))
+
+    def _without_taken_away(self) -> None:
+        """Refuse a service whose unit the release takes away; one that its record does not name is left out."""
+        going = unit_files.going(*self.brought.sets)
+        gone = [name for name in self.held.restarted if unit_files.brings(going, units.full_name(name))]
+        for name in gone:
+            if name in self.named.services:
+                what = f"nothing was switched: the release takes the unit of {name} away, which `services` names"
+                raise Refusal("invalid", what, hint="take it out of `services`, or bring its unit back")
+        if gone:
+            self.held, self.named = self.held.without(gone), self.named.without(gone)
 
     def _comes(self, name: str) -> bool:
         """Whether a unit is not there yet and comes with the target."""
@@ -497,10 +509,10 @@ class Activation:
 
     def _put_units(self, before: str, after: str, start: Sequence[str] = ()) -> None:
         """Have the units of another set; services that were named count for what is to be enabled of a template."""
-        services = [units.full_name(name) for name in self.request["services"]]
+        services = [units.full_name(name) for name in self.named.restarted or self.request["services"]]
         deadline = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         try:
-            self._spend(unit_sets.put, self.layout, before, after, services, deadline, start)
+            self._spend(unit_sets.put, self.layout, before, after, services, deadline, start, self.state.attempt)
         except (unit_sets.NotPut, ValueError) as error:
             raise Failed(str(error)) from error
 
@@ -679,22 +691,36 @@ class Activation:
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
                 configuration.put(self.layout, "restore", self.state.configuration_before)
-            self._put_units_back()
+            trouble = self._units_back()
             if self.state.source is None:
                 self._put_back()
-                return
-            self._rename_over_current("restore")
-            ran = self.state.ran
-            judged = records.way_back(self.layout, self.request, self.state.source, ran)
-            held = self._held_to(judged, self.back_proven).with_members()
-            held = self._without_put_away(self._without_missing(self._whole(held), ran or ()), ran or ())
-            held = self._with_stopped(held)
-            self._note_recurring(held)
-            self._restart_services(held, self._unchanged())
-            self._hold_gate(held)
-            gone = self._gone(self.state.source)
-            if gone:
-                raise Failed(gone)
+            else:
+                self._serve_again(self.state.source)
+            if trouble:
+                raise trouble
+
+    def _serve_again(self, source: str) -> None:
+        """Put `current` back, restart what ran, and hold that to what it passed."""
+        self._rename_over_current("restore")
+        ran = self.state.ran
+        judged = records.way_back(self.layout, self.request, source, ran)
+        held = self._held_to(judged, self.back_proven).with_members()
+        held = self._without_put_away(self._without_missing(self._whole(held), ran or ()), ran or ())
+        held = self._with_stopped(held)
+        self._note_recurring(held)
+        self._restart_services(held, self._unchanged())
+        self._hold_gate(held)
+        gone = self._gone(source)
+        if gone:
+            raise Failed(gone)
+
+    def _units_back(self) -> Optional[Exception]:
+        """Have the units that were there before; what kept them away stops neither link nor services."""
+        try:
+            self._put_units_back()
+        except (Failed, OSError) as trouble:
+            return trouble
+        return None
 
     def _put_units_back(self) -> None:
         """Have the units that were there before; what an earlier boot's attempt took away is started by nobody else."""

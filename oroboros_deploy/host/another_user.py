@@ -120,7 +120,7 @@ def shell(
     """
     began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
     told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
-    unit = f"{_NAME}-{attempt}-{os.getpid()}-{next(_numbers)}.service"
+    unit = unit_of(attempt)
     command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
@@ -129,6 +129,11 @@ def shell(
         stop(attempt)
     in_time = time.monotonic() < deadline
     return ended._replace(status=ended.status if in_time else None, seconds=time.monotonic() - began, stays=False)
+
+
+def unit_of(attempt: str) -> str:
+    """A name that no other command has, by which those of an attempt are found."""
+    return f"{_NAME}-{attempt}-{os.getpid()}-{next(_numbers)}.service"
 
 
 def stop(attempt: str) -> None:

@@ -311,9 +311,10 @@ def give(layout: Layout, revision: str, owner: Optional[str]) -> None:
 def _let_pass(layout: Layout) -> None:
     """Let everybody reach a revision by its name; what else lies in `.deploy` is closed first."""
     for entry in os.scandir(layout.ours):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if mode & 0o077 and entry.name != layout.config.name and not entry.is_symlink():
-            os.chmod(entry.path, mode & 0o7700)
+        with contextlib.suppress(FileNotFoundError):  # what others work with comes and goes
+            mode = entry.stat(follow_symlinks=False).st_mode
+            if mode & 0o077 and entry.name != layout.config.name and not entry.is_symlink():
+                os.chmod(entry.path, mode & 0o7700)
     for directory in (layout.config, layout.ours):
         if directory.stat().st_mode & 0o7777 != 0o711:
             directory.chmod(0o711)

@@ -103,13 +103,23 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
     attempt = request["attempt"]
     say = log_to(layout.attempt(attempt) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=GRACE):
-        found = activation.settle(layout, request, say, services=not units.going_down())
+        down = units.going_down()
+        if down and _waits_for_the_boot(layout):
+            return None
+        found = activation.settle(layout, request, say, services=not down)
         if found and found.attempt == attempt:
             return found
         if Journal(layout.journal).has(attempt):
             raise Refusal("unknown", "how the activation ended is in the journal alone", hint="fab -H HOST audit")
         _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
     return None
+
+
+def _waits_for_the_boot(layout: Layout) -> bool:
+    """Whether units have to be put back, by root's systemd-run, of which a system that goes down starts none."""
+    last = state.load(layout.state)
+    changed = last is not None and not last.final and last.units != last.units_before
+    return changed and last is not None and last.phase != "gated" and layout.scope == "system"
 
 
 def after_boot(layout: Layout, request: ActivateRequest) -> None:

@@ -79,11 +79,11 @@ class Manager(NamedTuple):
         shell = ("/bin/sh", "-c", script)
         return self.as_root(*shell) or list(shell)
 
-    def as_root(self, *command: str) -> Optional[List[str]]:
+    def as_root(self, *command: str, options: Sequence[str] = ()) -> Optional[List[str]]:
         """The command as root runs it; None where this login asks nobody to become root."""
         if not self.of_the_system:
             return None
-        return self.acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", *command)
+        return self.acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect", *options, "--", *command)
 
     def troubles(self) -> List[Trouble]:
         """Why the login's own manager cannot run services here; sudo's rules, for the system's, are not looked at."""

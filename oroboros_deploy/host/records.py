@@ -211,7 +211,8 @@ def _gate(record: ReleaseRecord, request: ActivateRequest, by_hand: List[str]) -
         return request["healthcheck"]
     given = request["healthcheck"] or {}
     said = {key: value for key, value in given.items() if f"healthcheck.{key}" in by_hand}
-    return cast("GateRequest", {**record["healthcheck"], **said})
+    user = {"user": given["user"]} if "user" in given else {}  # of a record without one the login is not meant
+    return cast("GateRequest", {**user, **record["healthcheck"], **said})
 
 
 def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:

@@ -174,7 +174,9 @@ def changed(before: UnitSet, after: UnitSet) -> List[str]:
     """The units of both sets whose texts differ, those of their drop-ins too."""
     both = {*before.units}.intersection(after.units)
     changes = compare(before, after)
-    paths = [*changes["added"], *changes["changed"], *changes["removed"]]
+    one, other = before.texts, after.texts
+    altered = (path for path in changes["changed"] if body(one[path]) != body(other[path]))  # not our first line alone
+    paths = [*changes["added"], *altered, *changes["removed"]]
     return sorted(both.intersection(map(unit_of, paths)))
 
 

@@ -402,22 +402,36 @@ def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
 
 
 def put(
-    layout: Layout, before: str, after: str, services: Sequence[str], deadline: float, start: Sequence[str] = ()
+    layout: Layout,
+    before: str,
+    after: str,
+    services: Sequence[str],
+    deadline: float,
+    start: Sequence[str] = (),
+    attempt: str = "",
 ) -> None:
     """Have the units of one set in the place of those of the other, and let systemd know: all in one call as root.
 
     ``services`` are the full names of what is restarted; of new templates those instances are enabled.  What is to
-    ``start`` is started, and not waited for: at a boot systemd could not do so by itself.
+    ``start`` is started, and not waited for: at a boot systemd could not do so by itself.  What root does is a command
+    of the ``attempt``, which whoever settles that one ends first.
     """
-    ended = _as_root(_script(load(layout, before), load(layout, after), services, start), deadline)
+    patience = max(1.0, (deadline - time.monotonic()) / 2)
+    script = _script(load(layout, before), load(layout, after), services, start, patience)
+    ended = _as_root(script, attempt, deadline)
     if "No space left" in ended.tail:
         raise OSError(errno.ENOSPC, ended.tail)
     if not ended.ok:
         raise NotPut(f"the units could not be installed: it {ended.reason}: {ended.tail}")
 
 
-def _script(before: UnitSet, after: UnitSet, services: Sequence[str], start: Sequence[str]) -> str:
-    """The lines that do it; each may be repeated, by whoever finds half of them done."""
+def _script(
+    before: UnitSet, after: UnitSet, services: Sequence[str], start: Sequence[str], patience: float = 30
+) -> str:
+    """The lines that do it; each may be repeated, by whoever finds half of them done.
+
+    On the way back the texts return whatever does not stop within ``patience`` seconds.
+    """
     from shlex import quote
 
     systemctl = " ".join(map(quote, manager.chosen().asking("systemctl")))
@@ -425,7 +439,7 @@ def _script(before: UnitSet, after: UnitSet, services: Sequence[str], start: Seq
     lines = [
         f"mkdir -p {quote(str(manager.chosen().units))}",
         f"cd {quote(str(manager.chosen().units))}",
-        *_stopping(systemctl, unit_files.going(before, after)),
+        *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),
         *_writing({path: text for path, text in after.texts.items() if _there(path).text != text}),
         *_removing([path for path, text in after.files.items() if text is None]),
         *_linking(before, after),
@@ -438,14 +452,15 @@ def _script(before: UnitSet, after: UnitSet, services: Sequence[str], start: Seq
     return "put() {\nset -e\n" + "\n".join(lines) + "\n}\nput </dev/null\n"
 
 
-def _stopping(systemctl: str, going: Sequence[str]) -> List[str]:
+def _stopping(systemctl: str, going: Sequence[str], patience: Optional[float]) -> List[str]:
     """Patterns, for of a name that systemd does not know it would make an error."""
     from shlex import quote
 
     names = [
         unit.replace("@.", "@*.") if unit_files.is_template(unit) else f"{unit[:-1]}[{unit[-1]}]" for unit in going
     ]
-    return [f"{systemctl} stop -- {' '.join(map(quote, names))}"] if names else []
+    bound, anyway = ("", "") if patience is None else (f"timeout {patience:.0f} ", " || :")
+    return [f"{bound}{systemctl} stop -- {' '.join(map(quote, names))}{anyway}"] if names else []
 
 
 def _writing(texts: Texts) -> List[str]:
@@ -496,14 +511,23 @@ def _linking(before: UnitSet, after: UnitSet) -> List[str]:
     ]
 
 
-def _as_root(script: str, deadline: float) -> process.Ended:
-    """The script travels as input: texts of units are of no length that a command line need take."""
+def _as_root(script: str, attempt: str, deadline: float) -> process.Ended:
+    """The script travels as input: texts of units are of no length that a command line need take.
+
+    As a unit of the system's it outlives who asked for it, so it has a name by which it is ended.
+    """
+    from . import another_user
+
     shell = ("/bin/sh", "-s")
     number = os.memfd_create("units")
     try:
         with open(number, "wb", closefd=False) as file:
             file.write(script.encode())
-        argv = manager.chosen().as_root(*shell) or list(shell)
-        return process.run(argv, cwd=Path("/"), deadline=deadline, given=Path(f"/proc/self/fd/{number}"))
+        unit = f"--unit={another_user.unit_of(attempt)}"
+        argv = manager.chosen().as_root(*shell, options=(unit, "--property=TimeoutStopSec=2")) or list(shell)
+        ended = process.run(argv, cwd=Path("/"), deadline=deadline, given=Path(f"/proc/self/fd/{number}"))
+        if ended.status is None:
+            another_user.stop(attempt)
+        return ended
     finally:
         os.close(number)

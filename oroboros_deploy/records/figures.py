@@ -123,7 +123,7 @@ def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
                 day.restores.append(max(0.0, (until - at).total_seconds()))
         elif kind == "rollback" and state == "live":
             left[environment, previous] = at
-        if state == "live":
+        if state == "live" and kind != "env":
             good[environment] = at
 
 

@@ -277,10 +277,11 @@ def _hosts(record: Record) -> list[str]:
 
 
 def _merged(part: HostRecord | None, said: HostRecord) -> HostRecord:
-    """What the host says, with what only the control node could see."""
+    """What the host says, with what only the control node could see; of what went well no output is kept."""
     if part is None:
         return said
-    return replace(said, seconds={**said.seconds, **part.seconds}, log=part.log)
+    log = None if said.state == State.LIVE else part.log
+    return replace(said, seconds={**said.seconds, **part.seconds}, log=log)
 
 
 def _untouched(part: HostRecord, known: Record, history: History, ends: Parts) -> HostRecord:
@@ -288,7 +289,7 @@ def _untouched(part: HostRecord, known: Record, history: History, ends: Parts) -
     served = history.last_switch(until=datetime.fromisoformat(known.started_at).timestamp())
     live = served.serves if served else None
     state, message = State.INTERRUPTED, "nothing was switched: the host's journal does not have this attempt"
-    if live == known.release_id:
+    if known.moves and live == known.release_id:
         state, message = State.ALREADY_LIVE, f"{live} was live already"
     elif any(not entry.part.ok for entry in ends.values()):
         state = State.SKIPPED

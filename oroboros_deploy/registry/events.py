@@ -25,13 +25,14 @@ def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) 
 
 def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str, str]) -> None:
     """Store the events of an attempt's hosts, and that its control node lives."""
-    own = select(attempts.c.id, attempts.c.environment).where(attempts.c.attempt == attempt)
-    attempt_id, environment = db.execute(own).one()
+    own = select(attempts.c.id, attempts.c.environment, attempts.c.finished_at).where(attempts.c.attempt == attempt)
+    attempt_id, environment, finished = db.execute(own).one()
     db.execute(update(attempts).where(attempts.c.id == attempt_id).values(seen_at=clock(db)))
     if heard:
         common, ahead = {"attempt_id": attempt_id, "environment": environment}, skew(db)
         db.execute(insert(db, events), [_row(event, ahead) | common for event in heard])
-    for name, values in (("phase", _phases(heard)), ("log", said)):
+    # What is heard late changes nothing of how the attempt ended.
+    for name, values in (("phase", _phases(heard)), ("log", said)) if not finished else ():
         for host, value in values.items():
             part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
             db.execute(update(attempt_hosts).where(*part).values({name: value}))

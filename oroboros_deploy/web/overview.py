@@ -65,6 +65,7 @@ class Place:
     releases: Sequence[Row] = ()
     brought: Row | None = None
     last: Row | None = None
+    newest: str | None = None  # the release of the newest attempt that was to bring one
     commits: int = 0  # that were new in it
 
     @property
@@ -75,7 +76,8 @@ class Place:
     @property
     def split(self) -> bool:
         """Whether its hosts serve different releases, and nothing is being done about it."""
-        return len(self.releases) > 1 and not (self.last and self.last["state"] == AttemptState.RUNNING)
+        alike = len({host["application"] for host in self.hosts}) <= 1  # others' releases are no split of ours
+        return alike and len(self.releases) > 1 and not (self.last and self.last["state"] == AttemptState.RUNNING)
 
     @property
     def went_wrong(self) -> bool:
@@ -101,15 +103,11 @@ class Place:
     def back(self) -> tuple[str, str] | None:
         """The release that one can go back to, and in what sense: a split ends with the one that was there before."""
         if self.split:
-            older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self._newest)]
+            older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
             return (older[0], "All hosts on one release again") if older else None
         parts = self.brought["hosts"] if self.brought else []
         before = next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
         return (before, "Back to what served before") if before else None
-
-    @property
-    def _newest(self) -> str | None:
-        return self.last["release_id"] if self.last else None
 
 
 def standing(reader: Reader) -> dict[str, Any]:
@@ -161,9 +159,16 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 def _place(reader: Reader, name: str, hosts: list[Row], releases: list[Row]) -> Place:
     main = releases[0]["release_id"] if releases else None
     there = (each for each in attempts_of(reader, main or "") if (each["environment"] or "") == name)
-    brought = next((each for each in there if any(part["state"] == State.LIVE for part in each["hosts"])), None)
-    newest = reader.attempts(1, environment=name).items if name else []
-    return Place(name, hosts, releases, brought, newest[0] if newest else None, _new_in(reader, brought))
+    brought = next(filter(_brought, there), None)
+    recent = reader.attempts(_ATTEMPTS, environment=name).items if name else []
+    newest = next((each["release_id"] for each in recent if each["kind"] != "env"), None)
+    return Place(name, hosts, releases, brought, recent[0] if recent else None, newest, _new_in(reader, brought))
+
+
+def _brought(attempt: Row) -> bool:
+    """Whether it brought its release to a host; one that changed the configuration alone did not."""
+    parts = (part for part in attempt["hosts"] if part["state"] == State.LIVE)
+    return attempt["kind"] != "env" and any(part["live"] != part["previous"] for part in parts)
 
 
 def _new_in(reader: Reader, attempt: Row | None) -> int:

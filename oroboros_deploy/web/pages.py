@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -109,6 +110,9 @@ def _attempt(router: APIRouter, given: Any) -> None:
         )
 
 
+_BUILT = ("part.failed", "release.sealed", "phase", "host.finished")  # no part is built any more after these
+
+
 def _building(events: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """The parts that each host builds now, by what happened so far."""
     found: dict[str, dict[str, None]] = {}
@@ -117,8 +121,10 @@ def _building(events: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
         name = str(event["data"].get("part", ""))
         if event["name"] == "part.started":
             parts[name] = None
-        elif event["name"] in ("part.finished", "part.failed"):
+        elif event["name"] == "part.finished":
             parts.pop(name, None)
+        elif event["name"] in _BUILT:
+            parts.clear()
     return {host: [*parts] for host, parts in found.items() if parts}
 
 
@@ -160,7 +166,8 @@ def _release(router: APIRouter, given: Any) -> None:
         attempts = attempts_of(reader, release_id)
         newest = reader.attempt(attempts[0]["attempt"]) if attempts else None
         row = reader.release(release_id)
-        serving = reader.hosts(HOSTS, release_id=release_id)
+        beginning = reader.hosts(HOSTS, release_id=release_id)
+        serving = replace(beginning, items=[each for each in beginning.items if each["release_id"] == release_id])
         found(row or newest, f"release {release_id}")
         return page(
             request,

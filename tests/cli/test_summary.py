@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,12 @@ def test_half_a_fleet_has_a_way_back() -> None:
     hosts = (HostOutcome("web1", State.LIVE, live=SHA, previous=OLD), HostOutcome("web2", State.BUSY, live=OLD))
     told = summary(outcome_of(*hosts), lambda names, task: f"fab -H {names} {task} --root=/srv/shop")
     assert told.endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD} --root=/srv/shop")
+
+
+def test_a_push_offers_no_release_that_is_live() -> None:
+    """Each host keeps its release, and a rollback would not bring the configuration back."""
+    hosts = [HostOutcome("web1", State.LIVE, SHA, SHA), HostOutcome("web2", State.LIVE, OLD, OLD)]
+    assert "To go back" not in summary(replace(outcome_of(*hosts), kind="env"))
 
 
 @pytest.mark.parametrize("state", State)

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, launch, lock, manager, process, time_limits, turn, units, words
+from oroboros_deploy.host import boot, launch, lock, manager, process, state, time_limits, turn, units, words
 from oroboros_deploy.host.refusal import Refusal
 from tests.host.test_activation import die_in
 from tests.support.clock import within
@@ -256,6 +256,23 @@ def test_a_killed_activation_is_settled_by_its_follower(host: LocalAgent, old: s
 
 
 NO_MORE = ("ended", "ended well and waits", "recovered and waits")  # it will not act again, whatever it waits for
+
+
+@pytest.mark.parametrize(("sets", "settled"), [(("a" * 16, "b" * 16), False), ((None, None), True)])
+def test_a_host_that_goes_down_leaves_units_to_the_boot(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, sets: tuple[str | None, str | None], settled: bool
+) -> None:
+    """Root's systemd-run starts nothing then: what changed units stays unfinished, and the boot unit puts them back."""
+    request = host.request(host.sealed("new"))
+    die_in(host, request, "phase", "swapped")
+    found = state.load(host.paths.state)
+    assert found is not None
+    state.save(host.paths.state, found._replace(units_before=sets[0], units=sets[1]))
+    monkeypatch.setattr(units, "going_down", lambda: True)
+    launch.recover(host.paths, request)  # type: ignore[arg-type]
+    after = state.load(host.paths.state)
+    assert (after and after.final, host.live == old) == (settled, settled)
+    assert host.paths.unfinished.is_symlink() != settled
 
 
 @pytest.mark.parametrize("case", [*NO_MORE, "recovers", "held", "second name taken"])

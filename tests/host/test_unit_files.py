@@ -104,6 +104,14 @@ def test_a_drop_in_changes_its_unit(drop_in: tuple[str, str | None, str | None])
     assert (unit_files.changed(before, after), after.units) == (["api.service"], ["api.service"])
 
 
+def test_our_first_line_alone_changes_no_unit() -> None:
+    """A unit that is taken over, or whose application has another name now, is written, and stays as it runs."""
+    text = "[Socket]\nListenStream=80\n"
+    before = UnitSet({"a.socket": text}, None)
+    after = UnitSet({"a.socket": unit_files.render(text, "shop", "/srv/shop", "deploy")}, None)
+    assert (unit_files.changed(before, after), unit_files.compare(before, after)["changed"]) == ([], ["a.socket"])
+
+
 def test_what_is_enabled() -> None:
     """What is new and has [Install]; of a template the instances that are named, or its own default."""
     install = "[Install]\nWantedBy=multi-user.target\n"

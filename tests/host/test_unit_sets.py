@@ -300,6 +300,28 @@ def test_the_way_back(host: Host) -> None:
     assert host.asked == ["run", "stop -- new.time[r]", "daemon-reload"]
 
 
+def test_what_does_not_stop_keeps_no_text_away(host: Host) -> None:
+    """On the way back the texts return all the same; on the way there a unit that does not stop is a failure."""
+    before, after = host.install(host.texts("one", api_service=API))
+    host.tool("systemctl", '[ "$1" != stop ]')
+    host.put(after, before)
+    assert (host.there, unit_sets.in_place(host.agent.paths, before)) == ({}, True)
+    before, after = host.install(host.texts("two", api_service=API))
+    found = host.look(host.texts("three", other_service=API))
+    with pytest.raises(unit_sets.NotPut):
+        host.put(*(unit_sets.keep(host.agent.paths, each) for each in (found.before, found.after)))
+    assert [*host.there] == ["api.service"]
+
+
+def test_root_is_asked_as_a_command_of_the_attempt(host: Host) -> None:
+    """By its name whoever settles the attempt ends what root still does."""
+    host.tool("systemd-run", f'echo "$@" >>{host.log}; while [ "$1" != -- ]; do shift; done; shift; exec "$@"')
+    found = host.look(host.texts("one", api_service=API))
+    names = (unit_sets.keep(host.agent.paths, each) for each in (found.before, found.after))
+    unit_sets.put(host.agent.paths, *names, [], time.monotonic() + 10, (), "a1")
+    assert " --unit=oroboros-command-a1-" in host.log.read_text().splitlines()[0]
+
+
 def test_a_release_from_before_units(host: Host) -> None:
     """What stood there before this tool came is there again; what came with a release goes."""
     (host.units / "api.service").write_text("by hand\n")

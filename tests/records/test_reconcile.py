@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oroboros_deploy.records.history import HostJournal
 from oroboros_deploy.records.reconcile import compare
-from oroboros_deploy.records.record import Memory, Row
+from oroboros_deploy.records.record import HostRecord, Memory, Row
 from tests.support.journals import chained
 from tests.support.samples import A, B, host, record
 
@@ -32,6 +32,19 @@ def test_what_an_earlier_version_did_not_record_of_the_configuration() -> None:
         return [part.configuration for each in found.attempts for part in each.record.hosts]
 
     assert (repaired(None), repaired("0123456789abcdef")) == (["0123456789abcdef"], [])
+
+
+def test_a_push_that_never_was_is_no_success() -> None:
+    """The release is live either way; the journal has no push, so nothing was put in use."""
+    known = {
+        "deploy": record(A, host("web1", "live", live=A), attempt="deploy"),
+        "push": record(A, HostRecord("web1"), attempt="push", kind="env", minute=1, exit_code=None),
+    }
+    said = {"attempt": "deploy", "kind": "deploy", "target": A, "source": None, "outcome": "committed", "live": A}
+    said |= {"reason": "", "actor": "ada", "at": 1.0, "seconds": {}, "migration_marker": None, "switched": True}
+    found = compare(Memory(records=known), [HostJournal("web1", chained([said]), A, "deploy", 1)])
+    ends = {each.record.attempt: [part.state for part in each.record.hosts] for each in found.attempts}
+    assert ends["push"] == ["interrupted"]
 
 
 def test_a_push_that_could_not_be_taken_back_leaves_the_row() -> None:

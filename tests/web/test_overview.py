@@ -238,7 +238,7 @@ def test_failed_is_said_in_its_own_word(
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
     assert f"by ada@desk, 2 h ago: {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
-    assert ("To free it: fab -H prod unlock" in page) == (word == "held")
+    assert ("To free it: fab -H w1 unlock --environment=prod" in page) == (word == "held")
 
 
 def test_a_deploy_of_what_is_live_did_nothing(short: History) -> None:

@@ -246,6 +246,8 @@ def test_an_attempt_that_builds_says_which_part_and_what_it_prints(tmp_path: Pat
     card = text(client.get(f"/attempts/{attempt}").text.split('id="hosts"')[1].split("</article>")[0])
     assert "builds frontend (usually 40 s)" in card
     assert ("builds backend" in card, "[42/100] Compiling" in card) == (False, True)
+    history.registry.hear(attempt, [_part("failed", "backend")], {})
+    assert "builds " not in text(client.get(f"/attempts/{attempt}").text.split('id="hosts"')[1].split("</article>")[0])
     history.close()
 
 
