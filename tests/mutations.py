@@ -1338,7 +1338,7 @@ MUTATIONS = (
         "oroboros_deploy/records/record.py",
         '        return self.kind != "env"\n',
         "        return True\n",
-        ("tests/control/test_push.py", "-k", "taken_back"),
+        ("tests/registry/test_releases.py", "-k", "a_push_changes_no_row"),
     ),
     Mutation(
         "what a command says on standard error is masked on its way",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -135,3 +136,15 @@ def test_an_odd_id_names_no_release(registry):
             [],
             None,
         )
+
+
+@pytest.mark.parametrize("state", ["live", "restored", "not_restored"])
+def test_a_push_changes_no_row(tmp_path: Path, state: str) -> None:
+    """A configuration that was put in use, or was to be, makes no release and changes none."""
+    with Registry.open(f"sqlite:///{tmp_path}/registry.db") as registry:
+        push = record(A, host("web1", state, live=A, previous=A), attempt="push", kind="env")
+        registry.finish(push)
+        assert registry.list() == []
+        registry.upsert(B, B, "replaced")
+        registry.finish(record(B, host("web1", state, live=B, previous=B), attempt="other", kind="env", minute=1))
+        assert shown(registry) == [(B, "replaced", None)]

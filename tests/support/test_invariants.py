@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import durable, lock
+from oroboros_deploy.host import durable, lock, unit_sets
+from oroboros_deploy.host.unit_files import UnitSet
 from tests.support.invariants import RULES, broken
 from tests.support.local_agent import LocalAgent
 
@@ -105,6 +106,19 @@ def test_what_serves_and_what_is_secret(host: LocalAgent) -> None:
     assert f"11: a secret is in {actor}" in others
 
 
+def test_units_of_another_release(host: LocalAgent, tmp_path: Path) -> None:
+    """The directory of units has what the record of the live release names, and nothing else."""
+    units, live = tmp_path / "units", host.live or ""
+    units.mkdir()
+    name = unit_sets.keep(host.paths, UnitSet({"api.service": "one"}, None))
+    edit_last(host.paths.record(live), units=name)
+    (units / "api.service").write_text("one")
+    assert broken(host.root, units=units) == []
+    (units / "api.service").write_text("two")
+    told = f"14: {live} was committed with the units ['api.service'], there are ['api.service'], or other texts"
+    assert broken(host.root, units=units) == [told]
+
+
 @pytest.mark.slow
 def test_a_lock_that_is_held(host: LocalAgent) -> None:
     """At rest nobody holds the host."""
@@ -114,4 +128,4 @@ def test_a_lock_that_is_held(host: LocalAgent) -> None:
 
 def test_every_rule_has_its_break() -> None:
     """An invariant that is added needs a way to break it above."""
-    assert {*BREAK, 2, 11} == {*RULES}
+    assert {*BREAK, 2, 11, 14} == {*RULES}
