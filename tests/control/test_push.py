@@ -67,7 +67,7 @@ def test_one_that_fails_its_gate_is_taken_back(site: Site) -> None:
         registry.upsert(site.good, site.good, "rolled_back")  # so that a change would show
     first, rows = revision(site), site.statuses()
     refusing = deployment(site, 1, env=env("another"))
-    object.__setattr__(refusing.config.healthcheck, "command", f'test "$PASSWORD" = {SECRET}')
+    object.__setattr__(refusing.config.healthcheck, "command", f'test "$PASSWORD" = {SECRET} || exit 78')
     outcome = refusing.push_env(["web1"])
     [end] = outcome.hosts
     assert (int(outcome.exit_code), end.state, end.live) == (10, State.RESTORED, site.good)
@@ -119,8 +119,7 @@ def test_the_first_that_fails_stops_the_rest(site: Site) -> None:
     """The hosts after it keep the configuration that they had."""
     fleet(site, env=env()).deploy(["web1", "web2"], sha=site.good)
     first = revision(site), (site.root("web2") / "env").readlink().name
-    failing = fleet(site, f'test "$PASSWORD" = {SECRET}', env=env("another"))
-    object.__setattr__(failing.config.healthcheck, "timeout", 1.0)
+    failing = fleet(site, f'test "$PASSWORD" = {SECRET} || exit 78', env=env("another"))
     outcome = failing.push_env(["web1", "web2"])
     assert states(outcome) == {"web1": State.RESTORED, "web2": State.SKIPPED}
     assert (revision(site), (site.root("web2") / "env").readlink().name) == first
@@ -232,7 +231,7 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     monkeypatch.setattr(LocalConnection, "command", command)
     monkeypatch.setattr(Session, "open", property(lambda self: False))
     failing = deployment(site, 1, env=env())
-    object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 1")
+    object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
     failed = failing.push_env(["web1"])
     pushed = deployment(site, env=env()).push_env(["web1"])
     assert (states(failed), states(pushed)) == ({"web1": State.RESTORED}, {"web1": State.LIVE})

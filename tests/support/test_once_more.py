@@ -39,7 +39,8 @@ def run(directory: Path, *arguments: str, **files: str) -> subprocess.CompletedP
     (directory / "test_passes.py").write_text("def test_passes():\n    pass\n")
     for name, text in files.items():
         (directory / f"test_{name}.py").write_text(text)
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_DEBUG_TEMPROOT": str(directory)}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), **own}
     return subprocess.run(command(*arguments), cwd=directory, env=environ, capture_output=True, text=True, timeout=120)
 
 
