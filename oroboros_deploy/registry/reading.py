@@ -223,7 +223,7 @@ class Reader:
         def work(db: Driver) -> Figures:
             today = db.value(queries.NOW).date()
             since = datetime.combine(today - timedelta(days - 1), time(), UTC)
-            known = [name for (name,) in db.rows(queries.ENVIRONMENTS)] if production and not environment else []
+            known = [name for (name,) in db.rows(queries.ENVIRONMENTS)] if production and environment is None else []
             named = [name for name in known if name in PRODUCTION]
             values = _given(environment=environment, production=named or None)
             first = db.value(queries.FIRST[frozenset(values)], values)
