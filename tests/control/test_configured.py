@@ -144,8 +144,8 @@ def test_it_is_kept_on_every_host_before_the_first_switch(site: Site) -> None:
     assert (site.live("web1"), site.live("web2")) == (None, None)
 
 
-def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A session's first request stands in a command line: one with values is never the first, even if all expire."""
+def command_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """All command lines from now on, where every session expires at once, so that each call is a first request."""
     from oroboros_deploy.remote.session import Session
     from oroboros_deploy.testing import LocalConnection
 
@@ -158,6 +158,18 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
 
     monkeypatch.setattr(LocalConnection, "command", command)
     monkeypatch.setattr(Session, "open", property(lambda self: False))
+    return lines
+
+
+def files_with_the_secret(site: Site) -> list[Path]:
+    """All files of the hosts and of the control node that have the secret in them."""
+    files = (path for path in Path(site.tmp).rglob("*") if path.is_file() and not path.is_symlink())
+    return [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session's first request stands in a command line: one with values is never the first, even if all expire."""
+    lines = command_lines(monkeypatch)
     settings = env(build=["PASSWORD"])
     with pytest.raises(BuildFailed):
         build = {"frontend": None, "venvs": {}, "steps": [{"name": "tell", "command": "echo $PASSWORD; exit 1"}]}
@@ -167,9 +179,7 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     assert (len(lines) > 6, [line for line in lines if SECRET in line]) == (True, [])
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
     assert [each for each in [*told, json.dumps(outcome.as_dict())] if SECRET in each] == []
-    files = (path for path in Path(site.tmp).rglob("*") if path.is_file() and not path.is_symlink())
-    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
-    assert {path.parent for path in kept} == {site.root() / ".deploy/config"}
+    assert {path.parent for path in files_with_the_secret(site)} == {site.root() / ".deploy/config"}
 
 
 def test_what_a_build_sees(site: Site) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,15 @@ from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import Busy, HostUnreachable, InvalidInput
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.outcome import State
-from tests.control.test_configured import SECRET, deployment, env, revision, values
+from tests.control.test_configured import (
+    SECRET,
+    command_lines,
+    deployment,
+    env,
+    files_with_the_secret,
+    revision,
+    values,
+)
 from tests.support.site import Site, states
 
 pytestmark = pytest.mark.slow  # whole attempts
@@ -217,19 +224,8 @@ def test_a_registry_is_rebuilt_with_it(site: Site) -> None:
 
 def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A push that fails and one that goes well: no value in a command line, an event, the outcome, or another file."""
-    from oroboros_deploy.remote.session import Session
-    from oroboros_deploy.testing import LocalConnection
-
     deployment(site, env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
-    lines: list[str] = []
-    original = LocalConnection.command
-
-    def command(self: LocalConnection, line: str, *arguments: Any, **options: Any) -> Any:
-        lines.append(line)
-        return original(self, line, *arguments, **options)
-
-    monkeypatch.setattr(LocalConnection, "command", command)
-    monkeypatch.setattr(Session, "open", property(lambda self: False))
+    lines = command_lines(monkeypatch)
     failing = deployment(site, 1, env=env())
     object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
     failed = failing.push_env(["web1"])
@@ -240,6 +236,4 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
     ends = [json.dumps(each.as_dict()) for each in (failed, pushed)]
     assert [each for each in [*told, *ends] if SECRET in each] == []
-    files = (path for path in Path(site.tmp).rglob("*") if path.is_file() and not path.is_symlink())
-    kept = [path for path in files if SECRET.encode() in path.read_bytes()]
-    assert {path.parent for path in kept} == {site.root() / ".deploy/config"}
+    assert {path.parent for path in files_with_the_secret(site)} == {site.root() / ".deploy/config"}
