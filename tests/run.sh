@@ -149,7 +149,7 @@ case "${1:-}" in
 "")
     oldest="not host and not browser"
     newest=""
-    spread="-n 2 --dist loadscope"
+    spread="-n 3 --dist loadscope"
     ;;
 quick)
     oldest="not host and not browser and not slow and not postgres"

@@ -40,7 +40,7 @@ def run(directory: Path, *arguments: str, **files: str) -> subprocess.CompletedP
     for name, text in files.items():
         (directory / f"test_{name}.py").write_text(text)
     own = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_DEBUG_TEMPROOT": str(directory)}
-    environ = {**os.environ, "PYTHONPATH": str(ROOT), **own}
+    environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "", **own}
     return subprocess.run(command(*arguments), cwd=directory, env=environ, capture_output=True, text=True, timeout=120)
 
 
