@@ -27,15 +27,24 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source a
 # that most calls live, and nothing is put away one by one when they end: together that is a tenth of their cost.
 # What was compiled of it runs when this login compiled it.
 _MAIN = """\
-import gc, os, sys
+import gc, marshal, os, sys
+from importlib.util import MAGIC_NUMBER
 if sys.version_info < (3, 9):
     print('{{"refusal": {old_python}}}')
     sys.exit()
 import proof
 kept = os.path.abspath(f'{{sys.argv[0]}}.{{sys.implementation.cache_tag}}')
-if proof.holds(kept):
-    sys.path.insert(0, kept)
 gc.disable()
+try:
+    if proof.holds(kept):
+        with open(kept, 'rb') as file:
+            magic, compiled = file.read(len(MAGIC_NUMBER)), file.read()
+        if magic == MAGIC_NUMBER:
+            modules, names = marshal.loads(compiled), {{}}
+            exec(marshal.loads(modules['oroboros_deploy.host.compiled'][1]), names)
+            names['serve'](modules, sys.argv[0])
+except OSError:
+    pass
 from oroboros_deploy.host.calls import main
 status = main()
 sys.stdout.flush()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import io
 import json
+import marshal
 import os
 import shutil
 import stat
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import proof
+from oroboros_deploy.host import compiled, proof
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -103,10 +104,15 @@ def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
 
 def compile_another(path: Path) -> None:
     """An agent of somebody else's, where the compiled one is."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("oroboros_deploy/__init__.py", "")
-        archive.writestr("oroboros_deploy/host/__init__.py", "")
-        archive.writestr("oroboros_deploy/host/calls.py", f"def main():\n    print({STRANGER!r})\n    return 0\n")
+    texts = {
+        "oroboros_deploy": "",
+        "oroboros_deploy.host": "",
+        "oroboros_deploy.host.calls": f"def main():\n    print({STRANGER!r})\n    return 0\n",
+        "oroboros_deploy.host.compiled": Path(compiled.__file__).read_text(),
+    }
+    codes = {name: marshal.dumps(compile(text, name, "exec", dont_inherit=True)) for name, text in texts.items()}
+    modules = {name: (name in ("oroboros_deploy", "oroboros_deploy.host"), code) for name, code in codes.items()}
+    path.write_bytes(MAGIC_NUMBER + marshal.dumps(modules))
 
 
 def test_what_was_compiled_is_run(host: LocalAgent) -> None:
