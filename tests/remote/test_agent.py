@@ -14,6 +14,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -273,12 +274,24 @@ def test_bytecode_that_cannot_be_used_is_not_needed(host: LocalAgent, damage: st
         kept.mkdir()
     else:
         kept.write_bytes(kept.read_bytes().replace(MAGIC_NUMBER, b"\x00\x00\r\n"))
+        Path(proof.place(str(kept))).write_text(proof.of(str(kept)))  # the file is ours, and of no use to this one
     assert host.facts()["live"] is None
+
+
+def test_a_process_packs_it_once_for_many_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that are asked side by side wait for one packing, and do not each make their own."""
+    made: list[agent.Agent] = []
+    pack = agent.pack
+    monkeypatch.setattr(agent, "pack", lambda: made.append(pack()) or made[-1])
+    agent._packed.cache_clear()
+    with ThreadPoolExecutor(8) as pool:
+        got = [*pool.map(lambda _: agent.packed(), range(8))]
+    assert (len(made), got) == (1, made * 8)
 
 
 def test_the_same_source_packs_to_the_same_bytes() -> None:
     """The hash names the source: nothing of the machine, the time or the order gets in."""
-    again = agent.packed.__wrapped__()
+    again = agent.pack()
     entries = zipfile.ZipFile(io.BytesIO(again.data)).infolist()
     assert (again, again is not agent.packed()) == (agent.packed(), True)
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
