@@ -1329,8 +1329,8 @@ MUTATIONS = (
     Mutation(
         "a value without a name is no name",
         HOST + "env_file.py",
-        "        if _PADDED.fullmatch(",
-        "        if not _PADDED.fullmatch(",
+        "        if re.fullmatch(_PADDED, ",
+        "        if not re.fullmatch(_PADDED, ",
         ("tests/host/test_env_file.py", "-k", "value_without_a_name"),
     ),
     Mutation(
