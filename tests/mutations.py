@@ -56,6 +56,34 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "bytecode of another Python is not run",
+        "oroboros_deploy/remote/agent.py",
+        "        if magic == MAGIC_NUMBER:\n",
+        "        if magic:\n",
+        ("tests/remote/test_agent.py", "-k", "cannot_be_used"),
+    ),
+    Mutation(
+        "bytecode that this login did not compile is not run",
+        "oroboros_deploy/remote/agent.py",
+        "    if proof.holds(kept):\n",
+        "    if os.path.isfile(kept):\n",
+        ("tests/remote/test_agent.py", "-k", "did_not_make"),
+    ),
+    Mutation(
+        "what a deploy does not ask for is not imported on the host",
+        HOST + "facts.py",
+        "from .building import mirror\n",
+        "from . import unit_sets  # noqa: F401\nfrom .building import mirror\n",
+        ("tests/host/test_imports.py",),
+    ),
+    Mutation(
+        "sudo is asked beside the other facts",
+        HOST + "units.py",
+        "        asker.start()\n",
+        "        asker.start()\n        asker.join()\n",
+        ("tests/host/test_units.py", "-k", "beside"),
+    ),
+    Mutation(
         "syncfs before a release is sealed",
         HOST + "seal.py",
         "    durable.sync_filesystem(release)\n",
@@ -1301,8 +1329,8 @@ MUTATIONS = (
     Mutation(
         "a value without a name is no name",
         HOST + "env_file.py",
-        "        if _PADDED.fullmatch(",
-        "        if not _PADDED.fullmatch(",
+        "        if re.fullmatch(_PADDED, ",
+        "        if not re.fullmatch(_PADDED, ",
         ("tests/host/test_env_file.py", "-k", "value_without_a_name"),
     ),
     Mutation(

@@ -20,6 +20,14 @@ from tests.support.sshd import Sshd, requires_sshd
 FAB = Path(sys.executable).with_name("fab")
 
 
+LISTED = {"", ".errors", ".tasks", ".version", ".cli"} | {
+    f".cli.{name}" for name in ("arguments", "debug_log", "program", "running", "settings_file")
+}  # what is imported for a list of the tasks
+SHOWN = 96  # modules of ours that `fab status` imports at most
+# What a status has no use for: the ways of a deploy, values, other users, and all that serves pages.
+UNSHOWN = {f".{name}" for name in ("control.attempt", "control.push", "control.secrets", "web", "testing")}
+
+
 class Project:
     """A deployment over a real sshd, without services."""
 
@@ -67,6 +75,54 @@ def test_connections_and_commands(project: Project) -> None:
     assert counted(sshd, lambda: project.rollback(project.old)) == (1, 1)
     assert counted(sshd, lambda: project.deploy(project.new)) == (1, 1)
     assert counted(sshd, lambda: project.deploy(project.new)) == (1, 1)
+
+
+@requires_sshd
+@pytest.mark.slow
+def test_processes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deploy without a build and a rollback ask git and ssh only what they have to."""
+    started: list[str] = []
+    start = subprocess.Popen.__init__
+    monkeypatch.setattr(
+        subprocess.Popen,
+        "__init__",
+        lambda self, argv, *rest, **more: (started.append(argv[0]), start(self, argv, *rest, **more))[1],
+    )
+    project.deploy(project.old)
+    project.deploy(project.new)
+    for act, sha in ((project.rollback, project.old), (project.deploy, project.new)):
+        started.clear()
+        act(sha)
+        assert (started.count("git"), started.count("ssh"), {*started}) == (4, 1, {"git", "ssh"})
+
+
+def imported(*arguments: str, directory: Path) -> set[str]:
+    """The modules of ours that a command imports, without the name of the package."""
+    command = [sys.executable, "-X", "importtime", str(FAB), *arguments]
+    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
+    names = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
+    return {name.removeprefix("oroboros_deploy") for name in names if name.partition(".")[0] == "oroboros_deploy"}
+
+
+def test_a_list_of_the_tasks_imports_nothing_that_they_need(tmp_path: Path) -> None:
+    """Who looks for a task, or completes its name, waits for neither settings, connections nor registry."""
+    (tmp_path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    assert imported("--list", directory=tmp_path) == LISTED
+
+
+@requires_sshd
+@pytest.mark.slow
+def test_what_a_status_imports(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A status imports nothing of a deploy, and no more modules than it did when this was measured."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    project.deploy(project.old)
+    settings = f"deploy:\n  root: {tmp_path}/srv/app\n  services: []\n"
+    (tmp_path / "fabric.yaml").write_text(settings)
+    (tmp_path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    login = (f"--ssh-config={project.sshd.config_path}", "-H", project.sshd.alias)
+    seen = imported(*login, "status", directory=tmp_path)
+    assert (".remote.host" in seen, seen & UNSHOWN) == (True, set())
+    assert len(seen) <= SHOWN, sorted(seen)
 
 
 @pytest.mark.slow

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 
 NOT_SHOWN = "(not shown: it cannot be read)"
-_REGISTRY = re.compile(
-    r"(?P<scheme>postgres(?:ql)?(?:\+psycopg2)?://)(?P<user>[^@/?#\[\]]*@)?"
-    r"(?P<place>(?:[\w.-]+|\[[\da-fA-F:.]+\])?(?::\d+)?(?:/[^/?#@=]*)?)(?:\?(?P<query>.*))?",
-    re.DOTALL,
+# Compiled where they are used: every command imports this.
+_REGISTRY = (
+    r"(?s)(?P<scheme>postgres(?:ql)?(?:\+psycopg2)?://)(?P<user>[^@/?#\[\]]*@)?"
+    r"(?P<place>(?:[\w.-]+|\[[\da-fA-F:.]+\])?(?::\d+)?(?:/[^/?#@=]*)?)(?:\?(?P<query>.*))?"
 )
-_SQLITE = re.compile(r"(?P<scheme>sqlite:///)(?P<user>)(?P<place>[^?]+)(?:\?(?P<query>.*))?", re.DOTALL)
-_KNOWN = re.compile(
+_SQLITE = r"(?s)(?P<scheme>sqlite:///)(?P<user>)(?P<place>[^?]+)(?:\?(?P<query>.*))?"
+_KNOWN = (
     r"(?:via|host|port|user|dbname|options|application_name|target_session_attrs|connect_timeout|ssl(?:mode|cert|key"
     r"|rootcert))=[^=]*"
 )
-_PASSWORD = re.compile(r"((?:ssl)?password=).*", re.IGNORECASE | re.DOTALL)
+_LOGS_IN = r"(?is)((?:ssl)?password=).*"
 _PLAIN = r"[^@\s]*"
-_GIT = re.compile(
+_GIT = (
     rf"(?:https?|ftps?|git|file)://{_PLAIN}"
     rf"|(?:ssh|git\+ssh|ssh\+git)://(?:[^@/\s]*@)?{_PLAIN}"
     rf"|(?:[^@:/\s]+@)?(?:[^@:/\[\]\s]+|\[{_PLAIN}\]):(?!//){_PLAIN}"
@@ -31,7 +31,7 @@ _GIT = re.compile(
 
 def shown_registry(url: str) -> str:
     """The URL of a registry for messages; anything at all may be passed."""
-    found = _REGISTRY.fullmatch(url.strip()) or _SQLITE.fullmatch(url.strip())
+    found = re.fullmatch(_REGISTRY, url.strip()) or re.fullmatch(_SQLITE, url.strip())
     if found is None:
         return NOT_SHOWN
     query = "&".join(_parameter(pair) for pair in (found["query"] or "").split("&"))
@@ -41,11 +41,11 @@ def shown_registry(url: str) -> str:
 
 def is_git_url(url: str) -> bool:
     """Whether git, too, would take each part of this URL for what it was meant as."""
-    return _GIT.fullmatch(url) is not None
+    return re.fullmatch(_GIT, url) is not None
 
 
 def _parameter(pair: str) -> str:
-    if _KNOWN.fullmatch(pair) or not pair:
+    if re.fullmatch(_KNOWN, pair) or not pair:
         return pair
-    password = _PASSWORD.fullmatch(pair)
+    password = re.fullmatch(_LOGS_IN, pair)
     return f"{password[1]}***" if password else "***"

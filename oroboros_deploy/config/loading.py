@@ -111,16 +111,14 @@ class _Found(NamedTuple):
     where: str
 
 
-@dataclass(frozen=True)
-class _Layer:
+class _Layer(NamedTuple):
     """Values already checked, and where they come from."""
 
     where: str
     values: Mapping[str, Value]
 
 
-@dataclass(frozen=True)
-class _Environment:
+class _Environment(NamedTuple):
     hosts: tuple[str, ...] = ()
     layers: tuple[_Layer, ...] = ()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from ..host.constants import FRONTEND_COMMAND, GATE_INTERVAL, GATE_STABLE_FOR, GATE_TIMEOUT
 from .checks import (
@@ -179,8 +179,7 @@ def _venv(value: object) -> tuple[str, ...] | Venv:
     return venv.projects if venv == Venv(venv.projects) else venv
 
 
-@dataclass(frozen=True)
-class _About:
+class _About(NamedTuple):
     """What a declaration says of a setting besides its name and default."""
 
     check: Callable[[object], Value]
@@ -445,7 +444,7 @@ class RunAs:
         return {name: user for name, user in users.items() if user is not None}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False, eq=False)  # those are made once, for `Config`: all commands wait
 class Settings:
     """All settings, each with its default. Paths are paths on the host, times are in seconds."""
 
@@ -659,7 +658,7 @@ def _declared(kind: type[object], prefix: str = "") -> Iterator[Setting]:
 def _setting(name: str, declared: Field[Value]) -> Setting:
     make = declared.default_factory
     default = make() if callable(make) else declared.default
-    return Setting(name, default, **vars(declared.metadata["about"]))  # type: ignore[arg-type]
+    return Setting(name, default, **declared.metadata["about"]._asdict())  # type: ignore[arg-type]
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_declared(Settings))

@@ -26,7 +26,6 @@ from . import (
     state,
     strays,
     unit_files,
-    unit_sets,
     units,
     words,
 )
@@ -225,8 +224,7 @@ class Activation:
         before = configuration.in_use(self.layout)
         if wanted and wanted != before:
             self._spend(configuration.stage, self.layout, wanted, before)
-        if self.brought.differ:
-            self._spend(unit_sets.stage, self.layout, str(self.brought.before), str(self.brought.after))
+        self._stage_units()
         durable.sync_directory(self.layout.staged("switch").parent)  # of all links
         ran = {name: unit.invocation for name, unit in self.seen.items() if unit.runs}
         begun = state.begin(self.request, source, ran, foreign)
@@ -237,6 +235,12 @@ class Activation:
         self._hide_secrets()
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
         self._enter("prepared")
+
+    def _stage_units(self) -> None:
+        if self.brought.differ:
+            from . import unit_sets
+
+            self._spend(unit_sets.stage, self.layout, str(self.brought.before), str(self.brought.after))
 
     def _configuration(self) -> Optional[str]:
         """The revision to put in use; the one that is in use where none is asked for, which is told."""
@@ -378,6 +382,8 @@ class Activation:
             raise Refusal(refusal.kind, f"nothing was switched: {refusal.message}", hint=refusal.hint) from None
 
     def _brought_by(self, target: str, asked: UnitsRequest) -> _Brought:
+        from . import unit_sets
+
         release, recorded = self.layout.release(target), self.request["kind"] == "rollback"
         record = records.found(self.layout, target) if recorded else None
         texts = unit_sets.wanted(self.layout, release, asked, recorded, record)
@@ -509,6 +515,8 @@ class Activation:
 
     def _put_units(self, before: str, after: str, start: Sequence[str] = ()) -> None:
         """Have the units of another set; services that were named count for what is to be enabled of a template."""
+        from . import unit_sets
+
         services = [units.full_name(name) for name in self.named.restarted or self.request["services"]]
         deadline = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         try:
@@ -599,14 +607,18 @@ class Activation:
     def _moved_units(self) -> Optional[str]:
         """That the units are not those that the target brought any more, in words; None when they are."""
         brought = self.state.units if self.request.get("units") else None
-        if brought is None or unit_sets.in_place(self.layout, brought):
-            return None
-        return "somebody changed units that the release brought"
+        return None if brought is None or self._in_place(brought) else "somebody changed units that the release brought"
 
     def _units_otherwise(self) -> bool:
         """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
         before = self.state.units_before
-        return before != self.state.units and not unit_sets.in_place(self.layout, str(before), links=True)
+        return before != self.state.units and not self._in_place(str(before), links=True)
+
+    def _in_place(self, name: str, links: bool = False) -> bool:
+        """Whether the host has what a set of units says."""
+        from . import unit_sets
+
+        return unit_sets.in_place(self.layout, name, links)
 
     def _seen_last(self) -> Dict[str, units.Unit]:
         """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
@@ -726,6 +738,8 @@ class Activation:
         """Have the units that were there before; what an earlier boot's attempt took away is started by nobody else."""
         if self.state.units == self.state.units_before:
             return
+        from . import unit_sets
+
         names = (str(self.state.units_before), str(self.state.units))
         try:
             self.brought = _Brought(
@@ -948,9 +962,18 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
     before = configuration.before(layout)
     after = (records.wanted_configuration(layout, request) if request else None) or configuration.in_use(layout)
     found = found._replace(configuration=after, configuration_before=before)
-    sets = unit_sets.staged(layout)
-    found = found._replace(units_before=sets[0], units=sets[1]) if sets else found
+    found = _with_staged_units(layout, found)
     return found if torn or found.switched else None  # without a state it died before it entered its first phase
+
+
+def _with_staged_units(layout: Layout, found: State) -> State:
+    """The same with the sets of units that the attempt has left staged."""
+    if not layout.unit_sets.is_dir():
+        return found
+    from . import unit_sets
+
+    sets = unit_sets.staged(layout)
+    return found._replace(units_before=sets[0], units=sets[1]) if sets else found
 
 
 def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> None:
@@ -1032,7 +1055,10 @@ def _clear(layout: Layout) -> None:
         with contextlib.suppress(OSError):  # what stays is taken for what it is, by the state beside it
             link.unlink(missing_ok=True)
     configuration.unstage(layout)
-    unit_sets.unstage(layout)
+    if layout.unit_sets.is_dir():
+        from . import unit_sets
+
+        unit_sets.unstage(layout)
 
 
 def _is_opened(unit: str) -> bool:

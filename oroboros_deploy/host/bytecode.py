@@ -1,8 +1,10 @@
 """The agent as bytecode, beside the agent: a host compiles it once and not at every call.
 
-It is found by the name that ``__main__`` looks for, one for each version of Python; what is
-missing or cannot be read there is taken from the agent itself.  It runs with a proof that
-this login compiled it (`proof`), and is compiled anew without one.
+It is found by the name that ``__main__`` looks for, one for each version of Python; a Python that cannot read the
+bytecode of its namesake takes the agent itself.  It runs with a proof that this login compiled it (`proof`), and is
+compiled anew without one.
+
+    the magic number of the bytecode, then by the name of each module whether it is a package, and its code (`compiled`)
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import sys
 from pathlib import Path
 
 from . import proof
+
+_PACKAGE = "/__init__.py"
 
 
 def keep(agent: Path) -> None:
@@ -28,17 +32,17 @@ def keep(agent: Path) -> None:
 
 
 def _compiled(agent: Path) -> bytes:
-    import io
     import marshal
     import zipfile
     from importlib.util import MAGIC_NUMBER
 
-    unchecked = MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8)  # by a hash that is not looked at: PEP 552
-    compiled = io.BytesIO()
-    with zipfile.ZipFile(agent) as source, zipfile.ZipFile(compiled, "w") as target:
-        for name in source.namelist():
-            text = source.read(name)
-            code = compile(text, f"{agent}/{name}", "exec", dont_inherit=True)
-            target.writestr(name, text)  # for a Python that cannot read the bytecode of its namesake
-            target.writestr(f"{name}c", unchecked + marshal.dumps(code))
-    return compiled.getvalue()
+    with zipfile.ZipFile(agent) as source:
+        texts = {name: source.read(name) for name in source.namelist() if "/" in name}  # not what runs before it
+    codes = {name: compile(text, f"{agent}/{name}", "exec", dont_inherit=True) for name, text in texts.items()}
+    modules = {_module(name): (name.endswith(_PACKAGE), marshal.dumps(code)) for name, code in codes.items()}
+    return MAGIC_NUMBER + marshal.dumps(modules)
+
+
+def _module(name: str) -> str:
+    """The name by which a file of the agent is imported."""
+    return name[: -len(_PACKAGE if name.endswith(_PACKAGE) else ".py")].replace("/", ".")

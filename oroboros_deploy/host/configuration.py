@@ -64,9 +64,11 @@ def _named_by(layout: Layout, link: Path) -> Optional[str]:
 
 def values(layout: Layout, revision: Optional[str]) -> Dict[str, str]:
     """The values of a revision; none where there is none."""
+    if not revision:
+        return {}
     from . import env_file
 
-    return env_file.parse(_text(layout, revision)) if revision else {}
+    return env_file.parse(_text(layout, revision))
 
 
 def environment(layout: Layout, revision: Optional[str], given: Dict[str, str]) -> Dict[str, str]:

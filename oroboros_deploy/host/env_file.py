@@ -13,10 +13,11 @@ _NEWLINES = "\n\r"
 _BLANK = " \t\n\r"
 _ESCAPED = '"\\`$'  # what a backslash takes its meaning from, within double quotes
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_COMMENT = re.compile(r"(?:\\[^\r\n]|[^\\\r\n])*")
+# Compiled where they are used: every command of the control node imports this.
+_COMMENT = r"(?:\\[^\r\n]|[^\\\r\n])*"
 # Padding after what is no usual name of a variable (those have one case); two of them after any.
-_PADDED = re.compile(r"[A-Za-z0-9_]+={2,}|(?=[^=]*[a-z])(?=[^=]*[A-Z])[A-Za-z0-9_]+=")
-_CONTROL = re.compile(r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]")  # systemd passes none of them on, but tab and line feed
+_PADDED = r"[A-Za-z0-9_]+={2,}|(?=[^=]*[a-z])(?=[^=]*[A-Z])[A-Za-z0-9_]+="
+_CONTROL = r"[\0-\x08\x0b-\x1f\x7f\ud800-\udfff]"  # systemd passes none of them on, but tab and line feed
 
 
 class Wrong(ValueError):
@@ -40,7 +41,7 @@ def printed(text: str) -> Dict[str, str]:
     """The same of what a command printed, which may be a secret alone, such as base64 that ends with '='."""
     lines = text.split("\n")
     for number, _, _ in _assignments(text):
-        if _PADDED.fullmatch(lines[number - 1].strip(_BLANK)):
+        if re.fullmatch(_PADDED, lines[number - 1].strip(_BLANK)):
             raise _wrong(number, "looks like a value that ends with '=', without a name; an empty value is NAME=\"\"")
     return parse(text)
 
@@ -50,7 +51,7 @@ def check(variables: Mapping[str, str]) -> None:
     for name, value in variables.items():
         if not NAME.fullmatch(name):
             raise Wrong(f"{name!r} is no name of a variable")
-        if _CONTROL.search(value):
+        if re.search(_CONTROL, value):
             raise Wrong(f"the value of {name} has control characters")
 
 
@@ -97,7 +98,7 @@ def _skipped(text: str, at: int, which: str) -> int:
 
 
 def _after_comment(text: str, at: int, line: int) -> int:
-    found = _COMMENT.match(text, at)
+    found = re.compile(_COMMENT).match(text, at)
     end = found.end() if found else at
     if text[end : end + 1] == "\\" and end + 1 < len(text):
         raise _wrong(

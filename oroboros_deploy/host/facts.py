@@ -22,7 +22,6 @@ from . import (
     state,
     strays,
     unit_files,
-    unit_sets,
     units,
 )
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
@@ -48,13 +47,13 @@ if TYPE_CHECKING:
 
 def facts(layout: Layout, request: FactsRequest) -> Facts:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
+    asked = _asking(request)
     managed = request.get("restart") and units.present()
     sources: bool = request.get("source", True)
     repository = mirror.Mirror(layout.repo)
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []
-    unmanaged = _unmanaged(request)
     live = _collect(problems, layout.live)
     sha = live if request.get("live") else request.get("sha")
     for check in (_root, _link_place):
@@ -72,6 +71,8 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         problems += shared.problems(layout, request["shared"], users.get("owner"))
     changes = _unit_changes(layout, request, problems)
     used = configuration.in_use(layout)
+    seen = _units(layout, request.get("services", []), live) if managed else {}
+    unmanaged = asked()
     return {
         "hostname": os.uname().nodename,
         "user": environment.of_this_user()["USER"],
@@ -86,7 +87,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "target": _target(layout, sha, live, bool(request.get("env"))) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
-        "units": _units(layout, request.get("services", []), live) if managed else {},
+        "units": seen,
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": running.running(layout),
         "hold": hold.found(layout),
@@ -108,6 +109,8 @@ def _unit_changes(layout: Layout, request: FactsRequest, problems: List[Problem]
     release = earlier.place(layout.release(sha)) if sha else None
     if not asked or not sha or not release or seal.state_of(release, sha) not in SWITCHABLE:
         return None
+    from . import unit_sets
+
     recorded: bool = request.get("recorded", False)
 
     def look() -> Changes:
@@ -178,17 +181,18 @@ def _releases(layout: Layout) -> List[ReleaseFacts]:
     return [one(release_id) for release_id in layout.release_ids()]
 
 
-def _unmanaged(request: FactsRequest) -> List[manager.Trouble]:
-    """Why this login cannot use its service manager.
+def _asking(request: FactsRequest) -> Callable[[], List[manager.Trouble]]:
+    """Begin to find out why this login cannot use its service manager; what is returned waits for that, and says it.
 
     sudo takes its time to answer: it is asked for who means to activate here, restarts or not.
     """
     if not manager.chosen().of_the_system:
-        return manager.chosen().troubles()
+        return manager.chosen().troubles
     if not (units.present() and "restart" in request):
-        return []
-    asked = (request.get("starts", False), request.get("restart", True), request.get("services", []))
-    return manager.without_sudo(units.refused(*asked))
+        return list
+    services: List[str] = request.get("services", [])
+    answered = units.asking(request.get("starts", False), request.get("restart", True), services)
+    return lambda: manager.without_sudo(answered())
 
 
 def _asked_for(request: FactsRequest) -> bool:

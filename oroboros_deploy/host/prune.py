@@ -28,7 +28,6 @@ from . import (
     seal,
     state,
     trees,
-    unit_sets,
 )
 from .annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Set, Tuple
 from .journal import Journal
@@ -164,7 +163,10 @@ def _forget_configurations(layout: Layout) -> None:
     with contextlib.suppress(OSError):
         named = [*recorded, *((last.configuration, last.configuration_before) if last else ())]
         configuration.forget_others(layout, named)
-        unit_sets.forget_others(layout, [*sets, *((last.units, last.units_before) if last else ())])
+        if layout.unit_sets.is_dir():
+            from . import unit_sets
+
+            unit_sets.forget_others(layout, [*sets, *((last.units, last.units_before) if last else ())])
 
 
 def _remove_unused_tools(layout: Layout, verdicts: List[Verdict], say: Say) -> None:

@@ -22,10 +22,11 @@ OPENED = (".socket", ".timer", ".path")  # what starts others: it has to be acti
 _SUFFIXES = (*KINDS, ".mount", ".slice")
 RESERVED = "oroboros-"  # how the names of our own units begin
 _UNIT = r"[A-Za-z0-9:_.\\@-]+(?:%s)" % "|".join(map(re.escape, KINDS))
-_PATH = re.compile(rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf")
-_HEADER = re.compile(r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n")
-_SECTION = re.compile(r"^\s*\[Install\]\s*$", re.MULTILINE)
-_ASSIGNED = re.compile(r"^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$", re.MULTILINE)
+# Compiled where they are used: an activation without units imports this too.
+_PATH = rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf"
+_HEADER = r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n"
+_SECTION = r"(?m)^\s*\[Install\]\s*$"
+_ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
 
@@ -67,7 +68,7 @@ NONE = UnitSet({}, None)
 
 def is_path(path: str) -> bool:
     """Whether a path within a directory of units is that of a unit, or of a drop-in for one."""
-    return bool(_PATH.fullmatch(path))
+    return bool(re.fullmatch(_PATH, path))
 
 
 def render(text: str, application: str, root: str, user: str) -> str:
@@ -79,7 +80,7 @@ def render(text: str, application: str, root: str, user: str) -> str:
 
 def header(text: str) -> Optional[Header]:
     """What the first line says; None for a file that this tool did not write."""
-    found = _HEADER.match(text)
+    found = re.match(_HEADER, text)
     if not found:
         return None
     application, root, noted = found.groups()
@@ -88,17 +89,17 @@ def header(text: str) -> Optional[Header]:
 
 def body(text: str) -> str:
     """A file without our first line."""
-    return _HEADER.sub("", text, count=1)
+    return re.sub(_HEADER, "", text, count=1)
 
 
 def has_install(text: str) -> bool:
     """Whether it can be enabled by its own name; of a template only one that names an instance can."""
-    return bool(_SECTION.search(text))
+    return bool(re.search(_SECTION, text))
 
 
 def users(text: str) -> List[str]:
     """The users that it names; none where systemd makes the user, or only an instance tells it."""
-    told = _ASSIGNED.findall(text)
+    told = re.findall(_ASSIGNED, text)
     if any(name == "DynamicUser" and value.lower() in ("1", "yes", "true", "on") for name, value in told):
         return []
     return [value for name, value in told if name == "User" and value and "%" not in value]
@@ -190,7 +191,7 @@ def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str]) -> List[
         text = after.texts[unit]
         if not has_install(text):
             continue
-        if not is_template(unit) or any(name == "DefaultInstance" for name, _ in _ASSIGNED.findall(text)):
+        if not is_template(unit) or any(name == "DefaultInstance" for name, _ in re.findall(_ASSIGNED, text)):
             found.append(unit)
         if is_template(unit):
             found += [name for name in services if is_of(unit, name) and name != unit]

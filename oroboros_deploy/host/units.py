@@ -35,7 +35,7 @@ _WENT_AWAY = (
 )
 PATIENCE = 10.0  # seconds for which systemd is asked again when it does not answer
 _PAUSE = 0.1  # seconds between two of these questions
-_ENTRY = re.compile(r"\n(?! )")  # where an entry of the journal begins: the further lines of one are indented
+_ENTRY = r"\n(?! )"  # where an entry of the journal begins: the further lines of one are indented
 _SPAN = {"": 0.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0}  # how systemd writes seconds; 0 is bare
 
 
@@ -60,18 +60,33 @@ def refused(starts: bool = False, restarts: bool = True, services: Sequence[str]
     ``-k``: a password typed a moment ago counts no longer when the services are restarted.
     Root needs no sudo.
     """
+    return asking(starts, restarts, services)()
+
+
+def asking(starts: bool, restarts: bool, services: Sequence[str]) -> Callable[[], List[str]]:
+    """Begin to ask sudo what is ``refused``; what is returned waits for the answers, and gives them.
+
+    The questions take longer than all else that an activation has to know, so they are asked beside it.
+    """
     if os.getuid() == 0:
-        return []
+        return list
     lines = {f"systemctl {action}": ("systemctl", action, *_harmless(action, services)) for action in _ACTIONS}
     asked = {**(lines if restarts else {}), **({} if restarts and starts else {"systemd-run": _VERSION})}
     if not process.find("sudo"):
-        return [*asked]
+        return lambda: [*asked]
     answers: Dict[str, bool] = {}
-    askers = [threading.Thread(target=_ask_sudo, args=(answers, name, *line)) for name, line in asked.items()]
-    for each in (threading.Thread.start, threading.Thread.join):
+    askers = [
+        threading.Thread(target=_ask_sudo, args=(answers, name, *line), daemon=True) for name, line in asked.items()
+    ]
+    for asker in askers:
+        asker.start()
+
+    def answered() -> List[str]:
         for asker in askers:
-            each(asker)
-    return [name for name in asked if not answers.get(name)]
+            asker.join()
+        return [name for name in asked if not answers.get(name)]
+
+    return answered
 
 
 def _harmless(action: str, services: Sequence[str]) -> Tuple[str, ...]:
@@ -345,7 +360,7 @@ def _journal(unit: str, since: float, lines: int) -> str:
         return user_log.recent(full_name(unit), since, lines)
     wanted = (f"--unit={full_name(unit)}", f"--since=@{since:f}", f"--lines={lines}", "--reverse")
     read = _systemctl(["journalctl", "--quiet", "--no-pager", "--no-hostname", "--all", "--namespace=*", *wanted], 10)
-    return "\n".join(reversed(_ENTRY.split(read.tail))) if read.ok else ""
+    return "\n".join(reversed(re.split(_ENTRY, read.tail))) if read.ok else ""
 
 
 def _parse(unit: str, text: str) -> Unit:

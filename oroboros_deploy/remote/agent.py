@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,20 +23,31 @@ if TYPE_CHECKING:
     from ..host.contract import Call, Request
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # a fixed time: the hash depends on the source alone
+_packing = threading.Lock()
+_LEVEL = 1  # every command packs it, and a host takes it once: a tenth more bytes for half of the time
 
 # Runs on whatever python3 the host has, so it must be readable by any.  Nothing is collected in the tenth of a second
 # that most calls live, and nothing is put away one by one when they end: together that is a tenth of their cost.
 # What was compiled of it runs when this login compiled it.
 _MAIN = """\
-import gc, os, sys
+import gc, marshal, os, sys
+from importlib.util import MAGIC_NUMBER
 if sys.version_info < (3, 9):
     print('{{"refusal": {old_python}}}')
     sys.exit()
 import proof
 kept = os.path.abspath(f'{{sys.argv[0]}}.{{sys.implementation.cache_tag}}')
-if proof.holds(kept):
-    sys.path.insert(0, kept)
 gc.disable()
+try:
+    if proof.holds(kept):
+        with open(kept, 'rb') as file:
+            magic, compiled = file.read(len(MAGIC_NUMBER)), file.read()
+        if magic == MAGIC_NUMBER:
+            modules, names = marshal.loads(compiled), {{}}
+            exec(marshal.loads(modules['oroboros_deploy.host.compiled'][1]), names)
+            names['serve'](modules, sys.argv[0])
+except OSError:
+    pass
 from oroboros_deploy.host.calls import main
 status = main()
 sys.stdout.flush()
@@ -156,9 +168,19 @@ def _spoken(message: str, hint: str) -> str:
     return said
 
 
-@cache
 def packed() -> Agent:
-    """Pack the agent from the installed package; the same process packs it once."""
+    """The agent, which the same process packs once, however many hosts ask for it at the same time."""
+    with _packing:
+        return _packed()
+
+
+@cache
+def _packed() -> Agent:
+    return pack()
+
+
+def pack() -> Agent:
+    """Pack the agent from the installed package."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         _add(archive, "__main__.py", _MAIN.format(old_python=_NO_PYTHON).encode())
@@ -181,7 +203,7 @@ def _sources(directory: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     entry = zipfile.ZipInfo(name, date_time=_EPOCH)
-    archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED)
+    archive.writestr(entry, data, compress_type=zipfile.ZIP_DEFLATED, compresslevel=_LEVEL)
 
 
 def _refusal(message: str, hint: str | None) -> str:

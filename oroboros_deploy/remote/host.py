@@ -29,6 +29,7 @@ from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
 from ..host.masking import Mask
+from . import agent
 from .dialing import close
 from .session import AgentEnded, Impeded, NotUnderstood, Session
 
@@ -129,6 +130,7 @@ class Host:
     def _dial(self) -> HostConnection:
         """Connect; whoever leaves does not wait for a host that says nothing."""
         dialing = threads.beside(self._connect)
+        agent.packed()  # the first call needs it, and a host that is far away leaves the time
         try:
             while wait([dialing], 0.2).not_done:
                 if self._left.is_set():

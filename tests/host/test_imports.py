@@ -21,6 +21,18 @@ COSTLY = {
     *("tokenize", "typing", "zipfile"),
     "oroboros_deploy.host.contract",
 }
+# Only deploys that ask for it pay for it: units of the release, values of a configuration, users, shared places.
+UNASKED = {
+    f"oroboros_deploy.host.{name}"
+    for name in ("another_user", "env_file", "in_use", "kept_tools", "prune", "shared", "unit_sets", "user_log")
+}
+
+
+MODULES = 42  # of ours, that a process on a host imports at most
+
+
+def ours(names: set[str]) -> set[str]:
+    return {name for name in names if name.startswith("oroboros_deploy.")}
 
 
 def imported(host: LocalAgent, *arguments: str, request: dict[str, Any] | None = None) -> set[str]:
@@ -49,7 +61,8 @@ def test_the_facts(compiled: LocalAgent) -> None:
     """What reads a host, and verifies a release on it, imports nothing costly."""
     request = {"layout": compiled.layout, "sha": compiled.sealed("one"), "services": ["api"], "restart": True}
     seen = imported(compiled, "facts", request=request)
-    assert ("oroboros_deploy.host.seal" in seen, seen & COSTLY) == (True, set())
+    assert ("oroboros_deploy.host.seal" in seen, seen & (COSTLY | UNASKED)) == (True, set())
+    assert len(ours(seen)) <= MODULES, sorted(ours(seen))
 
 
 @pytest.mark.slow
@@ -60,8 +73,9 @@ def test_an_activation(compiled: LocalAgent) -> None:
     request = compiled.request(second)
     look = {"sha": second, "services": [], "restart": False, "source": False}
     followed = imported(compiled, "activate", request={**request, "look": look})
-    assert ("oroboros_deploy.host.launch" in followed, followed & COSTLY) == (True, set())
+    assert ("oroboros_deploy.host.launch" in followed, followed & (COSTLY | UNASKED)) == (True, set())
     again = compiled.request(first)
     compiled.keep(again)
     ran = imported(compiled, "run", again["attempt"])
-    assert ("oroboros_deploy.host.activation" in ran, ran & COSTLY, compiled.live) == (True, set(), first)
+    assert ("oroboros_deploy.host.activation" in ran, ran & (COSTLY | UNASKED), compiled.live) == (True, set(), first)
+    assert max(len(ours(followed)), len(ours(ran))) <= MODULES, (sorted(ours(followed)), sorted(ours(ran)))

@@ -362,6 +362,16 @@ def test_what_sudo_is_asked_for(
     assert sorted(calls(commands)) == sorted(f"sudo -n -k {arguments.get(name, name + usual)}" for name in asked)
 
 
+def test_sudo_is_asked_beside_other_work(commands: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever asks goes on meanwhile, and waits for the answers when they are needed."""
+    (commands / "bin/sudo").write_text(f"#!/bin/sh\nuntil [ -e {tmp_path}/go ]; do sleep 0.01; done\n")
+    monkeypatch.setattr(os, "getuid", lambda: 65534)  # nobody: there is one everywhere
+    monkeypatch.setattr(environment, "of_this_user", lambda *_: {"PATH": environment.SYSTEM})
+    answers = units.asking(True, True, ["api"])
+    (tmp_path / "go").touch()
+    assert answers() == []
+
+
 @pytest.mark.parametrize("refuses", ["restart", "stop", "reset-failed", "is-system-running", "systemd-run"])
 def test_each_command_that_sudo_refuses_is_named(commands: Path, monkeypatch: pytest.MonkeyPatch, refuses: str) -> None:
     """A host whose rules lack one line is told which, whatever the others allow; a system that is degraded is none."""

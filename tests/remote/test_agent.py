@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import io
 import json
+import marshal
 import os
 import shutil
 import stat
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
-from importlib.util import MAGIC_NUMBER
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import MAGIC_NUMBER, find_spec, module_from_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import proof
+from oroboros_deploy.host import compiled, proof
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -103,10 +105,15 @@ def test_the_agent_is_compiled_once(host: LocalAgent) -> None:
 
 def compile_another(path: Path) -> None:
     """An agent of somebody else's, where the compiled one is."""
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("oroboros_deploy/__init__.py", "")
-        archive.writestr("oroboros_deploy/host/__init__.py", "")
-        archive.writestr("oroboros_deploy/host/calls.py", f"def main():\n    print({STRANGER!r})\n    return 0\n")
+    texts = {
+        "oroboros_deploy": "",
+        "oroboros_deploy.host": "",
+        "oroboros_deploy.host.calls": f"def main():\n    print({STRANGER!r})\n    return 0\n",
+        "oroboros_deploy.host.compiled": Path(compiled.__file__).read_text(),
+    }
+    codes = {name: marshal.dumps(compile(text, name, "exec", dont_inherit=True)) for name, text in texts.items()}
+    modules = {name: (name in ("oroboros_deploy", "oroboros_deploy.host"), code) for name, code in codes.items()}
+    path.write_bytes(MAGIC_NUMBER + marshal.dumps(modules))
 
 
 def test_what_was_compiled_is_run(host: LocalAgent) -> None:
@@ -266,13 +273,27 @@ def test_bytecode_that_cannot_be_used_is_not_needed(host: LocalAgent, damage: st
         kept.unlink()
         kept.mkdir()
     else:
-        kept.write_bytes(kept.read_bytes().replace(MAGIC_NUMBER, b"\x00\x00\r\n"))
+        kept.write_bytes(b"\x00\x00\r\nwhat this Python cannot read")
+        Path(proof.place(str(kept))).write_text(proof.of(str(kept)))
     assert host.facts()["live"] is None
+
+
+def test_a_process_packs_it_once_for_many_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that are asked side by side wait for one packing, and do not each make their own."""
+    spec = find_spec(agent.__name__)
+    assert spec and spec.loader
+    anew = module_from_spec(spec)  # it has packed nothing yet
+    spec.loader.exec_module(anew)
+    made: list[agent.Agent] = []
+    monkeypatch.setattr(anew, "pack", lambda: made.append(agent.pack()) or made[-1])
+    with ThreadPoolExecutor(8) as pool:
+        got = [*pool.map(lambda _: anew.packed(), range(8))]
+    assert (len(made), got) == (1, made * 8)
 
 
 def test_the_same_source_packs_to_the_same_bytes() -> None:
     """The hash names the source: nothing of the machine, the time or the order gets in."""
-    again = agent.packed.__wrapped__()
+    again = agent.pack()
     entries = zipfile.ZipFile(io.BytesIO(again.data)).infolist()
     assert (again, again is not agent.packed()) == (agent.packed(), True)
     assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
