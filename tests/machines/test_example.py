@@ -100,7 +100,7 @@ def test_deploy_fail_and_roll_back_with_sqlite(tmp_path: Path, host: DisposableH
 def test_units_configuration_and_uploads_are_the_release(
     tmp_path: Path, host: DisposableHost, app: Application
 ) -> None:
-    """A unit comes and goes with its commit, a configuration that breaks is taken back twice, an upload survives all."""
+    """A unit comes and goes with its commit, a configuration that breaks is taken back, an upload survives all."""
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     key = fab.environ["UPLOAD_KEY"]
     first = app.commit("the first")
@@ -146,7 +146,7 @@ def test_the_timer_removes_old_uploads(tmp_path: Path, host: DisposableHost, app
 
 
 def test_units_of_an_administrator_and_the_default_settings(tmp_path: Path, host: DisposableHost) -> None:
-    """Without `units`, `env`, `shared` and any other setting: what was put on the host by hand is restarted, and stays."""
+    """Without `units`, `env`, `shared` and other settings: what was put on the host by hand is restarted, and stays."""
     app = Application(tmp_path / "ouroboros", install_application(host))
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     units = host.run("sha256sum", *(f"/etc/systemd/system/{path.name}" for path in UNITS)).stdout
