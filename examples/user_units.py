@@ -61,10 +61,11 @@ class HereWithUnits(Here):
 
     def __init__(self, scratch: Path) -> None:
         super().__init__(scratch)
-        self.unit = f"infra/user/{scratch.name}.service"
-        self.installed = f"{units()}/{scratch.name}.service"
+        self.name = scratch.name.removeprefix("oroboros-")  # which no unit of an application's may begin with
+        self.unit = f"infra/user/{self.name}.service"
+        self.installed = f"{units()}/{self.name}.service"
         self.files: Mapping[str, str] = MappingProxyType(
-            {"fabric.yaml": SETTINGS.format(unit=scratch.name), self.unit: UNIT.format(scratch=scratch)}
+            {"fabric.yaml": SETTINGS.format(unit=self.name), self.unit: UNIT.format(scratch=scratch)}
         )
 
     def __enter__(self) -> HereWithUnits:
@@ -76,7 +77,7 @@ class HereWithUnits(Here):
     @property
     def told(self) -> str:
         """What the demo says of this host."""
-        return f"{super().told}, its service {self.scratch.name} of your own service manager"
+        return f"{super().told}, its service {self.name} of your own service manager"
 
     @property
     def settings(self) -> dict[str, str]:
