@@ -22,6 +22,7 @@ SERVICES = (
 )
 API = "backend/ouroboros_backend/api.py"
 UNITS = "infra/systemd"
+PLAIN = "deploy:\n  build: {venvs: {backend: [backend], worker: [backend, worker]}}\n"
 GATE = "scripts/runtime-health-check.sh"
 GREETING = "The serpent eats its tail."
 
@@ -70,8 +71,7 @@ def fabric_yaml(host: DisposableHost) -> str:
 def install_application(host: DisposableHost) -> dict[str, str]:
     """Do what an administrator does who keeps units and configuration on the host: a user, settings, units, enabled.
 
-    Returns the files of the application that is deployed there: its settings are the defaults, without `units`,
-    `env` and `shared`.
+    Returns the files of the application that is deployed there, whose settings are the defaults but for one.
     """
     place = host.rootfs / "etc/ouroboros"
     place.mkdir()
@@ -82,7 +82,7 @@ def install_application(host: DisposableHost) -> dict[str, str]:
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", *SERVICES)
     gate = (SOURCE / GATE).read_text().replace("set -euo pipefail\n", "set -euo pipefail\n. /etc/ouroboros/env\n")
-    return {"fabric.yaml": "deploy:\n  root: /srv/oroboros\n", GATE: gate}
+    return {"fabric.yaml": PLAIN, GATE: gate}
 
 
 def _filled(unit: str) -> str:

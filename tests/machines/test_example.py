@@ -146,7 +146,7 @@ def test_the_timer_removes_old_uploads(tmp_path: Path, host: DisposableHost, app
 
 
 def test_units_of_an_administrator_and_the_default_settings(tmp_path: Path, host: DisposableHost) -> None:
-    """Without `units`, `env`, `shared` and other settings: what was put on the host by hand is restarted, and stays."""
+    """Without `units`, `env` and `shared`: what was put on the host by hand is restarted, and stays as it is."""
     app = Application(tmp_path / "ouroboros", install_application(host))
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     units = host.run("sha256sum", *(f"/etc/systemd/system/{path.name}" for path in UNITS)).stdout
