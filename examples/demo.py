@@ -27,8 +27,8 @@ from typing import Protocol
 
 from application import SOURCE, UNITS, Application, fabric_yaml
 from disposable_host import DisposableHost, HostError, cache_directory, ensure_image
-from here import Here, HereError, end_all
-from user_units import HereWithUnits, refused, remove_units
+from here import Here, HereError
+from user_units import HereWithUnits, end_with_units, refused
 
 PREFIX = "oroboros-demo-"
 UPLOAD = "It is still here."
@@ -256,8 +256,7 @@ def scratch_directory() -> Iterator[Path]:
     for left in place.glob(f"{PREFIX}*/owner"):
         with left.open("a") as owner:
             if _taken(owner.fileno()):
-                remove_units(left.parent)
-                end_all(left.parent)
+                end_with_units(left.parent)
                 _remove(left.parent)
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     try:

@@ -108,10 +108,13 @@ class Here:
         if self._sshd:
             self._sshd.kill()
             self._sshd.wait()
-        end_all(self.scratch)
+        self._end()
         for directory in self._made:
             with suppress(OSError):
                 directory.rmdir()
+
+    def _end(self) -> None:
+        end_all(self.scratch)
 
     def _make_keys(self) -> None:
         for name in ("identity", "host_key"):

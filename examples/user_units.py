@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from here import Here
+from here import Here, end_all
 
 # The API and its virtual environment alone: npm and a front door may not be there.
 SETTINGS = """\
@@ -85,10 +85,15 @@ class HereWithUnits(Here):
         ask = [sys.executable, str(Path(__file__).with_name("start_api.py")), "--ask", str(self.scratch)]
         return {"DEPLOY_ROOT": self.root, "DEPLOY_HEALTHCHECK_CMD": shlex.join(ask)}
 
-    def stop(self) -> None:
-        """End all that runs for the demo, and take its units away."""
-        remove_units(self.scratch)
-        super().stop()
+    def _end(self) -> None:
+        end_with_units(self.scratch)
+
+
+def end_with_units(scratch: Path) -> None:
+    """End all that runs for a demo and take its units away, also one that an activation put there meanwhile."""
+    for _ in range(2):
+        remove_units(scratch)
+        end_all(scratch)
 
 
 def remove_units(scratch: Path) -> None:
