@@ -1,4 +1,4 @@
-"""The example application: as a git repository to deploy from, and as its administrator installs it on a host."""
+"""The example application: a git repository to deploy from, and a host whose administrator keeps its units."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ SERVICES = (
     "ouroboros-caddy",
 )
 API = "backend/ouroboros_backend/api.py"
+UNITS = "infra/systemd"
+PLAIN = "deploy:\n  build: {venvs: {backend: [backend], worker: [backend, worker]}}\n"
+GATE = "scripts/runtime-health-check.sh"
 GREETING = "The serpent eats its tail."
 
 _LEFTOVERS = shutil.ignore_patterns("node_modules", "dist", ".venv", "__pycache__", "build", "*.egg-info", "web-main")
@@ -60,13 +63,29 @@ class Application:
         return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
 
 
-def install_application(host: DisposableHost) -> None:
-    """Do what an administrator does once: the services' user, their settings and their units, enabled."""
-    settings = host.rootfs / "etc/ouroboros"
-    settings.mkdir()
-    (settings / "env").write_text(f"HTTP_PORT={host.http_port}\nHTTP_BIND=127.0.0.1\n")
-    for unit in (SOURCE / "infra/systemd").iterdir():
-        shutil.copy(unit, host.rootfs / "etc/systemd/system")
+def fabric_yaml(host: DisposableHost) -> str:
+    """The example's own settings, with the port that is free on a host."""
+    return (SOURCE / "fabric.yaml").read_text().replace('"8080"', f'"{host.http_port}"')
+
+
+def install_application(host: DisposableHost) -> dict[str, str]:
+    """Do what an administrator does who keeps units and configuration on the host: a user, settings, units, enabled.
+
+    Returns the files of the application that is deployed there, whose settings are the defaults but for one.
+    """
+    place = host.rootfs / "etc/ouroboros"
+    place.mkdir()
+    (place / "env").write_text(f"HTTP_PORT={host.http_port}\nHTTP_BIND=127.0.0.1\n")
+    for unit in (SOURCE / UNITS).iterdir():
+        (host.rootfs / "etc/systemd/system" / unit.name).write_text(_filled(unit.read_text()))
     host.run("useradd", "--system", "--no-create-home", "ouroboros")
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", *SERVICES)
+    gate = (SOURCE / GATE).read_text().replace("set -euo pipefail\n", "set -euo pipefail\n. /etc/ouroboros/env\n")
+    return {"fabric.yaml": PLAIN, GATE: gate}
+
+
+def _filled(unit: str) -> str:
+    """A unit as somebody writes it by hand: with a user of its own, and its settings in /etc."""
+    named = unit.replace("@root@/env", "/etc/ouroboros/env").replace("@user@", "ouroboros")
+    return named.replace("@root@", "/srv/oroboros")

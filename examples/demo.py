@@ -1,4 +1,4 @@
-"""The demo: a host, a good release, a better one, a broken one that undoes itself, and a rollback.
+"""The demo: two good releases, a broken one and a broken configuration that undo themselves, a rollback, an upload.
 
     python examples/demo.py --booted | --here
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,18 +25,23 @@ from pathlib import Path
 from types import FrameType, MappingProxyType
 from typing import Protocol
 
-from application import Application, install_application
+from application import SOURCE, UNITS, Application, fabric_yaml
 from disposable_host import DisposableHost, HostError, cache_directory, ensure_image
-from here import Here, HereError, end_all
-from user_units import HereWithUnits, refused, remove_units
+from here import Here, HereError
+from user_units import HereWithUnits, end_with_units, refused
 
 PREFIX = "oroboros-demo-"
+UPLOAD = "It is still here."
+BREAK = 's/values: {/&UPLOAD_LIMIT: "1 MB", /'
 
 
 class Host(Protocol):
     """Where the demo plays."""
 
     ssh_config: Path
+    root: str
+    unit: str  # of the API, its path in the commit; empty where no unit runs it
+    installed: str  # the same on the host
 
     @property
     def files(self) -> Mapping[str, str]:
@@ -51,17 +58,29 @@ class Host(Protocol):
     def get(self, path: str) -> tuple[str, str]:
         """A command that asks the application, and what the application answers."""
 
+    def put(self, path: str, content: str, key: str) -> tuple[str, str]:
+        """A command that sends the application a file, and what the application answers."""
+
+    def look(self, *argv: str) -> str:
+        """What a command says on the host."""
+
 
 class Booted(DisposableHost):
-    """A host of its own, with the application as its administrator installs it."""
+    """A host of its own, on which an administrator made a login, its deploy root and its two rules of sudo."""
 
-    files: Mapping[str, str] = MappingProxyType({})
+    root = "/srv/oroboros"
+    unit = f"{UNITS}/ouroboros-api.service"
+    installed = "/etc/systemd/system/ouroboros-api.service"
     settings: Mapping[str, str] = MappingProxyType({})
 
     def __enter__(self) -> Booted:
         super().__enter__()
-        install_application(self)
         return self
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """The example's settings, with this host's port."""
+        return {"fabric.yaml": fabric_yaml(self)}
 
     @property
     def told(self) -> str:
@@ -72,6 +91,17 @@ class Booted(DisposableHost):
         """Ask through the front door."""
         url = f"http://127.0.0.1:{self.http_port}/api/{path}"
         return f"curl {url}", self.run("curl", "--silent", "--show-error", "--fail", url).stdout
+
+    def put(self, path: str, content: str, key: str) -> tuple[str, str]:
+        """Send through the front door; the key is no argument of a process."""
+        url = f"http://127.0.0.1:{self.http_port}/api/{path}"
+        send = ["curl", "--silent", "--show-error", "--fail", "--request", "PUT", "--data-binary", content, url]
+        answer = self.run(*send, "--header", "@-", stdin=f"Authorization: Bearer {key}\n").stdout
+        return f'curl --request PUT --header "Authorization: Bearer $UPLOAD_KEY" --data "{content}" {url}', answer
+
+    def look(self, *argv: str) -> str:
+        """Run a command on the host."""
+        return self.run(*argv).stdout.strip()
 
 
 class Surprise(Exception):
@@ -84,23 +114,30 @@ class Demo:
     def __init__(self, host: Host, scratch: Path) -> None:
         self.host = host
         self.app = Application(scratch / "ouroboros", host.files)
-        self.environment = _environment(host, scratch)
+        self.key = secrets.token_hex(16)
+        self.environment = {**_environment(host, scratch), "UPLOAD_KEY": self.key}
 
     def play(self) -> None:
-        """Deploy twice, fail once, roll back, and look at the records."""
-        v1, v2, v3 = self.app.commit("The first turn."), self.app.commit("The second turn."), self.app.break_api()
+        """Deploy twice, fail twice, roll back, and look at the records."""
+        v1, v2 = self.app.commit("The first turn."), self.app.commit("The second turn.", self.more_threads())
+        v3 = self.app.break_api()
+        first, second = ("The first turn.", 4), ("The second turn.", 8 if self.host.unit else 4)
         say("v1: the first deploy builds everything on the host")
         self.fab("-H", "demo", "deploy", f"--sha={v1}")
-        self.serves(v1, "The first turn.")
-        say("v2: a visible change")
+        self.upload()
+        self.serves(v1, *first)
+        say("v2: a visible change" + (", and a unit that starts the API with 8 threads" if self.host.unit else ""))
         self.fab("-H", "demo", "deploy", f"--sha={v2}")
-        self.serves(v2, "The second turn.")
+        self.serves(v2, *second)
         say("v3: its API exits as soon as it starts, so the host goes back to v2 by itself")
         self.fab("-H", "demo", "deploy", f"--sha={v3}", exits=10)
-        self.serves(v2, "The second turn.")
-        say("rollback to v1; where it runs is in the registry")
+        self.serves(v2, *second)
+        say("a configuration that the API cannot read, so the host goes back to the one before by itself")
+        self.push_what_breaks()
+        self.serves(v2, *second)
+        say("rollback to v1, with what came with it; where it runs is in the registry")
         self.fab("rollback", f"--release={v1}")
-        self.serves(v1, "The first turn.")
+        self.serves(v1, *first)
         say("what the host says, and what the registry remembers")
         self.fab("-H", "demo", "status")
         self.remembers({v1: "rolled_back", v2: "replaced_by_rollback", v3: "deploy_failed"})
@@ -113,16 +150,54 @@ class Demo:
         say(f"(exit {code}, {time.monotonic() - started:.1f} s)")
         expect("the exit code", code, exits)
 
-    def serves(self, commit: str, greeting: str) -> None:
-        """Ask the application, through its front door, which commit it runs and how it greets."""
-        expect("the commit that serves", self.ask("health")["commit"], commit)
-        expect("the greeting", self.ask("greeting")["greeting"], greeting)
+    def more_threads(self) -> dict[str, str]:
+        """The API's unit with other arguments, where a unit runs it."""
+        if not self.host.unit:
+            return {}
+        text = self.host.files.get(self.host.unit) or (SOURCE / self.host.unit).read_text()
+        return {self.host.unit: text.replace("--threads=4", "--threads=8")}
 
-    def ask(self, path: str) -> dict[str, str]:
-        """Get one JSON object from the API."""
+    def upload(self) -> None:
+        """Send the application a file."""
+        say("an upload, which has to be there after all that follows")
+        command, answer = self.host.put("uploads/note.txt", UPLOAD, self.key)
+        say(f"$ {command}\n{answer}")
+        expect("the answer to the upload", json.loads(answer), {"detail": "201 Created"})
+
+    def push_what_breaks(self) -> None:
+        """Push a value that the API cannot read; the host has to name the configuration that it had before."""
+        before = self.host.look("readlink", f"{self.host.root}/env")
+        self.type("sed", "-i", BREAK, "fabric.yaml")
+        self.fab("-H", "demo", "env.push", exits=10)
+        self.type("git", "checkout", "--quiet", "fabric.yaml")
+        expect("the configuration in use", self.look("readlink", f"{self.host.root}/env"), before)
+
+    def serves(self, commit: str, greeting: str, threads: int) -> None:
+        """Ask the application which commit it runs, how, and with which files; and the host which unit it has."""
+        health = {"status": "ok", "commit": commit, "threads": threads, "upload_limit": 1000000}
+        expect("the health of the application", json.loads(self.ask("health")), health)
+        expect("the greeting", json.loads(self.ask("greeting")), {"greeting": greeting})
+        expect("the upload", self.ask("uploads/note.txt"), UPLOAD)
+        if self.host.unit:
+            start = f"ExecStart={self.host.root}/current/backend/.venv/bin/ouroboros-api --threads={threads}"
+            expect("the unit", self.look("grep", "^ExecStart", self.host.installed), start)
+
+    def ask(self, path: str) -> str:
+        """Get one answer from the API."""
         command, answer = self.host.get(path)
         say(f"$ {command}\n{answer}")
-        return dict(json.loads(answer))
+        return answer
+
+    def look(self, *argv: str) -> str:
+        """Ask the host itself."""
+        answer = self.host.look(*argv)
+        say(f"demo$ {shlex.join(argv)}\n{answer}")
+        return answer
+
+    def type(self, *argv: str) -> None:
+        """Run what a person types beside fab, in the repository."""
+        say(f"$ {shlex.join(argv)}")
+        subprocess.run(argv, cwd=self.app.path, check=True)
 
     def remembers(self, statuses: dict[str, str]) -> None:
         """List the registry and compare every release's status."""
@@ -181,8 +256,7 @@ def scratch_directory() -> Iterator[Path]:
     for left in place.glob(f"{PREFIX}*/owner"):
         with left.open("a") as owner:
             if _taken(owner.fileno()):
-                remove_units(left.parent)
-                end_all(left.parent)
+                end_with_units(left.parent)
                 _remove(left.parent)
     scratch = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
     try:

@@ -29,6 +29,8 @@ TOOLS_OWN = (".cache", ".npm")  # in the home: a build makes them for its tools,
 SETTINGS = """\
 deploy:
   services: []
+  shared: {uploads: dir}
+  env: {file: infra/ouroboros.env, values: {}, secrets: {names: [UPLOAD_KEY]}}
   build: {frontend: null, venvs: {backend: [backend]}}
   healthcheck: {timeout: 20, interval: 0.5, stable_for: 0}
 """
@@ -42,9 +44,11 @@ class Here:
     """The host is up inside the ``with`` block; ``ssh_config`` names it ``demo``."""
 
     files: Mapping[str, str] = MappingProxyType({"fabric.yaml": SETTINGS})
+    unit = installed = ""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
+        self.root = str(scratch / "root")
         self.ssh_config = scratch / "ssh_config"
         self.port = 0
         self._sshd: subprocess.Popen[bytes] | None = None
@@ -70,31 +74,47 @@ class Here:
     @property
     def told(self) -> str:
         """What the demo says of this host."""
-        return f"this machine is the host: its sshd on 127.0.0.1:{self.port}, its deploy root in {self.scratch}/root"
+        return f"this machine is the host: its sshd on 127.0.0.1:{self.port}, its deploy root in {self.root}"
 
     @property
     def settings(self) -> dict[str, str]:
         """The variables that fab needs for this host."""
         gate = [sys.executable, str(Path(__file__).with_name("start_api.py")), str(self.scratch)]
         return {
-            "DEPLOY_ROOT": str(self.scratch / "root"),
+            "DEPLOY_ROOT": self.root,
             "DEPLOY_SKIP_SERVICE_RESTART": "1",
             "DEPLOY_HEALTHCHECK_CMD": shlex.join(gate),
         }
 
     def get(self, path: str) -> tuple[str, str]:
         """What the API answers to a path, and the command that asks the same."""
-        return f"curl --unix-socket {self.scratch}/api.sock http://localhost/api/{path}", ask(self.scratch, path)
+        return f"curl {self._api(path)}", ask(self.scratch, path)
+
+    def put(self, path: str, content: str, key: str) -> tuple[str, str]:
+        """What the API answers to a file, and the command that sends the same."""
+        answer = ask(self.scratch, path, put=content, authorization=f"Bearer {key}")
+        send = f'curl --request PUT --header "Authorization: Bearer $UPLOAD_KEY" --data "{content}"'
+        return f"{send} {self._api(path)}", answer
+
+    def look(self, *argv: str) -> str:
+        """Run a command here."""
+        return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout.strip()
+
+    def _api(self, path: str) -> str:
+        return f"--unix-socket {self.scratch}/api.sock http://localhost/api/{path}"
 
     def stop(self) -> None:
         """End all that runs for the demo: sshd, its sessions, activations, and the API."""
         if self._sshd:
             self._sshd.kill()
             self._sshd.wait()
-        end_all(self.scratch)
+        self._end()
         for directory in self._made:
             with suppress(OSError):
                 directory.rmdir()
+
+    def _end(self) -> None:
+        end_all(self.scratch)
 
     def _make_keys(self) -> None:
         for name in ("identity", "host_key"):
@@ -151,12 +171,17 @@ class Here:
         return log.read_text(errors="replace") if log.exists() else ""
 
 
-def ask(scratch: Path, path: str) -> str:
-    """Get one answer from the API on its socket in ``scratch``; raises OSError while nothing serves there."""
+def ask(scratch: Path, path: str, put: str | None = None, authorization: str = "") -> str:
+    """What the API on its socket in ``scratch`` answers to a path, or to what is ``put`` there.
+
+    Raises OSError while nothing serves there.
+    """
+    first = f"GET /api/{path} HTTP/1.0" if put is None else f"PUT /api/{path} HTTP/1.0"
+    headers = f"Host: localhost\r\nAuthorization: {authorization}\r\nContent-Length: {len(put or '')}"
     with socket.socket(socket.AF_UNIX) as api:
         api.settimeout(5)
         api.connect(str(scratch / "api.sock"))
-        api.sendall(f"GET /api/{path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        api.sendall(f"{first}\r\n{headers}\r\n\r\n{put or ''}".encode())
         answer = b"".join(iter(lambda: api.recv(65536), b""))
     return answer.partition(b"\r\n\r\n")[2].decode()
 

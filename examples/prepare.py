@@ -25,11 +25,12 @@ from needs import Needs
 CHECKOUT = Path(__file__).resolve().parents[1]
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 HERE = """\
-it is its own host: an sshd of yours on 127.0.0.1, and no systemd. The releases, the switch, the gate, the way back and
-the registry are real. Left out are the services, the frontend and the front door: the gate itself starts the API."""
+it is its own host: an sshd of yours on 127.0.0.1, and no systemd. The releases, the configuration, the uploads, the
+switch, the gate, the way back and the registry are real. Left out are the services and with them the unit that changes,
+the frontend and the front door: the gate itself starts the API."""
 HERE_WITH_UNITS = """\
-it is its own host: an sshd of yours on 127.0.0.1, and your own service manager (systemctl --user), which runs the API.
-Left out are the frontend, the front door and all that needs root."""
+it is its own host: an sshd of yours on 127.0.0.1, and your own service manager (systemctl --user), which runs the API
+by a unit of the commit. Left out are the frontend, the front door and all that needs root."""
 
 
 def main() -> int:

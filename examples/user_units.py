@@ -1,7 +1,7 @@
 """This machine as the demo's host, with a service: the caller's own service manager runs the API.
 
-Where systemd is process 1 and the caller has a manager that lingers and a bus. The unit, and what an activation adds
-to it, are in the caller's directory of units while the demo plays.
+Where systemd is process 1 and the caller has a manager that lingers and a bus. The unit comes with the commit, and is
+in the caller's directory of units while the demo plays.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from here import Here, HereError
+from here import Here, end_all
 
 # The API and its virtual environment alone: npm and a front door may not be there.
 SETTINGS = """\
 deploy:
   scope: user
   services: [{unit}]
+  units: infra/user
+  shared: {{uploads: dir}}
+  env: {{file: infra/ouroboros.env, values: {{}}, secrets: {{names: [UPLOAD_KEY]}}}}
   build: {{frontend: null, venvs: {{backend: [backend]}}}}
   healthcheck: {{timeout: 20, interval: 0.5, stable_for: 1}}
 """
@@ -30,9 +33,10 @@ UNIT = """\
 Description=The API of a demonstration of oroboros_deploy
 
 [Service]
-WorkingDirectory={scratch}/root/current/backend
+WorkingDirectory=@root@/current/backend
 Environment=API_SOCKET={scratch}/api.sock
-ExecStart={scratch}/root/current/backend/.venv/bin/ouroboros-api
+EnvironmentFile=@root@/env
+ExecStart=@root@/current/backend/.venv/bin/ouroboros-api --threads=4
 
 [Install]
 WantedBy=default.target
@@ -57,37 +61,39 @@ class HereWithUnits(Here):
 
     def __init__(self, scratch: Path) -> None:
         super().__init__(scratch)
-        self.unit = units() / f"{scratch.name}.service"
-        self.files: Mapping[str, str] = MappingProxyType({"fabric.yaml": SETTINGS.format(unit=scratch.name)})
+        self.name = scratch.name.removeprefix("oroboros-")  # which no unit of an application's may begin with
+        self.unit = f"infra/user/{self.name}.service"
+        self.installed = f"{units()}/{self.name}.service"
+        self.files: Mapping[str, str] = MappingProxyType(
+            {"fabric.yaml": SETTINGS.format(unit=self.name), self.unit: UNIT.format(scratch=scratch)}
+        )
 
     def __enter__(self) -> HereWithUnits:
         super().__enter__()
-        wanted = self.unit.parent / "default.target.wants"  # what enables a unit makes it
-        made = [path for path in (wanted, *wanted.parents) if not path.exists()]
-        self.unit.parent.mkdir(parents=True, exist_ok=True)
-        self._made += made
-        self.unit.write_text(UNIT.format(scratch=self.scratch))
-        for words in (("daemon-reload",), ("enable", "--quiet", self.unit.stem)):
-            if (done := _systemctl(*words)).returncode:
-                self.stop()
-                raise HereError(f"systemctl --user {shlex.join(words)}: {done.stderr.strip()}")
+        wanted = units() / "default.target.wants"  # what enables a unit makes it
+        self._made += [path for path in (wanted, *wanted.parents) if not path.exists()]
         return self
 
     @property
     def told(self) -> str:
         """What the demo says of this host."""
-        return f"{super().told}, its service {self.unit.name} of your own service manager"
+        return f"{super().told}, its service {self.name} of your own service manager"
 
     @property
     def settings(self) -> dict[str, str]:
         """The variables that fab needs for this host."""
         ask = [sys.executable, str(Path(__file__).with_name("start_api.py")), "--ask", str(self.scratch)]
-        return {"DEPLOY_ROOT": str(self.scratch / "root"), "DEPLOY_HEALTHCHECK_CMD": shlex.join(ask)}
+        return {"DEPLOY_ROOT": self.root, "DEPLOY_HEALTHCHECK_CMD": shlex.join(ask)}
 
-    def stop(self) -> None:
-        """End all that runs for the demo, and take its units away."""
-        remove_units(self.scratch)
-        super().stop()
+    def _end(self) -> None:
+        end_with_units(self.scratch)
+
+
+def end_with_units(scratch: Path) -> None:
+    """End all that runs for a demo and take its units away, also one that an activation put there meanwhile."""
+    for _ in range(2):
+        remove_units(scratch)
+        end_all(scratch)
 
 
 def remove_units(scratch: Path) -> None:

@@ -40,12 +40,15 @@ def left(place: Path) -> list[str]:
 
 @requires_here
 def test_the_whole_story(place: Path) -> None:
-    """Without root's rights and systemd: two deploys, a failure that is taken back, a rollback, and nothing is left."""
+    """Without root's rights and systemd: deploys, two failures that are taken back, a rollback, and nothing is left."""
     cache = place / "cache"
     environment = {**os.environ, "TMPDIR": str(place), "OROBOROS_CACHE": str(cache), "PYTHON": sys.executable}
     told = subprocess.run(["sh", SHELL, "--here"], env=environment, capture_output=True, text=True, timeout=600)
     assert (told.returncode, told.stdout.splitlines()[-1].partition(",")[0]) == (0, "all as promised"), told
     assert "broken on purpose" in told.stdout  # the reason of the failure
+    assert "UPLOAD_LIMIT is not a number of bytes" in told.stdout  # and of the configuration's
+    assert "Left out are the services" in told.stdout.partition("v1:")[0]
+    assert told.stdout.count("\nIt is still here.\n") == 5  # the upload, after each step
     shutil.rmtree(cache)
     assert left(place) == []
 

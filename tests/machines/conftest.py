@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from application import Application, install_application
+from application import Application, fabric_yaml
 from disposable_host import DisposableHost, ensure_image, missing
 
 from tests.support.fab import Fab
@@ -26,16 +26,16 @@ def image() -> Path:
 
 @pytest.fixture
 def host(image: Path) -> Iterator[DisposableHost]:
-    """A host that an administrator prepared for the application; nothing is deployed there."""
+    """A host with the login and the rules of sudo that an administrator makes; nothing is deployed there."""
     with DisposableHost(f"host{next(_numbers)}", image) as host:
-        install_application(host)
         yield host
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Application:
-    """The application's repository, without a commit yet."""
-    return Application(tmp_path / "ouroboros")
+def app(tmp_path: Path, host: DisposableHost, monkeypatch: pytest.MonkeyPatch) -> Application:
+    """The application's repository, without a commit yet; its secret is in the environment that `fab` will have."""
+    monkeypatch.setenv("UPLOAD_KEY", "which-only-the-api-knows")
+    return Application(tmp_path / "ouroboros", {"fabric.yaml": fabric_yaml(host)})
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from application import SERVICES, Application, install_application
+from application import SERVICES, Application
 from disposable_host import DisposableHost, ensure_image, missing
 
 from tests.support.fab import Fab
@@ -18,11 +18,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def host() -> Iterator[DisposableHost]:
-    """A host that an administrator prepared for the application; its image is built once, in about two minutes."""
+    """A host with the login and the rules of sudo alone; its image is built once, in about two minutes."""
     if lacks := missing():
         pytest.skip(f"a real host needs {', '.join(lacks)}")
     with DisposableHost("trixie", ensure_image(debian=13)) as host:
-        install_application(host)
         yield host
 
 

@@ -50,6 +50,9 @@ def test_it_plays_with_a_unit_and_leaves_nothing(machine: DisposableHost) -> Non
     told = machine.run("sh", "-c", demo, user="deploy", check=False, timeout=900)
     assert (told.returncode, "your own service manager (systemctl --user)" in told.stdout) == (0, True), told
     assert "broken on purpose" in told.stdout
+    assert "UPLOAD_LIMIT is not a number of bytes" in told.stdout
+    assert told.stdout.count("/ouroboros-api --threads=8\n") == 3  # as the host has the unit of v2, after each step
+    assert told.stdout.count("\nIt is still here.\n") == 5
     assert told.stdout.splitlines()[-1].startswith("all as promised")
     assert left(machine) == before == [[], "", []]
     until = "until ls /home/deploy/.config/systemd/user/oroboros-boot-*; do sleep 0.1; done"

@@ -1,13 +1,14 @@
-"""The example application, whole: npm, pip, seven units, Caddy in front, on both kinds of registry."""
+"""The example application, whole: npm, pip, its units and configuration, Caddy in front, on both kinds of registry."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
-from application import SERVICES, Application
+from application import SERVICES, SOURCE, Application, install_application
 from disposable_host import DisposableHost, free_port
 
 from tests.support.fab import Fab
@@ -16,6 +17,10 @@ from tests.support.watching import eventually
 pytestmark = pytest.mark.host
 KEPT = "<title>Ouroboros, kept as committed</title>\n"
 PASSWORD = "not-to-be-seen"
+API_UNIT = "infra/systemd/ouroboros-api.service"
+INSTALLED = "etc/systemd/system/ouroboros-api.service"
+UNITS = sorted((SOURCE / "infra/systemd").iterdir())
+LIMIT = "UPLOAD_LIMIT=1000000"
 # As the control plane's own migrations made it.
 CONTROL_PLANE = """
 CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY);
@@ -33,11 +38,22 @@ WAIT_UNTIL_TOLD = "#!/bin/sh\ntouch /tmp/gating; for i in $(seq 300); do [ -e /t
 SCHEMA = "SELECT * FROM information_schema.columns WHERE table_name IN ('releases', 'alembic_version') ORDER BY 3, 4"
 
 
+def get(host: DisposableHost, path: str) -> str:
+    """What the application answers through its front door."""
+    url = f"http://127.0.0.1:{host.http_port}/api/{path}"
+    return subprocess.run(["curl", "-fsS", "-m", "5", url], check=True, capture_output=True, text=True).stdout
+
+
 def answer(host: DisposableHost) -> str:
     """The commit that answers through the front door."""
-    url = f"http://127.0.0.1:{host.http_port}/api/health"
-    said = subprocess.run(["curl", "-fsS", "-m", "5", url], check=True, capture_output=True, text=True).stdout
-    return str(json.loads(said)["commit"])
+    return str(json.loads(get(host, "health"))["commit"])
+
+
+def put(host: DisposableHost, name: str, content: str, key: str) -> str:
+    """The status that the application answers to a file through its front door."""
+    url = f"http://127.0.0.1:{host.http_port}/api/uploads/{name}"
+    asked = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", "PUT", "-H", f"Authorization: Bearer {key}"]
+    return subprocess.run([*asked, "-d", content, url], check=True, capture_output=True, text=True).stdout
 
 
 def start_database(host: DisposableHost) -> str:
@@ -81,6 +97,72 @@ def test_deploy_fail_and_roll_back_with_sqlite(tmp_path: Path, host: DisposableH
     assert _states(host) == dict.fromkeys(SERVICES, "active")
 
 
+def test_units_configuration_and_uploads_are_the_release(
+    tmp_path: Path, host: DisposableHost, app: Application
+) -> None:
+    """A unit comes and goes with its commit, a configuration that breaks is taken back, an upload survives all."""
+    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    key = fab.environ["UPLOAD_KEY"]
+    first = app.commit("the first")
+    fab.ok("-H", host.name, "deploy", f"--sha={first}")
+    assert [put(host, "note.txt", "a note", word) for word in (key, "another")] == ["201", "401"]
+    assert _serves(host) == (first, 4, 1000000, "a note")
+    unit, configuration = (host.rootfs / INSTALLED).read_text(), _configuration(host)
+
+    eight = (SOURCE / API_UNIT).read_text().replace("--threads=4", "--threads=8")
+    second = app.commit("the second", {API_UNIT: eight})
+    assert "units: ~ ouroboros-api.service" in fab.ok("-H", host.name, "deploy", f"--sha={second}").said
+    assert _serves(host) == (second, 8, 1000000, "a note")
+
+    settings = app.path / "fabric.yaml"
+    good = settings.read_text()
+    settings.write_text(good.replace("values: {", 'values: {UPLOAD_LIMIT: "1 MB", '))
+    pushed = fab("-H", host.name, "env.push")
+    settings.write_text(good)
+    broken = (SOURCE / "infra/ouroboros.env").read_text().replace(LIMIT, "UPLOAD_LIMIT=1 MB")
+    bad = app.commit("the limit", {API_UNIT: eight, "infra/ouroboros.env": broken})
+    failed = fab("-H", host.name, "deploy", f"--sha={bad}")
+    for ran in (pushed, failed):
+        assert (ran.code, "UPLOAD_LIMIT is not a number of bytes" in ran.said) == (10, True), ran.said
+    assert (_serves(host), _configuration(host)) == ((second, 8, 1000000, "a note"), configuration)
+
+    fab.ok("rollback", f"--release={first}")
+    assert (_serves(host), (host.rootfs / INSTALLED).read_text()) == ((first, 4, 1000000, "a note"), unit)
+    told = host.run("grep", "-rlF", key, "/srv/oroboros", "/etc/systemd/system", "/run/systemd", check=False).stdout
+    assert {str(Path(file).parent) for file in told.splitlines()} == {"/srv/oroboros/.deploy/config"}
+
+
+def test_the_timer_removes_old_uploads(tmp_path: Path, host: DisposableHost, app: Application) -> None:
+    """It waits for the night, and what it starts removes the files that are older than the configuration says."""
+    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    fab.ok("-H", host.name, "deploy", f"--sha={app.commit('the first')}")
+    for name in ("old.txt", "new.txt"):
+        assert put(host, name, name, fab.environ["UPLOAD_KEY"]) == "201"
+    host.run("touch", "--date=31 days ago", "/srv/oroboros/shared/uploads/old.txt")
+    shown = ("--value", "--property=ActiveState", "--property=UnitFileState", "ouroboros-uploads.timer")
+    assert host.run("systemctl", "show", *shown).stdout.split() == ["active", "enabled"]
+    host.run("systemctl", "start", "ouroboros-uploads.service")
+    assert host.run("ls", "/srv/oroboros/shared/uploads").stdout.split() == ["new.txt"]
+
+
+def test_units_of_an_administrator_and_the_default_settings(tmp_path: Path, host: DisposableHost) -> None:
+    """Without `units`, `env` and `shared`: what was put on the host by hand is restarted, and stays as it is."""
+    app = Application(tmp_path / "ouroboros", install_application(host))
+    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    units = host.run("sha256sum", *(f"/etc/systemd/system/{path.name}" for path in UNITS)).stdout
+    first, second, bad = app.commit("the first"), app.commit("the second"), app.break_api()
+    for sha in (first, second):
+        fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+        assert answer(host) == sha
+    failed = fab("-H", host.name, "deploy", f"--sha={bad}")
+    assert (failed.code, answer(host)) == (10, second), failed.said
+    fab.ok("rollback", f"--release={first}")
+    assert (answer(host), _states(host)) == (first, dict.fromkeys(SERVICES, "active"))
+    assert fab.statuses() == {first: "rolled_back", second: "replaced_by_rollback", bad: "deploy_failed"}
+    assert sorted(os.listdir(host.rootfs / "srv/oroboros")) == [".deploy", "current", "releases", "repo"]
+    assert host.run("sha256sum", "--check", stdin=units).stdout.count(": OK") == len(UNITS)
+
+
 def test_virtual_environments_work_where_they_are(tmp_path: Path, host: DisposableHost, app: Application) -> None:
     """Console scripts name the interpreter of their own release, also after the next release is live (no 203/EXEC)."""
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
@@ -92,7 +174,7 @@ def test_virtual_environments_work_where_they_are(tmp_path: Path, host: Disposab
         assert shebang == f"#!/srv/oroboros/releases/{first}/{project}/.venv/bin/python"
     python = "/srv/oroboros/current/worker/.venv/bin/python"
     places = "import ouroboros_backend as b, ouroboros_worker as w; print(b.__file__, w.__file__)"
-    for place in host.run(python, "-c", places, user="ouroboros").stdout.split():
+    for place in host.run(python, "-c", places, user="deploy").stdout.split():
         assert place.startswith("/srv/oroboros/current/worker/.venv/lib/")
     assert (release / "infra/web-main/index.html").is_file()
 
@@ -160,6 +242,17 @@ def test_a_registry_that_dies_midway_is_made_good(host: DisposableHost, app: App
     host.run("systemctl", "start", "postgresql@15-registry")
     listed = json.loads(fab.ok("-H", host.name, "registry.list").out)
     assert [(row["release_id"], row["status"]) for row in listed] == [(first, "deployed")]
+
+
+def _serves(host: DisposableHost) -> tuple[str, int, int, str]:
+    """The commit, the threads and the limit that the API says it has, and a file that it serves."""
+    health = json.loads(get(host, "health"))
+    return health["commit"], health["threads"], health["upload_limit"], get(host, "uploads/note.txt")
+
+
+def _configuration(host: DisposableHost) -> str:
+    """The configuration in use, asked of the file system."""
+    return os.readlink(host.rootfs / "srv/oroboros/env")
 
 
 def _states(host: DisposableHost) -> dict[str, str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from application import SOURCE, Application, install_application
+from application import SOURCE, Application, fabric_yaml
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
@@ -38,9 +38,9 @@ class Site:
 def site(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     path = tmp_path_factory.mktemp("site")
     with DisposableHost("site", image) as host:
-        install_application(host)
-        app = Application(path / "ouroboros")
+        app = Application(path / "ouroboros", {"fabric.yaml": fabric_yaml(host)})
         site = Site(host, app, Fab(app.path, host.ssh_config, f"sqlite:///{path}/registry.db"), app.commit("the first"))
+        site.fab.environ["UPLOAD_KEY"] = "which-only-the-api-knows"
         site.deploy(site.first)
         yield site
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Does what `current` names really serve? Run with `current` as working directory; says what does not, and exits 1.
+# Does what `current` names really serve? Run with `current` as working directory and the configuration as environment;
+# says what does not, and exits 1.
 set -euo pipefail
-. /etc/ouroboros/env
 
 commit=$(sed -n 's/^commit_sha=//p' .deploy-meta)
 heartbeat=/run/ouroboros/worker.json
