@@ -86,7 +86,7 @@ def _http(value: object) -> HttpProbe:
         if key not in _KEYS:
             near = difflib.get_close_matches(str(key), _KEYS, n=1)
             raise ValueError(f"has the unknown key {key!r}{f': did you mean {near[0]}?' if near else ''}")
-    if "url" not in value:
+    if value.get("url") is None:
         raise ValueError("must say the url of each probe, such as http://127.0.0.1:8000/health")
     given = {str(key): _CHECKS[str(key)](each) for key, each in value.items() if each is not None}
     probe = HttpProbe(**given)  # type: ignore[arg-type]

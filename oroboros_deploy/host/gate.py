@@ -209,7 +209,9 @@ class _Watch:
         wrong: List[str] = []
         for probe, tried in asking.tries():
             said = f"{probe.name} {tried.said}"
-            self.answers.add(probe.name, self.tries, at, tried)
+            cut_short = tried.status is None and not tried.ok and time.monotonic() >= self.deadline
+            if self.tries == 1 or not cut_short:
+                self.answers.add(probe.name, self.tries, at, tried)
             self.say(
                 "gate.try",
                 said,
