@@ -160,7 +160,7 @@ class _Try(threading.Thread):
     """One try of one probe."""
 
     def __init__(self, probe: Probe, deadline: float, mask: Mask) -> None:
-        super().__init__(daemon=True)
+        super().__init__(name="probe", daemon=True)
         self.probe = probe
         self._mask = mask
         self._began = time.monotonic()
@@ -179,7 +179,7 @@ class _Try(threading.Thread):
         return self._tried or Tried(False, self._silence(), round(time.monotonic() - self._began, 3))
 
     def _silence(self) -> str:
-        return f"did not answer within {self._by - self._began:.3g} s"
+        return f"did not answer within {max(0.0, self._by - self._began):.3g} s"
 
     def _trouble(self, error: Exception) -> str:
         if isinstance(error, _Trouble):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -160,6 +161,7 @@ def test_an_answer_that_drips_ends_in_time(answers: list[str]) -> None:
     """Neither headers nor a body that come letter by letter keep anybody for longer than was said."""
     with serving(answers, pause=0.05) as server, within(15):
         assert one(server.url, timeout=0.5) == Tried(False, "did not answer within 0.5 s")
+        assert "probe" not in [thread.name for thread in threading.enumerate()]
 
 
 @pytest.mark.slow
