@@ -26,11 +26,11 @@ _COMMON = {
 }
 _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
-    "healthcheck": "health command, a line run by bash in current",
+    "healthcheck": "health command, a line run by bash in current; it comes beside the probes of fabric.yaml",
     "parallel": "how many hosts switch at the same time (default 1: one after another)",
     "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
-    "skip-restart": "restart nothing; then only the health command decides",
-    "skip-healthcheck": "switch without running the health command",
+    "skip-restart": "restart nothing; then health command and probes alone decide",
+    "skip-healthcheck": "switch and ask neither health command nor probes",
     "verbose": "show the output of every build step",
 }
 _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edited there since they were installed"}

@@ -28,6 +28,8 @@ HOST = "oroboros_deploy/host/"
 CRASHES = "tests/host/test_crash_states.py"
 FAULTS = "tests/host/test_fault_table.py"
 FULL = "tests/host/test_full_disk.py"
+GATE = "tests/host/test_gate.py"
+PROBES = "tests/host/test_probes.py"
 CONFIGURATION = "tests/host/test_configuration.py"
 UNIT_SETS = "tests/host/test_unit_sets.py"
 USER = "tests/host/test_another_user.py"
@@ -679,6 +681,55 @@ MUTATIONS = (
         "            if unit.refuses:\n",
         "            if False:\n",
         ("tests/host/test_services.py", "-k", "would_not_restart"),
+    ),
+    Mutation(
+        "probes and command pass together",
+        HOST + "gate.py",
+        "self.in_a_row + 1 if not wrong and (ended is None or ended.ok) else 0\n",
+        "self.in_a_row + 1 if ended is None or ended.ok else 0\n",
+        (GATE, "-k", "until_it_passes"),
+    ),
+    Mutation(
+        "a new process has to pass the probes",
+        HOST + "gate.py",
+        "            self.in_a_row = 0\n            self.answers.begin_anew()\n",
+        "            self.answers.begin_anew()\n",
+        (GATE, "-k", "has_to_pass_the_probes"),
+    ),
+    Mutation(
+        "an answer that drips ends in time",
+        HOST + "probes.py",
+        "        self._connected.settimeout(_left(self._by))\n        return",
+        "        return",
+        (f"{PROBES}::test_an_answer_that_drips_ends_in_time",),
+    ),
+    Mutation(
+        "a certificate is of the name that was asked for",
+        HOST + "probes.py",
+        "            connected.settimeout(_left(by))\n            return context",
+        "            context.check_hostname = False\n            return context",
+        (f"{PROBES}::test_a_certificate_of_a_private_name",),
+    ),
+    Mutation(
+        "what a probe tells has no secret",
+        HOST + "probes.py",
+        "    shown = _clean(mask.text(text))\n",
+        "    shown = _clean(text)\n",
+        (f"{PROBES}::test_what_is_told_is_clean_and_without_secrets",),
+    ),
+    Mutation(
+        "a gate that was skipped has no probes on the way back",
+        HOST + "records.py",
+        'if key not in ("http", "tcp", "successes")}',
+        'if key != "successes"}',
+        ("tests/host/test_records.py::test_a_gate_with_probes_that_was_skipped",),
+    ),
+    Mutation(
+        "the default command does not come beside a probe",
+        "oroboros_deploy/config/loading.py",
+        "if probed and default else",
+        "if False else",
+        ("tests/config/test_probes.py::test_a_probe_takes_the_place_of_the_default_command",),
     ),
     Mutation(
         "a process of another release fails the gate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .explaining import explain, masked
 from .loading import Config, layers_of, load, with_members, without_settings
+from .probes import HttpProbe
 from .settings import (
     SETTINGS,
     Build,
@@ -25,6 +26,7 @@ __all__ = [
     "Environment",
     "Frontend",
     "Healthcheck",
+    "HttpProbe",
     "Migration",
     "RegistryTables",
     "Secrets",

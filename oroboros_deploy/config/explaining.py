@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from .addresses import shown_registry
 from .loading import Config
+from .probes import HttpProbe
 from .settings import BY_NAME, Migration, Step, Venv
 
 
@@ -50,6 +51,8 @@ def shown(value: object) -> str:
             more = [f"{name} {' '.join(each)}" for name in ("inputs", "outputs") if (each := getattr(value, name))]
             where = ", ".join([f"in {value.path}", *more, *(["once"] if value.once else [])])
             return f"{value.name}: {value.command} ({where})"
+        case HttpProbe():
+            return "{" + ", ".join(f"{name}: {shown(each)}" for name, each in value.told) + "}"
         case Migration():
             return f"{value.command} (on every host)"
         case Venv():

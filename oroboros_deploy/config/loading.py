@@ -152,8 +152,9 @@ def load(
     _refuse_two_roots(environments, used)
     used += environments[chosen].layers if chosen else ()
     used += [*_variables(environ), *_flags(flags)]
-    found = _derive(_merge(used))
+    found = _without_default_command(_derive(_merge(used)))
     _refuse_endless_gate(found)
+    _refuse_endless_tries(found)
     _refuse_nested_output(found)
     _refuse_other_users(found)
     return replace(
@@ -374,6 +375,28 @@ def _derive(found: Mapping[str, _Found]) -> dict[str, _Found]:
         places["root's env"] = f"{root}/env"
     _refuse_overlap(paths | places | {"root's .deploy": f"{root}/.deploy"})
     return {**found, **{name: _Found(path, found[name].where) for name, path in paths.items()}}
+
+
+def _without_default_command(found: Mapping[str, _Found]) -> dict[str, _Found]:
+    # The default command is a script of one application: whoever names a probe has said what decides instead.
+    probed = found["healthcheck.http"].value or found["healthcheck.tcp"].value
+    default = found["healthcheck.command"].where == "default"
+    return {**found, "healthcheck.command": _Found(None, "default")} if probed and default else dict(found)
+
+
+def _refuse_endless_tries(found: Mapping[str, _Found]) -> None:
+    # So many tries, with the pauses between them, do not fit into the gate: every release would be taken back.
+    successes, interval, timeout = (found[f"healthcheck.{name}"] for name in ("successes", "interval", "timeout"))
+    needed = (_number(successes) - 1) * _number(interval)
+    if needed and needed >= _number(timeout):
+        raise _refused(
+            f"healthcheck.successes ({successes.value}, {successes.where}) take {needed:g} s with healthcheck.interval"
+            f" ({interval.value:g}, {interval.where}), and healthcheck.timeout is {timeout.value:g} ({timeout.where})"
+        )
+
+
+def _number(found: _Found) -> float:
+    return cast("float", found.value)
 
 
 def _refuse_endless_gate(found: Mapping[str, _Found]) -> None:

@@ -50,6 +50,7 @@ from .checks import (
     check_variables,
     check_wait,
 )
+from .probes import HttpProbe, check_http, check_successes, check_tcp
 
 if TYPE_CHECKING:
     from ..host.contract import Scope
@@ -99,7 +100,9 @@ class Venv:
 
 Venvs: TypeAlias = Mapping[str, tuple[str, ...] | Venv]
 Places: TypeAlias = Mapping[str, str]  # by path within a release: "dir" or "file"
-Value: TypeAlias = str | float | tuple[str, ...] | tuple[Step, ...] | Venvs | Places | Migration | None
+Value: TypeAlias = (
+    str | float | tuple[str, ...] | tuple[Step, ...] | tuple[HttpProbe, ...] | Venvs | Places | Migration | None
+)
 
 
 def _steps(value: object) -> tuple[Step, ...]:
@@ -220,25 +223,26 @@ def _about(
 
 @dataclass(frozen=True)
 class Healthcheck:
-    """The gate. Times are in seconds."""
+    """The gate: command and probes pass together. Times are in seconds."""
 
     command: str | None = field(
         default="scripts/runtime-health-check.sh",
         metadata=_about(
             check_command_if_any,
-            "line run by bash with `current` as its working directory; the gate needs its exit code 0; `null`: none,"
-            " and the services alone decide",
+            "line run by bash with `current` as its working directory; the gate needs its exit code 0; `null`: none;"
+            " with `http` or `tcp` the default is none. With none of the three the services alone decide",
             variable="DEPLOY_HEALTHCHECK_CMD",
         ),
     )
     timeout: float = field(
         default=GATE_TIMEOUT,
         metadata=_about(
-            check_limit, "seconds for the whole gate: the command must succeed and the services stay up within them"
+            check_limit,
+            "seconds for the whole gate: command and probes must pass and the services stay up within them",
         ),
     )
     interval: float = field(
-        default=GATE_INTERVAL, metadata=_about(check_pause, "seconds between two runs of the command")
+        default=GATE_INTERVAL, metadata=_about(check_pause, "seconds between two tries of command and probes")
     )
     stable_for: float = field(
         default=GATE_STABLE_FOR,
@@ -248,6 +252,29 @@ class Healthcheck:
             " release that served on the host for 10 minutes with the same gate and services",
         ),
     )
+
+    http: tuple[HttpProbe, ...] = field(
+        default=(),
+        metadata=_about(
+            check_http,
+            "what has to answer on the host itself: `{url, status, contains, header, host, ca, unix, timeout}`, or a"
+            " list of them; docs/gate.md",
+            secret=True,
+        ),
+    )
+    tcp: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(check_tcp, "what has to take a connection from the host: `HOST:PORT`, or a list of them"),
+    )
+    successes: int = field(
+        default=1,
+        metadata=_about(check_successes, "times in a row that command and probes have to pass together"),
+    )
+
+    @property
+    def asks(self) -> bool:
+        """Whether anything is asked besides the services."""
+        return bool(self.command or self.http or self.tcp)
 
 
 @dataclass(frozen=True)
@@ -625,7 +652,7 @@ class Settings:
         default=False,
         metadata=_about(
             check_switch,
-            "`1`: restart nothing; then the health command alone decides",
+            "`1`: restart nothing; then health command and probes alone decide",
             variable="DEPLOY_SKIP_SERVICE_RESTART",
             in_file=False,
         ),
@@ -634,7 +661,7 @@ class Settings:
         default=False,
         metadata=_about(
             check_switch,
-            "`1`: do not run the health command; the services that are restarted must still stay up",
+            "`1`: ask neither health command nor probes; the services that are restarted must still stay up",
             variable="DEPLOY_SKIP_HEALTHCHECK",
             in_file=False,
         ),

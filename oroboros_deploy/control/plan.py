@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..config import Config, Migration, Step, Venv
+from ..config import Config, Healthcheck, HttpProbe, Migration, Step, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import FINAL, SERVES, SWITCHABLE
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
         StepRecipe,
         UnitsRequest,
         VenvRecipe,
+    )
+    from ..host.contract import (
+        HttpProbe as HttpProbeRequest,
     )
 
 
@@ -155,7 +158,7 @@ def switch_request(job: Job) -> ActivateRequest:
 
 
 def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
-    config, gate = job.config, _gate(job.config)
+    config = job.config
     request: ActivateRequest = {
         "attempt": job.attempt,
         "kind": job.kind,
@@ -163,7 +166,7 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         "services": list(config.services),
         "restart": config.restarts,
         "detached": detached,
-        "healthcheck": gate if gate["command"] or config.restarts else None,
+        "healthcheck": _gate(config) if config.restarts or _asks(config) else None,
         "migrate": _migration(config) if migrate and job.kind == "deploy" else None,
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
@@ -247,11 +250,10 @@ def with_configuration(job: Job, facts: Facts, host: str, planned: Plan, found: 
 def doubts(job: Job, facts: Facts) -> Iterator[str]:
     """Why the release that `current` names is not known to be live and gated, a sentence each."""
     gate = facts["target"].get("gate") if facts["target"] else None
-    asked = job.config.healthcheck.command and not job.config.skip_healthcheck
     if gate == "never":
         yield "it never passed a gate here, for another tool switched to it"
-    elif gate == "skipped" and asked:
-        yield "no health command was run when it was committed here"
+    elif gate == "skipped" and _asks(job.config):
+        yield "neither health command nor probes were asked when it was committed here"
     yield from not_live(facts)
 
 
@@ -477,6 +479,11 @@ def _migration(config: Config) -> str | None:
     return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
 
 
+def _asks(config: Config) -> bool:
+    """Whether a health command or a probe decides, and not the services alone."""
+    return config.healthcheck.asks and not config.skip_healthcheck
+
+
 def _gate(config: Config) -> GateRequest:
     """The gate; how long services are watched is left to the host where nobody set it."""
     gate = config.healthcheck
@@ -485,11 +492,33 @@ def _gate(config: Config) -> GateRequest:
         "timeout": gate.timeout,
         "interval": gate.interval,
     }
+    if not config.skip_healthcheck:
+        request |= _probes(gate)
     if config.provenance.get("healthcheck.stable_for") != "default":
         request["stable_for"] = gate.stable_for
     if config.run_as.gate:
         request["user"] = config.run_as.gate
     return request
+
+
+def _probes(gate: Healthcheck) -> GateRequest:
+    """What is asked besides the command."""
+    request: GateRequest = {}
+    if gate.http:
+        request["http"] = [_http(probe) for probe in gate.http]
+    if gate.tcp:
+        request["tcp"] = list(gate.tcp)
+    if gate.asks and gate.successes > 1:
+        request["successes"] = gate.successes
+    return request
+
+
+def _http(probe: HttpProbe) -> HttpProbeRequest:
+    asked: HttpProbeRequest = {"url": probe.url, "status": probe.status, "timeout": probe.timeout}
+    texts = {"contains": probe.contains, "host": probe.host, "ca": probe.ca, "unix": probe.unix}
+    given = {name: text for name, text in texts.items() if text is not None}
+    headers = {"header": dict(probe.header)} if probe.header else {}
+    return cast("HttpProbeRequest", {**asked, **given, **headers})
 
 
 def _absent(job: Job, facts: Facts) -> str:

@@ -49,6 +49,7 @@ from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host
 from .state import State
+from .time_limits import BASELINE
 from .unit_files import UnitSet
 from .wire import Say
 from .words import PHASES
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
         ActivateRequest,
         Changes,
         FinalPhase,
-        GateRequest,
         JournalEntry,
         Phase,
         Problem,
@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from .masking import Mask
 
 
+# What decides where a release has no script.
+_INSTEAD = "healthcheck: {http: {url: 'http://127.0.0.1:PORT/health'}}, {tcp: '127.0.0.1:PORT'} or {command: null}"
 # By what a request says of the configuration that the record of its release has.
 _WHY_IT_STAYS = {
     None: "the settings have no `env`",
@@ -113,7 +115,7 @@ class _Held(NamedTuple):
         return self._of(*([name for name in names if name not in gone] for names in (self.restarted, self.services)))
 
     def _of(self, restarted: Sequence[str], services: Sequence[str]) -> _Held:
-        watched = self.gate and (services or self.gate.command)
+        watched = self.gate and (services or self.gate.asks)
         held = self.gate._replace(services=tuple(services)) if self.gate and watched else None
         return _Held(tuple(restarted), tuple(services), held)
 
@@ -177,6 +179,7 @@ class Activation:
             what = "nothing was changed: the activation could not be prepared"
             raise of_host("invalid", what, error) from error
         self._remove_added()
+        self._tell_of_the_sick()
         try:
             self._migrate()
             self._look_again()
@@ -291,7 +294,7 @@ class Activation:
             raise Refusal(
                 "invalid",
                 f"nothing was switched: release {release.name} has no {file}, which the health command runs",
-                hint="commit the file, or set healthcheck.command in fabric.yaml or DEPLOY_HEALTHCHECK_CMD",
+                hint=f"commit the file, or say in fabric.yaml what decides instead: {_INSTEAD}",
             )
 
     def _look_for_users(self) -> None:
@@ -311,6 +314,13 @@ class Activation:
         left = self.added if live else seal.remove_added(release, self.added)
         end = f"; {seal.counted(left)} cannot be removed" if left and not live else " stays" if live else ", removed"
         self.say("warning", f"release {self.state.target} has {what}{end}", level="warning")
+
+    def _tell_of_the_sick(self) -> None:
+        """Say what the probes find wrong before anything is changed: the attempt may be the cure, and goes on."""
+        if self.held.gate and self.state.source:
+            for said in self.held.gate.baseline(BASELINE, self.mask):
+                what = f"already before the switch, with release {self.state.source}: {said}; the attempt goes on"
+                self.say("warning", what, level="warning")
 
     def _source(self) -> Optional[str]:
         """The live release; where somebody moved `current` away, the one that was committed here last."""
@@ -784,8 +794,7 @@ class Activation:
             durable.sync_directory(self.layout.current.parent)
         self.held = self._with_stopped(self._whole(self.held.with_members()))
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
-        silent: GateRequest = {**(self.request["healthcheck"] or {}), "command": None}
-        held = _Held(tuple(ran), tuple(ran), gate.of(silent, ran))
+        held = _Held(tuple(ran), tuple(ran), gate.of(records.silent(self.request["healthcheck"]), ran))
         try:
             self._stop([name for name in self.held.restarted if name not in ran and self.seen[name].load == "loaded"])
         finally:  # what served is not left stopped because something else does not stop

@@ -55,3 +55,5 @@ GATE_INTERVAL = 1.0
 GATE_STABLE_FOR = 2.0
 GATE_STABLE_FOR_PROVEN = 0.5  # of a release that served here for PROVEN seconds with the same record
 PROVEN = 600.0
+PROBE_TIMEOUT = 5.0
+PROBE_STATUS = 200

@@ -238,13 +238,35 @@ class BuildRequest(Asked):
     owner: NotRequired[str]
 
 
-class GateRequest(TypedDict):
-    """The gate; ``command`` None holds it to the services alone.  `constants` has the defaults of the times.
+class HttpProbe(TypedDict):
+    """What is asked by HTTP on the host: ``url`` has to answer ``status``, with ``contains`` in what it says.
 
-    ``user`` is who the command runs as (default: the login).
+    ``header`` are further headers of the request, ``host`` is the name that is asked for (in the Host header, and of
+    the certificate), ``ca`` a file of the host with the certificates that are trusted, ``unix`` a socket of the host
+    that is connected to.  It has ``timeout`` seconds.
+    """
+
+    url: str
+    status: int
+    timeout: float
+    contains: NotRequired[str]
+    header: NotRequired[Dict[str, str]]
+    host: NotRequired[str]
+    ca: NotRequired[str]
+    unix: NotRequired[str]
+
+
+class GateRequest(TypedDict):
+    """The gate: ``command``, and what is asked by ``http`` and ``tcp`` (``HOST:PORT`` that has to take a connection).
+
+    With none of them it is held to the services alone.  They pass together, ``successes`` (default: 1) times in a row.
+    `constants` has the defaults of the times.  ``user`` is who the command runs as (default: the login).
     """
 
     command: NotRequired[Optional[str]]
+    http: NotRequired[List[HttpProbe]]
+    tcp: NotRequired[List[str]]
+    successes: NotRequired[int]
     user: NotRequired[str]
     timeout: NotRequired[float]
     interval: NotRequired[float]
@@ -433,7 +455,7 @@ class ReleaseRecord(TypedDict):
     """What a host keeps of a release that was committed on it: ``.deploy/records/<release id>``.
 
     A restore of the release is held to it.  ``services`` are the units that were restarted and watched, empty unless
-    ``restarted``; ``healthcheck`` is the gate that it passed; ``skipped`` is true when no health command was run.
+    ``restarted``; ``healthcheck`` is the gate that it passed; ``skipped``: no command and no probe was asked.
     ``attempt`` is the one that committed it, and ``at`` is when.  ``enabled`` are the units that ran and that systemd
     starts at boot; a unit that later attempts left alone stays in it (None: nobody looked).
     ``configuration`` is the revision that was in use (None: none, or nobody noted it).

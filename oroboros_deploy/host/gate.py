@@ -9,11 +9,14 @@ from pathlib import Path
 from . import environment, line, strays, units, words
 from .annotations import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 from .constants import GATE_INTERVAL, GATE_STABLE_FOR, GATE_STABLE_FOR_PROVEN, GATE_TIMEOUT
+from .tries import Tries
 from .wire import Say
 
 if TYPE_CHECKING:
     from .contract import GateRequest
     from .masking import Mask
+    from .probes import Asking, Probe
+    from .process import Ended
 
 _FINAL = (78, 126, 127)  # exit codes that no later try changes: a wrong configuration; not executable; not there
 _RESTARTS = 3  # so many restarts of one unit after it failed are enough
@@ -21,10 +24,11 @@ _SHELLS = ("bash", "dash", "exec", "python3", "sh")  # what may stand before a f
 _ASSIGNMENT = re.compile(r"\w+=")
 _RELATIVE = re.compile(r"[\w.][\w./+@:-]*")  # no word that bash would make another of
 LOOK = 0.1  # seconds between two looks at the services
+SETTLED = 10.0  # seconds after which the same wrong HTTP status decides
 
 
 class GateFailed(Exception):
-    """The release may not stay; the message says what was seen, ``transcript`` the command's last words."""
+    """The release may not stay; the message says what was seen, ``transcript`` what command and probes said."""
 
     def __init__(self, message: str, transcript: str = "") -> None:
         super().__init__(message)
@@ -47,11 +51,12 @@ class Configured(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """The health command must pass, and the services stay the same processes for ``stable_for`` seconds.
+    """Health command and probes must pass, and the services stay the same processes for ``stable_for`` seconds.
 
-    ``timeout`` and ``interval`` are seconds; without a command only the services
-    decide, without services only the command.  ``proven``: ``stable_for`` is short, for the release served before.
-    ``user`` is who the command runs as (None: the login).
+    ``timeout`` and ``interval`` are seconds; without command and probes only the services
+    decide, without services only these.  ``proven``: ``stable_for`` is short, for the release served before.
+    ``user`` is who the command runs as (None: the login).  Command and probes pass together ``successes`` times in a
+    row.
     """
 
     command: Optional[str]
@@ -61,6 +66,22 @@ class Gate(NamedTuple):
     stable_for: float
     proven: bool = False
     user: Optional[str] = None
+    probes: Tuple[Probe, ...] = ()
+    successes: int = 1
+
+    @property
+    def asks(self) -> bool:
+        """Whether more than the services is looked at."""
+        return bool(self.command or self.probes)
+
+    def baseline(self, seconds: float, mask: Mask) -> List[str]:
+        """What the probes find wrong with what serves now, a sentence each; they are asked once."""
+        if not self.probes:
+            return []
+        from . import probes
+
+        asking = probes.Asking(self.probes, time.monotonic() + seconds, mask)
+        return [f"{probe.name} {tried.said}" for probe, tried in asking.tries() if not tried.ok]
 
     def hold(
         self,
@@ -98,14 +119,21 @@ class _Watch:
         self.restarts: Dict[str, int] = {}  # of each service, when it was looked at first
         self.failing: Set[str] = set()  # services that were seen to have ended otherwise than well
         self.restless: Set[str] = set()  # services that ended, or were not up
-        self.passed = gate.command is None
+        self.began = time.monotonic()
+        self.in_a_row = 0  # of tries in which command and probes passed
         self.seen: Dict[str, units.Unit] = {}
         self.strays: List[strays.Stray] = []
         self.recurring = set(recurring)
         self.starts: Dict[str, Set[str]] = {}  # of each recurring service, the starts that were seen
         self.tries = 0
         self.reason = "no look was possible"
-        self.transcript = ""
+        self.transcript = ""  # what the command said last
+        self.answers = Tries()
+
+    @property
+    def passed(self) -> bool:
+        """Whether command and probes have passed, for the processes that run now."""
+        return not self.gate.asks or self.in_a_row >= self.gate.successes
 
     def hold(self, seen: Optional[Dict[str, units.Unit]]) -> None:
         if self.gate.proven:
@@ -114,17 +142,46 @@ class _Watch:
         self._judge(seen or units.show(self.gate.services))
         while True:
             if not self.passed:
-                self._try_command()
+                self._try()
             serving = self._look()
             if self.passed and serving and self._stable() and self._all_run_the_release() and self._ended_well():
+                self._tell_of_strangers()
                 return
             self._pause()
             if time.monotonic() >= self.deadline:
                 raise GateFailed(f"{self.reason} (gave up after {self.gate.timeout:g} s)", self._evidence())
 
-    def _try_command(self) -> None:
-        assert self.gate.command is not None
+    def _try(self) -> None:
+        """Ask the command and all probes at the same time: they pass together."""
         self.tries += 1
+        at, asking = time.monotonic() - self.began, self._asking()
+        ended = self._try_command() if self.gate.command else None
+        wrong = self._heard(asking, at) if asking else []
+        self.in_a_row = self.in_a_row + 1 if not wrong and (ended is None or ended.ok) else 0
+        if self.tries == 1 or not self._cut_short(ended):  # such a try says less than the one before
+            self.reason = "; ".join([*self._told_of(ended, wrong), *wrong])
+            self.transcript = ended.tail if ended else ""
+        if ended and ended.status in _FINAL:
+            raise GateFailed(f"the health command {ended.reason}, which no later try changes", self._evidence())
+        settled = self.answers.settled(SETTLED)
+        if settled:
+            raise GateFailed(f"{settled}, for {SETTLED:g} s now", self._evidence())
+
+    def _cut_short(self, ended: Optional[Ended]) -> bool:
+        """Whether the end of the gate fell into the last try."""
+        command = bool(ended and ended.status is None and ended.seconds < self.gate.interval)
+        return command or bool(self.gate.probes and time.monotonic() >= self.deadline)
+
+    def _told_of(self, ended: Optional[Ended], wrong: Sequence[str]) -> List[str]:
+        """What is told of a try besides what its probes found wrong."""
+        if self.in_a_row and self.gate.successes > 1:
+            return [f"command and probes passed {self.in_a_row} times in a row, {self.gate.successes} are wanted"]
+        if ended is None:
+            return [] if wrong else ["the probes passed"]
+        return [] if ended.ok and wrong else [f"the health command {ended.reason}"]
+
+    def _try_command(self) -> Ended:
+        assert self.gate.command is not None
         env = self.configured.over(environment.of_release(self.current.resolve(), self.gate.user))
         ended = line.run(
             self.gate.command,
@@ -137,12 +194,37 @@ class _Watch:
         )
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
-        self.passed = ended.ok
-        cut_short = ended.status is None and ended.seconds < self.gate.interval
-        if self.tries == 1 or not cut_short:  # a try that the deadline cut short says less than the one before
-            self.reason, self.transcript = said, ended.tail
-        if ended.status in _FINAL:
-            raise GateFailed(f"{said}, which no later try changes", self._evidence())
+        return ended
+
+    def _asking(self) -> Optional[Asking]:
+        """The probes, which are being asked from now on; None where there are none."""
+        if not self.gate.probes:
+            return None
+        from . import probes
+
+        return probes.Asking(self.gate.probes, self.deadline, self.configured.mask)
+
+    def _heard(self, asking: Asking, at: float) -> List[str]:
+        """Wait for the probes, which were asked ``at`` seconds; what those say that failed."""
+        wrong: List[str] = []
+        for probe, tried in asking.tries():
+            said = f"{probe.name} {tried.said}"
+            cut_short = tried.status is None and not tried.ok and time.monotonic() >= self.deadline
+            if self.tries == 1 or not cut_short:
+                self.answers.add(probe.name, self.tries, at, tried)
+            self.say(
+                "gate.try",
+                said,
+                level="detail",
+                tries=self.tries,
+                passed=tried.ok,
+                seconds=tried.seconds,
+                probe=probe.name,
+                status=tried.status,
+                text=tried.text,
+            )
+            wrong += [] if tried.ok else [said]
+        return wrong
 
     def _all_run_the_release(self) -> bool:
         """Whether no process of the services runs from another release; an old one that ends is waited for."""
@@ -151,6 +233,11 @@ class _Watch:
         if self.strays:
             self.reason = "; ".join(words.stray(*each) for each in self.strays)
         return not self.strays
+
+    def _tell_of_strangers(self) -> None:
+        """Say which services run from no release at all: no deploy changes what they run."""
+        for name in strays.strangers(self.seen.values(), self.release.parent, self.current):
+            self.say("warning", words.stranger(name, str(self.current)), level="warning")
 
     def _ended_well(self) -> bool:
         """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told."""
@@ -176,10 +263,11 @@ class _Watch:
         self.restless |= ended | {name for name, unit in seen.items() if not unit.serving}
         if identities != self.identities:
             self.identities, self.unchanged_since = identities, time.monotonic()
-            self.passed = self.gate.command is None
+            self.in_a_row = 0
+            self.answers.begin_anew()
         for unit in seen.values():
             if unit.dead:
-                raise GateFailed(f"{unit.name} is {unit.condition}", units.recent_log(unit.name, self.since))
+                raise GateFailed(f"{unit.name} is {unit.condition}", self._and_answers(self._log(unit.name)))
             self._count(unit)
         waiting = [unit for unit in seen.values() if not (unit.serving or (self._may_end(unit) and unit.between))]
         if waiting:
@@ -199,13 +287,19 @@ class _Watch:
         if more >= _RESTARTS and unit.name in self.failing:
             raise GateFailed(
                 f"{unit.name} is restarted again and again: it failed {more} times",
-                units.recent_log(unit.name, self.since),
+                self._and_answers(self._log(unit.name)),
             )
 
     def _evidence(self) -> str:
-        """The command's last words, then those of the services that may be why it failed."""
-        logs = [f"--- {name}\n{units.recent_log(name, self.since)}" for name in sorted(self.restless)]
-        return "\n".join(filter(None, [self.transcript, *logs]))
+        """The command's last words, those of the services that may be why it failed, and all tries of the probes."""
+        logs = [f"--- {name}\n{self._log(name)}" for name in sorted(self.restless)]
+        return self._and_answers(self.transcript, *logs)
+
+    def _and_answers(self, *said: str) -> str:
+        return "\n".join(filter(None, [*said, str(self.answers)]))
+
+    def _log(self, name: str) -> str:
+        return units.recent_log(name, self.since)
 
     def _stable(self) -> bool:
         return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for
@@ -229,8 +323,8 @@ def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = F
     A release that is ``proven`` is watched for a shorter time, unless the request says for how long.
     """
     settings: GateRequest = request or {}
-    command = settings.get("command")
-    if not command and not services:
+    command, probes = settings.get("command"), _probes(settings)
+    if not (command or probes or services):
         return None
     return Gate(
         command,
@@ -240,4 +334,14 @@ def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = F
         settings.get("stable_for", GATE_STABLE_FOR_PROVEN if proven else GATE_STABLE_FOR),
         proven and bool(services) and "stable_for" not in settings,
         settings.get("user"),
+        probes,
+        settings.get("successes", 1),
     )
+
+
+def _probes(settings: GateRequest) -> Tuple[Probe, ...]:
+    if not (settings.get("http") or settings.get("tcp")):
+        return ()
+    from . import probes
+
+    return probes.of(settings)

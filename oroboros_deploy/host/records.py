@@ -8,7 +8,7 @@ import os
 import time
 
 from . import durable, manager, seal, state, units
-from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, cast
+from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, Tuple, cast
 from .constants import BY_RECORD, PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
@@ -94,9 +94,27 @@ def _is_one(told: object) -> bool:
 def _is_gate(told: object) -> bool:
     if not isinstance(told, dict):
         return told is None
-    seconds = (told.get(name, 0.0) for name in ("timeout", "interval", "stable_for"))
-    return isinstance(told.get("command"), (str, type(None))) and all(
-        isinstance(each, (int, float)) for each in seconds
+    numbers = (told.get(name, 0) for name in ("timeout", "interval", "stable_for", "successes"))
+    asked = isinstance(told.get("command"), (str, type(None))) and _are_probes(told)
+    return asked and all(isinstance(each, (int, float)) for each in numbers)
+
+
+def _are_probes(told: Dict[str, object]) -> bool:
+    """Whether what a gate asks by HTTP and TCP has the types that it needs."""
+    http, tcp = told.get("http", []), told.get("tcp", [])
+    if not (isinstance(http, list) and isinstance(tcp, list) and all(map(_is_http, http))):
+        return False
+    return all(isinstance(each, str) and each.rpartition(":")[2].isdigit() for each in tcp)
+
+
+def _is_http(told: object) -> bool:
+    if not isinstance(told, dict) or not isinstance(told.get("header", {}), dict):
+        return False
+    needed: Dict[str, Tuple[type, ...]] = {"url": (str,), "status": (int,), "timeout": (int, float)}
+    texts = (told.get(name, "") for name in ("contains", "host", "ca", "unix"))
+    headers = (each for item in told.get("header", {}).items() for each in item)
+    return all(isinstance(told.get(name), kind) for name, kind in needed.items()) and all(
+        isinstance(each, str) for each in (*texts, *headers)
     )
 
 
@@ -192,13 +210,23 @@ def way_back(
         return {**request, "services": record["services"], "healthcheck": record["healthcheck"]}
     if record is None and seal.state_of(layout.release(source)) != "adopted" and not _by_hand(request):
         return request
-    silent: GateRequest = {**(request["healthcheck"] or {}), "command": None}
     names = dict.fromkeys([*(record["services"] if record else ()), *request["services"]])
     return {
         **request,
         "services": [name for name in names if ran is None or name in ran],
-        "healthcheck": record["healthcheck"] if record and not record["skipped"] else silent,
+        "healthcheck": record["healthcheck"] if record and not record["skipped"] else silent(request["healthcheck"]),
     }
+
+
+def asks(gate: Optional[GateRequest]) -> bool:
+    """Whether a gate asks a command or a probe, and does not look at the services alone."""
+    return bool(gate and (gate.get("command") or gate.get("http") or gate.get("tcp")))
+
+
+def silent(gate: Optional[GateRequest]) -> GateRequest:
+    """The same gate for the services alone."""
+    kept = {key: value for key, value in (gate or {}).items() if key not in ("http", "tcp", "successes")}
+    return cast("GateRequest", {**kept, "command": None})
 
 
 def _by_hand(request: ActivateRequest) -> bool:
@@ -229,13 +257,12 @@ def _noted(record: ReleaseRecord, configuration: Optional[str], brought: Optiona
 
 
 def _made(request: ActivateRequest, at: float) -> ReleaseRecord:
-    gate: GateRequest = request["healthcheck"] or {}
     return {
         "attempt": request["attempt"],
         "at": at,
         "services": request["services"] if request["restart"] else [],
         "restarted": request["restart"],
         "healthcheck": request["healthcheck"],
-        "skipped": not gate.get("command"),
+        "skipped": not asks(request["healthcheck"]),
         "scope": request["layout"].get("scope", "system") if "layout" in request else "system",
     }

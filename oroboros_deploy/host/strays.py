@@ -57,6 +57,29 @@ def find(
     return [stray for stray in strays if stray.release or stray.pid in doubtful]
 
 
+def strangers(seen: Iterable[units.Unit], releases: Path, current: Path) -> List[str]:
+    """The units that run and of which no process shows any release, nor was started with `current`.
+
+    One that this login may not look into is believed.
+    """
+    places = _places(releases)
+    return [unit.name for unit in seen if unit.group and _is_stranger(_processes(unit), places, releases, current)]
+
+
+def _is_stranger(pids: List[int], places: re.Pattern[str], releases: Path, current: Path) -> bool:
+    if not pids or any(_shown(pid, places, "") is not None or _names(pid, current) for pid in pids):
+        return False
+    return not _mounted(pids, [line for pid in pids for line in _look(pid)], releases, "")
+
+
+def _names(pid: int, current: Path) -> bool:
+    """Whether an argument or a variable of a process names `current`; one that ended may have."""
+    try:
+        return any(str(current) in word for name in ("cmdline", "environ") for word in _words(pid, name))
+    except OSError:
+        return True
+
+
 def hanging(unit: units.Unit) -> List[int]:
     """The processes of a unit that hang in the kernel (uninterruptible sleep): no signal reaches one until it wakes."""
     return [pid for pid in _processes(unit) if _field(pid, 0) == "D"]

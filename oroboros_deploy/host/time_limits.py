@@ -8,14 +8,16 @@ from .constants import GATE_TIMEOUT, WAIT_FOR_OTHERS
 if TYPE_CHECKING:
     from .contract import ActivateRequest, UnitFacts
 
+BASELINE = 2.0  # seconds for the probes that are asked before the switch
 ENDING = 4.0  # seconds that a health command gets to end after its time is over
 LONGEST_STOP = 900.0  # seconds that a restore waits for a unit that may take for ever to stop
 SLACK = 30.0  # seconds for what has no deadline of its own: verifying releases, waiting for the disk
 
 
 def way_there(request: ActivateRequest) -> float:
-    """Seconds for the migration, if there is one, the units, the restart and the gate."""
-    return (request["migrate_timeout"] if request.get("migrate") else 0.0) + _restart_and_gate(request)
+    """Seconds for the migration, if there is one, the probes before the switch, the units, the restart and the gate."""
+    migration = request["migrate_timeout"] if request.get("migrate") else 0.0
+    return migration + _before(request) + _restart_and_gate(request)
 
 
 def way_back(request: ActivateRequest) -> float:
@@ -38,6 +40,11 @@ def whole(request: ActivateRequest) -> float:
 def turn(request: ActivateRequest) -> float:
     """Seconds before it begins: whoever activates there is waited for, once while facts are read and once after."""
     return 2 * request.get("wait", WAIT_FOR_OTHERS)
+
+
+def _before(request: ActivateRequest) -> float:
+    gate = request["healthcheck"]
+    return BASELINE if gate and (gate.get("http") or gate.get("tcp")) else 0.0
 
 
 def _restart_and_gate(request: ActivateRequest) -> float:

@@ -73,6 +73,12 @@ def not_live(facts: Facts) -> Iterator[str]:
         yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
 
 
+def stranger(name: str, current: str) -> str:
+    """That a service runs from no release at all."""
+    what = f"{name} runs from no release: no directory, program, argument or variable of its processes names one"
+    return f"{what}, so no deploy changes what it runs; WorkingDirectory={current} in its unit would"
+
+
 def put_away(name: str, systemctl: str = "systemctl") -> str:
     """That a service is left as somebody wanted it, and what starts it again."""
     again = f"{systemctl} enable --now {name}"

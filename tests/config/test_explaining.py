@@ -53,6 +53,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "root", "application", "releases_dir", "current_link", "repo_root", "repo_url", "registry_url",
         "commit_url", "compare_url", "registry.releases", "services", "scope",
         "healthcheck.command", "healthcheck.timeout", "healthcheck.interval", "healthcheck.stable_for",
+        "healthcheck.http", "healthcheck.tcp", "healthcheck.successes",
         "build.python", "build.node",
         "build.frontend", "build.venvs", "build.steps", "build.timeout", "build.installer", "build.inputs",
         "build.cache", "shared",

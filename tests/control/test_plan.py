@@ -18,6 +18,7 @@ from oroboros_deploy.control.plan import (
     build_request,
     configure_request,
     decide,
+    doubts,
     facts_request,
     recipe,
     switch_request,
@@ -285,6 +286,35 @@ def test_a_gate_may_have_no_command() -> None:
     assert gate["command"] is None
     bare = without_services(healthcheck={"command": None})
     assert activate_request(bare, facts(), migrate=False)["healthcheck"] is None
+
+
+def test_probes_travel_as_plain_values() -> None:
+    """What was written and nothing else; the default command stays at home, and skipping leaves all of it out."""
+    url = "https://127.0.0.1:8443/health"
+    probe = {"url": url, "contains": "ok", "header": {"X": "y"}, "host": "shop", "ca": "/ca.pem", "unix": "/run/a"}
+    asked = {"http": [probe, {"url": "http://127.0.0.1/", "status": 204}], "tcp": "127.0.0.1:80", "successes": 2}
+    gate = activate_request(job(healthcheck=asked), facts(), migrate=False)["healthcheck"]
+    assert gate == {
+        "command": None,
+        "timeout": 60,
+        "interval": 1,
+        "http": [{**probe, "status": 200, "timeout": 5.0}, {"url": "http://127.0.0.1/", "status": 204, "timeout": 5.0}],
+        "tcp": ["127.0.0.1:80"],
+        "successes": 2,
+    }
+    skipped = replace(job(healthcheck=asked), config=replace(job(healthcheck=asked).config, skip_healthcheck=True))
+    silent = {"command": None, "timeout": 60, "interval": 1}
+    assert activate_request(skipped, facts(), migrate=False)["healthcheck"] == silent
+    bare = without_services(healthcheck={"tcp": "127.0.0.1:80"})
+    assert (activate_request(bare, facts(), migrate=False)["healthcheck"] or {})["tcp"] == ["127.0.0.1:80"]
+
+
+def test_a_release_whose_gate_was_skipped_is_asked_by_a_probe() -> None:
+    """A deploy of what is live does nothing only where nothing more is asked now."""
+    live: Any = facts(live=SHA, target={**target("sealed")["target"], "gate": "skipped"}, units={})
+    said = ["neither health command nor probes were asked when it was committed here"]
+    assert [*doubts(job(healthcheck={"http": {"url": "http://127.0.0.1/"}}), live)] == said
+    assert [*doubts(job(healthcheck={"command": None}), live)] == []
 
 
 POSSIBLE: dict[str, list[Any]] = {

@@ -284,7 +284,8 @@ def test_a_health_command_that_is_not_in_the_release(host: LocalAgent, old: str)
     assert refusal == {
         "kind": "invalid",
         "message": f"nothing was switched: release {new} has no ops/check, which the health command runs",
-        "hint": "commit the file, or set healthcheck.command in fabric.yaml or DEPLOY_HEALTHCHECK_CMD",
+        "hint": "commit the file, or say in fabric.yaml what decides instead: healthcheck: {http: {url: "
+        "'http://127.0.0.1:PORT/health'}}, {tcp: '127.0.0.1:PORT'} or {command: null}",
     }
     assert (host.live, len(host.journal), staged(host)) == (old, 1, [])
 

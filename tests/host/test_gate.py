@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import gate, strays, units
+from oroboros_deploy.host import gate, masking, strays, units
+from oroboros_deploy.host.contract import GateRequest
 from oroboros_deploy.host.strays import Stray
 from oroboros_deploy.host.units import Unit
+from tests.support.answering import answer, free_port, serving
 from tests.support.clock import SLOW, within
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "aaa", "0", False, "0")
@@ -334,3 +336,145 @@ def test_a_worker_that_crashes_does_not(monkeypatch: pytest.MonkeyPatch, seen: b
     monkeypatch.setattr(units, "recent_log", lambda *_: "api.service: Failed with result 'exit-code'.")
     with pytest.raises(gate.GateFailed, match="again and again" if seen else "gave up after"):
         gate.Gate(None, ("api",), 0.5, 0.01, STABLE).hold(Path("/"), lambda *_, **__: None, 7.0, recurring=["api"])
+
+
+class Told:
+    """What a gate says."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __call__(self, event: str, message: str = "", **data: Any) -> None:
+        self.events.append((event, message, data))
+
+    def of(self, event: str) -> list[str]:
+        return [message for each, message, _ in self.events if each == event]
+
+
+def probed(*urls: str, tcp: str | None = None, timeout: float = 60, **more: Any) -> GateRequest:
+    """A gate that asks these, quickly again and again."""
+    http = [{"url": url, "status": 200, "timeout": 20.0} for url in urls]
+    return {"timeout": timeout, "interval": 0.02, "stable_for": 0.0, "http": http, "tcp": [tcp] if tcp else [], **more}  # type: ignore[typeddict-item]
+
+
+def hold_probes(request: GateRequest, services: tuple[str, ...] = (), mask: masking.Mask | None = None) -> Told:
+    told, found = Told(), gate.of(request, services)
+    assert found is not None
+    found.hold(Path("/"), told, 7.0, configured=gate.Configured(mask=mask))
+    return told
+
+
+def test_a_probe_is_asked_until_it_passes() -> None:
+    """Each try is told with its status, its time and what was answered."""
+    with serving(answer(503, "starting"), answer(503, "starting"), answer(200, "ok")) as server:
+        told = hold_probes(probed(server.url))
+    assert told.of("gate.try") == [
+        *[f"{server.url} answered 503; 200 is wanted"] * 2,
+        f"{server.url} answered 200",
+    ]
+    last = told.events[-1][2]
+    assert last.pop("seconds") < 30
+    assert last == {"level": "detail", "tries": 3, "passed": True, "probe": server.url, "status": 200, "text": "ok"}
+
+
+def test_all_probes_and_the_command_pass_together(tmp_path: Path) -> None:
+    """One that passed is asked again while another one does not: the last answers are of one moment."""
+    command = f"echo >>{tmp_path}/ran"
+    with serving() as good, serving(answer(500), answer(200)) as late:
+        told = hold_probes(probed(good.url, late.url, tcp=f"127.0.0.1:{good.port}", command=command))
+    assert ((tmp_path / "ran").read_text(), len(good.heard), len(late.heard)) == ("\n\n", 2, 2)
+    assert told.of("gate.try")[:4] == [
+        "the health command exited 0",
+        f"{good.url} answered 200",
+        f"{late.url} answered 500; 200 is wanted",
+        f"tcp 127.0.0.1:{good.port} took the connection",
+    ]
+
+
+def test_successes_in_a_row() -> None:
+    """A failure between them begins the count again; after the last one nobody is asked any more."""
+    with serving(answer(200), answer(200), answer(503), answer(200)) as server:
+        told = hold_probes(probed(server.url, successes=3))
+    assert [data["passed"] for _, _, data in told.events] == [True, True, False, True, True, True]
+
+
+@pytest.mark.slow
+def test_too_few_successes_are_told() -> None:
+    """Who passes now and then does not pass."""
+    with serving(*[answer(200), answer(503)] * 500) as server, pytest.raises(gate.GateFailed) as failed:
+        hold_probes(probed(server.url, successes=2, timeout=1))
+    assert str(failed.value) in (
+        "command and probes passed 1 times in a row, 2 are wanted (gave up after 1 s)",
+        f"{server.url} answered 503; 200 is wanted (gave up after 1 s)",
+    )
+
+
+@pytest.mark.slow
+def test_a_gate_that_fails_tells_all_tries(tmp_path: Path) -> None:
+    """The reason names what failed last; the transcript has every try of every probe, without secrets."""
+    port = free_port()
+    with serving(answer(503, "no hush-hush yet")) as server, pytest.raises(gate.GateFailed) as failed:
+        request = probed(server.url, f"http://127.0.0.1:{port}/", timeout=1, command="echo fine")
+        hold_probes(request, mask=masking.Mask(["hush-hush"]))
+    refused = f"http://127.0.0.1:{port}/ refused the connection"
+    assert str(failed.value) == f"{server.url} answered 503; 200 is wanted; {refused} (gave up after 1 s)"
+    lines = failed.value.transcript.split("\n")
+    assert (lines[0], lines[1], lines[3]) == ("fine", f"--- {server.url}", f"--- http://127.0.0.1:{port}/")
+    assert lines[2].startswith("tries 1 to ")
+    assert lines[2].endswith(": no *** yet")
+    assert "refused the connection (in 0.0" in lines[4]
+
+
+@pytest.mark.slow
+def test_the_same_wrong_status_decides_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the deadline; one that a start gives is waited for all the same."""
+    monkeypatch.setattr(gate, "SETTLED", 0.3)
+    with serving(answer(404)) as server, within(30), pytest.raises(gate.GateFailed) as failed:
+        hold_probes(probed(server.url, timeout=600))
+    assert str(failed.value) == f"{server.url} answered 404; 200 is wanted, for 0.3 s now"
+    with serving(answer(502)) as server, pytest.raises(gate.GateFailed, match=r"gave up after 1 s"):
+        hold_probes(probed(server.url, timeout=1))
+
+
+@pytest.mark.slow
+def test_a_new_process_has_to_pass_the_probes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the process before answered says nothing of this one."""
+    Systemd(monkeypatch, *[UP] * 5, UP._replace(pid="101"))
+    with serving() as server:
+        told = hold_probes({**probed(server.url), "stable_for": 0.5}, ("api",))
+    assert len(told.of("gate.try")) == 2
+
+
+def test_a_dead_unit_behind_a_probe_that_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An old process, or another program, may answer: the units have the last word, and the tries are told."""
+    Systemd(monkeypatch, UP, FAILED)
+    with serving() as server, pytest.raises(gate.GateFailed) as failed:
+        hold_probes(probed(server.url), ("api",))
+    assert str(failed.value) == "api is failed (exit-code, status 203)"
+    assert failed.value.transcript.startswith(f"the log of api since 7.0\n--- {server.url}\ntry 1 at 0.")
+
+
+def test_what_is_wrong_before_a_switch() -> None:
+    """The probes are asked once, and those that fail are told."""
+    port = free_port()
+    with serving() as server:
+        found = gate.of(probed(server.url, f"http://127.0.0.1:{port}/"), ())
+        assert found is not None
+        assert found.baseline(20, masking.Mask()) == [f"http://127.0.0.1:{port}/ refused the connection"]
+    assert gate.Gate("false", (), 1, 1, 1).baseline(20, masking.Mask()) == []
+
+
+def test_a_service_that_runs_from_no_release_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate passes: what it runs is somebody's choice, and no deploy changes it."""
+    Systemd(monkeypatch, UP)
+    told, asked = Told(), []
+    monkeypatch.setattr(strays, "strangers", lambda seen, *more: asked.append(more) or [unit.name for unit in seen])
+    gate.Gate(None, ("api",), 20, 0.01, 0).hold(Path("/"), told, 7.0)
+    assert (told.events[0][:2], asked) == (
+        (
+            "warning",
+            "api runs from no release: no directory, program, argument or variable of its processes names one, so no "
+            "deploy changes what it runs; WorkingDirectory=/ in its unit would",
+        ),
+        [(Path("/"), Path("/"))],
+    )

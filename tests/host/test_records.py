@@ -13,6 +13,7 @@ from oroboros_deploy.host import contract, launch, manager, records, state, unit
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.host.test_claim import ASKED, given_to
+from tests.support.answering import answer, serving
 from tests.support.local_agent import Answer, LocalAgent
 
 pytestmark = pytest.mark.slow  # whole builds and activations
@@ -22,6 +23,7 @@ AWAY = UP._replace(active="inactive", sub="dead", pid="0", file_state="disabled"
 DOWN = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
 OWN = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02, "stable_for": 0}
 UNSET = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02}
+PROBE: dict[str, Any] = {"url": "http://127.0.0.1:1/", "status": 200, "timeout": 5.0}
 NEWER = {"command": "test -e newer", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
 
 
@@ -140,6 +142,11 @@ DAMAGED = {
     "the time is a text": {"at": "noon"},
     "a limit is a text": {"healthcheck": {**OWN, "timeout": "60"}},
     "the command is a number": {"healthcheck": {**OWN, "command": 3}},
+    "a probe without a status": {"healthcheck": {**OWN, "http": [{"url": "http://127.0.0.1/", "timeout": 1}]}},
+    "a header is a number": {"healthcheck": {**OWN, "http": [{**PROBE, "header": {"X": 1}}]}},
+    "the probes are a text": {"healthcheck": {**OWN, "http": "http://127.0.0.1/"}},
+    "a place without a port": {"healthcheck": {**OWN, "tcp": ["127.0.0.1"]}},
+    "the successes are a text": {"healthcheck": {**OWN, "successes": "1"}},
 }
 
 
@@ -626,3 +633,75 @@ def test_which_gate_the_live_release_passed(host: LocalAgent, systemd: Systemd) 
     for request in host.paths.ours.glob("attempts/*/request.json"):
         request.unlink()
     assert gate() == "passed"
+
+
+def probed(url: str, **more: Any) -> dict[str, Any]:
+    return {**{key: value for key, value in OWN.items() if key != "command"}, "http": [{**PROBE, "url": url, **more}]}
+
+
+def test_a_way_back_is_judged_by_the_probes_of_its_record(host: LocalAgent, systemd: Systemd) -> None:
+    """A restore and a rollback ask what the release passed, whatever the attempt or the settings ask now."""
+    with serving(answer(200, "old")) as mine:
+        old = committed(host, "old", "api", healthcheck=probed(mine.url, contains="old"))
+        record = records.found(host.paths, old)
+        assert record is not None
+        assert (record["healthcheck"], record["skipped"]) == (probed(mine.url, contains="old"), False)
+        with serving(answer(404, "not here")) as newer:
+            failed = failing(host, "api", healthcheck={**probed(newer.url), "timeout": 0.5})
+            assert end(host, failed) == ("restored", old)
+            told = (failed.result or {})["state"]
+            assert f"{newer.url} answered 404; 200 is wanted" in told["reason"]
+            assert f"--- {newer.url}\ntries 1 to " in told["transcript"]
+            assert told["transcript"].endswith(": not here")
+            assert failed.said("gate.try")[-1] == f"{mine.url} answered 200"
+            new = committed(host, "new", "api")
+            asked = {"kind": "rollback", "said": [], "healthcheck": probed(newer.url)}
+            back = activate(host, old, "api", **asked)
+            assert (end(host, back), back.said("gate.try")) == (("committed", old), [f"{mine.url} answered 200"])
+            by_hand = {**asked, "said": ["healthcheck.command"], "healthcheck": {**OWN, "command": "true"}}
+            activate(host, new, "api")
+            beside = activate(host, old, "api", **by_hand)
+            assert (end(host, beside), beside.said("gate.try")) == (
+                ("committed", old),
+                ["the health command exited 0", f"{mine.url} answered 200"],
+            )
+
+
+def test_a_release_that_no_longer_passes_its_own_probe(host: LocalAgent, systemd: Systemd) -> None:
+    """It is not taken for well because the attempt that failed asked for less."""
+    with serving(answer(200), answer(500)) as mine:
+        old = committed(host, "old", "api", healthcheck={**probed(mine.url), "timeout": 0.5})
+        assert end(host, failing(host, "api")) == ("restore_failed", old)
+
+
+def test_an_application_that_was_sick_already_is_told(host: LocalAgent, systemd: Systemd) -> None:
+    """Before the switch the probes are asked once: what they find stops nothing, and a first deploy asks none."""
+    with serving(answer(200), answer(500), answer(200)) as server:
+        first = host.sealed("old", api="")
+        began = activate(host, first, "api", healthcheck=probed(server.url))
+        assert (end(host, began), len(server.heard)) == (("committed", first), 1)
+        cure = activate(host, host.sealed("cure", api=""), "api", healthcheck=probed(server.url))
+        assert (cure.phases[-1], len(server.heard)) == ("committed", 3)
+    said = f"already before the switch, with release {first}: {server.url} answered 500; 200 is wanted"
+    assert warned(cure) == [f"{said}; the attempt goes on"]
+
+
+def test_a_gate_with_probes_that_was_skipped(host: LocalAgent, systemd: Systemd) -> None:
+    """The services alone decide on the way back: what was never asked is not asked then."""
+    old = committed(host, "old", "api", healthcheck={**OWN, "command": None})
+    failed = failing(host, "api", healthcheck={**probed("http://127.0.0.1:1/"), "timeout": 0.3})
+    assert end(host, failed) == ("restored", old)
+    phases = [event["data"].get("phase") for event in failed.events]
+    assert [event["event"] for event in failed.events[phases.index("restoring") :]].count("gate.try") == 0
+
+
+def test_a_release_with_probes_that_served_for_long(host: LocalAgent, systemd: Systemd, clock: Clock) -> None:
+    """The same record, probes included, is watched for a shorter time; with another probe it is new."""
+    with serving() as server:
+        gate = {key: value for key, value in probed(server.url).items() if key != "stable_for"}
+        old = committed(host, "old", "api", healthcheck=gate)
+        clock.ran += 601
+        assert activate(host, old, "api", healthcheck=gate).said("gate.proven") == SHORT
+        clock.ran += 601
+        other = {**gate, "tcp": [f"127.0.0.1:{server.port}"]}
+        assert activate(host, old, "api", healthcheck=other).said("gate.proven") == []

@@ -274,3 +274,22 @@ def test_the_switch_is_when_the_link_was_renamed(tmp_path: Path) -> None:
     before = time.time() - 0.02  # the kernel's clock for files ticks more slowly
     staged.rename(current)
     assert before <= strays.switched_at(current) <= time.time()
+
+
+def test_who_runs_from_no_release(releases: Path, start: Start, grouped: Callable[..., Unit]) -> None:
+    """A unit of which one process shows a release, or was started with `current`, is none; nor one without a group."""
+    current = releases.parent / "current"
+    alien, again, named = start(), start(), start(VIRTUAL_ENV=f"{current}/.venv")
+    time.sleep(0.05)  # until then it may be the environment of this process
+
+    def strangers(*units: Unit) -> list[str]:
+        return strays.strangers(units, releases, current)
+
+    unit = grouped(alien, below=(again,))
+    assert strangers(unit) == ["api"]
+    assert strangers(of(alien), of(0, group="/system.slice/api.service")) == ["api"]
+    groups = Path(strays.CGROUPS[1]) / "system.slice/api.service/cgroup.procs"
+    for other in (start(releases / LIVE), start(releases / OLD), named):
+        groups.write_text(f"{alien}\n{other}\n")
+        assert strangers(unit) == []
+    assert strangers(of(alien)) == []

@@ -21,8 +21,9 @@ DEFAULTS = {"restart_timeout": 180.0, "migrate_timeout": 900.0, "migrate": None,
         ({"restart_timeout": 10.0, "healthcheck": {"timeout": 4.0}}, 18, 48, 114),
         ({"healthcheck": None}, 244, 274, 792),
         ({"stopping": 300.0}, 244, 574, 1392),
+        ({"healthcheck": {"timeout": 60.0, "tcp": ["127.0.0.1:80"]}}, 246, 274, 794),
     ],
-    ids=["defaults", "migration", "short", "no health command", "a slow stop"],
+    ids=["defaults", "migration", "short", "no health command", "a slow stop", "probes"],
 )
 def test_the_bounds(changes: dict[str, object], there: float, back: float, whole: float) -> None:
     """A migration that there is not takes no time; the whole is there, back, and back again for a recovery."""
