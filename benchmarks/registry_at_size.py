@@ -84,6 +84,8 @@ SQL = (
     {numbers} SELECT i, 0, {sha}, 'a subject', 'Ada', '2030-01-01T00:00:00+00:00' FROM n""",
     """INSERT INTO oroboros_hosts (host, release_id, attempt_id, since)
     {numbers} SELECT {host}, {sha}, i, {at} FROM n WHERE i <= 50""",
+    """INSERT INTO oroboros_targets (application, host, root, release_id, attempt_id, since)
+    {numbers} SELECT '', {host}, '', {sha}, i, {at} FROM n WHERE i <= 50""",
     "{analyze}",
 )
 
@@ -109,6 +111,14 @@ def queries(count: int, cursor: str, page: int = 500) -> dict[str, Callable[[Rea
         "attempts, host deep": lambda r: r.attempts(host="web7", after=cursor),
         "attempts, environment": lambda r: r.attempts(environment="prod"),
         "attempts, environment rare": lambda r: r.attempts(environment="lab"),
+        "attempts, person": lambda r: r.attempts(actor="ada@desk"),
+        "the latest attempt": lambda r: r.latest("prod"),
+        "the latest attempt without an environment": lambda r: r.latest(None),
+        "the latest attempt that was to bring something": lambda r: r.latest("prod", moves=True),
+        "the latest attempt that brought a release": lambda r: r.latest("prod", brought=middle + "0" * 32),
+        "commits, counted": lambda r: r.commit_count(f"attempt-{count // 2}"),
+        "what serves": lambda r: r.serving(),
+        "hosts that are held": lambda r: r.held_hosts(),
         "attempts, sha": lambda r: r.attempts(sha=middle[:6]),
         "attempts, since and until": lambda r: r.attempts(since=since, until=until),
         "attempts, environment and state": lambda r: r.attempts(environment="prod", state="broken"),

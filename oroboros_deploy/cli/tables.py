@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
@@ -48,7 +49,15 @@ def status_table(answers: Answers[Facts]) -> str:
     head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
     rows = [_status_row(host, answer) for host, answer in answers.items()]
     said = [clean(f"{host}: {each}") for host, answer in answers.items() for each in _status_notes(answer)]
-    return "\n".join([columns([head, *rows]), *said])
+    return "\n".join([columns([head, *rows]), *said, *_split(answers)])
+
+
+def _split(answers: Answers[Facts]) -> Iterator[str]:
+    """That the hosts serve different releases, and how many serve each."""
+    served = Counter(answer["live"] for answer in answers.values() if not isinstance(answer, DeployError))
+    shares = (f"{short(live) or 'nothing'} on {count}" for live, count in served.most_common())
+    if len(served) > 1:
+        yield f"These hosts do not all serve the same: {', '.join(shares)}."
 
 
 def answers_json(answers: Mapping[str, object]) -> str:

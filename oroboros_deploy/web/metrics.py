@@ -75,8 +75,9 @@ class _Metrics(Collector):
 
     def _figures(self, environments: list[str]) -> Iterator[Metric]:
         """Of each environment; of all together in families of their own, so that a sum counts nothing twice."""
-        overall = self._reader.figures(days=_DAYS)
-        each = {(name,): self._reader.figures(environment=name, days=_DAYS) for name in environments}
+        found = self._reader.figures_of_each(environments, days=_DAYS)
+        overall = found.pop(None)
+        each = {(name,): figures for name, figures in found.items()}
         for name, help in _FIGURES.items():
             over = f"{help} over the last {_DAYS} days, of"
             yield _gauge(name, f"{over} one environment.", _picked(each, name), "environment")
