@@ -17,7 +17,7 @@ from ..records.status import Status
 from ..registry.checks import parse_time
 from ..registry.reading import Page, Reader
 from . import live, metrics, shapes
-from .conditional import Kept, tagged
+from .conditional import PATIENCE, Kept, by_content, tagged
 from .route import ApiRoute
 from .spreadsheet import MEDIA_TYPE, Spreadsheet
 
@@ -178,7 +178,7 @@ def _hosts(api: APIRouter, reads: Any) -> None:
 
 
 def _figures(api: APIRouter, reads: Any) -> None:
-    kept = Kept()
+    kept = Kept(PATIENCE)
 
     @api.get("/api/figures", response_model=shapes.FigureSet, responses=_UNCHANGED)
     def figures(
@@ -193,7 +193,7 @@ def _figures(api: APIRouter, reads: Any) -> None:
         def make() -> dict[str, Any]:
             return asdict(reader.figures(environment=environment, days=days, production=not every))
 
-        return tagged(request, reader, lambda: kept.get(reader, (environment, days, every), make))
+        return by_content(request, kept.get(reader, (environment, days, every), make))
 
     @api.get("/metrics", response_class=Response, responses=metrics.DESCRIBED)
     def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:

@@ -19,7 +19,7 @@ from ..records.status import Status
 from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
 from .bands import SOURCE, bands
-from .conditional import Kept
+from .conditional import PATIENCE, Kept
 from .links import Links
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
@@ -242,7 +242,7 @@ def _shared(targets: list[dict[str, Any]]) -> bool:
 
 
 def _figures(router: APIRouter, given: Any) -> None:
-    kept = Kept()
+    kept = Kept(PATIENCE)
 
     @router.get("/figures")
     def figures(request: Request, reader: Reader = given) -> Response:
