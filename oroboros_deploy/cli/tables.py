@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
     from ..records.record import Forgotten, Row
 
+_WIDTH = 80  # columns of a terminal
 _MINUTES = len("2030-01-31 12:00")
 _ENDS = {"committed": "live", "restore_failed": "broken"}
 
@@ -49,7 +50,17 @@ def status_table(answers: Answers[Facts]) -> str:
     head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
     rows = [_status_row(host, answer) for host, answer in answers.items()]
     said = [clean(f"{host}: {each}") for host, answer in answers.items() for each in _status_notes(answer)]
-    return "\n".join([columns([head, *rows]), *said, *_split(answers)])
+    return "\n".join([_within_width(head, rows), *said, *_split(answers)])
+
+
+def _within_width(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """The table; where names are so long that its rows would wrap, each name is on a line of its own."""
+    table = columns([head, *rows])
+    if max(map(len, table.splitlines())) <= _WIDTH:
+        return table
+    first, *others = columns([head[1:], *(row[1:] for row in rows)]).splitlines()
+    lines = (f"{clean(row[0])}\n  {line}" for row, line in zip(rows, others, strict=True))
+    return "\n".join([f"  {first}", *lines])
 
 
 def _split(answers: Answers[Facts]) -> Iterator[str]:

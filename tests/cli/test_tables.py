@@ -243,3 +243,12 @@ def test_hosts_that_serve_different_releases_are_told() -> None:
     told = f"These hosts do not all serve the same: {A[:10]} on 2, {B[:10]} on 1."
     assert status_table(rows).splitlines()[-1] == told
     assert "do not all" not in status_table({"web1": answer(live=A), "web2": answer(live=A)})
+
+
+def test_the_status_of_very_long_names_fits_a_terminal() -> None:
+    """Where rows would wrap, each name is on a line of its own, and the rest in columns below it."""
+    names = ["ip-10-0-12-34.eu-central-1.compute.internal.example.org", "web1"]
+    lines = status_table(dict.fromkeys(names, answer())).splitlines()
+    assert (lines[1], lines[3], max(map(len, lines)) <= 80) == (*names, True)
+    assert lines[2] == lines[4]
+    assert lines[0].split() == ["LIVE", "SINCE", "(UTC)", "LAST", "ATTEMPT", "NOW"]
