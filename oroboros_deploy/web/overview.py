@@ -139,13 +139,13 @@ class Place:
         """
         if self.at_work or (self.last and self.last["state"] in _UNSURE):
             return None
-        if self.went_wrong and not self.split:  # what serves now is what went well
-            return None
         if self.split:
             older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
             return (older[0], f"All hosts on {short(older[0])} again") if older else None
-        parts = self.brought["hosts"] if self.brought else []
-        before = next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+        if self.last and self.last["state"] == AttemptState.BROKEN:
+            before = _before(self.last)
+            return (before, f"To bring {short(before)} back, which served before") if before else None
+        before = _before(self.brought) if self.brought and not self.went_wrong else None
         return (before, f"To go back to {short(before)}, which served before") if before else None
 
 
@@ -239,6 +239,12 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
     )
+
+
+def _before(attempt: Row) -> str | None:
+    """What served before an attempt, on the first host where it was another release."""
+    parts = attempt["hosts"]
+    return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
 
 
 def _serves_nothing(host: Row) -> bool:

@@ -367,3 +367,13 @@ def test_a_page_is_new_as_soon_as_something_happens(short: History) -> None:
     assert headline(client).startswith("Deploy of")
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
     assert "w1 is held by grace@laptop" in headline(client)
+
+
+def test_what_brings_a_broken_host_back(short: History) -> None:
+    """Where no release serves any more, the page says the line that brings the one from before back."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
+    ends = HostRecord("w1", "not_restored", None, sha(1), "not healthy")
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=11)
+    shown = text(page_of(short).get("/").text)
+    assert f"To bring {sha(1)[:10]} back, which served before: fab -H prod rollback --release={sha(1)}" in shown
+    assert "When that is mended" not in shown
