@@ -22,7 +22,7 @@ SERVED_BY = {
     "attempts, host": "ix_oroboros_attempt_hosts_started",
     "attempts, host deep": "ix_oroboros_attempt_hosts_started",
     "attempts, environment rare": "ix_oroboros_attempts_environment",
-    "attempts, person": "ix_oroboros_attempts_actor",
+    "attempts, person rare": "ix_oroboros_attempts_actor",
     "the latest attempt": "ix_oroboros_attempts_environment",
     "the latest attempt without an environment": "ix_oroboros_attempts_environment",
     "the latest attempt that brought a release": "ix_oroboros_attempts_release_id",
