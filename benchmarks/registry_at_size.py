@@ -63,6 +63,7 @@ NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE 
 STATE = """CASE WHEN i > {count} - 3 THEN 'running' WHEN i % 9999 = 0 THEN 'unknown' WHEN i % 997 = 0 THEN 'broken'
     WHEN i % 20 = 0 THEN 'restored' WHEN i % 50 = 1 THEN 'failed' ELSE 'live' END"""
 ENVIRONMENT = "CASE WHEN i % 10007 = 0 THEN 'lab' WHEN i % 3 = 0 THEN 'staging' ELSE 'prod' END"
+ACTOR = "CASE WHEN i % 10007 = 0 THEN 'eve@lab' ELSE 'ada@desk' END"
 HOST = "CASE WHEN i % 100003 = 0 THEN 'rare' ELSE 'web' || (i % 50) END"
 SQL = (
     """INSERT INTO releases (id, release_id, commit_sha, status, deployed_at)
@@ -72,7 +73,7 @@ SQL = (
     tool_version, started_at, finished_at, exit_code, intended, settled, subject, state, seen_at, activation_seconds,
     lead_seconds)
     {numbers} SELECT i, 'attempt-' || i, CASE WHEN i % 25 = 7 THEN 'rollback' ELSE 'deploy' END, {sha}, {sha},
-    {environment}, 'ada@desk', 'desk', '0.1.0', {at}, CASE WHEN i > {count} - 3 THEN NULL ELSE {end} END, 0, {true},
+    {environment}, {actor}, 'desk', '0.1.0', {at}, CASE WHEN i > {count} - 3 THEN NULL ELSE {end} END, 0, {true},
     {true}, 'a subject of some usual length, number ' || i, {state}, {end}, 3.5, 7200 FROM n""",
     """INSERT INTO oroboros_attempt_hosts (attempt_id, host, position, state, live, message, seconds, target_missing,
     phase, started_at)
@@ -84,6 +85,8 @@ SQL = (
     {numbers} SELECT i, 0, {sha}, 'a subject', 'Ada', '2030-01-01T00:00:00+00:00' FROM n""",
     """INSERT INTO oroboros_hosts (host, release_id, attempt_id, since)
     {numbers} SELECT {host}, {sha}, i, {at} FROM n WHERE i <= 50""",
+    """INSERT INTO oroboros_targets (application, host, root, release_id, attempt_id, since)
+    {numbers} SELECT '', {host}, '', {sha}, i, {at} FROM n WHERE i <= 50""",
     "{analyze}",
 )
 
@@ -109,6 +112,14 @@ def queries(count: int, cursor: str, page: int = 500) -> dict[str, Callable[[Rea
         "attempts, host deep": lambda r: r.attempts(host="web7", after=cursor),
         "attempts, environment": lambda r: r.attempts(environment="prod"),
         "attempts, environment rare": lambda r: r.attempts(environment="lab"),
+        "attempts, person rare": lambda r: r.attempts(actor="eve@lab"),
+        "the latest attempt": lambda r: r.latest("lab"),
+        "the latest attempt without an environment": lambda r: r.latest(None),
+        "the latest attempt that was to bring something": lambda r: r.latest("prod", moves=True),
+        "the latest attempt that brought a release": lambda r: r.latest("prod", brought=middle + "0" * 32),
+        "commits, counted": lambda r: r.commit_count(f"attempt-{count // 2}"),
+        "what serves": lambda r: r.serving(),
+        "hosts that are held": lambda r: r.held_hosts(),
         "attempts, sha": lambda r: r.attempts(sha=middle[:6]),
         "attempts, since and until": lambda r: r.attempts(since=since, until=until),
         "attempts, environment and state": lambda r: r.attempts(environment="prod", state="broken"),
@@ -160,6 +171,7 @@ def fill(registry: Registry, count: int) -> None:
         "state": STATE.format(count=count),
         "environment": ENVIRONMENT,
         "host": HOST,
+        "actor": ACTOR,
     }
     pooled = registry.database._engine.raw_connection()
     connection: Any = pooled.driver_connection

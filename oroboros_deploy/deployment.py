@@ -15,7 +15,7 @@ from . import threads
 from .config import Config, layers_of, load
 from .control import resolving
 from .control.asking import Answers as Answers  # the type of what the methods here return
-from .control.asking import ask, remember
+from .control.asking import ask, remember, remember_holds, told
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
 from .errors import ConfigError, InvalidInput
@@ -229,14 +229,22 @@ class Deployment:
         """
         if not reason.strip() or not reason.isprintable():
             raise InvalidInput("nothing was changed: the reason must be one line of text", hint='--reason="why"')
-        return self._ask(hosts, lambda host: host.lock(self.node.actor, reason.strip()))
+
+        def note(asked: Sequence[Host], answers: Answers[LockAnswer]) -> None:
+            remember_holds(self.node, asked, {name: each["hold"] for name, each in told(answers).items()})
+
+        return self._ask(hosts, lambda host: host.lock(self.node.actor, reason.strip()), note)
 
     def unlock(self, hosts: Sequence[str] | None = None) -> Answers[UnlockAnswer]:
         """Free hosts; ``freed`` in the answer is the hold that ended, None when there was none.
 
         Raises InvalidInput when no host is named.
         """
-        return self._ask(hosts, lambda host: host.unlock(self.node.actor))
+
+        def note(asked: Sequence[Host], answers: Answers[UnlockAnswer]) -> None:
+            remember_holds(self.node, asked, dict.fromkeys(told(answers)))
+
+        return self._ask(hosts, lambda host: host.unlock(self.node.actor), note)
 
     def pin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[PinAnswer]:
         """Keep a release that the hosts have from being pruned.
@@ -355,8 +363,13 @@ class Deployment:
         """
         return self.node.registry()
 
-    def _ask(self, hosts: Sequence[str] | None, work: Callable[[Host], T]) -> Answers[T]:
-        return ask(self.node, required_hosts(self.config, hosts), work)
+    def _ask(
+        self,
+        hosts: Sequence[str] | None,
+        work: Callable[[Host], T],
+        then: Callable[[Sequence[Host], Answers[T]], None] | None = None,
+    ) -> Answers[T]:
+        return ask(self.node, required_hosts(self.config, hosts), work, then)
 
 
 def _attempt(node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:

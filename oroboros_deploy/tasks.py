@@ -366,6 +366,7 @@ def registry_forget(
         "authenticate": "ask for a token on loopback too, such as behind a proxy",
         "allowed-hosts": "names that browsers reach it by, space separated, besides loopback and --address",
         "root-path": "path under which a proxy shows it, such as /deploys",
+        "access-log": "write a line for each request to standard error",
         "environment": "environment of fabric.yaml whose registry is served",
         "json": "print where it listens as a JSON object",
     },
@@ -377,6 +378,7 @@ def serve(
     authenticate: bool = False,
     allowed_hosts: str = "",
     root_path: str = "",
+    access_log: bool = False,
     environment: str | None = None,
     json: bool = False,
 ) -> None:
@@ -390,6 +392,7 @@ def serve(
         authenticate=authenticate,
         allowed_hosts=allowed_hosts.split(),
         root_path=root_path,
+        access_log=access_log,
         show=lambda url: show(dumps({"url": url}) if json else f"serving the registry at {url}  (Ctrl-C ends it)"),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -20,10 +21,12 @@ def serve(
     allowed_hosts: Sequence[str],
     root_path: str,
     show: Callable[[str], None],
+    access_log: bool = False,
 ) -> None:
     """Serve the deployment's registry until Ctrl-C.
 
-    ``root_path`` is the path that a proxy shows it under; ``show`` hears the URL.
+    ``root_path`` is the path that a proxy shows it under; ``show`` hears the URL,
+    with ``access_log`` standard error gets a line for each request.
     Raises ConfigError without the extra.
     """
     with _web_extra():
@@ -40,10 +43,18 @@ def serve(
             authenticate=authenticate,
             allowed_hosts=allowed_hosts,
             root_path=root_path,
+            show=_log if access_log else None,
             links=Links(deployment.config.commit_url, deployment.config.compare_url),
         )
         show(server.url(listener))
         server.run(app, listener)
+
+
+def _log(line: str) -> None:
+    """A line beside what the command prints."""
+    from .stream import write
+
+    write(sys.stderr, f"{line}\n")
 
 
 def tokens() -> Tokens:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..records.reconcile import AttemptRepair, Repairs, RowRepair, ServingRepair
     from ..records.record import Forgotten, Row
 
+_WIDTH = 80  # columns of a terminal
 _MINUTES = len("2030-01-31 12:00")
 _ENDS = {"committed": "live", "restore_failed": "broken"}
 
@@ -48,7 +50,25 @@ def status_table(answers: Answers[Facts]) -> str:
     head = ("HOST", "LIVE", "SINCE (UTC)", "LAST ATTEMPT", "NOW")
     rows = [_status_row(host, answer) for host, answer in answers.items()]
     said = [clean(f"{host}: {each}") for host, answer in answers.items() for each in _status_notes(answer)]
-    return "\n".join([columns([head, *rows]), *said])
+    return "\n".join([_within_width(head, rows), *said, *_split(answers)])
+
+
+def _within_width(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """The table; where names are so long that its rows would wrap, each name is on a line of its own."""
+    table = columns([head, *rows])
+    if max(map(len, table.splitlines())) <= _WIDTH:
+        return table
+    first, *others = columns([head[1:], *(row[1:] for row in rows)]).splitlines()
+    lines = (f"{clean(row[0])}\n  {line}" for row, line in zip(rows, others, strict=True))
+    return "\n".join([f"  {first}", *lines])
+
+
+def _split(answers: Answers[Facts]) -> Iterator[str]:
+    """That the hosts serve different releases, and how many serve each."""
+    served = Counter(answer["live"] for answer in answers.values() if not isinstance(answer, DeployError))
+    shares = (f"{short(live) or 'nothing'} on {count}" for live, count in served.most_common())
+    if len(served) > 1:
+        yield f"These hosts do not all serve the same: {', '.join(shares)}."
 
 
 def answers_json(answers: Mapping[str, object]) -> str:

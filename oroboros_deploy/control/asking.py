@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
@@ -12,7 +12,7 @@ from ..errors import DeployError
 from .faults import told_of
 
 if TYPE_CHECKING:
-    from ..host.contract import Facts
+    from ..host.contract import Facts, Hold
     from ..remote.host import Host
     from .node import ControlNode
 
@@ -62,16 +62,38 @@ def close(hosts: Sequence[Host]) -> None:
         host.close()
 
 
+def told(answers: Answers[T]) -> dict[str, T]:
+    """What those hosts answered that answered."""
+    return {name: answer for name, answer in answers.items() if not isinstance(answer, DeployError)}
+
+
 def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) -> None:
     """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
 
     def observe() -> None:
         # Whatever goes wrong, also because the connections are closed meanwhile, is no news for whoever asked.
         with suppress(Exception):
-            live = {name: answer["live"] for name, answer in answers.items() if not isinstance(answer, DeployError)}
+            found = told(answers)
+            live = {name: answer["live"] for name, answer in found.items()}
+            holds = {name: answer.get("hold") for name, answer in found.items()}
             with node.registry(hosts) as registry:
-                registry.observe(live, node.config.environment)
+                registry.observe(live, node.config.environment, holds)
 
+    _beside(observe)
+
+
+def remember_holds(node: ControlNode, hosts: Sequence[Host], holds: Mapping[str, Hold | None]) -> None:
+    """Tell the registry who holds the hosts from now on (None: nobody); the answer does not wait long for that."""
+
+    def observe() -> None:
+        with suppress(Exception), node.registry(hosts) as registry:
+            registry.hold(holds)
+
+    if holds:
+        _beside(observe)
+
+
+def _beside(observe: Callable[[], None]) -> None:
     thread = Thread(target=observe, name="observe", daemon=True)
     thread.start()
     thread.join(REMEMBERING)

@@ -102,6 +102,7 @@ class Attempt:
         self.configuration = configuration
         for work in self.works:
             work.host.hide(secrets_of.mask(configuration))
+        self._new: dict[str, tuple[CommitRecord, ...]] = {}
         self.interrupted = False
         self.error: DeployError | None = None
 
@@ -152,7 +153,7 @@ class Attempt:
         else:
             self._meet()
             if not all(work.plan and work.plan.nothing for work in self.works):
-                _intend(registry, self._record())
+                _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
 
@@ -388,15 +389,19 @@ class Attempt:
         return "spooled"
 
     def _with_commits(self, record: Record) -> Record:
-        """The record with what was new in the release, as far as this repository can tell."""
-        if record.previous is None:
-            return record
-        try:
-            new = self.node.source().log(record.previous, record.commit_sha, limit=_COMMITS)
-        except DeployError:
-            return record
-        commits = (CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in new)
-        return replace(record, commits=tuple(commits))
+        """The record with what is new in the release, as far as this repository can tell."""
+        return replace(record, commits=self._new_since(record.previous)) if record.previous else record
+
+    def _new_since(self, previous: str) -> tuple[CommitRecord, ...]:
+        """The release's commits that another does not have; asked once, when it is known what serves."""
+        if previous not in self._new:
+            found: list[Commit] = []
+            with suppress(DeployError):
+                found = self.node.source().log(previous, self.job.sha, limit=_COMMITS)
+            self._new[previous] = tuple(
+                CommitRecord(each.sha, each.subject, each.author, each.committed_at) for each in found
+            )
+        return self._new[previous]
 
     def _outcome(self, record: Record | None = None) -> Outcome:
         """What came of it; with its record, what people want to know of the release too."""

@@ -39,6 +39,15 @@ def add(db: Connection, record: Record, started_at: datetime | None = None) -> N
         events.tell(db, identify(db, record.attempt), "attempt.started", values["started_at"], kind=record.kind)
 
 
+def tell(db: Connection, record: Record) -> None:
+    """Remember what is known of an attempt since its hosts were asked: what served there, and what is new."""
+    _set_commits(db, record)
+    attempt_id = identify(db, record.attempt)
+    for host in record.hosts:
+        own = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host.host)
+        db.execute(update(attempt_hosts).where(*own).values(previous=host.previous, target_id=host.target_id))
+
+
 def intend(db: Connection, attempt: str, before: str | None) -> None:
     """Remember that the attempt puts its own status on a release's row, which had the status ``before``."""
     db.execute(update(attempts).where(attempts.c.attempt == attempt).values(intended=True, before=before))

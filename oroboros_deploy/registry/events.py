@@ -36,17 +36,39 @@ def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str
         for host, value in values.items():
             part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
             db.execute(update(attempt_hosts).where(*part).values({name: value}))
-    facts = {event.host: event.data["live"] for event in heard if event.host and event.name == "facts.read"}
+    facts = {event.host: event.data for event in heard if event.host and event.name == "facts.read"}
     if facts:
-        observe(db, facts, environment)
+        holds = {host: each["hold"] for host, each in facts.items() if "hold" in each}
+        observe(db, {host: each["live"] for host, each in facts.items()}, environment, holds)
 
 
-def observe(db: Connection, served: Mapping[str, str | None], environment: str | None) -> None:
-    """Remember what hosts themselves say they serve, now."""
+def observe(
+    db: Connection,
+    served: Mapping[str, str | None],
+    environment: str | None,
+    holds: Mapping[str, Mapping[str, Any] | None],
+) -> None:
+    """Remember what hosts themselves say they serve, now, and who holds those of them that said it."""
     for host, release_id in served.items():
         values = {"release_id": release_id, "environment": environment, "at": clock(db)}
         row = insert(db, observations).values(host=host, **values)
         db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values))
+    hold(db, holds)
+
+
+def hold(db: Connection, holds: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Remember who holds hosts that have been asked before (None: nobody does any more)."""
+    for host, found in holds.items():
+        db.execute(update(observations).where(observations.c.host == host).values(hold=found and _held(found)))
+
+
+def _held(found: Mapping[str, Any]) -> dict[str, str] | None:
+    """The hold as it is kept; what a host tells as one may be anything."""
+    try:
+        at = datetime.fromtimestamp(float(found["at"]), UTC)
+        return {"actor": str(found["actor"]), "at": at.isoformat(), "reason": str(found["reason"])}
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _row(event: Event, ahead: timedelta) -> dict[str, Any]:

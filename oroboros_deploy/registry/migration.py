@@ -25,7 +25,7 @@ from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
 from . import place, schema
-from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, targets, waiting
+from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, observations, targets, waiting
 
 _SERVED = ["application", "host", "release_id", "attempt_id", "since"]
 
@@ -136,6 +136,13 @@ def _eighth(db: Connection) -> None:
     _add(db, attempt_hosts, "configuration", "names")
 
 
+def _ninth(db: Connection) -> None:
+    """With what a host said, who holds it; and an index for what somebody did."""
+    if "hold" not in {column["name"] for column in inspect(db).get_columns(observations.name, schema=place.of(db))}:
+        _add(db, observations, "hold")
+    _index(db, attempts)
+
+
 def _index(db: Connection, *tables: Table) -> None:
     for table in tables:
         for index in table.indexes:
@@ -168,4 +175,4 @@ def _named(db: Connection, table: Table) -> str:
     return f"{where}.{table.name}" if where else table.name
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth)
+STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth)

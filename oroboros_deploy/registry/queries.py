@@ -12,11 +12,13 @@ from sqlalchemy import (
     Float,
     FromClause,
     Label,
+    ScalarSelect,
     Select,
     Subquery,
     and_,
     bindparam,
     case,
+    exists,
     func,
     or_,
     select,
@@ -29,6 +31,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
+from ..outcome import State
 from ..records.environments import PRODUCTION
 from ..records.figures import Ended
 from ..records.record import AttemptState
@@ -112,6 +115,11 @@ def _is_lost(of: FromClause) -> ColumnElement[bool]:
 # Every filter of the list of attempts, with the value of the same name.  An attempt that runs and one that is lost
 # look the same but for the last sign of life.
 _QUIET = _quiet(_A.seen_at, _A.started_at)
+_BROUGHT = (
+    exists()
+    .where(_H.attempt_id == _A.id, _H.state == State.LIVE, _H.live.is_distinct_from(_H.previous))
+    .correlate(attempts)
+)
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "kind": lambda _: _A.kind == bindparam("kind"),
     "state": lambda _: _A.state == bindparam("state"),
@@ -119,6 +127,11 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "lost": lambda _: and_(_A.state == AttemptState.RUNNING, _QUIET),
     "host": lambda _: _H.host == bindparam("host"),
     "environment": lambda _: _A.environment == bindparam("environment"),
+    "nowhere": lambda _: _A.environment.is_(None),
+    "application": lambda _: or_(_A.application == "", _A.application == bindparam("application", type_=AnyText)),
+    "actor": lambda _: _A.actor == bindparam("actor"),
+    "moves": lambda _: _A.kind != "env",
+    "brought": lambda _: and_(_A.release_id == bindparam("brought"), _A.kind != "env", _BROUGHT),
     "since": lambda begun: begun[0] >= bindparam("since"),
     "until": lambda begun: begun[0] < bindparam("until"),
     "sha": lambda _: and_(_A.release_id >= bindparam("sha"), _A.release_id < bindparam("beyond")),
@@ -163,6 +176,7 @@ ENDED_COUNTS = (
     .where(_A.state != AttemptState.RUNNING)
     .group_by(_A.environment, _A.kind, _A.state)
 )
+COMMIT_COUNT = select(func.count()).select_from(commits.join(attempts)).where(_A.attempt == bindparam("attempt"))
 COMMITS = (
     select(commits.c.sha, commits.c.subject, commits.c.author, commits.c.committed_at)
     .where(commits.c.attempt_id == bindparam("id"))
@@ -239,6 +253,7 @@ _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
     "release_id": func.substr(_S.release_id, 1, func.length(bindparam("release_id", type_=AnyText)))
     == bindparam("release_id"),
     "drift": _DRIFT,
+    "held": _O.hold.is_not(None),
     "broken": and_(_S.host.is_not(None), _S.release_id.is_(None)),
 }
 
@@ -250,13 +265,18 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
     last, part, brought = attempts.alias("last"), attempt_hosts.alias("part"), attempt_hosts.alias("brought")
     newest = select(_H.attempt_id).where(_H.host == known.c.host).correlate(known).limit(1)
     newest = newest.order_by(_H.started_at.desc(), _H.attempt_id.desc())
+    pushed, carried = _A.kind == "env", _carried(known)
     shown = [
         known.c.host,
         _A.application,
         _ENVIRONMENT.label("environment"),
-        *_columns(_S.release_id, _S.since, _A.attempt),
+        *_columns(_S.release_id),
+        _text(case((pushed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),
+        _text(case((pushed, _S.since)), "configured_at"),
+        *_columns(_A.attempt),
         _O.release_id.label("observed_release"),
         _text(_O.at, "observed_at"),
+        _O.hold,
         _DRIFT.label("drift"),
         last.c.attempt.label("last_attempt"),
         case((_is_lost(last), AttemptState.LOST), else_=part.c.state).label("last_state"),
@@ -271,6 +291,17 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
     found = found.outerjoin(part, and_(part.c.attempt_id == last.c.id, part.c.host == known.c.host))
     passed = [_HOST_FILTERS[name] for name in sorted(filters & {*_HOST_FILTERS})]
     return select(*shown).select_from(found).where(*passed).order_by(known.c.host).limit(bindparam("limit"))
+
+
+def _carried(known: FromClause) -> ScalarSelect[Any]:
+    """When the release of a host came there, if what was put in use there last was a configuration."""
+    part, brought = attempt_hosts.alias("carrying"), attempts.alias("carrier")
+    serves = or_(part.c.state == State.LIVE, part.c.state == State.RESTORED)
+    came = (part.c.host == known.c.host, part.c.live == _S.release_id, serves)
+    own = (brought.c.kind != "env", brought.c.application == _A.application)
+    found = select(brought.c.finished_at).select_from(part.join(brought, brought.c.id == part.c.attempt_id))
+    newest = found.where(*came, *own).order_by(part.c.started_at.desc(), part.c.attempt_id.desc()).limit(1)
+    return newest.correlate(known, hosts, attempts).scalar_subquery()
 
 
 def _known(*named: Callable[[Column[str]], ColumnElement[bool]]) -> Subquery:
@@ -295,12 +326,14 @@ TARGETS = select(targets.c.application, targets.c.host, targets.c.root, _A.envir
     targets, attempts, targets.c.attempt_id == _A.id
 )
 TARGETS = TARGETS.order_by(targets.c.application, targets.c.host, targets.c.root)
-# What serves in each environment, and on how many hosts.
+# What each application serves in each environment, and on how many hosts.
+_HOSTS = func.count(targets.c.host.distinct())
 SERVING = (
-    select(_A.environment, _S.release_id, func.count().label("hosts"))
-    .select_from(hosts.join(attempts))
-    .group_by(_A.environment, _S.release_id)
-    .order_by(_A.environment, func.count().desc(), _S.release_id.is_(None), _S.release_id)
+    select(targets.c.application, _A.environment, targets.c.release_id, _HOSTS.label("hosts"))
+    .select_from(targets.join(attempts))
+    .group_by(targets.c.application, _A.environment, targets.c.release_id)
+    .order_by(_A.environment, targets.c.application)
+    .order_by(_HOSTS.desc(), targets.c.release_id.is_(None), targets.c.release_id)
 )
 
 # From each name to the next one in the index, not through all the rows that share it.

@@ -12,7 +12,7 @@ from typing import Any, get_args
 from ..errors import InvalidInput
 from ..outcome import Kind
 from ..records.environments import PRODUCTION
-from ..records.figures import Ended, Figures, figures
+from ..records.figures import Ended, Figures, figures, figures_of_each
 from ..records.record import AttemptState
 from . import queries, releases
 from .checks import check_limit, check_one_of, check_status, parse_time
@@ -80,15 +80,16 @@ class Reader:
         since: str | None = None,
         until: str | None = None,
         sha: str | None = None,
+        actor: str | None = None,
     ) -> Page:
         """The attempts that began last, the newest first, each with its hosts.
 
         ``since`` and ``until`` are ISO 8601 with an offset, the latter not included; ``sha`` is a
-        prefix of 4 digits or more.
+        prefix of 4 digits or more, ``actor`` is who asked for it.
         """
         check_limit(limit)
         values = _given(kind=kind, state=state, host=host, environment=environment, since=since, until=until, sha=sha)
-        values |= _given(after=after)
+        values |= _given(after=after, actor=actor)
         filters = frozenset(state if name == "state" and state in _BY_SIGN_OF_LIFE else name for name in values)
         values = _checked(values) | {"limit": limit + 1}
 
@@ -98,6 +99,28 @@ class Reader:
             return Page(shown, _cursor(*found[limit - 1]) if len(found) > limit else None)
 
         return self._read(work)
+
+    def latest(
+        self,
+        environment: str | None,
+        application: str | None = None,
+        *,
+        moves: bool = False,
+        brought: str | None = None,
+    ) -> dict[str, Any] | None:
+        """The newest attempt in an environment (None: without one), of one application or of any, with its hosts.
+
+        With ``moves`` it is one that was to bring a release, with ``brought`` one that brought that release to a host;
+        None when there is none.
+        """
+        values = _given(environment=environment, application=application, moves=moves or None, brought=brought)
+        filters = frozenset(values) | ({"nowhere"} if environment is None else set())
+        found = self._read(lambda db: _found(db, filters, values | {"limit": 1}))
+        return found[0][1] if found else None
+
+    def commit_count(self, attempt: str) -> int:
+        """How many commits were new in what an attempt brought."""
+        return self._read(lambda db: int(db.value(queries.COMMIT_COUNT, {"attempt": attempt})))
 
     def brought(self, release_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Of each of these releases the newest attempt, without its hosts: its subject, who asked for it, and when."""
@@ -166,6 +189,8 @@ class Reader:
         ``drift`` is True of one that said something else, after the registry's last change, and not
         what an attempt brings there now; as a filter it leaves only those.  ``last_attempt`` is the newest
         that named the host, ``last_state`` how it went there (or "lost"), ``last_at`` when it ended or began.
+        ``since`` is when the release came there, ``configured_at`` when a push gave it another configuration (None:
+        none has since), ``hold`` who held the host, since when and why, when it was last told (None: nobody).
         ``configuration`` is the revision in use since ``attempt``, and ``names`` are those that it changed; the same
         values have another revision on another target.
         """
@@ -177,6 +202,10 @@ class Reader:
     def broken_hosts(self) -> list[dict[str, Any]]:
         """Those that could not be restored and serve nothing since, by name; the first hundred."""
         return self._hosts(100, {"broken": True})
+
+    def held_hosts(self) -> list[dict[str, Any]]:
+        """Those that somebody held when they, or who held them, said so last, by name; the first hundred."""
+        return [row for row in self._hosts(100, {"held": True}) if row["hold"]]
 
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""
@@ -193,7 +222,10 @@ class Reader:
         return self._read(lambda db: int(db.value(queries.UNASKED, {"lately": -LATELY.total_seconds()})))
 
     def serving(self) -> list[dict[str, Any]]:
-        """Each release that serves in an environment, on how many ``hosts``; the one on most of them first."""
+        """Each release that an application serves in an environment, on how many ``hosts``; that on most of them first.
+
+        ``application`` is empty where only an earlier version wrote.
+        """
         return self._read(lambda db: db.dicts(queries.SERVING))
 
     def targets(self) -> list[dict[str, Any]]:
@@ -226,10 +258,22 @@ class Reader:
             known = [name for (name,) in db.rows(queries.ENVIRONMENTS)] if production and environment is None else []
             named = [name for name in known if name in PRODUCTION]
             values = _given(environment=environment, production=named or None)
-            first = db.value(queries.FIRST[frozenset(values)], values)
-            begun = date.fromisoformat(first[:10]) if first else None
             about = environment or ", ".join(named) or None
-            return figures(_ended(db, values, since), environment=about, days=days, today=today, first=begun)
+            return figures(
+                _ended(db, values, since), environment=about, days=days, today=today, first=_first(db, values)
+            )
+
+        return self._read(work)
+
+    def figures_of_each(self, names: Sequence[str], *, days: int = 90) -> dict[str | None, Figures]:
+        """The four DORA measures of each of these environments and, by None, of all together; read once."""
+
+        def work(db: Driver) -> dict[str | None, Figures]:
+            today = db.value(queries.NOW).date()
+            since = datetime.combine(today - timedelta(days - 1), time(), UTC)
+            first = {name: _first(db, _given(environment=name)) for name in (None, *names)}
+            begun = {name: found for name, found in first.items() if found}
+            return figures_of_each(_ended(db, {}, since), (None, *names), days=days, today=today, first=begun)
 
         return self._read(work)
 
@@ -324,6 +368,12 @@ def _attempt(values: dict[str, Any]) -> dict[str, Any]:
 
 def _seconds_between(began: str, ended: str) -> float:
     return (datetime.fromisoformat(ended) - datetime.fromisoformat(began)).total_seconds()
+
+
+def _first(db: Driver, named: Mapping[str, Any]) -> date | None:
+    """The day of the first record."""
+    first = db.value(queries.FIRST[frozenset(named)], named)
+    return date.fromisoformat(first[:10]) if first else None
 
 
 def _ended(db: Driver, named: Mapping[str, Any], since: datetime) -> Iterator[Ended]:

@@ -115,9 +115,18 @@ class Registry:
         self._check_once()
         self.database.write_once(lambda db: events.hear(db, attempt, heard, said or {}))
 
-    def observe(self, served: Mapping[str, str | None], environment: str | None = None) -> None:
-        """Remember which release each of these hosts itself says it serves."""
-        self._write(lambda db: events.observe(db, served, environment))
+    def observe(
+        self,
+        served: Mapping[str, str | None],
+        environment: str | None = None,
+        holds: Mapping[str, Mapping[str, Any] | None] | None = None,
+    ) -> None:
+        """Remember which release each of these hosts itself says it serves, and who holds it (None: nobody)."""
+        self._write(lambda db: events.observe(db, served, environment, holds or {}))
+
+    def hold(self, holds: Mapping[str, Mapping[str, Any] | None]) -> None:
+        """Remember who holds these hosts (None: nobody any more), as far as they are known."""
+        self._write(lambda db: events.hold(db, holds))
 
     def memory(
         self, application: str | None = None, root: str | None = None, *, control_node: str | None = None
@@ -266,6 +275,7 @@ def _arrived(db: Connection, work: Callable[[Connection], Result]) -> Result:
 
 def _intend(db: Connection, record: Record) -> None:
     attempts.add(db, record)
+    attempts.tell(db, record)
     intended, _ = attempts.intent(db, record.attempt)
     if intended or not record.moves:
         return

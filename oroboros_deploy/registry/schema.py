@@ -35,7 +35,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from . import place, values
 
-VERSION = 8
+VERSION = 9
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -154,6 +154,17 @@ class ChangedNames(TypeDecorator[dict[str, list[str]]]):
         return values.changes
 
 
+class Hold(TypeDecorator[dict[str, str]]):
+    """Who holds a host, since when and why; None for what is no such object."""
+
+    impl: Any = JSON(none_as_null=True)
+    cache_ok = True
+
+    def result_processor(self, _dialect: Dialect, _coltype: object) -> Callable[[Any], dict[str, str] | None]:
+        """Read the three texts."""
+        return values.hold
+
+
 def storable(text: str) -> str:
     """The text with NUL and lone surrogates, which no database takes, replaced by question marks."""
     return text.replace("\0", "?").encode(errors="replace").decode()
@@ -222,6 +233,7 @@ attempts = Table(
     Index("ix_oroboros_attempts_kind", "kind", "started_at", "id"),
     Index("ix_oroboros_attempts_state", "state", "started_at", "id"),
     Index("ix_oroboros_attempts_environment", "environment", "started_at", "id"),
+    Index("ix_oroboros_attempts_actor", "actor", "started_at", "id"),
     schema=place.NAME,
 )
 
@@ -311,7 +323,7 @@ hosts = Table(
     schema=place.NAME,
 )
 
-# What a host itself said it serves, when it was last asked.
+# What a host itself said it serves, when it was last asked, and who holds it: empty when nobody does.
 observations = Table(
     "oroboros_observations",
     metadata,
@@ -319,6 +331,7 @@ observations = Table(
     Column("environment", AnyText),
     Column("release_id", AnyText),
     Column("at", UtcDateTime, nullable=False),
+    Column("hold", Hold),
     schema=place.NAME,
 )
 

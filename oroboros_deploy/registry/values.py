@@ -73,6 +73,14 @@ def changes(value: object) -> dict[str, list[str]] | None:
     return told if len(told) == len(lists) else None
 
 
+def hold(value: object) -> dict[str, str] | None:
+    """Who holds a host, since when and why; None when that is not what the object tells."""
+    found = an_object(value)
+    told = {key: found.get(key) for key in ("actor", "at", "reason")}
+    texts = {key: each for key, each in told.items() if isinstance(each, str)}
+    return texts if len(texts) == len(told) and time(texts["at"]) else None
+
+
 def decoded(value: object) -> Any:
     """The value that JSON tells, None when it tells none; a number that there is none of is None too."""
     try:

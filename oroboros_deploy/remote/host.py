@@ -315,7 +315,8 @@ class Host:
     def _learn(self, facts: Facts) -> Facts:
         live, head = facts["live"], facts["head"]
         self.known = facts
-        self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head)
+        hold = facts.get("hold")
+        self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head, hold=hold)
         return facts
 
     def _layout(self) -> LayoutPaths:

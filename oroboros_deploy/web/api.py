@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
@@ -14,10 +15,11 @@ from ..errors import InvalidInput
 from ..outcome import Kind
 from ..records.status import Status
 from ..registry.checks import parse_time
-from ..registry.reading import Reader
+from ..registry.reading import Page, Reader
 from . import live, metrics, shapes
-from .conditional import Kept, tagged
+from .conditional import PATIENCE, Kept, by_content, tagged
 from .route import ApiRoute
+from .spreadsheet import MEDIA_TYPE, Spreadsheet
 
 ReaderProvider = Callable[..., Reader]
 
@@ -46,6 +48,7 @@ _REFUSED: _Responses = {
     503: {"model": shapes.Problem, "description": "The registry's database does not answer"},
 }
 _UNCHANGED: _Responses = {304: {"description": "What you have is still right, by its ETag"}}
+_SHEET: _Responses = {200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}}}
 _MISSING: _Responses = {404: {"model": shapes.Problem, "description": "There is none"}}
 
 
@@ -95,11 +98,31 @@ def _attempts(api: APIRouter, reads: Any) -> None:
         since: _Moment | _Absent = None,
         until: _Moment | _Absent = None,
         sha: _Sha | _Absent = None,
+        actor: _Name | _Absent = None,
     ) -> Response:
         """Deploys and rollbacks, the newest first."""
         filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
-        filters |= {"since": since, "until": until}
+        filters |= {"since": since, "until": until, "actor": actor}
         return tagged(request, reader, lambda: _page_of_attempts(reader, limit, after, filters))
+
+    @api.get("/api/attempts.csv", response_class=Response, responses=_SHEET | _MISSING)
+    def sheet(
+        reader: Reader = reads,
+        limit: _Limit = 500,
+        after: _Cursor | _Absent = None,
+        kind: Kind | _Absent = None,
+        state: shapes.AttemptState | _Absent = None,
+        host: _Name | _Absent = None,
+        environment: _Name | _Absent = None,
+        since: _Moment | _Absent = None,
+        until: _Moment | _Absent = None,
+        sha: _Sha | _Absent = None,
+        actor: _Name | _Absent = None,
+    ) -> Response:
+        """The same as CSV, a line for each attempt, with the names of its hosts."""
+        filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
+        filters |= {"since": since, "until": until, "actor": actor}
+        return Spreadsheet(_page_of_attempts(reader, limit, after, filters)["items"])
 
     @api.get("/api/attempts/{attempt}", response_model=shapes.AttemptInFull, responses=_UNCHANGED | _MISSING)
     def attempt(request: Request, attempt: str, reader: Reader = reads) -> Response:
@@ -139,12 +162,14 @@ def _hosts(api: APIRouter, reads: Any) -> None:
     ) -> Response:
         """What runs where, and since when, by the hosts' names."""
         filters = {"environment": environment, "prefix": prefix, "release_id": release_id}
-        return tagged(request, reader, lambda: asdict(reader.hosts(limit, after, drift=drift, **filters)))
+        return tagged(
+            request, reader, lambda: _page_of_hosts(reader, reader.hosts(limit, after, drift=drift, **filters))
+        )
 
     @api.get("/api/hosts/{host}", response_model=shapes.Host, responses=_UNCHANGED | _MISSING)
     def host(request: Request, host: str, reader: Reader = reads) -> Response:
         """What runs on one host."""
-        return tagged(request, reader, lambda: _found(reader.host(host), "Host"))
+        return tagged(request, reader, lambda: _told_split(reader, [_found(reader.host(host), "Host")])[0])
 
     @api.get("/api/environments", response_model=list[str], responses=_UNCHANGED)
     def environments(request: Request, reader: Reader = reads) -> Response:
@@ -153,7 +178,7 @@ def _hosts(api: APIRouter, reads: Any) -> None:
 
 
 def _figures(api: APIRouter, reads: Any) -> None:
-    kept = Kept()
+    kept = Kept(PATIENCE)
 
     @api.get("/api/figures", response_model=shapes.FigureSet, responses=_UNCHANGED)
     def figures(
@@ -168,7 +193,7 @@ def _figures(api: APIRouter, reads: Any) -> None:
         def make() -> dict[str, Any]:
             return asdict(reader.figures(environment=environment, days=days, production=not every))
 
-        return tagged(request, reader, lambda: kept.get(reader, (environment, days, every), make))
+        return by_content(request, kept.get(reader, (environment, days, every), make))
 
     @api.get("/metrics", response_class=Response, responses=metrics.DESCRIBED)
     def prometheus(reader: Reader = reads) -> metrics.MetricsResponse:
@@ -187,6 +212,16 @@ def _page_of_attempts(reader: Reader, limit: int, after: str | None, filters: di
         return asdict(reader.attempts(limit, after, **filters))
     except InvalidInput as error:  # everything else was checked: it is the cursor
         raise HTTPException(404, "Page not found: begin again without after") from error
+
+
+def _page_of_hosts(reader: Reader, page: Page) -> dict[str, Any]:
+    return {"items": _told_split(reader, page.items), "next": page.next}
+
+
+def _told_split(reader: Reader, hosts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The hosts, each with whether others of its application and environment serve another release."""
+    serving = Counter((each["environment"], each["application"]) for each in reader.serving())
+    return [{**host, "split": serving[host["environment"], host["application"]] > 1} for host in hosts]
 
 
 def _page(events: list[dict[str, Any]], limit: int) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from threading import Lock
@@ -16,35 +17,80 @@ from ..registry.reading import Reader
 
 Result = TypeVar("Result")
 _MOST = 64  # answers that are kept: anybody may ask for figures of anything
+_MUCH = 0.1  # seconds of work from which on an answer may be given again although something has changed
+PATIENCE = 50.0  # times the work that figures took: of 100,000 attempts they are half a minute old at most
 
 
 class Kept:
-    """Answers that cost much, kept until the registry changes; each is made once, also when many ask at once."""
+    """Answers that cost much, kept until the registry changes; each is made once, also when many ask at once.
 
-    def __init__(self) -> None:
+    ``patience`` is for how many times what an answer took it may be given although the registry has changed; one that
+    took little is always made anew.  So what computes over a large registry is no load, however often that changes.
+    """
+
+    def __init__(self, patience: float = 0.0) -> None:
+        self._patience = patience
         self._lock = Lock()
-        self._of: tuple[object, str] | None = None
-        self._answers: dict[Hashable, Future[Any]] = {}
+        self._answers: dict[Hashable, _Answer] = {}
 
     def get(self, reader: Reader, key: Hashable, make: Callable[[], Result]) -> Result:
         """What ``make`` returns, or returned for this key since the last change."""
-        of = (reader.source, reader.change_tag())
+        change = reader.change_tag()
         with self._lock:
-            if of != self._of or len(self._answers) >= _MOST:
-                self._of, self._answers = of, {}
-            answer: Future[Result] | None = self._answers.get(key)
-            if answer is None:
-                self._answers[key] = made = Future[Result]()
-        return answer.result() if answer else self._made(made, key, make)
+            answer = self._answers.get(key)
+            if answer is None or not answer.serves(reader.source, change):
+                if len(self._answers) >= _MOST:
+                    self._answers.clear()
+                self._answers[key] = made = _Answer(reader.source, change)
+                answer = None
+        found: Result = answer.value.result() if answer else self._made(made, key, make)
+        return found
 
-    def _made(self, answer: Future[Result], key: Hashable, make: Callable[[], Result]) -> Result:
+    def _made(self, answer: _Answer, key: Hashable, make: Callable[[], Result]) -> Result:
         try:
-            answer.set_result(make())
+            value = answer.make(make, self._patience)
         except BaseException as error:
             with self._lock:  # who asks next tries again
-                self._answers.pop(key, None)
-            answer.set_exception(error)
-        return answer.result()
+                if self._answers.get(key) is answer:
+                    del self._answers[key]
+            answer.value.set_exception(error)
+            raise
+        return value
+
+
+class _Answer:
+    """An answer, or the promise of one that is being made; of which registry, and since which of its changes."""
+
+    def __init__(self, source: object, change: str) -> None:
+        self.value: Future[Any] = Future()
+        self._of = (source, change)
+        self._until = 0.0
+
+    def serves(self, source: object, change: str) -> bool:
+        """Whether it may be given for a registry at a change."""
+        if self._of == (source, change):
+            return True
+        return self._of[0] == source and time.monotonic() < self._until
+
+    def make(self, make: Callable[[], Result], patience: float) -> Result:
+        """Make it, and remember for how long it may be given after a change."""
+        began = time.thread_time()
+        value = make()
+        cost = time.thread_time() - began
+        if cost > _MUCH:
+            self._until = time.monotonic() + patience * cost
+        self.value.set_result(value)
+        return value
+
+
+def by_content(request: Request, content: Any) -> Response:
+    """A value as JSON with an ETag of what it says; 304 when the client has just that."""
+    answer = PlainJson(content)
+    tag = f'W/"{hashlib.sha256(answer.body).hexdigest()[:32]}"'
+    if tag in _known(request):
+        return Response(status_code=304, headers={"ETag": tag})
+    answer.headers["ETag"] = tag
+    return answer
 
 
 def tagged(request: Request, reader: Reader, make: Callable[[], Any]) -> Response:

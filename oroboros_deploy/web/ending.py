@@ -14,6 +14,8 @@ HELD = "held"
 _OK = frozenset(state for state in State if state.ok)
 SOME = "live on some"
 
+_CALLED = {"env": "configuration push"}
+
 # What follows "The last deploy in prod".
 _SAID = {
     AttemptState.RESTORED: "was restored",
@@ -29,6 +31,16 @@ _SAID = {
 }
 
 Row = Mapping[str, Any]
+
+
+def called(kind: str) -> str:
+    """A kind of attempt, as a noun."""
+    return _CALLED.get(kind, kind)
+
+
+def does(kind: str) -> str:
+    """A kind of attempt, as it stands before its release."""
+    return f"{called(kind)} {'of' if kind == 'deploy' else 'to'}"
 
 
 def came_to(attempt: Row) -> str:

@@ -75,8 +75,9 @@ class _Metrics(Collector):
 
     def _figures(self, environments: list[str]) -> Iterator[Metric]:
         """Of each environment; of all together in families of their own, so that a sum counts nothing twice."""
-        overall = self._reader.figures(days=_DAYS)
-        each = {(name,): self._reader.figures(environment=name, days=_DAYS) for name in environments}
+        found = self._reader.figures_of_each(environments, days=_DAYS)
+        overall = found.pop(None)
+        each = {(name,): figures for name, figures in found.items()}
         for name, help in _FIGURES.items():
             over = f"{help} over the last {_DAYS} days, of"
             yield _gauge(name, f"{over} one environment.", _picked(each, name), "environment")
@@ -107,6 +108,8 @@ def _of_hosts(hosts: list[Row]) -> Iterator[Metric]:
     broken = {_host(row): bool(row["since"] and not row["release_id"]) for row in hosts}
     yield _gauge("host_broken", "1 when no release is known to serve on a host.", broken, *_HOST)
     yield _gauge("host_drift", "1 when a host differs from the registry.", _column(hosts, "drift", float), *_HOST)
+    held = {_host(row): bool(row["hold"]) for row in hosts}
+    yield _gauge("host_held", "1 when somebody holds a host on purpose, as it was last told.", held, *_HOST)
     since = _column(hosts, "since", _unix_time)
     yield _gauge("host_since_timestamp_seconds", "When a host began to serve its release.", since, *_HOST)
     seen = _column(hosts, "observed_at", _unix_time)

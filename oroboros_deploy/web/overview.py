@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,15 +16,20 @@ from ..outcome import State
 from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
+from .display import short
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
 _ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
+_NOTHING = frozenset({""})
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
 _OPEN = (RUNNING, State.UNKNOWN)  # of a host whose end is not known, when its attempt is lost or unknown
 
+_UNSURE = (AttemptState.UNKNOWN, AttemptState.LOST)
+
 Row = Mapping[str, Any]
+_Key = tuple[str, str]  # environment and application, empty for none
 
 
 class Seen(StrEnum):
@@ -58,7 +64,10 @@ def seen(host: Row) -> Seen:
 
 @dataclass(frozen=True)
 class Place:
-    """One environment: its hosts on the page, what serves there, the attempt that brought it, and the newest one."""
+    """One application in one environment: its hosts on the page, what serves there, what brought it, and what was last.
+
+    ``application`` is empty where it need not be told: there is one alone.
+    """
 
     name: str
     hosts: Sequence[Row]
@@ -67,6 +76,7 @@ class Place:
     last: Row | None = None
     newest: str | None = None  # the release of the newest attempt that was to bring one
     commits: int = 0  # that were new in it
+    application: str = ""
 
     @property
     def known(self) -> int:
@@ -76,8 +86,12 @@ class Place:
     @property
     def split(self) -> bool:
         """Whether its hosts serve different releases, and nothing is being done about it."""
-        alike = len({host["application"] for host in self.hosts}) <= 1  # others' releases are no split of ours
-        return alike and len(self.releases) > 1 and not (self.last and self.last["state"] == AttemptState.RUNNING)
+        return len(self.releases) > 1 and not self.at_work
+
+    @property
+    def at_work(self) -> bool:
+        """Whether an attempt works on it."""
+        return self.last is not None and self.last["state"] == AttemptState.RUNNING
 
     @property
     def went_wrong(self) -> bool:
@@ -85,9 +99,26 @@ class Place:
         return self.last is not None and self.last["state"] in _WRONG
 
     @property
+    def mended(self) -> bool:
+        """Whether its last attempt was a deploy to be made again once its cause is gone."""
+        again = self.last is not None and self.last["kind"] == "deploy" and self.last["state"] != AttemptState.BROKEN
+        return again and self.went_wrong and not self.split
+
+    @property
+    def held(self) -> list[Row]:
+        """The hosts that somebody holds, as far as they said so."""
+        return [host for host in self.hosts if host["hold"]]
+
+    @property
     def odd(self) -> list[Row]:
         """The hosts that need to be looked at by themselves."""
-        return [host for host in self.hosts if _serves_nothing(host) or seen(host) in (Seen.DRIFT, Seen.OPEN)]
+        wrong = (Seen.DRIFT, Seen.OPEN)
+        return [host for host in self.hosts if _serves_nothing(host) or host["hold"] or seen(host) in wrong]
+
+    @property
+    def configured_at(self) -> str | None:
+        """When a push gave the newest of them another configuration than the release came with; None: none did."""
+        return max((host["configured_at"] for host in self.hosts if host["configured_at"]), default=None)
 
     @property
     def shown(self) -> Sequence[Row]:
@@ -101,41 +132,77 @@ class Place:
 
     @property
     def back(self) -> tuple[str, str] | None:
-        """The release that one can go back to, and in what sense: a split ends with the one that was there before."""
+        """The release that one can go back to, and in what sense: a split ends with the one that was there before.
+
+        None while nobody knows what serves (an attempt goes on, or how the last one ended is not known), and after an
+        attempt that failed and left all hosts on the release before.
+        """
+        if self.at_work or (self.last and self.last["state"] in _UNSURE):
+            return None
         if self.split:
             older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
-            return (older[0], "All hosts on one release again") if older else None
-        parts = self.brought["hosts"] if self.brought else []
-        before = next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
-        return (before, "Back to what served before") if before else None
+            return (older[0], f"All hosts on {short(older[0])} again") if older else None
+        if self.last and self.last["state"] == AttemptState.BROKEN:
+            before = _before(self.last)
+            return (before, f"To bring {short(before)} back, which served before") if before else None
+        before = _before(self.brought) if self.brought and not self.went_wrong else None
+        return (before, f"To go back to {short(before)}, which served before") if before else None
 
 
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""
     hosts = reader.hosts(HOSTS)
+    since = {host["host"]: host["since"] for host in hosts.items}
     known, drifting = reader.host_counts()
     environments = reader.environments()
     return {
         "running": _attempts(reader, AttemptState.RUNNING),
-        "open": [each for state in ("unknown", "lost") for each in _unanswered(reader, _attempts(reader, state))],
+        "open": [each for state in _UNSURE for each in _unanswered(reader, since, _attempts(reader, state))],
         "broken": [host for host in reader.broken_hosts() if not host["drift"]],
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
         "places": places(reader, hosts.items),
+        "held": reader.held_hosts(),
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
     }
 
 
 def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
-    """All environments, each with what serves there and those of these hosts; last the hosts without one."""
-    serving: dict[str, list[Row]] = {}
-    for each in reader.serving():
-        serving.setdefault(each["environment"] or "", []).append(each)
-    shown = dict(by_environment(hosts))
-    names = sorted({*shown, *serving}, key=reading_order)
-    return [_place(reader, name, shown.get(name, []), serving.get(name, [])) for name in names]
+    """Each application in each environment, with what serves there and those of these hosts; last what has none."""
+    serving = reader.serving()
+    names = _names([*serving, *hosts])
+    released: dict[_Key, Counter[str | None]] = {}
+    for each in serving:
+        released.setdefault(_key(each, names), Counter())[each["release_id"]] += each["hosts"]
+    shown: dict[_Key, list[Row]] = {}
+    for host in sorted(hosts, key=lambda row: str(row["host"])):
+        shown.setdefault(_key(host, names), []).append(host)
+    keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
+    told = len(set().union(*names.values())) > 1  # whose it is
+    return [_place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told) for key in keys]
+
+
+def _names(rows: Iterable[Row]) -> dict[str, set[str]]:
+    """The applications in each environment, as far as they have a name."""
+    found: dict[str, set[str]] = {}
+    for each in rows:
+        found.setdefault(each["environment"] or "", set()).update({each["application"] or ""} - _NOTHING)
+    return found
+
+
+def _key(row: Row, names: Mapping[str, set[str]]) -> _Key:
+    """The environment and the application of a row; one that does not say whose it is belongs to the only one there."""
+    environment = row["environment"] or ""
+    own = names[environment]
+    return environment, row["application"] or (next(iter(own)) if len(own) == 1 else "")
+
+
+def _ranked(releases: Counter[str | None]) -> list[Row]:
+    """The one on most hosts first; of equals the first by its id, and nothing last."""
+    ordered = sorted(releases.items(), key=lambda each: (-each[1], each[0] is None, each[0] or ""))
+    return [{"release_id": release_id, "hosts": count} for release_id, count in ordered]
 
 
 def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
@@ -156,45 +223,52 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, list(group)) for name, group in groupby(ordered, environment)]
 
 
-def _place(reader: Reader, name: str, hosts: list[Row], releases: list[Row]) -> Place:
+def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], told: bool) -> Place:
+    name, application = key
+    where = (name or None, application or None)
     main = releases[0]["release_id"] if releases else None
-    there = (each for each in attempts_of(reader, main or "") if (each["environment"] or "") == name)
-    brought = next(filter(_brought, there), None)
-    recent = reader.attempts(_ATTEMPTS, environment=name).items if name else []
-    newest = next((each["release_id"] for each in recent if each["kind"] != "env"), None)
-    return Place(name, hosts, releases, brought, recent[0] if recent else None, newest, _new_in(reader, brought))
+    brought = reader.latest(*where, brought=main) if main else None
+    newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
+    return Place(
+        name,
+        hosts,
+        releases,
+        brought,
+        reader.latest(*where),
+        newest["release_id"] if newest else None,
+        reader.commit_count(brought["attempt"]) if brought else 0,
+        application if told else "",
+    )
 
 
-def _brought(attempt: Row) -> bool:
-    """Whether it brought its release to a host; one that changed the configuration alone did not."""
-    parts = (part for part in attempt["hosts"] if part["state"] == State.LIVE)
-    return attempt["kind"] != "env" and any(part["live"] != part["previous"] for part in parts)
-
-
-def _new_in(reader: Reader, attempt: Row | None) -> int:
-    """How many commits an attempt brought."""
-    found = reader.attempt(attempt["attempt"]) if attempt else None
-    return len(found["commits"]) if found else 0
+def _before(attempt: Row) -> str | None:
+    """What served before an attempt, on the first host where it was another release."""
+    parts = attempt["hosts"]
+    return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
 
 
 def _serves_nothing(host: Row) -> bool:
     return bool(host["since"] and not host["release_id"])
 
 
-def _since(host: Row) -> str:
-    return host["since"] or ""
-
-
 def _attempts(reader: Reader, state: str) -> list[dict[str, Any]]:
     return reader.attempts(_ATTEMPTS, state=state).items
 
 
-def _unanswered(reader: Reader, attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone."""
-    left = ({**each, "hosts": [part for part in each["hosts"] if _is_open(reader, each, part)]} for each in attempts)
+def _unanswered(
+    reader: Reader, since: Mapping[str, str | None], attempts: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone.
+
+    ``since`` is when the hosts that were read already began to serve what they serve.
+    """
+
+    def is_open(attempt: Row, part: Row) -> bool:
+        if part["state"] not in _OPEN:
+            return False
+        name = part["host"]
+        began = since[name] if name in since else (reader.host(name) or {"since": None})["since"]
+        return bool((began or "") < attempt["started_at"])
+
+    left = ({**each, "hosts": [part for part in each["hosts"] if is_open(each, part)]} for each in attempts)
     return [each for each in left if each["hosts"]]
-
-
-def _is_open(reader: Reader, attempt: Row, part: Row) -> bool:
-    host = reader.host(part["host"]) if part["state"] in _OPEN else None
-    return part["state"] in _OPEN and _since(host or {"since": None}) < attempt["started_at"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
+from time import time
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,17 +18,19 @@ from ..records.record import AttemptState
 from ..records.status import Status
 from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
-from .conditional import Kept
+from .bands import SOURCE, bands
+from .conditional import PATIENCE, Kept
 from .links import Links
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
-from .rendering import OVERVIEW, error_page, found, page, static_file
+from .rendering import HEADERS, OVERVIEW, error_page, found, page, static_file
 from .route import ReadRoute
 from .typeable import Commands
 
 _FILTERS = {
     "kind": "Kind",
     "state": "Outcome",
+    "actor": "Person",
     "environment": "Environment",
     "host": "Host",
     "sha": "Commit",
@@ -56,7 +59,14 @@ def pages(reader_provider: Callable[..., Reader], links: Links | None = None) ->
     router = APIRouter(
         route_class=_PageRoute, include_in_schema=False, default_response_class=HTMLResponse, dependencies=leads
     )
-    given = Depends(reader_provider)
+
+    reads = Depends(reader_provider)
+
+    def heard(request: Request, reader: Reader = reads) -> Reader:
+        request.state.heard = reader.last_event()  # before anything else is read: what comes later, the script hears
+        return reader
+
+    given = Depends(heard)
     for add in (_overview, _attempt, _releases, _release, _hosts, _host, _figures):
         add(router, given)
 
@@ -68,24 +78,35 @@ def pages(reader_provider: Callable[..., Reader], links: Links | None = None) ->
 
 
 def _overview(router: APIRouter, given: Any) -> None:
+    kept = Kept()
+
     @router.get("/", name=OVERVIEW)
     def overview(request: Request, reader: Reader = given) -> Response:
-        filters, place = asked(request, _FILTERS), Place.of(request)
-        shown, wrong = _attempts_that(reader, filters, place.after)
-        return page(
-            request,
-            "overview",
-            status=400 if wrong else 200,
-            wrong=wrong,
-            attempts=shown.items,
-            asked=filters,
-            without={name: urlencode({key: filters[key] for key in filters if key != name}) for name in filters},
-            labels=_FILTERS,
-            states=list(AttemptState),
-            typed=Commands(reader.targets),
-            **standing(reader),
-            **place.links(filters, shown.next),
-        )
+        # Times are told by the minute, so a page is as good as new within one, while nothing happens.
+        key = (request.url_for(OVERVIEW).path, request.url.query, int(time() // 60))
+        made = kept.get(reader, key, lambda: _overview_page(request, reader))
+        return HTMLResponse(made.body, made.status_code, headers=HEADERS)
+
+
+def _overview_page(request: Request, reader: Reader) -> Response:
+    filters, place = asked(request, _FILTERS), Place.of(request)
+    shown, wrong = _attempts_that(reader, filters, place.after)
+    return page(
+        request,
+        "overview",
+        status=400 if wrong else 200,
+        wrong=wrong,
+        attempts=shown.items,
+        asked=filters,
+        without={name: urlencode({key: filters[key] for key in filters if key != name}) for name in filters},
+        sheet=urlencode(meant(filters)),
+        labels=_FILTERS,
+        states=list(AttemptState),
+        people=sorted({each["actor"] for each in shown.items}),
+        typed=Commands(reader.targets),
+        **standing(reader),
+        **place.links(filters, shown.next),
+    )
 
 
 def _attempt(router: APIRouter, given: Any) -> None:
@@ -221,7 +242,7 @@ def _shared(targets: list[dict[str, Any]]) -> bool:
 
 
 def _figures(router: APIRouter, given: Any) -> None:
-    kept = Kept()
+    kept = Kept(PATIENCE)
 
     @router.get("/figures")
     def figures(request: Request, reader: Reader = given) -> Response:
@@ -238,6 +259,8 @@ def _figures(router: APIRouter, given: Any) -> None:
             "figures",
             figures=shown,
             plots=plots(shown, weekly),
+            bands=bands(shown),
+            source=SOURCE,
             period="week" if weekly else "day",
             names=reader.environments(),
             choices=_DAYS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from itertools import count
 from typing import Any
 
@@ -25,6 +26,8 @@ class Bar:
     height: float
     failed: float
     failures: int
+    since: str  # the first and the last of its days
+    until: str
 
 
 @dataclass(frozen=True)
@@ -63,17 +66,20 @@ def plots(figures: Figures, weekly: bool = False) -> dict[str, Plot]:
 def _plot(series: Sequence[Mapping[str, Any]], measure: _Measure, whole: float | None, period: str) -> Plot:
     values = {index: found for index, each in enumerate(series) if (found := measure.value(each)) is not None}
     highest = measure.top(max(values.values(), default=0.0))
-    bars = {index: _bar(series[index], found, highest, measure.text(found)) for index, found in values.items()}
+    length = 7 if period == "week" else 1
+    bars = {index: _bar(series[index], found, highest, measure.text(found), length) for index, found in values.items()}
     first, last = (_day(series[0]["day"]), _day(series[-1]["day"])) if series else ("", "")
     summary = f"{measure.name} by {period}, {first} to {last}: {_in_words(bars, values, period)}"
     line = round(HEIGHT * whole / highest, 2) if whole is not None and 0 < whole <= highest else None
     return Plot(bars, len(series), first, last, measure.text(highest), measure.text(highest / 2), line, summary)
 
 
-def _bar(day: Mapping[str, Any], value: float, highest: float, text: str) -> Bar:
+def _bar(day: Mapping[str, Any], value: float, highest: float, text: str, days: int) -> Bar:
     height = max(HEIGHT * value / highest, _VISIBLE if value else 0.0) if highest else 0.0
     failed = min(day["failures"] / day["deployments"], 1.0) if day["deployments"] else 0.0
-    return Bar(_day(day["day"]), text, round(height, 2), round(height * failed, 2), day["failures"])
+    first = date.fromisoformat(day["day"][:10])
+    days_of = (first.isoformat(), (first + timedelta(days - 1)).isoformat())
+    return Bar(_day(day["day"]), text, round(height, 2), round(height * failed, 2), day["failures"], *days_of)
 
 
 def _in_words(bars: Mapping[int, Bar], values: Mapping[int, float], period: str) -> str:

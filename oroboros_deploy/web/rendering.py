@@ -24,7 +24,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -39,8 +39,9 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
     """A template's page."""
     base = request.url_for(OVERVIEW).path.rstrip("/")
     links = getattr(request.state, "links", Links())
-    html = _templates.get_template(f"{name}.html").render(page=name, base=base, links=links, **values)
-    return HTMLResponse(html, status, headers=_HEADERS)
+    told = {"page": name, "base": base, "links": links, "heard": getattr(request.state, "heard", None)}
+    html = _templates.get_template(f"{name}.html").render(**told, **values)
+    return HTMLResponse(html, status, headers=HEADERS)
 
 
 def error_page(request: Request, status: int, title: str, message: str, error: DeployError | None = None) -> Response:
@@ -84,7 +85,9 @@ def _make_templates() -> Environment:
     )
     names = ("ago", "at_work", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
     made.filters |= {name: getattr(display, name) for name in names}
-    made.filters |= {name: getattr(ending, name) for name in ("came_to", "said", "why", "worst_first")}
+    made.filters |= {
+        name: getattr(ending, name) for name in ("called", "came_to", "does", "said", "why", "worst_first")
+    }
     made.filters["seen"] = seen
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from ipaddress import ip_address
 from types import FrameType
@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from ..errors import InvalidInput
+from .access_log import AccessLog
 from .api import ReaderProvider
 from .guard import LOOPBACK
 from .links import Links
@@ -47,11 +48,12 @@ def guarded(
     allowed_hosts: Collection[str] = (),
     root_path: str = "",
     links: Links | None = None,
+    show: Callable[[str], None] | None = None,
 ) -> FastAPI:
     """The application for a listener; InvalidInput when others could reach it and no token keeps them out.
 
     ``name`` is what the address was given as: a request may use it too; ``root_path`` where a proxy shows it;
-    ``links`` say where people read commits.
+    ``links`` say where people read commits; ``show`` gets a line for each request that was answered.
     """
     address = listener.getsockname()[0]
     own = ip_address(address)
@@ -68,7 +70,10 @@ def guarded(
         )
     names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}
     only = tokens if needed else None
-    return site(reader_provider, tokens=only, allowed_hosts=names, root_path=_path(root_path), links=links)
+    app = site(reader_provider, tokens=only, allowed_hosts=names, root_path=_path(root_path), links=links)
+    if show:
+        app.add_middleware(AccessLog, show=show)
+    return app
 
 
 def _path(text: str) -> str:

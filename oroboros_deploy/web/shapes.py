@@ -129,6 +129,14 @@ class EventPage(BaseModel):
     next: int | None = Field(description="`after` of the next page; null on the last")
 
 
+class Hold(BaseModel):
+    """Who holds a host, since when and why."""
+
+    actor: str
+    at: datetime
+    reason: str
+
+
 class Host(BaseModel):
     """What a host serves, by the registry and as it was last seen."""
 
@@ -136,10 +144,15 @@ class Host(BaseModel):
     application: str | None = Field(description="the one that came there last; empty where an earlier version wrote")
     environment: str | None
     release_id: str | None = Field(description="what the registry says it serves")
-    since: datetime | None
+    since: datetime | None = Field(description="when that release came there")
+    configured_at: datetime | None = Field(
+        description="when a push gave it another configuration since; null: none did"
+    )
     attempt: str | None = Field(description="the one that put it there")
     observed_release: str | None = Field(description="what the host itself said when it was last asked")
     observed_at: datetime | None
+    hold: Hold | None = Field(description="who held the host when that was last told; null: nobody")
+    split: bool = Field(description="other hosts of its application and environment serve another release")
     drift: bool = Field(
         description="asked after `since`, the host served another release, and not one that an attempt brings there now"
     )

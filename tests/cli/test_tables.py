@@ -12,7 +12,7 @@ from oroboros_deploy.cli.tables import repairs_json, repairs_table, status_table
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.records.reconcile import AttemptRepair, Doubt, Repairs, RowRepair, ServingRepair
 from oroboros_deploy.records.record import Row
-from tests.support.samples import host, record
+from tests.support.samples import A, B, host, record
 
 SHA = "a" * 40
 UP = {"serving": True, "condition": "active (running)", "strays": []}
@@ -235,3 +235,20 @@ def test_an_entry_that_was_edited_is_shown(entry: dict[str, Any]) -> None:
     """Whatever somebody made of a line of the journal, it does not hide the others."""
     shown = tables.audit_table({"web1": {"entries": [entry, ENTRY], "count": 2, "verified": False, "wrong": None}})  # type: ignore[dict-item, list-item, typeddict-item]
     assert len(shown.splitlines()) == 3
+
+
+def test_hosts_that_serve_different_releases_are_told() -> None:
+    """Below the table it is said how many hosts serve which release; nothing where all serve the same."""
+    rows = {"web1": answer(live=A), "web2": answer(live=B), "web3": answer(live=A), "web4": HostUnreachable("gone")}
+    told = f"These hosts do not all serve the same: {A[:10]} on 2, {B[:10]} on 1."
+    assert status_table(rows).splitlines()[-1] == told
+    assert "do not all" not in status_table({"web1": answer(live=A), "web2": answer(live=A)})
+
+
+def test_the_status_of_very_long_names_fits_a_terminal() -> None:
+    """Where rows would wrap, each name is on a line of its own, and the rest in columns below it."""
+    names = ["ip-10-0-12-34.eu-central-1.compute.internal.example.org", "web1"]
+    lines = status_table(dict.fromkeys(names, answer())).splitlines()
+    assert (lines[1], lines[3], max(map(len, lines)) <= 80) == (*names, True)
+    assert lines[2] == lines[4]
+    assert lines[0].split() == ["LIVE", "SINCE", "(UTC)", "LAST", "ATTEMPT", "NOW"]

@@ -351,7 +351,7 @@ def test_tables_of_others_are_left_alone_on_postgresql(server: PostgresServer, p
 
 def test_what_the_hint_says_brings_older_tables_up_to_date(old):
     """Comparing refuses them; `fab registry.list` reads the releases, and then they can be compared."""
-    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 8\n  → fab reg"):
+    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 9\n  → fab reg"):
         registry.memory()
     with Registry.open(old) as registry:
         registry.list()

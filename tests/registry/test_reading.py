@@ -255,8 +255,10 @@ def test_hosts_show_what_they_serve_and_what_they_said(registry):
     at = "2020-01-01T12:00:00+00:00"
     common = {"application": "", "environment": "prod", "release_id": A, "since": at, "attempt": "attempt-1"}
     common |= {"last_attempt": "attempt-1", "last_state": "live", "last_at": at, "configuration": None, "names": None}
+    common |= {"configured_at": None, "hold": None}
     unknown = {"application": None, "environment": "staging", "release_id": None, "since": None, "attempt": None}
     unknown |= dict.fromkeys(("last_attempt", "last_state", "last_at", "configuration", "names"))
+    unknown |= {"configured_at": None, "hold": None}
     assert shown == {
         "h1": {"host": "h1", **common, "observed_release": A, "drift": False},
         "h2": {"host": "h2", **common, "observed_release": B, "drift": True},
@@ -445,3 +447,37 @@ def test_figures_count_what_reached_the_users(registry):
     for wrong in (0, 10**6):
         with pytest.raises(InvalidInput, match="number of days"):
             registry.reader.figures(days=wrong)
+
+
+def test_a_push_does_not_make_a_release_newer(registry):
+    """A host serves its release since that came there, and is configured since the push; the next deploy ends both."""
+    put(registry, 1, host("h1", "live", live=A))
+    put(registry, 2, host("h1", "live", live=A, previous=A), kind="env")
+    told = [(row["since"], row["configured_at"]) for row in registry.reader.hosts().items]
+    put(registry, 3, host("h1", "live", live=B, previous=A), release_id=B)
+    told += [(row["since"], row["configured_at"]) for row in registry.reader.hosts().items]
+    days = [f"2020-01-0{day}T12:00:00+00:00" for day in (1, 2, 3)]
+    assert told == [(days[0], days[1]), (days[2], None)]
+
+
+def test_the_latest_attempt_of_each_kind(registry):
+    """The newest attempt of an environment, of no environment, one that was to bring a release, and one that did."""
+    put(registry, 1, host("h1", "live", live=A))
+    put(registry, 2, host("h1", "restored", live=A, previous=A), release_id=B)
+    put(registry, 3, host("h1", "live", live=A, previous=A), kind="env")
+    put(registry, 4, host("h2", "live", live=C), release_id=C, environment=None)
+    latest = registry.reader.latest
+    found = [latest("prod"), latest("prod", moves=True), latest("prod", brought=A), latest("prod", brought=B)]
+    found += [latest(None), latest("qa"), latest("prod", "shop")]
+    names = [each and each["attempt"] for each in found]
+    assert names == ["attempt-3", "attempt-2", "attempt-1", None, "attempt-4", None, "attempt-3"]
+
+
+def test_a_hold_that_means_nothing_is_none(registry):
+    """What a host says of a hold may be anything; only a person, a time and a reason together are kept as one."""
+    hold = {"actor": "ada", "at": 0.0, "reason": "why"}
+    for said in (hold, {}, {"actor": "ada"}, {**hold, "at": "soon"}, {**hold, "at": 1e300}, None):
+        registry.observe({"h1": A}, "prod", {"h1": said})
+        told = (registry.reader.host("h1") or {})["hold"]
+        assert told == ({**hold, "at": "1970-01-01T00:00:00+00:00"} if said is hold else None)
+    assert registry.reader.held_hosts() == []

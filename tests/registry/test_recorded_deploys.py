@@ -7,6 +7,7 @@ import pytest
 from oroboros_deploy.control import asking
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, RegistryUnavailable
+from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Outcome
 from oroboros_deploy.registry import Registry
 from tests.support.site import Site, states
@@ -137,3 +138,47 @@ def test_build_output_is_not_recorded(site: Site) -> None:
         told = registry.reader.events()
     assert "hunter2" not in str(told)
     assert [each["data"]["state"] for each in told if each["name"] == "attempt.finished"] == ["failed"]
+
+
+def test_what_is_new_is_known_while_it_is_built(site: Site) -> None:
+    """The commits of an attempt, and what served before, stand in the registry before anything is built."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    seen: list[tuple[list[str], str | None]] = []
+
+    def look(event: Event) -> None:
+        if event.name == "build.started":
+            attempt = shown(site)[0]
+            seen.append(([each["subject"] for each in attempt["commits"]], attempt["hosts"][0]["previous"]))
+
+    site.deployment(listener=look).deploy(["web1"], sha=site.better)
+    assert seen == [(["better"], site.good)]
+    assert [each["subject"] for each in shown(site)[0]["commits"]] == ["better"]
+
+
+def test_connecting_takes_as_long_as_people_wait_for_it(site: Site) -> None:
+    """The time of `connect` is that from the attempt's start to the connection, also where it was begun before."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    at = {event.name: event.at for event in site.events if event.name in ("attempt.started", "host.connected")}
+    took = shown(site)[0]["hosts"][0]["seconds"]["connect"]
+    assert took + 0.001 > at["host.connected"] - at["attempt.started"] > 0  # it is rounded
+
+
+def test_a_lock_is_known_to_the_registry(site: Site) -> None:
+    """Who locks a host, and that it was unlocked, is known there at once; so is a lock that `status` found."""
+
+    def hold() -> object:
+        with site.deployment().registry() as registry:
+            return (registry.reader.host("web1") or {})["hold"]
+
+    site.deployment().deploy(["web1"], sha=site.good)
+    seen = [hold()]
+    site.deployment(actor="grace@laptop").lock(["web1"], reason="moving the database")
+    seen.append(hold())
+    site.deployment().unlock(["web1"])
+    seen.append(hold())
+    with site.deployment().registry() as registry:
+        registry.hold({"web1": {"actor": "x", "at": 1.0, "reason": "y"}})
+    site.deployment().status(["web1"])
+    seen.append(hold())
+    told = [each and {key: value for key, value in each.items() if key != "at"} for each in seen]  # type: ignore[attr-defined]
+    assert told == [None, {"actor": "grace@laptop", "reason": "moving the database"}, None, None]

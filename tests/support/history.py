@@ -10,7 +10,7 @@ from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import Kind
 from oroboros_deploy.records.record import CommitRecord, HostRecord, Record
 from oroboros_deploy.registry import Registry, place
-from oroboros_deploy.registry.schema import attempt_hosts, attempts, hosts
+from oroboros_deploy.registry.schema import attempt_hosts, attempts, hosts, observations
 
 HARM = (
     "</td><script>document.title='owned'</script><b onclick=\"x()\">javascript:alert(1) \x1b[31mred\x1b[0m \u202edcba"
@@ -93,6 +93,21 @@ class History:
 
     def hear(self, attempt: str, *heard: Event) -> None:
         self.registry.hear(attempt, heard)
+
+    def asked(self, served: dict[str, str | None], environment: str, ago: timedelta) -> None:
+        """Let hosts have said so long ago what they serve."""
+        self.registry.observe(served, environment)
+        with self._engine.begin() as db:
+            said = observations.c.host.in_(served)
+            db.execute(update(observations).where(said).values(at=datetime.now(UTC) - ago))
+
+    def age(self, ago: timedelta) -> None:
+        """Let every attempt and what came of it be so old."""
+        then = datetime.now(UTC) - ago
+        with self._engine.begin() as db:
+            db.execute(update(attempts).values(started_at=then, finished_at=then, seen_at=then))
+            db.execute(update(attempt_hosts).values(started_at=then))
+            db.execute(update(hosts).values(since=then))
 
     def lose(self, attempt: str, ago: timedelta) -> None:
         """Let the control node have been silent for so long."""

@@ -159,6 +159,7 @@ def test_hosts_and_environments(client: TestClient, registry: Registry) -> None:
     assert [row["host"] for row in hosts] == ["stage", "web1", "web2"]
     registry.observe({"web3": C}, "prod")
     hosts.append(registry.reader.host("web3") or {})
+    hosts = [{**row, "split": False} for row in hosts]
     for query, rows, following in (
         ("", hosts, None),
         ("?limit=2", hosts[:2], "web1"),
@@ -173,6 +174,37 @@ def test_hosts_and_environments(client: TestClient, registry: Registry) -> None:
     assert client.get("/api/environments").json() == ["prod", "staging"]
     missing = client.get("/api/hosts/nothing")
     assert (missing.status_code, missing.json()) == (404, {"detail": "Host not found"})
+
+
+def test_hosts_of_a_split_environment_say_so(client: TestClient, registry: Registry) -> None:
+    """Every host of an environment that serves several releases is told to be in a split one, and no other is."""
+    registry.finish(record(B, host("web1", "live", live=B, previous=A), attempt="four", minute=4))
+    rows = client.get("/api/hosts").json()["items"]
+    assert {row["host"]: row["split"] for row in rows} == {"stage": False, "web1": True, "web2": True}
+    assert client.get("/api/hosts/web2").json()["split"] is True
+
+
+def test_a_hold_is_told(client: TestClient, registry: Registry) -> None:
+    """Who holds a host, since when and why is in its row as it was last told; null when nobody does."""
+    hold = {"actor": "ada@desk", "at": 1_900_000_000.0, "reason": "the database is moved"}
+    registry.observe({"web1": A, "web2": A}, "prod", {"web1": hold, "web2": None})
+    told = {row["host"]: row["hold"] for row in client.get("/api/hosts").json()["items"]}
+    at = "2030-03-17T17:46:40Z"
+    assert told == {"stage": None, "web1": {**hold, "at": at.replace("Z", "+00:00")}, "web2": None}
+    registry.hold({"web1": None})
+    assert client.get("/api/hosts/web1").json()["hold"] is None
+
+
+def test_attempts_of_a_person_and_as_csv(client: TestClient, registry: Registry) -> None:
+    """The list is filtered by who asked, and the same filters give CSV with a line for each attempt."""
+    actor = registry.reader.attempts(1).items[0]["actor"]
+    assert len(client.get(f"/api/attempts?actor={actor}").json()["items"]) == 3
+    assert client.get("/api/attempts?actor=nobody").json()["items"] == []
+    answer = client.get("/api/attempts.csv?environment=staging")
+    lines = answer.text.splitlines()
+    assert (answer.headers["content-type"], len(lines)) == ("text/csv; charset=utf-8", 2)
+    assert lines[1].startswith(f"three,,rollback,{C},") and lines[1].endswith(",live,0,stage")
+    assert client.get("/api/attempts.csv?status=x").status_code == 422
 
 
 def test_figures(client: TestClient, registry: Registry) -> None:
@@ -319,7 +351,7 @@ def test_ten_thousand_releases(registry: Registry, registry_url: str, client: Te
         (
             "/api/attempts?status=failed",
             422,
-            "status: no such parameter; there is after, environment, host, kind,",
+            "status: no such parameter; there is actor, after, environment, host, kind,",
         ),
         ("/api/environments?x", 422, "x: no such parameter; there is none"),
         ("/api/attempts?since=yesterday", 422, "since: 'yesterday' is no time in ISO 8601"),
@@ -355,6 +387,7 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
         "/api/releases",
         "/api/releases/{release_id}",
         "/api/attempts",
+        "/api/attempts.csv",
         "/api/attempts/{attempt}",
         "/api/events",
         "/api/hosts",
@@ -370,7 +403,7 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
         for status in ("400", "401", "422", "503"):
             assert methods["get"]["responses"][status]["content"] == problem, (path, status)
         assert methods["get"]["description"], path
-        assert path in ("/metrics", "/api/live") or answers["application/json"]["schema"], path
+        assert path in ("/metrics", "/api/live", "/api/attempts.csv") or answers["application/json"]["schema"], path
     assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain; version=0.0.4"]
     assert list(paths["/api/live"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
     assert "Any" not in json.dumps(described)

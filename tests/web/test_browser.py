@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -222,7 +223,7 @@ def test_with_the_keyboard_alone(page: Any, past: Any) -> None:
     assert page.evaluate("document.activeElement.id") == "main"
     page.locator("summary").focus()
     page.keyboard.press("Enter")
-    for _ in range(5):
+    for _ in range(6):
         page.keyboard.press("Tab")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.type(sha(1)[:8])
@@ -320,7 +321,7 @@ def test_a_database_that_comes_back_makes_the_page_live_again(browser: Any, tmp_
     with served(history.registry) as url, pytest.MonkeyPatch.context() as patch:
         page.goto(url)
         await_link(page, "live")
-        with page.expect_response(lambda answer: answer.url.endswith("/api/live") and answer.status == 503):
+        with page.expect_response(lambda answer: "/api/live" in answer.url and answer.status == 503):
             patch.setattr(Reader, "_read", away)
         await_link(page, "lost")
         patch.undo()
@@ -355,7 +356,7 @@ def test_pages_that_nobody_looks_at_hold_no_connection(browser: Any, past: Any) 
         tab.goto(past.url, timeout=8000)
         await_link(tab, "live")
         look(tab, away=True)
-    with tabs[0].expect_response("**/api/live"):
+    with tabs[0].expect_response("**/api/live?*"):
         look(tabs[0], away=False)
     await_link(tabs[0], "live")
     context.close()
@@ -413,3 +414,103 @@ def test_the_first_screen_of_twenty_hosts_answers(page: Any, tmp_path: Path) -> 
         assert (below, page.title()) == ([], "To look at · Overview · Oroboros Deploy")
         page.goto("about:blank")  # the server goes away
     history.close()
+
+
+def test_a_page_is_fetched_once_until_something_happens(page: Any, past: Any) -> None:
+    """A page that was just loaded is not fetched again; what happens after it was made is shown without that."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/api/live" not in request.url else None)
+    page.goto(past.url)
+    await_link(page, "live")
+    page.wait_for_timeout(1000)
+    assert [url for url in asked if url == f"{past.url}/"] == [f"{past.url}/"]
+
+
+def test_times_are_those_of_the_browser(browser: Any, tmp_path: Path) -> None:
+    """Elsewhere than in UTC times and days of a list are local ones, each with its UTC in the title."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    history.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
+    row = history.registry.reader.hosts().items[0]
+    began = history.registry.reader.attempts().items[0]["started_at"]
+    context = browser.new_context(timezone_id="Asia/Tokyo")
+    page = context.new_page()
+    with served(history.registry) as url:
+        page.goto(url)
+        since = page.locator(f'.serving time[datetime="{row["since"]}"]:not([data-ago])')
+        tokyo = ZoneInfo("Asia/Tokyo")
+        local, utc = (datetime.fromisoformat(row["since"]).astimezone(zone) for zone in (tokyo, UTC))
+        assert since.inner_text() == local.strftime("%-d %b, %H:%M")
+        assert since.get_attribute("title") == utc.strftime("%-d %b, %H:%M UTC")
+        day = datetime.fromisoformat(began).astimezone(tokyo).strftime("%-d %B %Y")
+        assert day in page.locator(".stream .day").inner_text()
+        assert "Asia/Tokyo" in page.locator("footer").inner_text()
+        page.goto("about:blank")
+    context.close()
+    history.close()
+
+
+def test_the_icon_tells_that_something_is_wrong(page: Any, tmp_path: Path) -> None:
+    """The tab's icon is another one while something has to be looked at, also on a page that was open before."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    history.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
+    icon = page.locator("link[rel=icon]")
+    with served(history.registry) as url:
+        page.goto(url)
+        await_link(page, "live")
+        assert "/static/icon.svg" in (icon.get_attribute("href") or "")
+        history.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), exit_code=10)
+        page.locator("link[rel=icon][href*='icon-wrong.svg']").wait_for(state="attached")
+        page.goto("about:blank")
+    history.close()
+
+
+HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
+WHEN = {
+    "unknown": "How the deploy of",
+    "lost": "How the deploy of",
+    "split": "prod is split: 1 serves",
+    "restored": "The last deploy in prod was restored.",
+    "failed": "The last deploy in prod failed before the switch.",
+    "held": "w1 is held by grace@laptop: the database is moved.",
+    "stale": "Quiet: nothing is being deployed, and no host is known to differ from the registry; 2 of 2 were not",
+    "running": "is running: connect on 1 host.",
+    "broken": "broken w1 serves nothing.",
+}
+
+
+@pytest.mark.parametrize("state", WHEN)
+def test_the_headline_is_never_wrong(page: Any, tmp_path: Path, state: str) -> None:
+    """In a real browser each way in which something is not as it should be stands in the headline, and is not quiet."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    began = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")]
+    history.attempt(sha(1), *began, ago=timedelta(hours=3))
+    history.asked({"w1": sha(1), "w2": sha(1)}, "prod", timedelta(hours=1))
+    become(history, state)
+    with served(history.registry) as url:
+        page.goto(url)
+        said = page.locator("#headline").inner_text()
+        page.goto("about:blank")
+    history.close()
+    assert (WHEN[state] in " ".join(said.split()), "Quiet" in said) == (True, state == "stale"), said
+
+
+def become(history: History, state: str) -> None:
+    """Let that be so of two hosts that were well."""
+    ends = {
+        "unknown": (HostRecord("w1", "unknown", None, sha(1)), 40),
+        "split": (HostRecord("w1", "live", sha(2), sha(1)), 0),
+        "restored": (HostRecord("w1", "restored", sha(1), sha(1)), 10),
+        "failed": (HostRecord("w1", "not_switched", sha(1), sha(1)), 30),
+        "broken": (HostRecord("w1", "not_restored", None, sha(1)), 11),
+        "running": (HostRecord("w1"), None),
+        "lost": (HostRecord("w1"), None),
+    }
+    if state == "held":
+        history.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
+    elif state == "stale":
+        history.asked({"w1": sha(1), "w2": sha(1)}, "prod", timedelta(days=2))
+        history.age(timedelta(days=3))
+    else:
+        part, code = ends[state]
+        attempt = history.attempt(sha(2), part, ago=timedelta(minutes=9), exit_code=code)
+        history.lose(attempt, timedelta(minutes=8) if state == "lost" else timedelta())

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
+from oroboros_deploy.web import conditional
 from oroboros_deploy.web.conditional import Kept
 from tests.support.samples import A, host, record
 
@@ -71,14 +72,37 @@ def test_registries_are_kept_apart(registry: Registry, tmp_path: Path) -> None:
             assert kept.get(each.reader, "releases", each.reader.releases) == each.reader.releases()
 
 
+def test_what_took_long_may_be_given_after_a_change(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For so many times what it took, an answer is given although something changed; one that took little is not."""
+    now, worked = [1000.0], [0.0]
+    monkeypatch.setattr(conditional.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(conditional.time, "thread_time", lambda: worked[0])
+    kept, made = Kept(patience=50), []
+
+    def ask(key: str, cost: float) -> int:
+        def make() -> int:
+            worked[0] += cost
+            made.append(1)
+            return len(made)
+
+        return kept.get(registry.reader, key, make)
+
+    seen = [ask("long", 1.0), ask("short", 0.05)]
+    registry.observe({"web1": A})
+    seen += [ask("long", 1.0), ask("short", 0.05)]
+    now[0] += 51
+    assert [*seen, ask("long", 1.0)] == [1, 2, 1, 3, 4]
+
+
 @pytest.mark.parametrize("path", ["/api/figures", "/metrics", "/figures"])
 def test_figures_are_computed_once(
     client: TestClient, registry: Registry, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     """Whoever asks for the figures again is told what was computed, until something is recorded."""
     computed = []
-    figures = Reader.figures
-    monkeypatch.setattr(Reader, "figures", lambda self, **asked: computed.append(1) or figures(self, **asked))
+    name = "figures_of_each" if path == "/metrics" else "figures"
+    figures = getattr(Reader, name)
+    monkeypatch.setattr(Reader, name, lambda self, *names, **days: computed.append(1) or figures(self, *names, **days))
     first = client.get(path).text
     once = len(computed)
     assert (client.get(path).text, len(computed)) == (first, once)

@@ -113,3 +113,13 @@ def test_what_each_application_serves(client: TestClient, registry: Registry) ->
     for name, release in (("shop", A), ("blog", B)):
         labels = {"application": name, "root": f"/srv/{name}", "release_id": release}
         assert value(samples, "target_release", **common, **labels) == 1
+
+
+def test_a_host_that_somebody_holds(client: TestClient, registry: Registry) -> None:
+    """It is 1 from when that was told until it is told that nobody does."""
+    hold = {"actor": "ada", "at": 1_900_000_000.0, "reason": "why"}
+    seen = []
+    for told in (None, hold, None):
+        registry.observe({"web1": A}, "prod", {"web1": told})
+        seen.append(value(scraped(client), "host_held", host="web1", environment="prod"))
+    assert seen == [0, 1, 0]

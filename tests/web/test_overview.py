@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from oroboros_deploy.records.record import CommitRecord, HostRecord
+from oroboros_deploy.records.record import CommitRecord, HostRecord, Record
 from oroboros_deploy.web.site import site
 from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, headline, text
@@ -176,7 +176,7 @@ def test_a_split_environment_is_named(short: History) -> None:
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
     assert f"split 4 serve {sha(1)[:10]}: w3, w4, w5, w6 split 2 serve {sha(2)[:10]}: w1, w2" in shown
-    assert f"All hosts on one release again: fab -H prod rollback --release={sha(1)}" in shown
+    assert f"All hosts on {sha(1)[:10]} again: fab -H prod rollback --release={sha(1)}" in shown
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
 
@@ -209,9 +209,9 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>", actor="ci@runner")
     html = page_of(short).get("/").text
     assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
-    assert f"Back to what served before: fab -H prod rollback --release={sha(1)}" in text(html)
+    assert f"To go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}" in text(html)
     assert "<details><summary>12 hosts</summary>" in html
-    assert html.index("Back to what served") < html.index("<summary>12 hosts")
+    assert html.index("which served before") < html.index("<summary>12 hosts")
 
 
 @pytest.mark.parametrize(
@@ -278,3 +278,102 @@ def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) 
     short.attempt(sha(3), HostRecord("w2", "live", sha(3)), ago=timedelta(hours=1))
     assert "prod is split: 1 serves" in headline(page_of(short))
     assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")
+
+
+HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
+
+
+def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
+    """Who holds a host, why, and what frees it stand on the first page and on the host's; freed, all is quiet."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=1))
+    short.registry.observe({"w1": sha(1), "w2": sha(1)}, "prod", {"w1": HOLD, "w2": None})
+    client = page_of(short)
+    assert headline(client) == "w1 is held by grace@laptop: the database is moved."
+    shown = text(client.get("/").text)
+    for said in ("Held · Overview", "held w1 by grace@laptop,", "To free it: fab -H w1 unlock --environment=prod"):
+        assert said in shown
+    assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
+    short.registry.hold({"w1": None})
+    assert headline(client).startswith("Quiet:")
+
+
+def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
+    """Where nobody named an environment, a last attempt that is not live is in the headline as anywhere."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
+    ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
+    assert headline(page_of(short)) == "The last deploy was restored."
+    assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
+
+
+@pytest.mark.parametrize("state", ["unknown", "running"])
+def test_no_way_back_is_offered_while_nobody_knows_what_serves(short: History, state: str) -> None:
+    """While an attempt goes on, or its end is not known, the page says no rollback to type."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=2))
+    assert "rollback --release" in page_of(short).get("/").text
+    code = None if state == "running" else 40
+    short.attempt(sha(2), HostRecord("w1", state, None, sha(1)), ago=timedelta(seconds=5), exit_code=code)
+    assert "rollback --release" not in page_of(short).get("/").text
+
+
+def test_since_when_after_a_push(short: History) -> None:
+    """A push makes the release no newer: the page says since when it serves, and when it was configured."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=5))
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(1)), ago=timedelta(hours=2), kind="env")
+    shown = text(page_of(short).get("/").text)
+    assert "(4 h ago) configured 1 h ago" in shown
+    assert "by ada@desk, 4 h ago, another configuration 1 h ago" in shown
+
+
+def test_applications_of_one_environment_are_told_apart(short: History) -> None:
+    """Two applications are no split of one; that one of them is split is said of that one."""
+    own = {"root": "", "finished_at": "2030-01-01T12:00:00+00:00", "exit_code": 0}
+    told = {"shop": [("w1", sha(1)), ("w2", sha(2))], "blog": [("w3", sha(3)), ("w4", sha(3))]}
+    for application, serving in told.items():
+        for at, (name, release) in enumerate(serving):
+            record = Record(
+                attempt=f"{application}-{at}",
+                application=application,
+                kind="deploy",
+                release_id=release,
+                commit_sha=release,
+                environment="prod",
+                actor="ada",
+                control_node="desk",
+                tool_version="1",
+                started_at="2030-01-01T12:00:00+00:00",
+                hosts=(HostRecord(name, "live", release),),
+                **own,  # type: ignore[arg-type]
+            )
+            short.registry.finish(record)
+    said = headline(page_of(short))
+    first, second = sorted([sha(1), sha(2)])
+    assert said == f"prod (shop) is split: 1 serves {first[:10]}, 1 serves {second[:10]}."
+    assert "prod of blog" in text(page_of(short).get("/").text)
+
+
+def test_many_hosts_at_work_are_not_all_shown(short: History) -> None:
+    """Of many hosts that build the list shows the first five and where the others are."""
+    short.attempt(sha(1), *(HostRecord(f"w{at:02}") for at in range(20)), exit_code=None)
+    html = page_of(short).get("/").text
+    assert (html.count('class="way"'), "and 15 more" in text(html)) == (5, True)
+
+
+def test_a_page_is_new_as_soon_as_something_happens(short: History) -> None:
+    """The page is kept between two requests, never beyond a change of the registry."""
+    client = page_of(short)
+    assert headline(client) == "Quiet: nothing is being deployed."
+    short.attempt(sha(1), HostRecord("w1"), exit_code=None)
+    assert headline(client).startswith("Deploy of")
+    short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
+    assert "w1 is held by grace@laptop" in headline(client)
+
+
+def test_what_brings_a_broken_host_back(short: History) -> None:
+    """Where no release serves any more, the page says the line that brings the one from before back."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
+    ends = HostRecord("w1", "not_restored", None, sha(1), "not healthy")
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=11)
+    shown = text(page_of(short).get("/").text)
+    assert f"To bring {sha(1)[:10]} back, which served before: fab -H prod rollback --release={sha(1)}" in shown
+    assert "When that is mended" not in shown

@@ -81,7 +81,7 @@ def test_registry_down(monkeypatch: pytest.MonkeyPatch, past: TestClient) -> Non
     def down(self: Reader, *arguments: object, **named: object) -> None:
         raise RegistryUnavailable("postgresql://web:secret@db.internal does not answer", hint="ask db.internal")
 
-    monkeypatch.setattr(Reader, "attempts", down)
+    monkeypatch.setattr(Reader, "last_event", down)
     answer = past.get("/")
     assert (answer.status_code, "The registry does not answer" in answer.text) == (503, True)
     assert ("secret" in answer.text, "db.internal" in answer.text) == (False, False)
@@ -146,7 +146,7 @@ def test_the_configuration_of_each_host(tmp_path: Path) -> None:
     attempt = history.attempt(sha(1), pushed, refused, kind="env", exit_code=10)
     page = text(client.get(f"/attempts/{attempt}").text)
     assert page.count("(+SIZE ~PASSWORD -PORT)") == 2
-    assert ("Configuration 0123456789 (+SIZE" in page, f"Env to {sha(1)[:10]}" in page) == (True, True)
+    assert ("Configuration 0123456789 (+SIZE" in page, f"Configuration push to {sha(1)[:10]}" in page) == (True, True)
     assert "Configuration 0123456789 (+SIZE ~PASSWORD -PORT)" in text(client.get("/hosts/web1").text)
     part = client.get(f"/api/attempts/{attempt}").json()["hosts"][0]
     listed = client.get("/api/hosts").json()["items"][0]

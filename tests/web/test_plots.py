@@ -21,7 +21,7 @@ def test_plots_scale_to_round_numbers() -> None:
         {"day": "2030-01-02", "deployments": 4, "failures": 1, **nothing, "lead_time_seconds": 1500.0},
     ]
     drawn = plots.plots(measured(series))
-    bar = plots.Bar("2 Jan 2030", "4", 100.0, 25.0, 1)
+    bar = plots.Bar("2 Jan 2030", "4", 100.0, 25.0, 1, "2030-01-02", "2030-01-02")
     summary = "Deployments by day, 1 Jan 2030 to 2 Jan 2030: on 1 day, at most 4, on 2 Jan 2030"
     assert drawn["deployments"] == plots.Plot({1: bar}, 2, "1 Jan 2030", "2 Jan 2030", "4", "2", None, summary)
     assert (drawn["lead_time"].top, drawn["lead_time"].bars[1].height) == ("30 min", 83.33)
@@ -38,3 +38,13 @@ def test_a_year_is_drawn_by_weeks() -> None:
     assert drawn.summary == (
         "Lead time by week, 7 Jan 2030 to 14 Jan 2030: in 2 weeks, at most 1 d 3 h, in the week of 14 Jan 2030"
     )
+
+
+def test_a_bar_knows_its_days() -> None:
+    """A week is seven days from its Monday on, a day is one: whoever follows the bar finds their attempts."""
+    times = {"deployments": 1, "failures": 0, "lead_time_seconds": None, "time_to_restore_seconds": None}
+    entry = [times | {"day": "2030-01-07"}]
+    (week,) = plots.plots(measured([], entry), weekly=True)["deployments"].bars.values()
+    (day,) = plots.plots(measured(entry))["deployments"].bars.values()
+    assert (week.since, week.until) == ("2030-01-07", "2030-01-13")
+    assert (day.since, day.until) == ("2030-01-07", "2030-01-07")

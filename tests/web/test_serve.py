@@ -215,3 +215,16 @@ def test_loopback_needs_none_unless_asked(registry: Registry, tokens: Tokens) ->
         tokens.add("ada")
         app = guarded(lambda: registry.reader, listener, tokens, authenticate=True)
         assert TestClient(app, base_url="http://127.0.0.1").get("/api/releases").status_code == 401
+
+
+def test_who_asked_is_written_where_that_is_wanted(project: Path, registry_url: str) -> None:
+    """With --access-log standard error has a line for each request, and without it none."""
+    for flags, lines in (((), 0), (("--access-log",), 2)):
+        with Served(project, registry_url, *flags) as served:
+            for path in ("/api/releases?limit=1", "/healthz"):
+                assert httpx2.get(f"{served.url}{path}", timeout=30).status_code == 200
+            status, said = served.stop()
+        assert (status, [line.split()[1:5] for line in said.splitlines()]) == (
+            0,
+            [["127.0.0.1", "GET", path, "200"] for path in ("/api/releases", "/healthz")[:lines]],
+        )

@@ -4,10 +4,11 @@
 const SETTLE = 150; // ms between the first news and the fetch, so that a burst costs one
 const PENDING = 5000; // ms between looks while something goes on: that nobody was heard of is no news to the registry
 const AGAIN = 2000; // ms from a break to a look whether the browser mended it
-const events = document.currentScript.dataset.events;
+const events = document.currentScript.dataset.events; // from what the page was made of on
 const link = document.getElementById("link");
 const served = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
 let waiting = null;
+let opened = false;
 let source = null;
 
 // The browser opens a stream again that ended, but not one that was answered with an error, nor on a page it had kept.
@@ -22,7 +23,8 @@ function listen() {
   source = new EventSource(events);
   source.onopen = () => {
     say("live");
-    soon(); // what was missed meanwhile
+    if (opened) soon(); // what hosts were asked meanwhile is no event
+    opened = true;
   };
   source.onmessage = soon;
   source.onerror = () => setTimeout(follow, AGAIN);
@@ -49,14 +51,19 @@ async function refresh() {
 
 function show(fresh) {
   document.title = fresh.title;
+  const icon = (page) => page.querySelector("link[rel=icon]");
+  if (icon(document).getAttribute("href") !== icon(fresh).getAttribute("href")) icon(document).replaceWith(icon(fresh));
   for (const [part, before] of served) {
     const news = fresh.getElementById(part.id);
     if (news && news.innerHTML !== before) replace(part, news.innerHTML);
   }
+  localize();
   tick();
 }
 
 function replace(part, html) {
+  const picked = getSelection();
+  if (!picked.isCollapsed && part.contains(picked.anchorNode)) return setTimeout(soon, PENDING); // somebody copies
   const place = part.contains(document.activeElement) && key(document.activeElement);
   const open = [...part.querySelectorAll("details")].map((details) => details.open);
   served.set(part, html);
@@ -80,6 +87,45 @@ function passed(seconds) {
   return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
+// Times as they are written in UTC, by what they look like; in the browser's own zone they look the same.
+const clock = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
+const date = { day: "numeric", month: "short" };
+const FORMS = [
+  [/^\d\d:\d\d$/, clock],
+  [/^\d\d:\d\d:\d\d$/, { ...clock, second: "2-digit" }],
+  [/^\d+ \w+, \d\d:\d\d$/, { ...date, ...clock }],
+  [/^\d+ \w+ \d{4}, \d\d:\d\d:\d\d$/, { ...date, year: "numeric", ...clock, second: "2-digit" }],
+];
+const DAY = { weekday: "long", day: "numeric", month: "long", year: "numeric" };
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const elsewhere = !/^(Etc\/)?(UTC|GMT|Universal|Zulu|UCT)$/.test(zone);
+
+function localize() {
+  if (!elsewhere) return;
+  write(document.getElementById("zone"), `Times are those of ${zone}; each says its UTC when it is pointed at.`);
+  for (const each of document.querySelectorAll("time[datetime]:not([data-ago], [data-local])")) {
+    const form = FORMS.find(([looks]) => looks.test(each.textContent))?.[1];
+    if (!form) continue;
+    each.title ||= `${each.textContent} UTC`;
+    each.dataset.local = "";
+    each.textContent = new Date(each.dateTime).toLocaleString("en-GB", form);
+  }
+  document.querySelectorAll(".stream:not([data-local])").forEach(regroup);
+}
+
+// The days of a list are those of its times.
+function regroup(stream) {
+  if (!stream.querySelector(".day")) return;
+  stream.dataset.local = "";
+  stream.querySelectorAll(".day").forEach((day) => day.remove());
+  let last = "";
+  for (const each of stream.querySelectorAll(".attempt")) {
+    const day = new Date(each.querySelector("time[datetime]").dateTime).toLocaleDateString("en-GB", DAY);
+    if (day !== last) each.insertAdjacentHTML("beforebegin", `<li class="day"><h3>${day}</h3></li>`);
+    last = day;
+  }
+}
+
 function tick() {
   const since = (time) => Math.max(0, Math.floor((Date.now() - Date.parse(time)) / 1000));
   for (const each of document.querySelectorAll("[data-ago]")) write(each, ago(since(each.dateTime)));
@@ -96,6 +142,7 @@ function say(state) {
   write(link, state === "live" ? "live" : "not live, trying again");
 }
 
+localize();
 follow();
 addEventListener("pagehide", leave);
 addEventListener("pageshow", (shown) => shown.persisted && follow());
