@@ -184,6 +184,13 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
+        "a restore ends well only with the configuration from before",
+        HOST + "activation.py",
+        "self._gone(source) or self._moved_env(back=True)",
+        "self._gone(source)",
+        ("tests/host/test_outsiders.py", "-k", "relinks and env and going and not dies"),
+    ),
+    Mutation(
         "only declared transitions",
         HOST + "state.py",
         "        if phase not in TRANSITIONS[self.phase]:",

@@ -607,9 +607,9 @@ class Activation:
         ends = {name for name, unit in seen.items() if unit.result == "success" and unit.active == "deactivating"}
         return {name: unit for name, unit in seen.items() if name not in ends.intersection(self.recurring or ())}
 
-    def _moved_env(self) -> Optional[str]:
+    def _moved_env(self, *, back: bool = False) -> Optional[str]:
         """Which configuration is in use instead of the one that was put in use, in words; None when that one is."""
-        wanted = self.state.configuration
+        wanted = self.state.configuration_before if back else self.state.configuration
         if not self._configured_otherwise(wanted):
             return None
         return words.moved_env(wanted, configuration.in_use(self.layout))
@@ -732,7 +732,7 @@ class Activation:
         self._note_recurring(held)
         self._restart_services(held, self._unchanged())
         self._hold_gate(held)
-        gone = self._gone(source)
+        gone = self._gone(source) or self._moved_env(back=True)
         if gone:
             raise Failed(gone)
 

@@ -19,7 +19,9 @@ from oroboros_deploy.host.contract import Scope
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from tests.support.faults import (
     ALL,
+    ANOTHER,
     END,
+    GATE,
     START,
     Fault,
     Transition,
@@ -47,6 +49,7 @@ class Journey:
     ends: str
     transitions: tuple[Transition, ...]
     world_breaks: bool = False
+    user: str | None = None
 
 
 JOURNEYS = {
@@ -58,6 +61,10 @@ JOURNEYS = {
     "broken world": Journey(
         "deploy", "new", "restore_failed", (("restoring", "restore_failed"), ("restore_failed", END)), True
     ),
+    "deploy with run_as": Journey(
+        "deploy", "new", "committed", (("prepared", "prepared"), ("restarted", "gated")), user=ANOTHER
+    ),
+    "bad migration with run_as": Journey("deploy", "stuck", "restored", (("prepared", "restoring"),), user=ANOTHER),
 }
 # What an attempt that was interrupted in a phase goes through when it is settled.
 SETTLED: dict[str, tuple[Transition, ...]] = {
@@ -98,6 +105,8 @@ def asked(world: World, journey: Journey, **changes: Any) -> dict[str, Any]:
     if journey.world_breaks:
         (world.services.directory / "broken").touch()
     migrate = "migration" if journey.kind == "deploy" and not journey.world_breaks else None
+    if journey.user:
+        changes |= {"migrate_as": journey.user, "healthcheck": {**GATE, "user": journey.user}}
     return world.request(sha(world, journey.release), kind=journey.kind, migrate=migrate, **changes)
 
 

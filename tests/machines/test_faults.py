@@ -60,20 +60,28 @@ def small_disk(host: DisposableHost, tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    ("signal", "hold", "check"),
+    ("signal", "hold", "check", "user"),
     [
-        pytest.param("KILL", prepared, "true", id="killed-prepared"),
-        pytest.param("KILL", swapped, "true", id="killed-swapped"),
-        pytest.param("KILL", restarted, "true", id="killed-restarted"),
-        pytest.param("KILL", restoring, f"touch {HOLD}; {BAD}", id="killed-restoring"),
-        pytest.param("STOP", restarted, "true", id="frozen-restarted"),
-        pytest.param("STOP", restoring, f"touch {HOLD}; {BAD}", id="frozen-restoring"),
+        pytest.param("KILL", prepared, "true", None, id="killed-prepared"),
+        pytest.param("KILL", swapped, "true", None, id="killed-swapped"),
+        pytest.param("KILL", restarted, "true", None, id="killed-restarted"),
+        pytest.param("KILL", restoring, f"touch {HOLD}; {BAD}", None, id="killed-restoring"),
+        pytest.param("STOP", restarted, "true", None, id="frozen-restarted"),
+        pytest.param("STOP", restoring, f"touch {HOLD}; {BAD}", None, id="frozen-restoring"),
+        pytest.param("KILL", prepared, "true", "watcher", id="killed-in-run_as.migrate"),
+        pytest.param("KILL", restarted, "true", "watcher", id="killed-in-run_as.gate"),
+        pytest.param("STOP", restarted, "true", "watcher", id="frozen-in-run_as.gate"),
     ],
 )
 def test_an_agent_that_is_killed_or_frozen(
-    host: DisposableHost, shop: Shop, fab: Fab, signal: str, hold: Hold, check: str
+    host: DisposableHost, shop: Shop, fab: Fab, signal: str, hold: Hold, check: str, user: str | None
 ) -> None:
-    """With no control node: a killed one is recovered at once, a frozen one when its time is up; both restored."""
+    """With no control node: a killed one is recovered at once, a frozen one when its time is up; both restored.
+
+    Nothing is left of a migration or a health command of another user.
+    """
+    if user:
+        give_commands_to(host, shop, user)
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
     if signal == "STOP":
@@ -96,7 +104,61 @@ def test_an_agent_that_is_killed_or_frozen(
     await_true(lambda: host.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "inactive")
     assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == ["restored"]
     assert_at_rest(host, old)
+    assert host.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "oroboros-command*").stdout == ""
+    if user:
+        assert host.run("pgrep", "-u", user, check=False).stdout == ""
     fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}")
+
+
+def give_commands_to(host: DisposableHost, shop: Shop, user: str) -> None:
+    """Let migration and health command run as a user of the host."""
+    host.run("useradd", "--system", "--user-group", "--shell", "/bin/sh", user)
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(f"{settings.read_text()}  run_as: {{migrate: {user}, gate: {user}}}\n")
+
+
+TARGET = "[Unit]\nWants=shop-api.service\n[Install]\nWantedBy=multi-user.target\n"
+BEHIND = """\
+[Unit]
+PartOf=shop.target
+StartLimitIntervalSec=0
+
+[Service]
+WorkingDirectory=@root@/current/services
+ExecStart=/bin/sh api.sh
+Restart=always
+RestartSec=100ms
+"""
+
+
+def test_services_that_die_behind_a_target_of_the_release(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A target is up whatever its services do: a crash loop behind it is taken back, also when the agent is killed."""
+    units = {"infra__shop.target": TARGET, "infra__shop-api.service": BEHIND}
+    (host.rootfs / "etc/systemd/system/shop-api.service").unlink()
+    host.run("systemctl", "daemon-reload")
+    settings = shop.repository.path / "fabric.yaml"
+    text = settings.read_text().replace("[shop-api, shop-mailer]", "[shop.target, shop-mailer]")
+    settings.write_text(f"{text}  units: infra\n")
+    shop.repository.commit("units", **units)
+    old = shop.release()
+    fab.ok("-H", "prod", "deploy", f"--sha={old}")
+    assert_at_rest(host, old)
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(api='exit 1')}")
+    assert (ran.code, "shop-api.service" in ran.said) == (10, True), ran.said
+    assert_at_rest(host, old)
+
+    host.run("touch", "/tmp/gate")
+    new = shop.release(api="sleep 1; exit 1", check=f"{WAIT}true")
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    await_phase(host, "restarted")
+    running.kill()
+    running.communicate()
+    host.run("systemctl", "kill", "--signal=KILL", UNIT, check=False)  # it may have ended
+    host.run("rm", "-f", "/tmp/gate")
+    attempt = state(host)["attempt"]
+    await_true(lambda: ours(host, "attempts", attempt, "result.json").exists())
+    assert [entry["outcome"] for entry in journal(host) if entry["attempt"] == attempt] == ["restored"]
+    assert_at_rest(host, old)
 
 
 @pytest.mark.parametrize("how", ["reexecutes systemd", "stops dbus", "stops journald"])

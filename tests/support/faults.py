@@ -23,6 +23,7 @@ import pytest
 
 from oroboros_deploy.host import (
     activation,
+    another_user,
     configuration,
     journal,
     launch,
@@ -48,6 +49,8 @@ MOMENTS = ("before", "during", "after")
 BETWEEN = "between"  # the links: `env` was switched, and `current` not yet
 UNITS = "units"  # they are those of the other release, and neither link is switched yet
 SERVICES = ("api", "web")
+GATE = {"command": "health", "timeout": 0.1, "interval": 0.1, "stable_for": 0}
+ANOTHER = "nobody"  # who migrations and health commands run as, where `run_as` says so
 START = END = ""  # before the first phase, and after the last: what leads to `prepared`, and the records of the end
 
 Transition = tuple[str, str]
@@ -113,6 +116,7 @@ class Services:
         monkeypatch.setattr(units, "going_down", lambda: False)
         monkeypatch.setattr(strays, "find", self.strays)
         monkeypatch.setattr(process, "shell", self.shell)
+        monkeypatch.setattr(another_user, "shell", self.shell_as)
         self.start()
 
     @property
@@ -164,6 +168,10 @@ class Services:
         healthy = healthy and not (spoilt.exists() and spoilt.read_text() == cwd.resolve().name)
         return process.Ended(0 if healthy else 1, line, 0.0)
 
+    def shell_as(self, line: str, user: object, attempt: str, *, cwd: Path, **_: Any) -> process.Ended:
+        """The same as another user of this machine."""
+        return self.shell(line, cwd=cwd)
+
     def _read(self, name: str) -> list[str]:
         place = self.directory / name
         return place.read_text().split(" ") if place.is_file() else ["", "0"]  # a unit that only lies there
@@ -186,8 +194,7 @@ class World:
 
         Deadlines are short, for some commands will hang.
         """
-        gate = {"command": "health", "timeout": 0.1, "interval": 0.1, "stable_for": 0}
-        usual = {"services": list(SERVICES), "restart": True, "healthcheck": gate, "migrate": "migration"}
+        usual = {"services": list(SERVICES), "restart": True, "healthcheck": GATE, "migrate": "migration"}
         if (self.host.paths.releases / sha / "infra").is_dir():
             usual |= {"units": {"directory": "infra", "application": "shop", "adopt": False}}
         back = changes.get("kind") == "rollback"
@@ -294,7 +301,8 @@ class _Injection:
         self._wrap(unit_sets, "put", self._around_units)
         self._wrap(layout.Layout, "stage", self._around("prepared"))
         self._wrap(journal.Journal, "append", self._around(END))
-        self._wrap(process, "shell", self._around_command("prepared", "gated"))
+        for runs in (process, another_user):
+            self._wrap(runs, "shell", self._around_command("prepared", "gated"))
         self._wrap(units, "restart", self._around_command("restarted"))
 
     def strike(self, moment: str) -> None:

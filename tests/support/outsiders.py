@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from oroboros_deploy.host import process, state, units
+from oroboros_deploy.host import process, records, state, units
 from tests.support.faults import World, act_in_child, fork
 
 # After this phase was entered; or after a command ran in it, which is in the middle of the work that leaves it.
@@ -60,6 +60,20 @@ def makes_a_directory(world: World, target: str) -> None:
     """A real directory is in the place of `current`."""
     world.host.paths.current.unlink()
     (world.host.paths.current / "kept").mkdir(parents=True)
+
+
+def relinks_env(world: World, target: str) -> None:
+    """`env` names the configuration of a release from before."""
+    paths = world.host.paths
+    beside = paths.root / ".somebody"
+    beside.symlink_to(f".deploy/config/{records.configuration_of(paths, _named(world, 'older'))}")
+    beside.rename(paths.env)
+
+
+def edits_a_unit(world: World, target: str) -> None:
+    """Somebody writes into a unit that came with the release."""
+    unit = world.services.units / "api.service"
+    unit.write_text(f"{unit.read_text()}# by hand\n")
 
 
 def stops_a_unit(world: World, target: str) -> None:
@@ -124,6 +138,8 @@ ACTS: dict[str, Act] = {
         relinks_away,
         removes_current,
         makes_a_directory,
+        relinks_env,
+        edits_a_unit,
         stops_a_unit,
         restarts_a_unit,
         removes_the_lock,
