@@ -14,6 +14,7 @@ from invoke import Collection, Context, Exit
 
 from .cli.arguments import by_environment, config, deployment, flags, ignore, placed, required, whole_number
 from .cli.running import answered, attempt, print_json, refuse_damage, show, task, tell_progress, tell_pruned
+from .cli.typeable import typeable
 
 if TYPE_CHECKING:
     from .deployment import Deployment
@@ -414,7 +415,8 @@ def token(_: Context, name: str | None = None, revoke: bool = False, json: bool 
         show(dumps({"name": name, "token": made}) if json else made)
     else:
         names = tokens.names()
-        show(dumps(names) if json else "\n".join(names) or "no tokens; fab token --name=NAME  makes one")
+        none = typeable("no tokens; fab token --name=NAME  makes one")
+        show(dumps(names) if json else "\n".join(names) or none)
 
 
 @task(
