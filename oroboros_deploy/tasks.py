@@ -14,9 +14,9 @@ from invoke import Collection, Context, Exit
 
 from .cli.arguments import by_environment, config, deployment, flags, ignore, placed, required, whole_number
 from .cli.running import answered, attempt, print_json, refuse_damage, show, task, tell_progress, tell_pruned
-from .cli.typeable import typeable
 
 if TYPE_CHECKING:
+    from .cli.views import View
     from .deployment import Deployment
     from .outcome import Outcome
 
@@ -71,15 +71,16 @@ def deploy(
     wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
-    attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
+    attempt(context, "deploy", environment, given, json, verbose, lambda hosts, _: hosts.deploy(sha=wanted))
 
 
 @task(
     help=_ACTIVATION
     | _ADOPT
     | {
-        "release": "release id to go back to, or an unambiguous prefix of one in the registry",
+        "release": "release id to go back to, or an unambiguous prefix of one in the registry; it may be left out",
         "keep-env": "leave the configuration in use as it is",
+        "yes": "without --release: do not ask first",
     }
 )
 def rollback(
@@ -94,21 +95,32 @@ def rollback(
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     keep_env: bool = False,
+    yes: bool = False,
     adopt_units: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Switch back to a release that the hosts still have; gated and restored like a deploy.
 
-    Without -H it goes where the environment says, else where the registry saw that
-    release live.  The configuration that the release was committed with last comes back with it.
+    Without --release it goes to the newest one that passed its gate on every host and was live
+    before what is live now; it shows which, and asks.  Without -H it goes where the environment
+    says, else where the registry saw that release live.  The configuration that the release was
+    committed with last comes back with it.
     """
-    wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"keep_env": keep_env, "adopt_units": adopt_units}
 
-    def roll_back(hosts: Deployment) -> Outcome:
-        return placed(context, hosts, given, wanted).rollback(release=wanted)
+    wanted = release
+    if release is not None:
+        wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
+
+    def roll_back(hosts: Deployment, view: View) -> Outcome:
+        if wanted:
+            return placed(context, hosts, given, wanted).rollback(release=wanted)
+        from .cli import going_back
+
+        agree = None if yes else lambda way: going_back.ask(way, view)
+        return going_back.whole(context, hosts, given).rollback(agree=agree)
 
     attempt(context, "rollback", environment, given, json, verbose, roll_back)
 
@@ -405,6 +417,7 @@ def serve(
 def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
     """Make a token for `serve` and show it once; with --revoke end one; without --name list whose there are."""
     from .cli import serving
+    from .cli.typeable import typeable
 
     tokens = serving.tokens()
     if revoke:
@@ -479,7 +492,7 @@ def env_push(
     release, and the configuration before comes back when the gate fails.  Where nothing differs nothing is done.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
-    attempt(context, "env", environment, given, json, verbose, lambda hosts: hosts.push_env())
+    attempt(context, "env", environment, given, json, verbose, lambda hosts, _: hosts.push_env())
 
 
 env = Collection("env", env_push, env_show, env_diff)
