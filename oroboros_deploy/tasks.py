@@ -453,6 +453,32 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 
+@task(
+    help={
+        "host": "only attempts on this host",
+        "environment": "only attempts in this environment of fabric.yaml (also: -H ENVIRONMENT)",
+        "limit": "how many at most, the newest (1 to 500, default 20)",
+        "json": "print a JSON array, with the hosts of each attempt",
+    }
+)
+def history(
+    context: Context,
+    host: str | None = None,
+    environment: str | None = None,
+    limit: str = "20",
+    json: bool = False,
+) -> None:
+    """Show who deployed what, when, and how it ended: a line an attempt, the newest first, from the registry."""
+    from .cli import history as told
+
+    number = whole_number(limit, "--limit")
+    hosts = deployment(context, environment)
+    with hosts.registry() as registry:
+        named = {"host": host, "environment": hosts.config.environment}
+        attempts = told.newest(registry.reader, hosts.node.application, number, **named)
+    show(told.as_json(attempts) if json else told.table(attempts))
+
+
 @task(help=_COMMON, name="show")
 def env_show(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show the names of the configuration in use on each host, and where each comes from; never a value."""
@@ -512,6 +538,7 @@ ns = Collection(
     serve,
     token,
     figures,
+    history,
     env,
     registry,
 )
