@@ -261,6 +261,26 @@ def prune(
     answered(hosts.prune(dry_run=dry_run), tables.prune_table, json)
 
 
+@task(help={"print": "write nothing, and print what would be written", "json": "print a JSON object"})
+def init(_: Context, print: bool = False, json: bool = False) -> None:
+    """Look at this repository and write fabfile.py and fabric.yaml for it, with the reason for each line.
+
+    Nothing is overwritten, nothing is asked, and nothing of the repository is run.  A question that only
+    a person can answer stands as a comment where its answer goes.
+    """
+    from pathlib import Path
+
+    from .cli import init as files_of
+
+    top = files_of.top_of(Path.cwd())
+    files = files_of.files_for(top)
+    asked = files_of.questions(files["fabric.yaml"])
+    if not print:
+        files_of.write(top, files)
+    words = files_of.printed(files) if print else files_of.told(top, files, asked)
+    show(dumps({"directory": str(top), "files": files, "questions": asked}) if json else words)
+
+
 @task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")
 def show_config(
     context: Context,
@@ -524,6 +544,7 @@ def env_push(
 env = Collection("env", env_push, env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
+    init,
     deploy,
     rollback,
     status,
