@@ -61,7 +61,7 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         proposal.found.append(f"pages that {manager.name} makes in {place or 'the top directory'}")
         _pages(proposal, place, manager, needs)
     if not manager.lock:
-        proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and use npm ci")
+        proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and write npm ci here")
     elif manager.name != "npm":
         proposal.because(
             "build", f"{manager.name} has to be on the host, in the system's directories or beside build.node"

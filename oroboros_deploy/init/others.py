@@ -8,6 +8,8 @@ from .proposal import Proposal
 from .tree import Tree, below
 
 _ROOT = re.compile(r"(/[\w./-]+?)/current\b")
+_READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
+_NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _PROCESS = re.compile(r"^([a-z][\w-]*):\s*(\S.*)$", re.MULTILINE)
 _STRANGERS = {
     "Gemfile": "Ruby: bundle install",
@@ -43,6 +45,8 @@ def _units(tree: Tree, proposal: Proposal) -> None:
         return
     proposal.services = [name.rpartition("/")[2].removesuffix(".service") for name in units]
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
+    proposal.reads = any(map(_READS.search, texts.values()))
+    proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]
     proposal.roots = [found[1] for found in map(_ROOT.search, texts.values()) if found]
     if len(places) == 1 and "" not in places and all("@root@" in text or _ROOT.search(text) for text in texts.values()):
         proposal.units = places.pop()

@@ -26,7 +26,8 @@ class Proposal:
     steps: list[dict[str, object]] = field(default_factory=list)
     reasons: dict[str, list[str]] = field(default_factory=dict)
     questions: dict[str, list[str]] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)  # that the code reads from its environment
+    names: list[str] = field(default_factory=list)  # that code and units read from their environment
+    reads: bool = False  # a unit does not start without the file of the configuration
     port: int | None = None
     page: str | None = None
     run: bool = False  # something of it has to run

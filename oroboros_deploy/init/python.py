@@ -12,6 +12,7 @@ _MARKERS = ("manage.py", "pyproject.toml", "setup.py", *_REQUIREMENTS)
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
 _PATH = r"\s*=.*?[/,]\s*['\"]([\w.-]+)['\"]"
+_RUN_FROM = re.compile(r"/current/([\w./-]+?)/bin/\w")  # an environment that a unit names
 _NEEDED = re.compile(r"os\.environ\[['\"]([A-Z][A-Z0-9_]+)['\"]\]")
 _SETTINGS = (r"settings.*\.py", r"base\.py", r"prod(uction)?\.py")
 
@@ -44,7 +45,10 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
 
 def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
     """Say what is installed into the environment of a place, and where that is; None where nothing is."""
-    lock, name = tree.first(place, *_LOCKS), place or ".venv"
+    lock = tree.first(place, *_LOCKS)
+    name = _environment_of_units(tree, place) or place or ".venv"
+    if name not in (place, ".venv"):
+        proposal.because("build.venvs", f"the units run {name}/bin")
     if lock or _is_project(tree, place):
         proposal.venvs[name] = [place or "."]
         _why_project(tree, proposal, place, lock)
@@ -56,7 +60,14 @@ def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
         return None
     else:
         return None
-    return below(place, ".venv")
+    return below(name, ".venv") if name == place else name
+
+
+def _environment_of_units(tree: Tree, place: str) -> str | None:
+    """The directory of an environment that units run from, for the application in a place; None where none says so."""
+    found = _RUN_FROM.findall("\n".join(map(tree.text, tree.files(r".*\.service"))))
+    own = (each for each in found if each.rpartition("/")[0] == place)
+    return next((each for each in own if each != below(place, ".venv")), None)
 
 
 def _hashes(tree: Tree, place: str, requirements: str) -> str:

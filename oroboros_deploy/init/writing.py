@@ -106,7 +106,7 @@ def _health(proposal: Proposal) -> Iterator[str]:
         yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
         yield f"healthcheck: {flow(asked)}"
     elif proposal.page and not proposal.run:
-        yield "# nothing has to run: the page is there"
+        yield "# the page that the web server shows first is there"
         yield f"healthcheck: {flow(gate.of_a_page(proposal.page))}"
     else:
         yield "# without a question to the application its services alone decide: that they stay up"
@@ -116,9 +116,16 @@ def _health(proposal: Proposal) -> Iterator[str]:
 
 def _environment(proposal: Proposal) -> Iterator[str]:
     names = list(dict.fromkeys(proposal.names))
-    if names:
-        yield f"# QUESTION: the code reads {', '.join(names)} from its environment. Values, or names that `fab` has:"
-        yield f"# env: {{secrets: {{names: {flow(names)}}}}}"
+    values = {"PORT": str(proposal.port)} if proposal.port and "PORT" in names else {}
+    secret = [name for name in names if name not in values]
+    env = ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
+    if secret or (proposal.reads and not values):
+        asked = ", ".join(names) or "which names"
+        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has:"
+        yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
+    elif values and proposal.reads:
+        yield "# the units read PORT from it; docs/configuration.md has more"
+        yield f"env: {flow(env)}"
 
 
 def _build(proposal: Proposal) -> Iterator[str]:

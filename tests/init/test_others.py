@@ -43,6 +43,13 @@ def test_units_that_cannot_come_with_the_release(tmp_path: Path, files: dict[str
     assert len(proposal.services) == len(files)
 
 
+def test_units_say_what_they_read(tmp_path: Path) -> None:
+    """The names in them, and whether they start without the file of the configuration."""
+    text = "EnvironmentFile=@root@/env\nExecStart=@root@/current/serve ${PORT} ${SIZE}\n"
+    proposal = look(tmp_path, {"infra/shop.service": text})
+    assert (proposal.reads, proposal.names) == (True, ["PORT", "SIZE"])
+
+
 def test_a_procfile_says_what_runs(tmp_path: Path) -> None:
     """Each of its processes is a unit to write; what it does at a release is for `migrate`."""
     proposal = look(tmp_path, {"Procfile": "web: gunicorn shop\nworker: celery\nrelease: ./migrate\n"})

@@ -63,6 +63,14 @@ def test_django_below_the_top(tmp_path: Path) -> None:
     assert proposal.steps == [collect]
 
 
+def test_units_say_where_the_environment_is(tmp_path: Path) -> None:
+    """Or what they run would not be there; one beside the code of another place is not meant."""
+    unit = "ExecStart=@root@/current/api/env/bin/gunicorn\nExecStartPre=@root@/current/web/x/bin/a\n"
+    proposal = look(tmp_path, api__requirements_txt="flask", shop_service=unit)
+    assert proposal.venvs == {"api/env": {"requirements": ["api/requirements.txt"]}}
+    assert proposal.reasons["build.venvs"] == ["the units run api/env/bin", "api/requirements.txt"]
+
+
 def test_alembic_below_the_top(tmp_path: Path) -> None:
     """It is run in the directory of its settings."""
     project = "[project]\nname = 'a'\ndependencies = ['alembic']\n"

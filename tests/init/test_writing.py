@@ -40,6 +40,8 @@ NEXT = '{"dependencies": {"next": "15"}, "scripts": {"build": "next build", "sta
 COLLECT = step("static files", ".venv/bin/python manage.py collectstatic --noinput", outputs=("static",))
 PORT_8000 = "curl -fsS -o /dev/null http://127.0.0.1:8000/"
 
+ENV = UNIT.replace("bin/serve", "venv/bin/uvicorn --port ${PORT}") + "EnvironmentFile=@root@/env\n"
+
 # Of each shape its files, the settings that have to come of them, and settings that are left to a person.
 SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
     "Django": (
@@ -73,6 +75,11 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
         },
         {"venvs": {".venv": (".",)}, "migrate": ".venv/bin/alembic upgrade head"},
         {"hosts", "unit"},
+    ),
+    "FastAPI with a unit": (
+        {"requirements.txt": "fastapi\n", "infra/shop-api.service": ENV},
+        {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.command": PORT_8000},
+        {"hosts", "port"},
     ),
     "FastAPI with pdm": (
         {"pyproject.toml": PROJECT.format(needs="fastapi"), "pdm.lock": ""},
@@ -203,6 +210,7 @@ def told(config: Config) -> dict[str, Any]:
         "healthcheck.command": config.healthcheck.command,
         "migrate": config.migrate,
         "shared": dict(config.shared),
+        "env": dict(config.env.values),
         "venvs": venvs,
         "frontend": frontend and (frontend.path, frontend.command, frontend.output, frontend.into),
         "steps": [(each.name, each.path, each.command, each.inputs, each.outputs) for each in build.steps],
