@@ -22,7 +22,7 @@ def whole(context: Context, found: Deployment, given: Flags) -> Deployment:
     """The deployment to the hosts that are meant; which of several environments is meant nobody guesses."""
     environments = [*found.config.environments]
     if not found.config.hosts and len(environments) > 1:
-        hint = f"fab -H {environments[0]} rollback  (there are {', '.join(environments)})"
+        hint = f"{found.config.typed(environments[0], 'rollback')}  (there are {', '.join(environments)})"
         raise InvalidInput("nothing was changed: no host was named, and there are several environments", hint=hint)
     return placed(context, found, given)
 
