@@ -24,6 +24,7 @@ from .events import Event, Listener, guarded
 if TYPE_CHECKING:
     from invoke import Context
 
+    from .control.back import Agree
     from .host.contract import (
         AuditAnswer,
         ClaimAnswer,
@@ -78,7 +79,7 @@ def _ssh(options: SshOptions | None, listener: Listener) -> Connect:
     return connect
 
 
-def _ignore(_: Event) -> None:
+def _ignore(_: object) -> None:
     """Listen to nothing."""
 
 
@@ -159,13 +160,19 @@ class Deployment:
         with self.node.dialing(names) as node:
             return _attempt(node, "deploy", resolving.commit(node, sha), names)
 
-    def rollback(self, hosts: Sequence[str] | None = None, *, release: str) -> Outcome:
+    def rollback(
+        self, hosts: Sequence[str] | None = None, *, release: str | None = None, agree: Agree | None = None
+    ) -> Outcome:
         """Switch back to a release that the hosts still have, with the activation of a deploy.
 
-        ``release`` is a release id, or the beginning of one that the registry knows.  Without
+        ``release`` is a release id, or the beginning of one that the registry knows.  Without it, it is the newest
+        one that passed its gate on every host, is not bad there, and was committed on one of them before what is live
+        there now; ``agree`` is called with that `WayBack` first, and raises when it is not wanted.  Without
         ``hosts``: the environment's, else those where the registry saw the release live.  Raises a
         DeployError while nothing live has changed; returns an Outcome from then on.
         """
+        if release is None:
+            return self._roll_back(hosts, agree or _ignore)
         names = named_hosts(self.config, hosts)
         if names:
             release = resolving.release_id(self.node, release)
@@ -174,6 +181,13 @@ class Deployment:
         names = required_hosts(self.config, names)
         with self.node.dialing(names) as node:
             return _attempt(node, "rollback", resolving.described_commit(node, release), names)
+
+    def _roll_back(self, hosts: Sequence[str] | None, agree: Agree) -> Outcome:
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        with self.node.dialing(names) as node:
+            from .control.back import Back  # while the hosts are being connected to
+
+            return Back(node, names, agree).run()
 
     def push_env(self, hosts: Sequence[str] | None = None) -> Outcome:
         """Put the configuration of today's settings and secrets in use with the release that is live on each host.

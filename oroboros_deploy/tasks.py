@@ -16,6 +16,7 @@ from .cli.arguments import by_environment, config, deployment, flags, ignore, pl
 from .cli.running import answered, attempt, print_json, refuse_damage, show, task, tell_progress, tell_pruned
 
 if TYPE_CHECKING:
+    from .cli.views import View
     from .deployment import Deployment
     from .outcome import Outcome
 
@@ -70,15 +71,16 @@ def deploy(
     wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
-    attempt(context, "deploy", environment, given, json, verbose, lambda hosts: hosts.deploy(sha=wanted))
+    attempt(context, "deploy", environment, given, json, verbose, lambda hosts, _: hosts.deploy(sha=wanted))
 
 
 @task(
     help=_ACTIVATION
     | _ADOPT
     | {
-        "release": "release id to go back to, or an unambiguous prefix of one in the registry",
+        "release": "release id to go back to, or an unambiguous prefix of one in the registry; it may be left out",
         "keep-env": "leave the configuration in use as it is",
+        "yes": "without --release: do not ask first",
     }
 )
 def rollback(
@@ -93,21 +95,32 @@ def rollback(
     skip_restart: bool = False,
     skip_healthcheck: bool = False,
     keep_env: bool = False,
+    yes: bool = False,
     adopt_units: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
     """Switch back to a release that the hosts still have; gated and restored like a deploy.
 
-    Without -H it goes where the environment says, else where the registry saw that
-    release live.  The configuration that the release was committed with last comes back with it.
+    Without --release it goes to the newest one that passed its gate on every host and was live
+    before what is live now; it shows which, and asks.  Without -H it goes where the environment
+    says, else where the registry saw that release live.  The configuration that the release was
+    committed with last comes back with it.
     """
-    wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"keep_env": keep_env, "adopt_units": adopt_units}
 
-    def roll_back(hosts: Deployment) -> Outcome:
-        return placed(context, hosts, given, wanted).rollback(release=wanted)
+    wanted = release
+    if release is not None:
+        wanted = required(release, "rollback --release=ID", "fab registry.list  shows release ids")
+
+    def roll_back(hosts: Deployment, view: View) -> Outcome:
+        if wanted:
+            return placed(context, hosts, given, wanted).rollback(release=wanted)
+        from .cli import going_back
+
+        agree = None if yes else lambda way: going_back.ask(way, view)
+        return going_back.whole(context, hosts, given).rollback(agree=agree)
 
     attempt(context, "rollback", environment, given, json, verbose, roll_back)
 
@@ -246,6 +259,26 @@ def prune(
     given = flags(root) | {"keep": keep}
     hosts = deployment(context, environment, given, listener=ignore if json else tell_pruned)
     answered(hosts.prune(dry_run=dry_run), tables.prune_table, json)
+
+
+@task(help={"print": "write nothing, and print what would be written", "json": "print a JSON object"})
+def init(_: Context, print: bool = False, json: bool = False) -> None:
+    """Look at this repository and write fabfile.py and fabric.yaml for it, with the reason for each line.
+
+    Nothing is overwritten, nothing is asked, and nothing of the repository is run.  A question that only
+    a person can answer stands as a comment where its answer goes.
+    """
+    from pathlib import Path
+
+    from .cli import init as files_of
+
+    top = files_of.top_of(Path.cwd())
+    files = files_of.files_for(top)
+    asked = files_of.questions(files["fabric.yaml"])
+    if not print:
+        files_of.write(top, files)
+    words = files_of.printed(files) if print else files_of.told(top, files, asked)
+    show(dumps({"directory": str(top), "files": files, "questions": asked}) if json else words)
 
 
 @task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")
@@ -407,6 +440,7 @@ def serve(
 def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
     """Make a token for `serve` and show it once; with --revoke end one; without --name list whose there are."""
     from .cli import serving
+    from .cli.typeable import typeable
 
     tokens = serving.tokens()
     if revoke:
@@ -417,7 +451,8 @@ def token(_: Context, name: str | None = None, revoke: bool = False, json: bool 
         show(dumps({"name": name, "token": made}) if json else made)
     else:
         names = tokens.names()
-        show(dumps(names) if json else "\n".join(names) or "no tokens; fab token --name=NAME  makes one")
+        none = typeable("no tokens; fab token --name=NAME  makes one")
+        show(dumps(names) if json else "\n".join(names) or none)
 
 
 @task(
@@ -439,6 +474,32 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
         names = [only] if only else [None, *reader.environments()]
         rows = [reader.figures(environment=name, days=number) for name in names]
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
+
+
+@task(
+    help={
+        "host": "only attempts on this host",
+        "environment": "only attempts in this environment of fabric.yaml (also: -H ENVIRONMENT)",
+        "limit": "how many at most, the newest (1 to 500, default 20)",
+        "json": "print a JSON array, with the hosts of each attempt",
+    }
+)
+def history(
+    context: Context,
+    host: str | None = None,
+    environment: str | None = None,
+    limit: str = "20",
+    json: bool = False,
+) -> None:
+    """Show who deployed what, when, and how it ended: a line an attempt, the newest first, from the registry."""
+    from .cli import history as told
+
+    number = whole_number(limit, "--limit")
+    hosts = deployment(context, environment)
+    with hosts.registry() as registry:
+        named = {"host": host, "environment": hosts.config.environment}
+        attempts = told.newest(registry.reader, hosts.node.application, number, **named)
+    show(told.as_json(attempts) if json else told.table(attempts))
 
 
 @task(help=_COMMON, name="show")
@@ -480,12 +541,13 @@ def env_push(
     release, and the configuration before comes back when the gate fails.  Where nothing differs nothing is done.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
-    attempt(context, "env", environment, given, json, verbose, lambda hosts: hosts.push_env())
+    attempt(context, "env", environment, given, json, verbose, lambda hosts, _: hosts.push_env())
 
 
 env = Collection("env", env_push, env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
+    init,
     deploy,
     rollback,
     status,
@@ -500,6 +562,7 @@ ns = Collection(
     serve,
     token,
     figures,
+    history,
     env,
     registry,
 )

@@ -458,6 +458,27 @@ MUTATIONS = (
         ("tests/web/test_spreadsheet.py",),
     ),
     Mutation(
+        "a rollback without an id leaves no other release than the one that was shown",
+        "oroboros_deploy/control/plan.py",
+        'request["expected"] = shown["live"]\n',
+        "pass\n",
+        ("tests/control/test_back.py", "-k", "since_it_was_shown"),
+    ),
+    Mutation(
+        "a rollback without an id goes to no release that is bad on one host",
+        "oroboros_deploy/control/way_back.py",
+        "return max(good & earlier, ",
+        "return max(earlier, ",
+        ("tests/control/test_way_back.py", "-k", "choice"),
+    ),
+    Mutation(
+        "a rollback without an id goes to a release from before the live one",
+        "oroboros_deploy/control/way_back.py",
+        "return max(good & earlier, ",
+        "return max(good, ",
+        ("tests/control/test_way_back.py", "-k", "choice"),
+    ),
+    Mutation(
         "a command on a page has the root that the registry knows",
         "oroboros_deploy/web/typeable.py",
         'if len(roots) == 1 else ROOT}"] if roots else []\n',

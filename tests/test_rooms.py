@@ -16,7 +16,10 @@ import oroboros_deploy
 PACKAGE = Path(oroboros_deploy.__file__).parent
 NAME = PACKAGE.name
 DOORS = ("cli", "tasks")  # what the users of `fab` see: the library never imports it
-PURE = ("records", "outcome", "events", "errors", "release", "version", "text", "config", "control.plan")
+PURE = (
+    *("records", "outcome", "events", "errors", "release", "version", "text", "config", "init"),
+    *("control.plan", "control.way_back"),
+)
 ACTING = ("cli", "tasks", "deployment", "testing", "control", "registry", "remote", "ssh", "web", "source", "threads")
 ACTING_MODULES = {
     *("fabric", "invoke", "paramiko", "sqlalchemy", "psycopg2", "fastapi", "starlette", "uvicorn"),

@@ -41,9 +41,10 @@ def flags(
 def required(value: str | None, usage: str, hint: str) -> str:
     """The value of a flag that a task cannot do without.  Raises InvalidInput."""
     from ..errors import InvalidInput
+    from .typeable import typeable
 
     if not value:
-        raise InvalidInput(f"nothing was changed: usage is  fab {usage}", hint=hint)
+        raise InvalidInput(f"nothing was changed: usage is  {typeable(f'fab {usage}')}", hint=hint)
     return value
 
 

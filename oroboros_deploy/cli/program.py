@@ -121,10 +121,15 @@ def install() -> None:
         program.executor_class = FleetExecutor
         hide_secrets()
         if hasattr(program, "config"):  # none before it runs
-            program.config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
-            _explain(program.config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "merge")
-            gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
-            atexit.register(_end_soon)
+            prepare(program.config)
+
+
+def prepare(config: Any) -> None:
+    """Let the settings of a program that runs be read as ours are, and let it end soon."""
+    config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
+    _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "merge")
+    gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
+    atexit.register(_end_soon)
 
 
 def _explain(config: Any, *readers: str) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..host.contract import AuditAnswer
     from ..outcome import Kind, Outcome
+    from .views import View
 
 T = TypeVar("T")
 
@@ -48,9 +49,9 @@ def attempt(
     flags: arguments.Flags,
     as_json: bool,
     verbose: bool,
-    act: Callable[[Deployment], Outcome],
+    act: Callable[[Deployment, View], Outcome],
 ) -> None:
-    """Run an attempt under a view of its events, then say what came of it."""
+    """Run an attempt under a view of its events, then say what came of it; ``act`` may ask somebody meanwhile."""
     from ..events import fan_out
     from . import views
     from .unforeseen import Switches, caught
@@ -62,7 +63,7 @@ def attempt(
                 listener = fan_out(switches, view)
                 hosts = arguments.deployment(context, environment, flags, listener=listener, verbose=verbose)
                 switches.typed = hosts.config.typed
-                outcome = act(hosts)
+                outcome = act(hosts, view)
         except KeyboardInterrupt:
             if outcome is None:
                 raise

@@ -1,4 +1,4 @@
-"""Commands in hints, with the flags of ``fab`` itself that this command was called with: they mean the same files."""
+"""Commands in hints: of the program that was typed, with those of its own flags that this command was called with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 _COMMAND = re.compile(r"\bfab (?=[-a-z])")
 _REPEATED = ("search-root", "collection", "config", "ssh-config", "identity")
@@ -13,12 +14,13 @@ _REPEATED = ("search-root", "collection", "config", "ssh-config", "identity")
 
 def typeable(hint: str) -> str:
     """A hint, each of whose commands finds the fabfile, the settings and the keys that this one found."""
-    flags = "".join(f"{flag} " for flag in _flags())
-    return _COMMAND.sub(lambda found: f"{found[0]}{flags}", hint)
+    program = getattr(sys.modules.get("fabric.main"), "program", None)
+    typed = " ".join([getattr(program, "typed", "fab"), *_flags(program)])
+    return _COMMAND.sub(lambda _: f"{typed} ", hint)
 
 
-def _flags() -> Iterator[str]:
-    core = getattr(getattr(sys.modules.get("fabric.main"), "program", None), "core", None)
+def _flags(program: Any) -> Iterator[str]:
+    core = getattr(program, "core", None)
     arguments = core[0].args if core else {}
     for name in _REPEATED:
         given = arguments[name].value if name in arguments else None

@@ -11,6 +11,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -41,6 +42,11 @@ class View:
 
     def __exit__(self, *exc: object) -> None:
         """Show what is left and stop."""
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Show nothing for a while: somebody is asked something on the same terminal."""
+        yield
 
 
 def view(
@@ -108,6 +114,12 @@ class _MovingView(View):
         self._thread.join()
         with self._lock:
             self._finish()
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        with self._lock:
+            self._finish()
+            yield
 
     def __call__(self, event: Event) -> None:
         with self._lock:

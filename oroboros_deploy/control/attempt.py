@@ -147,7 +147,7 @@ class Attempt:
     def _work(self, registry: Registry) -> None:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
-            self._on_each(connect=connect)
+            self._connect()
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
@@ -156,6 +156,9 @@ class Attempt:
                 _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
+
+    def _connect(self) -> None:
+        self._on_each(connect=connect)
 
     def _meet(self) -> None:
         """Connect to all hosts, read their facts, and decide what each needs."""
@@ -272,7 +275,7 @@ class Attempt:
 
     def _switch_at_once(self, work: Work) -> None:
         """Read the facts and switch in one call; a host where they ask for a decision has changed nothing."""
-        self._switch(work, plan.switch_request(self.job))
+        self._switch(work, plan.switch_request(self.job, work.facts))
         if work.outcome is None:
             work.asked = False
             self._on_each(facts=self._decide_by_known)

@@ -147,13 +147,16 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateReques
     return request
 
 
-def switch_request(job: Job) -> ActivateRequest:
+def switch_request(job: Job, shown: Facts | None = None) -> ActivateRequest:
     """The switch on a host whose facts are not known: it reads them first, and goes on only when they are plain.
 
     They are when `decide` would call for the activation and nothing else; the host's `facts.plain` says so.
+    With facts that were ``shown`` to somebody, what was live then is what the host is to leave.
     """
     request = _activation(job, migrate=False, detached=False)  # how it is run the host knows when it has read them
     request["look"] = facts_request(job)
+    if shown and not unfinished(shown["last"]):
+        request["expected"] = shown["live"]
     return request
 
 

@@ -97,6 +97,7 @@ class FactsRequest(Asked):
     ``starts`` is set by the agent: the activation is started right after these facts were read.
     ``units`` is there when a release is to bring its units; with ``recorded`` it is a rollback, which brings those that
     the release was committed with.
+    ``served`` is true when one of the releases is to be gone back to: then the facts say how each served here.
     """
 
     sha: NotRequired[Optional[str]]
@@ -113,6 +114,7 @@ class FactsRequest(Asked):
     starts: NotRequired[bool]
     units: NotRequired[UnitsRequest]
     recorded: NotRequired[bool]
+    served: NotRequired[bool]
 
 
 class Source(TypedDict):
@@ -568,13 +570,17 @@ class Result(TypedDict):
 class ReleaseFacts(TypedDict):
     """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed.
 
-    It failed when its gate did, or its migration.
+    It failed when its gate did, or its migration.  ``gate`` and ``first`` are there where ``served`` was asked for.
+    ``gate``: whether it passed a gate here when it was committed last.  ``first`` orders the releases by when each
+    was committed here first (an adopted one: served), and is None for one that never was.
     """
 
     id: str
     state: ReleaseState
     built_at: Optional[str]
     bad: bool
+    gate: NotRequired[GateOfRelease]
+    first: NotRequired[Optional[int]]
 
 
 class TargetFacts(TypedDict):

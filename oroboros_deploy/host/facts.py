@@ -83,7 +83,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "may_manage": not unmanaged and _asked_for(request),
         "git": mirror.available(),
         "live": live,
-        "releases": _releases(layout),
+        "releases": _releases(layout, request.get("served", False)),
         "target": _target(layout, sha, live, bool(request.get("env"))) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
@@ -168,7 +168,7 @@ def _target(layout: Layout, sha: str, live: Optional[str], env: bool) -> TargetF
     return {**told, "unusable": configuration.unusable(layout, configured)} if env else told
 
 
-def _releases(layout: Layout) -> List[ReleaseFacts]:
+def _releases(layout: Layout, served: bool) -> List[ReleaseFacts]:
     def one(release_id: str) -> ReleaseFacts:
         release = earlier.place(layout.release(release_id))
         return {
@@ -178,7 +178,12 @@ def _releases(layout: Layout) -> List[ReleaseFacts]:
             "bad": layout.bad(release_id).is_file(),
         }
 
-    return [one(release_id) for release_id in layout.release_ids()]
+    found = [one(release_id) for release_id in layout.release_ids()]
+    if served:
+        from . import served as serving
+
+        return serving.told(layout, found)
+    return found
 
 
 def _asking(request: FactsRequest) -> Callable[[], List[manager.Trouble]]:

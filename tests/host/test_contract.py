@@ -46,7 +46,7 @@ def test_what_an_attempt_leaves(host: LocalAgent) -> None:
     assert set(json.loads(host.paths.state.read_text())) == keys(contract.ActivationState)
     assert set(host.journal[0]) == keys(contract.JournalEntry)
     assert {frozenset(event) for event in answer.events} == {frozenset(keys(contract.SentEvent))}
-    facts = host.facts(sha)
+    facts = host.facts(sha, served=True)
     assert set(facts["last"]) == keys(contract.ActivationState)
     assert set(facts["target"]) == keys(contract.TargetFacts) - {"unusable"}  # only of a rollback
     assert [set(each) for each in facts["releases"]] == [keys(contract.ReleaseFacts)]

@@ -6,7 +6,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import ROOT, Shop, current, serving
+from tests.support.shop import ROOT, SERVE, Shop, current, serving
 
 pytestmark = pytest.mark.host
 
@@ -50,3 +50,20 @@ def test_a_worker_that_takes_its_time_to_stop(host: DisposableHost, shop: Shop, 
     assert (ran.code, current(host), serving(host)) == (10, good, good), ran.said
     assert "shop-api may take 120 s to stop (TimeoutStopSec)" in ran.said
     assert not (host.rootfs / f"{ROOT[1:]}/.deploy/bad/{new}").exists()
+
+
+def test_a_rollback_without_an_id(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """Asked twice it goes two back, past a release that failed its gate; without an answer nothing changes."""
+    first, second, last = (shop.release(check=f"true {number}") for number in range(3))
+    for sha in (first, second, last):
+        fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+    assert fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 1')}").code == 10
+    unasked = fab("rollback")
+    assert (unasked.code, serving(host)) == (2, last), unasked.said
+    assert f"rollback to {second[:10]} “api: {SERVE}”:\n  {host.name} serves {last[:10]} now\n" in unasked.err
+    for sha in (second, first):
+        fab.ok("rollback", "--yes")
+        assert (current(host), serving(host), serving(host, "shop-mailer")) == (sha, sha, sha)
+    nowhere = fab("rollback", "--yes")
+    assert (nowhere.code, serving(host)) == (2, first), nowhere.said
+    assert f"{first[:10]} (live, passed its gate)" in nowhere.err and "(failed here)" in nowhere.err

@@ -1,0 +1,67 @@
+"""The attempts of an application, a line each, as the registry has them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ..text import clean, columns, duration, short
+
+if TYPE_CHECKING:
+    from ..registry.reading import Reader
+
+Row = Mapping[str, Any]
+_HEADINGS = ("WHEN (UTC)", "WHO", "ENVIRONMENT", "WHAT", "OUTCOME", "TIME", "COMMIT")
+_CALLED = {"env": "env.push"}  # kinds of attempt that are typed otherwise
+_PAGE = 500  # attempts that the registry is asked for at a time
+
+
+def newest(
+    reader: Reader, application: str, limit: int, *, host: str | None = None, environment: str | None = None
+) -> list[dict[str, Any]]:
+    """The newest attempts of an application; others may share the registry, and the oldest rows name none."""
+    found: list[dict[str, Any]] = []
+    page = reader.attempts(limit, host=host, environment=environment)
+    while True:
+        found += [each for each in page.items if each["application"] in (application, None)]
+        if page.next is None or len(found) >= limit:
+            return found[:limit]
+        page = reader.attempts(_PAGE, page.next, host=host, environment=environment)
+
+
+def table(attempts: Sequence[Row]) -> str:
+    """When, who, where, what, how it ended, how long it took, and the commit's subject."""
+    return columns([_HEADINGS, *map(_row, attempts)]) if attempts else "no attempts are recorded"
+
+
+def as_json(attempts: Sequence[Row]) -> str:
+    """All that is known of each attempt, with its hosts."""
+    return json.dumps(attempts, indent=2)
+
+
+def _row(attempt: Row) -> tuple[str, ...]:
+    from ..web.ending import came_to
+
+    what = f"{_CALLED.get(attempt['kind'], attempt['kind'])} {short(attempt['release_id'])}"
+    return (
+        _moment(attempt["started_at"]).strftime("%Y-%m-%d %H:%M"),
+        attempt["actor"],
+        attempt["environment"] or "-",
+        what,
+        came_to(attempt),
+        _took(attempt),
+        clean(attempt["subject"] or "-"),
+    )
+
+
+def _took(attempt: Row) -> str:
+    if attempt["finished_at"] is None:
+        return "-"
+    took = _moment(attempt["finished_at"]) - _moment(attempt["started_at"])
+    return duration(max(took.total_seconds(), 0.0))
+
+
+def _moment(time: str) -> datetime:
+    return datetime.fromisoformat(time).astimezone(UTC)

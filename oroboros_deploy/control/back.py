@@ -1,0 +1,68 @@
+"""A rollback to a release that nobody named: it is chosen by what the hosts have, and shown before it is gone to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ..errors import Busy, InvalidInput
+from ..source import Commit
+from . import plan, way_back
+from .attempt import Work
+from .informed import Informed
+from .way_back import WayBack
+
+if TYPE_CHECKING:
+    from ..host.contract import Facts
+    from .node import ControlNode
+
+Agree = Callable[[WayBack], object]
+
+
+class Back(Informed):
+    """An attempt that asks the hosts what they have; ``agree`` raises when somebody does not want what was chosen."""
+
+    def __init__(self, node: ControlNode, names: Sequence[str], agree: Agree) -> None:
+        super().__init__(node, "rollback", Commit("", "", ""), names)
+        self._agree = agree
+
+    def _look(self) -> None:
+        self._learn({**plan.facts_request(self.job), "sha": None, "served": True}, self._check)
+        self._call_it(self._chosen())
+        for work in self.works:
+            work.job = self.job
+        self._agree(WayBack(self.job.sha, self.commit.subject, {work.host.name: work.live for work in self.works}))
+        self.started = datetime.now(UTC)  # nobody wants to know how long the answer took
+
+    def _check(self, work: Work, facts: Facts) -> None:
+        plan.check(work.job, facts, work.host.name)
+
+    def _chosen(self) -> str:
+        commands = self.config.healthcheck.command is not None
+        places = {work.host.name: way_back.place_of(work.facts, commands=commands) for work in self.works if work.facts}
+        found = way_back.choose([*places.values()])
+        if found is None:
+            raise self._nowhere(places)
+        return found
+
+    def _nowhere(self, places: dict[str, way_back.Place]) -> InvalidInput:
+        lines = "".join(f"\n  {way_back.listed(host, place)}" for host, place in places.items())
+        what = "no release passed its gate on every host that was asked, and was live before the one that is now"
+        hint = f"deploy a commit, or name a release: {self.config.typed(','.join(places), 'rollback --release=ID')}"
+        return InvalidInput(f"nothing was changed: {what}{lines}", hint=hint)
+
+    def _connect(self) -> None:
+        """The connections stand."""
+
+    def _meet(self) -> None:
+        request = plan.facts_request(self.job)
+        self._on_each(facts=lambda work: self._decide(work, work.host.facts(request)))
+
+    def _decide(self, work: Work, facts: Facts) -> None:
+        """Decide by what was shown: where another release is live by now, nobody agreed to leave that."""
+        if work.live != facts["live"] and not plan.unfinished(facts["last"]):
+            news = f"{facts['live']} went live here meanwhile" if facts["live"] else "no release is live here by now"
+            hint = f"{self.config.typed(work.host.name, 'rollback')}  chooses anew"
+            raise Busy(f"nothing was changed: {news}", hint=hint, host=work.host.name)
+        super()._decide(work, facts)

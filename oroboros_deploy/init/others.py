@@ -1,0 +1,112 @@
+"""What is neither Python nor Node: unit files and a Procfile, Go, static sites, PHP, and strangers by their names."""
+
+from __future__ import annotations
+
+import re
+
+from .proposal import Proposal
+from .tree import Tree, below
+
+_ROOT = re.compile(r"(/[\w./-]+?)/current\b")
+_READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
+_NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_PROCESS = re.compile(r"^([a-z][\w-]*):\s*(\S.*)$", re.MULTILINE)
+_STRANGERS = {
+    "Gemfile": "Ruby: bundle install",
+    "Cargo.toml": "Rust: cargo build --release",
+    "pom.xml": "Java: mvn package",
+    "build.gradle": "Java: gradle build",
+    "build.gradle.kts": "Java: gradle build",
+    "mix.exs": "Elixir: mix release",
+    "Pipfile": "Pipenv: its lock is not read; write a requirements.txt of it",
+    "deno.json": "Deno: deno task build",
+    "bun.lock": "Bun: bun install --frozen-lockfile",
+    "Dockerfile": "an image, which is not built: its RUN lines may be steps",
+}
+
+
+def look(tree: Tree, proposal: Proposal) -> None:
+    """Add what else there is."""
+    _units(tree, proposal)
+    _processes(tree, proposal)
+    _go(tree, proposal)
+    _site(tree, proposal)
+    _php(tree, proposal)
+    for name, what in _STRANGERS.items():
+        if tree.places(name):
+            proposal.ask("build.steps", f"{name} is there ({what}): which commands build it?")
+
+
+def _units(tree: Tree, proposal: Proposal) -> None:
+    units = [name for name in tree.files(r"[\w.-]+@?\.service") if "@." not in name]
+    places = {name.rpartition("/")[0] for name in units}
+    texts = {name: tree.text(name) for name in units}
+    if not units:
+        return
+    proposal.services = [name.rpartition("/")[2].removesuffix(".service") for name in units]
+    proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
+    proposal.reads = any(map(_READS.search, texts.values()))
+    proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]
+    proposal.roots = [found[1] for found in map(_ROOT.search, texts.values()) if found]
+    if len(places) == 1 and "" not in places and all("@root@" in text or _ROOT.search(text) for text in texts.values()):
+        proposal.units = places.pop()
+        proposal.because("units", "they run from the release, and are installed and restored with it")
+    else:
+        proposal.ask("units", "the units do not all run from current, in one directory: install them on the host")
+
+
+def _processes(tree: Tree, proposal: Proposal) -> None:
+    for name, line in _PROCESS.findall(tree.text("Procfile")):
+        if name == "release":
+            proposal.ask("migrate", f"Procfile has `release: {line}`")
+        else:
+            proposal.run = True
+            proposal.guessed = list(dict.fromkeys([*proposal.guessed, f"{proposal.name}-{name}"]))
+            proposal.ask("services", f"Procfile has `{name}: {line}`, which is for the unit {proposal.name}-{name}")
+
+
+def _go(tree: Tree, proposal: Proposal) -> None:
+    for place in tree.places("go.mod"):
+        module = re.search(r"^module\s+(\S+)", tree.text(place, "go.mod"), re.MULTILINE)
+        name = module[1].rpartition("/")[2] if module else proposal.name
+        package = "." if _has_main(tree, place) else f"./cmd/{name}"
+        command = f"go build -o bin/{name} {package}"
+        proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
+        proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
+        proposal.found.append(f"Go in {place or 'the top directory'}")
+        proposal.run, proposal.port = True, proposal.port or 8080
+        proposal.guessed.append(proposal.name)
+
+
+def _has_main(tree: Tree, place: str) -> bool:
+    names = (name for name in tree.files(r".*\.go") if name.rpartition("/")[0] == place)
+    return any(re.search(r"^package main\b", tree.text(name), re.MULTILINE) for name in names)
+
+
+def _site(tree: Tree, proposal: Proposal) -> None:
+    made = {"hugo.toml": ("hugo --minify", "public"), "hugo.yaml": ("hugo --minify", "public")}
+    made |= {"mkdocs.yml": (".venv/bin/mkdocs build", "site")}
+    for name, (command, output) in made.items():
+        if tree.has(name):
+            proposal.steps.append({"name": "site", "command": command, "outputs": [output]})
+            proposal.because("build.steps", f"{name}: the pages are made on each host")
+            proposal.found.append(f"a static site ({name})")
+            if name == "mkdocs.yml" and not proposal.venvs:
+                proposal.venvs[".venv"] = {"packages": ["mkdocs"]}
+                proposal.because("build.venvs", "mkdocs.yml; no requirements name mkdocs: write mkdocs==VERSION here")
+            proposal.page = f"{output}/index.html"
+    if not (proposal.found or proposal.page) and tree.has("index.html"):
+        proposal.found.append("pages that nothing has to make")
+        proposal.page = "index.html"
+
+
+def _php(tree: Tree, proposal: Proposal) -> None:
+    page = tree.first("", "index.php", "public/index.php")
+    if page:
+        proposal.found.append("PHP")
+        proposal.page = proposal.page or page
+        proposal.ask("services", "PHP keeps compiled files: name its unit, such as php8.2-fpm, to have it restarted")
+    if tree.has("composer.lock"):
+        step: dict[str, object] = {"name": "packages", "command": "composer install --no-dev --no-interaction"}
+        proposal.steps.append(step | {"inputs": ["composer.json", "composer.lock"], "outputs": ["vendor"]})
+        proposal.because("build.steps", "composer.lock; composer has to be on the host")

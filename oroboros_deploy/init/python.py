@@ -1,0 +1,111 @@
+"""Python: what is installed into which environment, and what Django, Flask, FastAPI and alembic want."""
+
+from __future__ import annotations
+
+import re
+
+from .proposal import Proposal
+from .tree import Tree, below, table
+
+_REQUIREMENTS = ("requirements/production.txt", "requirements/prod.txt", "requirements.txt", "requirements/base.txt")
+_MARKERS = ("manage.py", "pyproject.toml", "setup.py", *_REQUIREMENTS)
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+_FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
+_PATH = r"\s*=.*?[/,]\s*['\"]([\w.-]+)['\"]"
+_RUN_FROM = re.compile(r"/current/([\w./-]+?)/bin/\w")  # an environment that a unit names
+_NEEDED = re.compile(r"os\.environ\[['\"]([A-Z][A-Z0-9_]+)['\"]\]")
+_SETTINGS = (r"settings.*\.py", r"base\.py", r"prod(uction)?\.py")
+
+
+def look(tree: Tree, proposal: Proposal) -> None:
+    """Add what Python there is."""
+    for place in tree.places(*_MARKERS):
+        _look_at(tree, proposal, place)
+
+
+def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
+    environment = _environment(tree, proposal, place)
+    if environment is None:
+        return
+    needs = _needs(tree, place)
+    framework = next((name for word, name in _FRAMEWORKS.items() if re.search(rf"\b{word}\b", needs)), None)
+    framework = "Django" if tree.has(place, "manage.py") else framework
+    proposal.found.append(f"{framework or 'Python'} in {place or 'the top directory'}")
+    if framework:
+        proposal.run, proposal.port = True, proposal.port or 8000
+        proposal.guessed.append(f"{proposal.name}-web" if framework == "Django" else f"{proposal.name}-api")
+    if tree.has(place, "manage.py"):
+        _django(tree, proposal, place, environment)
+    elif tree.has(place, "alembic.ini") and "alembic" in needs:
+        line = f"{environment.removeprefix(place).lstrip('/')}/bin/alembic upgrade head"
+        proposal.migrate = f"cd {place} && {line}" if place else line
+        proposal.because("migrate", f"{below(place, 'alembic.ini')}; it is run on one host, right before the switch")
+    proposal.names += sorted({*_NEEDED.findall("\n".join(map(tree.text, tree.files(r".*\.py"))))})
+
+
+def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
+    """Say what is installed into the environment of a place, and where that is; None where nothing is."""
+    lock = tree.first(place, *_LOCKS)
+    name = _environment_of_units(tree, place) or place or ".venv"
+    if name not in (place, ".venv"):
+        proposal.because("build.venvs", f"the units run {name}/bin")
+    if lock or _is_project(tree, place):
+        proposal.venvs[name] = [place or "."]
+        _why_project(tree, proposal, place, lock)
+    elif requirements := tree.first(place, *_REQUIREMENTS):
+        proposal.venvs[name] = {"requirements": [below(place, requirements)]}
+        proposal.because("build.venvs", f"{below(place, requirements)}{_hashes(tree, place, requirements)}")
+    elif tree.has(place, "manage.py"):
+        proposal.ask("build.venvs", "what does it need? requirements.txt and pyproject.toml are not there:")
+        return None
+    else:
+        return None
+    return below(name, ".venv") if name == place else name
+
+
+def _environment_of_units(tree: Tree, place: str) -> str | None:
+    """The directory of an environment that units run from, for the application in a place; None where none says so."""
+    found = _RUN_FROM.findall("\n".join(map(tree.text, tree.files(r".*\.service"))))
+    own = (each for each in found if each.rpartition("/")[0] == place)
+    return next((each for each in own if each != below(place, ".venv")), None)
+
+
+def _hashes(tree: Tree, place: str, requirements: str) -> str:
+    return ", whose hashes pip compares" if "--hash=" in tree.text(place, requirements) else ""
+
+
+def _is_project(tree: Tree, place: str) -> bool:
+    found = tree.toml(place, "pyproject.toml")
+    return "project" in found or "poetry" in table(found.get("tool")) or tree.has(place, "setup.py")
+
+
+def _why_project(tree: Tree, proposal: Proposal, place: str, lock: str | None) -> None:
+    project = below(place, "pyproject.toml")
+    if lock:
+        tool = lock.partition(".")[0]
+        why = f"{below(place, lock)} is installed as locked, by {tool} of the host or one that is kept in .deploy/tools"
+    elif tree.has(place, "requirements.txt"):
+        why = f"{project} is a project, and is installed with its requirements.txt"
+    else:
+        why = f"{project} is a project; without a lock file the package index decides which versions it gets"
+    proposal.because("build.venvs", why)
+
+
+def _needs(tree: Tree, place: str) -> str:
+    """What a place depends on, as text."""
+    return "\n".join(tree.text(place, name) for name in ("pyproject.toml", *_REQUIREMENTS)).lower()
+
+
+def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> None:
+    manage = f"{environment}/bin/python {below(place, 'manage.py')}"
+    proposal.migrate = f"{manage} migrate --noinput"
+    proposal.because("migrate", f"{below(place, 'manage.py')}; it is run on one host, right before the switch")
+    settings = "\n".join(map(tree.text, tree.files(*_SETTINGS)))
+    if "STATIC_ROOT" in settings:
+        step: dict[str, object] = {"name": "static files", "command": f"{manage} collectstatic --noinput"}
+        made = re.search(f"STATIC_ROOT{_PATH}", settings)
+        proposal.steps.append(step | ({"outputs": [below(place, made[1])]} if made else {}))
+        proposal.because("build.steps", "the settings have STATIC_ROOT")
+    if media := re.search(f"MEDIA_ROOT{_PATH}", settings):
+        proposal.shared.append(below(place, media[1]))
+        proposal.because("shared", "the settings have MEDIA_ROOT: what is uploaded stays when the next release comes")

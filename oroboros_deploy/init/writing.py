@@ -1,0 +1,142 @@
+"""The two files: every setting with its reason, and every question where its answer goes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from ..text import clean
+from . import gate, node, others, python
+from .proposal import Proposal
+from .tree import Tree, table
+
+FABFILE = '''"""The tasks of `fab`; tasks of your own go here, too."""
+
+from oroboros_deploy.tasks import ns
+
+__all__ = ["ns"]
+'''
+_HEAD = """\
+# Written by `init`, which looked at this repository: {found}.
+# The comment above a line says why it is there. What is marked QUESTION only you can answer.
+# `fab config --verbose` says of every setting what it is for.
+deploy:
+"""
+_PLAIN = re.compile(r"[A-Za-z./][\w ./=&@$-]*")
+_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_NOTHING = "nothing that `init` knows"
+
+
+def propose(tree: Tree) -> Proposal:
+    """What fits a repository."""
+    proposal = Proposal(_name(tree))
+    for look in (python.look, node.look, others.look):
+        look(tree, proposal)
+    return proposal
+
+
+def settings(proposal: Proposal) -> str:
+    """The text of fabric.yaml."""
+    head = _HEAD.format(found=clean("; ".join(proposal.found)) or _NOTHING)
+    return head + "".join(f"  {line}".rstrip() + "\n" for line in _lines(proposal))
+
+
+def flow(value: object) -> str:
+    """A value as YAML on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{flow(key)}: {flow(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS
+    return str(value) if plain else json.dumps(value)
+
+
+def _name(tree: Tree) -> str:
+    """What the application is called: as its project, else as its directory."""
+    project = table(tree.toml("pyproject.toml").get("project")).get("name")
+    package = tree.json("package.json").get("name")
+    named = next((each for each in (project, package) if isinstance(each, str)), tree.top.resolve().name)
+    return re.sub(r"[^a-z0-9-]+", "-", named.rpartition("/")[2].lower()).strip("-") or "app"
+
+
+def _lines(proposal: Proposal) -> Iterator[str]:
+    yield from _root(proposal)
+    yield from _services(proposal)
+    yield from _health(proposal)
+    for name, value in (("migrate", proposal.migrate), ("shared", dict.fromkeys(proposal.shared, "dir") or None)):
+        yield from _comments(proposal, name)
+        yield from [f"{name}: {flow(value)}"] if value else []
+    yield from _environment(proposal)
+    yield from _build(proposal)
+    yield "# QUESTION: on which hosts does it run? A name of your choice, and the login at each:"
+    yield "# environments: {prod: {hosts: [deploy@web1.example.org]}}"
+
+
+def _comments(proposal: Proposal, name: str) -> Iterator[str]:
+    yield from (f"# {clean(reason)}" for reason in proposal.reasons.get(name, []))
+    yield from (f"# QUESTION: {clean(question)}" for question in proposal.questions.get(name, []))
+
+
+def _root(proposal: Proposal) -> Iterator[str]:
+    known = next(iter(proposal.roots), None)
+    yield f"# {'the units run from there' if known else 'named after the project'}; on the host, with all releases"
+    yield f"root: {known or f'/srv/{proposal.name}'}"
+
+
+def _services(proposal: Proposal) -> Iterator[str]:
+    yield from _comments(proposal, "services")
+    if proposal.run and not proposal.services:
+        yield "# QUESTION: which systemd units run it? No unit file is here; docs/start.md has one to begin with:"
+        yield f"# services: {flow(proposal.guessed or [proposal.name])}"
+    elif not (proposal.services or proposal.page):
+        yield "# QUESTION: does something of it run? Then name its systemd units:"
+        yield f"# services: [{proposal.name}]"
+    elif not proposal.services:
+        yield "# nothing of it has to run"
+    yield f"services: {flow(proposal.services)}"
+    yield from _comments(proposal, "units")
+    yield from [f"units: {flow(proposal.units)}"] if proposal.units else []
+
+
+def _health(proposal: Proposal) -> Iterator[str]:
+    """What is not restarted yet cannot be asked: until services are named, the answer waits in a comment."""
+    asked = gate.of_a_server(proposal.port) if proposal.port else None
+    if proposal.services and asked:
+        yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
+        yield f"healthcheck: {flow(asked)}"
+    elif proposal.page and not proposal.run:
+        yield "# the page that the web server shows first is there"
+        yield f"healthcheck: {flow(gate.of_a_page(proposal.page))}"
+    else:
+        yield "# without a question to the application its services alone decide: that they stay up"
+        yield from [f"# healthcheck: {flow(asked)}"] if asked else []
+        yield f"healthcheck: {flow(gate.of_services())}"
+
+
+def _environment(proposal: Proposal) -> Iterator[str]:
+    names = list(dict.fromkeys(proposal.names))
+    values = {"PORT": str(proposal.port)} if proposal.port and "PORT" in names else {}
+    secret = [name for name in names if name not in values]
+    env = ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
+    if secret or (proposal.reads and not values):
+        asked = ", ".join(names) or "which names"
+        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has:"
+        yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
+    elif values and proposal.reads:
+        yield "# the units read PORT from it; docs/configuration.md has more"
+        yield f"env: {flow(env)}"
+
+
+def _build(proposal: Proposal) -> Iterator[str]:
+    yield from _comments(proposal, "build")
+    yield "build:"
+    for name, value in (("frontend", proposal.frontend), ("venvs", proposal.venvs)):
+        yield from (f"  {line}" for line in _comments(proposal, f"build.{name}"))
+        if not value:
+            yield f"  # {'no pages are made' if name == 'frontend' else 'no Python is installed'}"
+        yield f"  {name}: {flow(value)}"
+    yield from (f"  {line}" for line in _comments(proposal, "build.steps"))
+    if proposal.steps:
+        yield "  steps:"
+        yield from (f"    - {flow(step)}" for step in proposal.steps)

@@ -1,0 +1,91 @@
+"""`init`: two files beside the code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy import load_config
+from oroboros_deploy.cli.init import files_for, questions, told, top_of, write
+from oroboros_deploy.errors import InvalidInput
+from oroboros_deploy.testing import LocalHosts
+from tests.cli.test_oroboros import oroboros
+from tests.support.repository import Repository
+from tests.support.watching import tree
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A repository of a Flask application, without our files."""
+    place = tmp_path / "shop"
+    (place / ".git").mkdir(parents=True)
+    (place / "src").mkdir()
+    (place / "requirements.txt").write_text("flask\n")
+    return place
+
+
+@pytest.mark.slow
+def test_both_files_are_written_and_accepted(top: Path) -> None:
+    """Without a terminal nothing is asked, also from a directory below the top; the settings hold as they are."""
+    ran = oroboros(top / "src", "init")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(f"wrote fabfile.py and fabric.yaml in {top}\n  ? which systemd units run it?")
+    assert {name: (top / name).read_text() for name in ("fabfile.py", "fabric.yaml")} == files_for(top)
+    shown = json.loads(oroboros(top, "config", "--json").stdout)
+    assert (shown["root"]["value"], shown["build.frontend"]["value"]) == ("/srv/shop", "none")
+
+
+@pytest.mark.slow
+def test_what_would_be_written_is_printed(top: Path) -> None:
+    """--print writes nothing, and --json has the same with the questions."""
+    before = tree(top)
+    ran = oroboros(top, "init", "--print")
+    answer = json.loads(oroboros(top, "init", "--print", "--json").stdout)
+    assert (ran.returncode, ran.stdout.startswith("--- fabfile.py\n"), tree(top)) == (0, True, before)
+    files = files_for(top)
+    assert answer == {"directory": str(top), "files": files, "questions": questions(files["fabric.yaml"])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", [{"index.html": "hello"}, {"manage": "of nothing known"}], ids=["pages", "unknown"])
+def test_the_first_deploy_works(repository: Repository, tmp_path: Path, files: dict[str, str]) -> None:
+    """What is written and committed as it is deploys, on a host that has nothing."""
+    for name, text in files.items():
+        (repository.path / name).write_text(text)
+    write(repository.path, files_for(repository.path))
+    sha = repository.commit("init")
+    hosts = LocalHosts(load_config(repository.path), tmp_path / "there", source=repository.path)
+    outcome = hosts.deployment().deploy(["web1"], sha=sha)
+    assert (int(outcome.exit_code), hosts.live("web1")) == (0, sha), outcome.hosts
+
+
+@pytest.mark.parametrize(("there", "words"), [(["fabric.yaml"], "is"), (["fabfile.py", "fabric.yaml"], "are")])
+def test_nothing_is_overwritten(top: Path, there: list[str], words: str) -> None:
+    """A file that is there is named, and neither is written (2)."""
+    for name in there:
+        (top / name).write_text("mine")
+    before = tree(top)
+    with pytest.raises(InvalidInput, match=f"{' and '.join(there)} {words} there already") as refused:
+        write(top, files_for(top))
+    assert (refused.value.exit_code, tree(top)) == (2, before)
+
+
+def test_a_link_that_leads_nowhere_is_there(top: Path) -> None:
+    """Nothing is written through it."""
+    (top / "fabric.yaml").symlink_to(top / "elsewhere")
+    with pytest.raises(InvalidInput):
+        write(top, files_for(top))
+    assert not (top / "elsewhere").exists()
+
+
+def test_the_top_of_a_repository(top: Path, tmp_path: Path) -> None:
+    """Where its `.git` is; a directory that is in none is its own."""
+    assert (top_of(top / "src"), top_of(tmp_path)) == (top, tmp_path)
+
+
+def test_without_a_question_nothing_is_left_to_say(top: Path) -> None:
+    """Questions are told once more after the files."""
+    assert told(top, {"a": "", "b": ""}, []) == f"wrote a and b in {top}"
+    assert questions("# QUESTION: which?\n#  QUESTION of no kind\n  # QUESTION: where:\n") == ["which?", "where"]

@@ -1,0 +1,67 @@
+"""What `init` makes of Node projects."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.init import node
+from oroboros_deploy.init.proposal import Proposal
+from oroboros_deploy.init.tree import Tree
+
+
+def look(top: Path, package: dict[str, Any], **files: str) -> Proposal:
+    """What is found beside a package.json."""
+    (top / "package.json").write_text(json.dumps(package))
+    for name, text in files.items():
+        (top / name.replace("__", "-").replace("_", ".")).write_text(text)
+    proposal = Proposal("shop")
+    node.look(Tree(top), proposal)
+    return proposal
+
+
+@pytest.mark.parametrize(
+    ("needs", "output"),
+    [
+        ("vite", "dist"),
+        ("react-scripts", "build"),
+        ("gatsby", "public"),
+        ("@11ty/eleventy", "_site"),
+        ("astro", "dist"),
+    ],
+)
+def test_the_output_is_that_of_the_tool(tmp_path: Path, needs: str, output: str) -> None:
+    """Where a known tool writes its pages is known, too."""
+    proposal = look(tmp_path, {"devDependencies": {needs: "1"}, "scripts": {"build": "x"}}, package__lock_json="{}")
+    assert (proposal.frontend or {})["output"] == output
+    assert (proposal.page, proposal.questions) == (f"{output}/index.html", {})
+
+
+def test_an_output_that_is_not_known_is_asked_for(tmp_path: Path) -> None:
+    """And so is a lock file that is missing."""
+    proposal = look(tmp_path, {"scripts": {"build": "make pages"}})
+    assert (proposal.frontend or {})["command"] == "npm install && npm run build"
+    assert set(proposal.questions) == {"build.frontend", "build"}
+
+
+def test_an_export_of_next_has_no_server(tmp_path: Path) -> None:
+    """Its pages are in `out`."""
+    package = {"dependencies": {"next": "15"}, "scripts": {"build": "next build", "start": "next start"}}
+    proposal = look(tmp_path, package, next_config_js="module.exports = { output: 'export' }", yarn_lock="")
+    assert ((proposal.frontend or {})["output"], proposal.run) == ("out", False)
+
+
+def test_a_later_yarn_has_other_flags(tmp_path: Path) -> None:
+    """Its lock file has the same name, and its settings another one."""
+    (tmp_path / ".yarnrc.yml").write_text("")
+    proposal = look(tmp_path, {"dependencies": {"koa": "3"}, "scripts": {"build": "tsc"}}, yarn_lock="")
+    assert [step["command"] for step in proposal.steps] == ["yarn install --immutable", "yarn run build"]
+
+
+def test_packages_of_tools_alone_are_nothing_to_deploy(tmp_path: Path) -> None:
+    """A package.json without a build and a server adds no step."""
+    proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}}, package__lock_json="{}")
+    assert (proposal.steps, proposal.frontend, proposal.found, proposal.questions) == ([], None, [], {})

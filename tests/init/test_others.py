@@ -1,0 +1,76 @@
+"""What `init` makes of units, processes, compiled programs, sites, and what it does not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.init import others
+from oroboros_deploy.init.proposal import Proposal
+from oroboros_deploy.init.tree import Tree
+
+
+def look(top: Path, files: dict[str, str]) -> Proposal:
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    proposal = Proposal("shop")
+    others.look(Tree(top), proposal)
+    return proposal
+
+
+def test_units_of_a_path_say_the_root(tmp_path: Path) -> None:
+    """Units that name `current` by its path come with the release, and their root is the deploy root."""
+    text = "[Service]\nExecStart=/srv/store/current/bin/shop\n"
+    proposal = look(tmp_path, {"infra/shop-a.service": text, "infra/shop-b@.service": text})
+    assert (proposal.services, proposal.roots, proposal.units) == (["shop-a"], ["/srv/store"], "infra")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"shop.service": "WorkingDirectory=@root@/current"},
+        {"a/shop.service": "WorkingDirectory=@root@/current", "b/mail.service": "WorkingDirectory=@root@/current"},
+        {"a/shop.service": "ExecStart=/usr/bin/true"},
+    ],
+    ids=["at the top", "in two directories", "of no release"],
+)
+def test_units_that_cannot_come_with_the_release(tmp_path: Path, files: dict[str, str]) -> None:
+    """They are named as services, and a person installs them."""
+    proposal = look(tmp_path, files)
+    assert (proposal.units, list(proposal.questions)) == (None, ["units"])
+    assert len(proposal.services) == len(files)
+
+
+def test_units_say_what_they_read(tmp_path: Path) -> None:
+    """The names in them, and whether they start without the file of the configuration."""
+    text = "EnvironmentFile=@root@/env\nExecStart=@root@/current/serve ${PORT} ${SIZE}\n"
+    proposal = look(tmp_path, {"infra/shop.service": text})
+    assert (proposal.reads, proposal.names) == (True, ["PORT", "SIZE"])
+
+
+def test_a_procfile_says_what_runs(tmp_path: Path) -> None:
+    """Each of its processes is a unit to write; what it does at a release is for `migrate`."""
+    proposal = look(tmp_path, {"Procfile": "web: gunicorn shop\nworker: celery\nrelease: ./migrate\n"})
+    assert proposal.guessed == ["shop-web", "shop-worker"]
+    assert {name: len(asked) for name, asked in proposal.questions.items()} == {"services": 2, "migrate": 1}
+
+
+def test_a_go_program_of_several(tmp_path: Path) -> None:
+    """Without a program at the top the one of the module's name is built."""
+    proposal = look(tmp_path, {"go.mod": "module example.org/shop", "cmd/shop/main.go": "package main"})
+    assert proposal.steps[0]["command"] == "go build -o bin/shop ./cmd/shop"
+
+
+@pytest.mark.parametrize("name", ["Gemfile", "Cargo.toml", "pom.xml", "mix.exs", "Pipfile", "Dockerfile"])
+def test_strangers_are_named(tmp_path: Path, name: str) -> None:
+    """What cannot be built by what is known here is asked for by its name."""
+    [asked] = look(tmp_path, {name: ""}).questions["build.steps"]
+    assert asked.startswith(f"{name} is there (")
+
+
+def test_pages_that_nobody_makes(tmp_path: Path) -> None:
+    """They are served as they are; mkdocs is installed where no requirements name it."""
+    assert look(tmp_path, {"index.html": "hello"}).page == "index.html"
+    assert look(tmp_path, {"mkdocs.yml": ""}).venvs == {".venv": {"packages": ["mkdocs"]}}

@@ -1,0 +1,78 @@
+"""What `init` makes of Python projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.init import python
+from oroboros_deploy.init.proposal import Proposal
+from oroboros_deploy.init.tree import Tree
+
+
+def look(top: Path, **files: str) -> Proposal:
+    """What is found in files, whose names have ``__`` for a slash and ``_`` for a dot."""
+    for name, text in files.items():
+        path = top / name.replace("__", "/").replace("_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    proposal = Proposal("shop")
+    python.look(Tree(top), proposal)
+    return proposal
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"uv_lock": ""}, "uv.lock is installed as locked, by uv of the host or one that is kept in .deploy/tools"),
+        (
+            {"poetry_lock": ""},
+            "poetry.lock is installed as locked, by poetry of the host or one that is kept in .deploy/tools",
+        ),
+        ({"pdm_lock": ""}, "pdm.lock is installed as locked, by pdm of the host or one that is kept in .deploy/tools"),
+        ({"requirements_txt": ""}, "pyproject.toml is a project, and is installed with its requirements.txt"),
+        ({}, "pyproject.toml is a project; without a lock file the package index decides which versions it gets"),
+    ],
+)
+def test_the_reason_names_the_lock(tmp_path: Path, files: dict[str, str], why: str) -> None:
+    """A lock file is followed, and where there is none that is said."""
+    proposal = look(tmp_path, pyproject_toml="[project]\nname = 'shop'\n", **files)
+    assert (proposal.venvs, proposal.reasons["build.venvs"]) == ({".venv": ["."]}, [why])
+
+
+def test_hashes_are_told(tmp_path: Path) -> None:
+    """Requirements with hashes are installed by them."""
+    proposal = look(tmp_path, requirements_txt="a==1 --hash=sha256:0")
+    assert proposal.reasons["build.venvs"] == ["requirements.txt, whose hashes pip compares"]
+
+
+def test_a_pyproject_of_tools_is_no_project(tmp_path: Path) -> None:
+    """One that only configures tools installs nothing."""
+    assert look(tmp_path, pyproject_toml="[tool.ruff]\n").venvs == {}
+
+
+def test_django_below_the_top(tmp_path: Path) -> None:
+    """Its environment, migration and static files are named from the top of the repository."""
+    settings = {"site__shop__settings_py": 'STATIC_ROOT = BASE_DIR / "assets"'}
+    proposal = look(tmp_path, site__manage_py="", site__requirements_txt="Django", **settings)
+    command = "site/.venv/bin/python site/manage.py"
+    assert proposal.venvs == {"site": {"requirements": ["site/requirements.txt"]}}
+    assert proposal.migrate == f"{command} migrate --noinput"
+    collect = {"name": "static files", "command": f"{command} collectstatic --noinput", "outputs": ["site/assets"]}
+    assert proposal.steps == [collect]
+
+
+def test_units_say_where_the_environment_is(tmp_path: Path) -> None:
+    """Or what they run would not be there; one beside the code of another place is not meant."""
+    unit = "ExecStart=@root@/current/api/env/bin/gunicorn\nExecStartPre=@root@/current/web/x/bin/a\n"
+    proposal = look(tmp_path, api__requirements_txt="flask", shop_service=unit)
+    assert proposal.venvs == {"api/env": {"requirements": ["api/requirements.txt"]}}
+    assert proposal.reasons["build.venvs"] == ["the units run api/env/bin", "api/requirements.txt"]
+
+
+def test_alembic_below_the_top(tmp_path: Path) -> None:
+    """It is run in the directory of its settings."""
+    project = "[project]\nname = 'a'\ndependencies = ['alembic']\n"
+    proposal = look(tmp_path, api__pyproject_toml=project, api__alembic_ini="")
+    assert proposal.migrate == "cd api && .venv/bin/alembic upgrade head"

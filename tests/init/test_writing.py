@@ -1,0 +1,285 @@
+"""What `init` writes for repositories of many shapes: settings that load as they are, each with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from oroboros_deploy.config import Config
+from oroboros_deploy.init.tree import Tree
+from oroboros_deploy.init.writing import flow, propose, settings
+
+UNIT = "[Service]\nWorkingDirectory=@root@/current\nExecStart=@root@/current/bin/serve\n"
+PROJECT = '[project]\nname = "shop"\ndependencies = ["{needs}"]\n'
+NPM = "npm ci && npm run build"
+
+
+def step(name: str, command: str, path: str = ".", inputs: Any = (), outputs: Any = ()) -> tuple[Any, ...]:
+    return (name, path, command, inputs, outputs)
+
+
+def npm(path: str = "", lock: str = "package-lock.json", command: str = "npm ci") -> tuple[Any, ...]:
+    """The step that installs the packages of a server."""
+    at = f"{path}/" if path else ""
+    return step("packages", command, path or ".", (f"{at}package.json", f"{at}{lock}"), (f"{at}node_modules",))
+
+
+DJANGO = {
+    "manage.py": "",
+    "requirements.txt": "Django==5.2\n",
+    "shop/settings.py": 'STATIC_ROOT = BASE_DIR / "static"\nMEDIA_ROOT = os.path.join(BASE_DIR, "media")\n',
+    "infra/systemd/shop-web.service": UNIT,
+}
+SERVER = '{"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start": "node server.js", "build": "tsc"}}'
+PAGES = '{"name": "shop", "devDependencies": {"vite": "7"}, "scripts": {"build": "vite build", "start": "vite"}}'
+NEXT = '{"dependencies": {"next": "15"}, "scripts": {"build": "next build", "start": "next start -p 3100"}}'
+COLLECT = step("static files", ".venv/bin/python manage.py collectstatic --noinput", outputs=("static",))
+PORT_8000 = "curl -fsS -o /dev/null http://127.0.0.1:8000/"
+
+ENV = UNIT.replace("bin/serve", "venv/bin/uvicorn --port ${PORT}") + "EnvironmentFile=@root@/env\n"
+
+# Of each shape its files, the settings that have to come of them, and settings that are left to a person.
+SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
+    "Django": (
+        DJANGO,
+        {
+            "services": ("shop-web",),
+            "units": "infra/systemd",
+            "healthcheck.command": PORT_8000,
+            "migrate": ".venv/bin/python manage.py migrate --noinput",
+            "shared": {"media": "dir"},
+            "venvs": {".venv": ((), ("requirements.txt",))},
+            "steps": [COLLECT],
+        },
+        {"hosts", "port"},
+    ),
+    "Flask with requirements": (
+        {"requirements.txt": "flask\n", "Procfile": "web: gunicorn shop:app\n"},
+        {"venvs": {".venv": ((), ("requirements.txt",))}, "services": (), "healthcheck.command": None},
+        {"hosts", "unit", "procfile"},
+    ),
+    "FastAPI with uv": (
+        {"pyproject.toml": PROJECT.format(needs="fastapi"), "uv.lock": ""},
+        {"venvs": {".venv": (".",)}, "services": (), "healthcheck.command": None},
+        {"hosts", "unit"},
+    ),
+    "FastAPI with poetry": (
+        {
+            "pyproject.toml": '[tool.poetry.dependencies]\nfastapi = "*"\nalembic = "*"\n',
+            "poetry.lock": "",
+            "alembic.ini": "",
+        },
+        {"venvs": {".venv": (".",)}, "migrate": ".venv/bin/alembic upgrade head"},
+        {"hosts", "unit"},
+    ),
+    "FastAPI with a unit": (
+        {"requirements.txt": "fastapi\n", "infra/shop-api.service": ENV},
+        {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.command": PORT_8000},
+        {"hosts", "port"},
+    ),
+    "FastAPI with pdm": (
+        {"pyproject.toml": PROJECT.format(needs="fastapi"), "pdm.lock": ""},
+        {"venvs": {".venv": (".",)}},
+        {"hosts", "unit"},
+    ),
+    "FastAPI with hashes": (
+        {"requirements.txt": "fastapi==1 --hash=sha256:00\n"},
+        {"venvs": {".venv": ((), ("requirements.txt",))}},
+        {"hosts", "unit"},
+    ),
+    "Node with npm": (
+        {"package.json": SERVER, "package-lock.json": "{}"},
+        {"steps": [npm(), step("compile", "npm run build")], "venvs": {}},
+        {"hosts", "unit"},
+    ),
+    "Node with pnpm": (
+        {"package.json": '{"dependencies": {"koa": "3"}}', "pnpm-lock.yaml": ""},
+        {"steps": [npm(lock="pnpm-lock.yaml", command="pnpm install --frozen-lockfile --prod")]},
+        {"hosts", "unit"},
+    ),
+    "Node with yarn": (
+        {"package.json": SERVER, "yarn.lock": "", "deploy/shop-web.service": UNIT},
+        {
+            "steps": [
+                npm(lock="yarn.lock", command="yarn install --frozen-lockfile"),
+                step("compile", "yarn run build"),
+            ],
+            "units": "deploy",
+            "services": ("shop-web",),
+            "healthcheck.command": "curl -fsS -o /dev/null http://127.0.0.1:3000/",
+        },
+        {"hosts", "port"},
+    ),
+    "Next with a server": (
+        {"package.json": NEXT, "package-lock.json": "{}", "infra/next.service": UNIT},
+        {
+            "steps": [npm(), step("compile", "npm run build")],
+            "services": ("next",),
+            "healthcheck.command": "curl -fsS -o /dev/null http://127.0.0.1:3100/",
+        },
+        {"hosts", "port"},
+    ),
+    "a static generator": (
+        {"package.json": PAGES, "package-lock.json": "{}"},
+        {
+            "frontend": (".", NPM, "dist", None),
+            "healthcheck.command": "test -s dist/index.html",
+            "services": (),
+        },
+        {"hosts"},
+    ),
+    "Hugo": (
+        {"hugo.toml": ""},
+        {
+            "steps": [step("site", "hugo --minify", outputs=("public",))],
+            "healthcheck.command": "test -s public/index.html",
+        },
+        {"hosts"},
+    ),
+    "a monorepo": (
+        {
+            "README.md": "",
+            "apps/api/pyproject.toml": PROJECT.format(needs="flask"),
+            "apps/web/package.json": PAGES,
+            "apps/web/pnpm-lock.yaml": "",
+            "infra/shop-api.service": UNIT,
+        },
+        {
+            "venvs": {"apps/api": ("apps/api",)},
+            "frontend": ("apps/web", "pnpm install --frozen-lockfile && pnpm run build", "dist", None),
+            "services": ("shop-api",),
+            "healthcheck.command": PORT_8000,
+        },
+        {"hosts", "port"},
+    ),
+    "Go": (
+        {"go.mod": "module example.org/you/shop\n", "main.go": "package main\n"},
+        {"steps": [step("compile", "go build -o bin/shop .")], "services": ()},
+        {"hosts", "unit"},
+    ),
+    "PHP without a build": (
+        {"index.php": "<?php"},
+        {"steps": [], "venvs": {}, "services": (), "healthcheck.command": "test -s index.php"},
+        {"hosts", "php"},
+    ),
+    "a stranger": (
+        {"Gemfile": "", "Gemfile.lock": ""},
+        {"steps": [], "venvs": {}, "services": (), "healthcheck.command": None},
+        {"hosts", "runs", "stranger"},
+    ),
+    "unknown": (
+        {"README": "what is this?"},
+        {"steps": [], "venvs": {}, "services": (), "healthcheck.command": None, "frontend": None},
+        {"hosts", "runs"},
+    ),
+}
+QUESTIONS = {
+    "hosts": "on which hosts does it run?",
+    "port": "does it answer on port",
+    "unit": "which systemd units run it?",
+    "procfile": "Procfile has",
+    "runs": "does something of it run?",
+    "php": "PHP keeps compiled files",
+    "stranger": "Gemfile is there",
+}
+
+
+def written(top: Path, files: Mapping[str, str]) -> str:
+    """The settings that are written for a repository with these files."""
+    for name, text in files.items():
+        (top / name).parent.mkdir(parents=True, exist_ok=True)
+        (top / name).write_text(text)
+    return settings(propose(Tree(top)))
+
+
+def told(config: Config) -> dict[str, Any]:
+    """What the settings say, as the table above has it."""
+    build = config.build
+    venvs = {
+        name: venv if isinstance(venv, tuple) else (venv.projects, venv.requirements)
+        for name, venv in build.venvs.items()
+    }
+    frontend = build.frontend
+    return {
+        "services": config.services,
+        "units": config.units,
+        "healthcheck.command": config.healthcheck.command,
+        "migrate": config.migrate,
+        "shared": dict(config.shared),
+        "env": dict(config.env.values),
+        "venvs": venvs,
+        "frontend": frontend and (frontend.path, frontend.command, frontend.output, frontend.into),
+        "steps": [(each.name, each.path, each.command, each.inputs, each.outputs) for each in build.steps],
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_shape(tmp_path: Path, shape: str) -> None:
+    """The file loads as it is, says what fits this shape, and asks what only a person can answer, and nothing else."""
+    files, expected, asked = SHAPES[shape]
+    text = written(tmp_path, files)
+    found = told(Config.from_mapping(yaml.safe_load(text)["deploy"]))
+    assert {name: found[name] for name in expected} == expected
+    questions = [line.strip() for line in text.splitlines() if "QUESTION:" in line]
+    assert {name for name, words in QUESTIONS.items() if any(words in line for line in questions)} == asked
+    assert len(questions) == len(asked)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_line_has_its_reason(tmp_path: Path, shape: str) -> None:
+    """Above each setting stands where it comes from, or the question to which it is the answer."""
+    lines = [line.strip() for line in written(tmp_path, SHAPES[shape][0]).splitlines()]
+    settings_of = (
+        "root:",
+        "services:",
+        "units:",
+        "healthcheck:",
+        "migrate:",
+        "shared:",
+        "frontend:",
+        "venvs:",
+        "steps:",
+    )
+    assert [line for line in lines if line.startswith(settings_of) and lines[lines.index(line) - 1][0] != "#"] == []
+
+
+def test_an_odd_name_stays_in_its_comment(tmp_path: Path) -> None:
+    """A directory may be called as it likes: no line of the settings is its own."""
+    text = written(tmp_path, {"a\nkeep: 3\nb/requirements.txt": "flask", "Procfile": "web: \x1b[31mrun\n"})
+    assert "\x1b" not in text and not any(line.strip().startswith("keep:") for line in text.splitlines())
+
+
+def test_answers_are_lines_that_load(tmp_path: Path) -> None:
+    """What stands in a comment can be taken out of it as it is."""
+    text = written(tmp_path, {**DJANGO, "shop/settings.py": 'SECRET = os.environ["SECRET_KEY"]\n'})
+    answered = text.replace("# environments:", "environments:").replace("# env:", "env:")
+    config = Config.from_mapping(yaml.safe_load(answered)["deploy"])
+    assert (config.environments, config.env.secrets.names) == ({"prod": ("deploy@web1.example.org",)}, ("SECRET_KEY",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "npm ci && npm run build",
+        "yes",
+        "a: b",
+        "- x",
+        "1",
+        "*",
+        "@x",
+        "é",
+        "",
+        "a #b",
+        None,
+        7,
+        ["a", {"b": [None]}],
+        {},
+    ],
+)
+def test_values_are_read_back(value: object) -> None:
+    """Whatever a name or a path is, YAML reads it as it was."""
+    assert yaml.safe_load(flow(value)) == value
