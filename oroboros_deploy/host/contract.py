@@ -393,7 +393,8 @@ class ActivationEnd(TypedDict):
     ``foreign`` where the link led that another program had at `current`.  ``enabled`` is what the record will have.
     ``configuration`` is the revision in use with the target, ``configuration_before`` the one before (None: none), and
     ``names`` are those in which they differ.  ``units`` is the set of units with the target, ``units_before`` the one
-    before (None: none), and ``unit_changes`` are the files in which they differ.
+    before (None: none), and ``unit_changes`` are the files in which they differ; ``units_begun`` is true once ours may
+    be in their place.
     """
 
     target: str
@@ -413,6 +414,7 @@ class ActivationEnd(TypedDict):
     units: NotRequired[Optional[str]]
     units_before: NotRequired[Optional[str]]
     unit_changes: NotRequired[Optional[Changes]]
+    units_begun: NotRequired[bool]
 
 
 class ActivationState(ActivationEnd):

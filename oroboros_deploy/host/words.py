@@ -79,6 +79,12 @@ def put_away(name: str, systemctl: str = "systemctl") -> str:
     return f"{name} was stopped and disabled since the last commit: it is left so and not watched ({again} starts it)"
 
 
+def stays_disabled(name: str, systemctl: str = "systemctl") -> str:
+    """That a unit comes back as somebody left it, and what enables it again."""
+    again = f"{systemctl} enable --now {name}"
+    return f"{name} was disabled by somebody before a release took it away: it stays disabled ({again} enables it)"
+
+
 def stale(name: str, systemctl: str, *, reloaded: bool) -> str:
     """That somebody changed a unit, and systemd goes by its old text."""
     what = f"{name} was changed on this host, and systemd has not read it since"

@@ -11,7 +11,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import SERVE, Scope, Shop, current, serving, systemctl
+from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, systemctl
 from tests.support.user_shop import UNITS, give_to_the_login
 
 pytestmark = pytest.mark.host
@@ -150,6 +150,64 @@ def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Bring
         ("loaded", "inactive", "disabled"),
         GONE,
     ]
+
+
+def test_instances_of_a_template_that_goes(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """They are stopped with it, named or started by hand, and run again after a restore as they were."""
+    worker = {"shop-worker@.service": SERVICE.format(name="mailer") + INSTALL}
+    brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-worker@1]")
+    good = brings.release({**GOOD, **worker})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    systemctl(host, "start", "shop-worker@2")
+    brings.settings("services: [shop-api, shop-worker@1]", "services: [shop-api]")
+    stopped = "systemctl is-active --quiet shop-worker@2 || exit 78"
+    ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check=stopped)}")
+    assert (ran.code, "exited 78" in ran.said, current(host)) == (10, True, good), ran.said
+    assert [brings.state(f"shop-worker@{number}") for number in "12"] == [ON, ("loaded", "active", "disabled")]
+    assert serving(host, "shop-worker@2") == good
+
+
+def test_what_somebody_disabled_comes_back_disabled(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """Also when the release in between did not have it; what is enabled again is enabled then."""
+    timers = {"shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT}
+    good, new = brings.release({**GOOD, **timers}), brings.release(GOOD)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    systemctl(host, "disable", "--now", "shop-old.timer")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    said = fab.ok("-H", "prod", "rollback", f"--release={good}").said
+    assert "shop-old.timer was disabled by somebody before a release took it away: it stays disabled" in said
+    assert brings.state("shop-old.timer") == ("loaded", "inactive", "disabled")
+    systemctl(host, "enable", "--now", "shop-old.timer")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    fab.ok("-H", "prod", "rollback", f"--release={good}")
+    assert brings.state("shop-old.timer") == ON
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_unit_that_is_edited_during_the_migration(
+    host: DisposableHost, brings: Brings, fab: Fab, ends: str
+) -> None:
+    """It stays as somebody wrote it, and the attempt fails; the restore does not take it for its own change."""
+    good = brings.release(GOOD)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    edited = brings.units / "shop-api.service"
+    host.run("mkdir", "-p", "/tmp/migration")
+    line = "touch /tmp/migration/begun; until test -e /tmp/migration/go; do sleep 0.05; done"
+    settings = brings.shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text() + f"  migrate: {line}{'; exit 1' if ends == 'badly' else ''}\n")
+    host.run("chmod", "0777", "/tmp/migration")
+    new = brings.release({**GOOD, "shop-api.service": API.replace("100ms", "200ms")})
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    until(lambda: host.run("test", "-e", "/tmp/migration/begun", check=False).returncode == 0)
+    edited.write_text(edited.read_text() + "# by hand\n")
+    by_hand = edited.read_text()
+    host.run("touch", "/tmp/migration/go")
+    said = "".join(running.communicate(timeout=120))
+    assert (running.returncode, edited.read_text(), current(host), serving(host)) == (10, by_hand, good, good), said
+    assert ("somebody changed units while this activation was prepared" in said) == (ends == "well"), said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
+    kept = [*(host.rootfs / ROOT[1:] / ".deploy/units/edited").iterdir()]
+    assert ([path.read_text() for path in kept], serving(host)) == ([by_hand], new)
 
 
 def test_a_first_deploy_that_fails_leaves_no_unit(host: DisposableHost, brings: Brings, fab: Fab) -> None:
