@@ -159,6 +159,8 @@ class Activation:
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
         self.named = self.held  # the same as it was asked for: without what its units stand for
+        # A release that is held to its record need not have what the settings name by now.
+        self.required = [name for name in request["services"] if name in judged["services"]]
         self.brought = _Brought()
         self.mask: Mask
         self.state: State
@@ -349,7 +351,7 @@ class Activation:
         self._note_disabled(named)
         self.seen.update(units.parts(self.seen))
         self.held = self.held.with_parts(self.seen)
-        self.held = self._without_missing(self.held, self.request["services"])
+        self.held = self._without_missing(self.held, self.required)
         self.held = self._without_put_away(self.held, told=True)
         self._without_taken_away()
         for name in self._away_but_wanted({name: self.seen[name] for name in self.held.restarted}):
@@ -531,7 +533,7 @@ class Activation:
         held = self.named.with_members()
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
-        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
+        held = self._without_missing(held.with_parts(self.seen), self.required)
         ran = [name for name in self.seen if unit_sets.disabled(self.layout).get(units.full_name(name))]
         self.held = self._with_opened(self._without_put_away(held, ran), self._to_open())
         for name in self.held.restarted:
@@ -664,7 +666,7 @@ class Activation:
         held = self.held.with_members()
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
-        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
+        held = self._without_missing(held.with_parts(self.seen), self.required)
         return {name: self.seen[name] for name in self._without_put_away(held).services}
 
     def _gone(self, wanted: str) -> Optional[str]:

@@ -595,6 +595,7 @@ class UnitFacts(TypedDict):
     ``stops_within``: the seconds that it may take to stop (None: no limit).  ``elsewhere``: this manager does not know
     it, and the manager of the other scope does.
     ``put_away``: it ran when a release was committed last, was stopped and disabled since, and stays so.
+    ``behind``: its main process began before the configuration in use was put in use.
     """
 
     load: str
@@ -606,6 +607,7 @@ class UnitFacts(TypedDict):
     strays: NotRequired[List[StrayFacts]]
     stops_within: NotRequired[Optional[float]]
     put_away: NotRequired[bool]
+    behind: NotRequired[bool]
     elsewhere: NotRequired[bool]
 
 

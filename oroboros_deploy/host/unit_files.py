@@ -180,9 +180,7 @@ def changed(before: UnitSet, after: UnitSet) -> List[str]:
     return sorted(both.intersection(map(unit_of, paths)))
 
 
-def to_enable(
-    before: UnitSet, after: UnitSet, services: Iterable[str], disabled: Container[str] = ()
-) -> List[str]:
+def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str], disabled: Container[str] = ()) -> List[str]:
     """What is new and can be enabled; of a template the instances that are named as services.
 
     ``services`` are full names, and so is what somebody ``disabled`` before a release took it away.

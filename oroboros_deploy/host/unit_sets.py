@@ -21,7 +21,19 @@ import time
 from pathlib import Path
 
 from . import durable, manager, process, unit_files
-from .annotations import TYPE_CHECKING, Container, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, cast
+from .annotations import (
+    TYPE_CHECKING,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
 from .layout import Layout
 from .refusal import Refusal
 from .sha256 import digest

@@ -70,6 +70,8 @@ def not_live(facts: Facts) -> Iterator[str]:
     for name, unit in facts["units"].items():
         if not unit.get("serving", True) and not unit.get("put_away"):
             yield f"{name} is {unit['condition']}"
+        if unit.get("behind"):
+            yield f"{name} was not restarted since the configuration {used} was put in use"
         yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
 
 

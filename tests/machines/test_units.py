@@ -184,9 +184,7 @@ def test_what_somebody_disabled_comes_back_disabled(host: DisposableHost, brings
 
 
 @pytest.mark.parametrize("ends", ["well", "badly"])
-def test_a_unit_that_is_edited_during_the_migration(
-    host: DisposableHost, brings: Brings, fab: Fab, ends: str
-) -> None:
+def test_a_unit_that_is_edited_during_the_migration(host: DisposableHost, brings: Brings, fab: Fab, ends: str) -> None:
     """It stays as somebody wrote it, and the attempt fails; the restore does not take it for its own change."""
     good = brings.release(GOOD)
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
@@ -284,6 +282,38 @@ def test_the_power_fails(host: DisposableHost, brings: Brings, fab: Fab, moment:
     until(lambda: brings.state("shop-old.timer") == ON)
     assert (current(host), brings.there, brings.state("shop-new.service")) == (good, was, GONE)
     assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_a_shutdown_while_units_change(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """A host that is rebooted by its administrator comes up with exactly the units of the release that serves."""
+    good = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    was = brings.there
+    changed = {**GOOD, "shop-api.service": API.replace("100ms", "200ms"), "shop-new.service": API}
+    deploy = fab.start("-H", "prod", "deploy", f"--sha={brings.release(changed, check='sleep 60')}")
+    until(lambda: brings.state("shop-new.service")[0] == "loaded" and current(host) != good)
+    host.run("systemctl", "poweroff", "--no-block")
+    until(lambda: not host.is_up)
+    deploy.kill()
+    deploy.communicate()
+    host.power_cut()  # nothing lives any more; this lets it boot again
+    host.boot()
+    until(lambda: serving(host) == good)
+    until(lambda: brings.state("shop-old.timer") == ON)
+    assert (current(host), brings.there, brings.state("shop-new.service")) == (good, was, GONE)
+    assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_a_push_before_the_release_that_brings_a_service(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """It is held to the live release, which has no such service."""
+    good = brings.release(GOOD)
+    brings.settings("deploy:\n", "deploy:\n  env: {values: {COLOUR: blue}}\n")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-mailer, shop-new]")
+    brings.settings("blue", "green")
+    said = fab.ok("-H", "prod", "env.push").said
+    assert "shop-new is not-found on this host: it is left out" in said
+    assert (host.rootfs / ROOT[1:] / "env").readlink().parent.name == "config"
 
 
 def test_units_of_the_login(tmp_path: Path, host: DisposableHost, shop: Shop, fab: Fab) -> None:
