@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import environment, manager, unit_files, unit_sets
+from oroboros_deploy.host import activation, environment, manager, state, unit_files, unit_sets
 from oroboros_deploy.host.contract import UnitsRequest
 from oroboros_deploy.host.refusal import Refusal
 from oroboros_deploy.host.unit_files import UnitSet
@@ -298,6 +298,24 @@ def test_what_somebody_wrote_meanwhile(host: Host) -> None:
     before, after = host.install(host.texts("one", api_service=API, b_timer=TIMER))
     (host.units / "api.service").write_text("by hand\n")
     assert unit_sets.strange(host.agent.paths, before, after) == {"api.service": "by hand\n"}
+
+
+def test_what_is_edited_before_it_is_replaced(host: Host) -> None:
+    """The attempt fails, and its way back takes it for nothing of its own; else the state says that ours may come."""
+    host.install(host.texts("one", api_service=API))
+    paths, edited = host.agent.paths, host.units / "api.service"
+    before, was = unit_sets.keep(paths, host.look(host.texts("two", b_timer=TIMER)).before), edited.read_text()
+    request: Any = host.agent.request(host.agent.sealed("new"))
+    attempt = activation.Activation(paths, request, no_events)
+    attempt.state = state.begin(request, None, {"app@1.service": "i1"})._replace(units_before=before)
+    edited.write_text("by hand\n")
+    with pytest.raises(activation.Failed, match="somebody changed units while this activation was prepared"):
+        attempt._begin_units(before)
+    assert (attempt.state.units_begun, attempt._units_otherwise()) == (False, False)
+    edited.write_text(was)
+    attempt._begin_units(before)
+    noted = state.load(paths.state)
+    assert (noted and noted.units_begun, attempt._ran(["app@.service"])) == (True, ["app@1.service"])
 
 
 def test_instances_of_a_template(host: Host) -> None:
