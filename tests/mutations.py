@@ -1328,6 +1328,27 @@ MUTATIONS = (
         (UNIT_SETS, "-k", "edited_since"),
     ),
     Mutation(
+        "what somebody disabled is not enabled when a release brings it again",
+        HOST + "unit_files.py",
+        "    return [name for name in found if name not in disabled]\n",
+        "    return found\n",
+        (UNIT_SETS, "-k", "comes_back"),
+    ),
+    Mutation(
+        "a push without the gate leaves what the release passed",
+        HOST + "records.py",
+        "    record = _as_it_passed(before, record) if before else record\n",
+        "",
+        ("tests/host/test_configuration.py", "-k", "without_the_gate or without_restarts"),
+    ),
+    Mutation(
+        "systemd puts no variables into paths",
+        HOST + "manager.py",
+        'word.replace("$", "$$")',
+        "word",
+        ("tests/host/test_manager.py", "-k", "who_writes"),
+    ),
+    Mutation(
         "installed units of another application are refused",
         HOST + "unit_sets.py",
         "    if header and header.root != root:\n",

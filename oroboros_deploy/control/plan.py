@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ..config import Config, Healthcheck, HttpProbe, Migration, Step, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
-from ..host.constants import FINAL, SERVES, SWITCHABLE
+from ..host.constants import BY_RECORD, FINAL, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
 from ..host.unit_files import brings, full_name
 from ..host.words import WAIT, busy, held, not_live, sudoers
@@ -228,7 +228,7 @@ def _to_push(job: Job, facts: Facts, host: str) -> Plan:
         raise InvalidInput(f"nothing was changed: {what}", hint=typed("deploy --sha=SHA"), host=host)
     if target["state"] not in SWITCHABLE:
         raise _refusal_of_live(job, facts, host, _WRONG.get(target["state"]) or target["damage"] or target["state"])
-    return Plan(build=False, activate=not healthy(facts["last"]) or any(not_live(facts)))
+    return Plan(build=False, activate=not healthy(facts["last"]) or any(_not_live(job, facts)))
 
 
 def _to_build(job: Job, facts: Facts) -> Plan:
@@ -257,7 +257,19 @@ def doubts(job: Job, facts: Facts) -> Iterator[str]:
         yield "it never passed a gate here, for another tool switched to it"
     elif gate == "skipped" and _asks(job.config):
         yield "neither health command nor probes were asked when it was committed here"
-    yield from not_live(facts)
+    yield from _not_live(job, facts)
+
+
+def _not_live(job: Job, facts: Facts) -> Iterator[str]:
+    """The same without what only another release brings."""
+    coming = {name for name, unit in facts["units"].items() if unit["load"] == "not-found" and _by_record(job)}
+    units = {name: unit for name, unit in facts["units"].items() if name not in coming}
+    return not_live({**facts, "units": units})
+
+
+def _by_record(job: Job) -> bool:
+    """Whether the services of an attempt are those that its release was committed with, and bring their units."""
+    return job.kind in BY_RECORD and job.config.units is not None and "services" not in job.config.by_hand
 
 
 def _unfit(job: Job, facts: Facts) -> str | None:
@@ -363,6 +375,8 @@ def _units(job: Job) -> UnitsRequest | None:
 def _may_come(job: Job, facts: Facts, name: str) -> bool:
     """Whether a unit that the host does not have may come with the release; what is not built yet nobody knows."""
     changes = facts.get("unit_changes")
+    if _by_record(job):
+        return True  # the record may not name it: the host looks at that before it changes anything
     if _units(job) is None:
         return False
     return brings(changes["added"], full_name(name)) if changes else True

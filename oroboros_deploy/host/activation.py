@@ -77,6 +77,8 @@ _WHY_IT_STAYS = {
     True: "nobody noted one for this release",
 }
 
+_ALL_STAY = "all units stay as they are; the same command again looks at them anew"
+
 
 class Failed(Exception):
     """A step of the activation failed; the host is to be restored."""
@@ -158,6 +160,8 @@ class Activation:
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
         self.named = self.held  # the same as it was asked for: without what its units stand for
+        # A release that is held to its record need not have what the settings name by now.
+        self.required = [name for name in request["services"] if name in judged["services"]]
         self.brought = _Brought()
         self.mask: Mask
         self.state: State
@@ -356,11 +360,12 @@ class Activation:
             self.back_proven = records.proven(self.layout, source, judged)
             back = self._held_to(judged).with_members()
         self.held = self.held.with_members()
-        looked_at = (*self.held.restarted, *(back.restarted if back else ()), *self._affected())
-        self.seen = units.show([*dict.fromkeys(looked_at)])
+        named = (*self.held.restarted, *(back.restarted if back else ()))
+        self.seen = units.show([*dict.fromkeys((*named, *self._affected()))])
+        self._note_disabled(named)
         self.seen.update(units.parts(self.seen))
         self.held = self.held.with_parts(self.seen)
-        self.held = self._without_missing(self.held, self.request["services"])
+        self.held = self._without_missing(self.held, self.required)
         self.held = self._without_put_away(self.held, told=True)
         self._without_taken_away()
         for name in self._away_but_wanted({name: self.seen[name] for name in self.held.restarted}):
@@ -403,11 +408,19 @@ class Activation:
         if not changes:
             return _Brought(after, after)
         unit_sets.verify(self.layout, texts, release, self.say)
-        for said in look.said:
+        for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
             self.say("warning", said, level="warning")
         self.say("units.changed", f"units: {changes}", names=look.changes)
+        self._tell_of_disabled(unit_files.appearing(look.before, look.after))
         unit_sets.keep_originals(self.layout, look.originals)
         return _Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))
+
+    def _tell_of_disabled(self, coming: Sequence[str]) -> None:
+        from . import unit_sets
+
+        for name in unit_sets.disabled(self.layout):
+            if unit_files.brings(coming, name):
+                self.say("warning", words.stays_disabled(name, _systemctl()), level="warning")
 
     def _without_taken_away(self) -> None:
         """Refuse a service whose unit the release takes away; one that its record does not name is left out."""
@@ -420,15 +433,37 @@ class Activation:
         if gone:
             self.held, self.named = self.held.without(gone), self.named.without(gone)
 
+    def _note_disabled(self, named: Container[str]) -> None:
+        """Keep what somebody has disabled of the units that go, for a release that brings them again.
+
+        Of a template those instances count that are ``named``: nobody enabled the others.
+        """
+        going = unit_files.going(*self.brought.sets)
+        seen = {units.full_name(name): unit for name, unit in self.seen.items() if name in named or name in going}
+        gone = {name: unit for name, unit in seen.items() if unit_files.brings(going, name)}
+        if gone:
+            from . import unit_sets
+
+            off = {name: unit.runs for name, unit in gone.items() if unit.file_state == "disabled"}
+            unit_sets.note_disabled(self.layout, off, [name for name, unit in gone.items() if name not in off])
+
     def _comes(self, name: str) -> bool:
         """Whether a unit is not there yet and comes with the target."""
         return unit_files.brings(unit_files.appearing(*self.brought.sets), units.full_name(name))
 
     def _affected(self) -> List[str]:
-        """The units that are there and that the activation changes or takes away; of templates nobody knows which."""
-        before, after = self.brought.sets
-        found = (*unit_files.going(before, after), *unit_files.changed(before, after))
-        return [unit for unit in found if not unit_files.is_template(unit)]
+        """The units that are there and that the activation changes or takes away; of templates the instances."""
+        found = self._altered()
+        instances = units.instances([unit for unit in found if unit_files.is_template(unit)])
+        return [*(unit for unit in found if not unit_files.is_template(unit)), *instances]
+
+    def _altered(self) -> List[str]:
+        """The units that the activation changes or takes away, by their files."""
+        return [*unit_files.going(*self.brought.sets), *unit_files.changed(*self.brought.sets)]
+
+    def _ran(self, altered: Sequence[str]) -> List[str]:
+        """What ran of these units before the switch, and of the instances of these templates, by full names."""
+        return [name for name in self.state.ran or () if unit_files.brings(altered, name)]
 
     def _tell_of_another_text(self, unit: units.Unit) -> None:
         """That systemd has not read what somebody wrote into a unit."""
@@ -513,15 +548,30 @@ class Activation:
         """Have the units of the target, and look at the services anew: what they are may be another thing now."""
         if not self.brought.differ:
             return
+        from . import unit_sets
+
+        self._begin_units(str(self.brought.before))
         self._put_units(str(self.brought.before), str(self.brought.after))
         held = self.named.with_members()
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
-        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
-        self.held = self._with_opened(self._without_put_away(held), self._to_open())
+        held = self._without_missing(held.with_parts(self.seen), self.required)
+        ran = [name for name in self.seen if unit_sets.disabled(self.layout).get(units.full_name(name))]
+        self.held = self._with_opened(self._without_put_away(held, ran), self._to_open())
         for name in self.held.restarted:
             if self.seen[name].load != "loaded":
                 raise Failed(f"unit {name} is {self.seen[name].load} with the units of the release")
+
+    def _begin_units(self, before: str) -> None:
+        """Note that ours come in the place of what was looked at; fail where somebody changed that since.
+
+        Whoever finds the note goes back to what was looked at, so that what somebody did before it stays.
+        """
+        if not self._in_place(before, links=True):
+            raise Failed(f"somebody changed units while this activation was prepared: {_ALL_STAY}")
+        begun = self.state._replace(units_begun=True)
+        self._spend(state.save, self.layout.state, begun)
+        self.state = begun
 
     def _put_units(self, before: str, after: str, start: Sequence[str] = ()) -> None:
         """Have the units of another set; services that were named count for what is to be enabled of a template."""
@@ -536,9 +586,12 @@ class Activation:
 
     def _to_open(self) -> List[str]:
         """The sockets, timers and paths that are new, and those that were changed while they were open."""
+        from . import unit_sets
+
         before, after = self.brought.sets
-        altered = [unit for unit in unit_files.changed(before, after) if unit in (self.state.ran or ())]
-        return [*unit_files.to_open(before, after), *(unit for unit in altered if unit.endswith(unit_files.OPENED))]
+        altered = self._ran([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
+        away = [name for name, ran in unit_sets.disabled(self.layout).items() if not ran]
+        return [*unit_files.to_open(before, after, away), *altered]
 
     def _with_opened(self, held: _Held, names: Sequence[str]) -> _Held:
         """The same with sockets, timers and paths that are opened anew.
@@ -621,8 +674,8 @@ class Activation:
 
     def _units_otherwise(self) -> bool:
         """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
-        before = self.state.units_before
-        return before != self.state.units and not self._in_place(str(before), links=True)
+        before = str(self.state.units_before)
+        return self.state.units_begun and not self._in_place(before, links=True)
 
     def _in_place(self, name: str, links: bool = False) -> bool:
         """Whether the host has what a set of units says."""
@@ -643,7 +696,7 @@ class Activation:
         held = self.held.with_members()
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
-        held = self._without_missing(held.with_parts(self.seen), self.request["services"])
+        held = self._without_missing(held.with_parts(self.seen), self.required)
         return {name: self.seen[name] for name in self._without_put_away(held).services}
 
     def _gone(self, wanted: str) -> Optional[str]:
@@ -746,7 +799,7 @@ class Activation:
 
     def _put_units_back(self) -> None:
         """Have the units that were there before; what an earlier boot's attempt took away is started by nobody else."""
-        if self.state.units == self.state.units_before:
+        if not self.state.units_begun:
             return
         from . import unit_sets
 
@@ -757,8 +810,17 @@ class Activation:
             )
         except ValueError as error:
             raise Failed(str(error)) from error
-        ran = [name for name in self._affected() if name in (self.state.ran or ())]
-        self._put_units(names[1], names[0], () if self.acts else ran)
+        self._keep_edited(*names)
+        self._put_units(names[1], names[0], () if self.acts else self._ran(self._altered()))
+
+    def _keep_edited(self, *names: str) -> None:
+        """Keep what somebody wrote into units since this attempt installed them."""
+        from . import unit_sets
+
+        with contextlib.suppress(OSError, ValueError):
+            found = unit_sets.strange(self.layout, *names)
+            for said in unit_sets.keep_edited(self.layout, found, "was edited here during this activation"):
+                self.say("warning", said, level="warning")
 
     def _with_stopped(self, held: _Held) -> _Held:
         """The same with what ran, and was stopped or opened anew because of its units; not what never was there."""
@@ -768,7 +830,7 @@ class Activation:
         before, after = self.brought.sets
         stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
         named = {*map(units.full_name, held.restarted)}
-        ran = [name for name in stopped if name in (self.state.ran or ()) and name not in named]
+        ran = [name for name in self._ran(stopped) if name not in named]
         return self._with_opened(held, ran) if self.acts else held
 
     def _whole(self, held: _Held) -> _Held:
@@ -982,7 +1044,7 @@ def _with_staged_units(layout: Layout, found: State) -> State:
     from . import unit_sets
 
     sets = unit_sets.staged(layout)
-    return found._replace(units_before=sets[0], units=sets[1]) if sets else found
+    return found._replace(units_before=sets[0], units=sets[1], units_begun=True) if sets else found
 
 
 def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> None:

@@ -180,7 +180,7 @@ def command_of(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[
         f"--uid={user.pw_uid}",
         *options,
         "--",
-        *argv,
+        *manager.literal(argv),
     ]
 
 

@@ -43,6 +43,11 @@ def in_use(layout: Layout) -> Optional[str]:
     return _named_by(layout, layout.env)
 
 
+def since(layout: Layout) -> Optional[float]:
+    """When the configuration in use was put in use (Unix time); None where there is none."""
+    return layout.env.lstat().st_mtime if in_use(layout) else None
+
+
 def problem(layout: Layout) -> Optional[Problem]:
     """That somebody else put something at `env`; None when nothing is there, or it is ours."""
     if not os.path.lexists(layout.env) or in_use(layout):
@@ -367,6 +372,7 @@ def stage(layout: Layout, revision: str, before: Optional[str]) -> None:
     """Make the links that a later rename puts in the place of `env`: the one for the way back first."""
     for name, named in (("restore", before), ("switch", revision)):
         _link(_staged(layout, name), named)
+    _date(_staged(layout, "restore"), since(layout))
 
 
 def put(layout: Layout, name: str, revision: Optional[str]) -> None:
@@ -378,6 +384,8 @@ def put(layout: Layout, name: str, revision: Optional[str]) -> None:
     elif in_use(layout) != revision:
         if not _staged(layout, name).is_symlink():
             layout.reserve.spend(_link, _staged(layout, name), revision)
+        if name == "switch":
+            _date(_staged(layout, name), time.time())
         durable.replace(_staged(layout, name), layout.env)
 
 
@@ -398,6 +406,12 @@ def _staged(layout: Layout, name: str) -> Path:
     """Where a link waits to be renamed over `env`: a place on the same filesystem."""
     near = os.path.isdir(layout.tmp) and layout.tmp.stat().st_dev == layout.root.stat().st_dev
     return (layout.tmp if near else layout.root) / f".env.{name}"
+
+
+def _date(link: Path, at: Optional[float]) -> None:
+    """Let a link say since when its configuration is in use: a way back puts none in use that services do not have."""
+    if at is not None:
+        os.utime(link, (at, at), follow_symlinks=False)
 
 
 def _link(path: Path, revision: Optional[str]) -> None:

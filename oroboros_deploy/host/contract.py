@@ -417,7 +417,8 @@ class ActivationEnd(TypedDict):
     ``foreign`` where the link led that another program had at `current`.  ``enabled`` is what the record will have.
     ``configuration`` is the revision in use with the target, ``configuration_before`` the one before (None: none), and
     ``names`` are those in which they differ.  ``units`` is the set of units with the target, ``units_before`` the one
-    before (None: none), and ``unit_changes`` are the files in which they differ.
+    before (None: none), and ``unit_changes`` are the files in which they differ; ``units_begun`` is true once ours may
+    be in their place.
     """
 
     target: str
@@ -437,6 +438,7 @@ class ActivationEnd(TypedDict):
     units: NotRequired[Optional[str]]
     units_before: NotRequired[Optional[str]]
     unit_changes: NotRequired[Optional[Changes]]
+    units_begun: NotRequired[bool]
 
 
 class ActivationState(ActivationEnd):
@@ -621,6 +623,7 @@ class UnitFacts(TypedDict):
     ``stops_within``: the seconds that it may take to stop (None: no limit).  ``elsewhere``: this manager does not know
     it, and the manager of the other scope does.
     ``put_away``: it ran when a release was committed last, was stopped and disabled since, and stays so.
+    ``behind``: its main process began before the configuration in use was put in use.
     """
 
     load: str
@@ -632,6 +635,7 @@ class UnitFacts(TypedDict):
     strays: NotRequired[List[StrayFacts]]
     stops_within: NotRequired[Optional[float]]
     put_away: NotRequired[bool]
+    behind: NotRequired[bool]
     elsewhere: NotRequired[bool]
 
 

@@ -212,6 +212,7 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
     away = records.put_away(layout, seen)
     since = strays.switched_at(layout.current) if live else 0.0
     found = strays.find(seen.values(), layout.releases, live, since, layout.current) if live else []
+    configured = configuration.since(layout) or 0.0
     elsewhere = _elsewhere([name for name, unit in seen.items() if unit.load == "not-found"])
     return {
         name: {
@@ -224,6 +225,7 @@ def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str
             "strays": [{"pid": each.pid, "release": each.release} for each in found if each.unit == name],
             "stops_within": unit.stops_within if unit.stops_within < inf else None,
             "put_away": name in away,
+            "behind": unit.runs and time.time() - unit.age < configured and unit.age < inf,
             "elsewhere": name in elsewhere,
         }
         for name, unit in seen.items()

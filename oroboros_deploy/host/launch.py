@@ -61,9 +61,10 @@ def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
 def known(layout: Layout, attempt: str) -> bool:
     """Whether this attempt was asked for before; yes where that cannot be seen any more: then it may have acted."""
     try:
-        return (layout.attempt(attempt) / "request.json").exists()
-    except PermissionError:
-        return True
+        (layout.attempt(attempt) / "request.json").stat()  # `Path.exists` says no of that from Python 3.14 on
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
 
 
 def run(layout: Layout, request: ActivateRequest) -> None:
@@ -118,7 +119,7 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
 def _waits_for_the_boot(layout: Layout) -> bool:
     """Whether units have to be put back, by root's systemd-run, of which a system that goes down starts none."""
     last = state.load(layout.state)
-    changed = last is not None and not last.final and last.units != last.units_before
+    changed = last is not None and not last.final and last.units_begun
     return changed and last is not None and last.phase != "gated" and layout.scope == "system"
 
 
@@ -377,7 +378,7 @@ def _transient(unit: Optional[str], description: str, properties: Dict[str, str]
         *(f"--property={key}={value}" for key, value in properties.items()),
         *manager.chosen().login,
         "--",
-        *(sys.executable, "-IS", _agent(), *command),
+        *manager.literal((sys.executable, "-IS", _agent(), *command)),
     ]
 
 

@@ -83,7 +83,8 @@ class Manager(NamedTuple):
         """The command as root runs it; None where this login asks nobody to become root."""
         if not self.of_the_system:
             return None
-        return self.acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect", *options, "--", *command)
+        given = ("--quiet", "--pipe", "--wait", "--collect", *options, "--", *literal(command))
+        return self.acting("systemd-run", *given)
 
     def troubles(self) -> List[Trouble]:
         """Why the login's own manager cannot run services here; sudo's rules, for the system's, are not looked at."""
@@ -92,6 +93,11 @@ class Manager(NamedTuple):
     def began(self) -> Optional[str]:
         """When the login's manager began, in the kernel's ticks; None for the system's, which begins with the boot."""
         return None if self.of_the_system else _began(self.runtime / "private")
+
+
+def literal(command: Sequence[str]) -> List[str]:
+    """A command for systemd-run: systemd puts variables in the place of ``${NAME}`` and ``$NAME``, not of ``$$``."""
+    return [word.replace("$", "$$") for word in command]
 
 
 def _troubles(manager: Manager) -> Iterator[Trouble]:

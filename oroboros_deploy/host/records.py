@@ -7,7 +7,7 @@ import json
 import os
 import time
 
-from . import durable, manager, seal, state, units
+from . import configuration, durable, manager, seal, state, units
 from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, Tuple, cast
 from .constants import BY_RECORD, PROVEN
 from .journal import Journal
@@ -22,17 +22,28 @@ def write(
     layout: Layout,
     request: ActivateRequest,
     enabled: Optional[List[str]],
-    configuration: Optional[str] = None,
+    revision: Optional[str] = None,
     brought: Optional[str] = None,
 ) -> None:
-    """Keep what the release of this attempt, which is committed, was held to, and the set of units that it ``brought``.
+    """Keep what the release of this attempt, which is committed, was held to, its configuration and its set of units.
 
     A record that cannot be written stops nothing: the attempt's request says the same while that is kept.
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
-    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": configuration, "units": brought}
+    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": revision, "units": brought}
+    before = found(layout, request["sha"]) if request["kind"] == "env" else None
+    record = _as_it_passed(before, record) if before else record
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
+
+
+def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
+    """The record after a push: one that skips the gate, or restarts nothing, takes nothing of what was passed."""
+    if record["skipped"] and not before["skipped"]:
+        return {**before, "enabled": record["enabled"], "units": record["units"]}
+    if before["restarted"] and not record["restarted"]:
+        return {**record, "restarted": True, "services": before["services"]}
+    return record
 
 
 def configuration_of(layout: Layout, release_id: str) -> Optional[str]:
@@ -145,10 +156,15 @@ def all_put_away(layout: Layout, seen: Dict[str, units.Unit]) -> Set[str]:
 
 
 def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
-    """Whether a release passed a gate here; one that 0.1.0 committed did, also where its request is not kept."""
+    """Whether the live release passed a gate here, with the configuration in use.
+
+    One that 0.1.0 committed did, also where its request is not kept.
+    """
     record = found(layout, release_id)
     if record:
-        return "skipped" if record["skipped"] else "passed"
+        noted = record.get("configuration")
+        otherwise = noted is not None and noted != configuration.in_use(layout)
+        return "skipped" if record["skipped"] or otherwise else "passed"
     ended = ((entry["outcome"], entry["target"]) for entry in Journal(layout.journal).attempts())
     return "passed" if ("committed", release_id) in ended else "never"
 
@@ -252,8 +268,8 @@ def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
     return None
 
 
-def _noted(record: ReleaseRecord, configuration: Optional[str], brought: Optional[str]) -> ReleaseRecord:
-    return {**record, "configuration": configuration, "units": brought}
+def _noted(record: ReleaseRecord, revision: Optional[str], brought: Optional[str]) -> ReleaseRecord:
+    return {**record, "configuration": revision, "units": brought}
 
 
 def _made(request: ActivateRequest, at: float) -> ReleaseRecord:

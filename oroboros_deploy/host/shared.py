@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from pathlib import Path
 from shlex import quote
 
@@ -156,18 +157,30 @@ def _topmost(release: Path, path: str) -> Optional[str]:
 
 def _is_a(kind: PlaceKind, path: Path) -> bool:
     """Whether a path is of a kind, or leads where only others may look."""
-    try:
-        return path.is_dir() if kind == "dir" else path.is_file()
-    except PermissionError:
-        return True
+    mode = _mode(path)
+    return mode is None or (stat.S_ISDIR(mode) if kind == "dir" else stat.S_ISREG(mode))
 
 
 def _has_content(path: Path) -> bool:
     """Whether there is a file, or a directory with something in it, or one that only others may read."""
+    mode = _mode(path)
     try:
-        return any(os.scandir(path)) if path.is_dir() else path.exists()
+        return any(os.scandir(path)) if mode and stat.S_ISDIR(mode) else mode != 0
     except PermissionError:
         return True
+
+
+def _mode(path: Path) -> Optional[int]:
+    """The mode of what is at a path, 0 where nothing is, None where only others may look.
+
+    Not `Path.exists` and its like: from Python 3.14 on they say no of that too.
+    """
+    try:
+        return path.stat().st_mode
+    except PermissionError:
+        return None
+    except OSError:
+        return 0
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -51,7 +51,8 @@ class State(NamedTuple):
     ``ran`` has the services that ran before the switch, each with its invocation; ``foreign`` is where the link led
     that another program had at ``current``.  ``enabled`` are the services that the release's record will name as such.
     ``configuration`` is the revision in use with the target, ``configuration_before`` the one before the switch;
-    ``units`` and ``units_before`` are the sets of units likewise (the same name: nothing of them changes).
+    ``units`` and ``units_before`` are the sets of units likewise (the same name: nothing of them changes);
+    ``units_begun`` when ours may be in their place, so that what differs is not what somebody else did.
     """
 
     attempt: str
@@ -77,6 +78,7 @@ class State(NamedTuple):
     units: Optional[str] = None
     units_before: Optional[str] = None
     unit_changes: Optional[Changes] = None
+    units_begun: bool = False
 
     @property
     def final(self) -> bool:
@@ -129,6 +131,7 @@ def _is_one(read: State) -> bool:
         and isinstance(read.enabled, (list, type(None)))
         and isinstance(read.names, (dict, type(None)))
         and isinstance(read.unit_changes, (dict, type(None)))
+        and isinstance(read.units_begun, bool)
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from .annotations import TYPE_CHECKING, Dict, Iterable, List, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional
 from .sha256 import digest
 
 if TYPE_CHECKING:
@@ -181,10 +181,10 @@ def changed(before: UnitSet, after: UnitSet) -> List[str]:
     return sorted(both.intersection(map(unit_of, paths)))
 
 
-def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str]) -> List[str]:
+def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str], disabled: Container[str] = ()) -> List[str]:
     """What is new and can be enabled; of a template the instances that are named as services.
 
-    ``services`` are full names.
+    ``services`` are full names, and so is what somebody ``disabled`` before a release took it away.
     """
     found: List[str] = []
     for unit in appearing(before, after):
@@ -195,13 +195,13 @@ def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str]) -> List[
             found.append(unit)
         if is_template(unit):
             found += [name for name in services if is_of(unit, name) and name != unit]
-    return found
+    return [name for name in found if name not in disabled]
 
 
-def to_open(before: UnitSet, after: UnitSet) -> List[str]:
+def to_open(before: UnitSet, after: UnitSet, disabled: Container[str] = ()) -> List[str]:
     """The sockets, timers and paths that are new, and that something starts at a boot."""
     new = (unit for unit in appearing(before, after) if unit.endswith(OPENED) and not is_template(unit))
-    return [unit for unit in new if has_install(after.texts[unit])]
+    return [unit for unit in new if has_install(after.texts[unit]) and unit not in disabled]
 
 
 def belongs(units: Iterable[str], link: str, leads: str) -> bool:

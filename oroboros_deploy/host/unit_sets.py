@@ -4,6 +4,8 @@
     .deploy/units/<digest>               a set: the texts of all paths that an activation touches, before it or after it
     .deploy/units/before, after          the two sets of an unfinished activation
     .deploy/units/originals              what stood there before this tool came, by path
+    .deploy/units/disabled               what somebody had disabled when a release took it away
+    .deploy/units/edited/<unit>-<digest> what somebody wrote into one of ours, and was replaced
 
 Both sets of an activation have the same paths, so that either can be put in the place of the other, as often as is
 needed, whatever was done of it before.
@@ -19,7 +21,19 @@ import time
 from pathlib import Path
 
 from . import durable, manager, process, unit_files
-from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, cast
+from .annotations import (
+    TYPE_CHECKING,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
 from .layout import Layout
 from .refusal import Refusal
 from .sha256 import digest
@@ -52,6 +66,7 @@ class Look(NamedTuple):
     after: UnitSet
     said: List[str]
     originals: Texts
+    edited: Texts
 
     @property
     def changes(self) -> Changes:
@@ -203,12 +218,8 @@ def look(layout: Layout, wanted: Texts, adopt: bool = False) -> Look:
     after = UnitSet({path: wanted.get(path) for path in texts}, None)
     strange = {path: text for path, text in texts.items() if text is not None and unit_files.header(text) is None}
     said = [_taken(path, text, wanted[path]) for path, text in strange.items() if path in wanted]
-    said += [
-        f"{path} was edited here since it was installed: what was there is kept"
-        for path, text in texts.items()
-        if text and _is_edited(text)
-    ]
-    return Look(before, after, said, strange)
+    edited = {path: text for path, text in texts.items() if text and _is_edited(text)}
+    return Look(before, after, said, strange, edited)
 
 
 def _taken(path: str, there: str, wanted: str) -> str:
@@ -367,6 +378,40 @@ def originals(layout: Layout) -> Texts:
     return {}
 
 
+def keep_edited(layout: Layout, found: Texts, why: str = "was edited here since it was installed") -> List[str]:
+    """Keep for good what somebody wrote into our units and is replaced; says where."""
+    directory, said = layout.unit_sets / "edited", []
+    for path, text in found.items():
+        place = directory / f"{path.replace('/', '-')}-{digest(text.encode())[:8]}"
+        durable.make_directory(directory, 0o700)
+        layout.reserve.spend(durable.write, place, text.encode())
+        said.append(f"{path} {why}: what was there is kept in {place}")
+    return said
+
+
+def strange(layout: Layout, *names: str) -> Texts:
+    """What is at the paths of these sets, and is of none of them."""
+    sets = [load(layout, name) for name in names]
+    found = {path: _there(path).text for each in sets for path in each.files}
+    return {path: text for path, text in found.items() if text and text not in [each.files.get(path) for each in sets]}
+
+
+def note_disabled(layout: Layout, ran: Dict[str, bool], enabled: Iterable[str]) -> None:
+    """Keep what somebody has disabled and a release takes away, each with whether it ran; ``enabled`` is so no more."""
+    before = disabled(layout)
+    wanted = {**{name: noted for name, noted in before.items() if name not in {*enabled}}, **ran}
+    if wanted != before:
+        durable.make_directory(layout.unit_sets, 0o700)
+        layout.reserve.spend(durable.write_json, layout.unit_sets / "disabled", wanted)
+
+
+def disabled(layout: Layout) -> Dict[str, bool]:
+    """What somebody had disabled when a release took it away, by full names, each with whether it ran then."""
+    with contextlib.suppress(OSError, ValueError):
+        return cast("Dict[str, bool]", json.loads((layout.unit_sets / "disabled").read_text("utf-8")))
+    return {}
+
+
 def stage(layout: Layout, before: str, after: str) -> None:
     """Note the two sets of an activation, for whoever finds it without its state."""
     for name, kept in (("before", before), ("after", after)):
@@ -392,7 +437,7 @@ def unstage(layout: Layout) -> None:
 
 def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
     """Remove the sets that nothing names, and that nobody is about to use."""
-    kept = {*named, *(staged(layout) or ()), "before", "after", "originals"}
+    kept = {*named, *(staged(layout) or ()), "before", "after", "originals", "disabled", "edited"}
     for path in layout.unit_sets.glob("*") if layout.unit_sets.is_dir() else ():
         if path.name not in kept and time.time() - path.lstat().st_mtime > KEPT:
             path.unlink(missing_ok=True)
@@ -417,7 +462,7 @@ def put(
     of the ``attempt``, which whoever settles that one ends first.
     """
     patience = max(1.0, (deadline - time.monotonic()) / 2)
-    script = _script(load(layout, before), load(layout, after), services, start, patience)
+    script = _script(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
     ended = _as_root(script, attempt, deadline)
     if "No space left" in ended.tail:
         raise OSError(errno.ENOSPC, ended.tail)
@@ -426,7 +471,12 @@ def put(
 
 
 def _script(
-    before: UnitSet, after: UnitSet, services: Sequence[str], start: Sequence[str], patience: float = 30
+    before: UnitSet,
+    after: UnitSet,
+    services: Sequence[str],
+    start: Sequence[str],
+    patience: float,
+    disabled: Container[str],
 ) -> str:
     """The lines that do it; each may be repeated, by whoever finds half of them done.
 
@@ -435,7 +485,7 @@ def _script(
     from shlex import quote
 
     systemctl = " ".join(map(quote, manager.chosen().asking("systemctl")))
-    enabled = unit_files.to_enable(before, after, services) if after.links is None else []
+    enabled = unit_files.to_enable(before, after, services, disabled) if after.links is None else []
     lines = [
         f"mkdir -p {quote(str(manager.chosen().units))}",
         f"cd {quote(str(manager.chosen().units))}",

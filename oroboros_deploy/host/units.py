@@ -206,6 +206,15 @@ def show(units: Sequence[str]) -> Dict[str, Unit]:
     return {unit: _parse(unit, block) for unit, block in zip_longest(units, blocks[: len(units)], fillvalue="")}
 
 
+def instances(templates: Sequence[str]) -> Dict[str, Unit]:
+    """The instances of templates that systemd has loaded, by their full names; without a template it is not asked."""
+    if not templates:
+        return {}
+    blocks = _shown([template.replace("@.", "@*.") for template in templates]).strip().split("\n\n")
+    named = {_block(block).get("Id", ""): block for block in blocks}
+    return {name: _parse(name, block) for name, block in named.items() if name}
+
+
 def with_members(services: Sequence[str]) -> Dict[str, Unit]:
     """The services, and what the targets among them want or have as a part: it counts as if it was named.
 
@@ -363,8 +372,12 @@ def _journal(unit: str, since: float, lines: int) -> str:
     return "\n".join(reversed(re.split(_ENTRY, read.tail))) if read.ok else ""
 
 
+def _block(text: str) -> Dict[str, str]:
+    return dict(line.partition("=")[::2] for line in text.splitlines())
+
+
 def _parse(unit: str, text: str) -> Unit:
-    block = dict(line.partition("=")[::2] for line in text.splitlines())
+    block = _block(text)
     return Unit(
         name=unit,
         load=block.get("LoadState", "not-found"),

@@ -70,6 +70,8 @@ def not_live(facts: Facts) -> Iterator[str]:
     for name, unit in facts["units"].items():
         if not unit.get("serving", True) and not unit.get("put_away"):
             yield f"{name} is {unit['condition']}"
+        if unit.get("behind"):
+            yield f"{name} was not restarted since the configuration {used} was put in use"
         yield from (stray(name, each["pid"], each["release"]) for each in unit.get("strays", ()))
 
 
@@ -83,6 +85,12 @@ def put_away(name: str, systemctl: str = "systemctl") -> str:
     """That a service is left as somebody wanted it, and what starts it again."""
     again = f"{systemctl} enable --now {name}"
     return f"{name} was stopped and disabled since the last commit: it is left so and not watched ({again} starts it)"
+
+
+def stays_disabled(name: str, systemctl: str = "systemctl") -> str:
+    """That a unit comes back as somebody left it, and what enables it again."""
+    again = f"{systemctl} enable --now {name}"
+    return f"{name} was disabled by somebody before a release took it away: it stays disabled ({again} enables it)"
 
 
 def stale(name: str, systemctl: str, *, reloaded: bool) -> str:

@@ -561,3 +561,27 @@ def test_without_systemd_nothing_runs_as_somebody_else() -> None:
     for lacking in ({"systemd": False}, {"may_manage": False}):
         with pytest.raises(InvalidInput):
             decide(job(services=[], run_as={"gate": "shop"}), facts(**lacking), "web1")  # type: ignore[arg-type]
+
+
+ABSENT = {"api": {"load": "loaded"}, "new": {"load": "not-found", "serving": False, "condition": "inactive (dead)"}}
+
+
+@pytest.mark.parametrize(("units", "refused"), [("infra", False), (None, True)])
+def test_a_push_does_not_wait_for_the_next_release(units: str | None, refused: bool) -> None:
+    """A service whose unit only the next release brings is no matter of the live one, whose record does not name it."""
+    push, seen = job("env", services=["api", "new"], units=units), facts(units=ABSENT, **target("sealed"))
+    if refused:
+        with pytest.raises(InvalidInput, match=r"cannot start: new \(not-found\)"):
+            decide(push, seen, "web1")  # type: ignore[arg-type]
+    else:
+        assert decide(push, seen, "web1") == Plan(build=False, activate=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["deploy", "env"])
+def test_services_that_have_another_configuration(kind: Kind) -> None:
+    """What was not restarted since the configuration in use was put in use is, by the next push or deploy."""
+    units = {"api": {"load": "loaded", "behind": True}}
+    seen = facts(live=SHA, configuration="c" * 16, units=units, **target("sealed"))
+    assert decide(job(kind), seen, "web1") == Plan(build=False, activate=True)  # type: ignore[arg-type]
+    said = f"api was not restarted since the configuration {'c' * 16} was put in use"
+    assert [*doubts(job(kind), seen)] == [said]  # type: ignore[arg-type]

@@ -422,6 +422,44 @@ def test_a_push_is_held_to_the_record(host: LocalAgent) -> None:
     assert (back.phases[-1], live(host)) == ("restored", (good, new))
 
 
+def test_a_push_without_the_gate(host: LocalAgent) -> None:
+    """What the release passed stays in its record, and its configuration; the one in use passed nothing yet."""
+    good, _ = deploy(host, "one")
+    was = records.found(host.paths, good)
+    new = configured(host, good, values={"PORT": "9"})
+    skipped: Any = {"kind": "env", "healthcheck": {**HEALTH, "command": None}, "said": ["skip_healthcheck"]}
+    pushed = host.activate_here(good, configuration=new, **skipped)
+    assert (pushed.phases[-1], live(host)) == ("committed", (good, new))
+    assert (records.found(host.paths, good), records.gate_of(host.paths, good)) == (was, "skipped")
+    host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
+    assert records.configuration_of(host.paths, good) == new
+    assert records.gate_of(host.paths, good) == "passed"
+
+
+def test_a_push_without_restarts(host: LocalAgent) -> None:
+    """The record keeps the services that the release was committed with; `env` says since when it is what it is."""
+    good, _ = deploy(host, "one")
+    kept: Any = {**(records.found(host.paths, good) or {}), "restarted": True, "services": ["api"]}
+    host.paths.record(good).write_text(json.dumps(kept))
+    new = configured(host, good, values={"PORT": "9"})
+    host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH, restart=False)
+    record: Any = records.found(host.paths, good)
+    assert (record["restarted"], record["services"], record["configuration"]) == (True, ["api"], new)
+
+
+def test_since_when_a_configuration_is_in_use(host: LocalAgent) -> None:
+    """From the switch on; after a restore since before, for services that nobody restarted have it."""
+    good, _ = deploy(host, "one")
+    os.utime(host.root / "env", (1000, 1000), follow_symlinks=False)
+    new = configured(host, good, values={"PORT": "9"})
+    asked: Any = {"kind": "env", "healthcheck": {**HEALTH, "command": "exit 78"}, "said": ["healthcheck.command"]}
+    assert host.activate_here(good, configuration=new, **asked).phases[-1] == "restored"
+    assert configuration.since(host.paths) == 1000
+    began = time.time() - 1
+    host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
+    assert (configuration.since(host.paths) or 0) >= began
+
+
 @pytest.mark.parametrize("how", ["lost", "open to others"])
 def test_a_key_that_is_made_anew(host: LocalAgent, how: str) -> None:
     """What is wrong with the key is told, nobody is said to have edited anything, and the names are compared."""

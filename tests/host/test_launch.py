@@ -267,7 +267,7 @@ def test_a_host_that_goes_down_leaves_units_to_the_boot(
     die_in(host, request, "phase", "swapped")
     found = state.load(host.paths.state)
     assert found is not None
-    state.save(host.paths.state, found._replace(units_before=sets[0], units=sets[1]))
+    state.save(host.paths.state, found._replace(units_before=sets[0], units=sets[1], units_begun=sets[0] != sets[1]))
     monkeypatch.setattr(units, "going_down", lambda: True)
     launch.recover(host.paths, request)  # type: ignore[arg-type]
     after = state.load(host.paths.state)

@@ -49,6 +49,7 @@ def test_who_writes_units(login: Path) -> None:
     system, own = manager.of("system"), manager.of("user")
     run = ["sudo", "-n", "systemd-run", "--quiet", "--pipe", "--wait", "--collect", "--", "/bin/sh", "-c", "true"]
     assert (system.writing("true"), own.writing("true")) == (run, ["/bin/sh", "-c", "true"])
+    assert (system.as_root("echo", "a$b", "${c}") or [])[-3:] == ["echo", "a$$b", "$${c}"]  # or systemd fills them in
     assert (own.as_root("true"), own.units) == (None, Path(pwd.getpwuid(1).pw_dir) / ".config/systemd/user")
 
 

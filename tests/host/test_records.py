@@ -261,6 +261,18 @@ def test_a_gate_by_hand_says_nothing_of_another_release(host: LocalAgent, system
     assert end(host, failing(host, "api", said=["healthcheck.command"])) == ("restored", old)
 
 
+def test_a_push_to_a_release_without_a_service(host: LocalAgent, systemd: Systemd) -> None:
+    """One that the settings name by now, and the record does not, need not be there; one of the record has to."""
+    old = committed(host, "old", "api")
+    systemd.units["web"] = DOWN._replace(load="not-found")
+    pushed = activate(host, old, "api", "web", kind="env", said=[])
+    assert pushed.phases[-1] == "committed"
+    assert [said for said in warned(pushed) if "web" in said] == ["web is not-found on this host: it is left out"]
+    systemd.units["api"] = DOWN._replace(load="not-found")
+    refusal = activate(host, old, "api", kind="env", said=[]).refusal
+    assert (refusal or {})["message"] == "unit api is not-found on this host"
+
+
 def test_a_rollback_is_held_to_its_record(host: LocalAgent, systemd: Systemd) -> None:
     """The settings by now ask for what the old release does not have; what it passed still counts, and is kept."""
     old = committed(host, "old", "api")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import seal, shared
+from oroboros_deploy.host import launch, seal, shared
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.source import Source
 from tests.support.local_agent import LocalAgent
@@ -210,6 +210,25 @@ CLOSED = {"var": "dir", "var/media": "dir", "var/local.yml": "file", "link": "di
 def test_a_directory_that_a_service_closed_is_no_problem(closed: LocalAgent) -> None:
     """Nobody but the service can tell what is in there, and the facts do not end there."""
     assert told(closed, CLOSED) == {}
+
+
+def test_what_newer_pythons_say_of_it(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From Python 3.14 on `Path.exists` and its like say no of what may not be looked at: it counts as there."""
+    stat = Path.stat
+
+    def closed(path: Path, **options: Any) -> os.stat_result:
+        if "closed" in path.parts:
+            raise PermissionError
+        return stat(path, **options)
+
+    monkeypatch.setattr(Path, "stat", closed)
+    for name in ("exists", "is_dir", "is_file"):
+        usual = getattr(Path, name)
+        monkeypatch.setattr(Path, name, lambda path, usual=usual: "closed" not in path.parts and usual(path))
+    (host.paths.shared / "closed").mkdir(parents=True)
+    places: Any = {"closed/media": "dir", "closed/local.yml": "file"}
+    assert [*shared.problems(host.paths, places)] == []
+    assert launch.known(host.paths, "closed")
 
 
 @pytest.mark.slow

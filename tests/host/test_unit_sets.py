@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import environment, manager, unit_files, unit_sets
+from oroboros_deploy.host import activation, environment, manager, state, unit_files, unit_sets
 from oroboros_deploy.host.contract import UnitsRequest
 from oroboros_deploy.host.refusal import Refusal
 from oroboros_deploy.host.unit_files import UnitSet
@@ -240,9 +240,15 @@ def test_one_that_was_edited_since(host: Host, stays: bool) -> None:
     edited.write_text(edited.read_text() + "Nice=5\n")
     texts = host.texts("two", **({"api_service": API} if stays else {}), b_timer=TIMER)
     assert refused(host, texts).splitlines()[0] == "api.service was edited on this host since it was installed"
-    assert host.look(texts, adopt=True).said == [
-        "api.service was edited here since it was installed: what was there is kept"
-    ]
+    found = host.look(texts, adopt=True)
+    assert found.edited == {"api.service": edited.read_text()}
+    [said] = unit_sets.keep_edited(host.agent.paths, found.edited)
+    told, _, place = said.rpartition(" in ")
+    assert told == "api.service was edited here since it was installed: what was there is kept"
+    os.utime(place, (0, 0))
+    os.utime(Path(place).parent, (0, 0))
+    unit_sets.forget_others(host.agent.paths, [None])
+    assert Path(place).read_text() == edited.read_text()
 
 
 # --- installing --------------------------------------------------------------------------------------------------
@@ -273,6 +279,43 @@ def test_disabled_stays_disabled(host: Host) -> None:
     host.install(host.texts("one", api_service=API))
     host.install(host.texts("two", api_service=API + "#\n"))
     assert host.asked == ["run", "daemon-reload"]
+
+
+def test_disabled_stays_disabled_when_it_comes_back(host: Host) -> None:
+    """What somebody had disabled when a release took it away is not enabled by the next one that has it."""
+    before, after = host.install(host.texts("one", old_timer=TIMER, api_service=API))
+    unit_sets.note_disabled(host.agent.paths, {"old.timer": False}, [])
+    host.install(host.texts("two", api_service=API))
+    host.put(before, after)
+    assert host.asked == ["run", "enable --quiet --no-reload -- api.service", "daemon-reload"]
+    assert unit_sets.disabled(host.agent.paths) == {"old.timer": False}
+    unit_sets.note_disabled(host.agent.paths, {}, ["old.timer"])
+    assert unit_sets.disabled(host.agent.paths) == {}
+
+
+def test_what_somebody_wrote_meanwhile(host: Host) -> None:
+    """What is of neither set is told apart from both, for it is kept before it is replaced."""
+    before, after = host.install(host.texts("one", api_service=API, b_timer=TIMER))
+    (host.units / "api.service").write_text("by hand\n")
+    assert unit_sets.strange(host.agent.paths, before, after) == {"api.service": "by hand\n"}
+
+
+def test_what_is_edited_before_it_is_replaced(host: Host) -> None:
+    """The attempt fails, and its way back takes it for nothing of its own; else the state says that ours may come."""
+    host.install(host.texts("one", api_service=API))
+    paths, edited = host.agent.paths, host.units / "api.service"
+    before, was = unit_sets.keep(paths, host.look(host.texts("two", b_timer=TIMER)).before), edited.read_text()
+    request: Any = host.agent.request(host.agent.sealed("new"))
+    attempt = activation.Activation(paths, request, no_events)
+    attempt.state = state.begin(request, None, {"app@1.service": "i1"})._replace(units_before=before)
+    edited.write_text("by hand\n")
+    with pytest.raises(activation.Failed, match="somebody changed units while this activation was prepared"):
+        attempt._begin_units(before)
+    assert (attempt.state.units_begun, attempt._units_otherwise()) == (False, False)
+    edited.write_text(was)
+    attempt._begin_units(before)
+    noted = state.load(paths.state)
+    assert (noted and noted.units_begun, attempt._ran(["app@.service"])) == (True, ["app@1.service"])
 
 
 def test_instances_of_a_template(host: Host) -> None:

@@ -244,6 +244,19 @@ def test_a_question_that_goes_on_failing_is_no_answer(commands: Path, monkeypatc
         units.show(["api"])
 
 
+def test_instances_are_found_by_their_template(commands: Path) -> None:
+    """All that systemd has loaded, each by its full name; it names them itself, in no order."""
+    blocks = "\n".join(["Id=app@2.service", "ActiveState=active", "", "Id=app@1.service", "ActiveState=inactive"])
+    (commands / "answer").write_text(blocks)
+    found = units.instances(["app@.service"])
+    assert {name: unit.active for name, unit in found.items()} == {
+        "app@2.service": "active",
+        "app@1.service": "inactive",
+    }
+    assert calls(commands)[-1].endswith(" -- app@*.service")
+    assert units.instances([]) == {}
+
+
 def test_no_units_ask_nothing(commands: Path) -> None:
     """Without services systemd is not called at all."""
     assert (units.show([]), (commands / "calls").exists()) == ({}, False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
-from oroboros_deploy.host.words import PHASES, busy, held, moment, put_away, sudoers
+from oroboros_deploy.host.words import PHASES, busy, held, moment, put_away, stays_disabled, sudoers
 
 
 def test_every_phase_has_words() -> None:
@@ -19,6 +19,12 @@ def test_who_is_in_the_way_is_named() -> None:
     assert busy({}) == "another activation holds this host (just begun, or of another deploy root)"
     hold = {"actor": "ada@desk", "at": 1_800_000_000.0, "reason": "the fair"}
     assert held(hold) == "held by ada@desk since 2027-01-15 08:00:00 UTC: the fair"
+
+
+def test_what_comes_back_disabled() -> None:
+    """It is told with the command that enables it."""
+    told = "a.timer was disabled by somebody before a release took it away: it stays disabled"
+    assert stays_disabled("a.timer", "systemctl") == f"{told} (systemctl enable --now a.timer enables it)"
 
 
 def test_what_starts_a_service_again() -> None:

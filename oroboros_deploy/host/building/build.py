@@ -16,6 +16,7 @@ from pathlib import Path
 from .. import (
     build_lock,
     configuration,
+    durable,
     earlier,
     environment,
     in_use,
@@ -351,7 +352,7 @@ class _Release:
         )
         kept = view.kept_by_tools(bench.environment())
         shown = (bench.temporary, tools.parent)
-        tools.parent.mkdir(exist_ok=True)
+        durable.make_directory(tools.parent, 0o700)
         closed = (self.layout.root, self.layout.releases, self.layout.repo, self.layout.current.parent)
         reads_only = any(step.get("once") for step in recipe["steps"])
         own = view.own_places(self.tmp / "own", [*closed, Path(bench.environment()["HOME"])])
