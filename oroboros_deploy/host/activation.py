@@ -441,7 +441,7 @@ class Activation:
         """The units that the activation changes or takes away, by their files."""
         return [*unit_files.going(*self.brought.sets), *unit_files.changed(*self.brought.sets)]
 
-    def _ran(self, altered: Sequence[str]) -> List[str]:
+    def ran_of(self, altered: Sequence[str]) -> List[str]:
         """What ran of these units before the switch, and of the instances of these templates, by full names."""
         return [name for name in self.state.ran or () if unit_files.brings(altered, name)]
 
@@ -528,7 +528,7 @@ class Activation:
         """Have the units of the target, and look at the services anew: what they are may be another thing now."""
         if not self.brought.differ:
             return
-        self._begin_units(str(self.brought.before))
+        self.begin_units(str(self.brought.before))
         self._put_units(str(self.brought.before), str(self.brought.after))
         held = self.named.with_members()
         self.seen = units.show(held.restarted)
@@ -540,7 +540,7 @@ class Activation:
             if self.seen[name].load != "loaded":
                 raise Failed(f"unit {name} is {self.seen[name].load} with the units of the release")
 
-    def _begin_units(self, before: str) -> None:
+    def begin_units(self, before: str) -> None:
         """Note that ours come in the place of what was looked at; fail where somebody changed that since.
 
         Whoever finds the note goes back to what was looked at, so that what somebody did before it stays.
@@ -563,7 +563,7 @@ class Activation:
     def _to_open(self) -> List[str]:
         """The sockets, timers and paths that are new, and those that were changed while they were open."""
         before, after = self.brought.sets
-        altered = self._ran([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
+        altered = self.ran_of([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
         away = [name for name, ran in unit_sets.disabled(self.layout).items() if not ran]
         return [*unit_files.to_open(before, after, away), *altered]
 
@@ -648,7 +648,7 @@ class Activation:
             return None
         return "somebody changed units that the release brought"
 
-    def _units_otherwise(self) -> bool:
+    def units_otherwise(self) -> bool:
         """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
         before = str(self.state.units_before)
         return self.state.units_begun and not unit_sets.in_place(self.layout, before, links=True)
@@ -692,7 +692,7 @@ class Activation:
         transcript = self.mask.text(getattr(failure, "transcript", ""))
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
-        touched = touched or self._configured_otherwise(self.state.configuration_before) or self._units_otherwise()
+        touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
         reason = self.mask.text(f"{failure}{self._to_share(transcript)}")
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
@@ -779,7 +779,7 @@ class Activation:
         except ValueError as error:
             raise Failed(str(error)) from error
         self._keep_edited(*names)
-        self._put_units(names[1], names[0], () if self.acts else self._ran(self._altered()))
+        self._put_units(names[1], names[0], () if self.acts else self.ran_of(self._altered()))
 
     def _keep_edited(self, *names: str) -> None:
         """Keep what somebody wrote into units since this attempt installed them."""
@@ -796,7 +796,7 @@ class Activation:
         before, after = self.brought.sets
         stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
         named = {*map(units.full_name, held.restarted)}
-        ran = [name for name in self._ran(stopped) if name not in named]
+        ran = [name for name in self.ran_of(stopped) if name not in named]
         return self._with_opened(held, ran) if self.acts else held
 
     def _whole(self, held: _Held) -> _Held:
