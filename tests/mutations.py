@@ -1316,7 +1316,7 @@ MUTATIONS = (
     Mutation(
         "installed units alone are something that a restore undoes",
         HOST + "activation.py",
-        " or self._units_otherwise()\n",
+        " or self.units_otherwise()\n",
         "\n",
         (FAULTS, "-k", "between_the_links and kill-units-prepared"),
     ),

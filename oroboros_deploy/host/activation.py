@@ -461,7 +461,7 @@ class Activation:
         """The units that the activation changes or takes away, by their files."""
         return [*unit_files.going(*self.brought.sets), *unit_files.changed(*self.brought.sets)]
 
-    def _ran(self, altered: Sequence[str]) -> List[str]:
+    def ran_of(self, altered: Sequence[str]) -> List[str]:
         """What ran of these units before the switch, and of the instances of these templates, by full names."""
         return [name for name in self.state.ran or () if unit_files.brings(altered, name)]
 
@@ -550,7 +550,7 @@ class Activation:
             return
         from . import unit_sets
 
-        self._begin_units(str(self.brought.before))
+        self.begin_units(str(self.brought.before))
         self._put_units(str(self.brought.before), str(self.brought.after))
         held = self.named.with_members()
         self.seen = units.show(held.restarted)
@@ -562,7 +562,7 @@ class Activation:
             if self.seen[name].load != "loaded":
                 raise Failed(f"unit {name} is {self.seen[name].load} with the units of the release")
 
-    def _begin_units(self, before: str) -> None:
+    def begin_units(self, before: str) -> None:
         """Note that ours come in the place of what was looked at; fail where somebody changed that since.
 
         Whoever finds the note goes back to what was looked at, so that what somebody did before it stays.
@@ -589,7 +589,7 @@ class Activation:
         from . import unit_sets
 
         before, after = self.brought.sets
-        altered = self._ran([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
+        altered = self.ran_of([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
         away = [name for name, ran in unit_sets.disabled(self.layout).items() if not ran]
         return [*unit_files.to_open(before, after, away), *altered]
 
@@ -672,7 +672,7 @@ class Activation:
         brought = self.state.units if self.request.get("units") else None
         return None if brought is None or self._in_place(brought) else "somebody changed units that the release brought"
 
-    def _units_otherwise(self) -> bool:
+    def units_otherwise(self) -> bool:
         """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
         before = str(self.state.units_before)
         return self.state.units_begun and not self._in_place(before, links=True)
@@ -722,7 +722,7 @@ class Activation:
         transcript = self.mask.text(getattr(failure, "transcript", ""))
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
-        touched = touched or self._configured_otherwise(self.state.configuration_before) or self._units_otherwise()
+        touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
         reason = self.mask.text(f"{failure}{self._to_share(transcript)}")
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
@@ -811,7 +811,7 @@ class Activation:
         except ValueError as error:
             raise Failed(str(error)) from error
         self._keep_edited(*names)
-        self._put_units(names[1], names[0], () if self.acts else self._ran(self._altered()))
+        self._put_units(names[1], names[0], () if self.acts else self.ran_of(self._altered()))
 
     def _keep_edited(self, *names: str) -> None:
         """Keep what somebody wrote into units since this attempt installed them."""
@@ -830,7 +830,7 @@ class Activation:
         before, after = self.brought.sets
         stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
         named = {*map(units.full_name, held.restarted)}
-        ran = [name for name in self._ran(stopped) if name not in named]
+        ran = [name for name in self.ran_of(stopped) if name not in named]
         return self._with_opened(held, ran) if self.acts else held
 
     def _whole(self, held: _Held) -> _Held:

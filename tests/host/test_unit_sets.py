@@ -310,12 +310,12 @@ def test_what_is_edited_before_it_is_replaced(host: Host) -> None:
     attempt.state = state.begin(request, None, {"app@1.service": "i1"})._replace(units_before=before)
     edited.write_text("by hand\n")
     with pytest.raises(activation.Failed, match="somebody changed units while this activation was prepared"):
-        attempt._begin_units(before)
-    assert (attempt.state.units_begun, attempt._units_otherwise()) == (False, False)
+        attempt.begin_units(before)
+    assert (attempt.state.units_begun, attempt.units_otherwise()) == (False, False)
     edited.write_text(was)
-    attempt._begin_units(before)
+    attempt.begin_units(before)
     noted = state.load(paths.state)
-    assert (noted and noted.units_begun, attempt._ran(["app@.service"])) == (True, ["app@1.service"])
+    assert (noted and noted.units_begun, attempt.ran_of(["app@.service"])) == (True, ["app@1.service"])
 
 
 def test_instances_of_a_template(host: Host) -> None:
