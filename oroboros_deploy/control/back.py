@@ -39,8 +39,8 @@ class Back(Informed):
         plan.check(work.job, facts, work.host.name)
 
     def _chosen(self) -> str:
-        commands = self.config.healthcheck.command is not None
-        places = {work.host.name: way_back.place_of(work.facts, commands=commands) for work in self.works if work.facts}
+        asks = self.config.healthcheck.asks
+        places = {work.host.name: way_back.place_of(work.facts, asks=asks) for work in self.works if work.facts}
         found = way_back.choose([*places.values()])
         if found is None:
             raise self._nowhere(places)

@@ -67,9 +67,9 @@ def choose(places: Sequence[Place]) -> str | None:
     return max(good & earlier, key=places[0].firsts.__getitem__, default=None)
 
 
-def place_of(facts: Facts, *, commands: bool) -> Place:
-    """What a host has.  ``commands``: the settings have a health command, without which no gate was passed."""
-    kept = (_kept(each, commands=commands, live=each["id"] == facts["live"]) for each in facts["releases"])
+def place_of(facts: Facts, *, asks: bool) -> Place:
+    """What a host has.  ``asks``: the settings have a health command or probes, without which no gate was passed."""
+    kept = (_kept(each, asks=asks, live=each["id"] == facts["live"]) for each in facts["releases"])
     return Place(facts["live"], tuple(sorted(kept, key=_newest)))
 
 
@@ -82,8 +82,8 @@ def _newest(kept: Kept) -> tuple[float, str]:
     return (inf if kept.first is None else -kept.first, kept.id)
 
 
-def _kept(release: ReleaseFacts, *, commands: bool, live: bool) -> Kept:
-    wrong = _wrong(release, commands=commands)
+def _kept(release: ReleaseFacts, *, asks: bool, live: bool) -> Kept:
+    wrong = _wrong(release, asks=asks)
     words = ", ".join(filter(None, ["live" if live else "", wrong or _right(release)]))
     return Kept(release["id"], release.get("first"), not wrong, words)
 
@@ -92,7 +92,7 @@ def _right(release: ReleaseFacts) -> str:
     return "served before" if release["state"] == "adopted" else "passed its gate"
 
 
-def _wrong(release: ReleaseFacts, *, commands: bool) -> str:
+def _wrong(release: ReleaseFacts, *, asks: bool) -> str:
     """Why a release is not one to go back to; empty when it is."""
     if release["state"] not in SWITCHABLE:
         return "not complete"
@@ -100,5 +100,5 @@ def _wrong(release: ReleaseFacts, *, commands: bool) -> str:
         return "failed here"
     if release.get("first") is None:
         return "never served here"
-    skipped = release.get("gate") == "skipped" and commands and release["state"] == "sealed"
+    skipped = release.get("gate") == "skipped" and asks and release["state"] == "sealed"
     return "its gate was skipped" if skipped else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def of_a_server(port: int) -> dict[str, object]:
     """The gate of a server that answers on a port of the host."""
-    return {"command": f"curl -fsS -o /dev/null http://127.0.0.1:{port}/"}
+    return {"http": {"url": f"http://127.0.0.1:{port}/"}}
 
 
 def of_a_page(path: str) -> dict[str, object]:

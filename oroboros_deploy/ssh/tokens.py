@@ -64,7 +64,7 @@ def tilde(path: str) -> str:
     if directory is None:
         problem = f"there is no user {user}" if user else "this user has no home directory"
         raise ConfigError(f"ssh_config: {path!r} leads nowhere: {problem}", hint="write the path without ~")
-    return f"{directory}{slash}{rest}"
+    return f"{directory.removesuffix(slash)}{slash}{rest}"  # below the top directory ssh writes no second slash
 
 
 def home() -> str | None:

@@ -62,7 +62,7 @@ def release(name: str, **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("changes", "commands", "words"),
+    ("changes", "asks", "words"),
     [
         ({}, True, "passed its gate"),
         ({"gate": "skipped"}, True, "its gate was skipped"),
@@ -76,16 +76,16 @@ def release(name: str, **changes: Any) -> dict[str, Any]:
         ({"state": "adopted", "bad": True}, True, "failed here"),
     ],
 )
-def test_what_may_be_gone_to(changes: dict[str, Any], commands: bool, words: str) -> None:
+def test_what_may_be_gone_to(changes: dict[str, Any], asks: bool, words: str) -> None:
     """It passed its gate (adopted: it served), and is not bad; where no command is asked, services are the gate."""
     facts = cast("Facts", {"live": None, "releases": [release("a", **changes)]})
-    [kept] = place_of(facts, commands=commands).kept
+    [kept] = place_of(facts, asks=asks).kept
     assert (kept.words, kept.good) == (words, words in ("passed its gate", "served before"))
 
 
 def test_what_a_host_has_is_told_on_a_line() -> None:
     """The newest first, then what never served; each with what it is."""
     releases = [release("a"), release("b", first=None, gate="never"), release("c", first=6, bad=True)]
-    place = place_of(cast("Facts", {"live": "a" * 40, "releases": releases}), commands=True)
+    place = place_of(cast("Facts", {"live": "a" * 40, "releases": releases}), asks=True)
     told = "web1: cccccccccc (failed here), aaaaaaaaaa (live, passed its gate), bbbbbbbbbb (never served here)"
     assert (listed("web1", place), listed("web2", Place(None, ()))) == (told, "web2: no release")

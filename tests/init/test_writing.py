@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from oroboros_deploy.config import Config
+from oroboros_deploy.config import Config, HttpProbe
 from oroboros_deploy.init.tree import Tree
 from oroboros_deploy.init.writing import flow, propose, settings
 
@@ -38,7 +38,7 @@ SERVER = '{"name": "shop", "dependencies": {"express": "5"}, "scripts": {"start"
 PAGES = '{"name": "shop", "devDependencies": {"vite": "7"}, "scripts": {"build": "vite build", "start": "vite"}}'
 NEXT = '{"dependencies": {"next": "15"}, "scripts": {"build": "next build", "start": "next start -p 3100"}}'
 COLLECT = step("static files", ".venv/bin/python manage.py collectstatic --noinput", outputs=("static",))
-PORT_8000 = "curl -fsS -o /dev/null http://127.0.0.1:8000/"
+PORT_8000 = (HttpProbe("http://127.0.0.1:8000/"),)
 
 ENV = UNIT.replace("bin/serve", "venv/bin/uvicorn --port ${PORT}") + "EnvironmentFile=@root@/env\n"
 
@@ -49,7 +49,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
         {
             "services": ("shop-web",),
             "units": "infra/systemd",
-            "healthcheck.command": PORT_8000,
+            "healthcheck.http": PORT_8000,
             "migrate": ".venv/bin/python manage.py migrate --noinput",
             "shared": {"media": "dir"},
             "venvs": {".venv": ((), ("requirements.txt",))},
@@ -78,7 +78,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
     ),
     "FastAPI with a unit": (
         {"requirements.txt": "fastapi\n", "infra/shop-api.service": ENV},
-        {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.command": PORT_8000},
+        {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.http": PORT_8000},
         {"hosts", "port"},
     ),
     "FastAPI with pdm": (
@@ -110,7 +110,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             ],
             "units": "deploy",
             "services": ("shop-web",),
-            "healthcheck.command": "curl -fsS -o /dev/null http://127.0.0.1:3000/",
+            "healthcheck.http": (HttpProbe("http://127.0.0.1:3000/"),),
         },
         {"hosts", "port"},
     ),
@@ -119,7 +119,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
         {
             "steps": [npm(), step("compile", "npm run build")],
             "services": ("next",),
-            "healthcheck.command": "curl -fsS -o /dev/null http://127.0.0.1:3100/",
+            "healthcheck.http": (HttpProbe("http://127.0.0.1:3100/"),),
         },
         {"hosts", "port"},
     ),
@@ -152,7 +152,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "venvs": {"apps/api": ("apps/api",)},
             "frontend": ("apps/web", "pnpm install --frozen-lockfile && pnpm run build", "dist", None),
             "services": ("shop-api",),
-            "healthcheck.command": PORT_8000,
+            "healthcheck.http": PORT_8000,
         },
         {"hosts", "port"},
     ),
@@ -208,6 +208,7 @@ def told(config: Config) -> dict[str, Any]:
         "services": config.services,
         "units": config.units,
         "healthcheck.command": config.healthcheck.command,
+        "healthcheck.http": config.healthcheck.http,
         "migrate": config.migrate,
         "shared": dict(config.shared),
         "env": dict(config.env.values),

@@ -7,6 +7,7 @@ import hashlib
 import os
 import pwd
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -33,9 +34,9 @@ def test_the_alias_of_the_host_key() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("~/x", f"{HOME}/x"),
+        ("~/x", str(Path(HOME, "x"))),
         ("~", HOME),
-        (f"~{getpass.getuser()}/x", f"{HOME}/x"),
+        (f"~{getpass.getuser()}/x", str(Path(HOME, "x"))),
         ("a~", "a~"),
         ("${VARIABLE}/%n", "%h~/web1"),
         ("$VARIABLE", "$VARIABLE"),
