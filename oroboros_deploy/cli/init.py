@@ -22,7 +22,8 @@ def files_for(top: Path) -> dict[str, str]:
 
 def write(top: Path, files: Mapping[str, str]) -> None:
     """Write the files; raises InvalidInput where one of them is there."""
-    there = [name for name in files if (top / name).exists() or (top / name).is_symlink()]
+    settings = [f"fabric.{suffix}" for suffix in ("yml", "json", "py")]  # Invoke takes the first that it finds
+    there = [name for name in (*files, *settings) if (top / name).exists() or (top / name).is_symlink()]
     if there:
         what = f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already, in {top}"
         raise InvalidInput(f"nothing was changed: {what}", hint="fab init --print  shows what would be written")

@@ -63,6 +63,7 @@ class Back(Informed):
         """Decide by what was shown: where another release is live by now, nobody agreed to leave that."""
         if work.live != facts["live"] and not plan.unfinished(facts["last"]):
             news = f"{facts['live']} went live here meanwhile" if facts["live"] else "no release is live here by now"
-            hint = f"{self.config.typed(work.host.name, 'rollback')}  chooses anew"
+            everybody = ",".join(each.host.name for each in self.works)
+            hint = f"{self.config.typed(everybody, 'rollback')}  chooses anew"
             raise Busy(f"nothing was changed: {news}", hint=hint, host=work.host.name)
         super()._decide(work, facts)

@@ -556,7 +556,8 @@ class Activation:
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
         held = self._without_missing(held.with_parts(self.seen), self.required)
-        ran = [name for name in self.seen if unit_sets.disabled(self.layout).get(units.full_name(name))]
+        disabled = unit_sets.disabled(self.layout)
+        ran = [name for name in self.seen if self._comes(name) and disabled.get(units.full_name(name))]
         self.held = self._with_opened(self._without_put_away(held, ran), self._to_open())
         for name in self.held.restarted:
             if self.seen[name].load != "loaded":
@@ -793,7 +794,7 @@ class Activation:
         """Have the units that were there before; what kept them away stops neither link nor services."""
         try:
             self._put_units_back()
-        except (Failed, OSError) as trouble:
+        except (Failed, OSError, ImportError) as trouble:
             return trouble
         return None
 
@@ -824,7 +825,7 @@ class Activation:
 
     def _with_stopped(self, held: _Held) -> _Held:
         """The same with what ran, and was stopped or opened anew because of its units; not what never was there."""
-        if not self.brought.differ:
+        if not (self.brought.differ and self.state.units_begun):
             return held
         held = held.without([name for name in held.restarted if self._comes(name)])
         before, after = self.brought.sets

@@ -90,7 +90,7 @@ class Http(NamedTuple):
         said = f"answered {status}"
         location = response.getheader("Location") if status in _REDIRECTS else None
         if location is not None:
-            said += f", a redirect to {_shown(location, mask)}, which is not followed"
+            said += f", a redirect to {_shown(_place_of(location), mask)}, which is not followed"
         right = status == wanted
         if not right:
             said += f"; {wanted} is wanted"
@@ -148,7 +148,7 @@ class Asking:
     def __init__(self, probes: Iterable[Probe], deadline: float, mask: Optional[Mask] = None) -> None:
         self._asked = [_Try(probe, deadline, mask or Mask()) for probe in probes]
         for each in self._asked:
-            each.start()
+            each.begin()
 
     def tries(self) -> Iterator[Tuple[Probe, Tried]]:
         """What came of each, once all have ended."""
@@ -167,15 +167,23 @@ class _Try(threading.Thread):
         self._by = min(self._began + probe.timeout, deadline)
         self._tried: Optional[Tried] = None
 
+    def begin(self) -> None:
+        """Ask; where the system gives no thread more, that is what came of the try."""
+        try:
+            self.start()
+        except RuntimeError as error:
+            self._tried = Tried(False, f"cannot be asked: {error}")
+
     def run(self) -> None:
         try:
             tried = self.probe.ask(self._by, self._mask)
-        except (OSError, HTTPException, ValueError) as error:
-            tried = Tried(False, self._mask.text(_clean(self._trouble(error))))
+        except (OSError, HTTPException, ValueError, ImportError) as error:  # a Python without ssl has no module of it
+            tried = Tried(False, _clean(self._mask.text(self._trouble(error))))
         self._tried = tried._replace(seconds=round(time.monotonic() - self._began, 3))
 
     def ended(self) -> Tried:
-        self.join(max(0.0, self._by + LATE - time.monotonic()))
+        if self._tried is None:
+            self.join(max(0.0, self._by + LATE - time.monotonic()))
         return self._tried or Tried(False, self._silence(), round(time.monotonic() - self._began, 3))
 
     def _silence(self) -> str:
@@ -189,7 +197,7 @@ class _Try(threading.Thread):
         if isinstance(error, ConnectionRefusedError):
             return "refused the connection"
         if isinstance(error, HTTPException):
-            return f"gave no whole HTTP answer: {type(error).__name__} {error}".rstrip()
+            return f"gave no whole HTTP answer: {type(error).__name__} {_shown(str(error), self._mask)}".rstrip()
         return f"did not answer: {getattr(error, 'strerror', None) or error}"
 
 
@@ -287,6 +295,12 @@ def _left(by: float) -> float:
 
 def _bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def _place_of(location: str) -> str:
+    """An address without its query and fragment, in which the application's own secrets may stand."""
+    place = location.partition("#")[0].partition("?")[0]
+    return place if place == location else f"{place}?…"
 
 
 def _shown(text: str, mask: Mask) -> str:

@@ -161,10 +161,17 @@ def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
     One that 0.1.0 committed did, also where its request is not kept.
     """
     record = found(layout, release_id)
+    noted = record.get("configuration") if record else None
+    if noted is not None and noted != configuration.in_use(layout):
+        return "skipped"
+    return gate_passed(layout, release_id)
+
+
+def gate_passed(layout: Layout, release_id: str) -> GateOfRelease:
+    """Whether a release passed a gate here, with the configuration that a rollback to it brings back."""
+    record = found(layout, release_id)
     if record:
-        noted = record.get("configuration")
-        otherwise = noted is not None and noted != configuration.in_use(layout)
-        return "skipped" if record["skipped"] or otherwise else "passed"
+        return "skipped" if record["skipped"] else "passed"
     ended = ((entry["outcome"], entry["target"]) for entry in Journal(layout.journal).attempts())
     return "passed" if ("committed", release_id) in ended else "never"
 

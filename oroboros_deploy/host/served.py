@@ -41,6 +41,6 @@ def _told(layout: Layout, facts: ReleaseFacts, committed: Dict[str, int], left: 
     places = [committed.get(release_id)] + ([left.get(release_id)] if facts["state"] == "adopted" else [])
     return {
         **facts,
-        "gate": records.gate_of(layout, release_id) if release_id in committed else "never",
+        "gate": records.gate_passed(layout, release_id) if release_id in committed else "never",
         "first": min((place for place in places if place is not None), default=None),
     }

@@ -87,16 +87,23 @@ def _is_server(tree: Tree, place: str, needs: set[str], starts: str) -> bool:
 
 def _server(proposal: Proposal, place: str, manager: Manager, builds: bool, scripts: str) -> None:
     install = manager.install if builds else manager.server
-    step: dict[str, object] = {"name": "packages", **_path(place), "command": install}
+    step: dict[str, object] = {"name": _named("packages", place), **_path(place), "command": install}
     if manager.lock:
         inputs = [below(place, name) for name in ("package.json", manager.lock)]
         step |= {"inputs": inputs, "outputs": [below(place, "node_modules")]}
     proposal.steps.append(step)
     proposal.because("build.steps", f"{below(place, manager.lock or 'package.json')}: the server needs node_modules")
     if builds:
-        proposal.steps.append({"name": "compile", **_path(place), "command": f"{manager.name} run build"})
+        proposal.steps.append(
+            {"name": _named("compile", place), **_path(place), "command": f"{manager.name} run build"}
+        )
     proposal.run, proposal.port = True, proposal.port or _port(scripts)
     proposal.guessed.append(f"{proposal.name}-web")
+
+
+def _named(step: str, place: str) -> str:
+    """The name of a step; two places have steps of two names."""
+    return f"{step} {place.replace('/', '-')}".strip()
 
 
 def _path(place: str) -> dict[str, object]:

@@ -43,7 +43,11 @@ def _units(tree: Tree, proposal: Proposal) -> None:
     texts = {name: tree.text(name) for name in units}
     if not units:
         return
-    proposal.services = [name.rpartition("/")[2].removesuffix(".service") for name in units]
+    started = {name.rpartition(".")[0] for name in tree.files(r"[\w.-]+\.(timer|socket|path)")}
+    restarted = [name for name in units if name.removesuffix(".service") not in started]
+    proposal.services = [name.rpartition("/")[2].removesuffix(".service") for name in restarted]
+    for name in tree.files(r"[\w.-]+@\.service"):
+        proposal.ask("services", f"{name} is a template: which of its instances are restarted?")
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
     proposal.reads = any(map(_READS.search, texts.values()))
     proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]

@@ -102,7 +102,10 @@ def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> Non
     proposal.because("migrate", f"{below(place, 'manage.py')}; it is run on one host, right before the switch")
     settings = "\n".join(map(tree.text, tree.files(*_SETTINGS)))
     if "STATIC_ROOT" in settings:
-        step: dict[str, object] = {"name": "static files", "command": f"{manage} collectstatic --noinput"}
+        step: dict[str, object] = {
+            "name": f"static files {place.replace('/', '-')}".strip(),
+            "command": f"{manage} collectstatic --noinput",
+        }
         made = re.search(f"STATIC_ROOT{_PATH}", settings)
         proposal.steps.append(step | ({"outputs": [below(place, made[1])]} if made else {}))
         proposal.because("build.steps", "the settings have STATIC_ROOT")

@@ -272,7 +272,7 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
         _ENVIRONMENT.label("environment"),
         *_columns(_S.release_id),
         _text(case((pushed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),
-        _text(case((pushed, _S.since)), "configured_at"),
+        _text(case((and_(pushed, brought.c.state == State.LIVE), _S.since)), "configured_at"),
         *_columns(_A.attempt),
         _O.release_id.label("observed_release"),
         _text(_O.at, "observed_at"),

@@ -152,7 +152,7 @@ class Place:
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""
     hosts = reader.hosts(HOSTS)
-    since = {host["host"]: host["since"] for host in hosts.items}
+    since = {host["host"]: _switched(host) for host in hosts.items}
     known, drifting = reader.host_counts()
     environments = reader.environments()
     return {
@@ -181,7 +181,11 @@ def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
         shown.setdefault(_key(host, names), []).append(host)
     keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
-    return [_place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told) for key in keys]
+    unnamed = {(name, "") for name, own in names.items() if len(own) > 1}  # whose attempts would be anybody's
+    return [
+        _place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told, key in unnamed)
+        for key in keys
+    ]
 
 
 def _names(rows: Iterable[Row]) -> dict[str, set[str]]:
@@ -223,8 +227,10 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, list(group)) for name, group in groupby(ordered, environment)]
 
 
-def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], told: bool) -> Place:
+def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], told: bool, unnamed: bool) -> Place:
     name, application = key
+    if unnamed:
+        return Place(name, hosts, releases, None, None, None, 0, "")
     where = (name or None, application or None)
     main = releases[0]["release_id"] if releases else None
     brought = reader.latest(*where, brought=main) if main else None
@@ -255,19 +261,25 @@ def _attempts(reader: Reader, state: str) -> list[dict[str, Any]]:
     return reader.attempts(_ATTEMPTS, state=state).items
 
 
+def _switched(host: Mapping[str, Any]) -> str | None:
+    """When something was put in use on a host last: a release, or a configuration for it."""
+    found: str | None = host.get("configured_at") or host.get("since")
+    return found
+
+
 def _unanswered(
     reader: Reader, since: Mapping[str, str | None], attempts: Iterable[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone.
 
-    ``since`` is when the hosts that were read already began to serve what they serve.
+    ``since`` is when the hosts that were read already began to serve what they serve, as they are configured now.
     """
 
     def is_open(attempt: Row, part: Row) -> bool:
         if part["state"] not in _OPEN:
             return False
         name = part["host"]
-        began = since[name] if name in since else (reader.host(name) or {"since": None})["since"]
+        began = since[name] if name in since else _switched(reader.host(name) or {})
         return bool((began or "") < attempt["started_at"])
 
     left = ({**each, "hosts": [part for part in each["hosts"] if is_open(each, part)]} for each in attempts)

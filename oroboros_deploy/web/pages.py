@@ -173,7 +173,8 @@ def _environments_by_release(reader: Reader) -> dict[str, list[str]]:
     """In which environments each release serves now."""
     found: dict[str, list[str]] = {}
     for each in sorted(reader.serving(), key=lambda row: reading_order(row["environment"] or "")):
-        found.setdefault(each["release_id"] or "", []).append(each["environment"] or "")
+        names = found.setdefault(each["release_id"] or "", [])
+        names += {each["environment"] or ""}.difference(names)  # several applications may serve one commit there
     return found
 
 

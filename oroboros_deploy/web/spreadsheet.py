@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,7 +26,8 @@ _COLUMNS = (
     "state",
     "exit_code",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet reckons with
+# Where a cell begins that a spreadsheet reckons with; where its lists are separated by semicolons, inside a text too.
+_SEPARATED = re.compile(r"(^|[;\t\r\n][ ]*)(?=[=+\-@\t\r])")
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 
@@ -52,4 +54,4 @@ def table(attempts: Iterable[Mapping[str, Any]]) -> str:
 
 def _cell(value: object) -> object:
     text = readable(value) if isinstance(value, str) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(_FORMULA) else text
+    return _SEPARATED.sub(r"\1'", text) if isinstance(text, str) else text

@@ -431,6 +431,7 @@ def test_a_push_without_the_gate(host: LocalAgent) -> None:
     pushed = host.activate_here(good, configuration=new, **skipped)
     assert (pushed.phases[-1], live(host)) == ("committed", (good, new))
     assert (records.found(host.paths, good), records.gate_of(host.paths, good)) == (was, "skipped")
+    assert records.gate_passed(host.paths, good) == "passed"  # a rollback to it brings back what it passed with
     host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
     assert records.configuration_of(host.paths, good) == new
     assert records.gate_of(host.paths, good) == "passed"

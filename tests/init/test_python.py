@@ -59,7 +59,7 @@ def test_django_below_the_top(tmp_path: Path) -> None:
     command = "site/.venv/bin/python site/manage.py"
     assert proposal.venvs == {"site": {"requirements": ["site/requirements.txt"]}}
     assert proposal.migrate == f"{command} migrate --noinput"
-    collect = {"name": "static files", "command": f"{command} collectstatic --noinput", "outputs": ["site/assets"]}
+    collect = {"name": "static files site", "command": f"{command} collectstatic --noinput", "outputs": ["site/assets"]}
     assert proposal.steps == [collect]
 
 

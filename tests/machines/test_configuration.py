@@ -96,6 +96,20 @@ def test_a_push_of_a_bad_configuration_restores_itself(host: DisposableHost, con
     assert "today's configuration was in use already on" in again.said
 
 
+def test_a_push_that_restarted_nothing(host: DisposableHost, configured: Shop, fab: Fab) -> None:
+    """The next one restarts what still runs with the values before, although `env` names today's already."""
+    good = release(configured, "good")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    settings = configured.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("blue", "green"))
+    fab.ok("-H", "prod", "env.push", "--skip-restart")
+    assert environ(host)["COLOUR"] == "blue"
+    said = fab.ok("-H", "prod", "env.push").said
+    assert (environ(host)["COLOUR"], environ(host, "shop-mailer")["COLOUR"]) == ("green", "green")
+    assert "shop-api was not restarted since the configuration" in said
+    assert "today's configuration was in use already on" in fab.ok("-H", "prod", "env.push").said
+
+
 def test_a_rollback_brings_its_configuration_back(host: DisposableHost, configured: Shop, fab: Fab) -> None:
     """The services of the release that is gone back to have the values that it was committed with."""
     good = release(configured, "good", api=SERVE)

@@ -123,6 +123,18 @@ def test_who_reads_what(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     assert host.run("stat", "-c", "%a %U:%G", mine).stdout == "640 deploy:watcher\n"
 
 
+def test_a_shared_place_with_characters_that_systemd_reads(host: DisposableHost, manned: Shop, fab: Fab) -> None:
+    """A directory is made by its own name, whatever systemd would put in the place of `$` and `%`."""
+    settings = manned.repository.path / "fabric.yaml"
+    text = settings.read_text()
+    settings.write_text(text.replace("media/uploads: dir", "media/uploads: dir, 'a$HOME/${b}/50%n': dir"))
+    fab.ok("-H", "prod", "deploy", f"--sha={release(manned)}")
+    asked = ("find", f"{ROOT}/shared", "-mindepth", "1", "-type", "d", "-printf", "%P %u\\n")
+    made = sorted(host.run(*asked).stdout.splitlines())
+    names = ["a$HOME", "a$HOME/${b}", "a$HOME/${b}/50%n", "media", "media/uploads"]
+    assert made == [f"{name} shop" for name in names]
+
+
 def test_what_goes_wrong(host: DisposableHost, manned: Shop, fab: Fab) -> None:
     """A missing user, and root by another name, stop everything; a failure is told as ever, and ends all it started."""
     good = release(manned)

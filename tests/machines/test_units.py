@@ -11,7 +11,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import SERVE, Scope, Shop, current, serving, systemctl
+from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, systemctl
 from tests.support.user_shop import UNITS, give_to_the_login
 
 pytestmark = pytest.mark.host
@@ -152,6 +152,62 @@ def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Bring
     ]
 
 
+def test_instances_of_a_template_that_goes(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """They are stopped with it, named or started by hand, and run again after a restore as they were."""
+    worker = {"shop-worker@.service": SERVICE.format(name="mailer") + INSTALL}
+    brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-worker@1]")
+    good = brings.release({**GOOD, **worker})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    systemctl(host, "start", "shop-worker@2")
+    brings.settings("services: [shop-api, shop-worker@1]", "services: [shop-api]")
+    stopped = "systemctl is-active --quiet shop-worker@2 || exit 78"
+    ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check=stopped)}")
+    assert (ran.code, "exited 78" in ran.said, current(host)) == (10, True, good), ran.said
+    assert [brings.state(f"shop-worker@{number}") for number in "12"] == [ON, ("loaded", "active", "disabled")]
+    assert serving(host, "shop-worker@2") == good
+
+
+def test_what_somebody_disabled_comes_back_disabled(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """Also when the release in between did not have it; what is enabled again is enabled then."""
+    timers = {"shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT}
+    good, new = brings.release({**GOOD, **timers}), brings.release(GOOD)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    systemctl(host, "disable", "--now", "shop-old.timer")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    said = fab.ok("-H", "prod", "rollback", f"--release={good}").said
+    assert "shop-old.timer was disabled by somebody before a release took it away: it stays disabled" in said
+    assert brings.state("shop-old.timer") == ("loaded", "inactive", "disabled")
+    systemctl(host, "enable", "--now", "shop-old.timer")
+    fab.ok("-H", "prod", "deploy", f"--sha={new}")
+    fab.ok("-H", "prod", "rollback", f"--release={good}")
+    assert brings.state("shop-old.timer") == ON
+
+
+@pytest.mark.parametrize("ends", ["well", "badly"])
+def test_a_unit_that_is_edited_during_the_migration(host: DisposableHost, brings: Brings, fab: Fab, ends: str) -> None:
+    """It stays as somebody wrote it, and the attempt fails; the restore does not take it for its own change."""
+    good = brings.release(GOOD)
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    edited = brings.units / "shop-api.service"
+    host.run("mkdir", "-p", "/tmp/migration")
+    line = "touch /tmp/migration/begun; until test -e /tmp/migration/go; do sleep 0.05; done"
+    settings = brings.shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text() + f"  migrate: {line}{'; exit 1' if ends == 'badly' else ''}\n")
+    host.run("chmod", "0777", "/tmp/migration")
+    new = brings.release({**GOOD, "shop-api.service": API.replace("100ms", "200ms")})
+    running = fab.start("-H", "prod", "deploy", f"--sha={new}")
+    until(lambda: host.run("test", "-e", "/tmp/migration/begun", check=False).returncode == 0)
+    edited.write_text(edited.read_text() + "# by hand\n")
+    by_hand = edited.read_text()
+    host.run("touch", "/tmp/migration/go")
+    said = "".join(running.communicate(timeout=120))
+    assert (running.returncode, edited.read_text(), current(host), serving(host)) == (10, by_hand, good, good), said
+    assert ("somebody changed units while this activation was prepared" in said) == (ends == "well"), said
+    fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
+    kept = [*(host.rootfs / ROOT[1:] / ".deploy/units/edited").iterdir()]
+    assert ([path.read_text() for path in kept], serving(host)) == ([by_hand], new)
+
+
 def test_a_first_deploy_that_fails_leaves_no_unit(host: DisposableHost, brings: Brings, fab: Fab) -> None:
     """There was nothing: nothing is left, and nothing runs."""
     ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check='exit 1')}")
@@ -226,6 +282,38 @@ def test_the_power_fails(host: DisposableHost, brings: Brings, fab: Fab, moment:
     until(lambda: brings.state("shop-old.timer") == ON)
     assert (current(host), brings.there, brings.state("shop-new.service")) == (good, was, GONE)
     assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_a_shutdown_while_units_change(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """A host that is rebooted by its administrator comes up with exactly the units of the release that serves."""
+    good = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    was = brings.there
+    changed = {**GOOD, "shop-api.service": API.replace("100ms", "200ms"), "shop-new.service": API}
+    deploy = fab.start("-H", "prod", "deploy", f"--sha={brings.release(changed, check='sleep 60')}")
+    until(lambda: brings.state("shop-new.service")[0] == "loaded" and current(host) != good)
+    host.run("systemctl", "poweroff", "--no-block")
+    until(lambda: not host.is_up)
+    deploy.kill()
+    deploy.communicate()
+    host.power_cut()  # nothing lives any more; this lets it boot again
+    host.boot()
+    until(lambda: serving(host) == good)
+    until(lambda: brings.state("shop-old.timer") == ON)
+    assert (current(host), brings.there, brings.state("shop-new.service")) == (good, was, GONE)
+    assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def test_a_push_before_the_release_that_brings_a_service(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """It is held to the live release, which has no such service."""
+    good = brings.release(GOOD)
+    brings.settings("deploy:\n", "deploy:\n  env: {values: {COLOUR: blue}}\n")
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    brings.settings("services: [shop-api, shop-mailer]", "services: [shop-api, shop-mailer, shop-new]")
+    brings.settings("blue", "green")
+    said = fab.ok("-H", "prod", "env.push").said
+    assert "shop-new is not-found on this host: it is left out" in said
+    assert (host.rootfs / ROOT[1:] / "env").readlink().parent.name == "config"
 
 
 def test_units_of_the_login(tmp_path: Path, host: DisposableHost, shop: Shop, fab: Fab) -> None:

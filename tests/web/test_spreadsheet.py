@@ -29,3 +29,9 @@ def test_no_cell_is_a_formula() -> None:
     cells = dict(zip(head, row, strict=True))
     assert (cells["subject"], cells["actor"]) == ("'=cmd|'/c calc'!A1", "'@ada, of the desk")
     assert (cells["seconds"], cells["environment"], cells["hosts"]) == ("-1.5", "", "w1 w2")
+
+
+def test_a_list_that_is_separated_otherwise() -> None:
+    """Where a spreadsheet takes a semicolon for the end of a cell, what follows is no formula either."""
+    head, row = csv.reader(table([{**ROW, "subject": "mended; =1+1;@x, a-b; c"}]).splitlines())
+    assert dict(zip(head, row, strict=True))["subject"] == "mended; '=1+1;'@x, a-b; c"
