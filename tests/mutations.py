@@ -453,7 +453,7 @@ MUTATIONS = (
     Mutation(
         "no cell of a table for spreadsheets is a formula",
         "oroboros_deploy/web/spreadsheet.py",
-        """return _SEPARATED.sub(r"\1'", text) if isinstance(text, str) else text""",
+        """return _SEPARATED.sub(r"\\1'", text) if isinstance(text, str) else text""",
         "return text",
         ("tests/web/test_spreadsheet.py",),
     ),
