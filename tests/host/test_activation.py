@@ -70,10 +70,10 @@ def test_a_release_that_passes_is_committed(host: LocalAgent, old: str) -> None:
 def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
     """The previous release is live again, the failed one is noted as bad, and the reason is told with its output."""
     bad = host.sealed("bad", health="echo no database; exit 3")
-    answer = host.activate_here(bad, healthcheck=health(timeout=0.2))
+    answer = host.activate_here(bad, healthcheck=health(timeout=1))
     assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restored"]
     ended = (answer.result or {})["state"]
-    reason = "the gate was not passed: the health command exited 3 (gave up after 0.2 s)"
+    reason = "the gate was not passed: the health command exited 3 (gave up after 1 s)"
     assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "no database", True)
     assert (host.live, host.paths.bad(bad).read_text(), staged(host)) == (old, reason, [])
     assert journaled(host)[1:] == [(bad, "restored", old)]

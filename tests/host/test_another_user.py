@@ -82,7 +82,8 @@ def test_what_it_leaves_is_ended(asked: list[list[str]], tmp_path: Path) -> None
 
 def test_what_systemd_is_asked_for(asked: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """Who it is, no new privileges, and an end at the deadline, of which nothing is left 2 s later."""
-    monkeypatch.setattr(another_user.manager.os, "getuid", lambda: 1000)
+    somebody = next(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in (0, NOBODY.pw_uid))
+    monkeypatch.setattr(another_user.manager.os, "getuid", lambda: somebody)
     run("true", seconds=5)
     command = asked[0]
     assert command[:4] == ["sudo", "-n", "systemd-run", "--quiet"]

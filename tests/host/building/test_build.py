@@ -598,14 +598,18 @@ def sent(host: LocalAgent, repository: Repository) -> str:
 
 @pytest.mark.parametrize("damage", [empty_a_ref, empty_objects, lose_the_head])
 def test_a_damaged_mirror_is_made_anew(host: LocalAgent, repository: Repository, sent: str, damage: Any) -> None:
-    """What a power cut left unreadable is set aside and told, and stops neither this deploy nor the next."""
+    """What a power cut left unreadable is set aside and told, and stops neither this deploy nor the next.
+
+    Where only objects are empty, a newer git (seen with 2.47) writes them anew by itself.
+    """
     damage(host.paths.repo, sent)
     assert host.facts(sent)["tips"] == []
     sha = repository.commit(file="two")
     answer = host.build(sha, bundle=bundle(repository, sha))
-    assert (answer.refusal, len(answer.said("mirror.damaged"))) == (None, 1)
+    told = len(answer.said("mirror.damaged"))
+    assert (answer.refusal, told or damage is empty_objects) == (None, True)
     assert (host.paths.release(sha) / "file").read_text() == "two"
-    assert (host.root / "repo.damaged").is_dir()
+    assert (host.root / "repo.damaged").is_dir() == bool(told)
     damage(host.paths.repo, sha)
     third = repository.commit(file="three")
     assert host.build(third, bundle=bundle(repository, third)).refusal is None

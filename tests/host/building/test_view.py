@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ LOGINS = [
 # One command in a view of a root, by a process of its own: what is allowed is asked of a login that just began.
 ENTER = """
 import os, socket, subprocess, sys, time
+from functools import cache
 from pathlib import Path
 from oroboros_deploy.host import process
 from oroboros_deploy.host.building.view import View, own_places
@@ -66,6 +69,16 @@ def root(login: int) -> Iterator[Path]:
         yield root
 
 
+@cache
+def open_to_all() -> str:
+    """A directory with the package that every user may read: a checkout may lie in a closed home, root's for example."""
+    directory = tempfile.mkdtemp(prefix="o", dir="/tmp")
+    atexit.register(shutil.rmtree, directory)
+    Path(directory).chmod(0o755)
+    shutil.copytree(Path(process.__file__).parents[1], Path(directory, "oroboros_deploy"))
+    return directory
+
+
 def entered(login: int, root: Path, line: str, listening: Sequence[str] = (), **instead: Path) -> list[str]:
     """What a command of the login's build says, on a host with directories of the test's ``instead`` of its own.
 
@@ -73,7 +86,7 @@ def entered(login: int, root: Path, line: str, listening: Sequence[str] = (), **
     """
     become = [] if login == os.getuid() else ["setpriv", f"--reuid={login}", f"--regid={login}", "--clear-groups"]
     python = [sys.executable if login == os.getuid() else "/usr/bin/python3", "-c", ENTER, str(root), line, *listening]
-    package = {"PYTHONPATH": str(Path(process.__file__).parents[2])}
+    package = {"PYTHONPATH": open_to_all()}
     package |= {name: os.environ[name] for name in ("BEFORE", "LATER", "CACHE") if name in os.environ}
     argv = [*become, *python]
     if instead:
