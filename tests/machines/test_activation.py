@@ -260,16 +260,16 @@ def test_nothing_that_an_activation_ran_outlives_it(host: DisposableHost, shop: 
     left = "setsid bash -c \"trap '' TERM; exec sleep 300\" >/dev/null 2>&1 & sleep 0.5"
     good = shop.release(check=left)
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
-    _await(lambda: _activating(host) == "inactive", seconds=5)
+    _await(lambda: _activating(host) == "inactive", seconds=45)
     deaf = shop.release(check=f"trap '' TERM; {left}; sleep 301")
     running = fab.start("-H", "prod", "deploy", f"--sha={deaf}")
     _await_phase(host, "restarted")
     _await(lambda: "sleep 300" in host.run("ps", "-eo", "args").stdout)
     host.run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", UNIT)
-    _await_phase(host, "restored", seconds=10)
+    _await_phase(host, "restored", seconds=45)
     out, _ = running.communicate(timeout=60)
     assert (running.returncode, current(host), serving(host)) == (10, good, good), out
-    _await(lambda: _activating(host) == "inactive", seconds=5)
+    _await(lambda: _activating(host) == "inactive", seconds=45)
     assert "sleep 30" not in host.run("ps", "-eo", "args").stdout
 
 
@@ -283,7 +283,7 @@ def test_an_agent_that_is_killed_with_restarts_skipped(host: DisposableHost, sho
     running.kill()
     running.communicate()
     host.run("sh", "-c", "pkill -KILL -f 'pyz (activate|follow|facts|run)'", check=False)  # whatever it runs in
-    _await_phase(host, "restored", seconds=10)
+    _await_phase(host, "restored", seconds=45)
     assert (current(host), serving(host)) == (good, good)
 
 
@@ -414,13 +414,13 @@ def _activating(host: DisposableHost) -> str:
     return host.run("systemctl", "is-active", UNIT, check=False).stdout.strip()
 
 
-def _await_phase(host: DisposableHost, phase: str, seconds: float = 30) -> None:
+def _await_phase(host: DisposableHost, phase: str, seconds: float = 120) -> None:
     """Wait until the host's own state says so."""
     state = host.rootfs / ROOT.removeprefix("/") / ".deploy/state.json"
     _await(lambda: state.exists() and f'"phase": "{phase}"' in state.read_text(), seconds)
 
 
-def _await(condition: Callable[[], bool], seconds: float = 30) -> None:
+def _await(condition: Callable[[], bool], seconds: float = 120) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "it never came to that"

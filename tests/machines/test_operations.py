@@ -189,7 +189,7 @@ def pinner(host: DisposableHost, sha: str) -> str:
     return actor
 
 
-def await_true(condition: Callable[[], bool], seconds: float = 30) -> None:
+def await_true(condition: Callable[[], bool], seconds: float = 120) -> None:
     give_up = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < give_up, "it never came to that"

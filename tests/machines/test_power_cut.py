@@ -355,7 +355,7 @@ def await_phase(host: DisposableHost, phase: str) -> None:
 
 
 def await_true(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up, "it never came to that"
         time.sleep(0.02)

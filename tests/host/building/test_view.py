@@ -71,7 +71,7 @@ def root(login: int) -> Iterator[Path]:
 
 @cache
 def open_to_all() -> str:
-    """A directory with the package that every user may read: a checkout may lie in a closed home, root's for example."""
+    """A directory with the package, open to every user: a checkout may lie in a closed home, root's for example."""
     directory = tempfile.mkdtemp(prefix="o", dir="/tmp")
     atexit.register(shutil.rmtree, directory)
     Path(directory).chmod(0o755)
