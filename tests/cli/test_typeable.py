@@ -23,6 +23,6 @@ def test_flags_of_fab_are_repeated(tmp_path: Path) -> None:
     config = tmp_path / "ssh_config"
     config.write_text("Host *\n")
     fab = Fab(tmp_path, config, f"sqlite:///{tmp_path}/registry.db")
-    ran = fab("--search-root", "own dir", "--collection", "ours", "rollback")
+    ran = fab("--search-root", "own dir", "--collection", "ours", "rollback", "--release=")
     hint = f"  → fab --search-root='own dir' --collection=ours --ssh-config={config} registry.list  shows release ids\n"
     assert (ran.code, ran.err.splitlines(keepends=True)[-1]) == (2, hint)

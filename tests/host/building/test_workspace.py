@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,8 @@ def dead(host: LocalAgent) -> Path:
 def orphan(dead: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A command of the killed build, with a child in another session and directory."""
     with subprocess.Popen(COMMAND, env={**os.environ, workspace.MARK: str(dead)}) as process:
+        while not Path(f"/proc/{process.pid}/environ").read_bytes():  # Popen returns before the kernel tells it
+            time.sleep(0.001)
         yield process
         process.kill()
 
