@@ -57,7 +57,7 @@ def _of_an_act(moment: str, act: str) -> str | None:
         seen = dict.fromkeys(("restarted", "gating", "gated"), "restored")
         return {**seen, "going back": "restore_failed"}.get(moment)
     if act == "edits a unit":  # on the way back it stands: the next deploy refuses it by name
-        return None if moment in (*UNTOUCHED, *BACK) else "restored"
+        return None if moment in BACK else "restored"
     if act in MOVING or (act == "relinks back" and moment not in (*UNTOUCHED, *BACK)):
         return "restore_failed" if moment == "going back" else "restored"
     if act == "removes the target":
@@ -91,9 +91,8 @@ def test_somebody_else(world: World, name: str, moment: str, act: str, dies: boo
     assert ended(world, request) == expected(name, moment, act, dies)
     if moment not in LATE:
         assert untrue(world.host.root, request["attempt"], world.services.running) == []
-        lost = {"removes the way back": ("1", "10"), "edits a unit": ("14",) if moment == "going back" else ()}.get(
-            act, ()
-        )
+        stands = ("14",) if moment in ("going back", *UNTOUCHED) else ()
+        lost = {"removes the way back": ("1", "10"), "edits a unit": stands}.get(act, ())
         found = broken(world.host.root, units=world.services.units)
         assert [words for words in found if words.partition(":")[0] not in lost] == []
 

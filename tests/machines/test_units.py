@@ -192,7 +192,8 @@ def test_a_unit_that_is_edited_during_the_migration(host: DisposableHost, brings
     host.run("mkdir", "-p", "/tmp/migration")
     line = "touch /tmp/migration/begun; until test -e /tmp/migration/go; do sleep 0.05; done"
     settings = brings.shop.repository.path / "fabric.yaml"
-    settings.write_text(settings.read_text() + f"  migrate: {line}{'; exit 1' if ends == 'badly' else ''}\n")
+    once = "; mkdir /tmp/migration/failed && exit 1 || true" if ends == "badly" else ""
+    settings.write_text(settings.read_text() + f"  migrate: {line}{once}\n")
     host.run("chmod", "0777", "/tmp/migration")
     new = brings.release({**GOOD, "shop-api.service": API.replace("100ms", "200ms")})
     running = fab.start("-H", "prod", "deploy", f"--sha={new}")
@@ -201,7 +202,7 @@ def test_a_unit_that_is_edited_during_the_migration(host: DisposableHost, brings
     by_hand = edited.read_text()
     host.run("touch", "/tmp/migration/go")
     said = "".join(running.communicate(timeout=120))
-    assert (running.returncode, edited.read_text(), current(host), serving(host)) == (10, by_hand, good, good), said
+    assert (running.returncode, edited.read_text(), current(host), serving(host)) == (30, by_hand, good, good), said
     assert ("somebody changed units while this activation was prepared" in said) == (ends == "well"), said
     fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
     kept = [*(host.rootfs / ROOT[1:] / ".deploy/units/edited").iterdir()]
