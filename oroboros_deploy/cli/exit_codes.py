@@ -11,7 +11,6 @@ from invoke import Exit
 from ..control.faults import HostFault
 from ..errors import DeployError
 from ..text import plain
-from . import summary, tables
 from .stream import write
 from .typeable import typeable
 from .unforeseen import Unforeseen, caught
@@ -44,6 +43,8 @@ def tell(text: str) -> None:
 
 
 def _last_words(error: DeployError, code: int, as_json: bool) -> str:
+    from . import summary, tables
+
     if as_json:
         return tables.error_json(error, code)
     if error.outcome is not None and len(error.outcome.hosts) > 1:

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from ..outcome import HostOutcome, Outcome, State
 from ..text import changed_names, clean, columns, duration, short, telling, terse
 from ..words import SERVES, name_of
 from .steps import TAIL
-from .typeable import typeable
+from .typeable import Typed, plainly, typeable
 
-Typed = Callable[[str, str], str]  # the command to type about hosts (``a,b``): their names, and the task
 _COMMITS = 5  # of a release are named
 _HEADINGS = ("HOST", "STATE", "LIVE", "TIME", "MESSAGE")
-
-
-def plainly(hosts: str, task: str) -> str:
-    """The command, where no settings are known."""
-    return f"fab -H {hosts} {task}"
 
 
 def table(outcome: Outcome) -> str:

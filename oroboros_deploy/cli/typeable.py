@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _COMMAND = re.compile(r"\bfab (?=[-a-z])")
+Typed = Callable[[str, str], str]  # the command to type about hosts (``a,b``): their names, and the task
 _REPEATED = ("search-root", "collection", "config", "ssh-config", "identity")
+
+
+def plainly(hosts: str, task: str) -> str:
+    """The command, where no settings are known."""
+    return f"fab -H {hosts} {task}"
 
 
 def typeable(hint: str) -> str:

@@ -11,9 +11,7 @@ from invoke import Exit
 from ..control import faults
 from ..errors import DeployError, ExitCode
 from ..events import Event
-from ..outcome import State
-from ..words import name_of
-from .summary import Typed, plainly
+from .typeable import Typed, plainly
 
 _BEFORE = 1  # the exit code when no switch was asked for
 
@@ -27,6 +25,9 @@ class Switches:
 
     def __call__(self, event: Event) -> None:
         """Note what an event says of its host."""
+        from ..outcome import State
+        from ..words import name_of
+
         if event.host and event.name == "switch.asked":
             self.ends[event.host] = None
         elif event.host in self.ends and event.name == "host.finished":

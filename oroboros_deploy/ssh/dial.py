@@ -30,8 +30,10 @@ def dial(target: Target) -> socket.socket:
 
 
 def _addresses(target: Target) -> list[Any]:
+    # A str would be encoded by the codec for international names, which takes some milliseconds to import.
+    name = target.hostname.encode("ascii") if target.hostname.isascii() else target.hostname
     try:
-        return socket.getaddrinfo(target.hostname, target.port, target.family, socket.SOCK_STREAM)
+        return socket.getaddrinfo(name, target.port, target.family, socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a possible name"
         raise HostUnreachable(
