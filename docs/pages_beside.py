@@ -20,6 +20,7 @@ BESIDE = {
     "docs/README.md": "pages.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
+    "RELEASING.md": "releasing.md",
     "SECURITY.md": "security.md",
     **{
         f"examples/{each.parent.name}/README.md": f"examples/{each.parent.name}.md"
