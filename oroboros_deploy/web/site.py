@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
@@ -34,10 +35,12 @@ def application(
     """An ASGI application over one registry; ConfigError when the URL is wrong.
 
     With ``tokens`` every request needs one of them; ``allowed_hosts`` are the names, without a
-    port, that a request may use for this server.
+    port, that a request may use for this server.  The registry is closed when the server ends (ASGI's lifespan).
     """
     registry = Registry.open(registry_url, owner="theirs")  # who reads makes no table of others
-    return site(lambda: registry.reader, tokens=tokens, allowed_hosts=allowed_hosts)
+    app = site(lambda: registry.reader, tokens=tokens, allowed_hosts=allowed_hosts)
+    app.router.lifespan_context = _closing(registry)
+    return app
 
 
 def site(
@@ -62,6 +65,19 @@ def site(
     app.add_middleware(GZipMiddleware, minimum_size=_SMALL)
     app.add_middleware(Guard, allowed_hosts=allowed_hosts, tokens=tokens, root_path=root_path)
     return app
+
+
+def _closing(registry: Registry) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The life of an application that has a registry of its own: it is closed at the end."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            registry.close()
+
+    return life
 
 
 def _with_schemes(app: FastAPI) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,22 @@ def test_releases_of_a_new_registry(tmp_path_factory: pytest.TempPathFactory) ->
     app = application(f"sqlite:///{tmp_path_factory.mktemp('new')}/registry.db")
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/api/releases").json() == []
+
+
+def test_an_application_closes_its_registry(tmp_path: Path) -> None:
+    """When the server ends, no connection to the database is left open."""
+
+    def opened() -> list[str]:
+        found = []
+        for number in os.listdir("/proc/self/fd"):
+            with suppress(OSError):  # the one that this list was read by
+                found.append(os.readlink(f"/proc/self/fd/{number}"))
+        return [file for file in found if file.startswith(str(tmp_path))]
+
+    with TestClient(application(f"sqlite:///{tmp_path}/registry.db"), base_url="http://localhost") as client:
+        client.get("/api/releases")
+        assert opened()
+    assert opened() == []
 
 
 def test_release(client: TestClient) -> None:
