@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
 from ..config.checks import address
-from ..errors import BuildFailed, DeployError, HostUnreachable, InvalidInput, LinkLost
+from ..errors import BuildFailed, DeployError, HostUnreachable, Interrupted, InvalidInput, LinkLost
 from ..remote.root import RootShell
 from ..setup.actions import STEP, Action, Problem, actions, notes, problems, script
 from ..setup.found import Found, probe, read
@@ -89,7 +90,16 @@ class Setup:
         if self._agree is None or not waiting or _failed(looked):
             return looked
         self._agree(waiting)
-        return looked | self._each([host for host in hosts if host.name in waiting], self._carry_out)
+        return looked | self._done([host for host in hosts if host.name in waiting])
+
+    def _done(self, hosts: Sequence[Host]) -> Answers[SetupAnswer]:
+        """Carry out all actions.  Whoever interrupts leaves hosts that go on with theirs."""
+        try:
+            return self._each(hosts, self._carry_out)
+        except KeyboardInterrupt:
+            again = self._node.config.typed(",".join(host.name for host in hosts), f"setup{self._flag}")
+            hint = f"{again}  shows what is left, when they have ended"
+            raise Interrupted("interrupted: the hosts go on with what was begun there", hint=hint) from None
 
     def _each(self, hosts: Sequence[Host], work: Callable[[_Work], SetupAnswer]) -> Answers[SetupAnswer]:
         done = on_each(hosts, lambda host: work(self._of(host)))
@@ -100,7 +110,8 @@ class Setup:
         if host.name not in self._works:
             connection = host.open()
             want = wanted(self._node.config, self._login, connection.authorized_key)
-            shell = RootShell(connection, probe(want), host.name, self._as_root(host.name))
+            with _untouched(host.name):
+                shell = RootShell(connection, probe(want), host.name, self._as_root(host.name))
             self._works[host.name] = _Work(host, want, shell)
         return self._works[host.name]
 
@@ -118,9 +129,10 @@ class Setup:
         return self._password(names) if names else ""
 
     def _look(self, work: _Work, password: str) -> SetupAnswer:
-        if work.shell.wants_password:
-            work.shell.enter(password)
-        self._understand(work, work.shell.answer())
+        with _untouched(work.host.name):
+            if work.shell.wants_password:
+                work.shell.enter(password)
+            self._understand(work, work.shell.answer())
         if found := problems(work.wanted, _seen(work)):
             raise _refused(found, work.host.name)
         return _answer(work, ready=not work.actions)
@@ -129,8 +141,7 @@ class Setup:
         try:
             work.found = read(lines)
         except ValueError as wrong:
-            what = f"nothing was changed: what the host told of itself cannot be read ({wrong})"
-            raise HostUnreachable(what, hint="what its shells print: ssh HOST true", host=work.host.name) from None
+            raise LinkLost(f"what the host told of itself cannot be read ({wrong})", host=work.host.name) from None
         work.actions = actions(work.wanted, work.found)
 
     def _carry_out(self, work: _Work) -> SetupAnswer:
@@ -140,8 +151,8 @@ class Setup:
             self._verify(work)
         except LinkLost as lost:
             again = work.host.typed(f"setup{self._flag}")
-            what = f"the connection was lost while actions were carried out: {lost.message}"
-            raise LinkLost(what, hint=f"{again}  goes on from what is there", host=work.host.name) from None
+            what = f"what was begun there goes on, and how it ends is not known here: {lost.message}"
+            raise LinkLost(what, hint=f"{again}  shows what is left, and does it", host=work.host.name) from None
         return answer
 
     def _do(self, work: _Work) -> None:
@@ -177,6 +188,16 @@ class Setup:
     @property
     def _flag(self) -> str:
         return f" --login={self._login}" if self._login else ""
+
+
+@contextmanager
+def _untouched(host: str) -> Iterator[None]:
+    """Say of what is lost before anything was done that nothing was."""
+    try:
+        yield
+    except LinkLost as lost:
+        what = f"nothing was changed: {lost.message}"
+        raise HostUnreachable(what, hint="the same command again looks anew", host=host) from None
 
 
 def _seen(work: _Work) -> Found:

@@ -6,26 +6,31 @@ from collections.abc import Callable, Iterator
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from ..errors import HostUnreachable, InvalidInput
+from ..errors import InvalidInput, LinkLost
 from ..text import clean
 
 if TYPE_CHECKING:
     from ..ssh import Command, HostConnection
 
 _PATIENCE = 60.0  # seconds for a script that only reads
+_THINKING = 3600.0  # seconds that somebody may take to answer a question
 _PROMPT, _ROOT, _NO_SUDO, _END = "oroboros-password", "oroboros-root", "oroboros-no-sudo", "oroboros-end"
 
-# Root's part: the first script is there with the start, the others come as their size and their bytes.
+# Root's part: the first script is there with the start, the others come as their size and their bytes.  What a script
+# says goes through a reader that outlives the connection: a package manager that cannot write stops half-way.
 _LOOP = f"""\
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 export PATH LC_ALL
 umask 022
 cd /
 script=$1
+pass() {{
+  trap '' PIPE
+  while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line" 2>/dev/null; done
+}}
 echo {_ROOT}
 while :; do
-  (eval "$script") </dev/null
-  echo "{_END} $?"
+  {{ (eval "$script") </dev/null; echo "{_END} $?"; }} 2>&1 | pass
   read -r size || exit 0
   script=$(head -c "$size")
 done
@@ -55,6 +60,8 @@ class RootShell:
         self._lines = self._command.lines()
         self._last = ""
         self.wants_password = self._opened() == _PROMPT
+        if self.wants_password:
+            self._command.extend(_THINKING)
 
     def enter(self, password: str) -> None:
         """Give sudo the password.  Raises InvalidInput where it does not take it."""
@@ -66,8 +73,10 @@ class RootShell:
         self.wants_password = False
 
     def answer(self) -> list[str]:
-        """The lines of the first script."""
-        return self._until_its_end(lambda _: None)[1]
+        """The lines of the first script; the shell stays for as long as somebody may think about them."""
+        _, lines = self._until_its_end(lambda _: None)
+        self._command.extend(_THINKING)
+        return lines
 
     def run(self, script: str, deadline: float, hear: Callable[[str], object]) -> tuple[int, list[str]]:
         """Run a script with nothing to read; ``hear`` gets each line as it comes.  Returns its status and its lines."""
@@ -99,7 +108,7 @@ class RootShell:
             lines.append(line)
             hear(line)
         said = "".join(f": {line}" for line in lines[-1:])
-        raise HostUnreachable(f"the shell of root ended before its work did{said}", host=self._host)
+        raise LinkLost(f"the shell of root ended before its work did{said}", host=self._host)
 
     def _texts(self) -> Iterator[str]:
         while (line := next(self._lines, None)) is not None:

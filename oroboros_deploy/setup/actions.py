@@ -19,7 +19,11 @@ STEP = "oroboros-step "  # begins the line that says which action begins
 _LOGIN = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _OLDEST = (3, 9)
 _NO_SHELLS = ("/nologin", "/false")
-_INSTALL = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"
+# A host that was just made may be at its own first update: dpkg's lock is waited for.
+_INSTALL = (
+    "apt-get update && DEBIAN_FRONTEND=noninteractive"
+    " apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300"
+)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ class Shell:
     def lines(self) -> Iterator[bytes]:
         while self.host.words:
             word = self.host.words.pop(0)
-            if isinstance(word, DeployError):
+            if isinstance(word, BaseException):
                 raise word
             yield word.encode()
 
@@ -42,7 +42,7 @@ class Shell:
         self.host.written.append(data)
 
     def extend(self, deadline: float) -> None:
-        """Wait as long as it takes."""
+        self.host.patience.append(deadline)
 
     def kill(self) -> None:
         self.host.written.append(b"killed")
@@ -51,10 +51,11 @@ class Shell:
 class Played:
     """A host: a shell of root, which says these things."""
 
-    def __init__(self, *words: str | DeployError) -> None:
+    def __init__(self, *words: str | BaseException) -> None:
         self.words = [*words]
         self.written: list[bytes] = []
         self.asked: list[str] = []
+        self.patience: list[float] = []
         self.authorized_key = "ssh-ed25519 AAAA"
 
     def command(self, script: str, *, deadline: float, silence: float | None = None) -> Shell:
@@ -95,7 +96,7 @@ class Fleet:
         return "the password"
 
 
-def bare(*then: str | DeployError, before: Sequence[str] = ("oroboros-root",)) -> Played:
+def bare(*then: str | BaseException, before: Sequence[str] = ("oroboros-root",)) -> Played:
     return Played(*before, *told(BARE), *then)
 
 
@@ -118,6 +119,7 @@ def test_two_hosts(tmp_path: Path) -> None:
         "web1": (1, 2),
         "web2": (1, 0),
     }
+    assert fleet.hosts["web1"].patience == [3600, 1800, 60]  # for somebody to think, for the work, for the last look
     steps = [event.message for event in fleet.events if event.name == "setup.step"]
     assert steps == reasons[:2]
 
@@ -163,6 +165,7 @@ def test_the_password_is_asked_once(tmp_path: Path) -> None:
     assert all(answer["ready"] for answer in fleet.setup().values())
     assert fleet.asked == [["web1", "web2"]]
     assert [host.written for host in fleet.hosts.values()] == [[b"the password\n"], [b"the password\n"], []]
+    assert fleet.hosts["web1"].patience == [3600, 60, 3600]
 
     fleet = Fleet(tmp_path, web1=ready(before=asks), web4=Played(lost))
     answers = fleet.setup()
@@ -182,7 +185,8 @@ def test_an_action_that_fails(tmp_path: Path) -> None:
 
 def test_a_host_that_is_not_ready_afterwards(tmp_path: Path) -> None:
     """It is looked at, not believed."""
-    answer = Fleet(tmp_path, web1=bare(*DONE, "oroboros-end 0", *told([*READY, "apt yes", "missing git"]))).setup()["web1"]
+    still = told([*READY, "apt yes", "missing git"])
+    answer = Fleet(tmp_path, web1=bare(*DONE, "oroboros-end 0", *still)).setup()["web1"]
     assert isinstance(answer, BuildFailed)
     assert answer.message.endswith("not ready all the same: packages that are not there: git")
 
@@ -191,12 +195,29 @@ def test_a_link_that_is_lost(tmp_path: Path) -> None:
     """Nobody says that nothing was changed; the same command goes on."""
     answer = Fleet(tmp_path, web1=bare(DONE[0], LinkLost("the cable"))).setup()["web1"]
     assert isinstance(answer, LinkLost)
-    assert answer.message == "the connection was lost while actions were carried out: the cable"
-    assert answer.hint == "fab -H web1 setup --login=deploy  goes on from what is there"
+    assert answer.message == "what was begun there goes on, and how it ends is not known here: the cable"
+    assert answer.hint == "fab -H web1 setup --login=deploy  shows what is left, and does it"
 
 
-def test_who_says_nothing_that_can_be_read(tmp_path: Path) -> None:
-    """It is told, and nothing was done."""
-    answer = Fleet(tmp_path, web1=Played("oroboros-root", "hello", "oroboros-end 0")).setup()["web1"]
+def test_an_interrupt(tmp_path: Path) -> None:
+    """Hosts that have begun go on, and that is told."""
+    with pytest.raises(Interrupted) as interrupted:
+        Fleet(tmp_path, web1=bare(DONE[0], KeyboardInterrupt())).setup()
+    assert interrupted.value.message == "interrupted: the hosts go on with what was begun there"
+    assert interrupted.value.hint == "fab -H web1 setup --login=deploy  shows what is left, when they have ended"
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("oroboros-root", "hello", "oroboros-end 0"), "what the host told of itself cannot be read"),
+        (("oroboros-root", LinkLost("the cable")), "the cable"),
+        ((LinkLost("the cable"),), "the cable"),
+        (("oroboros-root", "killed"), "the shell of root ended before its work did: killed"),
+    ],
+)
+def test_who_cannot_be_looked_at(tmp_path: Path, words: tuple[str | DeployError, ...], why: str) -> None:
+    """It is told, and that nothing was done."""
+    answer = Fleet(tmp_path, web1=Played(*words)).setup()["web1"]
     assert isinstance(answer, HostUnreachable)
-    assert answer.message.startswith("nothing was changed: what the host told of itself cannot be read")
+    assert answer.message.startswith(f"nothing was changed: {why}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.errors import HostUnreachable, InvalidInput
+from oroboros_deploy.errors import InvalidInput, LinkLost
 from oroboros_deploy.remote.root import RootShell
+from oroboros_deploy.ssh import HostConnection, SshOptions, connect
 from oroboros_deploy.testing import LocalConnection
+from tests.support.sshd import Sshd, requires_sshd
+from tests.support.watching import eventually
 
 # As sudo is with -S: it asks on standard error, reads a line, asks again; then it runs what stands after `--`.
 SUDO = """\
@@ -106,8 +110,34 @@ def test_without_sudo(user: Path, connection: LocalConnection, monkeypatch: pyte
         shell(connection)
 
 
+@requires_sshd
+def test_a_lost_connection(tmp_path: Path) -> None:
+    """What was begun goes on to its end, however much it says."""
+    if os.getuid():
+        pytest.skip("needs root, to log in as root")
+    with Sshd(tmp_path / "sshd") as sshd:
+        host = connect("box", SshOptions(config_path=sshd.config_path))
+        _cut(host, tmp_path)
+        assert eventually((tmp_path / "ended").exists, 60)
+
+
+def _cut(host: HostConnection, tmp_path: Path) -> None:
+    """Close the connection in the middle of a script."""
+    opened = RootShell(host, "true", "box", "log in as root")
+    opened.answer()
+    script = f"seq 1000; while [ ! -e {tmp_path}/cut ]; do sleep 0.05; done; seq 100000 && touch {tmp_path}/ended"
+
+    def hear(line: str) -> None:
+        if line == "1000":
+            host.close()
+
+    with pytest.raises(LinkLost):
+        opened.run(script, 60, hear)
+    (tmp_path / "cut").touch()
+
+
 def test_a_shell_that_ends_too_early(user: Path, connection: LocalConnection) -> None:
     """It is told, with its last words."""
-    (user / "free").touch()
-    with pytest.raises(HostUnreachable, match="ended before its work did: bye"):
-        shell(connection, "echo bye; kill -9 $$").answer()
+    (user / "sudo").write_text("#!/bin/sh\necho oroboros-root; echo bye; exit 1\n")
+    with pytest.raises(LinkLost, match="ended before its work did: bye"):
+        shell(connection).answer()

@@ -43,7 +43,8 @@ def test_a_bare_host() -> None:
     """Packages, login, deploy root, the rule of sudo checked before it is in its place, and the key at last."""
     key = f"umask 077; mkdir -p ~deploy/.ssh && printf '%s\\n' '{KEY}' >>~deploy/.ssh/authorized_keys"
     quoted = key.replace("'", "'\"'\"'")
-    install = "apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends"
+    options = "--yes --no-install-recommends -o DPkg::Lock::Timeout=300"
+    install = f"apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install {options}"
     assert actions(WANTED, BARE) == [
         Action("packages that are not there: git, python3", f"{install} git python3"),
         Action(
