@@ -155,8 +155,9 @@ class DisposableHost:
             _do("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", str(key))
         for home, uid in (("root", 0), ("home/deploy", 1000)):
             authorized = self.rootfs / home / ".ssh/authorized_keys"
-            shutil.copy(self.identity.with_suffix(".pub"), authorized)
-            os.chown(authorized, uid, uid)
+            if authorized.parent.is_dir():  # a bare host has root alone
+                shutil.copy(self.identity.with_suffix(".pub"), authorized)
+                os.chown(authorized, uid, uid)
         known_hosts = self.directory / "known_hosts"
         known_hosts.write_text(f"[{self.address}]:{self.port} {host_key.with_suffix('.pub').read_text()}")
         self.ssh_config.write_text(

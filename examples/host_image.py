@@ -35,18 +35,25 @@ apt-get install --yes --no-install-recommends {PACKAGES}
 apt-get clean
 """
 # Hosts share the machine's network, so nothing may listen on a port of its own choice.
-SETTLE = """\
-systemctl disable caddy postgresql e2scrub_reap
+QUIET = """\
 systemctl mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \\
     logrotate.timer getty@tty1.service console-getty.service systemd-pstore.service
-useradd --uid 1000 --create-home --shell /bin/bash deploy
+"""
+CLEAN = "rm -f /etc/ssh/ssh_host_* /etc/machine-id /usr/sbin/policy-rc.d /etc/dpkg/dpkg.cfg.d/image\n"
+SETTLE = f"""\
+systemctl disable caddy postgresql e2scrub_reap
+{QUIET}useradd --uid 1000 --create-home --shell /bin/bash deploy
 install --directory --owner=deploy --group=deploy /srv/oroboros
 install --directory --mode=700 /root/.ssh
 install --directory --mode=700 --owner=deploy --group=deploy /home/deploy/.ssh
 echo 'deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run' > /etc/sudoers.d/deploy
 chmod 440 /etc/sudoers.d/deploy
-rm -f /etc/ssh/ssh_host_* /etc/machine-id /usr/sbin/policy-rc.d /etc/dpkg/dpkg.cfg.d/image
-"""
+{CLEAN}"""
+# A host as it comes: root, who logs in by key, and neither the packages nor the login of the deploys.
+BARE = f"""\
+dpkg --purge dbus-user-session
+install --directory --mode=700 /root/.ssh
+{QUIET}{CLEAN}"""
 
 NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--settings=no", "--link-journal=no"]
 NSPAWN += ["--resolv-conf=replace-host"]
@@ -66,21 +73,21 @@ def cache_directory() -> Path:
     return Path(os.environ.get("OROBOROS_CACHE", "/var/cache/oroboros_deploy")).absolute()
 
 
-def image_path(debian: int = 12) -> Path:
+def image_path(debian: int = 12, *, bare: bool = False) -> Path:
     """Where the image of this recipe is, or will be."""
-    recipe = "\n".join((SUITES[debian], BASE, PREPARE, INSTALL, SETTLE))
+    recipe = "\n".join((SUITES[debian], BASE, PREPARE, *((BARE,) if bare else (INSTALL, SETTLE))))
     return cache_directory() / f"debian-{debian}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def ensure_image(say: Say = print, debian: int = 12) -> Path:
+def ensure_image(say: Say = print, debian: int = 12, *, bare: bool = False) -> Path:
     """Return the image's directory, building it first if it is not there (1 to 2 minutes).
 
-    Raises HostError when a build step fails.
+    A ``bare`` one has root alone, and none of the packages.  Raises HostError when a build step fails.
     """
-    image = image_path(debian)
+    image = image_path(debian, bare=bare)
     with locked(cache_directory() / "image.lock"):
         if not image.is_dir():
-            _build(image, SUITES[debian], say)
+            _build(image, SUITES[debian], say, bare=bare)
     return image
 
 
@@ -93,15 +100,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(image: Path, suite: str, say: Say) -> None:
+def _build(image: Path, suite: str, say: Say, *, bare: bool) -> None:
     partial = image.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)  # a build that was killed
     say(f"building the host image {image} (once)")
     try:
         _step("base system", ["debootstrap", "--variant=minbase", f"--include={BASE}", suite, str(partial)], say)
         _step("quiet package manager", ["sh", "-ec", PREPARE, "sh", str(partial)], say)
-        _step("packages", _inside(partial, INSTALL), say)
-        _step("users and settings", _inside(partial, SETTLE), say)
+        if not bare:
+            _step("packages", _inside(partial, INSTALL), say)
+        _step("users and settings", _inside(partial, BARE if bare else SETTLE), say)
         partial.rename(image)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from invoke import Context
 
     from .control.back import Agree
+    from .control.setup import Agree as AgreeToSetup
+    from .control.setup import Password, SetupAnswer
     from .host.contract import (
         AuditAnswer,
         ClaimAnswer,
@@ -81,6 +83,11 @@ def _ssh(options: SshOptions | None, listener: Listener) -> Connect:
 
 def _ignore(_: object) -> None:
     """Listen to nothing."""
+
+
+def _no_password(hosts: Sequence[str]) -> str:
+    """Say that nobody knows a password."""
+    raise InvalidInput(f"nothing was changed: sudo asks for a password on {', '.join(hosts)}", hint="log in as root")
 
 
 class Deployment:
@@ -203,6 +210,28 @@ class Deployment:
             from .control.push import Push  # while the hosts are being connected to
 
             return Push(node, names, configuration).run()
+
+    def setup(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        login: str | None = None,
+        agree: AgreeToSetup | None = None,
+        password: Password = _no_password,
+    ) -> Answers[SetupAnswer]:
+        """Make bare hosts ready for their first deploy: login, deploy root, rules of sudo, packages, shared places.
+
+        It logs in as root, or as a user of sudo: ``password`` is called, once, with the hosts whose sudo wants one.
+        ``login`` is who will deploy (default: who logs in); a new one is let in by the key that logged in now.
+        ``agree`` is called with what is to be done on each host, and raises when it is not wanted; without it nothing
+        is done.  ``ready`` in the answer says that nothing is left to do, ``actions`` what was done, or would be.
+        Where one host refuses, nothing is done on any.  Raises InvalidInput when no host is named.
+        """
+        names = required_hosts(self.config, hosts)
+        with self.node.dialing(names) as node:
+            from .control.setup import Setup  # while the hosts are being connected to
+
+            return Setup(node, login, password, agree).run(names)
 
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.

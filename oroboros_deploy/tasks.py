@@ -281,6 +281,33 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
     show(dumps({"directory": str(top), "files": files, "questions": asked}) if json else words)
 
 
+@task(
+    help=_COMMON
+    | {
+        "login": "the user who will deploy, made where it is missing; the key that logged in now may log in as it",
+        "dry-run": "change nothing, only show what would be done",
+        "yes": "do not ask first",
+    }
+)
+def setup(
+    context: Context,
+    login: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    yes: bool = False,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Make bare hosts ready for the first deploy: login, deploy root, rules of sudo, packages, shared places.
+
+    It needs a login that is root (-H root@HOST setup --login=deploy) or may become root by sudo, whose password is
+    asked for once and kept nowhere.  All that is to be done is shown first; what is there already is left alone.
+    """
+    from .cli import setup as bare
+
+    bare.run(context, login, environment, root, yes=yes, dry_run=dry_run, as_json=json)
+
+
 @task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")
 def show_config(
     context: Context,
@@ -548,6 +575,7 @@ env = Collection("env", env_push, env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
     init,
+    setup,
     deploy,
     rollback,
     status,

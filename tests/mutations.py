@@ -1503,6 +1503,41 @@ MUTATIONS = (
         "            file.write(data)\n",
         ("tests/host/test_masking.py", "-k", "errors"),
     ),
+    Mutation(
+        "a rule of sudo is checked before it is in its place",
+        "oroboros_deploy/setup/actions.py",
+        '        f"visudo -cf {new}",\n',
+        "",
+        ("tests/setup/test_actions.py", "-k", "bare_host"),
+    ),
+    Mutation(
+        "a host that setup refuses stops the others",
+        "oroboros_deploy/control/setup.py",
+        "or not waiting or _failed(looked):",
+        "or not waiting:",
+        ("tests/control/test_setup.py", "-k", "stops_all"),
+    ),
+    Mutation(
+        "what setup began goes on when the connection is lost",
+        "oroboros_deploy/remote/root.py",
+        """$?"; }} 2>&1 | pass\n""",
+        """$?"; }} 2>&1\n""",
+        ("tests/remote/test_root.py", "-k", "lost_connection"),
+    ),
+    Mutation(
+        "a host that setup went through is looked at again",
+        "oroboros_deploy/control/setup.py",
+        "            self._verify(work)\n",
+        "",
+        ("tests/control/test_setup.py", "-k", "not_ready_afterwards"),
+    ),
+    Mutation(
+        "the key of a certificate is not let in for ever",
+        "oroboros_deploy/ssh/login.py",
+        "    if key.public_blob or key.get_name().endswith(_CERTIFICATE):\n",
+        "    if key.get_name().endswith(_CERTIFICATE):\n",
+        ("tests/ssh/test_login.py", "-k", "was_let_in"),
+    ),
 )
 
 

@@ -64,6 +64,7 @@ def test_every_way_to_import(project: Path, text: str, prefix: str) -> None:
         (("lock", "--reason=x"), "no host was named"),
         (("unlock",), "no host was named"),
         (("claim", "--yes"), "no host was named"),
+        (("setup", "--yes"), "no host was named"),
         (("-H", "web1", "pin"), "--release=ID"),
         (("-H", "web1", "pin", "--release=../../etc"), "../../etc"),
         (("-H", "web1", "unpin"), "--release=ID"),

@@ -123,9 +123,14 @@ def hanging(pid: int) -> str:
     return f"its process {pid} hangs in the kernel, where no signal reaches it"
 
 
+def sudo_rule(user: str) -> str:
+    """The line that sudo needs, so that a user may activate with the system's manager."""
+    return f"{user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+
+
 def sudoers(user: str) -> str:
     """What to do when a user may not restart units without a password."""
-    return f"add to sudoers: {user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+    return f"add to sudoers: {sudo_rule(user)}"
 
 
 def moment(at: float) -> str:

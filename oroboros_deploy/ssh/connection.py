@@ -46,6 +46,7 @@ class HostConnection(fabric.Connection):
     _opening: threading.Lock
     _wire: socket.socket | paramiko.Channel | None = None
     _proxy: Proxy | None = None
+    _login: Login | None = None
     _sftp: paramiko.SFTPClient | None
 
     def __init__(self, target: Target, options: SshOptions | None = None) -> None:
@@ -86,6 +87,11 @@ class HostConnection(fabric.Connection):
         self._hang_up()
         if self.gateway:
             self.gateway.close()
+
+    @property
+    def authorized_key(self) -> str | None:
+        """The public key that the host let in, as a line of authorized_keys; None for a certificate, or no key."""
+        return self._login.key if self._login else None
 
     def command(self, script: str, *, deadline: float, silence: float | None = None) -> Command:
         """Start ``/bin/sh -c script`` on the host, whatever the login shell; use it as a context manager.
@@ -130,6 +136,7 @@ class HostConnection(fabric.Connection):
     def _open(self) -> None:
         target = self._target
         self._wire = self._dial()
+        self._login = Login(target, self._options)
         self.client.connect(
             target.hostname,
             target.port,
@@ -141,7 +148,7 @@ class HostConnection(fabric.Connection):
             channel_timeout=self._options.channel_timeout,
             compress=self._options.compress,
             transport_factory=self._new_transport,
-            auth_strategy=Login(target, self._options),
+            auth_strategy=self._login,
         )
         self.transport = self.client.get_transport()
         # Not detection, which is the socket's business, but it keeps an idle address translation alive.

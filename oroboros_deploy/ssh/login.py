@@ -58,13 +58,17 @@ class Agent(AgentSSH):
 
 
 class Login:
-    """One login on one transport: the ``auth_strategy`` of a paramiko client."""
+    """One login on one transport: the ``auth_strategy`` of a paramiko client.
+
+    ``key`` is the public key that was let in, as a line of authorized_keys; None for a certificate, or no key.
+    """
 
     def __init__(self, target: Target, options: SshOptions) -> None:
         self._target = target
         self._options = options
         self._agent: Agent | None = None
         self._notes: list[str] = []
+        self.key: str | None = None
 
     def authenticate(self, transport: paramiko.Transport) -> None:
         """Log in, or raise HostUnreachable with all that was tried."""
@@ -105,6 +109,7 @@ class Login:
             self._notes.append(f"{name} (accepted, but the server also wants {' or '.join(missing)})")
         if "publickey" in missing:
             raise _NextKey
+        self.key = _line(key)
         return not missing
 
     def _keys(self) -> Iterator[tuple[str, paramiko.PKey]]:
@@ -203,6 +208,13 @@ class Login:
 
     def _place(self) -> str:
         return f"{self._target.user}@{self._target.hostname} port {self._target.port}"
+
+
+def _line(key: paramiko.PKey) -> str | None:
+    """A key as authorized_keys has it; a certificate counts for a time, and its key is not let in for ever."""
+    if key.public_blob or key.get_name().endswith(_CERTIFICATE):
+        return None
+    return f"{key.get_name()} {base64.b64encode(key.asbytes()).decode()}"
 
 
 class _NextKey(Exception):

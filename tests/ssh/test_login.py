@@ -170,6 +170,22 @@ def test_agent(sshd: Sshd, locked: Path, tmp_path: Path) -> None:
         connect("box", SshOptions(instead(sshd, locked, f"IdentityAgent {sock}", "IdentitiesOnly no"))).close()
 
 
+@pytest.mark.parametrize("held", [False, True])
+def test_the_key_that_was_let_in(sshd: Sshd, tmp_path: Path, held: bool) -> None:
+    """It is known as a line of authorized_keys, from a file and from an agent; a certificate is no such key."""
+    line = " ".join(Path(f"{sshd.identity}.pub").read_text().split()[:2])
+    other, certified = keygen(tmp_path / "other"), keygen(tmp_path / "certified")
+    with agent(tmp_path, sshd.identity) as sock:
+        lines = ("IdentitiesOnly no", f"IdentityAgent {sock}")
+        path = instead(sshd, other, *lines) if held else instead(sshd, sshd.identity)
+        with connect("box", SshOptions(config_path=path)) as host:
+            assert host.authorized_key == line
+    with Sshd(tmp_path / "believer") as believer:
+        certify(believer, tmp_path, certified)
+        with connect("box", SshOptions(config_path=instead(believer, certified))) as host:
+            assert host.authorized_key is None
+
+
 def certify(sshd: Sshd, directory: Path, key: Path) -> Path:
     """Sign the key by an authority that the server is told to trust; gives the certificate."""
     authority = directory / "authority"

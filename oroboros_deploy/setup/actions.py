@@ -1,0 +1,242 @@
+"""What is to be done so that a host has what is wanted, each action as the command that does it.  Pure.
+
+What is there already is left alone; what is there and is in the way is a problem, and then nothing is done at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from shlex import quote
+
+from ..host.words import sudo_rule
+from .found import RULES, Found, Place
+from .wanted import Wanted
+
+STEP = "oroboros-step "  # begins the line that says which action begins
+_LOGIN = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+_OLDEST = (3, 9)
+_NO_SHELLS = ("/nologin", "/false")
+# A host that was just made may be at its own first update: dpkg's lock is waited for.
+_INSTALL = (
+    "apt-get update && DEBIAN_FRONTEND=noninteractive"
+    " apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300"
+)
+
+
+@dataclass(frozen=True)
+class Action:
+    """A command for root, and why it is needed; ``command`` has no secret in it."""
+
+    reason: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What keeps a host from being made ready, and what to type."""
+
+    message: str
+    hint: str
+
+
+def actions(wanted: Wanted, found: Found) -> list[Action]:
+    """All that is to be done, in its order; none where the host is ready."""
+    return [
+        *_packages(found),
+        *_login(found),
+        *_users(wanted, found),
+        *_directories(wanted, found),
+        *_shared(wanted, found),
+        *(_sudo(found) if wanted.scope == "system" else _linger(found)),
+        *_key(wanted, found),
+    ]
+
+
+def script(steps: Sequence[Action]) -> str:
+    """What root runs: each action after the line that announces it; the first that fails ends it."""
+    return "\n".join(f"echo '{STEP}{number}'\n(\n{each.command}\n) || exit 1" for number, each in enumerate(steps))
+
+
+def notes(wanted: Wanted, found: Found) -> list[str]:
+    """What only a person can do before the first deploy."""
+    files = (f"{wanted.root}/shared/{path}" for path, kind in wanted.shared.items() if kind == "file")
+    return [f"the shared file {path} is not there yet: the first deploy needs it" for path in _absent(found, files)]
+
+
+def _packages(found: Found) -> Iterator[Action]:
+    if found.missing:
+        names = " ".join(found.missing)
+        yield Action(f"packages that are not there: {', '.join(found.missing)}", f"{_INSTALL} {names}")
+
+
+def _login(found: Found) -> Iterator[Action]:
+    if not found.account:
+        command = f"useradd --create-home --user-group --shell /bin/bash {quote(found.login)}"
+        yield Action(f"the login of the deploys, {found.login}, is no user here", command)
+
+
+def _users(wanted: Wanted, found: Found) -> Iterator[Action]:
+    for user in wanted.users:
+        if user not in found.users:
+            command = f"useradd --system --user-group {quote(user)}"
+            yield Action(f"run_as names {user}, which is no user here", command)
+
+
+def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
+    for path in wanted.directories:
+        if path not in found.places:
+            yield Action(f"{path} is not there", _made(found, path))
+        elif found.places[path].owner != found.login:
+            owner = f"{found.login}:{_group(found)}"
+            yield Action(f"{path} is empty and belongs to {found.places[path].owner}", f"chown {owner} {quote(path)}")
+
+
+def _made(found: Found, path: str) -> str:
+    """The line that makes a directory of the login's; in what the login owns its own rights have to be enough."""
+    home = found.account.home if found.account else f"/home/{found.login}"
+    if PurePosixPath(path).is_relative_to(home):
+        return _as(found.login, f"mkdir -p {quote(path)}")
+    return f"install -d -o {found.login} -g {_group(found)} {quote(path)}"
+
+
+def _shared(wanted: Wanted, found: Found) -> Iterator[Action]:
+    """Places that an owner has are given away only directly below `shared`: deeper ones are made with its rights."""
+    below = f"{wanted.root}/shared"
+    if wanted.shared and below not in found.places:
+        yield Action(f"{below} is not there", _as(found.login, f"mkdir -p {quote(below)}"))
+    for path, kind in sorted(wanted.shared.items()):
+        place, top = f"{below}/{path}", f"{below}/{PurePosixPath(path).parts[0]}"
+        if kind == "dir" and place not in found.places and (not wanted.owner or top not in found.places):
+            yield Action(f"the shared directory {path} is not there", _shared_made(wanted, found, top, place))
+
+
+def _shared_made(wanted: Wanted, found: Found, top: str, place: str) -> str:
+    if not wanted.owner:
+        return _as(found.login, f"mkdir -p {quote(place)}")
+    given = f'install -d -o {wanted.owner} -g "$(id -gn {wanted.owner})" {quote(top)}'
+    return given if top == place else f"{given} && {_as(wanted.owner, f'mkdir -p {quote(place)}')}"
+
+
+def _sudo(found: Found) -> Iterator[Action]:
+    """sudo reads no file whose name has a dot: the new one counts only once it has its name."""
+    if found.sudo:
+        return
+    file = _rules(found.login)
+    new = f"{file}.new"
+    steps = [
+        f"printf '%s\\n' {quote(sudo_rule(found.login))} >{new}",
+        f"chmod 0440 {new}",
+        f"visudo -cf {new}",
+        f"mv {new} {file}",
+    ]
+    yield Action(f"{found.login} may not run systemctl and systemd-run as root", " && ".join(steps))
+
+
+def _linger(found: Found) -> Iterator[Action]:
+    if not found.linger:
+        command = f"loginctl enable-linger {found.login}"
+        yield Action(f"the services of {found.login} would end with its last session", command)
+
+
+def _key(wanted: Wanted, found: Found) -> Iterator[Action]:
+    """The key comes last: nobody logs in as the login before all else is done."""
+    if wanted.key and not found.key and found.caller != found.login:
+        file = f"~{found.login}/.ssh/authorized_keys"
+        line = quote(f"\n{wanted.key}" if found.account else wanted.key)  # a last line may lack its newline
+        inner = f"umask 077; mkdir -p ~{found.login}/.ssh && printf '%s\\n' {line} >>{file}"
+        yield Action(f"the key that logged in may not log in as {found.login}", _as(found.login, inner))
+
+
+def _as(user: str, line: str) -> str:
+    """The line, run with a user's own rights, so that no link which that user put somewhere misleads root."""
+    return f"runuser -u {user} -- sh -c {quote(line)}"
+
+
+def _group(found: Found) -> str:
+    return found.account.group if found.account else found.login
+
+
+def _rules(login: str) -> str:
+    return f"{RULES}{login.replace('.', '_')}"
+
+
+def _absent(found: Found, paths: Iterator[str]) -> Iterator[str]:
+    return (path for path in paths if path not in found.places)
+
+
+def problems(wanted: Wanted, found: Found) -> list[Problem]:
+    """All that keeps the host from being made ready: it is left as it is."""
+    return [
+        *_login_problems(wanted, found),
+        *_host_problems(found),
+        *_user_problems(found),
+        *_place_problems(wanted, found),
+        *(_rule_problems(found) if wanted.scope == "system" else ()),
+    ]
+
+
+def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
+    login, account = found.login, found.account
+    if login == "root" or (account and account.uid == 0):
+        yield Problem(f"the login of the deploys must not be root, and {login} is", "add --login=deploy")
+    elif not _LOGIN.fullmatch(login):
+        yield Problem(f"{login!r} is not the name of a user", "add --login=deploy")
+    elif account and account.shell.endswith(_NO_SHELLS):
+        hint = f"on the host, as root: usermod --shell /bin/bash {login}"
+        yield Problem(f"{login} cannot log in: its shell is {account.shell}", hint)
+    elif not account and not wanted.key:
+        hint = "log in with a key: ssh-copy-id puts one on the host"
+        yield Problem(f"there is no key to let in as {login}: no plain public key logged in here", hint)
+
+
+def _host_problems(found: Found) -> Iterator[Problem]:
+    if not found.systemd:
+        yield Problem("systemd does not run there", "deploys need a host whose first process is systemd")
+    if found.missing and not found.apt:
+        names = ", ".join(found.missing)
+        yield Problem(f"there is no apt-get to install what is missing: {names}", f"install there: {names}")
+    if found.python and found.python < _OLDEST:
+        version = ".".join(map(str, found.python))
+        yield Problem(f"its python3 is {version}", "python3 has to be 3.9 or later: Debian 11, Ubuntu 22.04")
+
+
+def _user_problems(found: Found) -> Iterator[Problem]:
+    for user in (user for user, uid in found.users.items() if uid == 0):
+        yield Problem(f"run_as names {user}, which is root there", "name another user in run_as")
+
+
+def _place_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
+    for path in wanted.directories:
+        if place := found.places.get(path):
+            yield from _directory_problems(found, path, place)
+    for path, kind in wanted.shared.items():
+        there = found.places.get(f"{wanted.root}/shared/{path}")
+        if there and there.kind != kind:
+            name = f"{wanted.root}/shared/{path}"
+            yield Problem(f"{name} is no {'directory' if kind == 'dir' else 'file'}", _look(name))
+
+
+def _directory_problems(found: Found, path: str, place: Place) -> Iterator[Problem]:
+    if place.kind != "dir":
+        yield Problem(f"{path} is no directory", _look(path))
+    elif place.owner != found.login and not (place.empty and place.owner == "root"):
+        hint = f"if it is to be {found.login}'s, on the host: chown {found.login} {quote(path)}"
+        yield Problem(f"{path} belongs to {place.owner} and {'is' if place.empty else 'is not'} empty", hint)
+    elif place.mode & 0o002:
+        yield Problem(f"{path} is writable by everybody", f"on the host: chmod o-w {quote(path)}")
+    elif place.mode & 0o020 and place.group != _group(found):
+        yield Problem(f"{path} is writable by the group {place.group}", f"on the host: chmod g-w {quote(path)}")
+
+
+def _rule_problems(found: Found) -> Iterator[Problem]:
+    if found.rule and not found.sudo:
+        file = _rules(found.login)
+        what = f"{file} is there, and sudo refuses {found.login} what a deploy needs all the same"
+        yield Problem(what, f"on the host, as root: cat {file}; sudo -l -U {found.login}")
+
+
+def _look(path: str) -> str:
+    return f"on the host: ls -ld {quote(path)}"

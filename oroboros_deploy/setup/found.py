@@ -1,0 +1,148 @@
+"""What a host has: the script that finds it out as root, changing nothing, and what it says, read.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from shlex import quote
+
+from .wanted import Wanted
+
+_FACT = "oroboros-fact "
+_RUNS = ("systemctl", "systemd-run")
+
+# sudo is asked as an activation asks it: `sudo -l` says yes to a rule that wants a password, too.
+_PROBE = """\
+fact() {{ printf 'oroboros-fact %s %s\\n' "$1" "$2"; }}
+login={login}
+caller=${{SUDO_USER:-$(id -un)}}
+[ -n "$login" ] || login=$caller
+fact login "$login"
+fact caller "$caller"
+fact system "$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
+[ ! -d /run/systemd/system ] || fact systemd yes
+! command -v apt-get >/dev/null || fact apt yes
+fact python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
+account=$(getent passwd "$login") && fact account "$(id -gn "$login"):$account"
+home=$(printf '%s' "$account" | cut -d: -f6)
+[ -z "$account" ] || [ -z {key} ] || ! grep -qF {key} "$home/.ssh/authorized_keys" 2>/dev/null || fact key yes
+[ ! -e "/var/lib/systemd/linger/$login" ] || fact linger yes
+[ ! -e "{rules}$(printf %s "$login" | tr . _)" ] || fact rule yes
+may() {{ runuser -u "$login" -- sudo -n -k -- "$1" --version >/dev/null 2>&1; }}
+[ -z "$account" ] || ! command -v sudo >/dev/null || ! {{ {may}; }} || fact sudo yes
+{users}
+{needs}
+place() {{
+  [ -e "$1" ] || [ -L "$1" ] || return 0
+  kind=other; [ ! -d "$1" ] || kind=dir; [ ! -f "$1" ] || kind=file
+  used=used; [ $kind != dir ] || [ -n "$(ls -A "$1")" ] || used=empty
+  fact place "$(stat -Lc '%U %G %a' "$1") $kind $used $1"
+}}
+{places}
+"""
+RULES = "/etc/sudoers.d/oroboros-"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the host, and the name of its own group."""
+
+    group: str
+    uid: int
+    home: str
+    shell: str
+
+
+@dataclass(frozen=True)
+class Place:
+    """What lies at a path: whose it is, its permissions, ``dir``, ``file`` or ``other``."""
+
+    owner: str
+    group: str
+    mode: int
+    kind: str
+    empty: bool = False
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a host has of all that is wanted.
+
+    ``caller`` is who logged in, ``account`` the login's (None: there is no such user), ``key`` whether the wanted key
+    may log in as it, ``rule`` whether there is a file of sudo's rules by our name, ``sudo`` whether it may do what a
+    deploy needs, ``linger`` whether its own manager outlives its sessions.  ``missing`` are packages, ``users`` the
+    uid of each user of `run_as` that is there, and ``python`` the version of python3, empty without one.
+    """
+
+    login: str
+    caller: str
+    system: str = ""
+    systemd: bool = False
+    apt: bool = False
+    python: tuple[int, ...] = ()
+    account: Account | None = None
+    key: bool = False
+    rule: bool = False
+    sudo: bool = False
+    linger: bool = False
+    missing: tuple[str, ...] = ()
+    users: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, Place] = field(default_factory=dict)
+
+
+def probe(wanted: Wanted) -> str:
+    """The script that root runs to find out what there is; it changes nothing."""
+    needs = (f"{{ {each.test}; }} >/dev/null 2>&1 || fact missing {each.package}" for each in wanted.needs)
+    users = (f'uid=$(id -u {user} 2>/dev/null) && fact user "{user} $uid"' for user in wanted.users)
+    return _PROBE.format(
+        login=quote(wanted.login or ""),
+        key=quote(_blob(wanted.key)),
+        rules=RULES,
+        may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
+        users="\n".join(users),
+        needs="\n".join(needs),
+        places="\n".join(f"place {quote(path)}" for path in wanted.places),
+    )
+
+
+def _blob(key: str | None) -> str:
+    """The part of a public key that no comment changes."""
+    return " ".join((key or "").split()[:2])
+
+
+def read(lines: Sequence[str]) -> Found:
+    """What the script said.  Raises ValueError where that is not what it says."""
+    facts = [(name, value) for name, _, value in (line.partition(" ") for line in _told(lines))]
+    one, many = dict(facts), [*facts]
+    return Found(
+        login=_one(one, "login"),
+        caller=_one(one, "caller"),
+        system=one.get("system", ""),
+        **{name: name in one for name in ("systemd", "apt", "key", "rule", "sudo", "linger")},
+        python=tuple(int(part) for part in one.get("python", "").split(".") if part),
+        account=_account(one["account"]) if "account" in one else None,
+        missing=tuple(dict.fromkeys(value for name, value in many if name == "missing")),
+        users={user: int(uid) for user, uid in (value.split() for name, value in many if name == "user")},
+        places=dict(_place(value) for name, value in many if name == "place"),
+    )
+
+
+def _told(lines: Sequence[str]) -> Iterator[str]:
+    return (line.removeprefix(_FACT) for line in lines if line.startswith(_FACT))
+
+
+def _one(facts: Mapping[str, str], name: str) -> str:
+    if not facts.get(name):
+        raise ValueError(f"the host did not tell its {name}")
+    return facts[name]
+
+
+def _account(text: str) -> Account:
+    group, _, entry = text.partition(":")
+    _, _, uid, _, _, home, shell = entry.split(":")
+    return Account(group, int(uid), home, shell)
+
+
+def _place(text: str) -> tuple[str, Place]:
+    owner, group, mode, kind, used, path = text.split(" ", 5)
+    return path, Place(owner, group, int(mode, 8), kind, used == "empty")
