@@ -233,7 +233,8 @@ def _host(router: APIRouter, given: Any) -> None:
         links = place.links({}, shown.next)
         targets = reader.targets()
         here = [each for each in targets if each["host"] == host] if _shared(targets) else []
-        told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, **links}
+        held = [each for each in reader.held() if each["host"] == host]
+        told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, "held": held, **links}
         return page(request, "host", host=host, typed=Commands(lambda: targets), **told)
 
 

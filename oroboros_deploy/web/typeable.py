@@ -36,6 +36,7 @@ class Commands:
         named = list(dict.fromkeys(hosts)) or ["HOST"]
         flags = [f"--environment={about['environment']}"] if about["environment"] and not environment else []
         roots = self._known(named, about["application"])
+        roots = [about["root"]] if about.get("root") in roots else roots
         flags += [f"--root={roots[0] if len(roots) == 1 else ROOT}"] if roots else []
         # A name is what somebody wrote to the registry: whoever copies the command runs nothing of it.
         return shlex.join(["fab", "-H", environment or ",".join(named), *task.split(), *flags])
@@ -43,7 +44,7 @@ class Commands:
     def several(self, about: Row, hosts: Iterable[str]) -> list[str]:
         """The roots that ``ROOT`` stands for; none where the command has the one there is, or none is known."""
         roots = self._known(hosts, about["application"])
-        return roots if len(roots) > 1 else []
+        return roots if len(roots) > 1 and about.get("root") not in roots else []
 
     def _known(self, hosts: Iterable[str], application: str | None) -> list[str]:
         """The roots that all these hosts may have for an application."""
