@@ -358,10 +358,10 @@ HELD = (
 # What each application serves in each environment, and on how many hosts.
 _HOSTS = func.count(targets.c.host.distinct())
 SERVING = (
-    select(targets.c.application, _A.environment, targets.c.release_id, _HOSTS.label("hosts"))
-    .select_from(targets.join(attempts))
-    .group_by(targets.c.application, _A.environment, targets.c.release_id)
-    .order_by(_A.environment, targets.c.application)
+    select(targets.c.application, _ENVIRONMENT.label("environment"), targets.c.release_id, _HOSTS.label("hosts"))
+    .select_from(targets.join(attempts).outerjoin(observations, _O.host == targets.c.host))
+    .group_by(targets.c.application, _ENVIRONMENT, targets.c.release_id)
+    .order_by(_ENVIRONMENT, targets.c.application)
     .order_by(_HOSTS.desc(), targets.c.release_id.is_(None), targets.c.release_id)
 )
 

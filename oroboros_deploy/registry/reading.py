@@ -27,6 +27,7 @@ _CHUNK = 5000  # rows of a long answer that are held at once
 _BY_SIGN_OF_LIFE = (AttemptState.RUNNING, AttemptState.LOST)
 _LAST_ID = 2**31 - 1
 _HELD = 100  # that are told
+_MANY = 500  # attempts that are held at once
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -100,6 +101,19 @@ class Reader:
             return Page(shown, _cursor(*found[limit - 1]) if len(found) > limit else None)
 
         return self._read(work)
+
+    def every_attempt(self, **filters: str | None) -> Iterator[dict[str, Any]]:
+        """All the attempts that pass the filters of `attempts`, the newest first; a few hundred are held at once.
+
+        The first of them are read at once, so that an error comes before anything else.
+        """
+        return self._rest(self.attempts(_MANY, **filters), filters)
+
+    def _rest(self, page: Page, filters: Mapping[str, str | None]) -> Iterator[dict[str, Any]]:
+        yield from page.items
+        while page.next:
+            page = self.attempts(_MANY, page.next, **filters)
+            yield from page.items
 
     def latest(
         self,
