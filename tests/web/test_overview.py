@@ -185,7 +185,7 @@ def test_a_split_environment_is_named(short: History) -> None:
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, "was restored"),
+        ("restored", 10, "was undone: what served before serves again"),
         ("not_switched", 30, "failed before the switch"),
         ("not_restored", 11, "ended broken"),
     ],
@@ -319,7 +319,7 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    assert headline(page_of(short)) == "The last deploy was restored."
+    assert headline(page_of(short)) == "The last deploy was undone: what served before serves again."
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
