@@ -24,7 +24,7 @@ for number in range(int(sys.argv[1])):
 pathlib.Path("dist").mkdir(exist_ok=True)
 pathlib.Path("dist", "index.html").write_text("page")
 """
-CHANGES = {"one part changed": "api__source", "only a document changed": "README.md"}
+CHANGES = {"one part changed": "frontend__source", "only a document changed": "README.md"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def section(repeats: int) -> Section:
     with bench() as on:
         ours = Ours(on.lab, variant="whole")
         on.script.build = BUILD
-        first = {"frontend__make.py": MAKE, "api__source": "0", "README.md": "0"}
+        first = {"frontend__make.py": MAKE, "frontend__source": "0", "README.md": "0"}
         for subject in (ours, on.script):
             _deploy(on, subject, "the large application", first)
             first = {"README.md": "1"}
@@ -49,7 +49,7 @@ def section(repeats: int) -> Section:
         for number in range(2, 2 + repeats):
             for name, path in CHANGES.items():
                 runs[name].append(_deploy(on, ours, name, {path: f"{name} {number}"}))
-            runs["script"].append(_deploy(on, on.script, "script", {"api__source": f"script {number}"}))
+            runs["script"].append(_deploy(on, on.script, "script", {"frontend__source": f"script {number}"}))
     return tell(runs)
 
 
