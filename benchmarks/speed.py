@@ -73,7 +73,7 @@ def measure(names: Sequence[str], repeats: int) -> tuple[list[Section], str]:
         "fetched": [lambda: shipped.fetched(repeats)],
         "shipped": [lambda: shipped.gates(repeats)],
         "whole": [lambda: whole.section(repeats)],
-        "thirty": [lambda: fleet.hosts(repeats, 30, "thirty")],
+        "thirty": [lambda: fleet.thirty(repeats)],
     }
     for name, works in later.items():
         if name in names:
