@@ -7,6 +7,7 @@ Two hundred files and three units, an API that tells its release over HTTP, a wo
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,10 @@ from disposable_host import DisposableHost, free_port
 from tests.support.repository import Repository
 
 FILES = 200
+UPSTREAM = "/srv/upstream.git"  # on each host: where it may fetch commits from
+PUBLISH = f"""\
+cd {UPSTREAM} && git init --quiet --bare . && git fetch --quiet /srv/upstream.bundle +main:main
+"""
 PARTS = ("api", "worker", "web")
 SERVE = """\
 import os, socket, sys
@@ -107,6 +112,15 @@ class Lab:
         if not (self.repository.path / "serve.py").exists():
             self._fill()
         return self.repository.commit(text, site__page__0=f"{text}\n")
+
+    def publish(self) -> None:
+        """Put all commits where the hosts fetch from."""
+        for host in self.hosts:
+            bundle = host.rootfs / "srv/upstream.bundle"
+            git = ["git", "-C", str(self.repository.path), "bundle", "create", "--quiet", str(bundle), "main"]
+            subprocess.run(git, check=True)
+            host.run("install", "--directory", "--owner=deploy", UPSTREAM)
+            host.run("runuser", "--user=deploy", "--", "sh", "-c", PUBLISH)
 
     def processes(self, root: str) -> dict[str, list[str]]:
         """The main processes of each host's services."""

@@ -119,7 +119,7 @@ def queries(count: int, cursor: str, page: int = 500) -> dict[str, Callable[[Rea
         "the latest attempt that brought a release": lambda r: r.latest("prod", brought=middle + "0" * 32),
         "commits, counted": lambda r: r.commit_count(f"attempt-{count // 2}"),
         "what serves": lambda r: r.serving(),
-        "hosts that are held": lambda r: r.held_hosts(),
+        "hosts that are held": lambda r: r.held(),
         "attempts, sha": lambda r: r.attempts(sha=middle[:6]),
         "attempts, since and until": lambda r: r.attempts(since=since, until=until),
         "attempts, environment and state": lambda r: r.attempts(environment="prod", state="broken"),

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from benchmarks.bounds import BOUNDS
 
+SPARE = 0.15  # of a bound, which a slower core may need
+_COUNTS = (".connections", ".channels", ".errors", ".crowd", ".unused", ".wrong")  # no core changes them
+
 
 @dataclass(frozen=True)
 class Section:
@@ -29,16 +32,17 @@ def missed(values: Mapping[str, float]) -> list[str]:
 
 
 def verdicts(values: Mapping[str, float]) -> str:
-    """Each value beside its bound."""
-    beyond = missed(values)
+    """Each value beside its bound, and whether it is kept on a core that is somewhat slower, too."""
     rows = [
-        (
-            BOUNDS[name].what,
-            f"{value:.4g} {unit}",
-            f"{BOUNDS[name].most:g} {unit}",
-            "**missed**" if name in beyond else "kept",
-        )
+        (BOUNDS[name].what, f"{value:.4g} {unit}", f"{BOUNDS[name].most:g} {unit}", _verdict(name, value))
         for name, value in values.items()
         for unit in [BOUNDS[name].unit]
     ]
     return table(["what", "measured", "at most", ""], rows)
+
+
+def _verdict(name: str, value: float) -> str:
+    most = BOUNDS[name].most
+    if value > most:
+        return "**missed**"
+    return "kept" if name.endswith(_COUNTS) or value <= most * (1 - SPARE) else f"kept, by less than {SPARE:.0%}"

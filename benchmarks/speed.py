@@ -1,6 +1,6 @@
 """How fast it is: beside a plain ssh script, on many hosts, when it starts, when a build talks.
 
-    python benchmarks/speed.py [switch] [deploy] [fleet] [start] [output] [--repeats N] [--write docs/speed.md]
+    python benchmarks/speed.py [SECTION]... [--repeats N] [--write docs/speed.md]
 
 Needs root on Debian 12 (it boots real hosts at the end of a line that delays frames) and some minutes. Writes a table
 and a plot into build/benchmarks, with --write also into the document. Exits 1, naming them, when bounds are missed.
@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from compileall import compile_dir
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 
 from disposable_host import missing as missing_for_hosts
 
-from benchmarks import delay, fleet, jobs, output, start
+from benchmarks import core, delay, fleet, jobs, output, shipped, start, whole
 from benchmarks.bench import Job
 from benchmarks.bounds import BOUNDS
 from benchmarks.plot import plot
@@ -32,7 +33,7 @@ from benchmarks.section import Section, missed, verdicts
 from benchmarks.subjects import CHECKOUT
 from tests.support.sshd import BINARY as SSHD
 
-SECTIONS = ("switch", "deploy", "fleet", "start", "output")
+SECTIONS = ("switch", "deploy", "fleet", "start", "output", "fetched", "shipped", "whole", "thirty")
 MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
 
 
@@ -69,6 +70,10 @@ def measure(names: Sequence[str], repeats: int) -> tuple[list[Section], str]:
         "fleet": [lambda: fleet.hosts(repeats), fleet.endpoints],
         "start": [start.section],
         "output": [lambda: output.section(max(1, repeats // 2))],
+        "fetched": [lambda: shipped.fetched(repeats)],
+        "shipped": [lambda: shipped.gates(repeats)],
+        "whole": [lambda: whole.section(repeats)],
+        "thirty": [lambda: fleet.thirty(repeats)],
     }
     for name, works in later.items():
         if name in names:
@@ -107,7 +112,9 @@ def write(path: Path, report: str, drawn: str) -> None:
         path.with_suffix(".svg").write_text(drawn)
 
 
-def _told(sections: list[Section]) -> list[Section]:
+def _told(sections: Iterable[Section]) -> list[Section]:
+    """The sections, each with how fast a core was beside it, printed."""
+    sections = [replace(section, text=f"{section.text}\n{core.told()}") for section in sections]
     for section in sections:
         print(f"## {section.title}\n\n{section.text}\n{verdicts(section.values)}", flush=True)
     return sections

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.lab import Lab, units
+from benchmarks.lab import UPSTREAM, Lab, units
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FAB = Path(sys.executable).with_name("fab")
@@ -18,9 +18,29 @@ SETTINGS = """\
 deploy:
   root: /srv/{root}
   services: [{services}]
-  healthcheck: {{command: bash ops/check.sh {root}, timeout: {timeout}, interval: {pause}, stable_for: 0}}
-  build: {{frontend: null, venvs: {{}}}}
 """
+_AT_ONCE = f"timeout: {TIMEOUT}, interval: {PAUSE}, stable_for: 0"
+GATE = f"  healthcheck: {{{{command: bash ops/check.sh {{root}}, {_AT_ONCE}}}}}\n"
+AS_SHIPPED = "  healthcheck: {{command: bash ops/check.sh {root}}}\n"
+NO_BUILD = "  build: {{frontend: null, venvs: {{}}}}\n"
+FILES = 6000  # of node_modules
+FRONTEND = f"python3 make.py {FILES} && sleep 15"  # in place of what npm and a bundler work
+BUILD = f"""\
+cd /srv/{{root}}/releases/{{sha}}
+(cd frontend && {FRONTEND})
+mkdir -p infra && cp -r frontend/dist infra/web
+"""
+PARTS = f"""\
+  build:
+    venvs: {{{{}}}}
+    frontend: {{{{path: frontend, command: {FRONTEND}, output: dist, into: infra/web}}}}
+"""
+VARIANTS = {  # what people may have set
+    "plain": GATE + NO_BUILD,
+    "fetched": GATE + NO_BUILD + f"  repo_url: {UPSTREAM}\n",
+    "shipped": AS_SHIPPED + NO_BUILD,
+    "whole": AS_SHIPPED + PARTS,
+}
 SWITCH = """\
 set -e
 cd /srv/{root}
@@ -39,7 +59,7 @@ set -e
 cd /srv/{root}
 cat > incoming
 test -d repo || git init --quiet --bare repo
-git -C repo fetch --quiet ../incoming main
+git -C repo fetch --quiet {source} main
 mkdir -p releases/{sha}
 git -C repo archive {sha} | tar -x -C releases/{sha}
 """
@@ -60,15 +80,18 @@ class Subject(Protocol):
 
 
 class Ours:
-    """The real `fab`, from the start of its process to its end; so many hosts switch at the same time."""
+    """The real `fab`, from the start of its process to its end; so many hosts switch at the same time.
+
+    ``variant`` is which settings it has, of `VARIANTS`.
+    """
 
     root = "ours"
 
-    def __init__(self, lab: Lab, parallel: int = 1) -> None:
+    def __init__(self, lab: Lab, parallel: int = 1, variant: str = "plain") -> None:
         self.lab = lab
         self._flags = [f"--parallel={parallel}"] if parallel > 1 else []
-        services = ", ".join(units(self.root))
-        settings = SETTINGS.format(root=self.root, services=services, timeout=TIMEOUT, pause=PAUSE)
+        self._flags += ["--json"] if variant == "whole" else []
+        settings = (SETTINGS + VARIANTS[variant]).format(root=self.root, services=", ".join(units(self.root)))
         (lab.repository.path / "fabric.yaml").write_text(settings)
         (lab.repository.path / "fabfile.py").write_text(FABFILE)
 
@@ -89,9 +112,14 @@ class Ours:
 
 
 class Script:
-    """One `ssh` to each host, side by side, with one script: swap, restart, check."""
+    """One `ssh` to each host, side by side, with one script: swap, restart, check.
+
+    ``build`` is what it does in a release's directory before that; ``fetches`` when the host gets the commit itself.
+    """
 
     root = "script"
+    build = ""
+    fetches = False
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
@@ -103,8 +131,9 @@ class Script:
     def deploy(self, names: Sequence[str], sha: str) -> list[str]:
         history = shlex.join(["git", "bundle", "create", "--quiet", "-", *([f"^{self._base}"] if self._base else [])])
         self._base = sha
-        release = RELEASE.format(root=self.root, sha=sha)
-        return self._on_each(names, f"{history} main | ", release + self._switch(sha))
+        source = UPSTREAM if self.fetches else "../incoming"
+        script = (RELEASE + self.build).format(root=self.root, sha=sha, source=source) + self._switch(sha)
+        return self._on_each(names, "true | " if self.fetches else f"{history} main | ", script)
 
     def _switch(self, sha: str) -> str:
         services = " ".join(units(self.root))
@@ -117,6 +146,22 @@ class Script:
             return ["bash", "-o", "pipefail", "-c", commands[0]] if before else shlex.split(commands[0])
         waits = "".join(f"{command} & pids+=($!)\n" for command in commands)
         return ["bash", "-o", "pipefail", "-c", f'{waits}for pid in "${{pids[@]}}"; do wait $pid || exit 1; done']
+
+
+class Fetching:
+    """A subject whose commits are where its hosts fetch from, before it is told of them."""
+
+    def __init__(self, lab: Lab, subject: Subject) -> None:
+        self.lab = lab
+        self.subject = subject
+        self.root = subject.root
+
+    def switch(self, names: Sequence[str], sha: str) -> list[str]:
+        return self.subject.switch(names, sha)
+
+    def deploy(self, names: Sequence[str], sha: str) -> list[str]:
+        self.lab.publish()
+        return self.subject.deploy(names, sha)
 
 
 def environ(directory: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ from . import threads
 from .config import Config, layers_of, load
 from .control import resolving
 from .control.asking import Answers as Answers  # the type of what the methods here return
-from .control.asking import ask, remember, remember_holds, told
+from .control.asking import ask, asked_now, remember, remember_holds, told
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
 from .errors import ConfigError, InvalidInput
@@ -260,7 +260,7 @@ class Deployment:
         request: FactsRequest = {"services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end
-            return ask(node, names, lambda host: host.facts(request), partial(remember, node))
+            return ask(node, names, lambda host: host.facts(request), partial(remember, node, asked_now(self.node)))
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.

@@ -432,9 +432,37 @@ MUTATIONS = (
     Mutation(
         "a hold that nobody ran into is in the headline",
         "oroboros_deploy/web/overview.py",
-        '"held": reader.held_hosts(),',
+        '"held": held,',
         '"held": [],',
         ("tests/web/test_overview.py", "-k", "hold_that_nobody"),
+    ),
+    Mutation(
+        "a hold that was seen earlier takes the place of none",
+        "oroboros_deploy/registry/holds.py",
+        "set_=values, where=newer)",
+        "set_=values)",
+        ("tests/registry/test_holds.py", "-k", "older_answer and sqlite"),
+    ),
+    Mutation(
+        "who waits for an answer takes what was begun after the question",
+        "oroboros_deploy/web/conditional.py",
+        "if self._began > asked:",
+        "if False:",
+        ("tests/web/test_conditional.py", "-k", "while_the_registry_changes"),
+    ),
+    Mutation(
+        "a CSV does not end with its first page",
+        "oroboros_deploy/registry/reading.py",
+        "while page.next:\n            page = self.attempts(_MANY",
+        "while False:\n            page = self.attempts(_MANY",
+        ("tests/web/test_api.py", "-k", "csv_has_every"),
+    ),
+    Mutation(
+        "a hold is of one application",
+        "oroboros_deploy/registry/holds.py",
+        '{"application": asked.application, "host"',
+        '{"application": "", "host"',
+        ("tests/registry/test_holds.py", "-k", "applications_on_a_host and sqlite"),
     ),
     Mutation(
         "no way back is offered while nobody knows what serves",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from itertools import count
 
+from benchmarks import core, whole
 from benchmarks.bounds import BOUNDS
 from benchmarks.frames import SYN, Traffic
 from benchmarks.measure import Spread, in_turn, slope
@@ -51,16 +53,34 @@ def test_in_turn() -> None:
     assert in_turn("ab", 3, lambda _: next(number)) == {"a": [1, 4, 5], "b": [2, 3, 6]}
 
 
+def test_what_a_whole_deploy_costs() -> None:
+    """Of one changed part its own command and the gate's window are no cost of ours; of a document the build is."""
+    part = [whole.Deploy(seconds=4.0, parts=0.5, building=0.8)]
+    document = [whole.Deploy(seconds=3.0, parts=0.0, building=0.3)]
+    script = [whole.Deploy(seconds=10.0, parts=0.0, building=0.0)]
+    found = whole.tell({"one part changed": part, "only a document changed": document, "script": script})
+    assert found.values == {"whole.part": 0.15, "whole.document": 0.3}
+
+
+def test_how_fast_a_core_is() -> None:
+    """It is told beside every table, as a number that is larger on a faster core."""
+    assert re.fullmatch(r"One core did \d+\.\d million steps of an empty Python loop a second .*\.\n", core.told())
+    assert core.speed() > 0
+
+
 def test_spread() -> None:
     """A spread tells the median, the least and the most."""
     assert str(Spread.of([3, 1, 2])) == "2.00 (1.00–3.00)"
 
 
 def test_bounds() -> None:
-    """A value at its bound keeps it, one beyond it is named."""
+    """A value at its bound keeps it, one beyond it is named, and it is told which have no 15 % to spare."""
     values = {"switch.slope": BOUNDS["switch.slope"].most, "further.slope": BOUNDS["further.slope"].most + 0.1}
+    values |= {"deploy.slope": 11.9, "deploy.connections": 1}
     assert missed(values) == ["further.slope"]
     assert verdicts(values).splitlines()[2:] == [
-        "| switch: round trips by the slope | 10  | 10  | kept |",
+        "| switch: round trips by the slope | 10  | 10  | kept, by less than 15% |",
         "| a further call on the open connection: round trips by the slope | 3.1  | 3  | **missed** |",
+        "| deploy without a build: round trips by the slope | 11.9  | 14  | kept |",
+        "| deploy without a build: connections | 1  | 1  | kept |",
     ]

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .typeable import typed
+
 if TYPE_CHECKING:
     from ..deployment import Deployment
     from ..web.tokens import Tokens
@@ -44,6 +46,7 @@ def serve(
             allowed_hosts=allowed_hosts,
             root_path=root_path,
             show=_log if access_log else None,
+            program=typed(),
             links=Links(deployment.config.commit_url, deployment.config.compare_url),
         )
         show(server.url(listener))

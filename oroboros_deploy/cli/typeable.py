@@ -20,9 +20,18 @@ def plainly(hosts: str, task: str) -> str:
 
 def typeable(hint: str) -> str:
     """A hint, each of whose commands finds the fabfile, the settings and the keys that this one found."""
-    program = getattr(sys.modules.get("fabric.main"), "program", None)
-    typed = " ".join([getattr(program, "typed", "fab"), *_flags(program)])
-    return _COMMAND.sub(lambda _: f"{typed} ", hint)
+    command = " ".join([typed(), *_flags(_program())])
+    return _COMMAND.sub(lambda _: f"{command} ", hint)
+
+
+def typed() -> str:
+    """The program that was typed, ``fab`` where none was."""
+    name: str = getattr(_program(), "typed", "fab")
+    return name
+
+
+def _program() -> Any:
+    return getattr(sys.modules.get("fabric.main"), "program", None)
 
 
 def _flags(program: Any) -> Iterator[str]:

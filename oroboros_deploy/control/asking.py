@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from .. import threads
 from ..errors import DeployError
+from ..records.record import Asked
 from .faults import told_of
 
 if TYPE_CHECKING:
@@ -67,7 +69,12 @@ def told(answers: Answers[T]) -> dict[str, T]:
     return {name: answer for name, answer in answers.items() if not isinstance(answer, DeployError)}
 
 
-def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) -> None:
+def asked_now(node: ControlNode) -> Asked:
+    """What the hosts are asked about from now on."""
+    return Asked(node.application, node.config.root, datetime.now(UTC))
+
+
+def remember(node: ControlNode, asked: Asked, hosts: Sequence[Host], answers: Answers[Facts]) -> None:
     """Tell the registry what the hosts serve; an answer about the hosts does not wait long for that."""
 
     def observe() -> None:
@@ -77,7 +84,7 @@ def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) 
             live = {name: answer["live"] for name, answer in found.items()}
             holds = {name: answer.get("hold") for name, answer in found.items()}
             with node.registry(hosts) as registry:
-                registry.observe(live, node.config.environment, holds)
+                registry.observe(live, node.config.environment, holds, asked)
 
     _beside(observe)
 
@@ -85,9 +92,11 @@ def remember(node: ControlNode, hosts: Sequence[Host], answers: Answers[Facts]) 
 def remember_holds(node: ControlNode, hosts: Sequence[Host], holds: Mapping[str, Hold | None]) -> None:
     """Tell the registry who holds the hosts from now on (None: nobody); the answer does not wait long for that."""
 
+    asked = asked_now(node)
+
     def observe() -> None:
         with suppress(Exception), node.registry(hosts) as registry:
-            registry.hold(holds)
+            registry.hold(holds, asked)
 
     if holds:
         _beside(observe)

@@ -97,7 +97,7 @@ class Attempt:
         attempt = f"{self.started:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self.commit = commit
         self.job = Job(attempt, kind, commit.sha, node.actor, self.config, __version__)
-        self.recorder = Recorder(attempt, node.listener, names)
+        self.recorder = Recorder(attempt, node.listener, names, self.config.root)
         self.works = [Work(node.host(name, self.recorder), self.job) for name in names]
         self.configuration = configuration
         for work in self.works:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from statistics import median
@@ -60,14 +60,11 @@ def figures_of_each(
     ended: Iterable[Ended], names: Iterable[str | None], *, days: int, today: date, first: Mapping[str | None, date]
 ) -> dict[str | None, Figures]:
     """The figures of each of these environments (None: of all together), as `figures` has them, in one go."""
-    counted: dict[str | None, list[Ended]] = {name: [] for name in names}
+    counted = {name: _Count(days, today) for name in names}
     for each in ended:
         for name in {each.environment, None} & counted.keys():
-            counted[name].append(each)
-    return {
-        name: figures(found, environment=name, days=days, today=today, first=first.get(name))
-        for name, found in counted.items()
-    }
+            counted[name].add(each)
+    return {name: found.figures(name, first.get(name)) for name, found in counted.items()}
 
 
 def figures(
@@ -77,24 +74,65 @@ def figures(
 
     ``first`` is the day of the first record: days before it were not without deployments, they were not recorded.
     """
-    recorded = days if first is None else min(days, max((today - first).days + 1, 1))
-    calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
-    other = _Day()  # a clock that is wrong makes no day of its own
-    _count(ended, lambda day: calendar.get(day, other))
-    every = [*calendar.values(), other]
-    deployments, failures = sum(day.deployments for day in every), sum(day.failures for day in every)
-    return Figures(
-        environment=environment,
-        days=days,
-        deployment_frequency_per_day=deployments / recorded,
-        lead_time_seconds=_median([lead for day in every for lead in day.leads]),
-        change_failure_rate=failures / deployments if deployments else None,
-        time_to_restore_seconds=_median([restore for day in every for restore in day.restores]),
-        deployments=deployments,
-        failures=failures,
-        series=[_entry(day, each) for day, each in calendar.items()],
-        weeks=[_entry(monday, _together(each)) for monday, each in _weeks(calendar, first)],
-    )
+    counted = _Count(days, today)
+    for each in ended:
+        counted.add(each)
+    return counted.figures(environment, first)
+
+
+class _Count:
+    """What deployments came to, by day; of each attempt nothing is kept but its numbers.
+
+    Back in time, what came after each attempt is known, and nothing else has to be remembered.
+    """
+
+    def __init__(self, days: int, today: date) -> None:
+        self._today = today
+        self._calendar = {today - timedelta(ago): _Day() for ago in reversed(range(days))}
+        self._other = _Day()  # a clock that is wrong makes no day of its own
+        self._good: dict[str | None, datetime] = {}  # when, after that, an attempt first ended live in an environment
+        self._left: dict[tuple[str | None, str | None], datetime] = {}  # when a rollback left a release there
+
+    def add(self, each: Ended) -> None:
+        """Count an attempt; they come the newest first."""
+        if each.kind == "deploy":
+            self._add_deployment(each)
+        elif each.kind == "rollback" and each.state == "live":
+            self._left[each.environment, each.previous] = each.finished_at
+        if each.state == "live" and each.kind != "env":
+            self._good[each.environment] = each.finished_at
+
+    def _add_deployment(self, each: Ended) -> None:
+        day, at = self._calendar.get(each.finished_at.date(), self._other), each.finished_at
+        day.deployments += 1
+        if each.lead_seconds is not None:
+            day.leads.append(each.lead_seconds)
+        until = self._left.pop((each.environment, each.release_id), None)
+        if each.state != "live":
+            until = self._good.get(each.environment)
+        if each.state != "live" or until:
+            day.failures += 1
+        if each.state == "restored":
+            day.restores.append(max(0.0, each.activation_seconds or 0.0))
+        elif until:
+            day.restores.append(max(0.0, (until - at).total_seconds()))
+
+    def figures(self, environment: str | None, first: date | None) -> Figures:
+        """What was counted, of an environment with its first record on this day."""
+        days, every = len(self._calendar), _together([*self._calendar.values(), self._other])
+        recorded = days if first is None else min(days, max((self._today - first).days + 1, 1))
+        return Figures(
+            environment=environment,
+            days=days,
+            deployment_frequency_per_day=every.deployments / recorded,
+            lead_time_seconds=_median(every.leads),
+            change_failure_rate=every.failures / every.deployments if every.deployments else None,
+            time_to_restore_seconds=_median(every.restores),
+            deployments=every.deployments,
+            failures=every.failures,
+            series=[_entry(day, each) for day, each in self._calendar.items()],
+            weeks=[_entry(monday, _together(each)) for monday, each in _weeks(self._calendar, first)],
+        )
 
 
 def _weeks(calendar: Mapping[date, _Day], first: date | None) -> list[tuple[date, list[_Day]]]:
@@ -114,31 +152,6 @@ def _together(days: Iterable[_Day]) -> _Day:
         found.leads += day.leads
         found.restores += day.restores
     return found
-
-
-def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
-    """Count the deployments.  Back in time, what came after each is known, and nothing else has to be remembered."""
-    good: dict[str | None, datetime] = {}  # when, after that, an attempt first ended live in an environment
-    left: dict[tuple[str | None, str | None], datetime] = {}  # when a rollback left a release there
-    for kind, state, environment, release_id, previous, at, activation_seconds, lead_seconds in ended:
-        if kind == "deploy":
-            day = day_of(at.date())
-            day.deployments += 1
-            if lead_seconds is not None:
-                day.leads.append(lead_seconds)
-            until = left.pop((environment, release_id), None)
-            if state != "live":
-                until = good.get(environment)
-            if state != "live" or until:
-                day.failures += 1
-            if state == "restored":
-                day.restores.append(max(0.0, activation_seconds or 0.0))
-            elif until:
-                day.restores.append(max(0.0, (until - at).total_seconds()))
-        elif kind == "rollback" and state == "live":
-            left[environment, previous] = at
-        if state == "live" and kind != "env":
-            good[environment] = at
 
 
 def _entry(day: date, found: _Day) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Self, TypedDict, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict, get_args
 
 from ..outcome import Kind, State
 from .names import Names
@@ -248,6 +248,17 @@ class Memory:
         last = self.names.last
         called = [self.names.now(host, target) for target, host in last.items() if host in self.serving]
         return [*filter(None, called), *(host for host in self.serving if host not in last.values())]
+
+
+class Asked(NamedTuple):
+    """Of which application and root hosts were asked, and when, by this machine's clock (None: just now)."""
+
+    application: str = ""
+    root: str = ""
+    at: datetime | None = None
+
+
+JUST_NOW = Asked()
 
 
 class Forgotten(TypedDict):

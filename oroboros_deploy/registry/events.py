@@ -10,6 +10,8 @@ from sqlalchemy import Connection, select, update
 
 from .. import words
 from ..events import Event
+from ..records.record import Asked
+from . import holds
 from .database import clock, insert, skew
 from .schema import attempt_hosts, attempts, events, observations
 
@@ -23,10 +25,11 @@ def tell(db: Connection, attempt_id: int, name: str, at: datetime, **data: Any) 
     db.execute(insert(db, events).values({**row, "environment": environment}))
 
 
-def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str, str]) -> None:
-    """Store the events of an attempt's hosts, and that its control node lives."""
-    own = select(attempts.c.id, attempts.c.environment, attempts.c.finished_at).where(attempts.c.attempt == attempt)
-    attempt_id, environment, finished = db.execute(own).one()
+def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str, str], root: str = "") -> None:
+    """Store the events of an attempt's hosts, which has this root there, and that its control node lives."""
+    known = (attempts.c.id, attempts.c.application, attempts.c.environment, attempts.c.finished_at)
+    own = select(*known).where(attempts.c.attempt == attempt)
+    attempt_id, application, environment, finished = db.execute(own).one()
     db.execute(update(attempts).where(attempts.c.id == attempt_id).values(seen_at=clock(db)))
     if heard:
         common, ahead = {"attempt_id": attempt_id, "environment": environment}, skew(db)
@@ -36,39 +39,31 @@ def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str
         for host, value in values.items():
             part = (attempt_hosts.c.attempt_id == attempt_id, attempt_hosts.c.host == host)
             db.execute(update(attempt_hosts).where(*part).values({name: value}))
-    facts = {event.host: event.data for event in heard if event.host and event.name == "facts.read"}
-    if facts:
-        holds = {host: each["hold"] for host, each in facts.items() if "hold" in each}
-        observe(db, {host: each["live"] for host, each in facts.items()}, environment, holds)
+    for event in heard:
+        if event.host and event.name == "facts.read":
+            asked = Asked(application, root, datetime.fromtimestamp(event.at, UTC))
+            held = {event.host: event.data["hold"]} if "hold" in event.data else {}
+            observe(db, {event.host: event.data["live"]}, environment, held, asked)
 
 
 def observe(
     db: Connection,
     served: Mapping[str, str | None],
     environment: str | None,
-    holds: Mapping[str, Mapping[str, Any] | None],
+    held: Mapping[str, Mapping[str, Any] | None],
+    asked: Asked,
 ) -> None:
-    """Remember what hosts themselves say they serve, now, and who holds those of them that said it."""
+    """Remember what hosts said they serve when they were asked, and who holds those of them that said it.
+
+    An answer that is older than what is known changes nothing: it was slow to come here.
+    """
+    at = holds.seen_at(db, asked)
     for host, release_id in served.items():
-        values = {"release_id": release_id, "environment": environment, "at": clock(db)}
+        values = {"release_id": release_id, "environment": environment, "at": at}
         row = insert(db, observations).values(host=host, **values)
-        db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values))
-    hold(db, holds)
-
-
-def hold(db: Connection, holds: Mapping[str, Mapping[str, Any] | None]) -> None:
-    """Remember who holds hosts that have been asked before (None: nobody does any more)."""
-    for host, found in holds.items():
-        db.execute(update(observations).where(observations.c.host == host).values(hold=found and _held(found)))
-
-
-def _held(found: Mapping[str, Any]) -> dict[str, str] | None:
-    """The hold as it is kept; what a host tells as one may be anything."""
-    try:
-        at = datetime.fromtimestamp(float(found["at"]), UTC)
-        return {"actor": str(found["actor"]), "at": at.isoformat(), "reason": str(found["reason"])}
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None
+        newer = observations.c.at <= row.excluded.at
+        db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values, where=newer))
+    holds.put(db, held, asked, at)
 
 
 def _row(event: Event, ahead: timedelta) -> dict[str, Any]:

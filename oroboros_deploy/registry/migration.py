@@ -7,6 +7,7 @@ from collections.abc import Callable
 from sqlalchemy import (
     Case,
     Column,
+    ColumnClause,
     Connection,
     Exists,
     Table,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     insert,
     inspect,
     literal,
+    literal_column,
     select,
     text,
     update,
@@ -25,7 +27,20 @@ from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
 from . import place, schema
-from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, observations, targets, waiting
+from .schema import (
+    OURS,
+    AnyText,
+    Hold,
+    attempt_hosts,
+    attempts,
+    events,
+    holds,
+    hosts,
+    metadata,
+    observations,
+    targets,
+    waiting,
+)
 
 _SERVED = ["application", "host", "release_id", "attempt_id", "since"]
 
@@ -109,7 +124,8 @@ def _fifth(db: Connection) -> None:
 def _sixth(db: Connection) -> None:
     """A schema of our own, where we may make it."""
     if place.prepare(db):
-        place.move(db, [table.name for table in OURS])
+        there = inspect(db).get_table_names()
+        place.move(db, [table.name for table in OURS if table.name in there])
 
 
 def _seventh(db: Connection) -> None:
@@ -137,10 +153,19 @@ def _eighth(db: Connection) -> None:
 
 
 def _ninth(db: Connection) -> None:
-    """With what a host said, who holds it; and an index for what somebody did."""
-    if "hold" not in {column["name"] for column in inspect(db).get_columns(observations.name, schema=place.of(db))}:
-        _add(db, observations, "hold")
+    """An index for what somebody did."""
     _index(db, attempts)
+
+
+def _tenth(db: Connection) -> None:
+    """Who holds each target; of the holds that were known by the host alone, nobody knows yet which one they are of."""
+    holds.create(db, checkfirst=True)
+    if "hold" not in {column["name"] for column in inspect(db).get_columns(observations.name, schema=place.of(db))}:
+        return
+    told: ColumnClause[dict[str, str]] = literal_column("hold", Hold)
+    known = select(observations.c.host, told, observations.c.at).where(told.is_not(None))
+    db.execute(insert(holds).from_select(["host", "hold", "seen_at"], known))
+    db.execute(text(f"ALTER TABLE {_named(db, observations)} DROP COLUMN hold"))
 
 
 def _index(db: Connection, *tables: Table) -> None:
@@ -175,4 +200,14 @@ def _named(db: Connection, table: Table) -> str:
     return f"{where}.{table.name}" if where else table.name
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth)
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _second,
+    _third,
+    _fourth,
+    _fifth,
+    _sixth,
+    _seventh,
+    _eighth,
+    _ninth,
+    _tenth,
+)

@@ -43,6 +43,7 @@ from .schema import (
     attempts,
     commits,
     events,
+    holds,
     hosts,
     observations,
     targets,
@@ -225,6 +226,7 @@ RECENT = (
 # What is known of hosts stands in two small tables, a row for each: as many as there are hosts, not attempts.
 _S = hosts.c
 _O = observations.c
+_HOLD = holds.c
 # A host that is being switched may serve what comes before the registry says so.
 _COMING = (
     select(_A.id)
@@ -253,7 +255,6 @@ _HOST_FILTERS: dict[str, ColumnElement[bool]] = {
     "release_id": func.substr(_S.release_id, 1, func.length(bindparam("release_id", type_=AnyText)))
     == bindparam("release_id"),
     "drift": _DRIFT,
-    "held": _O.hold.is_not(None),
     "broken": and_(_S.host.is_not(None), _S.release_id.is_(None)),
 }
 
@@ -276,7 +277,7 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
         *_columns(_A.attempt),
         _O.release_id.label("observed_release"),
         _text(_O.at, "observed_at"),
-        _O.hold,
+        _hold(known).label("hold"),
         _DRIFT.label("drift"),
         last.c.attempt.label("last_attempt"),
         case((_is_lost(last), AttemptState.LOST), else_=part.c.state).label("last_state"),
@@ -304,6 +305,17 @@ def _carried(known: FromClause) -> ScalarSelect[Any]:
     return newest.correlate(known, hosts, attempts).scalar_subquery()
 
 
+def _hold(known: FromClause) -> ScalarSelect[Any]:
+    """Who holds a host, by what the target was told that was switched there last; of any where none was."""
+    root = select(targets.c.root).where(targets.c.attempt_id == _S.attempt_id, targets.c.host == known.c.host)
+    there = root.limit(1).correlate(known, hosts).scalar_subquery()
+    application = or_(_A.application.is_(None), _HOLD.application.in_(["", _A.application]))
+    own = (application, or_(_HOLD.root == "", func.coalesce(there, _HOLD.root) == _HOLD.root))
+    found = select(_HOLD.hold).where(_HOLD.host == known.c.host, _HOLD.hold.is_not(None), *own)
+    newest = found.order_by(_HOLD.seen_at.desc(), _HOLD.application, _HOLD.root).limit(1)
+    return newest.correlate(known, hosts, attempts).scalar_subquery()
+
+
 def _known(*named: Callable[[Column[str]], ColumnElement[bool]]) -> Subquery:
     """The names of the hosts; each side is asked for itself, by its own index."""
     return union(*(select(host).where(*(each(host) for each in named)) for host in (_S.host, _O.host))).subquery(
@@ -326,13 +338,30 @@ TARGETS = select(targets.c.application, targets.c.host, targets.c.root, _A.envir
     targets, attempts, targets.c.attempt_id == _A.id
 )
 TARGETS = TARGETS.order_by(targets.c.application, targets.c.host, targets.c.root)
+# Who holds what, on the hosts that are known.
+_ON = and_(
+    targets.c.host == _HOLD.host,
+    targets.c.application == _HOLD.application,
+    or_(_HOLD.root == "", targets.c.root == _HOLD.root),
+)
+HELD = (
+    select(_HOLD.application, _HOLD.host, _HOLD.root, _ENVIRONMENT.label("environment"), _HOLD.hold)
+    .select_from(
+        holds.outerjoin(targets, _ON)
+        .outerjoin(attempts, targets.c.attempt_id == _A.id)
+        .outerjoin(observations, _O.host == _HOLD.host)
+    )
+    .where(_HOLD.hold.is_not(None), or_(_O.host.is_not(None), targets.c.host.is_not(None)))
+    .order_by(_HOLD.host, _HOLD.application, _HOLD.root)
+    .limit(bindparam("limit"))
+)
 # What each application serves in each environment, and on how many hosts.
 _HOSTS = func.count(targets.c.host.distinct())
 SERVING = (
-    select(targets.c.application, _A.environment, targets.c.release_id, _HOSTS.label("hosts"))
-    .select_from(targets.join(attempts))
-    .group_by(targets.c.application, _A.environment, targets.c.release_id)
-    .order_by(_A.environment, targets.c.application)
+    select(targets.c.application, _ENVIRONMENT.label("environment"), targets.c.release_id, _HOSTS.label("hosts"))
+    .select_from(targets.join(attempts).outerjoin(observations, _O.host == targets.c.host))
+    .group_by(targets.c.application, _ENVIRONMENT, targets.c.release_id)
+    .order_by(_ENVIRONMENT, targets.c.application)
     .order_by(_HOSTS.desc(), targets.c.release_id.is_(None), targets.c.release_id)
 )
 

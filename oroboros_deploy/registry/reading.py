@@ -26,6 +26,8 @@ _RECENT = 500  # events of a host that are looked through for what parts took
 _CHUNK = 5000  # rows of a long answer that are held at once
 _BY_SIGN_OF_LIFE = (AttemptState.RUNNING, AttemptState.LOST)
 _LAST_ID = 2**31 - 1
+_HELD = 100  # that are told
+_MANY = 500  # attempts that are held at once
 _SHA = re.compile(r"[0-9a-f]{4,64}")
 
 
@@ -99,6 +101,19 @@ class Reader:
             return Page(shown, _cursor(*found[limit - 1]) if len(found) > limit else None)
 
         return self._read(work)
+
+    def every_attempt(self, **filters: str | None) -> Iterator[dict[str, Any]]:
+        """All the attempts that pass the filters of `attempts`, the newest first; a few hundred are held at once.
+
+        The first of them are read at once, so that an error comes before anything else.
+        """
+        return self._rest(self.attempts(_MANY, **filters), filters)
+
+    def _rest(self, page: Page, filters: Mapping[str, str | None]) -> Iterator[dict[str, Any]]:
+        yield from page.items
+        while page.next:
+            page = self.attempts(_MANY, page.next, **filters)
+            yield from page.items
 
     def latest(
         self,
@@ -190,7 +205,8 @@ class Reader:
         what an attempt brings there now; as a filter it leaves only those.  ``last_attempt`` is the newest
         that named the host, ``last_state`` how it went there (or "lost"), ``last_at`` when it ended or began.
         ``since`` is when the release came there, ``configured_at`` when a push gave it another configuration (None:
-        none has since), ``hold`` who held the host, since when and why, when it was last told (None: nobody).
+        none has since), ``hold`` who held what is served there, since when and why, as it was last told (None:
+        nobody).
         ``configuration`` is the revision in use since ``attempt``, and ``names`` are those that it changed; the same
         values have another revision on another target.
         """
@@ -203,9 +219,13 @@ class Reader:
         """Those that could not be restored and serve nothing since, by name; the first hundred."""
         return self._hosts(100, {"broken": True})
 
-    def held_hosts(self) -> list[dict[str, Any]]:
-        """Those that somebody held when they, or who held them, said so last, by name; the first hundred."""
-        return [row for row in self._hosts(100, {"held": True}) if row["hold"]]
+    def held(self) -> list[dict[str, Any]]:
+        """Who holds what, as it was seen last: ``host``, ``application``, ``root``, ``environment``, ``hold``.
+
+        By the hosts' names, the first hundred; ``application`` and ``root`` are empty where only an earlier version
+        wrote.
+        """
+        return [row for row in self._read(lambda db: db.dicts(queries.HELD, {"limit": _HELD})) if row["hold"]]
 
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""

@@ -32,8 +32,9 @@ class Recorder:
     ``listener`` is told once, by a warning, when that happens.
     """
 
-    def __init__(self, attempt: str, listener: Listener, hosts: Sequence[str] = ()) -> None:
+    def __init__(self, attempt: str, listener: Listener, hosts: Sequence[str] = (), root: str = "") -> None:
         self._attempt = attempt
+        self._root = root
         self._hosts = hosts
         self._listener = listener
         self._waiting: Queue[Event | None] = Queue(_AT_MOST)
@@ -68,7 +69,7 @@ class Recorder:
         while not (self._closing.is_set() and self._waiting.empty()):
             batch = self._batch()
             try:
-                registry.hear(self._attempt, batch, self._said())
+                registry.hear(self._attempt, batch, self._said(), root=self._root)
                 self._tell_usual(registry, batch)
             except RegistryUnavailable as error:
                 self._warn(error)

@@ -12,9 +12,9 @@ from sqlalchemy import Connection
 
 from ..errors import InvalidInput
 from ..events import Event
-from ..records.record import Forgotten, Memory, Record
+from ..records.record import JUST_NOW, Asked, Forgotten, Memory, Record
 from ..records.status import IN_PROGRESS, SERVING, Status, transitions
-from . import attempts, events, place, releases, schema, targets
+from . import attempts, events, holds, place, releases, schema, targets
 from .checks import check_marker, check_release, check_status, parse_time
 from .database import Database, Result, clock, skew
 from .driver import Driver
@@ -107,26 +107,33 @@ class Registry:
         """
         self._write(lambda db: _finish(db, record))
 
-    def hear(self, attempt: str, heard: Sequence[Event], said: Mapping[str, str] | None = None) -> None:
+    def hear(
+        self, attempt: str, heard: Sequence[Event], said: Mapping[str, str] | None = None, *, root: str = ""
+    ) -> None:
         """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice.
 
-        ``said`` is what the builds of hosts printed last; it stands with their part until the attempt ends.
+        ``said`` is what the builds of hosts printed last; it stands with their part until the attempt ends.  ``root``
+        is the attempt's root on them.
         """
         self._check_once()
-        self.database.write_once(lambda db: events.hear(db, attempt, heard, said or {}))
+        self.database.write_once(lambda db: events.hear(db, attempt, heard, said or {}, root))
 
     def observe(
         self,
         served: Mapping[str, str | None],
         environment: str | None = None,
-        holds: Mapping[str, Mapping[str, Any] | None] | None = None,
+        held: Mapping[str, Mapping[str, Any] | None] | None = None,
+        asked: Asked = JUST_NOW,
     ) -> None:
-        """Remember which release each of these hosts itself says it serves, and who holds it (None: nobody)."""
-        self._write(lambda db: events.observe(db, served, environment, holds or {}))
+        """Remember which release each of these hosts itself says it serves, and who holds it (None: nobody).
 
-    def hold(self, holds: Mapping[str, Mapping[str, Any] | None]) -> None:
-        """Remember who holds these hosts (None: nobody any more), as far as they are known."""
-        self._write(lambda db: events.hold(db, holds))
+        ``asked`` is of which application and root, and when: what is known from later stays.
+        """
+        self._write(lambda db: events.observe(db, served, environment, held or {}, asked))
+
+    def hold(self, held: Mapping[str, Mapping[str, Any] | None], asked: Asked = JUST_NOW) -> None:
+        """Remember who holds these hosts (None: nobody any more); ``asked`` is as for `observe`."""
+        self._write(lambda db: holds.put(db, held, asked, holds.seen_at(db, asked)))
 
     def memory(
         self, application: str | None = None, root: str | None = None, *, control_node: str | None = None

@@ -35,7 +35,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from . import place, values
 
-VERSION = 9
+VERSION = 10
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -323,7 +323,7 @@ hosts = Table(
     schema=place.NAME,
 )
 
-# What a host itself said it serves, when it was last asked, and who holds it: empty when nobody does.
+# What a host itself said it serves, and when it was asked.
 observations = Table(
     "oroboros_observations",
     metadata,
@@ -331,7 +331,19 @@ observations = Table(
     Column("environment", AnyText),
     Column("release_id", AnyText),
     Column("at", UtcDateTime, nullable=False),
+    schema=place.NAME,
+)
+
+# Who holds each target (empty: nobody), and when that was seen.  `application` and `root` are empty where an earlier
+# version wrote, until the target is asked again.
+holds = Table(
+    "oroboros_holds",
+    metadata,
+    Column("application", AnyText, primary_key=True, server_default=""),
+    Column("host", AnyText, primary_key=True),
+    Column("root", AnyText, primary_key=True, server_default=""),
     Column("hold", Hold),
+    Column("seen_at", UtcDateTime, nullable=False),
     schema=place.NAME,
 )
 

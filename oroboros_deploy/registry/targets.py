@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select, true, update
 
 from ..records.names import GONE, Names
+from . import holds
 from .database import insert
 from .schema import attempt_hosts, attempts, hosts, observations, targets
 
@@ -98,6 +99,7 @@ def forget(db: Connection, host: str, application: str, control_node: str | None
     ended = db.execute(select(_T.host, _T.release_id, _T.target_id).where(named)).all()
     db.execute(delete(targets).where(named))
     _leave(db, {host, *(row.host for row in ended)})
+    holds.forget(db, {host, *(row.host for row in ended)}, application)
     ids = [row.target_id for row in ended if row.target_id]
     part, living = attempt_hosts.c, select(_T.target_id).where(_T.target_id.is_not(None))
     gone = and_(part.host == host, or_(part.target_id.is_(None), part.target_id.not_in(living)))
@@ -124,6 +126,7 @@ def _leave(db: Connection, names: Collection[str]) -> None:
     still = set(db.scalars(select(_T.host).where(_T.host.in_(names))))
     for table in (hosts, observations):
         db.execute(delete(table).where(table.c.host.in_(_without(names, still))))
+    holds.forget(db, _without(names, still))
 
 
 def _without(names: Iterable[str], still: Collection[str]) -> list[str]:

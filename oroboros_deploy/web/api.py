@@ -42,6 +42,23 @@ _Row = Annotated[int, Query(ge=1, le=2**31 - 1, description="the `id` of the las
 _Release = Annotated[str, Query(max_length=255, description="release id, or how it begins")]
 _Sha = Annotated[str, Query(pattern=r"^[0-9a-f]{4,64}$", description="commit sha, or how it begins")]
 
+
+def _attempt_filters(
+    kind: Kind | _Absent = None,
+    state: shapes.AttemptState | _Absent = None,
+    host: _Name | _Absent = None,
+    environment: _Name | _Absent = None,
+    since: _Moment | _Absent = None,
+    until: _Moment | _Absent = None,
+    sha: _Sha | _Absent = None,
+    actor: _Name | _Absent = None,
+) -> dict[str, Any]:
+    """The filters of every list of attempts."""
+    found = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
+    return found | {"since": since, "until": until, "actor": actor}
+
+
+_Filters = Annotated[dict[str, Any], Depends(_attempt_filters)]
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSED: _Responses = {
     422: {"model": shapes.Problem, "description": "A parameter means nothing"},
@@ -88,41 +105,18 @@ def _attempts(api: APIRouter, reads: Any) -> None:
     @api.get("/api/attempts", response_model=shapes.AttemptPage, responses=_UNCHANGED | _MISSING)
     def attempts(
         request: Request,
+        filters: _Filters,
         reader: Reader = reads,
         limit: _Limit = 50,
         after: _Cursor | _Absent = None,
-        kind: Kind | _Absent = None,
-        state: shapes.AttemptState | _Absent = None,
-        host: _Name | _Absent = None,
-        environment: _Name | _Absent = None,
-        since: _Moment | _Absent = None,
-        until: _Moment | _Absent = None,
-        sha: _Sha | _Absent = None,
-        actor: _Name | _Absent = None,
     ) -> Response:
         """Deploys and rollbacks, the newest first."""
-        filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
-        filters |= {"since": since, "until": until, "actor": actor}
         return tagged(request, reader, lambda: _page_of_attempts(reader, limit, after, filters))
 
-    @api.get("/api/attempts.csv", response_class=Response, responses=_SHEET | _MISSING)
-    def sheet(
-        reader: Reader = reads,
-        limit: _Limit = 500,
-        after: _Cursor | _Absent = None,
-        kind: Kind | _Absent = None,
-        state: shapes.AttemptState | _Absent = None,
-        host: _Name | _Absent = None,
-        environment: _Name | _Absent = None,
-        since: _Moment | _Absent = None,
-        until: _Moment | _Absent = None,
-        sha: _Sha | _Absent = None,
-        actor: _Name | _Absent = None,
-    ) -> Response:
-        """The same as CSV, a line for each attempt, with the names of its hosts."""
-        filters = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
-        filters |= {"since": since, "until": until, "actor": actor}
-        return Spreadsheet(_page_of_attempts(reader, limit, after, filters)["items"])
+    @api.get("/api/attempts.csv", response_class=Response, responses=_SHEET)
+    def sheet(filters: _Filters, reader: Reader = reads) -> Response:
+        """All of them as CSV, a line for each attempt, with the names of its hosts."""
+        return Spreadsheet(reader.apart().every_attempt(**filters))
 
     @api.get("/api/attempts/{attempt}", response_model=shapes.AttemptInFull, responses=_UNCHANGED | _MISSING)
     def attempt(request: Request, attempt: str, reader: Reader = reads) -> Response:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -23,7 +22,10 @@ PATIENCE = 50.0  # times the work that figures took: of 100,000 attempts they ar
 
 
 class Kept:
-    """Answers that cost much, kept until the registry changes; each is made once, also when many ask at once.
+    """Answers that cost much, kept until the registry changes; each is made by one of those who ask at once.
+
+    The others wait for it, and take it when it was begun after they asked: then it tells all that they may know of,
+    also while the registry changes with every question.
 
     ``patience`` is for how many times what an answer took it may be given although the registry has changed; one that
     took little is always made anew.  So what computes over a large registry is no load, however often that changes.
@@ -36,52 +38,55 @@ class Kept:
 
     def get(self, reader: Reader, key: Hashable, make: Callable[[], Result]) -> Result:
         """What ``make`` returns, or returned for this key since the last change."""
-        change = reader.change_tag()
-        with self._lock:
-            answer = self._answers.get(key)
-            if answer is None or not answer.serves(reader.source, change):
-                if len(self._answers) >= _MOST:
-                    self._answers.clear()
-                self._answers[key] = made = _Answer(reader.source, change)
-                answer = None
-        found: Result = answer.value.result() if answer else self._made(made, key, make)
+        asked = time.monotonic()
+        of = (reader.source, reader.change_tag())
+        found: Result = self._answer(key).give(of, asked, make, self._patience)
         return found
 
-    def _made(self, answer: _Answer, key: Hashable, make: Callable[[], Result]) -> Result:
-        try:
-            value = answer.make(make, self._patience)
-        except BaseException as error:
-            with self._lock:  # who asks next tries again
-                if self._answers.get(key) is answer:
-                    del self._answers[key]
-            answer.value.set_exception(error)
-            raise
-        return value
+    def _answer(self, key: Hashable) -> _Answer:
+        with self._lock:
+            if key not in self._answers and len(self._answers) >= _MOST:
+                self._answers.clear()
+            return self._answers.setdefault(key, _Answer())
 
 
 class _Answer:
-    """An answer, or the promise of one that is being made; of which registry, and since which of its changes."""
+    """An answer, of which registry and since which of its changes it is, and when it was begun."""
 
-    def __init__(self, source: object, change: str) -> None:
-        self.value: Future[Any] = Future()
-        self._of = (source, change)
-        self._until = 0.0
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._of: tuple[object, str] | None = None
+        self._value: Any = None
+        self._error: Exception | None = None
+        self._began = self._until = 0.0
 
-    def serves(self, source: object, change: str) -> bool:
-        """Whether it may be given for a registry at a change."""
-        if self._of == (source, change):
+    def give(self, of: tuple[object, str], asked: float, make: Callable[[], Any], patience: float) -> Any:
+        """The answer for who asked then about a registry at a change; what went wrong is raised."""
+        with self._lock:
+            if not self._serves(of, asked):
+                self._make(of, make, patience)
+            if self._error:
+                raise self._error
+            return self._value
+
+    def _serves(self, of: tuple[object, str], asked: float) -> bool:
+        if self._of is None or self._of[0] != of[0]:
+            return False
+        if self._began > asked:
             return True
-        return self._of[0] == source and time.monotonic() < self._until
+        return not self._error and (self._of == of or time.monotonic() < self._until)
 
-    def make(self, make: Callable[[], Result], patience: float) -> Result:
+    def _make(self, of: tuple[object, str], make: Callable[[], Any], patience: float) -> None:
         """Make it, and remember for how long it may be given after a change."""
-        began = time.thread_time()
-        value = make()
-        cost = time.thread_time() - began
-        if cost > _MUCH:
+        self._of, self._error, self._value = None, None, None
+        self._began, self._until, worked = time.monotonic(), 0.0, time.thread_time()
+        try:
+            self._value = make()
+        except Exception as error:
+            self._error = error
+        self._of = of
+        if (cost := time.thread_time() - worked) > _MUCH and not self._error:
             self._until = time.monotonic() + min(patience * cost, _LONGEST)
-        self.value.set_result(value)
-        return value
 
 
 def by_content(request: Request, content: Any) -> Response:

@@ -18,7 +18,7 @@ _CALLED = {"env": "configuration push"}
 
 # What follows "The last deploy in prod".
 _SAID = {
-    AttemptState.RESTORED: "was restored",
+    AttemptState.RESTORED: "was undone: what served before serves again",
     AttemptState.BROKEN: "ended broken",
     SOME: "is live on some hosts only",
     HELD: "was refused, for somebody holds it",

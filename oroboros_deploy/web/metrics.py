@@ -70,6 +70,8 @@ class _Metrics(Collector):
         yield self._ended(environments)
         yield from _of_hosts(list(self._hosts()))
         yield _of_targets(self._reader.targets())
+        held = {tuple(row[name] or "" for name in _TARGET): 1 for row in self._reader.held()}
+        yield _gauge("target_held", "1 for what somebody holds on purpose, as it was last told.", held, *_TARGET)
         unfinished = {(state,): len(self._reader.attempts(_MOST, state=state).items) for state in ("running", "lost")}
         yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished, "state")
 
@@ -123,12 +125,13 @@ def _of_hosts(hosts: list[Row]) -> Iterator[Metric]:
 
 def _of_targets(targets: Iterable[Row]) -> Metric:
     """What every application serves, where several share hosts or the registry."""
-    labels = ("application", "host", "root", "environment", "release_id")
+    labels = (*_TARGET, "release_id")
     released = {tuple(row[name] or "" for name in labels): 1 for row in targets if row["release_id"]}
     return _gauge("target_release", "1 for the release that an application serves on a host.", released, *labels)
 
 
 _HOST = ("host", "environment")
+_TARGET = ("application", "host", "root", "environment")
 
 
 def _host(row: Row) -> tuple[str, ...]:

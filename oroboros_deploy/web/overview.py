@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import groupby
@@ -77,6 +77,7 @@ class Place:
     newest: str | None = None  # the release of the newest attempt that was to bring one
     commits: int = 0  # that were new in it
     application: str = ""
+    held: Sequence[Row] = ()  # who holds what of it, as far as that was told
 
     @property
     def known(self) -> int:
@@ -105,15 +106,10 @@ class Place:
         return again and self.went_wrong and not self.split
 
     @property
-    def held(self) -> list[Row]:
-        """The hosts that somebody holds, as far as they said so."""
-        return [host for host in self.hosts if host["hold"]]
-
-    @property
     def odd(self) -> list[Row]:
         """The hosts that need to be looked at by themselves."""
-        wrong = (Seen.DRIFT, Seen.OPEN)
-        return [host for host in self.hosts if _serves_nothing(host) or host["hold"] or seen(host) in wrong]
+        wrong, held = (Seen.DRIFT, Seen.OPEN), {each["host"] for each in self.held}
+        return [host for host in self.hosts if _serves_nothing(host) or host["host"] in held or seen(host) in wrong]
 
     @property
     def configured_at(self) -> str | None:
@@ -154,6 +150,7 @@ def standing(reader: Reader) -> dict[str, Any]:
     hosts = reader.hosts(HOSTS)
     since = {host["host"]: _switched(host) for host in hosts.items}
     known, drifting = reader.host_counts()
+    held = reader.held()
     environments = reader.environments()
     return {
         "running": _attempts(reader, AttemptState.RUNNING),
@@ -162,30 +159,37 @@ def standing(reader: Reader) -> dict[str, Any]:
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
-        "places": places(reader, hosts.items),
-        "held": reader.held_hosts(),
+        "places": places(reader, hosts.items, held),
+        "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
     }
 
 
-def places(reader: Reader, hosts: Sequence[Row]) -> list[Place]:
-    """Each application in each environment, with what serves there and those of these hosts; last what has none."""
+def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> list[Place]:
+    """Each application in each environment, with what serves there, those of these hosts and of those who hold some.
+
+    Last is what has no environment.
+    """
     serving = reader.serving()
-    names = _names([*serving, *hosts])
+    names = _names([*serving, *hosts, *held])
     released: dict[_Key, Counter[str | None]] = {}
     for each in serving:
         released.setdefault(_key(each, names), Counter())[each["release_id"]] += each["hosts"]
     shown: dict[_Key, list[Row]] = {}
     for host in sorted(hosts, key=lambda row: str(row["host"])):
         shown.setdefault(_key(host, names), []).append(host)
+    holds: dict[_Key, list[Row]] = {}
+    for hold in held:
+        holds.setdefault(_key(hold, names), []).append(hold)
     keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
     unnamed = {(name, "") for name, own in names.items() if len(own) > 1}  # whose attempts would be anybody's
-    return [
+    found = (
         _place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told, key in unnamed)
         for key in keys
-    ]
+    )
+    return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
 
 
 def _names(rows: Iterable[Row]) -> dict[str, set[str]]:

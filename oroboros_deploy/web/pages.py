@@ -44,16 +44,17 @@ _DAYS = (30, 90, 365)
 _DAILY = 45  # days at most whose plots have a bar a day; of more, a bar a week
 
 
-def pages(reader_provider: Callable[..., Reader], links: Links | None = None) -> APIRouter:
+def pages(reader_provider: Callable[..., Reader], links: Links | None = None, program: str = "fab") -> APIRouter:
     """The pages, as a router for any FastAPI application.
 
     ``reader_provider`` is a FastAPI dependency that gives a `Reader`.  The script listens
     at ``api/live`` beside the overview; without that route the pages stay as they were served.
-    ``links`` say where people read commits.
+    ``links`` say where people read commits, ``program`` is what they type.
     """
 
     def lead(request: Request) -> None:
         request.state.links = links or Links()
+        request.state.program = program
 
     leads = [Depends(lead)]
     router = APIRouter(
@@ -103,7 +104,7 @@ def _overview_page(request: Request, reader: Reader) -> Response:
         labels=_FILTERS,
         states=list(AttemptState),
         people=sorted({each["actor"] for each in shown.items}),
-        typed=Commands(reader.targets),
+        typed=Commands(reader.targets, request.state.program),
         **standing(reader),
         **place.links(filters, shown.next),
     )
@@ -127,7 +128,7 @@ def _attempt(router: APIRouter, given: Any) -> None:
             building=building,
             usual=reader.part_seconds(building),
             shared=_shared(targets),
-            typed=Commands(lambda: targets),
+            typed=Commands(lambda: targets, request.state.program),
         )
 
 
@@ -202,7 +203,7 @@ def _release(router: APIRouter, given: Any) -> None:
             attempts=attempts,
             serving=serving.items,
             more_hosts=serving.next and urlencode({"release_id": release_id, "after": serving.next}),
-            typed=Commands(reader.targets),
+            typed=Commands(reader.targets, request.state.program),
         )
 
 
@@ -218,7 +219,7 @@ def _hosts(router: APIRouter, given: Any) -> None:
             environments=by_environment(shown.items),
             names=reader.environments(),
             asked=filters,
-            typed=Commands(reader.targets),
+            typed=Commands(reader.targets, request.state.program),
             **place.links(filters, shown.next),
         )
 
@@ -233,8 +234,9 @@ def _host(router: APIRouter, given: Any) -> None:
         links = place.links({}, shown.next)
         targets = reader.targets()
         here = [each for each in targets if each["host"] == host] if _shared(targets) else []
-        told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, **links}
-        return page(request, "host", host=host, typed=Commands(lambda: targets), **told)
+        held = [each for each in reader.held() if each["host"] == host]
+        told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, "held": held, **links}
+        return page(request, "host", host=host, typed=Commands(lambda: targets, request.state.program), **told)
 
 
 def _shared(targets: list[dict[str, Any]]) -> bool:

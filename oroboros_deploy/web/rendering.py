@@ -39,7 +39,8 @@ def page(request: Request, name: str, status: int = 200, **values: Any) -> Respo
     """A template's page."""
     base = request.url_for(OVERVIEW).path.rstrip("/")
     links = getattr(request.state, "links", Links())
-    told = {"page": name, "base": base, "links": links, "heard": getattr(request.state, "heard", None)}
+    heard, program = getattr(request.state, "heard", None), getattr(request.state, "program", "fab")
+    told = {"page": name, "base": base, "links": links, "heard": heard, "program": program}
     html = _templates.get_template(f"{name}.html").render(**told, **values)
     return HTMLResponse(html, status, headers=HEADERS)
 

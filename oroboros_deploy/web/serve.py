@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from ipaddress import ip_address
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -48,12 +49,14 @@ def guarded(
     allowed_hosts: Collection[str] = (),
     root_path: str = "",
     links: Links | None = None,
+    program: str = "fab",
     show: Callable[[str], None] | None = None,
 ) -> FastAPI:
     """The application for a listener; InvalidInput when others could reach it and no token keeps them out.
 
     ``name`` is what the address was given as: a request may use it too; ``root_path`` where a proxy shows it;
-    ``links`` say where people read commits; ``show`` gets a line for each request that was answered.
+    ``links`` say where people read commits, ``program`` what they type; ``show`` gets a line for each request that
+    was answered.
     """
     address = listener.getsockname()[0]
     own = ip_address(address)
@@ -70,7 +73,8 @@ def guarded(
         )
     names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}
     only = tokens if needed else None
-    app = site(reader_provider, tokens=only, allowed_hosts=names, root_path=_path(root_path), links=links)
+    shown: dict[str, Any] = {"root_path": _path(root_path), "links": links, "program": program}
+    app = site(reader_provider, tokens=only, allowed_hosts=names, **shown)
     if show:
         app.add_middleware(AccessLog, show=show)
     return app

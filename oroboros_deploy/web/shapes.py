@@ -151,7 +151,7 @@ class Host(BaseModel):
     attempt: str | None = Field(description="the one that put it there")
     observed_release: str | None = Field(description="what the host itself said when it was last asked")
     observed_at: datetime | None
-    hold: Hold | None = Field(description="who held the host when that was last told; null: nobody")
+    hold: Hold | None = Field(description="who held what is served here when that was last told; null: nobody")
     split: bool = Field(description="other hosts of its application and environment serve another release")
     drift: bool = Field(
         description="asked after `since`, the host served another release, and not one that an attempt brings there now"

@@ -50,15 +50,16 @@ def site(
     allowed_hosts: Collection[str] = LOOPBACK,
     root_path: str = "",
     links: Links | None = None,
+    program: str = "fab",
 ) -> FastAPI:
     """`application`, over a registry that is open already.
 
-    ``root_path`` is where a proxy shows it, ``links`` say where people read commits.
+    ``root_path`` is where a proxy shows it, ``links`` say where people read commits, ``program`` is what they type.
     """
     # No pages of API documentation: they load scripts from other servers.
     app = FastAPI(title="oroboros_deploy", version=__version__, openapi_url=_OPENAPI, docs_url=None, redoc_url=None)
     app.include_router(router(reader_provider), responses=_REFUSALS, dependencies=[Depends(only_known_parameters)])
-    app.include_router(pages(reader_provider, links))
+    app.include_router(pages(reader_provider, links, program))
     if tokens:
         app.openapi = lambda: _with_schemes(app)  # type: ignore[method-assign]
     app.add_exception_handler(404, _not_found)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 
 from oroboros_deploy.config import load
 from oroboros_deploy.control import asking
-from oroboros_deploy.control.asking import ask, remember
+from oroboros_deploy.control.asking import ask, asked_now, remember
 from oroboros_deploy.control.node import ControlNode
 from oroboros_deploy.errors import Busy, DeployError
 from oroboros_deploy.remote.host import Host
@@ -84,7 +84,7 @@ def test_what_hosts_serve_is_remembered(desk: Desk, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(asking, "REMEMBERING", 60.0)  # a busy machine may take its time
     with desk.node.registry() as registry:
         registry.finish(record(A, host("web1", "live"), host("web2", "live")))
-    remember(desk.node, [], {"web1": {"live": B}, "web2": Busy("somebody is there")})  # type: ignore[dict-item]
+    remember(desk.node, asked_now(desk.node), [], {"web1": {"live": B}, "web2": Busy("somebody is there")})  # type: ignore[dict-item]
     with desk.node.registry() as registry:
         seen = {each["host"]: each["observed_release"] for each in registry.reader.hosts().items}
     assert seen == {"web1": B, "web2": None}
@@ -93,4 +93,4 @@ def test_what_hosts_serve_is_remembered(desk: Desk, monkeypatch: pytest.MonkeyPa
 def test_a_registry_that_cannot_remember_is_no_news(desk: Desk) -> None:
     """It raises nothing: whoever asked the hosts has the answers all the same."""
     object.__setattr__(desk.node.config, "registry_url", "postgresql://nobody@127.0.0.1:1/none")
-    remember(desk.node, [], {"web1": {"live": A}})  # type: ignore[dict-item]
+    remember(desk.node, asked_now(desk.node), [], {"web1": {"live": A}})  # type: ignore[dict-item]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from oroboros_deploy.records.figures import Ended, Figures, figures
+from oroboros_deploy.records.figures import Ended, Figures, figures, figures_of_each
 
 NOON = datetime(2030, 1, 10, 12, tzinfo=UTC)
 A, B, C = "a" * 40, "b" * 40, "c" * 40
@@ -164,3 +165,15 @@ def test_days_before_the_first_record_are_no_days_without_deployments() -> None:
         for first in (today, today - timedelta(days=2), today - timedelta(days=89), date(1990, 1, 1), date(2990, 1, 1))
     ]
     assert frequencies == [9.0, 3.0, 0.1, 0.1, 9.0]
+
+
+def test_of_many_attempts_little_is_held() -> None:
+    """They are counted as they come, for each environment: memory holds the numbers of deployments, no attempts."""
+    many = (ended(-number, f"{number:040}", kind="env") for number in range(10_000))
+    tracemalloc.start()
+    try:
+        found = figures_of_each(many, (None, "prod"), days=2, today=date(2030, 1, 10), first={})
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (peak < 1_000_000, found["prod"].deployments) == (True, 0)

@@ -49,7 +49,7 @@ def tables(registry: Registry) -> dict[str, list[Any]]:
 
 def _plain(row: Any, names: dict[int, str]) -> dict[str, Any]:
     kept = {name: value for name, value in row.items() if name not in ("id", "seen_at", "deployed_at")}
-    if set(kept) == {"host", "environment", "release_id", "at", "hold"}:
+    if set(kept) == {"host", "environment", "release_id", "at"}:
         kept.pop("at")
     return {name: names[value] if name == "attempt_id" else value for name, value in kept.items()}
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from oroboros_deploy.errors import RegistryUnavailable
+from oroboros_deploy.records.record import Asked
 from oroboros_deploy.registry import Registry, place, schema
 from tests.registry.test_schema import CATALOG, MIGRATION
 from tests.support.databases import bare
@@ -223,6 +224,12 @@ UNDONE = {  # what takes each version away again
         "ALTER TABLE oroboros_targets DROP COLUMN root, DROP COLUMN target_id, ADD PRIMARY KEY (application, host)",
     ],
     8: ["ALTER TABLE oroboros_attempt_hosts DROP COLUMN configuration, DROP COLUMN names"],
+    9: ["DROP INDEX ix_oroboros_attempts_actor"],
+    10: [
+        "ALTER TABLE oroboros_observations ADD COLUMN hold JSON",
+        "UPDATE oroboros_observations SET hold = (SELECT hold FROM oroboros_holds)",
+        "DROP TABLE oroboros_holds",
+    ],
     5: ["DROP TABLE oroboros_targets", "ALTER TABLE oroboros_attempts DROP COLUMN application"],
     4: ["DROP TABLE oroboros_releases"],
     3: [
@@ -243,6 +250,9 @@ UNDONE_ON_SQLITE = UNDONE | {
 }
 
 
+SHOP = Asked("shop", "/srv/shop")
+
+
 def go_back(registry: Registry, version: int) -> None:
     """Make the tables those of an earlier version."""
 
@@ -256,7 +266,7 @@ def go_back(registry: Registry, version: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("version", [2, 3, 4, 5, 6, 7])
+@pytest.mark.parametrize("version", [2, 3, 4, 5, 6, 7, 8, 9])
 def test_each_version_becomes_this_one(old, version):
     """Events are found by their environment, hosts serve what they served, and nothing else is changed."""
     with Registry.open(old) as registry:
@@ -267,6 +277,21 @@ def test_each_version_becomes_this_one(old, version):
         go_back(registry, version)
     with Registry.open(old) as registry:
         assert (registry.reader.events(environment="lab"), registry.memory()) == before
+
+
+def test_a_hold_that_was_known_by_its_host_alone_stays_known(old):
+    """Whose it is nobody knows until the host is asked again; its place among what the host said is gone."""
+    with Registry.open(old) as registry:
+        registry.observe({"h1": C}, "lab", {"h1": {"actor": "ada", "at": 0.0, "reason": "the fair"}}, SHOP)
+        go_back(registry, 9)
+    with Registry.open(old) as registry:
+        registry.check()
+        hold = {"actor": "ada", "at": "1970-01-01T00:00:00+00:00", "reason": "the fair"}
+        assert registry.reader.held() == [
+            {"application": "", "host": "h1", "root": "", "environment": "prod", "hold": hold}
+        ]
+        kept = registry.database.read(lambda db: db.execute(schema.observations.select()).mappings().one())
+        assert set(kept) == {"host", "environment", "release_id", "at"}
 
 
 @pytest.mark.postgres
@@ -351,7 +376,7 @@ def test_tables_of_others_are_left_alone_on_postgresql(server: PostgresServer, p
 
 def test_what_the_hint_says_brings_older_tables_up_to_date(old):
     """Comparing refuses them; `fab registry.list` reads the releases, and then they can be compared."""
-    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 9\n  → fab reg"):
+    with Registry.open(old) as registry, pytest.raises(RegistryUnavailable, match="of version 1, not 10\n  → fab reg"):
         registry.memory()
     with Registry.open(old) as registry:
         registry.list()

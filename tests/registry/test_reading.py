@@ -480,4 +480,4 @@ def test_a_hold_that_means_nothing_is_none(registry):
         registry.observe({"h1": A}, "prod", {"h1": said})
         told = (registry.reader.host("h1") or {})["hold"]
         assert told == ({**hold, "at": "1970-01-01T00:00:00+00:00"} if said is hold else None)
-    assert registry.reader.held_hosts() == []
+    assert registry.reader.held() == []

@@ -111,7 +111,7 @@ def deploy(deployment: Deployment, sha: str) -> Outcome | DeployError:
 def test_a_deploy_is_the_same_when_nothing_of_it_can_be_shown(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events that cannot be stored and commits that cannot be read change neither outcome, and say so once."""
 
-    def unavailable(*_: object) -> None:
+    def unavailable(*_: object, **__: object) -> None:
         raise RegistryUnavailable("no room on device")
 
     def gone(*_: object, **__: object) -> None:

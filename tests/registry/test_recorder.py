@@ -26,7 +26,7 @@ class Unable:
         if not hangs:
             self.released.set()
 
-    def hear(self, _attempt: str, _heard: Sequence[Event], _said: Mapping[str, str]) -> None:
+    def hear(self, _attempt: str, _heard: Sequence[Event], _said: Mapping[str, str], root: str) -> None:
         self.asked += 1
         self.released.wait(60)
         raise RegistryUnavailable("the database is gone")
@@ -38,7 +38,7 @@ class Counting:
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
 
-    def hear(self, _attempt: str, heard: Sequence[Event], _said: Mapping[str, str]) -> None:
+    def hear(self, _attempt: str, heard: Sequence[Event], _said: Mapping[str, str], root: str) -> None:
         self.batches.append([event.message for event in heard])
 
 

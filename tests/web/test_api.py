@@ -225,6 +225,25 @@ def test_attempts_of_a_person_and_as_csv(client: TestClient, registry: Registry)
     assert client.get("/api/attempts.csv?status=x").status_code == 422
 
 
+@pytest.mark.slow
+def test_csv_has_every_attempt(client: TestClient, registry: Registry) -> None:
+    """However many there are; each has one line, the newest first."""
+    for number in range(1200):
+        registry.begin(record(A, host("many", "running"), attempt=f"many-{number}", finished_at=None, exit_code=None))
+    lines = client.get("/api/attempts.csv?host=many").text.splitlines()
+    assert [line.partition(",")[0] for line in lines[1:]] == [f"many-{number}" for number in reversed(range(1200))]
+
+
+def test_hosts_of_an_attempt_without_an_environment_may_be_split(client: TestClient, registry: Registry) -> None:
+    """They are counted with those of the environment that they were asked in."""
+    for name, release, minute in (("w1", A, 4), ("w2", B, 5)):
+        one = record(release, host(name, "live", live=release), attempt=name, minute=minute, environment=None)
+        registry.finish(one)
+        registry.observe({name: release}, "lab")
+    told = {row["host"]: row["split"] for row in client.get("/api/hosts?environment=lab").json()["items"]}
+    assert told == {"w1": True, "w2": True}
+
+
 def test_figures(client: TestClient, registry: Registry) -> None:
     """The figures are those of the registry, of one environment or of all."""
     assert client.get("/api/figures?all=1").json() == asdict(registry.reader.figures())

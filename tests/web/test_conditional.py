@@ -64,6 +64,40 @@ def test_many_who_ask_at_once_wait_for_one(registry: Registry) -> None:
         assert ([*many.map(ask, range(8))], made) == ([7] * 8, [1])
 
 
+def test_many_who_ask_while_the_registry_changes_wait_for_one(registry: Registry) -> None:
+    """Each sees another change, and still the answer is begun no more than twice: who waits takes what began later."""
+    kept, made, asked = Kept(), [], threading.Barrier(8)
+    first = threading.Event()
+
+    def make() -> int:
+        made.append(1)
+        first.set()
+        time.sleep(0.5)
+        return len(made)
+
+    def ask(number: int) -> int:
+        asked.wait()
+        if number:  # the others come while the first is answered, and each after a change of its own
+            first.wait(60)
+        reader = Changing(registry.reader, f"change {number}")
+        return kept.get(reader, "figures", make)  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(8) as many:
+        answers = [*many.map(ask, range(8))]
+    assert (answers[0], set(answers[1:]), len(made)) == (1, {2}, 2)
+
+
+class Changing:
+    """A reader of a registry at a change of its own."""
+
+    def __init__(self, reader: Reader, change: str) -> None:
+        self.source = reader.source
+        self._change = change
+
+    def change_tag(self) -> str:
+        return self._change
+
+
 def test_registries_are_kept_apart(registry: Registry, tmp_path: Path) -> None:
     """Answers of one registry are never given for another, also through one router."""
     kept = Kept()

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
+from oroboros_deploy.records.record import Asked
 from oroboros_deploy.registry import Registry
 from tests.support.samples import A, B, host, record
 
@@ -116,8 +117,12 @@ def test_what_each_application_serves(client: TestClient, registry: Registry) ->
 
 
 def test_a_host_that_somebody_holds(client: TestClient, registry: Registry) -> None:
-    """It is 1 from when that was told until it is told that nobody does."""
+    """It is 1 from when that was told until it is told that nobody does; what is held there has a sample of its own."""
     hold = {"actor": "ada", "at": 1_900_000_000.0, "reason": "why"}
+    registry.observe({"web1": A}, "prod", {"web1": hold}, Asked("blog", "/srv/blog"))
+    labels = {"application": "blog", "host": "web1", "root": "/srv/blog", "environment": "prod"}
+    assert value(scraped(client), "target_held", **labels) == 1
+    registry.hold({"web1": None}, Asked("blog", "/srv/blog"))
     seen = []
     for told in (None, hold, None):
         registry.observe({"web1": A}, "prod", {"web1": told})

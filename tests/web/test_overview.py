@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from oroboros_deploy.records.record import CommitRecord, HostRecord, Record
+from oroboros_deploy.records.record import Asked, CommitRecord, HostRecord, Record
 from oroboros_deploy.web.site import site
 from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, headline, text
+from tests.support.samples import host, record
 
 pytestmark = pytest.mark.slow
 
@@ -184,7 +185,7 @@ def test_a_split_environment_is_named(short: History) -> None:
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, "was restored"),
+        ("restored", 10, "was undone: what served before serves again"),
         ("not_switched", 30, "failed before the switch"),
         ("not_restored", 11, "ended broken"),
     ],
@@ -297,12 +298,28 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     assert headline(client).startswith("Quiet:")
 
 
+def test_a_hold_is_of_one_application(short: History) -> None:
+    """Of two that share a host, the one that somebody holds is named, and the command frees just that."""
+    for name, at in (("shop", 2), ("blog", 1)):
+        more = {"attempt": name, "application": name, "root": f"/srv/{name}", "minute": at}
+        short.registry.finish(record(sha(1), host("w1", "live", live=sha(1)), **more))
+        held = {"w1": HOLD if name == "shop" else None}
+        short.registry.observe({"w1": sha(1)}, "prod", held, Asked(name, f"/srv/{name}"))
+    client = page_of(short)
+    shown = text(client.get("/hosts/w1").text)
+    assert "held shop on w1 by grace@laptop," in shown
+    assert "frees it: fab -H w1 unlock --environment=prod --root=/srv/shop" in shown
+    assert "blog on w1 by" not in shown
+    places = text(client.get("/").text).partition("Serving now")[2].split("prod of ")
+    assert [each.split()[0] for each in places if "held w1 by grace@laptop" in each] == ["shop"]
+
+
 def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     """Where nobody named an environment, a last attempt that is not live is in the headline as anywhere."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    assert headline(page_of(short)) == "The last deploy was restored."
+    assert headline(page_of(short)) == "The last deploy was undone: what served before serves again."
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 

@@ -25,7 +25,7 @@ ROW = {
 
 def test_no_cell_is_a_formula() -> None:
     """Text that a spreadsheet would reckon with is quoted, colours are gone, and numbers stay numbers."""
-    head, row = csv.reader(table([ROW]).splitlines())
+    head, row = csv.reader("".join(table([ROW])).splitlines())
     cells = dict(zip(head, row, strict=True))
     assert (cells["subject"], cells["actor"]) == ("'=cmd|'/c calc'!A1", "'@ada, of the desk")
     assert (cells["seconds"], cells["environment"], cells["hosts"]) == ("-1.5", "", "w1 w2")
@@ -33,5 +33,5 @@ def test_no_cell_is_a_formula() -> None:
 
 def test_a_list_that_is_separated_otherwise() -> None:
     """Where a spreadsheet takes a semicolon for the end of a cell, what follows is no formula either."""
-    head, row = csv.reader(table([{**ROW, "subject": "mended; =1+1;@x, a-b; c"}]).splitlines())
+    head, row = csv.reader("".join(table([{**ROW, "subject": "mended; =1+1;@x, a-b; c"}])).splitlines())
     assert dict(zip(head, row, strict=True))["subject"] == "mended; '=1+1;'@x, a-b; c"

@@ -18,6 +18,7 @@ from oroboros_deploy.web.typeable import Commands
 from tests.support.fab import FAB, FABFILE, Fab
 from tests.support.html import text
 from tests.support.repository import Repository
+from tests.support.samples import A, B, host, record
 from tests.support.sshd import Sshd, requires_sshd
 
 TARGETS: list[dict[str, Any]] = [
@@ -51,6 +52,20 @@ def test_a_command_has_what_the_registry_knows(
     """The environment, and the root where it is one, else which there are; a name from the registry runs nothing."""
     commands = Commands(lambda: TARGETS)
     assert (commands("status", about, hosts), commands.several(about, hosts)) == (command, several)
+
+
+def test_pages_name_the_program_that_was_typed(tmp_path: Path) -> None:
+    """Who serves with `oroboros` is shown no `fab`; before the first deploy, too."""
+    with (
+        Registry.open(f"sqlite:///{tmp_path}/registry.db") as registry,
+        TestClient(site(lambda: registry.reader, program="oroboros"), base_url="http://localhost") as client,
+    ):
+        empty = text(client.get("/").text)
+        registry.finish(record(A, host("w1", "live", live=A, previous=B)))
+        first, there = text(client.get("/").text), text(client.get("/hosts/w1").text)
+    assert "The first: oroboros -H HOST deploy --sha=HEAD" in empty
+    assert f"oroboros -H prod rollback --release={B}" in first
+    assert [("fab " in each, "oroboros status" in each) for each in (empty, first, there)] == [(False, True)] * 3
 
 
 def test_an_environment_stands_for_its_hosts() -> None:
