@@ -204,6 +204,19 @@ class Deployment:
 
             return Push(node, names, configuration).run()
 
+    def restart(self, hosts: Sequence[str] | None = None) -> Outcome:
+        """Restart the services of the release that is live on each host, host after host, and gate them.
+
+        They are held to what the release was committed with, but for what a flag or a variable says.  Nothing is
+        restored, for nothing was changed: a host whose gate fails ends `NOT_RESTORED`, and stops the rest.  Raises a
+        DeployError while nothing was restarted; returns an Outcome from then on.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        with self.node.dialing(names) as node:
+            from .control.restarting import Restart  # while the hosts are being connected to
+
+            return Restart(node, names).run()
+
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
 

@@ -24,7 +24,7 @@ from .text import changed_names, ssh_line
 if TYPE_CHECKING:
     from .host.contract import ActivationEnd, Changes, JournalEntry, Scope
 
-Kind = Literal["deploy", "rollback", "env"]
+Kind = Literal["deploy", "rollback", "env", "restart"]
 
 
 class State(StrEnum):
@@ -125,7 +125,7 @@ def _configuration(end: State, state: ActivationEnd) -> str | None:
     return state.get("configuration") if end is State.LIVE else state.get("configuration_before")
 
 
-def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -> HostOutcome:
+def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", kind: Kind = "deploy") -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened.
 
     ``scope`` is whose service manager a person has to look at where nothing serves.
@@ -135,7 +135,9 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
     live: str | None = target if end is State.LIVE else source
     hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
     configured = source == target and bool(changed_names(state.get("names")))  # the configuration alone was changed
-    if end is State.LIVE:
+    if end is State.LIVE and kind == "restart":
+        hint, message = None, f"the services of {target} were restarted, and passed the gate"
+    elif end is State.LIVE:
         hint, message = None, f"{target} is live{' with another configuration' * configured}"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"

@@ -125,6 +125,32 @@ def rollback(
     attempt(context, "rollback", environment, given, json, verbose, roll_back)
 
 
+@task(help={name: text for name, text in _ACTIVATION.items() if name != "skip-restart"})
+def restart(
+    context: Context,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    parallel: str | None = None,
+    wait: str | None = None,
+    skip_healthcheck: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Restart the services of the release that is live on each host, and hold them to its gate; nothing else changes.
+
+    Hosts restart one after another, and the first that fails stops the rest.  A gate that fails restores nothing,
+    for there is nothing to go back to: the exit code is 11, and the host needs a person.
+    """
+    given = flags(root, services, healthcheck, False, skip_healthcheck, parallel, wait)
+
+    def act(hosts: Deployment, _: View) -> Outcome:
+        return placed(context, hosts, given).restart()
+
+    attempt(context, "restart", environment, given, json, verbose, act)
+
+
 @task(help=_COMMON)
 def status(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show what each host serves, its last activation and what runs now, read from the hosts."""
@@ -550,6 +576,7 @@ ns = Collection(
     init,
     deploy,
     rollback,
+    restart,
     status,
     lock,
     unlock,

@@ -65,6 +65,8 @@ def _headline(outcome: Outcome, bad: int) -> str:
     if outcome.kind == "env":
         used = "was in use already" if already else "is live"
         return f"✓ {release}: today's configuration {used} on {hosts}{_names(outcome)}{took}"
+    if outcome.kind == "restart":
+        return f"✓ {release}: its services were restarted, and passed the gate, on {hosts}{took}"
     return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
 
 

@@ -16,9 +16,9 @@ from typing import Dict, List, Literal, NotRequired, Optional, TypedDict, Union
 
 # --- words -------------------------------------------------------------------------------------------------------
 
-AttemptKind = Literal["deploy", "rollback", "env"]
+AttemptKind = Literal["deploy", "rollback", "env", "restart"]
 Scope = Literal["system", "user"]
-EntryKind = Literal["deploy", "rollback", "env", "lock", "unlock", "claim"]
+EntryKind = Literal["deploy", "rollback", "env", "restart", "lock", "unlock", "claim"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
 EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked", "claimed"]

@@ -8,6 +8,8 @@ from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
+from ..host.constants import IN_PLACE
+
 
 class Ended(NamedTuple):
     """One attempt that put a release in front of users, on whatever came of it.
@@ -137,7 +139,7 @@ def _count(ended: Iterable[Ended], day_of: Callable[[date], _Day]) -> None:
                 day.restores.append(max(0.0, (until - at).total_seconds()))
         elif kind == "rollback" and state == "live":
             left[environment, previous] = at
-        if state == "live" and kind != "env":
+        if state == "live" and kind not in IN_PLACE:
             good[environment] = at
 
 
