@@ -1462,6 +1462,20 @@ MUTATIONS = (
         ("tests/host/test_env_file.py", "-k", "value_without_a_name"),
     ),
     Mutation(
+        "the line of a run is in no command line",
+        "oroboros_deploy/remote/host.py",
+        'isinstance(request.get("env"), dict) or "line" in request',
+        'isinstance(request.get("env"), dict)',
+        ("tests/remote/test_host.py", "-k", "first_request"),
+    ),
+    Mutation(
+        "what was said is asked of named units alone",
+        HOST + "service_log.py",
+        "    if not services:\n",
+        "    if False:\n",
+        ("tests/host/test_service_log.py", "-k", "refused"),
+    ),
+    Mutation(
         "a restart that fails is told, and not taken for one that never began",
         HOST + "activation.py",
         '        if self._fallen() or (self.acts and left != "prepared"):\n',
