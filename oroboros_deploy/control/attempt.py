@@ -295,6 +295,8 @@ class Attempt:
                 state = work.host.activate(request)["state"]
                 scope, kind = self.config.scope, self.job.kind
                 outcome = ended(work.host.name, state, logs, scope, kind) if state is not None else None
+                if outcome is not None:
+                    outcome = replace(outcome, hint=self.config.hinted(work.host.name, outcome.hint))
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known
