@@ -59,7 +59,7 @@ def ended_by_ctrl_c(follow: bool) -> Iterator[None]:
 
 
 def _when(event: Event) -> float:
-    at = event.data.get("at")
+    at = event.data.get("said_at")
     return float(at) if isinstance(at, (int, float)) else 0.0
 
 

@@ -109,5 +109,5 @@ class _Lines:
         unit = next((entry[each] for each in ("UNIT", "USER_UNIT", "_SYSTEMD_UNIT") if entry.get(each)), "")
         at, who = int(entry["__REALTIME_TIMESTAMP"]) / 1e6, str(entry.get("SYSLOG_IDENTIFIER", "unknown"))
         text = self._mask.text(text_of(entry.get("MESSAGE") or ""))
-        self._say("log.line", text, unit=str(unit), who=who, pid=str(entry.get("_PID", "")), at=at)
+        self._say("log.line", text, unit=str(unit), who=who, pid=str(entry.get("_PID", "")), said_at=at)
         self.told += 1

@@ -12,7 +12,7 @@ from oroboros_deploy.events import Event
 
 
 def line(host: str, at: float, message: str) -> Event:
-    return Event("log.line", message, host=host, data={"at": at, "who": "api", "pid": "7", "unit": "api.service"})
+    return Event("log.line", message, host=host, data={"said_at": at, "who": "api", "pid": "7", "unit": "api.service"})
 
 
 def test_kept_lines_are_told_in_the_order_of_time(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_a_stream_of_one_host(capsys: pytest.CaptureFixture[str]) -> None:
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     """One object a line."""
     Stream("log.line", log_line, as_json=True)(line("web1", 1.5, "one"))
-    told = {"host": "web1", "message": "one", "at": 1.5, "who": "api", "pid": "7", "unit": "api.service"}
+    told = {"host": "web1", "message": "one", "said_at": 1.5, "who": "api", "pid": "7", "unit": "api.service"}
     assert json.loads(capsys.readouterr().out) == told
 
 

@@ -46,7 +46,7 @@ def test_what_is_told(host: LocalAgent, journalctl: Path) -> None:
     answer = host.call("logs", ASKED)
     assert (answer.said("log.line"), answer.result) == (["one", "Started", "hi"], {"lines": 3})
     told = [event["data"] for event in answer.events if event["event"] == "log.line"]
-    assert told[0] == {"unit": "api.service", "who": "sh", "pid": "7", "at": 1.5}
+    assert told[0] == {"unit": "api.service", "who": "sh", "pid": "7", "said_at": 1.5}
     assert (told[1]["unit"], told[1]["who"]) == ("web@one.service", "systemd")
 
 
