@@ -34,8 +34,12 @@ if TYPE_CHECKING:
         Facts,
         FactsRequest,
         LockAnswer,
+        LogsAnswer,
+        LogsRequest,
         PinAnswer,
         PruneAnswer,
+        RunAnswer,
+        RunRequest,
         Sources,
         UnlockAnswer,
         UnpinAnswer,
@@ -232,6 +236,50 @@ class Deployment:
             from .control.setup import Setup  # while the hosts are being connected to
 
             return Setup(node, login, password, agree).run(names)
+
+    def restart(self, hosts: Sequence[str] | None = None) -> Outcome:
+        """Restart the services of the release that is live on each host, host after host, and gate them.
+
+        They are held to what the release was committed with, but for what a flag or a variable says.  Nothing is
+        restored, for nothing was changed: a host whose gate fails ends `NOT_RESTORED`, and stops the rest.  Raises a
+        DeployError while nothing was restarted; returns an Outcome from then on.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        with self.node.dialing(names) as node:
+            from .control.restarting import Restart  # while the hosts are being connected to
+
+            return Restart(node, names).run()
+
+    def logs(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        since: str | None = None,
+        grep: str | None = None,
+        lines: int = 100,
+        follow: bool = False,
+    ) -> Answers[LogsAnswer]:
+        """What the services of the settings said on each host; the listener hears a ``log.line`` for each line.
+
+        Without ``since``, a time as journalctl reads it, they are the last ``lines`` of each host; ``grep`` is a
+        regular expression.  With ``follow`` they go on until the program is interrupted.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        request: LogsRequest = {"services": list(self.config.services), "lines": lines, "follow": follow}
+        request |= {"since": since, "grep": grep}
+        return ask(self.node, names, lambda host: host.logs(request))
+
+    def run(self, hosts: Sequence[str] | None = None, *, line: str, service: str | None = None) -> Answers[RunAnswer]:
+        """Have a line run by bash on each host: in `current`, as a service's user, with its configuration.
+
+        ``service`` is the first of the settings where none is given; of one that is root's the login runs it.  The
+        listener hears a ``run.output`` for what it prints; ``status`` in the answer is its exit status.  Each host's
+        journal has the line.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        chosen = service or next(iter(self.config.services), None)
+        request: RunRequest = {"actor": self.node.actor, "line": line, "service": chosen}
+        return ask(self.node, names, lambda host: host.run(request))
 
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.

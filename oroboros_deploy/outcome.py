@@ -24,7 +24,7 @@ from .text import changed_names, ssh_line
 if TYPE_CHECKING:
     from .host.contract import ActivationEnd, Changes, JournalEntry, Scope
 
-Kind = Literal["deploy", "rollback", "env"]
+Kind = Literal["deploy", "rollback", "env", "restart"]
 
 
 class State(StrEnum):
@@ -125,7 +125,7 @@ def _configuration(end: State, state: ActivationEnd) -> str | None:
     return state.get("configuration") if end is State.LIVE else state.get("configuration_before")
 
 
-def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -> HostOutcome:
+def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", kind: Kind = "deploy") -> HostOutcome:
     """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened.
 
     ``scope`` is whose service manager a person has to look at where nothing serves.
@@ -133,9 +133,12 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
     end = _PHASES[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
-    hint: str | None = f"fix what failed and deploy again; everything that was said is on the host in {logs}"
+    kept = f"all that was said is on the host in {logs}"
+    hint: str | None = f"fab -H HOST logs --since=-1h  shows what failed; fix it and deploy again; {kept}"
     configured = source == target and bool(changed_names(state.get("names")))  # the configuration alone was changed
-    if end is State.LIVE:
+    if end is State.LIVE and kind == "restart":
+        hint, message = None, f"the services of {target} were restarted, and passed the gate"
+    elif end is State.LIVE:
         hint, message = None, f"{target} is live{' with another configuration' * configured}"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
@@ -146,11 +149,12 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system") -
         message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
     elif end is State.RESTORED and configured:
         message = f"{source} is live, and has the configuration from before again: {reason}"
-        hint = f"fix what failed, then the same command again; everything that was said is on the host in {logs}"
+        hint = f"fab -H HOST logs --since=-1h  shows what failed; fix it, then the same command again; {kept}"
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        live, hint = None, f"look at the host now: {ssh_line(host)} systemctl {'--user ' * (scope == 'user')}--failed"
+        scoped = "--user " * (scope == "user")
+        live, hint = None, f"{ssh_line(host)} systemctl {scoped}--failed  shows what does not run"
         message = f"not healthy: current names {source}, {reason}"
     return HostOutcome(
         host=host,

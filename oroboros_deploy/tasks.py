@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 from invoke import Collection, Context, Exit
 
 from .cli.arguments import by_environment, config, deployment, flags, ignore, placed, required, whole_number
-from .cli.running import answered, attempt, print_json, refuse_damage, show, task, tell_progress, tell_pruned
+from .cli.running import (
+    answered,
+    attempt,
+    print_json,
+    refuse_damage,
+    refuse_failures,
+    show,
+    task,
+    tell_progress,
+    tell_pruned,
+)
 
 if TYPE_CHECKING:
     from .cli.views import View
@@ -123,6 +133,105 @@ def rollback(
         return going_back.whole(context, hosts, given).rollback(agree=agree)
 
     attempt(context, "rollback", environment, given, json, verbose, roll_back)
+
+
+@task(help={name: text for name, text in _ACTIVATION.items() if name != "skip-restart"})
+def restart(
+    context: Context,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    healthcheck: str | None = None,
+    parallel: str | None = None,
+    wait: str | None = None,
+    skip_healthcheck: bool = False,
+    json: bool = False,
+    verbose: bool = False,
+) -> None:
+    """Restart the services of the release that is live on each host, and hold them to its gate; nothing else changes.
+
+    Hosts restart one after another, and the first that fails stops the rest.  A gate that fails restores nothing,
+    for there is nothing to go back to: the exit code is 11, and the host needs a person.
+    """
+    given = flags(root, services, healthcheck, False, skip_healthcheck, parallel, wait)
+
+    def act(hosts: Deployment, _: View) -> Outcome:
+        return placed(context, hosts, given).restart()
+
+    attempt(context, "restart", environment, given, json, verbose, act)
+
+
+@task(
+    help=_COMMON
+    | {
+        "since": "from when on, as journalctl reads it: 2026-05-01 13:00, -2h, yesterday, today",
+        "grep": "only lines that this regular expression matches; in small letters it matches capitals, too",
+        "follow": "go on with what is said from now on, until Ctrl-C",
+        "lines": "how many of each host at most, without --since (default 100)",
+        "services": "only these units, space separated",
+        "json": "print a JSON object a line",
+    }
+)
+def logs(
+    context: Context,
+    since: str | None = None,
+    grep: str | None = None,
+    follow: bool = False,
+    lines: str = "100",
+    services: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Show what the services said, of all hosts in one stream, as systemd's journal has it; times are UTC."""
+    from .cli import streaming
+
+    stream = streaming.Stream("log.line", streaming.log_line, kept=not follow, as_json=json)
+    given = flags(root, services)
+    hosts = placed(context, deployment(context, environment, given, listener=stream), given)
+    stream.hosts = hosts.config.hosts
+    most = whole_number(lines, "--lines")
+    with streaming.ended_by_ctrl_c(follow):
+        answers = hosts.logs(since=since, grep=grep, lines=most, follow=follow)
+        stream.finish()
+        refuse_failures(answers)
+
+
+@task(
+    help=_COMMON
+    | {
+        "line": "what bash runs, as one argument",
+        "service": "the unit whose user runs it (default: the first of `services`; of one that is root's: the login)",
+        "json": "print a JSON object a line of output, and one with how it ended for each host",
+    },
+    positional=["line"],
+)
+def run(
+    context: Context,
+    line: str,
+    service: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    json: bool = False,
+) -> None:
+    """Run a line by bash in `current` on each host, as the user of a service and with its configuration.
+
+    Each host's journal has the line (a secret of the configuration is masked there, and in the output).  Exit
+    code 1 when the line exits with anything but 0 somewhere; Ctrl-C ends it on the hosts.
+    """
+    from .cli import streaming
+    from .cli.exit_codes import tell
+
+    stream = streaming.Stream("run.output", lambda event: event.message, as_json=json)
+    hosts = placed(context, deployment(context, environment, flags(root), listener=stream), flags(root))
+    stream.hosts = hosts.config.hosts
+    answers = hosts.run(line=line, service=service)
+    if json:
+        show("\n".join(dumps({"host": name, **each}) for name, each in answers.items() if isinstance(each, dict)))
+    refuse_failures(answers)
+    if wrong := streaming.failed(answers):
+        tell("\n".join(wrong))
+        raise Exit(code=1)
 
 
 @task(help=_COMMON)
@@ -578,6 +687,9 @@ ns = Collection(
     setup,
     deploy,
     rollback,
+    restart,
+    logs,
+    run,
     status,
     lock,
     unlock,

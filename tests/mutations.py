@@ -474,7 +474,7 @@ MUTATIONS = (
     Mutation(
         "a push makes a release no newer",
         "oroboros_deploy/registry/queries.py",
-        '_text(case((pushed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),',
+        '_text(case((stayed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),',
         '_text(_S.since, "since"),',
         ("tests/registry/test_reading.py", "-k", "push_does_not and sqlite"),
     ),
@@ -944,8 +944,8 @@ MUTATIONS = (
     Mutation(
         "a restore that touched nothing looks before it tells",
         HOST + "activation.py",
-        "            if touched or self._fallen():\n",
-        "            if touched:\n",
+        "            elif touched or self._fallen():\n",
+        "            elif touched:\n",
         ("tests/host/test_services.py", "-k", "touched_nothing"),
     ),
     Mutation(
@@ -1365,8 +1365,8 @@ MUTATIONS = (
     Mutation(
         "a push without the gate leaves what the release passed",
         HOST + "records.py",
-        "    record = _as_it_passed(before, record) if before else record\n",
-        "",
+        "else _as_it_passed)(before, record) if before else record\n",
+        'else _as_it_passed)(before, record) if before and request["kind"] == "restart" else record\n',
         ("tests/host/test_configuration.py", "-k", "without_the_gate or without_restarts"),
     ),
     Mutation(
@@ -1490,10 +1490,38 @@ MUTATIONS = (
         ("tests/host/test_env_file.py", "-k", "value_without_a_name"),
     ),
     Mutation(
+        "the line of a run is in no command line",
+        "oroboros_deploy/remote/host.py",
+        'isinstance(request.get("env"), dict) or "line" in request',
+        'isinstance(request.get("env"), dict)',
+        ("tests/remote/test_host.py", "-k", "first_request"),
+    ),
+    Mutation(
+        "what was said is asked of named units alone",
+        HOST + "service_log.py",
+        "    if not services:\n",
+        "    if False:\n",
+        ("tests/host/test_service_log.py", "-k", "refused"),
+    ),
+    Mutation(
+        "a restart that fails is told, and not taken for one that never began",
+        HOST + "activation.py",
+        '        if self._fallen() or (self.acts and left != "prepared"):\n',
+        "        if self._fallen():\n",
+        ("tests/host/test_fault_table.py", "-k", "test_going and error-before-restarted-gated and restart-error"),
+    ),
+    Mutation(
+        "a restart of one service leaves the others in the record",
+        HOST + "records.py",
+        '(_restarted if request["kind"] == "restart" else _as_it_passed)',
+        "_as_it_passed",
+        ("tests/host/test_services.py", "-k", "gated_and_recorded"),
+    ),
+    Mutation(
         "a push is held to the record of its release",
         HOST + "constants.py",
-        'BY_RECORD = ("rollback", "env")',
-        'BY_RECORD = ("rollback",)',
+        'BY_RECORD = ("rollback", "env", "restart")',
+        'BY_RECORD = ("rollback", "restart")',
         (CONFIGURATION, "-k", "held_to_the_record"),
     ),
     Mutation(
@@ -1520,7 +1548,7 @@ MUTATIONS = (
     Mutation(
         "a push changes no row of releases",
         "oroboros_deploy/records/record.py",
-        '        return self.kind != "env"\n',
+        "        return self.kind not in IN_PLACE\n",
         "        return True\n",
         ("tests/registry/test_releases.py", "-k", "a_push_changes_no_row"),
     ),

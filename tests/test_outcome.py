@@ -143,4 +143,4 @@ def test_an_activation_ends_as_its_final_state_says(
 def test_where_to_look_when_nothing_serves() -> None:
     """At the service manager of the scope that the services belong to."""
     hints = [ended("web1", final("restore_failed"), "the logs", scope).hint for scope in ("system", "user")]
-    assert hints == [f"look at the host now: ssh web1 systemctl {flag}--failed" for flag in ("", "--user ")]
+    assert hints == [f"ssh web1 systemctl {flag}--failed  shows what does not run" for flag in ("", "--user ")]

@@ -10,7 +10,7 @@ from invoke import Exit
 
 from ..control.faults import HostFault
 from ..errors import DeployError
-from ..text import plain
+from ..text import plain, short
 from .stream import write
 from .typeable import typeable
 from .unforeseen import Unforeseen, caught
@@ -49,4 +49,10 @@ def _last_words(error: DeployError, code: int, as_json: bool) -> str:
         return tables.error_json(error, code)
     if error.outcome is not None and len(error.outcome.hosts) > 1:
         return f"{summary.table(error.outcome)}\n{error}"
-    return str(error)
+    return "\n".join([*_serving(error), str(error)])
+
+
+def _serving(error: DeployError) -> list[str]:
+    """What the host serves that the error is about, where that is known."""
+    hosts = error.outcome.hosts if error.outcome else ()
+    return [f"{host.host} serves {short(host.live)}" for host in hosts if host.live]

@@ -86,9 +86,14 @@ def answered(answers: Answers[T], table: Callable[[Answers[T]], str], as_json: b
 
     answers = {host: _understood(host, answer, table) for host, answer in answers.items()}
     show(tables.answers_json(answers) if as_json else table(answers))
-    failures = [answer for answer in answers.values() if isinstance(answer, Exception)]
-    if failures:
-        raise failures[0]
+    refuse_failures(answers)
+
+
+def refuse_failures(answers: Answers[T]) -> None:
+    """Raise the first error that a host answered with."""
+    for answer in answers.values():
+        if isinstance(answer, Exception):
+            raise answer
 
 
 def _understood(host: str, answer: T | DeployError, table: Callable[[Answers[T]], str]) -> T | DeployError:

@@ -59,6 +59,8 @@ def _headline(outcome: Outcome, bad: int) -> str:
     if outcome.kind == "env":
         used = "was in use already" if already else "is live"
         return f"✓ {release}: today's configuration {used} on {hosts}{_names(outcome)}{took}"
+    if outcome.kind == "restart":
+        return f"✓ {release}: its services were restarted, and passed the gate, on {hosts}{took}"
     return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
 
 
@@ -96,8 +98,9 @@ def _names(outcome: Outcome) -> str:
 
 
 def _told(host: HostOutcome, typed: Typed) -> Iterator[str]:
+    """What it said, and below that, where it is read last: what is live, why, and what to type."""
     again = "serves no release, as before" if host.state is State.RESTORED and not host.live else SERVES[host.state]
+    yield from (f"  │ {clean(line)}" for line in telling((host.log or "").splitlines(), TAIL))
     yield f"{clean(host.host)} {again.format(live=short(host.live) or 'no release')}"
     yield from (f"  {clean(line)}" for line in host.message.splitlines())
-    yield from (f"  │ {clean(line)}" for line in telling((host.log or "").splitlines(), TAIL))
     yield f"  → {clean(typeable(host.hint or typed(host.host, 'status')))}"

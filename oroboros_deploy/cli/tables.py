@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..control.plan import unfinished
 from ..errors import DeployError
+from ..host.constants import IN_PLACE
 from ..host.words import held, not_live, put_away
 from ..outcome import served_before
 from ..text import changed_names, clean, columns, duration, moment, short, size
@@ -278,7 +279,7 @@ def _rest(answer: Facts) -> str:
 
 def _since(answer: Facts) -> str:
     """When the live release was switched to, as the host's journal has it; empty when what came last was another."""
-    switches = (entry for entry in reversed(answer["journal"]) if entry.get("kind") != "env")
+    switches = (entry for entry in reversed(answer["journal"]) if entry.get("kind") not in IN_PLACE)
     came = (entry for entry in switches if entry["outcome"] == "committed")
     last = next(came, None)
     return moment(last["at"])[:_MINUTES] if last and last.get("target") == answer["live"] else ""

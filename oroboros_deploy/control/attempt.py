@@ -293,7 +293,10 @@ class Attempt:
         try:
             with told_of(work.host.name, asked=True):
                 state = work.host.activate(request)["state"]
-                outcome = ended(work.host.name, state, logs, self.config.scope) if state is not None else None
+                scope, kind = self.config.scope, self.job.kind
+                outcome = ended(work.host.name, state, logs, scope, kind) if state is not None else None
+                if outcome is not None:
+                    outcome = replace(outcome, hint=self.config.hinted(work.host.name, outcome.hint))
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known

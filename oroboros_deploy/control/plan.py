@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from ..config import Config, Healthcheck, HttpProbe, Migration, Step, Venv
 from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
-from ..host.constants import BY_RECORD, FINAL, SERVES, SWITCHABLE
+from ..host.constants import BY_RECORD, FINAL, IN_PLACE, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
 from ..host.unit_files import brings, full_name
 from ..host.words import WAIT, busy, held, not_live, sudoers
@@ -104,8 +104,8 @@ def configure_request(job: Job, sources: Sources) -> ConfigureRequest:
 
 
 def _meant(job: Job) -> FactsRequest:
-    """Which release to read about: a push is to the live one, which the host knows alone."""
-    return {"live": True} if job.kind == "env" else {"sha": job.sha}
+    """Which release to read about: a push and a restart are of the live one, which the host knows alone."""
+    return {"live": True} if job.kind in IN_PLACE else {"sha": job.sha}
 
 
 def build_request(
@@ -142,7 +142,7 @@ def activate_request(job: Job, facts: Facts, *, migrate: bool) -> ActivateReques
     request = _activation(job, migrate=migrate, detached=not (facts["systemd"] and facts["may_manage"]))
     if not job.config.skip_restart:
         request["stopping"] = stopping(facts["units"].values(), job.config.restart_timeout)
-    if job.kind == "env" or not unfinished(facts["last"]):
+    if job.kind in IN_PLACE or not unfinished(facts["last"]):
         request["expected"] = facts["live"]
     return request
 
@@ -199,6 +199,8 @@ def decide(job: Job, facts: Facts, host: str) -> Plan:
     check(job, facts, host)
     if job.kind == "env":
         return _to_push(job, facts, host)
+    if job.kind == "restart":
+        return _to_restart(job, facts, host)
     unfit = _unfit(job, facts)
     if unfit and facts["live"] == job.sha:
         raise _refusal_of_live(job, facts, host, unfit)
@@ -229,6 +231,21 @@ def _to_push(job: Job, facts: Facts, host: str) -> Plan:
     if target["state"] not in SWITCHABLE:
         raise _refusal_of_live(job, facts, host, _WRONG.get(target["state"]) or target["damage"] or target["state"])
     return Plan(build=False, activate=not healthy(facts["last"]) or any(_not_live(job, facts)))
+
+
+def _to_restart(job: Job, facts: Facts, host: str) -> Plan:
+    """A restart is done wherever a release that is whole is live."""
+    live, target = facts["live"], facts["target"]
+    if live is None or target is None:
+        hint = job.config.typed(host, "deploy --sha=SHA")
+        raise InvalidInput("nothing was changed: no release is live on this host", hint=hint, host=host)
+    if target["state"] not in SWITCHABLE:
+        why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
+        what = f"the live release {live} would not start as it was built: {why}"
+        good = next(iter(_good(facts, live)), None)
+        hint = job.config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
+        raise InvalidInput(f"nothing was changed: {what}", hint=hint, host=host)
+    return Plan(build=False, activate=True)
 
 
 def _to_build(job: Job, facts: Facts) -> Plan:
@@ -361,9 +378,9 @@ def _refuse_held(job: Job, facts: Facts, host: str) -> None:
 
 
 def _units(job: Job) -> UnitsRequest | None:
-    """The units that a release brings; they are left alone by a push, and where nothing may be restarted."""
+    """The units that a release brings; a push and a restart leave them alone, and whoever may restart nothing."""
     config = job.config
-    if config.units is None or config.skip_restart or job.kind == "env":
+    if config.units is None or config.skip_restart or job.kind in IN_PLACE:
         return None
     application = config.application or PurePosixPath(config.root).name
     units: UnitsRequest = {"directory": config.units, "application": application, "adopt": config.adopt_units}

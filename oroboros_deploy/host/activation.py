@@ -44,7 +44,7 @@ from .annotations import (
     Tuple,
     cast,
 )
-from .constants import SWITCHABLE
+from .constants import IN_PLACE, SWITCHABLE
 from .journal import Journal
 from .layout import Layout
 from .refusal import Refusal, of_host
@@ -52,7 +52,6 @@ from .state import State
 from .time_limits import BASELINE
 from .unit_files import UnitSet
 from .wire import Say
-from .words import PHASES
 
 if TYPE_CHECKING:
     from .contract import (
@@ -255,7 +254,7 @@ class Activation:
         if wanted:
             configuration.refuse(self.layout, wanted)
             configuration.give(self.layout, wanted, self.request.get("owner"))
-        elif before:
+        elif before and self.request["kind"] != "restart":
             why = _WHY_IT_STAYS[self.request.get("recorded")]
             self.say("warning", f"the configuration {before} stays in use: {why}", level="warning")
         return wanted or before
@@ -387,7 +386,7 @@ class Activation:
         asked = self.request.get("units")
         if asked is None:
             left = records.units_of(self.layout, source)
-            if left and self.request["kind"] != "env":
+            if left and self.request["kind"] not in IN_PLACE:
                 why = "the settings have no `units`, or restarts are skipped"
                 self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
             return _Brought(left, left)
@@ -536,13 +535,15 @@ class Activation:
         self._enter("prepared", migration_marker=marker)
 
     def swap(self) -> None:
-        """Put the link that names the target in the place of `current`."""
+        """Put the link that names the target in the place of `current`; a restart leaves it, and begins here."""
+        if self.state.kind == "restart":
+            return self._enter("swapped")
         with self._step("swapping"):
             self._install_units()
             if self._configured_otherwise(self.state.configuration):
                 configuration.put(self.layout, "switch", self.state.configuration)
             self._rename_over_current("switch")
-        self._enter("swapped", switched=True)
+        return self._enter("swapped", switched=True)
 
     def _install_units(self) -> None:
         """Have the units of the target, and look at the services anew: what they are may be another thing now."""
@@ -724,14 +725,17 @@ class Activation:
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
-        reason = self.mask.text(f"{failure}{self._to_share(transcript)}")
+        reason, left = self.mask.text(f"{failure}{self._to_share(transcript)}"), self.state.phase
         self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
-            if touched or self._fallen():
+            if self.state.kind == "restart":
+                self._leave_as_it_is(left)
+            elif touched or self._fallen():
                 self._go_back()
         except (Failed, OSError, ImportError) as second:
-            self._enter("restore_failed", reason=self.mask.text(f"{failure}; and the restore failed: {second}"))
+            what = "" if self.state.kind == "restart" else "and the restore failed: "
+            self._enter("restore_failed", reason=self.mask.text(f"{failure}; {what}{second}"))
         else:
             self._enter("restored")
         return self._conclude()
@@ -742,6 +746,11 @@ class Activation:
         if source and self._gone(source):
             return True
         return self.acts and bool(_down(units.show([*ran])))
+
+    def _leave_as_it_is(self, left: Phase) -> None:
+        """Leave to a person what a restart began; where the host boots, the services start anew by themselves."""
+        if self._fallen() or (self.acts and left != "prepared"):
+            raise Failed("a restart has nothing to go back to")
 
     def _make_ours_again(self) -> None:
         """Have a place to write down how it ends, when somebody removed it."""
@@ -959,7 +968,8 @@ class Activation:
                 state.save_in_place(self.layout.state, entered)
         self.state = entered
         why = f": {self.state.reason}" if phase in ("restoring", "restore_failed") else ""
-        self.say("phase", PHASES[phase].words + why, phase=phase, target=self.state.target, source=self.state.source)
+        said = f"{words.reached(phase, entered.kind)}{why}"
+        self.say("phase", said, phase=phase, target=self.state.target, source=self.state.source)
 
     @contextlib.contextmanager
     def _step(self, name: str, *, skipped: bool = False) -> Iterator[None]:

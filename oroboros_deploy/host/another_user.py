@@ -12,12 +12,13 @@ import json
 import os
 import pwd
 import sys
+import threading
 import time
 from itertools import count
 from pathlib import Path
 
 from . import manager, process
-from .annotations import TYPE_CHECKING, Any, Dict, Iterator, List, Optional
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional
 from .refusal import Refusal
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def shell(
     env: Dict[str, str],
     mask: Optional[Mask] = None,
     errors: Optional[Path] = None,
+    sink: Optional[Callable[[bytes], None]] = None,
+    stop: Optional[threading.Event] = None,
 ) -> process.Ended:
     """Run one line of the repository by bash, bound, as a unit of ``user``; like `process.shell`.
 
@@ -124,9 +127,10 @@ def shell(
     command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
-        ended = process.run(command, cwd=Path("/"), deadline=late, given=given, mask=mask, errors=errors)
+        options = {"given": given, "mask": mask, "errors": errors, "sink": sink, "stop": stop}
+        ended = process.run(command, cwd=Path("/"), deadline=late, **options)  # type: ignore[arg-type]
     if ended.status is None:
-        stop(attempt)
+        _end(attempt)
     in_time = time.monotonic() < deadline
     return ended._replace(status=ended.status if in_time else None, seconds=time.monotonic() - began, stays=False)
 
@@ -143,6 +147,10 @@ def stop(attempt: str) -> None:
     if names:
         deadline = time.monotonic() + process.GRACE + process.DYING
         process.run(manager.chosen().acting("systemctl", "stop", *names), cwd=Path("/"), deadline=deadline)
+
+
+def _end(attempt: str) -> None:
+    stop(attempt)
 
 
 def make_directory(path: Path, user: pwd.struct_passwd) -> None:

@@ -34,11 +34,15 @@ if TYPE_CHECKING:
         FollowRequest,
         LockAnswer,
         LockRequest,
+        LogsAnswer,
+        LogsRequest,
         PinAnswer,
         PinRequest,
         PruneAnswer,
         PruneRequest,
         RefusalKind,
+        RunAnswer,
+        RunRequest,
         SentAnswer,
         SentCall,
         UnlockAnswer,
@@ -196,6 +200,18 @@ def _claim(layout: Layout, request: ClaimRequest, _: Wire) -> ClaimAnswer:
     return claim(layout, request)
 
 
+def _logs(layout: Layout, request: LogsRequest, wire: Wire) -> LogsAnswer:
+    from .service_log import logs
+
+    return logs(layout, request, wire.say)
+
+
+def _run_line(layout: Layout, request: RunRequest, wire: Wire) -> RunAnswer:
+    from .user_commands import run
+
+    return run(layout, request, wire.say)
+
+
 def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     gc.enable()  # it lives long
     try:
@@ -263,6 +279,8 @@ CALLS: Dict[Call, Callable[..., Answer]] = {
     "prune": _prune,
     "audit": _audit,
     "claim": _claim,
+    "logs": _logs,
+    "run_line": _run_line,
 }
 
 

@@ -43,8 +43,9 @@ FINAL = tuple(phase for phase, following in TRANSITIONS.items() if not following
 SERVES = ("committed", "restored")  # the final phases after which a release is known to serve
 
 SWITCHABLE = ("sealed", "adopted")  # the states of a release that `current` may name
-ATTEMPTS = ("deploy", "rollback", "env")  # the kinds of journal entries that are attempts
-BY_RECORD = ("rollback", "env")  # those that are held to the record of the release that they go to
+ATTEMPTS = ("deploy", "rollback", "env", "restart")  # the kinds of journal entries that are attempts
+BY_RECORD = ("rollback", "env", "restart")  # those that are held to the record of the release that they go to
+IN_PLACE = ("env", "restart")  # those that stay with the release that is live
 
 WAIT_FOR_OTHERS = 60.0  # seconds for the activation of another deploy root, where nothing else is said
 

@@ -16,12 +16,12 @@ from typing import Dict, List, Literal, NotRequired, Optional, TypedDict, Union
 
 # --- words -------------------------------------------------------------------------------------------------------
 
-AttemptKind = Literal["deploy", "rollback", "env"]
+AttemptKind = Literal["deploy", "rollback", "env", "restart"]
 Scope = Literal["system", "user"]
-EntryKind = Literal["deploy", "rollback", "env", "lock", "unlock", "claim"]
+EntryKind = Literal["deploy", "rollback", "env", "restart", "lock", "unlock", "claim", "run"]
 FinalPhase = Literal["committed", "restored", "restore_failed"]
 Phase = Literal["prepared", "swapped", "restarted", "gated", "restoring", "committed", "restored", "restore_failed"]
-EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked", "claimed"]
+EntryOutcome = Literal["committed", "restored", "restore_failed", "locked", "unlocked", "claimed", "ran"]
 Switchable = Literal["sealed", "adopted"]
 ReleaseState = Literal["sealed", "adopted", "unsealed", "missing"]
 TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged", "building"]
@@ -45,6 +45,8 @@ Call = Literal[
     "prune",
     "audit",
     "claim",
+    "logs",
+    "run_line",
 ]
 
 
@@ -380,6 +382,28 @@ class ClaimRequest(Asked):
 
     actor: str
     dry_run: bool
+
+
+class LogsRequest(Asked):
+    """What ``services`` said, as systemd's journal has it: the last ``lines``, or all ``since`` a time.
+
+    journalctl reads that time.  ``grep`` is a regular expression that a line has to match; with ``follow`` it goes on
+    until nobody listens.
+    """
+
+    services: List[str]
+    lines: int
+    follow: bool
+    since: NotRequired[Optional[str]]
+    grep: NotRequired[Optional[str]]
+
+
+class RunRequest(Asked):
+    """Run ``line`` by bash in `current`, as the user of ``service`` (None, and root's: the login)."""
+
+    actor: str
+    line: str
+    service: Optional[str]
 
 
 class JournalHead(TypedDict):
@@ -760,6 +784,20 @@ class UnpinAnswer(TypedDict):
     pin: Optional[Pin]
 
 
+class LogsAnswer(TypedDict):
+    """How many ``lines`` were told, one event each."""
+
+    lines: int
+
+
+class RunAnswer(TypedDict):
+    """The exit ``status`` of a line (128 and more: a signal ended it; None: it was ended), its user and release."""
+
+    status: Optional[int]
+    user: str
+    release: str
+
+
 class ClaimAnswer(TypedDict):
     """The id that the root had (None: none that can be read), and the one that it has now.
 
@@ -858,6 +896,8 @@ Request = Union[
     PruneRequest,
     AuditRequest,
     ClaimRequest,
+    LogsRequest,
+    RunRequest,
 ]
 Answer = Union[
     Facts,
@@ -871,4 +911,6 @@ Answer = Union[
     PruneAnswer,
     AuditAnswer,
     ClaimAnswer,
+    LogsAnswer,
+    RunAnswer,
 ]

@@ -9,7 +9,7 @@ import time
 
 from . import configuration, durable, manager, seal, state, units
 from .annotations import TYPE_CHECKING, Container, Dict, Iterator, List, Optional, Set, Tuple, cast
-from .constants import BY_RECORD, PROVEN
+from .constants import BY_RECORD, IN_PLACE, PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
@@ -31,8 +31,8 @@ def write(
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
     record: ReleaseRecord = {**told, "enabled": enabled, "configuration": revision, "units": brought}
-    before = found(layout, request["sha"]) if request["kind"] == "env" else None
-    record = _as_it_passed(before, record) if before else record
+    before = found(layout, request["sha"]) if request["kind"] in IN_PLACE else None
+    record = (_restarted if request["kind"] == "restart" else _as_it_passed)(before, record) if before else record
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
 
@@ -44,6 +44,12 @@ def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord
     if before["restarted"] and not record["restarted"]:
         return {**record, "restarted": True, "services": before["services"]}
     return record
+
+
+def _restarted(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
+    """The record after a restart, which may have been of some services: a gate notes the configuration it passed."""
+    passed = before.get("configuration") if record["skipped"] else record["configuration"]
+    return {**before, "enabled": record["enabled"], "configuration": passed}
 
 
 def configuration_of(layout: Layout, release_id: str) -> Optional[str]:

@@ -47,5 +47,6 @@ def of_host(kind: RefusalKind, what: str, error: OSError) -> Refusal:
     if isinstance(error, FileNotFoundError) and error.filename:
         hint = "put it back on the host, then run the same command again"
         return Refusal(kind, f"{what}: {error.filename} is not there", hint=hint)
-    hint = "df -h; df -i" if error.errno in _FULL else "fab -H HOST status  tells what the host serves"
+    room = "fab -H HOST prune  removes old releases; on the host, df -h and df -i tell what is full"
+    hint = room if error.errno in _FULL else "fab -H HOST status  tells what the host serves"
     return Refusal(kind, f"{what}: {error}", hint=hint)

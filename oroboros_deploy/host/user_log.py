@@ -48,17 +48,17 @@ def _is_of(entry: Dict[str, Any], unit: str) -> bool:
     return unknown or unit in (entry.get("_SYSTEMD_USER_UNIT"), entry.get("USER_UNIT"))
 
 
-def _text(said: Any) -> str:
+def text_of(said: Any) -> str:
     """A message; numbers where it is no text, several where an entry has more than one."""
     if not isinstance(said, list):
         return str(said)
     whole = all(isinstance(each, int) for each in said)
-    return bytes(said).decode("utf-8", "replace") if whole else "\n".join(map(_text, said))
+    return bytes(said).decode("utf-8", "replace") if whole else "\n".join(map(text_of, said))
 
 
 def _line(entry: Dict[str, Any]) -> str:
     """As journalctl writes it; a message that is no text comes as numbers."""
     said, at = entry.get("MESSAGE") or "", int(entry["__REALTIME_TIMESTAMP"]) / 1e6
-    text = _text(said)
+    text = text_of(said)
     who = f"{entry.get('SYSLOG_IDENTIFIER', 'unknown')}[{entry.get('_PID', '?')}]"
     return f"{time.strftime('%b %d %H:%M:%S', time.localtime(at))} {who}: {text}"

@@ -31,6 +31,15 @@ PHASES: Dict[Phase, Reached] = {
     "restore_failed": Reached("the restore failed"),
 }
 
+# What a restart says otherwise: it moves nothing, and has nothing to go back to.
+_RESTARTING: Dict[Phase, str] = {
+    "prepared": "the live release is whole",
+    "swapped": "current stays as it is",
+    "restoring": "failed, and nothing is there to go back to",
+    "restored": "nothing was restarted",
+    "restore_failed": "the restart failed",
+}
+
 # The timed steps of an activation, in the order in which they pass, and what people call them.
 STEPS: Dict[str, str] = {
     "migrating": "migrate",
@@ -43,6 +52,12 @@ STEPS: Dict[str, str] = {
 WAIT = "the same command with --wait=600 waits for it, for 600 s at most"
 
 _UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
+
+
+def reached(phase: Phase, kind: str) -> str:
+    """What is said when an attempt of a kind reaches a phase."""
+    ours = _RESTARTING if kind == "restart" else {}
+    return ours.get(phase, PHASES[phase].words)
 
 
 def busy(running: Running) -> str:

@@ -8,6 +8,10 @@ from datetime import date, datetime, timedelta
 from statistics import median
 from typing import Any, NamedTuple
 
+from ..host.constants import IN_PLACE
+
+from ..host.constants import IN_PLACE
+
 
 class Ended(NamedTuple):
     """One attempt that put a release in front of users, on whatever came of it.
@@ -99,7 +103,7 @@ class _Count:
             self._add_deployment(each)
         elif each.kind == "rollback" and each.state == "live":
             self._left[each.environment, each.previous] = each.finished_at
-        if each.state == "live" and each.kind != "env":
+        if each.state == "live" and each.kind not in IN_PLACE:
             self._good[each.environment] = each.finished_at
 
     def _add_deployment(self, each: Ended) -> None:

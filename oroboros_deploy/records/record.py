@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypedDict, get_args
 
+from ..host.constants import IN_PLACE
 from ..outcome import Kind, State
 from .names import Names
 
@@ -130,7 +131,7 @@ class Record:
     @property
     def moves(self) -> bool:
         """True of an attempt that brings a release to hosts; False of one with the release that serves there."""
-        return self.kind != "env"
+        return self.kind not in IN_PLACE
 
     @property
     def settled(self) -> bool:

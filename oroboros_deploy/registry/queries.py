@@ -20,6 +20,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    not_,
     or_,
     select,
     tuple_,
@@ -31,6 +32,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType
 
+from ..host.constants import IN_PLACE
 from ..outcome import State
 from ..records.environments import PRODUCTION
 from ..records.figures import Ended
@@ -121,6 +123,13 @@ _BROUGHT = (
     .where(_H.attempt_id == _A.id, _H.state == State.LIVE, _H.live.is_distinct_from(_H.previous))
     .correlate(attempts)
 )
+
+
+def _moves(attempt: Any) -> ColumnElement[bool]:
+    """Whether an attempt brings a release to hosts, and does not stay with the one that serves there."""
+    return and_(*(attempt.kind != kind for kind in IN_PLACE))
+
+
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "kind": lambda _: _A.kind == bindparam("kind"),
     "state": lambda _: _A.state == bindparam("state"),
@@ -131,8 +140,8 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "nowhere": lambda _: _A.environment.is_(None),
     "application": lambda _: or_(_A.application == "", _A.application == bindparam("application", type_=AnyText)),
     "actor": lambda _: _A.actor == bindparam("actor"),
-    "moves": lambda _: _A.kind != "env",
-    "brought": lambda _: and_(_A.release_id == bindparam("brought"), _A.kind != "env", _BROUGHT),
+    "moves": lambda _: _moves(_A),
+    "brought": lambda _: and_(_A.release_id == bindparam("brought"), _moves(_A), _BROUGHT),
     "since": lambda begun: begun[0] >= bindparam("since"),
     "until": lambda begun: begun[0] < bindparam("until"),
     "sha": lambda _: and_(_A.release_id >= bindparam("sha"), _A.release_id < bindparam("beyond")),
@@ -266,13 +275,13 @@ def hosts_that(filters: frozenset[str]) -> Select[Any]:
     last, part, brought = attempts.alias("last"), attempt_hosts.alias("part"), attempt_hosts.alias("brought")
     newest = select(_H.attempt_id).where(_H.host == known.c.host).correlate(known).limit(1)
     newest = newest.order_by(_H.started_at.desc(), _H.attempt_id.desc())
-    pushed, carried = _A.kind == "env", _carried(known)
+    pushed, stayed, carried = _A.kind == "env", not_(_moves(_A)), _carried(known)
     shown = [
         known.c.host,
         _A.application,
         _ENVIRONMENT.label("environment"),
         *_columns(_S.release_id),
-        _text(case((pushed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),
+        _text(case((stayed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),
         _text(case((and_(pushed, brought.c.state == State.LIVE), _S.since)), "configured_at"),
         *_columns(_A.attempt),
         _O.release_id.label("observed_release"),
@@ -299,7 +308,7 @@ def _carried(known: FromClause) -> ScalarSelect[Any]:
     part, brought = attempt_hosts.alias("carrying"), attempts.alias("carrier")
     serves = or_(part.c.state == State.LIVE, part.c.state == State.RESTORED)
     came = (part.c.host == known.c.host, part.c.live == _S.release_id, serves)
-    own = (brought.c.kind != "env", brought.c.application == _A.application)
+    own = (_moves(brought.c), brought.c.application == _A.application)
     found = select(brought.c.finished_at).select_from(part.join(brought, brought.c.id == part.c.attempt_id))
     newest = found.where(*came, *own).order_by(part.c.started_at.desc(), part.c.attempt_id.desc()).limit(1)
     return newest.correlate(known, hosts, attempts).scalar_subquery()

@@ -51,11 +51,15 @@ if TYPE_CHECKING:
         JournalHead,
         LayoutPaths,
         LockAnswer,
+        LogsAnswer,
+        LogsRequest,
         PinAnswer,
         PruneAnswer,
         Refusal,
         RefusalKind,
         Request,
+        RunAnswer,
+        RunRequest,
         SentAnswer,
         SentEvent,
         UnlockAnswer,
@@ -68,6 +72,7 @@ Said = TypeVar("Said", "SentEvent", "SentAnswer")
 
 _MARGIN = 30.0  # seconds that the start of an activation and the last reconnection may take
 PATIENCE = 120.0  # seconds for a call that only reads
+_ENDLESS = 30 * 86400.0  # seconds: what a person looks at ends when the person leaves
 _PRUNING = 1800.0  # seconds that removing releases may take
 PART = 1000  # entries of a journal that one answer holds
 _UNTOUCHED = "nothing was changed"
@@ -191,6 +196,14 @@ class Host:
     def claim(self, actor: str, *, dry_run: bool) -> ClaimAnswer:
         """Make a root that another machine's id is in this host's; with ``dry_run`` only look."""
         return cast("ClaimAnswer", self._quiet_call("claim", {"actor": actor, "dry_run": dry_run}, PATIENCE))
+
+    def logs(self, request: LogsRequest) -> LogsAnswer:
+        """Hear what services said, an event a line; with ``follow`` until the host is left."""
+        return cast("LogsAnswer", self._quiet_call("logs", request, _ENDLESS))
+
+    def run(self, request: RunRequest) -> RunAnswer:
+        """Have a line run beside the services; its output comes in events."""
+        return cast("RunAnswer", self.call("run_line", request, _ENDLESS))
 
     def journal(self) -> HostJournal:
         """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
@@ -382,7 +395,7 @@ class _Follower:
 
 def _is_private(request: Request) -> bool:
     """Whether a request has values that nobody else on the host may see."""
-    return isinstance(request.get("env"), dict)
+    return isinstance(request.get("env"), dict) or "line" in request
 
 
 def _back_off() -> Iterable[float]:

@@ -40,7 +40,7 @@ def called(kind: str) -> str:
 
 def does(kind: str) -> str:
     """A kind of attempt, as it stands before its release."""
-    return f"{called(kind)} {'of' if kind == 'deploy' else 'to'}"
+    return f"{called(kind)} {'of' if kind in ('deploy', 'restart') else 'to'}"
 
 
 def came_to(attempt: Row) -> str:

@@ -68,11 +68,11 @@ AttemptState = Literal["running", "live", "restored", "failed", "broken", "unkno
 
 
 class Attempt(BaseModel):
-    """One deploy, rollback or push of the configuration, on its hosts."""
+    """One deploy, rollback, push of the configuration or restart, on its hosts."""
 
     attempt: str
     application: str = Field(description="whose it is; empty where an earlier version wrote")
-    kind: Literal["deploy", "rollback", "env"]
+    kind: Literal["deploy", "rollback", "env", "restart"]
     release_id: str
     commit_sha: str
     subject: str | None = Field(description="first line of the commit's message")

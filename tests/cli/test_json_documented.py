@@ -34,6 +34,8 @@ OF_THE_CONTRACT = [
     *("Origin", "JournalHead", "Problem", "LockAnswer", "UnlockAnswer", "PinAnswer", "UnpinAnswer", "Pin"),
     *(
         "ClaimAnswer",
+        "LogsAnswer",
+        "RunAnswer",
         "ConfigureAnswer",
         "Changes",
         "TargetId",

@@ -69,10 +69,10 @@ def test_a_failure_says_state_cause_and_next_step() -> None:
     assert summary(outcome) == (
         "✗ deploy of 3f2a9c1b2d failed on 1 of 2 hosts\n"
         "web1 serves 3f2a9c1b2d\n"
+        "  │ no route\n"
         "web2 serves 9c1d0e2f4a again\n"
         "  the gate failed\n"
         "  exit 7\n"
-        "  │ no route\n"
         "  → fab -H web2 log"
     )
 

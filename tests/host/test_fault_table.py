@@ -61,6 +61,10 @@ JOURNEYS = {
     "broken world": Journey(
         "deploy", "new", "restore_failed", (("restoring", "restore_failed"), ("restore_failed", END)), True
     ),
+    "restart": Journey("restart", "old", "committed", (*FORWARD[:1], *FORWARD[2:], *COMMIT)),
+    "bad restart": Journey(
+        "restart", "old", "restore_failed", (("restoring", "restore_failed"), ("restore_failed", END)), True
+    ),
     "deploy with run_as": Journey(
         "deploy", "new", "committed", (("prepared", "prepared"), ("restarted", "gated")), user=ANOTHER
     ),
@@ -115,12 +119,17 @@ def ended(world: World, request: dict[str, Any]) -> str:
     return "refused" if answer.refusal else (answer.result or {})["state"]["phase"]
 
 
-def expected(fault: Fault, undisturbed: str) -> str:
-    """Where the host ends: as without the fault once it was decided, else as if nothing had been asked."""
+def expected(fault: Fault, undisturbed: str, kind: str) -> str:
+    """Where the host ends: as without the fault once it was decided, else as if nothing had been asked.
+
+    What a restart has begun nobody takes back: it is left for a person.
+    """
     if fault.kind == "full":
         return undisturbed  # it notices nothing
     if fault.source == START:
         return "refused"
+    if kind == "restart" and fault.source in ("swapped", "restarted"):
+        return "restore_failed"
     if (fault.source, fault.target) == ("restoring", "restored") and fault.kind == "error":
         return undisturbed if fault.moment == "after" else "restore_failed"
     return "restored" if fault.source in ("prepared", "swapped", "restarted") else undisturbed
@@ -130,7 +139,7 @@ def assert_at_rest(
     world: World, request: dict[str, Any], fault: Fault, undisturbed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ended as it should, nothing is broken, and asking again changes nothing."""
-    end = expected(fault, undisturbed)
+    end = expected(fault, undisturbed, request["kind"])
     assert ended(world, request) == end
     # When the disk refuses the way back itself, services and link may differ: that end calls for a person.
     serving = world.services.running if end in (undisturbed, "restored", "refused") else None
@@ -197,6 +206,30 @@ def test_booting(world: World, phase: str, moved: bool, fault: Fault, monkeypatc
 def test_between_the_links(world: World, name: str, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault between units, `env` and `current` leaves a release with its own units and its own configuration."""
     test_going(world, name, fault, monkeypatch)
+
+
+@pytest.mark.parametrize("fault", [row for row in rows(("prepared", "swapped")) if row.moment != "during"], ids=str)
+def test_before_a_restart(world: World, fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault before anything is restarted leaves the services as they run, and nothing for a person to do."""
+    ran = {name: unit.invocation for name, unit in world.services.show(["api", "web"]).items()}
+    test_going(world, "restart", fault, monkeypatch)
+    now = {name: unit.invocation for name, unit in world.services.show(["api", "web"]).items()}
+    assert (now == ran) == (fault.kind != "full")
+
+
+@pytest.mark.parametrize(
+    ("phase", "end"),
+    [("prepared", "restored"), ("swapped", "restored"), ("restarted", "restored"), ("gated", "committed")],
+)
+def test_a_power_cut_during_a_restart(world: World, phase: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The boot starts the services of the same release anew, so nobody is called."""
+    request = asked(world, JOURNEYS["restart"])
+    world.die_in(request, phase)
+    world.lose_power(monkeypatch)
+    launch.after_boot(world.host.paths, request)
+    world.services.start()
+    assert (ended(world, request), world.host.live) == (end, sha(world, "old"))
+    assert broken(world.host.root, serving=world.services.running, units=world.services.units) == []
 
 
 def test_every_transition_has_its_rows() -> None:

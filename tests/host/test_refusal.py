@@ -12,6 +12,7 @@ from tests.support.local_agent import LocalAgent
 
 AGAIN = "put it back on the host, then run the same command again"
 STATUS = "fab -H HOST status  tells what the host serves"
+ROOM = "fab -H HOST prune  removes old releases; on the host, df -h and df -i tell what is full"
 
 
 @pytest.mark.parametrize(
@@ -19,8 +20,8 @@ STATUS = "fab -H HOST status  tells what the host serves"
     [
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "git"), "git is not there", AGAIN),
         (FileNotFoundError(errno.ENOENT, "gone"), "[Errno 2] gone", STATUS),
-        (OSError(errno.ENOSPC, "No space left"), "[Errno 28] No space left", "df -h; df -i"),
-        (OSError(errno.EDQUOT, "Quota exceeded", "a"), "[Errno 122] Quota exceeded: 'a'", "df -h; df -i"),
+        (OSError(errno.ENOSPC, "No space left"), "[Errno 28] No space left", ROOM),
+        (OSError(errno.EDQUOT, "Quota exceeded", "a"), "[Errno 122] Quota exceeded: 'a'", ROOM),
         (PermissionError(errno.EACCES, "Permission denied", "/srv"), "[Errno 13] Permission denied: '/srv'", STATUS),
     ],
 )

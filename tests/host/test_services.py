@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -292,3 +293,36 @@ def test_a_restore_that_has_touched_nothing(
     assert (came["phase"], came["switched"], host.live) == (end, False, old)
     assert systemd.asked == [("restart", old)] * asked
     assert ("api is failed" in came["reason"]) == (end == "restore_failed")
+
+
+def test_a_restart_is_gated_and_recorded(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """One restart of the live release: nothing moves, the journal has its kind, and the record stays what it passed."""
+    record = json.loads(host.paths.record(old).read_text())
+    answer = systemd.activate(old, kind="restart", said=["services"], healthcheck={**GATE, "timeout": 0.4})
+    assert answer.phases == ["prepared", "swapped", "restarted", "gated", "committed"]
+    assert (systemd.asked, host.live) == ([("restart", old)], old)
+    assert [event["message"] for event in answer.events if event["event"] == "phase"][:2] == [
+        "the live release is whole",
+        "current stays as it is",
+    ]
+    entry = host.journal[-1]
+    assert (entry["kind"], entry["switched"], entry["target"], entry["source"]) == ("restart", False, old, old)
+    assert json.loads(host.paths.record(old).read_text()) == record
+
+
+def test_a_restart_that_fails_restores_nothing(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """It is told, and left to a person: no second restart, and the release is not marked bad."""
+    systemd.serves = lambda _: False
+    state = ended(systemd.activate(old, kind="restart"))
+    why = "the gate was not passed: api is failed (exit-code, status 203)"
+    assert (state["phase"], state["reason"]) == ("restore_failed", f"{why}; a restart has nothing to go back to")
+    assert (systemd.asked, host.live, host.paths.bad(old).exists()) == ([("restart", old)], old, False)
+    systemd.serves = lambda _: True
+    assert ended(systemd.activate(old, kind="restart"))["phase"] == "committed"
+
+
+def test_a_restart_of_a_held_host_is_refused(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """Whoever held the host after the control node looked at it is named, and nothing is restarted."""
+    host.call("lock", {"actor": "ada", "reason": "the fair"})
+    refusal = systemd.activate(old, kind="restart").refusal or {}
+    assert (refusal["kind"], "held by ada" in refusal["message"], systemd.asked) == ("busy", True, [])

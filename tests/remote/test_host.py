@@ -67,3 +67,14 @@ def test_who_leaves_does_not_wait_for_a_silent_host() -> None:
     answers.set()
     assert failures == ["interrupted: this host was not waited for any longer"]
     assert late.closed.wait(60)
+
+
+@pytest.mark.slow
+def test_the_line_of_a_run_is_not_in_the_first_request(site: Site) -> None:
+    """That request is in a command line, which everybody on the host can read, and a line may have a secret."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.commands()
+    answer = site.deployment(services=[]).run(["web1"], line="cat ok")["web1"]
+    assert isinstance(answer, dict) and (answer["status"], answer["release"]) == (0, site.good)
+    assert site.commands() == ["facts", "run_line"]
+    assert [event.message for event in site.events if event.name == "run.output"] == ["yes"]

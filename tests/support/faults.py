@@ -195,10 +195,11 @@ class World:
         Deadlines are short, for some commands will hang.
         """
         usual = {"services": list(SERVICES), "restart": True, "healthcheck": GATE, "migrate": "migration"}
-        if (self.host.paths.releases / sha / "infra").is_dir():
+        restart = changes.get("kind") == "restart"
+        if (self.host.paths.releases / sha / "infra").is_dir() and not restart:
             usual |= {"units": {"directory": "infra", "application": "shop", "adopt": False}}
         back = changes.get("kind") == "rollback"
-        env = {"recorded": True} if back else {"configuration": self.configured(sha)}
+        env = {"recorded": True} if back else {} if restart else {"configuration": self.configured(sha)}
         times = {"restart_timeout": 0.1, "migrate_timeout": 0.1}
         request = self.host.request(sha, **{**usual, **env, **times, **changes})
         self.host.keep(request)

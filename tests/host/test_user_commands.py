@@ -1,0 +1,68 @@
+"""A line that an operator has run: where, with what, noted in the journal, and ended with whoever asked."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+
+import pytest
+
+from oroboros_deploy.host import configuration
+from tests.support.local_agent import LocalAgent
+
+pytestmark = pytest.mark.slow  # whole calls
+
+SECRET = "hunter-two-and-three"
+ASKED = {"actor": "ada@desk", "service": None}
+
+
+@pytest.fixture
+def configured(host: LocalAgent) -> str:
+    """A host with a live release and a configuration with a secret; the release."""
+    sha = host.sealed("one")
+    sources = {"file": None, "values": {}, "secrets": {"PASSWORD": SECRET}, "build": []}
+    revision = configuration.configure(host.paths, {"sha": sha, "env": sources})["revision"]  # type: ignore[typeddict-item]
+    host.activate(sha, configuration=revision)
+    return sha
+
+
+def test_a_line(host: LocalAgent, configured: str) -> None:
+    """In `current`, with the release's name and the configuration; secrets are masked in output and journal."""
+    line = f"cat name; echo; echo $DEPLOY_RELEASE; echo is it {SECRET}; echo $PASSWORD >&2; exit 3"
+    answer = host.call("run_line", {**ASKED, "line": line})
+    assert answer.result and answer.result["status"] == 3, (answer.result, answer.stderr, answer.events)
+    said = "\n".join(answer.said("run.output"))
+    assert said == f"one\n{configured}\nis it ***\n***"
+    assert answer.result == {"status": 3, "user": host_user(), "release": configured}
+    entry = host.journal[-1]
+    assert (entry["kind"], entry["outcome"], entry["actor"]) == ("run", "ran", "ada@desk")
+    assert entry["reason"] == line.replace(SECRET, "***")
+
+
+def test_it_needs_a_release(host: LocalAgent) -> None:
+    """On a host that serves nothing, nothing is run and nothing noted."""
+    refusal = host.call("run_line", {**ASKED, "line": "touch /tmp/never"}).refusal or {}
+    assert (refusal["message"], host.journal) == ("nothing was run: no release is live on this host", [])
+
+
+def test_it_ends_with_whoever_asked(host: LocalAgent, configured: str) -> None:
+    """When the control node is gone, what it runs is ended, a line that is silent too."""
+    mark = f"{time.time():.6f}".replace(".", "")
+    process = host.start("run_line", {**ASKED, "line": f"echo begun; exec sleep {mark}"})
+    assert process.stdout
+    while b"begun" not in process.stdout.readline():
+        pass
+    assert running(mark)
+    for stream in (process.stdin, process.stdout, process.stderr):
+        assert stream
+        stream.close()
+    process.wait(60)
+    assert not running(mark)
+
+
+def host_user() -> str:
+    return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def running(mark: str) -> bool:
+    return subprocess.run(["pgrep", "--full", f"sleep {mark}$"], capture_output=True, check=False).returncode == 0
