@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         ClaimRequest,
         ConfigureAnswer,
         ConfigureRequest,
+        DoctorAnswer,
+        DoctorRequest,
         Facts,
         FactsRequest,
         FollowRequest,
@@ -76,7 +78,8 @@ def _converse(command: str, wire: Wire) -> None:
         wire.send(answer)
         if "refusal" in answer:
             return
-        bytecode.keep(Path(sys.argv[0]))
+        if asked["call"] != "doctor":  # it leaves nothing, not even the agent
+            bytecode.keep(Path(sys.argv[0]))
         _import_ahead(asked)
         asked = next_call()
 
@@ -109,9 +112,10 @@ def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
 
 def _answer(asked: SentCall, wire: Wire) -> Answer:
     layout = Layout.of(asked["request"]["layout"])
-    layout.refuse_newer()
-    if asked["call"] != "claim":
-        layout.refuse_other_machine()
+    if asked["call"] != "doctor":  # it tells of what the others stop at
+        layout.refuse_newer()
+        if asked["call"] != "claim":
+            layout.refuse_other_machine()
     manager.choose(layout.scope)
     return CALLS[asked["call"]](layout, asked["request"], wire)
 
@@ -196,6 +200,12 @@ def _claim(layout: Layout, request: ClaimRequest, _: Wire) -> ClaimAnswer:
     return claim(layout, request)
 
 
+def _doctor(layout: Layout, request: DoctorRequest, _: Wire) -> DoctorAnswer:
+    from .doctor import doctor
+
+    return doctor(layout, request)
+
+
 def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     gc.enable()  # it lives long
     try:
@@ -263,6 +273,7 @@ CALLS: Dict[Call, Callable[..., Answer]] = {
     "prune": _prune,
     "audit": _audit,
     "claim": _claim,
+    "doctor": _doctor,
 }
 
 

@@ -1,0 +1,112 @@
+"""All hosts are asked side by side, each over one channel, and the control node beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.config import Config
+from oroboros_deploy.doctor.finding import Diagnosis
+from oroboros_deploy.errors import HostUnreachable
+from oroboros_deploy.testing import LocalHosts
+from tests.support.repository import Repository
+
+pytestmark = pytest.mark.slow  # each host is an agent that is run
+
+
+def config(**settings: Any) -> Config:
+    build = {"frontend": None, "venvs": {}}
+    return Config.from_mapping(
+        {"root": "/srv/app", "build": build, "healthcheck": {"command": "ops/check"}, **settings}
+    )
+
+
+def whats(found: Diagnosis, host: str, level: str) -> list[str]:
+    return [each.what for each in found.hosts[host] if each.level == level]
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, repository: Repository) -> LocalHosts:
+    repository.commit("one", ops__check="#!/bin/sh\n")
+    repository.git("update-index", "--chmod=+x", "ops/check")
+    repository.git("commit", "--quiet", "--message", "executable")
+    repository.git("checkout", "--quiet", "--", "ops/check")
+    return LocalHosts(config(), tmp_path, source=repository.path)
+
+
+def test_one_channel_a_host_and_nothing_changed(hosts: LocalHosts) -> None:
+    """Each host gets one call; nothing is written there."""
+    found = hosts.deployment().doctor(["web1", "web2"])
+    assert (found.here, [*found.hosts]) == ((), ["web1", "web2"])
+    assert [whats(found, host, "refused") for host in found.hosts] == [[], []]
+    commands = {host: [each.commands for each in made] for host, made in hosts.connections.items()}
+    assert commands == {"web1": [["doctor"]], "web2": [["doctor"]]}
+    assert not (hosts.directory / "hosts").exists()
+
+
+def test_a_host_that_cannot_be_reached(hosts: LocalHosts) -> None:
+    """It is a problem of that host; the others are asked."""
+    open_others: Callable[[str], Any] = hosts.connect
+
+    def connect(name: str) -> Any:
+        if name == "web1":
+            raise HostUnreachable("connection refused", hint="is sshd running?", host=name)
+        return open_others(name)
+
+    found = hosts.deployment(connect=connect).doctor(["web1", "web2"])
+    assert whats(found, "web1", "refused") == ["connection refused"]
+    assert (whats(found, "web2", "refused"), int(found.exit_code)) == ([], 2)
+
+
+def test_what_is_wrong_here(hosts: LocalHosts, tmp_path: Path) -> None:
+    """A repository that is none, a secret that cannot be had and a registry that does not answer, together."""
+    (tmp_path / "none").mkdir()
+    env = {"secrets": {"names": ["NO_SUCH_SECRET"]}}
+    broken = hosts.deployment(source=tmp_path / "none")
+    settings = config(env=env)
+    (tmp_path / "file").touch()
+    registry = f"sqlite:///{tmp_path}/file/registry.db"
+    broken = broken.with_config(
+        replace(broken.config, env=settings.env, registry_url=registry, provenance=settings.provenance)
+    )
+    found = broken.doctor(["web1"])
+    assert [(each.level, each.why) for each in found.here] == [
+        ("refused", "a deploy stops here (exit 2)"),
+        ("refused", "a deploy stops here (exit 2)"),
+        ("refused", "a deploy stops here (exit 60)"),
+    ]
+    words = ["git repository", "NO_SUCH_SECRET", "registry"]
+    assert [word in each.what for word, each in zip(words, found.here, strict=True)] == [True] * 3
+    assert "web1" in found.hosts
+
+
+def test_the_next_commit(hosts: LocalHosts, repository: Repository) -> None:
+    """Its health script is looked at: the live release has another one."""
+    repository.git("update-index", "--chmod=-x", "ops/check")
+    repository.git("commit", "--quiet", "--message", "closed")
+    (closed,) = hosts.deployment().doctor(["web1"]).here
+    assert closed.what == "ops/check is not executable in the commit HEAD"
+    repository.git("rm", "--quiet", "--force", "ops/check")
+    repository.git("commit", "--quiet", "--message", "gone")
+    (gone,) = hosts.deployment().doctor(["web1"]).here
+    assert gone.what == "ops/check is not in the commit HEAD"
+
+
+def test_a_shell_that_prints(hosts: LocalHosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes before the agent is told, and hides nothing."""
+    real = hosts.connect
+
+    def connect(name: str) -> Any:
+        connection = real(name)
+        command = connection.command
+        monkeypatch.setattr(
+            connection, "command", lambda script, **given: command(f"echo welcome\n{script}", **given), raising=True
+        )
+        return connection
+
+    found = hosts.deployment(connect=connect).doctor(["web1"])
+    assert "the login's shell prints before a command begins: 'welcome'" in whats(found, "web1", "note")
