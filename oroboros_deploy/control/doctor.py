@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..doctor import here, needs, of_host
-from ..doctor.finding import Diagnosis
+from ..doctor.finding import Diagnosis, Finding
 from ..doctor.here import Here
 from ..doctor.of_host import Look
 from ..errors import DeployError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..remote.host import Host
     from .node import ControlNode
 
+Findings = tuple[Finding, ...]
+
 
 def diagnose(node: ControlNode, names: Sequence[str]) -> Diagnosis:
     """Look at all hosts side by side, over one channel each, and at the control node."""
@@ -26,14 +28,14 @@ def diagnose(node: ControlNode, names: Sequence[str]) -> Diagnosis:
     errors: list[DeployError] = []
     tables: list[int | None] = []
 
-    def registry(hosts: Sequence[Host], _: Answers[Look]) -> None:
+    def registry(hosts: Sequence[Host], _: Answers[Findings]) -> None:
         """Ask the registry while the hosts are connected: one of them may be the way to it."""
         _gather(errors, lambda: tables.append(_tables(node, hosts)))
 
     script, absent = _in_the_commit(node, errors)
     _gather(errors, node.configuration)
-    looks = ask(node, names, lambda host: _look(host, job, absent), registry)
-    found = {name: of_host.findings(job, name, _as_look(look)) for name, look in looks.items()}
+    answers = ask(node, names, lambda host: of_host.findings(job, host.name, _look(host, job, absent)), registry)
+    found = {name: _even_of_a_fault(job, name, answer) for name, answer in answers.items()}
     return Diagnosis(here.findings(node.config, _here(errors, script, tables)), found)
 
 
@@ -55,8 +57,9 @@ def _look(host: Host, job: Job, absent: frozenset[str]) -> Look:
     return Look(answer, None, host.refused, host.printed, answer["clock"] - time.time(), absent)
 
 
-def _as_look(look: Look | DeployError) -> Look:
-    return Look(error=look) if isinstance(look, DeployError) else look
+def _even_of_a_fault(job: Job, name: str, answer: Findings | DeployError) -> Findings:
+    """The findings of a host; of one whose answer cannot be worked with, that."""
+    return of_host.findings(job, name, Look(error=answer)) if isinstance(answer, DeployError) else answer
 
 
 def _here(errors: Sequence[DeployError], script: str | None, tables: Sequence[int | None]) -> Here:

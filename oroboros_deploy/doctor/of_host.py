@@ -131,7 +131,7 @@ class _OneHost:
     def _space(self, disk: DiskFacts, last: LastRelease | None, releases: int) -> Iterator[Finding]:
         needed = last or {"bytes": 0, "entries": 0}
         line = (
-            self.config.typed(self.host, "prune --keep=1") if releases > 2 else on(self.host, f"df -h {disk['path']}")
+            self.config.typed(self.host, "prune --keep=2") if releases > 2 else on(self.host, f"df -h {disk['path']}")
         )
         why = "the last release took as much, and a build that finds no space fails"
         if disk["bytes"] < needed["bytes"]:

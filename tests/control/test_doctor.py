@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from oroboros_deploy.config import Config
 from oroboros_deploy.doctor.finding import Diagnosis
 from oroboros_deploy.errors import HostUnreachable
+from oroboros_deploy.host.contract import DoctorAnswer, DoctorRequest
+from oroboros_deploy.remote.host import Host
 from oroboros_deploy.testing import LocalHosts
 from tests.support.repository import Repository
 
@@ -60,6 +62,23 @@ def test_a_host_that_cannot_be_reached(hosts: LocalHosts) -> None:
     found = hosts.deployment(connect=connect).doctor(["web1", "web2"])
     assert whats(found, "web1", "refused") == ["connection refused"]
     assert (whats(found, "web2", "refused"), int(found.exit_code)) == ([], 2)
+
+
+def test_an_answer_that_is_none(hosts: LocalHosts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What cannot be worked with is told of its host, and where the traceback is; the others are told."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    real = Host.doctor
+
+    def doctor(host: Host, request: DoctorRequest) -> DoctorAnswer:
+        answer = real(host, request)
+        return cast("DoctorAnswer", {"clock": 0.0, "facts": {}}) if host.name == "web1" else answer
+
+    monkeypatch.setattr(Host, "doctor", doctor)
+    found = hosts.deployment().doctor(["web1", "web2"])
+    (fault,) = found.hosts["web1"]
+    assert (fault.level, "nobody foresaw (KeyError: 'user')" in fault.what) == ("refused", True)
+    assert (fault.mend or "").startswith("the traceback, for a report of the fault, is in ")
+    assert whats(found, "web2", "refused") == []
 
 
 def test_what_is_wrong_here(hosts: LocalHosts, tmp_path: Path) -> None:

@@ -183,7 +183,7 @@ def test_space_and_inodes() -> None:
         ("70 files more fit at /srv/shop, 80 are needed", "ssh web1 df -h /srv/shop"),
     ]
     (first, _) = told({"releases": FACTS["releases"] * 3}, disk=small)  # type: ignore[operator]
-    assert first.mend == "fab -H web1 prune --keep=1"
+    assert first.mend == "fab -H web1 prune --keep=2"
     assert told(disk=[{"path": "/srv/shop", "bytes": 900, "inodes": None}]) == []
     assert told(disk=small, last=None) == []
 
