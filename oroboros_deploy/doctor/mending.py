@@ -15,6 +15,7 @@ _ON_THE_HOST = re.compile(r"on the host(?:, as root)?(?:, once)?: (?P<line>.+)")
 _SUDOERS = re.compile(r"add to sudoers: (?P<rule>.+)")
 _OTHER_LOGIN = re.compile(r"log in as (?P<owner>\S+), as the deploys before: .*")
 _WITH = re.compile(r".*\b(?:free|watch) it with: (?P<command>fab .+)")
+_COMMAND = re.compile(r"ssh(?:-keygen|-keyscan)? ")
 _INSTALL = re.compile(r"apt install \S+")
 _OF_ROOT = ("apt", "chgrp", "chown", "loginctl", "systemctl", "timedatectl")
 _PLACEHOLDER = re.compile(r"\s+\(USER: the login of the deploys\)$")
@@ -35,6 +36,15 @@ def mended(config: Config, host: str, hint: str | None, user: str | None = None)
     if found := _ON_THE_HOST.fullmatch(hint):
         return as_root(host, _named(found["line"], user), user)
     return as_root(host, hint, user) if _INSTALL.fullmatch(hint) else config.hinted(host, hint)
+
+
+def apart(hint: str | None) -> tuple[str, str | None]:
+    """What a person has to do first, and the command after it; two commands are one line."""
+    before, then, command = (hint or "").rpartition(", then ")
+    if not then or not _COMMAND.match(command):
+        return "", hint
+    words, colon, line = before.rpartition(": ")
+    return (words, f"{line} && {command}") if colon and _COMMAND.match(line) else (before, command)
 
 
 def as_root(host: str, line: str, user: str | None) -> str:

@@ -14,7 +14,7 @@ from ..host.constants import FRONTEND_COMMAND
 from ..text import clean, duration, size
 from . import needs
 from .finding import Finding, worst_first
-from .mending import as_root, mended, on
+from .mending import apart, as_root, mended, on
 
 if TYPE_CHECKING:
     from ..control.plan import Job
@@ -76,9 +76,11 @@ class _OneHost:
             known.add(mend)
         error = self.look.error
         if error:
-            why = f"a deploy stops here (exit {int(error.exit_code)}); nothing else could be asked"
+            first, hint = apart(error.hint)
+            before = f"; {'only' if first.startswith('if ') else 'first'} {first}" if first else ""
+            why = f"a deploy stops here (exit {int(error.exit_code)}); nothing else could be asked{before}"
             what = _STATE.sub("", error.message)
-            yield Finding("refused", what, why, mended(self.config, self.host, error.hint, self.user))
+            yield Finding("refused", what, why, mended(self.config, self.host, hint, self.user))
 
     def _problems(self) -> Iterator[Problem]:
         yield from self.look.refused

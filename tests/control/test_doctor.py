@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from oroboros_deploy import Deployment, SshOptions
 from oroboros_deploy.config import Config
 from oroboros_deploy.doctor.finding import Diagnosis
 from oroboros_deploy.errors import HostUnreachable
@@ -16,6 +17,7 @@ from oroboros_deploy.host.contract import DoctorAnswer, DoctorRequest
 from oroboros_deploy.remote.host import Host
 from oroboros_deploy.testing import LocalHosts
 from tests.support.repository import Repository
+from tests.support.sshd import Sshd, keygen, requires_sshd
 
 pytestmark = pytest.mark.slow  # each host is an agent that is run
 
@@ -79,6 +81,22 @@ def test_an_answer_that_is_none(hosts: LocalHosts, monkeypatch: pytest.MonkeyPat
     assert (fault.level, "nobody foresaw (KeyError: 'user')" in fault.what) == ("refused", True)
     assert (fault.mend or "").startswith("the traceback, for a report of the fault, is in ")
     assert whats(found, "web2", "refused") == []
+
+
+@requires_sshd
+@pytest.mark.parametrize("known", ["nothing", "another key"])
+def test_a_host_key(repository: Repository, tmp_path: Path, known: str) -> None:
+    """One that is unknown or another is told with the line that learns it, and what to do before that is typed."""
+    with Sshd(tmp_path / "sshd") as sshd:
+        learn = f"ssh-keyscan -p {sshd.port} 127.0.0.1 >> {sshd.known_hosts}"
+        other = f"[127.0.0.1]:{sshd.port} {keygen(tmp_path / 'other').with_suffix('.pub').read_text()}"
+        sshd.known_hosts.write_text(other if known == "another key" else "")
+        options = SshOptions(config_path=sshd.config_path)
+        deployment = Deployment(config(), source=repository.path, ssh=options, state=tmp_path / "state")
+        (found,) = deployment.doctor([sshd.alias]).hosts[sshd.alias]
+    forget = f"ssh-keygen -R '[127.0.0.1]:{sshd.port}' -f {sshd.known_hosts} && "
+    assert (found.level, found.mend) == ("refused", f"{forget if known == 'another key' else ''}{learn}")
+    assert ("only if the change is expected" if known == "another key" else "first compare") in found.why
 
 
 def test_what_is_wrong_here(hosts: LocalHosts, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oroboros_deploy.config import Config
-from oroboros_deploy.doctor.mending import as_root, mended, on
+from oroboros_deploy.doctor.mending import apart, as_root, mended, on
 
 CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
 
@@ -43,6 +43,24 @@ CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
 def test_a_hint_as_it_can_be_typed(hint: str | None, line: str | None) -> None:
     """What is to be done on the host goes over ssh, by sudo where it takes root; other words stay as they are."""
     assert mended(CONFIG, "web1", hint, "deploy") == line
+
+
+@pytest.mark.parametrize(
+    ("hint", "parts"),
+    [
+        ("compare the fingerprint, then ssh-keyscan a >> b", ("compare the fingerprint", "ssh-keyscan a >> b")),
+        (
+            "if so: ssh-keygen -R a -f b, then ssh-keyscan a >> b",
+            ("if so", "ssh-keygen -R a -f b && ssh-keyscan a >> b"),
+        ),
+        ("install it, then deploy again", ("", "install it, then deploy again")),
+        ("ssh web1", ("", "ssh web1")),
+        (None, ("", None)),
+    ],
+)
+def test_what_comes_before_a_command(hint: str | None, parts: tuple[str, str | None]) -> None:
+    """Words that a person has to heed are no part of the line that is typed."""
+    assert apart(hint) == parts
 
 
 def test_a_host_with_a_login_and_a_port() -> None:
