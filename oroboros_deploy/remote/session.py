@@ -153,7 +153,7 @@ class Session:
     def _greet(self, said: bytes) -> None:
         """Hear what comes before the agent, or its first line, which is a line of its own."""
         self._greeting += len(said) + 1
-        if said.strip() and not said.startswith(START) and len(self.printed) < _PRINTED:
+        if said and len(self.printed) < _PRINTED and said.strip() and not said.startswith(START):
             self.printed.append(said[:_PRINTED_OF_A_LINE].decode("utf-8", "replace"))
         self._greeted = said in (START, *_IMPEDED)
         if said in _IMPEDED:
