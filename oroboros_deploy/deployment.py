@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .control.back import Agree
     from .control.setup import Agree as AgreeToSetup
     from .control.setup import Password, SetupAnswer
+    from .doctor.finding import Diagnosis
     from .host.contract import (
         AuditAnswer,
         ClaimAnswer,
@@ -309,6 +310,19 @@ class Deployment:
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end
             return ask(node, names, lambda host: host.facts(request), partial(remember, node, asked_now(self.node)))
+
+    def doctor(self, hosts: Sequence[str] | None = None) -> Diagnosis:
+        """All that a deploy to these hosts would be refused for, or stumble over, each with the command that mends it.
+
+        The checks are those of a deploy; nothing is changed, and a host that cannot be reached is one more finding.
+        Without ``hosts``: the environment's, else those that the registry knows.  Raises InvalidInput when there are
+        none, and RegistryUnavailable when the registry is needed for that.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        with self.node.dialing(names) as node:
+            from .control.doctor import diagnose  # while the hosts are being connected to
+
+            return diagnose(node, names)
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
         """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.

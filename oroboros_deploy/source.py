@@ -113,6 +113,11 @@ class Source:
         found = self._git("describe", "--tags", "--always", "--abbrev=10", sha)
         return _lines(found)[0] if found.returncode == 0 else sha
 
+    def mode(self, sha: str, path: str) -> str:
+        """git's mode of what a commit has at a path, such as ``100755``; empty where it has nothing there."""
+        found = self._git("ls-tree", "--full-tree", sha, "--", path)
+        return _lines(found)[0].partition(" ")[0] if found.returncode == 0 and found.stdout else ""
+
     # --- which commit ---
 
     def _named_by_prefix(self, prefix: str) -> list[str]:

@@ -243,6 +243,20 @@ def status(context: Context, environment: str | None = None, root: str | None = 
     answered(hosts.status(), tables.status_table, json)
 
 
+@task(help=_COMMON)
+def doctor(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
+    """Show all that a deploy would be refused for or stumble over, on every host, with the command that mends it.
+
+    The checks are those of a deploy; nothing is changed.  It exits 2 when anything would stop a deploy.
+    """
+    from .cli import doctor as shown
+
+    found = placed(context, deployment(context, environment, flags(root)), flags(root)).doctor()
+    show(shown.as_json(found) if json else shown.told(found))
+    if found.exit_code:
+        raise Exit(code=int(found.exit_code))
+
+
 @task(help=_COMMON | {"reason": "why nothing may change there; whoever is refused reads it"})
 def lock(
     context: Context,
@@ -691,6 +705,7 @@ ns = Collection(
     logs,
     run,
     status,
+    doctor,
     lock,
     unlock,
     audit,

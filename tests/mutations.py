@@ -355,8 +355,8 @@ MUTATIONS = (
     Mutation(
         "what a later version wrote is not touched",
         HOST + "calls.py",
-        '    layout = Layout.of(asked["request"]["layout"])\n    layout.refuse_newer()\n',
-        '    layout = Layout.of(asked["request"]["layout"])\n',
+        '        layout.refuse_newer()\n        if asked["call"] != "claim":\n',
+        '        if asked["call"] != "claim":\n',
         ("tests/host/test_format.py", "-k", "an_agent_changes_nothing"),
     ),
     Mutation(
@@ -1593,6 +1593,38 @@ MUTATIONS = (
         "    if key.public_blob or key.get_name().endswith(_CERTIFICATE):\n",
         "    if key.get_name().endswith(_CERTIFICATE):\n",
         ("tests/ssh/test_login.py", "-k", "was_let_in"),
+    ),
+    Mutation(
+        "doctor asks the checks that a deploy stops at",
+        "oroboros_deploy/doctor/of_host.py",
+        '        found = plan.problems(self.job, answer["facts"])\n',
+        "        found: list[plan.Problem] = []\n",
+        ("tests/doctor/test_of_host.py", "-k", "refuses_by"),
+    ),
+    Mutation(
+        "doctor tells of all that is wrong with a root",
+        "oroboros_deploy/remote/agent.py",
+        "_VISITING = _BEGIN + _GATHER + _TRUST + _VISIT\n",
+        "_VISITING = _BEGIN + 'trusted=yes\\n' + _STOP + _TRUST + _VISIT\n",
+        ("tests/host/test_doctor.py", "-k", "hears_of_all"),
+    ),
+    Mutation(
+        "doctor leaves nothing on a host",
+        "oroboros_deploy/remote/agent.py",
+        "trap 'rm -rf \"$place\"' EXIT\n",
+        "",
+        ("tests/host/test_doctor.py", "-k", "left_behind"),
+    ),
+    Mutation(
+        "a host that doctor cannot reach is a problem of that host alone",
+        "oroboros_deploy/control/doctor.py",
+        """    except DeployError as error:
+        host.explain(error)
+        return Look(None""",
+        """    except DeployError as error:
+        raise SystemExit(1) from error
+        return Look(None""",
+        ("tests/control/test_doctor.py", "-k", "cannot_be_reached"),
     ),
 )
 

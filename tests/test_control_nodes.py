@@ -25,6 +25,7 @@ COMMANDS = [
     (["-H", "box", "unlock"], 0),
     (["-H", "box", "claim"], 0),
     (["-H", "box", "status"], 0),
+    (["-H", "box", "doctor"], 0),
     (["-H", "box", "audit", "--verify"], 0),
     (["-H", "box", "registry.reconcile"], 0),
     (["-H", "box", "prune"], 0),

@@ -17,7 +17,7 @@ PACKAGE = Path(oroboros_deploy.__file__).parent
 NAME = PACKAGE.name
 DOORS = ("cli", "tasks")  # what the users of `fab` see: the library never imports it
 PURE = (
-    *("records", "outcome", "events", "errors", "release", "version", "text", "config", "init", "setup"),
+    *("records", "outcome", "events", "errors", "release", "version", "text", "config", "init", "setup", "doctor"),
     *("control.plan", "control.way_back"),
 )
 ACTING = ("cli", "tasks", "deployment", "testing", "control", "registry", "remote", "ssh", "web", "source", "threads")

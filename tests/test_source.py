@@ -161,6 +161,19 @@ def test_a_hook_does_not_lead_elsewhere(repository: Path, tmp_path: Path, monkey
     assert b"".join(Source(repository).bundle(head.sha, [])).startswith(b"# v2 git bundle")
 
 
+def test_the_mode_of_what_a_commit_has(repository: Path) -> None:
+    """git's own, by the path from the top, wherever in the work tree one is; empty for what is not there."""
+    (repository / "ops").mkdir()
+    (repository / "ops/check").touch()
+    (repository / "ops/check").chmod(0o755)
+    (repository / "plain").touch()
+    for words in (["add", "--all"], ["commit", "--quiet", "--message", "modes"]):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    below = Source(repository / "ops")
+    found = {path: below.mode("HEAD", path) for path in ("ops/check", "plain", "ops", "check", "-x")}
+    assert found == {"ops/check": "100755", "plain": "100644", "ops": "040000", "check": "", "-x": ""}
+
+
 # --- resolving ---
 
 

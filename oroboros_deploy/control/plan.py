@@ -344,20 +344,26 @@ def healthy(last: ActivationState | None) -> bool:
 
 def check(job: Job, facts: Facts, host: str) -> None:
     """Refuse what the facts already show to be impossible: all that is missing is told at once."""
-    problems = [_Problem(problem["message"], problem["hint"]) for problem in facts["problems"]]
-    if not problems:
-        _refuse_held(job, facts, host)
-    _refuse(host, *problems, *_missing(job, facts))
+    held_up = None if facts["problems"] else held_by(job, facts, host)
+    if held_up:
+        raise held_up
+    _refuse(host, *problems(job, facts))
 
 
-class _Problem(NamedTuple):
+def problems(job: Job, facts: Facts) -> Iterator[Problem]:
+    """What keeps a host from being deployed to, but for who holds it: a deploy stops at it, `doctor` gathers it."""
+    yield from (Problem(each["message"], each["hint"]) for each in facts["problems"])
+    yield from _missing(job, facts)
+
+
+class Problem(NamedTuple):
     """What keeps a host from being deployed to, and what mends it."""
 
     message: str
     hint: str | None
 
 
-def _refuse(host: str, *problems: _Problem) -> None:
+def _refuse(host: str, *problems: Problem) -> None:
     if len(problems) == 1:
         raise InvalidInput(f"nothing was changed: {problems[0].message}", hint=problems[0].hint, host=host)
     if problems:
@@ -366,15 +372,16 @@ def _refuse(host: str, *problems: _Problem) -> None:
         raise InvalidInput(f"nothing was changed: {len(problems)} problems:{''.join(told)}", hint=hint, host=host)
 
 
-def _refuse_held(job: Job, facts: Facts, host: str) -> None:
+def held_by(job: Job, facts: Facts, host: str) -> Busy | None:
+    """The activation or the person that holds the host, as an error."""
     if facts["running"] is not None:
         hint = f"{WAIT}; watch it with: {job.config.typed(host, 'status')}"
-        raise Busy(busy(facts["running"]), hint=hint, host=host)
+        return Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):
-        raise Busy(
-            f"this host is {held(facts['hold'])}", hint=f"free it with: {job.config.typed(host, 'unlock')}", host=host
-        )
+        hint = f"free it with: {job.config.typed(host, 'unlock')}"
+        return Busy(f"this host is {held(facts['hold'])}", hint=hint, host=host)
+    return None
 
 
 def _units(job: Job) -> UnitsRequest | None:
@@ -399,29 +406,29 @@ def _may_come(job: Job, facts: Facts, name: str) -> bool:
     return brings(changes["added"], full_name(name)) if changes else True
 
 
-def _missing(job: Job, facts: Facts) -> Iterator[_Problem]:
+def _missing(job: Job, facts: Facts) -> Iterator[Problem]:
     if job.kind == "deploy" and not facts["git"]:
-        yield _Problem("git is not installed on this host", "apt install git")
+        yield Problem("git is not installed on this host", "apt install git")
     if job.config.restarts and not facts["systemd"]:
-        yield _Problem(
+        yield Problem(
             "this host does not run systemd, so its services cannot be restarted",
             "DEPLOY_SKIP_SERVICE_RESTART=1 deploys without restarting anything",
         )
     elif _units(job) and not facts["systemd"]:
-        yield _Problem(
+        yield Problem(
             "this host does not run systemd, so it has no place for `units`", "take `units` out of fabric.yaml"
         )
     elif job.config.run_as.named and not facts["systemd"]:
-        yield _Problem("this host does not run systemd, which starts what `run_as` is for", "take `run_as` out")
+        yield Problem("this host does not run systemd, which starts what `run_as` is for", "take `run_as` out")
     elif job.config.restarts or job.config.run_as.named:
         yield from _unmanageable(job, facts)
 
 
-def _unmanageable(job: Job, facts: Facts) -> Iterator[_Problem]:
+def _unmanageable(job: Job, facts: Facts) -> Iterator[Problem]:
     if facts.get("unmanaged"):
-        yield from (_Problem(each["message"], each["hint"]) for each in facts["unmanaged"])
+        yield from (Problem(each["message"], each["hint"]) for each in facts["unmanaged"])
     elif not facts["may_manage"]:
-        yield _Problem(f"{facts['user']} may not restart units here without a password", sudoers(facts["user"]))
+        yield Problem(f"{facts['user']} may not restart units here without a password", sudoers(facts["user"]))
     elsewhere = [name for name, unit in facts["units"].items() if unit.get("elsewhere")]
     if elsewhere:
         yield _elsewhere(elsewhere, job.config.scope)
@@ -429,23 +436,23 @@ def _unmanageable(job: Job, facts: Facts) -> Iterator[_Problem]:
     coming = [name for name, load in lacking.items() if load == "not-found" and _may_come(job, facts, name)]
     absent = [f"{name} ({load})" for name, load in lacking.items() if name not in elsewhere and name not in coming]
     if absent:
-        yield _Problem(
+        yield Problem(
             f"units that this host cannot start: {', '.join(absent)}",
             "install them there, or set `services` in fabric.yaml or DEPLOY_SERVICES",
         )
     refusing = [name for name, unit in facts["units"].items() if unit.get("refuses") and name not in coming]
     if refusing:
-        yield _Problem(
+        yield Problem(
             f"units that systemd would refuse to restart: {', '.join(refusing)}",
             "take RefuseManualStart= and RefuseManualStop= out of them, or name others in `services`",
         )
 
 
-def _elsewhere(names: list[str], scope: Scope) -> _Problem:
+def _elsewhere(names: list[str], scope: Scope) -> Problem:
     """What to do about units that only the manager of the other scope has."""
     other, place = ("user", "/etc/systemd/system") if scope == "system" else ("system", "~/.config/systemd/user")
     what = f"units that only the service manager of scope {other} has: {', '.join(names)}"
-    return _Problem(what, f"set `scope: {other}` in fabric.yaml, or install them on the host in {place}")
+    return Problem(what, f"set `scope: {other}` in fabric.yaml, or install them on the host in {place}")
 
 
 def recipe(config: Config, *, first: bool = True) -> Recipe:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         ClaimRequest,
         ConfigureAnswer,
         ConfigureRequest,
+        DoctorAnswer,
+        DoctorRequest,
         Facts,
         FactsRequest,
         FollowRequest,
@@ -80,7 +82,8 @@ def _converse(command: str, wire: Wire) -> None:
         wire.send(answer)
         if "refusal" in answer:
             return
-        bytecode.keep(Path(sys.argv[0]))
+        if asked["call"] != "doctor":  # it leaves nothing, not even the agent
+            bytecode.keep(Path(sys.argv[0]))
         _import_ahead(asked)
         asked = next_call()
 
@@ -113,9 +116,10 @@ def _respond(asked: SentCall, wire: Wire) -> SentAnswer:
 
 def _answer(asked: SentCall, wire: Wire) -> Answer:
     layout = Layout.of(asked["request"]["layout"])
-    layout.refuse_newer()
-    if asked["call"] != "claim":
-        layout.refuse_other_machine()
+    if asked["call"] != "doctor":  # it tells of what the others stop at
+        layout.refuse_newer()
+        if asked["call"] != "claim":
+            layout.refuse_other_machine()
     manager.choose(layout.scope)
     return CALLS[asked["call"]](layout, asked["request"], wire)
 
@@ -212,6 +216,12 @@ def _run_line(layout: Layout, request: RunRequest, wire: Wire) -> RunAnswer:
     return run(layout, request, wire.say)
 
 
+def _doctor(layout: Layout, request: DoctorRequest, _: Wire) -> DoctorAnswer:
+    from .doctor import doctor
+
+    return doctor(layout, request)
+
+
 def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     gc.enable()  # it lives long
     try:
@@ -281,6 +291,7 @@ CALLS: Dict[Call, Callable[..., Answer]] = {
     "claim": _claim,
     "logs": _logs,
     "run_line": _run_line,
+    "doctor": _doctor,
 }
 
 

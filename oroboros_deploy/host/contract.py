@@ -28,6 +28,7 @@ TargetState = Literal["sealed", "adopted", "unsealed", "missing", "damaged", "bu
 GateOfRelease = Literal["passed", "skipped", "never"]
 SourceKind = Literal["mirror", "bundle", "fetch"]
 PlaceKind = Literal["dir", "file"]
+ScriptState = Literal["ready", "closed", "missing"]
 Places = Dict[str, PlaceKind]  # by path within a release
 Users = Dict[str, str]  # names of users of the host, by the name of the setting under `run_as`
 Level = Literal["info", "detail", "warning", "error"]
@@ -47,6 +48,7 @@ Call = Literal[
     "claim",
     "logs",
     "run_line",
+    "doctor",
 ]
 
 
@@ -404,6 +406,22 @@ class RunRequest(Asked):
     actor: str
     line: str
     service: Optional[str]
+
+
+class DoctorRequest(Asked):
+    """Look for what a deploy would stop at or stumble over, and change nothing.
+
+    ``facts`` is what a deploy would ask for.  ``tools`` are the programs that the recipe names, ``python`` and ``node``
+    the paths that it chose, ``venvs`` is true when it makes virtual environments; ``script`` is the health script, a
+    path in the release (None: the health command names none).
+    """
+
+    facts: FactsRequest
+    tools: List[str]
+    python: Optional[str]
+    node: Optional[str]
+    venvs: bool
+    script: Optional[str]
 
 
 class JournalHead(TypedDict):
@@ -809,6 +827,52 @@ class ClaimAnswer(TypedDict):
     claimed: bool
 
 
+class DiskFacts(TypedDict):
+    """A file system that a deploy writes to, by a ``path`` on it: what is free of it for this login.
+
+    ``inodes`` is None where the file system counts none.
+    """
+
+    path: str
+    bytes: int
+    inodes: Optional[int]
+
+
+class LastRelease(TypedDict):
+    """What the newest whole release takes: what the next one is likely to need."""
+
+    bytes: int
+    entries: int
+
+
+class DoctorAnswer(TypedDict):
+    """What the host looks like to a deploy.
+
+    ``facts`` are what a deploy reads; where the root cannot be read, all of them that do not depend on it, and
+    ``problems`` says why.  ``problems`` are reasons to refuse that are not in the facts.  ``last`` is None without a
+    release.  ``tools`` has the path of each program that was asked for, as a build finds it (None: it does not);
+    ``pip`` is false when environments cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or
+    ``missing`` in the live release (None: none is live, or none was asked for).  ``only_login`` names what the login's
+    environment has and builds do not get; ``shell`` is the login's.  ``strangers`` are services that run from no
+    release, ``as_root`` those whose unit names no user.  ``view`` says why builds get no view of their own (None: they
+    do).  ``clock`` is the host's time at the end.
+    """
+
+    facts: Facts
+    problems: List[Problem]
+    disk: List[DiskFacts]
+    last: Optional[LastRelease]
+    tools: Dict[str, Optional[str]]
+    pip: bool
+    script: Optional[ScriptState]
+    only_login: List[str]
+    shell: str
+    strangers: List[str]
+    as_root: List[str]
+    view: Optional[str]
+    clock: float
+
+
 class PruneVerdict(TypedDict):
     """Whether a release stays, why, and the bytes that removing it frees."""
 
@@ -898,6 +962,7 @@ Request = Union[
     ClaimRequest,
     LogsRequest,
     RunRequest,
+    DoctorRequest,
 ]
 Answer = Union[
     Facts,
@@ -913,4 +978,5 @@ Answer = Union[
     ClaimAnswer,
     LogsAnswer,
     RunAnswer,
+    DoctorAnswer,
 ]

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from ..host.constants import IN_PLACE
 
-from ..host.constants import IN_PLACE
-
 
 class Ended(NamedTuple):
     """One attempt that put a release in front of users, on whatever came of it.

@@ -74,14 +74,26 @@ class Registry:
             from .migration import settle
 
             self.database.migrate(settle)
+        self._refuse_newer(found)
+        if lacks:
+            self.database.migrate(releases.make)
+        self._checked = True
+
+    def tables(self) -> int | None:
+        """The version of our tables, None where there are none; nothing is made or changed.
+
+        Raises RegistryUnavailable for what `check` is refused for.
+        """
+        found = self.database.read(schema.version)
+        self._refuse_newer(found or 0)
+        return found
+
+    def _refuse_newer(self, found: int) -> None:
         if found > schema.VERSION:
             raise self.database.unavailable(
                 f"its tables are of version {found}, this program knows {schema.VERSION}",
                 hint="pip install --upgrade oroboros_deploy",
             )
-        if lacks:
-            self.database.migrate(releases.make)
-        self._checked = True
 
     @property
     def reader(self) -> Reader:

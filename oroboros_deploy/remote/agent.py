@@ -59,29 +59,41 @@ os._exit(status)
 # wrote there: what it keeps there is not ours to change (``Layout.refuse_newer``, for when the agent is there).
 # What is run was put there by this login, and nobody else can put anything in its place: whose it is and who may write
 # there is looked at first, then the agent's hash.  Two short programs do it; the others run where something is wrong.
-_BOOTSTRAP = """\
+_BEGIN = """\
 set -u
 umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
+"""
+# A deploy stops at the first of these; a visit tells of all, and goes on.
+_STOP = """\
+distrust() {{ refuse "$1"; }}
+"""
+_GATHER = """\
+trusted=yes
+distrust() {{ trusted=; printf '{{"event": "refused", "data": %s}}\\n' "$1"; }}
+"""
+_TRUST = """\
 command -v python3 >/dev/null || refuse {no_python}
 if [ -e {ours} ] && [ ! -O {ours} ]; then
   owner=$(stat -Lc %U {ours}) login=$(id -un)
-  refuse {other_login}
+  distrust {other_login}
 fi
 if [ -d {root} ] && [ ! -O {root} ] && [ "$(stat -Lc %u {root})" != 0 ]; then
   owner=$(stat -Lc %U {root}) login=$(id -un)
-  refuse {other_root}
+  distrust {other_root}
 fi
 open=$(find -H {root} {ours} {directory} {path} {path}.* -maxdepth 0 -perm /022 2>/dev/null)
 if [ -n "$open" ]; then
-  [ "$open" = {root} ] || refuse {open_ours}
-  [ -z "$(find -H {root} -maxdepth 0 -perm /002)" ] || refuse {open_root}
+  [ "$open" = {root} ] || distrust {open_ours}
+  [ -z "$(find -H {root} -maxdepth 0 -perm /002)" ] || distrust {open_root}
   group=$(stat -Lc %g {root}) login=$(id -un)
   member=$({{ getent group "$group" | cut -d: -f4 | tr , '\\n'
     getent passwd | cut -d: -f1,4 | sed -n "s/:$group$//p"; }} |
     grep -vxF -e "$login" -e root -e '' | head -n 1)
-  [ -z "$member" ] || refuse {group_root}
+  [ -z "$member" ] || [ -z "$(find -H {root} -maxdepth 0 -perm /020)" ] || distrust {group_root}
 fi
+"""
+_STORE = """\
 stored=
 [ ! -s {path} ] || stored=$(sha256sum <{path})
 if [ "$stored" != '{digest}  -' ]; then
@@ -102,6 +114,25 @@ fi
 export {variable}={request}
 exec python3 -IS -X utf8 {path} {command}
 """
+# A visit leaves nothing: what a deploy would store in the root is run from a directory of its own, wherever the root is
+# and whoever owns it.
+_VISIT = """\
+above={directory}
+while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+[ -z "$trusted" ] || {{ [ -d "$above" ] && [ -w "$above" ]; }} || distrust {no_root}
+[ ! -t 0 ] || refuse {terminal}
+[ -p /proc/self/fd/0 ] || [ -S /proc/self/fd/0 ] || refuse {no_input}
+place=$(mktemp -d) || refuse {no_place}
+trap 'rm -rf "$place"' EXIT
+trap 'exit 1' HUP INT TERM
+echo wanted
+head -c {size} >"$place/agent.pyz" && [ "$(sha256sum <"$place/agent.pyz")" = '{digest}  -' ] || refuse {no_place}
+export {variable}={request}
+python3 -IS -X utf8 "$place/agent.pyz" {command}
+"""
+_BOOTSTRAP = _BEGIN + _STOP + _TRUST + _STORE
+_VISITING = _BEGIN + _GATHER + _TRUST + _VISIT
+VISITS: tuple[Call, ...] = ("doctor",)  # calls that tell of all that a deploy would stop at
 
 
 @dataclass(frozen=True)
@@ -118,7 +149,7 @@ class Agent:
     def script(self, root: PurePosixPath, command: Call, request: Request) -> str:
         """The shell lines that make one call, whether the host has the agent or not."""
         path = self.path(root)
-        return _BOOTSTRAP.format(
+        return (_VISITING if command in VISITS else _BOOTSTRAP).format(
             path=quote(str(path)),
             directory=quote(str(path.parent)),
             root=quote(str(root)),
@@ -142,6 +173,9 @@ class Agent:
             ),
             terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
             no_input=quote(_refusal(f"nothing was changed: {NO_INPUT}", INPUT)),
+            no_place=quote(
+                _refusal("the agent could not be stored in the host's /tmp, or TMPDIR", "df /tmp; df -i /tmp")
+            ),
             no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
         )
 

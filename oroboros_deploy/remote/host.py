@@ -46,6 +46,8 @@ if TYPE_CHECKING:
         ClaimAnswer,
         ConfigureAnswer,
         ConfigureRequest,
+        DoctorAnswer,
+        DoctorRequest,
         Facts,
         FactsRequest,
         JournalHead,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         LogsAnswer,
         LogsRequest,
         PinAnswer,
+        Problem,
         PruneAnswer,
         Refusal,
         RefusalKind,
@@ -95,6 +98,8 @@ class Host:
     """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
 
     ``known`` are its facts as they were last read, ``target`` the id that it last gave itself; None before.
+    ``refused`` is what `doctor` heard that every other call is refused for before the agent runs, ``printed`` are the
+    first lines that the login's shell printed before it.
     """
 
     def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
@@ -108,6 +113,8 @@ class Host:
         self._left = Flag()
         self.known: Facts | None = None
         self.target: str | None = None
+        self.refused: list[Problem] = []
+        self.printed: list[str] = []
         self._mask = Mask()
 
     def hide(self, mask: Mask) -> None:
@@ -205,6 +212,10 @@ class Host:
         """Have a line run beside the services; its output comes in events."""
         return cast("RunAnswer", self.call("run_line", request, _ENDLESS))
 
+    def doctor(self, request: DoctorRequest) -> DoctorAnswer:
+        """Have the host looked at; what it heard before an error is in ``refused`` and ``printed``."""
+        return cast("DoctorAnswer", self._quiet_call("doctor", request, PATIENCE))
+
     def journal(self) -> HostJournal:
         """Read the host's whole journal, and what it is to be compared with; a long one in parts."""
         from ..records.history import of_facts
@@ -253,6 +264,7 @@ class Host:
             if stream is not None:
                 self._send(session, stream)
             said = self._masked(session.answer(lambda event: self._hear(self._masked(event), on_event)))
+            self.printed = session.printed
         except KeyboardInterrupt:
             self.close()  # the agent sees that nobody is there, stops and tidies up; a signal would cut that short
             raise
@@ -320,6 +332,8 @@ class Host:
     def _hear(self, said: SentEvent, on_event: Callable[[], None]) -> None:
         if said["event"] == "facts":
             self._learn(cast("Facts", said["data"]))
+        elif said["event"] == "refused":
+            self.refused.append({"message": str(said["data"].get("message")), "hint": _text(said["data"].get("hint"))})
         elif said["event"] != "alive":
             if said["event"] != "waiting":  # it is said before the attempt has a log, whose lines are counted
                 on_event()
@@ -413,6 +427,10 @@ def _error(refusal: Refusal, host: str, config: Config) -> DeployError:
     error = kind(f"{state}{refusal['message']}", hint=hint, host=host)
     error.log = refusal.get("log")
     return error
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _newer(command: Call, number: int, host: str) -> DeployError:

@@ -32,6 +32,7 @@ NO_INPUT = START + b" has no input"
 _IMPEDED = {TERMINAL: (agent.TERMINAL, agent.NO_TERMINAL), NO_INPUT: (agent.NO_INPUT, agent.INPUT)}
 _ENDLESS = "something that is not the agent spoke for it, without an end of the line"
 GREETING = 4 * 1024 * 1024  # bytes that a login shell may print before the agent begins
+_PRINTED, _PRINTED_OF_A_LINE = 20, 200  # lines of that, and bytes of each, which are kept
 UNHEARD = 76  # the exit status that says that standard output leads to nobody
 # sshd gives pipes or sockets; whatever else a descriptor is, somebody put it there.
 _START = f"""\
@@ -89,6 +90,7 @@ class Session:
         self._lines = self._remote.lines()
         self._greeted = False
         self._greeting = 0
+        self.printed: list[str] = []  # the first lines of what a login shell printed before the agent
         self._impeded: Impeded | None = None
         self._answered = 0.0
 
@@ -151,6 +153,8 @@ class Session:
     def _greet(self, said: bytes) -> None:
         """Hear what comes before the agent, or its first line, which is a line of its own."""
         self._greeting += len(said) + 1
+        if said and len(self.printed) < _PRINTED and said.strip() and not said.startswith(START):
+            self.printed.append(said[:_PRINTED_OF_A_LINE].decode("utf-8", "replace"))
         self._greeted = said in (START, *_IMPEDED)
         if said in _IMPEDED:
             problem, hint = _IMPEDED[said]

@@ -15,6 +15,7 @@ import pytest
 import oroboros_deploy
 from oroboros_deploy.cli.tables import error_json
 from oroboros_deploy.cli.views import JsonView
+from oroboros_deploy.doctor.finding import Finding
 from oroboros_deploy.errors import Busy
 from oroboros_deploy.events import Event
 from oroboros_deploy.host import contract
@@ -117,10 +118,12 @@ def test_the_answers_of_hosts(name: str) -> None:
 def test_every_answer_of_the_contract_is_there() -> None:
     """What `status`, `lock` and the others answer is what the document has."""
     answers = {name for name in vars(contract) if name.endswith("Answer")}
-    assert answers - {"BuildAnswer", "ActivateAnswer", "SentAnswer", "Answer"} <= set(OF_THE_CONTRACT)
+    assert answers - {"BuildAnswer", "ActivateAnswer", "DoctorAnswer", "SentAnswer", "Answer"} <= set(OF_THE_CONTRACT)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("HostOutcome", HostOutcome), ("Figures", Figures), ("Repairs", Repairs)])
+@pytest.mark.parametrize(
+    ("name", "kind"), [("HostOutcome", HostOutcome), ("Figures", Figures), ("Repairs", Repairs), ("Finding", Finding)]
+)
 def test_what_the_library_has_too(name: str, kind: type) -> None:
     """The keys are the fields of the library's own objects."""
     assert keys(name) == [field.name for field in fields(kind)]

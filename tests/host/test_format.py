@@ -35,6 +35,8 @@ def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
         "prune": {"keep": 1, "dry_run": False},
         "audit": {"verify": True, "limit": 9},
         "claim": {"actor": "ada", "dry_run": False},
+        "doctor": {"facts": {"sha": None}, "tools": [], "python": None, "node": None, "venvs": False}
+        | {"script": None},
         "configure": {"sha": SHA, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
     }
 
@@ -71,7 +73,7 @@ def test_each_call_has_a_request_here(host: LocalAgent) -> None:
     assert set(requests(host)) == set(calls.CALLS)
 
 
-@pytest.mark.parametrize("call", sorted(calls.CALLS))
+@pytest.mark.parametrize("call", sorted({*calls.CALLS} - {"doctor"}))
 def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, call: str) -> None:
     """Every call is refused with the version to install, and the tree is as it was."""
     host.facts()
@@ -80,6 +82,16 @@ def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, c
     newer(host)
     before = everything(host)
     assert (host.call(call, requests(host)[call]).refusal, everything(host)) == (REFUSED, before)
+
+
+def test_doctor_tells_of_it_and_changes_nothing(host: LocalAgent) -> None:
+    """It is one problem among others, in the same words."""
+    host.facts()
+    newer(host)
+    before = everything(host)
+    answer = host.call("doctor", requests(host)["doctor"])
+    told = {name: REFUSED[name] for name in ("message", "hint")}
+    assert ((answer.result or {})["problems"], everything(host)) == ([told], before)
 
 
 def test_a_host_that_lacks_the_agent(host: LocalAgent) -> None:

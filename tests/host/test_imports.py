@@ -24,7 +24,17 @@ COSTLY = {
 # Only deploys that ask for it pay for it: units of the release, values of a configuration, users, shared places.
 UNASKED = {
     f"oroboros_deploy.host.{name}"
-    for name in ("another_user", "env_file", "in_use", "kept_tools", "prune", "shared", "unit_sets", "user_log")
+    for name in (
+        "another_user",
+        "env_file",
+        "in_use",
+        "doctor",
+        "kept_tools",
+        "prune",
+        "shared",
+        "unit_sets",
+        "user_log",
+    )
 }
 
 

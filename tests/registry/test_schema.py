@@ -143,9 +143,17 @@ def test_tables_of_a_newer_version_are_refused(url):
             lambda db: bare(db).exec_driver_sql(f"UPDATE oroboros_schema SET version = {schema.VERSION + 1}")
         )
     with Registry.open(url) as registry:
-        for call in (registry.check, registry.list, lambda: registry.upsert(A, A, "deployed")):
+        for call in (registry.check, registry.tables, registry.list, lambda: registry.upsert(A, A, "deployed")):
             with pytest.raises(
                 RegistryUnavailable, match=f"version {schema.VERSION + 1}, this program knows {schema.VERSION}"
             ) as caught:
                 call()
             assert caught.value.hint == "pip install --upgrade oroboros_deploy"
+
+
+def test_the_version_of_the_tables_is_read_alone(url):
+    """None before there are any, and nothing is made by asking."""
+    with Registry.open(url) as registry:
+        assert (registry.tables(), registry.tables()) == (None, None)
+        registry.check()
+        assert registry.tables() == schema.VERSION

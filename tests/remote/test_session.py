@@ -249,6 +249,17 @@ def test_what_a_login_shell_prints(greeting: str, tmp_path: Path, repository: Re
         assert host.facts({**FACTS, "sha": sha})["target"]["state"] == "sealed"
 
 
+def test_what_was_printed_is_kept(tmp_path: Path) -> None:
+    """Its first lines, each cut where it is long; the agent's own first line is none of them."""
+    force = tmp_path / "force"
+    more = "seq -s x 500; for number in $(seq 30); do echo $number; done"
+    force.write_text(f'#!/bin/bash\necho welcome; echo; {more}\nexec /bin/sh -c "$SSH_ORIGINAL_COMMAND"\n')
+    force.chmod(0o755)
+    with Sshd(tmp_path / "sshd", settings=f"ForceCommand {force}") as sshd, opened(sshd, tmp_path) as host:
+        host.facts(FACTS)
+    assert (len(host.printed), host.printed[0], len(host.printed[1]), host.printed[2]) == (20, "welcome", 200, "1")
+
+
 def test_what_changes_each_line_is_named(tmp_path: Path) -> None:
     """A login shell that puts the time before each line: nobody waits for an agent that can be heard and not read."""
     force = tmp_path / "force"

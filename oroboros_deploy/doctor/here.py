@@ -1,0 +1,57 @@
+"""What the control node itself says: the registry, the repository, the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..errors import DeployError
+from . import needs
+from .finding import Finding, worst_first
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+
+@dataclass(frozen=True)
+class Here:
+    """What was asked here.
+
+    ``errors`` are those that a deploy would end with.  ``script`` is git's mode of the health script in the next
+    commit, empty where it is not in it, and None where nobody knows.  ``registry`` is the version of the registry's
+    tables (None: there are none yet), ``version`` the one that this program makes.
+    """
+
+    errors: Sequence[DeployError] = ()
+    script: str | None = None
+    registry: int | None = None
+    version: int = 0
+
+
+def findings(config: Config, here: Here) -> tuple[Finding, ...]:
+    """All of the control node, the worst first."""
+    return worst_first([*_refused(here), *_script(config, here), *_registry(here)])
+
+
+def _refused(here: Here) -> Iterator[Finding]:
+    for error in here.errors:
+        what = error.message.removeprefix("nothing was changed: ")
+        yield Finding("refused", what, f"a deploy stops here (exit {int(error.exit_code)})", error.hint)
+
+
+def _script(config: Config, here: Here) -> Iterator[Finding]:
+    path, runs_itself = needs.script(config)
+    why = "the health command begins with it, so that the gate fails and every deploy is taken back"
+    if here.script == "":
+        yield Finding("note", f"{path} is not in the commit HEAD", why, f"git add {path}")
+    elif here.script == "100644" and runs_itself:
+        mend = f"git update-index --chmod=+x {path} && git commit -m executable"
+        yield Finding("note", f"{path} is not executable in the commit HEAD", why, mend)
+
+
+def _registry(here: Here) -> Iterator[Finding]:
+    if here.registry is not None and here.registry < here.version:
+        what = f"the registry's tables are of version {here.registry}, this program's are {here.version}"
+        why = "the next command that writes brings them up to date; older programs cannot write them then"
+        yield Finding("note", what, why, "fab registry.list")

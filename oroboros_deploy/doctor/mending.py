@@ -1,0 +1,80 @@
+"""What to do about a problem, as a line that can be typed here, for this host."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from ..text import ssh_line
+
+if TYPE_CHECKING:
+    from ..config import Config
+
+_ON_THE_HOST = re.compile(r"on the host(?:, as root)?(?:, once)?: (?P<line>.+)")
+_SUDOERS = re.compile(r"add to sudoers: (?P<rule>.+)")
+_OTHER_LOGIN = re.compile(r"log in as (?P<owner>\S+), as the deploys before: .*")
+_WITH = re.compile(r".*\b(?:free|watch) it with: (?P<command>fab .+)")
+_COMMAND = re.compile(r"ssh(?:-keygen|-keyscan)? ")
+_INSTALL = re.compile(r"apt install \S+")
+_OF_ROOT = ("apt", "chgrp", "chown", "loginctl", "systemctl", "timedatectl")
+_PLACEHOLDER = re.compile(r"\s+\(USER: the login of the deploys\)$")
+_RULES = "/etc/sudoers.d/oroboros_deploy"  # of several rules that fit, sudo goes by the last, in the order of names
+_BARE = re.compile(r"[\w@%+=:,./~-]+(?: [\w@%+=:,./~-]+)*")
+
+
+def mended(config: Config, host: str, hint: str | None, user: str | None = None) -> str | None:
+    """The line for a hint about a host, where ``user`` is its login; a hint that is no command stays as it is."""
+    if hint is None:
+        return None
+    if found := _SUDOERS.fullmatch(hint):
+        return on(host, f"echo {shlex.quote(found['rule'])} | {_sudo(user)}tee {_RULES}", asks=True)
+    if found := _OTHER_LOGIN.fullmatch(hint):
+        return config.typed(f"{found['owner']}@{host.rpartition('@')[2]}", "doctor")
+    if found := _WITH.fullmatch(hint):
+        return config.hinted(host, found["command"])
+    if found := _ON_THE_HOST.fullmatch(hint):
+        return as_root(host, _named(found["line"], user), user)
+    return as_root(host, hint, user) if _INSTALL.fullmatch(hint) else config.hinted(host, hint)
+
+
+def apart(hint: str | None) -> tuple[str, str | None]:
+    """What a person has to do first, and the command after it; two commands are one line."""
+    before, then, command = (hint or "").rpartition(", then ")
+    if not then or not _COMMAND.match(command):
+        return "", hint
+    words, colon, line = before.rpartition(": ")
+    return (words, f"{line} && {command}") if colon and _COMMAND.match(line) else (before, command)
+
+
+def as_root(host: str, line: str, user: str | None) -> str:
+    """A line on the host, by sudo where it takes root and the login is not root."""
+    if line.split()[0] in _OF_ROOT and user != "root":
+        several = any(sign in line for sign in ("&&", ";", "|"))
+        line = f"sudo sh -c {shlex.quote(line)}" if several else f"sudo {line}"
+    return on(host, line, asks=line.startswith("sudo "))
+
+
+def on(host: str, line: str, *, asks: bool = False) -> str:
+    """A line that is run on the host; one that ``asks`` has a terminal there, for a password."""
+    return f"{_login(host, asks)} {_quoted(line)}"
+
+
+def _login(host: str, asks: bool) -> str:
+    return ssh_line(host).replace("ssh ", "ssh -t ", 1) if asks else ssh_line(host)
+
+
+def _sudo(user: str | None) -> str:
+    return "" if user == "root" else "sudo "
+
+
+def _named(line: str, user: str | None) -> str:
+    """The line with the login's name in the place that is kept for it."""
+    return re.sub(r"\bUSER\b", user or "$USER", _PLACEHOLDER.sub("", line))
+
+
+def _quoted(line: str) -> str:
+    """One argument for ssh: in double quotes where that changes nothing, for these can be broken by a backslash."""
+    if _BARE.fullmatch(line):
+        return line
+    return shlex.quote(line) if any(sign in line for sign in '"$`\\!') else f'"{line}"'

@@ -1,0 +1,188 @@
+"""The doctor call: all that a deploy would stop at or stumble over on this host; it changes nothing.
+
+Nothing here stops at what it finds: a check that a deploy stops at is asked all the same, and what it says is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+from . import environment, manager, process, seal, strays, trees, units
+from .annotations import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Set, cast
+from .constants import SWITCHABLE
+from .facts import facts
+from .layout import Layout
+from .refusal import Refusal
+
+if TYPE_CHECKING:
+    from .contract import (
+        DiskFacts,
+        DoctorAnswer,
+        DoctorRequest,
+        Facts,
+        FactsRequest,
+        LastRelease,
+        Problem,
+        Recipe,
+        ScriptState,
+    )
+
+_OLDEST_PIP = (22, 3)
+_PIP = "import pip; print(pip.__version__)"
+_OF_THE_ROOT = ("sha", "shared", "env", "units")  # what facts without the root cannot be asked for
+
+
+def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
+    """Look at everything, whatever is wrong with any of it."""
+    problems: List[Problem] = []
+    for refuse in (layout.refuse_newer, layout.refuse_other_machine, lambda: _choose(request)):
+        _gather(problems, refuse)
+    found = _facts(layout, request, problems)
+    services: List[str] = request["facts"].get("services", [])
+    seen = units.with_members(services) if units.present() else {}
+    return {
+        "facts": found,
+        "problems": problems,
+        "disk": list(_disks(layout)),
+        "last": _last(layout),
+        "tools": {name: process.find(name, request["node"]) for name in request["tools"]},
+        "pip": not request["venvs"] or _can_fill(request["python"] or sys.executable),
+        "script": _script(layout, request["script"]),
+        "only_login": _only_login(),
+        "shell": environment.of_this_user()["SHELL"],
+        "strangers": strays.strangers(seen.values(), layout.releases, layout.current) if found["live"] else [],
+        "as_root": _as_root([name for name, unit in seen.items() if unit.load == "loaded"]),
+        "view": _view(),
+        "clock": time.time(),
+    }
+
+
+def _gather(problems: List[Problem], refuse: Callable[[], object]) -> None:
+    """Ask a check that stops a deploy, and keep what it says."""
+    try:
+        refuse()
+    except Refusal as refusal:
+        problems.append({"message": refusal.message, "hint": refusal.hint})
+    except OSError as error:
+        problems.append({"message": f"the host could not go on: {error}", "hint": None})
+
+
+def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> Facts:
+    """What a deploy reads; of a root that is not there, or that this login cannot read, what does not depend on it."""
+    found: List[Facts] = []
+    if layout.root.is_dir():
+        _gather(problems, lambda: found.append(facts(layout, request["facts"])))
+    if found:
+        return found[0]
+    less = {name: value for name, value in request["facts"].items() if name not in _OF_THE_ROOT}
+    return facts(_nowhere(layout), cast("FactsRequest", less))
+
+
+def _nowhere(layout: Layout) -> Layout:
+    """A root with nothing in it: the directory that the agent was put into for this call."""
+    empty = Path(sys.argv[0]).resolve().parent
+    return Layout(empty, empty / "releases", empty / "current", empty / "repo", layout.scope)
+
+
+def _choose(request: DoctorRequest) -> None:
+    """Look at the Python and the node of the recipe, as a build does first.  Raises Refusal."""
+    from .building import toolchain
+
+    def ask(argv: Sequence[str]) -> process.Ended:
+        deadline = time.monotonic() + 30
+        return process.run(argv, cwd=Path("/"), deadline=deadline, env=environment.of_this_user(request["node"]))
+
+    recipe = {"python": request["python"], "node": request["node"]}
+    toolchain.chosen(cast("Recipe", recipe), ask)
+
+
+def _disks(layout: Layout) -> Iterator[DiskFacts]:
+    """Each file system that a deploy writes to, once."""
+    known: Set[int] = set()
+    for place in (layout.releases, layout.ours):
+        path = _existing(place)
+        if path.stat().st_dev not in known:
+            known.add(path.stat().st_dev)
+            space = os.statvfs(path)
+            inodes = space.f_favail if space.f_files else None
+            yield {"path": str(path), "bytes": space.f_bavail * space.f_frsize, "inodes": inodes}
+
+
+def _existing(path: Path) -> Path:
+    """The path, or the nearest directory above it that this login sees."""
+    return path if os.path.exists(path) else _existing(path.parent)
+
+
+def _last(layout: Layout) -> Optional[LastRelease]:
+    """What the newest whole release takes."""
+    with contextlib.suppress(OSError):
+        whole = [each for each in layout.release_ids() if seal.state_of(layout.release(each), each) in SWITCHABLE]
+        newest = max(map(layout.release, whole), key=lambda path: path.stat().st_mtime, default=None)
+        sizes = [each.lstat().st_blocks * 512 for each in trees.walk(newest)] if newest else []
+        return {"bytes": sum(sizes), "entries": len(sizes)} if newest else None
+    return None
+
+
+def _can_fill(python: str) -> bool:
+    """Whether a build finds what fills environments: uv, a pip that is new enough, or what a pip can be made with."""
+    if process.find("uv") or _asked(python, "import ensurepip, venv"):
+        return True
+    version = (_asked(python, _PIP) or "").strip().split(".")
+    return tuple(int(part) for part in version[:2] if part.isdigit()) >= _OLDEST_PIP
+
+
+def _asked(python: str, line: str) -> Optional[str]:
+    """What this Python prints for a line of code, a blank at least; None when it fails."""
+    deadline, env = time.monotonic() + 30, environment.of_this_user()
+    with contextlib.suppress(OSError):
+        ended = process.apart([python, "-c", line], cwd=Path("/"), deadline=deadline, env=env)
+        return f"{ended.tail} " if ended.ok else None
+    return None
+
+
+def _script(layout: Layout, script: Optional[str]) -> Optional[ScriptState]:
+    """How the health script is in what is live."""
+    path = layout.current / (script or "")
+    if script is None or not os.path.isdir(layout.current):
+        return None
+    if not os.path.isfile(path):
+        return "missing"
+    return "ready" if os.access(path, os.X_OK) else "closed"
+
+
+def _only_login() -> List[str]:
+    from .building import login
+
+    return login.only_there()
+
+
+def _as_root(names: List[str]) -> List[str]:
+    """The services of the system's manager whose units name no user, so that they run as root."""
+    services = [name for name in names if units.full_name(name).endswith(".service")]
+    if not services or not manager.chosen().of_the_system:
+        return []
+    asked = ("show", "--no-pager", "--property=User", "--property=DynamicUser", "--")
+    argv = manager.chosen().asking("systemctl", *asked, *map(units.full_name, services))
+    output: List[bytes] = []
+    ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10, sink=output.append)
+    blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
+    return [name for name, block in zip(services, blocks) if _is_root(block)] if ended.ok else []
+
+
+def _is_root(block: str) -> bool:
+    told = dict(line.partition("=")[::2] for line in block.splitlines())
+    return told.get("DynamicUser") != "yes" and told.get("User", "") in ("", "0", "root")
+
+
+def _view() -> Optional[str]:
+    """Why a build gets no view of its own; the kernel is asked for one, and nothing is run in it."""
+    from .building.view import View
+
+    why: List[str] = []
+    with View((), (), Path(sys.argv[0]).resolve().parent, (), {}).entered(why.append):
+        pass
+    return why[0] if why else None

@@ -1,0 +1,45 @@
+"""What the control node itself says."""
+
+from __future__ import annotations
+
+from oroboros_deploy.config import Config
+from oroboros_deploy.doctor.finding import Finding
+from oroboros_deploy.doctor.here import Here, findings
+from oroboros_deploy.errors import InvalidInput, RegistryUnavailable
+
+CONFIG = Config.from_mapping({"healthcheck": {"command": "ops/check.sh"}})
+GATE = "the health command begins with it, so that the gate fails and every deploy is taken back"
+
+
+def test_nothing() -> None:
+    """A registry of this version, or none yet, and an executable script are no finding; nor is what nobody knows."""
+    assert findings(CONFIG, Here(script="100755", registry=9, version=9)) == ()
+    assert findings(CONFIG, Here(version=9)) == ()
+
+
+def test_what_a_deploy_would_end_with() -> None:
+    """Each error of its own checks, with its exit code."""
+    errors = (
+        RegistryUnavailable("it does not answer", hint="start it"),
+        InvalidInput("nothing was changed: no secret"),
+    )
+    assert findings(CONFIG, Here(errors)) == (
+        Finding("refused", "it does not answer", "a deploy stops here (exit 60)", "start it"),
+        Finding("refused", "no secret", "a deploy stops here (exit 2)", None),
+    )
+
+
+def test_the_health_script_of_the_next_commit() -> None:
+    """It is missing, or not executable where no shell is given it."""
+    missing = Finding("note", "ops/check.sh is not in the commit HEAD", GATE, "git add ops/check.sh")
+    assert findings(CONFIG, Here(script="")) == (missing,)
+    (closed,) = findings(CONFIG, Here(script="100644"))
+    assert closed.mend == "git update-index --chmod=+x ops/check.sh && git commit -m executable"
+    by_bash = Config.from_mapping({"healthcheck": {"command": "bash ops/check.sh"}})
+    assert findings(by_bash, Here(script="100644")) == ()
+
+
+def test_an_older_registry() -> None:
+    """Its version is told, for other programs that write it notice."""
+    (older,) = findings(CONFIG, Here(registry=8, version=9))
+    assert (older.level, older.what) == ("note", "the registry's tables are of version 8, this program's are 9")

@@ -1,0 +1,71 @@
+"""What a host is asked for, by the settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from oroboros_deploy.config import Config
+from oroboros_deploy.control import plan
+from oroboros_deploy.control.plan import Job
+from oroboros_deploy.doctor import needs
+
+
+def job(**settings: object) -> Job:
+    return Job("", "deploy", "", "ada", Config.from_mapping({**settings}), "test")
+
+
+def test_the_request() -> None:
+    """It asks for the facts of a deploy, without a commit, and does not wait for anybody."""
+    step = {"name": "docs", "path": ".", "command": "make -C docs"}
+    build = {"python": "/opt/python3", "node": None, "frontend": None, "venvs": {"web": ["."]}, "steps": [step]}
+    wanted = job(build=build, healthcheck={"command": "ops/check.sh --fast"}, wait=60)
+    facts = {**plan.facts_request(wanted), "sha": None}
+    del facts["wait"]
+    assert needs.request(wanted) == {
+        "facts": facts,
+        "tools": ["make"],
+        "python": "/opt/python3",
+        "node": None,
+        "venvs": True,
+        "script": "ops/check.sh",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "programs"),
+    [
+        ("npm ci && npm run build", ["npm", "npm"]),
+        ("cd docs && NODE_ENV=production make html | tee log", ["make", "tee"]),
+        ("./build.sh; venv/bin/python x.py || true", []),
+        ('echo "$X"', []),
+    ],
+)
+def test_the_programs_of_a_line(line: str, programs: list[str]) -> None:
+    """Those by which its commands begin; not what bash knows, nor what has a path of its own."""
+    assert list(needs.programs(line)) == programs
+
+
+@pytest.mark.parametrize(
+    ("command", "script"),
+    [
+        ("scripts/check.sh", ("scripts/check.sh", True)),
+        ("./check.sh --fast", ("check.sh", True)),
+        ("bash ops/check.sh", ("ops/check.sh", False)),
+        ("sh check.sh", ("check.sh", False)),
+        ("test -f fine", (None, False)),
+        ("/usr/local/bin/check", (None, False)),
+        ("../check.sh", (None, False)),
+        ("unclosed '", (None, False)),
+        ("curl -f http://127.0.0.1/", (None, False)),
+    ],
+)
+def test_the_health_script(command: str, script: tuple[str | None, bool]) -> None:
+    """A path in the release, which has to be executable unless a shell is given it."""
+    assert needs.script(Config.from_mapping({"healthcheck": {"command": command}})) == script
+
+
+def test_tools_of_the_recipe() -> None:
+    """npm for the default frontend, uv where it alone may fill environments."""
+    assert list(needs.tools(Config.from_mapping({}))) == ["npm"]
+    build = {"frontend": None, "venvs": {"web": ["."]}, "installer": "uv"}
+    assert list(needs.tools(Config.from_mapping({"build": build}))) == ["uv"]

@@ -1,0 +1,161 @@
+"""The agent's look at a host: nothing is changed, and one thing that is wrong hides no other."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import pytest
+
+from oroboros_deploy.host import contract
+from oroboros_deploy.remote import agent
+from tests.support.local_agent import Answer, LocalAgent
+from tests.support.rights import require_another_user
+from tests.support.watching import tree
+
+pytestmark = pytest.mark.slow  # each is a call of the agent
+
+NEWER = "a later version of oroboros_deploy wrote .deploy on this host (format 3)"
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {
+        "facts": {"sha": None, "services": [], "restart": False, "source": True},
+        "tools": [],
+        "python": None,
+        "node": None,
+        "venvs": False,
+        "script": None,
+        **changes,
+    }
+
+
+def look(host: LocalAgent, **changes: Any) -> dict[str, Any]:
+    answer = host.call("doctor", request(**changes))
+    assert answer.result is not None, (answer.refusal, answer.stderr)
+    return answer.result
+
+
+def refused(answer: Answer) -> list[str]:
+    return [each["data"]["message"] for each in answer.events if each["event"] == "refused"]
+
+
+def test_the_answer_is_that_of_the_contract(host: LocalAgent) -> None:
+    """All keys, the facts of a deploy among them."""
+    host.sealed("one")
+    found = look(host)
+    assert set(found) == contract.DoctorAnswer.__required_keys__
+    assert set(found["facts"]) == contract.Facts.__required_keys__ | contract.Facts.__optional_keys__
+    assert set(found["last"]) == contract.LastRelease.__required_keys__
+    assert [set(each) for each in found["disk"]] == [contract.DiskFacts.__required_keys__]
+
+
+def test_nothing_is_left_behind(host: LocalAgent, tmp_path: Any) -> None:
+    """Neither a root where there is none, nor the agent, nor its directory for temporary files."""
+    places = tmp_path / "temporary"
+    places.mkdir()
+    host.options = {"env": {**os.environ, "TMPDIR": str(places)}}
+    root_less = LocalAgent(tmp_path / "none" / "srv", **host.options)
+    assert (look(root_less)["facts"]["live"], (tmp_path / "none").exists()) == (None, False)
+    host.sealed("one")
+    before = tree(host.root), tree(host.paths.ours)
+    look(host)
+    assert ((tree(host.root), tree(host.paths.ours)), list(places.iterdir())) == (before, [])
+
+
+def test_what_the_last_release_took(host: LocalAgent) -> None:
+    """Blocks and entries of the newest whole release; without one nobody knows."""
+    host.paths.create()
+    assert look(host)["last"] is None
+    sha = host.sealed("one", more="x" * 50_000)
+    found = look(host)["last"]
+    files = list((host.root / "releases" / sha).rglob("*"))
+    assert found == {"bytes": sum(path.stat().st_blocks * 512 for path in files), "entries": len(files)}
+
+
+def test_tools_are_those_of_a_build(host: LocalAgent, tmp_path: Any) -> None:
+    """A directory that the login's shell alone has is not looked in."""
+    own = tmp_path / "bin"
+    own.mkdir()
+    (own / "only-mine").write_text("#!/bin/sh\n")
+    (own / "only-mine").chmod(0o755)
+    host.options = {"env": {**os.environ, "PATH": f"{own}:{os.environ['PATH']}"}}
+    found = look(host, tools=["sh", "only-mine"])
+    assert (found["tools"]["only-mine"], found["tools"]["sh"] is None) == (None, False)
+    assert f"{own} in PATH" in found["only_login"]
+
+
+def test_the_health_script(host: LocalAgent) -> None:
+    """In what is live: there and executable, closed, or missing."""
+    sha = host.sealed("one", check="true\n")
+    host.activate(sha)
+    assert look(host, script="check")["script"] == "closed"
+    (host.root / "current" / "check").chmod(0o555)
+    assert look(host, script="check")["script"] == "ready"
+    assert look(host, script="other")["script"] == "missing"
+    assert look(host)["script"] is None
+
+
+def test_the_chosen_python_is_asked_as_a_build_asks_it(host: LocalAgent) -> None:
+    """The refusal is the build's."""
+    host.paths.create()
+    (found,) = look(host, python="/nowhere/python3")["problems"]
+    assert found["message"] == "nothing was built: build.python: /nowhere/python3 is not on this host"
+    assert look(host, python=sys.executable, venvs=True)["problems"] == []
+
+
+def test_one_problem_hides_no_other(host: LocalAgent) -> None:
+    """A later version's format, another machine's root and a missing Python are told together, with the facts."""
+    host.paths.create()
+    host.paths.format.write_text("3\n")
+    host.paths.id.write_text('{"id": "1", "machine": "another", "name": "web9", "root": "/srv"}')
+    found = look(host, node="/nowhere/node")
+    assert [each["message"].partition(": ")[2] for each in found["problems"]] == [
+        NEWER,
+        f"{host.root} is the deploy root of the machine web9, and of that alone",
+        "build.node: /nowhere/node is not on this host",
+    ]
+    assert found["facts"]["git"] is True
+
+
+def test_somebody_elses_root(host: LocalAgent) -> None:
+    """Whose it is is told, by the words that refuse every other call, and the host is looked at all the same."""
+    require_another_user()
+    host.paths.create()
+    os.chown(host.root, 1, 1)
+    other = LocalAgent(host.root, user=65534, group=65534, extra_groups=[])
+    for path in [host.root, *list(host.root.parents)[:3]]:
+        path.chmod(path.stat().st_mode | 0o055)
+    told, stopped = other.call("doctor", request()), other.call("facts", {"sha": None})
+    assert (stopped.refusal or {})["message"] == refused(told)[0]
+    assert (told.result or {})["facts"]["git"] is True
+
+
+def test_a_root_that_cannot_be_made(tmp_path: Any) -> None:
+    """A directory that is missing, and that this login may not make, is told before a deploy finds out."""
+    require_another_user()
+    for path in [tmp_path, *list(tmp_path.parents)[:3]]:
+        path.chmod(path.stat().st_mode | 0o055)
+    host = LocalAgent(tmp_path / "srv" / "shop", user=65534, group=65534, extra_groups=[])
+    told, stopped = host.call("doctor", request()), host.call("facts", {"sha": None})
+    assert [(stopped.refusal or {})["message"]] == refused(told) == [f"{host.root} cannot be written by this login"]
+
+
+def test_a_visit_hears_of_all_that_is_open(host: LocalAgent) -> None:
+    """A deploy stops at the first of them."""
+    host.paths.create()
+    host.root.chmod(0o777)
+    host.paths.ours.chmod(0o777)
+    told = host.call("doctor", request())
+    assert refused(told) == [
+        f"what {host.paths.ours} runs can be changed by others",
+        f"{host.root} is writable by everybody",
+    ]
+    stopped = host.call("facts", {"sha": None}).refusal or {}
+    assert stopped["message"] == refused(told)[0]
+
+
+def test_only_doctor_visits() -> None:
+    """Every other call stops where something is wrong."""
+    assert agent.VISITS == ("doctor",)
