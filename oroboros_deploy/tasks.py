@@ -273,11 +273,10 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
     from .cli import init as files_of
 
     top = files_of.top_of(Path.cwd())
-    files = files_of.files_for(top)
-    asked = files_of.questions(files["fabric.yaml"])
-    if not print:
-        files_of.write(top, files)
-    words = files_of.printed(files) if print else files_of.told(top, files, asked)
+    found = files_of.files_for(top)
+    files = found if print else files_of.write(top, found)
+    asked = files_of.questions(files.get("fabric.yaml", ""))
+    words = files_of.printed(files) if print else files_of.told(top, files, asked, files_of.kept(top, found, files))
     show(dumps({"directory": str(top), "files": files, "questions": asked}) if json else words)
 
 
@@ -478,7 +477,7 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
 
 @task(
     help={
-        "host": "only attempts on this host",
+        "host": "only attempts on this host (also: -H HOST)",
         "environment": "only attempts in this environment of fabric.yaml (also: -H ENVIRONMENT)",
         "limit": "how many at most, the newest (1 to 500, default 20)",
         "json": "print a JSON array, with the hosts of each attempt",
@@ -496,9 +495,10 @@ def history(
 
     number = whole_number(limit, "--limit")
     hosts = deployment(context, environment)
+    wanted = [host] if host else told.named(context, hosts.config)
+    place = environment if wanted and not host else hosts.config.environment
     with hosts.registry() as registry:
-        named = {"host": host, "environment": hosts.config.environment}
-        attempts = told.newest(registry.reader, hosts.node.application, number, **named)
+        attempts = told.newest_on(registry.reader, hosts.node.application, number, wanted, place)
     show(told.as_json(attempts) if json else told.table(attempts))
 
 
