@@ -25,7 +25,19 @@ from sqlalchemy.schema import CreateColumn
 
 from ..records.record import AttemptState
 from . import place, schema
-from .schema import OURS, AnyText, attempt_hosts, attempts, events, hosts, metadata, observations, targets, waiting
+from .schema import (
+    OURS,
+    AnyText,
+    attempt_hosts,
+    attempts,
+    events,
+    hosts,
+    metadata,
+    observations,
+    plans,
+    targets,
+    waiting,
+)
 
 _SERVED = ["application", "host", "release_id", "attempt_id", "since"]
 
@@ -109,7 +121,8 @@ def _fifth(db: Connection) -> None:
 def _sixth(db: Connection) -> None:
     """A schema of our own, where we may make it."""
     if place.prepare(db):
-        place.move(db, [table.name for table in OURS])
+        there = inspect(db).get_table_names()
+        place.move(db, [table.name for table in OURS if table.name in there])
 
 
 def _seventh(db: Connection) -> None:
@@ -141,6 +154,11 @@ def _ninth(db: Connection) -> None:
     if "hold" not in {column["name"] for column in inspect(db).get_columns(observations.name, schema=place.of(db))}:
         _add(db, observations, "hold")
     _index(db, attempts)
+
+
+def _tenth(db: Connection) -> None:
+    """Plans."""
+    plans.create(db, checkfirst=True)
 
 
 def _index(db: Connection, *tables: Table) -> None:
@@ -175,4 +193,14 @@ def _named(db: Connection, table: Table) -> str:
     return f"{where}.{table.name}" if where else table.name
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_second, _third, _fourth, _fifth, _sixth, _seventh, _eighth, _ninth)
+STEPS: tuple[Callable[[Connection], None], ...] = (
+    _second,
+    _third,
+    _fourth,
+    _fifth,
+    _sixth,
+    _seventh,
+    _eighth,
+    _ninth,
+    _tenth,
+)

@@ -35,7 +35,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from . import place, values
 
-VERSION = 9
+VERSION = 10
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -332,6 +332,18 @@ observations = Table(
     Column("release_id", AnyText),
     Column("at", UtcDateTime, nullable=False),
     Column("hold", Hold),
+    schema=place.NAME,
+)
+
+# What deploys would have done, as they were planned; each is kept for a week.
+plans = Table(
+    "oroboros_plans",
+    metadata,
+    Column("plan", AnyText, primary_key=True),
+    Column("application", AnyText, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("content", Object, nullable=False),
+    Index("ix_oroboros_plans_made", "made_at"),
     schema=place.NAME,
 )
 
