@@ -44,6 +44,8 @@ _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edit
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
         "no-cache": "build every part anew, whatever earlier builds left",
         "rebuild": "build the release again although it is complete on a host; refused where it is live",
+        "plan": "id of a plan: deploy what it says, and nothing where a fact has changed since",
+        "yes": "where the settings say `confirm`: do not ask first",
     }
 )
 def deploy(
@@ -60,6 +62,8 @@ def deploy(
     no_cache: bool = False,
     rebuild: bool = False,
     adopt_units: bool = False,
+    plan: str | None = None,
+    yes: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -68,10 +72,55 @@ def deploy(
     All hosts build side by side; only when every one has the sealed release do they
     switch, one after another, and the first that fails stops the rest.
     """
-    wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
+    wanted = sha if plan and sha is None else required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
-    attempt(context, "deploy", environment, given, json, verbose, lambda hosts, _: hosts.deploy(sha=wanted))
+
+    def act(hosts: Deployment, view: View) -> Outcome:
+        from .cli import planning
+
+        made = None
+        if plan:
+            hosts, made = planning.by_plan(context, hosts, given, plan)
+        commit = wanted or (made.sha if made else "")
+        return hosts.deploy(sha=commit, plan=made, consent=planning.consent(hosts, view, yes=yes))
+
+    attempt(context, "deploy", environment, given, json, verbose, act)
+
+
+@task(
+    name="plan",
+    help=_COMMON
+    | _ADOPT
+    | {
+        "sha": "commit that would be deployed: full sha, unambiguous prefix, or a ref of this repository",
+        "services": "systemd units to restart, space separated",
+        "rebuild": "plan to build the release again although it is complete on a host",
+    },
+)
+def plan_deploy(
+    context: Context,
+    sha: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    rebuild: bool = False,
+    adopt_units: bool = False,
+    json: bool = False,
+) -> None:
+    """Show what a deploy would do on each host, and keep that for `deploy --plan=ID`; nothing is changed.
+
+    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.
+    """
+    from .cli import planning
+
+    wanted = required(sha, "plan --sha=SHA", "HEAD is a valid --sha")
+    given = flags(root, services) | {"rebuild": rebuild, "adopt_units": adopt_units}
+    hosts = deployment(context, environment, given)
+    made = hosts.plan(sha=wanted)
+    show(planning.as_json(made) if json else planning.table(made, hosts.config.typed))
+    if made.exit_code:
+        raise Exit(code=made.exit_code)
 
 
 @task(
@@ -548,6 +597,7 @@ env = Collection("env", env_push, env_show, env_diff)
 registry = Collection("registry", registry_list, registry_get, registry_upsert, registry_reconcile, registry_forget)
 ns = Collection(
     init,
+    plan_deploy,
     deploy,
     rollback,
     status,
