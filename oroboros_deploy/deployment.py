@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         UnpinAnswer,
     )
     from .outcome import Kind, Outcome
+    from .records.plan import DeployPlan
     from .records.reconcile import Repairs
     from .records.record import Forgotten
     from .registry import Registry
@@ -162,15 +163,50 @@ class Deployment:
         changed.node = self.node.with_config(config)
         return changed
 
-    def deploy(self, hosts: Sequence[str] | None = None, *, sha: str) -> Outcome:
+    def deploy(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        sha: str,
+        plan: DeployPlan | None = None,
+        consent: Callable[[], object] | None = None,
+    ) -> Outcome:
         """Build the commit on every host, then switch host after host; stop at the first that fails.
 
-        ``sha`` is a full sha, an unambiguous prefix or a ref of the source repository.  Raises a
-        DeployError while nothing live has changed; returns an Outcome from then on.
+        ``sha`` is a full sha, an unambiguous prefix or a ref of the source repository.  With a ``plan`` it is refused
+        (InvalidInput) where a fact has changed since; ``consent`` is called when the hosts have been read, before
+        anything is done, and raises when somebody does not want it.  Raises a DeployError while nothing live has
+        changed; returns an Outcome from then on.
         """
         names = required_hosts(self.config, hosts)
         with self.node.dialing(names) as node:
-            return _attempt(node, "deploy", resolving.commit(node, sha), names)
+            commit = resolving.commit(node, sha)
+            if plan is None:
+                return _attempt(node, "deploy", commit, names, consent)
+            from .control.bound import Bound
+
+            return Bound(node, plan, commit, names, node.configuration(), consent).run()
+
+    def plan(self, hosts: Sequence[str] | None = None, *, sha: str) -> DeployPlan:
+        """What a deploy of the commit would do on each host; nothing is changed, and the registry keeps it for 7 days.
+
+        ``exit_code`` of the plan is 0 when the deploy would be accepted.  What a deploy would be refused for before it
+        asks a host is raised.
+        """
+        names = required_hosts(self.config, hosts)
+        with self.node.dialing(names) as node:
+            from .control.planning import Planning  # while the hosts are being connected to
+
+            return Planning(node, resolving.commit(node, sha), node.configuration()).run(names)
+
+    def planned(self, plan_id: str) -> DeployPlan:
+        """The plan that was made with this id.  Raises InvalidInput when none is kept, and RegistryUnavailable."""
+        with self.node.registry() as registry:
+            found = registry.plan(plan_id)
+        if found is None:
+            what = f"no plan {plan_id!r} is kept; plans are kept for 7 days"
+            raise InvalidInput(f"nothing was changed: {what}", hint="fab plan --sha=SHA  makes one")
+        return found
 
     def rollback(
         self, hosts: Sequence[str] | None = None, *, release: str | None = None, agree: Agree | None = None
@@ -477,11 +513,17 @@ class Deployment:
         return ask(self.node, required_hosts(self.config, hosts), work, then)
 
 
-def _attempt(node: ControlNode, kind: Kind, commit: Commit, names: Sequence[str]) -> Outcome:
+def _attempt(
+    node: ControlNode,
+    kind: Kind,
+    commit: Commit,
+    names: Sequence[str],
+    consent: Callable[[], object] | None = None,
+) -> Outcome:
     from .control.attempt import Attempt  # while the hosts are being connected to
 
     configuration = node.configuration() if kind == "deploy" else None
-    return Attempt(node, kind, commit, names, configuration).run()
+    return Attempt(node, kind, commit, names, configuration, consent).run()
 
 
 def _import_registry() -> None:

@@ -15,9 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from subprocess import PIPE
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from .errors import InvalidInput, UnknownCommit
+
+if TYPE_CHECKING:
+    from .host.contract import Changes
 
 DEADLINE = 60  # seconds for one answer from git
 SILENCE = 600  # seconds git may think before the next byte of a pack
@@ -117,6 +120,43 @@ class Source:
         """git's mode of what a commit has at a path, such as ``100755``; empty where it has nothing there."""
         found = self._git("ls-tree", "--full-tree", sha, "--", path)
         return _lines(found)[0].partition(" ")[0] if found.returncode == 0 and found.stdout else ""
+
+    def apart(self, old: str, new: str) -> tuple[int, int] | None:
+        """How many commits only ``old`` has, and only ``new``; None when either is unknown here."""
+        if not (_SHA.fullmatch(old) and _SHA.fullmatch(new)):
+            return None
+        found = self._git("rev-list", "--left-right", "--count", f"{old}...{new}")
+        counts = _text(found)[0].split() if found.returncode == 0 else []
+        return (int(counts[0]), int(counts[1])) if len(counts) == 2 else None
+
+    def is_unpushed(self, sha: str) -> bool:
+        """Whether there are branches of a remote, and none has the commit, as far as this repository knows."""
+        found = self._git("rev-list", "--max-count=1", sha, "--not", "--remotes")
+        if found.returncode or not found.stdout:
+            return False
+        return bool(self._git("for-each-ref", "--count=1", "refs/remotes").stdout)
+
+    def dirty(self) -> list[str]:
+        """The files of the work tree that are not as they were committed; none where there is no work tree."""
+        found = self._git("-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--no-renames")
+        text = found.stdout.decode(errors="replace") if found.returncode == 0 else ""
+        return [entry[3:] for entry in text.split("\0") if entry]
+
+    def differing(self, old: str | None, new: str, directory: str) -> Changes | None:
+        """The files in a directory in which two commits differ (None: nothing is there); None where one is unknown."""
+        if old is None:
+            found = self._git("ls-tree", "-r", "-z", "--name-only", new, "--", f"{directory}/")
+            words = [word for name in found.stdout.decode(errors="replace").split("\0")[:-1] for word in ("A", name)]
+        else:
+            ways = ("--no-renames", "--name-status", "-r", "-z")
+            found = self._git("diff-tree", *ways, old, new, "--", f"{directory}/")
+            words = found.stdout.decode(errors="replace").split("\0")[:-1]
+        return None if found.returncode else _differing(words, f"{directory}/")
+
+    def file(self, sha: str, path: str) -> str:
+        """The text of a file of a commit; empty where there is none.  Raises UnicodeDecodeError."""
+        found = self._git("cat-file", "blob", f"{sha}:{path}")
+        return found.stdout.decode() if found.returncode == 0 else ""
 
     # --- which commit ---
 
@@ -233,6 +273,13 @@ class Source:
 
     def _unknown(self, reason: str, hint: str | None = None) -> UnknownCommit:
         return UnknownCommit(f"nothing was changed: {reason}", hint=hint or "git log --oneline shows the commits")
+
+
+def _differing(words: Sequence[str], directory: str) -> Changes:
+    """Names in a directory by what became of them, from git's ``A name M name D name``."""
+    pairs = [(letter, name.removeprefix(directory)) for letter, name in zip(words[::2], words[1::2], strict=True)]
+    found = {letters: sorted(name for letter, name in pairs if letter in letters) for letters in ("A", "MT", "D")}
+    return {"added": found["A"], "changed": found["MT"], "removed": found["D"]}
 
 
 def _environment() -> dict[str, str]:

@@ -54,6 +54,8 @@ _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edit
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
         "no-cache": "build every part anew, whatever earlier builds left",
         "rebuild": "build the release again although it is complete on a host; refused where it is live",
+        "plan": "id of a plan: deploy what it says, and nothing where a fact has changed since",
+        "yes": "where the settings say `confirm`: do not ask first",
     }
 )
 def deploy(
@@ -70,6 +72,8 @@ def deploy(
     no_cache: bool = False,
     rebuild: bool = False,
     adopt_units: bool = False,
+    plan: str | None = None,
+    yes: bool = False,
     json: bool = False,
     verbose: bool = False,
 ) -> None:
@@ -78,10 +82,55 @@ def deploy(
     All hosts build side by side; only when every one has the sealed release do they
     switch, one after another, and the first that fails stops the rest.
     """
-    wanted = required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
+    wanted = sha if plan and sha is None else required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
-    attempt(context, "deploy", environment, given, json, verbose, lambda hosts, _: hosts.deploy(sha=wanted))
+
+    def act(hosts: Deployment, view: View) -> Outcome:
+        from .cli import planning
+
+        made = None
+        if plan:
+            hosts, made = planning.by_plan(context, hosts, given, plan)
+        commit = wanted or (made.sha if made else "")
+        return hosts.deploy(sha=commit, plan=made, consent=planning.consent(hosts, view, yes=yes))
+
+    attempt(context, "deploy", environment, given, json, verbose, act)
+
+
+@task(
+    name="plan",
+    help=_COMMON
+    | _ADOPT
+    | {
+        "sha": "commit that would be deployed: full sha, unambiguous prefix, or a ref of this repository",
+        "services": "systemd units to restart, space separated",
+        "rebuild": "plan to build the release again although it is complete on a host",
+    },
+)
+def plan_deploy(
+    context: Context,
+    sha: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+    services: str | None = None,
+    rebuild: bool = False,
+    adopt_units: bool = False,
+    json: bool = False,
+) -> None:
+    """Show what a deploy would do on each host, and keep that for `deploy --plan=ID`; nothing is changed.
+
+    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.
+    """
+    from .cli import planning
+
+    wanted = required(sha, "plan --sha=SHA", "HEAD is a valid --sha")
+    given = flags(root, services) | {"rebuild": rebuild, "adopt_units": adopt_units}
+    hosts = deployment(context, environment, given)
+    made = hosts.plan(sha=wanted)
+    show(planning.as_json(made) if json else planning.table(made, hosts.config.typed))
+    if made.exit_code:
+        raise Exit(code=made.exit_code)
 
 
 @task(
@@ -396,11 +445,10 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
     from .cli import init as files_of
 
     top = files_of.top_of(Path.cwd())
-    files = files_of.files_for(top)
-    asked = files_of.questions(files["fabric.yaml"])
-    if not print:
-        files_of.write(top, files)
-    words = files_of.printed(files) if print else files_of.told(top, files, asked)
+    found = files_of.files_for(top)
+    files = found if print else files_of.write(top, found)
+    asked = files_of.questions(files.get("fabric.yaml", ""))
+    words = files_of.printed(files) if print else files_of.told(top, files, asked, files_of.kept(top, found, files))
     show(dumps({"directory": str(top), "files": files, "questions": asked}) if json else words)
 
 
@@ -628,7 +676,7 @@ def figures(context: Context, environment: str | None = None, days: str = "90", 
 
 @task(
     help={
-        "host": "only attempts on this host",
+        "host": "only attempts on this host (also: -H HOST)",
         "environment": "only attempts in this environment of fabric.yaml (also: -H ENVIRONMENT)",
         "limit": "how many at most, the newest (1 to 500, default 20)",
         "json": "print a JSON array, with the hosts of each attempt",
@@ -646,9 +694,10 @@ def history(
 
     number = whole_number(limit, "--limit")
     hosts = deployment(context, environment)
+    wanted = [host] if host else told.named(context, hosts.config)
+    place = environment if wanted and not host else hosts.config.environment
     with hosts.registry() as registry:
-        named = {"host": host, "environment": hosts.config.environment}
-        attempts = told.newest(registry.reader, hosts.node.application, number, **named)
+        attempts = told.newest_on(registry.reader, hosts.node.application, number, wanted, place)
     show(told.as_json(attempts) if json else told.table(attempts))
 
 
@@ -699,6 +748,7 @@ registry = Collection("registry", registry_list, registry_get, registry_upsert, 
 ns = Collection(
     init,
     setup,
+    plan_deploy,
     deploy,
     rollback,
     restart,

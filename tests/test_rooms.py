@@ -18,7 +18,7 @@ NAME = PACKAGE.name
 DOORS = ("cli", "tasks")  # what the users of `fab` see: the library never imports it
 PURE = (
     *("records", "outcome", "events", "errors", "release", "version", "text", "config", "init", "setup", "doctor"),
-    *("control.plan", "control.way_back"),
+    *("control.plan", "control.way_back", "control.looking"),
 )
 ACTING = ("cli", "tasks", "deployment", "testing", "control", "registry", "remote", "ssh", "web", "source", "threads")
 ACTING_MODULES = {

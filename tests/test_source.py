@@ -609,3 +609,61 @@ def test_grafts_are_refused_before_anything_is_sent(repository: Path) -> None:
     assert b"".join(Source(repository).bundle(sha_of(repository), [])).startswith(b"# v2 git bundle")
     grafts.write_text("# only a note\n")
     assert next(Source(repository).bundle(sha_of(repository), [])) != b""
+
+
+@pytest.fixture
+def fork(tmp_path: Path) -> tuple[Path, str, str, str]:
+    """A repository, its first commit, and two that do not have each other."""
+    path = make(tmp_path / "fork", "first")
+    first = git(path, "rev-parse", "HEAD")
+    one = commit(path, "one")
+    git(path, "checkout", "-q", first)
+    commit(path, "two")
+    return path, first, one, commit(path, "three")
+
+
+def test_how_far_two_commits_are_apart(fork: tuple[Path, str, str, str]) -> None:
+    """By the commits that only one of them has; what is not known here is none."""
+    path, first, one, three = fork
+    source = Source(path)
+    pairs = [(first, three), (three, first), (one, three), (first, first), ("0" * 40, first), ("x", first)]
+    assert [source.apart(*pair) for pair in pairs] == [(0, 2), (2, 0), (1, 2), (0, 0), None, None]
+
+
+def test_a_commit_is_unpushed_where_a_remote_lacks_it(fork: tuple[Path, str, str, str], tmp_path: Path) -> None:
+    """Without a remote there is nowhere to push to; what its branches have is pushed, also below their tips."""
+    path, first, one, three = fork
+    assert [Source(path).is_unpushed(each) for each in (first, three)] == [False, False]
+    git(tmp_path, "init", "-q", "--bare", "far")
+    git(path, "remote", "add", "origin", str(tmp_path / "far"))
+    git(path, "push", "-q", "origin", f"{one}:refs/heads/main")
+    assert [Source(path).is_unpushed(each) for each in (first, one, three)] == [False, False, True]
+
+
+def test_files_that_are_not_committed(fork: tuple[Path, str, str, str], tmp_path: Path) -> None:
+    """Changed ones and new ones, whatever their names; a bare repository has none."""
+    path = fork[0]
+    assert Source(path).dirty() == []
+    (path / "file").write_text("changed")
+    (path / "a b").write_text("new")
+    git(tmp_path, "clone", "-q", "--bare", str(path), "bare")
+    assert (sorted(Source(path).dirty()), Source(tmp_path / "bare").dirty()) == (["a b", "file"], [])
+
+
+def test_what_two_commits_have_in_a_directory(tmp_path: Path) -> None:
+    """Names in it that were added, changed and removed; against nothing all are added; an unknown commit tells none."""
+    path = make(tmp_path / "units", "first")
+    (path / "infra").mkdir()
+    shas = []
+    for files in ({"a": "1", "b": "1"}, {"a": "2", "c": "1"}):
+        git(path, "rm", "-q", "-r", "--ignore-unmatch", "infra")
+        (path / "infra").mkdir(exist_ok=True)
+        for name, text in files.items():
+            (path / "infra" / name).write_text(text)
+        git(path, "add", "infra")
+        shas.append(commit(path, str(files)))
+    source = Source(path)
+    assert source.differing(*shas, "infra") == {"added": ["c"], "changed": ["a"], "removed": ["b"]}
+    assert source.differing(None, shas[0], "infra") == {"added": ["a", "b"], "changed": [], "removed": []}
+    assert (source.differing("0" * 40, shas[0], "infra"), source.file(shas[1], "infra/a")) == (None, "2")
+    assert source.file(shas[1], "infra/b") == ""

@@ -14,9 +14,14 @@ def confirm(what: str, question: str) -> None:
     Raises InvalidInput where nobody can be asked, and Interrupted when the answer is no.
     """
     sys.stderr.write(f"{plain(what)}\n")
-    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed
-        raise InvalidInput("nothing was changed: there is no terminal to ask on", hint="add --yes to do it unasked")
+    need_terminal()
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise Interrupted("nothing was changed: the answer was no")
+
+
+def need_terminal() -> None:
+    """Raises InvalidInput where nobody can be asked."""
+    if sys.stdin is None or not sys.stdin.isatty():  # None: it was closed
+        raise InvalidInput("nothing was changed: there is no terminal to ask on", hint="add --yes to do it unasked")

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ..text import clean, columns, duration, short
 
 if TYPE_CHECKING:
+    from invoke import Context
+
+    from ..config import Config
     from ..registry.reading import Reader
 
 Row = Mapping[str, Any]
@@ -29,6 +32,24 @@ def newest(
         if page.next is None or len(found) >= limit:
             return found[:limit]
         page = reader.attempts(_PAGE, page.next, host=host, environment=environment)
+
+
+def named(context: Context, config: Config) -> tuple[str, ...]:
+    """The hosts that -H names; none where it names an environment, for hosts come and go there."""
+    from ..control.context import hosts_of
+
+    typed = hosts_of(context)
+    return () if {*typed} <= {config.environment} else config.hosts
+
+
+def newest_on(
+    reader: Reader, application: str, limit: int, hosts: Sequence[str], environment: str | None
+) -> list[dict[str, Any]]:
+    """The newest attempts on any of these hosts; without hosts, on all."""
+    places: Sequence[str | None] = hosts or [None]
+    found = [newest(reader, application, limit, host=each, environment=environment) for each in places]
+    attempts = {each["attempt"]: each for some in found for each in some}
+    return sorted(attempts.values(), key=lambda each: _moment(each["started_at"]), reverse=True)[:limit]
 
 
 def table(attempts: Sequence[Row]) -> str:

@@ -9,6 +9,8 @@ from ..errors import InvalidInput
 from ..init.tree import Tree
 from ..init.writing import FABFILE, propose, settings
 
+_SUFFIXES = ("yaml", "yml", "json", "py")
+
 
 def top_of(directory: Path) -> Path:
     """The top of the repository that a directory is in; the directory itself where it is in none."""
@@ -20,16 +22,35 @@ def files_for(top: Path) -> dict[str, str]:
     return {"fabfile.py": FABFILE, "fabric.yaml": settings(propose(Tree(top)))}
 
 
-def write(top: Path, files: Mapping[str, str]) -> None:
-    """Write the files; raises InvalidInput where one of them is there."""
-    settings = [f"fabric.{suffix}" for suffix in ("yml", "json", "py")]  # Invoke takes the first that it finds
-    there = [name for name in (*files, *settings) if (top / name).exists() or (top / name).is_symlink()]
-    if there:
-        what = f"{' and '.join(there)} {'is' if len(there) == 1 else 'are'} there already, in {top}"
+def write(top: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """Write the files that are missing, and return them; raises InvalidInput where none is."""
+    missing = {name: text for name, text in files.items() if not _there(top, name)}
+    if not missing:
+        what = f"{' and '.join(_all_there(top, files))} are there already, in {top}"
         raise InvalidInput(f"nothing was changed: {what}", hint="fab init --print  shows what would be written")
-    for name, text in files.items():
+    for name, text in missing.items():
         with (top / name).open("x") as file:
             file.write(text)
+    return missing
+
+
+def kept(top: Path, files: Mapping[str, str], written: Mapping[str, str]) -> list[str]:
+    """What is said of each file that was there and was left as it is."""
+    names = [found for name in files if name not in written for found in _there(top, name)]
+    said = [f"{name} was there and is as it was" for name in names]
+    if "fabfile.py" in names and "oroboros_deploy" not in Tree(top).text("fabfile.py"):
+        said.append("fabfile.py has none of our tasks: add  from oroboros_deploy.tasks import ns  or type oroboros")
+    return said
+
+
+def _all_there(top: Path, files: Mapping[str, str]) -> list[str]:
+    return [found for name in files for found in _there(top, name)]
+
+
+def _there(top: Path, name: str) -> list[str]:
+    """The files that are in the place of one: settings may have another ending, and Invoke reads one file alone."""
+    names = [f"fabric.{suffix}" for suffix in _SUFFIXES] if name == "fabric.yaml" else [name]
+    return [each for each in names if (top / each).exists() or (top / each).is_symlink()]
 
 
 def questions(text: str) -> list[str]:
@@ -38,9 +59,9 @@ def questions(text: str) -> list[str]:
     return [each.rstrip(":") for each in marked if each]
 
 
-def told(top: Path, files: Mapping[str, str], asked: Sequence[str]) -> str:
-    """What was written, and what is left to a person."""
-    lines = [f"wrote {' and '.join(files)} in {top}", *(f"  ? {each}" for each in asked)]
+def told(top: Path, files: Mapping[str, str], asked: Sequence[str], kept: Sequence[str] = ()) -> str:
+    """What was written, what was there before, and what is left to a person."""
+    lines = [f"wrote {' and '.join(files)} in {top}", *kept, *(f"  ? {each}" for each in asked)]
     where = ["the answers go into fabric.yaml, where the questions stand"] if asked else []
     return "\n".join([*lines, *where])
 

@@ -612,6 +612,14 @@ class Settings:
             check_count, "hosts that switch at the same time; the first that fails stops those that have not begun"
         ),
     )
+    confirm: bool = field(
+        default=False,
+        metadata=_about(
+            check_switch,
+            "`true`: a deploy shows what it will do and asks on the terminal before it begins; `--yes` answers, and"
+            " without a terminal it is refused without it. Meant for an environment",
+        ),
+    )
     wait: float | None = field(
         default=None,
         metadata=_about(

@@ -23,6 +23,7 @@ from ..errors import (
     UnknownCommit,
 )
 from ..outcome import HostOutcome, Kind, NewCommit, Outcome, State, ended, state_of
+from ..records import plan as planned
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -89,8 +90,12 @@ class Attempt:
         commit: Commit,
         names: Sequence[str],
         configuration: Sources | None = None,
+        consent: Callable[[], object] | None = None,
     ) -> None:
-        """``configuration`` are the values that the hosts do not find in the release (None: there are none)."""
+        """``configuration`` are the values that the hosts do not find in the release (None: there are none).
+
+        ``consent`` is called when it is known what a deploy will do, and raises when somebody does not want that.
+        """
         self.node = node
         self.config = node.config
         self.started = datetime.now(UTC)
@@ -100,6 +105,7 @@ class Attempt:
         self.recorder = Recorder(attempt, node.listener, names, self.config.root)
         self.works = [Work(node.host(name, self.recorder), self.job) for name in names]
         self.configuration = configuration
+        self.consent = consent
         for work in self.works:
             work.host.hide(secrets_of.mask(configuration))
         self._new: dict[str, tuple[CommitRecord, ...]] = {}
@@ -153,9 +159,25 @@ class Attempt:
         else:
             self._meet()
             if not all(work.plan and work.plan.nothing for work in self.works):
+                self._foresee()
                 _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
+
+    def _foresee(self) -> None:
+        """Say what a deploy will do, before any of it is done, and ask where somebody is to be asked."""
+        if self.job.kind == "deploy":
+            from .planning import Planning
+
+            known = [(each.host.name, each.facts, each.plan) for each in self.works if each.facts and each.plan]
+            made = Planning(self.node, self.commit).brief(known)
+            self._tell(
+                "plan", planned.short_form(made), sha=made.sha, hosts=[planned.brief(each) for each in made.hosts]
+            )
+            for warning in planned.warnings(made):
+                self._tell("warning", warning, level="warning")
+        if self.consent:
+            self.consent()
 
     def _connect(self) -> None:
         self._on_each(connect=connect)

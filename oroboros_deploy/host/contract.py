@@ -102,6 +102,7 @@ class FactsRequest(Asked):
     ``units`` is there when a release is to bring its units; with ``recorded`` it is a rollback, which brings those that
     the release was committed with.
     ``served`` is true when one of the releases is to be gone back to: then the facts say how each served here.
+    ``space`` is true when the facts are to say what the live release takes on the disk.
     """
 
     sha: NotRequired[Optional[str]]
@@ -119,6 +120,7 @@ class FactsRequest(Asked):
     units: NotRequired[UnitsRequest]
     recorded: NotRequired[bool]
     served: NotRequired[bool]
+    space: NotRequired[bool]
 
 
 class Source(TypedDict):
@@ -708,7 +710,8 @@ class Facts(TypedDict):
     why this login cannot use its service manager (for scope ``system``: what sudo refuses); ``may_manage`` is false
     then.  ``last`` is the last activation, ``journal`` the newest attempts and ``head`` the last entry of any kind;
     ``problems`` are what a deploy would be refused for.  ``unit_changes`` are the files of units that an activation of
-    the release would change (None: it is to bring none, or is not there yet).
+    the release would change (None: it is to bring none, or is not there yet).  ``needs_bytes`` is what the live release
+    takes beside what others share with it (None: nobody asked, or there is none).
     """
 
     hostname: str
@@ -737,6 +740,7 @@ class Facts(TypedDict):
     configuration: NotRequired[Optional[str]]
     origins: NotRequired[Dict[str, str]]
     unit_changes: NotRequired[Optional[Changes]]
+    needs_bytes: NotRequired[Optional[int]]
 
 
 # --- answers -----------------------------------------------------------------------------------------------------

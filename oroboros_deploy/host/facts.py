@@ -100,7 +100,15 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "configuration": used,
         "origins": configuration.origins(layout, used) if request.get("env") else {},
         "unit_changes": changes,
+        "needs_bytes": _size(layout, live) if request.get("space") else None,
     }
+
+
+def _size(layout: Layout, live: Optional[str]) -> Optional[int]:
+    """What the live release takes on the disk beside what others share with it; None where there is none."""
+    from . import prune
+
+    return prune.size(layout.release(live)) if live else None
 
 
 def _unit_changes(layout: Layout, request: FactsRequest, problems: List[Problem]) -> Optional[Changes]:

@@ -121,6 +121,11 @@ def _pages(proposal: Proposal, place: str, manager: Manager, needs: set[str]) ->
         proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")
     output = output or "dist"
     command = f"{manager.install} && {manager.name} run build"
+    if proposal.frontend:
+        step = {"name": _named("pages", place), **_path(place), "command": command, "outputs": [below(place, output)]}
+        proposal.steps.append(step)
+        proposal.because("build.steps", f"{below(place, 'package.json')} has a build of pages, too")
+        return
     proposal.frontend = {"path": place or ".", "command": command, "output": output, "into": None}
     proposal.because("build.frontend", f"{below(place, 'package.json')} has a build; its output stays where it is made")
     proposal.page = below(place, f"{output}/index.html")

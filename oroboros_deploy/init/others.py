@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 
 from .proposal import Proposal
-from .tree import Tree, below
+from .tree import Tree, below, table
 
 _ROOT = re.compile(r"(/[\w./-]+?)/current\b")
 _READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)
+_PORT = re.compile(r"(?:(?<!\S)(?:--port[ =]|-p ?|(?:--bind[ =]|-b ?)[^\s/]*:)|\bPORT=|^(?:[\w.\[\]:]*:)?)(\d{2,5})\b")
 _PROCESS = re.compile(r"^([a-z][\w-]*):\s*(\S.*)$", re.MULTILINE)
 _STRANGERS = {
     "Gemfile": "Ruby: bundle install",
@@ -51,12 +53,20 @@ def _units(tree: Tree, proposal: Proposal) -> None:
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
     proposal.reads = any(map(_READS.search, texts.values()))
     proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]
+    proposal.port = _port_of(tree, units) or proposal.port
     proposal.roots = [found[1] for found in map(_ROOT.search, texts.values()) if found]
     if len(places) == 1 and "" not in places and all("@root@" in text or _ROOT.search(text) for text in texts.values()):
         proposal.units = places.pop()
         proposal.because("units", "they run from the release, and are installed and restored with it")
     else:
         proposal.ask("units", "the units do not all run from current, in one directory: install them on the host")
+
+
+def _port_of(tree: Tree, units: list[str]) -> int | None:
+    """The first port that units say they listen on, services before sockets."""
+    texts = (tree.text(name).replace("\\\n", " ") for name in [*units, *tree.files(r"[\w.-]+\.socket")])
+    found = (_PORT.search(line) for text in texts for line in _STARTS.findall(text))
+    return next((int(each[1]) for each in found if each), None)
 
 
 def _processes(tree: Tree, proposal: Proposal) -> None:
@@ -87,11 +97,22 @@ def _has_main(tree: Tree, place: str) -> bool:
     return any(re.search(r"^package main\b", tree.text(name), re.MULTILINE) for name in names)
 
 
+def _is_of_a_program(tree: Tree, proposal: Proposal) -> bool:
+    """Whether there is more than pages to make, so that pages of mkdocs are about it."""
+    others = any(tree.places(name) for name in _STRANGERS if name not in ("Dockerfile", "Pipfile"))
+    runs = proposal.run or proposal.services or proposal.frontend or others
+    project = table(tree.toml("pyproject.toml").get("project"))
+    return bool(runs or (project and "mkdocs" not in str(project.get("dependencies"))))
+
+
 def _site(tree: Tree, proposal: Proposal) -> None:
     made = {"hugo.toml": ("hugo --minify", "public"), "hugo.yaml": ("hugo --minify", "public")}
     made |= {"mkdocs.yml": (".venv/bin/mkdocs build", "site")}
     for name, (command, output) in made.items():
-        if tree.has(name):
+        if name == "mkdocs.yml" and tree.has(name) and _is_of_a_program(tree, proposal):
+            step = f"{{name: site, command: {command}, outputs: [{output}]}}"
+            proposal.ask("build.steps", f"{name} is taken for documentation; where it is the site itself, add {step}")
+        elif tree.has(name):
             proposal.steps.append({"name": "site", "command": command, "outputs": [output]})
             proposal.because("build.steps", f"{name}: the pages are made on each host")
             proposal.found.append(f"a static site ({name})")

@@ -32,6 +32,10 @@ class Proposal:
     page: str | None = None
     run: bool = False  # something of it has to run
 
+    def migrates(self, line: str) -> None:
+        """Add a migration; the one setting there is runs those of several places one after the other."""
+        self.migrate = f"({self.migrate}) && ({line})" if self.migrate else line
+
     def because(self, setting: str, reason: str) -> None:
         """Say why a setting is as it is."""
         self.reasons.setdefault(setting, []).append(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from posixpath import join, normpath
 
 from .proposal import Proposal
 from .tree import Tree, below, table
@@ -11,7 +12,7 @@ _REQUIREMENTS = ("requirements/production.txt", "requirements/prod.txt", "requir
 _MARKERS = ("manage.py", "pyproject.toml", "setup.py", *_REQUIREMENTS)
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
-_PATH = r"\s*=.*?[/,]\s*['\"]([\w.-]+)['\"]"
+_SEGMENT = re.compile(r"[/,]\s*['\"]([\w./-]+)['\"]|\}/([\w./-]+)")  # joined to a path, or in an f-string
 _RUN_FROM = re.compile(r"/current/([\w./-]+?)/bin/\w")  # an environment that a unit names
 _NEEDED = re.compile(r"os\.environ\[['\"]([A-Z][A-Z0-9_]+)['\"]\]")
 _SETTINGS = (r"settings.*\.py", r"base\.py", r"prod(uction)?\.py")
@@ -38,7 +39,7 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         _django(tree, proposal, place, environment)
     elif tree.has(place, "alembic.ini") and "alembic" in needs:
         line = f"{environment.removeprefix(place).lstrip('/')}/bin/alembic upgrade head"
-        proposal.migrate = f"cd {place} && {line}" if place else line
+        proposal.migrates(f"cd {place} && {line}" if place else line)
         proposal.because("migrate", f"{below(place, 'alembic.ini')}; it is run on one host, right before the switch")
     proposal.names += sorted({*_NEEDED.findall("\n".join(map(tree.text, tree.files(r".*\.py"))))})
 
@@ -98,7 +99,7 @@ def _needs(tree: Tree, place: str) -> str:
 
 def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> None:
     manage = f"{environment}/bin/python {below(place, 'manage.py')}"
-    proposal.migrate = f"{manage} migrate --noinput"
+    proposal.migrates(f"{manage} migrate --noinput")
     proposal.because("migrate", f"{below(place, 'manage.py')}; it is run on one host, right before the switch")
     settings = "\n".join(map(tree.text, tree.files(*_SETTINGS)))
     if "STATIC_ROOT" in settings:
@@ -106,9 +107,27 @@ def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> Non
             "name": f"static files {place.replace('/', '-')}".strip(),
             "command": f"{manage} collectstatic --noinput",
         }
-        made = re.search(f"STATIC_ROOT{_PATH}", settings)
-        proposal.steps.append(step | ({"outputs": [below(place, made[1])]} if made else {}))
+        made = _path(settings, "STATIC_ROOT", place)
+        proposal.steps.append(step | ({"outputs": [made]} if made else {}))
         proposal.because("build.steps", "the settings have STATIC_ROOT")
-    if media := re.search(f"MEDIA_ROOT{_PATH}", settings):
-        proposal.shared.append(below(place, media[1]))
+    if media := _path(settings, "MEDIA_ROOT", place):
+        proposal.shared.append(media)
         proposal.because("shared", "the settings have MEDIA_ROOT: what is uploaded stays when the next release comes")
+
+
+def _path(settings: str, name: str, place: str) -> str | None:
+    """The directory that Django's settings name, from the top of the repository; None for one that is not in it."""
+    segments = ["".join(found) for found in _SEGMENT.findall(_assigned(settings, name))]
+    path = normpath(join(place, *segments))
+    return None if not segments or path == "." or path.startswith(("/", "..")) else path
+
+
+def _assigned(settings: str, name: str) -> str:
+    """What is assigned to a name, up to the line that closes its last parenthesis; empty where nothing is."""
+    found = re.search(rf"^[ \t]*{name}[ \t]*(?::[^=\n]+)?=", settings, re.MULTILINE)
+    text = ""
+    for line in settings[found.end() :].splitlines() if found else []:
+        text += f"{line}\n"
+        if text.count("(") <= text.count(")"):
+            break
+    return text

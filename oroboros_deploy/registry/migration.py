@@ -38,6 +38,7 @@ from .schema import (
     hosts,
     metadata,
     observations,
+    plans,
     targets,
     waiting,
 )
@@ -168,6 +169,11 @@ def _tenth(db: Connection) -> None:
     db.execute(text(f"ALTER TABLE {_named(db, observations)} DROP COLUMN hold"))
 
 
+def _eleventh(db: Connection) -> None:
+    """Plans."""
+    plans.create(db, checkfirst=True)
+
+
 def _index(db: Connection, *tables: Table) -> None:
     for table in tables:
         for index in table.indexes:
@@ -210,4 +216,5 @@ STEPS: tuple[Callable[[Connection], None], ...] = (
     _eighth,
     _ninth,
     _tenth,
+    _eleventh,
 )

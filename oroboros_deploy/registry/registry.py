@@ -21,6 +21,7 @@ from .driver import Driver
 from .url import url_key
 
 if TYPE_CHECKING:
+    from ..records.plan import DeployPlan
     from ..records.reconcile import Repair
     from .reading import Reader
 
@@ -171,6 +172,18 @@ class Registry:
         from . import mending
 
         return self._write(lambda db: mending.mend(db, repair))
+
+    def keep_plan(self, plan: DeployPlan) -> None:
+        """Keep the plan of a deploy for a week."""
+        from . import plans
+
+        self._write(lambda db: plans.keep(db, plan))
+
+    def plan(self, plan_id: str) -> DeployPlan | None:
+        """The plan of this id, of whichever application; None for one that is older than a week."""
+        from . import plans
+
+        return self._read(lambda db: plans.find(db, plan_id))
 
     def upsert(
         self,

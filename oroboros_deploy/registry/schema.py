@@ -35,7 +35,7 @@ from sqlalchemy.types import JSON, TypeEngine
 
 from . import place, values
 
-VERSION = 10
+VERSION = 11
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -344,6 +344,18 @@ holds = Table(
     Column("root", AnyText, primary_key=True, server_default=""),
     Column("hold", Hold),
     Column("seen_at", UtcDateTime, nullable=False),
+    schema=place.NAME,
+)
+
+# What deploys would have done, as they were planned; each is kept for a week.
+plans = Table(
+    "oroboros_plans",
+    metadata,
+    Column("plan", AnyText, primary_key=True),
+    Column("application", AnyText, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("content", Object, nullable=False),
+    Index("ix_oroboros_plans_made", "made_at"),
     schema=place.NAME,
 )
 

@@ -96,5 +96,6 @@ def test_it_reads_the_registry_and_no_host(project: Path, tmp_path: Path) -> Non
         return [each["attempt"] for each in json.loads(ran.stdout)]
 
     assert (told(), told("-H", "prod")) == (["2", "1", "0"], ["1", "0"])
+    assert (told("-H", "web1"), told("-H", "web3,web1"), told("-H", "a")) == (["0"], ["2", "0"], [])
     ran = fab(project, "history", "--host=web1", "--limit=1", DEPLOY_REGISTRY_URL=url)
     assert ran.stdout.splitlines()[1].split()[:6] == ["2030-01-01", "11:00", "ada", "prod", "deploy", A[:10]]

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from oroboros_deploy import load_config
-from oroboros_deploy.cli.init import files_for, questions, told, top_of, write
+from oroboros_deploy.cli.init import files_for, kept, questions, told, top_of, write
 from oroboros_deploy.errors import InvalidInput
+from oroboros_deploy.init.writing import FABFILE
 from oroboros_deploy.testing import LocalHosts
 from tests.cli.test_oroboros import oroboros
 from tests.support.repository import Repository
@@ -61,22 +62,55 @@ def test_the_first_deploy_works(repository: Repository, tmp_path: Path, files: d
     assert (int(outcome.exit_code), hosts.live("web1")) == (0, sha), outcome.hosts
 
 
-@pytest.mark.parametrize(("there", "words"), [(["fabric.yaml"], "is"), (["fabfile.py", "fabric.yaml"], "are")])
-def test_nothing_is_overwritten(top: Path, there: list[str], words: str) -> None:
-    """A file that is there is named, and neither is written (2)."""
-    for name in there:
+@pytest.mark.parametrize("settings", ["fabric.yaml", "fabric.yml", "fabric.json", "fabric.py"])
+def test_nothing_is_overwritten(top: Path, settings: str) -> None:
+    """Where both files are there, whatever the ending of the settings, they are named and nothing is written (2)."""
+    for name in ("fabfile.py", settings):
         (top / name).write_text("mine")
     before = tree(top)
-    with pytest.raises(InvalidInput, match=f"{' and '.join(there)} {words} there already") as refused:
+    with pytest.raises(InvalidInput, match=f"fabfile.py and {settings} are there already") as refused:
         write(top, files_for(top))
     assert (refused.value.exit_code, tree(top)) == (2, before)
+
+
+@pytest.mark.parametrize(
+    ("there", "missing", "said"),
+    [
+        ("fabric.yml", "fabfile.py", ["fabric.yml was there and is as it was"]),
+        (
+            "fabfile.py",
+            "fabric.yaml",
+            [
+                "fabfile.py was there and is as it was",
+                "fabfile.py has none of our tasks: add  from oroboros_deploy.tasks import ns  or type oroboros",
+            ],
+        ),
+    ],
+)
+def test_what_is_missing_is_written(top: Path, there: str, missing: str, said: list[str]) -> None:
+    """Beside a file that is there, which stays as it is and is told."""
+    (top / there).write_text("mine")
+    files = files_for(top)
+    written = write(top, files)
+    assert (written, (top / missing).read_text(), (top / there).read_text()) == (
+        {missing: files[missing]},
+        files[missing],
+        "mine",
+    )
+    assert kept(top, files, written) == said
+
+
+def test_a_fabfile_with_our_tasks_wants_nothing(top: Path) -> None:
+    """It is told as one that was there, and no more."""
+    (top / "fabfile.py").write_text(FABFILE)
+    files = files_for(top)
+    assert kept(top, files, write(top, files)) == ["fabfile.py was there and is as it was"]
 
 
 def test_a_link_that_leads_nowhere_is_there(top: Path) -> None:
     """Nothing is written through it."""
     (top / "fabric.yaml").symlink_to(top / "elsewhere")
-    with pytest.raises(InvalidInput):
-        write(top, files_for(top))
+    assert [*write(top, files_for(top))] == ["fabfile.py"]
     assert not (top / "elsewhere").exists()
 
 

@@ -21,6 +21,7 @@ from oroboros_deploy.events import Event
 from oroboros_deploy.host import contract
 from oroboros_deploy.outcome import HostOutcome, Outcome
 from oroboros_deploy.records.figures import Figures
+from oroboros_deploy.records.plan import HostPlan
 from oroboros_deploy.records.reconcile import Repairs
 from oroboros_deploy.registry import Registry
 
@@ -122,7 +123,14 @@ def test_every_answer_of_the_contract_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("HostOutcome", HostOutcome), ("Figures", Figures), ("Repairs", Repairs), ("Finding", Finding)]
+    ("name", "kind"),
+    [
+        ("HostOutcome", HostOutcome),
+        ("Figures", Figures),
+        ("Repairs", Repairs),
+        ("Finding", Finding),
+        ("HostPlan", HostPlan),
+    ],
 )
 def test_what_the_library_has_too(name: str, kind: type) -> None:
     """The keys are the fields of the library's own objects."""

@@ -65,3 +65,19 @@ def test_packages_of_tools_alone_are_nothing_to_deploy(tmp_path: Path) -> None:
     """A package.json without a build and a server adds no step."""
     proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}}, package__lock_json="{}")
     assert (proposal.steps, proposal.frontend, proposal.found, proposal.questions) == ([], None, [], {})
+
+
+def test_pages_of_two_places(tmp_path: Path) -> None:
+    """Those of the second are a step of their own, and replace nothing."""
+    for place in ("admin", "shop"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "package.json").write_text('{"scripts": {"build": "x"}, "devDependencies": {"vite": "1"}}')
+        (tmp_path / place / "package-lock.json").write_text("{}")
+    proposal = Proposal("shop")
+    node.look(Tree(tmp_path), proposal)
+    command = "npm ci && npm run build"
+    assert (proposal.frontend, proposal.page) == (
+        {"path": "admin", "command": command, "output": "dist", "into": None},
+        "admin/dist/index.html",
+    )
+    assert proposal.steps == [{"name": "pages shop", "path": "shop", "command": command, "outputs": ["shop/dist"]}]

@@ -74,3 +74,53 @@ def test_pages_that_nobody_makes(tmp_path: Path) -> None:
     """They are served as they are; mkdocs is installed where no requirements name it."""
     assert look(tmp_path, {"index.html": "hello"}).page == "index.html"
     assert look(tmp_path, {"mkdocs.yml": ""}).venvs == {".venv": {"packages": ["mkdocs"]}}
+
+
+PROJECT = "[project]\nname = 'shop'\ndependencies = ['flask']\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [{"pyproject.toml": PROJECT}, {"go.mod": "module shop"}, {"a.service": "ExecStart=/bin/a"}, {"Cargo.toml": ""}],
+)
+def test_the_documentation_of_a_program_is_no_site(tmp_path: Path, files: dict[str, str]) -> None:
+    """The mkdocs.yml beside a program is left out, and a question says what to write where it is the site."""
+    proposal = look(tmp_path, {"mkdocs.yml": "", **files})
+    step = "{name: site, command: .venv/bin/mkdocs build, outputs: [site]}"
+    asked = f"mkdocs.yml is taken for documentation; where it is the site itself, add {step}"
+    assert asked in proposal.questions["build.steps"]
+    assert ([each["name"] for each in proposal.steps if each["name"] == "site"], proposal.page) == ([], None)
+
+
+def test_a_project_of_pages_is_a_site(tmp_path: Path) -> None:
+    """A project that depends on mkdocs itself makes its pages."""
+    files = {"mkdocs.yml": "", "pyproject.toml": PROJECT.replace("flask", "mkdocs==1.6")}
+    assert look(tmp_path, files).page == "site/index.html"
+
+
+@pytest.mark.parametrize(
+    ("lines", "port"),
+    [
+        ("ExecStart=/bin/gunicorn shop --bind 127.0.0.1:8123", 8123),
+        ("ExecStart=/bin/gunicorn -w 4 -b :8124 shop", 8124),
+        ("ExecStart=/bin/uvicorn shop \\\n  --port=8125", 8125),
+        ("ExecStart=/bin/next start -p 8126", 8126),
+        ("Environment=PORT=8127\nExecStart=/bin/shop --port ${PORT}", 8127),
+        ('Environment="A=b" "PORT=8128"', 8128),
+        ("ExecStart=/bin/gunicorn --bind unix:/run/shop.sock", 8000),
+        ("ExecStartPre=/bin/wait -p 5432\nExecStart=/bin/shop-b a:80", 8000),
+    ],
+)
+def test_units_say_the_port(tmp_path: Path, lines: str, port: int) -> None:
+    """It wins over the one that a framework usually has, which stays where the units say none."""
+    (tmp_path / "shop.service").write_text(f"[Service]\n{lines}\n")
+    proposal = Proposal("shop", port=8000)
+    others.look(Tree(tmp_path), proposal)
+    assert proposal.port == port
+
+
+@pytest.mark.parametrize("listen", ["8130", "127.0.0.1:8130", "[::1]:8130"])
+def test_a_socket_says_the_port(tmp_path: Path, listen: str) -> None:
+    """Where the service itself says none."""
+    files = {"shop.service": "ExecStart=/bin/shop\n", "shop.socket": f"[Socket]\nListenStream={listen}\n"}
+    assert look(tmp_path, files).port == 8130

@@ -76,3 +76,34 @@ def test_alembic_below_the_top(tmp_path: Path) -> None:
     project = "[project]\nname = 'a'\ndependencies = ['alembic']\n"
     proposal = look(tmp_path, api__pyproject_toml=project, api__alembic_ini="")
     assert proposal.migrate == "cd api && .venv/bin/alembic upgrade head"
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        ('BASE_DIR / "media"', "site/media"),
+        ('BASE_DIR / "var" / "media"', "site/var/media"),
+        ('BASE_DIR / "var/media"', "site/var/media"),
+        ('os.path.join(BASE_DIR, "var", "media")', "site/var/media"),
+        ('os.path.join(\n    BASE_DIR,\n    "var",\n    "media",\n)', "site/var/media"),
+        ('env("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))', "site/var/media"),
+        ('f"{BASE_DIR}/var/media"', "site/var/media"),
+        ('os.path.join(BASE_DIR, "..", "media")', "media"),
+        ('Path("/var/lib/media")', None),
+        ('os.path.join("x", "/var/lib/media")', None),
+        ('env("MEDIA_ROOT")', None),
+    ],
+)
+def test_the_whole_path_of_uploads(tmp_path: Path, value: str, path: str | None) -> None:
+    """Every segment counts, and the line after it does not; what is outside the repository is not shared."""
+    settings = f'MEDIA_ROOT = {value}\nMEDIA_URL = "/m/"\nLOGS = BASE_DIR / "logs"\n'
+    proposal = look(tmp_path, site__manage_py="", site__requirements_txt="Django", site__shop__settings_py=settings)
+    assert proposal.shared == ([path] if path else [])
+
+
+def test_two_places_migrate(tmp_path: Path) -> None:
+    """The migration of a second place comes after that of the first, and replaces nothing."""
+    files = {f"{place}__requirements_txt": "Django" for place in ("a", "b")}
+    proposal = look(tmp_path, a__manage_py="", b__manage_py="", **files)
+    one, two = (f"{place}/.venv/bin/python {place}/manage.py migrate --noinput" for place in "ab")
+    assert proposal.migrate == f"({one}) && ({two})"

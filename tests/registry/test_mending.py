@@ -87,7 +87,7 @@ def test_a_database_without_our_tables_is_empty_and_stays_so(sqlite_url: str) ->
         ):
             sql = f"UPDATE oroboros_schema SET version = {version}"
             registry.database.write(lambda db, sql=sql: bare(db).exec_driver_sql(sql))
-            with pytest.raises(RegistryUnavailable, match=f"its tables are of version {version}, not 10") as refused:
+            with pytest.raises(RegistryUnavailable, match=f"its tables are of version {version}, not 11") as refused:
                 registry.memory()
             assert refused.value.hint == hint
 

@@ -1,0 +1,95 @@
+"""What a deploy would do on one host, by its facts.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..config import Config, Migration
+from ..host.words import held, not_live
+from ..records.plan import HostPlan, Refusal, direction
+from . import plan
+
+if TYPE_CHECKING:
+    from ..errors import DeployError
+    from ..host.contract import Changes, ConfigureAnswer, ConfigureRequest, Facts, Sources
+    from .plan import Job, Plan
+
+Counts = tuple[int, int] | None  # commits that only the live, and only the wanted release has
+Told = dict[str, str]  # variables by name
+
+
+def host_plan(
+    job: Job, host: str, facts: Facts, planned: Plan | None, counts: Counts, units: Changes | None
+) -> HostPlan:
+    """The plan for a host; ``planned`` is None where the deploy would be refused.
+
+    ``units`` are the files that differ between the commits, for a release that is not there yet.
+    """
+    config, live = job.config, facts["live"]
+    behind, ahead = counts or (None, None)
+    builds = planned is not None and planned.build
+    return HostPlan(
+        host=host,
+        live=live,
+        direction=direction(live, job.sha, counts),
+        ahead=ahead,
+        behind=behind,
+        parts=parts(config) if builds else (),
+        activates=planned is None or planned.activate,
+        units=None if config.units is None else facts.get("unit_changes") or units,
+        hold=held(facts["hold"]) if facts["hold"] else None,
+        drift=tuple(drift(facts)),
+        needs_bytes=facts.get("needs_bytes"),
+        free_bytes=facts["free_bytes"],
+    )
+
+
+def parts(config: Config) -> tuple[str, ...]:
+    """The parts of a build, as its events name them; a host takes those again that it has from earlier builds."""
+    frontend = ["frontend"] if config.build.frontend else []
+    return (*frontend, *config.build.venvs, *(step.name for step in config.build.steps)) or ("the files alone",)
+
+
+def drift(facts: Facts) -> Iterator[str]:
+    """Where a host is not as its last deploy left it, a sentence each."""
+    if plan.unfinished(facts["last"]):
+        yield "its last activation did not come to an end: the next one settles it first"
+    yield from not_live(facts)
+    changed = (name for name, unit in facts["units"].items() if unit.get("stale"))
+    yield from (f"{name} was changed on this host, and systemd has not read it since" for name in changed)
+
+
+def migration(config: Config) -> str | None:
+    """The line of the migration."""
+    return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
+
+
+def refused(found: HostPlan, error: DeployError, code: int) -> HostPlan:
+    """The plan for a host that a deploy would be refused for."""
+    return replace(found, refusal=Refusal(code, error.message, error.hint))
+
+
+def question(job: Job, facts: Facts, sources: Sources, file: Told | None, *, complete: bool) -> ConfigureRequest | None:
+    """What to ask a host about its configuration; None where nothing is live to compare with.
+
+    Where the release is not there yet, the host reads no file of it: its variables travel with the values.
+    """
+    if complete:
+        return {"sha": job.sha, "env": sources, "dry_run": True}
+    if facts["live"] is None:
+        return None
+    values = {**(file or {}), **sources["values"]}
+    return {"sha": None, "env": {**sources, "file": None, "values": values}, "dry_run": True}
+
+
+def configured(found: HostPlan, answer: ConfigureAnswer) -> HostPlan:
+    """The plan with what a host said of its configuration."""
+    return replace(found, revision=answer["revision"], names=answer["names"])
+
+
+def configured_first(found: HostPlan, sources: Sources, file: Told | None) -> HostPlan:
+    """The plan where nothing is live, so that every name is new."""
+    names = sorted({*(file or {}), *sources["values"], *sources["secrets"]})
+    return replace(found, names={"added": names, "changed": [], "removed": []})

@@ -1,0 +1,158 @@
+"""A plan of a deploy: everything that a deploy asks before it begins, and nothing that changes a host."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ..config.recipe import digest
+from ..errors import DeployError, InvalidInput
+from ..host import env_file
+from ..records.plan import DeployPlan, HostPlan, expected, expected_of_all
+from ..version import __version__
+from . import looking, plan
+from . import secrets as secrets_of
+from .asking import ask
+from .plan import Job, Plan
+
+if TYPE_CHECKING:
+    from ..host.contract import Changes, Facts, Sources
+    from ..registry import Registry
+    from ..remote.host import Host
+    from ..source import Commit
+    from .node import ControlNode
+
+_DEPLOYS = 20  # of a host, that are looked at for how long one takes
+
+
+class Planning:
+    """What a deploy of a commit would do, asked of the hosts and of the repository.
+
+    ``configuration`` are the values that the hosts do not find in the release (None: there are none).
+    """
+
+    def __init__(self, node: ControlNode, commit: Commit, configuration: Sources | None = None) -> None:
+        self.node, self.commit, self.configuration = node, commit, configuration
+        self.job = Job(secrets.token_hex(4), "deploy", commit.sha, node.actor, node.config, __version__)
+        self._source, self._unpushed = cache(node.source), cache(self._is_unpushed)  # each is a process
+        self._counts, self._units = cache(self._count), cache(self._unit_files)
+
+    def run(self, names: Sequence[str]) -> DeployPlan:
+        """Ask all hosts, keep the plan in the registry, and return it."""
+        request = plan.facts_request(self.job)
+        request["space"] = True
+        found = ask(self.node, names, lambda host: self.look(host, host.facts(request)))
+        hosts = [_told(name, answer) for name, answer in found.items()]
+        with self.node.registry() as registry:
+            made = self.of([_timed(registry, host) for host in hosts], dirty=self._dirty())
+            registry.keep_plan(made)
+        return made
+
+    def of(self, hosts: Sequence[HostPlan], *, dirty: Sequence[str] = ()) -> DeployPlan:
+        """The plan of all hosts."""
+        config = self.node.config
+        return DeployPlan(
+            id=self.job.attempt,
+            application=self.node.application,
+            root=config.root,
+            environment=config.environment,
+            sha=self.commit.sha,
+            subject=self.commit.subject,
+            actor=self.node.actor,
+            made_at=datetime.now(UTC).isoformat(),
+            recipe=digest(config.build, config.shared),
+            services=config.services,
+            migrate=looking.migration(config),
+            unpushed=self._unpushed(),
+            dirty=tuple(dirty),
+            hosts=tuple(hosts),
+            seconds=expected_of_all(hosts, config.parallel),
+        )
+
+    def look(self, host: Host, facts: Facts) -> HostPlan:
+        """The plan for one host; what would be refused is told in it."""
+        try:
+            return self._configured(host, facts, plan.decide(self.job, facts, host.name))
+        except DeployError as error:
+            host.explain(error)
+            return looking.refused(self.known(host.name, facts, None), error, int(error.exit_code))
+
+    def brief(self, found: Sequence[tuple[str, Facts, Plan]]) -> DeployPlan:
+        """The plan that the facts of hosts tell, where nobody is asked anything more."""
+        job = self.job
+        return self.of(
+            [
+                looking.host_plan(job, host, facts, planned, self._counts(facts["live"]), None)
+                for host, facts, planned in found
+            ]
+        )
+
+    def known(self, host: str, facts: Facts, planned: Plan | None) -> HostPlan:
+        """The plan for one host as far as its facts tell."""
+        live = facts["live"]
+        return looking.host_plan(self.job, host, facts, planned, self._counts(live), self._units(live))
+
+    def _configured(self, host: Host, facts: Facts, planned: Plan) -> HostPlan:
+        """The same with what the host says of the configuration, which may call for more."""
+        sources = self.configuration
+        if sources is None:
+            return self.known(host.name, facts, planned)
+        file = self._file(sources) if planned.build else None
+        request = looking.question(self.job, facts, sources, file, complete=not planned.build)
+        if request is None:
+            return looking.configured_first(self.known(host.name, facts, planned), sources, file)
+        host.hide(secrets_of.mask(sources))
+        answer = host.configure(request)
+        if not planned.build:
+            planned = plan.with_configuration(self.job, facts, host.name, planned, answer)
+        return looking.configured(self.known(host.name, facts, planned), answer)
+
+    def _file(self, sources: Sources) -> dict[str, str]:
+        """The variables of the commit's file; none where there is none or the host will refuse it."""
+        path = sources["file"]
+        with suppress(InvalidInput, ValueError):
+            text = self._source().file(self.job.sha, path) if path else ""
+            return env_file.parse(text)
+        return {}
+
+    def _count(self, live: str | None) -> tuple[int, int] | None:
+        """The commits that only the live and only the wanted release have, as far as this repository knows."""
+        if live is None or live == self.job.sha:
+            return None
+        with suppress(InvalidInput):
+            return self._source().apart(live, self.job.sha)
+        return None
+
+    def _unit_files(self, live: str | None) -> Changes | None:
+        """The files of units in which the commits differ, as far as this repository knows."""
+        directory = self.node.config.units
+        with suppress(InvalidInput):
+            return self._source().differing(live, self.job.sha, directory) if directory else None
+        return None
+
+    def _is_unpushed(self) -> bool:
+        with suppress(InvalidInput):
+            return self._source().is_unpushed(self.job.sha)
+        return False
+
+    def _dirty(self) -> list[str]:
+        with suppress(InvalidInput):
+            return self._source().dirty()
+        return []
+
+
+def _told(name: str, answer: HostPlan | DeployError) -> HostPlan:
+    if isinstance(answer, HostPlan):
+        return answer
+    return looking.refused(HostPlan(name), answer, int(getattr(answer, "code", answer.exit_code)))
+
+
+def _timed(registry: Registry, host: HostPlan) -> HostPlan:
+    """The plan with what the host's deploys took."""
+    found = registry.reader.attempts(_DEPLOYS, host=host.host, kind="deploy", state="live").items
+    return replace(host, seconds=expected(found, host))

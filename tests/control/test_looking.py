@@ -1,0 +1,77 @@
+"""What the facts of a host make of a plan."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from oroboros_deploy.control.looking import configured_first, drift, host_plan, migration, parts, question, refused
+from oroboros_deploy.control.plan import Plan
+from oroboros_deploy.errors import Busy
+from oroboros_deploy.records.plan import HostPlan, Refusal
+from tests.control.test_plan import DOWN, OLD, SHA, UP, facts, job
+
+SOURCES: Any = {"file": "app.env", "values": {"A": "1"}, "secrets": {"S": "hush"}, "build": []}
+
+
+def known(**changes: Any) -> Any:
+    return facts(free_bytes=9, needs_bytes=7, units={"api": UP}, **changes)
+
+
+def test_a_host_is_told_as_its_facts_are() -> None:
+    """Parts where something is built, units where the release brings some, the hold in words."""
+    hold = {"actor": "bob", "at": 0.0, "reason": "the fair"}
+    units: Any = {"added": ["a.service"], "changed": [], "removed": []}
+    work = job(units="infra", build={"frontend": None, "venvs": {"api": ["api"]}, "steps": []})
+    found = host_plan(work, "web1", known(hold=hold), Plan(build=True, activate=True), (0, 2), units)
+    assert found.hold is not None
+    assert "the fair" in found.hold
+    assert (found.live, found.direction, found.ahead, found.behind) == (OLD, "forward", 2, 0)
+    assert (found.parts, found.units, found.needs_bytes, found.free_bytes) == (("api",), units, 7, 9)
+    bare = host_plan(job(), "web1", known(), Plan(build=False, activate=True), None, units)
+    assert (bare.parts, bare.units, bare.direction) == ((), None, "unknown")
+
+
+def test_the_parts_are_those_of_the_settings() -> None:
+    """Frontend, environments and steps by their names; a release of files alone says so."""
+    step = {"name": "pages", "command": "make"}
+    assert parts(job(build={"venvs": {"api": ["."]}, "steps": [step]}).config) == ("frontend", "api", "pages")
+    assert parts(job(build={"frontend": None, "venvs": {}}).config) == ("the files alone",)
+
+
+def test_drift_is_what_no_deploy_left() -> None:
+    """Services that are down, units that were edited, an activation that did not end."""
+    units = {"api": DOWN, "web": {**UP, "stale": True}}
+    assert [*drift(known(last={"phase": "swapped"}) | {"units": units})] == [
+        "its last activation did not come to an end: the next one settles it first",
+        "api is inactive (dead)",
+        "web was changed on this host, and systemd has not read it since",
+    ]
+    assert [*drift(known())] == []
+
+
+def test_no_value_is_in_a_plan() -> None:
+    """Names alone, where nothing is live to compare with."""
+    found = configured_first(HostPlan("web1"), SOURCES, {"F": "2"})
+    assert found.names == {"added": ["A", "F", "S"], "changed": [], "removed": []}
+    assert "hush" not in repr(found)
+
+
+def test_what_a_host_is_asked() -> None:
+    """By a release that is there the host reads the file; else its variables travel, below the values."""
+    file = {"A": "0", "F": "2"}
+    there = question(job(), known(), SOURCES, None, complete=True)
+    assert there == {"sha": SHA, "env": SOURCES, "dry_run": True}
+    env = {**SOURCES, "file": None, "values": {"A": "1", "F": "2"}}
+    assert question(job(), known(), SOURCES, file, complete=False) == {"sha": None, "env": env, "dry_run": True}
+    assert question(job(), known(live=None), SOURCES, file, complete=False) is None
+
+
+def test_a_refusal_is_told_with_its_code() -> None:
+    """And with the line to type."""
+    assert refused(HostPlan("web1"), Busy("held", hint="unlock"), 20).refusal == Refusal(20, "held", "unlock")
+
+
+def test_the_line_of_the_migration() -> None:
+    """Whether it runs once or on each host."""
+    assert migration(job(migrate={"command": "./m", "once": False}).config) == "./m"
+    assert (migration(job(migrate="./m").config), migration(job().config)) == ("./m", None)

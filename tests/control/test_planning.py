@@ -1,0 +1,79 @@
+"""Plans of whole deploys, on hosts that are directories."""
+
+from __future__ import annotations
+
+import pytest
+
+from oroboros_deploy.config.recipe import digest
+from oroboros_deploy.errors import ExitCode
+from oroboros_deploy.testing import unreachable
+from tests.support.site import Site
+from tests.support.watching import tree
+
+pytestmark = pytest.mark.slow  # whole deploys
+
+
+def test_a_plan_changes_nothing(site: Site) -> None:
+    """The hosts are read by one call each and nothing is written there; the registry has the plan and no attempt."""
+    site.fleet().deploy(["web1"], sha=site.good)
+    site.commands()
+    before = tree(site.root()), tree(site.root() / ".deploy")
+    found = site.fleet().plan(["web1", "web2"], sha=site.better)
+    assert (tree(site.root()), tree(site.root() / ".deploy")) == before
+    assert (site.commands(), site.live("web2")) == (["facts"], None)
+    told = [(host.host, host.live, host.direction, host.ahead, host.parts, host.refusal) for host in found.hosts]
+    assert told == [
+        ("web1", site.good, "forward", 1, ("the files alone",), None),
+        ("web2", None, "first", None, ("the files alone",), None),
+    ]
+    one, two = found.hosts
+    assert (bool(one.needs_bytes), two.needs_bytes, one.seconds is not None, two.seconds) == (True, None, True, None)
+    config = site.fleet().config
+    assert (found.sha, found.recipe, found.exit_code) == (site.better, digest(config.build, config.shared), 0)
+    with site.fleet().registry() as registry:
+        assert registry.plan(found.id) == found
+        assert len(registry.reader.attempts().items) == 1
+
+
+def test_what_would_be_refused_is_told(site: Site) -> None:
+    """By the code of the deploy: a held host, and one that nobody reaches; the others are planned all the same."""
+    site.fleet().deploy(["web1", "web2"], sha=site.good)
+    site.fleet().lock(["web2"], reason="the fair")
+
+    def connect(name: str):
+        return unreachable(name) if name == "web3" else site.connect(name)
+
+    fleet = site.fleet(connect=connect)
+    found = fleet.plan(["web1", "web2", "web3"], sha=site.better)
+    codes = [host.refusal and host.refusal.code for host in found.hosts]
+    assert (codes, found.exit_code) == ([None, ExitCode.BUSY, ExitCode.UNREACHABLE], ExitCode.BUSY)
+    assert "the fair" in (found.hosts[1].hold or "")
+    assert (found.hosts[1].live, found.hosts[2].live) == (site.good, None)
+
+
+def test_names_of_the_configuration(site: Site) -> None:
+    """Those that change, of the file and of the values, before the release is there and after; never a value."""
+    env = {"values": {"KEPT": "1", "OTHER": "hush-1"}, "file": "app.env"}
+    first = site.repository.commit("with a file", **{"app.env": "FILED=1\n"})
+    assert site.fleet(env=env).plan(["web1"], sha=first).hosts[0].names == {
+        "added": ["FILED", "KEPT", "OTHER"],
+        "changed": [],
+        "removed": [],
+    }
+    assert site.fleet(env=env).deploy(["web1"], sha=first).ok
+    second = site.repository.commit("another file", **{"app.env": "FILED=hush-2\nNEW=3\n"})
+    env["values"] = {"KEPT": "1"}
+    found = site.fleet(env=env).plan(["web1"], sha=second)
+    changed = {"added": ["NEW"], "changed": ["FILED"], "removed": ["OTHER"]}
+    assert (found.hosts[0].names, bool(found.hosts[0].revision), "hush" in repr(found)) == (changed, True, False)
+    back = site.fleet(env=env).plan(["web1"], sha=first)
+    assert (back.hosts[0].names, back.hosts[0].parts) == ({"added": [], "changed": [], "removed": ["OTHER"]}, ())
+
+
+def test_units_before_they_are_there(site: Site) -> None:
+    """Which files of units a release changes is known by its commit."""
+    one = site.repository.commit("units", **{"infra__a.service": "1", "infra__b.service": "1"})
+    two = site.repository.commit("others", **{"infra__a.service": "2", "infra__c.service": "1"})
+    assert site.fleet().deploy(["web1"], sha=one).ok
+    found = site.fleet(units="infra").plan(["web1"], sha=two)
+    assert found.hosts[0].units == {"added": ["c.service"], "changed": ["a.service"], "removed": []}
