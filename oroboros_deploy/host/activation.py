@@ -163,6 +163,9 @@ class Activation:
         # A release that is held to its record need not have what the settings name by now.
         self.required = [name for name in request["services"] if name in judged["services"]]
         self.brought = _Brought()
+        self.stood = (
+            False  # whether units that this attempt leaves alone were at its beginning as their release has them
+        )
         self.mask: Mask
         self.state: State
 
@@ -390,11 +393,27 @@ class Activation:
             if left and self.request["kind"] != "env":
                 why = "the settings have no `units`, or restarts are skipped"
                 self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
+            self._compare_with(left)
             return _Brought(left, left)
         try:
             return self._brought_by(target, asked)
         except Refusal as refusal:
             raise Refusal(refusal.kind, f"nothing was switched: {refusal.message}", hint=refusal.hint) from None
+
+    def _compare_with(self, brought: Optional[str]) -> None:
+        """Note whether the units that stay are those that the live release brought; tell where they are not."""
+        found = self._altered_of(brought)
+        self.stood = brought is not None and not found
+        if found:
+            self.say("warning", words.edited(found), level="warning")
+
+    def _altered_of(self, name: Optional[str]) -> List[str]:
+        """The paths at which the host has something else than a set of units says; none where there is no set."""
+        if name is None:
+            return []
+        from . import unit_sets
+
+        return unit_sets.altered(self.layout, name)
 
     def _brought_by(self, target: str, asked: UnitsRequest) -> _Brought:
         from . import unit_sets
@@ -670,8 +689,8 @@ class Activation:
 
     def _moved_units(self) -> Optional[str]:
         """That the units are not those that the target brought any more, in words; None when they are."""
-        brought = self.state.units if self.request.get("units") else None
-        return None if brought is None or self._in_place(brought) else "somebody changed units that the release brought"
+        found = self._altered_of(self.state.units) if self.request.get("units") or self.stood else []
+        return f"somebody changed units that the release brought: {', '.join(found)}" if found else None
 
     def units_otherwise(self) -> bool:
         """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
@@ -767,6 +786,8 @@ class Activation:
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
                 configuration.put(self.layout, "restore", self.state.configuration_before)
+            if not self.acts:
+                self._link_back()  # first: what the return of the units starts has to run from it
             trouble = self._units_back()
             if self.state.source is None:
                 self._put_back()
@@ -774,10 +795,29 @@ class Activation:
                 self._serve_again(self.state.source)
             if trouble:
                 raise trouble
+            self._tell_of_edited()
+
+    def _link_back(self) -> None:
+        """Let `current` lead where it led before the switch."""
+        if self.state.source:
+            self._rename_over_current("restore")
+        elif self.state.foreign:
+            if not self.layout.staged("restore").is_symlink():
+                self._spend(self.layout.stage_link, "restore", self.state.foreign)
+            durable.replace(self.layout.staged("restore"), self.layout.current)
+        else:
+            self.layout.current.unlink(missing_ok=True)
+            durable.sync_directory(self.layout.current.parent)
+
+    def _tell_of_edited(self) -> None:
+        """Say which units somebody changed, and that they stay so: the next deploy refuses them by name."""
+        found = self._altered_of(self.state.units_before)
+        if found:
+            self.say("warning", words.edited(found), level="warning")
 
     def _serve_again(self, source: str) -> None:
         """Put `current` back, restart what ran, and hold that to what it passed."""
-        self._rename_over_current("restore")
+        self._link_back()
         ran = self.state.ran
         judged = records.way_back(self.layout, self.request, source, ran)
         held = self._held_to(judged, self.back_proven).with_members()
@@ -848,13 +888,7 @@ class Activation:
 
     def _put_back(self) -> None:
         """What was there before the first release: another program's link, and the services that ran."""
-        if self.state.foreign:
-            if not self.layout.staged("restore").is_symlink():
-                self._spend(self.layout.stage_link, "restore", self.state.foreign)
-            durable.replace(self.layout.staged("restore"), self.layout.current)
-        else:
-            self.layout.current.unlink(missing_ok=True)
-            durable.sync_directory(self.layout.current.parent)
+        self._link_back()
         self.held = self._with_stopped(self._whole(self.held.with_members()))
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
         held = _Held(tuple(ran), tuple(ran), gate.of(records.silent(self.request["healthcheck"]), ran))

@@ -331,8 +331,19 @@ def in_place(layout: Layout, name: str, links: bool = False) -> bool:
         kept = load(layout, name)
     except (OSError, ValueError):
         return False
-    files = all(_there(path) == _There(text) for path, text in kept.files.items())
-    return files and (not links or kept.links is None or kept.links == _links(_units_of(kept)))
+    return not _differing(kept) and (not links or kept.links is None or kept.links == _links(_units_of(kept)))
+
+
+def altered(layout: Layout, name: str) -> List[str]:
+    """The paths at which the host has something else than a set says; the set itself where it cannot be read."""
+    try:
+        return _differing(load(layout, name))
+    except (OSError, ValueError):
+        return [str(layout.unit_sets / name)]
+
+
+def _differing(kept: UnitSet) -> List[str]:
+    return sorted(path for path, text in kept.files.items() if _there(path) != _There(text))
 
 
 def _units_of(kept: UnitSet) -> List[str]:

@@ -407,7 +407,10 @@ class Stage:
         self._use(self.values, unit_kinds.services(self.oracle.brought[str(run.live)]))
         # Where `current` was moved first, what the attempt found in use was that of another release.
         mixed = run.choice.how == "moves current" and run.live not in (watch.source, run.sha)
-        edited = run.choice.how == "edits a unit" and run.ended == "restored"  # that was why, and it stays as it is
+        # That was why, and it stays as it is; or it came before a push, which leaves units alone and tells it.
+        edited = run.choice.how == "edits a unit" and (
+            run.ended == "restored" or self.oracle.told_of_edited(run.attempt)
+        )
         may_stand = run.ended in (None, "restore_failed") or run.choice.how == "stops a unit" or mixed or edited
         if not may_stand and self.oracle.ended_at(str(run.attempt)) > run.acted_at + MARGIN:
             yield f"the attempt ended {run.outcome} and passed over what somebody did before: {wrong}"
