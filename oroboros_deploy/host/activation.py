@@ -471,9 +471,13 @@ class Activation:
         return unit_files.brings(unit_files.appearing(*self.brought.sets), units.full_name(name))
 
     def _affected(self) -> List[str]:
-        """The units that are there and that the activation changes or takes away; of templates the instances."""
-        found = self._altered()
-        instances = units.instances([unit for unit in found if unit_files.is_template(unit)])
+        """The units that are there and that the activation changes or takes away; of templates the instances.
+
+        What a socket starts for a connection is none of them: it ends with its caller.
+        """
+        found, before = self._altered(), self.brought.sets[0]
+        templates = filter(unit_files.is_template, found)
+        instances = units.instances([unit for unit in templates if not unit_files.for_connections(unit, before)])
         return [*(unit for unit in found if not unit_files.is_template(unit)), *instances]
 
     def _altered(self) -> List[str]:
@@ -693,9 +697,13 @@ class Activation:
         return f"somebody changed units that the release brought: {', '.join(found)}" if found else None
 
     def units_otherwise(self) -> bool:
-        """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
+        """Whether an attempt that changes units has changed some, or what is enabled, or left a text half written."""
+        if not self.state.units_begun:
+            return False
+        from . import unit_sets
+
         before = str(self.state.units_before)
-        return self.state.units_begun and not self._in_place(before, links=True)
+        return bool(unit_sets.half_written(self.layout, before)) or not self._in_place(before, links=True)
 
     def _in_place(self, name: str, links: bool = False) -> bool:
         """Whether the host has what a set of units says."""
@@ -732,7 +740,9 @@ class Activation:
         try:
             from . import shared
 
-            path = shared.wanted(self.layout, self.layout.release(self.state.target), transcript)
+            path = shared.wanted(
+                self.layout, self.layout.release(self.state.target), transcript, units.working_directory
+            )
         except (OSError, ImportError):  # somebody removed the agent: the way back needs no hint
             return ""
         return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
@@ -872,7 +882,14 @@ class Activation:
         stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
         named = {*map(units.full_name, held.restarted)}
         ran = [name for name in self.ran_of(stopped) if name not in named]
-        return self._with_opened(held, ran) if self.acts else held
+        return self._with_started(held, ran) if self.acts else held
+
+    def _with_started(self, held: _Held, ran: Sequence[str]) -> _Held:
+        """The same with what ran; instances of templates decide nothing, for nobody named them."""
+        instances = [name for name in ran if unit_files.is_instance(name)]
+        held = self._with_opened(held, [name for name in ran if name not in instances])
+        self.seen.update(units.show(instances))
+        return held._replace(restarted=(*held.restarted, *instances))
 
     def _whole(self, held: _Held) -> _Held:
         """Look at the units on the way back, and at the parts that ran with them."""
@@ -1096,6 +1113,7 @@ def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> Non
         _keep_record(layout, final)
         layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
+    records.forget_the_configuration(layout, final)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
         layout.reserve.spend(durable.write_json, result, came_to)
@@ -1202,5 +1220,5 @@ def _told(name: str, unit: units.Unit) -> str:
 
 
 def _evidence(said: str, after: Dict[str, units.Unit], since: float) -> str:
-    logs = [f"--- {name}\n{units.recent_log(name, since)}" for name, unit in after.items() if not unit.serving]
-    return "\n".join([said, *logs])
+    down = (name for name, unit in after.items() if not unit.serving)
+    return "\n".join([said, *(f"{words.SAID_BY}{name}\n{units.recent_log(name, since)}" for name in down)])

@@ -27,6 +27,7 @@ _PATH = rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf"
 _HEADER = r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n"
 _SECTION = r"(?m)^\s*\[Install\]\s*$"
 _ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
+_ACCEPT = r"(?mi)^\s*Accept\s*=\s*(yes|true|1|on|y|t)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
 
@@ -129,6 +130,16 @@ def unit_of(path: str) -> str:
 
 def is_template(unit: str) -> bool:
     return "@." in unit
+
+
+def is_instance(name: str) -> bool:
+    return "@" in name and not is_template(name)
+
+
+def for_connections(template: str, kept: UnitSet) -> bool:
+    """Whether a socket starts an instance for each connection, which nobody can start again."""
+    socket = kept.texts.get(template.replace("@.service", ".socket"), "")
+    return bool(re.search(_ACCEPT, socket))
 
 
 def is_of(unit: str, name: str) -> bool:

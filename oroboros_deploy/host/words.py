@@ -40,6 +40,8 @@ STEPS: Dict[str, str] = {
     "restoring": "restore",
 }
 
+SAID_BY = "--- "  # before the name of the unit whose log follows
+
 WAIT = "the same command with --wait=600 waits for it, for 600 s at most"
 
 _UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"

@@ -368,6 +368,19 @@ def test_another_place_for_current(host: LocalAgent, old: str, tmp_path: Path) -
     assert link.resolve().name == old
 
 
+def test_a_text_that_a_cut_left_half_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that did not get its name yet is on the way back as well: it is nobody's otherwise."""
+    [new] = [path.name for path in world.host.paths.releases.iterdir() if (path / "name").read_text() == "new"]
+    request, seen = world.request(new), []
+    world.die_in(request, "prepared")
+    found = json.loads(world.host.paths.state.read_text())
+    world.host.paths.state.write_text(json.dumps({**found, "units_begun": True}))
+    (world.services.units / ".api.service.new").write_text("half")
+    monkeypatch.setattr(unit_sets, "put", lambda _, before, after, *__: seen.append((before, after)))
+    launch.recover(world.host.paths, request)
+    assert seen == [(found["units"], found["units_before"])]
+
+
 def test_units_that_come_back_at_a_boot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What their return starts runs from the release that comes back: `current` names it before."""
     before, seen = world.host.live, []

@@ -293,6 +293,16 @@ def test_disabled_stays_disabled_when_it_comes_back(host: Host) -> None:
     assert unit_sets.disabled(host.agent.paths) == {}
 
 
+def test_texts_that_a_cut_left_half_done(host: Host) -> None:
+    """They are seen on the way back, and go with it."""
+    before, after = host.install(host.texts("one", api_service=API))
+    there = host.there
+    (host.units / ".api.service.new").write_text("half")
+    assert unit_sets.half_written(host.agent.paths, before) == [".api.service.new"]
+    host.put(after, after)
+    assert (host.there, unit_sets.half_written(host.agent.paths, before)) == (there, [])
+
+
 def test_what_somebody_wrote_meanwhile(host: Host) -> None:
     """What is of neither set is told apart from both, for it is kept before it is replaced."""
     before, after = host.install(host.texts("one", api_service=API, b_timer=TIMER))
