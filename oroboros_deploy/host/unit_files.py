@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .sha256 import digest
 
 if TYPE_CHECKING:
@@ -190,6 +190,27 @@ def changed(before: UnitSet, after: UnitSet) -> List[str]:
     altered = (path for path in changes["changed"] if body(one[path]) != body(other[path]))  # not our first line alone
     paths = [*changes["added"], *altered, *changes["removed"]]
     return sorted(both.intersection(map(unit_of, paths)))
+
+
+class Brought(NamedTuple):
+    """The sets of units before a switch and with its target, by name, and what is in them.
+
+    The names are the same when nothing changes.
+    """
+
+    before: Optional[str] = None
+    after: Optional[str] = None
+    changes: Optional[Changes] = None
+    sets: Tuple[UnitSet, UnitSet] = (NONE, NONE)
+
+    @property
+    def differ(self) -> bool:
+        return self.before != self.after
+
+    @property
+    def altered(self) -> List[str]:
+        """The units that are changed or taken away, by their files."""
+        return [*going(*self.sets), *changed(*self.sets)]
 
 
 def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str], disabled: Container[str] = ()) -> List[str]:

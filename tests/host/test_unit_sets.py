@@ -12,7 +12,7 @@ import pytest
 
 from oroboros_deploy.host import activation, environment, manager, state, unit_files, unit_sets
 from oroboros_deploy.host.contract import UnitsRequest
-from oroboros_deploy.host.refusal import Refusal
+from oroboros_deploy.host.refusal import Failed, Refusal
 from oroboros_deploy.host.unit_files import UnitSet
 from tests.support.local_agent import LocalAgent
 
@@ -319,7 +319,7 @@ def test_what_is_edited_before_it_is_replaced(host: Host) -> None:
     attempt = activation.Activation(paths, request, no_events)
     attempt.state = state.begin(request, None, {"app@1.service": "i1"})._replace(units_before=before)
     edited.write_text("by hand\n")
-    with pytest.raises(activation.Failed, match="somebody changed units while this activation was prepared"):
+    with pytest.raises(Failed, match="somebody changed units while this activation was prepared"):
         attempt.begin_units(before)
     assert (attempt.state.units_begun, attempt.units_otherwise()) == (False, False)
     edited.write_text(was)
