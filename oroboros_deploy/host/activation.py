@@ -670,6 +670,7 @@ class Activation:
         try:
             if touched or self._fallen():
                 self._go_back()
+            self._tell_of_edited()
         except (Failed, OSError, ImportError) as second:
             self._enter("restore_failed", reason=self.mask.text(f"{failure}; and the restore failed: {second}"))
         else:
@@ -716,7 +717,6 @@ class Activation:
                 self._serve_again(self.state.source)
             if trouble:
                 raise trouble
-            self._tell_of_edited()
 
     def _link_back(self) -> None:
         """Let `current` lead where it led before the switch."""

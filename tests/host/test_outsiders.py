@@ -134,10 +134,11 @@ def test_a_unit_that_is_edited_beside_a_push(world: World, moment: str | None, e
     assert "# by hand" in (world.services.units / "api.service").read_text()
 
 
-def test_a_unit_that_is_edited_before_a_failed_gate(world: World) -> None:
-    """Where the units of both releases are the same, what somebody wrote into one stays, and is told."""
-    request = world.request(sha(world, "bad"), units=None)
-    meddle(world, launch.run, request, "gating", ACTS["edits a unit"], dies=False)
+@pytest.mark.parametrize(("release", "moment"), [("bad", "gating"), ("stuck", "migrating")])
+def test_a_unit_that_is_edited_before_a_failure(world: World, release: str, moment: str) -> None:
+    """Where the attempt changes no units, what somebody wrote into one stays, and is told with the restore."""
+    request = world.request(sha(world, release), units=None)
+    meddle(world, launch.run, request, moment, ACTS["edits a unit"], dies=False)
     said = world.host.answer(request["attempt"]).said("warning")
     assert (ended(world, request), [each for each in said if each.startswith("somebody changed")]) == (
         "restored",
