@@ -1339,8 +1339,8 @@ MUTATIONS = (
     Mutation(
         "at a boot units that come back start nothing of the other release",
         HOST + "activation.py",
-        "                self._link_back()  # first",
-        "                pass  # first",
+        "                    self._link_back()  # first",
+        "                    pass  # first",
         (BOOT, "-k", "come_back_at_a_boot"),
     ),
     Mutation(

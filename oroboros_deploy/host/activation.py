@@ -708,8 +708,9 @@ class Activation:
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
                 configuration.put(self.layout, "restore", self.state.configuration_before)
-            if not self.acts:
-                self._link_back()  # first: what the return of the units starts has to run from it
+            with contextlib.suppress(Failed, OSError):  # it is tried again below, and fails then
+                if not self.acts:
+                    self._link_back()  # first: what the return of the units starts has to run from it
             trouble = self._units_back()
             if self.state.source is None:
                 self._put_back()
