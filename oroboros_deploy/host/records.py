@@ -62,7 +62,9 @@ def units_of(layout: Layout, release_id: Optional[str]) -> Optional[str]:
 def forget_the_configuration(layout: Layout, final: State) -> None:
     """Remove the configuration of an attempt that was restored, unless a release here was committed with it."""
     failed = final.configuration if final.phase == "restored" else None
-    if failed and failed not in (configuration_of(layout, each) for each in layout.release_ids()):
+    if not failed or not (layout.config / failed).is_file():
+        return
+    if failed not in (configuration_of(layout, each) for each in layout.release_ids()):
         configuration.forget(layout, failed, final.started_at)
 
 
