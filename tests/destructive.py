@@ -4,10 +4,10 @@
     python tests/destructive.py --seed 20260137 --runs 1        the choices of one run again
     python tests/destructive.py --runs 100 --scope user         services of the login's own, which may not become root
 
-Each run is one `fab deploy` or `fab rollback` against a real host on a cable of its own, with a PostgreSQL server as
-the registry.  It starts from where the one before left the host.  The oracle (tests/support/oracle.py) asks the host
-itself.  After a violation the series goes on with a new host; what is needed to find the cause is printed and kept.
-Needs Linux and root.
+Each run is one `fab deploy`, `fab rollback` or `fab env.push` against a real host on a cable of its own, with a
+PostgreSQL server as the registry.  It starts from where the one before left the host.  The oracle
+(tests/support/oracle.py) asks the host itself.  After a violation the series goes on with a new host; what is needed to
+find the cause is printed and kept.  Needs Linux and root.
 """
 
 from __future__ import annotations
@@ -31,7 +31,15 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / 
 
 from disposable_host import missing  # noqa: E402
 
-from tests.support.choice import ALL_PHASES, MADE, OUTSIDERS, VICTIMS, choose  # noqa: E402
+from tests.support.choice import (  # noqa: E402
+    ALL_PHASES,
+    CONFIGURATIONS,
+    MADE,
+    OUTSIDERS,
+    UNITS,
+    VICTIMS,
+    choose,
+)
 from tests.support.postgres import why_not  # noqa: E402
 from tests.support.shop import Scope  # noqa: E402
 from tests.support.stage import BOUND, Run, Stage, Violation  # noqa: E402
@@ -112,7 +120,8 @@ class Series:
     def report(self) -> str:
         """What was hit and what came of it, in tables."""
         bad = [_table(("seed that is bad", "why"), sorted((seed, _why(said)) for seed, said in self.violated.items()))]
-        tables = (self._hits(), self._ends(), self._outsiders(), self._made(), self._exits())
+        drawn = (self._outsiders(), self._made(), self._configurations(), self._units())
+        tables = (self._hits(), self._ends(), *drawn, self._exits())
         return "\n\n".join((*(bad if self.violated else ()), *tables))
 
     def _hits(self) -> str:
@@ -134,6 +143,18 @@ class Series:
     def _made(self) -> str:
         """The same by how the release that was asked for came to be; of a rollback the one that was drawn."""
         return self._by("release", MADE, lambda run: run.choice.made)
+
+    def _configurations(self) -> str:
+        """The same by the configuration that was asked for; a rollback asks for none."""
+        return self._by(
+            "configuration",
+            CONFIGURATIONS,
+            lambda run: "" if run.choice.kind == "rollback" else run.choice.configuration,
+        )
+
+    def _units(self) -> str:
+        """The same by the units that a deploy brought."""
+        return self._by("units", UNITS, lambda run: run.choice.units if run.choice.kind == "deploy" else "")
 
     def _by(self, head: str, names: Sequence[str], of: Callable[[Run], str]) -> str:
         ends = ("committed", "restored", "restore_failed", "unchanged")
@@ -167,8 +188,12 @@ DOCUMENT = """\
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
 database, or the host's power; or somebody else does something to the host. The release is drawn too: as built, or with
 bytecode or files of another user's that a service wrote, linked from a store, with a file that cannot be changed, or
-made by another tool. Afterwards the host is asked whether every invariant holds; each run starts from where
-the one before left it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.
+made by another tool. So are its configuration (values that work, or keep the API from starting, from each source, or
+make it crash once after its gate) and its units (a text changed, a service renamed, a timer, an instance of a template,
+a socket, or one that systemd refuses); some attempts are an `env.push`. Afterwards the host is asked whether every
+invariant holds: of the release that serves, `env`, the environment of each process in `/proc`, the bytes of all units,
+what systemd has read, runs and starts at a boot, and what is enabled. Each run starts from where the one before left
+it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.
 
     {command}
 
@@ -205,7 +230,7 @@ def document(series: Series, command: str) -> str:
         minutes=series.seconds / 60,
         cores=os.cpu_count(),
         alone=sum(run.choice.alone or run.choice.victim == "client" for run in series.runs),
-        bound=BOUND,
+        bound=f"{BOUND:g}",
         report=series.report(),
         lengths=_table(("", *ALL_PHASES[:-1]), lengths[:3]),
     )

@@ -25,10 +25,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TABLE = ROOT / "docs" / "mutations.md"
 HOST = "oroboros_deploy/host/"
+BOOT = "tests/host/test_boot.py"
 CRASHES = "tests/host/test_crash_states.py"
 FAULTS = "tests/host/test_fault_table.py"
 FULL = "tests/host/test_full_disk.py"
 GATE = "tests/host/test_gate.py"
+OUTSIDERS = "tests/host/test_outsiders.py"
 PROBES = "tests/host/test_probes.py"
 CONFIGURATION = "tests/host/test_configuration.py"
 UNIT_SETS = "tests/host/test_unit_sets.py"
@@ -1347,6 +1349,69 @@ MUTATIONS = (
         " or self.units_otherwise()\n",
         "\n",
         (FAULTS, "-k", "between_the_links and kill-units-prepared"),
+    ),
+    Mutation(
+        "a push notices a unit that is edited beside it",
+        HOST + "activation.py",
+        'if self.request.get("units") or self.stood else []',
+        'if self.request.get("units") else []',
+        (OUTSIDERS, "-k", "beside_a_push"),
+    ),
+    Mutation(
+        "a unit that stays edited after a restore is told",
+        HOST + "activation.py",
+        "            self._tell_of_edited()\n",
+        "",
+        (OUTSIDERS, "-k", "before_a_failure"),
+    ),
+    Mutation(
+        "at a boot units that come back start nothing of the other release",
+        HOST + "activation.py",
+        "                    self._link_back()  # first",
+        "                    pass  # first",
+        (BOOT, "-k", "come_back_at_a_boot"),
+    ),
+    Mutation(
+        "at a boot the services of the way back wait",
+        HOST + "boot.py",
+        '*asked, *(record["services"] if record else ())',
+        "*asked",
+        (BOOT, "-k", "services_of_the_way_back"),
+    ),
+    Mutation(
+        "a unit that a power cut left half written is on the way back",
+        HOST + "unit_switch.py",
+        "bool(unit_sets.half_written(self.layout, before)) or ",
+        "",
+        (BOOT, "-k", "half_done"),
+    ),
+    Mutation(
+        "a connection of a socket is no part of it",
+        HOST + "units.py",
+        'if block.get("Accept") == "yes" else',
+        'if block.get("Accept") == "never" else',
+        ("tests/host/test_units.py", "-k", "is_a_part_of_it"),
+    ),
+    Mutation(
+        "a clock that was set does not decide which configuration a service has",
+        HOST + "configuration.py",
+        ' + now - (entry["at"] - entry["clock"])',
+        "",
+        (CONFIGURATION, "-k", "clock_that_was_set"),
+    ),
+    Mutation(
+        "a configuration that failed stays on no disk",
+        HOST + "activation.py",
+        "    records.forget_the_configuration(layout, final)\n",
+        "",
+        (CONFIGURATION, "-k", "that_failed_goes"),
+    ),
+    Mutation(
+        "a relative path in a permission error counts from where its unit begins",
+        HOST + "shared.py",
+        'directory_of(unit) if unit and not named.startswith("/") else str(release)',
+        "str(release)",
+        ("tests/host/test_shared.py", "-k", "relative_path_of_a_unit"),
     ),
     Mutation(
         "installed units that somebody edited are not replaced",

@@ -47,24 +47,23 @@ from .annotations import (
 from .constants import IN_PLACE, SWITCHABLE
 from .journal import Journal
 from .layout import Layout
-from .refusal import Refusal, of_host
+from .refusal import Failed, Refusal, of_host
 from .state import State
 from .time_limits import BASELINE
-from .unit_files import UnitSet
+from .unit_files import Brought
 from .wire import Say
 
 if TYPE_CHECKING:
     from .contract import (
         ActivateRequest,
-        Changes,
         FinalPhase,
         JournalEntry,
         Phase,
         Problem,
         Result,
-        UnitsRequest,
     )
     from .masking import Mask
+    from .unit_switch import UnitSwitch
 
 
 # What decides where a release has no script.
@@ -77,14 +76,6 @@ _WHY_IT_STAYS = {
 }
 
 _ALL_STAY = "all units stay as they are; the same command again looks at them anew"
-
-
-class Failed(Exception):
-    """A step of the activation failed; the host is to be restored."""
-
-    def __init__(self, message: str, transcript: str = "") -> None:
-        super().__init__(message)
-        self.transcript = transcript
 
 
 class MigrationFailed(Failed):
@@ -121,22 +112,6 @@ class _Held(NamedTuple):
         return _Held(tuple(restarted), tuple(services), held)
 
 
-class _Brought(NamedTuple):
-    """The sets of units before the switch and with the target, by name, and what is in them.
-
-    The names are the same when nothing changes.
-    """
-
-    before: Optional[str] = None
-    after: Optional[str] = None
-    changes: Optional[Changes] = None
-    sets: Tuple[UnitSet, UnitSet] = (unit_files.NONE, unit_files.NONE)
-
-    @property
-    def differ(self) -> bool:
-        return self.before != self.after
-
-
 class Activation:
     """One attempt on this host, from ``prepared`` to its end."""
 
@@ -161,7 +136,8 @@ class Activation:
         self.named = self.held  # the same as it was asked for: without what its units stand for
         # A release that is held to its record need not have what the settings name by now.
         self.required = [name for name in request["services"] if name in judged["services"]]
-        self.brought = _Brought()
+        self.brought = Brought()
+        self.stood = False  # whether the units that this attempt leaves alone were as their release has them
         self.mask: Mask
         self.state: State
 
@@ -244,9 +220,7 @@ class Activation:
 
     def _stage_units(self) -> None:
         if self.brought.differ:
-            from . import unit_sets
-
-            self._spend(unit_sets.stage, self.layout, str(self.brought.before), str(self.brought.after))
+            _unit_switch(self.layout).stage(self.brought)
 
     def _configuration(self) -> Optional[str]:
         """The revision to put in use; the one that is in use where none is asked for, which is told."""
@@ -381,7 +355,7 @@ class Activation:
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
             self._tell_of_a_slow_stop(unit)
 
-    def _units(self, target: str, source: Optional[str]) -> _Brought:
+    def _units(self, target: str, source: Optional[str]) -> Brought:
         """The units that the target brings, in the place of those that are there; told where they are left alone."""
         asked = self.request.get("units")
         if asked is None:
@@ -389,37 +363,21 @@ class Activation:
             if left and self.request["kind"] not in IN_PLACE:
                 why = "the settings have no `units`, or restarts are skipped"
                 self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
-            return _Brought(left, left)
-        try:
-            return self._brought_by(target, asked)
-        except Refusal as refusal:
-            raise Refusal(refusal.kind, f"nothing was switched: {refusal.message}", hint=refusal.hint) from None
+            self._compare_with(left)
+            return Brought(left, left)
+        recorded = self.request["kind"] == "rollback"
+        return _unit_switch(self.layout).brought_by(target, asked, self.say, recorded=recorded)
 
-    def _brought_by(self, target: str, asked: UnitsRequest) -> _Brought:
-        from . import unit_sets
+    def _compare_with(self, brought: Optional[str]) -> None:
+        """Note whether the units that stay are those that the live release brought; tell where they are not."""
+        found = self._altered_of(brought)
+        self.stood = brought is not None and not found
+        if found:
+            self.say("warning", words.edited(found), level="warning")
 
-        release, recorded = self.layout.release(target), self.request["kind"] == "rollback"
-        record = records.found(self.layout, target) if recorded else None
-        texts = unit_sets.wanted(self.layout, release, asked, recorded, record)
-        look = unit_sets.look(self.layout, texts, asked["adopt"])
-        changes = unit_files.told(look.changes)
-        after = unit_sets.keep(self.layout, look.after)
-        if not changes:
-            return _Brought(after, after)
-        unit_sets.verify(self.layout, texts, release, self.say)
-        for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
-            self.say("warning", said, level="warning")
-        self.say("units.changed", f"units: {changes}", names=look.changes)
-        self._tell_of_disabled(unit_files.appearing(look.before, look.after))
-        unit_sets.keep_originals(self.layout, look.originals)
-        return _Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))
-
-    def _tell_of_disabled(self, coming: Sequence[str]) -> None:
-        from . import unit_sets
-
-        for name in unit_sets.disabled(self.layout):
-            if unit_files.brings(coming, name):
-                self.say("warning", words.stays_disabled(name, _systemctl()), level="warning")
+    def _altered_of(self, name: Optional[str]) -> List[str]:
+        """The paths at which the host has something else than a set of units says; none where there is no set."""
+        return _unit_switch(self.layout).altered(name) if name else []
 
     def _without_taken_away(self) -> None:
         """Refuse a service whose unit the release takes away; one that its record does not name is left out."""
@@ -441,24 +399,21 @@ class Activation:
         seen = {units.full_name(name): unit for name, unit in self.seen.items() if name in named or name in going}
         gone = {name: unit for name, unit in seen.items() if unit_files.brings(going, name)}
         if gone:
-            from . import unit_sets
-
-            off = {name: unit.runs for name, unit in gone.items() if unit.file_state == "disabled"}
-            unit_sets.note_disabled(self.layout, off, [name for name, unit in gone.items() if name not in off])
+            _unit_switch(self.layout).note_disabled(gone)
 
     def _comes(self, name: str) -> bool:
         """Whether a unit is not there yet and comes with the target."""
         return unit_files.brings(unit_files.appearing(*self.brought.sets), units.full_name(name))
 
     def _affected(self) -> List[str]:
-        """The units that are there and that the activation changes or takes away; of templates the instances."""
-        found = self._altered()
-        instances = units.instances([unit for unit in found if unit_files.is_template(unit)])
-        return [*(unit for unit in found if not unit_files.is_template(unit)), *instances]
+        """The units that are there and that the activation changes or takes away; of templates the instances.
 
-    def _altered(self) -> List[str]:
-        """The units that the activation changes or takes away, by their files."""
-        return [*unit_files.going(*self.brought.sets), *unit_files.changed(*self.brought.sets)]
+        What a socket starts for a connection is none of them: it ends with its caller.
+        """
+        found, before = self.brought.altered, self.brought.sets[0]
+        templates = filter(unit_files.is_template, found)
+        instances = units.instances([unit for unit in templates if not unit_files.for_connections(unit, before)])
+        return [*(unit for unit in found if not unit_files.is_template(unit)), *instances]
 
     def ran_of(self, altered: Sequence[str]) -> List[str]:
         """What ran of these units before the switch, and of the instances of these templates, by full names."""
@@ -549,15 +504,13 @@ class Activation:
         """Have the units of the target, and look at the services anew: what they are may be another thing now."""
         if not self.brought.differ:
             return
-        from . import unit_sets
-
         self.begin_units(str(self.brought.before))
         self._put_units(str(self.brought.before), str(self.brought.after))
         held = self.named.with_members()
         self.seen = units.show(held.restarted)
         self.seen.update(units.parts(self.seen))
         held = self._without_missing(held.with_parts(self.seen), self.required)
-        disabled = unit_sets.disabled(self.layout)
+        disabled = _unit_switch(self.layout).disabled()
         ran = [name for name in self.seen if self._comes(name) and disabled.get(units.full_name(name))]
         self.held = self._with_opened(self._without_put_away(held, ran), self._to_open())
         for name in self.held.restarted:
@@ -569,7 +522,7 @@ class Activation:
 
         Whoever finds the note goes back to what was looked at, so that what somebody did before it stays.
         """
-        if not self._in_place(before, links=True):
+        if not _unit_switch(self.layout).in_place(before):
             raise Failed(f"somebody changed units while this activation was prepared: {_ALL_STAY}")
         begun = self.state._replace(units_begun=True)
         self._spend(state.save, self.layout.state, begun)
@@ -577,23 +530,15 @@ class Activation:
 
     def _put_units(self, before: str, after: str, start: Sequence[str] = ()) -> None:
         """Have the units of another set; services that were named count for what is to be enabled of a template."""
-        from . import unit_sets
-
         services = [units.full_name(name) for name in self.named.restarted or self.request["services"]]
         deadline = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
-        try:
-            self._spend(unit_sets.put, self.layout, before, after, services, deadline, start, self.state.attempt)
-        except (unit_sets.NotPut, ValueError) as error:
-            raise Failed(str(error)) from error
+        _unit_switch(self.layout).put(before, after, services, deadline, start, self.state.attempt)
 
     def _to_open(self) -> List[str]:
         """The sockets, timers and paths that are new, and those that were changed while they were open."""
-        from . import unit_sets
-
-        before, after = self.brought.sets
-        altered = self.ran_of([unit for unit in unit_files.changed(before, after) if _is_opened(unit)])
-        away = [name for name, ran in unit_sets.disabled(self.layout).items() if not ran]
-        return [*unit_files.to_open(before, after, away), *altered]
+        changed = unit_files.changed(*self.brought.sets)
+        altered = self.ran_of([unit for unit in changed if _is_opened(unit)])
+        return [*_unit_switch(self.layout).to_open(self.brought), *altered]
 
     def _with_opened(self, held: _Held, names: Sequence[str]) -> _Held:
         """The same with sockets, timers and paths that are opened anew.
@@ -671,19 +616,12 @@ class Activation:
 
     def _moved_units(self) -> Optional[str]:
         """That the units are not those that the target brought any more, in words; None when they are."""
-        brought = self.state.units if self.request.get("units") else None
-        return None if brought is None or self._in_place(brought) else "somebody changed units that the release brought"
+        found = self._altered_of(self.state.units) if self.request.get("units") or self.stood else []
+        return f"somebody changed units that the release brought: {', '.join(found)}" if found else None
 
     def units_otherwise(self) -> bool:
-        """Whether an attempt that changes units has changed some of them, or what is enabled of them."""
-        before = str(self.state.units_before)
-        return self.state.units_begun and not self._in_place(before, links=True)
-
-    def _in_place(self, name: str, links: bool = False) -> bool:
-        """Whether the host has what a set of units says."""
-        from . import unit_sets
-
-        return unit_sets.in_place(self.layout, name, links)
+        """Whether an attempt that changes units has changed some, or what is enabled, or left a text half written."""
+        return self.state.units_begun and _unit_switch(self.layout).touched(str(self.state.units_before))
 
     def _seen_last(self) -> Dict[str, units.Unit]:
         """How the services that decide are at this moment; as they were after the restart where systemd is silent."""
@@ -714,7 +652,9 @@ class Activation:
         try:
             from . import shared
 
-            path = shared.wanted(self.layout, self.layout.release(self.state.target), transcript)
+            path = shared.wanted(
+                self.layout, self.layout.release(self.state.target), transcript, units.working_directory
+            )
         except (OSError, ImportError):  # somebody removed the agent: the way back needs no hint
             return ""
         return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
@@ -733,6 +673,7 @@ class Activation:
                 self._leave_as_it_is(left)
             elif touched or self._fallen():
                 self._go_back()
+            self._tell_of_edited()
         except (Failed, OSError, ImportError) as second:
             what = "" if self.state.kind == "restart" else "and the restore failed: "
             self._enter("restore_failed", reason=self.mask.text(f"{failure}; {what}{second}"))
@@ -776,6 +717,9 @@ class Activation:
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
                 configuration.put(self.layout, "restore", self.state.configuration_before)
+            with contextlib.suppress(Failed, OSError):  # it is tried again below, and fails then
+                if not self.acts:
+                    self._link_back()  # first: what the return of the units starts has to run from it
             trouble = self._units_back()
             if self.state.source is None:
                 self._put_back()
@@ -784,9 +728,27 @@ class Activation:
             if trouble:
                 raise trouble
 
+    def _link_back(self) -> None:
+        """Let `current` lead where it led before the switch."""
+        if self.state.source:
+            self._rename_over_current("restore")
+        elif self.state.foreign:
+            if not self.layout.staged("restore").is_symlink():
+                self._spend(self.layout.stage_link, "restore", self.state.foreign)
+            durable.replace(self.layout.staged("restore"), self.layout.current)
+        else:
+            self.layout.current.unlink(missing_ok=True)
+            durable.sync_directory(self.layout.current.parent)
+
+    def _tell_of_edited(self) -> None:
+        """Say which units somebody changed, and that they stay so: the next deploy refuses them by name."""
+        found = self._altered_of(self.state.units_before)
+        if found:
+            self.say("warning", words.edited(found), level="warning")
+
     def _serve_again(self, source: str) -> None:
         """Put `current` back, restart what ran, and hold that to what it passed."""
-        self._rename_over_current("restore")
+        self._link_back()
         ran = self.state.ran
         judged = records.way_back(self.layout, self.request, source, ran)
         held = self._held_to(judged, self.back_proven).with_members()
@@ -811,26 +773,11 @@ class Activation:
         """Have the units that were there before; what an earlier boot's attempt took away is started by nobody else."""
         if not self.state.units_begun:
             return
-        from . import unit_sets
-
         names = (str(self.state.units_before), str(self.state.units))
-        try:
-            self.brought = _Brought(
-                *names, sets=(unit_sets.load(self.layout, names[0]), unit_sets.load(self.layout, names[1]))
-            )
-        except ValueError as error:
-            raise Failed(str(error)) from error
-        self._keep_edited(*names)
-        self._put_units(names[1], names[0], () if self.acts else self.ran_of(self._altered()))
-
-    def _keep_edited(self, *names: str) -> None:
-        """Keep what somebody wrote into units since this attempt installed them."""
-        from . import unit_sets
-
-        with contextlib.suppress(OSError, ValueError):
-            found = unit_sets.strange(self.layout, *names)
-            for said in unit_sets.keep_edited(self.layout, found, "was edited here during this activation"):
-                self.say("warning", said, level="warning")
+        switch = _unit_switch(self.layout)
+        self.brought = switch.loaded(*names)
+        switch.keep_edited(self.say, *names)
+        self._put_units(names[1], names[0], () if self.acts else self.ran_of(self.brought.altered))
 
     def _with_stopped(self, held: _Held) -> _Held:
         """The same with what ran, and was stopped or opened anew because of its units; not what never was there."""
@@ -841,7 +788,14 @@ class Activation:
         stopped = (*unit_files.going(before, after), *filter(_is_opened, unit_files.changed(before, after)))
         named = {*map(units.full_name, held.restarted)}
         ran = [name for name in self.ran_of(stopped) if name not in named]
-        return self._with_opened(held, ran) if self.acts else held
+        return self._with_started(held, ran) if self.acts else held
+
+    def _with_started(self, held: _Held, ran: Sequence[str]) -> _Held:
+        """The same with what ran; instances of templates decide nothing, for nobody named them."""
+        instances = [name for name in ran if unit_files.is_instance(name)]
+        held = self._with_opened(held, [name for name in ran if name not in instances])
+        self.seen.update(units.show(instances))
+        return held._replace(restarted=(*held.restarted, *instances))
 
     def _whole(self, held: _Held) -> _Held:
         """Look at the units on the way back, and at the parts that ran with them."""
@@ -857,13 +811,7 @@ class Activation:
 
     def _put_back(self) -> None:
         """What was there before the first release: another program's link, and the services that ran."""
-        if self.state.foreign:
-            if not self.layout.staged("restore").is_symlink():
-                self._spend(self.layout.stage_link, "restore", self.state.foreign)
-            durable.replace(self.layout.staged("restore"), self.layout.current)
-        else:
-            self.layout.current.unlink(missing_ok=True)
-            durable.sync_directory(self.layout.current.parent)
+        self._link_back()
         self.held = self._with_stopped(self._whole(self.held.with_members()))
         ran = [name for name in self.held.restarted if name in (self.state.ran or ())]
         held = _Held(tuple(ran), tuple(ran), gate.of(records.silent(self.request["healthcheck"]), ran))
@@ -1050,11 +998,7 @@ def _traced(layout: Layout, say: Say) -> Optional[State]:
 
 def _with_staged_units(layout: Layout, found: State) -> State:
     """The same with the sets of units that the attempt has left staged."""
-    if not layout.unit_sets.is_dir():
-        return found
-    from . import unit_sets
-
-    sets = unit_sets.staged(layout)
+    sets = _unit_switch(layout).staged() if layout.unit_sets.is_dir() else None
     return found._replace(units_before=sets[0], units=sets[1], units_begun=True) if sets else found
 
 
@@ -1072,6 +1016,7 @@ def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> Non
         _keep_record(layout, final)
         layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
+    records.forget_the_configuration(layout, final)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
         layout.reserve.spend(durable.write_json, result, came_to)
@@ -1138,9 +1083,14 @@ def _clear(layout: Layout) -> None:
             link.unlink(missing_ok=True)
     configuration.unstage(layout)
     if layout.unit_sets.is_dir():
-        from . import unit_sets
+        _unit_switch(layout).unstage()
 
-        unit_sets.unstage(layout)
+
+def _unit_switch(layout: Layout) -> UnitSwitch:
+    """What is done with units on a host; only an activation that has some imports it."""
+    from .unit_switch import UnitSwitch
+
+    return UnitSwitch(layout)
 
 
 def _is_opened(unit: str) -> bool:
@@ -1178,5 +1128,5 @@ def _told(name: str, unit: units.Unit) -> str:
 
 
 def _evidence(said: str, after: Dict[str, units.Unit], since: float) -> str:
-    logs = [f"--- {name}\n{units.recent_log(name, since)}" for name, unit in after.items() if not unit.serving]
-    return "\n".join([said, *logs])
+    down = (name for name, unit in after.items() if not unit.serving)
+    return "\n".join([said, *(f"{words.SAID_BY}{name}\n{units.recent_log(name, since)}" for name in down)])

@@ -9,6 +9,7 @@ looks for stands in the unit, which only its owner can change.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,9 +17,10 @@ import sys
 import time
 from pathlib import Path
 
-from . import durable, manager, process, units
+from . import durable, manager, process, records, units
 from .annotations import TYPE_CHECKING, List, Optional
 from .layout import Layout
+from .refusal import Refusal
 from .sha256 import digest
 from .wire import Say
 
@@ -64,7 +66,7 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     unit = manager.chosen().units / unit_name(layout.root)
     try:
         agent = Path(sys.argv[0]).read_bytes()
-        wanted = _text(layout, units.names(request["services"]), digest(agent))
+        wanted = _text(layout, units.names(_services(layout, request)), digest(agent))
         _keep_agent(layout, agent)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
             return
@@ -78,6 +80,19 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         say("warning", f"{unit.name}, which settles after a power cut, is not installed: {trouble}", level="warning")
     else:
         say("boot.installed", f"{unit.name} settles what a power cut leaves", level="detail", unit=unit.name)
+
+
+def _services(layout: Layout, request: ActivateRequest) -> List[str]:
+    """The services that have to wait for the unit: of the attempt, and of the release that it may go back to.
+
+    A boot would start those of the other release too, from what `current` names until the unit has run.
+    """
+    live = None
+    with contextlib.suppress(Refusal):
+        live = layout.live()
+    record = records.found(layout, live) if live else None
+    asked = records.asked(layout, request)["services"]
+    return sorted({*request["services"], *asked, *(record["services"] if record else ())})
 
 
 def _keep_agent(layout: Layout, agent: bytes) -> None:

@@ -17,13 +17,16 @@ import re
 import time
 from pathlib import Path
 
-from . import durable
+from . import durable, state
 from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Tuple
+from .constants import ATTEMPTS
+from .journal import Journal
+from .journal_entry import parse
 from .layout import Layout
 from .refusal import Refusal
 
 if TYPE_CHECKING:
-    from .contract import Changes, ConfigureAnswer, ConfigureRequest, Problem, Sources
+    from .contract import Changes, ConfigureAnswer, ConfigureRequest, JournalEntry, Problem, Sources
     from .masking import Mask
     from .wire import Say
 
@@ -44,8 +47,35 @@ def in_use(layout: Layout) -> Optional[str]:
 
 
 def since(layout: Layout) -> Optional[float]:
-    """When the configuration in use was put in use (Unix time); None where there is none."""
-    return layout.env.lstat().st_mtime if in_use(layout) else None
+    """When the configuration in use was put in use, by the clock as it goes now; None where there is none.
+
+    Its link has the date of the clock of then, which somebody may have set since.
+    """
+    used = in_use(layout)
+    if used is None:
+        return None
+    entry = _put_by(layout, used)
+    if entry is None or (entry["boot"] == state.boot_id() and "clock" not in entry):
+        return _dated(layout)  # somebody else moved it, or the attempt that did died
+    now = time.time() - time.monotonic()  # what this boot began at, by the clock as it goes now
+    if entry["boot"] != state.boot_id():
+        return now
+    return _dated(layout) + now - (entry["at"] - entry["clock"])
+
+
+def _dated(layout: Layout) -> float:
+    return layout.env.lstat().st_mtime
+
+
+def _put_by(layout: Layout, revision: str) -> Optional[JournalEntry]:
+    """The attempt from whose end on a configuration was in use until now; None where the last one ended otherwise."""
+    first = None
+    for entry in filter(None, map(parse, reversed(Journal(layout.journal).lines()))):
+        if entry.get("kind") in ATTEMPTS:
+            if entry.get("configuration") != revision:
+                break
+            first = entry
+    return first
 
 
 def problem(layout: Layout) -> Optional[Problem]:
@@ -372,7 +402,7 @@ def stage(layout: Layout, revision: str, before: Optional[str]) -> None:
     """Make the links that a later rename puts in the place of `env`: the one for the way back first."""
     for name, named in (("restore", before), ("switch", revision)):
         _link(_staged(layout, name), named)
-    _date(_staged(layout, "restore"), since(layout))
+    _date(_staged(layout, "restore"), _dated(layout) if in_use(layout) else None)
 
 
 def put(layout: Layout, name: str, revision: Optional[str]) -> None:
@@ -434,3 +464,11 @@ def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
         for path in layout.config.glob("*"):
             if path.name not in kept and time.time() - path.lstat().st_mtime > STAGED:
                 path.unlink(missing_ok=True)
+
+
+def forget(layout: Layout, revision: str, since: float) -> None:
+    """Remove a revision that an attempt failed with, unless it is in use, or somebody asked for it ``since`` then."""
+    place = layout.config / revision
+    with contextlib.suppress(OSError), _alone(layout):
+        if revision != in_use(layout) and place.lstat().st_mtime <= since:
+            place.unlink()

@@ -36,6 +36,14 @@ class Refusal(Exception):
         return {"kind": self.kind, "message": self.message, "hint": self.hint, **self.details}
 
 
+class Failed(Exception):
+    """A step of an activation failed; the host is to be restored."""
+
+    def __init__(self, message: str, transcript: str = "") -> None:
+        super().__init__(message)
+        self.transcript = transcript
+
+
 def read(said: contract.Refusal) -> Refusal:
     """The refusal that `as_dict` made plain values of."""
     details = {name: value for name, value in said.items() if name not in ("kind", "message", "hint")}

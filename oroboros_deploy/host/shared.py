@@ -9,9 +9,10 @@ from pathlib import Path
 from shlex import quote
 
 from . import durable
-from .annotations import TYPE_CHECKING, Iterator, Optional
+from .annotations import TYPE_CHECKING, Callable, Iterator, List, Optional
 from .layout import Layout
 from .refusal import Refusal
+from .words import SAID_BY
 
 if TYPE_CHECKING:
     import pwd
@@ -123,33 +124,41 @@ def _taken(release: Path, path: str) -> Optional[str]:
     return next((each for each in above if (release / each).is_symlink() or not (release / each).is_dir()), None)
 
 
-def wanted(layout: Layout, release: Path, said: str) -> Optional[str]:
+def wanted(layout: Layout, release: Path, said: str, directory_of: Callable[[str], str]) -> Optional[str]:
     """The path of its release that a service could not write, by what it said; None when it said no such thing.
 
-    A path that is there was not to be made, but to be run or read.
+    A path that is there was not to be made, but to be run or read.  ``directory_of`` says where the processes of a unit
+    begin, whose words follow its name; what comes before the first is of a command, which begins in the release.
     """
+    unit = ""
     for line in said.splitlines():
-        if _DENIED.search(line):
-            for quoted, plain in _PATH.findall(line):
-                path = _within(layout, release, quoted or plain)
-                if path:
-                    return path
+        unit = line[len(SAID_BY) :] if line.startswith(SAID_BY) else unit
+        for named in _denied(line):
+            begins = directory_of(unit) if unit and not named.startswith("/") else str(release)
+            path = _within(layout, release, os.path.join(begins, named))
+            if path:
+                return path
     return None
+
+
+def _denied(line: str) -> List[str]:
+    """The paths in a line that tells of a missing right."""
+    return [quoted or plain for quoted, plain in _PATH.findall(line)] if _DENIED.search(line) else []
 
 
 def _within(layout: Layout, release: Path, named: str) -> Optional[str]:
     """The topmost directory of a named path that the release does not have, or else the one that the path is in."""
-    for top in (str(layout.current), str(release), os.path.realpath(release)):
-        if named.startswith(f"{top}/"):
-            return _topmost(release, named[len(top) + 1 :])
-    return None if named.startswith("/") else _topmost(release, named)
+    place = os.path.normpath(named)
+    tops = (str(layout.current), str(release), os.path.realpath(release))
+    top = next((each for each in tops if place.startswith(f"{each}/")), None)
+    return _topmost(release, place[len(top) + 1 :]) if top else None
 
 
 def _topmost(release: Path, path: str) -> Optional[str]:
-    parts = os.path.normpath(path).split("/")
+    parts = path.split("/")
     above = (release.joinpath(*parts[:number]) for number in range(1, len(parts)))
     leads_elsewhere = any(each.is_symlink() for each in above)
-    if leads_elsewhere or " " in path or parts[0] in (".", "..") or os.path.lexists(release / path):
+    if leads_elsewhere or " " in path or os.path.lexists(release / path):
         return None
     missing = (number for number in range(1, len(parts)) if not os.path.lexists(release.joinpath(*parts[:number])))
     return "/".join(parts[: next(missing, len(parts) - 1)]) or parts[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .sha256 import digest
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _PATH = rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf"
 _HEADER = r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n"
 _SECTION = r"(?m)^\s*\[Install\]\s*$"
 _ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
+_ACCEPT = r"(?mi)^\s*Accept\s*=\s*(yes|true|1|on|y|t)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
 
@@ -131,6 +132,16 @@ def is_template(unit: str) -> bool:
     return "@." in unit
 
 
+def is_instance(name: str) -> bool:
+    return "@" in name and not is_template(name)
+
+
+def for_connections(template: str, kept: UnitSet) -> bool:
+    """Whether a socket starts an instance for each connection, which nobody can start again."""
+    socket = kept.texts.get(template.replace("@.service", ".socket"), "")
+    return bool(re.search(_ACCEPT, socket))
+
+
 def is_of(unit: str, name: str) -> bool:
     """Whether a full name is that of the unit, or of an instance of it."""
     start, at, kind = unit.partition("@.")
@@ -179,6 +190,27 @@ def changed(before: UnitSet, after: UnitSet) -> List[str]:
     altered = (path for path in changes["changed"] if body(one[path]) != body(other[path]))  # not our first line alone
     paths = [*changes["added"], *altered, *changes["removed"]]
     return sorted(both.intersection(map(unit_of, paths)))
+
+
+class Brought(NamedTuple):
+    """The sets of units before a switch and with its target, by name, and what is in them.
+
+    The names are the same when nothing changes.
+    """
+
+    before: Optional[str] = None
+    after: Optional[str] = None
+    changes: Optional[Changes] = None
+    sets: Tuple[UnitSet, UnitSet] = (NONE, NONE)
+
+    @property
+    def differ(self) -> bool:
+        return self.before != self.after
+
+    @property
+    def altered(self) -> List[str]:
+        """The units that are changed or taken away, by their files."""
+        return [*going(*self.sets), *changed(*self.sets)]
 
 
 def to_enable(before: UnitSet, after: UnitSet, services: Iterable[str], disabled: Container[str] = ()) -> List[str]:

@@ -331,8 +331,30 @@ def in_place(layout: Layout, name: str, links: bool = False) -> bool:
         kept = load(layout, name)
     except (OSError, ValueError):
         return False
-    files = all(_there(path) == _There(text) for path, text in kept.files.items())
-    return files and (not links or kept.links is None or kept.links == _links(_units_of(kept)))
+    return not _differing(kept) and (not links or kept.links is None or kept.links == _links(_units_of(kept)))
+
+
+def altered(layout: Layout, name: str) -> List[str]:
+    """The paths at which the host has something else than a set says; the set itself where it cannot be read."""
+    try:
+        return _differing(load(layout, name))
+    except (OSError, ValueError):
+        return [str(layout.unit_sets / name)]
+
+
+def half_written(layout: Layout, name: str) -> List[str]:
+    """The texts for the paths of a set that somebody wrote, and died before they had their names."""
+    with contextlib.suppress(OSError, ValueError):
+        return _half_written(load(layout, name))
+    return []
+
+
+def _half_written(kept: UnitSet) -> List[str]:
+    return [new for new in map(_new, kept.files) if os.path.lexists(manager.chosen().units / new)]
+
+
+def _differing(kept: UnitSet) -> List[str]:
+    return sorted(path for path, text in kept.files.items() if _there(path) != _There(text))
 
 
 def _units_of(kept: UnitSet) -> List[str]:
@@ -490,6 +512,7 @@ def _script(
         f"mkdir -p {quote(str(manager.chosen().units))}",
         f"cd {quote(str(manager.chosen().units))}",
         *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),
+        *_removing(_half_written(after)),
         *_writing({path: text for path, text in after.texts.items() if _there(path).text != text}),
         *_removing([path for path, text in after.files.items() if text is None]),
         *_linking(before, after),
@@ -513,11 +536,16 @@ def _stopping(systemctl: str, going: Sequence[str], patience: Optional[float]) -
     return [f"{bound}{systemctl} stop -- {' '.join(map(quote, names))}{anyway}"] if names else []
 
 
+def _new(path: str) -> str:
+    """Where a text is until it is whole."""
+    return os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+
+
 def _writing(texts: Texts) -> List[str]:
     """All texts are on the disk before the first of them gets its name."""
     from shlex import quote
 
-    new = {path: quote(f"./{os.path.dirname(path) or '.'}/.{os.path.basename(path)}.new") for path in texts}
+    new = {path: quote(f"./{_new(path)}") for path in texts}
     directories = sorted({os.path.dirname(path) for path in texts} - {""})
     made = [f"mkdir -p {' '.join(quote(f'./{each}') for each in directories)}"] if directories else []
     written = [f"printf %s {quote(text)} >{new[path]}" for path, text in texts.items()]

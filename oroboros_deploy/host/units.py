@@ -18,7 +18,7 @@ _SHOWN = (
     "Id,LoadState,UnitFileState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"
     "ActiveEnterTimestampMonotonic,StartLimitIntervalUSec,"
     "CanStart,CanStop,ControlGroup,TimeoutStopUSec,Job,ExecMainStartTimestampMonotonic,"
-    "Wants,Requires,BindsTo,ConsistsOf,SliceOf,Triggers,ConditionResult,ConditionTimestampMonotonic"
+    "Wants,Requires,BindsTo,ConsistsOf,SliceOf,Triggers,Accept,ConditionResult,ConditionTimestampMonotonic"
 )
 _STARTED = (".service", ".socket", ".target", ".timer", ".path")  # what a deploy can start by mistake
 _BOOTED = ("sysinit.target", "basic.target")  # every unit requires them
@@ -284,11 +284,21 @@ def _shown(units: Sequence[str]) -> str:
 
 def description(unit: str) -> str:
     """What its unit file calls it; empty when there is no such unit."""
+    said = _property(unit, "Description")
+    return said if said != unit else ""
+
+
+def working_directory(unit: str) -> str:
+    """Where its processes begin; the top of the host's files where its text names no path, or systemd is silent."""
+    said = _property(unit, "WorkingDirectory").lstrip("!")  # of a directory that may be missing
+    return said if said.startswith("/") else "/"
+
+
+def _property(unit: str, name: str) -> str:
     output: List[bytes] = []
-    argv = manager.chosen().asking("systemctl", "show", "--property=Description", "--value", "--", unit)
+    argv = manager.chosen().asking("systemctl", "show", f"--property={name}", "--value", "--", full_name(unit))
     ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10, sink=output.append)
-    said = b"".join(output).decode("utf-8", "replace").strip()
-    return said if ended.ok and said != unit else ""
+    return b"".join(output).decode("utf-8", "replace").strip() if ended.ok else ""
 
 
 def restart(before: Dict[str, Unit], deadline: float, *away: str) -> process.Ended:
@@ -419,9 +429,13 @@ def _wants(block: Dict[str, str]) -> Tuple[str, ...]:
 
 
 def _parts(block: Dict[str, str]) -> Tuple[str, ...]:
-    """The services that are restarted with a unit; what a target has is `_members`, a timer's service has its time."""
+    """The services that are restarted with a unit; what a target has is `_members`, a timer's service has its time.
+
+    What a socket starts for each connection (Accept=) lasts as long as that, and nobody can start it again.
+    """
     kind = block.get("Id", "").rpartition(".")[2]
-    properties = {"target": (), "socket": ("Triggers", "ConsistsOf"), "slice": ("SliceOf", "ConsistsOf")}
+    socket = ("ConsistsOf",) if block.get("Accept") == "yes" else ("Triggers", "ConsistsOf")
+    properties = {"target": (), "socket": socket, "slice": ("SliceOf", "ConsistsOf")}
     listed = " ".join(block.get(name, "") for name in properties.get(kind, ("ConsistsOf",))).split()
     return tuple(dict.fromkeys(name for name in listed if name.endswith((".service", ".slice"))))
 

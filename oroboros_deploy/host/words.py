@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from .annotations import TYPE_CHECKING, Dict, Iterator, NamedTuple, Optional
+from .annotations import TYPE_CHECKING, Dict, Iterator, NamedTuple, Optional, Sequence
 
 if TYPE_CHECKING:
     from .contract import Facts, Hold, Phase, Running
@@ -48,6 +48,8 @@ STEPS: Dict[str, str] = {
     "gating": "gate",
     "restoring": "restore",
 }
+
+SAID_BY = "--- "  # before the name of the unit whose log follows
 
 WAIT = "the same command with --wait=600 waits for it, for 600 s at most"
 
@@ -106,6 +108,13 @@ def stays_disabled(name: str, systemctl: str = "systemctl") -> str:
     """That a unit comes back as somebody left it, and what enables it again."""
     again = f"{systemctl} enable --now {name}"
     return f"{name} was disabled by somebody before a release took it away: it stays disabled ({again} enables it)"
+
+
+def edited(paths: Sequence[str]) -> str:
+    """That somebody changed units of the release that serves, and how they are replaced."""
+    stays = "it stays as it is" if len(paths) == 1 else "they stay as they are"
+    again = "a deploy or rollback with --adopt-units brings what the release has"
+    return f"somebody changed {', '.join(paths)} on this host: {stays} ({again})"
 
 
 def stale(name: str, systemctl: str, *, reloaded: bool) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import boot, environment, launch, lock, manager, state, units
+from oroboros_deploy.host import boot, environment, launch, lock, manager, records, state, unit_sets, units
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled, staged
+from tests.support.faults import World
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import tree
 
@@ -28,7 +29,7 @@ TEXT = """\
 Description=Settle an activation in {root} that a power cut interrupted
 ConditionPathExists={root}/.deploy/unfinished
 RequiresMountsFor="{root}" "{root}/releases" "/mnt/our \\"100%%\\" disk"
-Before=api.service web@main.service cron.timer
+Before=api.service cron.timer web@main.service
 
 [Service]
 Type=oneshot
@@ -99,7 +100,7 @@ def install(host: LocalAgent, *services: str) -> list[tuple[str, str]]:
     def say(event: str, message: str = "", **data: Any) -> None:
         said.append((event, message))
 
-    boot.install(host.paths, {"services": services}, say)
+    boot.install(host.paths, host.request("new", services=[*services]), say)
     return said
 
 
@@ -168,6 +169,14 @@ def test_other_services(host: LocalAgent, systemd: Systemd) -> None:
     install(host, "api", "worker")
     [unit] = systemd.installed
     assert ("Before=api.service worker.service\n" in unit.read_text(), systemd.enabled) == (True, [])
+
+
+def test_services_of_the_way_back(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """Those of the release that is live wait for it as well, whatever the attempt has instead of them."""
+    records.write(host.paths, host.request(old, services=["api", "mailer"], restart=True), None)
+    install(host, "api", "post")
+    [unit] = systemd.installed
+    assert "Before=api.service mailer.service post.service\n" in unit.read_text()
 
 
 def test_masked(host: LocalAgent, systemd: Systemd) -> None:
@@ -357,3 +366,28 @@ def test_another_place_for_current(host: LocalAgent, old: str, tmp_path: Path) -
     died_with_the_host(host, host.request(host.sealed("new", health="exit 0"), healthcheck=HEALTH), "phase", "swapped")
     boot_again(host)
     assert link.resolve().name == old
+
+
+def test_a_text_that_a_cut_left_half_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that did not get its name yet is on the way back as well: it is nobody's otherwise."""
+    [new] = [path.name for path in world.host.paths.releases.iterdir() if (path / "name").read_text() == "new"]
+    request, seen = world.request(new), []
+    world.die_in(request, "prepared")
+    found = json.loads(world.host.paths.state.read_text())
+    world.host.paths.state.write_text(json.dumps({**found, "units_begun": True}))
+    (world.services.units / ".api.service.new").write_text("half")
+    monkeypatch.setattr(unit_sets, "put", lambda _, before, after, *__: seen.append((before, after)))
+    launch.recover(world.host.paths, request)
+    assert seen == [(found["units"], found["units_before"])]
+
+
+def test_units_that_come_back_at_a_boot(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What their return starts runs from the release that comes back: `current` names it before."""
+    before, seen = world.host.live, []
+    [new] = [path.name for path in world.host.paths.releases.iterdir() if (path / "name").read_text() == "new"]
+    request = world.request(new)
+    world.die_in(request, "restarted")
+    world.lose_power(monkeypatch)
+    monkeypatch.setattr(unit_sets, "put", lambda *_: seen.append(world.host.live))
+    launch.after_boot(world.host.paths, request)
+    assert (seen, world.host.live) == ([before], before)

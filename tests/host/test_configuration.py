@@ -348,10 +348,10 @@ def test_what_somebody_edited_serves_until_the_switch(host: LocalAgent, health: 
     sha = release(host, "two", health)
     new = configured(host, sha)
     assert (new == old, host.paths.env.read_text()) == (False, edited)
+    assert configuration.values(host.paths, new) == {**configuration.values(host.paths, old), "PORT": "8000"}
     host.activate_here(sha, configuration=new, healthcheck=HEALTH)
     assert live(host) == ((sha, new) if health == "true" else (good, old))
     assert (host.paths.config / old).read_text() == edited
-    assert configuration.values(host.paths, new) == {**configuration.values(host.paths, old), "PORT": "8000"}
 
 
 def test_a_record_that_is_lost(host: LocalAgent) -> None:
@@ -455,10 +455,45 @@ def test_since_when_a_configuration_is_in_use(host: LocalAgent) -> None:
     new = configured(host, good, values={"PORT": "9"})
     asked: Any = {"kind": "env", "healthcheck": {**HEALTH, "command": "exit 78"}, "said": ["healthcheck.command"]}
     assert host.activate_here(good, configuration=new, **asked).phases[-1] == "restored"
-    assert configuration.since(host.paths) == 1000
+    assert configuration.since(host.paths) == pytest.approx(1000, abs=5)
     began = time.time() - 1
+    new = configured(host, good, values={"PORT": "9"})
     host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
     assert (configuration.since(host.paths) or 0) >= began
+
+
+@pytest.mark.parametrize("seconds", [-3600, 3600], ids=["back", "on"])
+def test_a_clock_that_was_set_since_the_switch(
+    host: LocalAgent, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a configuration was put in use is said by the clock as it goes now, as the age of a service is."""
+    began = time.time() - 1
+    deploy(host, "one")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + seconds)
+    assert began <= (configuration.since(host.paths) or 0) - seconds <= now()
+
+
+def test_a_configuration_of_an_earlier_boot(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All services of this boot began with it, whatever the clock was then."""
+    deploy(host, "one")
+    os.utime(host.root / "env", (2e9, 2e9), follow_symlinks=False)
+    monkeypatch.setattr(state, "boot_id", lambda: "the next one")
+    assert configuration.since(host.paths) == pytest.approx(time.time() - time.monotonic(), abs=5)
+
+
+def test_a_configuration_that_failed_goes(host: LocalAgent) -> None:
+    """Its values stay on no disk; not so where a release has it, or somebody asked for it once more meanwhile."""
+    _, old = deploy(host, "one")
+    sha = release(host, "two", "exit 78")
+    new = configured(host, sha, values={"PORT": "9"})
+    host.activate_here(sha, configuration=new, healthcheck=HEALTH)
+    assert {path.name for path in host.paths.config.iterdir()} == {old}
+    host.activate_here(sha, configuration=old, healthcheck=HEALTH)
+    again = configured(host, sha, values={"PORT": "9"})
+    os.utime(host.paths.config / again, (time.time() + 60,) * 2)
+    host.activate_here(sha, configuration=again, healthcheck=HEALTH)
+    assert {path.name for path in host.paths.config.iterdir()} == {old, again}
 
 
 @pytest.mark.parametrize("how", ["lost", "open to others"])

@@ -80,7 +80,7 @@ def test_the_third_restart_of_a_service_that_fails_decides(monkeypatch: pytest.M
         hold(timeout=60)
     assert (str(failed.value), failed.value.transcript, len(systemd.times)) == (
         "api is restarted again and again: it failed 3 times",
-        "the log of api since 7.0",
+        "--- api\nthe log of api since 7.0",
         7,
     )
 
@@ -123,7 +123,7 @@ def test_a_dead_unit_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         hold(timeout=60)
     assert (str(failed.value), failed.value.transcript) == (
         "api is failed (exit-code, status 203)",
-        "the log of api since 7.0",
+        "--- api\nthe log of api since 7.0",
     )
 
 
@@ -451,7 +451,7 @@ def test_a_dead_unit_behind_a_probe_that_passes(monkeypatch: pytest.MonkeyPatch)
     with serving() as server, pytest.raises(gate.GateFailed) as failed:
         hold_probes(probed(server.url), ("api",))
     assert str(failed.value) == "api is failed (exit-code, status 203)"
-    assert failed.value.transcript.startswith(f"the log of api since 7.0\n--- {server.url}\ntry 1 at 0.")
+    assert failed.value.transcript.startswith(f"--- api\nthe log of api since 7.0\n--- {server.url}\ntry 1 at 0.")
 
 
 def test_what_is_wrong_before_a_switch() -> None:

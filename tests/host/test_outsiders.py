@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from oroboros_deploy.host import launch
+from oroboros_deploy.host import launch, words
 from oroboros_deploy.host.state import TRANSITIONS
-from tests.host.test_fault_table import JOURNEYS, SETTLED, asked, ended, interrupted, settled
+from tests.host.test_fault_table import JOURNEYS, SETTLED, asked, ended, interrupted, settled, sha
 from tests.support.faults import World
 from tests.support.invariants import broken, untrue
 from tests.support.outsiders import ACTS, MOMENTS, meddle, undo
@@ -113,3 +113,34 @@ def test_a_boot_that_nothing_tells(world: World, phase: str) -> None:
 def test_every_phase_has_its_outsiders() -> None:
     """A phase that is declared needs somebody else in it; after a restore that failed a person is there anyway."""
     assert {MOMENTS[moment] for moment in (*THERE, *BACK)} == {*TRANSITIONS} - {"restore_failed"}
+
+
+PUSH = {"kind": "env", "units": None, "migrate": None}  # it asks for no units: they stay as they are
+
+
+@pytest.mark.parametrize(("moment", "ends"), [("restarted", "restored"), ("gated", "restored"), (None, "committed")])
+def test_a_unit_that_is_edited_beside_a_push(world: World, moment: str | None, ends: str) -> None:
+    """A push leaves units alone; one that is edited while it goes on ends it, and one from before is told."""
+    request = world.request(str(world.host.live), **PUSH)
+    if moment is None:
+        ACTS["edits a unit"](world, request["sha"])
+        launch.run(world.host.paths, request)
+    else:
+        meddle(world, launch.run, request, moment, ACTS["edits a unit"], dies=False)
+    told = [
+        said for said in world.host.answer(request["attempt"]).said("warning") if "api.service on this host" in said
+    ]
+    assert (ended(world, request), len(told)) == (ends, 1)
+    assert "# by hand" in (world.services.units / "api.service").read_text()
+
+
+@pytest.mark.parametrize(("release", "moment"), [("bad", "gating"), ("stuck", "migrating")])
+def test_a_unit_that_is_edited_before_a_failure(world: World, release: str, moment: str) -> None:
+    """Where the attempt changes no units, what somebody wrote into one stays, and is told with the restore."""
+    request = world.request(sha(world, release), units=None)
+    meddle(world, launch.run, request, moment, ACTS["edits a unit"], dies=False)
+    said = world.host.answer(request["attempt"]).said("warning")
+    assert (ended(world, request), [each for each in said if each.startswith("somebody changed")]) == (
+        "restored",
+        [words.edited(["api.service"])],
+    )

@@ -107,7 +107,7 @@ def test_a_service_that_dies_after_its_restart_is_restored(host: LocalAgent, sys
     assert (state["phase"], state["reason"], state["transcript"]) == (
         "restored",
         "the gate was not passed: api is failed (exit-code, status 203)",
-        "the log of api",
+        "--- api\nthe log of api",
     )
     assert (systemd.asked, host.live) == ([("restart", new), ("restart", old)], old)
 

@@ -308,7 +308,29 @@ def test_what_a_service_wanted_to_write(tmp_path: Path, said: str, path: str | N
         (release / link).symlink_to(tmp_path)
     layout.current.symlink_to(release)
     line = said.format(current=layout.current, release=release)
-    assert shared.wanted(layout, release, f"before\n{line}\nafter") == path
+    assert shared.wanted(layout, release, f"before\n{line}\nafter", str) == path
+
+
+@pytest.mark.parametrize(
+    ("directory", "said", "path"),
+    [
+        ("{current}/api", "uploads/one", "api/uploads"),
+        ("{release}/api", "../uploads", "uploads"),
+        ("/", "uploads", None),
+        ("/var/lib/api", "uploads", None),
+        ("/var/lib/api", "{current}/uploads", "uploads"),
+    ],
+)
+def test_a_relative_path_of_a_unit(tmp_path: Path, directory: str, said: str, path: str | None) -> None:
+    """It counts from the WorkingDirectory of the unit that said it, of which systemd is asked."""
+    layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo")
+    release = layout.release("a" * 40)
+    (release / "api").mkdir(parents=True)
+    layout.current.symlink_to(release)
+    places = {"current": layout.current, "release": release}
+    units = {"web": "/nowhere", "api": directory.format(**places)}
+    words = f"the health command failed\n--- web\nall is well\n--- api\nPermission denied: '{said.format(**places)}'"
+    assert shared.wanted(layout, release, words, units.__getitem__) == path
 
 
 @pytest.mark.slow

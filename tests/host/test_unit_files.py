@@ -129,6 +129,19 @@ def test_what_is_opened() -> None:
 
 
 @pytest.mark.parametrize(
+    ("socket", "accepts"),
+    [("[Socket]\nAccept=yes\n", True), ("accept = True", True), ("Accept=no\n", False), ("", False)],
+)
+def test_what_is_for_connections(socket: str, accepts: bool) -> None:
+    """A template whose socket accepts: systemd makes an instance of it for each connection."""
+    kept = UnitSet({"line.socket": socket, "line@.service": "", "app@.service": ""}, None)
+    assert (unit_files.for_connections("line@.service", kept), unit_files.for_connections("app@.service", kept)) == (
+        accepts,
+        False,
+    )
+
+
+@pytest.mark.parametrize(
     ("link", "leads", "ours"),
     [
         ("multi-user.target.wants/api.service", "/etc/systemd/system/api.service", True),

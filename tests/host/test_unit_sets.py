@@ -12,7 +12,7 @@ import pytest
 
 from oroboros_deploy.host import activation, environment, manager, state, unit_files, unit_sets
 from oroboros_deploy.host.contract import UnitsRequest
-from oroboros_deploy.host.refusal import Refusal
+from oroboros_deploy.host.refusal import Failed, Refusal
 from oroboros_deploy.host.unit_files import UnitSet
 from tests.support.local_agent import LocalAgent
 
@@ -293,6 +293,16 @@ def test_disabled_stays_disabled_when_it_comes_back(host: Host) -> None:
     assert unit_sets.disabled(host.agent.paths) == {}
 
 
+def test_texts_that_a_cut_left_half_done(host: Host) -> None:
+    """They are seen on the way back, and go with it."""
+    before, after = host.install(host.texts("one", api_service=API))
+    there = host.there
+    (host.units / ".api.service.new").write_text("half")
+    assert unit_sets.half_written(host.agent.paths, before) == [".api.service.new"]
+    host.put(after, after)
+    assert (host.there, unit_sets.half_written(host.agent.paths, before)) == (there, [])
+
+
 def test_what_somebody_wrote_meanwhile(host: Host) -> None:
     """What is of neither set is told apart from both, for it is kept before it is replaced."""
     before, after = host.install(host.texts("one", api_service=API, b_timer=TIMER))
@@ -309,7 +319,7 @@ def test_what_is_edited_before_it_is_replaced(host: Host) -> None:
     attempt = activation.Activation(paths, request, no_events)
     attempt.state = state.begin(request, None, {"app@1.service": "i1"})._replace(units_before=before)
     edited.write_text("by hand\n")
-    with pytest.raises(activation.Failed, match="somebody changed units while this activation was prepared"):
+    with pytest.raises(Failed, match="somebody changed units while this activation was prepared"):
         attempt.begin_units(before)
     assert (attempt.state.units_begun, attempt.units_otherwise()) == (False, False)
     edited.write_text(was)

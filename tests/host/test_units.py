@@ -185,12 +185,13 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def test_what_systemd_restarts_with_a_unit_is_a_part_of_it(known: dict[str, str]) -> None:
-    """PartOf= a service, in a slice, or behind a socket; not what somebody stopped, nor what a timer starts."""
+    """PartOf= a service, in a slice, or behind a socket; not what is stopped, a timer starts, or a connection has."""
     known["app.service"] = shown("app.service", ConsistsOf="web.service app.target idle.service")
     known["app.slice"] = shown("app.slice", SliceOf="app-jobs.slice one.scope", ConsistsOf="web.service")
     known["app-jobs.slice"] = shown("app-jobs.slice", SliceOf="job.service")
     known["app.socket"] = shown("app.socket", Triggers="api.service")
     known["app.timer"] = shown("app.timer", Triggers="night.service")
+    known["line.socket"] = shown("line.socket", Triggers="line@1-2-3.service", Accept="yes")
     known["web.service"] = shown("web.service", ConsistsOf="app.service")
     known["idle.service"] = shown("idle.service", "inactive")
     known["job.service"] = shown("job.service", "failed")
@@ -205,6 +206,7 @@ def test_what_systemd_restarts_with_a_unit_is_a_part_of_it(known: dict[str, str]
     assert of("app.slice") == ["app.slice", "app-jobs.slice", "web.service", "job.service", "app.service"]
     assert of("app.service", "web") == ["app.service", "web"]
     assert of("app.socket", "app.timer") == ["app.socket", "app.timer", "api.service"]
+    assert of("line.socket") == ["line.socket"]
 
 
 def test_an_open_socket_is_not_restarted(commands: Path, known: dict[str, str]) -> None:

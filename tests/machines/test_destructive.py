@@ -14,13 +14,12 @@ import pytest
 
 import oroboros_deploy
 from tests.destructive import Series
-from tests.support.choice import MADE, OUTSIDERS, Choice, choose
-from tests.support.oracle import Oracle
+from tests.support.choice import CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
 from tests.support.postgres import why_not
 from tests.support.stage import Run, Stage, Violation, was_python
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
-SEEDS = range(20261125, 20261165)  # the first of those in docs/destructive.md
+SEEDS = range(20261201, 20261241)  # the first of those in docs/destructive.md
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,9 @@ def test_a_seed_decides_everything() -> None:
     assert [choose(seed) for seed in range(50)] == [choose(seed) for seed in range(50)]
     chosen = [*map(choose, range(1000))]
     assert len({(choice.victim, choice.how, choice.alone) for choice in chosen}) == 20 + 2 * len(OUTSIDERS)
-    assert {(choice.made, choice.kind) for choice in chosen} == {*product(MADE, ("deploy", "rollback"))}
+    assert {(choice.made, choice.kind) for choice in chosen} == {*product(MADE, KINDS)}
+    assert {(choice.configuration, choice.kind) for choice in chosen} == {*product(CONFIGURATIONS, KINDS)}
+    assert {(choice.units, choice.made) for choice in chosen} == {*product(UNITS, MADE)}
 
 
 class BadOnce:
@@ -128,9 +129,63 @@ def stopped_service(stage: Stage) -> Callable[[], object]:
     return lambda: stage.host.run("systemctl", "start", "shop-mailer")
 
 
+def moved_env(stage: Stage) -> Callable[[], object]:
+    """`env` leads to another configuration than that of the release."""
+    link = stage.oracle.root / "env"
+    leads = link.readlink()
+    (stage.oracle.ours / "config/0123456789abcdef").write_text(
+        'FILE="good-1"\nVALUE="good-1"\nSECRET="good-secret-1"\n'
+    )
+    stage.host.run("ln", "-sfn", ".deploy/config/0123456789abcdef", "/srv/shop/env")
+    return lambda: stage.host.run("ln", "-sfn", str(leads), "/srv/shop/env")
+
+
+def older_environment(stage: Stage) -> Callable[[], object]:
+    """A process has another value than the configuration in use."""
+    path = stage.oracle.root / "env"
+    before = path.read_text()
+    path.write_text(before.replace("good-0", "good-9"))
+    stage.host.run("systemctl", "restart", "shop-mailer")
+    path.write_text(before)
+    return lambda: stage.host.run("systemctl", "restart", "shop-mailer")
+
+
+def edited_unit(stage: Stage) -> Callable[[], object]:
+    """Somebody wrote into a unit, and systemd has not read it."""
+    path = stage.oracle.units / "shop-api.service"
+    before = path.read_text()
+    path.write_text(f"{before}# by hand\n")
+
+    def repair() -> None:
+        path.write_text(before)
+        stage.host.run("systemctl", "daemon-reload")
+
+    return repair
+
+
+def stray_unit(stage: Stage) -> Callable[[], object]:
+    """A unit of another release was left."""
+    path = stage.oracle.units / "shop-tick.timer"
+    path.write_text((stage.oracle.units / "shop-api.service").read_text())
+    return path.unlink
+
+
+def disabled_unit(stage: Stage) -> Callable[[], object]:
+    """A boot would not start a service."""
+    stage.host.run("systemctl", "disable", "--quiet", "shop-api")
+    return lambda: stage.host.run("systemctl", "enable", "--quiet", "shop-api")
+
+
 @pytest.mark.parametrize(
     ("tamper", "seen"),
     [
+        (moved_env, "env leads to Values"),
+        (older_environment, "the process of shop-mailer.service has Values"),
+        (edited_unit, "shop-api.service is not what"),
+        (edited_unit, "systemd has not read shop-api.service"),
+        (stray_unit, "shop-tick.timer is not what"),
+        (disabled_unit, "what is enabled is ['multi-user.target.wants/shop-mailer.service']"),
+        (disabled_unit, "systemd says of shop-api.service ('loaded', 'active', 'disabled')"),
         (other_release, "but current names"),
         (edited_release, "is not what was sealed"),
         (edited_journal, "the journal's chain breaks at entry 1"),
@@ -141,11 +196,11 @@ def stopped_service(stage: Stage) -> Callable[[], object]:
 )
 def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], object]], seen: str) -> None:
     """Each kind of damage is a violation, and there is none without it."""
-    oracle, attempt = stage.oracle, str(stage.oracle.state["attempt"])
-    assert list(problems(oracle, attempt)) == []
+    attempt = str(stage.oracle.state["attempt"])
+    assert list(problems(stage, attempt)) == []
     repair = tamper(stage)
     try:
-        assert [line for line in problems(oracle, attempt) if seen in line]
+        assert [line for line in problems(stage, attempt) if seen in line]
     finally:
         repair()
 
@@ -173,6 +228,7 @@ def test_the_oracle_excuses_python_alone(how: str, code: int, said: str, python:
     assert was_python(Run(choice, exit=code, said=said)) is python
 
 
-def problems(oracle: Oracle, attempt: str) -> Iterator[str]:
-    yield from oracle.violations(bad=set())
-    yield from oracle.misremembered(attempt)
+def problems(stage: Stage, attempt: str) -> Iterator[str]:
+    yield from stage.oracle.violations(bad=set())
+    yield from stage.oracle.misremembered(attempt)
+    yield from stage.not_whole()

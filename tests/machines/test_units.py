@@ -167,6 +167,26 @@ def test_instances_of_a_template_that_goes(host: DisposableHost, brings: Brings,
     assert serving(host, "shop-worker@2") == good
 
 
+def test_a_connection_that_a_socket_accepted(host: DisposableHost, brings: Brings, fab: Fab) -> None:
+    """It ends with its template or its caller; nobody named it, so a restore neither starts nor needs it."""
+    line = {
+        "shop-line.socket": f"[Socket]\nListenStream=/run/shop-line.sock\nAccept=yes\n{INSTALL}",
+        "shop-line@.service": "[Service]\nExecStart=/bin/cat\nStandardInput=socket\n",
+    }
+    good = brings.release({**GOOD, **line})
+    fab.ok("-H", "prod", "deploy", f"--sha={good}")
+    connect = (
+        "import socket, time; s = socket.socket(socket.AF_UNIX); s.connect('/run/shop-line.sock'); time.sleep(600)"
+    )
+    host.run("systemd-run", "--unit=caller", "python3", "-c", connect)
+    shown = ("systemctl", "list-units", "--no-legend", "--state=active", "shop-line@*")
+    until(lambda: "shop-line@" in host.run(*shown).stdout)
+    for units in ({**GOOD, **line, "shop-api.service": API.replace("100ms", "200ms")}, GOOD):
+        ran = fab("-H", "prod", "deploy", f"--sha={brings.release(units, check='exit 78')}")
+        assert (ran.code, current(host), serving(host)) == (10, good, good), ran.said
+    assert (brings.state("shop-line.socket"), host.run(*shown).stdout) == (ON, "")
+
+
 def test_what_somebody_disabled_comes_back_disabled(host: DisposableHost, brings: Brings, fab: Fab) -> None:
     """Also when the release in between did not have it; what is enabled again is enabled then."""
     timers = {"shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT}

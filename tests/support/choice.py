@@ -33,18 +33,43 @@ OUTSIDERS = (
     "reexecutes systemd",
     "stops dbus",
     "stops journald",
+    "moves env",
+    "edits a unit",
+    "reloads systemd",
 )
 # How a release came to be, or what became of it: as built; a service of root's wrote bytecode or a file that nobody
 # else may touch; the build linked a file from a store; a file cannot be changed, by nobody; another tool made it.
 MADE = ("plain", "bytecode", "foreign", "linked", "immutable", "adopted")
-_BEFORE = ("connecting", "starting", "prepared", "swapped", "restarted")
-PHASES = {
-    ("deploy", True): ("connecting", "building", "built", *_BEFORE[1:], "gated", "committed", "recording"),
-    ("deploy", False): ("connecting", "building", "built", *_BEFORE[1:], "restoring", "restored", "recording"),
-    ("rollback", True): (*_BEFORE, "gated", "committed", "recording"),
-    ("rollback", False): (*_BEFORE, "restoring", "restored", "recording"),
+# A release's configuration: as before, with other values that work, with one of a source that keeps the API from
+# starting, or with one that makes it crash once, after its gate.
+CONFIGURATIONS = ("kept", "new", "file breaks", "values break", "secrets break", "crashes later")
+# Its units: two services; the text of one is another; one has another name; with a timer, an instance of a template or
+# a socket; with one that systemd refuses.
+UNITS = ("plain", "changed", "renamed", "timer", "template", "socket", "refused")
+KINDS = ("deploy", "rollback", "env")
+# What the host does between two phases of its state: it keeps the configuration; what goes is stopped; files of units
+# come; they are enabled and systemd reads them; `env` is switched, and `current` not yet.
+_BUILDING = ("building", "built")
+_CONFIGURED = ("configured",)
+_UNITS = ("stopping", "installing", "reloading")
+_PHASES = {
+    "deploy": (
+        "connecting",
+        *_BUILDING,
+        *_CONFIGURED,
+        "starting",
+        "prepared",
+        *_UNITS,
+        "linked",
+        "swapped",
+        "restarted",
+    ),
+    "rollback": ("connecting", "starting", "prepared", *_UNITS, "linked", "swapped", "restarted"),
+    "env": ("connecting", *_CONFIGURED, "starting", "prepared", "linked", "swapped", "restarted"),
 }
-ALL_PHASES = (*PHASES["deploy", True][:-2], "restoring", "committed", "restored", "recording", "over")
+_ENDS = {True: ("gated", "committed", "recording"), False: ("restoring", "restored", "recording")}
+PHASES = {(kind, good): (*_PHASES[kind], *_ENDS[good]) for kind in KINDS for good in _ENDS}
+ALL_PHASES = (*_PHASES["deploy"], "gated", "restoring", "committed", "restored", "recording", "over")
 
 
 @dataclass(frozen=True)
@@ -62,6 +87,8 @@ class Choice:
     moment: float  # 0 to 1 of that phase or cycle
     seconds: float  # for which what can come back is gone
     made: str = "plain"  # one of MADE
+    configuration: str = "new"  # one of CONFIGURATIONS
+    units: str = "plain"  # one of UNITS
 
 
 def choose(seed: int) -> Choice:
@@ -70,7 +97,7 @@ def choose(seed: int) -> Choice:
     victim = draw.choices(VICTIMS[:-1], weights=(1, 3, 3, 3, 2, 2, 3))[0]
     choice = Choice(
         seed=seed,
-        kind=draw.choices(("deploy", "rollback"), weights=(2, 1))[0],
+        kind=draw.choices(KINDS, weights=(4, 2, 1))[0],
         release=draw.choice(("good",) * len(BAD) + BAD),
         target=draw.random(),
         victim=victim,
@@ -80,6 +107,8 @@ def choose(seed: int) -> Choice:
         moment=draw.random(),
         seconds=draw.choices((draw.uniform(0.2, 3), draw.uniform(5, 8)), weights=(3, 1))[0],
         made=draw.choices(MADE, weights=(5, 1, 1, 1, 1, 1))[0],
+        configuration=draw.choices(CONFIGURATIONS, weights=(4, 4, 1, 1, 1, 1))[0],
+        units=draw.choices(UNITS, weights=(3, 3, 2, 2, 2, 2, 1))[0],
     )
     if draw.random() < 0.7:
         return choice

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 from disposable_host import DisposableHost
 
+from tests.support.configured import GUARD
 from tests.support.shop import ROOT, SERVE, Scope, systemctl
+from tests.support.user_shop import UNITS as LOGINS_UNITS
 
 STORE = "/srv/store"
 META = "commit_sha={sha}\nbuilt_at_utc=2026-01-01T00:00:00Z\nbuild_host=elsewhere\n"
 _JOURNALD = ("systemd-journald.socket", "systemd-journald-dev-log.socket", "systemd-journald-audit.socket")
+# `env` names another configuration than before, where there is one.
+_MOVE_ENV = f"""
+for each in $(ls -t {ROOT}/.deploy/config); do
+  test .deploy/config/$each = $(readlink {ROOT}/env) || {{ ln -sfn .deploy/config/$each {ROOT}/env; exit; }}
+done
+"""
 
 # What the mailer does, which runs as root where the system's manager runs it.
 MAILERS = {
@@ -24,7 +33,7 @@ LINKS = f"ln {STORE}/lib.txt lib.txt || cp {STORE}/lib.txt lib.txt"  # a store o
 def files(api: str, check: str, made: str) -> dict[str, str]:
     """What is committed for a release that is made like this; names as `Repository.commit` takes them."""
     return {
-        "services__api.sh": api + "\n",
+        "services__api.sh": GUARD + api + "\n",
         "services__mailer.sh": MAILERS.get(made, SERVE) + "\n",
         "services__letters.py": "WRITTEN = True\n",
         "ops__check.sh": check + "\n",
@@ -33,14 +42,19 @@ def files(api: str, check: str, made: str) -> dict[str, str]:
 
 
 def arrange(host: DisposableHost, scope: Scope) -> None:
-    """The mailer is root's where it can be, and there is a store to link from."""
-    if scope == "system":
-        drop_in = host.rootfs / "etc/systemd/system/shop-mailer.service.d/root.conf"
-        drop_in.parent.mkdir()
-        drop_in.write_text("[Service]\nUser=root\n")
-        systemctl(host, "daemon-reload")
+    """No unit is there, for releases bring them; and there is a store to link from."""
+    if scope == "user":
+        systemctl(host, "disable", "shop-api", "shop-mailer", scope=scope)
+    for name in ("api", "mailer"):
+        (units_of(host, scope) / f"shop-{name}.service").unlink()
+    systemctl(host, "daemon-reload", scope=scope)
     host.run("install", "--directory", "--owner=deploy", STORE)
     host.run("sh", "-c", f"echo library >{STORE}/lib.txt", user="deploy")
+
+
+def units_of(host: DisposableHost, scope: Scope) -> Path:
+    """The directory of units of the shop's service manager."""
+    return host.rootfs / ("etc/systemd/system" if scope == "system" else LOGINS_UNITS)
 
 
 def adopt(host: DisposableHost, sha: str, content: dict[str, str]) -> None:
@@ -64,22 +78,30 @@ def make_mutable(host: DisposableHost) -> None:
     subprocess.run(["chattr", "-R", "-f", "-i", str(host.rootfs / ROOT.removeprefix("/"))], capture_output=True)
 
 
-def disturb(host: DisposableHost, how: str, other: str | None, scope: Scope) -> Callable[[], object]:
+def disturb(
+    host: DisposableHost, how: str, other: str | None, scope: Scope, mailer: str = "shop-mailer"
+) -> Callable[[], object]:
     """Do what somebody else does (one of ``OUTSIDERS``); returns how that ends.  ``other`` is a release to link to.
 
     Units are stopped and started where they belong; in the scope of a login it is the login's bus that stops.
     """
     current, lock = f"{ROOT}/current", f"{ROOT}/.deploy/lock"
+    unit = units_of(host, scope) / "shop-api.service"
     files: dict[str, tuple[str, ...]] = {
         "moves current": ("ln", "-sfn", f"releases/{other}", current) if other else ("true",),
         "removes current": ("rm", "-f", current),
         "removes the lock": ("rm", "-f", lock),
+        "moves env": ("sh", "-c", _MOVE_ENV),
+        "edits a unit": ("sh", "-c", f"echo '# by hand' >>/{unit.relative_to(host.rootfs)}")
+        if unit.exists()
+        else ("true",),
         "stops journald": ("systemctl", "stop", *_JOURNALD, "systemd-journald.service"),
     }
     units: dict[str, tuple[str, ...]] = {
-        "stops a unit": ("stop", "--no-block", "shop-mailer"),
+        "stops a unit": ("stop", "--no-block", mailer),
         "restarts a unit": ("restart", "--no-block", "shop-api"),
         "reexecutes systemd": ("daemon-reexec",),
+        "reloads systemd": ("daemon-reload",),
         "stops dbus": ("stop", "dbus.socket", "dbus.service"),
     }
     if how in files:

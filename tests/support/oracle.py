@@ -9,13 +9,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cgroup
 from disposable_host import DisposableHost
 
+from tests.support import configured, unit_kinds
+from tests.support.configured import CRASH, Values
 from tests.support.shop import ROOT, Scope, serving, systemctl
+from tests.support.user_shop import UNITS as LOGINS_UNITS
 
 SERVICES = ("shop-api", "shop-mailer")
 PORT = 8000
@@ -34,6 +38,13 @@ class Oracle:
         self.scope = scope
         self.root = host.rootfs / ROOT.removeprefix("/")
         self.ours = self.root / ".deploy"
+        self.units = host.rootfs / ("etc/systemd/system" if scope == "system" else LOGINS_UNITS)
+        self.brought: dict[str, dict[str, str]] = {}  # the units of each release, as they are committed
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services of the release that `current` names."""
+        return unit_kinds.services(self.brought.get(str(self.live), {})) or SERVICES
 
     @property
     def live(self) -> str | None:
@@ -68,12 +79,14 @@ class Oracle:
             return f"an attempt is unfinished: {self.state.get('attempt')} in {self.state.get('phase')!r}"
         if systemctl(self.host, "is-active", _ACTIVATION, scope=self.scope, check=False) != "inactive":
             return f"{_ACTIVATION} is not put away yet"
+        if any(tuple(argv) == CRASH for argv in processes(self.host).values()):
+            return "a service is about to crash"
         return next(iter(self.not_serving()), None) if serving else None
 
     def not_serving(self) -> Iterator[str]:
         """Invariant 2: the processes, asked of the kernel, and the answer over HTTP are those of `current`."""
         live = self.live
-        for unit in SERVICES:
+        for unit in self.services:
             if (found := serving(self.host, unit, self.scope)) != live:
                 yield f"{unit} runs {found}, but current names {live}"
         script = self.root / "releases" / str(live) / "services/api.sh"
@@ -102,10 +115,68 @@ class Oracle:
         if left := [path.name for path in (self.ours / "tmp").glob(".current*")]:
             yield f"links are left in tmp: {left}"
 
+    def not_whole(self, values: Values) -> Iterator[str]:
+        """Invariant 1: `env`, every process's environment and all units are those that `current` was committed with."""
+        if (found := configured.in_use(self.root)) != values:
+            yield f"env leads to {found}, but {self.live} was committed with {values}"
+        brought = self.brought[str(self.live)]
+        wanted = {name: unit_kinds.on_the_host(text) for name, text in brought.items()}
+        there = unit_kinds.installed(self.units)
+        for name in sorted({*wanted, *there}):
+            if there.get(name) != wanted.get(name):
+                yield f"{name} is not what {self.live} brought: {there.get(name)!r}"
+        if (links := unit_kinds.links(self.units)) != unit_kinds.wanted_links(brought):
+            yield f"what is enabled is {sorted(links)}, but {self.live} brought {sorted(wanted)}"
+        yield from self._not_known_so(brought, values)
+
+    def _not_known_so(self, brought: dict[str, str], values: Values) -> Iterator[str]:
+        """What systemd and the kernel know of units and processes, where it is something else."""
+        running = unit_kinds.running(brought)
+        for name, unit in self._known().items():
+            wanted = ("loaded", "active", "enabled") if name in running else ("not-found", "inactive", "")
+            if (found := (unit["LoadState"], unit["ActiveState"], unit["UnitFileState"])) != wanted:
+                yield f"systemd says of {name} {found}, not {wanted}"
+            if unit["NeedDaemonReload"] != "no":
+                yield f"systemd has not read {name} since it was changed"
+            if name in running and name.endswith(".service") and (has := self._environ(unit["MainPID"])) != values:
+                yield f"the process of {name} has {has} in its environment, not {values}"
+
+    def _known(self) -> dict[str, dict[str, str]]:
+        """What systemd says of every unit that a release may bring."""
+        properties = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID"
+        asked = ("show", f"--property={properties}", "--", *unit_kinds.KNOWN)
+        blocks = systemctl(self.host, *asked, scope=self.scope, check=self.scope == "system").split("\n\n")
+        told = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]
+        empty = dict.fromkeys(["MainPID", *properties.split(",")], "")
+        return {name: {**empty, **each} for name, each in zip(unit_kinds.KNOWN, told, strict=False)}
+
+    def _environ(self, pid: str) -> Values | None:
+        text = self.host.run("cat", f"/proc/{pid}/environ", check=False).stdout
+        return configured.found(text.replace("\0", "\n"))
+
+    def leaks(self, attempt: str, secret: str) -> Iterator[str]:
+        """Invariant 11: where a secret is, but in the configurations."""
+        kept = (path for path in (self.ours / "attempts" / attempt).rglob("*") if path.is_file())
+        for path in (self.ours / "journal.jsonl", self.ours / "state.json", *kept):
+            if path.is_file() and secret.encode() in path.read_bytes():
+                yield f"a secret is in {path}"
+
+    def is_putting(self) -> bool:
+        """Whether root changes units at this moment for an activation."""
+        transient = Path(f"/proc/{self.host.leader}/root/run/systemd/transient")
+        with suppress(OSError):  # the host goes down
+            return any(transient.glob("oroboros-command-*.service"))
+        return False
+
     def is_adopted(self, release: Path) -> bool:
         """Whether another tool made the release."""
         meta, sealed = release / ".deploy-meta", release / ".deploy-seal"
         return meta.is_file() and not sealed.exists() and f"commit_sha={release.name}\n" in meta.read_text()
+
+    def told_of_edited(self, attempt: str | None) -> bool:
+        """Whether an attempt said that somebody changed units, and that they stay as they are."""
+        log = _lines(self.ours / "attempts" / str(attempt) / "log.jsonl")
+        return any(line["message"].startswith("somebody changed shop-api.service on this host") for line in log)
 
     def ended(self, attempt: str) -> str | None:
         """How an attempt ended: as the journal has it; None when it ended before it changed anything."""

@@ -10,18 +10,20 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from disposable_host import HostError, ensure_image
 
 import oroboros_deploy
-from tests.support import disturbances
+from tests.support import configured, disturbances, unit_kinds
 from tests.support.cable import CabledHost
-from tests.support.choice import PHASES, RELEASES, Choice
-from tests.support.oracle import SERVICES, Oracle, processes
+from tests.support.choice import ALL_PHASES, PHASES, RELEASES, Choice
+from tests.support.clock import SLOW
+from tests.support.configured import Values
+from tests.support.oracle import Oracle, processes
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.shop import Scope, Shop
 from tests.support.user_shop import give_to_the_login
@@ -42,6 +44,7 @@ class Run:
     ended: str | None = None
     attempt: str | None = None
     live: str | None = None  # what has to be live after it
+    values: Values | None = None  # the configuration that was asked for; None for a rollback
     seconds: float = 0.0
     settled: float = 0.0  # seconds from the kill, or the end of `fab` when that came first, until the host was at rest
     length: dict[str, float] = field(default_factory=dict)
@@ -55,9 +58,11 @@ class Run:
         """One line for people."""
         choice = self.choice
         what = f"{choice.kind} of a {'good' if self.good else 'bad'} release"
+        drawn = {"deploy": f"{choice.configuration}, {choice.units}", "env": choice.configuration}
+        brings = drawn.get(choice.kind, "")
         victim = " ".join(filter(None, (choice.victim, choice.how, "+ client" if choice.alone else "")))
         return (
-            f"seed {choice.seed}  {what:26}  {choice.made:9}  {victim:31}  in {self.hit or '-':10}  "
+            f"seed {choice.seed}  {what:26}  {choice.made:9}  {brings:25}  {victim:31}  in {self.hit or '-':10}  "
             f"exit {self.exit:3}  {self.outcome:9}  {self.seconds:5.1f} s, at rest after {self.settled:4.1f} s"
         )
 
@@ -88,13 +93,16 @@ BY_OUTSIDERS = (11, 20)  # exit codes that no failure of ours may have
 MARGIN = 0.5  # seconds before its end in which an attempt need not see what somebody does
 
 
-SETTINGS = "  restart_timeout: 10\n"
+# Seconds; a machine that is SLOW has more, and so has what waits for it.
+GATE_TIMEOUT, RESTART_TIMEOUT = 4 * SLOW, 10 * SLOW
+SETTINGS = f"  restart_timeout: {RESTART_TIMEOUT:g}\n  units: infra\n{configured.SETTINGS}"
+FIRST = Values("good-0", "good-0", "good-secret-0")
 STEPS = ("venvs: {}}", "venvs: {}, steps: [{name: lib, path: ., command: sh ops/build.sh}]}")
-GATE = ("timeout: 5, interval: 0.2", "timeout: 4, interval: 0.2")
-PATIENT = "Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax 4\n"
-GATE_SECONDS = 4 + 2 * 2
-WAY_BACK = 10 + GATE_SECONDS + 30
-BOUND = 10 + GATE_SECONDS + 2 * WAY_BACK  # seconds: what host/bound.py says of these settings
+GATE = ("timeout: 5, interval: 0.2", f"timeout: {GATE_TIMEOUT:g}, interval: 0.2")
+PATIENT = f"Host *\n  ServerAliveInterval 1\n  ServerAliveCountMax {4 * SLOW:.0f}\n"
+GATE_SECONDS = GATE_TIMEOUT + 2 * 2
+WAY_BACK = RESTART_TIMEOUT + GATE_SECONDS + 30
+BOUND = RESTART_TIMEOUT + GATE_SECONDS + 2 * WAY_BACK  # seconds: what host/bound.py says of these settings
 FAB_SECONDS = 2 * BOUND  # in which `fab` has to end, however the host is treated
 AGE = "UPDATE oroboros_attempts SET seen_at = coalesce(seen_at, started_at) - interval '1 minute'"
 LOOK = 0.001
@@ -116,23 +124,32 @@ class Stage:
         stack.callback(disturbances.make_mutable, self.host)
         self.oracle = Oracle(self.host, scope)
         self.shop = Shop(scratch / "shop", self.host)
-        self._arrange()
         self.good: dict[str, bool] = {}
+        self.values = FIRST  # what was asked for last
+        self.number = 0  # of configurations and units
+        self.files: dict[str, str] = {}  # what each release's file of the configuration has
+        self.refused: set[str] = set()  # releases with a unit that systemd refuses
+        self.committed: dict[str, Values] = {}  # what each release was committed with last
         self.immutable: set[str] = set()
         self.broken: tuple[float, Callable[[], object]] | None = None  # when to bring something back, and how
         self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
+        self._arrange()
 
     def measure(self) -> None:
         """Deploy and roll back with nothing killed: the first has to work, and tells how long each phase takes."""
         self.deploy_good()
+        alone = Choice(0, "deploy", "good", 0.0, "nothing", "", alone=False, aimed=None, moment=0, seconds=0)
         for kind, release in (("deploy", "good"), ("rollback", "good"), ("deploy", "gate fails")):
-            run = self.run(Choice(0, kind, release, 0.0, "nothing", "", alone=False, aimed=None, moment=0, seconds=0))
+            run = self.run(replace(alone, kind=kind, release=release, units="changed"))
             self.lengths[kind, run.good] = run.length
-        self.lengths["rollback", False] = self.lengths["deploy", False]
+        for kind, good in (("rollback", False), ("env", True), ("env", False)):
+            self.lengths[kind, good] = self.lengths["deploy", good]
 
     def deploy_good(self) -> None:
         """Deploy a release that works."""
-        self.fab.ok("-H", "prod", "deploy", f"--sha={self._release('good')}")
+        sha = self._release("good")
+        self.fab.ok("-H", "prod", "deploy", f"--sha={sha}")
+        self.committed[sha] = self.values
 
     def run(self, choice: Choice) -> Run:
         """One run; raises Violation.
@@ -151,6 +168,7 @@ class Stage:
                 self._rest(serving=serving)  # what was on its way may arrive only now
             run.attempt = watch.attempt()
             run.ended = self.oracle.ended(run.attempt) if run.attempt else None
+            self._note_committed(run, watch)
             problems = [*self._of_the_attempt(run, watch), *self._passed_over(run, watch)]
             problems += self._of_the_host(run)
             self._make_immutable(run)
@@ -166,18 +184,26 @@ class Stage:
         if self.scope == "user":
             give_to_the_login(self.shop)
         disturbances.arrange(self.host, self.scope)
+        configured.write(self.shop.repository, self.values)
         url = self.database.database()
         self.registry = url.rpartition("/")[2]
         self.fab = self.shop.fab(url)
         self.fab.ssh_config.write_text(self.fab.ssh_config.read_text() + PATIENT)
         self.fab.environ["XDG_STATE_HOME"] = str(self.scratch / "state")
-        for unit in SERVICES if self.scope == "system" else ():
-            self.host.run("systemctl", "add-wants", "multi-user.target", f"{unit}.service")
 
-    def _release(self, name: str, made: str = "plain") -> str:
+    def _release(self, name: str, made: str = "plain", units: str = "plain") -> str:
         api, check = RELEASES[name]
+        self.number += 1
+        brought = unit_kinds.texts(units, self.number, self.scope)
+        self._use(self.values, unit_kinds.services(brought))
         content = disturbances.files(f"{api}  # {len(self.good)}", check, made)
+        content |= {f"infra__{path}": text for path, text in brought.items()}
+        content["prod.env"] = (self.shop.repository.path / "prod.env").read_text()
+        shutil.rmtree(self.shop.repository.path / "infra", ignore_errors=True)
         sha = self.shop.repository.commit(name, **content)
+        self.oracle.brought[sha], self.files[sha] = brought, self.values.FILE
+        if units == "refused":
+            self.refused.add(sha)
         if made == "adopted":
             disturbances.adopt(self.host, sha, content)
         if made == "immutable":
@@ -187,12 +213,48 @@ class Stage:
 
     def _prepare(self, choice: Choice) -> Run:
         """Make the release, or choose the one to go back to; one that another tool made is there already."""
+        if choice.kind == "env":
+            return self._to_push(choice)
+        if choice.kind == "deploy":
+            self.values = configured.drawn(choice.configuration, self.values, self.number + 1)
         if choice.kind == "deploy" or choice.made == "adopted":
-            sha = self._release(choice.release, choice.made)
+            units = "plain" if choice.kind == "rollback" and choice.units == "refused" else choice.units
+            sha = self._release(choice.release, choice.made, units)
         else:
-            others = [sha for sha in self.good if self._is_there(sha) and sha != self.oracle.live][-6:]
-            sha = others[int(choice.target * len(others))]
-        return Run(choice, sha, self.good[sha])
+            others = [sha for sha in self.good if self._is_there(sha) and sha not in (self.oracle.live, *self.refused)]
+            sha = others[-6:][int(choice.target * len(others[-6:]))]
+        self._use(self.values, unit_kinds.services(self.oracle.brought[sha]))
+        if choice.kind == "rollback":
+            return Run(choice, sha, self.good[sha])
+        return Run(choice, sha, self.good[sha] and self.values.good and sha not in self.refused, values=self.values)
+
+    def _to_push(self, choice: Choice) -> Run:
+        """Other values and secrets for the live release; the file stands in its commit."""
+        sha = str(self.oracle.live)
+        asked = {"kept": "new", "file breaks": "values break"}.get(choice.configuration, choice.configuration)
+        self.number += 1
+        of_file = self.files[sha]
+        self.values = replace(configured.drawn(asked, replace(self.values, FILE=of_file), self.number), FILE=of_file)
+        self._use(self.values, unit_kinds.services(self.oracle.brought[sha]))
+        return Run(choice, sha, self.values.good, values=self.values)
+
+    def _use(self, values: Values, services: Sequence[str]) -> None:
+        """What the person who deploys has in the settings, and what the secrets' command prints."""
+        configured.write(self.shop.repository, values)
+        settings = self.shop.repository.path / "fabric.yaml"
+        lines = settings.read_text().splitlines()
+        line = f"  services: [{', '.join(services)}]"
+        settings.write_text("".join(f"{line if each.startswith('  services:') else each}\n" for each in lines))
+
+    def _note_committed(self, run: Run, watch: _Watch) -> None:
+        """What the release was committed with: what was asked for, or, of one that never was, what was in use."""
+        if run.ended != "committed":
+            return
+        if run.values:
+            self.committed[run.sha] = run.values
+        elif run.sha not in self.committed:
+            moved = run.choice.how == "moves env"
+            self.committed[run.sha] = (configured.in_use(self.oracle.root) if moved else watch.values) or FIRST
 
     def _is_there(self, sha: str) -> bool:
         release = self.oracle.root / "releases" / sha
@@ -206,10 +268,10 @@ class Stage:
 
     def _play(self, run: Run, watch: _Watch) -> None:
         choice = run.choice
-        option = f"--sha={run.sha}" if choice.kind == "deploy" else f"--release={run.sha}"
+        asked = {"deploy": ("deploy", f"--sha={run.sha}"), "rollback": ("rollback", f"--release={run.sha}")}
         aim = _Aim(choice, run.good, self.lengths.get((choice.kind, run.good), {}))
         began = time.monotonic()
-        fab = self.fab.start("-H", "prod", choice.kind, option)
+        fab = self.fab.start("-H", "prod", *asked.get(choice.kind, ("env.push",)))
         try:
             while fab.poll() is None:
                 phase, now = watch.look(), time.monotonic()
@@ -236,7 +298,8 @@ class Stage:
             back = getattr(self, f"_destroy_{choice.victim}")(choice)
             self.broken = (time.monotonic() + choice.seconds, back)
         if choice.victim == "outsider":
-            back = disturbances.disturb(self.host, choice.how, self._another(run), self.scope)
+            mailer = self.oracle.services[1]
+            back = disturbances.disturb(self.host, choice.how, self._another(run), self.scope, mailer)
             self.broken = (time.monotonic() + choice.seconds, back)
             run.acted_at = time.time()
         if choice.victim in ("agent", "power", "outsider"):
@@ -248,8 +311,8 @@ class Stage:
         return hit
 
     def _another(self, run: Run) -> str | None:
-        """A good release that is neither live nor wanted."""
-        good = (sha for sha, good in self.good.items() if good and sha not in (run.sha, self.oracle.live))
+        """A good release that was live, and is neither live nor wanted."""
+        good = (sha for sha in self.committed if self.good[sha] and sha not in (run.sha, self.oracle.live))
         return next((sha for sha in good if self._is_there(sha)), None)
 
     def _heal(self, now: float) -> None:
@@ -314,7 +377,23 @@ class Stage:
         yield from self.oracle.violations({sha for sha, good in self.good.items() if not good})
         if run.ended in SERVED and not run.mended and self.oracle.live != run.live:
             yield f"the attempt ended {run.outcome}, but {self.oracle.live} is live, not {run.live}"
+        yield from self.not_whole(wait=10 * SLOW)
+        if run.attempt:
+            yield from self.oracle.leaks(run.attempt, self.values.SECRET)
         yield from self._forgotten()
+
+    def not_whole(self, wait: float = 0.0) -> list[str]:
+        """What of configuration and units is not what the live release was committed with.
+
+        A boot may still start some: they are waited for.
+        """
+        until = time.monotonic() + wait
+        while True:
+            values = self.committed.get(str(self.oracle.live))
+            wrong = list(self.oracle.not_whole(values)) if values else ["what is live was never committed"]
+            if not wrong or time.monotonic() >= until:
+                return wrong
+            time.sleep(0.2)
 
     def _passed_over(self, run: Run, watch: _Watch) -> Iterator[str]:
         """What somebody else did may stand where no look came after it; then `status` tells it, and a command ends it.
@@ -325,13 +404,21 @@ class Stage:
         wrong = [] if run.choice.victim != "outsider" else self._wrong(run)
         if not wrong:
             return
-        may_stand = run.ended in (None, "restore_failed") or run.choice.how == "stops a unit"
+        self._use(self.values, unit_kinds.services(self.oracle.brought[str(run.live)]))
+        # Where `current` was moved first, what the attempt found in use was that of another release.
+        mixed = run.choice.how == "moves current" and run.live not in (watch.source, run.sha)
+        # That was why, and it stays as it is; or it came before a push, which leaves units alone and tells it.
+        edited = run.choice.how == "edits a unit" and (
+            run.ended == "restored" or self.oracle.told_of_edited(run.attempt)
+        )
+        may_stand = run.ended in (None, "restore_failed") or run.choice.how == "stops a unit" or mixed or edited
         if not may_stand and self.oracle.ended_at(str(run.attempt)) > run.acted_at + MARGIN:
             yield f"the attempt ended {run.outcome} and passed over what somebody did before: {wrong}"
         status = self.fab("-H", "prod", "status")
-        if status.code == 0 and "quiet" in status.out and run.ended != "restore_failed":
+        untold = mixed or run.choice.how == "edits a unit"
+        if status.code == 0 and "quiet" in status.out and run.ended != "restore_failed" and not untold:
             yield f"fab status says that all is well, but {wrong}: {status.said}"
-        back = ("-H", "prod", "rollback", f"--release={run.live}")
+        back = ("-H", "prod", "rollback", f"--release={run.live}", "--adopt-units")
         if (undone := self.fab(*back)).code:
             yield f"fab {shlex.join(back)}, which is to undo what somebody did, exited {undone.code}: {undone.said}"
             return
@@ -339,15 +426,22 @@ class Stage:
         self._rest()
 
     def _wrong(self, run: Run) -> list[str]:
-        moved = [] if self.oracle.live == run.live else [f"{self.oracle.live} is live, not {run.live}"]
-        return [*moved, *self.oracle.not_serving()]
+        """What is not as it should be, once a service that ended a moment ago had time to come back."""
+        until = time.monotonic() + 2 * SLOW
+        while True:
+            moved = [] if self.oracle.live == run.live else [f"{self.oracle.live} is live, not {run.live}"]
+            wrong = [*moved, *self.oracle.not_serving(), *([] if moved else self.not_whole())]
+            if not wrong or time.monotonic() >= until:
+                return wrong
+            time.sleep(0.2)
 
     def _broken_contract(self, run: Run) -> Iterator[str]:
         """Invariant 7, and what else an exit code promises."""
         early = was_python(run)
         if run.ended not in ((None,) if early else CONTRACT.get(run.exit, ())):
             yield f"fab exited {run.exit}, but on the host the attempt ended {run.outcome}"
-        if run.choice.victim == "nothing" and run.exit != (0 if run.good else 10):
+        expected = 0 if run.good else 30 if run.sha in self.refused else 10
+        if run.choice.victim == "nothing" and run.exit != expected:
             yield f"nothing was killed, but fab exited {run.exit}"
         if run.exit in BY_OUTSIDERS and run.choice.victim != "outsider":
             yield f"nobody else did anything, but fab exited {run.exit}"
@@ -355,6 +449,8 @@ class Stage:
             yield "fab showed a traceback"
         if PASSWORD in run.said:
             yield "fab showed the registry's password"
+        if run.values and run.values.SECRET in run.said:
+            yield "fab showed a secret of the configuration"
 
     def _forgotten(self) -> Iterator[str]:
         """Invariant 8: reconciled, the registry says what the journal says.
@@ -395,6 +491,9 @@ class Stage:
         )
 
 
+_RANK = {phase: number for number, phase in enumerate(ALL_PHASES)}
+
+
 class _Aim:
     """Tells when a run's moment has come."""
 
@@ -409,6 +508,8 @@ class _Aim:
         """Whether the moment is now, in this phase and so many seconds after the start."""
         if self.phase in (None, phase) and self.since is None:
             self.since = now if self.phase else 0.0
+        elif self.phase and self.since is None and _RANK.get(phase, len(_RANK)) > _RANK[self.phase]:
+            self.since = now - self.wait  # it was too short to be seen, or this attempt has none
         return self.since is not None and now >= self.since + self.wait
 
 
@@ -422,6 +523,8 @@ class _Watch:
         self.before = oracle.state.get("attempt")
         self.there = self._release.exists()
         self.attempts = oracle.attempts()
+        self.values = configured.in_use(oracle.root)
+        self.env, self.units, self.revisions = self._env(), self._stamp(), self._revisions()
         self.known: str | None = None
         self.lives: list[str | None] = [self.source]
         self.times: list[tuple[str, float]] = []
@@ -452,12 +555,36 @@ class _Watch:
         state, ours = self.oracle.state, self.oracle.ours
         if state.get("attempt") != self.before:
             ended = (ours / "attempts" / state["attempt"] / "result.json").exists()
-            return "recording" if ended else str(state["phase"])
+            phase = str(state["phase"])
+            return "recording" if ended else self._within_prepared() if phase == "prepared" else phase
         if self._is_asked_for():
             return "starting"
+        if self._revisions() != self.revisions:
+            return "configured"
         if self.there or not self._release.exists():
             return "connecting"
         return "built" if (self._release / ".deploy-seal").exists() else "building"
+
+    def _within_prepared(self) -> str:
+        """How far the switch has come that begins with this phase."""
+        if self._env() != self.env:
+            return "linked"
+        if self._stamp() != self.units:
+            waiting = any(self.oracle.units.glob(".*.new"))
+            return "installing" if waiting else "reloading"
+        return "stopping" if self.oracle.is_putting() else "prepared"
+
+    def _env(self) -> str | None:
+        with suppress(OSError):
+            return os.readlink(self.oracle.root / "env")
+        return None
+
+    def _stamp(self) -> int:
+        return self.oracle.units.stat().st_mtime_ns
+
+    def _revisions(self) -> set[str]:
+        place = self.oracle.ours / "config"
+        return set(os.listdir(place)) if place.is_dir() else set()
 
     def attempt(self) -> str | None:
         """The attempt that this command made on the host, None before it has."""
