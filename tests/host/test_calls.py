@@ -20,6 +20,11 @@ NEEDED = {
     "audit": {"verify": False, "limit": 1, "seen": None},
 }
 CLAIM = {"claim": {"actor": "ada@desk", "dry_run": True}}  # of a root that is there, whoever's it is
+BESIDE = {  # the services: tried on hosts that have some, in tests/machines/test_beside_the_services.py
+    "logs": {"services": [], "lines": 1, "follow": False},
+    "run_line": {"actor": "ada@desk", "line": "true", "service": None},
+}
+LOOKS = {"doctor": {}}  # at any root, also at one that others refuse: tests/host/test_doctor.py
 REFUSED = {
     "pin": {"actor": "ada@desk", "release": "a" * 40},
     "configure": {"sha": "a" * 40, "env": {"file": "a.env", "values": {}, "secrets": {}, "build": []}},
@@ -31,7 +36,7 @@ REFUSED = {
 
 def test_every_call_is_tried_here() -> None:
     """The calls of these tests are those of the contract."""
-    assert sorted([*NEEDED, *REFUSED, *CLAIM]) == sorted(get_args(contract.Call))
+    assert sorted([*NEEDED, *BESIDE, *LOOKS, *REFUSED, *CLAIM]) == sorted(get_args(contract.Call))
 
 
 @pytest.mark.slow
@@ -56,7 +61,7 @@ def test_every_call_refuses_the_root_of_another_machine(host: LocalAgent) -> Non
     told = json.loads(host.paths.id.read_text())
     host.paths.id.write_text(json.dumps({**told, "machine": "0" * 32, "name": "web1"}))
     before = tree(host.root)
-    for call, request in NEEDED.items():
+    for call, request in {**NEEDED, **BESIDE}.items():
         assert host.call(call, request).refusal == {
             "kind": "invalid",
             "message": f"nothing was changed: {host.root} is the deploy root of the machine web1, and of that alone",
@@ -69,6 +74,6 @@ def test_every_call_refuses_a_later_format(host: LocalAgent) -> None:
     """No call reads or changes what a later version wrote."""
     host.paths.create()
     host.paths.format.write_text(f"{constants.FORMAT + 1}\n")
-    for call, request in {**NEEDED, **CLAIM}.items():
+    for call, request in {**NEEDED, **BESIDE, **CLAIM}.items():
         refusal = host.call(call, request).refusal or {}
         assert (refusal["kind"], "a later version" in refusal["message"]) == ("invalid", True), call

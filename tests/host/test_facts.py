@@ -41,6 +41,7 @@ def test_an_empty_host_has_no_problems(host: LocalAgent) -> None:
         "configuration": None,
         "origins": {},
         "unit_changes": None,
+        "needs_bytes": None,
     }
     assert (machine["hostname"], machine["systemd"]) == (platform.node(), units.present())
 

@@ -394,7 +394,11 @@ def test_ten_thousand_releases(registry: Registry, registry_url: str, client: Te
         ("/api/attempts?since=yesterday", 422, "since: 'yesterday' is no time in ISO 8601"),
         ("/api/attempts?after=x", 404, "Page not found: begin again without after"),
         ("/api/releases?limit=0", 422, "limit: Input should be greater than or equal to 1"),
-        ("/api/attempts?kind=x&state=y", 422, "kind: Input should be 'deploy', 'rollback' or 'env'; state: "),
+        (
+            "/api/attempts?kind=x&state=y",
+            422,
+            "kind: Input should be 'deploy', 'rollback', 'env' or 'restart'; state: ",
+        ),
         ("/api/live?after=x", 422, "after: Input should be a valid integer"),
         ("/api/nothing", 404, "Not Found"),
     ],
