@@ -16,8 +16,8 @@ _KEY = [holds.c.application, holds.c.host, holds.c.root]
 
 
 def seen_at(db: Connection, asked: Asked) -> datetime:
-    """When hosts were asked, by the clock that all control nodes share."""
-    return asked.at + skew(db) if asked.at else clock(db)
+    """When hosts were asked, by the clock that all control nodes share; what a clock says too late is now."""
+    return min(asked.at + skew(db), clock(db)) if asked.at else clock(db)
 
 
 def put(db: Connection, held: Mapping[str, Mapping[str, Any] | None], asked: Asked, at: datetime) -> None:
