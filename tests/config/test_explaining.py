@@ -61,7 +61,8 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "units",
         "run_as.owner", "run_as.migrate", "run_as.gate", "run_as.hooks",
         "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
-        "parallel", "confirm", "wait", "no_cache", "rebuild", "keep_env", "adopt_units", "skip_restart", "skip_healthcheck",
+        "parallel", "confirm", "wait",
+        "no_cache", "rebuild", "keep_env", "adopt_units", "skip_restart", "skip_healthcheck",
         "hosts",
     ]  # fmt: skip
     assert table["root"] == ("/srv/prod", f"environments.prod in {FILE}")
