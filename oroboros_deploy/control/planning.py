@@ -66,6 +66,7 @@ class Planning:
             actor=self.node.actor,
             made_at=datetime.now(UTC).isoformat(),
             recipe=digest(config.build, config.shared),
+            settings=looking.settings(self.job),
             services=config.services,
             migrate=looking.migration(config),
             unpushed=self._unpushed(),

@@ -57,6 +57,8 @@ def test_settings_that_changed(site: Site) -> None:
     made = site.deployment().plan(["web1"], sha=site.good)
     recipe = {"frontend": None, "venvs": {}, "steps": [{"name": "a", "command": "true"}]}
     assert "the settings of `build` or `shared` are others" in refused(site.deployment(build=recipe), made)
+    gate = {"healthcheck": {"timeout": 2, "interval": 0.1}}
+    assert "the settings or flags of the switch" in refused(site.deployment(**gate), made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)
     assert "it is of web2, not of web1" in refused(site.deployment(), replace(made, hosts=(named(made, "web2"),)))
     no = replace(made.hosts[0], refusal=Refusal(20, "held", None))
