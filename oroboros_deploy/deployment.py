@@ -204,8 +204,12 @@ class Deployment:
         with self.node.registry() as registry:
             found = registry.plan(plan_id)
         if found is None:
-            what = f"no plan {plan_id!r} is kept; plans are kept for 7 days"
-            raise InvalidInput(f"nothing was changed: {what}", hint="fab plan --sha=SHA  makes one")
+            name = self.config.environment
+            where = f"environment {name}" if name else "the settings without an environment"
+            what = f"the registry of {where} has no plan {plan_id!r}; plans are kept for 7 days"
+            again = f"fab plan --sha=SHA{self.config.flags}  makes one"
+            hint = f"{again}; where the plan is of another environment, add --environment=NAME"
+            raise InvalidInput(f"nothing was changed: {what}", hint=hint)
         return found
 
     def rollback(

@@ -144,6 +144,8 @@ class Source:
 
     def differing(self, old: str | None, new: str, directory: str) -> Changes | None:
         """The files in a directory in which two commits differ (None: nothing is there); None where one is unknown."""
+        if not all(_SHA.fullmatch(sha) for sha in (old, new) if sha is not None):
+            return None
         if old is None:
             found = self._git("ls-tree", "-r", "-z", "--name-only", new, "--", f"{directory}/")
             words = [word for name in found.stdout.decode(errors="replace").split("\0")[:-1] for word in ("A", name)]

@@ -322,3 +322,15 @@ def test_answers_are_plain(site: Site) -> None:
         deployment.unlock(["web1"]),
     ]
     assert json.loads(json.dumps(answers)) == answers
+
+
+def test_a_plan_that_is_not_kept(site: Site) -> None:
+    """The refusal says whose registry was searched, for an environment may have one of its own (2)."""
+    with pytest.raises(InvalidInput) as refused:
+        site.deployment().planned("1a2b3c4d")
+    assert (refused.value.message, refused.value.hint, refused.value.exit_code) == (
+        "nothing was changed: the registry of the settings without an environment has no plan '1a2b3c4d'; "
+        "plans are kept for 7 days",
+        "fab plan --sha=SHA  makes one; where the plan is of another environment, add --environment=NAME",
+        2,
+    )

@@ -667,3 +667,12 @@ def test_what_two_commits_have_in_a_directory(tmp_path: Path) -> None:
     assert source.differing(None, shas[0], "infra") == {"added": ["a", "b"], "changed": [], "removed": []}
     assert (source.differing("0" * 40, shas[0], "infra"), source.file(shas[1], "infra/a")) == (None, "2")
     assert source.file(shas[1], "infra/b") == ""
+
+
+@pytest.mark.parametrize("question", ["differing", "apart", "log"])
+def test_what_a_host_calls_its_release_is_no_option_of_git(tmp_path: Path, question: str) -> None:
+    """A host's answer that is no id of a commit is unknown here, and git is not asked about it."""
+    path, written = make(tmp_path / "shop", "first"), tmp_path / "written"
+    old, new = f"--output={written}", commit(path, "second")
+    asked = {"differing": (old, new, "infra"), "apart": (old, new), "log": (old, new)}[question]
+    assert (getattr(Source(path), question)(*asked) or None, written.exists()) == (None, False)

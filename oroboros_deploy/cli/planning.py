@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..records.plan import DeployPlan, HostPlan
     from .views import View
 
+_UNBOUND = "nothing is live to compare with: the plan holds its names, and not its values"
 _FILES = 5  # that are not committed are named
 
 
@@ -68,6 +69,7 @@ def _rows(plan: DeployPlan, host: HostPlan) -> Iterator[tuple[str, str]]:
     yield "builds", ", ".join(host.parts)
     yield "units", changed_names(host.units)
     yield "configuration", changed_names(host.names)
+    yield "", _UNBOUND if host.names and host.revision is None else ""
     yield "migration", (plan.migrate or "") if host.activates and host.free_bytes is not None else ""
     yield "disk", _disk(host)
     yield "hold", host.hold or ""

@@ -47,9 +47,9 @@ class Bound(Attempt):
             raise changed(self._made, found, self.config.typed(",".join(names), f"plan --sha={self.job.sha}"))
 
     def _decide(self, work: Work, facts: Facts) -> None:
-        found = self._planning.look(work.host, facts)
-        if found.refusal is None:  # else the deploy is refused for that, right below
-            self._refuse_changed(self._planning.of([found]), work.host.name)
+        work.facts = facts
+        found = self._planning.accepted(work.host, facts)  # what was not compared is not done
+        self._refuse_changed(self._planning.of([found]), work.host.name)
         super()._decide(work, facts)
 
     def _refuse_changed(self, now: DeployPlan, host: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 Counts = tuple[int, int] | None  # commits that only the live, and only the wanted release has
 Told = dict[str, str]  # variables by name
+# Of a request to switch: what shapes no switch, and what a plan tells by itself.
+_LEFT_OUT = ("attempt", "actor", "look", "said", "wait", "sha", "services")
 
 
 def host_plan(
@@ -64,6 +68,15 @@ def drift(facts: Facts) -> Iterator[str]:
 def migration(config: Config) -> str | None:
     """The line of the migration."""
     return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
+
+
+def settings(job: Job) -> str:
+    """The digest of what a deploy asks of a switch (the gate and restarts among it), and of --rebuild."""
+    config = job.config
+    asked = {name: each for name, each in plan.switch_request(job).items() if name not in _LEFT_OUT}
+    of_migration = [isinstance(config.migrate, Migration), config.run_as.migrate]
+    told = [asked, of_migration, config.skip_restart, config.skip_healthcheck, config.rebuild, config.adopt_units]
+    return hashlib.sha256(json.dumps([*told, config.scope], sort_keys=True).encode()).hexdigest()
 
 
 def refused(found: HostPlan, error: DeployError, code: int) -> HostPlan:

@@ -66,6 +66,7 @@ class Planning:
             actor=self.node.actor,
             made_at=datetime.now(UTC).isoformat(),
             recipe=digest(config.build, config.shared),
+            settings=looking.settings(self.job),
             services=config.services,
             migrate=looking.migration(config),
             unpushed=self._unpushed(),
@@ -77,10 +78,14 @@ class Planning:
     def look(self, host: Host, facts: Facts) -> HostPlan:
         """The plan for one host; what would be refused is told in it."""
         try:
-            return self._configured(host, facts, plan.decide(self.job, facts, host.name))
+            return self.accepted(host, facts)
         except DeployError as error:
             host.explain(error)
             return looking.refused(self.known(host.name, facts, None), error, int(error.exit_code))
+
+    def accepted(self, host: Host, facts: Facts) -> HostPlan:
+        """The plan for one host.  Raises the DeployError that a deploy would be refused with."""
+        return self._configured(host, facts, plan.decide(self.job, facts, host.name))
 
     def brief(self, found: Sequence[tuple[str, Facts, Plan]]) -> DeployPlan:
         """The plan that the facts of hosts tell, where nobody is asked anything more."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Direction = Literal["first", "forward", "back", "sideways", "none", "unknown"]
 DAYS = 7  # for which a plan is kept
+_SWITCH = "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, rebuild)"
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
 
@@ -70,7 +71,8 @@ class DeployPlan:
     """A deploy that was not done: of which commit, with which settings, and what it would do on each host.
 
     ``unpushed``: no branch of a remote has the commit; ``dirty`` are files of the work tree that are not committed.
-    ``recipe`` is the digest of `build` and `shared`; ``seconds`` are expected for all hosts.
+    ``recipe`` is the digest of `build` and `shared`, ``settings`` that of what shapes the switch and its gate, and of
+    the flags --rebuild and --adopt-units; ``seconds`` are expected for all hosts.
     """
 
     id: str
@@ -88,6 +90,7 @@ class DeployPlan:
     dirty: tuple[str, ...]
     hosts: tuple[HostPlan, ...]
     seconds: float | None = None
+    settings: str = ""
 
     @property
     def exit_code(self) -> int:
@@ -121,6 +124,8 @@ def _of_all(plan: DeployPlan, now: DeployPlan) -> Iterator[str]:
         yield f"the commit was {short(plan.sha)}, and is {short(now.sha)}"
     if plan.recipe != now.recipe:
         yield "the settings of `build` or `shared` are others"
+    if plan.settings != now.settings:
+        yield f"{_SWITCH} are others: a deploy by a plan takes no flag that the plan was not made with"
     for name, was, used in (
         ("application", plan.application, now.application),
         ("root", plan.root, now.root),

@@ -27,6 +27,7 @@ def test_a_plan_for_people() -> None:
         parts=("frontend", "api"),
         units=NAMES,
         names=NAMES,
+        revision="r1",
         needs_bytes=1_200_000_000,
         free_bytes=30_000_000_000,
         drift=("api is down",),
@@ -51,6 +52,13 @@ def test_a_plan_for_people() -> None:
         "all hosts: about 42 s, as earlier deploys took",
         "→ fab -H web1,web2 deploy --plan=1a2b3c4d",
     ]
+
+
+def test_values_that_a_plan_does_not_hold() -> None:
+    """Where nothing is live, no host can tell what its configuration would be, and the plan says so."""
+    said = planning.table(plan(host(live=None, direction="first", names=NAMES)), typed).splitlines()
+    told = "nothing is live to compare with: the plan holds its names, and not its values"
+    assert said[2:4] == ["  configuration  (~PORT)", f"  {'':<14} {told}"]
 
 
 def test_a_plan_that_is_refused() -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from oroboros_deploy.deployment import Deployment
-from oroboros_deploy.errors import Busy, DeployError, InvalidInput
+from oroboros_deploy.errors import Busy, DeployError, HostUnreachable, InvalidInput
 from oroboros_deploy.records.plan import DeployPlan, Refusal
+from oroboros_deploy.remote.host import Host
 from tests.support.site import Site
+
+if TYPE_CHECKING:
+    from oroboros_deploy.host.contract import ConfigureAnswer, ConfigureRequest
 
 pytestmark = pytest.mark.slow  # whole deploys
 
@@ -53,6 +57,8 @@ def test_settings_that_changed(site: Site) -> None:
     made = site.deployment().plan(["web1"], sha=site.good)
     recipe = {"frontend": None, "venvs": {}, "steps": [{"name": "a", "command": "true"}]}
     assert "the settings of `build` or `shared` are others" in refused(site.deployment(build=recipe), made)
+    gate = {"healthcheck": {"timeout": 2, "interval": 0.1}}
+    assert "the settings or flags of the switch" in refused(site.deployment(**gate), made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)
     assert "it is of web2, not of web1" in refused(site.deployment(), replace(made, hosts=(named(made, "web2"),)))
     no = replace(made.hosts[0], refusal=Refusal(20, "held", None))
@@ -76,6 +82,25 @@ def test_another_configuration(site: Site, complete: bool) -> None:
     assert said.endswith("web1 would get another configuration")
     assert (site.live(), sorted((site.root() / ".deploy/config").iterdir())) == (site.good, kept)
     assert site.deployment(env=env).deploy(["web1"], sha=site.better, plan=made).ok
+
+
+def test_a_host_that_was_not_compared_is_left_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A question that fails once ends the deploy with that error, for nobody knows whether the plan still holds."""
+    env = {"values": {"A": "1"}}
+    site.deployment(env=env).deploy(["web1"], sha=site.good)
+    made = site.deployment(env=env).plan(["web1"], sha=site.bad)
+    site.deployment(env=env).deploy(["web1"], sha=site.better)
+    errors, ask = [HostUnreachable("nothing was switched: the link")], Host.configure
+
+    def configure(host: Host, request: ConfigureRequest) -> ConfigureAnswer:
+        if errors:
+            raise errors.pop()
+        return ask(host, request)
+
+    monkeypatch.setattr(Host, "configure", configure)
+    with pytest.raises(HostUnreachable, match="the link"):
+        site.deployment(env=env).deploy(["web1"], sha=made.sha, plan=made)
+    assert (site.live(), (site.root() / "releases" / site.bad).exists()) == (site.better, False)
 
 
 def test_a_hold_is_told_as_a_hold(site: Site) -> None:

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from oroboros_deploy.control.looking import configured_first, drift, host_plan, migration, parts, question, refused
+import pytest
+
+from oroboros_deploy.control.looking import (
+    configured_first,
+    drift,
+    host_plan,
+    migration,
+    parts,
+    question,
+    refused,
+    settings,
+)
 from oroboros_deploy.control.plan import Plan
 from oroboros_deploy.errors import Busy
 from oroboros_deploy.records.plan import HostPlan, Refusal
@@ -64,6 +76,27 @@ def test_what_a_host_is_asked() -> None:
     env = {**SOURCES, "file": None, "values": {"A": "1", "F": "2"}}
     assert question(job(), known(), SOURCES, file, complete=False) == {"sha": None, "env": env, "dry_run": True}
     assert question(job(), known(live=None), SOURCES, file, complete=False) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"healthcheck": {"tcp": "127.0.0.1:5432"}},
+        {"restart_timeout": 7},
+        {"migrate": {"command": "./m", "once": False}},
+    ],
+)
+def test_what_shapes_a_switch_is_in_the_digest(change: dict[str, Any]) -> None:
+    """Settings of the gate and of restarts."""
+    assert settings(job(**change)) != settings(job())
+
+
+@pytest.mark.parametrize("flag", ["skip_healthcheck", "skip_restart", "rebuild", "adopt_units"])
+def test_flags_of_a_deploy_are_in_the_digest(flag: str) -> None:
+    """How long to wait for a host is none of them."""
+    one = job()
+    assert settings(replace(one, config=replace(one.config, **{flag: True}))) != settings(one)
+    assert settings(replace(one, config=replace(one.config, wait=9.0))) == settings(one)
 
 
 def test_a_refusal_is_told_with_its_code() -> None:
