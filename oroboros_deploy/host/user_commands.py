@@ -33,6 +33,7 @@ def run(layout: Layout, request: RunRequest, say: Say) -> RunAnswer:
     used = configuration.in_use(layout)
     mask, name = hidden(layout), f"run-{os.getpid()}"
     env = configuration.environment(layout, used, environment.of_release(layout.release(live), user))
+    another_user.sweep("run")
     _note(layout, request["actor"], mask.text(request["line"]))
     output = _Output(say)
     with ended_by_hang_up() as stop:
