@@ -74,12 +74,6 @@ class Work:
             self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.monotonic() - began, 3)
 
 
-_ALONE = {
-    False: "the host goes on alone and ends on a healthy release",
-    True: "the host goes on alone; a restart that fails there needs a person, for nothing is restored",
-}
-
-
 class Attempt:
     """One attempt on its hosts: a deploy or a rollback; `push.Push` is one more."""
 
@@ -357,7 +351,7 @@ class Attempt:
         if any(work.asked for work in self.works):
             names = ",".join(work.host.name for work in self.works)
             hint = f"{self.config.typed(names, 'status')}  tells how it ended"
-            return LinkLost(f"detached: {_ALONE[self.job.kind == 'restart']}", hint=hint)
+            return LinkLost(f"detached: {alone(self.job.kind)}", hint=hint)
         return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
     def _end_the_rest(self) -> None:
@@ -495,6 +489,13 @@ class Attempt:
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
         self.node.tell(name, message, **data)
+
+
+def alone(kind: Kind) -> str:
+    """What a host that nobody waits for any more does: a restart has nothing to go back to."""
+    if kind == "restart":
+        return "the host goes on alone; a restart that fails there needs a person, for nothing is restored"
+    return "the host goes on alone and ends on a healthy release"
 
 
 def _stopped_writing() -> RegistryUnavailable:
