@@ -18,7 +18,6 @@ from .cli.running import (
     attempt,
     print_json,
     refuse_damage,
-    refuse_failures,
     show,
     task,
     tell_progress,
@@ -243,7 +242,7 @@ def logs(
     with streaming.ended_by_ctrl_c(follow):
         answers = hosts.logs(since=since, grep=grep, lines=most, follow=follow)
         stream.finish()
-        refuse_failures(answers)
+        streaming.refuse_all(answers)
 
 
 @task(
@@ -274,12 +273,14 @@ def run(
     stream = streaming.Stream("run.output", lambda event: event.message, as_json=json)
     hosts = placed(context, deployment(context, environment, flags(root), listener=stream), flags(root))
     stream.hosts = hosts.config.hosts
-    answers = hosts.run(line=line, service=service)
+    with streaming.cut_by_ctrl_c(hosts.config.hosts, hosts.config.typed):
+        answers = hosts.run(line=line, service=service)
     if json:
         show("\n".join(dumps({"host": name, **each}) for name, each in answers.items() if isinstance(each, dict)))
-    refuse_failures(answers)
     if wrong := streaming.failed(answers):
         tell("\n".join(wrong))
+    streaming.refuse_all(answers)
+    if wrong:
         raise Exit(code=1)
 
 

@@ -6,14 +6,17 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from ..deployment import Answers
-from ..errors import DeployError
+from ..errors import DeployError, Interrupted
 from ..events import Event
 from ..host.contract import RunAnswer
+from ..outcome import rank, state_of
 from ..text import clean, moment, plain
 from .stream import write
 
+T = TypeVar("T")
 Show = Callable[[Event], str]
 
 
@@ -56,6 +59,29 @@ def ended_by_ctrl_c(follow: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         if not follow:
             raise
+
+
+@contextmanager
+def cut_by_ctrl_c(hosts: Sequence[str], typed: Callable[[str, str], str]) -> Iterator[None]:
+    """Say what Ctrl-C means for a line that runs on hosts: it is ended there, and nothing takes back what it did."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        names = ", ".join(hosts)
+        what = f"interrupted: the line is ended where it ran ({names}); what it did until then stays"
+        hint = f"{typed(','.join(hosts), 'audit')}  shows where it was begun"
+        raise Interrupted(what, hint=hint) from None
+
+
+def refuse_all(answers: Answers[T]) -> None:
+    """Say every error that a host answered with, and raise the worst: it is how the command ends."""
+    errors = [answer for answer in answers.values() if isinstance(answer, DeployError)]
+    worst = min(errors, key=lambda error: rank(state_of(error)), default=None)
+    for error in errors:
+        if error is not worst:
+            write(sys.stderr, f"{plain(str(error))}\n")
+    if worst:
+        raise worst
 
 
 def _when(event: Event) -> float:

@@ -351,7 +351,7 @@ class Attempt:
         if any(work.asked for work in self.works):
             names = ",".join(work.host.name for work in self.works)
             hint = f"{self.config.typed(names, 'status')}  tells how it ended"
-            return LinkLost("detached: the host goes on alone and ends on a healthy release", hint=hint)
+            return LinkLost(f"detached: {alone(self.job.kind)}", hint=hint)
         return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
     def _end_the_rest(self) -> None:
@@ -489,6 +489,13 @@ class Attempt:
 
     def _tell(self, name: str, message: str, **data: Any) -> None:
         self.node.tell(name, message, **data)
+
+
+def alone(kind: Kind) -> str:
+    """What a host that nobody waits for any more does: a restart has nothing to go back to."""
+    if kind == "restart":
+        return "the host goes on alone; a restart that fails there needs a person, for nothing is restored"
+    return "the host goes on alone and ends on a healthy release"
 
 
 def _stopped_writing() -> RegistryUnavailable:

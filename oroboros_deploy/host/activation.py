@@ -690,8 +690,15 @@ class Activation:
 
     def _leave_as_it_is(self, left: Phase) -> None:
         """Leave to a person what a restart began; where the host boots, the services start anew by themselves."""
-        if self._fallen() or (self.acts and left != "prepared"):
+        if self._fallen() or (self.acts and left != "prepared" and not self._as_they_ran()):
             raise Failed("a restart has nothing to go back to")
+
+    def _as_they_ran(self) -> bool:
+        """Whether all services of the restart still run the process of before: systemd did nothing of it."""
+        ran = self.state.ran or {}
+        held = self._held_to(records.asked(self.layout, self.request), False).with_members()
+        self.seen = units.show([*ran])
+        return {*ran}.issuperset(held.restarted) and self._unchanged().issuperset(ran)
 
     def _make_ours_again(self) -> None:
         """Have a place to write down how it ends, when somebody removed it."""

@@ -142,8 +142,29 @@ def unit_of(attempt: str) -> str:
 
 def stop(attempt: str) -> None:
     """End what runs of the commands of an attempt: where its process was killed, they go on until their deadline."""
-    left = manager.chosen().transient.glob(f"{_NAME}-{attempt}-*.service")
-    names = sorted(path.name for path in left)
+    _stop(_running(attempt))
+
+
+def sweep(kind: str) -> None:
+    """End the commands ``KIND-PID`` whose process was killed: nobody waits for them, and nobody else would end them."""
+    _stop([name for name in _running(kind) if _is_gone(name[len(f"{_NAME}-{kind}-") :].partition("-")[0])])
+
+
+def _running(attempt: str) -> List[str]:
+    return sorted(path.name for path in manager.chosen().transient.glob(f"{_NAME}-{attempt}-*.service"))
+
+
+def _is_gone(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return False
+
+
+def _stop(names: List[str]) -> None:
     if names:
         deadline = time.monotonic() + process.GRACE + process.DYING
         process.run(manager.chosen().acting("systemctl", "stop", *names), cwd=Path("/"), deadline=deadline)

@@ -28,11 +28,14 @@ def write(
 ) -> None:
     """Keep what the release of this attempt, which is committed, was held to, its configuration and its set of units.
 
-    A record that cannot be written stops nothing: the attempt's request says the same while that is kept.
+    A restart, which may be of some services, makes none where there was none.  A record that cannot be written stops
+    nothing: the attempt's request says the same while that is kept.
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
     record: ReleaseRecord = {**told, "enabled": enabled, "configuration": revision, "units": brought}
     before = found(layout, request["sha"]) if request["kind"] in IN_PLACE else None
+    if before is None and request["kind"] == "restart":
+        return
     record = (_restarted if request["kind"] == "restart" else _as_it_passed)(before, record) if before else record
     with contextlib.suppress(OSError):
         layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
@@ -48,8 +51,10 @@ def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord
 
 
 def _restarted(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
-    """The record after a restart, which may have been of some services: a gate notes the configuration it passed."""
-    passed = before.get("configuration") if record["skipped"] else record["configuration"]
+    """The record after a restart: the gate notes the configuration where all services were started with it."""
+    restarted = {*map(units.full_name, record["services"])}
+    whole = restarted.issuperset(map(units.full_name, before["services"]))
+    passed = record["configuration"] if whole and not record["skipped"] else before.get("configuration")
     return {**before, "enabled": record["enabled"], "configuration": passed}
 
 
@@ -188,8 +193,7 @@ def gate_passed(layout: Layout, release_id: str) -> GateOfRelease:
     record = found(layout, release_id)
     if record:
         return "skipped" if record["skipped"] else "passed"
-    ended = ((entry["outcome"], entry["target"]) for entry in Journal(layout.journal).attempts())
-    return "passed" if ("committed", release_id) in ended else "never"
+    return "passed" if any(_commits(entry, release_id) for entry in Journal(layout.journal).attempts()) else "never"
 
 
 def proven(layout: Layout, release_id: str, judged: ActivateRequest) -> bool:
@@ -284,11 +288,16 @@ def _gate(record: ReleaseRecord, request: ActivateRequest, by_hand: List[str]) -
 
 def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
     for entry in reversed(Journal(layout.journal).attempts()):
-        if entry["outcome"] == "committed" and entry["target"] == release_id:
+        if _commits(entry, release_id):
             request = state.read_request(layout, entry["attempt"])
             noted = (entry.get("configuration"), entry.get("units"))
             return _noted(_made(request, entry["at"]), *noted) if request else None
     return None
+
+
+def _commits(entry: JournalEntry, release_id: str) -> bool:
+    """Whether an attempt committed a release: a restart, which may be of some services, proves nothing of the rest."""
+    return (entry["outcome"], entry["target"]) == ("committed", release_id) and entry["kind"] != "restart"
 
 
 def _noted(record: ReleaseRecord, revision: Optional[str], brought: Optional[str]) -> ReleaseRecord:

@@ -11,11 +11,11 @@ import pwd
 import time
 from pathlib import Path
 
-from . import configuration, manager, process, units
+from . import manager, process, units
 from .annotations import TYPE_CHECKING, Any, Dict, List, Optional
 from .layout import Layout
 from .refusal import Refusal
-from .user_commands import LONGEST, ended_by_hang_up
+from .user_commands import LONGEST, ended_by_hang_up, hidden
 
 if TYPE_CHECKING:
     from .contract import LogsAnswer, LogsRequest
@@ -29,7 +29,7 @@ _READERS = ("systemd-journal", "adm", "wheel")  # the groups that journald lets 
 def logs(layout: Layout, request: LogsRequest, say: Say) -> LogsAnswer:
     """Tell what was asked for; one that is to ``follow`` ends when nobody listens any more."""
     gc.enable()  # it may live long
-    lines = _Lines(say, configuration.mask(layout, configuration.in_use(layout)))
+    lines = _Lines(say, hidden(layout))
     name = f"logs-{os.getpid()}"
     with ended_by_hang_up() as stop:
         deadline = time.monotonic() + LONGEST
@@ -73,6 +73,7 @@ def _as_a_reader(name: str, asked: List[str]) -> List[str]:
     """The command as a unit of this login with the group that may read the journal; sudo has a rule for that."""
     from . import another_user
 
+    another_user.sweep("logs")
     options = ["--unit", another_user.unit_of(name), f"--property=SupplementaryGroups={_READERS[0]}"]
     return another_user.command_of(pwd.getpwuid(os.getuid()), options, *asked)
 

@@ -153,6 +153,7 @@ def traces(layout: Layout) -> Optional[State]:
     """What an unfinished activation left besides its state, None where it left nothing.
 
     Its links say how far it came: the one for the switch, and then the one for the way back, are renamed away.
+    Those of a restart stay, so its services may have been touched.
     """
     try:
         attempt, live = Path(os.readlink(layout.unfinished)).name, layout.live()
@@ -164,7 +165,8 @@ def traces(layout: Layout) -> Optional[State]:
     back = layout.staged("restore")
     source = Path(os.readlink(back)).name if back.is_symlink() else live if live != request["sha"] else None
     switched = not layout.staged("switch").is_symlink()
-    return begin(request, source)._replace(phase="swapped" if switched else "prepared", switched=switched)
+    begun = switched or request["kind"] == "restart"
+    return begin(request, source)._replace(phase="swapped" if begun else "prepared", switched=switched)
 
 
 def read_request(layout: Layout, attempt: str) -> Optional[ActivateRequest]:

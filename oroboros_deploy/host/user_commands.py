@@ -18,6 +18,7 @@ from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import RunAnswer, RunRequest
+    from .masking import Mask
     from .wire import Say
 
 LONGEST = 30 * 86400.0  # seconds that anything of this may take
@@ -30,8 +31,9 @@ def run(layout: Layout, request: RunRequest, say: Say) -> RunAnswer:
     if live is None:
         raise Refusal("invalid", "nothing was run: no release is live on this host", hint="deploy one first")
     used = configuration.in_use(layout)
-    mask, name = configuration.mask(layout, used), f"run-{os.getpid()}"
+    mask, name = hidden(layout), f"run-{os.getpid()}"
     env = configuration.environment(layout, used, environment.of_release(layout.release(live), user))
+    another_user.sweep("run")
     _note(layout, request["actor"], mask.text(request["line"]))
     output = _Output(say)
     with ended_by_hang_up() as stop:
@@ -42,10 +44,19 @@ def run(layout: Layout, request: RunRequest, say: Say) -> RunAnswer:
     return {"status": status, "user": user or pwd.getpwuid(os.getuid()).pw_name, "release": live}
 
 
+def hidden(layout: Layout) -> Mask:
+    """What hides the secrets of all configurations that are kept here: what is shown may be of an earlier one."""
+    kept = sorted(os.listdir(layout.config)) if layout.config.is_dir() else []
+    return configuration.mask(layout, configuration.in_use(layout), *kept)
+
+
 def user_of(service: Optional[str]) -> Optional[str]:
     """Who a service runs as, where that is neither root nor this login; None for the login."""
     if service is None or not manager.chosen().of_the_system:
         return None
+    if set("*?[").intersection(service):
+        what = f"nothing was run: {service} is a pattern, and no unit's name"
+        raise Refusal("invalid", what, hint="--service=NAME names one unit")
     name = units.full_name(service)
     asked = manager.chosen().asking("systemctl", "show", "--property=LoadState,User", "--", name)
     said = process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail.splitlines()
@@ -58,13 +69,21 @@ def user_of(service: Optional[str]) -> Optional[str]:
 
 def _name_of(user: str) -> Optional[str]:
     """The name of a unit's user, which may be given as a number; None for root, and where there is none."""
-    name = pwd.getpwuid(int(user)).pw_name if user.isdigit() else user
+    name = _of_number(int(user)) if user.isdigit() else user
     if not name or name == "root":
         return None
     wrong = another_user.problem(name)
     if wrong:
         raise Refusal("invalid", f"nothing was run: {wrong['message']}", hint="--service=NAME names another unit")
     return name
+
+
+def _of_number(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        what = f"nothing was run: the unit runs as the user {uid}, whom this host does not know by a name"
+        raise Refusal("invalid", what, hint="--service=NAME names another unit") from None
 
 
 def _note(layout: Layout, actor: str, said: str) -> None:

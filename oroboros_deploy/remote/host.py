@@ -315,11 +315,10 @@ class Host:
         except NotUnderstood as wrong:
             raise HostUnreachable(f"nothing was switched: {wrong.message}", hint=wrong.hint, host=self.name) from wrong
         except LinkLost as lost:
-            raise HostUnreachable(
-                f"nothing was switched: the connection was lost during '{command}' ({lost.message})",
-                hint="the same command again carries on",
-                host=self.name,
-            ) from lost
+            what, hint = f"the connection was lost during '{command}' ({lost.message})", "the same command again"
+            if command != "logs":
+                what, hint = f"nothing was switched: {what}", f"{hint} carries on"
+            raise HostUnreachable(what, hint=hint, host=self.name) from lost
 
     def _send(self, session: Session, stream: Iterable[bytes]) -> None:
         sent = 0

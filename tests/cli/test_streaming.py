@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from oroboros_deploy.cli.streaming import Stream, ended_by_ctrl_c, failed, log_line
-from oroboros_deploy.errors import LinkLost
+from oroboros_deploy.cli.streaming import Stream, cut_by_ctrl_c, ended_by_ctrl_c, failed, log_line, refuse_all
+from oroboros_deploy.errors import HostUnreachable, Interrupted, InvalidInput, LinkLost
 from oroboros_deploy.events import Event
 
 
@@ -55,6 +55,34 @@ def test_how_lines_failed() -> None:
     answers = {host: {"status": status, "user": "app", "release": "a" * 40} for host, status in ends.items()}
     told = failed({**answers, "e": LinkLost("gone")})  # type: ignore[dict-item]
     assert told == ["b: the line exited 3", "c: the line was ended by signal 9", "d: the line was ended"]
+
+
+def test_ctrl_c_cuts_a_line_that_runs() -> None:
+    """What it did stays, on which hosts, and the command that shows where it was begun."""
+    with (
+        pytest.raises(Interrupted) as cut,
+        cut_by_ctrl_c(("web1", "web2"), lambda hosts, task: f"fab -H {hosts} {task}"),
+    ):
+        raise KeyboardInterrupt
+    error = cut.value
+    assert (int(error.exit_code), error.message, error.hint) == (
+        130,
+        "interrupted: the line is ended where it ran (web1, web2); what it did until then stays",
+        "fab -H web1,web2 audit  shows where it was begun",
+    )
+
+
+def test_of_several_errors_each_is_told_and_the_worst_decides(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not the first host's, which may be the least of them."""
+    answers = {
+        "a": InvalidInput("no release is live", host="a"),
+        "b": HostUnreachable("no route", host="b"),
+        "c": {"lines": 3},
+    }
+    with pytest.raises(HostUnreachable, match="b: no route"):
+        refuse_all(answers)  # type: ignore[arg-type]
+    assert capsys.readouterr().err == "a: no release is live\n"
+    refuse_all({"c": {"lines": 3}})
 
 
 def test_ctrl_c_is_the_end_of_what_is_followed() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from oroboros_deploy.config import Config
 from oroboros_deploy.control import plan
+from oroboros_deploy.control.attempt import alone
 from oroboros_deploy.control.restarting import refuse_nothing_to_restart
 from oroboros_deploy.errors import Busy, InvalidInput
 from tests.control.test_plan import facts
@@ -68,6 +69,18 @@ def refused(found: Any) -> tuple[str, str | None]:
     with pytest.raises(InvalidInput) as error:
         plan.decide(job(), found, "web1")
     return error.value.message, error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "end"),
+    [
+        ("restart", "the host goes on alone; a restart that fails there needs a person, for nothing is restored"),
+        ("deploy", "the host goes on alone and ends on a healthy release"),
+    ],
+)
+def test_ctrl_c_promises_what_the_kind_keeps(kind: Any, end: str) -> None:
+    """Only an attempt that restores what was live surely ends on a healthy release."""
+    assert alone(kind) == end
 
 
 def test_a_hold_refuses_it(site: Site) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pwd
 import stat
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,21 @@ def test_what_a_killed_process_left_is_stopped(tmp_path: Path, monkeypatch: pyte
     another_user.stop("a1")
     another_user.stop("a3")
     assert stopped == [["systemctl", "stop", "oroboros-command-a1-7-1.service"]]
+
+
+def test_what_nobody_waits_for_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Units of that kind whose process is gone, and none that somebody still listens to."""
+    stopped: list[list[str]] = []
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / "transient").mkdir()
+    for kind, pid in (("run", gone.pid), ("run", os.getpid()), ("run", "x"), ("logs", gone.pid)):
+        (tmp_path / "transient" / f"oroboros-command-{kind}-{pid}-{pid}-1.service").touch()
+    chosen = another_user.manager.chosen()._replace(runtime=tmp_path, acts=())
+    monkeypatch.setattr(another_user.manager, "chosen", lambda: chosen)
+    monkeypatch.setattr(another_user.process, "run", lambda argv, **_: stopped.append(argv))
+    another_user.sweep("run")
+    assert stopped == [["systemctl", "stop", f"oroboros-command-run-{gone.pid}-{gone.pid}-1.service"]]
 
 
 def mode(path: Path) -> int:

@@ -122,14 +122,15 @@ def ended(world: World, request: dict[str, Any]) -> str:
 def expected(fault: Fault, undisturbed: str, kind: str) -> str:
     """Where the host ends: as without the fault once it was decided, else as if nothing had been asked.
 
-    What a restart has begun nobody takes back: it is left for a person.
+    What a restart has begun nobody takes back: it is left for a person, unless systemd did nothing of it.
     """
     if fault.kind == "full":
         return undisturbed  # it notices nothing
     if fault.source == START:
         return "refused"
     if kind == "restart" and fault.source in ("swapped", "restarted"):
-        return "restore_failed"
+        nothing_done = fault.moment == "before" or (fault.moment == "during" and fault.kind != "kill")
+        return "restored" if fault.source == "swapped" and nothing_done else "restore_failed"
     if (fault.source, fault.target) == ("restoring", "restored") and fault.kind == "error":
         return undisturbed if fault.moment == "after" else "restore_failed"
     return "restored" if fault.source in ("prepared", "swapped", "restarted") else undisturbed

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import contract, launch, manager, records, state, units
+from oroboros_deploy.host import configuration, contract, launch, manager, records, state, units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.host.test_claim import ASKED, given_to
@@ -370,6 +370,38 @@ def test_a_recovery_without_a_unit_that_is_gone(host: LocalAgent, systemd: Syste
     launch.recover(host.paths, request)
     answer = host.answer(request["attempt"])
     assert (end(host, answer), systemd.asked[-1]) == (("committed", old), ("restart", "api"))
+
+
+def test_a_restart_makes_no_record(host: LocalAgent, systemd: Systemd) -> None:
+    """A restart of one service of an adopted release says nothing of the others, so it has no record."""
+    old = of_another_tool(host)
+    answer = activate(host, old, "api", kind="restart", said=["services"])
+    assert end(host, answer) == ("committed", old)
+    assert (records.found(host.paths, old), records.gate_of(host.paths, old)) == (None, "never")
+
+
+@pytest.mark.parametrize(
+    ("services", "gate", "whole"),
+    [(("api",), OWN, False), (("api", "worker"), None, False), (("worker", "api.service"), OWN, True)],
+)
+def test_a_restart_notes_what_all_services_passed_with(
+    host: LocalAgent, systemd: Systemd, services: tuple[str, ...], gate: Any, whole: bool
+) -> None:
+    """The record names the configuration in use only where a gated restart started all of its services with it."""
+    systemd.units = dict.fromkeys(["api.service"], UP)
+    sha = host.sealed("one", **{"health": "exit 0", "api": "", "worker": "", "api.service": ""})
+    old, new = (_configured(host, sha, value) for value in ("old", "new"))
+    activate(host, sha, "api", "worker", configuration=old)
+    activate(host, sha, "api", "worker", kind="env", said=["skip_healthcheck"], healthcheck=None, configuration=new)
+    assert records.configuration_of(host.paths, sha) == old
+    answer = activate(host, sha, *services, kind="restart", said=["services", "skip_healthcheck"], healthcheck=gate)
+    assert end(host, answer) == ("committed", sha)
+    assert records.configuration_of(host.paths, sha) == (new if whole else old)
+
+
+def _configured(host: LocalAgent, sha: str, value: str) -> str:
+    env: Any = {"file": None, "values": {"VALUE": value}, "secrets": {}, "build": []}
+    return configuration.configure(host.paths, {"sha": sha, "env": env})["revision"]
 
 
 def test_pruning_takes_records_along(host: LocalAgent, systemd: Systemd) -> None:

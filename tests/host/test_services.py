@@ -321,6 +321,24 @@ def test_a_restart_that_fails_restores_nothing(host: LocalAgent, systemd: System
     assert ended(systemd.activate(old, kind="restart"))["phase"] == "committed"
 
 
+@pytest.mark.parametrize(
+    ("left", "outcome"),
+    [({}, "restored"), ({"job": True}, "restore_failed"), ({"invocation": "i9"}, "restore_failed")],
+)
+def test_a_restart_that_systemd_did_nothing_of(
+    host: LocalAgent, systemd: Systemd, old: str, left: dict[str, Any], outcome: str
+) -> None:
+    """Services that all run their process of before, without a job, serve as they did; else it needs a person."""
+
+    def restart(before: dict[str, Unit], deadline: float) -> Ended:
+        systemd.unit = systemd.unit._replace(**left)
+        return Ended(1, "refused", 0.0)
+
+    units.restart = restart  # type: ignore[assignment]  # the fixture puts it back
+    state = ended(systemd.activate(old, kind="restart"))
+    assert (state["phase"], host.live) == (outcome, old)
+
+
 def test_a_restart_of_a_held_host_is_refused(host: LocalAgent, systemd: Systemd, old: str) -> None:
     """Whoever held the host after the control node looked at it is named, and nothing is restarted."""
     host.call("lock", {"actor": "ada", "reason": "the fair"})

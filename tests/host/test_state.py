@@ -64,6 +64,21 @@ def test_what_cannot_be_read_is_none(tmp_path: Path, torn: str) -> None:
     assert (state.load(tmp_path / "state.json"), state.load(tmp_path / "missing.json")) == (None, None)
 
 
+@pytest.mark.parametrize(("kind", "phase"), [("restart", "swapped"), ("env", "prepared")])
+def test_a_torn_state_of_a_restart_is_taken_for_begun(host: LocalAgent, kind: str, phase: str) -> None:
+    """No link says how far a restart came, so what it may have begun is not told as untouched."""
+    sha = host.sealed("one")
+    host.paths.create()
+    host.paths.current.symlink_to(f"releases/{sha}")
+    request = host.request(sha, kind=kind)
+    host.keep(request)
+    host.paths.stage("switch", sha)
+    host.paths.stage("restore", sha)
+    host.paths.unfinished.symlink_to(host.paths.attempt(request["attempt"]).relative_to(host.paths.ours))
+    found = state.traces(host.paths)
+    assert found and (found.phase, found.source, found.switched) == (phase, sha, False)
+
+
 def test_a_refusal_is_no_end(host: LocalAgent) -> None:
     """A result that holds a refusal says that the attempt never began."""
     host.paths.create()

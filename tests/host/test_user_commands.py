@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from oroboros_deploy.host import configuration
+from oroboros_deploy.host import configuration, manager, process, user_commands
+from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 
 pytestmark = pytest.mark.slow  # whole calls
@@ -58,6 +59,30 @@ def test_it_ends_with_whoever_asked(host: LocalAgent, configured: str) -> None:
         stream.close()
     process.wait(60)
     assert not running(mark)
+
+
+def test_secrets_of_earlier_configurations_are_hidden_too(host: LocalAgent, configured: str) -> None:
+    """What a line prints may be of one that is not in use any more."""
+    sources = {"file": None, "values": {}, "secrets": {"PASSWORD": "another-one"}, "build": []}
+    configuration.configure(host.paths, {"sha": configured, "env": sources})  # type: ignore[typeddict-item]
+    assert user_commands.hidden(host.paths).text(f"{SECRET} another-one") == "*** ***"
+
+
+@pytest.mark.parametrize(
+    ("service", "message"),
+    [
+        ("*", "nothing was run: * is a pattern, and no unit's name"),
+        ("api", "nothing was run: the unit runs as the user 3999999, whom this host does not know by a name"),
+    ],
+)
+def test_a_unit_whose_user_is_not_found(monkeypatch: pytest.MonkeyPatch, service: str, message: str) -> None:
+    """It is refused in words: a pattern that systemd would match, and a user without a name."""
+    said = process.Ended(0, "LoadState=loaded\nUser=3999999\n", 0.0)
+    monkeypatch.setattr(process, "apart", lambda *_, **__: said)
+    monkeypatch.setattr(manager, "chosen", lambda: manager.of("system"))
+    with pytest.raises(Refusal) as refused:
+        user_commands.user_of(service)
+    assert refused.value.message == message
 
 
 def host_user() -> str:

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from oroboros_deploy.config import Config
-from oroboros_deploy.errors import LinkLost, UnknownRelease
+from oroboros_deploy.errors import HostUnreachable, LinkLost, UnknownRelease
 from oroboros_deploy.remote.host import Host
 from tests.support.site import Site
 
@@ -67,6 +67,20 @@ def test_who_leaves_does_not_wait_for_a_silent_host() -> None:
     answers.set()
     assert failures == ["interrupted: this host was not waited for any longer"]
     assert late.closed.wait(60)
+
+
+def test_a_log_whose_connection_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asked for a switch: no word of one, and the command shows what services said since."""
+
+    def lost(*_: object) -> None:
+        raise LinkLost("reset")
+
+    host = Host("web1", Config(), lambda: None, lambda event: None)  # type: ignore[arg-type, return-value]
+    monkeypatch.setattr(host, "call", lost)
+    with pytest.raises(HostUnreachable) as caught:
+        host.logs({"services": ["api"], "lines": 1, "follow": True})
+    what = "the connection was lost during 'logs' (reset)"
+    assert (caught.value.message, caught.value.hint) == (what, "the same command again")
 
 
 @pytest.mark.slow
