@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from tests.support.databases import bare
 from tests.support.postgres import PostgresServer
 from tests.support.samples import PROCESSES, A, B, C, host, record
 
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = {
     "sqlite": {"serial": "INTEGER", "timestamp": "DATETIME", "offset": ".000000"},
     "postgresql": {"serial": "SERIAL", "timestamp": "TIMESTAMP WITH TIME ZONE", "offset": "+00"},
@@ -340,6 +342,24 @@ def test_who_reads_a_table_still_does_after_the_migration(server: PostgresServer
     if version > 4:
         assert server.execute(rights, database) == before
         assert server.execute("SELECT * FROM seen", database) == [("h1", A)]
+
+
+@pytest.mark.postgres
+def test_who_was_granted_what_will_be_made_reads_the_tables_of_this_version(server: PostgresServer, postgres_url):
+    """The lines of docs/registry.md let a role that only reads read what the migration makes."""
+    database = postgres_url.rpartition("/")[2]
+    with Registry.open(postgres_url) as registry:
+        registry.finish(record(A, host("h1", "live")))
+        go_back(registry, 9)
+    reader = f"reader_of_{database}"
+    server.execute(f"CREATE ROLE {reader}", database)
+    (lines,) = re.findall(r"```sql\n(GRANT SELECT.*?)```", (ROOT / "docs/registry.md").read_text(), re.DOTALL)
+    for line in lines.replace("reader", reader).splitlines():
+        server.execute(line, database)
+    check(postgres_url)
+    made = ("oroboros_holds", "oroboros_plans")
+    rights = [f"SELECT has_table_privilege('{reader}', 'oroboros.{name}', 'SELECT')" for name in made]
+    assert [server.execute(each, database) for each in rights] == [[(True,)], [(True,)]]
 
 
 def check(url):
