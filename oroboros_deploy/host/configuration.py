@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 ORIGINS = ("file", "values", "secrets")  # of two that have a name, the later wins
 STAGED = 86_400.0  # seconds for which a revision that nothing names may be about to be put in use
+_SHARED = (
+    3600.0  # seconds that a revision is dated ahead when two attempts may have asked for it: longer than any waits
+)
 _NONE = "none"  # what a way back names, where nothing was in use
 _ADOPTED = "adopted"
 _REVISION = re.compile(r"[0-9a-f]{16}")
@@ -68,14 +71,25 @@ def _dated(layout: Layout) -> float:
 
 
 def _put_by(layout: Layout, revision: str) -> Optional[JournalEntry]:
-    """The attempt from whose end on a configuration was in use until now; None where the last one ended otherwise."""
-    first = None
-    for entry in filter(None, map(parse, reversed(Journal(layout.journal).lines()))):
-        if entry.get("kind") in ATTEMPTS:
-            if entry.get("configuration") != revision:
-                break
-            first = entry
-    return first
+    """The attempt from whose end on a configuration was in use until now; None where the last one ended otherwise.
+
+    Most journals have one configuration for hundreds of attempts: their lines are looked through, and not parsed.
+    """
+    found: List[bytes] = []
+    for line in filter(_may_be_attempt, reversed(Journal(layout.journal).lines())):
+        if f'"configuration": "{revision}"'.encode() in line:
+            found.append(line)
+        elif _is_attempt(parse(line)):
+            break
+    return next(filter(_is_attempt, map(parse, reversed(found))), None)
+
+
+def _may_be_attempt(line: bytes) -> bool:
+    return any(f'"kind": "{kind}"'.encode() in line for kind in ATTEMPTS)
+
+
+def _is_attempt(entry: Optional[JournalEntry]) -> bool:
+    return entry is not None and entry.get("kind") in ATTEMPTS
 
 
 def problem(layout: Layout) -> Optional[Problem]:
@@ -311,7 +325,7 @@ def _keep(layout: Layout, revision: str, text: str) -> None:
     durable.make_directory(layout.config, 0o700)
     with _alone(layout):
         if place.is_file() and place.read_bytes() == text.encode():
-            os.utime(place)  # it may be about to be put in use
+            os.utime(place, (time.time(), time.time() + _SHARED))  # an attempt that fails leaves it to one that waits
         else:
             layout.reserve.spend(durable.write, place, text.encode())
 
@@ -467,7 +481,10 @@ def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
 
 
 def forget(layout: Layout, revision: str, since: float) -> None:
-    """Remove a revision that an attempt failed with, unless it is in use, or somebody asked for it ``since`` then."""
+    """Remove a revision that an attempt failed with, unless it is in use, or somebody asked for it ``since`` then.
+
+    One that was asked for twice stays for an hour at least: the other attempt may wait for the end of this one.
+    """
     place = layout.config / revision
     with contextlib.suppress(OSError), _alone(layout):
         if revision != in_use(layout) and place.lstat().st_mtime <= since:

@@ -41,7 +41,7 @@ def hear(db: Connection, attempt: str, heard: Sequence[Event], said: Mapping[str
             db.execute(update(attempt_hosts).where(*part).values({name: value}))
     for event in heard:
         if event.host and event.name == "facts.read":
-            asked = Asked(application, root, datetime.fromtimestamp(event.at, UTC))
+            asked = Asked(application, root, _asked_at(event))
             held = {event.host: event.data["hold"]} if "hold" in event.data else {}
             observe(db, {event.host: event.data["live"]}, environment, held, asked)
 
@@ -61,9 +61,14 @@ def observe(
     for host, release_id in served.items():
         values = {"release_id": release_id, "environment": environment, "at": at}
         row = insert(db, observations).values(host=host, **values)
-        newer = observations.c.at <= row.excluded.at
+        newer = holds.may_replace(db, observations.c.at, row.excluded.at)
         db.execute(row.on_conflict_do_update(index_elements=[observations.c.host], set_=values, where=newer))
     holds.put(db, held, asked, at)
+
+
+def _asked_at(event: Event) -> datetime:
+    """When a host was asked for what an event tells: its answer may have come much later."""
+    return datetime.fromtimestamp(event.data.get("asked_at", event.at), UTC)
 
 
 def _row(event: Event, ahead: timedelta) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_
 
 from ..records.record import Asked
 from .database import clock, insert, skew
@@ -20,13 +20,19 @@ def seen_at(db: Connection, asked: Asked) -> datetime:
     return min(asked.at + skew(db), clock(db)) if asked.at else clock(db)
 
 
+def may_replace(db: Connection, known: ColumnElement[datetime], told: ColumnElement[datetime]) -> ColumnElement[bool]:
+    """Whether what was told is as new as what is known, or that is from the future: a clock was set back since."""
+    now = clock(db) if db.dialect.name == "sqlite" else func.clock_timestamp()
+    return or_(known <= told, known > now)
+
+
 def put(db: Connection, held: Mapping[str, Mapping[str, Any] | None], asked: Asked, at: datetime) -> None:
     """Remember who was seen to hold hosts then (None: nobody), unless something is known that was seen later."""
     for host, found in held.items():
         own = {"application": asked.application, "host": host, "root": asked.root}
         values = {"hold": found and _told(found), "seen_at": at}
         row = insert(db, holds).values(**own, **values)
-        newer = holds.c.seen_at <= row.excluded.seen_at
+        newer = may_replace(db, holds.c.seen_at, row.excluded.seen_at)
         db.execute(row.on_conflict_do_update(index_elements=_KEY, set_=values, where=newer))
         if asked.application:  # what was known by the host alone may have been of this target, and is told anew
             nameless = and_(holds.c.application == "", holds.c.host == host, holds.c.seen_at <= at)

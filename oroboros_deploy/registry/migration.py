@@ -11,14 +11,17 @@ from sqlalchemy import (
     Connection,
     Exists,
     Table,
+    TableClause,
     and_,
     case,
+    column,
     exists,
     func,
     insert,
     inspect,
     literal,
     literal_column,
+    null,
     select,
     text,
     update,
@@ -159,14 +162,19 @@ def _ninth(db: Connection) -> None:
 
 
 def _tenth(db: Connection) -> None:
-    """Who holds each target; of the holds that were known by the host alone, nobody knows yet which one they are of."""
+    """Who holds each target; of the holds that were known by the host alone, nobody knows yet which one they are of.
+
+    The column that they were in stays, without values: SQLite before 3.35 drops none, a view of others may read it, and
+    programs of the version before go on writing it.
+    """
     holds.create(db, checkfirst=True)
     if "hold" not in {column["name"] for column in inspect(db).get_columns(observations.name, schema=place.of(db))}:
         return
     told: ColumnClause[dict[str, str]] = literal_column("hold", Hold)
     known = select(observations.c.host, told, observations.c.at).where(told.is_not(None))
     db.execute(insert(holds).from_select(["host", "hold", "seen_at"], known))
-    db.execute(text(f"ALTER TABLE {_named(db, observations)} DROP COLUMN hold"))
+    older = TableClause(observations.name, column("hold"), schema=place.of(db))
+    db.execute(update(older).values(hold=null()))
 
 
 def _eleventh(db: Connection) -> None:

@@ -353,7 +353,7 @@ _ON = and_(
     targets.c.application == _HOLD.application,
     or_(_HOLD.root == "", targets.c.root == _HOLD.root),
 )
-HELD = (
+_HELD = (
     select(_HOLD.application, _HOLD.host, _HOLD.root, _ENVIRONMENT.label("environment"), _HOLD.hold)
     .select_from(
         holds.outerjoin(targets, _ON)
@@ -362,8 +362,10 @@ HELD = (
     )
     .where(_HOLD.hold.is_not(None), or_(_O.host.is_not(None), targets.c.host.is_not(None)))
     .order_by(_HOLD.host, _HOLD.application, _HOLD.root)
-    .limit(bindparam("limit"))
 )
+HELD = _HELD.limit(bindparam("limit"))
+EVERY_HOLD = _HELD
+HELD_ON = _HELD.where(_HOLD.host == bindparam("host"))
 # What each application serves in each environment, and on how many hosts.
 _HOSTS = func.count(targets.c.host.distinct())
 SERVING = (

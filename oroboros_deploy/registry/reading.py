@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, get_args
 
+from sqlalchemy import Select
+
 from ..errors import InvalidInput
 from ..outcome import Kind
 from ..records.environments import PRODUCTION
@@ -225,7 +227,15 @@ class Reader:
         By the hosts' names, the first hundred; ``application`` and ``root`` are empty where only an earlier version
         wrote.
         """
-        return [row for row in self._read(lambda db: db.dicts(queries.HELD, {"limit": _HELD})) if row["hold"]]
+        return self._held(queries.HELD, {"limit": _HELD})
+
+    def every_hold(self) -> list[dict[str, Any]]:
+        """Who holds what, as `held` tells it, however many there are."""
+        return self._held(queries.EVERY_HOLD, {})
+
+    def held_on(self, host: str) -> list[dict[str, Any]]:
+        """Who holds what on one host, as `held` tells it."""
+        return self._held(queries.HELD_ON, {"host": host})
 
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""
@@ -306,6 +316,9 @@ class Reader:
     def _hosts(self, limit: int, values: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = queries.hosts_that(frozenset(values))
         return self._read(lambda db: db.dicts(rows, {**values, **_silence(), "limit": limit}))
+
+    def _held(self, rows: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        return [row for row in self._read(lambda db: db.dicts(rows, values)) if row["hold"]]
 
     def _read(self, work: Callable[[Driver], Result]) -> Result:
         self._check()

@@ -111,6 +111,7 @@ class Host:
         self._session: Session | None = None
         self._opening = Lock()
         self._left = Flag()
+        self._asked_at = 0.0
         self.known: Facts | None = None
         self.target: str | None = None
         self.refused: list[Problem] = []
@@ -290,6 +291,7 @@ class Host:
             self._drop(Session.end)
         if self._session is None and _is_private(request):  # the first request of a session is in a command line
             self.call("facts", {"source": False}, PATIENCE)
+        self._asked_at = time.time()
         if self._session is None:
             root = PurePosixPath(self._config.root)
             self._session = Session(self.name, connection, root, command, request, deadline)
@@ -339,10 +341,10 @@ class Host:
             self._listener(Event(said["event"], said["message"], self.name, said["level"], said["data"]))
 
     def _learn(self, facts: Facts) -> Facts:
-        live, head = facts["live"], facts["head"]
+        live, head, hold, at = facts["live"], facts["head"], facts.get("hold"), self._asked_at
         self.known = facts
-        hold = facts.get("hold")
-        self.tell("facts.read", f"live: {live or 'nothing'}", level="detail", live=live, head=head, hold=hold)
+        what = f"live: {live or 'nothing'}"
+        self.tell("facts.read", what, level="detail", live=live, head=head, hold=hold, asked_at=at)
         return facts
 
     def _layout(self) -> LayoutPaths:

@@ -70,7 +70,7 @@ class _Metrics(Collector):
         yield self._ended(environments)
         yield from _of_hosts(list(self._hosts()))
         yield _of_targets(self._reader.targets())
-        held = {tuple(row[name] or "" for name in _TARGET): 1 for row in self._reader.held()}
+        held = {tuple(row[name] or "" for name in _TARGET): 1 for row in self._reader.every_hold()}
         yield _gauge("target_held", "1 for what somebody holds on purpose, as it was last told.", held, *_TARGET)
         unfinished = {(state,): len(self._reader.attempts(_MOST, state=state).items) for state in ("running", "lost")}
         yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished, "state")

@@ -234,7 +234,7 @@ def _host(router: APIRouter, given: Any) -> None:
         links = place.links({}, shown.next)
         targets = reader.targets()
         here = [each for each in targets if each["host"] == host] if _shared(targets) else []
-        held = [each for each in reader.held() if each["host"] == host]
+        held = reader.held_on(host)
         told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, "held": held, **links}
         return page(request, "host", host=host, typed=Commands(lambda: targets, request.state.program), **told)
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -19,7 +20,7 @@ from oroboros_deploy.doctor.finding import Finding
 from oroboros_deploy.errors import Busy
 from oroboros_deploy.events import Event
 from oroboros_deploy.host import contract
-from oroboros_deploy.outcome import HostOutcome, Outcome
+from oroboros_deploy.outcome import HostOutcome, Kind, Outcome
 from oroboros_deploy.records.figures import Figures
 from oroboros_deploy.records.plan import HostPlan
 from oroboros_deploy.records.reconcile import Repairs
@@ -103,6 +104,12 @@ def test_no_event_has_data_that_nobody_tells() -> None:
     for name, found in emitted():
         given.setdefault(name, set()).update(found)
     assert {name: data - given[name] for name, data in documented().items() if data - given[name]} == {}
+
+
+def test_a_component_is_a_kind_of_attempt() -> None:
+    """The document names each kind as a `component` that a line may have."""
+    (meaning,) = (row[2] for row in rows("Every line") if row[0] == "`component`")
+    assert set(re.findall(r"`(\w+)`", meaning)) == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("name", OF_THE_CONTRACT)

@@ -496,6 +496,29 @@ def test_a_configuration_that_failed_goes(host: LocalAgent) -> None:
     assert {path.name for path in host.paths.config.iterdir()} == {old, again}
 
 
+def test_a_configuration_that_another_attempt_waits_with_stays(host: LocalAgent) -> None:
+    """Two attempts asked for it before the first one began: the first one fails, and the other one can switch to it."""
+    _, old = deploy(host, "one")
+    bad, good = release(host, "two", "exit 78"), release(host, "three")
+    new = configured(host, bad, values={"PORT": "9"})
+    assert configured(host, good, values={"PORT": "9"}) == new
+    seen = [host.activate_here(bad, configuration=new, healthcheck=HEALTH).phases[-1]]
+    seen.append(host.activate_here(good, configuration=new, healthcheck=HEALTH).phases[-1])
+    assert (seen, configuration.in_use(host.paths)) == (["restored", "committed"], new)
+    assert old != new
+
+
+def test_a_long_journal_is_looked_through(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since when a configuration is in use costs the parsing of one entry, however many attempts had it."""
+    deploy(host, "one")
+    journal, parsed, parse = host.paths.journal, [], configuration.parse
+    monkeypatch.setattr(configuration, "parse", lambda line: parsed.append(line) or parse(line))
+    before = configuration.since(host.paths)
+    journal.write_bytes(journal.read_bytes() * 500)
+    parsed.clear()
+    assert (configuration.since(host.paths), len(parsed)) == (pytest.approx(before, abs=1), 1)
+
+
 @pytest.mark.parametrize("how", ["lost", "open to others"])
 def test_a_key_that_is_made_anew(host: LocalAgent, how: str) -> None:
     """What is wrong with the key is told, nobody is said to have edited anything, and the names are compared."""

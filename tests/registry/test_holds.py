@@ -78,7 +78,7 @@ def test_an_older_answer_that_comes_late_changes_nothing(registry: Registry) -> 
 
 
 def test_what_an_attempt_reads_is_of_its_application_and_root(registry: Registry) -> None:
-    """It counts from the moment in which the host said it."""
+    """Where nobody noted when the host was asked, it counts from the moment in which it came."""
     own = {"application": "shop", "finished_at": None, "exit_code": None}
     registry.begin(record(A, host("web1", "running"), **own))
     registry.hold({"web1": ADA}, SHOP)
@@ -93,6 +93,25 @@ def test_what_an_attempt_reads_is_of_its_application_and_root(registry: Registry
 
 def _moments() -> tuple[float, float]:
     return (NOW - timedelta(hours=1)).timestamp(), (NOW + timedelta(hours=1)).timestamp()
+
+
+def test_facts_count_from_the_moment_in_which_they_were_asked_for(registry: Registry) -> None:
+    """Facts that take long to come say nothing against a lock that was made while they came."""
+    own = {"application": "shop", "finished_at": None, "exit_code": None}
+    registry.begin(record(A, host("web1", "running"), **own))
+    registry.observe({"web1": B}, "prod", {"web1": ADA}, ago(SHOP, 20))
+    data = {"live": A, "hold": None, "asked_at": (NOW - timedelta(seconds=30)).timestamp()}
+    late = Event("facts.read", "", "web1", data=data, at=NOW.timestamp())
+    registry.hear("attempt", [late], root="/srv/shop")
+    seen = registry.reader.host("web1") or {}
+    assert (held(registry), seen["observed_release"]) == ([("shop", "web1", "/srv/shop", "ada")], B)
+
+
+def test_a_clock_that_was_set_back_freezes_nothing(registry: Registry) -> None:
+    """What was seen at a time that has not come yet gives way to what is seen now."""
+    registry.observe({"web1": B}, "prod", {"web1": ADA}, ago(SHOP, -3600))
+    registry.observe({"web1": A}, "prod", {"web1": None}, SHOP)
+    assert (held(registry), (registry.reader.host("web1") or {})["observed_release"]) == ([], A)
 
 
 @pytest.mark.parametrize("asked", [SHOP, BLOG])

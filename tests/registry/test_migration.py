@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection
@@ -17,6 +18,7 @@ from tests.support.databases import bare
 from tests.support.postgres import PostgresServer
 from tests.support.samples import PROCESSES, A, B, C, host, record
 
+ROOT = Path(__file__).resolve().parents[2]
 WORDS = {
     "sqlite": {"serial": "INTEGER", "timestamp": "DATETIME", "offset": ".000000"},
     "postgresql": {"serial": "SERIAL", "timestamp": "TIMESTAMP WITH TIME ZONE", "offset": "+00"},
@@ -95,6 +97,9 @@ def old(url: str, request: pytest.FixtureRequest) -> str:
     return url
 
 
+LEFT = {("oroboros_observations", "hold")}  # what older tables keep, and nothing reads any more
+
+
 def shape(url: str) -> list[object]:
     """Every table and index of ours, as the database describes it, whatever the order in which columns came."""
     with Registry.open(url) as registry:
@@ -114,6 +119,7 @@ def _shape(db):  # type: ignore[no-untyped-def]
             sorted(
                 (c["name"], plain.sub(" ", str(c["type"])), c["nullable"])
                 for c in found.get_columns(table, schema=where)
+                if (table, c["name"]) not in LEFT
             ),
             sorted((str(i["name"]), tuple(i["column_names"])) for i in found.get_indexes(table, schema=where)),
             found.get_pk_constraint(table, schema=where)["constrained_columns"],
@@ -281,7 +287,7 @@ def test_each_version_becomes_this_one(old, version):
 
 
 def test_a_hold_that_was_known_by_its_host_alone_stays_known(old):
-    """Whose it is nobody knows until the host is asked again; its place among what the host said is gone."""
+    """Whose it is nobody knows until the host is asked again; its place among what the host said is empty."""
     with Registry.open(old) as registry:
         registry.observe({"h1": C}, "lab", {"h1": {"actor": "ada", "at": 0.0, "reason": "the fair"}}, SHOP)
         go_back(registry, 9)
@@ -291,8 +297,32 @@ def test_a_hold_that_was_known_by_its_host_alone_stays_known(old):
         assert registry.reader.held() == [
             {"application": "", "host": "h1", "root": "", "environment": "prod", "hold": hold}
         ]
-        kept = registry.database.read(lambda db: db.execute(schema.observations.select()).mappings().one())
-        assert set(kept) == {"host", "environment", "release_id", "at"}
+        assert registry.database.read(holds_of_the_version_before) == [("h1", None)]
+
+
+def holds_of_the_version_before(db: Connection) -> list[tuple[str, str | None]]:
+    """Each host and who holds it, where the version before this one reads it."""
+    named = f"{place.of(db)}.oroboros_observations" if place.of(db) else "oroboros_observations"
+    return [(row.host, row.hold) for row in bare(db).exec_driver_sql(f"SELECT host, hold FROM {named}")]
+
+
+def test_what_reads_the_holds_of_the_version_before_goes_on(old):
+    """A view of others, and a program of that version that still runs: the migration takes no column from them."""
+    with Registry.open(old) as registry:
+        registry.observe({"h1": C}, "lab", {"h1": {"actor": "ada", "at": 0.0, "reason": "the fair"}}, SHOP)
+        go_back(registry, 9)
+        registry.database.write(view_of_holds)
+    with Registry.open(old) as registry:
+        registry.check()
+        registry.observe({"h1": A}, "lab", {"h1": None}, SHOP)
+        seen = registry.database.read(lambda db: bare(db).exec_driver_sql("SELECT host, hold FROM seen").fetchall())
+        assert seen == [("h1", None)]
+
+
+def view_of_holds(db: Connection) -> None:
+    """Somebody else reads who holds which host."""
+    named = f"{place.of(db)}.oroboros_observations" if place.of(db) else "oroboros_observations"
+    bare(db).exec_driver_sql(f"CREATE VIEW seen AS SELECT host, hold FROM {named}")
 
 
 @pytest.mark.postgres
@@ -312,6 +342,24 @@ def test_who_reads_a_table_still_does_after_the_migration(server: PostgresServer
     if version > 4:
         assert server.execute(rights, database) == before
         assert server.execute("SELECT * FROM seen", database) == [("h1", A)]
+
+
+@pytest.mark.postgres
+def test_who_was_granted_what_will_be_made_reads_the_tables_of_this_version(server: PostgresServer, postgres_url):
+    """The lines of docs/registry.md let a role that only reads read what the migration makes."""
+    database = postgres_url.rpartition("/")[2]
+    with Registry.open(postgres_url) as registry:
+        registry.finish(record(A, host("h1", "live")))
+        go_back(registry, 9)
+    reader = f"reader_of_{database}"
+    server.execute(f"CREATE ROLE {reader}", database)
+    (lines,) = re.findall(r"```sql\n(GRANT SELECT.*?)```", (ROOT / "docs/registry.md").read_text(), re.DOTALL)
+    for line in lines.replace("reader", reader).splitlines():
+        server.execute(line, database)
+    check(postgres_url)
+    made = ("oroboros_holds", "oroboros_plans")
+    rights = [f"SELECT has_table_privilege('{reader}', 'oroboros.{name}', 'SELECT')" for name in made]
+    assert [server.execute(each, database) for each in rights] == [[(True,)], [(True,)]]
 
 
 def check(url):

@@ -216,9 +216,11 @@ def test_a_clock_that_is_behind_makes_no_drift(postgres_url, clock_ahead):
     behind = timedelta(seconds=20)
     clock_ahead(-behind)
     with Registry.open(postgres_url) as registry:
-        ended = datetime.now(UTC) + timedelta(seconds=5) - behind
+        asked = datetime.now(UTC) - behind
+        ended = asked + timedelta(seconds=5)
         one = record(B, host("h1", "live", previous=A), finished_at=ended.isoformat())
         registry.begin(one)
-        registry.hear(one.attempt, [Event("facts.read", "", "h1", data={"live": A})])
+        read = {"live": A, "asked_at": asked.timestamp()}
+        registry.hear(one.attempt, [Event("facts.read", "", "h1", data=read, at=asked.timestamp())])
         registry.finish(one)
         assert registry.reader.host_counts() == (1, 0)

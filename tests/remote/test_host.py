@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -29,6 +30,18 @@ def test_facts_are_known_after_they_were_read(site: Site) -> None:
     assert host.known is None
     facts = host.facts({"sha": None})
     assert (host.known, facts["live"]) == (facts, site.good)
+    host.close()
+
+
+@pytest.mark.slow
+def test_facts_say_when_they_were_asked_for(site: Site) -> None:
+    """The moment in their event is before the question went out, not when its answer came."""
+    host = site.deployment().node.host("web1")
+    host.open()
+    before = time.time()
+    host.facts({"sha": None, "wait": 0.0})
+    (read,) = (event for event in site.events if event.name == "facts.read")
+    assert before <= read.data["asked_at"] < read.at
     host.close()
 
 

@@ -128,3 +128,12 @@ def test_a_host_that_somebody_holds(client: TestClient, registry: Registry) -> N
         registry.observe({"web1": A}, "prod", {"web1": told})
         seen.append(value(scraped(client), "host_held", host="web1", environment="prod"))
     assert seen == [0, 1, 0]
+
+
+def test_every_hold_has_a_sample(client: TestClient, registry: Registry) -> None:
+    """However many there are: an alarm needs the last one too."""
+    hold = {"actor": "ada", "at": 1_900_000_000.0, "reason": "why"}
+    names = [f"held{number:03}" for number in range(101)]
+    registry.observe(dict.fromkeys(names, A), "prod", dict.fromkeys(names, hold), Asked("blog", "/srv/blog"))
+    labels = {"application": "blog", "root": "/srv/blog", "environment": "prod"}
+    assert value(scraped(client), "target_held", host="held100", **labels) == 1

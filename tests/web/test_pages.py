@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.events import Event
 from oroboros_deploy.host.contract import Changes
-from oroboros_deploy.records.record import CommitRecord, HostRecord
+from oroboros_deploy.records.record import Asked, CommitRecord, HostRecord
 from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import plots
@@ -194,6 +194,14 @@ def test_whose_a_thing_is_is_told_where_applications_share_a_registry(client: Te
     shown = {each["attempt"]: each["application"] for each in client.get("/api/attempts").json()["items"]}
     assert (shown["shop"], shown["blog"], shown["one"]) == ("shop", "blog", "")
     assert client.get("/api/hosts/shared").json()["application"] == "blog"
+
+
+def test_who_holds_a_host_is_told_however_many_hosts_are_held(client: TestClient, registry: Registry) -> None:
+    """The page of a host says who holds it, also where a hundred others come before it."""
+    hold = {"actor": "ada", "at": 1_900_000_000.0, "reason": "the fair"}
+    names = [f"held{number:03}" for number in range(101)]
+    registry.observe(dict.fromkeys(names, A), "prod", dict.fromkeys(names, hold), Asked("shop", "/srv/shop"))
+    assert "the fair" in text(client.get("/hosts/held100").text)
 
 
 def test_the_list_of_releases(tmp_path: Path) -> None:
