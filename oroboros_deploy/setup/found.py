@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
+from .rules import INSTEAD_OF_A_DOT, RULES
 from .wanted import Wanted
 
 _FACT = "oroboros-fact "
@@ -25,22 +26,23 @@ fact system "$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
 fact python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
 account=$(getent passwd "$login") && fact account "$(id -gn "$login"):$account"
 home=$(printf '%s' "$account" | cut -d: -f6)
-[ -z "$account" ] || [ -z {key} ] || ! grep -qF {key} "$home/.ssh/authorized_keys" 2>/dev/null || fact key yes
+keys() {{ grep -v "^[[:blank:]]*#" "$home/.ssh/authorized_keys" 2>/dev/null; }}
+[ -z "$account" ] || [ -z {key} ] || ! keys | grep -qF {key} || fact key yes
 [ ! -e "/var/lib/systemd/linger/$login" ] || fact linger yes
-[ ! -e "{rules}$(printf %s "$login" | tr . _)" ] || fact rule yes
+[ ! -e "{rules}$(printf %s "$login" | tr . {plus})" ] || fact rule yes
 may() {{ runuser -u "$login" -- sudo -n -k -- "$1" --version >/dev/null 2>&1; }}
 [ -z "$account" ] || ! command -v sudo >/dev/null || ! {{ {may}; }} || fact sudo yes
 {users}
 {needs}
 place() {{
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  kind=other; [ ! -d "$1" ] || kind=dir; [ ! -f "$1" ] || kind=file
+  followed=-L
+  [ -e "$1" ] || {{ [ -L "$1" ] || return 0; followed=; }}
+  kind=other; [ -n "$followed" ] || kind=link; [ ! -d "$1" ] || kind=dir; [ ! -f "$1" ] || kind=file
   used=used; [ $kind != dir ] || [ -n "$(ls -A "$1")" ] || used=empty
-  fact place "$(stat -Lc '%U %G %a' "$1") $kind $used $1"
+  fact place "$(stat $followed -c %U:%G:%a "$1"):$kind:$used:$1"
 }}
 {places}
 """
-RULES = "/etc/sudoers.d/oroboros-"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Place:
-    """What lies at a path: whose it is, its permissions, ``dir``, ``file`` or ``other``."""
+    """What lies at a path: whose it is, its permissions, ``dir``, ``file``, ``link`` (to nothing) or ``other``."""
 
     owner: str
     group: str
@@ -98,6 +100,7 @@ def probe(wanted: Wanted) -> str:
         login=quote(wanted.login or ""),
         key=quote(_blob(wanted.key)),
         rules=RULES,
+        plus=INSTEAD_OF_A_DOT,
         may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
         users="\n".join(users),
         needs="\n".join(needs),
@@ -144,5 +147,5 @@ def _account(text: str) -> Account:
 
 
 def _place(text: str) -> tuple[str, Place]:
-    owner, group, mode, kind, used, path = text.split(" ", 5)
+    owner, group, mode, kind, used, path = text.split(":", 5)
     return path, Place(owner, group, int(mode, 8), kind, used == "empty")
