@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from ..control import plan
@@ -14,7 +15,7 @@ from ..host.constants import FRONTEND_COMMAND
 from ..text import clean, duration, size
 from . import needs
 from .finding import Finding, worst_first
-from .mending import apart, as_root, mended, on
+from .mending import apart, as_root, executable, mended, on
 
 if TYPE_CHECKING:
     from ..control.plan import Job
@@ -41,6 +42,7 @@ class Look:
     refused: Sequence[Problem] = ()
     printed: Sequence[str] = ()
     ahead: float = 0.0
+    script: str | None = None  # git's mode of the health script in the next commit
     absent: frozenset[str] = field(default_factory=frozenset)  # paths of the recipe that the next commit has not
 
 
@@ -132,9 +134,8 @@ class _OneHost:
 
     def _space(self, disk: DiskFacts, last: LastRelease | None, releases: int) -> Iterator[Finding]:
         needed = last or {"bytes": 0, "entries": 0}
-        line = (
-            self.config.typed(self.host, "prune --keep=2") if releases > 2 else on(self.host, f"df -h {disk['path']}")
-        )
+        look = on(self.host, f"df -h {quote(disk['path'])}")
+        line = self.config.typed(self.host, "prune --keep=2") if releases > 2 else look
         why = "the last release took as much, and a build that finds no space fails"
         if disk["bytes"] < needed["bytes"]:
             what = f"{size(disk['bytes'])} are free at {disk['path']}, {size(needed['bytes'])} are needed"
@@ -177,8 +178,13 @@ class _OneHost:
         path, runs_itself = needs.script(self.config)
         if answer["script"] == "closed" and runs_itself:
             what = f"{path} of the live release is not executable"
-            line = on(self.host, f"chmod +x {self.config.current_link}/{path}")
-            yield Finding("note", what, "a way back to this release asks it, and would fail", line)
+            why = "a way back to this release asks it, and would fail"
+            yield Finding("note", what, why, self._with_the_script(path or ""))
+
+    def _with_the_script(self, path: str) -> str:
+        """What makes another release live: nobody may change one that is whole."""
+        deploy = self.config.typed(self.host, "deploy --sha=HEAD")
+        return f"{executable(path)} && {deploy}" if self.look.script == "100644" else deploy
 
     def _services(self, facts: Facts) -> Iterator[Finding]:
         """What runs otherwise than the live release would have it."""

@@ -13,6 +13,7 @@ from oroboros_deploy.doctor.finding import Finding
 from oroboros_deploy.doctor.of_host import Look, findings
 from oroboros_deploy.errors import HostNotTrusted, InvalidInput
 from oroboros_deploy.host.contract import DoctorAnswer, Facts
+from oroboros_deploy.setup.rules import put
 
 LIVE, OTHER = "a" * 40, "b" * 40
 UNTIL = "a deploy is refused until then"
@@ -77,7 +78,7 @@ def test_nothing() -> None:
 
 def test_everything_that_a_deploy_is_refused_for() -> None:
     """All of it at once, in the words of a deploy, and each with its line."""
-    sudo = {"message": "deploy may not: sudo refuses systemctl stop", "hint": "add to sudoers: rule"}
+    sudo = {"message": "deploy may not: sudo refuses systemctl stop", "hint": "add to sudoers: deploy ALL"}
     facts = {
         "git": False,
         "unmanaged": [sudo],
@@ -93,7 +94,7 @@ def test_everything_that_a_deploy_is_refused_for() -> None:
             "refused",
             "deploy may not: sudo refuses systemctl stop",
             UNTIL,
-            'ssh -t web1 "echo rule | sudo tee /etc/sudoers.d/oroboros_deploy"',
+            f"ssh -t web1 \"echo 'deploy ALL' | sudo sh -c '{put('deploy', 'cat')}'\"",
         ),
         Finding(
             "refused",
@@ -236,7 +237,11 @@ def test_the_health_script_of_the_live_release() -> None:
     (found,) = told(script="closed")
     assert (found.what, found.mend) == (
         "ops/check.sh of the live release is not executable",
-        "ssh web1 chmod +x /srv/shop/current/ops/check.sh",
+        "fab -H web1 deploy --sha=HEAD",
+    )
+    (closed,) = told(look={"script": "100644"}, script="closed")
+    assert closed.mend == (
+        "git update-index --chmod=+x ops/check.sh && git commit -m executable && fab -H web1 deploy --sha=HEAD"
     )
     assert told(script="missing") == told(script=None) == []
 
