@@ -174,7 +174,7 @@ def test_the_password_is_asked_once(tmp_path: Path) -> None:
 
 def test_an_action_that_fails(tmp_path: Path) -> None:
     """How far it came, what failed, its last words, and the command that goes on."""
-    failed = bare(*DONE[:2], "E: Unable to locate package git", "oroboros-end 1")
+    failed = bare(*DONE[:2], "oroboros-step x", "oroboros-step 99", "E: Unable to locate package git", "oroboros-end 1")
     answer = Fleet(tmp_path, web1=failed).setup()["web1"]
     assert isinstance(answer, BuildFailed)
     first, *said = answer.message.splitlines()
