@@ -123,14 +123,13 @@ class _OneHost:
 
     def _notes(self, answer: DoctorAnswer) -> Iterator[Finding]:
         facts = answer["facts"]
+        parts = (self._disks(answer), self._clock(), self._tools(answer), self._health(answer))
+        for part in (*parts, self._services(facts), self._units(answer), self._login(answer)):
+            yield from _readable(part)
+
+    def _disks(self, answer: DoctorAnswer) -> Iterator[Finding]:
         for disk in answer["disk"]:
-            yield from self._space(disk, answer["last"], len(facts["releases"]))
-        yield from self._clock()
-        yield from self._tools(answer)
-        yield from self._health(answer)
-        yield from self._services(facts)
-        yield from self._units(answer)
-        yield from self._login(answer)
+            yield from self._space(disk, answer["last"], len(answer["facts"]["releases"]))
 
     def _space(self, disk: DiskFacts, last: LastRelease | None, releases: int) -> Iterator[Finding]:
         needed = last or {"bytes": 0, "entries": 0}
@@ -230,7 +229,18 @@ class _OneHost:
         if answer["view"]:
             what = f"builds get no view of their own: {answer['view']}"
             why = "their commands can write wherever this login can"
-            yield Finding("note", what, why, as_root(self.host, "apt install util-linux", self.user))
+            lacks = "not installed" in answer["view"]
+            mend = as_root(self.host, "apt install util-linux", self.user) if lacks else None
+            yield Finding("note", what, why, mend)
+
+
+def _readable(part: Iterator[Finding]) -> Iterator[Finding]:
+    """A part of what is worth a word; one that cannot be worked with hides no other."""
+    try:
+        yield from part
+    except (LookupError, TypeError, ValueError, AttributeError) as fault:
+        what = f"a part of this host's answer cannot be read ({type(fault).__name__}: {fault})"
+        yield Finding("note", what, "what it would tell is not known", None)
 
 
 _NPM = "apt install npm"

@@ -80,15 +80,20 @@ def _packages(found: Found) -> Iterator[Action]:
 
 def _login(found: Found) -> Iterator[Action]:
     if not found.account:
-        command = f"useradd --create-home --user-group --shell /bin/bash {quote(found.login)}"
+        command = f"useradd --create-home {_own_group(found, found.login)} --shell /bin/bash {quote(found.login)}"
         yield Action(f"the login of the deploys, {found.login}, is no user here", command)
 
 
 def _users(wanted: Wanted, found: Found) -> Iterator[Action]:
     for user in wanted.users:
         if user not in found.users:
-            command = f"useradd --system --user-group {quote(user)}"
+            command = f"useradd --system {_own_group(found, user)} {quote(user)}"
             yield Action(f"run_as names {user}, which is no user here", command)
+
+
+def _own_group(found: Found, user: str) -> str:
+    """useradd makes no group that is there."""
+    return f"--gid {quote(user)}" if user in found.groups else "--user-group"
 
 
 def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
@@ -105,7 +110,7 @@ def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
 def _made(found: Found, path: str) -> str:
     """The line that makes a directory of the login's; in what the login owns its own rights have to be enough."""
     home = found.account.home if found.account else f"/home/{found.login}"
-    if PurePosixPath(path).is_relative_to(home):
+    if home not in ("/", path) and PurePosixPath(path).is_relative_to(home):
         return _as(found.login, f"mkdir -p {quote(path)}")
     return f"install -d -o {quote(found.login)} -g {quote(_group(found))} {quote(path)}"
 

@@ -24,6 +24,8 @@ fact system "$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
 [ ! -d /run/systemd/system ] || fact systemd yes
 ! command -v apt-get >/dev/null || fact apt yes
 fact python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
+group() {{ ! getent group "$1" >/dev/null || fact group "$1"; }}
+group "$login"
 account=$(getent passwd "$login") && fact account "$(id -gn "$login"):$account"
 home=$(printf '%s' "$account" | cut -d: -f6)
 keys() {{ grep -v "^[[:blank:]]*#" "$home/.ssh/authorized_keys" 2>/dev/null; }}
@@ -70,10 +72,11 @@ class Place:
 class Found:
     """What a host has of all that is wanted.
 
-    ``caller`` is who logged in, ``account`` the login's (None: there is no such user), ``key`` whether the wanted key
-    may log in as it, ``rule`` whether there is a file of sudo's rules by our name, ``sudo`` whether it may do what a
-    deploy needs, ``linger`` whether its own manager outlives its sessions.  ``missing`` are packages, ``users`` the
-    uid of each user of `run_as` that is there, and ``python`` the version of python3, empty without one.
+    ``caller`` is who logged in, ``account`` the login's (None: there is no such user), ``key`` whether the wanted
+    key may log in as it, ``rule`` whether there is a file of sudo's rules by our name, ``sudo`` whether it may do
+    what a deploy needs, ``linger`` whether its own manager outlives its sessions. ``missing`` are packages,
+    ``groups`` those that are called as a user, ``users`` the uid of each user of `run_as` that is there, and
+    ``python`` the version of python3, empty without one.
     """
 
     login: str
@@ -88,6 +91,7 @@ class Found:
     sudo: bool = False
     linger: bool = False
     missing: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     users: Mapping[str, int] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
 
@@ -95,7 +99,7 @@ class Found:
 def probe(wanted: Wanted) -> str:
     """The script that root runs to find out what there is; it changes nothing."""
     needs = (f"{{ {each.test}; }} >/dev/null 2>&1 || fact missing {each.package}" for each in wanted.needs)
-    users = (f'uid=$(id -u {user} 2>/dev/null) && fact user "{user} $uid"' for user in wanted.users)
+    users = (f'uid=$(id -u {user} 2>/dev/null) && fact user "{user} $uid"; group {user}' for user in wanted.users)
     return _PROBE.format(
         login=quote(wanted.login or ""),
         key=quote(_blob(wanted.key)),
@@ -125,6 +129,7 @@ def read(lines: Sequence[str]) -> Found:
         python=tuple(int(part) for part in one.get("python", "").split(".") if part),
         account=_account(one["account"]) if "account" in one else None,
         missing=tuple(dict.fromkeys(value for name, value in many if name == "missing")),
+        groups=tuple(dict.fromkeys(value for name, value in many if name == "group")),
         users={user: int(uid) for user, uid in (value.split() for name, value in many if name == "user")},
         places=dict(_place(value) for name, value in many if name == "place"),
     )

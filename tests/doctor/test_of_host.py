@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
@@ -244,6 +245,32 @@ def test_the_health_script_of_the_live_release() -> None:
         "git update-index --chmod=+x ops/check.sh && git commit -m executable && fab -H web1 deploy --sha=HEAD"
     )
     assert told(script="missing") == told(script=None) == []
+
+
+def test_a_part_that_cannot_be_read() -> None:
+    """It is told, and the other parts are."""
+    found = told(look={"ahead": 90.0}, disk=[{}])
+    assert [each.what for each in found] == [
+        "a part of this host's answer cannot be read (KeyError: 'path')",
+        "the clock is 1 min 30 s ahead of that of this machine",
+    ]
+
+
+def test_no_mend_writes_in_a_release() -> None:
+    """A release that is whole stays as it was built: whoever changes it breaks its seal."""
+    small = [{"path": "/srv/shop/releases", "bytes": 1, "inodes": 1}]
+    unit = {"api": {**UNIT, "stale": True}}
+    found = told({"units": unit}, {"printed": ["hi"], "ahead": 99.0}, disk=small, script="closed", strangers=["api"])
+    lines = [each.mend or "" for each in found]
+    assert len(lines) == 7
+    assert [line for line in lines if re.search("(current|releases)/", line) or "chmod +x" in line] == []
+
+
+def test_what_the_host_says_is_quoted() -> None:
+    """A path of the host's is one word there."""
+    small = [{"path": "/srv/a b;reboot", "bytes": 1, "inodes": None}]
+    (found,) = told(disk=small)
+    assert found.mend == "ssh web1 \"df -h '/srv/a b;reboot'\""
 
 
 def test_services() -> None:

@@ -85,6 +85,20 @@ def test_what_is_lacking_alone(lacks: dict[str, Any], command: str) -> None:
     assert (commands(WANTED, replace(READY, **lacks)), problems(WANTED, replace(READY, **lacks))) == ([command], [])
 
 
+def test_a_group_that_is_there_without_its_user() -> None:
+    """The user is made with it: useradd makes no group twice."""
+    found = replace(READY, account=None, key=False, groups=("deploy", "shop"))
+    made = commands(replace(WANTED, users=("shop",)), found)[:2]
+    assert made == ["useradd --create-home --gid deploy --shell /bin/bash deploy", "useradd --system --gid shop shop"]
+
+
+@pytest.mark.parametrize("home", ["/", "/srv/shop"])
+def test_a_home_that_is_no_place_of_the_logins(home: str) -> None:
+    """Below `/`, and where the deploy root is the home itself, root makes the directory and gives it away."""
+    found = replace(READY, places={}, account=replace(ACCOUNT, home=home))
+    assert commands(WANTED, found) == ["install -d -o deploy -g deploy /srv/shop"]
+
+
 def test_a_key_for_a_login_that_is_there() -> None:
     """It is added on a line of its own; whoever logs in as the login itself needs none."""
     (command,) = commands(WANTED, replace(READY, key=False))

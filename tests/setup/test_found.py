@@ -22,6 +22,7 @@ oroboros-fact python 3.11
 oroboros-fact account staff:deploy:x:1000:1000:A name:/home/deploy:/bin/bash
 oroboros-fact key yes
 oroboros-fact user shop 998
+oroboros-fact group shop
 oroboros-fact missing git
 oroboros-fact missing npm
 oroboros-fact missing npm
@@ -40,6 +41,7 @@ def test_what_is_read() -> None:
         account=Account("staff", 1000, "/home/deploy", "/bin/bash"),
         key=True,
         missing=("git", "npm"),
+        groups=("shop",),
         users={"shop": 998},
         places={"/srv/a: shop": Place("root", "domain users", 0o2775, "dir", empty=True)},
     )
