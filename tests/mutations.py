@@ -1661,8 +1661,8 @@ MUTATIONS = (
     ),
     Mutation(
         "a rule of sudo is checked before it is in its place",
-        "oroboros_deploy/setup/actions.py",
-        '        f"visudo -cf {new}",\n',
+        "oroboros_deploy/setup/rules.py",
+        " && visudo -cf {new}",
         "",
         ("tests/setup/test_actions.py", "-k", "bare_host"),
     ),

@@ -34,7 +34,9 @@ def diagnose(node: ControlNode, names: Sequence[str]) -> Diagnosis:
 
     script, absent = _in_the_commit(node, errors)
     _gather(errors, node.configuration)
-    answers = ask(node, names, lambda host: of_host.findings(job, host.name, _look(host, job, absent)), registry)
+    answers = ask(
+        node, names, lambda host: of_host.findings(job, host.name, _look(host, job, script, absent)), registry
+    )
     found = {name: _even_of_a_fault(job, name, answer) for name, answer in answers.items()}
     return Diagnosis(here.findings(node.config, _here(errors, script, tables)), found)
 
@@ -47,14 +49,14 @@ def _gather(errors: list[DeployError], do: Callable[[], object]) -> None:
         errors.append(error)
 
 
-def _look(host: Host, job: Job, absent: frozenset[str]) -> Look:
+def _look(host: Host, job: Job, script: str | None, absent: frozenset[str]) -> Look:
     """What the host says; where it cannot be asked, what was heard before that was known."""
     try:
         answer = host.doctor(needs.request(job))
     except DeployError as error:
         host.explain(error)
         return Look(None, error, host.refused, host.printed)
-    return Look(answer, None, host.refused, host.printed, answer["clock"] - time.time(), absent)
+    return Look(answer, None, host.refused, host.printed, answer["clock"] - time.time(), script, absent)
 
 
 def _even_of_a_fault(job: Job, name: str, answer: Findings | DeployError) -> Findings:
@@ -82,8 +84,8 @@ def _in_the_commit(node: ControlNode, errors: list[DeployError]) -> tuple[str | 
     try:
         source = node.source()
         head = source.resolve("HEAD").sha
+        absent = {frontend.path} if frontend and not source.mode(head, frontend.path) else set()
+        return source.mode(head, path) if path else None, frozenset(absent)
     except DeployError as error:
         errors += [] if node.config.repo_url else [error]
         return None, frozenset()
-    absent = {frontend.path} if frontend and not source.mode(head, frontend.path) else set()
-    return source.mode(head, path) if path else None, frozenset(absent)

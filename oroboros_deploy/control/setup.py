@@ -156,12 +156,12 @@ class Setup:
         return answer
 
     def _do(self, work: _Work) -> None:
-        begun = 0
+        begun, steps = 0, [f"{STEP}{number}" for number in range(len(work.actions))]
 
         def hear(line: str) -> None:
             nonlocal begun
-            if line.startswith(STEP):
-                begun = int(line.removeprefix(STEP)) + 1
+            if line in steps:
+                begun = steps.index(line) + 1
                 work.host.tell("setup.step", work.actions[begun - 1].reason)
 
         status, lines = work.shell.run(script(work.actions), _WORK, hear)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from ..errors import DeployError
 from . import needs
 from .finding import Finding, worst_first
+from .mending import executable
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -44,10 +46,14 @@ def _script(config: Config, here: Here) -> Iterator[Finding]:
     path, runs_itself = needs.script(config)
     why = "the health command begins with it, so that the gate fails and every deploy is taken back"
     if here.script == "":
-        yield Finding("note", f"{path} is not in the commit HEAD", why, f"git add {path}")
+        yield Finding(
+            "note",
+            f"{path} is not in the commit HEAD",
+            why,
+            f"git add {quote(path or '')} && git commit -m {quote(path or '')}",
+        )
     elif here.script == "100644" and runs_itself:
-        mend = f"git update-index --chmod=+x {path} && git commit -m executable"
-        yield Finding("note", f"{path} is not executable in the commit HEAD", why, mend)
+        yield Finding("note", f"{path} is not executable in the commit HEAD", why, executable(path or ""))
 
 
 def _registry(here: Here) -> Iterator[Finding]:

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import re
-import shlex
+from shlex import quote
 from typing import TYPE_CHECKING
 
+from ..setup import rules
 from ..text import ssh_line
 
 if TYPE_CHECKING:
     from ..config import Config
 
-_ON_THE_HOST = re.compile(r"on the host(?:, as root)?(?:, once)?: (?P<line>.+)")
-_SUDOERS = re.compile(r"add to sudoers: (?P<rule>.+)")
-_OTHER_LOGIN = re.compile(r"log in as (?P<owner>\S+), as the deploys before: .*")
+_ON_THE_HOST = re.compile(r"on the host(?:, as root)?(?:, once)?: (?P<line>\S.*)")
+_SUDOERS = re.compile(r"add to sudoers: (?P<rule>(?P<login>[A-Za-z_][\w.-]*) .+)")
+_OTHER_LOGIN = re.compile(r"log in as (?P<owner>[A-Za-z_][\w.-]*), as the deploys before: .*")
 _WITH = re.compile(r".*\b(?:free|watch) it with: (?P<command>fab .+)")
 _COMMAND = re.compile(r"ssh(?:-keygen|-keyscan)? ")
 _INSTALL = re.compile(r"apt install \S+")
-_OF_ROOT = ("apt", "chgrp", "chown", "loginctl", "systemctl", "timedatectl")
+_OF_ROOT = ("apt ", "chgrp ", "chown ", "loginctl ", "systemctl ", "timedatectl ")
 _PLACEHOLDER = re.compile(r"\s+\(USER: the login of the deploys\)$")
-_RULES = "/etc/sudoers.d/oroboros_deploy"  # of several rules that fit, sudo goes by the last, in the order of names
-_BARE = re.compile(r"[\w@%+=:,./~-]+(?: [\w@%+=:,./~-]+)*")
+_BARE = re.compile(r"[\w@%+=:,./-]+(?: [\w@%+=:,./-]+)*")
 
 
 def mended(config: Config, host: str, hint: str | None, user: str | None = None) -> str | None:
@@ -28,7 +28,7 @@ def mended(config: Config, host: str, hint: str | None, user: str | None = None)
     if hint is None:
         return None
     if found := _SUDOERS.fullmatch(hint):
-        return on(host, f"echo {shlex.quote(found['rule'])} | {_sudo(user)}tee {_RULES}", asks=True)
+        return on(host, f"echo {quote(found['rule'])} | {_put(found['login'], user)}", asks=True)
     if found := _OTHER_LOGIN.fullmatch(hint):
         return config.typed(f"{found['owner']}@{host.rpartition('@')[2]}", "doctor")
     if found := _WITH.fullmatch(hint):
@@ -49,10 +49,15 @@ def apart(hint: str | None) -> tuple[str, str | None]:
 
 def as_root(host: str, line: str, user: str | None) -> str:
     """A line on the host, by sudo where it takes root and the login is not root."""
-    if line.split()[0] in _OF_ROOT and user != "root":
+    if line.startswith(_OF_ROOT) and user != "root":
         several = any(sign in line for sign in ("&&", ";", "|"))
-        line = f"sudo sh -c {shlex.quote(line)}" if several else f"sudo {line}"
+        line = f"sudo sh -c {quote(line)}" if several else f"sudo {line}"
     return on(host, line, asks=line.startswith("sudo "))
+
+
+def executable(path: str) -> str:
+    """The line that commits a file as executable."""
+    return f"git update-index --chmod=+x {quote(path)} && git commit -m executable"
 
 
 def on(host: str, line: str, *, asks: bool = False) -> str:
@@ -64,17 +69,18 @@ def _login(host: str, asks: bool) -> str:
     return ssh_line(host).replace("ssh ", "ssh -t ", 1) if asks else ssh_line(host)
 
 
-def _sudo(user: str | None) -> str:
-    return "" if user == "root" else "sudo "
+def _put(login: str, user: str | None) -> str:
+    """The end of a pipe: the rule comes into the file that `setup` writes, if sudo can read it."""
+    return f"{'' if user == 'root' else 'sudo '}sh -c {quote(rules.put(login, 'cat'))}"
 
 
 def _named(line: str, user: str | None) -> str:
     """The line with the login's name in the place that is kept for it."""
-    return re.sub(r"\bUSER\b", user or "$USER", _PLACEHOLDER.sub("", line))
+    return re.sub(r"\bUSER\b", lambda _: quote(user) if user else "$USER", _PLACEHOLDER.sub("", line))
 
 
 def _quoted(line: str) -> str:
     """One argument for ssh: in double quotes where that changes nothing, for these can be broken by a backslash."""
     if _BARE.fullmatch(line):
         return line
-    return shlex.quote(line) if any(sign in line for sign in '"$`\\!') else f'"{line}"'
+    return quote(line) if any(sign in line for sign in '"$`\\!') else f'"{line}"'

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..control.plan import Job
     from ..host.contract import DoctorRequest
 
-_BETWEEN = re.compile(r"&&|\|\||[;|\n]")
+_BETWEEN = re.compile(r"[;&|()\n]+")
 _ASSIGNED = re.compile(r"\w+=")
 _PROGRAM = re.compile(r"[A-Za-z0-9][\w.+-]*")
 _SHELLS = ("bash", "sh", "/bin/bash", "/bin/sh")
@@ -59,10 +59,23 @@ def tools(config: Config) -> Iterator[str]:
 
 def programs(line: str) -> Iterator[str]:
     """The programs by which the commands of a line begin; what has a path of its own is not looked for."""
-    for part in _BETWEEN.split(line):
-        words = [word for word in part.split() if not _ASSIGNED.match(word)]
-        if words and _PROGRAM.fullmatch(words[0]) and words[0] not in _OWN:
-            yield words[0]
+    first = True
+    for word in _signs_and_words(line):
+        if _BETWEEN.fullmatch(word):
+            first = True
+        elif first and not _ASSIGNED.match(word):
+            first = False
+            yield from [word] if _PROGRAM.fullmatch(word) and word not in _OWN else []
+
+
+def _signs_and_words(line: str) -> list[str]:
+    """What stands between blanks and signs, as a shell splits it; nothing of a line that a shell cannot read."""
+    read = shlex.shlex(line.replace("\\\n", " "), posix=True, punctuation_chars="();<>|&\n")
+    read.whitespace, read.whitespace_split, read.commenters = " \t\r", True, ""
+    try:
+        return [*read]
+    except ValueError:
+        return []
 
 
 def script(config: Config) -> tuple[str | None, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from ..control import plan
@@ -14,7 +15,7 @@ from ..host.constants import FRONTEND_COMMAND
 from ..text import clean, duration, size
 from . import needs
 from .finding import Finding, worst_first
-from .mending import apart, as_root, mended, on
+from .mending import apart, as_root, executable, mended, on
 
 if TYPE_CHECKING:
     from ..control.plan import Job
@@ -41,6 +42,7 @@ class Look:
     refused: Sequence[Problem] = ()
     printed: Sequence[str] = ()
     ahead: float = 0.0
+    script: str | None = None  # git's mode of the health script in the next commit
     absent: frozenset[str] = field(default_factory=frozenset)  # paths of the recipe that the next commit has not
 
 
@@ -121,20 +123,18 @@ class _OneHost:
 
     def _notes(self, answer: DoctorAnswer) -> Iterator[Finding]:
         facts = answer["facts"]
+        parts = (self._disks(answer), self._clock(), self._tools(answer), self._health(answer))
+        for part in (*parts, self._services(facts), self._units(answer), self._login(answer)):
+            yield from _readable(part)
+
+    def _disks(self, answer: DoctorAnswer) -> Iterator[Finding]:
         for disk in answer["disk"]:
-            yield from self._space(disk, answer["last"], len(facts["releases"]))
-        yield from self._clock()
-        yield from self._tools(answer)
-        yield from self._health(answer)
-        yield from self._services(facts)
-        yield from self._units(answer)
-        yield from self._login(answer)
+            yield from self._space(disk, answer["last"], len(answer["facts"]["releases"]))
 
     def _space(self, disk: DiskFacts, last: LastRelease | None, releases: int) -> Iterator[Finding]:
         needed = last or {"bytes": 0, "entries": 0}
-        line = (
-            self.config.typed(self.host, "prune --keep=2") if releases > 2 else on(self.host, f"df -h {disk['path']}")
-        )
+        look = on(self.host, f"df -h {quote(disk['path'])}")
+        line = self.config.typed(self.host, "prune --keep=2") if releases > 2 else look
         why = "the last release took as much, and a build that finds no space fails"
         if disk["bytes"] < needed["bytes"]:
             what = f"{size(disk['bytes'])} are free at {disk['path']}, {size(needed['bytes'])} are needed"
@@ -177,8 +177,13 @@ class _OneHost:
         path, runs_itself = needs.script(self.config)
         if answer["script"] == "closed" and runs_itself:
             what = f"{path} of the live release is not executable"
-            line = on(self.host, f"chmod +x {self.config.current_link}/{path}")
-            yield Finding("note", what, "a way back to this release asks it, and would fail", line)
+            why = "a way back to this release asks it, and would fail"
+            yield Finding("note", what, why, self._with_the_script(path or ""))
+
+    def _with_the_script(self, path: str) -> str:
+        """What makes another release live: nobody may change one that is whole."""
+        deploy = self.config.typed(self.host, "deploy --sha=HEAD")
+        return f"{executable(path)} && {deploy}" if self.look.script == "100644" else deploy
 
     def _services(self, facts: Facts) -> Iterator[Finding]:
         """What runs otherwise than the live release would have it."""
@@ -224,7 +229,18 @@ class _OneHost:
         if answer["view"]:
             what = f"builds get no view of their own: {answer['view']}"
             why = "their commands can write wherever this login can"
-            yield Finding("note", what, why, as_root(self.host, "apt install util-linux", self.user))
+            lacks = "not installed" in answer["view"]
+            mend = as_root(self.host, "apt install util-linux", self.user) if lacks else None
+            yield Finding("note", what, why, mend)
+
+
+def _readable(part: Iterator[Finding]) -> Iterator[Finding]:
+    """A part of what is worth a word; one that cannot be worked with hides no other."""
+    try:
+        yield from part
+    except (LookupError, TypeError, ValueError, AttributeError) as fault:
+        what = f"a part of this host's answer cannot be read ({type(fault).__name__}: {fault})"
+        yield Finding("note", what, "what it would tell is not known", None)
 
 
 _NPM = "apt install npm"

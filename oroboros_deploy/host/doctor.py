@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import environment, manager, process, seal, strays, trees, units
-from .annotations import TYPE_CHECKING, Callable, Iterator, List, Optional, Sequence, Set, cast
+from .annotations import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, TypeVar, cast
 from .constants import SWITCHABLE
 from .facts import facts
 from .layout import Layout
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
         ScriptState,
     )
 
+Result = TypeVar("Result")
 _OLDEST_PIP = (22, 3)
 _PIP = "import pip; print(pip.__version__)"
 _OF_THE_ROOT = ("sha", "shared", "env", "units")  # what facts without the root cannot be asked for
+_OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without an answer of systemd's
 
 
 def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
@@ -43,32 +45,42 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
         _gather(problems, refuse)
     found = _facts(layout, request, problems)
     services: List[str] = request["facts"].get("services", [])
-    seen = units.with_members(services) if units.present() else {}
+    none: Dict[str, units.Unit] = {}
+    seen = _kept(problems, lambda: units.with_members(services) if units.present() else none, none)
     return {
         "facts": found,
         "problems": problems,
-        "disk": list(_disks(layout)),
+        "disk": _kept(problems, lambda: list(_disks(layout)), []),
         "last": _last(layout),
         "tools": {name: process.find(name, request["node"]) for name in request["tools"]},
-        "pip": not request["venvs"] or _can_fill(request["python"] or sys.executable),
+        "pip": not request["venvs"] or _kept(problems, lambda: _can_fill(request["python"] or sys.executable), True),
         "script": _script(layout, request["script"]),
-        "only_login": _only_login(),
+        "only_login": _kept(problems, _only_login, []),
         "shell": environment.of_this_user()["SHELL"],
-        "strangers": strays.strangers(seen.values(), layout.releases, layout.current) if found["live"] else [],
-        "as_root": _as_root([name for name, unit in seen.items() if unit.load == "loaded"]),
-        "view": _view(),
+        "strangers": _kept(problems, lambda: _strangers(layout, seen) if found["live"] else [], []),
+        "as_root": _kept(
+            problems, lambda: _as_root([name for name, unit in seen.items() if unit.load == "loaded"]), []
+        ),
+        "view": _kept(problems, _view, None),
         "clock": time.time(),
     }
 
 
 def _gather(problems: List[Problem], refuse: Callable[[], object]) -> None:
     """Ask a check that stops a deploy, and keep what it says."""
+    _kept(problems, refuse, None)
+
+
+def _kept(problems: List[Problem], ask: Callable[[], Result], otherwise: Result) -> Result:
+    """The answer; of what cannot be asked, why that is so is kept once, and the rest is looked at all the same."""
     try:
-        refuse()
+        return ask()
     except Refusal as refusal:
-        problems.append({"message": refusal.message, "hint": refusal.hint})
+        problem: Problem = {"message": refusal.message, "hint": refusal.hint}
     except OSError as error:
-        problems.append({"message": f"the host could not go on: {error}", "hint": None})
+        problem = {"message": f"the host could not go on: {error}", "hint": None}
+    problems += [] if problem in problems else [problem]
+    return otherwise
 
 
 def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> Facts:
@@ -76,10 +88,15 @@ def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> F
     found: List[Facts] = []
     if layout.root.is_dir():
         _gather(problems, lambda: found.append(facts(layout, request["facts"])))
-    if found:
-        return found[0]
-    less = {name: value for name, value in request["facts"].items() if name not in _OF_THE_ROOT}
-    return facts(_nowhere(layout), cast("FactsRequest", less))
+    for without in (_OF_THE_ROOT, (*_OF_THE_ROOT, *_OF_SYSTEMD)):
+        less = cast("FactsRequest", {name: value for name, value in request["facts"].items() if name not in without})
+        if not found:
+            _gather(problems, lambda less=less: found.append(facts(_nowhere(layout), less)))  # type: ignore[misc]
+    return found[0]
+
+
+def _strangers(layout: Layout, seen: Mapping[str, units.Unit]) -> List[str]:
+    return strays.strangers(seen.values(), layout.releases, layout.current)
 
 
 def _nowhere(layout: Layout) -> Layout:

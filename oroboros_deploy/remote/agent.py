@@ -63,6 +63,7 @@ _BEGIN = """\
 set -u
 umask 077
 refuse() {{ printf '{{"refusal": %s}}\\n' "$1"; exit 0; }}
+inside() {{ sed 's/["\\\\]/\\\\&/g'; }}  # a name as a part of a text in JSON
 """
 # A deploy stops at the first of these; a visit tells of all, and goes on.
 _STOP = """\
@@ -75,11 +76,11 @@ distrust() {{ trusted=; printf '{{"event": "refused", "data": %s}}\\n' "$1"; }}
 _TRUST = """\
 command -v python3 >/dev/null || refuse {no_python}
 if [ -e {ours} ] && [ ! -O {ours} ]; then
-  owner=$(stat -Lc %U {ours}) login=$(id -un)
+  owner=$(stat -Lc %U {ours} | inside) login=$(id -un | inside)
   distrust {other_login}
 fi
 if [ -d {root} ] && [ ! -O {root} ] && [ "$(stat -Lc %u {root})" != 0 ]; then
-  owner=$(stat -Lc %U {root}) login=$(id -un)
+  owner=$(stat -Lc %U {root} | inside) login=$(id -un | inside)
   distrust {other_root}
 fi
 open=$(find -H {root} {ours} {directory} {path} {path}.* -maxdepth 0 -perm /022 2>/dev/null)
@@ -89,7 +90,7 @@ if [ -n "$open" ]; then
   group=$(stat -Lc %g {root}) login=$(id -un)
   member=$({{ getent group "$group" | cut -d: -f4 | tr , '\\n'
     getent passwd | cut -d: -f1,4 | sed -n "s/:$group$//p"; }} |
-    grep -vxF -e "$login" -e root -e '' | head -n 1)
+    grep -vxF -e "$login" -e root -e '' | head -n 1 | inside)
   [ -z "$member" ] || [ -z "$(find -H {root} -maxdepth 0 -perm /020)" ] || distrust {group_root}
 fi
 """
@@ -168,7 +169,7 @@ class Agent:
             no_root=quote(
                 _refusal(
                     f"{root} cannot be written by this login",
-                    f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+                    f"on the host, once: sudo install -d -o USER {quote(str(root))}  (USER: the login of the deploys)",
                 )
             ),
             terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
@@ -176,7 +177,7 @@ class Agent:
             no_place=quote(
                 _refusal("the agent could not be stored in the host's /tmp, or TMPDIR", "df /tmp; df -i /tmp")
             ),
-            no_copy=quote(_refusal("the agent could not be stored on this host", f"df {root}")),
+            no_copy=quote(_refusal("the agent could not be stored on this host", f"df {quote(str(root))}")),
         )
 
 

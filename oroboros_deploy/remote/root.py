@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -14,23 +15,28 @@ if TYPE_CHECKING:
 
 _PATIENCE = 60.0  # seconds for a script that only reads
 _THINKING = 3600.0  # seconds that somebody may take to answer a question
+_STATUS = re.compile("[0-9]{1,3}")
 _PROMPT, _ROOT, _NO_SUDO, _END = "oroboros-password", "oroboros-root", "oroboros-no-sudo", "oroboros-end"
 
-# Root's part: the first script is there with the start, the others come as their size and their bytes.  What a script
-# says goes through a reader that outlives the connection: a package manager that cannot write stops half-way.
+# What a script says goes through a reader that outlives the connection: a package manager that cannot write stops
+# half-way.  Both have a session of their own, and go on where this shell is ended.
+_WORK = f"""\
+pass() {{
+  trap '' PIPE
+  while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line" 2>/dev/null; done
+}}
+{{ (eval "$1") </dev/null; echo "{_END} $?"; }} 2>&1 | pass
+"""
+# Root's part: the first script is there with the start, the others come as their size and their bytes.
 _LOOP = f"""\
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
 export PATH LC_ALL
 umask 022
 cd /
 script=$1
-pass() {{
-  trap '' PIPE
-  while IFS= read -r line || [ -n "$line" ]; do printf '%s\\n' "$line" 2>/dev/null; done
-}}
 echo {_ROOT}
 while :; do
-  {{ (eval "$script") </dev/null; echo "{_END} $?"; }} 2>&1 | pass
+  setsid -w /bin/sh -c {quote(_WORK)} sh "$script"
   read -r size || exit 0
   script=$(head -c "$size")
 done
@@ -86,7 +92,7 @@ class RootShell:
         return self._until_its_end(hear)
 
     def close(self) -> None:
-        """End the shell; what it was at ends too."""
+        """End the shell; a script that it was at goes on."""
         self._command.kill()
 
     def _opened(self) -> str:
@@ -103,7 +109,7 @@ class RootShell:
         lines: list[str] = []
         for line in self._texts():
             word, _, status = line.partition(" ")
-            if word == _END and status.isdigit():
+            if word == _END and _STATUS.fullmatch(status):
                 return int(status), lines
             lines.append(line)
             hear(line)

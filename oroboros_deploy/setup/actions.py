@@ -12,16 +12,22 @@ from pathlib import PurePosixPath
 from shlex import quote
 
 from ..host.words import sudo_rule
-from .found import RULES, Found, Place
+from . import rules
+from .found import Found, Place
 from .wanted import Wanted
 
 STEP = "oroboros-step "  # begins the line that says which action begins
 _LOGIN = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
 _OLDEST = (3, 9)
 _NO_SHELLS = ("/nologin", "/false")
-# A host that was just made may be at its own first update: dpkg's lock is waited for.
+# A host that was just made may be at its own first update: it is waited for, as apt-get itself waits for dpkg's lock.
+_UPDATE = (
+    "(n=0; until said=$(apt-get update 2>&1); do"
+    " case $said in *'Could not get lock'*) n=$((n+1)); [ $n -lt 60 ] && sleep 5;; *) false;; esac"
+    ' || { echo "$said"; exit 1; }; done)'
+)
 _INSTALL = (
-    "apt-get update && DEBIAN_FRONTEND=noninteractive"
+    f"{_UPDATE} && DEBIAN_FRONTEND=noninteractive"
     " apt-get install --yes --no-install-recommends -o DPkg::Lock::Timeout=300"
 )
 
@@ -74,15 +80,20 @@ def _packages(found: Found) -> Iterator[Action]:
 
 def _login(found: Found) -> Iterator[Action]:
     if not found.account:
-        command = f"useradd --create-home --user-group --shell /bin/bash {quote(found.login)}"
+        command = f"useradd --create-home {_own_group(found, found.login)} --shell /bin/bash {quote(found.login)}"
         yield Action(f"the login of the deploys, {found.login}, is no user here", command)
 
 
 def _users(wanted: Wanted, found: Found) -> Iterator[Action]:
     for user in wanted.users:
         if user not in found.users:
-            command = f"useradd --system --user-group {quote(user)}"
+            command = f"useradd --system {_own_group(found, user)} {quote(user)}"
             yield Action(f"run_as names {user}, which is no user here", command)
+
+
+def _own_group(found: Found, user: str) -> str:
+    """useradd makes no group that is there."""
+    return f"--gid {quote(user)}" if user in found.groups else "--user-group"
 
 
 def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
@@ -91,15 +102,17 @@ def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
             yield Action(f"{path} is not there", _made(found, path))
         elif found.places[path].owner != found.login:
             owner = f"{found.login}:{_group(found)}"
-            yield Action(f"{path} is empty and belongs to {found.places[path].owner}", f"chown {owner} {quote(path)}")
+            yield Action(
+                f"{path} is empty and belongs to {found.places[path].owner}", f"chown {quote(owner)} {quote(path)}"
+            )
 
 
 def _made(found: Found, path: str) -> str:
     """The line that makes a directory of the login's; in what the login owns its own rights have to be enough."""
     home = found.account.home if found.account else f"/home/{found.login}"
-    if PurePosixPath(path).is_relative_to(home):
+    if home not in ("/", path) and PurePosixPath(path).is_relative_to(home):
         return _as(found.login, f"mkdir -p {quote(path)}")
-    return f"install -d -o {found.login} -g {_group(found)} {quote(path)}"
+    return f"install -d -o {quote(found.login)} -g {quote(_group(found))} {quote(path)}"
 
 
 def _shared(wanted: Wanted, found: Found) -> Iterator[Action]:
@@ -116,23 +129,15 @@ def _shared(wanted: Wanted, found: Found) -> Iterator[Action]:
 def _shared_made(wanted: Wanted, found: Found, top: str, place: str) -> str:
     if not wanted.owner:
         return _as(found.login, f"mkdir -p {quote(place)}")
-    given = f'install -d -o {wanted.owner} -g "$(id -gn {wanted.owner})" {quote(top)}'
+    owner = quote(wanted.owner)
+    given = f'install -d -o {owner} -g "$(id -gn {owner})" {quote(top)}'
     return given if top == place else f"{given} && {_as(wanted.owner, f'mkdir -p {quote(place)}')}"
 
 
 def _sudo(found: Found) -> Iterator[Action]:
-    """sudo reads no file whose name has a dot: the new one counts only once it has its name."""
-    if found.sudo:
-        return
-    file = _rules(found.login)
-    new = f"{file}.new"
-    steps = [
-        f"printf '%s\\n' {quote(sudo_rule(found.login))} >{new}",
-        f"chmod 0440 {new}",
-        f"visudo -cf {new}",
-        f"mv {new} {file}",
-    ]
-    yield Action(f"{found.login} may not run systemctl and systemd-run as root", " && ".join(steps))
+    if not found.sudo:
+        command = rules.put(found.login, f"printf '%s\\n' {quote(sudo_rule(found.login))}")
+        yield Action(f"{found.login} may not run systemctl and systemd-run as root", command)
 
 
 def _linger(found: Found) -> Iterator[Action]:
@@ -152,15 +157,11 @@ def _key(wanted: Wanted, found: Found) -> Iterator[Action]:
 
 def _as(user: str, line: str) -> str:
     """The line, run with a user's own rights, so that no link which that user put somewhere misleads root."""
-    return f"runuser -u {user} -- sh -c {quote(line)}"
+    return f"runuser -u {quote(user)} -- sh -c {quote(line)}"
 
 
 def _group(found: Found) -> str:
     return found.account.group if found.account else found.login
-
-
-def _rules(login: str) -> str:
-    return f"{RULES}{login.replace('.', '_')}"
 
 
 def _absent(found: Found, paths: Iterator[str]) -> Iterator[str]:
@@ -169,13 +170,14 @@ def _absent(found: Found, paths: Iterator[str]) -> Iterator[str]:
 
 def problems(wanted: Wanted, found: Found) -> list[Problem]:
     """All that keeps the host from being made ready: it is left as it is."""
-    return [
+    found_here = [
         *_login_problems(wanted, found),
         *_host_problems(found),
         *_user_problems(found),
         *_place_problems(wanted, found),
         *(_rule_problems(found) if wanted.scope == "system" else ()),
     ]
+    return [*dict.fromkeys(found_here)]
 
 
 def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
@@ -214,13 +216,39 @@ def _place_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
             yield from _directory_problems(found, path, place)
     for path, kind in wanted.shared.items():
         there = found.places.get(f"{wanted.root}/shared/{path}")
-        if there and there.kind != kind:
-            name = f"{wanted.root}/shared/{path}"
+        name = f"{wanted.root}/shared/{path}"
+        if there and there.kind == "link":
+            yield _to_nothing(name)
+        elif there and there.kind != kind:
             yield Problem(f"{name} is no {'directory' if kind == 'dir' else 'file'}", _look(name))
+    yield from _parent_problems(wanted, found)
+
+
+def _parent_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
+    """What is there of a shared directory that the login is to make: it has to lie in directories of the login's."""
+    for path in _parents(wanted, found):
+        place = found.places[path]
+        if place.kind == "link":
+            yield _to_nothing(path)
+        elif place.kind != "dir":
+            yield Problem(f"{path} is no directory", _look(path))
+        elif not wanted.owner and place.owner != found.login and not place.mode & 0o022:
+            hint = f"if it is to be {found.login}'s, on the host: chown {found.login} {quote(path)}"
+            yield Problem(f"{path} belongs to {place.owner}, and {found.login} is to make a directory in it", hint)
+
+
+def _parents(wanted: Wanted, found: Found) -> Iterator[str]:
+    """The nearest place that is there of each shared directory that is not."""
+    below = PurePosixPath(wanted.root, "shared")
+    for path in _absent(found, (f"{below}/{path}" for path, kind in wanted.shared.items() if kind == "dir")):
+        above = (str(each) for each in PurePosixPath(path).parents if each.is_relative_to(below))
+        yield from [each for each in above if each in found.places][:1]
 
 
 def _directory_problems(found: Found, path: str, place: Place) -> Iterator[Problem]:
-    if place.kind != "dir":
+    if place.kind == "link":
+        yield _to_nothing(path)
+    elif place.kind != "dir":
         yield Problem(f"{path} is no directory", _look(path))
     elif place.owner != found.login and not (place.empty and place.owner == "root"):
         hint = f"if it is to be {found.login}'s, on the host: chown {found.login} {quote(path)}"
@@ -232,10 +260,16 @@ def _directory_problems(found: Found, path: str, place: Place) -> Iterator[Probl
 
 
 def _rule_problems(found: Found) -> Iterator[Problem]:
-    if found.rule and not found.sudo:
-        file = _rules(found.login)
+    """The rule is there, and so are the login and sudo, whom it could not have helped before."""
+    if found.rule and found.account and "sudo" not in found.missing and not found.sudo:
+        file = rules.file(found.login)
         what = f"{file} is there, and sudo refuses {found.login} what a deploy needs all the same"
         yield Problem(what, f"on the host, as root: cat {file}; sudo -l -U {found.login}")
+
+
+def _to_nothing(path: str) -> Problem:
+    hint = f"make or mount what it names, or take the link away, on the host, as root: rm {quote(path)}"
+    return Problem(f"{path} is a link to nothing", hint)
 
 
 def _look(path: str) -> str:

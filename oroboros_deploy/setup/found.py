@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
+from .rules import INSTEAD_OF_A_DOT, RULES
 from .wanted import Wanted
 
 _FACT = "oroboros-fact "
@@ -23,24 +24,27 @@ fact system "$(. /etc/os-release 2>/dev/null && echo "$PRETTY_NAME")"
 [ ! -d /run/systemd/system ] || fact systemd yes
 ! command -v apt-get >/dev/null || fact apt yes
 fact python "$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)"
+group() {{ ! getent group "$1" >/dev/null || fact group "$1"; }}
+group "$login"
 account=$(getent passwd "$login") && fact account "$(id -gn "$login"):$account"
 home=$(printf '%s' "$account" | cut -d: -f6)
-[ -z "$account" ] || [ -z {key} ] || ! grep -qF {key} "$home/.ssh/authorized_keys" 2>/dev/null || fact key yes
+keys() {{ grep -v "^[[:blank:]]*#" "$home/.ssh/authorized_keys" 2>/dev/null; }}
+[ -z "$account" ] || [ -z {key} ] || ! keys | grep -qF {key} || fact key yes
 [ ! -e "/var/lib/systemd/linger/$login" ] || fact linger yes
-[ ! -e "{rules}$(printf %s "$login" | tr . _)" ] || fact rule yes
+[ ! -e "{rules}$(printf %s "$login" | tr . {plus})" ] || fact rule yes
 may() {{ runuser -u "$login" -- sudo -n -k -- "$1" --version >/dev/null 2>&1; }}
 [ -z "$account" ] || ! command -v sudo >/dev/null || ! {{ {may}; }} || fact sudo yes
 {users}
 {needs}
 place() {{
-  [ -e "$1" ] || [ -L "$1" ] || return 0
-  kind=other; [ ! -d "$1" ] || kind=dir; [ ! -f "$1" ] || kind=file
+  followed=-L
+  [ -e "$1" ] || {{ [ -L "$1" ] || return 0; followed=; }}
+  kind=other; [ -n "$followed" ] || kind=link; [ ! -d "$1" ] || kind=dir; [ ! -f "$1" ] || kind=file
   used=used; [ $kind != dir ] || [ -n "$(ls -A "$1")" ] || used=empty
-  fact place "$(stat -Lc '%U %G %a' "$1") $kind $used $1"
+  fact place "$(stat $followed -c %U:%G:%a "$1"):$kind:$used:$1"
 }}
 {places}
 """
-RULES = "/etc/sudoers.d/oroboros-"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Place:
-    """What lies at a path: whose it is, its permissions, ``dir``, ``file`` or ``other``."""
+    """What lies at a path: whose it is, its permissions, ``dir``, ``file``, ``link`` (to nothing) or ``other``."""
 
     owner: str
     group: str
@@ -68,10 +72,11 @@ class Place:
 class Found:
     """What a host has of all that is wanted.
 
-    ``caller`` is who logged in, ``account`` the login's (None: there is no such user), ``key`` whether the wanted key
-    may log in as it, ``rule`` whether there is a file of sudo's rules by our name, ``sudo`` whether it may do what a
-    deploy needs, ``linger`` whether its own manager outlives its sessions.  ``missing`` are packages, ``users`` the
-    uid of each user of `run_as` that is there, and ``python`` the version of python3, empty without one.
+    ``caller`` is who logged in, ``account`` the login's (None: there is no such user), ``key`` whether the wanted
+    key may log in as it, ``rule`` whether there is a file of sudo's rules by our name, ``sudo`` whether it may do
+    what a deploy needs, ``linger`` whether its own manager outlives its sessions. ``missing`` are packages,
+    ``groups`` those that are called as a user, ``users`` the uid of each user of `run_as` that is there, and
+    ``python`` the version of python3, empty without one.
     """
 
     login: str
@@ -86,6 +91,7 @@ class Found:
     sudo: bool = False
     linger: bool = False
     missing: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
     users: Mapping[str, int] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
 
@@ -93,11 +99,12 @@ class Found:
 def probe(wanted: Wanted) -> str:
     """The script that root runs to find out what there is; it changes nothing."""
     needs = (f"{{ {each.test}; }} >/dev/null 2>&1 || fact missing {each.package}" for each in wanted.needs)
-    users = (f'uid=$(id -u {user} 2>/dev/null) && fact user "{user} $uid"' for user in wanted.users)
+    users = (f'uid=$(id -u {user} 2>/dev/null) && fact user "{user} $uid"; group {user}' for user in wanted.users)
     return _PROBE.format(
         login=quote(wanted.login or ""),
         key=quote(_blob(wanted.key)),
         rules=RULES,
+        plus=INSTEAD_OF_A_DOT,
         may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
         users="\n".join(users),
         needs="\n".join(needs),
@@ -122,6 +129,7 @@ def read(lines: Sequence[str]) -> Found:
         python=tuple(int(part) for part in one.get("python", "").split(".") if part),
         account=_account(one["account"]) if "account" in one else None,
         missing=tuple(dict.fromkeys(value for name, value in many if name == "missing")),
+        groups=tuple(dict.fromkeys(value for name, value in many if name == "group")),
         users={user: int(uid) for user, uid in (value.split() for name, value in many if name == "user")},
         places=dict(_place(value) for name, value in many if name == "place"),
     )
@@ -144,5 +152,5 @@ def _account(text: str) -> Account:
 
 
 def _place(text: str) -> tuple[str, Place]:
-    owner, group, mode, kind, used, path = text.split(" ", 5)
+    owner, group, mode, kind, used, path = text.split(":", 5)
     return path, Place(owner, group, int(mode, 8), kind, used == "empty")

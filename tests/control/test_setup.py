@@ -18,7 +18,7 @@ BARE = ("login deploy", "caller root", "system Debian", "systemd yes", "apt yes"
 READY = (
     *("login deploy", "caller root", "system Debian", "systemd yes", "python 3.11", "key yes", "sudo yes"),
     "account deploy:deploy:x:1000:1000::/home/deploy:/bin/bash",
-    "place deploy deploy 755 dir used /srv/shop",
+    "place deploy:deploy:755:dir:used:/srv/shop",
 )
 DONE = ["oroboros-step 0", "Reading package lists...", "oroboros-step 1"]
 
@@ -174,11 +174,11 @@ def test_the_password_is_asked_once(tmp_path: Path) -> None:
 
 def test_an_action_that_fails(tmp_path: Path) -> None:
     """How far it came, what failed, its last words, and the command that goes on."""
-    failed = bare(*DONE[:2], "E: Unable to locate package git", "oroboros-end 1")
+    failed = bare(*DONE[:2], "oroboros-step x", "oroboros-step 99", "E: Unable to locate package git", "oroboros-end 1")
     answer = Fleet(tmp_path, web1=failed).setup()["web1"]
     assert isinstance(answer, BuildFailed)
     first, *said = answer.message.splitlines()
-    assert first.startswith("0 of 5 actions are done there, and this one failed: apt-get update && ")
+    assert first.startswith("0 of 5 actions are done there, and this one failed: (n=0; until said=$(apt-get update ")
     assert said == ["  │ Reading package lists...", "  │ E: Unable to locate package git"]
     assert answer.hint == "mend it and go on: fab -H web1 setup --login=deploy"
 

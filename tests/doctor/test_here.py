@@ -31,7 +31,9 @@ def test_what_a_deploy_would_end_with() -> None:
 
 def test_the_health_script_of_the_next_commit() -> None:
     """It is missing, or not executable where no shell is given it."""
-    missing = Finding("note", "ops/check.sh is not in the commit HEAD", GATE, "git add ops/check.sh")
+    missing = Finding(
+        "note", "ops/check.sh is not in the commit HEAD", GATE, "git add ops/check.sh && git commit -m ops/check.sh"
+    )
     assert findings(CONFIG, Here(script="")) == (missing,)
     (closed,) = findings(CONFIG, Here(script="100644"))
     assert closed.mend == "git update-index --chmod=+x ops/check.sh && git commit -m executable"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 import pytest
 
 from oroboros_deploy.config import Config
 from oroboros_deploy.doctor.mending import apart, as_root, mended, on
+from oroboros_deploy.setup.rules import put
 
 CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
 
@@ -31,10 +34,15 @@ CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
         (
             "add to sudoers: deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run",
             "ssh -t web1 \"echo 'deploy ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run'"
-            ' | sudo tee /etc/sudoers.d/oroboros_deploy"',
+            f" | sudo sh -c '{put('deploy', 'cat')}'\"",
         ),
         ("apt install git", "ssh -t web1 sudo apt install git"),
         ("log in as ada, as the deploys before: -H ada@HOST", "fab -H ada@web1 doctor"),
+        (
+            "log in as a;reboot, as the deploys before: -H x@HOST",
+            "log in as a;reboot, as the deploys before: -H x@HOST",
+        ),
+        ("on the host:  ", "on the host:  "),
         ("free it with: fab -H HOST unlock", "fab -H web1 unlock"),
         ("take `units` out of fabric.yaml", "take `units` out of fabric.yaml"),
         (None, None),
@@ -72,12 +80,19 @@ def test_a_host_with_a_login_and_a_port() -> None:
 def test_root_needs_no_sudo() -> None:
     """A login that is root may be on a host without sudo."""
     assert as_root("web1", "systemctl daemon-reload", "root") == "ssh web1 systemctl daemon-reload"
-    assert mended(CONFIG, "web1", "add to sudoers: rule", "root") == (
-        'ssh -t web1 "echo rule | tee /etc/sudoers.d/oroboros_deploy"'
+    assert mended(CONFIG, "web1", "add to sudoers: deploy ALL", "root") == (
+        f"ssh -t web1 \"echo 'deploy ALL' | sh -c '{put('deploy', 'cat')}'\""
     )
 
 
 def test_what_a_shell_would_read_is_quoted() -> None:
     """A variable is the host's, and quotes arrive there."""
     assert on("web1", 'echo "$HOME"') == "ssh web1 'echo \"$HOME\"'"
+    assert on("web1", "cat ~/.profile") == 'ssh web1 "cat ~/.profile"'
     assert on("web1", "a | b") == 'ssh web1 "a | b"'
+
+
+def test_a_login_with_a_backslash() -> None:
+    """It stays as it is called: a directory service's name is no template and no sign of the shell."""
+    line = mended(CONFIG, "web1", "on the host: chown USER /srv", "DOM\\1")
+    assert line == "ssh -t web1 " + quote("sudo chown 'DOM\\1' /srv")

@@ -38,6 +38,9 @@ def test_the_request() -> None:
         ("cd docs && NODE_ENV=production make html | tee log", ["make", "tee"]),
         ("./build.sh; venv/bin/python x.py || true", []),
         ('echo "$X"', []),
+        ("sed 's/a;b|c/d/' x >y 2>&1; A='b c' jq . | (tee log)", ["sed", "jq", "tee"]),
+        ("npm run \\\n build\nmake", ["npm", "make"]),
+        ("unclosed '", []),
     ],
 )
 def test_the_programs_of_a_line(line: str, programs: list[str]) -> None:

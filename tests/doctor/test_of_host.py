@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from oroboros_deploy.doctor.finding import Finding
 from oroboros_deploy.doctor.of_host import Look, findings
 from oroboros_deploy.errors import HostNotTrusted, InvalidInput
 from oroboros_deploy.host.contract import DoctorAnswer, Facts
+from oroboros_deploy.setup.rules import put
 
 LIVE, OTHER = "a" * 40, "b" * 40
 UNTIL = "a deploy is refused until then"
@@ -77,7 +79,7 @@ def test_nothing() -> None:
 
 def test_everything_that_a_deploy_is_refused_for() -> None:
     """All of it at once, in the words of a deploy, and each with its line."""
-    sudo = {"message": "deploy may not: sudo refuses systemctl stop", "hint": "add to sudoers: rule"}
+    sudo = {"message": "deploy may not: sudo refuses systemctl stop", "hint": "add to sudoers: deploy ALL"}
     facts = {
         "git": False,
         "unmanaged": [sudo],
@@ -93,7 +95,7 @@ def test_everything_that_a_deploy_is_refused_for() -> None:
             "refused",
             "deploy may not: sudo refuses systemctl stop",
             UNTIL,
-            'ssh -t web1 "echo rule | sudo tee /etc/sudoers.d/oroboros_deploy"',
+            f"ssh -t web1 \"echo 'deploy ALL' | sudo sh -c '{put('deploy', 'cat')}'\"",
         ),
         Finding(
             "refused",
@@ -236,9 +238,39 @@ def test_the_health_script_of_the_live_release() -> None:
     (found,) = told(script="closed")
     assert (found.what, found.mend) == (
         "ops/check.sh of the live release is not executable",
-        "ssh web1 chmod +x /srv/shop/current/ops/check.sh",
+        "fab -H web1 deploy --sha=HEAD",
+    )
+    (closed,) = told(look={"script": "100644"}, script="closed")
+    assert closed.mend == (
+        "git update-index --chmod=+x ops/check.sh && git commit -m executable && fab -H web1 deploy --sha=HEAD"
     )
     assert told(script="missing") == told(script=None) == []
+
+
+def test_a_part_that_cannot_be_read() -> None:
+    """It is told, and the other parts are."""
+    found = told(look={"ahead": 90.0}, disk=[{}])
+    assert [each.what for each in found] == [
+        "a part of this host's answer cannot be read (KeyError: 'path')",
+        "the clock is 1 min 30 s ahead of that of this machine",
+    ]
+
+
+def test_no_mend_writes_in_a_release() -> None:
+    """A release that is whole stays as it was built: whoever changes it breaks its seal."""
+    small = [{"path": "/srv/shop/releases", "bytes": 1, "inodes": 1}]
+    unit = {"api": {**UNIT, "stale": True}}
+    found = told({"units": unit}, {"printed": ["hi"], "ahead": 99.0}, disk=small, script="closed", strangers=["api"])
+    lines = [each.mend or "" for each in found]
+    assert len(lines) == 7
+    assert [line for line in lines if re.search("(current|releases)/", line) or "chmod +x" in line] == []
+
+
+def test_what_the_host_says_is_quoted() -> None:
+    """A path of the host's is one word there."""
+    small = [{"path": "/srv/a b;reboot", "bytes": 1, "inodes": None}]
+    (found,) = told(disk=small)
+    assert found.mend == "ssh web1 \"df -h '/srv/a b;reboot'\""
 
 
 def test_services() -> None:

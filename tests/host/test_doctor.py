@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn, cast
 
 import pytest
 
-from oroboros_deploy.host import contract
+from oroboros_deploy.host import contract, doctor, units
+from oroboros_deploy.host.contract import DoctorRequest
+from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.rights import require_another_user
@@ -154,6 +157,22 @@ def test_a_visit_hears_of_all_that_is_open(host: LocalAgent) -> None:
     ]
     stopped = host.call("facts", {"sha": None}).refusal or {}
     assert stopped["message"] == refused(told)[0]
+
+
+def test_a_systemd_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told once, and all that does not depend on it is told too."""
+
+    def silent(*_: object) -> NoReturn:
+        raise units.Silent("systemd gave no answer")
+
+    for name in ("asking", "with_members"):
+        monkeypatch.setattr(units, name, silent)
+    monkeypatch.setattr(units, "present", lambda: True)
+    layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
+    facts = {"sha": None, "services": ["api"], "restart": True, "source": True}
+    found = doctor.doctor(layout, cast("DoctorRequest", request(facts=facts, tools=["sh"])))
+    assert [each["message"] for each in found["problems"]] == ["the host could not go on: systemd gave no answer"]
+    assert (found["facts"]["git"], found["tools"]["sh"] is None) == (True, False)
 
 
 def test_only_doctor_visits() -> None:

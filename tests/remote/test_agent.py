@@ -226,6 +226,18 @@ def test_what_others_can_put_there_is_not_run(foreign: Path, case: str) -> None:
     assert tree(root) == before
 
 
+def test_a_login_whose_name_has_signs_of_json(foreign: Path) -> None:
+    """The refusal stays readable, and names it as it is called."""
+    require_another_user()
+    (foreign / "bin").mkdir()
+    (foreign / "bin/id").write_text("#!/bin/sh\nprintf '%s\\n' 'DOM\\a\"b'\n")
+    (foreign / "bin/id").chmod(0o755)
+    owned(foreign / "srv", 0o755, 1, USER)
+    env = {"PATH": f"{foreign}/bin:{PATH}"}
+    refused = refusal(raw_call(foreign / "srv", b"", user=USER, group=USER, extra_groups=[], env=env))
+    assert 'belongs to daemon, and this login is DOM\\a"b' in refused["message"]
+
+
 def test_root_leaves_the_deploys_of_a_login_to_it(foreign: Path) -> None:
     """What root wrote there the login could not write any more."""
     require_another_user()

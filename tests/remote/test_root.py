@@ -136,6 +136,21 @@ def _cut(host: HostConnection, tmp_path: Path) -> None:
     (tmp_path / "cut").touch()
 
 
+@requires_sshd
+def test_what_takes_too_long(tmp_path: Path) -> None:
+    """It is no longer waited for, and not killed: a package manager may be in the middle of something."""
+    if os.getuid():
+        pytest.skip("needs root, to log in as root")
+    with Sshd(tmp_path / "sshd") as sshd:
+        opened = RootShell(connect("box", SshOptions(config_path=sshd.config_path)), "true", "box", "log in as root")
+        opened.answer()
+        script = f"while [ ! -e {tmp_path}/over ]; do sleep 0.05; done; seq 100000 && touch {tmp_path}/ended"
+        with pytest.raises(LinkLost):
+            opened.run(script, 1, str)
+        (tmp_path / "over").touch()
+        assert eventually((tmp_path / "ended").exists, 60)
+
+
 def test_a_shell_that_ends_too_early(user: Path, connection: LocalConnection) -> None:
     """It is told, with its last words."""
     (user / "sudo").write_text("#!/bin/sh\necho oroboros-root; echo bye; exit 1\n")

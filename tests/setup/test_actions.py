@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ READY = Found(
     sudo=True,
     places={"/srv/shop": OURS},
 )
+UPDATE = actions(WANTED, BARE)[0].command.partition(" && DEBIAN")[0]
 RULES = "/etc/sudoers.d/oroboros-deploy"
 SUDO = (
     f"printf '%s\\n' '{sudo_rule('deploy')}' >{RULES}.new && chmod 0440 {RULES}.new"
@@ -44,7 +46,7 @@ def test_a_bare_host() -> None:
     key = f"umask 077; mkdir -p ~deploy/.ssh && printf '%s\\n' '{KEY}' >>~deploy/.ssh/authorized_keys"
     quoted = key.replace("'", "'\"'\"'")
     options = "--yes --no-install-recommends -o DPkg::Lock::Timeout=300"
-    install = f"apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install {options}"
+    install = f"{UPDATE} && DEBIAN_FRONTEND=noninteractive apt-get install {options}"
     assert actions(WANTED, BARE) == [
         Action("packages that are not there: git, python3", f"{install} git python3"),
         Action(
@@ -70,6 +72,10 @@ def test_a_host_that_is_ready() -> None:
         ({"sudo": False}, SUDO),
         ({"places": {}}, "install -d -o deploy -g deploy /srv/shop"),
         ({"places": {}, "account": replace(ACCOUNT, group="staff")}, "install -d -o deploy -g staff /srv/shop"),
+        (
+            {"places": {}, "account": replace(ACCOUNT, group="domain users")},
+            "install -d -o deploy -g 'domain users' /srv/shop",
+        ),
         ({"places": {}, "account": replace(ACCOUNT, home="/srv")}, "runuser -u deploy -- sh -c 'mkdir -p /srv/shop'"),
         ({"places": {"/srv/shop": Place("root", "root", 0o755, "dir", True)}}, "chown deploy:deploy /srv/shop"),
     ],
@@ -77,6 +83,20 @@ def test_a_host_that_is_ready() -> None:
 def test_what_is_lacking_alone(lacks: dict[str, Any], command: str) -> None:
     """What is there is left alone; below the login's home its own rights are used."""
     assert (commands(WANTED, replace(READY, **lacks)), problems(WANTED, replace(READY, **lacks))) == ([command], [])
+
+
+def test_a_group_that_is_there_without_its_user() -> None:
+    """The user is made with it: useradd makes no group twice."""
+    found = replace(READY, account=None, key=False, groups=("deploy", "shop"))
+    made = commands(replace(WANTED, users=("shop",)), found)[:2]
+    assert made == ["useradd --create-home --gid deploy --shell /bin/bash deploy", "useradd --system --gid shop shop"]
+
+
+@pytest.mark.parametrize("home", ["/", "/srv/shop"])
+def test_a_home_that_is_no_place_of_the_logins(home: str) -> None:
+    """Below `/`, and where the deploy root is the home itself, root makes the directory and gives it away."""
+    found = replace(READY, places={}, account=replace(ACCOUNT, home=home))
+    assert commands(WANTED, found) == ["install -d -o deploy -g deploy /srv/shop"]
 
 
 def test_a_key_for_a_login_that_is_there() -> None:
@@ -90,7 +110,7 @@ def test_a_key_for_a_login_that_is_there() -> None:
 def test_a_login_with_a_dot() -> None:
     """sudo reads no file with a dot in its name."""
     found = replace(READY, login="a.b", caller="a.b", sudo=False, places={"/srv/shop": replace(OURS, owner="a.b")})
-    assert commands(WANTED, found)[0].endswith("mv /etc/sudoers.d/oroboros-a_b.new /etc/sudoers.d/oroboros-a_b")
+    assert commands(WANTED, found)[0].endswith("mv /etc/sudoers.d/oroboros-a+b.new /etc/sudoers.d/oroboros-a+b")
 
 
 def test_the_scope_user() -> None:
@@ -138,6 +158,7 @@ def test_users_and_shared_places() -> None:
         ({"users": {"toor": 0}}, "run_as names toor, which is root there"),
         ({"sudo": False, "rule": True}, f"{RULES} is there, and sudo refuses deploy what a deploy needs all the same"),
         ({"places": {"/srv/shop": replace(OURS, kind="file")}}, "/srv/shop is no directory"),
+        ({"places": {"/srv/shop": replace(OURS, kind="link")}}, "/srv/shop is a link to nothing"),
         ({"places": {"/srv/shop": replace(OURS, owner="ann")}}, "/srv/shop belongs to ann and is not empty"),
         (
             {"places": {"/srv/shop": replace(OURS, owner="ann", empty=True)}},
@@ -175,3 +196,53 @@ def test_the_script_stops_at_the_first_that_fails() -> None:
     ran = subprocess.run(["/bin/sh", "-c", script(steps)], capture_output=True, text=True, cwd="/")
     said = ["oroboros-step 0", "oroboros-step 1", "here", "/", "oroboros-step 2"]
     assert (ran.returncode, ran.stdout.splitlines()) == (1, said)
+
+
+def test_our_rule_without_sudo_or_without_the_user() -> None:
+    """What could not help before is written again, and refuses nobody."""
+    for has in ({"missing": ("sudo",)}, {"account": None}):
+        found = replace(READY, sudo=False, rule=True, **has)  # type: ignore[arg-type]
+        assert (problems(WANTED, found), SUDO in commands(WANTED, found)) == ([], True)
+
+
+@pytest.mark.parametrize(
+    ("parent", "message"),
+    [
+        (replace(OURS, owner="root"), "/srv/shop/shared belongs to root, and deploy is to make a directory in it"),
+        (replace(OURS, kind="link"), "/srv/shop/shared is a link to nothing"),
+        (replace(OURS, kind="file"), "/srv/shop/shared is no directory"),
+    ],
+)
+def test_what_a_shared_place_would_lie_in(parent: Place, message: str) -> None:
+    """It is a problem before anything is done, and not half-way."""
+    wanted = replace(WANTED, shared={"media": "dir", "a/b": "dir"})
+    found = replace(READY, places={**READY.places, "/srv/shop/shared": parent})
+    assert [each.message for each in problems(wanted, found)] == [message]
+    group = replace(OURS, owner="root", group="deploy", mode=0o2775)
+    assert problems(wanted, replace(found, places={**READY.places, "/srv/shop/shared": group})) == []
+
+
+APT = """\
+#!/bin/sh
+echo x >>{here}/tries
+[ $(wc -l <{here}/tries) -gt {locked} ] || {{ echo "E: Could not get lock /var/lib/apt/lists/lock." >&2; exit 100; }}
+echo "{said}"
+exit {status}
+"""
+
+
+@pytest.mark.parametrize(
+    ("locked", "status", "tries", "ended"),
+    [(3, 0, 4, 0), (3, 100, 4, 1), (99, 0, 60, 1)],
+    ids=["a while", "broken", "for ever"],
+)
+def test_another_update_is_waited_for(tmp_path: Path, locked: int, status: int, tries: int, ended: int) -> None:
+    """As long as its lock is what is in the way, and not for ever; whatever else fails is told at once."""
+    (tmp_path / "apt-get").write_text(APT.format(here=tmp_path, locked=locked, said="its words", status=status))
+    (tmp_path / "sleep").write_text("#!/bin/sh\n")
+    for name in ("apt-get", "sleep"):
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ran = subprocess.run(["/bin/sh", "-c", UPDATE], capture_output=True, text=True, env=env)
+    assert (ran.returncode, len((tmp_path / "tries").read_text().split())) == (ended, tries)
+    assert ("its words" in ran.stdout) == (status == 100)

@@ -22,10 +22,11 @@ oroboros-fact python 3.11
 oroboros-fact account staff:deploy:x:1000:1000:A name:/home/deploy:/bin/bash
 oroboros-fact key yes
 oroboros-fact user shop 998
+oroboros-fact group shop
 oroboros-fact missing git
 oroboros-fact missing npm
 oroboros-fact missing npm
-oroboros-fact place root staff 2775 dir empty /srv/a shop
+oroboros-fact place root:domain users:2775:dir:empty:/srv/a: shop
 """
 
 
@@ -40,8 +41,9 @@ def test_what_is_read() -> None:
         account=Account("staff", 1000, "/home/deploy", "/bin/bash"),
         key=True,
         missing=("git", "npm"),
+        groups=("shop",),
         users={"shop": 998},
-        places={"/srv/a shop": Place("root", "staff", 0o2775, "dir", empty=True)},
+        places={"/srv/a: shop": Place("root", "domain users", 0o2775, "dir", empty=True)},
     )
 
 
@@ -67,8 +69,9 @@ def test_the_script_here(tmp_path: Path) -> None:
     full.mkdir()
     empty.mkdir(mode=0o700)
     file.write_text("1")
+    (tmp_path / "gone").symlink_to("/no/such/place")
     needs = (Need("there", "command -v sh"), Need("lacking", "command -v no-such-program"))
-    places = (str(full), str(empty), f"{tmp_path}/none")
+    places = (str(full), str(empty), f"{tmp_path}/none", f"{tmp_path}/gone")
     user = pwd.getpwuid(os.getuid())
     wanted = Wanted(None, "ssh-ed25519 AAAA of nobody", directories=places, users=("no-such-user",), needs=needs)
     found, complaints = looked(wanted)
@@ -77,7 +80,19 @@ def test_the_script_here(tmp_path: Path) -> None:
     assert {path: (each.owner, each.kind, each.empty) for path, each in found.places.items()} == {
         str(full): (user.pw_name, "dir", False),
         str(empty): (user.pw_name, "dir", True),
+        f"{tmp_path}/gone": (user.pw_name, "link", False),
     }
+
+
+def test_a_key_in_a_comment(tmp_path: Path) -> None:
+    """It lets nobody in; one after options does."""
+    key = "ssh-ed25519 AAAA"
+    (tmp_path / ".ssh").mkdir()
+    asked = probe(Wanted(None, key)).replace("$(printf '%s' \"$account\" | cut -d: -f6)", str(tmp_path))
+    for line, known in ((f"# {key} away", False), (f" #{key}", False), (f"no-pty {key} ann", True)):
+        (tmp_path / ".ssh/authorized_keys").write_text(f"{line}\n")
+        ran = subprocess.run(["/bin/sh", "-c", asked], capture_output=True, text=True, check=True)
+        assert read(ran.stdout.splitlines()).key is known, line
 
 
 def test_a_login_that_is_not_there() -> None:
