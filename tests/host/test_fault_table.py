@@ -122,7 +122,8 @@ def ended(world: World, request: dict[str, Any]) -> str:
 def expected(fault: Fault, undisturbed: str, kind: str, booting: bool = False) -> str:
     """Where the host ends: as without the fault once it was decided, else as if nothing had been asked.
 
-    Where it boots, a link that could not be put back is tried again after the units.  What a restart has begun nobody takes back: it is left for a person, unless systemd did nothing of it.
+    Where it boots, a link that could not be put back is tried again after the units.  What a restart has begun
+    nobody takes back: it is left for a person, unless systemd did nothing of it.
     """
     if fault.kind == "full":
         return undisturbed  # it notices nothing
