@@ -97,8 +97,10 @@ class Recipe:
 
 
 def administer(host: DisposableHost, root: str) -> None:
-    """Run the block "Once, by an administrator" as it stands, with this root."""
-    block = HOSTS.read_text().partition("## Once, by an administrator\n\n```sh\n")[2].partition("```")[0]
+    """Run the block "By hand, once, by an administrator" as it stands, with this root."""
+    section = HOSTS.read_text().partition("## By hand, once, by an administrator\n")[2]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    assert "/srv/oroboros" in block
     host.run("sh", "-ec", block.replace("/srv/oroboros", root))
 
 
