@@ -70,7 +70,7 @@ def test_a_release_that_passes_is_committed(host: LocalAgent, old: str) -> None:
 def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
     """The previous release is live again, the failed one is noted as bad, and the reason is told with its output."""
     bad = host.sealed("bad", health="echo no database; exit 3")
-    answer = host.activate_here(bad, healthcheck=health(timeout=1))
+    answer = host.activate_here(bad, healthcheck=health(timeout=1, interval=2))  # one try, ended by no deadline
     assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restored"]
     ended = (answer.result or {})["state"]
     reason = "the gate was not passed: the health command exited 3 (gave up after 1 s)"

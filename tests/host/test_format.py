@@ -37,6 +37,8 @@ def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
         "claim": {"actor": "ada", "dry_run": False},
         "doctor": {"facts": {"sha": None}, "tools": [], "python": None, "node": None, "venvs": False}
         | {"script": None},
+        "logs": {"services": [], "lines": 1, "follow": False},
+        "run_line": {"actor": "ada", "line": "true", "service": None},
         "configure": {"sha": SHA, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
     }
 

@@ -73,7 +73,7 @@ def test_the_script_here(tmp_path: Path) -> None:
     needs = (Need("there", "command -v sh"), Need("lacking", "command -v no-such-program"))
     places = (str(full), str(empty), f"{tmp_path}/none", f"{tmp_path}/gone")
     user = pwd.getpwuid(os.getuid())
-    wanted = Wanted(None, "ssh-ed25519 AAAA of nobody", directories=places, users=("no-such-user",), needs=needs)
+    wanted = Wanted(None, "ssh-ed25519 QUJD of nobody", directories=places, users=("no-such-user",), needs=needs)
     found, complaints = looked(wanted)
     assert (found.account and found.account.uid, found.login, complaints) == (os.getuid(), found.caller, "")
     assert (found.missing, found.users, found.key, found.rule) == (("lacking",), {}, False, False)

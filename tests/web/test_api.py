@@ -256,7 +256,8 @@ def test_figures_are_of_production(client: TestClient, registry: Registry) -> No
     assert client.get("/api/figures").json() == asdict(registry.reader.figures(environment="prod"))
     went = record(A, host("web9", "live", live=A), attempt="four", minute=3, environment="production")
     registry.finish(went)
-    both = client.get("/api/figures").json()
+    # Another server: one whose first answer took a slow machine long may give that for a moment still.
+    both = TestClient(site(lambda: registry.reader), base_url="http://localhost").get("/api/figures").json()
     assert (both["environment"], both["deployments"]) == ("prod, production", 3)
 
 
