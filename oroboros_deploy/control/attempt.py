@@ -23,7 +23,6 @@ from ..errors import (
     UnknownCommit,
 )
 from ..outcome import HostOutcome, Kind, NewCommit, Outcome, State, ended, state_of
-from ..records import plan as planned
 from ..records.record import CommitRecord, HostRecord, Record
 from ..registry.recorder import Recorder
 from ..remote.host import Host
@@ -167,6 +166,7 @@ class Attempt:
     def _foresee(self) -> None:
         """Say what a deploy will do, before any of it is done, and ask where somebody is to be asked."""
         if self.job.kind == "deploy":
+            from ..records import plan as planned
             from .planning import Planning
 
             known = [(each.host.name, each.facts, each.plan) for each in self.works if each.facts and each.plan]
