@@ -139,9 +139,12 @@ class Sshd:
         return _descendants(self.pid, named="sshd")
 
     def signal(self, name: signal.Signals) -> None:
-        """Send every child of the server a signal; one that has just ended is none any more."""
-        for pid in self.sessions():
-            _signal(pid, name)
+        """Send every child of the server a signal, and those that it started meanwhile; one that has ended is none."""
+        told: set[int] = set()
+        while fresh := set(self.sessions()) - told:
+            for pid in fresh:
+                _signal(pid, name)
+            told |= fresh
 
     def processes(self) -> list[int]:
         """The process ids of all that runs below the server, commands too."""
