@@ -261,8 +261,8 @@ COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
 CHECKS: dict[str, Callable[[Application, str], bool]] = {
     "any": lambda app, value: True,
     "names": lambda app, value: all(re.fullmatch(rf"{STEM}\.[a-z]+", each) for each in value.split()),
-    "known": lambda app, value: all(each in TARGETS or app.owns(each) for each in value.split()),
-    "units": lambda app, value: all(map(app.owns, value.split())),
+    "known": lambda app, value: all(each in TARGETS or _is_ours(app, each) for each in value.split()),
+    "units": lambda app, value: all(_is_ours(app, each) for each in value.split()),
     "below": lambda app, value: all(_is_below(app.root, each) for each in value.split()),
     "user": lambda app, value: value in app.users and app.user(value).pw_uid != 0,
     "groups": lambda app, value: bool(value) and {*value.split()} <= app.groups(),
@@ -273,6 +273,14 @@ CHECKS: dict[str, Callable[[Application, str], bool]] = {
     "listen": lambda app, value: _is_place(app, value),
     "instance": lambda app, value: bool(re.fullmatch(r"[A-Za-z0-9:_.-]+", value)),
 }
+
+
+def _is_ours(app: Application, unit: str) -> bool:
+    return app.owns(unit) and not _is_packaged(unit)
+
+
+def _is_packaged(*units: str) -> bool:
+    return any(os.path.lexists(f"{place}/{unit}") for place in OTHERS for unit in units)
 
 
 def _is_below(root: str, path: str) -> bool:
@@ -366,12 +374,14 @@ def _main(unit: str, files: Files) -> tuple[str, str | None]:
 
 def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[str]:
     """What is wrong with files that are to be installed, and with what is there of these units."""
+    # Nothing is installed beside a service of root's in the list, which another unit could start.
     found = [each for path, text in files.items() if text is not None for each in wrong(app, path, text)]
-    for unit in {*units, *(path.partition(".d/")[0] for path in files)}:
+    installed = [each for each in os.listdir(UNITS) if each.endswith(".service") and app.owns(each)] if files else []
+    for unit in {*units, *installed, *(path.partition(".d/")[0] for path in files)}:
         path, text = _main(unit, files)
         if not app.owns(unit):
             found.append(f"{unit} is none of the units of {app.name}: {', '.join(app.units)}")
-        elif any(os.path.lexists(f"{each}/{name}") for each in OTHERS for name in (unit, path)):
+        elif _is_packaged(unit, path):
             found.append(f"{unit} belongs to a package")
         elif text is None and any(each.startswith(f"{unit}.d/") and files[each] is not None for each in files):
             found.append(f"{unit} is not there, and has drop-ins")
@@ -523,7 +533,8 @@ def _link(place: str, leads: str | None) -> None:
 def activate(app: Application, verb: str, unit: str, python: str, agent: str, attempt: str, *seconds: str) -> None:
     """The agent, which is the login's, run by systemd as the login; no line of it is free."""
     words = (python, agent, attempt)
-    if not all(re.fullmatch(WORD, word) for word in words) or not all(re.fullmatch("[0-9]+", each) for each in seconds):
+    plain = all(re.fullmatch(rf"/?{WORD}", word) for word in words) and python.startswith("/")
+    if not plain or not all(re.fullmatch("[0-9]+", each) for each in seconds):
         raise Refused("activate takes plain words alone")
     if not agent.startswith(f"{app.root}/") or unit not in (
         "",

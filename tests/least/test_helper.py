@@ -214,14 +214,20 @@ def test_what_is_there(directories: Path) -> None:
     """Root's own units of these names, those of packages, and drop-ins without their unit are refused as well."""
     (directories / "packages").mkdir()
     (directories / "packages/shop-db.service").write_text(UNIT)
+    assert problems(APP, {"shop-db.service": UNIT}) == ["shop-db.service belongs to a package"]
     (directories / "units/shop-old.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
     (directories / "units/shop@7.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
     (directories / "units/shop-alias.service").symlink_to("shop-old.service")
-    assert problems(APP, {"shop-db.service": UNIT}) == ["shop-db.service belongs to a package"]
     for unit in ("shop-old", "shop@7", "shop-alias"):
         assert "names no User=" in str(problems(APP, {}, (f"{unit}.service",))), unit
     drop_in = {"shop@7.service.d/x.conf": "[Service]\nNice=1\n", "shop@.service": UNIT}
     assert "names no User=" in str(problems(APP, drop_in))
+    with_a_timer = problems(APP, {"shop-old.timer": "[Timer]\nOnCalendar=daily\n"})
+    assert "shop-old.service names no User=, so that it would run as root" in with_a_timer
+    (directories / "units/shop-old.service").unlink()
+    (directories / "units/shop@7.service").unlink()
+    started = problems(APP, {"shop-new.service": f"[Unit]\nWants=shop-db.service\n{UNIT}"})
+    assert ["Wants=shop-db.service" in each for each in started] == [True]
     alone = problems(APP, {"shop-new.service.d/x.conf": "[Service]\nNice=1\n"})
     assert alone == ["shop-new.service is not there, and has drop-ins"]
     assert problems(APP, {}, ("ssh.service", "*.service"))[0].endswith(
@@ -279,6 +285,18 @@ def test_what_is_not_to_be_had(arguments: tuple[str, ...], monkeypatch: pytest.M
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
     with pytest.raises((Refused, ValueError, OSError, KeyError)):
         helper.main("shop", *arguments)
+
+
+def test_whom_it_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login that root wrote down, and root; sudo says who asks, and nobody else is obeyed."""
+    for asks, obeyed in (("1", True), ("0", True), (None, True), ("2", False), ("", False)):
+        monkeypatch.setattr(os, "environ", {"SUDO_UID": asks} if asks is not None else {})
+        refused = None
+        try:
+            helper.refuse_others(APP._replace(login=USER))
+        except Refused as said:
+            refused = str(said)
+        assert refused == (None if obeyed else "shop is not deployed by this login"), asks
 
 
 @root_only

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,9 @@ WantedBy=multi-user.target
 """
 UNITS = {"shop-api.service": UNIT.format(name="api"), "shop-worker@.service": UNIT.format(name="worker")}
 HELPER = "/usr/local/sbin/oroboros-helper"
+ASK = f"sudo -n {HELPER} shop"
+COMMAND = "oroboros-command-shop:a1-1-1.service"
+REVISION = "0123456789abcdef"  # of no configuration
 LIST = "/etc/oroboros_deploy/shop.json"
 TOKEN = "a-token-of-the-shop"
 CANARY = "/root/canary"
@@ -130,4 +133,143 @@ def test_the_good_path(shop: Shop) -> None:
     assert "Started shop-api" in fab.ok("-H", "prod", "logs").said
     fab.ok("-H", "prod", "restart")
     assert "shop" in fab.ok("-H", "prod", "run", "id -un").said
-    fab.ok("-H", "prod", "prune", "--keep=1")
+    assert "other users" not in fab.ok("-H", "prod", "prune", "--keep=2").said
+
+
+def test_the_power_fails(shop: Shop) -> None:
+    """The boot unit that `setup` installed goes back, the units and what the services read with it."""
+    host, fab, good = shop.host, shop.fab, current(shop.host)
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("blue", "red"))
+    bad = shop.release("sleep 60", **{"shop-new.service": UNIT.format(name="worker")})
+    deploy = fab.start("-H", "prod", "deploy", f"--sha={bad}")
+    until(lambda: current(host) == bad and "COLOUR=red" in shop.environment())
+    host.power_cut()
+    deploy.kill()
+    deploy.communicate()
+    host.boot()
+    until(lambda: serving(host) == good and "COLOUR=blue" in shop.environment())
+    assert (current(host), (host.rootfs / "etc/systemd/system/shop-new.service").exists()) == (good, False)
+    settings.write_text(settings.read_text().replace("red", "blue"))
+    shop.repository.git("rm", "-q", "infra/shop-new.service")
+
+
+LINES = [
+    "sudo -n systemd-run --pipe cp /etc/shadow /tmp/owned",
+    "sudo -n systemctl restart ssh.service",
+    f"sudo -n sh -c 'echo owned >{CANARY}'",
+    f"echo '#!/bin/sh' >{HELPER}",
+    f"cp /bin/sh {HELPER}.new && mv {HELPER}.new {HELPER}",
+    f"echo '{{}}' >{LIST}",
+    f"mv {LIST} /tmp/list",
+    "echo 'deploy ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/deploy",
+    f"sudo -n {HELPER}2 shop ask",
+    f"sudo -n -u shop {HELPER} shop ask",
+    f"sudo -n {HELPER} ../../var/evil/list ask",
+    f"sudo -n {HELPER} other ask",
+    f"{ASK} restart -- other.service",
+    f"{ASK} stop -- ssh.service",
+    f"{ASK} restart -- 'shop-*'",
+    f"{ASK} restart -- 'shop-api.service\n--root=/var/evil'",
+    f"{ASK} restart -- shop-root.service",
+    f"{ASK} restart -- 'shop@../../var/evil/x.service'",
+    f"{ASK} restart --root=/var/evil -- shop-api.service",
+    f"{ASK} status --property=x -- shop-api.service",
+    f"echo 'import os; os.system(\"id >/tmp/owned\")' | {ASK} run-as root {COMMAND} 5",
+    f"echo pass | {ASK} run-as shop ssh.service 5",
+    f"{ASK} activate ssh.service /usr/bin/python3 {ROOT}/evil.py a1 5 5",
+    f'{ASK} activate oroboros-activate.service /usr/bin/python3 {ROOT}/evil.py "a1\'; +x" 5 5',
+    f"ln -s /root {ROOT}/shared/x; {ASK} own-config shared shop x",
+    f"ln -s {CANARY} {ROOT}/.deploy/config/{REVISION}; {ASK} own-config config shop {REVISION}",
+    f"{ASK} own-config config shop ../../../../root/canary",
+    f"mv {ROOT}/.deploy/config {ROOT}/.deploy/away && ln -s /root {ROOT}/.deploy/config && "
+    f"{ASK} own-config config shop canary",
+    f"rm {ROOT}/env; ln -s /root/secrets {ROOT}/env; {ASK} own-config env",
+    f"rm {ROOT}/env; ln -s .deploy/config/{REVISION} {ROOT}/env; {ASK} restart -- shop-api.service",
+]
+STARTS = [
+    "cd /var/evil && sudo -n {helper} shop ask",
+    "PYTHONPATH=/var/evil PYTHONHOME=/var/evil PYTHONSTARTUP=/var/evil/json.py sudo -n {helper} shop ask",
+    "LD_PRELOAD=/var/evil/x.so LD_LIBRARY_PATH=/var/evil sudo -n {helper} shop ask",
+    "PATH=/var/evil:$PATH HOME=/var/evil sudo -n {helper} shop is-system-running",
+]
+BAD = {
+    "shop-evil.service": UNIT.format(name="api").replace("User=@user@", "User=root"),
+    "shop-none.service": UNIT.format(name="api").replace("User=@user@\n", ""),
+    "shop-plus.service": UNIT.format(name="api") + "[Service]\nExecStartPre=+/bin/cp /etc/shadow /tmp/owned\n",
+    "shop-line.service": UNIT.format(name="api") + "[Service]\nEnvironment=A \\\n# b\nUser=root\n",
+    "shop-api.service.d/evil.conf": "[Service]\nUser=\n",
+    "shop-evil.socket": "[Socket]\nListenStream=22\nExecStartPre=/bin/cp /etc/shadow /tmp/owned\n",
+    "shop-evil.path": "[Path]\nPathExists=/etc/passwd\nUnit=ssh.service\n",
+    "shop-evil.timer": "[Timer]\nOnActiveSec=1\nUnit=reboot.target\n",
+}
+
+
+def test_nobody_becomes_root(shop: Shop) -> None:
+    """By the key of the login, what it can write, and a repository's units: all is refused, and root's is as it was."""
+    host, good = shop.host, current(shop.host)
+    whole = f"[Service]\nExecStart=/bin/sh -c 'id -u >{CANARY}.ran; exec sleep infinity'\n"
+    for name in ("other", "shop-root"):
+        (host.rootfs / f"etc/systemd/system/{name}.service").write_text(whole)
+    (host.rootfs / "root/secrets").write_text("PASSWORD=of-root\n")
+    evil = host.rootfs / "var/evil"
+    evil.mkdir()
+    for name in ("json.py", "systemctl"):
+        (evil / name).write_text("#!/bin/sh\nopen = id >/tmp/owned\n")
+        (evil / name).chmod(0o755)
+    (host.rootfs / ROOT[1:] / "evil.py").write_text("import os\nopen('/srv/shop/ran', 'w').write(str(os.getuid()))\n")
+    host.run("chmod", "-R", "a+rX", "/var/evil", f"{ROOT}/evil.py")
+    host.run("cp", "-a", f"{ROOT}/.deploy/config", "/tmp/kept", user="deploy")
+    env, before = host.run("readlink", f"{ROOT}/env").stdout.strip(), state(host)
+
+    for line in LINES:
+        ran = host.run("bash", "-c", line, user="deploy", check=False)
+        assert (ran.returncode != 0, state(host)) == (True, before), f"{line}: {ran.stdout}{ran.stderr}"
+        mended = f"cd {ROOT} && rm -rf .deploy/config shared/x && cp -a /tmp/kept .deploy/config && ln -sfn {env} env"
+        host.run("bash", "-c", mended, user="deploy")
+    for line in STARTS:
+        ran = host.run("bash", "-c", line.format(helper=HELPER), user="deploy", check=False)
+        assert (ran.stdout in ("ready\n", "running\n", "degraded\n"), state(host)) == (True, before), line + ran.stderr
+
+    for path, text in BAD.items():
+        files = {"files": {path: text.replace("@user@", "shop").replace("@root@", ROOT)}, "links": {}}
+        status, said = shop.asked("shop", "put", "5", stdin=json.dumps(files))
+        assert (status, path.partition(".d/")[0] in said, state(host)) == (1, True, before), said
+    for link in ("shop.service", "ssh.service", "reboot.target.wants/shop-api.service", "../../x"):
+        links = {link: "/srv/shop/evil"}
+        status, said = shop.asked("shop", "put", "5", stdin=json.dumps({"files": {}, "links": links}))
+        assert (status, "is no link" in said, state(host)) == (1, True, before), said
+
+    ran = shop.fab("-H", "prod", "deploy", f"--sha={shop.release(**BAD)}")
+    told = [path for path in BAD if path.partition(".d/")[0] not in ran.said]
+    assert (ran.code in (2, 30), told, current(host), serving(host), state(host)) == (True, [], good, good, before), (
+        ran.said
+    )
+
+    activate = f"activate oroboros-activate.service /usr/bin/python3 {ROOT}/evil.py a1 5 5"
+    assert shop.asked("shop", *activate.split())[0] == 0
+    until(lambda: (host.rootfs / "srv/shop/ran").exists() and (host.rootfs / "srv/shop/ran").read_text() != "")
+    assert (host.rootfs / "srv/shop/ran").read_text() == host.run("id", "-u", "deploy").stdout.strip()
+    program = "import os, subprocess\nprint(os.getuid(), subprocess.call(['sudo', '-n', 'true']))\n"
+    status, said = shop.asked("shop", "run-as", "shop", COMMAND, "9", stdin=program)
+    nobody = f"{host.run('id', '-u', 'shop').stdout.strip()} 1\n"
+    assert (status, nobody in said, state(host)) == (0, True, before), said
+
+
+def state(host: DisposableHost) -> str:
+    """What is root's: the canary, the helper and its list, rules, users, units, and who runs the other application."""
+    looked = f"sha256sum {CANARY} {HELPER} {LIST} /etc/sudoers.d/* /etc/passwd /etc/shadow /etc/oroboros_deploy/env/*"
+    places = "/etc/systemd/system /etc/sudoers.d /etc/oroboros_deploy /root"
+    units = f"find {places} ! -type d -printf '%p %l %U %G %m\\n' | sort"
+    pids = (
+        "systemctl show --property=MainPID ssh.service other.service shop-root.service; ls /tmp/owned /root/canary.ran"
+    )
+    return host.run("bash", "-c", f"{looked}; {units}; {pids} 2>&1", check=False).stdout
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what comes about by itself."""
+    deadline = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.1)
