@@ -195,15 +195,18 @@ def choose(scope: Scope, root: Optional[Path] = None) -> None:
 
 def _helped(root: Path) -> str:
     """The name by which root knows the application of a deploy root; empty where this login has the rules of sudo."""
+    found = sorted(HELPED.glob("*.json")) if HELPED.is_dir() else []
+    return next((file.stem for file in found if _is_of(file, root)), "")
+
+
+def _is_of(file: Path, root: Path) -> bool:
     import json
 
-    with contextlib.suppress(OSError):
-        for file in sorted(HELPED.glob("*.json")) if HELPED.is_dir() else ():
-            with contextlib.suppress(ValueError, KeyError, TypeError, OSError):
-                said = json.loads(file.read_text("utf-8"))
-                if (said["root"], said["login"]) == (str(root), _login()[0]):
-                    return file.stem
-    return ""
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        return (said["root"], said["login"]) == (str(root), _login()[0])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def chosen() -> Manager:

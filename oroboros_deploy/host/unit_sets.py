@@ -84,9 +84,22 @@ def of_release(layout: Layout, release: Path, asked: UnitsRequest) -> Texts:
         what = f"the commit has no unit in {asked['directory']}"
         raise Refusal("build_failed", what, hint="commit one, or correct `units` in fabric.yaml")
     user = asked.get("user") or _login()
-    named, root, application = asked["application"], str(layout.root), manager.chosen().application
-    env = f"{manager.HELPED}/env/{application}" if application else ""
+    named, root, env = asked["application"], str(layout.root), _env()
     return {path: unit_files.render(text, named, root, user, env) for path, text in texts.items()}
+
+
+def _env() -> str:
+    """Where units read the configuration with least privilege: a copy of root's; empty where that is `env` itself."""
+    application = manager.chosen().application
+    return f"{manager.HELPED}/env/{application}" if application else ""
+
+
+def _moved(layout: Layout, text: str) -> str:
+    """A text of before this host had least privilege as it is there now."""
+    header = unit_files.header(text) if _env() else None
+    if header is None or header.edited:
+        return text
+    return unit_files.render(unit_files.body(text), header.application, str(layout.root), "@user@", _env())
 
 
 def wanted(
@@ -100,7 +113,7 @@ def wanted(
         return of_release(layout, release, asked)
     if record and record.get("units"):
         with contextlib.suppress(OSError, ValueError):
-            return load(layout, str(record.get("units"))).texts
+            return {path: _moved(layout, text) for path, text in load(layout, str(record.get("units"))).texts.items()}
     brings = _is_inside(release / asked["directory"], release) and (record is None or record.get("units"))
     return of_release(layout, release, asked) if brings else originals(layout)
 

@@ -12,6 +12,7 @@ that these may run as.  Root alone can change that file.  Whatever the login ask
     activate, tidy                     the agent of the application in a transient unit, as the login
     run-as USER UNIT SECONDS           the Python program on the input, as a listed user without new privileges
     own-config config|shared USER NAME, own-config env      who reads the configuration, who owns a shared place
+    move-env                           units that were installed with more rights read root's copy of the configuration
     watch [PID...]                     which programs, directories and mounts processes use
 
 Root runs nothing that the login can write, and opens nothing below the deploy root by a path that the login can move.
@@ -30,6 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import NamedTuple, NoReturn
 
 ETC = "/etc/oroboros_deploy"
@@ -177,6 +179,23 @@ def keep_env(app: Application) -> None:
         return
     with open(_revision(app, named), "rb") as file:
         _write(app.env, file.read(LARGEST), 0o600)
+
+
+def move_env(app: Application) -> None:
+    """Have what was installed before this host had least privilege read the copy; what somebody edited is left."""
+    keep_env(app)
+    named = rf"(?m)^(\s*EnvironmentFile\s*=\s*-?){re.escape(app.root)}/env(?=\s*$)"
+    for unit in filter(app.owns, os.listdir(UNITS)):
+        for path, text in [(unit, _there(unit) or ""), *_drop_ins(unit)]:
+            first, _, body = text.partition("\n")
+            moved = re.sub(named, rf"\g<1>{app.env}", body)
+            if first.startswith(OURS) and first.endswith(f", {_digest(body)}") and moved != body:
+                _write(os.path.join(UNITS, path), f"{first[:-16]}{_digest(moved)}\n{moved}".encode())
+    _do("/usr/bin/systemctl", "daemon-reload")
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
 
 
 def _write(path: str, text: bytes | None, mode: int = 0o644) -> None:
@@ -639,6 +658,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "ask": lambda app: print("ready"),
     "put": put,
     "own-config": own_config,
+    "move-env": move_env,
     "run-as": run_as,
     "watch": lambda app, *pids: watch(*pids),
 }

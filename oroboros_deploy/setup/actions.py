@@ -152,6 +152,9 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
     for file, text in least.files(found.login).items():
         if found.digests.get(file) != digest(text):
             yield _file(file, text)
+    if found.moves:
+        what = f"units read {least.root}/env, which {found.login} can let name any file"
+        yield Action(what, f"{HELPER} {quote(least.application)} move-env")
     if not found.enabled:
         command = f"systemctl daemon-reload && systemctl enable --quiet {quote(boot_unit(least.root))}"
         yield Action("a boot would not settle what a power cut left", command)

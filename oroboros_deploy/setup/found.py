@@ -12,7 +12,7 @@ from .wanted import Wanted
 
 _FACT = "oroboros-fact "
 _RUNS = ("systemctl", "systemd-run")
-_FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads")
+_FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads", "moves")
 
 # sudo is asked as an activation asks it: `sudo -l` says yes to a rule that wants a password, too.
 _PROBE = """\
@@ -57,6 +57,10 @@ for file in {files}; do
   [ -z "$(find "$file" -maxdepth 0 -type f -user root ! -perm /022 2>/dev/null)" ] ||
     fact digest "$(sha256sum <"$file" | cut -d ' ' -f 1) $file"
 done
+for file in {units} {drop_ins}; do
+  [ ! -f "$file" ] || [ -z "$(sed -n '1{{/^# oroboros_deploy: /p}}' "$file")" ] ||
+    ! grep -qE "^[[:blank:]]*EnvironmentFile[[:blank:]]*=[[:blank:]]*-?"{env}"[[:blank:]]*$" "$file" || fact moves yes
+done
 ! systemctl is-enabled --quiet {boot} 2>/dev/null || fact enabled yes
 ! id -nG "$login" 2>/dev/null | tr ' ' '\\n' | grep -qx {journal} || fact reads yes
 [ -z "$account" ] || ! runuser -u "$login" -- sudo -n -k -- {helper} >/dev/null 2>&1 || fact obeyed yes
@@ -98,7 +102,8 @@ class Found:
     ``python`` the version of python3, empty without one.
     With least privilege ``listed`` are the files that name the deploy root, ``digests`` those of the files that root
     puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
-    ``reads`` whether the login may read the journal, ``as_root`` the application's units that name no user.
+    ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
+    login's, ``as_root`` the application's units that name no user.
     """
 
     login: str
@@ -121,6 +126,7 @@ class Found:
     enabled: bool = False
     obeyed: bool = False
     reads: bool = False
+    moves: bool = False
     as_root: tuple[str, ...] = ()
 
 
@@ -144,15 +150,21 @@ def probe(wanted: Wanted) -> str:
 
 
 def _of_least(least: Least) -> dict[str, str]:
+    units = [f"/etc/systemd/system/{_pattern(each)}.service" for each in least.units]
     return {
         "files": " ".join(map(quote, (HELPER, least.list_file, least.boot_file))),
         "boot": quote(least.boot_file.rpartition("/")[2]),
         "journal": JOURNAL,
         "helper": f"{HELPER} {quote(least.application)} ask",
-        "units": " ".join(
-            f"/etc/systemd/system/{quote(each).replace('*', chr(39) + '*' + chr(39))}.service" for each in least.units
-        ),
+        "units": " ".join(units),
+        "drop_ins": " ".join(f"{each}.d/*.conf" for each in units),
+        "env": quote(f"{least.root}/env"),
     }
+
+
+def _pattern(name: str) -> str:
+    """A name with a star, for the shell."""
+    return "*".join(quote(part) if part else "" for part in name.split("*"))
 
 
 def _blob(key: str | None) -> str:

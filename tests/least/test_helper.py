@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from oroboros_deploy.host import unit_files
 from oroboros_deploy.least import helper
 from oroboros_deploy.least.helper import Application, Refused, problems, read
 
@@ -370,3 +371,19 @@ def test_it_needs_nothing_but_python() -> None:
         "",
         "oroboros-helper: refused: that is no name of an application\n",
     )
+
+
+def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read root's copy of the configuration afterwards, and count as untouched; edited ones are left alone."""
+    monkeypatch.setattr(helper, "keep_env", lambda app: None)
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: done.append(tuple(command)))
+    text = f"[Service]\nUser={USER}\nEnvironmentFile=-{ROOT}/env\n"
+    ours, edited = unit_files.render(text, "shop", ROOT, USER), f"{unit_files.render(text, 'shop', ROOT, USER)}Nice=1\n"
+    for name, each in (("shop-a.service", ours), ("shop-b.service", edited), ("ssh.service", ours)):
+        (directories / "units" / name).write_text(each)
+    helper.move_env(APP)
+    there = {path.name: path.read_text() for path in (directories / "units").iterdir()}
+    moved = unit_files.render(text, "shop", ROOT, USER, APP.env)
+    assert there == {"shop-a.service": moved, "shop-b.service": edited, "ssh.service": ours}
+    assert (f"EnvironmentFile=-{APP.env}\n" in moved, done) == (True, [("/usr/bin/systemctl", "daemon-reload")])

@@ -75,6 +75,8 @@ def test_what_makes_it_useless(found: Found, said: str) -> None:
 def test_the_two_rules_are_not_had_beside_it() -> None:
     """Ours is replaced by the one; without the flag a host that has least privilege is refused."""
     assert len(actions(WANTED, replace(READY, sudo=True))) == 1
+    moving = [each.command for each in actions(WANTED, replace(READY, moves=True))]
+    assert moving == [f"{HELPER} shop move-env"]
     assert "two rules of sudo" in problems(replace(WANTED, least=None), READY)[0].message
 
 
@@ -86,6 +88,10 @@ def test_what_is_found_here(tmp_path: Path) -> None:
     said = "\n".join(f"{word} x" for word in ("[Service]", "User=shop"))
     for name, text in (("shop-api.service", "[Service]\n"), ("shop-web.service", said), ("oroboros-helper", "x")):
         (tmp_path / name).write_text(text.replace(" x", ""))
+    (tmp_path / "shop-web.service.d").mkdir()
+    (tmp_path / "shop-web.service.d/env.conf").write_text(
+        "# oroboros_deploy: shop in /srv/shop, 0\n[Service]\nEnvironmentFile=-/srv/shop/env\n"
+    )
     (tmp_path / "shop.json").write_text(FILES[LEAST.list_file])
     ran = subprocess.run(["sh", "-c", asked.replace("command -v sudo", "false")], capture_output=True, text=True)
     found = read(ran.stdout.splitlines())
@@ -93,6 +99,7 @@ def test_what_is_found_here(tmp_path: Path) -> None:
         (f"{tmp_path}/shop-api.service",),
         *(False, False, False, ""),
     )
+    assert found.moves
     assert found.listed == (f"{tmp_path}/shop.json",)
     if tmp_path.stat().st_uid == 0:
         assert found.digests[f"{tmp_path}/oroboros-helper"] == digest("x")
