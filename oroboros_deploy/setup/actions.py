@@ -301,7 +301,7 @@ def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     if wanted.least:
         yield from _least_problems(found)
     elif found.listed:
-        what = f"this host is deployed to with least privilege, and two rules of sudo would make {found.login} root"
+        what = f"{found.login} has least privilege on this host, and two rules of sudo would make that login root"
         yield Problem(what, f"add --least-privilege; or, to give that up, on the host: rm {' '.join(found.listed)}")
     elif found.rule and found.account and "sudo" not in found.missing and not found.sudo:
         file = rules.file(found.login)

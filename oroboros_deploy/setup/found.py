@@ -38,7 +38,7 @@ may() {{ runuser -u "$login" -- sudo -n -k -- "$1" --version >/dev/null 2>&1; }}
 [ -z "$account" ] || ! command -v sudo >/dev/null || ! {{ {may}; }} || fact sudo yes
 {least}
 for list in {lists}/*.json; do
-  ! grep -qsF {root} "$list" || fact listed "$list"
+  ! grep -qsF '"login": "'"$login"'"' "$list" || fact listed "$list"
 done
 {users}
 {needs}
@@ -100,7 +100,7 @@ class Found:
     what a deploy needs, ``linger`` whether its own manager outlives its sessions. ``missing`` are packages,
     ``groups`` those that are called as a user, ``users`` the uid of each user of `run_as` that is there, and
     ``python`` the version of python3, empty without one.
-    With least privilege ``listed`` are the files that name the deploy root, ``digests`` those of the files that root
+    With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root
     puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
     ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
     login's, ``as_root`` the application's units that name no user.
@@ -142,7 +142,6 @@ def probe(wanted: Wanted) -> str:
         may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
         users="\n".join(users),
         lists=LISTS,
-        root=quote(f'"root": "{wanted.root}"'),
         least=_LEAST.format(**_of_least(wanted.least)) if wanted.least else "",
         needs="\n".join(needs),
         places="\n".join(f"place {quote(path)}" for path in wanted.places),

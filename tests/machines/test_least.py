@@ -61,7 +61,9 @@ CANARY = "/root/canary"
 
 
 class Shop:
-    """A repository, and the one host that it is deployed to with least privilege."""
+    """A repository, and the one host that it is deployed to with least privilege; ``before`` is a release of before."""
+
+    before = ""
 
     def __init__(self, path: Path, host: DisposableHost) -> None:
         self.host, self.repository = host, Repository(path / "shop")
@@ -89,11 +91,13 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A host that `setup` made ready, with a first release on it."""
+    """A host that was deployed to by the two rules of sudo, and has least privilege since then."""
     if lacks := missing():
         pytest.skip(f"a real host needs {', '.join(lacks)}")
     with DisposableHost("least", ensure_image()) as host:
         shop = Shop(tmp_path_factory.mktemp("least"), host)
+        host.run("useradd", "--system", "--user-group", "shop")
+        shop.fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
         setup = ("-H", f"root@{host.name}", "setup", "--login=deploy", "--least-privilege", "--yes")
         ran = shop.fab(*setup)
         assert (ran.code, "by a rule of yours" in ran.said) == (2, True), ran.said
@@ -101,6 +105,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         shop.fab.ok(*setup)
         assert "nothing to do" in shop.fab.ok(*setup).said
         (host.rootfs / CANARY[1:]).write_text("root's\n")
+        shop.before = str(current(host))
         shop.fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
         yield shop
 
@@ -128,6 +133,8 @@ def test_the_good_path(shop: Shop) -> None:
 
     failed = fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 78')}")
     assert (failed.code, current(host), serving(host)) == (10, second, second), failed.said
+    fab.ok("-H", "prod", "rollback", f"--release={shop.before}")
+    assert (serving(host), "COLOUR=blue" in shop.environment()) == (shop.before, True)
     fab.ok("-H", "prod", "rollback", f"--release={first}")
     assert (serving(host), systemctl(host, "show", "--value", "--property=RestartUSec", "shop-api")) == (first, "100ms")
     assert "Started shop-api" in fab.ok("-H", "prod", "logs").said

@@ -92,7 +92,8 @@ def test_what_is_found_here(tmp_path: Path) -> None:
     (tmp_path / "shop-web.service.d/env.conf").write_text(
         "# oroboros_deploy: shop in /srv/shop, 0\n[Service]\nEnvironmentFile=-/srv/shop/env\n"
     )
-    (tmp_path / "shop.json").write_text(FILES[LEAST.list_file])
+    (tmp_path / "shop.json").write_text(LEAST.files("no-such-user")[LEAST.list_file])
+    (tmp_path / "other.json").write_text(FILES[LEAST.list_file])
     ran = subprocess.run(["sh", "-c", asked.replace("command -v sudo", "false")], capture_output=True, text=True)
     found = read(ran.stdout.splitlines())
     assert (found.as_root, found.enabled, found.obeyed, found.reads, ran.stderr) == (
