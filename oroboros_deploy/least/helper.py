@@ -404,15 +404,22 @@ def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[
             found.append(f"{unit} belongs to a package")
         elif text is None and any(each.startswith(f"{unit}.d/") and files[each] is not None for each in files):
             found.append(f"{unit} is not there, and has drop-ins")
-        elif path not in files:
-            found += wrong(app, path, text) if text is not None else ()
-            found += [each for inner in _drop_ins(unit, path) for each in wrong(app, *inner) if inner[0] not in files]
+        else:
+            found += wrong(app, path, text) if text is not None and path not in files else ()
+            found += [each for inner in _drop_ins(unit) if inner[0] not in files for each in wrong(app, *inner)]
     return sorted({*found})
 
 
-def _drop_ins(*units: str) -> Iterator[tuple[str, str]]:
-    """The drop-ins that were installed for an application; those of an administrator are his."""
-    for directory in {f"{unit}.d" for unit in units}:
+def _drop_ins(unit: str) -> Iterator[tuple[str, str]]:
+    """The drop-ins for a unit that were installed for an application; those of an administrator are his.
+
+    They lie in directories of the unit, of what it is an alias of, of its template, and of what their names begin with.
+    """
+    known = {unit, os.path.basename(os.path.realpath(os.path.join(UNITS, unit)))}
+    known |= {re.sub(r"@.*\.", "@.", each) for each in known}
+    kinds = {each.rpartition(".")[2] for each in known}
+    starts = {f"{each[: at.end()]}.{kind}" for each in known for at in re.finditer("-", each) for kind in kinds}
+    for directory in sorted(f"{each}.d" for each in known | kinds | starts):
         place = os.path.join(UNITS, directory)
         for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
             text = _there(f"{directory}/{name}")

@@ -97,6 +97,9 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     with DisposableHost("least", ensure_image()) as host:
         shop = Shop(tmp_path_factory.mktemp("least"), host)
         host.run("useradd", "--system", "--user-group", "shop")
+        host.run("install", "-d", "-o", "deploy", ROOT)
+        host.run("install", "-d", "-o", "shop", "-g", "shop", f"{ROOT}/shared/media")
+        host.run("chown", "deploy", f"{ROOT}/shared")
         shop.fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
         setup = ("-H", f"root@{host.name}", "setup", "--login=deploy", "--least-privilege", "--yes")
         ran = shop.fab(*setup)
