@@ -357,9 +357,12 @@ def test_what_is_given_away(directories: Path) -> None:
     canary.write_text("root's")
     (config / ("1" * 16)).symlink_to(canary)
     os.link(canary, config / ("2" * 16))
+    (config / ("3" * 16)).write_text("the login's, by two names")
+    os.chown(config / ("3" * 16), login, -1)
+    os.link(config / ("3" * 16), directories / "another name")
     shutil.copytree(config, directories / "elsewhere")
     (shared / "away").symlink_to("/etc")
-    for what, name in (("config", "1" * 16), ("config", "2" * 16), ("shared", "away")):
+    for what, name in (("config", "1" * 16), ("config", "2" * 16), ("config", "3" * 16), ("shared", "away")):
         with pytest.raises((Refused, OSError)):
             helper.own_config(app, what, USER, name)
     (root / "env").symlink_to(f".deploy/config/{revision.name}")
