@@ -261,6 +261,7 @@ class Deployment:
         hosts: Sequence[str] | None = None,
         *,
         login: str | None = None,
+        least_privilege: bool = False,
         agree: AgreeToSetup | None = None,
         password: Password = _no_password,
     ) -> Answers[SetupAnswer]:
@@ -268,6 +269,7 @@ class Deployment:
 
         It logs in as root, or as a user of sudo: ``password`` is called, once, with the hosts whose sudo wants one.
         ``login`` is who will deploy (default: who logs in); a new one is let in by the key that logged in now.
+        With ``least_privilege`` that login may run one program of root's alone, in the place of the two rules of sudo.
         ``agree`` is called with what is to be done on each host, and raises when it is not wanted; without it nothing
         is done.  ``ready`` in the answer says that nothing is left to do, ``actions`` what was done, or would be.
         Where one host refuses, nothing is done on any.  Raises InvalidInput when no host is named.
@@ -276,7 +278,7 @@ class Deployment:
         with self.node.dialing(names) as node:
             from .control.setup import Setup  # while the hosts are being connected to
 
-            return Setup(node, login, password, agree).run(names)
+            return Setup(node, login, password, agree, least_privilege=least_privilege).run(names)
 
     def restart(self, hosts: Sequence[str] | None = None) -> Outcome:
         """Restart the services of the release that is live on each host, host after host, and gate them.

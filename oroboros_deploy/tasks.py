@@ -457,6 +457,7 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
     help=_COMMON
     | {
         "login": "the user who will deploy, made where it is missing; the key that logged in now may log in as it",
+        "least-privilege": "the login may run one program of root's alone, in the place of the two rules of sudo",
         "dry-run": "change nothing, only show what would be done",
         "yes": "do not ask first",
     }
@@ -464,6 +465,7 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
 def setup(
     context: Context,
     login: str | None = None,
+    least_privilege: bool = False,
     environment: str | None = None,
     root: str | None = None,
     yes: bool = False,
@@ -477,7 +479,7 @@ def setup(
     """
     from .cli import setup as bare
 
-    bare.run(context, login, environment, root, yes=yes, dry_run=dry_run, as_json=json)
+    bare.run(context, login, environment, root, yes=yes, dry_run=dry_run, as_json=json, least_privilege=least_privilege)
 
 
 @task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")

@@ -35,6 +35,8 @@ PROBES = "tests/host/test_probes.py"
 CONFIGURATION = "tests/host/test_configuration.py"
 UNIT_SETS = "tests/host/test_unit_sets.py"
 USER = "tests/host/test_another_user.py"
+HELPER = "oroboros_deploy/least/helper.py"
+LEAST = "tests/least/test_helper.py"
 BUILDING = "tests/host/building/"
 SECONDS = 900  # for the tests of one mutation
 HEADING = """\
@@ -1686,6 +1688,62 @@ MUTATIONS = (
         "            self._verify(work)\n",
         "",
         ("tests/control/test_setup.py", "-k", "not_ready_afterwards"),
+    ),
+    Mutation(
+        "with least privilege a unit has the keys of a list, and no other",
+        HELPER,
+        "            if check is None or section not in",
+        "            if section not in",
+        (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege a service has a user",
+        HELPER,
+        '    if kind == "Service" and not found[2] and not users:\n',
+        "    if False:\n",
+        (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege no command has a prefix that makes it root's",
+        HELPER,
+        'COMMAND = r"[-@:]*[/A-Za-z0-9_].*"\n',
+        'COMMAND = r".*"\n',
+        (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege a comment in a continued line is refused",
+        HELPER,
+        '        if comment and (rest or raw.rstrip(" \\t").endswith("\\\\")):\n',
+        "        if False:\n",
+        (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege nothing is installed beside a service of root's",
+        HELPER,
+        'if each.endswith(".service") and app.owns(each)] if files else []\n',
+        "if False] if files else []\n",
+        (LEAST, "-k", "what_is_there"),
+    ),
+    Mutation(
+        "with least privilege no file with two names is given away",
+        HELPER,
+        "or found.st_nlink != 1 or",
+        "or",
+        (LEAST, "-k", "given_away"),
+    ),
+    Mutation(
+        "with least privilege no link below the deploy root is followed",
+        HELPER,
+        "inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=number)",
+        "inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY, dir_fd=number)",
+        (LEAST, "-k", "given_away"),
+    ),
+    Mutation(
+        "the helper obeys the login of the application alone",
+        HELPER,
+        "    if asked is not None and asked not in",
+        "    if asked and asked == '-1' and asked not in",
+        (LEAST, "-k", "whom_it_obeys"),
     ),
     Mutation(
         "the key of a certificate is not let in for ever",

@@ -36,11 +36,14 @@ def run(
     yes: bool,
     dry_run: bool,
     as_json: bool,
+    least_privilege: bool = False,
 ) -> None:
     """Make the hosts ready that the command line names, and say what came of it."""
     hosts = deployment(context, environment, settings(root), listener=_tell_step)
     agree: Agree = partial(_say, as_json=as_json) if yes else _ask
-    answers = hosts.setup(login=login, agree=None if dry_run else agree, password=password)
+    answers = hosts.setup(
+        login=login, least_privilege=least_privilege, agree=None if dry_run else agree, password=password
+    )
     answered(answers, partial(table, hosts.config, login), as_json)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, TypeVar
 
+from .. import least
 from ..config.checks import address
 from ..errors import BuildFailed, DeployError, HostUnreachable, Interrupted, InvalidInput, LinkLost
 from ..remote.root import RootShell
@@ -17,6 +19,7 @@ from ..text import telling
 from .asking import Answers, close, on_each
 
 if TYPE_CHECKING:
+    from ..config import Config
     from ..remote.host import Host
     from .node import ControlNode
 
@@ -65,8 +68,17 @@ class Setup:
     Without ``agree`` nothing is done.  Where one host refuses, nothing is done on any of them.
     """
 
-    def __init__(self, node: ControlNode, login: str | None, password: Password, agree: Agree | None) -> None:
+    def __init__(
+        self,
+        node: ControlNode,
+        login: str | None,
+        password: Password,
+        agree: Agree | None,
+        *,
+        least_privilege: bool = False,
+    ) -> None:
         self._node = node
+        self._helper = _helper(node.config) if least_privilege else None
         self._login = login
         self._password = password
         self._agree = agree
@@ -109,7 +121,7 @@ class Setup:
         """The work on a host, whose shell is opened when it is first asked for."""
         if host.name not in self._works:
             connection = host.open()
-            want = wanted(self._node.config, self._login, connection.authorized_key)
+            want = wanted(self._node.config, self._login, connection.authorized_key, self._helper)
             with _untouched(host.name):
                 shell = RootShell(connection, probe(want), host.name, self._as_root(host.name))
             self._works[host.name] = _Work(host, want, shell)
@@ -117,7 +129,10 @@ class Setup:
 
     def _as_root(self, host: str) -> str:
         """What to type where a login may not become root."""
-        command = self._node.config.typed(f"root@{address(host)}", f"setup --login={self._login or 'deploy'}")
+        command = self._node.config.typed(
+            f"root@{address(host)}",
+            f"setup --login={self._login or 'deploy'}{' --least-privilege' if self._helper else ''}",
+        )
         return f"the same command again, or log in as root, or as somebody whom sudo lets become root: {command}"
 
     def _begin(self, work: _Work) -> SetupAnswer:
@@ -183,11 +198,23 @@ class Setup:
         hint = f"mend it and go on: {work.host.typed(f'setup{self._flag}')}"
         said = telling([line for line in lines if not line.startswith(STEP)], _SHOWN)
         told = "".join(f"\n  │ {line}" for line in said)
-        return BuildFailed(f"{state}: {failed.command}{told}", hint=hint, host=work.host.name)
+        return BuildFailed(f"{state}: {failed.shown}{told}", hint=hint, host=work.host.name)
 
     @property
     def _flag(self) -> str:
-        return f" --login={self._login}" if self._login else ""
+        mode = " --least-privilege" if self._helper else ""
+        return f" --login={self._login}{mode}" if self._login else mode
+
+
+def _helper(config: Config) -> str:
+    """The text of the helper, where the settings can be held to least privilege."""
+    if config.scope == "user":
+        what = "with scope: user no login becomes root, so there is no privilege to take away"
+        raise InvalidInput(what, hint="leave out --least-privilege")
+    if keeping := getattr(config, "privileged", ()):
+        what = f"with least privilege nothing keeps the right to become root: privileged names {', '.join(keeping)}"
+        raise InvalidInput(what, hint="take deploy.privileged out of fabric.yaml")
+    return Path(least.__file__).with_name("helper.py").read_text("utf-8")
 
 
 @contextmanager
@@ -214,7 +241,7 @@ def _answer(work: _Work, *, ready: bool) -> SetupAnswer:
     return {
         "login": found.login if found else work.wanted.login or "",
         "system": found.system if found else "",
-        "actions": [{"reason": each.reason, "command": each.command} for each in work.actions],
+        "actions": [{"reason": each.reason, "command": each.shown} for each in work.actions],
         "notes": notes(work.wanted, found) if found else [],
         "ready": ready,
     }

@@ -124,7 +124,10 @@ def shell(
     began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
     told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
     unit = unit_of(attempt)
-    command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
+    if manager.chosen().application:
+        command = manager.chosen().helping("run-as", user.pw_name, unit, f"{left:.3f}")
+    else:
+        command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
         options = {"given": given, "mask": mask, "errors": errors, "sink": sink, "stop": stop}
@@ -137,7 +140,13 @@ def shell(
 
 def unit_of(attempt: str) -> str:
     """A name that no other command has, by which those of an attempt are found."""
-    return f"{_NAME}-{attempt}-{os.getpid()}-{next(_numbers)}.service"
+    return f"{_named(attempt)}-{os.getpid()}-{next(_numbers)}.service"
+
+
+def _named(attempt: str) -> str:
+    """How names of its commands begin; with least privilege they have the application, which may end them."""
+    application = manager.chosen().application
+    return f"{_NAME}-{application}:{attempt}" if application else f"{_NAME}-{attempt}"
 
 
 def stop(attempt: str) -> None:
@@ -147,11 +156,11 @@ def stop(attempt: str) -> None:
 
 def sweep(kind: str) -> None:
     """End the commands ``KIND-PID`` whose process was killed: nobody waits for them, and nobody else would end them."""
-    _stop([name for name in _running(kind) if _is_gone(name[len(f"{_NAME}-{kind}-") :].partition("-")[0])])
+    _stop([name for name in _running(kind) if _is_gone(name[len(f"{_named(kind)}-") :].partition("-")[0])])
 
 
 def _running(attempt: str) -> List[str]:
-    return sorted(path.name for path in manager.chosen().transient.glob(f"{_NAME}-{attempt}-*.service"))
+    return sorted(path.name for path in manager.chosen().transient.glob(f"{_named(attempt)}-*.service"))
 
 
 def _is_gone(pid: str) -> bool:
@@ -176,23 +185,30 @@ def _end(attempt: str) -> None:
 
 def make_directory(path: Path, user: pwd.struct_passwd) -> None:
     """Make a directory, and what is missing above it, by a user's own rights: the user may have put links there."""
-    ended = _run(command_of(user, [], "/bin/mkdir", "--parents", "--", str(path)))
+    if manager.chosen().application:
+        with _input(f"import os\nos.makedirs({str(path)!r}, exist_ok=True)\n") as given:
+            ended = _run(manager.chosen().helping("run-as", user.pw_name, unit_of("mkdir"), "30"), given)
+    else:
+        ended = _run(command_of(user, [], "/bin/mkdir", "--parents", "--", str(path)))
     if not ended.ok:
         what = f"{user.pw_name} cannot make {path}: {ended.tail}"
         raise Refusal("invalid", what, hint=f"on the host, as root: install -d -o {user.pw_name} {path}")
 
 
-def give(path: Path, uid: int, gid: int) -> None:
-    """Let a path, in a directory in which this login alone may write, belong to others; -1 leaves what it is."""
+def give(path: Path, user: pwd.struct_passwd, *, group_alone: bool = False) -> None:
+    """Let a path, in a directory in which this login alone may write, belong to a user, or to the group alone."""
     try:
-        os.chown(path, uid, gid, follow_symlinks=False)
+        os.chown(path, -1 if group_alone else user.pw_uid, user.pw_gid, follow_symlinks=False)
     except PermissionError:
-        _give_by_root(path, uid, gid)
+        _give_by_root(path, user, group_alone)
 
 
-def _give_by_root(path: Path, uid: int, gid: int) -> None:
-    owner = f"+{uid}" if uid >= 0 else ""
-    command = manager.chosen().as_root("/bin/chown", "--no-dereference", f"{owner}:+{gid}", "--", str(path))
+def _give_by_root(path: Path, user: pwd.struct_passwd, group_alone: bool) -> None:
+    owner = "" if group_alone else f"+{user.pw_uid}"
+    command = manager.chosen().as_root("/bin/chown", "--no-dereference", f"{owner}:+{user.pw_gid}", "--", str(path))
+    if manager.chosen().application:
+        what = "config" if group_alone else "shared"
+        command = manager.chosen().helping("own-config", what, user.pw_name, path.name)
     ended = _run(command) if command else None
     if ended is None or not ended.ok:
         said = ended.tail if ended else "this login cannot become root"
@@ -216,8 +232,8 @@ def command_of(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[
 _PYTHON = ("-IS", "-X", "utf8", "-")
 
 
-def _run(command: List[str]) -> process.Ended:
-    return process.run(command, cwd=Path("/"), deadline=time.monotonic() + 30)
+def _run(command: List[str], given: Optional[Path] = None) -> process.Ended:
+    return process.run(command, cwd=Path("/"), deadline=time.monotonic() + 30, given=given)
 
 
 @contextlib.contextmanager

@@ -12,12 +12,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import sys
 import time
 from pathlib import Path
 
-from . import durable, manager, process, records, units
+from . import durable, manager, process, records, units, words
 from .annotations import TYPE_CHECKING, List, Optional
 from .layout import Layout
 from .refusal import Refusal
@@ -53,9 +52,8 @@ echo "{digest}  {agent}" | sha256sum --check --status || \
 
 
 def unit_name(root: Path) -> str:
-    """``/srv/my-app`` → ``oroboros-boot-srv-my\\x2dapp.service``: escaped as systemd does, so no two roots share it."""
-    plain = re.sub(rb"[^\w.:/]", lambda found: b"\\x%02x" % ord(found[0]), os.fsencode(str(root).strip("/")))
-    return f"oroboros-boot-{os.fsdecode(plain).replace('/', '-')}.service"
+    """The name of the boot unit of a deploy root."""
+    return words.boot_unit(str(root))
 
 
 def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -66,6 +64,9 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     unit = manager.chosen().units / unit_name(layout.root)
     try:
         agent = Path(sys.argv[0]).read_bytes()
+        if manager.chosen().application:
+            _keep_for_setup(layout, unit, agent, say)
+            return
         wanted = _text(layout, units.names(_services(layout, request)), digest(agent))
         _keep_agent(layout, agent)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
@@ -80,6 +81,16 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         say("warning", f"{unit.name}, which settles after a power cut, is not installed: {trouble}", level="warning")
     else:
         say("boot.installed", f"{unit.name} settles what a power cut leaves", level="detail", unit=unit.name)
+
+
+def _keep_for_setup(layout: Layout, unit: Path, agent: bytes, say: Say) -> None:
+    """With least privilege `setup` has put the unit there, which runs what has this name."""
+    kept = layout.boot / "agent.pyz"
+    if _read(kept) != agent:
+        durable.write(kept, agent)
+    if not os.path.lexists(unit):
+        what = f"{unit.name}, which settles after a power cut, is not installed: setup --least-privilege does it"
+        say("warning", what, level="warning")
 
 
 def _services(layout: Layout, request: ActivateRequest) -> List[str]:

@@ -120,7 +120,7 @@ def _answer(asked: SentCall, wire: Wire) -> Answer:
         layout.refuse_newer()
         if asked["call"] != "claim":
             layout.refuse_other_machine()
-    manager.choose(layout.scope)
+    manager.choose(layout.scope, layout.root)
     return CALLS[asked["call"]](layout, asked["request"], wire)
 
 
@@ -305,7 +305,7 @@ def _detached(command: str) -> int:
     attempt = ours / "unfinished" if command == "boot" else ours / "attempts" / sys.argv[2]
     request = cast("ActivateRequest", json.loads((attempt / "request.json").read_text()))
     layout = Layout.of(request["layout"])
-    manager.choose(layout.scope)
+    manager.choose(layout.scope, layout.root)
     try:
         if command != "recover":  # it ends what this version began, whoever wrote there meanwhile
             layout.refuse_newer()

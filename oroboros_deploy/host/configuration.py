@@ -351,7 +351,7 @@ def give(layout: Layout, revision: str, owner: Optional[str]) -> None:
     user, status = another_user.owner(owner), place.stat()
     if user and status.st_gid != user.pw_gid:
         place.chmod(0o600)  # the other group reads it no longer
-        another_user.give(place, -1, user.pw_gid)
+        another_user.give(place, user, group_alone=True)
     if user:
         _let_pass(layout)
     mode = 0o640 if user else 0o600

@@ -58,7 +58,7 @@ def find(releases: Path) -> Usage:
     nor was started with its path as an argument or in a variable, and still opens its files later.
     """
     with contextlib.suppress(Refusal):
-        return Usage(_processes(look_as_root(_LOOK), releases), True)
+        return Usage(_processes(_helped() if manager.chosen().application else look_as_root(_LOOK), releases), True)
     return Usage(_processes(_look(["/bin/sh", "-c", _LOOK]), releases), False)
 
 
@@ -71,6 +71,16 @@ def look_as_root(script: str) -> List[str]:
     if as_root is None:
         raise Refusal("invalid", "what runs on this host can be looked at by this login alone")
     return _look(as_root)
+
+
+def _helped(*pids: int) -> List[str]:
+    """What the helper of a login with least privilege sees of all processes, or of these."""
+    return _look(manager.chosen().helping("watch", *map(str, pids)))
+
+
+def look_at(pids: List[int], script: str) -> List[str]:
+    """What root sees of processes, by a script where root is to be had; raises Refusal where that is not so."""
+    return _helped(*pids) if manager.chosen().application else look_as_root(script)
 
 
 def _look(argv: List[str]) -> List[str]:

@@ -128,6 +128,13 @@ def after_boot(layout: Layout, request: ActivateRequest) -> None:
     say = log_to(layout.attempt(request["attempt"]) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
+        _keep_env()
+
+
+def _keep_env() -> None:
+    """Have what the services of this boot read follow `env`, of which root has a copy for units of least privilege."""
+    if manager.chosen().application:
+        process.run(manager.chosen().helping("own-config", "env"), cwd=Path("/"), deadline=time.monotonic() + 10)
 
 
 def tidy(layout: Layout, request: ActivateRequest) -> None:
@@ -304,6 +311,9 @@ def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> 
         **(_rights() if manager.chosen().of_the_system else {}),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
+    if manager.chosen().application:
+        seconds = (f"{there + back:.0f}", f"{back:.0f}")
+        return manager.chosen().helping("activate", unit, sys.executable, agent, attempt, *seconds)
     return _transient(unit, description, properties, "run", attempt)
 
 
@@ -365,6 +375,8 @@ def _prune_later(layout: Layout, request: ActivateRequest) -> None:
 
 
 def _tidy_command(layout: Layout, request: ActivateRequest) -> "list[str]":
+    if manager.chosen().application:
+        return manager.chosen().helping("tidy", "", sys.executable, _agent(), request["attempt"])
     properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900", "UMask": "0022"}
     return _transient(None, f"prune of {layout.root}", properties, "tidy", request["attempt"])
 

@@ -21,6 +21,8 @@ RUN = Path("/run")
 UNITS = Path("/etc/systemd/system")
 USER_UNITS = Path(".config/systemd/user")  # in the login's home
 LINGER = Path("/var/lib/systemd/linger")  # a file for each user whose manager runs without a session
+HELPER = "/usr/local/sbin/oroboros-helper"  # all that sudo runs for a login with least privilege
+HELPED = Path("/etc/oroboros_deploy")  # what root wrote down of each application that has such a login
 
 
 class Trouble(NamedTuple):
@@ -36,7 +38,8 @@ class Manager(NamedTuple):
     ``asks`` and ``acts`` are what stands before a program that only asks, and before one that changes something;
     ``option`` is what tells the program which manager is meant.  ``runtime`` has the manager's own files while it runs,
     ``units`` the unit files that an administrator (or the login) writes, ``target`` is what a boot starts.
-    ``login`` is what systemd-run needs to start a unit as this login.
+    ``login`` is what systemd-run needs to start a unit as this login.  With least privilege ``application`` is by
+    what name root knows the application of this login, and nothing is done but by `HELPER`.
     """
 
     scope: Scope
@@ -47,6 +50,7 @@ class Manager(NamedTuple):
     units: Path
     target: str
     login: Tuple[str, ...]
+    application: str = ""
 
     @property
     def of_the_system(self) -> bool:
@@ -68,7 +72,11 @@ class Manager(NamedTuple):
 
     def acting(self, program: str, *arguments: str) -> List[str]:
         """The command by which it changes something, never with a password prompt."""
-        return [*self.acts, program, *self.option, *arguments]
+        return self.helping(*arguments) if self.application else [*self.acts, program, *self.option, *arguments]
+
+    def helping(self, *arguments: str) -> List[str]:
+        """The command that asks the helper for something: for what systemctl does its words are systemctl's."""
+        return [*self.acts, HELPER, self.application, *arguments]
 
     def typed(self, program: str) -> str:
         """What a person types for the program on the host."""
@@ -81,7 +89,7 @@ class Manager(NamedTuple):
 
     def as_root(self, *command: str, options: Sequence[str] = ()) -> Optional[List[str]]:
         """The command as root runs it; None where this login asks nobody to become root."""
-        if not self.of_the_system:
+        if not self.of_the_system or self.application:
             return None
         given = ("--quiet", "--pipe", "--wait", "--collect", *options, "--", *literal(command))
         return self.acting("systemd-run", *given)
@@ -132,7 +140,8 @@ def without_sudo(refused: Sequence[str]) -> List[Trouble]:
     """What keeps this login from using the system's manager, where sudo refuses it these commands."""
     user = _login()[0]
     what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
-    return [Trouble(what, words.sudoers(user))] if refused else []
+    hint = words.sudoers(user, HELPER) if chosen().application else words.sudoers(user)
+    return [Trouble(what, hint)] if refused else []
 
 
 def _login() -> Tuple[str, Path]:
@@ -153,6 +162,7 @@ def _system() -> Manager:
         units=UNITS,
         target="multi-user.target",
         login=() if root else (f"--uid={os.getuid()}",),
+        application="" if root else _application,
     )
 
 
@@ -173,12 +183,30 @@ def _user() -> Manager:
 
 
 _chosen: Scope = "system"
+_application = ""
 
 
-def choose(scope: Scope) -> None:
-    """Work for a target of this scope from now on."""
-    global _chosen
+def choose(scope: Scope, root: Optional[Path] = None) -> None:
+    """Work for a target of this scope, and of this deploy root, from now on."""
+    global _chosen, _application
     _chosen = scope
+    _application = _helped(root) if root else _application
+
+
+def _helped(root: Path) -> str:
+    """The name by which root knows the application of a deploy root; empty where this login has the rules of sudo."""
+    found = sorted(HELPED.glob("*.json")) if HELPED.is_dir() else []
+    return next((file.stem for file in found if _is_of(file, root)), "")
+
+
+def _is_of(file: Path, root: Path) -> bool:
+    import json
+
+    try:
+        said = json.loads(file.read_text("utf-8"))
+        return (said["root"], said["login"]) == (str(root), _login()[0])
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def chosen() -> Manager:

@@ -78,7 +78,7 @@ def _hand_over(path: Path, user: pwd.struct_passwd) -> None:
 
     new = path.with_name(f".{path.name}.new")
     new.mkdir(mode=0o755, exist_ok=True)
-    another_user.give(new, user.pw_uid, user.pw_gid)
+    another_user.give(new, user)
     durable.replace(new, path)
 
 

@@ -72,10 +72,12 @@ def is_path(path: str) -> bool:
     return bool(re.fullmatch(_PATH, path))
 
 
-def render(text: str, application: str, root: str, user: str) -> str:
-    """A file of the commit as it is installed."""
+def render(text: str, application: str, root: str, user: str, env: str = "") -> str:
+    """A file of the commit as it is installed; the configuration is read at ``env`` where that is another place."""
     for name, value in (("@root@", root), ("@application@", application), ("@user@", user)):
         text = text.replace(name, value)
+    if env:
+        text = re.sub(rf"(?m)^(\s*EnvironmentFile\s*=\s*-?){re.escape(root)}/env(?=\s*$)", rf"\g<1>{env}", text)
     return f"# oroboros_deploy: {application} in {root}, {digest(text.encode())[:16]}\n{text}"
 
 

@@ -84,7 +84,22 @@ def of_release(layout: Layout, release: Path, asked: UnitsRequest) -> Texts:
         what = f"the commit has no unit in {asked['directory']}"
         raise Refusal("build_failed", what, hint="commit one, or correct `units` in fabric.yaml")
     user = asked.get("user") or _login()
-    return {path: unit_files.render(text, asked["application"], str(layout.root), user) for path, text in texts.items()}
+    named, root, env = asked["application"], str(layout.root), _env()
+    return {path: unit_files.render(text, named, root, user, env) for path, text in texts.items()}
+
+
+def _env() -> str:
+    """Where units read the configuration with least privilege: a copy of root's; empty where that is `env` itself."""
+    application = manager.chosen().application
+    return f"{manager.HELPED}/env/{application}" if application else ""
+
+
+def _moved(layout: Layout, text: str) -> str:
+    """A text of before this host had least privilege as it is there now."""
+    header = unit_files.header(text) if _env() else None
+    if header is None or header.edited:
+        return text
+    return unit_files.render(unit_files.body(text), header.application, str(layout.root), "@user@", _env())
 
 
 def wanted(
@@ -98,7 +113,7 @@ def wanted(
         return of_release(layout, release, asked)
     if record and record.get("units"):
         with contextlib.suppress(OSError, ValueError):
-            return load(layout, str(record.get("units"))).texts
+            return {path: _moved(layout, text) for path, text in load(layout, str(record.get("units"))).texts.items()}
     brings = _is_inside(release / asked["directory"], release) and (record is None or record.get("units"))
     return of_release(layout, release, asked) if brings else originals(layout)
 
@@ -484,12 +499,72 @@ def put(
     of the ``attempt``, which whoever settles that one ends first.
     """
     patience = max(1.0, (deadline - time.monotonic()) / 2)
+    if manager.chosen().application:
+        told = _for_the_helper(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
+        _ended_well(_helped(told, "put", f"{max(deadline - time.monotonic(), 1.0):.1f}", deadline=deadline))
+        return
     script = _script(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
-    ended = _as_root(script, attempt, deadline)
+    _ended_well(_as_root(script, attempt, deadline))
+
+
+def _ended_well(ended: process.Ended) -> None:
     if "No space left" in ended.tail:
         raise OSError(errno.ENOSPC, ended.tail)
     if not ended.ok:
         raise NotPut(f"the units could not be installed: it {ended.reason}: {ended.tail}")
+
+
+def refuse_unfit(*sets: UnitSet) -> None:
+    """With least privilege, refuse before the switch what the helper would not install, there or back."""
+    if not manager.chosen().application:
+        return
+    said: Dict[str, None] = {}
+    for each in sets:
+        ended = _helped({"files": each.files}, "judge", deadline=time.monotonic() + 30)
+        said.update(dict.fromkeys(filter(None, ended.tail.splitlines())))
+    if said:
+        what = f"this host is deployed to with least privilege, which refuses these units: {'; '.join(said)}"
+        raise Refusal("build_failed", what, hint="docs/units.md says what a unit may be there")
+
+
+def _for_the_helper(
+    before: UnitSet,
+    after: UnitSet,
+    services: Sequence[str],
+    start: Sequence[str],
+    patience: float,
+    disabled: Container[str],
+) -> Dict[str, object]:
+    """What the lines of `_script` would do, for who does it in their place."""
+    there, links = _links(_units_of(after)), after.links
+    going = unit_files.going(before, after)
+    if links is None:
+        changed: Dict[str, Optional[str]] = {
+            path: None for path, leads in there.items() if unit_files.belongs(going, path, leads)
+        }
+    else:
+        changed = {path: links.get(path) for path in {*there, *links} if there.get(path) != links.get(path)}
+    return {
+        "stop": going,
+        "patience": None if links is None else patience,
+        "files": {path: text for path, text in after.files.items() if text is None or _there(path).text != text},
+        "links": changed,
+        "enable": unit_files.to_enable(before, after, services, disabled) if links is None else [],
+        "start": [*start],
+    }
+
+
+def _helped(told: Dict[str, object], *verb: str, deadline: float) -> process.Ended:
+    """Ask the helper, whose input has what is told; to judge takes no root."""
+    command = manager.chosen().helping(*verb)
+    number = os.memfd_create("units")
+    try:
+        with open(number, "wb", closefd=False) as file:
+            file.write(json.dumps(told).encode())
+        asked = command[len(manager.chosen().acts) :] if verb[0] == "judge" else command
+        return process.run(asked, cwd=Path("/"), deadline=deadline, given=Path(f"/proc/self/fd/{number}"))
+    finally:
+        os.close(number)
 
 
 def _script(

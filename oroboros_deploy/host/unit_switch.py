@@ -46,6 +46,7 @@ class UnitSwitch:
         if not changes:
             return Brought(after, after)
         unit_sets.verify(self.layout, texts, release, say)
+        unit_sets.refuse_unfit(look.before, look.after)
         for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
             say("warning", said, level="warning")
         say("units.changed", f"units: {changes}", names=look.changes)

@@ -72,6 +72,8 @@ def asking(starts: bool, restarts: bool, services: Sequence[str]) -> Callable[[]
         return list
     lines = {f"systemctl {action}": ("systemctl", action, *_harmless(action, services)) for action in _ACTIONS}
     asked = {**(lines if restarts else {}), **({} if restarts and starts else {"systemd-run": _VERSION})}
+    if manager.chosen().application:
+        asked = {"oroboros-helper": (manager.HELPER, manager.chosen().application, "ask")}
     if not process.find("sudo"):
         return lambda: [*asked]
     answers: Dict[str, bool] = {}
@@ -95,7 +97,7 @@ def _harmless(action: str, services: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _ask_sudo(answers: Dict[str, bool], name: str, program: str, *arguments: str) -> None:
-    argv = ["sudo", "-n", "-k", path_of(program), *arguments]
+    argv = ["sudo", "-n", "-k", program if program.startswith("/") else path_of(program), *arguments]
     ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10)
     answers[name] = ended.ok or bool(ended.tail)  # a system that is degraded is told so, with a status of its own
 

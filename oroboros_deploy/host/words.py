@@ -147,14 +147,23 @@ def hanging(pid: int) -> str:
     return f"its process {pid} hangs in the kernel, where no signal reaches it"
 
 
-def sudo_rule(user: str) -> str:
-    """The line that sudo needs, so that a user may activate with the system's manager."""
-    return f"{user} ALL=(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
+def boot_unit(root: str) -> str:
+    """``/srv/my-app`` → ``oroboros-boot-srv-my\\x2dapp.service``: escaped as systemd does, so no two roots share it."""
+    import os
+    import re
+
+    plain = re.sub(rb"[^\w.:/]", lambda found: b"\\x%02x" % ord(found[0]), os.fsencode(root.strip("/")))
+    return f"oroboros-boot-{os.fsdecode(plain).replace('/', '-')}.service"
 
 
-def sudoers(user: str) -> str:
+def sudo_rule(user: str, runs: str = "/usr/bin/systemctl, /usr/bin/systemd-run") -> str:
+    """The line that sudo needs, so that a user may activate with the system's manager, or by what ``runs`` for that."""
+    return f"{user} ALL=(root) NOPASSWD: {runs}"
+
+
+def sudoers(user: str, *runs: str) -> str:
     """What to do when a user may not restart units without a password."""
-    return f"add to sudoers: {sudo_rule(user)}"
+    return f"add to sudoers: {sudo_rule(user, *runs)}"
 
 
 def moment(at: float) -> str:

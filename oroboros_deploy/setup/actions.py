@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from shlex import quote
 
-from ..host.words import sudo_rule
+from ..host.words import boot_unit, sudo_rule
 from . import rules
 from .found import Found, Place
+from .least import HELPER, JOURNAL, Least, digest
 from .wanted import Wanted
 
 STEP = "oroboros-step "  # begins the line that says which action begins
@@ -38,6 +39,12 @@ class Action:
 
     reason: str
     command: str
+    instead: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What people see of it: of a file that comes as it is in this package, its name, size and hash."""
+        return self.instead or self.command
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ def actions(wanted: Wanted, found: Found) -> list[Action]:
         *_users(wanted, found),
         *_directories(wanted, found),
         *_shared(wanted, found),
-        *(_sudo(found) if wanted.scope == "system" else _linger(found)),
+        *(_linger(found) if wanted.scope == "user" else _least(wanted.least, found) if wanted.least else _sudo(found)),
         *_key(wanted, found),
     ]
 
@@ -140,6 +147,36 @@ def _sudo(found: Found) -> Iterator[Action]:
         yield Action(f"{found.login} may not run systemctl and systemd-run as root", command)
 
 
+def _least(least: Least, found: Found) -> Iterator[Action]:
+    """The rule of sudo comes after what it lets the login run; one of ours that made the login root goes with it."""
+    for file, text in least.files(found.login).items():
+        if found.digests.get(file) != digest(text):
+            yield _file(file, text)
+    if found.moves:
+        what = f"units read {least.root}/env, which {found.login} can let name any file"
+        yield Action(what, f"{HELPER} {quote(least.application)} move-env")
+    if not found.enabled:
+        command = f"systemctl daemon-reload && systemctl enable --quiet {quote(boot_unit(least.root))}"
+        yield Action("a boot would not settle what a power cut left", command)
+    if not found.reads:
+        command = f"usermod --append --groups {JOURNAL} {found.login}"
+        yield Action(f"{found.login} may not read what the services said", command)
+    if found.sudo or not found.obeyed:
+        command = rules.put(found.login, f"printf '%s\\n' {quote(sudo_rule(found.login, HELPER))}")
+        yield Action(f"{found.login} may run {HELPER} as root, and nothing else", command)
+
+
+def _file(file: str, text: str) -> Action:
+    new, mode = f"{file}.new", "0755" if file == HELPER else "0644"
+    directory = file.rpartition("/")[0]
+    write = f"mkdir -p {directory} && printf %s {quote(text)} >{quote(new)} && chmod {mode} {quote(new)}"
+    command = f"{write} && mv {quote(new)} {quote(file)}"
+    about = (
+        f"# {file} is written: {len(text.splitlines())} lines, SHA-256 {digest(text)}, oroboros_deploy/least/helper.py"
+    )
+    return Action(f"{file} is not as it has to be", command, about if file == HELPER else "")
+
+
 def _linger(found: Found) -> Iterator[Action]:
     if not found.linger:
         command = f"loginctl enable-linger {found.login}"
@@ -175,7 +212,7 @@ def problems(wanted: Wanted, found: Found) -> list[Problem]:
         *_host_problems(found),
         *_user_problems(found),
         *_place_problems(wanted, found),
-        *(_rule_problems(found) if wanted.scope == "system" else ()),
+        *(_rule_problems(wanted, found) if wanted.scope == "system" else ()),
     ]
     return [*dict.fromkeys(found_here)]
 
@@ -259,12 +296,26 @@ def _directory_problems(found: Found, path: str, place: Place) -> Iterator[Probl
         yield Problem(f"{path} is writable by the group {place.group}", f"on the host: chmod g-w {quote(path)}")
 
 
-def _rule_problems(found: Found) -> Iterator[Problem]:
+def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     """The rule is there, and so are the login and sudo, whom it could not have helped before."""
-    if found.rule and found.account and "sudo" not in found.missing and not found.sudo:
+    if wanted.least:
+        yield from _least_problems(found)
+    elif found.listed:
+        what = f"{found.login} has least privilege on this host, and two rules of sudo would make that login root"
+        yield Problem(what, f"add --least-privilege; or, to give that up, on the host: rm {' '.join(found.listed)}")
+    elif found.rule and found.account and "sudo" not in found.missing and not found.sudo:
         file = rules.file(found.login)
         what = f"{file} is there, and sudo refuses {found.login} what a deploy needs all the same"
         yield Problem(what, f"on the host, as root: cat {file}; sudo -l -U {found.login}")
+
+
+def _least_problems(found: Found) -> Iterator[Problem]:
+    if found.sudo and not found.rule:
+        what = f"{found.login} may run systemctl and systemd-run as root by a rule of yours, and so anything"
+        yield Problem(what, f"on the host, as root: sudo -l -U {found.login}; take that rule away")
+    for unit in found.as_root:
+        what = f"{unit} names no User=, so that it runs as root: applications with such services get no least privilege"
+        yield Problem(what, f"on the host: systemctl edit {unit.rpartition('/')[2]}; or leave out --least-privilege")
 
 
 def _to_nothing(path: str) -> Problem:

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
+from .least import HELPER, JOURNAL, LISTS, Least
 from .rules import INSTEAD_OF_A_DOT, RULES
 from .wanted import Wanted
 
 _FACT = "oroboros-fact "
 _RUNS = ("systemctl", "systemd-run")
+_FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads", "moves")
 
 # sudo is asked as an activation asks it: `sudo -l` says yes to a rule that wants a password, too.
 _PROBE = """\
@@ -34,6 +36,10 @@ keys() {{ grep -v "^[[:blank:]]*#" "$home/.ssh/authorized_keys" 2>/dev/null; }}
 [ ! -e "{rules}$(printf %s "$login" | tr . {plus})" ] || fact rule yes
 may() {{ runuser -u "$login" -- sudo -n -k -- "$1" --version >/dev/null 2>&1; }}
 [ -z "$account" ] || ! command -v sudo >/dev/null || ! {{ {may}; }} || fact sudo yes
+{least}
+for list in {lists}/*.json; do
+  ! grep -qsF '"login": "'"$login"'"' "$list" || fact listed "$list"
+done
 {users}
 {needs}
 place() {{
@@ -44,6 +50,23 @@ place() {{
   fact place "$(stat $followed -c %U:%G:%a "$1"):$kind:$used:$1"
 }}
 {places}
+"""
+
+_LEAST = """\
+for file in {files}; do
+  [ -z "$(find "$file" -maxdepth 0 -type f -user root ! -perm /022 2>/dev/null)" ] ||
+    fact digest "$(sha256sum <"$file" | cut -d ' ' -f 1) $file"
+done
+for file in {units} {drop_ins}; do
+  [ ! -f "$file" ] || [ -z "$(sed -n '1{{/^# oroboros_deploy: /p}}' "$file")" ] ||
+    ! grep -qE "^[[:blank:]]*EnvironmentFile[[:blank:]]*=[[:blank:]]*-?"{env}"[[:blank:]]*$" "$file" || fact moves yes
+done
+! systemctl is-enabled --quiet {boot} 2>/dev/null || fact enabled yes
+! id -nG "$login" 2>/dev/null | tr ' ' '\\n' | grep -qx {journal} || fact reads yes
+[ -z "$account" ] || ! runuser -u "$login" -- sudo -n -k -- {helper} >/dev/null 2>&1 || fact obeyed yes
+for file in {units}; do
+  [ ! -f "$file" ] || grep -qE '^[[:blank:]]*User[[:blank:]]*=[[:blank:]]*[^[:blank:]]' "$file" || fact as_root "$file"
+done
 """
 
 
@@ -77,6 +100,10 @@ class Found:
     what a deploy needs, ``linger`` whether its own manager outlives its sessions. ``missing`` are packages,
     ``groups`` those that are called as a user, ``users`` the uid of each user of `run_as` that is there, and
     ``python`` the version of python3, empty without one.
+    With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root
+    puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
+    ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
+    login's, ``as_root`` the application's units that name no user.
     """
 
     login: str
@@ -94,6 +121,13 @@ class Found:
     groups: tuple[str, ...] = ()
     users: Mapping[str, int] = field(default_factory=dict)
     places: Mapping[str, Place] = field(default_factory=dict)
+    listed: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    enabled: bool = False
+    obeyed: bool = False
+    reads: bool = False
+    moves: bool = False
+    as_root: tuple[str, ...] = ()
 
 
 def probe(wanted: Wanted) -> str:
@@ -107,9 +141,29 @@ def probe(wanted: Wanted) -> str:
         plus=INSTEAD_OF_A_DOT,
         may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
         users="\n".join(users),
+        lists=LISTS,
+        least=_LEAST.format(**_of_least(wanted.least)) if wanted.least else "",
         needs="\n".join(needs),
         places="\n".join(f"place {quote(path)}" for path in wanted.places),
     )
+
+
+def _of_least(least: Least) -> dict[str, str]:
+    units = [f"/etc/systemd/system/{_pattern(each)}.service" for each in least.units]
+    return {
+        "files": " ".join(map(quote, (HELPER, least.list_file, least.boot_file))),
+        "boot": quote(least.boot_file.rpartition("/")[2]),
+        "journal": JOURNAL,
+        "helper": f"{HELPER} {quote(least.application)} ask",
+        "units": " ".join(units),
+        "drop_ins": " ".join(f"{each}.d/*.conf" for each in units),
+        "env": quote(f"{least.root}/env"),
+    }
+
+
+def _pattern(name: str) -> str:
+    """A name with a star, for the shell."""
+    return "*".join(quote(part) if part else "" for part in name.split("*"))
 
 
 def _blob(key: str | None) -> str:
@@ -125,13 +179,16 @@ def read(lines: Sequence[str]) -> Found:
         login=_one(one, "login"),
         caller=_one(one, "caller"),
         system=one.get("system", ""),
-        **{name: name in one for name in ("systemd", "apt", "key", "rule", "sudo", "linger")},
+        **{name: name in one for name in _FLAGS},
         python=tuple(int(part) for part in one.get("python", "").split(".") if part),
         account=_account(one["account"]) if "account" in one else None,
         missing=tuple(dict.fromkeys(value for name, value in many if name == "missing")),
         groups=tuple(dict.fromkeys(value for name, value in many if name == "group")),
         users={user: int(uid) for user, uid in (value.split() for name, value in many if name == "user")},
         places=dict(_place(value) for name, value in many if name == "place"),
+        listed=tuple(value for name, value in many if name == "listed"),
+        digests=dict(value.split(" ", 1)[::-1] for name, value in many if name == "digest"),
+        as_root=tuple(dict.fromkeys(value for name, value in many if name == "as_root")),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..config.settings import Migration
+from .least import Least
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -42,7 +43,8 @@ class Wanted:
 
     ``login`` is who deploys (None: the user who logs in now), ``key`` the public key that may log in as that user
     (None: none is known).  ``directories`` are those that the login owns, ``shared`` the shared places with their
-    kinds, ``owner`` whose they are (None: the login's), ``users`` those of the setting `run_as`.
+    kinds, ``owner`` whose they are (None: the login's), ``users`` those of the setting `run_as`.  ``least`` is what
+    root lists where the login is not to be as good as root.
     """
 
     login: str | None
@@ -53,6 +55,7 @@ class Wanted:
     owner: str | None = None
     users: tuple[str, ...] = ()
     needs: tuple[Need, ...] = ()
+    least: Least | None = None
 
     @property
     def root(self) -> str:
@@ -68,18 +71,21 @@ class Wanted:
         return tuple(dict.fromkeys((*self.directories, *((below,) if self.shared else ()), *firsts, *inside)))
 
 
-def wanted(config: Config, login: str | None, key: str | None) -> Wanted:
-    """What the settings need of a host."""
+def wanted(config: Config, login: str | None, key: str | None, helper: str | None = None) -> Wanted:
+    """What the settings need of a host; with the text of a ``helper`` the login gets no more rights than that has."""
     root = PurePosixPath(config.root)
     outside = (config.releases_dir,) if not PurePosixPath(config.releases_dir).is_relative_to(root) else ()
+    users = tuple(dict.fromkeys(config.run_as.named.values()))
+    name = config.application or root.name
     return Wanted(
+        least=None if helper is None else Least(name, config.root, tuple(config.services), users, helper),
         login=login,
         key=key,
         scope=config.scope,
         directories=(config.root, *outside),
         shared=config.shared,
         owner=config.run_as.owner,
-        users=tuple(dict.fromkeys(config.run_as.named.values())),
+        users=users,
         needs=(*_always(config), *_of_the_recipe(config)),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import socket
@@ -51,6 +52,29 @@ def test_who_writes_units(login: Path) -> None:
     assert (system.writing("true"), own.writing("true")) == (run, ["/bin/sh", "-c", "true"])
     assert (system.as_root("echo", "a$b", "${c}") or [])[-3:] == ["echo", "a$$b", "$${c}"]  # or systemd fills them in
     assert (own.as_root("true"), own.units) == (None, Path(pwd.getpwuid(1).pw_dir) / ".config/systemd/user")
+
+
+def test_least_privilege(login: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where root's list names this login and this deploy root, the helper is asked for all that takes root."""
+    monkeypatch.setattr(manager, "HELPED", tmp_path / "lists")
+    for name, text in {
+        "shop": {"root": "/srv/shop", "login": USER},
+        "other": {"root": "/srv/shop", "login": "x"},
+    }.items():
+        (tmp_path / "lists").mkdir(exist_ok=True)
+        (tmp_path / f"lists/{name}.json").write_text(json.dumps(text))
+    (tmp_path / "lists/broken.json").write_text("{")
+    try:
+        manager.choose("system", Path("/srv/shop"))
+        helped = manager.chosen()
+        manager.choose("system", Path("/srv/more"))
+        other = manager.chosen()
+    finally:
+        manager.choose("system", Path("/"))
+    asked = ["sudo", "-n", manager.HELPER, "shop"]
+    assert helped.acting("systemctl", "stop", "--", "a.service") == [*asked, "stop", "--", "a.service"]
+    assert (helped.helping("watch", "1"), helped.as_root("true")) == ([*asked, "watch", "1"], None)
+    assert (other.application, other.acting("systemctl", "stop")) == ("", ["sudo", "-n", "systemctl", "stop"])
 
 
 def test_root_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -373,6 +374,27 @@ def test_root_is_asked_as_a_command_of_the_attempt(host: Host) -> None:
     names = (unit_sets.keep(host.agent.paths, each) for each in (found.before, found.after))
     unit_sets.put(host.agent.paths, *names, [], time.monotonic() + 10, (), "a1")
     assert " --unit=oroboros-command-a1-" in host.log.read_text().splitlines()[0]
+
+
+def test_with_least_privilege_the_helper_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It gets what changes as data, on its input, and says before the switch what it would not install."""
+    of_system = manager.of("system")._replace(acts=("sudo", "-n"), application="shop")
+    monkeypatch.setattr(manager, "of", lambda scope: of_system)
+    monkeypatch.setattr(manager, "HELPER", str(host.tools / "helper"))
+    said = host.units.parent / "said"
+    host.tool("helper", f'echo "$@" >>{host.log}; cat >{said}; [ "$2" != judge ] || echo "shop.service: no"')
+    env = f"EnvironmentFile=-{host.agent.root}/env\n"
+    look = host.look(host.texts("one", shop_service=f"{API}{env}", old_timer=TIMER))
+    text = look.after.texts["shop.service"]
+    assert f"EnvironmentFile=-{manager.HELPED}/env/shop\n" in text
+    with pytest.raises(Refusal, match="shop"):
+        unit_sets.refuse_unfit(look.before, look.after)
+    before, after = (unit_sets.keep(host.agent.paths, each) for each in (look.before, look.after))
+    host.put(before, after)
+    told = json.loads(said.read_text())
+    assert (told["files"], told["stop"], told["links"], told["patience"]) == (look.after.files, [], {}, None)
+    assert (sorted(told["enable"]), host.asked[0].split()[:2]) == (["old.timer", "shop.service"], ["shop", "put"])
+    assert host.there == {}
 
 
 def test_a_release_from_before_units(host: Host) -> None:

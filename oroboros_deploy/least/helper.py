@@ -1,0 +1,681 @@
+#!/usr/bin/python3 -I
+"""The one command that the login of an application may run as root (`setup --least-privilege` put it here).
+
+    sudo oroboros-helper APPLICATION VERB [ARGUMENT...]
+
+/etc/oroboros_deploy/APPLICATION.json says what the application is: its login, its deploy root, its units and the users
+that these may run as.  Root alone can change that file.  Whatever the login asks for is held to it:
+
+    ask                                says that it would obey
+    restart, stop, reset-failed, status, is-system-running      systemctl, for units of the application
+    judge, put SECONDS                 units, in JSON on the input: what is wrong with them; have them installed
+    activate, tidy                     the agent of the application in a transient unit, as the login
+    run-as USER UNIT SECONDS           the Python program on the input, as a listed user without new privileges
+    own-config config|shared USER NAME, own-config env      who reads the configuration, who owns a shared place
+    move-env                           units that were installed with more rights read root's copy of the configuration
+    watch [PID...]                     which programs, directories and mounts processes use
+
+Root runs nothing that the login can write, and opens nothing below the deploy root by a path that the login can move.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import grp
+import json
+import os
+import pwd
+import re
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import NamedTuple, NoReturn
+
+ETC = "/etc/oroboros_deploy"
+UNITS = "/etc/systemd/system"
+OTHERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")  # packages' units
+CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+LARGEST = 4 << 20  # bytes of an input, and of a configuration
+OURS = "# oroboros_deploy: "  # begins what was installed for an application
+
+STEM = r"[A-Za-z0-9:_.\\@-]+"
+UNIT = rf"{STEM}\.(?:service|socket|timer|path|target)"
+Files = Mapping[str, "str | None"]  # texts by path within the directory of units; None: nothing is there
+WORD = r"[A-Za-z0-9_./:@+,=-]+"  # nothing that systemd or a shell interprets
+
+
+class Refused(Exception):
+    """What was asked for is not for this login."""
+
+
+# --- what root wrote down --------------------------------------------------------------------------------------------
+
+
+class Application(NamedTuple):
+    """``units`` are names without a suffix, in which ``*`` stands for any letters; ``users`` are names."""
+
+    name: str
+    login: str
+    root: str
+    units: tuple[str, ...]
+    users: tuple[str, ...]
+
+    def owns(self, unit: str) -> bool:
+        """Whether a full name is in the list; what is in `x-.service.d` would count for all units that begin so."""
+        stem = unit.rpartition(".")[0]
+        odd = stem.startswith("oroboros-") or stem.endswith("-") or "-@" in stem
+        return bool(re.fullmatch(UNIT, unit)) and not odd and any(_fits(each, stem) for each in self.units)
+
+    @property
+    def env(self) -> str:
+        """Where the units read the configuration: a copy of root's, for `env` can be a link to anything."""
+        return f"{ETC}/env/{self.name}"
+
+    def user(self, name: str) -> pwd.struct_passwd:
+        """A listed user, who is never root."""
+        if name not in self.users:
+            raise Refused(f"{name!r} is none of the users of {self.name}: {', '.join(self.users)}")
+        found = _known(name)
+        if found.pw_uid == 0 or found.pw_gid == 0:
+            raise Refused(f"{name} is root on this host")
+        return found
+
+    def groups(self) -> set[str]:
+        """The groups of the listed users."""
+        return {grp.getgrgid(self.user(name).pw_gid).gr_name for name in self.users}
+
+
+def _fits(pattern: str, stem: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9:_.\\@-]*".join(map(re.escape, pattern.split("*"))), stem))
+
+
+def _known(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        raise Refused(f"this host has no user {name}") from None
+
+
+def application(name: str) -> Application:
+    """What root wrote down of an application; a file that others could have written is not believed."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
+        raise Refused("that is no name of an application")
+    number = _open(ETC, f"{name}.json")
+    with open(number, encoding="utf-8") as file:
+        for each in (os.fstat(number), os.stat(ETC)):
+            if each.st_uid != 0 or each.st_mode & 0o022:
+                raise Refused(f"{ETC}/{name}.json can be written by others than root")
+        said = json.load(file)
+    return Application(name, said["login"], said["root"], tuple(said["units"]), tuple(said["users"]))
+
+
+def refuse_others(app: Application) -> None:
+    """Refuse whoever is not the login of the application; sudo says who asked."""
+    asked = os.environ.get("SUDO_UID")
+    if asked is not None and asked not in ("0", str(_known(app.login).pw_uid)):
+        raise Refused(f"{app.name} is not deployed by this login")
+
+
+# --- files, by descriptors: no link is followed ----------------------------------------------------------------------
+
+
+def _directory(path: str) -> int:
+    number = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    for part in path.strip("/").split("/"):
+        inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=number)
+        os.close(number)
+        number = inner
+    return number
+
+
+def _open(directory: str, name: str, kind: int = 0) -> int:
+    if not re.fullmatch(r"[^/\0]+", name) or name in (".", ".."):
+        raise Refused(f"{name!r} is no name of a file")
+    above = _directory(directory)
+    try:
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | kind, dir_fd=above)
+    finally:
+        os.close(above)
+
+
+def _revision(app: Application, name: str) -> int:
+    """A configuration: a file with one name that the login made."""
+    if not re.fullmatch("[0-9a-f]{16}", name):
+        raise Refused(f"{name!r} is no configuration")
+    number = _open(f"{app.root}/.deploy/config", name)
+    found = os.fstat(number)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != _known(app.login).pw_uid:
+        raise Refused(f"the configuration {name} is no file of {app.login}'s")
+    return number
+
+
+def own_config(app: Application, what: str, user: str = "", name: str = "") -> None:
+    """Give a configuration its reader, or a shared place its owner; nothing else is given to anybody."""
+    if what == "env":
+        keep_env(app)
+    elif what == "config":
+        os.fchown(_revision(app, name), -1, app.user(user).pw_gid)
+    elif what == "shared":
+        number = _open(f"{app.root}/shared", name, os.O_DIRECTORY)
+        if os.fstat(number).st_uid != _known(app.login).pw_uid or os.listdir(number):
+            raise Refused(f"{name} is no empty directory of {app.login}'s")
+        os.fchown(number, app.user(user).pw_uid, app.user(user).pw_gid)
+    else:
+        raise Refused(f"own-config {what} is not known")
+
+
+def keep_env(app: Application) -> None:
+    """Keep what `env` names where the units read it: as root they would follow the login's links to any file."""
+    above = _directory(app.root)
+    try:
+        named = os.readlink("env", dir_fd=above).rpartition("/")[2]
+    except OSError:
+        named = "none"
+    if named == "none":
+        _write(app.env, None)
+        return
+    with open(_revision(app, named), "rb") as file:
+        _write(app.env, file.read(LARGEST), 0o600)
+
+
+def move_env(app: Application) -> None:
+    """Have what was installed before this host had least privilege read the copy; what somebody edited is left."""
+    keep_env(app)
+    named = rf"(?m)^(\s*EnvironmentFile\s*=\s*-?){re.escape(app.root)}/env(?=\s*$)"
+    for unit in filter(app.owns, os.listdir(UNITS)):
+        for path, text in [(unit, _there(unit) or ""), *_drop_ins(unit)]:
+            first, _, body = text.partition("\n")
+            moved = re.sub(named, rf"\g<1>{app.env}", body)
+            if first.startswith(OURS) and first.endswith(f", {_digest(body)}") and moved != body:
+                _write(os.path.join(UNITS, path), f"{first[:-16]}{_digest(moved)}\n{moved}".encode())
+    _do("/usr/bin/systemctl", "daemon-reload")
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def _write(path: str, text: bytes | None, mode: int = 0o644) -> None:
+    """Have a text, or nothing, at a path in a directory of root's, whole at any moment."""
+    if text is None:
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
+    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
+    if os.path.lexists(new):
+        os.unlink(new)
+    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with open(number, "wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(number)
+    os.replace(new, path)
+
+
+# --- units: all that is not allowed here is refused ------------------------------------------------------------------
+
+# By section and by check: the keys whose values may be anything come first.
+ALLOWED = {
+    "Unit": {
+        "any": "Description Documentation DefaultDependencies StartLimitIntervalSec StartLimitBurst StopWhenUnneeded"
+        " RefuseManualStart RefuseManualStop AllowIsolate IgnoreOnIsolate CollectMode JobTimeoutSec ConditionPathExists"
+        " ConditionPathIsDirectory ConditionFileNotEmpty ConditionHost ConditionVirtualization AssertPathExists",
+        "names": "After Before",
+        "known": "Wants Requires Requisite BindsTo PartOf Upholds",
+        "units": "Conflicts OnFailure OnSuccess PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo",
+        "below": "RequiresMountsFor",
+    },
+    "Service": {
+        "any": "Type Restart RestartSec RestartPreventExitStatus RestartForceExitStatus SuccessExitStatus TimeoutSec"
+        " TimeoutStartSec TimeoutStopSec TimeoutAbortSec RuntimeMaxSec WatchdogSec NotifyAccess RemainAfterExit"
+        " GuessMainPID KillMode KillSignal RestartKillSignal FinalKillSignal SendSIGKILL SendSIGHUP OOMPolicy"
+        " OOMScoreAdjust Environment UnsetEnvironment WorkingDirectory UMask Nice IOSchedulingClass CPUWeight CPUQuota"
+        " MemoryMax MemoryHigh MemorySwapMax TasksMax IOWeight LimitNOFILE LimitNPROC LimitCORE LimitAS LimitFSIZE"
+        " SyslogIdentifier SyslogLevel LogLevelMax LogRateLimitIntervalSec LogRateLimitBurst IgnoreSIGPIPE"
+        " NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateIPC ProtectSystem ProtectHome"
+        " ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectClock ProcSubset"
+        " ProtectHostname ProtectProc LockPersonality MemoryDenyWriteExecute RestrictRealtime RestrictSUIDSGID"
+        " RestrictNamespaces RestrictAddressFamilies SystemCallFilter SystemCallArchitectures SystemCallErrorNumber"
+        " RemoveIPC IPAddressAllow IPAddressDeny CapabilityBoundingSet RuntimeDirectoryMode RuntimeDirectoryPreserve"
+        " StateDirectoryMode CacheDirectoryMode LogsDirectoryMode",
+        "user": "User",
+        "groups": "Group SupplementaryGroups",
+        "command": "ExecStart ExecStartPre ExecStartPost ExecCondition ExecReload ExecStop ExecStopPost",
+        "env": "EnvironmentFile",
+        "output": "StandardInput StandardOutput StandardError",
+        "directory": "RuntimeDirectory StateDirectory CacheDirectory LogsDirectory",
+        "units": "Sockets",
+    },
+    "Socket": {
+        "any": "Accept Backlog MaxConnections MaxConnectionsPerSource KeepAlive NoDelay ReusePort BindIPv6Only"
+        " SocketMode FileDescriptorName TriggerLimitIntervalSec TriggerLimitBurst",
+        "listen": "ListenStream ListenDatagram",
+        "user": "SocketUser",
+        "groups": "SocketGroup",
+        "units": "Service",
+    },
+    "Timer": {
+        "any": "OnCalendar OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec AccuracySec Persistent"
+        " RandomizedDelaySec FixedRandomDelay RemainAfterElapse OnClockChange OnTimezoneChange",
+        "units": "Unit",
+    },
+    "Path": {
+        "any": "TriggerLimitIntervalSec TriggerLimitBurst",
+        "below": "PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty",
+        "units": "Unit",
+    },
+    "Install": {"units": "Alias Also RequiredBy UpheldBy", "known": "WantedBy", "instance": "DefaultInstance"},
+}
+TARGETS = {
+    *("network.target", "network-online.target", "nss-lookup.target", "remote-fs.target", "local-fs.target"),
+    *("time-sync.target", "basic.target", "sysinit.target", "multi-user.target", "graphical.target"),
+    *("default.target", "timers.target", "sockets.target", "paths.target"),
+}
+# A command begins with its program: what systemd unquotes there could be a `+`.  After ` ; ` begins another one.
+COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
+CHECKS: dict[str, Callable[[Application, str], bool]] = {
+    "any": lambda app, value: True,
+    "names": lambda app, value: all(re.fullmatch(rf"{STEM}\.[a-z]+", each) for each in value.split()),
+    "known": lambda app, value: all(each in TARGETS or _is_ours(app, each) for each in value.split()),
+    "units": lambda app, value: all(_is_ours(app, each) for each in value.split()),
+    "below": lambda app, value: all(_is_below(app.root, each) for each in value.split()),
+    "user": lambda app, value: value in app.users and app.user(value).pw_uid != 0,
+    "groups": lambda app, value: bool(value) and {*value.split()} <= app.groups(),
+    "command": lambda app, value: all(re.fullmatch(COMMAND, each) for each in re.split(r"[ \t];[ \t]+", value)),
+    "env": lambda app, value: value.lstrip("-") in ("", app.env, f"/etc/default/{app.name}"),
+    "output": lambda app, value: value in ("null", "journal", "inherit", "socket"),
+    "directory": lambda app, value: all(_is_directory(app, each) for each in value.split()),
+    "listen": lambda app, value: _is_place(app, value),
+    "instance": lambda app, value: bool(re.fullmatch(r"[A-Za-z0-9:_.-]+", value)),
+}
+
+
+def _is_ours(app: Application, unit: str) -> bool:
+    return app.owns(unit) and not _is_packaged(unit)
+
+
+def _is_packaged(*units: str) -> bool:
+    return any(os.path.lexists(f"{place}/{unit}") for place in OTHERS for unit in units)
+
+
+def _is_below(root: str, path: str) -> bool:
+    return bool(re.fullmatch(r"[A-Za-z0-9_./@+*-]+", path)) and ".." not in path and f"{path}/".startswith(f"{root}/")
+
+
+def _is_directory(app: Application, name: str) -> bool:
+    """Whether a directory of systemd's (/run/NAME and its like), which root gives to the user, has a name of ours."""
+    return bool(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name)) and (name == app.name or _is_named(app, name))
+
+
+def _is_named(app: Application, name: str) -> bool:
+    stems = {each.partition("@")[0].rstrip("*").rstrip("-") for each in app.units}
+    return name in stems or app.owns(f"{name}.service")
+
+
+def _is_place(app: Application, value: str) -> bool:
+    """A port that everybody may have, or a socket directly in /run by a name of ours."""
+    port = re.fullmatch(r"(?:[0-9.]+:|\[[0-9a-fA-F:]+\]:)?([0-9]{4,5})", value)
+    path = re.fullmatch(r"/run/([A-Za-z0-9_-]+)\.sock(?:et)?", value)
+    return bool((port and int(port[1]) >= 1024) or (path and _is_directory(app, path[1])))
+
+
+def read(text: str) -> Iterator[tuple[int, str, str, str]]:
+    """Line, section, key and value of each assignment, as systemd reads them.  Raises Refused for what is ambiguous."""
+    section, rest, began = "", "", 0
+    if re.search(r"[^\n\t\x20-\x7e\x80-\U0010ffff]|[\x80-\xa0\u2028\u2029\ufeff]", text):
+        raise Refused("it has control characters")
+    for number, raw in enumerate(text.split("\n"), 1):
+        comment = raw.strip(" \t")[:1] in ("#", ";")
+        if comment and (rest or raw.rstrip(" \t").endswith("\\")):
+            raise Refused(f"line {number}: a comment in a line that is continued")
+        began = began if rest else number
+        line, goes_on = (rest + raw, False) if not comment else ("", False)
+        if (len(line) - len(line.rstrip("\\"))) % 2:
+            rest, goes_on = f"{line[:-1]} ", True
+        if goes_on:
+            continue
+        rest, line = "", line.strip(" \t")
+        if re.fullmatch(r"\[[A-Za-z]+\]", line):
+            section = line[1:-1]
+        elif line:
+            key, equals, value = line.partition("=")
+            if not equals or not section:
+                raise Refused(f"line {began}: {line[:60]!r} is no assignment of a section")
+            yield began, section, key.strip(" \t"), value.strip(" \t")
+    if rest:
+        raise Refused("its last line is continued")
+
+
+def wrong(app: Application, path: str, text: str) -> Iterator[str]:
+    """All that keeps a text from being installed as a unit, or a drop-in, of the application, in words."""
+    found = re.fullmatch(rf"({UNIT})(\.d/{STEM}\.conf)?", path)
+    if not found or not app.owns(found[1]):
+        yield f"{path} is none of the units of {app.name}: {', '.join(app.units)}"
+        return
+    kind = found[1].rpartition(".")[2].title()
+    users = 0
+    try:
+        for number, section, key, value in read(text):
+            check = next((c for c, keys in ALLOWED.get(section, {}).items() if key in keys.split()), None)
+            if check is None or section not in ("Unit", "Install", kind):
+                yield f"{path}:{number}: {key}= in [{section}] is not for an application without root"
+            elif (value or check in ("user", "groups")) and not CHECKS[check](app, value):
+                yield f"{path}:{number}: {key}={value[:80]} is not for this application"
+            users += key == "User"
+    except (Refused, KeyError) as refused:
+        yield f"{path}: {refused}"
+    if kind == "Service" and not found[2] and not users:
+        yield f"{path} names no User=, so that it would run as root"
+
+
+def _there(path: str) -> str | None:
+    """The text at a path of the directory of units; an alias is what it leads to, None where nothing is."""
+    place = os.path.join(UNITS, path)
+    if os.path.islink(place):
+        path = os.path.basename(os.readlink(place))
+        place = os.path.join(UNITS, path)
+    if os.path.islink(place) or not os.path.isfile(place):
+        return None
+    with open(place, encoding="utf-8", errors="replace") as file:
+        return file.read()
+
+
+def _main(unit: str, files: Files) -> tuple[str, str | None]:
+    """The file that systemd takes for a unit, with these files in place; of an instance that is its template's."""
+    template = re.sub(r"@.*\.", "@.", unit)
+    texts = ((path, files[path] if path in files else _there(path)) for path in (unit, template))
+    return next(((path, text) for path, text in texts if text is not None), (unit, None))
+
+
+def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[str]:
+    """What is wrong with files that are to be installed, and with what is there of these units."""
+    # Nothing is installed beside a service of root's in the list, which another unit could start.
+    found = [each for path, text in files.items() if text is not None for each in wrong(app, path, text)]
+    installed = [each for each in os.listdir(UNITS) if each.endswith(".service") and app.owns(each)] if files else []
+    for unit in {*units, *installed, *(path.partition(".d/")[0] for path in files)}:
+        path, text = _main(unit, files)
+        if not app.owns(unit):
+            found.append(f"{unit} is none of the units of {app.name}: {', '.join(app.units)}")
+        elif _is_packaged(unit, path):
+            found.append(f"{unit} belongs to a package")
+        elif text is None and any(each.startswith(f"{unit}.d/") and files[each] is not None for each in files):
+            found.append(f"{unit} is not there, and has drop-ins")
+        else:
+            found += wrong(app, path, text) if text is not None and path not in files else ()
+            found += [each for inner in _drop_ins(unit) if inner[0] not in files for each in wrong(app, *inner)]
+    return sorted({*found})
+
+
+def _drop_ins(unit: str) -> Iterator[tuple[str, str]]:
+    """The drop-ins for a unit that were installed for an application; those of an administrator are his.
+
+    They lie in directories of the unit, of what it is an alias of, of its template, and of what their names begin with.
+    """
+    known = {unit, os.path.basename(os.path.realpath(os.path.join(UNITS, unit)))}
+    known |= {re.sub(r"@.*\.", "@.", each) for each in known}
+    kinds = {each.rpartition(".")[2] for each in known}
+    starts = {f"{each[: at.end()]}.{kind}" for each in known for at in re.finditer("-", each) for kind in kinds}
+    for directory in sorted(f"{each}.d" for each in known | kinds | starts):
+        place = os.path.join(UNITS, directory)
+        for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
+            text = _there(f"{directory}/{name}")
+            if text and text.startswith(OURS):
+                yield f"{directory}/{name}", text
+
+
+# --- the verbs -------------------------------------------------------------------------------------------------------
+
+
+def _do(*command: str, seconds: float = 30) -> None:
+    subprocess.run(command, env=CLEAN, stdin=subprocess.DEVNULL, check=True, timeout=seconds)
+
+
+def _become(*command: str) -> NoReturn:
+    sys.stdout.flush()
+    os.execve(command[0], command, CLEAN)
+
+
+def systemctl(app: Application, verb: str, *arguments: str) -> None:
+    """Start, stop or show units of the application; what has no user of the list is refused."""
+    names = [each for each in arguments if not each.startswith("--")]
+    options = [each for each in arguments if each.startswith("--") and each != "--"]
+    known = r"--job-mode=ignore-requirements|--no-pager|--full|--lines=[0-9]{1,4}"
+    if not all(re.fullmatch(known, each) for each in options):
+        raise Refused(f"{verb} {' '.join(options)} is not known")
+    _refuse(problems(app, {}, [each for each in names if not _is_command(app, each)]))
+    if not names and verb != "is-system-running":
+        raise Refused(f"{verb} of what?")
+    if verb == "restart":
+        keep_env(app)
+    _become("/usr/bin/systemctl", verb, *options, *(["--", *names] if names else []))
+
+
+def _is_command(app: Application, unit: str) -> bool:
+    """Whether a unit has the name of a command of another user, which `run-as` gives it."""
+    return bool(re.fullmatch(rf"oroboros-command-{re.escape(app.name)}:{STEM}\.service", unit))
+
+
+def _refuse(found: Sequence[str]) -> None:
+    if found:
+        raise Refused("; ".join(found))
+
+
+class Asked(NamedTuple):
+    """What is to be put in place: texts by path, and links by path (None: nothing); what is to stop, and the rest."""
+
+    files: Files
+    links: Files
+    stop: tuple[str, ...]
+    enable: tuple[str, ...]
+    start: tuple[str, ...]
+    patience: float | None
+
+
+def judge(app: Application) -> None:
+    """Say all that is wrong with units, a line each."""
+    print("\n".join(problems(app, _asked().files)))
+
+
+def _asked() -> Asked:
+    said = json.loads(sys.stdin.buffer.read(LARGEST).decode("utf-8"))
+    files, links = (
+        {str(path): _text(text) for path, text in said.get(name, {}).items()} for name in ("files", "links")
+    )
+    stop, enable, start = (tuple(map(str, said.get(name, ()))) for name in ("stop", "enable", "start"))
+    patience = said.get("patience")
+    return Asked(files, links, stop, enable, start, None if patience is None else float(patience))
+
+
+def _text(text: object) -> str | None:
+    if text is None or isinstance(text, str):
+        return text
+    raise Refused("that is no set of units")
+
+
+def put(app: Application, seconds: str) -> None:
+    """Stop what goes, have units and links as they are asked for, let systemd know, and start what is new."""
+    asked, ends = _asked(), time.monotonic() + min(float(seconds), 3600.0)
+    files, links = asked.files, asked.links
+    _refuse(problems(app, files, (*asked.stop, *asked.enable, *asked.start)))
+    _refuse([f"{link} is no link of {app.name}'s units" for link in links if not _is_link(app, link, links[link])])
+    _refuse([f"{path} is masked" for path in files if os.path.islink(os.path.join(UNITS, path))])
+    with open(f"/run/oroboros-helper-{app.name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _stop(asked.stop, asked.patience, ends)
+        for path, text in files.items():
+            _write(os.path.join(UNITS, path), None if text is None else text.encode())
+            _write(os.path.join(UNITS, os.path.dirname(path), f".{os.path.basename(path)}.new"), None)
+        for path, leads in links.items():
+            _link(os.path.join(UNITS, path), leads)
+        for directory in {os.path.dirname(path) for path, text in files.items() if text is None} - {""}:
+            _leave(os.path.join(UNITS, directory))
+        keep_env(app)
+        if asked.enable:
+            _do("/usr/bin/systemctl", "enable", "--quiet", "--no-reload", "--", *asked.enable)
+        os.sync()
+        _do("/usr/bin/systemctl", "daemon-reload", seconds=max(1.0, ends - time.monotonic()))
+        if asked.start:
+            subprocess.run(["/usr/bin/systemctl", "start", "--no-block", "--", *asked.start], env=CLEAN, check=False)
+
+
+def _stop(names: Sequence[str], patience: float | None, ends: float) -> None:
+    """Patterns, for of a name that systemd does not know it would make an error."""
+    patterns = [name.replace("@.", "@*.") if "@." in name else f"{name[:-1]}[{name[-1]}]" for name in names]
+    try:
+        left = max(1.0, ends - time.monotonic())
+        _do("/usr/bin/systemctl", "stop", "--", *patterns, seconds=patience or left) if names else None
+    except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
+        if patience is None:
+            raise
+
+
+def _is_link(app: Application, path: str, leads: str | None) -> bool:
+    """Whether a link in the directory of units enables a unit of ours, or gives it another name of ours."""
+    found = re.fullmatch(rf"(?:({UNIT})\.(wants|requires|upholds)/)?({UNIT})", path)
+    if not found or not app.owns(found[3]):
+        return False
+    by = found[1] is None or app.owns(found[1]) or (found[1] in TARGETS and found[2] == "wants")
+    to = leads is None or re.fullmatch(rf"(?:{UNITS}/|\.\./)?({UNIT})", leads)
+    return by and bool(to is True or (to and app.owns(to[1])))
+
+
+def _leave(directory: str) -> None:
+    if os.path.isdir(directory) and not os.listdir(directory):
+        os.rmdir(directory)
+
+
+def _link(place: str, leads: str | None) -> None:
+    if os.path.islink(place):
+        os.unlink(place)
+    if leads is not None:
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        os.symlink(leads, place)
+
+
+def activate(app: Application, verb: str, unit: str, python: str, agent: str, attempt: str, *seconds: str) -> None:
+    """The agent, which is the login's, run by systemd as the login; no line of it is free."""
+    words = (python, agent, attempt)
+    plain = all(re.fullmatch(rf"/?{WORD}", word) for word in words) and python.startswith("/")
+    if not plain or not all(re.fullmatch("[0-9]+", each) for each in seconds):
+        raise Refused("activate takes plain words alone")
+    if not agent.startswith(f"{app.root}/") or unit not in (
+        "",
+        "oroboros-activate.service",
+        "oroboros-activate-2.service",
+    ):
+        raise Refused(f"{agent} is not the agent of {app.name}")
+    settle = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {python} -IS {agent} recover {attempt}'"
+    properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900"}
+    if verb == "activate":
+        there, back = seconds
+        properties = {"Type": "exec", "ExecStopPost": settle, "RuntimeMaxSec": there, "TimeoutStopSec": back}
+        properties.update(KillSignal="SIGKILL", OOMScoreAdjust="-500")
+    _become(
+        *("/usr/bin/systemd-run", "--quiet", "--no-block", "--collect"),
+        *([f"--unit={unit}"] if unit else []),
+        f"--description={verb} of {app.name} in {app.root}",
+        *(f"--property={key}={value}" for key, value in properties.items()),
+        *("--property=UMask=0022", f"--uid={_not_root(app).pw_uid}", "--"),
+        *(python, "-IS", agent, "run" if verb == "activate" else "tidy", attempt),
+    )
+
+
+def _not_root(app: Application) -> pwd.struct_passwd:
+    found = _known(app.login)
+    if found.pw_uid == 0:
+        raise Refused(f"the login of {app.name} is root")
+    return found
+
+
+def run_as(app: Application, user: str, unit: str, seconds: str) -> None:
+    """The Python program on the input, as a listed user who gets no new privileges; what it leaves running is ended."""
+    if not _is_command(app, unit):
+        raise Refused(f"{unit!r} is no name of a command")
+    if not re.fullmatch(r"[0-9]{1,8}(?:\.[0-9]{1,6})?", seconds):
+        raise Refused(f"{seconds!r} are no seconds")
+    properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": "2", "UMask": "0022", "RuntimeMaxSec": seconds}
+    _become(
+        *("/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}"),
+        *(f"--property={key}={value}" for key, value in properties.items()),
+        f"--description=a command of oroboros_deploy as {user}",
+        *(f"--uid={app.user(user).pw_uid}", "--", "/usr/bin/python3", "-IS", "-X", "utf8", "-"),
+    )
+
+
+def watch(*pids: str) -> None:
+    """What processes use: links, mounts, and the paths of releases in what they mapped and were started with."""
+    if not all(re.fullmatch("[0-9]{1,10}", pid) for pid in pids):
+        raise Refused("watch takes numbers of processes")
+    known: set[str] = set()
+    for pid in pids or sorted(filter(str.isdigit, os.listdir("/proc"))):
+        names = ("cwd", "exe", "ns/mnt") if pids else ("cwd", "root", "exe", "ns/mnt")
+        links = {name: _leads(f"/proc/{pid}/{name}") for name in names}
+        told = [f"/proc/{pid}/{name.split('/')[0]}:{leads}" for name, leads in links.items() if leads]
+        if pids or links["ns/mnt"] not in known:
+            told += [f"/proc/{pid}/mountinfo:{line}" for line in _bytes(pid, "mountinfo").decode().splitlines()]
+            known.add(links["ns/mnt"])
+        for name in () if pids else ("maps", "cmdline", "environ"):
+            words = [each for each in _bytes(pid, name).split(b"\0") if not each.startswith((b"PWD=", b"OLDPWD="))]
+            paths = {path for word in words for path in re.findall(rb"/[^\x00-\x20:;=]*/[0-9a-f]{40,64}", word)}
+            told += [f"/proc/{pid}/{name}:{path.decode('utf-8', 'replace')}" for path in paths]
+        print("\n".join(told))
+    print("looked")
+
+
+def _leads(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
+def _bytes(pid: str, name: str) -> bytes:
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def main(name: str, verb: str, *arguments: str) -> None:
+    """Do what one verb says, as it says."""
+    app = application(name)
+    if verb == "judge":
+        judge(app)
+        return
+    refuse_others(app)
+    os.environ.clear()
+    os.umask(0o022)
+    os.chdir("/")
+    if verb in ("restart", "stop", "reset-failed", "status", "is-system-running"):
+        systemctl(app, verb, *arguments)
+    elif verb in ("activate", "tidy"):
+        activate(app, verb, *arguments)
+    elif verb in VERBS:
+        VERBS[verb](app, *arguments)
+    else:
+        raise Refused(f"{verb!r} is not known")
+
+
+VERBS: dict[str, Callable[..., None]] = {
+    "ask": lambda app: print("ready"),
+    "put": put,
+    "own-config": own_config,
+    "move-env": move_env,
+    "run-as": run_as,
+    "watch": lambda app, *pids: watch(*pids),
+}
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except subprocess.CalledProcessError as failed:
+        sys.exit(f"oroboros-helper: {' '.join(failed.cmd)} exited {failed.returncode}")
+    except subprocess.TimeoutExpired as late:
+        sys.exit(f"oroboros-helper: {' '.join(late.cmd)} did not end in time")
+    except (Refused, OSError, ValueError, TypeError, KeyError) as refused:
+        sys.exit(f"oroboros-helper: refused: {refused}")

@@ -1,0 +1,409 @@
+"""What root does for a login with least privilege: each way to root, by a unit or an argument, is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oroboros_deploy.host import unit_files
+from oroboros_deploy.least import helper
+from oroboros_deploy.least.helper import Application, Refused, problems, read
+
+USER = pwd.getpwuid(1).pw_name  # one that every system has
+GROUP = "daemon"
+ROOT = "/srv/shop"
+APP = Application("shop", "deploy", ROOT, ("shop", "shop-*", "shop@*"), (USER,))
+UNIT = f"[Unit]\nDescription=Shop\n[Service]\nUser={USER}\nExecStart=/srv/shop/current/bin/shop\n"
+root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
+
+
+@pytest.fixture(autouse=True)
+def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Places of the test's own in the place of root's."""
+    for name in ("ETC", "UNITS"):
+        (tmp_path / name.lower()).mkdir()
+        monkeypatch.setattr(helper, name, str(tmp_path / name.lower()))
+    monkeypatch.setattr(helper, "OTHERS", (str(tmp_path / "packages"),))
+    return tmp_path
+
+
+def judged(text: str, path: str = "shop-api.service") -> list[str]:
+    """What is wrong with one unit, or with a drop-in for one that is in order."""
+    main = path.partition(".d/")[0]
+    return problems(APP, {main: UNIT, path: text} if ".d/" in path else {path: text})
+
+
+def service(*lines: str) -> str:
+    return UNIT + "".join(f"{line}\n" for line in lines)
+
+
+GOOD = [
+    UNIT,
+    service(
+        "ExecStartPre=-/bin/mkdir -p x", "ExecStart=", "ExecStart=@/bin/sh shop -c 'a; b'", "ExecReload=:/bin/kill"
+    ),
+    service("# a comment", "; another", "", "Environment=A=\\", "  B=c", "Restart=always", "CapabilityBoundingSet="),
+    service("EnvironmentFile=-/etc/default/shop", f"Group={GROUP}", "RuntimeDirectory=shop", "StandardOutput=journal"),
+    service("[Install]", "WantedBy=multi-user.target", "Alias=shop-old.service", "Also=shop-web@.service"),
+    f"[Unit]\nAfter=postgresql.service\nWants=network-online.target shop-db.service\n{UNIT}",
+    UNIT.replace("[Service]", " [Service]  ").replace("User=", "User = "),
+]
+
+
+def test_what_services_need() -> None:
+    """Units as people write them are in order."""
+    assert [judged(text) for text in GOOD] == [[]] * len(GOOD)
+
+
+BAD = [
+    UNIT.replace(f"User={USER}\n", ""),
+    *(
+        UNIT.replace(f"User={USER}", f"User={user}")
+        for user in ("root", "0", "", "%i", f'"{USER}"', "nobody2", f"{USER} x")
+    ),
+    *(service(line) for line in ("User=", "User=root", "User=0", "User\t= root", f"Group=root\nUser={USER}")),
+    *(
+        service(f"ExecStart{when}={value}")
+        for when in ("", "Pre", "Post")
+        for value in ("+/bin/x", "!/bin/x", "!!/bin/x")
+    ),
+    *(
+        service(f"ExecStart={value}")
+        for value in (
+            *("-+/bin/x", "@!/bin/x x", ":+/bin/x", '"+/bin/x"', "\\x2b/bin/x", "'+/bin/x'", "|/bin/x", "%h/x", "$X"),
+            *(
+                "/bin/a ; +/bin/x",
+                "/bin/a\t;\t+/bin/x",
+                "/bin/a ; ; +/bin/x",
+                "/bin/a \\\n; +/bin/x",
+                "/bin/a ;  !/bin/x",
+            ),
+        )
+    ),
+    *(
+        service(line)
+        for line in (
+            "PermissionsStartOnly=yes",
+            "RootDirectoryStartOnly=yes",
+            "AmbientCapabilities=CAP_SYS_ADMIN",
+            "SecureBits=keep-caps",
+            "DynamicUser=yes",
+            "PAMName=login",
+            "RootDirectory=/srv/shop/root",
+            "RootImage=/srv/shop/image",
+            "BindPaths=/srv/shop/sudoers:/etc/sudoers",
+            "TemporaryFileSystem=/etc",
+            "InaccessiblePaths=/etc/pam.d",
+            "LoadCredential=a:/etc/shadow",
+            "EnvironmentFile=/srv/shop/env",
+            "EnvironmentFile=/etc/shadow",
+            "EnvironmentFile=/etc/default/%i",
+            "StandardOutput=append:/etc/passwd",
+            "StandardOutput=file:/etc/cron.d/x",
+            "StandardInput=file:/etc/shadow",
+            "PIDFile=/srv/shop/pid",
+            "RuntimeDirectory=sshd",
+            "StateDirectory=../etc",
+            "StateDirectory=shop/../../etc",
+            "StateDirectory=shop:link",
+            "ConfigurationDirectory=sudoers.d",
+            "LogNamespace=x",
+            "Slice=system.slice",
+            "Delegate=yes",
+            "TTYPath=/dev/tty1",
+            "Sockets=ssh.socket",
+            "SupplementaryGroups=shadow",
+            "SupplementaryGroups=",
+            "Group=disk",
+            "USER=root",
+            "X-User=x",
+            "[X-Shop]\nUser=root",
+            "[Manager]\nDefaultEnvironment=x",
+            "[Unit]\nOnFailure=ssh.service",
+            "[Unit]\nConflicts=ssh.service",
+            "[Unit]\nRequires=reboot.target",
+            "[Unit]\nWants=ssh.service",
+            "[Unit]\nStartLimitAction=reboot-force",
+            "[Unit]\nFailureAction=reboot",
+            "[Unit]\nRequiresMountsFor=/srv/shop/../etc",
+            "[Unit]\nWants=shop-%i.service",
+            "[Install]\nAlias=ssh.service",
+            "[Install]\nAlias=shop-../ssh.service",
+            "[Install]\nRequiredBy=ssh.service",
+            "[Install]\nWantedBy=ssh.service",
+            "[Socket]\nListenStream=80",
+            ".include /srv/shop/more",
+            "no assignment",
+            "Description=\\",
+            "Environment=A \\\n# hidden\nUser=root",
+            "# a comment \\\nUser=root",
+            "Environment=a\rUser=root",
+            "Environment=a\x00",
+            "Environment=a\u2028User=root",
+            "\ufeffUser=root",
+        )
+    ),
+]
+
+
+def test_what_would_be_root() -> None:
+    """Each is refused, and its path told."""
+    told = {text: judged(text) for text in BAD}
+    assert [text for text, found in told.items() if not found] == []
+    assert all(each.startswith("shop-api.service") for found in told.values() for each in found)
+
+
+OTHERS = {
+    "ssh.service": UNIT,
+    "shop-.service": UNIT,
+    "shop-@.service": UNIT,
+    "shop-api.mount": UNIT,
+    "../shop-api.service": UNIT,
+    "shop-a/b.service": UNIT,
+    "shop-a\n.service": UNIT,
+    "oroboros-boot-srv-shop.service": UNIT,
+    "service.d/x.conf": "[Service]\nUser=root\n",
+    "ssh.service.d/x.conf": "[Service]\nNice=1\n",
+    "shop-api.service.d/x.conf": "[Service]\nUser=\n",
+    "shop-api.service.d/../x.conf": "[Service]\nNice=1\n",
+    "shop-api.service.d/y.conf": "[Service]\nExecStartPre=+/bin/x\n",
+    "shop-api.socket": "[Socket]\nListenStream=9000\nExecStartPre=/bin/x\n",
+    "shop-b.socket": "[Socket]\nListenStream=/etc/x.sock\n",
+    "shop-c.socket": "[Socket]\nListenStream=22\n",
+    "shop-d.socket": "[Socket]\nListenFIFO=/run/shop\n",
+    "shop-e.socket": "[Socket]\nListenStream=9000\nService=ssh.service\n",
+    "shop-f.socket": "[Socket]\nListenStream=9000\nSocketUser=root\n",
+    "shop-g.socket": "[Socket]\nListenStream=9000\nSymlinks=/etc/x\n",
+    "shop-a.path": "[Path]\nPathChanged=/srv/shop/x\nUnit=ssh.service\n",
+    "shop-b.path": "[Path]\nPathExists=/etc/shadow\n",
+    "shop-c.path": "[Path]\nPathExists=/srv/shop/x\nMakeDirectory=yes\n",
+    "shop-a.timer": "[Timer]\nOnCalendar=daily\nUnit=reboot.target\n",
+    "shop-a.target": "[Service]\nUser=root\n",
+}
+
+
+def test_units_of_others() -> None:
+    """Names of others, drop-ins that add what a unit may not have, and what starts or opens something of others."""
+    assert [path for path, text in OTHERS.items() if not judged(text, path)] == []
+
+
+def test_what_else_is_in_order() -> None:
+    """A socket on a high port or in /run, a timer, a path, a target and a drop-in of the application's own."""
+    units = {
+        "shop-api.service": UNIT,
+        "shop-api.service.d/slow.conf": "[Service]\nRestartSec=3\n",
+        "shop-api.socket": f"[Socket]\nListenStream=[::1]:8000\nListenStream=/run/shop.sock\nSocketUser={USER}\n",
+        "shop-api.timer": "[Timer]\nOnCalendar=daily\nUnit=shop-api.service\n",
+        "shop-api.path": "[Path]\nPathChanged=/srv/shop/shared/x\n",
+        "shop-all.target": "[Unit]\nWants=shop-api.service\n",
+        "shop@.service": UNIT,
+    }
+    assert problems(APP, units, ("shop@1.service",)) == []
+
+
+def test_what_is_there(directories: Path) -> None:
+    """Root's own units of these names, those of packages, and drop-ins without their unit are refused as well."""
+    (directories / "packages").mkdir()
+    (directories / "packages/shop-db.service").write_text(UNIT)
+    assert problems(APP, {"shop-db.service": UNIT}) == ["shop-db.service belongs to a package"]
+    (directories / "units/shop-old.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
+    (directories / "units/shop@7.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
+    (directories / "units/shop-alias.service").symlink_to("shop-old.service")
+    for unit in ("shop-old", "shop@7", "shop-alias"):
+        assert "names no User=" in str(problems(APP, {}, (f"{unit}.service",))), unit
+    drop_in = {"shop@7.service.d/x.conf": "[Service]\nNice=1\n", "shop@.service": UNIT}
+    assert "names no User=" in str(problems(APP, drop_in))
+    with_a_timer = problems(APP, {"shop-old.timer": "[Timer]\nOnCalendar=daily\n"})
+    assert "shop-old.service names no User=, so that it would run as root" in with_a_timer
+    (directories / "units/shop-old.service").unlink()
+    (directories / "units/shop@7.service").unlink()
+    started = problems(APP, {"shop-new.service": f"[Unit]\nWants=shop-db.service\n{UNIT}"})
+    assert ["Wants=shop-db.service" in each for each in started] == [True]
+    alone = problems(APP, {"shop-new.service.d/x.conf": "[Service]\nNice=1\n"})
+    assert alone == ["shop-new.service is not there, and has drop-ins"]
+    assert problems(APP, {}, ("ssh.service", "*.service"))[0].endswith(
+        "none of the units of shop: shop, shop-*, shop@*"
+    )
+
+
+@pytest.mark.parametrize(
+    "place", ["shop@7.service.d", "shop@.service.d", "shop-.service.d", "service.d", "shop-b.service.d"]
+)
+def test_drop_ins_of_before(directories: Path, place: str) -> None:
+    """What was installed for the application with more rights counts for its units, wherever systemd looks for it."""
+    units = directories / "units"
+    for unit in ("shop@.service", "shop-a.service", "shop-b.service"):
+        (units / unit).write_text(UNIT)
+    (units / "shop-c.service").symlink_to("shop-b.service")
+    (units / place).mkdir()
+    asked = {"shop@": "shop@7.service", "shop-": "shop-a.service", "shop-b": "shop-c.service"}
+    unit = asked.get(place.partition(".")[0].removesuffix("7"), "shop-a.service")
+    assert problems(APP, {}, (unit,)) == []
+    (units / place / "x.conf").write_text("[Service]\nUser=\n")
+    assert problems(APP, {}, (unit,)) == []  # an administrator's
+    (units / place / "x.conf").write_text(f"{helper.OURS}shop in /srv/shop, 0\n[Service]\nUser=\n")
+    assert [each.startswith(place) for each in problems(APP, {}, (unit,))] == [True]
+
+
+def test_lines_are_read_as_systemd_reads_them() -> None:
+    """Continued lines are one, an even number of backslashes continues nothing, blanks around do not count."""
+    text = "[Service]\n ExecStart = a \\\n  b\\\n\nEnvironment=c\\\\\n"
+    assert [each[1:] for each in read(text)] == [
+        ("Service", "ExecStart", "a    b"),
+        ("Service", "Environment", "c\\\\"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("restart", "--", "ssh.service"),
+        ("restart", "--", "shop-api.service", "ssh.service"),
+        ("restart", "--force", "--", "shop-api.service"),
+        ("stop", "--", "shop-*"),
+        ("stop", "--", "oroboros-command-other:a1-1-1.service"),
+        ("status", "--root=/", "--", "shop-api.service"),
+        ("restart",),
+        ("daemon-reload",),
+        ("edit", "shop-api.service"),
+        ("activate", "x.service", "/usr/bin/python3", f"{ROOT}/.deploy/agent/a.pyz", "a1", "1", "1"),
+        ("activate", "oroboros-activate.service", "/usr/bin/python3", "/etc/x", "a1", "1", "1"),
+        ("activate", "oroboros-activate.service", "/bin/sh -c", f"{ROOT}/a.pyz", "a1", "1", "1"),
+        ("activate", "oroboros-activate.service", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1'\n+/bin/x", "1", "1"),
+        ("activate", "oroboros-activate.service", "/usr/bin/python3", f"{ROOT}/a.pyz", "$USER", "1", "1"),
+        ("run-as", "root", "oroboros-command-shop:a1-1-1.service", "5"),
+        ("run-as", "nobody", "oroboros-command-shop:a1-1-1.service", "5"),
+        ("run-as", USER, "ssh.service", "5"),
+        ("run-as", USER, "oroboros-command-shop:a.service\n--uid=0", "5"),
+        ("run-as", USER, "oroboros-command-shop:a.service", "5 --uid=0"),
+        ("own-config", "config", USER, "../../../etc/shadow"),
+        ("own-config", "shared", USER, ".."),
+        ("own-config", "shared", "root", "media"),
+        ("own-config", "x"),
+        ("watch", "1/../../etc"),
+        ("put", "x"),
+    ],
+)
+def test_what_is_not_to_be_had(arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """No verb takes more than it says, and nothing is run."""
+    monkeypatch.setattr(helper, "application", lambda name: APP)
+    monkeypatch.setattr(helper, "refuse_others", lambda app: None)
+    monkeypatch.setattr(os, "environ", {})
+    monkeypatch.setattr(os, "chdir", lambda path: None)
+    monkeypatch.setattr(os, "execve", lambda *command: pytest.fail(f"it was run: {command}"))
+    monkeypatch.setattr(subprocess, "run", lambda *command, **_: pytest.fail(f"it was run: {command}"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    with pytest.raises((Refused, ValueError, OSError, KeyError)):
+        helper.main("shop", *arguments)
+
+
+def test_whom_it_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The login that root wrote down, and root; sudo says who asks, and nobody else is obeyed."""
+    for asks, obeyed in (("1", True), ("0", True), (None, True), ("2", False), ("", False)):
+        monkeypatch.setattr(os, "environ", {"SUDO_UID": asks} if asks is not None else {})
+        refused = None
+        try:
+            helper.refuse_others(APP._replace(login=USER))
+        except Refused as said:
+            refused = str(said)
+        assert refused == (None if obeyed else "shop is not deployed by this login"), asks
+
+
+@root_only
+def test_root_believes_root_alone(directories: Path) -> None:
+    """A list that others own or may write, a link in its place, and a name that is a path are refused."""
+    place = directories / "etc/shop.json"
+    place.write_text(json.dumps({"login": USER, "root": ROOT, "units": ["shop-*"], "users": ["root"]}))
+    os.chmod(directories / "etc", 0o755)
+    place.chmod(0o644)
+    found = helper.application("shop")
+    with pytest.raises(Refused, match="root on this host"):
+        found.user("root")
+    place.chmod(0o664)
+    with pytest.raises(Refused, match="written by others"):
+        helper.application("shop")
+    (directories / "etc/other.json").symlink_to(place)
+    with pytest.raises(OSError, match="other"):
+        helper.application("other")
+    with pytest.raises(Refused, match="no name"):
+        helper.application("../etc/shop")
+
+
+@root_only
+def test_what_is_given_away(directories: Path) -> None:
+    """A configuration and an empty directory of the login's, and neither a link, nor a file with two names."""
+    root, user = directories / "shop", pwd.getpwnam(USER)
+    app = Application("shop", "nobody", str(root), ("shop-*",), (USER,))
+    config, shared, login = root / ".deploy/config", root / "shared", pwd.getpwnam("nobody").pw_uid
+    for directory in (config, shared / "media"):
+        directory.mkdir(parents=True)
+    revision = config / ("0" * 16)
+    revision.write_text("A=b\n")
+    for path in (revision, shared / "media"):
+        os.chown(path, login, -1)
+    helper.own_config(app, "config", USER, revision.name)
+    helper.own_config(app, "shared", USER, "media")
+    assert (revision.stat().st_gid, (shared / "media").stat().st_uid) == (user.pw_gid, user.pw_uid)
+
+    canary = directories / "canary"
+    canary.write_text("root's")
+    (config / ("1" * 16)).symlink_to(canary)
+    os.link(canary, config / ("2" * 16))
+    (config / ("3" * 16)).write_text("the login's, by two names")
+    os.chown(config / ("3" * 16), login, -1)
+    os.link(config / ("3" * 16), directories / "another name")
+    shutil.copytree(config, directories / "elsewhere")
+    (shared / "away").symlink_to("/etc")
+    for what, name in (("config", "1" * 16), ("config", "2" * 16), ("config", "3" * 16), ("shared", "away")):
+        with pytest.raises((Refused, OSError)):
+            helper.own_config(app, what, USER, name)
+    (root / "env").symlink_to(f".deploy/config/{revision.name}")
+    helper.keep_env(app)
+    kept = Path(app.env)
+    assert (kept.read_text(), oct(kept.stat().st_mode & 0o777)) == ("A=b\n", "0o600")
+    for leads in ("/etc/shadow", str(canary), f".deploy/config/{'1' * 16}"):
+        (root / "env").unlink()
+        (root / "env").symlink_to(leads)
+        with pytest.raises((Refused, OSError)):
+            helper.keep_env(app)
+    config.rename(config.with_name("moved"))
+    config.symlink_to(directories / "elsewhere")
+    with pytest.raises(OSError, match="config"):
+        helper.own_config(app, "config", USER, revision.name)
+    assert (canary.read_text(), canary.stat().st_uid, canary.stat().st_gid) == ("root's", 0, 0)
+
+
+def test_it_needs_nothing_but_python() -> None:
+    """It is installed as one file, which starts in Python's isolated mode; asked badly it says so and does nothing."""
+    file = Path(helper.__file__)
+    assert file.read_text().startswith("#!/usr/bin/python3 -I\n")
+    ran = subprocess.run([sys.executable, "-I", str(file), "no/name", "ask"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (
+        1,
+        "",
+        "oroboros-helper: refused: that is no name of an application\n",
+    )
+
+
+def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They read root's copy of the configuration afterwards, and count as untouched; edited ones are left alone."""
+    monkeypatch.setattr(helper, "keep_env", lambda app: None)
+    done: list[tuple[str, ...]] = []
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: done.append(tuple(command)))
+    text = f"[Service]\nUser={USER}\nEnvironmentFile=-{ROOT}/env\n"
+    ours, edited = unit_files.render(text, "shop", ROOT, USER), f"{unit_files.render(text, 'shop', ROOT, USER)}Nice=1\n"
+    for name, each in (("shop-a.service", ours), ("shop-b.service", edited), ("ssh.service", ours)):
+        (directories / "units" / name).write_text(each)
+    helper.move_env(APP)
+    there = {path.name: path.read_text() for path in (directories / "units").iterdir()}
+    moved = unit_files.render(text, "shop", ROOT, USER, APP.env)
+    assert there == {"shop-a.service": moved, "shop-b.service": edited, "ssh.service": ours}
+    assert (f"EnvironmentFile=-{APP.env}\n" in moved, done) == (True, [("/usr/bin/systemctl", "daemon-reload")])
