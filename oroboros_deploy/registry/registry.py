@@ -30,8 +30,7 @@ class Registry:
     """One registry database: what was deployed where, when and by whom.
 
     **Life.** `open` makes it from a URL.  It connects when it is first asked, and makes or updates its own tables
-    then.  ``close()``, or the end of its ``with`` block, closes the connections.  Several threads may use one
-    registry.
+    then.  ``close()``, or the end of its ``with`` block, closes the connections.
 
     **Arguments** of `open`.  ``url`` is a URL of SQLite or PostgreSQL.  ``owner`` says who makes the table `releases`
     where it is missing: "ours", "theirs" (another program), or None: theirs where another program has tables.
