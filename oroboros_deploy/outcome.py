@@ -155,7 +155,7 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", k
     else:
         scoped = "--user " * (scope == "user")
         live, hint = None, f"{ssh_line(host)} systemctl {scoped}--failed  shows what does not run"
-        message = f"not healthy: current names {source}, {reason}"
+        message = f"current names {source or 'no release'}, and the host is not healthy: {reason}"
     return HostOutcome(
         host=host,
         state=end,

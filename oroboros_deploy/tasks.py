@@ -637,7 +637,7 @@ def serve(
     },
 )
 def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
-    """Make a token for `serve` and show it once; with --revoke end one; without --name list whose there are."""
+    """Make a token for `serve` and show it once; with --revoke end it; without --name list who has one."""
     from .cli import serving
     from .cli.typeable import typeable
 
