@@ -42,7 +42,7 @@ def raised(function: Callable[..., object]) -> set[str]:
     return {call.func.id for call in calls if isinstance(call.func, ast.Name)}
 
 
-@pytest.mark.parametrize(("name", "function"), functions(), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("name", "function"), list(functions()), ids=lambda value: value if isinstance(value, str) else "")
 def test_what_is_raised_is_named(name: str, function: Callable[..., object]) -> None:
     """Every public function says what it does, and names each error that it raises itself."""
     told = inspect.getdoc(function) or ""
