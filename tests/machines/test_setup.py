@@ -161,7 +161,7 @@ def test_the_tutorial(tmp_path: Path, shared_bare: DisposableHost) -> None:
         "Go back": [0],
     }, "".join(ran.stdout + ran.stderr for each in typed.values() for ran in each)
     failed, _ = typed["The first failure"]
-    assert "exit code 10" in failed.stdout and "the database is gone" in failed.stdout + failed.stderr
+    assert "exit code 10" in failed.stdout and "RuntimeError: the database is gone" in failed.stdout + failed.stderr
     assert "uid=" in typed["Deploy"][1].stdout and "(shop)" in typed["Deploy"][1].stdout
     first = reader.sha("HEAD~2")
     assert (current(host), reader.asks()) == (first, "Welcome to the shop.\n")

@@ -62,7 +62,7 @@ class Reader:
         shop = self.directory / "shop"
         command = ["bash", "-ec", mine]
         at = shop if shop.is_dir() else self.directory
-        return subprocess.run(command, cwd=at, env=self.environ, capture_output=True, text=True, timeout=600)
+        return subprocess.run(command, cwd=at, env=self.environ, capture_output=True, text=True, timeout=1200)
 
 
 def blocks(heading: str) -> list[str]:
