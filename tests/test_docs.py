@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
 # A command at the beginning of a line of a block, or between backquotes; its end is a word of the shell or two spaces.
-_COMMAND = re.compile(r"(?:^(?:\$ )?|`)((?:fab|oroboros)(?: [^\s`'\"|&;>)#]+)+)", re.M)
+_COMMAND = re.compile(r"(?:^ *(?:\$ )?|`)((?:fab|oroboros)(?: [^\s`'\"|&;>)#]+)+)", re.M)
 _FABS = {"--list", "--help", "--version", "--collection", "--search-root", "--config", "--ssh-config", "--identity"}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*/README.md")])
 
