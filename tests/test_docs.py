@@ -77,6 +77,12 @@ def test_exit_codes() -> None:
     assert set(generate.MEANINGS) == set(ExitCode)
 
 
+def test_each_exit_code_has_its_steps() -> None:
+    """docs/trouble.md says of every exit code but 0 what to type."""
+    headings = re.findall(r"^## (\d+): ", (DOCS / "trouble.md").read_text(), re.M)
+    assert sorted(map(int, headings)) == sorted(int(code) for code in ExitCode if code)
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 def test_commands_can_be_typed(document: Path) -> None:
     """Every command of ours that a document shows names a task that there is, with flags of that task."""
