@@ -35,36 +35,39 @@ class Meaning(NamedTuple):
 MEANINGS = {
     ExitCode.LIVE: Meaning("live and gated", "nothing"),
     ExitCode.INVALID: Meaning(
-        "bad input or configuration; nothing was changed", "correct what the message names; `fab config` shows settings"
+        "a setting, a flag or something on a host is wrong; nothing was changed",
+        "correct what the message names; `fab config` shows settings, `fab doctor` what is wrong with a host",
     ),
     ExitCode.RESTORED: Meaning(
-        "failed; the previous release was restored and serves",
-        "read the failure in the output above it, correct the commit, deploy again",
+        "the release failed; the previous release was restored and serves",
+        "read the reason above the last lines, correct the commit, deploy again",
     ),
     ExitCode.NOT_RESTORED: Meaning(
-        "needs a person: failed and not restored; or (`audit --verify`) a journal is not what was written",
-        "log in to the host that is named and look at `systemctl --failed`; then `fab rollback --release=ID`, where "
-        "`fab registry.list` shows the ids, or, after a failed first deploy, deploy a corrected commit",
+        "a person has to look: the release failed, and the previous one was not restored; services may be down. "
+        "Of `audit --verify`: a journal is not what was written",
+        "log in to the host that is named and look at `systemctl --failed`; then [step by step](trouble.md)",
     ),
     ExitCode.BUSY: Meaning(
         "another activation, or somebody's lock, holds the host; nothing was changed",
-        "wait for it (`fab status`), or free a lock that is no longer meant (`fab unlock`)",
+        "wait (`--wait=SECONDS`, `fab status`), or end the lock with `fab unlock`",
     ),
     ExitCode.BUILD_FAILED: Meaning(
         "the build (or the migration) failed; nothing was switched",
         "read the last lines of the build, or `.deploy/attempts/<id>/` on the host",
     ),
     ExitCode.UNKNOWN: Meaning(
-        "outcome unknown: the link was lost", "`fab status`; the host ends the attempt without you"
+        "the link was lost after the switch began; the host ends the attempt by itself",
+        "ask the host how it ended: `fab status`",
     ),
     ExitCode.UNREACHABLE: Meaning(
-        "host unreachable, or not trusted; nothing was switched there", "`ssh HOST` as the message says"
+        "the host was not reached, or its key is not trusted; nothing was switched there",
+        "type the `ssh` command of the message",
     ),
     ExitCode.REGISTRY: Meaning(
-        "the registry did not answer: nothing was changed, or the host is fine and the record is kept",
+        "the registry did not answer: nothing was changed, or the release is live and its record is kept",
         "repair the database; the next command writes what was kept",
     ),
-    ExitCode.INTERRUPTED: Meaning("interrupted before the switch", "the same command again goes on"),
+    ExitCode.INTERRUPTED: Meaning("interrupted before the switch", "the same command goes on where it stopped"),
 }
 
 

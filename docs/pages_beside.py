@@ -2,6 +2,7 @@
 
 GitHub shows links such as ``../CHANGELOG.md`` as they are; on the site the same file is a page of its own.
 A link to a file that is no page, such as a test, becomes its path from the top of the repository.
+A picture of docs/ stays a picture.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ BESIDE = {
         for each in TOP.glob("examples/*/README.md")
     },
 }
-_LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)#:\s]+)(#[^)]*)?\)")
+_LINK = re.compile(r"\[([^\]]*)\]\(([^)#:\s]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -58,10 +58,11 @@ T = TypeVar("T")
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
-    """The settings of the ``fabric.yaml`` in a directory, with the environment's overrides, as ``fab`` reads them.
+    """Read the settings of the ``fabric.yaml`` in a directory, and of the environment's variables, as ``fab`` does.
 
-    ``flags`` are settings by name (``root=...``), which win over everything else.
-    Raises ConfigError.
+    ``environment`` is the one of the settings whose hosts and overrides are used.  ``flags`` are settings by name
+    (``root=...``), which win over everything else.
+    Raises ConfigError when the file cannot be read, and for a setting that is unknown or cannot be used.
     """
     import fabric
 
@@ -97,18 +98,50 @@ def _no_password(hosts: Sequence[str]) -> str:
 
 
 class Deployment:
-    """Deploys and rolls back with one configuration; keeps no state between calls.
+    """Deploys, rolls back, and asks hosts, with the settings of one `Config`.
 
-    ``source`` is the path of the git repository that commits come from (default: the working
-    directory), ``ssh`` what to know for logging in, ``listener`` hears every event, ``actor`` is
-    who the registry and the hosts' journals will name (default: user and machine).  Of what builds
-    print fast, ``listener`` hears all only when ``verbose``; it is whole in the hosts' logs.
-    ``connect`` opens the connection to a host, where SSH is not wanted; ``state`` is the directory of
-    unwritten records, journal heads and the default registry (default: the user's state directory).
+    **Life.** A deployment holds nothing open: each method connects to the hosts that it needs, opens the registry
+    when it needs it, and closes both before it returns or raises.  So there is nothing to close, and one deployment
+    can be used any number of times.  `with_config` gives a copy with other settings.
 
-    ``hosts`` of the methods are names as they are typed after ``-H`` and default to those of the
-    configuration's environment.  Methods that ask hosts return `Answers`: the answer of each host,
-    or the error that it came to; an error on one host does not stop the others.
+    **Arguments.**
+
+    - ``config``: the settings; `load_config` reads them from a ``fabric.yaml``, `Config.from_mapping` from a mapping.
+    - ``source``: the path of the git repository that commits come from (default: the working directory).
+    - ``ssh``: how to log in, where ssh_config does not say it.
+    - ``listener``: a function that is called with every `Event`, from several threads.  What it raises is logged.
+    - ``actor``: who the registry and the hosts' journals will name (default: user and machine).
+    - ``verbose``: let the listener hear every line of a build.  Without it, it hears a part of what a build prints
+      fast; the log on the host always has all.
+    - ``connect``: opens the connection to a host, in the place of SSH (`oroboros_deploy.testing` does that).
+    - ``state``: the directory for records that wait for the registry, for the last entries seen of the hosts'
+      journals, and for the default registry (default: the user's state directory).
+
+    **Hosts.** ``hosts`` of the methods are names as they are typed after ``-H``.  Without it, the methods go to the
+    hosts of the configuration's environment.
+
+    **Errors.** Every method raises a `DeployError`: InvalidInput when no host is named or an argument is wrong, and
+    what its own description names.  `deploy`, `rollback`, `push_env` and `restart` raise only while nothing live has
+    changed.  From then on they return an `Outcome`, whose ``raise_for_status()`` raises what fits.  Methods that ask
+    hosts return `Answers`: for each host its answer, or the DeployError that it met; an error on one host does not
+    stop the others.
+
+    >>> from oroboros_deploy import Config
+    >>> deployment = Deployment(Config.from_mapping({"services": ["shop"]}, hosts=["web1"]))
+    >>> deployment.config.services
+    ('shop',)
+    >>> deployment.lock(reason="")
+    Traceback (most recent call last):
+        ...
+    oroboros_deploy.errors.InvalidInput: nothing was changed: the reason must be one line of text
+      → --reason="why"
+
+    A deploy, with hosts that can be reached::
+
+        outcome = deployment.deploy(sha="main")
+        for host in outcome.hosts:
+            print(host.host, host.state, host.live)
+        outcome.raise_for_status()
     """
 
     def __init__(
@@ -158,7 +191,7 @@ class Deployment:
         return self.node.config
 
     def with_config(self, config: Config) -> Deployment:
-        """This deployment, with another configuration."""
+        """Return a copy of this deployment that uses another configuration."""
         changed = copy(self)
         changed.node = self.node.with_config(config)
         return changed
@@ -173,10 +206,11 @@ class Deployment:
     ) -> Outcome:
         """Build the commit on every host, then switch host after host; stop at the first that fails.
 
-        ``sha`` is a full sha, an unambiguous prefix or a ref of the source repository.  With a ``plan`` it is refused
-        (InvalidInput) where a fact has changed since; ``consent`` is called when the hosts have been read, before
-        anything is done, and raises when somebody does not want it.  Raises a DeployError while nothing live has
-        changed; returns an Outcome from then on.
+        ``sha`` is a full sha, an unambiguous prefix or a ref of the source repository.  With a ``plan`` the deploy is
+        refused when a fact has changed since the plan was made.  ``consent`` is called when the hosts have been read,
+        before anything is done; what it raises stops the deploy.  Returns an Outcome once something live was changed.
+        Raises before that: UnknownCommit, InvalidInput, Busy, BuildFailed, HostUnreachable, RegistryUnavailable,
+        Interrupted.
         """
         names = required_hosts(self.config, hosts)
         with self.node.dialing(names) as node:
@@ -188,10 +222,10 @@ class Deployment:
             return Bound(node, plan, commit, names, node.configuration(), consent).run()
 
     def plan(self, hosts: Sequence[str] | None = None, *, sha: str) -> DeployPlan:
-        """What a deploy of the commit would do on each host; nothing is changed, and the registry keeps it for 7 days.
+        """Say what a deploy of the commit would do on each host; change nothing, and keep the plan for 7 days.
 
-        ``exit_code`` of the plan is 0 when the deploy would be accepted.  What a deploy would be refused for before it
-        asks a host is raised.
+        ``exit_code`` of the plan is 0 when the deploy would be accepted.  Raises what a deploy would raise before it
+        asks a host: UnknownCommit, InvalidInput, RegistryUnavailable.
         """
         names = required_hosts(self.config, hosts)
         with self.node.dialing(names) as node:
@@ -200,7 +234,10 @@ class Deployment:
             return Planning(node, resolving.commit(node, sha), node.configuration()).run(names)
 
     def planned(self, plan_id: str) -> DeployPlan:
-        """The plan that was made with this id.  Raises InvalidInput when none is kept, and RegistryUnavailable."""
+        """Return the plan that `plan` made with this id.
+
+        Raises InvalidInput when the registry keeps no such plan, and RegistryUnavailable.
+        """
         with self.node.registry() as registry:
             found = registry.plan(plan_id)
         if found is None:
@@ -217,11 +254,12 @@ class Deployment:
     ) -> Outcome:
         """Switch back to a release that the hosts still have, with the activation of a deploy.
 
-        ``release`` is a release id, or the beginning of one that the registry knows.  Without it, it is the newest
-        one that passed its gate on every host, is not bad there, and was committed on one of them before what is live
-        there now; ``agree`` is called with that `WayBack` first, and raises when it is not wanted.  Without
-        ``hosts``: the environment's, else those where the registry saw the release live.  Raises a
-        DeployError while nothing live has changed; returns an Outcome from then on.
+        ``release`` is a release id, or the beginning of one that the registry knows.  Without ``release`` the newest
+        release is chosen that passed its gate on every host, is not noted as bad there, and was live on one of them
+        before what is live there now; ``agree`` is called with that `WayBack` first, and what it raises stops the
+        rollback.  Without ``hosts``: the environment's, else those where the registry saw the release live.  Returns an
+        Outcome once something live was changed.  Raises before that: UnknownRelease, InvalidInput, Busy,
+        HostUnreachable, RegistryUnavailable, Interrupted.
         """
         if release is None:
             return self._roll_back(hosts, agree or _ignore)
@@ -244,10 +282,11 @@ class Deployment:
     def push_env(self, hosts: Sequence[str] | None = None) -> Outcome:
         """Put the configuration of today's settings and secrets in use with the release that is live on each host.
 
-        An activation as that of a deploy, with the same code: every host keeps the configuration before the first
-        switches, its services are restarted and held to what the release was committed with, and the configuration
-        before comes back when the gate fails.  A host that has it already is left alone.  Raises a DeployError while
-        nothing in use has changed (InvalidInput where the settings have no `env`); returns an Outcome from then on.
+        This is the activation of a deploy, without another release.  Every host stores the new configuration before the
+        first host switches to it.  The services are restarted, and gated as the live release was.  When the gate fails,
+        the previous configuration comes back.  A host that uses the configuration already is left alone.  Returns an
+        Outcome once something in use was changed.  Raises before that: InvalidInput when the settings have no `env`,
+        Busy, HostUnreachable, RegistryUnavailable, Interrupted.
         """
         names = required_hosts(self.config, hosts)
         configuration = self._sources()
@@ -283,9 +322,10 @@ class Deployment:
     def restart(self, hosts: Sequence[str] | None = None) -> Outcome:
         """Restart the services of the release that is live on each host, host after host, and gate them.
 
-        They are held to what the release was committed with, but for what a flag or a variable says.  Nothing is
-        restored, for nothing was changed: a host whose gate fails ends `NOT_RESTORED`, and stops the rest.  Raises a
-        DeployError while nothing was restarted; returns an Outcome from then on.
+        The gate is the one that the release passed when it went live; a flag or a variable can change it.  No release
+        is changed, so none is restored: a host whose gate fails ends `NOT_RESTORED`, and the hosts after it are
+        skipped.  Returns an Outcome once a service was restarted.  Raises before that: InvalidInput, Busy,
+        HostUnreachable, RegistryUnavailable, Interrupted.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         with self.node.dialing(names) as node:
@@ -302,10 +342,11 @@ class Deployment:
         lines: int = 100,
         follow: bool = False,
     ) -> Answers[LogsAnswer]:
-        """What the services of the settings said on each host; the listener hears a ``log.line`` for each line.
+        """Read what the services of the settings said on each host; the listener hears a ``log.line`` for each line.
 
-        Without ``since``, a time as journalctl reads it, they are the last ``lines`` of each host; ``grep`` is a
-        regular expression.  With ``follow`` they go on until the program is interrupted.
+        ``since`` is a time as journalctl reads it; without it, the last ``lines`` of each host are read.  ``grep`` is a
+        regular expression.  With ``follow`` the reading goes on until the program is interrupted.  Raises InvalidInput
+        when no host is named, and RegistryUnavailable when the registry is needed to find the hosts.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         request: LogsRequest = {"services": list(self.config.services), "lines": lines, "follow": follow}
@@ -315,9 +356,10 @@ class Deployment:
     def run(self, hosts: Sequence[str] | None = None, *, line: str, service: str | None = None) -> Answers[RunAnswer]:
         """Have a line run by bash on each host: in `current`, as a service's user, with its configuration.
 
-        ``service`` is the first of the settings where none is given; of one that is root's the login runs it.  The
-        listener hears a ``run.output`` for what it prints; ``status`` in the answer is its exit status.  Each host's
-        journal has the line.
+        ``service`` says whose user runs the line (default: the first of the settings).  For a service that runs as
+        root, the login runs it.  The listener hears a ``run.output`` for what the line prints; ``status`` in the
+        answer is its exit status.  Each host writes the line into its journal.  Raises InvalidInput when no host is
+        named, and RegistryUnavailable when the registry is needed to find the hosts.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         chosen = service or next(iter(self.config.services), None)
@@ -325,16 +367,19 @@ class Deployment:
         return ask(self.node, names, lambda host: host.run(request))
 
     def whereabouts(self, release: str | None = None) -> list[str]:
-        """Where to go when nobody said: the one environment there is, else that of the release, else its hosts.
+        """Say where a command without ``-H`` goes: the only environment, else that of the release, else its hosts.
 
-        Without a release: all hosts that the registry knows.  An environment's name stands
-        for its settings too, so it is to be given to ``load`` like a name after ``-H``.
+        Without a release: all hosts that the registry knows.  A name of an environment stands
+        for its settings, too: give it to `load_config` as ``environment``.
         Raises UnknownRelease and RegistryUnavailable.
         """
         return resolving.whereabouts(self.node, release)
 
     def known_hosts(self) -> dict[str, str | None]:
-        """The hosts that the registry knows, each with the environment it was last deployed to in."""
+        """Return the hosts that the registry knows, each with the environment of its last deploy.
+
+        Raises RegistryUnavailable.
+        """
         return resolving.known_hosts(self.node)
 
     def status(self, hosts: Sequence[str] | None = None) -> Answers[Facts]:
@@ -407,8 +452,8 @@ class Deployment:
     def unpin(self, hosts: Sequence[str] | None = None, *, release: str) -> Answers[UnpinAnswer]:
         """Let a release be pruned like any other.
 
-        ``pin`` in the answer is the pin of the ``release`` that ended, None when there was none.  Raises
-        what `pin` raises.
+        ``pin`` in the answer is the pin of the ``release`` that ended, None when there was none.
+        Raises InvalidInput, UnknownRelease and RegistryUnavailable, as `pin` does.
         """
         found = resolving.release_id(self.node, release)
         return self._ask(hosts, lambda host: host.unpin(found))

@@ -48,12 +48,19 @@ class ExitCode(IntEnum):
 
 
 class DeployError(Exception):
-    """Base of all errors a caller is expected to meet.
+    """Base of all errors that a caller is expected to meet.
 
     ``message`` states the host's condition and the cause in one or a few lines,
     ``hint`` is the next thing to type or do, ``host`` the host it happened on,
     ``log`` what a command of a failed build printed last and ``outcome``, when an
-    attempt had begun, what came of it on every host.
+    attempt had begun, what came of it on every host.  ``exit_code`` is how ``fab`` ends with this error.
+
+    >>> error = Busy("this host is held by ada@desk", hint="free it with: fab -H web1 unlock", host="web1")
+    >>> print(error)
+    web1: this host is held by ada@desk
+      → free it with: fab -H web1 unlock
+    >>> int(error.exit_code)
+    20
     """
 
     exit_code: ExitCode = ExitCode.NOT_RESTORED

@@ -16,7 +16,15 @@ Level = Literal["info", "detail", "warning", "error"]
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened: ``at`` is Unix time in seconds, ``host`` None when it is about the whole attempt."""
+    """One thing that happened during an attempt; a value that never changes.
+
+    ``name`` says what happened (docs/json.md has all names), ``message`` says it in words, ``host`` is where (None:
+    the whole attempt), ``level`` how much a person should care, ``data`` the values that belong to it, and ``at``
+    when, as Unix time in seconds.
+
+    >>> Event("warning", "the commit was not pushed", level="warning", at=0.0).host is None
+    True
+    """
 
     name: str
     message: str = ""

@@ -88,7 +88,7 @@ def rank(state: State) -> int:
 
 @dataclass(frozen=True)
 class HostOutcome:
-    """How an attempt ended on one host.
+    """How an attempt ended on one host; a value that never changes.
 
     ``live`` is the release that serves there now (None: none, or not known),
     ``previous`` the one that served before, ``seconds`` the wall time of each
@@ -155,7 +155,7 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", k
     else:
         scoped = "--user " * (scope == "user")
         live, hint = None, f"{ssh_line(host)} systemctl {scoped}--failed  shows what does not run"
-        message = f"not healthy: current names {source}, {reason}"
+        message = f"current names {source or 'no release'}, and the host is not healthy: {reason}"
     return HostOutcome(
         host=host,
         state=end,
@@ -187,13 +187,27 @@ class NewCommit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: the value that a deploy or a rollback returns.
+    """How an attempt ended: the value that a deploy, a rollback, a push or a restart returns.
 
-    ``registry`` says whether the registry was written.  When it was not, the record
-    waits in the spool and the next command replays it; when the spool could not take it
-    either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.
-    ``subject`` is the first line of the commit's message (None: not known here), ``commits`` are those that are new
-    in the release, the newest first, and ``seconds`` is how long the whole took.
+    **Life.** It is made when the attempt is over, and never changes.
+
+    **Fields.** ``attempt`` is the attempt's id, ``kind`` what was asked for, ``release_id`` the release, and
+    ``hosts`` the end on each host, in the order in which they were named.  ``registry`` says whether the registry was
+    written.  When it was not, the record waits in the spool and the next command replays it; when the spool could not
+    take it either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.  ``subject`` is
+    the first line of the commit's message (None: not known here), ``commits`` are those that are new in the release,
+    the newest first, and ``seconds`` is how long the whole took.
+
+    **Errors.** No field raises.  ``raise_for_status()`` raises the error of the worst host.
+
+    >>> one, other = HostOutcome("web1", State.LIVE), HostOutcome("web2", State.RESTORED, message="the gate failed")
+    >>> outcome = Outcome("20270115T080000-1a2b3c4d", "deploy", "9f31" * 10, (one, other))
+    >>> outcome.ok, int(outcome.exit_code), outcome.worst.host
+    (False, 10, 'web2')
+    >>> outcome.raise_for_status()
+    Traceback (most recent call last):
+        ...
+    oroboros_deploy.errors.ActivationFailed: web2: the gate failed
     """
 
     attempt: str
@@ -229,7 +243,11 @@ class Outcome:
         return next((host.migration_marker for host in self.hosts if host.migration_marker), None)
 
     def raise_for_status(self) -> Outcome:
-        """Return self when the exit code is 0; raise the error that fits otherwise."""
+        """Return self when the exit code is 0.
+
+        Raises otherwise what fits the worst host: ActivationFailed, BuildFailed, Busy, HostUnreachable, InvalidInput,
+        Interrupted, LinkLost; RegistryUnavailable when the release is live everywhere, but was not recorded.
+        """
         if self.exit_code is ExitCode.LIVE:
             return self
         raise self._error()

@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     from .outcome import Outcome
 
 _COMMON = {
-    "json": "print JSON instead of text (of a deploy, rollback or push: one object a line, as it happens)",
+    "json": "print JSON instead of text (deploy, rollback, restart and push: one object in each line, as it happens)",
     "root": "deploy root on the hosts (default /srv/oroboros)",
     "environment": "environment of fabric.yaml to use when no -H is given",
 }
 _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
-    "healthcheck": "health command, a line run by bash in current; it comes beside the probes of fabric.yaml",
+    "healthcheck": "health command: a line that bash runs in current, beside the URLs and ports of fabric.yaml",
     "parallel": "how many hosts switch at the same time (default 1: one after another)",
     "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
-    "skip-restart": "restart nothing; then health command and probes alone decide",
-    "skip-healthcheck": "switch and ask neither health command nor probes",
+    "skip-restart": "restart nothing; the health command, URLs and ports alone decide",
+    "skip-healthcheck": "do not ask health command, URLs and ports; the services alone decide",
     "verbose": "show the output of every build step",
 }
 _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edited there since they were installed"}
@@ -51,10 +51,10 @@ _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edit
     | _ADOPT
     | {
         "sha": "commit to deploy: full sha, unambiguous prefix, or a ref of this repository",
-        "no-cache": "build every part anew, whatever earlier builds left",
-        "rebuild": "build the release again although it is complete on a host; refused where it is live",
-        "plan": "id of a plan: deploy what it says, and nothing where a fact has changed since",
-        "yes": "where the settings say `confirm`: do not ask first",
+        "no-cache": "build every part again, and take nothing from earlier builds",
+        "rebuild": "build the release again although it is complete on a host; refused on a host where it is live",
+        "plan": "id of a plan: do exactly what it says; do nothing when a fact has changed since",
+        "yes": "do not ask, although the settings say `confirm`",
     }
 )
 def deploy(
@@ -196,7 +196,7 @@ def restart(
     json: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Restart the services of the release that is live on each host, and hold them to its gate; nothing else changes.
+    """Restart the services of the release that is live on each host, and ask its gate; nothing else changes.
 
     Hosts restart one after another, and the first that fails stops the rest.  A gate that fails restores nothing,
     for there is nothing to go back to: the exit code is 11, and the host needs a person.
@@ -231,7 +231,7 @@ def logs(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Show what the services said, of all hosts in one stream, as systemd's journal has it; times are UTC."""
+    """Show what the services wrote to systemd's journal, of all hosts in one stream; times are UTC."""
     from .cli import streaming
 
     stream = streaming.Stream("log.line", streaming.log_line, kept=not follow, as_json=json)
@@ -262,7 +262,7 @@ def run(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Run a line by bash in `current` on each host, as the user of a service and with its configuration.
+    """Run a line with bash in `current` on each host, as the user of a service and with its configuration.
 
     Each host's journal has the line (a secret of the configuration is masked there, and in the output).  Exit
     code 1 when the line exits with anything but 0 somewhere; Ctrl-C ends it on the hosts.
@@ -295,7 +295,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
 
 @task(help=_COMMON)
 def doctor(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
-    """Show all that a deploy would be refused for or stumble over, on every host, with the command that mends it.
+    """Show everything that would stop a deploy or be noticed too late, on every host, with the command that mends it.
 
     The checks are those of a deploy; nothing is changed.  It exits 2 when anything would stop a deploy.
     """
@@ -315,7 +315,7 @@ def lock(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Hold hosts on purpose: every deploy, rollback, push and prune is refused there until somebody unlocks them.
+    """Hold hosts on purpose: every deploy, rollback, push and prune is refused there until `unlock`.
 
     An activation that runs goes on to its end; a restore is never held up.
     """
@@ -396,7 +396,7 @@ def claim(
     yes: bool = False,
     json: bool = False,
 ) -> None:
-    """Make a deploy root that is another machine's (a copy, or on a shared disk) the root of the host it is on.
+    """Give a deploy root that belongs to another machine (a copy, or on a shared disk) to the host that it is on.
 
     The machine that it belonged to is refused there from then on.  It shows whose the root is, and asks.
     """
@@ -550,7 +550,7 @@ def registry_upsert(
 def registry_reconcile(
     context: Context, environment: str | None = None, root: str | None = None, dry_run: bool = False, json: bool = False
 ) -> None:
-    """Make the registry say what the hosts' journals say; also rebuilds an empty one.
+    """Correct the registry by the hosts' journals; rebuild it when it is empty.
 
     Without -H or --environment it reads all hosts that the registry knows, each with the
     settings of its environment.  A host that cannot be read keeps its part, and then
@@ -582,7 +582,7 @@ def registry_forget(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """End what the registry says a host serves: for a machine that is gone, or a name that nobody uses any more.
+    """Tell the registry that a host serves nothing any more: the machine is gone, or nobody uses its name.
 
     Its attempts stay in the history.  Nothing is asked of the host or changed there.
     """
@@ -639,7 +639,7 @@ def serve(
     },
 )
 def token(_: Context, name: str | None = None, revoke: bool = False, json: bool = False) -> None:
-    """Make a token for `serve` and show it once; with --revoke end one; without --name list whose there are."""
+    """Make a token for `serve` and show it once; with --revoke end it; without --name list who has one."""
     from .cli import serving
     from .cli.typeable import typeable
 
@@ -692,7 +692,7 @@ def history(
     limit: str = "20",
     json: bool = False,
 ) -> None:
-    """Show who deployed what, when, and how it ended: a line an attempt, the newest first, from the registry."""
+    """Show who deployed what, when, and how it ended: one line for each attempt, the newest first."""
     from .cli import history as told
 
     number = whole_number(limit, "--limit")

@@ -10,6 +10,8 @@ from .host.words import moment as moment
 SHORT = 10  # digits of a sha that people see, and may type back
 _ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
 _ERROR = re.compile(r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b", re.IGNORECASE)
+# What systemd says of each restart of a service that ends again and again; the service's own words stand between.
+_RESTARTS = re.compile(r" systemd\[\d+\]: (?:\S+: Scheduled restart job|Starting |Started |Stopping |Stopped )")
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -50,8 +52,10 @@ def size(count: float) -> str:
 def telling(lines: Sequence[str], most: int) -> list[str]:
     """Of the output of what failed at most so many lines: the end, and before it those that name an error.
 
-    What a package manager says last is often its help.
+    What a package manager says last is often its help.  Lines in which systemd tells of restarts are left out first.
     """
+    if len(lines) > most:
+        lines = [line for line in lines if not _RESTARTS.search(line)]
     if len(lines) <= most:
         return [*lines]
     start = len(lines) - most // 2

@@ -26,7 +26,7 @@ TIMED: Mapping[str, str] = {
 # What a host serves after an attempt that ended badly; ``{live}`` is a release.
 SERVES: Mapping[State, str] = {
     State.RESTORED: "serves {live} again",
-    State.NOT_RESTORED: "NEEDS A PERSON: it is not known to serve any release",
+    State.NOT_RESTORED: "NEEDS A PERSON: its services may be down",
     State.NOT_SWITCHED: "still serves {live}; nothing was switched",
     State.BUSY: "was left alone; somebody else holds it",
     State.UNKNOWN: "goes on by itself; how it ended is not known here",

@@ -17,6 +17,9 @@ from oroboros_deploy.tasks import ns
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 README = (ROOT / "README.md").read_text()
+# A command at the beginning of a line of a block, or between backquotes; its end is a word of the shell or two spaces.
+_COMMAND = re.compile(r"(?:^ *(?:\$ )?|`)((?:fab|oroboros)(?: [^\s`'\"|&;>)#]+)+)", re.M)
+_FABS = {"--list", "--help", "--version", "--collection", "--search-root", "--config", "--ssh-config", "--identity"}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("examples/*/README.md")])
 
 
@@ -72,6 +75,23 @@ def test_exit_codes() -> None:
     """The table of exit codes is the code's, and each has a meaning."""
     assert [int(row[0]) for row in table("exit-codes.md", "code")] == sorted(int(code) for code in ExitCode)
     assert set(generate.MEANINGS) == set(ExitCode)
+
+
+def test_each_exit_code_has_its_steps() -> None:
+    """docs/trouble.md says of every exit code but 0 what to type."""
+    headings = re.findall(r"^## (\d+): ", (DOCS / "trouble.md").read_text(), re.M)
+    assert sorted(map(int, headings)) == sorted(int(code) for code in ExitCode if code)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_commands_can_be_typed(document: Path) -> None:
+    """Every command of ours that a document shows names a task that there is, with flags of that task."""
+    for command in _COMMAND.findall(document.read_text()):
+        words = re.sub(r" -H *\S+| --help [A-Z]+| -- .*| …", "", command).split()[1:]
+        task = next((word for word in words if not word.startswith("-")), None)
+        flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+        assert task is None or task in ns.task_names, command
+        assert set(flags) <= _FABS | ({f"--{flag}" for flag in _flags(task)} if task else set()), command
 
 
 @pytest.mark.parametrize("command", ["sh examples/demo.sh", "sh tests/run.sh"])

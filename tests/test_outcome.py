@@ -126,7 +126,12 @@ def final(phase: str, **changes: object) -> dict[str, object]:
             None,
             "no release is live, and what was there before serves again (current leads to /opt/old, api)",
         ),
-        (final("restore_failed"), State.NOT_RESTORED, None, f"not healthy: current names {'a' * 40}, the gate failed"),
+        (
+            final("restore_failed"),
+            State.NOT_RESTORED,
+            None,
+            f"current names {'a' * 40}, and the host is not healthy: the gate failed",
+        ),
     ],
 )
 def test_an_activation_ends_as_its_final_state_says(

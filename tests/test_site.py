@@ -42,6 +42,8 @@ def test_the_site(tmp_path: Path) -> None:
         ("examples/django.md", "[hosts](../../docs/hosts.md)", "[hosts](../hosts.md)"),
         ("speed.md", "[bounds](../benchmarks/bounds.py)", "bounds (`benchmarks/bounds.py`)"),
         ("speed.md", "[`setup.cfg`](../setup.cfg)", "`setup.cfg`"),
+        ("index.md", "![a host](docs/host.svg)", "![a host](host.svg)"),
+        ("page.md", "![the page](page.png)", "![the page](page.png)"),
         ("speed.md", "[nowhere](nowhere.md)", "[nowhere](nowhere.md)"),
     ],
 )

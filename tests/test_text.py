@@ -112,6 +112,22 @@ def test_what_failed_shows_its_errors_and_its_end(lines: list[str], told: list[s
     assert telling(lines, 20) == told
 
 
+def test_restarts_hide_no_words_of_the_service() -> None:
+    """Of a service that ends again and again its own words are shown, and not what systemd says of each restart."""
+    when = "Nov 29 22:54:41"
+    restart = [
+        f"{when} systemd[1]: shop.service: Scheduled restart job, restart counter is at 6.",
+        f"{when} systemd[1]: Stopped shop.service - The shop.",
+        f"{when} systemd[1]: Started shop.service - The shop.",
+    ]
+    words = [
+        f"{when} python3[9]: the database is gone",
+        f"{when} systemd[1]: shop.service: Failed with result 'exit-code'.",
+    ]
+    tries = [f"try {number}: refused the connection" for number in range(12)]
+    assert telling([*(restart + words) * 4, *tries], 20) == [*words * 4, *tries]
+
+
 @pytest.mark.parametrize(
     ("host", "line"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -17,29 +18,44 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 
 
+def tracked(*below: str) -> set[str]:
+    """The files under version control that are there."""
+    said = subprocess.run(
+        ["git", "ls-files", "-z", *below], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    return {name for name in said.split("\0") if name and (ROOT / name).is_file()}
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of what is under version control, as a release would be."""
-    directory = tmp_path_factory.mktemp("wheel")
-    tree = directory / "source"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.split(b"\0")
-    for name in filter(None, tracked):
-        path = tree / name.decode()
-        if (ROOT / name.decode()).is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes((ROOT / name.decode()).read_bytes())
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(directory), str(tree)]
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A source distribution, and the wheel made of it, from a copy of what is under version control."""
+    directory = tmp_path_factory.mktemp("built")
+    for name in tracked():
+        path = directory / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((ROOT / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--outdir", str(directory), str(directory / "source")]
     subprocess.run(build, check=True, capture_output=True, text=True, timeout=300)
-    return next(directory.glob("*.whl"))
+    return directory
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> Path:
+    return next(built.glob("*.whl"))
+
+
+def test_the_source_distribution_is_the_repository(built: Path) -> None:
+    """It has every file under version control, tests and documents too, but for those that a forge reads."""
+    with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
+        names = {member.name.partition("/")[2] for member in archive if member.isfile()}
+    made = {name for name in names if ".egg-info/" in name} | {"PKG-INFO"}
+    assert names - made == {name for name in tracked() if not name.startswith(".")}
 
 
 def test_the_wheel_is_the_package_and_nothing_else(wheel: Path) -> None:
     """The wheel holds every module, template and typing marker of the package, no tests and no examples."""
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    tracked = subprocess.run(
-        ["git", "ls-files", "oroboros_deploy"], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    assert names == set(tracked.stdout.split())
+    assert names == tracked("oroboros_deploy")
 
 
 def test_the_wheel_works_alone(wheel: Path, tmp_path: Path) -> None:

@@ -33,9 +33,13 @@ _T = TypeVar("_T")
 class Config(Settings):
     """All settings of one attempt, checked, and where each value comes from.
 
-    ``environment`` is the one in use, ``hosts`` where to work (empty: not said),
-    ``environments`` the hosts of each known one, and ``provenance`` says for each
-    setting where its value comes from.
+    **Life.** `load_config` makes it from a ``fabric.yaml``, `from_mapping` from a mapping.  It never changes.
+
+    **Fields.** There is one for each setting (docs/settings.md).  Besides, ``environment`` is the one in use,
+    ``hosts`` are those to work on (empty: not said), ``environments`` the hosts of each environment, and
+    ``provenance`` says of each setting where its value comes from.
+
+    **Errors.** Making it raises ConfigError, for all that is wrong in the settings; the fields raise nothing.
     """
 
     environment: str | None = None

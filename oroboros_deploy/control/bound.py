@@ -59,7 +59,7 @@ class Bound(Attempt):
 
 
 def changed(made: DeployPlan, found: Sequence[str], again: str, host: str | None = None) -> DeployError:
-    """The refusal of a plan that holds no more."""
+    """The refusal of a plan that is out of date."""
     what = "".join(f"\n  - {line}" for line in found)
-    message = f"nothing was changed: the plan {made.id} holds no more:{what}"
+    message = f"nothing was changed: the plan {made.id} is out of date:{what}"
     return InvalidInput(message, hint=f"make a new one: {again}", host=host)

@@ -241,7 +241,7 @@ def _to_restart(job: Job, facts: Facts, host: str) -> Plan:
         raise InvalidInput("nothing was changed: no release is live on this host", hint=hint, host=host)
     if target["state"] not in SWITCHABLE:
         why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
-        what = f"the live release {live} would not start as it was built: {why}"
+        what = f"the live release {live} is not as it was built, and may not start: {why}"
         good = next(iter(_good(facts, live)), None)
         hint = job.config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
         raise InvalidInput(f"nothing was changed: {what}", hint=hint, host=host)

@@ -65,7 +65,7 @@ def _completed(
 
 def _unread(node: ControlNode, name: str, error: DeployError) -> str:
     gone = f"if it is gone for good: fab registry.forget --host={quote(name)}{node.config.flags}"
-    return f"it was not read, its part is kept as it is: {error.message} ({gone})"
+    return f"it was not read, so its part of the registry stays as it is: {error.message} ({gone})"
 
 
 def _with_commit(record: Record, commit: Commit) -> Record:

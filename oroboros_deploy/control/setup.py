@@ -188,7 +188,7 @@ class Setup:
         self._understand(work, lines)
         left = [each.message for each in problems(work.wanted, _seen(work))] + [each.reason for each in work.actions]
         if left:
-            what = "all actions were carried out, and the host is not ready all the same"
+            what = "all actions were carried out, but the host is still not ready"
             hint = f"{work.host.typed(f'setup --dry-run{self._flag}')}  shows what is left"
             raise BuildFailed(f"{what}: {'; '.join(left)}", hint=hint, host=work.host.name)
 

@@ -64,7 +64,7 @@ def _refuse_running(given: Any) -> None:
     usual: Any = invoke.Config.global_defaults()
     if _section(given, "run").get("dry"):  # `--dry`, also after the name of a task: a slip for its own --dry-run
         raise ConfigError(
-            "nothing was changed: --dry (run.dry) is not followed by these tasks: they would do it all",
+            "nothing was changed: these tasks have no --dry (run.dry): they would change everything",
             hint="leave it out; prune and registry.reconcile have a --dry-run of their own",
         )
     for section in ("run", "sudo"):

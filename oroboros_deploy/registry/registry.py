@@ -27,14 +27,25 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """One registry database, opened by its URL; a context manager.
+    """One registry database: what was deployed where, when and by whom.
 
-    ``database`` is what everything here is asked of: for questions that have no method.
-    ``owner`` says who makes the table `releases` where it is missing: "ours" or "theirs",
-    by itself the latter where another program has tables.  Our tables are made when they are
-    first needed. Every method raises RegistryUnavailable when the database cannot be reached,
-    read or written.
-    ``notice`` is what a person should be told of where they were made, None when there is nothing.
+    **Life.** `open` makes it from a URL.  It connects when it is first asked, and makes or updates its own tables
+    then.  ``close()``, or the end of its ``with`` block, closes the connections.
+
+    **Arguments** of `open`.  ``url`` is a URL of SQLite or PostgreSQL.  ``owner`` says who makes the table `releases`
+    where it is missing: "ours", "theirs" (another program), or None: theirs where another program has tables.
+
+    **Attributes.** ``database`` takes questions that have no method here.  ``notice`` is what a person should be told
+    of the place of the tables, or None.
+
+    **Errors.** Every method raises RegistryUnavailable when the database cannot be reached, read or written, and when
+    a later version of this program made its tables.  What else a method raises, its description names.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as path, Registry.open(f"sqlite:///{path}/registry.db") as registry:
+    ...     row = registry.upsert("9f31" * 10, "9f31" * 10, "deployed")
+    ...     print(row["status"], len(registry.list()))
+    deployed 1
     """
 
     def __init__(self, database: Database, key: str, owner: str | None = None) -> None:
@@ -46,10 +57,10 @@ class Registry:
 
     @classmethod
     def open(cls, url: str, *, near: str | int | None = None, owner: str | None = None) -> Self:
-        """The registry at a URL; nothing is sent yet, but a SQLite file is made. ConfigError when the URL is wrong.
+        """Return the registry at a URL; nothing is sent yet, but a SQLite file is made.
 
-        ``near`` is the near end of a tunnel to a PostgreSQL server: a port of 127.0.0.1, or the directory of the unix
-        socket ``.s.PGSQL.<port of the URL, or 5432>``.
+        Raises ConfigError when the URL cannot be used.  ``near`` is the near end of a tunnel to a PostgreSQL server:
+        a port of 127.0.0.1, or the directory of the unix socket ``.s.PGSQL.<port of the URL, or 5432>``.
         """
         return cls(Database(url, near), url_key(url), owner)
 
@@ -64,7 +75,10 @@ class Registry:
         self.close()
 
     def check(self) -> None:
-        """Reach the database and find its tables; create or migrate ours when they are missing or older."""
+        """Reach the database and find its tables; make ours when they are missing, and migrate those that are older.
+
+        Raises RegistryUnavailable, also when the tables are of a later version.
+        """
         found, lacks, moves = self.database.read(self._standing)
         if found < schema.VERSION:
             from .migration import migrate
@@ -104,12 +118,15 @@ class Registry:
         return Reader(self.database, self._check_once)
 
     def begin(self, record: Record) -> None:
-        """Remember an attempt before any host is touched; InvalidInput when its ids cannot be stored."""
+        """Remember an attempt before any host is touched.  Raises InvalidInput when its ids cannot be stored."""
         check_release(record.release_id, record.commit_sha)
         self._write(lambda db: attempts.add(db, record))
 
     def intend(self, record: Record) -> None:
-        """Show on the release's row that it is being deployed or rolled back to, before a host is changed."""
+        """Show on the release's row that it is being deployed or rolled back to, before a host is changed.
+
+        Raises InvalidInput when its ids cannot be stored.
+        """
         check_release(record.release_id, record.commit_sha)
         self._write(lambda db: _intend(db, record))
 
@@ -193,7 +210,7 @@ class Registry:
         migration_marker: str | None = None,
         deployed_at: str | None = None,
     ) -> dict[str, Any]:
-        """Write a release's row and return it; InvalidInput when a value does not fit.
+        """Write a release's row and return it.  Raises InvalidInput when a value does not fit.
 
         ``deployed_at`` (ISO 8601 with an offset) is set to now when it is not given and the
         release goes live for the first time; a marker that is not given stays as it is.
@@ -212,7 +229,7 @@ class Registry:
         return self._write(work)
 
     def list(self, limit: int = 50, status: str | None = None) -> list[dict[str, Any]]:
-        """The newest rows first, at most ``limit`` (1 to 500); InvalidInput for a status that does not exist."""
+        """Return the newest rows first, at most ``limit`` (1 to 500).  Raises InvalidInput for an unknown status."""
         return self.reader.releases(limit, status)
 
     def get(self, release_id: str) -> dict[str, Any] | None:

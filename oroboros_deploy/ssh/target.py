@@ -13,7 +13,7 @@ AUTH_TIMEOUT = 30.0
 
 @dataclass(frozen=True)
 class SshOptions:
-    """What the command line and Fabric's settings say about SSH.
+    """What the command line and Fabric's settings say about SSH; a value that never changes.
 
     ``config_path`` is the only ssh_config file read when given.  ``identities``
     are key files tried first.  ``password`` is for the login on the host itself,
@@ -22,6 +22,10 @@ class SshOptions:
     ProxyCommand) are for hosts to which neither their address nor ssh_config gives one.
     The rest are paramiko's: limits in seconds, whether the agent and the usual key files
     are tried, compression, and the algorithms that must not be used, by kind.
+
+    >>> options = SshOptions(identities=("/home/ada/.ssh/deploy",), connect_timeout=5, password="only I know it")
+    >>> "only I know it" in repr(options)
+    False
     """
 
     config_path: str | None = None

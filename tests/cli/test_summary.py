@@ -81,7 +81,7 @@ def test_a_failure_says_state_cause_and_next_step() -> None:
     ("state", "said"),
     [
         (State.RESTORED, "web1 serves 9c1d0e2f4a again"),
-        (State.NOT_RESTORED, "web1 NEEDS A PERSON: it is not known to serve any release"),
+        (State.NOT_RESTORED, "web1 NEEDS A PERSON: its services may be down"),
         (State.NOT_SWITCHED, "web1 still serves 9c1d0e2f4a; nothing was switched"),
         (State.BUSY, "web1 was left alone; somebody else holds it"),
         (State.UNKNOWN, "web1 goes on by itself; how it ended is not known here"),

@@ -45,7 +45,7 @@ def test_another_release_went_live(site: Site) -> None:
     with pytest.raises(InvalidInput) as error:
         site.deployment().deploy(["web1"], sha=made.sha, plan=made)
     assert error.value.message == (
-        f"nothing was changed: the plan {made.id} holds no more:\n"
+        f"nothing was changed: the plan {made.id} is out of date:\n"
         f"  - web1 served {site.good[:10]}, and serves {site.better[:10]}"
     )
     assert error.value.hint == f"make a new one: fab -H web1 plan --sha={site.bad}"

@@ -53,7 +53,7 @@ def test_what_can_be_restarted() -> None:
     nothing = refused(facts(live=None, target=None))
     assert nothing == ("nothing was changed: no release is live on this host", "fab -H web1 deploy --sha=SHA")
     damaged = facts(live=LIVE, target=target("damaged", damage="run.sh is gone"), releases=[release(OTHER)])
-    what = f"nothing was changed: the live release {LIVE} would not start as it was built: run.sh is gone"
+    what = f"nothing was changed: the live release {LIVE} is not as it was built, and may not start: run.sh is gone"
     assert refused(damaged) == (what, f"fab -H web1 rollback --release={OTHER}")
 
 

@@ -188,7 +188,7 @@ def test_a_host_that_is_not_ready_afterwards(tmp_path: Path) -> None:
     still = told([*READY, "apt yes", "missing git"])
     answer = Fleet(tmp_path, web1=bare(*DONE, "oroboros-end 0", *still)).setup()["web1"]
     assert isinstance(answer, BuildFailed)
-    assert answer.message.endswith("not ready all the same: packages that are not there: git")
+    assert answer.message.endswith("still not ready: packages that are not there: git")
 
 
 def test_a_link_that_is_lost(tmp_path: Path) -> None:

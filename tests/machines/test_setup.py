@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from disposable_host import DisposableHost, ensure_image, missing
+from disposable_host import DisposableHost, ensure_image, free_port, missing
 
 from oroboros_deploy.host.words import sudo_rule
 from tests.support.bare import in_terminal, may, reaches_packages, state, sudo_login
 from tests.support.fab import FABFILE, Fab
 from tests.support.repository import Repository
 from tests.support.shop import ROOT, SERVE, UNIT, current, serving
+from tests.support.tutorial import Reader, headings
 
 pytestmark = pytest.mark.host
 PASSWORD = "only ann knows it"
@@ -45,6 +46,16 @@ def debian(request: pytest.FixtureRequest) -> Iterator[DisposableHost]:
 
 @pytest.fixture
 def bare() -> Iterator[DisposableHost]:
+    if lacks := missing():
+        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    with DisposableHost("bare", ensure_image(bare=True)) as host:
+        reaches_packages(host)
+        yield host
+
+
+@pytest.fixture(scope="module")
+def shared_bare() -> Iterator[DisposableHost]:
+    """A bare host of several tests, each of which leaves it bare for the next."""
     if lacks := missing():
         pytest.skip(f"a real host needs {', '.join(lacks)}")
     with DisposableHost("bare", ensure_image(bare=True)) as host:
@@ -123,8 +134,9 @@ def test_of_the_scope_user(tmp_path: Path, bare: DisposableHost) -> None:
     assert current(bare) == sha
 
 
-def test_what_is_in_the_way_is_left_alone(tmp_path: Path, bare: DisposableHost) -> None:
+def test_what_is_in_the_way_is_left_alone(tmp_path: Path, shared_bare: DisposableHost) -> None:
     """A deploy root of somebody else's is refused with the line that mends it, and nothing at all is done."""
+    bare = shared_bare
     fab, _ = repository(tmp_path, bare)
     bare.run("install", "-d", "-o", "nobody", ROOT)
     bare.run("touch", f"{ROOT}/theirs")
@@ -132,3 +144,25 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path, bare: DisposableHost) 
     ran = fab("-H", f"root@{bare.name}", "setup", "--login=deploy", "--yes")
     assert (ran.code, state(bare)) == (2, before), ran.said
     assert f"chown deploy {ROOT}" in ran.err
+    bare.run("rm", "-r", ROOT)
+
+
+def test_the_tutorial(tmp_path: Path, shared_bare: DisposableHost) -> None:
+    """docs/start.md, typed block by block on a bare host: all that it promises happens, and its page shows it."""
+    host, port = shared_bare, free_port()
+    reader = Reader(tmp_path, host, port)
+    typed = {heading: reader.types(heading) for heading in headings()[1:-1]}
+    assert {heading: [ran.returncode for ran in each] for heading, each in typed.items()} == {
+        "A repository": [0],
+        "The settings": [0, 0],
+        "The host": [0, 0],
+        "Deploy": [0, 0],
+        "The first failure": [0, 0],
+        "Go back": [0],
+    }, "".join(ran.stdout + ran.stderr for each in typed.values() for ran in each)
+    failed, _ = typed["The first failure"]
+    assert "exit code 10" in failed.stdout and "RuntimeError: the database is gone" in failed.stdout + failed.stderr
+    assert "uid=" in typed["Deploy"][1].stdout and "(shop)" in typed["Deploy"][1].stdout
+    first = reader.sha("HEAD~2")
+    assert (current(host), reader.asks()) == (first, "Welcome to the shop.\n")
+    assert reader.served() == {reader.sha("HEAD"), reader.sha("HEAD~1"), first}

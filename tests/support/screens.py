@@ -21,7 +21,7 @@ from oroboros_deploy.outcome import ended as end_of
 from tests.support.site import Site
 
 HEADING = """\
-# What one reads at 3 am
+# The last lines of each failure
 
 Written by `WRITE_SCREENS=1 python -m pytest tests/test_screens.py`, from what the program really prints. The last three
 lines of each say what is live, why, and what to type; what services and builds said stands above them.
