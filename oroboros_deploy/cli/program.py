@@ -60,7 +60,12 @@ class FleetExecutor(Executor):
     """Fabric's executor, but for fleet tasks."""
 
     def execute(self, *tasks: Any) -> Any:
-        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours."""
+        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours.
+
+        After them all is said: while Python goes, Ctrl-C would only change the exit code, or show a traceback.
+        """
+        from .interrupts import unheard
+
         try:
             return super().execute(*tasks)
         except NothingToDo:
@@ -69,6 +74,8 @@ class FleetExecutor(Executor):
             from .exit_codes import ended
 
             raise ended(error) from None
+        finally:
+            unheard()
 
     def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
         """One call for a fleet task, one a host for the others, each between what comes before and after it."""
