@@ -26,6 +26,7 @@ from invoke.config import AmbiguousMergeError
 
 from ..errors import DeployError
 from .debug_log import hide_secrets
+from .interrupts import never_lost, unheard
 from .settings_file import read_yaml, refuse_mixed, refuse_unusable
 
 _TWO_FILES = (
@@ -64,8 +65,6 @@ class FleetExecutor(Executor):
 
         After them all is said: while Python goes, Ctrl-C would only change the exit code, or show a traceback.
         """
-        from .interrupts import unheard
-
         try:
             return super().execute(*tasks)
         except NothingToDo:
@@ -127,6 +126,7 @@ def install() -> None:
     if program is not None and program.executor_class is Executor:
         program.executor_class = FleetExecutor
         hide_secrets()
+        never_lost()
         if hasattr(program, "config"):  # none before it runs
             prepare(program.config)
 

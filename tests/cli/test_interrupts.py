@@ -4,21 +4,62 @@ from __future__ import annotations
 
 import os
 import signal
+import time
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from invoke import Exit
 
 from oroboros_deploy.cli.exit_codes import exit_codes
-from oroboros_deploy.cli.interrupts import heard_again, unheard
+from oroboros_deploy.cli.interrupts import heard_again, never_lost, unheard
 from oroboros_deploy.errors import Busy
 from tests.support.fabfiles import NAMESPACE, fab
 
+AN_IMPORT_ENDS = "def cb(_):\n    interrupt()\n"
 INTERRUPT = "os.kill(os.getpid(), signal.SIGINT)"
 
 
 def interrupt() -> None:
     os.kill(os.getpid(), signal.SIGINT)
+
+
+class Finalised:
+    """It is interrupted when it goes."""
+
+    def __del__(self) -> None:
+        interrupt()
+
+
+class Imported:
+    """The lock of a module, whose going is noticed as importlib does."""
+
+
+def in_an_import() -> None:
+    names: dict[str, Callable[[object], None]] = {"interrupt": interrupt}
+    exec(compile(AN_IMPORT_ENDS, "<frozen importlib._bootstrap>", "exec"), names)
+    lock = Imported()
+    noticed = weakref.ref(lock, names["cb"])
+    del lock
+    assert noticed() is None
+
+
+@pytest.fixture
+def careful() -> Iterator[None]:
+    with heard_again():
+        never_lost()
+        yield
+
+
+@pytest.mark.parametrize("go", [Finalised, in_an_import])
+@pytest.mark.usefixtures("careful")
+def test_it_is_not_lost(go: Callable[[], object], capfd: pytest.CaptureFixture[str]) -> None:
+    """Where Python would show a traceback and go on, it is heard a moment later, and nothing is shown."""
+    with pytest.raises(KeyboardInterrupt):
+        go()
+        time.sleep(30)
+    assert capfd.readouterr().err == ""
 
 
 def test_it_is_heard_again() -> None:
