@@ -3,6 +3,7 @@
     python tests/destructive.py --runs 500 --jobs 2 --write docs/destructive.md
     python tests/destructive.py --seed 20260137 --runs 1        the choices of one run again
     python tests/destructive.py --runs 100 --scope user         services of the login's own, which may not become root
+    python tests/destructive.py --seed 20261201 --runs 40 --scope both    what CI runs
 
 Each run is one `fab deploy`, `fab rollback` or `fab env.push` against a real host on a cable of its own, with a
 PostgreSQL server as the registry.  It starts from where the one before left the host.  The oracle
@@ -241,9 +242,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=40, help="how many runs (default 40)")
     parser.add_argument("--seed", type=int, default=None, help="of the first run (default: of the clock)")
-    parser.add_argument("--jobs", type=int, default=1, help="how many hosts side by side (default 1)")
+    parser.add_argument("--jobs", type=int, default=1, help="how many hosts of a scope side by side (default 1)")
     parser.add_argument(
-        "--scope", choices=get_args(Scope), default="system", help="whose service manager runs the services"
+        "--scope",
+        choices=(*get_args(Scope), "both"),
+        default="system",
+        help="whose service manager runs the services; both: those of two hosts, with every second seed each",
     )
     parser.add_argument("--write", type=Path, help="write the result to this file")
     options = parser.parse_args(argv)
@@ -253,9 +257,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up as after Ctrl-C
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background work, and its children, ignore it
     seed = options.seed if options.seed is not None else int(time.time())
-    print(f"seed {seed}: {options.runs} runs, {options.jobs} at a time", flush=True)
-    series = Series(seed, options.runs, options.jobs, lambda line: print(line, flush=True), (options.scope,))
+    scopes: tuple[Scope, ...] = get_args(Scope) if options.scope == "both" else (options.scope,)
+    jobs = options.jobs * len(scopes)
+    series = Series(seed, options.runs, jobs, lambda line: print(line, flush=True), scopes)
+    print(f"seed {seed}: {options.runs} runs, {series.jobs} at a time", flush=True)
     command = f"python tests/destructive.py --seed {seed} --runs {options.runs} --scope {options.scope}"
+    command += f" --jobs {options.jobs}" if options.jobs > 1 else ""
     return _conclude(series, options.write, command)
 
 
@@ -270,7 +277,7 @@ def _conclude(series: Series, write: Path | None, command: str) -> int:
     runs = len(series.runs) + len(series.violated)
     print(f"\n{series.report()}\n\n{runs} runs in {series.seconds:.0f} s: {series.verdict}")
     if write:
-        write.write_text(document(series, f"{command} --jobs {series.jobs} --write {shlex.quote(str(write))}"))
+        write.write_text(document(series, f"{command} --write {shlex.quote(str(write))}"))
     return 1 if series.violated else 0
 
 

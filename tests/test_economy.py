@@ -21,7 +21,7 @@ FAB = Path(sys.executable).with_name("fab")
 
 
 LISTED = {"", ".errors", ".tasks", ".version", ".cli"} | {
-    f".cli.{name}" for name in ("arguments", "debug_log", "program", "running", "settings_file")
+    f".cli.{name}" for name in ("arguments", "debug_log", "interrupts", "program", "running", "settings_file")
 }  # what is imported for a list of the tasks
 SHOWN = 98  # modules of ours that `fab status` imports at most
 # What a status has no use for: the ways of a deploy, values, other users, and all that serves pages.

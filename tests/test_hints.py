@@ -5,12 +5,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from oroboros_deploy import tasks
 from oroboros_deploy.config import Config
+from oroboros_deploy.control.plan import decide
+from oroboros_deploy.errors import DeployError
+from oroboros_deploy.outcome import Kind
+from tests.control.test_plan import OLD, SHA, again, facts, job, target
 
 PACKAGE = Path(tasks.__file__).parent
 COMMAND = re.compile(r"\bfab ((?:-\S+ (?:\S+ )?)?)([a-z][\w.]*)?")
@@ -64,6 +70,60 @@ def test_every_task_of_a_hint_exists() -> None:
     known = {*tasks.ns.task_names}
     told = {task.rstrip(".") for file, _, _, task in commands() if task and file != "control/node.py"}
     assert {task for task in told if task not in known} == set()
+
+
+REMOVES_CURRENT = re.compile(r"\b(?:rm|unlink|rmdir)\b[^|;\n]*\bcurrent\b")
+
+
+def said(node: ast.AST) -> str:
+    """A string as it is written, with the names of what is put in."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(part.value if isinstance(part, ast.Constant) else ast.unparse(part) for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def test_nobody_is_told_to_remove_current() -> None:
+    """Neither a message nor a document advises to remove `current`: it is what serves, and the way back."""
+    advice = {"f'rm -f {layout.current}'": True, "f'rm {path}; ls current'": False, "'unlink /srv/a/current'": True}
+    assert {text: _removes(text) for text in advice} == advice
+    modules = [path for path in PACKAGE.rglob("*.py") if _removes(path.read_text())]
+    documents = [PACKAGE.parent / "README.md", *(PACKAGE.parent / "docs").glob("*.md")]
+    assert modules + [path for path in documents if REMOVES_CURRENT.search(path.read_text())] == []
+
+
+def _removes(text: str) -> bool:
+    """Whether a module has such a string; one without the words need not be parsed."""
+    if "current" not in text or not re.search(r"\b(?:rm|unlink|rmdir)\b", text):
+        return False
+    return any(REMOVES_CURRENT.search(said(node)) for node in ast.walk(ast.parse(text)))
+
+
+STATES = ("missing", "building", "unsealed", "damaged", "sealed", "adopted")
+
+
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_no_hint_offers_what_is_refused(kind: Kind) -> None:
+    """Whatever is refused for whatever state of the releases, no hint names the refused, the live or a bad release."""
+    told = set()
+    bad, broken = "c" * 40, "d" * 40
+    others = [
+        {"id": OLD, "state": "sealed", "built_at": "2026-01-01T00:00:00Z", "bad": False},
+        {"id": bad, "state": "sealed", "built_at": "2026-01-02T00:00:00Z", "bad": True},
+        {"id": broken, "state": "damaged", "built_at": "2026-01-03T00:00:00Z", "bad": False},
+    ]
+    works = [job(kind), *([again()] if kind == "deploy" else [])]
+    for work, state, live, damage, gone in product(
+        works, STATES, (SHA, OLD, None), (None, "a file is lost"), (False, True)
+    ):
+        mine = {"id": SHA, "state": state, "built_at": "2026-01-04T00:00:00Z", "bad": damage is not None}
+        seen = facts(live=live, releases=[mine, *([] if gone else others)], **target(state, damage, bad=damage))
+        try:
+            decide(work, seen, "web1")
+        except DeployError as refused:
+            told.add(str(refused.hint))
+            offered = {sha for sha in (SHA, OLD, bad, broken) if sha in str(refused.hint)}
+            assert offered <= {OLD} - {live}, (state, live, str(refused))
+    assert told
 
 
 SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["web1", "web2"]}}}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from inspect import signature
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fabric import Config as FabricConfig
 from invoke import Context, Exit
 
-from oroboros_deploy import tasks
+from oroboros_deploy import Deployment, tasks
 from oroboros_deploy.config import SETTINGS
 from oroboros_deploy.errors import HostUnreachable
+from tests.control import test_setup
 from tests.support.fabfiles import NAMESPACE, fab
+from tests.support.site import GATE, Site
 
 pytestmark = pytest.mark.slow  # whole deploys, or servers that have to start
 
@@ -194,3 +198,81 @@ def test_hosts_that_were_not_shown_are_not_claimed(
     claimed = {name: answer.get("claimed") for name, answer in json.loads(capsys.readouterr().out).items()}
     assert (ended.value.code, calls) == (50, [(None, True), (["web1"], False)])
     assert claimed == {"web1": True, "web2": None, "web3": False}
+
+
+# How each task is called, in this order, and whether it asks for secrets. A new task has to take its place here.
+ASKING: dict[str, tuple[bool, dict[str, Any]]] = {
+    "deploy": (True, {"sha": "good", "skip_restart": True}),
+    "plan": (True, {"sha": "better"}),
+    "env.push": (True, {"skip_restart": True}),
+    "env.diff": (True, {}),
+    "env.show": (False, {}),
+    "rollback": (False, {"release": "good", "skip_restart": True}),
+    "restart": (False, {}),
+    "status": (False, {}),
+    "logs": (False, {}),
+    "run": (False, {"line": "true"}),
+    "doctor": (False, {}),
+    "lock": (False, {"reason": "a look"}),
+    "unlock": (False, {}),
+    "audit": (False, {}),
+    "pin": (False, {"release": "good"}),
+    "unpin": (False, {"release": "good"}),
+    "prune": (False, {}),
+    "claim": (False, {"yes": True}),
+    "registry.reconcile": (False, {}),
+    "setup": (False, {"dry_run": True}),
+    "registry.list": (False, {}),
+    "registry.get": (False, {"release": "good"}),
+    "registry.upsert": (False, {"release": "good", "status": "deployed"}),
+    "registry.forget": (False, {"host": "web1"}),
+    "history": (False, {}),
+    "figures": (False, {}),
+    "serve": (False, {"port": "0"}),
+    "token": (False, {}),
+    "config": (False, {}),
+    "init": (False, {"print": True}),
+}
+
+
+def test_who_asks_for_secrets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all tasks only deploy, plan, env.push and env.diff run the command of the secrets, and they do it once."""
+    assert {*ASKING} == {*tasks.ns.task_names}
+    asked = site.tmp / "asked"
+    monkeypatch.chdir(site.repository.path)
+    monkeypatch.setenv("DEPLOY_REGISTRY_URL", f"sqlite:///{site.tmp}/registry.db")
+    monkeypatch.setattr("oroboros_deploy.web.serve.run", lambda *_: None)
+    original = Deployment.of
+
+    def of(context: Context, **options: Any) -> Deployment:
+        ready: Any = lambda _: test_setup.ready(before=("oroboros-root",))  # noqa: E731
+        connect = ready if setting_up else site.connect
+        return original(context, source=site.repository.path, connect=connect, **options)
+
+    monkeypatch.setattr(Deployment, "of", of)
+    settings = {
+        "root": str(site.root()),
+        "build": {"frontend": None, "venvs": {}},
+        "healthcheck": {"command": GATE, "timeout": 60, "interval": 0.1},
+        "env": {"secrets": {"command": f"echo once >>{asked}; echo PASSWORD=hunter-two"}},
+        "environments": {"prod": {"hosts": ["web1"]}},
+    }
+    (site.repository.path / "fabric.yaml").write_text(json.dumps({"deploy": settings}))
+    read = FabricConfig(lazy=True)
+    read.set_project_location(".")
+    read.load_project()
+    context, found, unreached = Context(config=read), {}, {}
+    for name, (_, arguments) in ASKING.items():
+        setting_up = name == "setup"
+        given = {key: getattr(site, str(value), value) for key, value in arguments.items()}
+        task = tasks.ns[name]
+        if "environment" in signature(task.body).parameters:
+            given["environment"] = "prod"
+        asked.write_text("")
+        try:
+            task.body(context, **given)
+        except Exit as ended:
+            unreached |= {} if site.commands() else {name: ended.code}
+        found[name] = asked.read_text()
+    assert unreached == {}
+    assert found == {name: "once\n" if asks else "" for name, (asks, _) in ASKING.items()}

@@ -11,6 +11,7 @@ from invoke import Exit
 from ..control.faults import HostFault
 from ..errors import DeployError
 from ..text import plain, short
+from .interrupts import heard_again, unheard
 from .stream import write
 from .typeable import typeable
 from .unforeseen import Unforeseen, caught
@@ -19,18 +20,21 @@ from .unforeseen import Unforeseen, caught
 @contextmanager
 def exit_codes(*, as_json: bool) -> Iterator[None]:
     """Turn every error into a message and the documented exit code; nobody is shown a traceback."""
-    try:
-        with caught():
-            yield
-    except DeployError as error:
-        raise ended(error, as_json=as_json) from None
-    except KeyboardInterrupt:
-        tell("interrupted; nothing was switched")
-        raise Exit(code=130) from None
+    with heard_again():
+        try:
+            with caught():
+                yield
+        except DeployError as error:
+            raise ended(error, as_json=as_json) from None
+        except KeyboardInterrupt:
+            unheard()
+            tell("interrupted; nothing was switched")
+            raise Exit(code=130) from None
 
 
 def ended(error: DeployError, *, as_json: bool = False) -> Exit:
-    """Say what went wrong, and return how the command ends."""
+    """Say what went wrong, and return how the command ends; a Ctrl-C that comes now changes neither."""
+    unheard()
     error.hint = error.hint and typeable(error.hint)
     code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
     tell(_last_words(error, code, as_json))

@@ -26,6 +26,7 @@ from invoke.config import AmbiguousMergeError
 
 from ..errors import DeployError
 from .debug_log import hide_secrets
+from .interrupts import never_lost, unheard
 from .settings_file import read_yaml, refuse_mixed, refuse_unusable
 
 _TWO_FILES = (
@@ -60,7 +61,10 @@ class FleetExecutor(Executor):
     """Fabric's executor, but for fleet tasks."""
 
     def execute(self, *tasks: Any) -> Any:
-        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours."""
+        """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours.
+
+        After them all is said: while Python goes, Ctrl-C would only change the exit code, or show a traceback.
+        """
         try:
             return super().execute(*tasks)
         except NothingToDo:
@@ -69,6 +73,8 @@ class FleetExecutor(Executor):
             from .exit_codes import ended
 
             raise ended(error) from None
+        finally:
+            unheard()
 
     def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
         """One call for a fleet task, one a host for the others, each between what comes before and after it."""
@@ -120,6 +126,7 @@ def install() -> None:
     if program is not None and program.executor_class is Executor:
         program.executor_class = FleetExecutor
         hide_secrets()
+        never_lost()
         if hasattr(program, "config"):  # none before it runs
             prepare(program.config)
 

@@ -54,6 +54,7 @@ def attempt(
     """Run an attempt under a view of its events, then say what came of it; ``act`` may ask somebody meanwhile."""
     from ..events import fan_out
     from . import views
+    from .interrupts import unheard
     from .unforeseen import Switches, caught
 
     outcome, switches = None, Switches()
@@ -64,6 +65,7 @@ def attempt(
                 hosts = arguments.deployment(context, environment, flags, listener=listener, verbose=verbose)
                 switches.typed = hosts.config.typed
                 outcome = act(hosts, view)
+                unheard()
         except KeyboardInterrupt:
             if outcome is None:
                 raise

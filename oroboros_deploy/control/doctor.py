@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from ..errors import DeployError
 from ..version import __version__
 from .asking import Answers, ask
 from .plan import Job
+from .secrets import named
 
 if TYPE_CHECKING:
     from ..remote.host import Host
@@ -33,7 +35,7 @@ def diagnose(node: ControlNode, names: Sequence[str]) -> Diagnosis:
         _gather(errors, lambda: tables.append(_tables(node, hosts)))
 
     script, absent = _in_the_commit(node, errors)
-    _gather(errors, node.configuration)
+    _gather(errors, lambda: named(node.config.env.secrets, os.environ))  # the command is run by who needs it
     answers = ask(
         node, names, lambda host: of_host.findings(job, host.name, _look(host, job, script, absent)), registry
     )

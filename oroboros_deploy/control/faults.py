@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import format_exception
@@ -13,6 +13,7 @@ from ..errors import DeployError, ExitCode
 from .state_directory import state_directory
 
 _BEFORE = 1  # the exit code of a command when no switch was asked for
+_secrets: set[str] = set()  # what this process was given: an error may have it in its words
 
 
 class HostFault(DeployError):
@@ -38,9 +39,20 @@ def told_of(host: str, *, asked: bool = False) -> Iterator[None]:
         raise HostFault(error, host, asked=asked) from error
 
 
+def hide(secrets: Iterable[str]) -> None:
+    """Never tell or keep these from now on, whatever an error says."""
+    _secrets.update(secrets)
+
+
+def _masked(text: str) -> str:
+    from ..host.masking import Mask
+
+    return Mask(_secrets).text(text)
+
+
 def in_a_line(cause: Exception) -> str:
-    """What happened, in one line."""
-    what = " ".join(f"{type(cause).__name__}: {cause}".split())
+    """What happened, in one line, without any secret."""
+    what = " ".join(_masked(f"{type(cause).__name__}: {cause}").split())
     return f"oroboros_deploy failed in a way that nobody foresaw ({what})"
 
 
@@ -56,7 +68,8 @@ def keep(cause: Exception) -> Path | None:
         path = state_directory() / "tracebacks" / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        path.write_text("".join(format_exception(cause)), encoding="utf-8", errors="backslashreplace")
+        text = _masked("".join(format_exception(cause)))
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except Exception:
         return None
     return path

@@ -183,9 +183,12 @@ class ControlNode:
 
         Raises InvalidInput.
         """
+        from .faults import hide
         from .secrets import sources
 
-        return sources(self.config, self._source, os.environ)
+        found = sources(self.config, self._source, os.environ)
+        hide(found["secrets"].values() if found else ())
+        return found
 
     def source(self) -> Source:
         """The git repository.  Raises InvalidInput when there is none."""

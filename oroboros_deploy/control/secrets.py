@@ -49,20 +49,26 @@ def _values(found: Sources) -> tuple[dict[str, str], dict[str, str]]:
     return found["values"], found["secrets"]
 
 
-def _secrets(settings: Secrets, directory: str | Path, environ: Mapping[str, str]) -> dict[str, str]:
+def named(settings: Secrets, environ: Mapping[str, str]) -> dict[str, str]:
+    """The secrets that our own environment has, without asking anybody for one.  Raises InvalidInput."""
     missing = [name for name in settings.names if name not in environ]
     if missing:
         raise _refused(f"env.secrets.names: {', '.join(missing)} is not set here", "set it, and type the command again")
-    named = {name: environ[name] for name in settings.names}
+    found = {name: environ[name] for name in settings.names}
     try:
-        env_file.check(named)
+        env_file.check(found)
     except env_file.Wrong as wrong:
         raise _refused(f"env.secrets.names: {wrong}", "correct the variable") from None
+    return found
+
+
+def _secrets(settings: Secrets, directory: str | Path, environ: Mapping[str, str]) -> dict[str, str]:
+    ours = named(settings, environ)
     printed = _printed(settings.command, settings.timeout, directory) if settings.command else {}
-    twice = sorted(named.keys() & printed.keys())
+    twice = sorted(ours.keys() & printed.keys())
     if twice:
         raise _refused(f"{', '.join(twice)}: both env.secrets.command and env.secrets.names have it", "name it once")
-    return named | printed
+    return ours | printed
 
 
 def _printed(line: str, seconds: float, directory: str | Path) -> dict[str, str]:

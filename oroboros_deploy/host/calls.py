@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         RunRequest,
         SentAnswer,
         SentCall,
+        Sources,
         UnlockAnswer,
         UnlockRequest,
         UnpinAnswer,
@@ -229,17 +230,20 @@ def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     except (Refusal, OSError, EOFError):
         raise
     except Exception as error:
-        raise _fault(layout.attempt(request["attempt"]), error) from None
+        raise _fault(layout.attempt(request["attempt"]), error, request.get("env")) from None
 
 
-def _fault(attempt: Path, error: Exception) -> Refusal:
-    """What nobody foresaw, in words; its traceback stays on the host, for whoever mends it."""
+def _fault(attempt: Path, error: Exception, sources: Optional[Sources]) -> Refusal:
+    """What nobody foresaw, in words; its traceback stays on the host, without any secret, for whoever mends it."""
     import traceback
 
-    log = attempt / "fault.log"
+    from .masking import Mask
+
+    log, mask = attempt / "fault.log", Mask(sources["secrets"].values() if sources else ())
     attempt.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log.write_text("".join(traceback.format_exception(type(error), error, error.__traceback__)), "utf-8")
-    what = f"a fault of the agent ended the build: {type(error).__name__}: {error}"
+    kept = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    log.write_text(mask.text(kept), "utf-8")
+    what = f"a fault of the agent ended the build: {type(error).__name__}: {mask.text(str(error))}"
     return Refusal("build_failed", f"{what}; its traceback: {log}", hint="report it with that file of the host")
 
 

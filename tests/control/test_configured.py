@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from oroboros_deploy.cli.tables import env_diff_table, env_table
+from oroboros_deploy.control.faults import HostFault
 from oroboros_deploy.deployment import Deployment
-from oroboros_deploy.errors import BuildFailed, DeployError, InvalidInput
+from oroboros_deploy.errors import BuildFailed, DeployError, InvalidInput, RegistryUnavailable
 from oroboros_deploy.outcome import State
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.remote.host import Host
 from tests.support.rights import MOUNT, refused
 from tests.support.site import Site, states
 
@@ -180,6 +184,69 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
     assert [each for each in [*told, json.dumps(outcome.as_dict())] if SECRET in each] == []
     assert {path.parent for path in files_with_the_secret(site)} == {site.root() / ".deploy/config"}
+
+
+def test_a_record_that_waits_for_its_registry_has_no_value(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The registry goes away during a deploy that fails: the spooled record has the names and the words, no value."""
+
+    def down(*_: object) -> None:
+        raise RegistryUnavailable("it does not answer")
+
+    deployment(site, env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
+    failing = deployment(site, 1, env=env())
+    object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
+    with monkeypatch.context() as registry:
+        registry.setattr(Registry, "finish", down)
+        outcome = failing.deploy(["web1"], sha=site.better)
+    [spooled] = (site.tmp / "state").rglob("spool/*.json")
+    text = spooled.read_text()
+    assert (states(outcome), outcome.registry) == ({"web1": State.RESTORED}, "spooled")
+    assert (outcome.attempt in text, "it is ***" in text) == (True, True)
+    assert files_with_the_secret(site) == []  # nowhere at all: what failed is not kept
+    assert (site.better in site.statuses(), spooled.exists()) == (True, False)  # the next command wrote it
+    assert files_with_the_secret(site) == []
+
+
+def test_a_kept_traceback_has_no_value(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that nobody foresaw, with a secret in its words: neither the message nor the file shows the secret."""
+
+    def configure(*_: object) -> None:
+        raise KeyError(f"PASSWORD={SECRET}")
+
+    monkeypatch.setattr(Host, "configure", configure)
+    with pytest.raises(HostFault) as caught:
+        deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    [kept] = (site.tmp / "state").rglob("tracebacks/*")
+    assert "KeyError: 'PASSWORD=***'" in caught.value.message
+    assert kept.read_text().splitlines()[-1] == "KeyError: 'PASSWORD=***'"
+    assert files_with_the_secret(site) == []
+    with deployment(site).registry() as registry:
+        assert SECRET not in json.dumps(registry.reader.attempts().items, default=str)
+
+
+def test_a_cached_step_that_sees_a_secret(site: Site) -> None:
+    """Neither the content of its entry nor its key has the value, and the key has no digest that could be guessed."""
+    step = {"name": "tell", "command": 'test "$PASSWORD" && date +%N >told', "inputs": ["ok"], "outputs": ["told"]}
+    settings: dict[str, Any] = {"build": {"frontend": None, "venvs": {}, "steps": [step]}}
+    hosts = ["web1", "web2"]
+    patient = {"timeout": 60, "interval": 0.1}
+
+    def told(sha: str, password: str) -> list[str]:
+        site.fleet(env=env(password, build=["PASSWORD"]), healthcheck=patient, **settings).deploy(hosts, sha=sha)
+        return [(site.root(host) / "current/told").read_text() for host in hosts]
+
+    def entries(host: str) -> dict[str, str]:
+        places = (site.root(host) / ".deploy/cache").rglob("*")
+        return {str(path.relative_to(site.root(host))): path.read_text() for path in places if path.is_file()}
+
+    first = told(site.good, SECRET)
+    assert (told(site.better, SECRET), told(site.bad, "another") == first) == (first, False)
+    assert {path.parent for path in files_with_the_secret(site)} == {site.root(h) / ".deploy/config" for h in hosts}
+    one, two = (entries(host) for host in hosts)
+    guesses = [sha256(text.encode()).hexdigest() for text in (SECRET, f"PASSWORD={SECRET}", f'PASSWORD="{SECRET}"')]
+    assert [each for each in [SECRET, *guesses] if each in str([one, two])] == []
+    keyed = {name for name in one if name.startswith(".deploy/cache/entries")}
+    assert (len(keyed), keyed & {*two}) == (2, set())  # one of each value, named by the key of its own host
 
 
 def test_what_a_build_sees(site: Site) -> None:

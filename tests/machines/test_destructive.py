@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import ClassVar
@@ -16,10 +17,11 @@ import oroboros_deploy
 from tests.destructive import Series
 from tests.support.choice import CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
 from tests.support.postgres import why_not
-from tests.support.stage import Run, Stage, Violation, was_python
+from tests.support.stage import Run, Stage, Violation, was_python, without_pythons
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
-SEEDS = range(20261201, 20261241)  # the first of those in docs/destructive.md
+SEEDS = range(20261201, 20261241)  # the first of those in docs/destructive.md, which says how to run them by hand
+DOCUMENTED = range(20261201, 20261701)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,13 @@ def test_a_seed_decides_everything() -> None:
     assert {(choice.made, choice.kind) for choice in chosen} == {*product(MADE, KINDS)}
     assert {(choice.configuration, choice.kind) for choice in chosen} == {*product(CONFIGURATIONS, KINDS)}
     assert {(choice.units, choice.made) for choice in chosen} == {*product(UNITS, MADE)}
+
+
+def test_the_documented_seeds_stay() -> None:
+    """They draw what they drew when they ran."""
+    drawn = [[*vars(choose(seed)).values()] for seed in DOCUMENTED]
+    digest = "c8e8355f9ee98ebdfb8b7976b85a490b9ec0bd4f39ab67b5b17fd8d3313288ec"
+    assert sha256(repr(drawn).encode()).hexdigest() == digest
 
 
 class BadOnce:
@@ -226,6 +235,22 @@ def test_the_oracle_excuses_python_alone(how: str, code: int, said: str, python:
     """Ctrl-C before our code is loaded may end in Python's own way; a traceback that names ours may not."""
     choice = replace(choose(0), victim="client", how=how)
     assert was_python(Run(choice, exit=code, said=said)) is python
+
+
+IGNORED = """\
+Exception ignored in: <function _get_module_lock.<locals>.cb at 0x7f0000000000>
+Traceback (most recent call last):
+  File "<frozen importlib._bootstrap>", line 451, in cb
+KeyboardInterrupt:
+"""
+
+
+def test_the_oracle_excuses_an_import_that_ends() -> None:
+    """A Ctrl-C that Python shows and forgets is no traceback of ours while Python loads, and is one later."""
+    run = Run(choose(0), hit="connecting", said=f"live on web1\n{IGNORED}")
+    assert without_pythons(run) == "live on web1\n"
+    assert without_pythons(replace(run, hit="recording")) == run.said
+    assert "Traceback" in without_pythons(replace(run, said=f"{IGNORED}Traceback (most recent call last):\n"))
 
 
 def problems(stage: Stage, attempt: str) -> Iterator[str]:

@@ -30,6 +30,15 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as line:
         line.sendall(b"?")
         line.recv(1)
 """
+# All that a service is beside its code.
+WHOLE = """\
+  env: {values: {MODE: good}, secrets: {command: echo PASSWORD=hunter-two}, build: [MODE]}
+  units: infra
+  shared: {media: dir}
+  run_as: {owner: www-data, gate: www-data, migrate: www-data, hooks: www-data}
+"""
+TIMER = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
+UNITS = {"ours-tick.timer": TIMER, "ours-tick.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n"}
 
 pytestmark = [
     pytest.mark.host,
@@ -53,6 +62,29 @@ def test_round_trips(on: Bench, job: Job) -> None:
     assert {(run.seen.connections, run.seen.channels) for run in runs} == {
         (BOUNDS[f"{job}.connections"].most, BOUNDS[f"{job}.channels"].most)
     }
+
+
+def test_the_whole_service_costs_one_more(on: Bench) -> None:
+    """A deploy with `env`, `units`, `shared` and `run_as` waits once more than one without them, on one connection."""
+    [host], source = on.lab.hosts, on.lab.repository.path
+    (source / "infra").mkdir()
+    for name, text in UNITS.items():
+        (source / "infra" / name).write_text(text)
+    settings = source / "fabric.yaml"
+    before = settings.read_text()
+    settings.write_text(before + WHOLE)
+    try:
+        on.run(on.ours, "deploy", 0)
+        assert host.run("systemctl", "is-enabled", "ours-tick.timer").stdout == "enabled\n"
+        owner = host.run("stat", "--format=%U", "/srv/ours/shared/media", "/srv/ours/current/media/").stdout
+        assert owner.split() == ["www-data", "www-data"]
+        runs = [on.run(on.ours, "deploy", RTT) for _ in range(TIMES)]
+    finally:
+        settings.write_text(before)
+    round_trips = min(run.round_trips for run in runs)
+    print(f"deploy of the whole service: {round_trips:g} round trips")
+    assert round_trips <= BOUNDS["deploy.counted"].most + 1
+    assert {(run.seen.connections, run.seen.channels) for run in runs} == {(1, 1)}
 
 
 def test_a_further_call(on: Bench) -> None:

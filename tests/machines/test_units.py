@@ -29,6 +29,8 @@ Restart=always
 RestartSec=100ms
 """
 TIMER = "[Timer]\nOnCalendar={when}\n[Install]\nWantedBy=timers.target\n"
+PATH = "[Path]\nPathExists=/run/shop-inbox\n[Install]\nWantedBy=multi-user.target\n"
+SEEN = "[Service]\nType=oneshot\nExecStart=/bin/mv /run/shop-inbox /run/shop-seen\n"
 ONESHOT = "[Service]\nType=oneshot\nExecStart=/bin/true\n"
 API, MAILER = (SERVICE.format(name=name) + INSTALL for name in ("api", "mailer"))
 
@@ -91,12 +93,19 @@ def brings(shop: Shop, host: DisposableHost) -> Brings:
 
 
 def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab) -> None:
-    """A first deploy to a host without units, a rename, a timer, a socket, a template and a drop-in; a rollback."""
-    first = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
+    """A first deploy to a host without units, a rename, timer, path, socket, template and drop-in; a rollback.
+
+    The path starts its service when the file appears, with the release that brings it, and again after a rollback.
+    """
+    old = {"shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT}
+    first = brings.release({**GOOD, **old, "shop-inbox.path": PATH, "shop-inbox.service": SEEN})
     said = fab.ok("-H", "prod", "deploy", f"--sha={first}").said
-    assert "units: + shop-api.service, + shop-mailer.service, + shop-old.service, + shop-old.timer" in said
+    names = ("shop-api.service", "shop-inbox.path", "shop-inbox.service", "shop-mailer.service")
+    assert "units: " + ", ".join(f"+ {name}" for name in (*names, *sorted(old))) in said
     assert (current(host), serving(host), serving(host, "shop-mailer")) == (first, first, first)
-    assert [brings.state(unit) for unit in ("shop-api", "shop-mailer", "shop-old.timer")] == [ON] * 3
+    mine = ("shop-api", "shop-mailer", "shop-old.timer", "shop-inbox.path")
+    assert [brings.state(unit) for unit in mine] == [ON] * 4
+    assert triggers(host)
 
     again = fab.ok("-H", "prod", "deploy", f"--sha={first}")
     assert "live already" in again.said
@@ -116,14 +125,22 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
     fab.ok("-H", "prod", "deploy", f"--sha={second}")
     ours = ("shop-api", "shop-post", "shop-new.timer", "shop-worker@1", "shop-in.socket")
     assert [brings.state(unit) for unit in ours] == [ON] * len(ours)
-    assert [brings.state(unit) for unit in ("shop-mailer", "shop-old.timer", "shop-old")] == [GONE] * 3
+    assert [brings.state(unit) for unit in (*mine[1:], "shop-old", "shop-inbox")] == [GONE] * 5
     assert (brings.show("shop-api", "RestartUSec", "NeedDaemonReload"), brings.there) == (("300ms", "no"), {*units})
 
     brings.settings("services: [shop-api, shop-post, shop-worker@1]", "services: [shop-api, shop-mailer]")
     fab.ok("-H", "prod", "rollback", f"--release={first}")
-    assert [brings.state(unit) for unit in ("shop-api", "shop-mailer", "shop-old.timer")] == [ON] * 3
+    assert [brings.state(unit) for unit in mine] == [ON] * 4
+    assert triggers(host)
     assert [brings.state(unit) for unit in ours[1:]] == [GONE] * 4
     assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+
+def triggers(host: DisposableHost) -> bool:
+    """Whether the path's service takes the file that appears, as systemd starts it."""
+    host.run("sh", "-c", "rm -f /run/shop-seen; touch /run/shop-inbox")
+    until(lambda: host.run("test", "-e", "/run/shop-seen", check=False).returncode == 0)
+    return host.run("test", "-e", "/run/shop-inbox", check=False).returncode != 0
 
 
 def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Brings, fab: Fab) -> None:

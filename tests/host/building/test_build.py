@@ -815,6 +815,16 @@ def test_a_fault_of_the_agent_is_told_in_words(host: LocalAgent, mirrored: Repos
     assert log.read_text().splitlines()[-1] == "KeyError: 'timeout'"
 
 
+def test_a_fault_of_the_agent_tells_no_secret(host: LocalAgent, mirrored: Repository) -> None:
+    """Neither its words nor the traceback that is kept have a secret of the configuration in them."""
+    request = host.build_request(head(mirrored)) | {"recipe": {}}  # it has no "timeout", here somebody's secret
+    request["env"] = {"file": None, "values": {}, "secrets": {"PASSWORD": "timeout"}, "build": ["PASSWORD"]}
+    refusal = host.call("build", request).refusal
+    log = host.paths.attempt(request["attempt"]) / "fault.log"
+    words = "a fault of the agent ended the build: KeyError: '***'; its traceback: "
+    assert (refusal and refusal["message"], "timeout" in log.read_text()) == (f"{words}{log}", False)
+
+
 @pytest.fixture(scope="module")
 def pnpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a pnpm, which npm brings."""
