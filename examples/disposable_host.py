@@ -113,7 +113,8 @@ class DisposableHost:
         """Kill the host and remove every trace of it; harmless when it is gone."""
         if self._owner:
             self.power_cut()
-            _remove(self.directory)
+            with locked(cache_directory() / "hosts.lock"):  # a sweep would open the lock of the owner anew
+                _remove(self.directory)
             self._owner.close()
             self._owner = None
 

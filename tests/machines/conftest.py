@@ -45,6 +45,8 @@ def shop(tmp_path: Path, host: DisposableHost) -> Shop:
 
 
 @pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
+def fab(tmp_path: Path, shop: Shop) -> Iterator[Fab]:
     """`fab` in the repository of the shop, with a registry of the test's own."""
-    return shop.fab(f"sqlite:///{tmp_path}/registry.db")
+    fab = shop.fab(f"sqlite:///{tmp_path}/registry.db")
+    yield fab
+    fab.end()

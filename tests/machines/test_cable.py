@@ -38,8 +38,7 @@ def shop(tmp_path: Path, host: CabledHost) -> Shop:
 
 
 @pytest.fixture
-def fab(tmp_path: Path, shop: Shop) -> Fab:
-    fab = shop.fab(f"sqlite:///{tmp_path}/registry.db")
+def fab(fab: Fab) -> Fab:
     fab.ssh_config.write_text(fab.ssh_config.read_text() + SOONER)
     return fab
 

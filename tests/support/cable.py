@@ -20,10 +20,9 @@ class Cable:
     """
 
     def __init__(self) -> None:
-        self.number = next(n for n in range(256) if _ip("netns", "add", f"cable{n}"))
+        self.number = next(n for n in range(256) if _is_laid(f"cable{n}"))
         self.name = f"cable{self.number}"  # of the namespace, and of the machine's end
         self.near, self.far = f"198.18.{self.number}.1", f"198.18.{self.number}.2"
-        _do("link", "add", self.name, "type", "veth", "peer", "name", "host0", "netns", self.name)
         for inside, card, address in (((), self.name, self.near), (("-n", self.name), "host0", self.far)):
             _do(*inside, "address", "add", f"{address}/30", "dev", card)
             _do(*inside, "link", "set", card, "up")
@@ -63,6 +62,16 @@ class CabledHost(DisposableHost):
         """Kill the host and remove every trace of it, the cable too."""
         super().stop()
         self.cable.remove()
+
+
+def _is_laid(name: str) -> bool:
+    """Make a namespace and its card; False where either has that name, as beside a container with this network."""
+    if not _ip("netns", "add", name):
+        return False
+    if _ip("link", "add", name, "type", "veth", "peer", "name", "host0", "netns", name):
+        return True
+    _ip("netns", "delete", name)
+    return False
 
 
 def _ip(*argv: str) -> bool:

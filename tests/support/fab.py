@@ -39,6 +39,7 @@ class Fab:
         self.directory = directory
         self.ssh_config = ssh_config
         self.environ = {**os.environ, "DEPLOY_REGISTRY_URL": registry_url}
+        self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str, timeout: float = 240, **environ: str) -> Ran:
         process = self.start(*arguments, **environ)
@@ -46,7 +47,7 @@ class Fab:
         return Ran(process.returncode, out, err)
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [str(FAB), "--ssh-config", str(self.ssh_config), *arguments],
             cwd=self.directory,
             env={**self.environ, **environ},
@@ -55,6 +56,15 @@ class Fab:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test left running, so that no other test is told of it."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                process.communicate()
 
     def ok(self, *arguments: str, **environ: str) -> Ran:
         """Run what has to succeed."""
