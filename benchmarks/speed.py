@@ -40,8 +40,8 @@ MARK = "<!-- all below is written by benchmarks/speed.py --write -->\n"
 def main() -> int:
     """0 when every bound is kept."""
     options = _options()
-    if lacks := [*missing_for_hosts(), *delay.missing(), *([] if os.access(SSHD, os.X_OK) else [SSHD])]:
-        print(f"this needs {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
+    if lacks := [*missing_for_hosts(), *delay.missing(), *_missing_sshd()]:
+        print(f"nothing was measured: this machine lacks {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
         return 2
     compile_dir(CHECKOUT / "oroboros_deploy", quiet=1)  # as an installer does: the first runs are not to do it
     sections, drawn = measure(options.sections or SECTIONS, options.repeats)
@@ -110,6 +110,10 @@ def write(path: Path, report: str, drawn: str) -> None:
     path.write_text(report)
     if drawn:
         path.with_suffix(".svg").write_text(drawn)
+
+
+def _missing_sshd() -> list[str]:
+    return [] if os.access(SSHD, os.X_OK) else [f"{SSHD} (apt-get install openssh-server)"]
 
 
 def _told(sections: Iterable[Section]) -> list[Section]:

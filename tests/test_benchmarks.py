@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
+import sys
 from itertools import count
+from pathlib import Path
 
-from benchmarks import core, whole
+import pytest
+
+from benchmarks import core, delay, speed, whole
 from benchmarks.bounds import BOUNDS
 from benchmarks.frames import SYN, Traffic
 from benchmarks.measure import Spread, in_turn, slope
@@ -84,3 +88,16 @@ def test_bounds() -> None:
         "| deploy without a build: round trips by the slope | 11.9  | 14  | kept |",
         "| deploy without a build: connections | 1  | 1  | kept |",
     ]
+
+
+def test_what_a_machine_lacks_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Without sshd, root or a device nothing is begun: one line names all that is missing, and the exit is 2."""
+    monkeypatch.setattr(sys, "argv", ["speed.py", "switch"])
+    monkeypatch.setattr(speed, "SSHD", str(tmp_path / "sshd"))
+    monkeypatch.setattr(speed, "missing_for_hosts", lambda: ["the program nspawn", "root (you are uid 7)"])
+    monkeypatch.setattr(delay, "missing", lambda: ["root (you are uid 7)"])
+    monkeypatch.setattr(speed, "measure", lambda *_: pytest.fail("it was begun"))
+    lacks = f"the program nspawn, root (you are uid 7), {tmp_path}/sshd (apt-get install openssh-server)"
+    assert (speed.main(), *capsys.readouterr()) == (2, "", f"nothing was measured: this machine lacks {lacks}\n")

@@ -152,7 +152,7 @@ class Activation:
     def run(self) -> State:
         """Activate the target; returns the final state.  Raises Refusal while nothing was changed."""
         try:
-            self._prepare()
+            self.prepare()
         except OSError as error:
             _clear(self.layout)
             what = "nothing was changed: the activation could not be prepared"
@@ -160,17 +160,17 @@ class Activation:
         self._remove_added()
         self._tell_of_the_sick()
         try:
-            self._migrate()
+            self.migrate()
             self._look_again()
             self.swap()
-            self._restart()
-            self._gate()
+            self.restart()
+            self.pass_gate()
         except Failed as failure:
             self._mark_bad(failure)
-            return self._restore(failure)
+            return self.restore(failure)
         except (OSError, ImportError) as failure:  # trouble of the host, not of the release
-            return self._restore(failure)
-        return self._commit()
+            return self.restore(failure)
+        return self.commit()
 
     def resume(self, found: State) -> State:
         """Settle an attempt whose process is gone: finish it if it had passed its gate, else restore."""
@@ -178,11 +178,11 @@ class Activation:
         self._hide_secrets()
         in_place = _live_or_none(self.layout) == found.target and not self._configured_otherwise(found.configuration)
         if found.phase == "gated" and in_place:
-            return self._commit()
+            return self.commit()
         what = "interrupted" if found.of_this_boot else "the host went down"
-        return self._restore(Failed(found.reason or f"{what} after '{found.phase}'"))
+        return self.restore(Failed(found.reason or f"{what} after '{found.phase}'"))
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
         """Refuse what cannot work, and make the link for the way back before going anywhere."""
         target = self.request["sha"]
         judged = records.asked(self.layout, self.request)
@@ -216,7 +216,7 @@ class Activation:
         self.state = begun._replace(units=brought.after, units_before=brought.before, unit_changes=brought.changes)
         self._hide_secrets()
         self._spend(self._mark_unfinished)  # the fsync of the phase's directory makes both last
-        self._enter("prepared")
+        self.enter("prepared")
 
     def _stage_units(self) -> None:
         if self.brought.differ:
@@ -468,7 +468,7 @@ class Activation:
             patience = held.gate.timeout
             self.recurring = [name for name, unit in self.seen.items() if unit.recurs(patience)]
 
-    def _migrate(self) -> None:
+    def migrate(self) -> None:
         """Run the migration in the sealed target; its last line is the revision it came to."""
         command = self.request.get("migrate")
         if not command:
@@ -487,18 +487,18 @@ class Activation:
                 said = f"{process.end_of(errors)}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)
         marker = (ended.tail.splitlines() or [""])[-1].strip()[:128] or None
-        self._enter("prepared", migration_marker=marker)
+        self.enter("prepared", migration_marker=marker)
 
     def swap(self) -> None:
         """Put the link that names the target in the place of `current`; a restart leaves it, and begins here."""
         if self.state.kind == "restart":
-            return self._enter("swapped")
+            return self.enter("swapped")
         with self._step("swapping"):
             self._install_units()
             if self._configured_otherwise(self.state.configuration):
                 configuration.put(self.layout, "switch", self.state.configuration)
             self._rename_over_current("switch")
-        return self._enter("swapped", switched=True)
+        return self.enter("swapped", switched=True)
 
     def _install_units(self) -> None:
         """Have the units of the target, and look at the services anew: what they are may be another thing now."""
@@ -572,24 +572,26 @@ class Activation:
         """The release that `current` names, and where another program's link leads."""
         return _live_or_none(self.layout), self.layout.foreign()
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Restart the services from the release that `current` names."""
         self.restart_by = time.monotonic() + self.request["restart_timeout"]
         with self._step("restarting", skipped=not self.held.restarted):
             self._restart_services(self.held)
-        self._enter("restarted", enabled=self._enabled())
+        self.enter("restarted", enabled=self._enabled())
 
-    def _gate(self) -> None:
+    def pass_gate(self) -> None:
+        """Hold the gate; raises Failed when the release does not pass it."""
         with self._step("gating", skipped=not self.held.gate):
             self._hold_gate(self.held)
-        self._enter("gated")
+        self.enter("gated")
 
-    def _commit(self) -> State:
+    def commit(self) -> State:
         """Commit, unless somebody changed what serves since the switch."""
         changed = self._changed()
         if changed:
-            return self._restore(Failed(changed))
+            return self.restore(Failed(changed))
         self.layout.bad(self.state.target).unlink(missing_ok=True)
-        self._enter("committed")
+        self.enter("committed")
         return self._conclude()
 
     def _changed(self) -> Optional[str]:
@@ -659,26 +661,26 @@ class Activation:
             return ""
         return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
 
-    def _restore(self, failure: Exception) -> State:
+    def restore(self, failure: Exception) -> State:
         """Go back to where it began, once; a restore that fails is left for a person."""
         transcript = self.mask.text(getattr(failure, "transcript", ""))
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
         reason, left = self.mask.text(f"{failure}{self._to_share(transcript)}"), self.state.phase
-        self._enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
+        self.enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
             if self.state.kind == "restart":
                 self._leave_as_it_is(left)
             elif touched or self._fallen():
-                self._go_back()
+                self.go_back()
             self._tell_of_edited()
         except (Failed, OSError, ImportError) as second:
             what = "" if self.state.kind == "restart" else "and the restore failed: "
-            self._enter("restore_failed", reason=self.mask.text(f"{failure}; {what}{second}"))
+            self.enter("restore_failed", reason=self.mask.text(f"{failure}; {what}{second}"))
         else:
-            self._enter("restored")
+            self.enter("restored")
         return self._conclude()
 
     def _fallen(self) -> bool:
@@ -719,7 +721,8 @@ class Activation:
                 note = self.mask.text(str(failure)).encode()
                 self._spend(durable.write, self.layout.bad(self.state.target), note)
 
-    def _go_back(self) -> None:
+    def go_back(self) -> None:
+        """Switch to the way back, with its configuration and units, and hold it to what it passed."""
         self.restart_by = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
@@ -907,7 +910,7 @@ class Activation:
         """Do what needs space, on a full disk too."""
         self.layout.reserve.spend(act, *arguments)
 
-    def _enter(self, phase: Phase, **changes: Any) -> None:
+    def enter(self, phase: Phase, **changes: Any) -> None:
         """Persist the phase.  At the end and on the way back a disk that fails must not stop us.
 
         Whoever finds the phase before comes to the same end.

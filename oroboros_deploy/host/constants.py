@@ -6,7 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Dict, Tuple
 
-    from .contract import Phase
+    from .contract import Phase, Switchable
 
 # The number of the contract and of what lies in `.deploy`.  Format N came with oroboros_deploy 0.N.0;
 # 0.1.0 wrote no number.
@@ -26,7 +26,7 @@ FORMAT = 2
 #     `ActivateRequest` (contract.py) and control/plan.py.
 #   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `SERVES` below, `_PHASES` and, with a new outcome,
 #     `State` and `_ENDS` (the package's outcome.py), records/record.py.
-#   as an end or on the way back: what `_enter` (activation.py) does when it cannot be written, and
+#   as an end or on the way back: what `enter` (activation.py) does when it cannot be written, and
 #     tests/support/invariants.py and `WRITING_IS_ALL` (tests/support/faults.py), which list these.
 #   on the way back: cli/steps.py, and records/history.py, which tells by the phase whether a host switched.
 TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
@@ -42,7 +42,7 @@ TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
 FINAL = tuple(phase for phase, following in TRANSITIONS.items() if not following)
 SERVES = ("committed", "restored")  # the final phases after which a release is known to serve
 
-SWITCHABLE = ("sealed", "adopted")  # the states of a release that `current` may name
+SWITCHABLE: Tuple[Switchable, ...] = ("sealed", "adopted")  # the states of a release that `current` may name
 ATTEMPTS = ("deploy", "rollback", "env", "restart")  # the kinds of journal entries that are attempts
 BY_RECORD = ("rollback", "env", "restart")  # those that are held to the record of the release that they go to
 IN_PLACE = ("env", "restart")  # those that stay with the release that is live

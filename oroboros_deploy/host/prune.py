@@ -46,7 +46,7 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
     """Remove what need not be kept beside the ``keep`` newest good releases; only tell of it with ``dry_run``.
 
     ``wait`` is how many seconds a build or an activation is waited for.  Raises
-    Refusal, with nothing removed, when one still runs then or the host is frozen.
+    Refusal, with nothing removed, when one still runs then or the host is held.
     """
     if not layout.ours.is_dir():
         return {"releases": [], "freed": 0, "dry_run": request["dry_run"], "complete": True}

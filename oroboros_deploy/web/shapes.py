@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 
 from ..events import Level
-from ..outcome import State
+from ..outcome import Kind, State
 from ..records.status import Status
 
 
@@ -72,7 +72,7 @@ class Attempt(BaseModel):
 
     attempt: str
     application: str = Field(description="whose it is; empty where an earlier version wrote")
-    kind: Literal["deploy", "rollback", "env", "restart"]
+    kind: Kind
     release_id: str
     commit_sha: str
     subject: str | None = Field(description="first line of the commit's message")

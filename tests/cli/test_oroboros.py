@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from oroboros_deploy import __version__
 from oroboros_deploy.cli.oroboros import nearest
-from tests.support.fabfiles import NAMESPACE, fab
-
-OROBOROS = Path(sys.executable).with_name("oroboros")
-
-
-def oroboros(directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run `oroboros` in a directory."""
-    return subprocess.run(
-        [str(OROBOROS), *arguments],
-        cwd=directory,
-        env={**os.environ, **environ},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+from tests.support.fabfiles import NAMESPACE, fab, oroboros
 
 
 @pytest.fixture

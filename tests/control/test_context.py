@@ -11,6 +11,7 @@ import pytest
 from invoke import Context
 
 from oroboros_deploy import ConfigError, Deployment
+from oroboros_deploy.cli.program import FleetCall, FleetTask
 from oroboros_deploy.control.context import hosts_of, settings_of
 from oroboros_deploy.testing import unreachable
 
@@ -31,6 +32,11 @@ def config(**settings: Any) -> fabric.Config:
     return read
 
 
+def fleet(*hosts: str) -> Context:
+    """What one of our tasks gets for these hosts."""
+    return FleetCall(FleetTask(lambda context: None), hosts=hosts).make_context(config())
+
+
 @pytest.mark.parametrize("name", ["web1", "not-me@web1", "web1:2222", "not-me@web1:2222", "not-me@[::1]:2222"])
 def test_a_connection_names_its_own_host(name: str) -> None:
     """As it was typed, for a task of somebody's own is called with a connection to each host."""
@@ -41,8 +47,7 @@ def test_a_context_names_the_hosts_that_it_was_given() -> None:
     """Our tasks get all hosts at once; a context that knows of none names none."""
     context = Context(config=config())
     assert hosts_of(context) == ()
-    context._set(fleet=("web1", "web2"))
-    assert hosts_of(context) == ("web1", "web2")
+    assert hosts_of(fleet("web1", "web2")) == ("web1", "web2")
 
 
 def test_a_deployment_of_a_context_has_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,9 +70,7 @@ def test_a_deployment_of_a_connection_goes_to_its_host() -> None:
 
 def test_hosts_may_be_others_than_those_of_the_context() -> None:
     """Where they were found in the registry."""
-    context = Context(config=config())
-    context._set(fleet=("web1",))
-    assert settings_of(context, None, {}, ["web9"]).hosts == ("web9",)
+    assert settings_of(fleet("web1"), None, {}, ["web9"]).hosts == ("web9",)
 
 
 def test_a_wrong_setting_is_refused() -> None:

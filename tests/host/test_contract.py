@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import contract
-from tests.support.local_agent import LocalAgent
+from oroboros_deploy.host import calls, contract
+from oroboros_deploy.host.contract import Call
+from tests.support.local_agent import PLAIN, LocalAgent
+from tests.support.repository import Repository
 
 
 def keys(type_of: Any) -> set[str]:
@@ -17,24 +20,49 @@ def keys(type_of: Any) -> set[str]:
     return found
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("call", "request_of", "answer_of"),
-    [
-        ("facts", {"sha": None}, contract.Facts),
-        ("lock", {"actor": "ada", "reason": "the fair"}, contract.LockAnswer),
-        ("unlock", {"actor": "ada"}, contract.UnlockAnswer),
-        ("pin", {"actor": "ada", "release": "SHA"}, contract.PinAnswer),
-        ("unpin", {"release": "SHA"}, contract.UnpinAnswer),
-        ("prune", {"keep": 1, "dry_run": True}, contract.PruneAnswer),
-        ("audit", {"verify": True, "limit": 9}, contract.AuditAnswer),
-    ],
-)
-def test_answers(host: LocalAgent, call: str, request_of: dict[str, Any], answer_of: Any) -> None:
-    """Each answer has every key of its type and no other."""
+@pytest.fixture
+def live(host: LocalAgent, tmp_path: Path) -> str:
+    """A release that serves on a host whose journal has nothing of its services."""
+    (tmp_path / "bin").mkdir()
+    for name in ("journalctl", "systemctl"):
+        (tmp_path / "bin" / name).write_text("#!/bin/sh\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    host.settled = {"PATH": f"{tmp_path / 'bin'}:{PLAIN['PATH']}"}
     sha = host.sealed("one")
-    said = {key: sha if value == "SHA" else value for key, value in request_of.items()}
-    assert set(host.call(call, said).result or {}) == keys(answer_of)
+    answer = host.activate(sha)
+    assert answer.phases[-1:] == ["committed"], (answer.refusal, answer.result, answer.stderr)
+    return sha
+
+
+def requests(host: LocalAgent, live: str, commit: str) -> dict[str, dict[str, Any]]:
+    """One request of each call, which is done."""
+    facts: dict[str, Any] = {"sha": None, "services": [], "restart": False, "source": True}
+    return {
+        "facts": {"sha": None},
+        "configure": {"sha": live, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
+        "build": host.build_request(commit),
+        "activate": host.request(host.sealed("two")),
+        "follow": {"attempt": host.journal[0]["attempt"]},
+        "lock": {"actor": "ada", "reason": "the fair"},
+        "unlock": {"actor": "ada"},
+        "pin": {"actor": "ada", "release": live},
+        "unpin": {"release": live},
+        "prune": {"keep": 1, "dry_run": True},
+        "audit": {"verify": True, "limit": 9},
+        "claim": {"actor": "ada", "dry_run": True},
+        "logs": {"services": ["api"], "lines": 1, "follow": False},
+        "run_line": {"actor": "ada", "line": "true", "service": None},
+        "doctor": {"facts": facts, "tools": [], "python": None, "node": None, "venvs": False, "script": None},
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", calls.CALLS)
+def test_answers(host: LocalAgent, live: str, mirrored: Repository, call: Call) -> None:
+    """Each call of the agent's table answers with every key of the type that its function names, and no other."""
+    answer_of = getattr(contract, calls.CALLS[call].__annotations__["return"])
+    answer = host.call(call, requests(host, live, mirrored.git("rev-parse", "HEAD"))[call])
+    assert (answer.refusal, set(answer.result or {})) == (None, keys(answer_of))
 
 
 @pytest.mark.slow

@@ -53,6 +53,18 @@ def test_one_that_has_not_said_what_it_is(host: LocalAgent, layout: Layout) -> N
     assert (refusal.kind, "another activation holds this host" in refusal.message) == ("busy", True)
 
 
+@pytest.mark.parametrize(("active", "phase"), [("active", "prepared"), ("failed", None)])
+def test_a_lock_that_somebody_removed(
+    host: LocalAgent, layout: Layout, monkeypatch: pytest.MonkeyPatch, active: str, phase: str | None
+) -> None:
+    """Of an attempt without an end systemd is asked too: one whose unit runs holds the host, without its file."""
+    begun(host, layout)
+    unit = units.Unit(running.UNIT, "loaded", active, "", "exec", "", "0", "", "0", False, "0")
+    monkeypatch.setattr(units, "present", lambda: True)
+    monkeypatch.setattr(units, "show", lambda names: dict.fromkeys(names, unit))
+    assert (running.running(layout) or {}).get("phase") == phase
+
+
 @pytest.mark.parametrize("active", ["active", "deactivating", "failed"])
 def test_the_second_name_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, active: str) -> None:
     """Systemd is asked of it where it has such a unit, and one that has not ended holds the host."""

@@ -1,24 +1,24 @@
-"""A project of somebody's: a repository with a fabfile, and the real `fab` program run in it."""
+"""A project of somebody's: a repository with a fabfile, and the real `fab` and `oroboros` run in it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.repository import Repository
 
-FAB = Path(sys.executable).with_name("fab")
 NAMESPACE = "from oroboros_deploy.tasks import ns\n"
 
 
-def fab(directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run `fab` in a directory."""
+def program(name: str, directory: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of this environment in a directory."""
     return subprocess.run(
-        [str(FAB), *arguments],
+        [str(Path(sys.executable).with_name(name)), *arguments],
         cwd=directory,
         env={**os.environ, **environ},
         stdin=subprocess.DEVNULL,
@@ -26,6 +26,11 @@ def fab(directory: Path, *arguments: str, **environ: str) -> subprocess.Complete
         text=True,
         timeout=60,
     )
+
+
+FAB = Path(sys.executable).with_name("fab")
+fab = partial(program, "fab")
+oroboros = partial(program, "oroboros")
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ from oroboros_deploy.host import (
     unit_sets,
     units,
 )
+from oroboros_deploy.host.activation import Activation
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
 from oroboros_deploy.host.units import Unit
 from tests.support.local_agent import LocalAgent
@@ -62,16 +63,16 @@ ALL: tuple[Transition, ...] = (
     *((phase, END) for phase in FINAL),
 )
 
-# The method whose call begins the work of a transition, by the phase it leads to.
-WORK = {
-    "prepared": "_migrate",
-    "swapped": "swap",
-    "restarted": "_restart",
-    "gated": "_gate",
-    "committed": "_commit",
-    "restoring": "_restore",
-    "restored": "_go_back",
-    "restore_failed": "_enter",
+# The step whose call begins the work of a transition, by the phase it leads to.
+WORK: dict[str, Callable[..., object]] = {
+    "prepared": Activation.migrate,
+    "swapped": Activation.swap,
+    "restarted": Activation.restart,
+    "gated": Activation.pass_gate,
+    "committed": Activation.commit,
+    "restoring": Activation.restore,
+    "restored": Activation.go_back,
+    "restore_failed": Activation.enter,
 }
 WRITING_IS_ALL = ("committed", "restoring", "restore_failed")
 
@@ -295,8 +296,8 @@ class _Injection:
         if self.fault.target == END:
             self._wrap(activation, "conclude", self._around_the_end)
         else:
-            method = "_prepare" if self.fault.source == START else WORK[self.fault.target]
-            self._wrap(activation.Activation, method, self._around_the_work)
+            step = Activation.prepare if self.fault.source == START else WORK[self.fault.target]
+            self._wrap(Activation, step.__name__, self._around_the_work)
         self._wrap(state, "save", self._around_save)
         self._wrap(os, "rename", self._around_rename)
         self._wrap(unit_sets, "put", self._around_units)
@@ -321,7 +322,7 @@ class _Injection:
         fill(self.world.host.root)
 
     @contextmanager
-    def _around_the_work(self, this: activation.Activation, *arguments: Any, **_: Any) -> Iterator[None]:
+    def _around_the_work(self, this: Activation, *arguments: Any, **_: Any) -> Iterator[None]:
         begins = self.fault.source == START or this.state.phase == self.fault.source
         if self.fault.target == "restore_failed":
             begins = begins and arguments[0] == "restore_failed"

@@ -74,10 +74,10 @@ class Refusing(paramiko.ServerInterface):
 
 
 @contextmanager
-def refusing() -> Iterator[Transport]:
-    """A connection to a server that is not OpenSSH's, and runs nothing."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+def refusing(near: type[socket.socket] = socket.socket) -> Iterator[Transport]:
+    """A connection to a server that is not OpenSSH's, and runs nothing; ``near`` is what its near end is."""
+    pair = socket.socketpair()
+    with near(fileno=pair[0].detach()) as ours, pair[1] as theirs:
         server, client = paramiko.Transport(theirs), Transport(ours)
         server.add_server_key(paramiko.ECDSAKey.generate())
         server.start_server(threading.Event(), Refusing())

@@ -22,7 +22,7 @@ import pytest
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.records.record import HostRecord
 from oroboros_deploy.registry import Registry, reading
-from oroboros_deploy.registry.reading import Reader
+from oroboros_deploy.registry.database import Database
 from oroboros_deploy.web.site import site
 from tests.support.applications import listening
 from tests.support.history import HARM, History, sha, write
@@ -322,7 +322,7 @@ def test_a_database_that_comes_back_makes_the_page_live_again(browser: Any, tmp_
         page.goto(url)
         await_link(page, "live")
         with page.expect_response(lambda answer: "/api/live" in answer.url and answer.status == 503):
-            patch.setattr(Reader, "_read", away)
+            patch.setattr(Database, "ask", away)
         await_link(page, "lost")
         patch.undo()
         await_link(page, "live")

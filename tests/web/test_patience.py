@@ -64,6 +64,7 @@ def test_one_address_does_not_hold_all_connections(url: str, monkeypatch: pytest
 def test_one_address_holds_few_connections(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """More half-sent requests of one address than are waited for are closed at once, and others are answered."""
     monkeypatch.setattr(patience, "MOST_WAITING", 4)
+    monkeypatch.setattr(patience, "HEADER_SECONDS", 100)  # longer than the test waits
     with ExitStack() as half:
         waiting = [half.enter_context(connected(url, b"GET / HT")) for _ in range(4)]
         with connected(url, b"") as more:

@@ -77,7 +77,7 @@ def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
 def _usable(layout: Layout, request: BuildRequest) -> Optional[Switchable]:
     """The state of a release that is what was asked for; None when it must be made, and what is there may go."""
     found, wrong = seal.state_of(layout.release(request["sha"])), _unfit(layout, request)
-    if found in ("sealed", "adopted") and wrong is None:
+    if found in SWITCHABLE and wrong is None:
         return found
     _refuse_needed(layout, request["sha"], wrong or ("is gone" if found == "missing" else "was never completed"))
     return None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from oroboros_deploy.host import environment
 from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.building.throttle import MOST, Throttle
 from oroboros_deploy.host.refusal import Refusal
@@ -49,6 +50,13 @@ def test_a_command_knows_the_release_and_what_it_is_given(bench: Bench) -> None:
     """Variables of one command are added to those of all."""
     bench.shell("step", 'echo "$CI $DEPLOY_RELEASE $MORE"', bench.release, MORE="more")
     assert (bench.logs / "step.log").read_text() == "1 release more\n"
+
+
+def test_a_ci_of_the_host_goes_before_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whoever writes `CI=` into /etc/environment decides it for every build."""
+    monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
+    (tmp_path / "environment").write_text("CI=false\n")
+    assert bench.environment()["CI"] == "false"
 
 
 def test_a_command_that_fails_is_refused(bench: Bench) -> None:
