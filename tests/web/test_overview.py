@@ -281,6 +281,25 @@ def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) 
     assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")
 
 
+def test_a_split_says_what_each_release_is(short: History) -> None:
+    """Each share has its subject, and its hosts in the order in which people count them."""
+    names = [f"w{at}" for at in (1, 2, 10, 11)]
+    first = [HostRecord(name, "live", sha(1)) for name in names]
+    short.attempt(sha(1), *first, ago=timedelta(hours=3), subject="Round half to even")
+    second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
+    short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
+    told = text(page_of(short).get("/").text)
+    assert f"split 2 serve {sha(1)[:10]} “Round half to even”: w1, w11" in told
+    assert f"split 2 serve {sha(2)[:10]} “Accept <script>”: w2, w10" in told
+
+
+def test_what_is_not_on_the_page_is_counted(short: History) -> None:
+    """An environment of more hosts than the page has says how many there are, and how many of them it lists."""
+    many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
+    short.attempt(sha(1), *many, ago=timedelta(hours=3))
+    assert "<summary>120 hosts, 100 of them here</summary>" in page_of(short).get("/").text
+
+
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
 
 
