@@ -60,7 +60,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
         "as recorded asked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
         f"drift the host served {sha(2)[:10]} when asked just now",
-        "not asked since",
+        "not asked since its last attempt",
     ]
     history.close()
 
@@ -155,7 +155,7 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
     short.registry.observe({"w1": sha(1)})
     short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
-    assert row(short, "w1") == "not asked since"
+    assert row(short, "w1") == "not asked since its last attempt"
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
