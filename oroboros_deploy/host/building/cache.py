@@ -513,9 +513,7 @@ class Cache:
         if row.contains_path or seal.inode(mine) == seal.inode(ours):
             return True
         if self._looks_older(ours, row.path) and ours.st_mtime_ns < mine.st_mtime_ns:
-            self._add(
-                row, file, known
-            )  # releases that have it keep it; from now on this file is the one that is shared
+            self._add(row, file, known)  # releases that have it keep it; this file is the one that is shared now
             return True
         return False
 
