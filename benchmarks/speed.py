@@ -1,9 +1,11 @@
 """How fast it is: beside a plain ssh script, on many hosts, when it starts, when a build talks.
 
-    python benchmarks/speed.py [SECTION]... [--repeats N] [--write docs/speed.md]
+    python benchmarks/speed.py [SECTION]... [--repeats N] [--resume] [--write docs/speed.md]
 
-Needs root on Debian 12 (it boots real hosts at the end of a line that delays frames) and some minutes. Writes a table
-and a plot into build/benchmarks, with --write also into the document. Exits 1, naming them, when bounds are missed.
+Needs root on Debian 12 (it boots real hosts at the end of a line that delays frames) and half an hour. Writes a table
+and a plot into build/benchmarks, with --write also into the document. With --resume it measures what was not measured
+yet of this source with as many runs: a run that was ended goes on behind its last whole step. Exits 1, naming them,
+when bounds are missed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from compileall import compile_dir
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,6 +31,7 @@ from disposable_host import missing as missing_for_hosts
 from benchmarks import core, delay, fleet, jobs, output, shipped, start, whole
 from benchmarks.bench import Job
 from benchmarks.bounds import BOUNDS
+from benchmarks.kept import Kept, Step, state
 from benchmarks.plot import plot
 from benchmarks.section import Section, missed, verdicts
 from benchmarks.subjects import CHECKOUT
@@ -44,41 +48,64 @@ def main() -> int:
         print(f"nothing was measured: this machine lacks {', '.join(dict.fromkeys(lacks))}", file=sys.stderr)
         return 2
     compile_dir(CHECKOUT / "oroboros_deploy", quiet=1)  # as an installer does: the first runs are not to do it
-    sections, drawn = measure(options.sections or SECTIONS, options.repeats)
-    report = f"{conditions(options.repeats)}\n{'![wall time by RTT](speed.svg)' if drawn else ''}\n\n{tables(sections)}"
     place = CHECKOUT / "build/benchmarks"
+    kept = Kept(place / "steps", state(), options.repeats)
+    steps = measure(options.sections or SECTIONS, options.repeats, kept, resume=options.resume)
+    sections = [section for step in steps.values() for section in step.sections]
+    drawn = "".join(step.drawn for step in steps.values())
+    picture = "![wall time by RTT](speed.svg)" if drawn else ""
+    report = f"{conditions(options.repeats, steps)}\n{picture}\n\n{tables(sections)}"
     place.mkdir(parents=True, exist_ok=True)
     write(place / "speed.md", report, drawn)
     if options.write:
-        kept = options.write.read_text().partition(MARK)[0] if options.write.exists() else ""
-        write(options.write, kept + MARK + "\n" + report, drawn)
+        above = options.write.read_text().partition(MARK)[0] if options.write.exists() else ""
+        write(options.write, above + MARK + "\n" + report, drawn)
     beyond = missed(values_of(sections))
     print("".join(f"missed: {BOUNDS[name].what}\n" for name in beyond), file=sys.stderr, end="")
     return int(bool(beyond))
 
 
-def measure(names: Sequence[str], repeats: int) -> tuple[list[Section], str]:
-    """The sections, each printed when it is there; and the plot, empty without a job to draw."""
-    found: list[Section] = []
-    drawn = ""
+def measure(names: Sequence[str], repeats: int, kept: Kept, *, resume: bool) -> dict[str, Step]:
+    """The steps that make these sections, each printed when it is there, and kept."""
     chosen: list[Job] = [job for job in ("switch", "deploy") if job in names]
-    if chosen:
-        both, measured = jobs.sections(chosen, repeats)
-        drawn = plot({title: [each.line for each in pair] for title, pair in measured.items()})
-        found += _told(both)
-    later: dict[str, list[Callable[[], Section]]] = {
-        "fleet": [lambda: fleet.hosts(repeats), fleet.endpoints],
-        "start": [start.section],
-        "output": [lambda: output.section(max(1, repeats // 2))],
-        "fetched": [lambda: shipped.fetched(repeats)],
-        "shipped": [lambda: shipped.gates(repeats)],
-        "whole": [lambda: whole.section(repeats)],
-        "thirty": [lambda: fleet.thirty(repeats)],
+    works: dict[str, Callable[[], tuple[list[Section], str]]] = {
+        "-".join(chosen): lambda: _jobs(chosen, repeats),
+        "fleet": lambda: ([fleet.hosts(repeats), fleet.endpoints()], ""),
+        "start": lambda: ([start.section()], ""),
+        "output": lambda: ([output.section(max(1, repeats // 2))], ""),
+        "fetched": lambda: ([shipped.fetched(repeats)], ""),
+        "shipped": lambda: ([shipped.gates(repeats)], ""),
+        "whole": lambda: ([whole.section(repeats)], ""),
+        "thirty": lambda: ([fleet.thirty(repeats)], ""),
     }
-    for name, works in later.items():
-        if name in names:
-            found += [section for work in works for section in _told([work()])]
-    return found, drawn
+    steps: dict[str, Step] = {}
+    for name, work in works.items():
+        if name in names or (chosen and name == "-".join(chosen)):
+            found = kept.take(name) if resume else None
+            steps[name] = found or _measured(name, work, kept)
+            _print(name, steps[name], again=found is not None)
+    return steps
+
+
+def _jobs(chosen: Sequence[Job], repeats: int) -> tuple[list[Section], str]:
+    sections, measured = jobs.sections(chosen, repeats)
+    return sections, plot({title: [each.line for each in pair] for title, pair in measured.items()})
+
+
+def _measured(name: str, work: Callable[[], tuple[list[Section], str]], kept: Kept) -> Step:
+    """A step, measured and kept; with how fast a core was beside each of its tables."""
+    began = time.monotonic()
+    sections, drawn = work()
+    told = [replace(section, text=f"{section.text}\n{core.told()}") for section in sections]
+    step = Step(told, time.monotonic() - began, drawn)
+    kept.put(name, step)
+    return step
+
+
+def _print(name: str, step: Step, *, again: bool) -> None:
+    for section in step.sections:
+        print(f"## {section.title}\n\n{section.text}\n{verdicts(section.values)}", flush=True)
+    print(f"{name}: {'measured before, in' if again else 'took'} {step.seconds:.0f} s\n", flush=True)
 
 
 def tables(sections: Sequence[Section]) -> str:
@@ -87,8 +114,8 @@ def tables(sections: Sequence[Section]) -> str:
     return f"## Bounds\n\n{verdicts(values_of(sections))}\n{told}".rstrip() + "\n"
 
 
-def conditions(repeats: int) -> str:
-    """When, where and how it was measured."""
+def conditions(repeats: int, steps: Mapping[str, Step]) -> str:
+    """When, where and how it was measured, and how long each step took."""
     ssh = subprocess.run(["ssh", "-V"], capture_output=True, text=True).stderr.split(",")[0]
     packages = ", ".join(f"{name} {version(name)}" for name in ("fabric", "paramiko", "SQLAlchemy"))
     command = " ".join(["python benchmarks/speed.py", *sys.argv[1:]])
@@ -97,7 +124,8 @@ def conditions(repeats: int) -> str:
         f"Measured {datetime.now(UTC):%-d %B %Y} with `{command}` ({repeats} runs of each, "
         f"taken in turn) on {os.cpu_count()} cores and {memory:.0f} GB, which the hosts share: "
         f"Linux {platform.release().split('-')[0]}, Python {platform.python_version()}, {ssh}, {packages}. "
-        "Times are medians (smallest–largest) in seconds.\n"
+        "Times are medians (smallest–largest) in seconds. "
+        f"The steps took {', '.join(f'{name} {step.seconds:.0f} s' for name, step in steps.items())}.\n"
     )
 
 
@@ -116,20 +144,13 @@ def _missing_sshd() -> list[str]:
     return [] if os.access(SSHD, os.X_OK) else [f"{SSHD} (apt-get install openssh-server)"]
 
 
-def _told(sections: Iterable[Section]) -> list[Section]:
-    """The sections, each with how fast a core was beside it, printed."""
-    sections = [replace(section, text=f"{section.text}\n{core.told()}") for section in sections]
-    for section in sections:
-        print(f"## {section.title}\n\n{section.text}\n{verdicts(section.values)}", flush=True)
-    return sections
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "sections", nargs="*", choices=[*SECTIONS, []], metavar="section", help=f"{', '.join(SECTIONS)} (default: all)"
     )
     parser.add_argument("--repeats", type=int, default=7, help="runs of each (default 7)")
+    parser.add_argument("--resume", action="store_true", help="measure only what was not measured yet")
     parser.add_argument("--write", type=Path, help="document to write the report into, below its own text")
     options = parser.parse_args()
     if options.write and options.sections:

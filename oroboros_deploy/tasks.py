@@ -493,8 +493,12 @@ def show_config(
     """Show every setting, its value, and where that value comes from."""
     from .cli import tables
     from .config import explain
+    from .control.state_directory import default_registry_url
 
-    rows = explain(config(context, environment, flags(root)))
+    rows = [
+        (name, default_registry_url() if (name, value) == ("registry_url", "none") else value, source)
+        for name, value, source in explain(config(context, environment, flags(root)))
+    ]
     table = tables.config_manual if verbose else tables.config_table
     show(tables.config_json(rows) if json else table(rows))
 

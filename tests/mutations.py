@@ -99,8 +99,8 @@ MUTATIONS = (
     Mutation(
         "the seal's marker is written last",
         HOST + "seal.py",
-        "    rows = _manifest(release, apart)\n",
-        '    durable.write(release / SEAL, b"{}", 0o444)\n    rows = _manifest(release, apart)\n',
+        "    rows = _manifest(release, apart, known)\n",
+        '    durable.write(release / SEAL, b"{}", 0o444)\n    rows = _manifest(release, apart, known)\n',
         (f"{CRASHES}::test_a_seal",),
     ),
     Mutation(
@@ -730,7 +730,7 @@ MUTATIONS = (
     Mutation(
         "no time of a file goes back",
         "oroboros_deploy/host/building/cache.py",
-        "        return known.lstat().st_mtime_ns < self._time_before(path)",
+        "        return known.st_mtime_ns < self._time_before(path)",
         "        return False",
         ("tests/host/building/test_cache.py", "-k", "goes_back"),
     ),
@@ -1067,8 +1067,8 @@ MUTATIONS = (
     Mutation(
         "what a copied interpreter was made of is needed",
         HOST + "seal.py",
-        ' else _copied_from(path) if path.name == "pyvenv.cfg" else None\n',
-        " else None\n",
+        '        found = _copied_from(Path(path)) if os.path.basename(path) == "pyvenv.cfg" else None\n',
+        "        found = None\n",
         ("tests/host/test_seal.py", "-k", "was_copied"),
     ),
     Mutation(
@@ -1137,9 +1137,16 @@ MUTATIONS = (
     Mutation(
         "the time of a file goes never back",
         HOST + "building/cache.py",
-        "        return known.lstat().st_mtime_ns < self._time_before(path)\n",
+        "        return known.st_mtime_ns < self._time_before(path)\n",
         "        return False\n",
         (BUILDING + "test_cache.py", "-k", "no_time_goes_back"),
+    ),
+    Mutation(
+        "a file that was touched is read again",
+        HOST + "building/contents.py",
+        "        return digest if times == _times(status) else None\n",
+        "        return digest\n",
+        (BUILDING + "test_contents.py", "-k", "touched"),
     ),
     Mutation(
         "the digest of an entry is keyed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import struct
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import core, delay, speed, whole
+from benchmarks import core, delay, fleet, speed, whole
 from benchmarks.bounds import BOUNDS
 from benchmarks.frames import SYN, Traffic
+from benchmarks.kept import Kept, Step
 from benchmarks.measure import Spread, in_turn, slope
-from benchmarks.section import missed, verdicts
+from benchmarks.section import Section, missed, verdicts
 
 CONTROL, HOST = 0, 1
 ACK = 0x10
@@ -25,6 +27,13 @@ def frame(flags: int = ACK, payload: bytes = b"") -> bytes:
     segment = struct.pack("!HHIIBBHHH", 1, 2, 0, 0, 5 << 4, flags, 0, 0, 0) + payload
     packet = struct.pack("!BBHHHBBHII", 0x45, 0, 20 + len(segment), 0, 0, 64, 6, 0, 0, 0) + segment
     return bytes(12) + b"\x08\x00" + packet.ljust(46, b"\0")  # short frames are padded
+
+
+class ReadOnly(type(Path())):  # type: ignore[misc]
+    """A file that nobody can write."""
+
+    def write_text(self, *_: object) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
 
 
 def cross(traffic: Traffic, end: int, sent: bytes) -> None:
@@ -70,6 +79,35 @@ def test_how_fast_a_core_is() -> None:
     """It is told beside every table, as a number that is larger on a faster core."""
     assert re.fullmatch(r"One core did \d+\.\d million steps of an empty Python loop a second .*\.\n", core.told())
     assert core.speed() > 0
+
+
+def test_a_run_that_was_ended_is_gone_on_with(tmp_path: Path) -> None:
+    """A step is taken as it was measured, of the same source with as many runs alone."""
+    step = Step([Section("A title", "| text |\n", {"switch.slope": 5.5})], 12.5, "<svg/>")
+    Kept(tmp_path / "steps", "a", 7).put("switch", step)
+    others = [Kept(tmp_path / "steps", "b", 7), Kept(tmp_path / "steps", "a", 5)]
+    assert Kept(tmp_path / "steps", "a", 7).take("switch") == step
+    assert [each.take("switch") for each in others] == [None, None]
+    assert Kept(tmp_path / "steps", "a", 7).take("deploy") is None
+
+
+def test_so_many_hosts_may_boot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's limit is set back to what it was, however the runs end; where it cannot be set, that is told."""
+    limit, seen = tmp_path / "max_user_instances", list[str]()
+    limit.write_text("128\n")
+    monkeypatch.setattr(fleet, "INSTANCES", limit)
+
+    def measured(*_: object) -> Section:
+        seen.append(limit.read_text())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fleet, "hosts", measured)
+    with pytest.raises(KeyboardInterrupt):
+        fleet.thirty(1)
+    assert (seen, limit.read_text()) == (["300\n"], "128\n")
+    monkeypatch.setattr(fleet, "INSTANCES", ReadOnly(limit))
+    why = "fs.inotify.max_user_instances is 128, 30 systemds want 300, and setting it fails: Read-only file system"
+    assert fleet.thirty(1).text.startswith(f"Not measured: {why} (`sysctl -w fs.inotify.max_user_instances=300`")
 
 
 def test_spread() -> None:

@@ -112,6 +112,9 @@ def test_config_says_where_each_value_comes_from(project: Path) -> None:
         "repo_url": {"value": "none", "from": "default"},
     }
     assert "pw-of-app" not in ran.stdout
+    state = {"XDG_STATE_HOME": "/srv/state", "DEPLOY_REGISTRY_URL": ""}
+    unset = json.loads(fab(project, "-H", "prod", "config", "--json", "--root=/srv/flag", **state).stdout)
+    assert unset["registry_url"] == {"value": "sqlite:////srv/state/oroboros_deploy/registry.db", "from": "default"}
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from . import durable, sha256, trees
 from .annotations import (
     IO,
     TYPE_CHECKING,
+    Callable,
     Container,
     Dict,
     Iterable,
@@ -24,6 +25,7 @@ from .annotations import (
     Optional,
     Sequence,
     Tuple,
+    Union,
 )
 from .refusal import Refusal
 
@@ -41,6 +43,9 @@ _ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
 # what a link out of the release led to, or what a virtual environment's interpreter was copied from, when it was there.
 Row = Tuple[object, ...]
 Inode = Tuple[int, int]  # device and number of a file, whatever its names are
+Known = Callable[[os.stat_result], Optional[str]]  # the sha256 of a file with this status, where somebody knows it
+_BLOCK = 1 << 17  # bytes
+_TASK = 64  # entries that one thread looks at in a row: a task costs more than the hash of a small file
 
 
 def state_of(release: Path, release_id: Optional[str] = None) -> ReleaseState:
@@ -66,20 +71,27 @@ def read_meta(release: Path) -> Dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def seal(release: Path, meta: Dict[str, str], shared: Container[Inode] = (), apart: Sequence[Path] = ()) -> int:
+def seal(
+    release: Path,
+    meta: Dict[str, str],
+    shared: Container[Inode] = (),
+    apart: Sequence[Path] = (),
+    known: Optional[Known] = None,
+) -> int:
     """Make a complete build a release; returns the number of entries in its manifest.
 
     ``shared`` are the files that may be hard links although they have names elsewhere: those of our cache.
     What becomes of the places ``apart``, and of what is below them, is no damage to a release whose links lead there.
+    A file whose sha256 is ``known`` is not read again.
     The marker is written last and only after the whole tree reached the disk, so a
     directory that has it is complete even after a power cut.
     """
-    entries = [(path, path.lstat()) for path in walk(release)]
+    entries = [(f"{release}/{name}", status) for name, status in statuses(release)]
     for path in _foreign(entries, shared):
         make_own(path)
-    for path, status in entries:
-        close(path, status.st_mode)
-    rows = _manifest(release, apart)
+    for name, status in entries:
+        close(name, status.st_mode)
+    rows = _manifest(release, apart, known)
     manifest = "".join(json.dumps(row) + "\n" for row in rows).encode()
     durable.write(release / META, _format(meta), 0o444)
     durable.write(release / MANIFEST, manifest, 0o444)
@@ -121,7 +133,7 @@ def compare(release: Path) -> Found:
         return Found(f"{MANIFEST} was changed", [])
     rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
     recorded = {row[0]: tuple(row[1:5]) for row in rows}
-    found = dict(_below(release))
+    found = {name: _facts(status) for name, status in statuses(release, lenient=True)}
     other = (row for row in rows if recorded[row[0]] != found.get(row[0]))
     differing = sorted(row[0] for row in other if not _only_touched(release, row, found.get(row[0])))
     added = sorted(found.keys() - recorded.keys())
@@ -226,25 +238,29 @@ def walk(release: Path) -> Iterator[Path]:
             yield path
 
 
-def _below(release: Path) -> Iterator[Tuple[str, Tuple[str, int, int, int]]]:
-    """What `facts` says of every entry of `walk`, in a third of its time: nothing is asked twice of the filesystem."""
+def statuses(top: Path, lenient: bool = False) -> Iterator[Tuple[str, os.stat_result]]:
+    """The name below ``top`` and the status of every entry of `walk`, in a third of its time: nothing is asked twice.
+
+    To the ``lenient`` a directory that cannot be read holds nothing.
+    """
     places = [""]
     while places:
         place = places.pop()
-        with contextlib.suppress(OSError), os.scandir(f"{release}/{place}") as entries:
+        with contextlib.suppress(*[OSError] if lenient else []), os.scandir(f"{top}/{place}") as entries:
             for entry in entries:
                 name = place + entry.name
                 if name not in OURS:
-                    yield name, _facts(entry.stat(follow_symlinks=False))
-                    if entry.is_dir(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    yield name, status
+                    if stat.S_ISDIR(status.st_mode):
                         places.append(f"{name}/")
 
 
-def close(path: Path, mode: int) -> None:
+def close(path: Union[str, Path], mode: int) -> None:
     """Take away write bits and set-id bits; what the build closed to the group or to others stays closed."""
     if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
         if stat.S_IMODE(mode) != closed(mode):
-            path.chmod(closed(mode))
+            os.chmod(path, closed(mode))
     elif not stat.S_ISLNK(mode):
         raise _special(path)
 
@@ -269,18 +285,19 @@ def make_own(path: Path) -> None:
         above.chmod(mode)
 
 
-def _foreign(entries: Sequence[Tuple[Path, os.stat_result]], shared: Container[Inode]) -> List[Path]:
+def _foreign(entries: Sequence[Tuple[str, os.stat_result]], shared: Container[Inode]) -> List[Path]:
     """The files that have names outside the release, as package managers link them from their stores."""
     linked = [(path, status) for path, status in entries if stat.S_ISREG(status.st_mode) and status.st_nlink > 1]
     within: Dict[Inode, int] = {}
     for _, status in linked:
-        within[_inode(status)] = within.get(_inode(status), 0) + 1
+        within[inode(status)] = within.get(inode(status), 0) + 1
     return [
-        path for path, status in linked if status.st_nlink > within[_inode(status)] and _inode(status) not in shared
+        Path(path) for path, status in linked if status.st_nlink > within[inode(status)] and inode(status) not in shared
     ]
 
 
-def _inode(status: os.stat_result) -> Inode:
+def inode(status: os.stat_result) -> Inode:
+    """Which file this is the status of."""
     return status.st_dev, status.st_ino
 
 
@@ -296,38 +313,43 @@ def _facts(status: os.stat_result) -> Tuple[str, int, int, int]:
     return (kind, stat.S_IMODE(status.st_mode), status.st_size, status.st_mtime_ns)
 
 
-def _manifest(release: Path, apart: Sequence[Path]) -> List[Row]:
+def _manifest(release: Path, apart: Sequence[Path], known: Optional[Known]) -> List[Row]:
     real = tuple(f"{os.path.realpath(place)}/" for place in apart)
 
-    def row(path: Path) -> Row:
-        outside = _outside(path, release)
-        if path.is_symlink() and f"{outside}/".startswith(real):
+    def row(name: str, status: os.stat_result) -> Row:
+        path = f"{release}/{name}"
+        text = known(status) if known and stat.S_ISREG(status.st_mode) else None
+        outside = _outside(path, release, status)
+        if stat.S_ISLNK(status.st_mode) and f"{outside}/".startswith(real):
             outside = None
-        return (os.path.relpath(path, release), *facts(path), content(path), *([outside] if outside else []))
+        return (name, *_facts(status), content(path) if text is None else text, *([outside] if outside else []))
 
     from concurrent.futures import ThreadPoolExecutor
 
+    found = sorted(statuses(release))
+    some = [found[start : start + _TASK] for start in range(0, len(found), _TASK)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # hashing releases the interpreter lock
-        return list(pool.map(row, sorted(walk(release))))
+        return [made for rows in pool.map(lambda each: [row(*one) for one in each], some) for made in rows]
 
 
-def content(path: Path) -> str:
+def content(path: Union[str, Path]) -> str:
     """The sha256 of a file, the target of a link, nothing for a directory."""
-    if path.is_symlink():
+    mode = os.lstat(path).st_mode
+    if stat.S_ISLNK(mode):
         return os.readlink(path)
-    if path.is_dir():
+    if stat.S_ISDIR(mode):
         return ""
     import hashlib
 
     digest = hashlib.sha256()
     with opened(path) as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
+        for block in iter(lambda: file.read(_BLOCK), b""):
             digest.update(block)
     return digest.hexdigest()
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Union[str, Path]) -> Iterator[IO[bytes]]:
     """A file that a build made, to be read; refuses a pipe, whose opening would wait for ever for who writes to it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -339,16 +361,19 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _special(path: Path) -> Refusal:
+def _special(path: Union[str, Path]) -> Refusal:
     return Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
 
 
-def _outside(path: Path, release: Path) -> Optional[str]:
+def _outside(path: str, release: Path, status: os.stat_result) -> Optional[str]:
     """What a link leads to, or a virtual environment needs; None when it is inside the release, or nothing is there.
 
     An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
     """
-    found = os.path.realpath(path) if path.is_symlink() else _copied_from(path) if path.name == "pyvenv.cfg" else None
+    if stat.S_ISLNK(status.st_mode):
+        found: Optional[str] = os.path.realpath(path)
+    else:
+        found = _copied_from(Path(path)) if os.path.basename(path) == "pyvenv.cfg" else None
     if found is None:
         return None
     inside = found.startswith(f"{os.path.realpath(release)}/")

@@ -76,7 +76,12 @@ def router(reader_provider: ReaderProvider) -> APIRouter:
     may depend on a session of the application's own.  The router guards nothing: who may
     ask, and security headers, are the business of the application it is included in.
     """
-    api = APIRouter(tags=["registry"], responses=_REFUSED, route_class=ApiRoute)
+    api = APIRouter(
+        tags=["registry"],
+        responses=_REFUSED,
+        route_class=ApiRoute,
+        generate_unique_id_function=lambda route: f"oroboros_{route.name}",
+    )
     reads = Depends(reader_provider)
     for add in (_releases, _attempts, _events, _hosts, _figures, live.add):
         add(api, reads)

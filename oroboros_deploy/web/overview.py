@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -177,7 +178,7 @@ def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> li
     for each in serving:
         released.setdefault(_key(each, names), Counter())[each["release_id"]] += each["hosts"]
     shown: dict[_Key, list[Row]] = {}
-    for host in sorted(hosts, key=lambda row: str(row["host"])):
+    for host in sorted(hosts, key=lambda row: in_order(str(row["host"]))):
         shown.setdefault(_key(host, names), []).append(host)
     holds: dict[_Key, list[Row]] = {}
     for hold in held:
@@ -190,6 +191,11 @@ def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> li
         for key in keys
     )
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """What a host is sorted by: numbers in a name count as numbers, so that web2 comes before web10."""
+    return [(int(piece), "") if piece.isdecimal() else (0, piece) for piece in re.split(r"(\d{1,9})", name)]
 
 
 def _names(rows: Iterable[Row]) -> dict[str, set[str]]:
@@ -239,6 +245,8 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
     main = releases[0]["release_id"] if releases else None
     brought = reader.latest(*where, brought=main) if main else None
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
+    if len(releases) > 1:
+        releases = [{**each, "brought": _brought(reader, where, each["release_id"])} for each in releases]
     return Place(
         name,
         hosts,
@@ -249,6 +257,11 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
     )
+
+
+def _brought(reader: Reader, where: tuple[str | None, str | None], release_id: str | None) -> Row | None:
+    """The attempt that brought a release there; None when nothing serves, or nobody knows."""
+    return reader.latest(*where, brought=release_id) if release_id else None
 
 
 def _before(attempt: Row) -> str | None:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -22,6 +23,7 @@ from tests.support.applications import listening
 from tests.support.history import SUBJECTS, History, sha, times
 
 SIZES = (1, 3, 20, 150)
+DARK = (20,)  # those that are taken for people who like it dark, too
 SCREEN = {"width": 1440, "height": 1000}
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _NEWS = tuple(
@@ -102,13 +104,15 @@ def take(browser: Browser, directory: Path, scratch: Path) -> None:
             name = f"{count:03}-{state.__name__}"
             history = History(f"sqlite:///{scratch / name}.db")
             state(history, fleet(history, count))
-            _picture(browser, history.registry, directory / f"{name}.png")
+            _picture(browser, history.registry, directory / f"{name}.png", "light")
+            if count in DARK:
+                _picture(browser, history.registry, directory / f"{name}-dark.png", "dark")
             history.close()
 
 
-def _picture(browser: Browser, registry: Registry, path: Path) -> None:
+def _picture(browser: Browser, registry: Registry, path: Path, scheme: Literal["light", "dark"]) -> None:
     with listening(site(lambda: registry.reader)) as url:
-        page = browser.new_page(viewport=SCREEN)  # type: ignore[arg-type]
+        page = browser.new_page(viewport=SCREEN, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(url)
         page.screenshot(path=path)
         page.goto("about:blank")  # the server goes away

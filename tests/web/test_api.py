@@ -446,6 +446,9 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
             assert methods["get"]["responses"][status]["content"] == problem, (path, status)
         assert methods["get"]["description"], path
         assert path in ("/metrics", "/api/live", "/api/attempts.csv") or answers["application/json"]["schema"], path
+    names = [methods["get"]["operationId"] for methods in paths.values()]
+    assert names[:4] == ["oroboros_releases", "oroboros_release", "oroboros_attempts", "oroboros_sheet"]
+    assert len(set(names)) == len(paths)
     assert list(paths["/metrics"]["get"]["responses"]["200"]["content"]) == ["text/plain; version=0.0.4"]
     assert list(paths["/api/live"]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
     assert "Any" not in json.dumps(described)

@@ -60,7 +60,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
         "as recorded asked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
         f"drift the host served {sha(2)[:10]} when asked just now",
-        "not asked since",
+        "not asked since its last attempt",
     ]
     history.close()
 
@@ -155,7 +155,7 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
     short.registry.observe({"w1": sha(1)})
     short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
-    assert row(short, "w1") == "not asked since"
+    assert row(short, "w1") == "not asked since its last attempt"
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +279,25 @@ def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) 
     short.attempt(sha(3), HostRecord("w2", "live", sha(3)), ago=timedelta(hours=1))
     assert "prod is split: 1 serves" in headline(page_of(short))
     assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")
+
+
+def test_a_split_says_what_each_release_is(short: History) -> None:
+    """Each share has its subject, and its hosts in the order in which people count them."""
+    names = [f"w{at}" for at in (1, 2, 10, 11)]
+    first = [HostRecord(name, "live", sha(1)) for name in names]
+    short.attempt(sha(1), *first, ago=timedelta(hours=3), subject="Round half to even")
+    second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
+    short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
+    told = text(page_of(short).get("/").text)
+    assert f"split 2 serve {sha(1)[:10]} “Round half to even”: w1, w11" in told
+    assert f"split 2 serve {sha(2)[:10]} “Accept <script>”: w2, w10" in told
+
+
+def test_what_is_not_on_the_page_is_counted(short: History) -> None:
+    """An environment of more hosts than the page has says how many there are, and how many of them it lists."""
+    many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
+    short.attempt(sha(1), *many, ago=timedelta(hours=3))
+    assert "<summary>120 hosts, 100 of them here</summary>" in page_of(short).get("/").text
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}

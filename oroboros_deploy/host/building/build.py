@@ -405,7 +405,7 @@ class _Release:
         if configured:
             meta["configured"] = configured
         apart = [self.layout.shared, *(self.layout.shared / path for path in self._places)]  # some may be links
-        entries = seal.seal(self.path, meta, store.shared(), apart)
+        entries = seal.seal(self.path, meta, store.shared(), apart, store.contents.known)
         self.layout.bad(self.sha).unlink(missing_ok=True)  # it was of the earlier build, as the record was
         records.forget(self.layout, self.sha)
         self.say("release.sealed", f"{self.sha} sealed, {entries} entries", entries=entries)

@@ -45,6 +45,7 @@ from ..annotations import (
 )
 from ..wire import Say
 from . import inputs
+from .contents import Contents
 from .inputs import Inputs
 from .within import within
 
@@ -182,6 +183,7 @@ class Cache:
         self._before = before
         self._made: List[Entry] = []
         self._copied: List[Entry] = []
+        self.contents = Contents()
         self._sound: Set[str] = set()
         self._inside: Set[str] = set()  # directories that were found to be below the release, while rows are laid
         self._id = os.fsencode(release.name)
@@ -358,10 +360,13 @@ class Cache:
 
     def _is_sound(self, name: str) -> bool:
         """Whether an object is what its name says; it is read once a build."""
-        path = self.objects / name
+        path = f"{self.objects}/{name}"
         if name not in self._sound:
             try:
-                if seal.facts(path)[:2] != ("f", _sealed_mode(name)) or seal.content(path) != name[:_DIGITS]:
+                status = os.lstat(path)
+                if status.st_mode != stat.S_IFREG | _sealed_mode(name):
+                    return False
+                if self.contents.of(path, status) != name[:_DIGITS]:
                     return False
             except OSError:
                 return False
@@ -371,46 +376,56 @@ class Cache:
     def _lay(self, rows: Iterable[Row], gone: Iterable[str], linked: bool) -> None:
         self._inside.clear()
         for path in gone:
-            _clear(self._place(path))
+            self._look_above(path)
+            _clear(self.release / path)
+        ready: Set[str] = set()  # directories that are there
         for row in rows:
-            target = self._place(row.path)
-            if row.kind != "d" or target.is_symlink() or not target.is_dir():
-                _clear(target)
-                target.parent.mkdir(parents=True, exist_ok=True)
+            self._look_above(row.path)
+            target = f"{self.release}/{row.path}"
+            if row.kind != "d" or os.path.islink(target) or not os.path.isdir(target):
+                _make_way(target, ready)
                 self._put(row, target, linked)
             elif row.closed:
-                target.chmod(0o755 & ~row.closed)
+                os.chmod(target, 0o755 & ~row.closed)
 
-    def _place(self, path: str) -> Path:
-        """Where a row goes: not through a link out of the release, which this commit may have above it."""
+    def _look_above(self, path: str) -> None:
+        """Refuse what goes through a link out of the release, which this commit may have above it."""
         above = os.path.dirname(path)
         if above not in self._inside:
             within(self.release, above)
             self._inside.add(above)
-        return self.release / path
 
-    def _put(self, row: Row, target: Path, linked: bool) -> None:
-        known = self.objects / row.object
-        if row.kind == "f" and not row.contains_path and self._looks_older(known, row.path):
-            self._renew(known, row.path)
+    def _put(self, row: Row, target: str, linked: bool) -> None:
         if row.kind == "d":
-            target.mkdir(mode=0o755 & ~row.closed)
+            os.mkdir(target, 0o755 & ~row.closed)
         elif row.kind == "l":
-            target.symlink_to(row.content)
+            os.symlink(row.content, target)
         elif row.contains_path:  # with the time of this build
-            target.write_bytes(known.read_bytes().replace(self._any_path, self._path))
-            target.chmod(_open_mode(row.object))
-        elif not (linked and _linked(known, target)):
-            shutil.copy2(known, target)
-            target.chmod(_open_mode(row.object))
+            text = (self.objects / row.object).read_bytes().replace(self._any_path, self._path)
+            Path(target).write_bytes(text)
+            os.chmod(target, _open_mode(row.object))
+        else:
+            self._put_file(row, target, linked)
 
-    def _looks_older(self, known: Path, path: str) -> bool:
+    def _put_file(self, row: Row, target: str, linked: bool) -> None:
+        known = f"{self.objects}/{row.object}"
+        status = os.lstat(known)
+        if self._looks_older(status, row.path):
+            self._renew(Path(known), row.path)
+            status = os.lstat(known)
+        if linked and _linked(known, target):
+            self.contents.follow(status, os.lstat(target))
+        else:
+            shutil.copy2(known, target)
+            os.chmod(target, _open_mode(row.object))
+
+    def _looks_older(self, known: os.stat_result, path: str) -> bool:
         """Whether an object has an earlier time than the file that the release before has at a path."""
-        return known.lstat().st_mtime_ns < self._time_before(path)
+        return known.st_mtime_ns < self._time_before(path)
 
     def _time_before(self, path: str) -> int:
         with contextlib.suppress(OSError):
-            return (self._before / path).lstat().st_mtime_ns if self._before else -1
+            return os.lstat(f"{self._before}/{path}").st_mtime_ns if self._before else -1
         return -1
 
     def _renew(self, known: Path, path: str) -> None:
@@ -428,32 +443,35 @@ class Cache:
     def _state(self, roots: Sequence[str], made_by_others: Sequence[str]) -> Dict[str, Tuple[int, ...]]:
         """What tells that a file below the roots was touched; of a directory, that it is there, and its mode."""
         found: Dict[str, Tuple[int, ...]] = {}
-        for top in (self.release / root for root in roots):
-            below = seal.walk(top) if top.is_dir() and not top.is_symlink() else []
-            for path in [top, *below] if os.path.lexists(top) else []:
-                status = path.lstat()
-                seen = (status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns)
-                found[os.path.relpath(path, self.release)] = (status.st_mode,) if stat.S_ISDIR(status.st_mode) else seen
+        for root in roots:
+            top = self.release / root
+            if os.path.lexists(top):
+                found[os.path.relpath(top, self.release)] = _seen(top.lstat())
+            if top.is_dir() and not top.is_symlink():
+                above = "" if top == self.release else f"{os.path.relpath(top, self.release)}/"
+                found.update((above + name, _seen(status)) for name, status in seal.statuses(top))
         others = {path for path in made_by_others if not set(roots).isdisjoint(_up(path))}
+        if not others:
+            return found
         return {path: seen for path, seen in found.items() if others.isdisjoint([path, *_up(path)[:-1]])}
 
     def _row(self, path: str, may_contain_path: bool) -> Optional[Row]:
         """What was made; None when it names the release, and so is of no use to another."""
         file = self.release / path
-        kind, mode, _, _ = seal.facts(file)
-        if kind != "f":
-            target = seal.content(file)
-            bits = _closed(file) if kind == "d" else 0
+        status = file.lstat()
+        if stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode):
+            kind, target = "d" if stat.S_ISDIR(status.st_mode) else "l", seal.content(file)
+            bits = _closed(status.st_mode) if kind == "d" else 0
             return None if self._names(os.fsencode(target)) else Row(path, kind, target, closed=bits)
+        bits, executable = _closed(status.st_mode), bool(status.st_mode & 0o111)
         with seal.opened(file) as opened:
             empty = os.fstat(opened.fileno()).st_size == 0
             if empty or not self._names(mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ)):
-                return Row(path, kind, seal.content(file), bool(mode & 0o111), closed=_closed(file))
+                return Row(path, "f", self.contents.of(file, status), executable, closed=bits)
         text = self._text(file)
         if not may_contain_path or b"\0" in text or self._names(text):
             return None
-        digest, executable = hashlib.sha256(text).hexdigest(), bool(mode & 0o111)
-        return Row(path, kind, digest, executable, contains_path=True, closed=_closed(file))
+        return Row(path, "f", hashlib.sha256(text).hexdigest(), executable, contains_path=True, closed=bits)
 
     def _names(self, content: Union[bytes, mmap.mmap]) -> bool:
         """Whether this is about its release alone: it has the first characters of the id, or the version."""
@@ -467,45 +485,60 @@ class Cache:
         """Let the release and the cache have the same files; False when some are no longer what the part made."""
         rows = [row for row in entry.rows if row.kind == "f"]
         unchanged = _of_each(self._is_unchanged, rows)
-        for row, same in zip(rows, unchanged):
-            if same:
-                self._store(row)
+        rows = [row for row, same in zip(rows, unchanged) if same]
+        _of_each(self._is_sound, [row.object for row in rows])  # they are read side by side
+        _of_each(self._put_in_place, [row for row in rows if not self._stored(row)])
         return all(unchanged)
 
     def _is_unchanged(self, row: Row) -> bool:
         file = self.release / row.path
-        if file.is_symlink() or not file.is_file() or bool(file.stat().st_mode & 0o111) != row.executable:
+        try:
+            status = os.lstat(file)
+        except OSError:
             return False
-        if _closed(file) != row.closed:
+        mode = status.st_mode
+        if not stat.S_ISREG(mode) or bool(mode & 0o111) != row.executable or _closed(mode) != row.closed:
             return False
         if row.contains_path:
             return hashlib.sha256(self._text(file)).hexdigest() == row.content
-        return seal.content(file) == row.content
+        return self.contents.of(file, status) == row.content
 
-    def _store(self, row: Row) -> None:
-        file, known = self.release / row.path, self.objects / row.object
+    def _stored(self, row: Row) -> bool:
+        """Have an object of a file; False when the file must become a name of the object that there is."""
+        file, known = f"{self.release}/{row.path}", f"{self.objects}/{row.object}"
         if not self._is_sound(row.object):
-            known.unlink(missing_ok=True)
             self._add(row, file, known)
-        elif row.contains_path or known.samefile(file):
-            return
-        elif self._looks_older(known, row.path) and known.lstat().st_mtime_ns < file.lstat().st_mtime_ns:
-            known.unlink()  # releases that have it keep it; from now on this file is the one that is shared
-            self._add(row, file, known)
-        else:
-            beside = file.with_name(f".{row.object}")
-            if _linked(known, beside):
-                os.rename(beside, file)
+            return True
+        mine, ours = os.lstat(file), os.lstat(known)
+        if row.contains_path or seal.inode(mine) == seal.inode(ours):
+            return True
+        if self._looks_older(ours, row.path) and ours.st_mtime_ns < mine.st_mtime_ns:
+            self._add(row, file, known)  # releases that have it keep it; this file is the one that is shared now
+            return True
+        return False
 
-    def _add(self, row: Row, file: Path, known: Path) -> None:
-        status = file.lstat()
+    def _put_in_place(self, row: Row) -> None:
+        """Put an object in the place of the file of the release that has the same content."""
+        file, known = f"{self.release}/{row.path}", f"{self.objects}/{row.object}"
+        beside, status = f"{os.path.dirname(file)}/.{row.object}.{threading.get_ident()}", os.lstat(known)
+        if _linked(known, beside):
+            os.rename(beside, file)
+            self.contents.follow(status, os.lstat(file))
+
+    def _add(self, row: Row, file: str, known: str) -> None:
+        """Make an object of a file, in the place of what has its name."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(known)
+        status = os.lstat(file)
         if status.st_nlink > 1:  # what has other names is not ours alone
-            seal.make_own(file)
+            seal.make_own(Path(file))
         seal.close(file, status.st_mode)
         if row.contains_path:
-            known.write_bytes(self._text(file))
-            known.chmod(_sealed_mode(row.object))
-        elif not _linked(file, known):
+            Path(known).write_bytes(self._text(Path(file)))
+            os.chmod(known, _sealed_mode(row.object))
+        elif _linked(file, known):
+            self.contents.follow(status, os.lstat(file))
+        else:
             shutil.copy2(file, known)
 
     def _write(self, entry: Entry) -> None:
@@ -528,7 +561,7 @@ def _of_each(act: Callable[[Any], Any], items: Sequence[Any]) -> List[Any]:
         return [said for answers in pool.map(lambda each: [act(item) for item in each], some) for said in answers]
 
 
-def _linked(file: Path, name: Path) -> bool:
+def _linked(file: str, name: str) -> bool:
     """Give a file another name; False where that cannot be: another filesystem, another owner, too many names."""
     try:
         os.link(file, name)
@@ -546,6 +579,16 @@ def _clear(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _make_way(target: str, ready: Set[str]) -> None:
+    """Let nothing be where something goes, and have the directory there; ``ready`` are those that are."""
+    if os.path.lexists(target):
+        _clear(Path(target))
+    above = os.path.dirname(target)
+    if above not in ready:
+        os.makedirs(above, exist_ok=True)
+        ready.add(above)
+
+
 def _sealed_mode(name: str) -> int:
     """The mode of an object, by its name."""
     executable, _, bits = name[_DIGITS:].partition(".")
@@ -556,9 +599,15 @@ def _open_mode(name: str) -> int:
     return _sealed_mode(name) | 0o200
 
 
-def _closed(path: Path) -> int:
+def _seen(status: os.stat_result) -> Tuple[int, ...]:
+    """What tells that somebody touched this; of a directory, that it is there, and its mode."""
+    if stat.S_ISDIR(status.st_mode):
+        return (status.st_mode,)
+    return status.st_mode, status.st_ino, status.st_size, status.st_ctime_ns
+
+
+def _closed(mode: int) -> int:
     """The bits that the part took from a file or directory, of those that a seal leaves."""
-    mode = path.lstat().st_mode
     whole = 0o555 if stat.S_ISDIR(mode) or mode & 0o111 else 0o444
     return whole & ~seal.closed(mode)
 

@@ -15,7 +15,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -193,6 +193,24 @@ def test_a_browser_gets_the_page_of_a_revert(site: Site) -> None:
     finally:
         server.kill()
         server.communicate()
+
+
+def test_each_file_is_read_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the cache has read to know that it is sound, the seal does not read again."""
+    monkeypatch.setattr("oroboros_deploy.host.building.contents.MOMENT", -(1 << 62))
+    store.make(ONE, several)
+    opened, read = seal.opened, list[Path]()
+
+    def noted(path: str | Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+        read.append(Path(path))
+        return opened(path)
+
+    monkeypatch.setattr(seal, "opened", noted)
+    at = store.cache(TWO)
+    assert at.take(Entry("part", {"of": "it"}), linked=True)
+    assert sorted(read) == store.objects
+    seal.seal(at.release, {}, at.shared(), known=at.contents.known)
+    assert (len(read), seal.verify(at.release)) == (len(store.objects), None)
 
 
 def test_what_a_part_removed_is_removed(store: Store) -> None:
