@@ -67,6 +67,37 @@ def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHo
     assert {"APP_DB=postgresql://u:p@db/x", "HOME=/home/deploy", f"DEPLOY_VERSION={sha[:10]}"} <= set(built)
 
 
+KINDS = ("build", "migrate", "healthcheck")
+ASKING = """\
+deploy:
+  privileged: [KINDS]
+  services: []
+  healthcheck: {command: sh ask.sh healthcheck}
+  migrate: sh ask.sh migrate
+  build: {frontend: null, venvs: {}, steps: [{name: ask, path: ., command: sh ask.sh build}]}
+"""
+ASK = """\
+echo $1 >>/var/tmp/asked
+sudo -n systemctl --version >/dev/null 2>&1 && sudo -n systemd-run --quiet --wait sh -c "echo $1 >>/root/became"
+exit 0
+"""
+
+
+def test_what_becomes_root(tmp_path: Path, host: DisposableHost) -> None:
+    """Build, migration and health command cannot, by the rules of sudo that the login has; each can that is named."""
+    repository = Repository(tmp_path / "source")
+    (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    for kind in ("", *KINDS):
+        settings = ASKING.replace("KINDS", kind)
+        sha = repository.commit(f"only {kind}", **{"fabric.yaml": settings, "ask.sh": ASK, "kind": kind})
+        host.run("sh", "-ec", "rm -f /root/became /var/tmp/asked; touch /root/became")
+        fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+        assert host.run("cat", "/root/became").stdout.split() == [kind] * bool(kind)
+        told = fab("-H", host.name, "doctor").said
+        assert ("may become root: `privileged` says so" in told, f"{kind} may become root" in told) == (bool(kind),) * 2
+
+
 def _without_place(text: str) -> list[str]:
     """Without the directory, and how deep in shells it is."""
     return [line for line in text.splitlines() if not line.startswith(("PWD=", "OLDPWD=", "SHLVL=", "_="))]
