@@ -1582,6 +1582,27 @@ MUTATIONS = (
         (f"{BUILDING}test_compiling.py", "-k", "closed_bytecode"),
     ),
     Mutation(
+        "root removes what is left in one directory alone",
+        HOST + "leftovers.py",
+        '"ProtectSystem=strict", ',
+        "",
+        ("tests/host/test_leftovers.py", "-k", "asked_for"),
+    ),
+    Mutation(
+        "root is not asked to remove what others can put there",
+        HOST + "leftovers.py",
+        " and not above.st_mode & 0o022",
+        "",
+        ("tests/host/test_leftovers.py", "-k", "not_asked"),
+    ),
+    Mutation(
+        "root is not asked for what sudo refuses",
+        HOST + "leftovers.py",
+        "asks and not units.refused(restarts=False)",
+        "asks",
+        ("tests/host/test_leftovers.py", "-k", "not_asked"),
+    ),
+    Mutation(
         "systemd ends a command of another user at its deadline",
         HOST + "another_user.py",
         ', f"--property=RuntimeMaxSec={left:.3f}"',

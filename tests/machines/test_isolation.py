@@ -101,3 +101,56 @@ def test_what_becomes_root(tmp_path: Path, host: DisposableHost) -> None:
 def _without_place(text: str) -> list[str]:
     """Without the directory, and how deep in shells it is."""
     return [line for line in text.splitlines() if not line.startswith(("PWD=", "OLDPWD=", "SHLVL=", "_="))]
+
+
+LEAVING = """\
+deploy:
+  services: []
+  healthcheck: {command: "true"}
+  build: {frontend: null, venvs: {}}
+"""
+# Of a user who has a directory in there: a directory and a link out of it change places, while root removes it.
+ATTACK = """\
+import contextlib, glob, os
+while True:
+    for place in glob.glob("/srv/oroboros/releases/*/theirs") + glob.glob("/srv/oroboros/releases/.*/theirs"):
+        with contextlib.suppress(OSError):
+            os.makedirs(f"{place}/a/deep", exist_ok=True)
+            os.symlink("/var/victim", f"{place}/b")
+            for old, new in ("ac", "ba", "ab", "ca"):
+                os.rename(f"{place}/{old}", f"{place}/{new}")
+            os.unlink(f"{place}/b")
+"""
+
+
+def test_what_others_left_is_removed_as_root(tmp_path: Path, host: DisposableHost) -> None:
+    """A pruning has root remove it where sudo allows that, and nothing elsewhere; else it is told with the line."""
+    repository = Repository(tmp_path / "source")
+    (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    shas = [
+        repository.commit(name, **{"fabric.yaml": LEAVING, "name": name}) for name in ("one", "two", "three", "four")
+    ]
+    for sha in shas:
+        fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+    releases = "/srv/oroboros/releases"
+    host.run("sh", "-ec", "mkdir /var/victim; touch /var/victim/file; mkdir -p /var/victim/deep/er")
+    (host.rootfs / "var/tmp/attack.py").write_text(ATTACK)
+    for sha in shas[:2]:
+        host.run(
+            "sh", "-ec", f"cd {releases}/{sha}; mkdir -p out theirs/many; ln -s /var/victim out/link; touch out/file"
+        )
+        host.run("sh", "-ec", f"cd {releases}/{sha}/theirs/many; seq 3000 | xargs touch; chown -R nobody ..")
+    attack = "systemd-run --quiet --uid=nobody --unit=attack python3 /var/tmp/attack.py"
+    host.run("sh", "-ec", f"mv {releases}/{shas[1]} /var/kept; {attack}")
+    ran = fab.ok("-H", host.name, "prune", "--keep=2")
+    host.run("sh", "-ec", f"systemctl stop attack; mv /var/kept {releases}/{shas[1]}; rm -f /etc/sudoers.d/*")
+    assert "not all" not in ran.said, ran.said
+    victim = ["/var/victim", "/var/victim/deep", "/var/victim/deep/er", "/var/victim/file"]
+    assert sorted(host.run("find", "/var/victim").stdout.split()) == victim
+    refused = fab("-H", host.name, "prune", "--keep=2").said
+    [aside] = [line for line in host.run("ls", "-A", releases).stdout.split() if line.startswith(".")]
+    line = f"rm -rf --one-file-system -- {releases}/{aside}"
+    assert f"(on the host, as root: {line})" in " ".join(refused.split())
+    host.run("sh", "-ec", line)
+    assert sorted(host.run("ls", "-A", releases).stdout.split()) == sorted(shas[2:])

@@ -22,6 +22,7 @@ from .. import (
     in_use,
     kept_tools,
     key,
+    leftovers,
     lock,
     process,
     records,
@@ -137,7 +138,7 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
     """Remove what interrupted builds left; never what is needed."""
-    seal.discard_set_aside(layout.releases)
+    leftovers.remove_all(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
@@ -155,9 +156,9 @@ def _take_away(release: Path, say: Say, *, must: bool) -> None:
         say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
         return
     try:
-        seal.remove(aside)
+        leftovers.remove(aside)
     except OSError as error:
-        message = f"not all of {release.name} could be removed; the rest is in {aside}: {error.strerror}"
+        message = f"not all of {release.name} could be removed; {leftovers.told(aside, error)}"
         say("warning", message, level="warning")
     else:
         say("swept", f"removed the incomplete build of {release.name}", level="detail")
