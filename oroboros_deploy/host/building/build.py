@@ -339,7 +339,9 @@ class _Release:
         live, recipe = self.layout.live(), self.request["recipe"]
         before = self.layout.release(live) if live and live != self.sha else None
         has_python = bool(recipe.get("python") or recipe["venvs"])
-        compiling.compile_all(bench, before, self._units().values(), has_python=has_python)
+        asked = self.request.get("units")
+        units = unit_sets.of_release(self.layout, self.path, asked) if asked else {}
+        compiling.compile_all(bench, before, units.values(), has_python=has_python)
 
     @contextlib.contextmanager
     def _bench(self, chosen: Toolchain) -> Iterator[Bench]:
