@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 86_400  # seconds; a longer limit is a typing error
 _MOST = 1000  # releases or hosts; more are a typing error as well
+PRIVILEGED = ("build", "migrate", "healthcheck", "hooks")  # what may keep the right to become root
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}")  # no number: what it stands for is no name
 _UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.\\-]*(@[A-Za-z0-9:_.\\-]+)?")
 
@@ -315,6 +316,14 @@ def check_user(value: object) -> str | None:
     if value == "root":
         raise ValueError("must not be root: nothing that runs for a repository is")
     return value
+
+
+def check_privileged(value: object) -> tuple[str, ...]:
+    kinds = check_names(value)
+    for kind in kinds:
+        if kind not in PRIVILEGED:
+            raise ValueError(f"must hold only {', '.join(PRIVILEGED)}, and not {kind!r}")
+    return tuple(kind for kind in PRIVILEGED if kind in kinds)
 
 
 def check_below_if_any(value: object) -> str | None:

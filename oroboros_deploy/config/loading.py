@@ -161,6 +161,7 @@ def load(
     _refuse_endless_tries(found)
     _refuse_nested_output(found)
     _refuse_other_users(found)
+    _refuse_privileges(found)
     return replace(
         _assemble(Config, found),
         environment=chosen,
@@ -436,6 +437,15 @@ def _refuse_other_users(found: Mapping[str, _Found]) -> None:
             f"{first} ({found[first].where}) needs the system's service manager, and scope is user"
             f" ({found['scope'].where})",
             "with `scope: user` all runs as the login: take `run_as` out",
+        )
+
+
+def _refuse_privileges(found: Mapping[str, _Found]) -> None:
+    asked, scope = found["privileged"], found["scope"]
+    if asked.value and scope.value == "user":
+        raise _refused(
+            f"privileged ({asked.where}) keeps the right to become root, and scope is user ({scope.where})",
+            "with `scope: user` nothing becomes root: take `privileged` out",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 _SHAPES_NOTHING = ("timeout", "cache")  # how long a build may take, and what is kept of it
 
 
-def digest(build: Build, shared: Places) -> str:
+def digest(build: Build, shared: Places, privileged: Sequence[str] = ()) -> str:
     """The digest of the settings that differ from their defaults: a setting that is new and unset changes no digest.
 
-    ``shared`` are the shared places, which every release has links to.
+    ``shared`` are the shared places, which every release has links to; ``privileged`` is what may become root.
     """
-    told = {**_differing(build, Build()), **({"shared": dict(shared)} if shared else {})}
+    more: dict[str, object] = {"shared": dict(shared)} if shared else {}
+    told = {**_differing(build, Build()), **more, **({"privileged": True} if "build" in privileged else {})}
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 

@@ -39,6 +39,7 @@ from .checks import (
     check_path_if_any,
     check_paths,
     check_pause,
+    check_privileged,
     check_projects,
     check_projects_if_any,
     check_scope,
@@ -582,6 +583,15 @@ class Settings:
         ),
     )
     run_as: RunAs = field(default_factory=RunAs)
+    privileged: tuple[str, ...] = field(
+        default=(),
+        metadata=_about(
+            check_privileged,
+            "what keeps the right to become root, by sudo or any other program: of `build`, `migrate`, `healthcheck`,"
+            " `hooks` (which this version does not have); nothing else that runs for the repository can. `doctor` tells"
+            " of it, and a build that has it gets no view of its own",
+        ),
+    )
     migrate: str | Migration | None = field(
         default=None,
         metadata=_about(

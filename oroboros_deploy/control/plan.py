@@ -14,7 +14,7 @@ from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import BY_RECORD, FINAL, IN_PLACE, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
 from ..host.unit_files import brings, full_name
-from ..host.words import WAIT, busy, held, not_live, sudoers
+from ..host.words import OTHER_RECIPE, WAIT, busy, held, not_live, sudoers
 from ..outcome import Kind
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def build_request(
         request["units"] = units
     if job.config.run_as.owner:
         request["owner"] = job.config.run_as.owner
+    if "build" in job.config.privileged:
+        request["privileged"] = True
     return request
 
 
@@ -187,6 +189,8 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["owner"] = config.run_as.owner
     if request.get("migrate") and config.run_as.migrate:
         request["migrate_as"] = config.run_as.migrate
+    if request.get("migrate") and "migrate" in config.privileged:
+        request["migrate_privileged"] = True
     return request
 
 
@@ -302,8 +306,8 @@ def _unfit(job: Job, facts: Facts) -> str | None:
         return _WRONG.get(target["state"], target["damage"]) if facts["live"] == job.sha else None
     if job.config.rebuild:
         return "--rebuild was said"
-    if target["state"] == "sealed" and target.get("recipe") not in (None, digest(job.config.build, job.config.shared)):
-        return "it was built with other settings of `build` or `shared`"
+    if target["state"] == "sealed" and target.get("recipe") not in (None, recipe_digest(job.config)):
+        return OTHER_RECIPE
     if target["state"] == "sealed" and target.get("configured") and not job.config.env.build:
         return "it was built with names in `env.build`, which has none now"
     return target["bad"] if target["state"] == "sealed" and facts["live"] != job.sha else None
@@ -455,6 +459,11 @@ def _elsewhere(names: list[str], scope: Scope) -> Problem:
     return Problem(what, f"set `scope: {other}` in fabric.yaml, or install them on the host in {place}")
 
 
+def recipe_digest(config: Config) -> str:
+    """The digest of all settings that shape a release."""
+    return digest(config.build, config.shared, config.privileged)
+
+
 def recipe(config: Config, *, first: bool = True) -> Recipe:
     """What a host builds, and what it may take from earlier builds (``cache`` in bytes).
 
@@ -470,7 +479,7 @@ def recipe(config: Config, *, first: bool = True) -> Recipe:
         "inputs": list(build.inputs),
         "cache": build.cache * 1_000_000,
         "anew": config.no_cache,
-        "digest": digest(build, config.shared),
+        "digest": recipe_digest(config),
         "python": build.python,
         "node": build.node,
     }
@@ -539,6 +548,8 @@ def _gate(config: Config) -> GateRequest:
         request["stable_for"] = gate.stable_for
     if config.run_as.gate:
         request["user"] = config.run_as.gate
+    if request["command"] and "healthcheck" in config.privileged:
+        request["privileged"] = True
     return request
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from ..config.recipe import digest
 from ..errors import DeployError, InvalidInput
 from ..host import env_file
 from ..records.plan import DeployPlan, HostPlan, expected, expected_of_all
@@ -65,7 +64,7 @@ class Planning:
             subject=self.commit.subject,
             actor=self.node.actor,
             made_at=datetime.now(UTC).isoformat(),
-            recipe=digest(config.build, config.shared),
+            recipe=plan.recipe_digest(config),
             settings=looking.settings(self.job),
             services=config.services,
             migrate=looking.migration(config),

@@ -211,7 +211,7 @@ def _helper(config: Config) -> str:
     if config.scope == "user":
         what = "with scope: user no login becomes root, so there is no privilege to take away"
         raise InvalidInput(what, hint="leave out --least-privilege")
-    if keeping := getattr(config, "privileged", ()):
+    if keeping := config.privileged:
         what = f"with least privilege nothing keeps the right to become root: privileged names {', '.join(keeping)}"
         raise InvalidInput(what, hint="take deploy.privileged out of fabric.yaml")
     return Path(least.__file__).with_name("helper.py").read_text("utf-8")

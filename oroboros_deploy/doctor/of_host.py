@@ -226,12 +226,22 @@ class _OneHost:
                 "a line that works when you log in may fail in a build or in the gate; /etc/environment is read by both"
             )
             yield Finding("note", what, why, on(self.host, "cat /etc/environment"))
-        if answer["view"]:
+        yield from self._privileged()
+        if answer["view"] and "build" not in self.config.privileged:
             what = f"builds get no view of their own: {answer['view']}"
             why = "their commands can write wherever this login can"
             lacks = "not installed" in answer["view"]
             mend = as_root(self.host, "apt install util-linux", self.user) if lacks else None
             yield Finding("note", what, why, mend)
+
+    def _privileged(self) -> Iterator[Finding]:
+        """What the settings let become root; a login that is root is told by itself."""
+        kinds = [kind for kind in self.config.privileged if kind != "hooks"]
+        if kinds and self.user != "root":
+            also = ", and builds get no view of their own" if "build" in kinds else ""
+            why = f"what the repository brings there has the host by `sudo`{also}"
+            mend = "take it out of `privileged` in fabric.yaml where it does not need root"
+            yield Finding("note", f"{', '.join(kinds)} may become root: `privileged` says so", why, mend)
 
 
 def _readable(part: Iterator[Finding]) -> Iterator[Finding]:

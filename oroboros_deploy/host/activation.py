@@ -482,7 +482,8 @@ class Activation:
             errors = self.layout.attempt(self.state.attempt) / "migration.err"
             with process.masked(errors, self.mask) as place:
                 options = {"cwd": target, "deadline": deadline, "env": env, "mask": self.mask, "errors": place}
-                ended = line.run(command, user, self.state.attempt, **options)
+                bound = not self.request.get("migrate_privileged")
+                ended = line.run(command, user, self.state.attempt, bound=bound, **options)
             if not ended.ok:
                 said = f"{process.end_of(errors)}{ended.tail}"
                 raise MigrationFailed(f"the migration {ended.reason}", said)

@@ -116,8 +116,9 @@ def shell(
     errors: Optional[Path] = None,
     sink: Optional[Callable[[bytes], None]] = None,
     stop: Optional[threading.Event] = None,
+    bound: bool = True,
 ) -> process.Ended:
-    """Run one line of the repository by bash, bound, as a unit of ``user``; like `process.shell`.
+    """Run one line of the repository by bash, as a unit of ``user``; like `process.shell`.
 
     systemd ends it at the deadline, all of it: this login could not.
     """
@@ -127,7 +128,8 @@ def shell(
     if manager.chosen().application:
         command = manager.chosen().helping("run-as", user.pw_name, unit, f"{left:.3f}")
     else:
-        command = command_of(user, ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"], sys.executable, *_PYTHON)
+        asked = ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"]
+        command = command_of(user, asked, sys.executable, *_PYTHON, bound=bound)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
         options = {"given": given, "mask": mask, "errors": errors, "sink": sink, "stop": stop}
@@ -215,9 +217,13 @@ def _give_by_root(path: Path, user: pwd.struct_passwd, group_alone: bool) -> Non
         raise Refusal("invalid", f"nothing was switched: {path} cannot be given to its user: {said}")
 
 
-def command_of(user: pwd.struct_passwd, options: List[str], *argv: str) -> List[str]:
-    """What has systemd run a program as a user, who gets no new privileges; what it leaves running is ended."""
-    properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": f"{process.GRACE:g}", "UMask": "0022"}
+def command_of(user: pwd.struct_passwd, options: List[str], *argv: str, bound: bool = True) -> List[str]:
+    """What has systemd run a program as a user; what it leaves running is ended.
+
+    The user gets no new privileges, unless the command is not ``bound``.
+    """
+    kept = {"NoNewPrivileges": "yes"} if bound else {}
+    properties = {**kept, "TimeoutStopSec": f"{process.GRACE:g}", "UMask": "0022"}
     return [
         *manager.chosen().acting("systemd-run", "--quiet", "--pipe", "--wait", "--collect"),
         *(f"--property={key}={value}" for key, value in properties.items()),

@@ -229,8 +229,8 @@ class BuildRequest(Asked):
     ``again`` (default: false) asks for it although it is complete; what is live is never built again.
     ``described`` is what `git describe` calls the commit (default: ``sha``).  ``env`` is there when a build sees some
     of the configuration; it has the values of these names alone.  ``units`` are those that the release brings.
-    of the configuration; it has the values of these names alone.  Shared directories that are made belong to ``owner``
-    (default: the login).
+    Shared directories that are made belong to ``owner`` (default: the login).  With ``privileged`` (default: false) the
+    commands of the build keep the right to become root.
     """
 
     attempt: str
@@ -244,6 +244,7 @@ class BuildRequest(Asked):
     env: NotRequired[Sources]
     units: NotRequired[UnitsRequest]
     owner: NotRequired[str]
+    privileged: NotRequired[bool]
 
 
 class HttpProbe(TypedDict):
@@ -268,7 +269,8 @@ class GateRequest(TypedDict):
     """The gate: ``command``, and what is asked by ``http`` and ``tcp`` (``HOST:PORT`` that has to take a connection).
 
     With none of them it is held to the services alone.  They pass together, ``successes`` (default: 1) times in a row.
-    `constants` has the defaults of the times.  ``user`` is who the command runs as (default: the login).
+    `constants` has the defaults of the times.  ``user`` is who the command runs as (default: the login);
+    with ``privileged`` (default: false) it keeps the right to become root.
     """
 
     command: NotRequired[Optional[str]]
@@ -276,6 +278,7 @@ class GateRequest(TypedDict):
     tcp: NotRequired[List[str]]
     successes: NotRequired[int]
     user: NotRequired[str]
+    privileged: NotRequired[bool]
     timeout: NotRequired[float]
     interval: NotRequired[float]
     stable_for: NotRequired[float]
@@ -312,7 +315,7 @@ class ActivateRequest(Asked):
     ``units`` are those that the release brings; a rollback brings those that the release was committed with.  Without
     it the host's units stay as they are.
     ``migrate_as`` is who the migration runs as, and the group of ``owner`` may read the configuration (default of both:
-    the login).
+    the login).  With ``migrate_privileged`` (default: false) the migration keeps the right to become root.
     """
 
     attempt: str
@@ -338,6 +341,7 @@ class ActivateRequest(Asked):
     recorded: NotRequired[bool]
     units: NotRequired[UnitsRequest]
     migrate_as: NotRequired[str]
+    migrate_privileged: NotRequired[bool]
     owner: NotRequired[str]
 
 

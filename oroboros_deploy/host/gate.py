@@ -55,8 +55,8 @@ class Gate(NamedTuple):
 
     ``timeout`` and ``interval`` are seconds; without command and probes only the services
     decide, without services only these.  ``proven``: ``stable_for`` is short, for the release served before.
-    ``user`` is who the command runs as (None: the login).  Command and probes pass together ``successes`` times in a
-    row.
+    ``user`` is who the command runs as (None: the login); ``privileged``: it keeps the right to become root.  Command
+    and probes pass together ``successes`` times in a row.
     """
 
     command: Optional[str]
@@ -68,6 +68,7 @@ class Gate(NamedTuple):
     user: Optional[str] = None
     probes: Tuple[Probe, ...] = ()
     successes: int = 1
+    privileged: bool = False
 
     @property
     def asks(self) -> bool:
@@ -191,6 +192,7 @@ class _Watch:
             deadline=self.deadline,
             env=env,
             mask=self.configured.mask,
+            bound=not self.gate.privileged,
         )
         said = f"the health command {ended.reason}"
         self.say("gate.try", said, level="detail", tries=self.tries, passed=ended.ok, seconds=ended.seconds)
@@ -335,6 +337,7 @@ def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = F
         settings.get("user"),
         probes,
         settings.get("successes", 1),
+        settings.get("privileged", False),
     )
 
 

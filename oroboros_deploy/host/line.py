@@ -7,7 +7,10 @@ from .annotations import Optional
 
 
 def run(line: str, user: Optional[str], attempt: str, **options: object) -> process.Ended:
-    """Run it by bash, bound; as another user than the login, where one is named, as a command of the attempt."""
+    """Run it by bash; as another user than the login, where one is named, as a command of the attempt.
+
+    It cannot become root unless the option ``bound`` is False.
+    """
     if user:
         from . import another_user
 

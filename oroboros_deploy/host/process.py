@@ -139,8 +139,8 @@ def apart(argv: Sequence[str], **options: object) -> Ended:
 
 
 def shell(line: str, **options: object) -> Ended:
-    """Run one line of the repository by bash, bound."""
-    return run(SHELL, line=line, bound=True, **options)  # type: ignore[arg-type]
+    """Run one line of the repository by bash, bound unless the option ``bound`` is False."""
+    return run(SHELL, line=line, **{"bound": True, **options})  # type: ignore[arg-type]
 
 
 @contextlib.contextmanager

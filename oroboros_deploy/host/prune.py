@@ -21,6 +21,7 @@ from . import (
     hold,
     in_use,
     kept_tools,
+    leftovers,
     lock,
     pins,
     records,
@@ -55,7 +56,7 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
     with _no_build(layout, wait):
         if not request["dry_run"]:
             earlier.settle(layout)
-            seal.discard_set_aside(layout.releases)
+            leftovers.remove_all(layout.releases)
         used = in_use.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
         with _no_activation(layout, wait), pins.still(layout):
@@ -116,11 +117,11 @@ def _remove(aside: Optional[Path], told: PruneVerdict, say: Say) -> None:
     if aside is None:
         return
     try:
-        seal.remove(aside)
+        leftovers.remove(aside)
         say("pruned", f"{told['id']} removed: {told['why']}", release=told["id"], bytes=told["bytes"])
     except OSError as error:
         told["bytes"] = 0
-        told["why"] = f"{told['why']}; not all of it could be removed: {error.strerror}"
+        told["why"] = f"{told['why']}; not all of it could be removed; {leftovers.told(aside, error)}"
         say("warning", f"{told['id']}: {told['why']}", level="warning")
 
 

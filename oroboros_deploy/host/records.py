@@ -128,6 +128,7 @@ def _is_gate(told: object) -> bool:
         return told is None
     numbers = (told.get(name, 0) for name in ("timeout", "interval", "stable_for", "successes"))
     asked = isinstance(told.get("command"), (str, type(None))) and _are_probes(told)
+    asked = asked and isinstance(told.get("privileged", False), bool)
     return asked and all(isinstance(each, (int, float)) for each in numbers)
 
 
@@ -283,7 +284,10 @@ def _gate(record: ReleaseRecord, request: ActivateRequest, by_hand: List[str]) -
     given = request["healthcheck"] or {}
     said = {key: value for key, value in given.items() if f"healthcheck.{key}" in by_hand}
     user = {"user": given["user"]} if "user" in given else {}  # of a record without one the login is not meant
-    return cast("GateRequest", {**user, **record["healthcheck"], **said})
+    gate = {**user, **record["healthcheck"], **said}
+    gate.pop("privileged", None)
+    line_of = given if "command" in said else record["healthcheck"]  # a right goes with the line that needs it
+    return cast("GateRequest", {**gate, "privileged": True} if line_of.get("privileged") else gate)
 
 
 def _of_its_attempt(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:

@@ -202,10 +202,14 @@ def set_aside(release: Path, release_id: Optional[str] = None) -> Path:
 
 def discard_set_aside(releases: Path) -> None:
     """Try again to delete what was set aside; it was told when that failed first."""
-    for path in releases.glob(".*"):
-        if _ASIDE.fullmatch(path.name):
-            with contextlib.suppress(OSError):
-                remove(path)
+    for path in set_aside_before(releases):
+        with contextlib.suppress(OSError):
+            remove(path)
+
+
+def set_aside_before(releases: Path) -> List[Path]:
+    """What was set aside and is there still."""
+    return [path for path in releases.glob(".*") if _ASIDE.fullmatch(path.name)]
 
 
 def remove(release: Path) -> None:

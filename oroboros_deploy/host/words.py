@@ -20,6 +20,8 @@ class Reached(NamedTuple):
     following: Optional[str] = None
 
 
+OTHER_RECIPE = "it was built with other settings of `build`, `shared` or `privileged`"
+
 PHASES: Dict[Phase, Reached] = {
     "prepared": Reached("target verified, way back made", "switch"),
     "swapped": Reached("current switched", "restart"),

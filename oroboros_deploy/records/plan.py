@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 Direction = Literal["first", "forward", "back", "sideways", "none", "unknown"]
 DAYS = 7  # for which a plan is kept
-_SWITCH = "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, rebuild)"
+_SWITCH = (
+    "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, `privileged`, rebuild)"
+)
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
 
@@ -123,7 +125,7 @@ def _of_all(plan: DeployPlan, now: DeployPlan) -> Iterator[str]:
     if plan.sha != now.sha:
         yield f"the commit was {short(plan.sha)}, and is {short(now.sha)}"
     if plan.recipe != now.recipe:
-        yield "the settings of `build` or `shared` are others"
+        yield "the settings of `build`, `shared` or `privileged` are others"
     if plan.settings != now.settings:
         yield f"{_SWITCH} are others: a deploy by a plan takes no flag that the plan was not made with"
     for name, was, used in (

@@ -60,6 +60,7 @@ def test_explain_says_every_setting_its_value_and_its_source() -> None:
         "env.file", "env.values", "env.secrets.command", "env.secrets.timeout", "env.secrets.names", "env.build",
         "units",
         "run_as.owner", "run_as.migrate", "run_as.gate", "run_as.hooks",
+        "privileged",
         "migrate", "restart_timeout", "migrate_timeout", "reconnect_timeout", "keep",
         "parallel", "confirm", "wait",
         "no_cache", "rebuild", "keep_env", "adopt_units", "skip_restart", "skip_healthcheck",

@@ -502,3 +502,13 @@ def test_the_logins_own_manager_starts_nothing_as_somebody_else() -> None:
     assert from_file({"run_as": users}).run_as.named == users
     told = refusal({"run_as": {"gate": "shop"}, "scope": "user"}).message
     assert "run_as.gate (fabric.yaml (/app/fabric.yaml)) needs the system's service manager, and scope is user" in told
+
+
+def test_what_keeps_the_right_to_become_root() -> None:
+    """Four kinds are known, each once and in their order; with `scope: user` nothing becomes root."""
+    assert from_file({}).privileged == ()
+    assert from_file({"privileged": ["healthcheck", "build", "build"]}).privileged == ("build", "healthcheck")
+    told = refusal({"privileged": ["gate"]}).message
+    assert "must hold only build, migrate, healthcheck, hooks, and not 'gate'" in told
+    told = refusal({"privileged": ["build"], "scope": "user"}).message
+    assert "keeps the right to become root, and scope is user" in told

@@ -321,9 +321,8 @@ def test_what_is_live_is_built_again_over_another_release(site: Site) -> None:
     for sha in (site.better, site.good):
         site.deployment().deploy(["web1"], sha=sha)
     before = tree(site.root() / "releases")
-    with pytest.raises(
-        InvalidInput, match=rf"other settings of `build` or `shared`\n.* fab -H web1 rollback --release={site.better}"
-    ):
+    said = rf"other settings of `build`, `shared` or `privileged`\n.* fab -H web1 rollback --release={site.better}"
+    with pytest.raises(InvalidInput, match=said):
         other.deploy(["web1"], sha=site.good)
     assert (tree(site.root() / "releases"), site.live()) == (before, site.good)
     other.rollback(["web1"], release=site.better)

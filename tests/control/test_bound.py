@@ -56,7 +56,8 @@ def test_settings_that_changed(site: Site) -> None:
     """Another recipe, another commit, other hosts, and a plan that was refused itself."""
     made = site.deployment().plan(["web1"], sha=site.good)
     recipe = {"frontend": None, "venvs": {}, "steps": [{"name": "a", "command": "true"}]}
-    assert "the settings of `build` or `shared` are others" in refused(site.deployment(build=recipe), made)
+    said = refused(site.deployment(build=recipe), made)
+    assert "the settings of `build`, `shared` or `privileged` are others" in said
     gate = {"healthcheck": {"timeout": 2, "interval": 0.1}}
     assert "the settings or flags of the switch" in refused(site.deployment(**gate), made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)

@@ -161,7 +161,7 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
             job(),
             facts(live=SHA, **target("sealed", recipe="0" * 64)),
             InvalidInput,
-            f"{LIVE}it was built with other settings of `build` or `shared`\n  → {BACK}",
+            f"{LIVE}it was built with other settings of `build`, `shared` or `privileged`\n  → {BACK}",
         ),
         (again(), facts(live=SHA, **target("sealed")), InvalidInput, f"{LIVE}--rebuild was said\n  → {BACK}"),
         (
@@ -554,6 +554,17 @@ def test_users_travel_with_what_needs_them() -> None:
     )
     rollback = switch_request(job("rollback", run_as=users, migrate="./migrate"))
     assert (rollback["owner"], "migrate_as" in rollback) == ("www-data", False)
+
+
+@pytest.mark.parametrize("kind", [None, "build", "migrate", "healthcheck", "hooks"])
+def test_a_right_travels_with_what_keeps_it(kind: str | None) -> None:
+    """Each kind is asked for apart; a request has no word of it where nothing keeps the right."""
+    work = job(privileged=[kind] if kind else [], migrate="./migrate")
+    made, asked = build_request(work, "mirror", "v1"), activate_request(work, facts(), migrate=True)  # type: ignore[arg-type]
+    keys = (made, "privileged"), (asked, "migrate_privileged"), (asked["healthcheck"] or {}, "privileged")
+    found = [key in request and request[key] for request, key in keys]  # type: ignore[literal-required]
+    assert found == [kind == "build", kind == "migrate", kind == "healthcheck"]
+    assert (recipe(work.config)["digest"] == recipe(job(migrate="./migrate").config)["digest"]) == (kind != "build")
 
 
 def test_without_systemd_nothing_runs_as_somebody_else() -> None:

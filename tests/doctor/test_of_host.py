@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -66,6 +67,11 @@ def answer(facts: dict[str, Any] | None = None, **changes: Any) -> DoctorAnswer:
 
 def told(facts: dict[str, Any] | None = None, look: dict[str, Any] | None = None, **changes: Any) -> list[Finding]:
     return [*findings(JOB, "web1", Look(answer(facts, **changes), **(look or {})))]
+
+
+def of_settings(privileged: list[str], facts: dict[str, Any] | None = None, **changes: Any) -> list[Finding]:
+    job = replace(JOB, config=Config.from_mapping({**SETTINGS, "privileged": privileged}))
+    return [*findings(job, "web1", Look(answer(facts, **changes)))]
 
 
 def with_build(**build: Any) -> Job:
@@ -295,3 +301,23 @@ def test_the_login() -> None:
         ("note", "the login has what no command of a deploy gets: TOKEN, /opt/bin in PATH"),
         ("note", "builds get no view of their own: nsenter is not installed"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "user", "what"),
+    [
+        ([], "deploy", []),
+        (["hooks"], "deploy", []),
+        (["healthcheck"], "root", ["the login is root"]),
+        (["migrate", "healthcheck"], "deploy", ["migrate, healthcheck may become root: `privileged` says so"]),
+    ],
+)
+def test_what_may_become_root(kinds: list[str], user: str, what: list[str]) -> None:
+    """Told by name; of a login that is root that alone is told, for all is root then."""
+    assert [each.what for each in of_settings(kinds, {"user": user})] == what
+
+
+def test_a_build_that_may_become_root() -> None:
+    """It gets no view of its own, and why the host would give none is no matter then."""
+    [found] = of_settings(["build"], view="nsenter is not installed")
+    assert found.why == "what the repository brings there has the host by `sudo`, and builds get no view of their own"

@@ -192,6 +192,19 @@ def test_what_served_before_is_not_noted_as_failed(host: LocalAgent, old: str, f
     assert (host.live, host.paths.bad(old).exists()) == (old, False)
 
 
+@pytest.mark.parametrize("free", [(), ("gate",), ("migration",)], ids=["nothing", "the gate", "the migration"])
+def test_what_keeps_the_right_to_become_root(host: LocalAgent, free: tuple[str, ...]) -> None:
+    """Nothing does, unless the request names it; the one says nothing of the other."""
+    new, line = host.sealed("new"), f"grep NoNewPrivs /proc/self/status >{host.root}/"
+    gate = health(command=f"{line}gate", **({"privileged": True} if "gate" in free else {}))
+    more = {"migrate_privileged": True} if "migration" in free else {}
+    assert host.activate_here(new, healthcheck=gate, migrate=f"{line}migration", **more).phases[-1] == "committed"
+    status = Path("/proc/self/status").read_text()
+    own = next(line for line in status.splitlines() if line.startswith("NoNewPrivs"))
+    wanted = {name: own if name in free else "NoNewPrivs:\t1" for name in ("gate", "migration")}
+    assert {name: (host.root / name).read_text().strip() for name in wanted} == wanted
+
+
 def test_python_in_a_sealed_release_leaves_nothing_behind(host: LocalAgent, old: str) -> None:
     """A root login could write there: a migration or a gate in Python must not damage what it runs from."""
     line = "python3 -c 'import code_of_ours'"

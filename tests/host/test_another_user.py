@@ -28,8 +28,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     commands: list[list[str]] = []
     made = another_user.command_of
 
-    def command(user: pwd.struct_passwd, options: list[str], *argv: str) -> list[str]:
-        commands.append(made(user, options, *argv))
+    def command(user: pwd.struct_passwd, options: list[str], *argv: str, bound: bool = True) -> list[str]:
+        commands.append(made(user, options, *argv, bound=bound))
         return [*argv]
 
     monkeypatch.setattr(another_user, "command_of", command)
@@ -92,6 +92,17 @@ def test_what_systemd_is_asked_for(asked: list[list[str]], monkeypatch: pytest.M
     [longest] = [float(word.partition("RuntimeMaxSec=")[2]) for word in command if "RuntimeMaxSec" in word]
     assert 4 < longest <= 5
     assert command[command.index("--unit") + 1].startswith("oroboros-command-a1-")
+
+
+def test_what_may_become_root(asked: list[list[str]]) -> None:
+    """A command that is not bound is asked for without the one property, and with all others."""
+    run("true", bound=True)
+    run("true", bound=False)
+    bound, free = ([word for word in each if word.startswith("--property=")] for each in asked)
+    assert [word for word in bound if word not in free and "RuntimeMaxSec" not in word] == [
+        "--property=NoNewPrivileges=yes"
+    ]
+    assert len(free) == len(bound) - 1
 
 
 def test_what_ends_after_the_deadline_did_not_end_in_time(asked: list[list[str]]) -> None:

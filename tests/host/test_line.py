@@ -31,6 +31,17 @@ def test_another_user_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [(("true", NOBODY, "a1"), {"deadline": 5.0, **GIVEN})]
 
 
+@pytest.mark.parametrize(("options", "found"), [({}, "1"), ({"bound": True}, "1"), ({"bound": False}, "0")])
+def test_who_may_become_root(options: dict[str, bool], found: str) -> None:
+    """No line, unless that is said."""
+    if Path("/proc/self/status").read_text().count("NoNewPrivs:\t1"):
+        pytest.skip("these tests themselves cannot become root")
+    ended = line.run(
+        "grep NoNewPrivs /proc/self/status", None, "a1", deadline=time.monotonic() + 20, **GIVEN, **options
+    )
+    assert ended.tail.split() == ["NoNewPrivs:", found]
+
+
 def test_a_user_who_is_missing_runs_nothing() -> None:
     """Whoever asks before the switch tells it; here it is an error, never a run as the login."""
     with pytest.raises(KeyError):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from oroboros_deploy.host import configuration, contract, launch, manager, records, state, units
+from oroboros_deploy.host.contract import ActivateRequest
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.host.test_claim import ASKED, given_to
@@ -283,6 +284,17 @@ def test_a_rollback_is_held_to_its_record(host: LocalAgent, systemd: Systemd) ->
     assert systemd.asked[-1] == ("restart", "api worker")
     assert (records.found(host.paths, old) or {})["healthcheck"] == OWN
     assert end(host, activate(host, new, "api", "worker", said=[], **settings)) == ("committed", new)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(True, False), (False, True)])
+def test_the_right_to_become_root_goes_with_its_line(host: LocalAgent, ours: bool, theirs: bool) -> None:
+    """A rollback asks what the release passed, with the right that it passed with; a line by hand has the setting's."""
+    gates = [{**OWN, **({"privileged": True} if each else {})} for each in (ours, theirs)]
+    old = committed(host, "old", healthcheck=gates[0])
+    request = cast(ActivateRequest, host.request(old, kind="rollback", restart=True, healthcheck=gates[1], said=[]))
+    assert records.asked(host.paths, request)["healthcheck"] == gates[0]
+    request["said"] = ["healthcheck.command"]
+    assert records.asked(host.paths, request)["healthcheck"] == gates[1]
 
 
 @pytest.mark.parametrize("said", [["healthcheck.command"], None], ids=["a variable", "an older control node"])

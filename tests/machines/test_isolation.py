@@ -67,6 +67,83 @@ def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHo
     assert {"APP_DB=postgresql://u:p@db/x", "HOME=/home/deploy", f"DEPLOY_VERSION={sha[:10]}"} <= set(built)
 
 
+KINDS = ("build", "migrate", "healthcheck")
+ASKING = """\
+deploy:
+  privileged: [KINDS]
+  services: []
+  healthcheck: {command: sh ask.sh healthcheck}
+  migrate: sh ask.sh migrate
+  build: {frontend: null, venvs: {}, steps: [{name: ask, path: ., command: sh ask.sh build}]}
+"""
+ASK = """\
+echo $1 >>/var/tmp/asked
+sudo -n systemctl --version >/dev/null 2>&1 && sudo -n systemd-run --quiet --wait sh -c "echo $1 >>/root/became"
+exit 0
+"""
+
+
+def test_what_becomes_root(tmp_path: Path, host: DisposableHost) -> None:
+    """Build, migration and health command cannot, by the rules of sudo that the login has; each can that is named."""
+    repository = Repository(tmp_path / "source")
+    (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    for kind in ("", *KINDS):
+        settings = ASKING.replace("KINDS", kind)
+        sha = repository.commit(f"only {kind}", **{"fabric.yaml": settings, "ask.sh": ASK, "kind": kind})
+        host.run("sh", "-ec", "rm -f /root/became /var/tmp/asked; touch /root/became")
+        fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+        assert host.run("cat", "/root/became").stdout.split() == [kind] * bool(kind)
+    assert f"{KINDS[-1]} may become root: `privileged` says so" in fab("-H", host.name, "doctor").said
+
+
 def _without_place(text: str) -> list[str]:
     """Without the directory, and how deep in shells it is."""
     return [line for line in text.splitlines() if not line.startswith(("PWD=", "OLDPWD=", "SHLVL=", "_="))]
+
+
+LEAVING = """\
+deploy:
+  services: []
+  healthcheck: {command: "true"}
+  build: {frontend: null, venvs: {}}
+"""
+# Of a user who has a directory in there: a directory and a link out of it change places, while root removes it.
+ATTACK = """\
+import contextlib, glob, os
+while True:
+    for place in glob.glob("/srv/oroboros/releases/*/theirs") + glob.glob("/srv/oroboros/releases/.*/theirs"):
+        with contextlib.suppress(OSError):
+            os.makedirs(f"{place}/a/deep", exist_ok=True)
+            os.symlink("/var/victim", f"{place}/b")
+            for old, new in ("ac", "ba", "ab", "ca"):
+                os.rename(f"{place}/{old}", f"{place}/{new}")
+            os.unlink(f"{place}/b")
+"""
+
+
+def test_what_others_left_is_removed_as_root(tmp_path: Path, host: DisposableHost) -> None:
+    """Where sudo does not allow it, it is told with the line to type; where it does, nothing elsewhere is removed."""
+    repository = Repository(tmp_path / "source")
+    (repository.path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
+    fab = Fab(repository.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
+    shas = [repository.commit(name, **{"fabric.yaml": LEAVING, "name": name}) for name in ("one", "two", "three")]
+    for sha in shas:
+        fab.ok("-H", host.name, "deploy", f"--sha={sha}")
+    releases = "/srv/oroboros/releases"
+    host.run("sh", "-ec", "mkdir -p /var/victim/deep/er; touch /var/victim/file; mv /etc/sudoers.d /etc/no-rules")
+    host.run(
+        "sh", "-ec", f"cd {releases}/{shas[0]}; mkdir -p out theirs/many; ln -s /var/victim out/link; touch out/file"
+    )
+    host.run("sh", "-ec", f"cd {releases}/{shas[0]}/theirs/many; seq 3000 | xargs touch; chown -R nobody ..")
+    told = " ".join(fab.ok("-H", host.name, "prune", "--keep=2").said.split())
+    [aside] = [name for name in host.run("ls", "-A", releases).stdout.split() if name.startswith(".")]
+    assert f"(on the host, as root: rm -rf --one-file-system -- {releases}/{aside})" in told
+    (host.rootfs / "var/tmp/attack.py").write_text(ATTACK)
+    host.run("sh", "-ec", "mv /etc/no-rules /etc/sudoers.d")
+    host.run("systemd-run", "--quiet", "--uid=nobody", "--unit=attack", "python3", "/var/tmp/attack.py")
+    fab.ok("-H", host.name, "prune", "--keep=2")
+    host.run("systemctl", "stop", "attack")
+    assert sorted(host.run("ls", "-A", releases).stdout.split()) == sorted(shas[1:])
+    victim = ["/var/victim", "/var/victim/deep", "/var/victim/deep/er", "/var/victim/file"]
+    assert sorted(host.run("find", "/var/victim").stdout.split()) == victim

@@ -77,11 +77,11 @@ def test_the_first_refusal_is_the_exit_code() -> None:
     ("change", "said"),
     [
         ({"sha": B}, "the commit was aaaaaaaaaa, and is bbbbbbbbbb"),
-        ({"recipe": "other"}, "the settings of `build` or `shared` are others"),
+        ({"recipe": "other"}, "the settings of `build`, `shared` or `privileged` are others"),
         (
             {"settings": "other"},
-            "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, rebuild) "
-            "are others: a deploy by a plan takes no flag that the plan was not made with",
+            "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, `privileged`, "
+            "rebuild) are others: a deploy by a plan takes no flag that the plan was not made with",
         ),
         ({"application": "blog"}, "`application` was shop, and is blog"),
         ({"root": "/srv/x"}, "`root` was /srv/shop, and is /srv/x"),

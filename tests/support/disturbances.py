@@ -24,7 +24,7 @@ done
 
 # What the mailer does, which runs as root where the system's manager runs it.
 MAILERS = {
-    "bytecode": f"python3 -c 'import letters'; {SERVE}",
+    "bytecode": f"python3 -O -c 'import letters'; {SERVE}",
     "foreign": f"mkdir -m 700 -p inbox; touch inbox/one; {SERVE}",
 }
 LINKS = f"ln {STORE}/lib.txt lib.txt || cp {STORE}/lib.txt lib.txt"  # a store on another filesystem is copied from

@@ -50,6 +50,7 @@ class Bench:
     unkept: List[str] = field(default_factory=list)  # parts whose result no later build may take
     configured: Dict[str, str] = field(default_factory=dict)  # what the build sees of the configuration
     mask: Mask = field(default_factory=Mask)  # hides the secrets among it in all that is kept or told
+    bound: bool = True  # whether its commands cannot become root
 
     @property
     def described(self) -> str:
@@ -146,7 +147,7 @@ class Bench:
                 sink=sink,
                 stop=self.stop,
                 line=line,
-                bound=True,
+                bound=self.bound,
                 entering=self.entering,
                 mask=self.mask,
             )

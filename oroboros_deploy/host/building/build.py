@@ -22,6 +22,7 @@ from .. import (
     in_use,
     kept_tools,
     key,
+    leftovers,
     lock,
     process,
     records,
@@ -32,6 +33,7 @@ from .. import (
     trees,
     unit_sets,
     wire,
+    words,
 )
 from ..annotations import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set
 from ..constants import SWITCHABLE
@@ -41,7 +43,7 @@ from ..masking import Mask
 from ..refusal import Refusal
 from ..unit_files import Texts
 from ..wire import Say
-from . import installers, login, parts, passed_over, told, toolchain, view, workspace
+from . import compiling, installers, login, parts, passed_over, told, toolchain, view, workspace
 from .bench import ELSEWHERE, Bench
 from .cache import Cache, Entry
 from .inputs import Sources, digest, surroundings
@@ -97,7 +99,7 @@ def _unfit(layout: Layout, request: BuildRequest) -> Optional[str]:
     if found == "adopted":
         return None
     if seal.read_meta(release).get("recipe") not in (None, request["recipe"]["digest"]):
-        return "it was built with other settings of `build` or `shared`"
+        return words.OTHER_RECIPE
     failed = f"it failed here before: {note.read_text('utf-8', 'replace')}" if note.is_file() else None
     damage = seal.verify(release) or failed
     if damage:
@@ -136,7 +138,7 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
     """Remove what interrupted builds left; never what is needed."""
-    seal.discard_set_aside(layout.releases)
+    leftovers.remove_all(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
@@ -154,9 +156,9 @@ def _take_away(release: Path, say: Say, *, must: bool) -> None:
         say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
         return
     try:
-        seal.remove(aside)
+        leftovers.remove(aside)
     except OSError as error:
-        message = f"not all of {release.name} could be removed; the rest is in {aside}: {error.strerror}"
+        message = f"not all of {release.name} could be removed; {leftovers.told(aside, error)}"
         say("warning", message, level="warning")
     else:
         say("swept", f"removed the incomplete build of {release.name}", level="detail")
@@ -326,10 +328,20 @@ class _Release:
         try:
             with workspace.all_ended(), self._bench(tools) as bench:
                 _run(parts.plan(self.request["recipe"], self.path), bench, store)
+                self._compile(bench)
         finally:
             store.keep()
         trees.discard(self.path / parts.WHEELS)
         return bench
+
+    def _compile(self, bench: Bench) -> None:
+        """Compile the sources outside of environments, which no part has looked at."""
+        live, recipe = self.layout.live(), self.request["recipe"]
+        before = self.layout.release(live) if live and live != self.sha else None
+        has_python = bool(recipe.get("python") or recipe["venvs"])
+        asked = self.request.get("units")
+        units = unit_sets.of_release(self.layout, self.path, asked) if asked else {}
+        compiling.compile_all(bench, before, units.values(), has_python=has_python)
 
     @contextlib.contextmanager
     def _bench(self, chosen: Toolchain) -> Iterator[Bench]:
@@ -343,12 +355,15 @@ class _Release:
         configured = self._configured()
         if configured:
             around["configuration"] = configuration.digests(self.layout, configured)
+        if self.request.get("privileged"):
+            around["privileged"] = True
         bench = Bench(
             *(self.path, logs, tools, self.tmp, self.say, self.deadline, self.stop, sources, *choice),
             surroundings=around,
             toolchain=chosen,
             configured=configured,
             mask=self._mask,
+            bound=not self.request.get("privileged"),
         )
         kept = view.kept_by_tools(bench.environment())
         shown = (bench.temporary, tools.parent)
@@ -358,13 +373,21 @@ class _Release:
         own = view.own_places(self.tmp / "own", [*closed, Path(bench.environment()["HOME"])])
         with contextlib.ExitStack() as stack:
             entering = [
-                stack.enter_context(View((*written, *kept), closed, ours, shown, own).entered(self._tell_of_no_view))
+                self._entered(stack, View((*written, *kept), closed, ours, shown, own))
                 for written in ((self.path, bench.temporary), shown, *([(bench.temporary,)] if reads_only else []))
             ]
             bench = replace(bench, version=self.version, entering=entering[0], entering_tools=entering[1])
             bench = replace(bench, entering_reading=entering[2] if len(entering) > 2 else entering[0])
             chosen.refuse_unseen(bench.ask)
             yield bench
+
+    def _entered(self, stack: contextlib.ExitStack, seen: View) -> List[str]:
+        """What starts a command in a view; nothing where it may become root, which the view's namespace forbids."""
+        if not self.request.get("privileged"):
+            return stack.enter_context(seen.entered(self._tell_of_no_view))
+        message = "commands of a build can become root, and write wherever root can: `privileged` names `build`"
+        told.once(self.layout.told, self.say, message)
+        return []
 
     def _units(self) -> Texts:
         """The units that the release brings; refuses those that this host could not take."""

@@ -163,7 +163,7 @@ def earlier(host: LocalAgent, mirrored: Repository) -> str:
 @pytest.mark.parametrize(
     ("recipe", "asked", "words"),
     [
-        (other("echo two >made"), {}, "it was built with other settings of `build` or `shared`"),
+        (other("echo two >made"), {}, "it was built with other settings of `build`, `shared` or `privileged`"),
         (step("echo two >made"), {"again": True}, "--rebuild was said"),
         (step("echo two >made"), {"bad": "no luck"}, "it failed here before: no luck"),
     ],
@@ -249,7 +249,7 @@ def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: 
         assert host.build(earlier, other("true")).refusal == {
             "kind": "busy",
             "message": f"release {earlier} cannot be built again while process {running.pid} runs from it: "
-            "it was built with other settings of `build` or `shared`",
+            "it was built with other settings of `build`, `shared` or `privileged`",
             "hint": "restart what still runs from it, or deploy another commit",
         }
     finally:
@@ -922,3 +922,17 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
     assert sorted(a_login.paths.release_ids()) == sorted(shas[1:])
     sha = repository.commit("four")
     assert a_login.build(sha, bundle=bundle_of(repository, sha)).refusal is None
+
+
+@pytest.mark.parametrize("privileged", [False, True])
+def test_what_keeps_the_right_to_become_root(host: LocalAgent, mirrored: Repository, privileged: bool) -> None:
+    """No command of a build does, unless the request says so; then it gets no view of its own, which is told."""
+    tell = "grep NoNewPrivs /proc/self/status >found"
+    request = host.build_request(head(mirrored), step(tell)) | ({"privileged": True} if privileged else {})
+    answer = host.call("build", request)
+    status = Path("/proc/self/status").read_text()
+    own = next(line for line in status.splitlines() if line.startswith("NoNewPrivs"))
+    found = (host.paths.release(head(mirrored)) / "found").read_text().splitlines()
+    assert found[0] == (own if privileged else "NoNewPrivs:\t1")
+    told = "commands of a build can become root, and write wherever root can: `privileged` names `build`"
+    assert [said for said in answer.said("warning") if "become root" in said] == ([told] if privileged else [])
