@@ -301,7 +301,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is asked for again acts once",
         HOST + "launch.py",
-        '        if known(layout, request["attempt"]):\n            return False\n',
+        '        if state.known(layout, request["attempt"]):\n            return False\n',
         "",
         ("tests/host/test_launch.py", "-k", "by_two_at_once"),
     ),
