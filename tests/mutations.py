@@ -967,7 +967,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is known is followed, whatever the disk takes",
         HOST + "launch.py",
-        '    if known(layout, request["attempt"]):\n        return  # before anything',
+        '    if state.known(layout, request["attempt"]):\n        return  # before anything',
         "    if False:\n        return  # before anything",
         ("tests/host/test_read_only.py", "-k", "breaks and gating"),
     ),
