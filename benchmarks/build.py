@@ -132,7 +132,7 @@ class Site:
         pipe, script = subprocess.PIPE, packed.script(PurePosixPath(self.root), "build", request)
         with subprocess.Popen(["/bin/sh", "-c", script], stdin=pipe, stdout=pipe) as process:
             assert process.stdin and process.stdout
-            process.stdin.write(b"" if known else packed.data)
+            process.stdin.write(b"" if known else packed.sent())
             process.stdin.flush()
             said: list[dict[str, Any]] = []
             while not said or "event" in said[-1]:

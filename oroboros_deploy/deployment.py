@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .records.reconcile import Repairs
     from .records.record import Forgotten
     from .registry import Registry
+    from .remote.dialing import Begin
     from .remote.host import Host
     from .source import Commit
     from .ssh import HostConnection, SshOptions
@@ -76,16 +77,16 @@ def load_config(directory: str | Path = ".", *, environment: str | None = None, 
     return load(layers_of(files), os.environ, environment=environment, flags=flags)
 
 
-def _ssh(options: SshOptions | None, listener: Listener) -> Connect:
+def _ssh(options: SshOptions | None, listener: Listener) -> Begin:
     def warn(message: str) -> None:
         listener(Event("warning", message, level="warning"))
 
-    def connect(name: str) -> HostConnection:
+    def begin(name: str) -> Callable[[], HostConnection]:
         from . import ssh
 
-        return ssh.connect(name, options, warn=warn)
+        return ssh.begin(name, options, warn=warn)
 
-    return connect
+    return begin
 
 
 def _ignore(_: object) -> None:
@@ -156,10 +157,12 @@ class Deployment:
         connect: Connect | None = None,
         state: str | Path | None = None,
     ) -> None:
+        begin = _ssh(ssh, guarded(listener))
         self.node = ControlNode(
             config,
             source=source,
-            connect=connect or _ssh(ssh, guarded(listener)),
+            connect=connect or (lambda name: begin(name)()),
+            begin=None if connect else begin,
             listener=listener,
             actor=actor,
             verbose=verbose,

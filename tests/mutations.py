@@ -303,7 +303,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is asked for again acts once",
         HOST + "launch.py",
-        '        if known(layout, request["attempt"]):\n            return False\n',
+        '        if state.known(layout, request["attempt"]):\n            return False\n',
         "",
         ("tests/host/test_launch.py", "-k", "by_two_at_once"),
     ),
@@ -969,7 +969,7 @@ MUTATIONS = (
     Mutation(
         "an attempt that is known is followed, whatever the disk takes",
         HOST + "launch.py",
-        '    if known(layout, request["attempt"]):\n        return  # before anything',
+        '    if state.known(layout, request["attempt"]):\n        return  # before anything',
         "    if False:\n        return  # before anything",
         ("tests/host/test_read_only.py", "-k", "breaks and gating"),
     ),

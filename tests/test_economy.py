@@ -24,6 +24,23 @@ LISTED = {"", ".errors", ".tasks", ".version", ".cli"} | {
     f".cli.{name}" for name in ("arguments", "debug_log", "interrupts", "program", "running", "settings_file")
 }  # what is imported for a list of the tasks
 SHOWN = 98  # modules of ours that `fab status` imports at most
+SWITCHED = 102  # that a rollback imports at most, DEPLOYED a deploy
+DEPLOYED = 111
+DIALLED = 64  # that are imported before the first packet to a host
+COLLECTED = 2  # collections of garbage while a rollback runs, at most
+# What a switch has time for while the host is being connected to.
+LATER = {".records.record", ".remote.host", ".control.attempt", ".source", ".registry.registry"}
+FABFILE = """\
+import atexit
+import gc
+from pathlib import Path
+
+from oroboros_deploy.tasks import ns
+
+before = sum(each["collections"] for each in gc.get_stats())
+told = Path(__file__).with_name("collections")
+atexit.register(lambda: told.write_text(str(sum(each["collections"] for each in gc.get_stats()) - before)))
+"""
 # What a status has no use for: the ways of a deploy, values, other users, and all that serves pages.
 UNSHOWN = {f".{name}" for name in ("control.attempt", "control.push", "control.secrets", "web", "testing")}
 
@@ -90,40 +107,64 @@ def test_processes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     project.deploy(project.old)
     project.deploy(project.new)
-    # A deploy asks how far the commits are apart, whether a remote has this one and, where none has, if there are any.
-    for act, sha, gits in ((project.rollback, project.old, 4), (project.deploy, project.new, 8)):
+    # What the repository is, the commit, and those since what is live.  A deploy asks as well how far the commits are
+    # apart, whether a remote has this one and, where none has, if there are any.
+    for act, sha, gits in ((project.rollback, project.old, 3), (project.deploy, project.new, 6)):
         started.clear()
         act(sha)
         assert (started.count("git"), started.count("ssh"), {*started}) == (gits, 1, {"git", "ssh"})
 
 
-def imported(*arguments: str, directory: Path) -> set[str]:
-    """The modules of ours that a command imports, without the name of the package."""
+def imported(*arguments: str, directory: Path) -> list[str]:
+    """The modules of ours that a command imports, one after another, without the name of the package."""
     command = [sys.executable, "-X", "importtime", str(FAB), *arguments]
-    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60)
-    names = {line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()}
-    return {name.removeprefix("oroboros_deploy") for name in names if name.partition(".")[0] == "oroboros_deploy"}
+    ran = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=60, check=True)
+    names = [line.rpartition("|")[2].strip() for line in ran.stderr.splitlines()]
+    return [name.removeprefix("oroboros_deploy") for name in names if name.partition(".")[0] == "oroboros_deploy"]
 
 
 def test_a_list_of_the_tasks_imports_nothing_that_they_need(tmp_path: Path) -> None:
     """Who looks for a task, or completes its name, waits for neither settings, connections nor registry."""
     (tmp_path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
-    assert imported("--list", directory=tmp_path) == LISTED
+    assert {*imported("--list", directory=tmp_path)} == LISTED
+
+
+@pytest.fixture
+def fab(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Runs a task on the host, which serves the old release, and tells what it imported."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("DEPLOY_SKIP_SERVICE_RESTART", "1")
+    project.deploy(project.old)
+    settings = f"root: {tmp_path}/srv/app\n  services: []\n  healthcheck: {{command: 'true'}}"
+    (tmp_path / "fabric.yaml").write_text(f"deploy:\n  {settings}\n  build: {{frontend: null, venvs: {{}}}}\n")
+    (tmp_path / "fabfile.py").write_text(FABFILE)
+    git = tmp_path / ".git"
+    git.write_text(f"gitdir: {project.deployment.node.source().path}/.git\n")
+    login = (f"--ssh-config={project.sshd.config_path}", "-H", project.sshd.alias)
+    return lambda *arguments: imported(*login, *arguments, directory=tmp_path)
 
 
 @requires_sshd
 @pytest.mark.slow
-def test_what_a_status_imports(project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_status_imports(fab: Callable[..., list[str]]) -> None:
     """A status imports nothing of a deploy, and no more modules than it did when this was measured."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    project.deploy(project.old)
-    settings = f"deploy:\n  root: {tmp_path}/srv/app\n  services: []\n"
-    (tmp_path / "fabric.yaml").write_text(settings)
-    (tmp_path / "fabfile.py").write_text("from oroboros_deploy.tasks import ns\n")
-    login = (f"--ssh-config={project.sshd.config_path}", "-H", project.sshd.alias)
-    seen = imported(*login, "status", directory=tmp_path)
+    seen = {*fab("status")}
     assert (".remote.host" in seen, seen & UNSHOWN) == (True, set())
     assert len(seen) <= SHOWN, sorted(seen)
+
+
+@requires_sshd
+@pytest.mark.slow
+def test_what_a_switch_imports(project: Project, tmp_path: Path, fab: Callable[..., list[str]]) -> None:
+    """A deploy and a rollback import no more than when this was measured, and little before they call the host."""
+    deployed = fab("deploy", f"--sha={project.new}")
+    switched = fab("rollback", f"--release={project.old}")
+    assert (".registry.registry" in deployed, ".registry.registry" in switched) == (True, True)
+    assert (len(deployed) <= DEPLOYED, len(switched) <= SWITCHED) == (True, True), sorted(deployed)
+    before = switched[: switched.index(".ssh.connection")]
+    assert LATER & {*before} == set()
+    assert len(before) <= DIALLED, before
+    assert int((tmp_path / "collections").read_text()) <= COLLECTED
 
 
 @pytest.mark.slow

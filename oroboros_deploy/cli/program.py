@@ -33,6 +33,7 @@ _TWO_FILES = (
     "of two files with Fabric's settings one has settings of its own where the other has a value: look for null"
 )
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
+_UNCOLLECTED = 100_000  # new objects between two collections: what a command imports stays, and half of them are that
 
 
 class FleetTask(Task):
@@ -136,6 +137,7 @@ def prepare(config: Any) -> None:
     config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
     _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "merge")
     gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
+    gc.set_threshold(_UNCOLLECTED)
     atexit.register(_end_soon)
 
 

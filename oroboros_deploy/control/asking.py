@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from .. import threads
 from ..errors import DeployError
-from ..records.record import Asked
 from .faults import told_of
 
 if TYPE_CHECKING:
     from ..host.contract import Facts, Hold
+    from ..records.record import Asked
     from ..remote.host import Host
     from .node import ControlNode
 
@@ -71,6 +71,8 @@ def told(answers: Answers[T]) -> dict[str, T]:
 
 def asked_now(node: ControlNode) -> Asked:
     """What the hosts are asked about from now on."""
+    from ..records.record import Asked  # while the hosts are being connected to
+
     return Asked(node.application, node.config.root, datetime.now(UTC))
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from difflib import get_close_matches
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
 from ..events import Event, Level, Listener, fan_out, guarded
-from ..remote.dialing import Dialing
-from ..remote.host import Host
+from ..remote.dialing import Begin, Dialing
 from ..user import user_name
 from .state_directory import default_registry_url, state_directory
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..config import Config
     from ..host.contract import Sources
     from ..registry import Registry
+    from ..remote.host import Host
     from ..source import Source
     from ..ssh import HostConnection
     from .journal_heads import JournalHeads
@@ -34,8 +35,8 @@ class ControlNode:
     """Opens the registry, connects to hosts, finds commits, and keeps what has to outlive a command.
 
     ``config`` are the settings of the command, ``source`` is the path of the git repository,
-    ``connect`` opens the connection to a host, ``listener`` hears every event and ``actor``
-    (default: user and machine) is who the registry and the hosts' journals will name.
+    ``connect`` opens the connection to a host, ``begin`` is for `Dialing`, ``listener`` hears every event and
+    ``actor`` (default: user and machine) is who the registry and the hosts' journals will name.
     ``verbose`` says that all output of builds is to be heard.  ``state`` is the directory of what is
     remembered between commands (default: `state_directory`).
     """
@@ -47,6 +48,7 @@ class ControlNode:
         source: str | Path,
         connect: Connect,
         listener: Listener,
+        begin: Begin | None = None,
         actor: str | None = None,
         verbose: bool = False,
         state: str | Path | None = None,
@@ -57,7 +59,9 @@ class ControlNode:
         self.verbose = verbose
         self.state = Path(state or state_directory())
         self._source = source
+        self._repository: Callable[[], Source] = partial(_repository, source)
         self._connect = connect
+        self._begin = begin
 
     def with_config(self, config: Config) -> ControlNode:
         """This control node, with other settings."""
@@ -69,14 +73,17 @@ class ControlNode:
 
     def host(self, name: str, *listeners: Listener) -> Host:
         """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
+        from ..remote.host import Host  # while the hosts are being connected to
+
         return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._note_head, *listeners))
 
     @contextmanager
     def dialing(self, names: Sequence[str]) -> Iterator[ControlNode]:
         """This control node, connecting to these hosts already."""
-        with Dialing(self._connect, names) as opening:
+        with Dialing(self._connect, names, self._begin) as opening:
             dialing = copy(self)
             dialing._connect = opening
+            dialing._repository = cache(self._repository)  # for one command: git is asked once what it is
             yield dialing
 
     def _open(self, name: str) -> HostConnection:
@@ -192,13 +199,17 @@ class ControlNode:
 
     def source(self) -> Source:
         """The git repository.  Raises InvalidInput when there is none."""
-        from ..source import Source
-
-        return Source(self._source)
+        return self._repository()
 
     def tell(self, name: str, message: str = "", *, level: Level = "info", **data: Any) -> None:
         """Emit an event about the attempt as a whole."""
         self.listener(Event(name, message, level=level, data=data))
+
+
+def _repository(path: str | Path) -> Source:
+    from ..source import Source
+
+    return Source(path)
 
 
 @contextmanager

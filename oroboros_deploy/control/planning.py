@@ -38,7 +38,7 @@ class Planning:
     def __init__(self, node: ControlNode, commit: Commit, configuration: Sources | None = None) -> None:
         self.node, self.commit, self.configuration = node, commit, configuration
         self.job = Job(secrets.token_hex(4), "deploy", commit.sha, node.actor, node.config, __version__)
-        self._source, self._unpushed = cache(node.source), cache(self._is_unpushed)  # each is a process
+        self._unpushed = cache(self._is_unpushed)  # each is a process
         self._counts, self._units = cache(self._count), cache(self._unit_files)
 
     def run(self, names: Sequence[str]) -> DeployPlan:
@@ -120,7 +120,7 @@ class Planning:
         """The variables of the commit's file; none where there is none or the host will refuse it."""
         path = sources["file"]
         with suppress(InvalidInput, ValueError):
-            text = self._source().file(self.job.sha, path) if path else ""
+            text = self.node.source().file(self.job.sha, path) if path else ""
             return env_file.parse(text)
         return {}
 
@@ -129,24 +129,24 @@ class Planning:
         if live is None or live == self.job.sha:
             return None
         with suppress(InvalidInput):
-            return self._source().apart(live, self.job.sha)
+            return self.node.source().apart(live, self.job.sha)
         return None
 
     def _unit_files(self, live: str | None) -> Changes | None:
         """The files of units in which the commits differ, as far as this repository knows."""
         directory = self.node.config.units
         with suppress(InvalidInput):
-            return self._source().differing(live, self.job.sha, directory) if directory else None
+            return self.node.source().differing(live, self.job.sha, directory) if directory else None
         return None
 
     def _is_unpushed(self) -> bool:
         with suppress(InvalidInput):
-            return self._source().is_unpushed(self.job.sha)
+            return self.node.source().is_unpushed(self.job.sha)
         return False
 
     def _dirty(self) -> list[str]:
         with suppress(InvalidInput):
-            return self._source().dirty()
+            return self.node.source().dirty()
         return []
 
 

@@ -150,10 +150,10 @@ def _configure(layout: Layout, request: ConfigureRequest, wire: Wire) -> Configu
 
 
 def _activate(layout: Layout, request: ActivateRequest, wire: Wire) -> ActivateAnswer:
-    from . import launch
-
     if not _start(layout, request, wire):
         return {"state": None}
+    from . import launch
+
     return launch.follow(layout, request["attempt"], wire, request.get("after", 0), request)
 
 
@@ -263,10 +263,10 @@ def _make(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
 
 def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
     """Start the activation; one that was asked to look first is started only when the facts are plain."""
-    from . import launch
+    from . import state
 
     look = request.get("look")
-    if look and not launch.known(layout, request["attempt"]):
+    if look and not state.known(layout, request["attempt"]):
         from . import time_limits
         from .facts import plain
 
@@ -276,6 +276,8 @@ def _start(layout: Layout, request: ActivateRequest, wire: Wire) -> bool:
             return False
         request["detached"] = not (found["systemd"] and found["may_manage"])
         request["stopping"] = time_limits.stopping(found["units"].values(), request["restart_timeout"])
+    from . import launch  # after the facts: they import it while sudo answers
+
     launch.start(layout, request, wire.say)
     return True
 

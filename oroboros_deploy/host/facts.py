@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         JournalEntry,
         Problem,
         ReleaseFacts,
+        ReleaseRecord,
         TargetFacts,
         UnitFacts,
     )
@@ -48,6 +49,8 @@ if TYPE_CHECKING:
 def facts(layout: Layout, request: FactsRequest) -> Facts:
     """What this host is, has and serves, as far as ``request`` (sha, services, restart, source) needs it."""
     asked = _asking(request)
+    if request.get("starts"):
+        from . import launch  # noqa: F401 - what comes next needs it, and sudo takes its time
     managed = request.get("restart") and units.present()
     sources: bool = request.get("source", True)
     repository = mirror.Mirror(layout.repo)
@@ -69,7 +72,8 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         from . import shared
 
         problems += shared.problems(layout, request["shared"], users.get("owner"))
-    changes = _unit_changes(layout, request, problems)
+    record = records.found(layout, sha) if sha else None
+    changes = _unit_changes(layout, request, record, problems)
     used = configuration.in_use(layout)
     seen = _units(layout, request.get("services", []), live) if managed else {}
     unmanaged = asked()
@@ -84,7 +88,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "git": mirror.available(),
         "live": live,
         "releases": _releases(layout, request.get("served", False)),
-        "target": _target(layout, sha, live, bool(request.get("env"))) if sha else None,
+        "target": _target(layout, sha, live, record, bool(request.get("env"))) if sha else None,
         "has_commit": repository.has(sha) if sha and sources else None,
         "tips": repository.tips() if sources else [],
         "units": seen,
@@ -111,7 +115,9 @@ def _size(layout: Layout, live: Optional[str]) -> Optional[int]:
     return prune.size(layout.release(live)) if live else None
 
 
-def _unit_changes(layout: Layout, request: FactsRequest, problems: List[Problem]) -> Optional[Changes]:
+def _unit_changes(
+    layout: Layout, request: FactsRequest, record: Optional[ReleaseRecord], problems: List[Problem]
+) -> Optional[Changes]:
     """The files of units that an activation of the release would change, where it is there; why it cannot is told."""
     asked, sha = request.get("units"), request.get("sha")
     release = earlier.place(layout.release(sha)) if sha else None
@@ -122,7 +128,7 @@ def _unit_changes(layout: Layout, request: FactsRequest, problems: List[Problem]
     recorded: bool = request.get("recorded", False)
 
     def look() -> Changes:
-        texts = unit_sets.wanted(layout, release, asked, recorded, records.found(layout, sha) if recorded else None)
+        texts = unit_sets.wanted(layout, release, asked, recorded, record if recorded else None)
         return unit_sets.look(layout, texts, asked["adopt"]).changes
 
     found: Optional[Changes] = _collect(problems, look)
@@ -158,20 +164,21 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
     )
 
 
-def _target(layout: Layout, sha: str, live: Optional[str], env: bool) -> TargetFacts:
+def _target(layout: Layout, sha: str, live: Optional[str], record: Optional[ReleaseRecord], env: bool) -> TargetFacts:
     """How far the wanted release is, and what is known of it."""
     release = earlier.place(layout.release(sha))
     found = seal.state_of(release, sha)
     damage = seal.verify(release) if found == "sealed" else None
-    note, configured = layout.bad(sha), records.configuration_of(layout, sha)
+    note, meta = layout.bad(sha), seal.read_meta(release)
+    configured = record.get("configuration") if record else None
     told: TargetFacts = {
         "state": "building" if earlier.is_built_again(layout, sha) else "damaged" if damage else found,
         "damage": damage,
         "bad": note.read_text("utf-8", "replace") if note.is_file() else None,
-        "recipe": seal.read_meta(release).get("recipe"),
+        "recipe": meta.get("recipe"),
         "gate": records.gate_of(layout, sha) if live == sha else None,
         "configuration": configured,
-        "configured": "configured" in seal.read_meta(release),
+        "configured": "configured" in meta,
     }
     return {**told, "unusable": configuration.unusable(layout, configured)} if env else told
 

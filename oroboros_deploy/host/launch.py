@@ -46,7 +46,7 @@ _PLAIN = re.compile(r"[\w/.@:+,=-]+")
 
 def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
     """Start the attempt, once: the same attempt asked for again, or by two at once, is only followed."""
-    if known(layout, request["attempt"]):
+    if state.known(layout, request["attempt"]):
         return  # before anything is written: on a disk that takes nothing any more it may have switched
     layout.create()
     if not layout.reserve.spend(_claim, layout, request):
@@ -56,15 +56,6 @@ def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
     except Refusal as refusal:
         _refuse(layout, request["attempt"], refusal)  # the same attempt asked again gets the same answer
         raise
-
-
-def known(layout: Layout, attempt: str) -> bool:
-    """Whether this attempt was asked for before; yes where that cannot be seen any more: then it may have acted."""
-    try:
-        (layout.attempt(attempt) / "request.json").stat()  # `Path.exists` says no of that from Python 3.14 on
-    except OSError as error:
-        return isinstance(error, PermissionError)
-    return True
 
 
 def run(layout: Layout, request: ActivateRequest) -> None:
@@ -218,7 +209,7 @@ def _claim(layout: Layout, request: ActivateRequest) -> bool:
     However long the disk takes, it is waited for: told to be refused, the attempt could still begin.
     """
     with lock.take(layout.start_lock, wait=inf):
-        if known(layout, request["attempt"]):
+        if state.known(layout, request["attempt"]):
             return False
         _keep(layout.attempt(request["attempt"]), {**request, "layout": layout.as_dict()})
     return True

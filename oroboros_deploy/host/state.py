@@ -169,6 +169,15 @@ def traces(layout: Layout) -> Optional[State]:
     return begin(request, source)._replace(phase="swapped" if begun else "prepared", switched=switched)
 
 
+def known(layout: Layout, attempt: str) -> bool:
+    """Whether this attempt was asked for before; yes where that cannot be seen any more: then it may have acted."""
+    try:
+        (layout.attempt(attempt) / "request.json").stat()  # `Path.exists` says no of that from Python 3.14 on
+    except OSError as error:
+        return isinstance(error, PermissionError)
+    return True
+
+
 def read_request(layout: Layout, attempt: str) -> Optional[ActivateRequest]:
     """What an attempt was asked to do, None when that cannot be read any more."""
     return cast("Optional[ActivateRequest]", _read(layout.attempt(attempt) / "request.json"))

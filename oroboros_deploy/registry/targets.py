@@ -6,7 +6,7 @@ its name, until an attempt of its application meets it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,7 +80,7 @@ def put(db: Connection, target: Target, values: Mapping[str, Any], until: dateti
     db.execute(delete(targets).where(_same(target)))
     own = {"application": target.application, "host": target.host, "root": target.root, "target_id": target.id}
     db.execute(insert(db, targets).values(**own, **values))
-    _leave(db, {row.host for row in before})
+    _leave(db, {row.host for row in before} - {target.host})
     if target.id:
         nameless = and_(attempt_hosts.c.host == target.host, attempt_hosts.c.target_id.is_(None))
         db.execute(update(attempt_hosts).where(nameless, _of(target.application)).values(target_id=target.id))
@@ -123,14 +123,13 @@ def _same(target: Target) -> ColumnElement[bool]:
 
 def _leave(db: Connection, names: Collection[str]) -> None:
     """Take names off the lists of hosts by which nothing answers any more."""
+    if not names:
+        return
     still = set(db.scalars(select(_T.host).where(_T.host.in_(names))))
+    gone = [name for name in names if name not in still]
     for table in (hosts, observations):
-        db.execute(delete(table).where(table.c.host.in_(_without(names, still))))
-    holds.forget(db, _without(names, still))
-
-
-def _without(names: Iterable[str], still: Collection[str]) -> list[str]:
-    return [name for name in names if name not in still]
+        db.execute(delete(table).where(table.c.host.in_(gone)))
+    holds.forget(db, gone)
 
 
 def _of(application: str) -> ColumnElement[bool]:

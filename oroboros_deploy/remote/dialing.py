@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..ssh import HostConnection
 
 Open = Callable[[str], "HostConnection"]
+Begin = Callable[[str], Callable[[], "HostConnection"]]
 
 
 class Dialing:
@@ -21,11 +22,23 @@ class Dialing:
 
     Logging in changes nothing on a host.  A context manager: what nobody has asked for is closed
     at its end, and not waited for.
+
+    ``begin`` does what comes before connecting, and returns what connects.  It is called before the thread is started:
+    while the caller imports what the command needs, a thread gets a turn only every few milliseconds.
     """
 
-    def __init__(self, open: Open, names: Sequence[str]) -> None:
+    def __init__(self, open: Open, names: Sequence[str], begin: Begin | None = None) -> None:
         self._open = open
-        self._ahead = {name: threads.beside(partial(open, name)) for name in names[: threads.AT_ONCE]}
+        self._begin = begin or partial(partial, open)
+        self._ahead = {name: self._dialled(name) for name in names[: threads.AT_ONCE]}
+
+    def _dialled(self, name: str) -> Future[HostConnection]:
+        try:
+            return threads.beside(self._begin(name))
+        except Exception as error:  # for whoever asks for the connection
+            failed: Future[HostConnection] = Future()
+            failed.set_exception(error)
+            return failed
 
     def __call__(self, name: str) -> HostConnection:
         """A connection to the host, or the error that it came to; whoever asks again gets a new one."""

@@ -118,7 +118,7 @@ class Session:
         """
         for said in self._said():
             if said == b"wanted":
-                self._remote.write(agent.packed().data)
+                self._remote.write(agent.packed().sent())
             elif said.startswith(_EVENT):
                 hear(self._read(said, heard.event))
             elif said.startswith(_ANSWERS):

@@ -8,6 +8,7 @@ with connect("web1") as host, host.command("uname -a", deadline=30) as command:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from .connection import HostConnection
     from .tunnel import Tunnel
 
-__all__ = ["Command", "HostConnection", "SshOptions", "Target", "Tunnel", "connect", "resolve"]
+__all__ = ["Command", "HostConnection", "SshOptions", "Target", "Tunnel", "begin", "connect", "resolve"]
 
 _LAZY = {"Command": "command", "HostConnection": "connection", "Tunnel": "tunnel"}
 
@@ -31,12 +32,20 @@ def connect(host: str, options: SshOptions | None = None, *, warn: Warn | None =
     ``warn`` hears, once a process, that this machine has no OpenSSH client.
     Raises InvalidInput, ConfigError, HostUnreachable or HostNotTrusted.
     """
-    asked = Inquiry(host, options, warn)
-    from .connection import HostConnection  # while ssh finds out what its files say
+    return begin(host, options, warn=warn)()
 
-    connection = HostConnection(asked.target(), options)
-    connection.open()
-    return connection
+
+def begin(host: str, options: SshOptions | None = None, *, warn: Warn | None = None) -> Callable[[], HostConnection]:
+    """Ask ssh what its files say of a host, and return what waits for the answer and connects, as `connect` does."""
+    asked = Inquiry(host, options, warn)
+    from .connection import HostConnection  # while ssh finds it out
+
+    def connected() -> HostConnection:
+        connection = HostConnection(asked.target(), options)
+        connection.open()
+        return connection
+
+    return connected
 
 
 def __getattr__(name: str) -> Any:

@@ -178,3 +178,12 @@ def test_the_source_is_the_repository_it_was_given(tmp_path: Path, repository: R
     assert node(tmp_path, source=repository.path).source().resolve(sha).subject == "first"
     with pytest.raises(InvalidInput, match="not a readable git repository"):
         node(tmp_path, source=tmp_path).source()
+
+
+def test_git_is_asked_once_a_command_what_the_repository_is(tmp_path: Path, repository: Repository) -> None:
+    """A command has one source; the next one of the same control node looks again."""
+    mine = node(tmp_path, source=repository.path)
+    with mine.dialing([]) as first, mine.dialing([]) as second:
+        assert first.source() is first.source()
+        assert first.source() is not second.source()
+    assert mine.source() is not mine.source()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import launch, seal, shared
+from oroboros_deploy.host import seal, shared, state
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.source import Source
 from tests.support.local_agent import LocalAgent
@@ -228,7 +228,7 @@ def test_what_newer_pythons_say_of_it(host: LocalAgent, monkeypatch: pytest.Monk
     (host.paths.shared / "closed").mkdir(parents=True)
     places: Any = {"closed/media": "dir", "closed/local.yml": "file"}
     assert [*shared.problems(host.paths, places)] == []
-    assert launch.known(host.paths, "closed")
+    assert state.known(host.paths, "closed")
 
 
 @pytest.mark.slow

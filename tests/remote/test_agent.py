@@ -87,7 +87,7 @@ def test_the_agent_travels_once_and_stays(host: LocalAgent) -> None:
     """The first call asks for the agent, the second finds it."""
     first, second = (
         [line for line in raw_call(host.root, sent).splitlines() if b'"alive"' not in line]  # a slow machine's
-        for sent in (agent.packed().data, b"")
+        for sent in (agent.packed().sent(), b"")
     )
     assert (first[0], len(first), len(second)) == (b"wanted", 2, 1)
     assert json.loads(first[1])["result"]["live"] is None
@@ -171,7 +171,7 @@ def test_a_damaged_agent_travels_again(host: LocalAgent) -> None:
     host.facts()
     kept_agent(host).write_bytes(only_main(agent.packed().data))
     kept_bytecode(host).write_bytes(b"damaged")
-    assert raw_call(host.root, agent.packed().data).splitlines()[0] == b"wanted"
+    assert raw_call(host.root, agent.packed().sent()).splitlines()[0] == b"wanted"
     assert kept_agent(host).read_bytes() == agent.packed().data
     assert kept_bytecode(host).read_bytes() != b"damaged"
 
@@ -247,7 +247,7 @@ def test_root_leaves_the_deploys_of_a_login_to_it(foreign: Path) -> None:
     give(root)
     os.chown(root, 0, 0)
     before = tree(root)
-    assert refusal(raw_call(root, agent.packed().data)) == {
+    assert refusal(raw_call(root, agent.packed().sent())) == {
         "kind": "invalid",
         "message": f"{root}/.deploy belongs to nobody, and this login is root: nothing was changed",
         "hint": "log in as nobody, as the deploys before: -H nobody@HOST",
@@ -261,7 +261,7 @@ def test_a_group_of_the_login_alone_may_write(foreign: Path) -> None:
     group = next(number for number in range(60000, 61000) if number not in {each.gr_gid for each in grp.getgrall()})
     root = foreign / "srv"
     owned(root, 0o2775, 0, group)
-    said = raw_call(root, agent.packed().data, user=USER, group=group, extra_groups=[], env={"PATH": PATH})
+    said = raw_call(root, agent.packed().sent(), user=USER, group=group, extra_groups=[], env={"PATH": PATH})
     assert json.loads(said.splitlines()[-1])["result"]["live"] is None
 
 
@@ -312,10 +312,17 @@ def test_the_same_source_packs_to_the_same_bytes() -> None:
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
 
 
+def test_a_host_is_sent_less_than_half_of_it() -> None:
+    """Nothing is compressed to know the hash, which every command does; what travels is."""
+    packed = agent.packed()
+    stored = {entry.compress_type for entry in zipfile.ZipFile(io.BytesIO(packed.data)).infolist()}
+    assert (stored, len(packed.sent()) < len(packed.data) / 2) == ({zipfile.ZIP_STORED}, True)
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"?", lambda data: b""])
 def test_a_damaged_copy_is_refused_and_not_stored(host: LocalAgent, damage: Any) -> None:
     """Cut or changed on the way, the agent neither runs nor stays."""
-    said = raw_call(host.root, damage(agent.packed().data))
+    said = raw_call(host.root, damage(agent.packed().sent()))
     assert refusal(said) == {
         "kind": "invalid",
         "message": "the agent could not be stored on this host",

@@ -83,6 +83,23 @@ def test_an_error_is_told_to_who_asks() -> None:
         dialing("web1")
 
 
+def test_what_comes_before_connecting_is_done_at_once() -> None:
+    """It is not left to a thread, which has to wait for its turns; an error of it is told to who asks for the host."""
+    begun: list[tuple[str, threading.Thread]] = []
+
+    def begin(name: str) -> Callable[[], Line]:
+        begun.append((name, threading.current_thread()))
+        if name == "web2":
+            raise HostUnreachable("no such name", host=name)
+        return lambda: Line(f"{name} ahead")
+
+    with Dialing(Line, ["web1", "web2"], begin) as dialing:  # type: ignore[arg-type]
+        assert begun == [(name, threading.current_thread()) for name in ("web1", "web2")]
+        assert dialing("web1").name == "web1 ahead"  # type: ignore[attr-defined]
+        with pytest.raises(HostUnreachable, match="web2: no such name"):
+            dialing("web2")
+
+
 def test_no_more_at_once_than_hosts_are_worked_on() -> None:
     """sshd's MaxStartups on a shared gateway counts these too."""
     board = Switchboard()

@@ -89,7 +89,7 @@ class LocalAgent:
             self._send(process, stream)
         for said in process.stdout:
             if said == b"wanted\n":
-                process.stdin.write(agent.packed().data)
+                process.stdin.write(agent.packed().sent())
                 process.stdin.flush()
                 if stream is not None:
                     self._send(process, stream)
