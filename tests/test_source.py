@@ -596,10 +596,15 @@ def test_the_reason_of_git_is_told_and_its_remedy(tmp_path: Path, monkeypatch: p
     assert refused.value.hint == f"git config --global --add safe.directory {theirs}"
 
 
-def test_grafts_are_refused_before_anything_is_sent(repository: Path) -> None:
+@pytest.mark.parametrize("place", [".git/info/grafts", "elsewhere"])
+def test_grafts_are_refused_before_anything_is_sent(
+    repository: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     """With the command that makes of them what we pass over; after it the whole history travels."""
-    grafts = repository / ".git/info/grafts"
+    grafts = repository / place
     grafts.parent.mkdir(exist_ok=True)
+    if place == "elsewhere":
+        monkeypatch.setenv("GIT_GRAFT_FILE", str(grafts))
     grafts.write_text(f"# a note\n\n{sha_of(repository, 'HEAD~1')}\n")
     with pytest.raises(InvalidInput) as refused:
         Source(repository).bundle(sha_of(repository), [])

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from fabric import Connection
 
-from ..config import layers_of, load
+from ..config import SETTINGS, layers_of, load
+from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from invoke import Context
@@ -29,10 +30,19 @@ def settings_of(
 ) -> Config:
     """The settings of the files that Fabric read, of variables and flags, for these hosts (default: `hosts_of`).
 
-    Raises ConfigError.
+    Raises ConfigError, also for Fabric's own variables of our settings, which would mean nothing here.
     """
+    _refuse_variables(os.environ)
     named = hosts_of(context) if hosts is None else hosts
     return load(layers_of(context.config), os.environ, hosts=named, environment=environment, flags=flags)
+
+
+def _refuse_variables(environ: Mapping[str, str]) -> None:
+    ours = ", ".join(sorted(setting.variable for setting in SETTINGS if setting.variable))
+    for name in sorted(environ):
+        if name.startswith("FABRIC_DEPLOY_"):
+            hint = f"unset {name}; settings that have a variable: {ours}"
+            raise ConfigError(f"nothing was changed: the variable {name} is not followed", hint=hint)
 
 
 def _address(connection: Connection) -> str:

@@ -77,3 +77,14 @@ def test_a_wrong_setting_is_refused() -> None:
     """Before anything is connected to."""
     with pytest.raises(ConfigError, match="kep"):
         Deployment.of(Context(config=config(kep=5)))
+
+
+def test_our_settings_have_no_variables_of_fabrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fabric would let FABRIC_DEPLOY_ROOT go before the file's root, which is not what was shown: it is refused."""
+    monkeypatch.setenv("FABRIC_DEPLOY_ROOT", "/srv/elsewhere")
+    with pytest.raises(ConfigError) as refused:
+        settings_of(Context(config=config(root="/srv/shop")), None, {})
+    assert (refused.value.message, "DEPLOY_ROOT, DEPLOY_SCOPE" in str(refused.value.hint)) == (
+        "nothing was changed: the variable FABRIC_DEPLOY_ROOT is not followed",
+        True,
+    )

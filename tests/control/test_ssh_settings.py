@@ -205,6 +205,24 @@ def test_what_is_not_followed_is_refused_by_name(written: dict[str, Any], words:
     assert (words in str(refused.value), "hunter2" in str(refused.value)) == (True, False), refused.value
 
 
+@pytest.mark.parametrize(
+    ("variable", "words"),
+    [
+        ("FABRIC_RUN_SHELL", "run.shell is not followed"),
+        ("FABRIC_TIMEOUTS_CONNECT", "timeouts.connect must be a number"),
+    ],
+)
+def test_what_a_variable_of_fabrics_says_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, words: str
+) -> None:
+    """Fabric reads its settings from variables too, each as text; nobody looks for it in a file."""
+    monkeypatch.setenv(variable, "/bin/zsh")
+    read = context()
+    read.config.load_shell_env()
+    with pytest.raises(ConfigError, match=f"nothing was changed: {variable}: {words}"):
+        ssh_options_of(read)
+
+
 def test_the_rest_is_for_other_tasks() -> None:
     """What says how the commands of other tasks are shown and run stays theirs; GSSAPI may be off."""
     written = {

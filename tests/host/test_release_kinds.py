@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from oroboros_deploy.host import launch, seal
 from oroboros_deploy.host.state import TRANSITIONS
 from tests.host.test_fault_table import ended
+from tests.support.builds import wheel
 from tests.support.faults import World
 from tests.support.invariants import broken, untrue
 
@@ -19,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 NAMES = ("of the row: source", "of the row: target")
 ENDS = ("committed", "restored")
+UV = Path(sys.executable).with_name("uv")
 
 
 def plain(release: Path) -> None:
@@ -42,10 +45,18 @@ def with_a_file_of_another_user(release: Path) -> None:
 
 
 def linked(release: Path) -> None:
-    """A file of it has a name elsewhere, as in a store."""
-    elsewhere = release.parent.parent / "store"
-    elsewhere.mkdir()
-    os.link(release / "name", elsewhere / "name")
+    """uv put a package there by hard links from its store before the seal; and a file has a name elsewhere since."""
+    store, other = release.parent.parent / "store", release.parent.parent / "other"
+    other.mkdir()
+    seal.unmake(release)
+    into = ["--python", sys.executable, "--target", release / "lib", wheel(other, "dep", dep="made = 1\n")]
+    quiet = ["--quiet", "--offline", "--no-index", "--no-config"]
+    subprocess.run([UV, "pip", "install", *quiet, "--link-mode", "hardlink", "--cache-dir", store, *into], check=True)
+    (stored,) = store.rglob("dep.py")
+    assert stored.samefile(release / "lib/dep.py")
+    seal.seal(release, seal.meta_now(release.name, "test"))
+    assert (stored.stat().st_nlink, stored.stat().st_mode & 0o200) == (1, 0o200)
+    os.link(release / "name", other / "name")
 
 
 def immutable(release: Path) -> None:

@@ -63,6 +63,10 @@ ROWS = {
         "h\u00f6st ssh-ed25519 \u00e4AAA\n|1|\u00e4|\u00f6 ssh-ed25519 AAAA\n{N} {E}",
         True,
     ),
+    "no UTF-8 either, about others and beside the key": (
+        "# R\udce4ume\n@r\udce9voked * {E}\nh\udcf6st,k\udcfcche {XE}\n|1|\udce4|\udcf6 {XE}\n{N} {E} J\udcfcrgen",
+        True,
+    ),
     "bad base64": ("{N} ssh-ed25519 ?????", False),
     "only an RSA key": ("{N} {R}", True),
     "only an ECDSA key": ("{N} {C}", True),
@@ -105,7 +109,7 @@ def fill(text: str, sshd: Sshd, stranger: dict[str, str]) -> str:
 def test_verdict(row: str, sshd: Sshd, stranger: dict[str, str]) -> None:
     """For each known_hosts file our verdict is the expected one, and OpenSSH's."""
     text, expected = ROWS[row]
-    sshd.known_hosts.write_text(fill(text, sshd, stranger))
+    sshd.known_hosts.write_text(fill(text, sshd, stranger), errors="surrogateescape")
     with openssh(sshd) as process:
         assert (trusts(sshd), process.wait(20) == 0) == (expected, expected)
 

@@ -32,9 +32,11 @@ def sqlite_url(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_url(server: PostgresServer) -> str:
+def postgres_url(server: PostgresServer) -> Iterator[str]:
     """An empty database on the server."""
-    return server.database()
+    url = server.database()
+    yield url
+    server.drop(url)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -60,6 +60,7 @@ class LocalAgent:
     def __init__(self, root: Path, scope: Scope = "system", **options: Any) -> None:
         self.root = root
         self.settled: dict[str, str] = {}  # what this host's /etc/environment has
+        self.instead: dict[str, Path] = {}  # files of this machine, and what this host has in their places
         self.options = options
         self.layout = {
             "root": str(root),
@@ -73,10 +74,13 @@ class LocalAgent:
         script = agent.packed().script(PurePosixPath(self.root), command, {"layout": self.layout, **request})
         pipe = subprocess.PIPE
         argv = ["/bin/sh", "-c", script]
+        instead = dict(self.instead)
         if self.settled:
             file = self.root.parent / "environment"
             file.write_text("".join(f"{name}={value}\n" for name, value in self.settled.items()))
-            argv = mounted.command(argv, {"/etc/environment": file})
+            instead["/etc/environment"] = file
+        if instead:
+            argv = mounted.command(argv, instead)
         return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, **{"env": PLAIN, **self.options})
 
     def call(self, command: str, request: dict[str, Any], stream: bytes | None = None) -> Answer:

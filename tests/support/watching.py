@@ -22,6 +22,24 @@ def tree(root: Path) -> dict[str, tuple[str, str]]:
     return found
 
 
+def inodes(root: Path) -> dict[str, tuple[int, ...]]:
+    """What is known of everything below a directory without reading it: the inode, its mode, owner, size and times.
+
+    Another name of a file, as our cache gives it, changes the file's ctime: that is compared where there is one name.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for directory, names, files in os.walk(root):
+        for name in names + files:
+            path = Path(directory, name)
+            status = path.lstat()
+            alone = stat.S_ISDIR(status.st_mode) or status.st_nlink == 1
+            changed = status.st_ctime_ns if alone else 0
+            owner = (status.st_uid, status.st_gid)
+            of_file = (status.st_dev, status.st_ino, status.st_mode, *owner, status.st_size, status.st_mtime_ns)
+            found[str(path.relative_to(root))] = (*of_file, changed)
+    return found
+
+
 def processes(token: str) -> list[int]:
     """The living processes that have the token in their command line, but not as part of a call's request."""
     lines = {int(entry): _command_line(entry) for entry in os.listdir("/proc") if entry.isdigit()}

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -22,11 +22,11 @@ from oroboros_deploy.host import seal
 from oroboros_deploy.host.building import build as building
 from oroboros_deploy.host.wire import REQUEST
 from oroboros_deploy.source import Source
-from tests.support.builds import began, hang_up
+from tests.support.builds import began, hang_up, wheel
 from tests.support.clock import within
 from tests.support.local_agent import RECIPE, LocalAgent
 from tests.support.repository import Repository
-from tests.support.watching import eventually, processes, tree
+from tests.support.watching import eventually, inodes, processes, tree
 
 pytestmark = pytest.mark.slow
 
@@ -826,7 +826,7 @@ def test_a_fault_of_the_agent_tells_no_secret(host: LocalAgent, mirrored: Reposi
 
 
 @pytest.fixture(scope="module")
-def pnpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pnpm_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a pnpm, which npm brings."""
     if not shutil.which("npm"):
         pytest.skip("npm is not installed here")
@@ -837,30 +837,56 @@ def pnpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "node_modules" / ".bin"
 
 
-def test_a_store_of_pnpm_is_left_as_it_was(host: LocalAgent, mirrored: Repository, pnpm: Path, tmp_path: Path) -> None:
-    """A later build can write to what it installed; one that fails leaves the seals of the others whole."""
+class Manager(NamedTuple):
+    """A package manager with a store: the line that installs what is committed, and a file that it links from there."""
+
+    line: str
+    linked: str
+
+
+@pytest.fixture
+def pnpm(mirrored: Repository, pnpm_program: Path, tmp_path: Path) -> Manager:
     (mirrored.path / "dep").mkdir()
     (mirrored.path / "dep" / "package.json").write_text('{"name": "dep", "version": "1.0.0"}')
     (mirrored.path / "dep" / "index.js").write_text("module.exports = 1\n")
     subprocess.run(["npm", "pack", "./dep"], cwd=mirrored.path, check=True, capture_output=True)
-    install = f"PATH={pnpm}:$PATH pnpm install --no-frozen-lockfile --offline --package-import-method hardlink"
-    command = f"{install} --store-dir {tmp_path}/store && sh build.sh"
-    package = '{"dependencies": {"dep": "file:dep-1.0.0.tgz"}}'
-    shas = []
-    for build in (
-        "true",
-        "echo 'patched' >>node_modules/dep/index.js",
-        "echo worse >>node_modules/dep/index.js; false",
-    ):
-        (mirrored.path / "package.json").write_text(package)
+    (mirrored.path / "package.json").write_text('{"dependencies": {"dep": "file:dep-1.0.0.tgz"}}')
+    line = f"PATH={pnpm_program}:$PATH pnpm install --no-frozen-lockfile --offline --package-import-method hardlink"
+    return Manager(f"{line} --store-dir {tmp_path}/store", "node_modules/dep/index.js")
+
+
+@pytest.fixture
+def uv(mirrored: Repository, tmp_path: Path) -> Manager:
+    wheel(mirrored.path, "dep", dep="made = 1\n")
+    line = f"{Path(sys.executable).with_name('uv')} pip install --offline --no-index --link-mode hardlink --target lib"
+    return Manager(f"{line} --cache-dir {tmp_path}/store ./dep-1.0-py3-none-any.whl", "lib/dep.py")
+
+
+@pytest.mark.parametrize("manager", ["pnpm", "uv"])
+def test_a_store_is_left_as_it_was(
+    host: LocalAgent, mirrored: Repository, manager: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A later build and a checkout by hand can write to what it links; one that fails changes no release's inodes.
+
+    On a host without views of builds: in a view, releases and stores are mounts of their own, and it would copy.
+    """
+    host.instead = {str(shutil.which("nsenter")): Path("/dev/null")}
+    line, linked = request.getfixturevalue(manager)
+    install = f"{line} && test $(stat -c %h {linked}) -gt 1"
+    shas: list[str] = []
+    for build in ("true", f"echo '#' >>{linked}", f"echo '#' >>{linked}; false"):
+        before = inodes(host.paths.releases)
         shas.append(mirrored.commit(build, **{"build.sh": build}))
         host.mirror(mirrored)
-        answer = host.build(shas[-1], step(command))
+        answer = host.build(shas[-1], step(f"{install} && sh build.sh"))
         stored = [path for path in (tmp_path / "store").rglob("*") if path.is_file() and path.suffix != ".json"]
-        assert stored
+        assert stored, answer
         assert all(path.stat().st_mode & 0o200 for path in stored), answer
         assert [seal.verify(host.paths.release(sha)) for sha in shas[:2]] == [None] * len(shas[:2])
     assert (answer.refusal or {})["kind"] == "build_failed"
+    assert inodes(host.paths.releases) == before
+    subprocess.run(["sh", "-c", f"{install} && test -w {linked}"], cwd=mirrored.path, check=True, capture_output=True)
+    assert (mirrored.path / linked).stat().st_mode & 0o200
 
 
 def bundle_of(repository: Repository, sha: str) -> bytes:

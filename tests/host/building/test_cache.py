@@ -25,7 +25,7 @@ from oroboros_deploy.host.building.cache import Cache, Entry
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import FRONTEND, PARTS, RECIPE, Site, began, built, hang_up, manifest
 from tests.support.rights import require_mount
-from tests.support.watching import eventually, tree
+from tests.support.watching import eventually, inodes, tree
 
 KEY = b"the secret of this root"
 ONE, TWO, THREE = (letter * 40 for letter in "abc")
@@ -663,7 +663,7 @@ def test_a_live_release_that_was_edited_poisons_nothing(site: Site) -> None:
 
 @pytest.mark.slow
 def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
-    """It always runs, and what it writes into is the release's own."""
+    """It always runs, and what it writes into is the release's own; when it fails, no inode of another is touched."""
     scar = "echo scar >>infra/web/page; echo '# scar' >>backend/.venv/bin/api"
     steps = {"steps": [{"name": "scar", "path": ".", "command": scar}]}
     first = site.commit()
@@ -674,6 +674,9 @@ def test_a_step_of_the_users_own_reaches_no_other_release(site: Site) -> None:
     assert (site.release(second) / "infra/web/page").read_text() == "helloscar\n"
     assert tree(site.release(first)) == before
     assert site.host.facts(first)["target"]["state"] == "sealed"
+    there = inodes(site.host.paths.releases)
+    failed = site.build(site.commit(docs__notes="two"), steps=[{**steps["steps"][0], "command": f"{scar}; false"}])
+    assert ((failed.refusal or {})["kind"], inodes(site.host.paths.releases)) == ("build_failed", there)
 
 
 @pytest.mark.slow
