@@ -347,3 +347,11 @@ def check_megabytes(value: object) -> int:
 def address(host: str) -> str:
     """A host without the user it was named with."""
     return host.rpartition("@")[2]
+
+
+def host_name(host: str) -> str:
+    """A host without the user and the port it was named with."""
+    place = address(host)
+    if place.startswith("["):
+        return place[1:].partition("]")[0]
+    return place.partition(":")[0] if place.count(":") == 1 else place

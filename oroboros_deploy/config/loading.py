@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 
 from ..errors import ConfigError
-from .checks import address, check_hosts
+from .checks import address, check_hosts, host_name
 from .settings import BY_NAME, SECTIONS, SETTINGS, Setting, Settings, Value, section_of
 
 Written: TypeAlias = Mapping[str, object]  # what flags or a caller give: not checked yet
@@ -143,13 +143,14 @@ def load(
 
     ``layers`` are (file, its ``deploy`` mapping), lowest precedence first. ``hosts``
     are what the operator named: the name of one environment, or hosts; hosts that
-    belong to one environment get its settings. ``flags`` map setting names to
+    belong to one environment get its settings.  A host name alone, without user and
+    port, is the member of that name as it is written. ``flags`` map setting names to
     values, None and False meaning "not given".
 
     Raises ConfigError for anything unknown, of the wrong type, or unusable.
     """
     environments = _environments(layers)
-    named = _hosts_of(hosts, "-H")
+    named = _as_written(_hosts_of(hosts, "-H"), _members(environments, environment))
     chosen = _choose(named, environment, environments)
     used = [_Layer("default", {setting.name: setting.default for setting in SETTINGS})]
     used += [_file_layer(path, data) for path, data in layers]
@@ -191,14 +192,17 @@ def without_settings(config: object) -> list[str]:
 def with_members(hosts: Iterable[Any], layers: Sequence[tuple[str, object]]) -> list[Any]:
     """The hosts, where each name of an environment has become the environment's hosts; what is no name stays.
 
-    Raises ConfigError for an environment that cannot be read, when an environment is named.
+    A host name alone becomes the member of that name as it is written, with its login and port.
+    Raises ConfigError for an environment that cannot be read, when an environment or one of its hosts is named.
     """
     named = list(hosts)
-    written = {name for _, data in layers for name in _written_environments(data)}
-    if not any(isinstance(host, str) and host in written for host in named):
+    text = [(name, repr(own)) for _, data in layers for name, own in _written_environments(data).items()]
+    if not any(isinstance(host, str) and any(host == name or host in own for name, own in text) for host in named):
         return named
-    members = {name: item.hosts for name, item in _environments(layers).items()}
-    return [each for host in named for each in (members.get(host, (host,)) if isinstance(host, str) else (host,))]
+    environments = _environments(layers)
+    members = {name: item.hosts for name, item in environments.items()}
+    logins = _members(environments)
+    return [each for host in named for each in (members.get(host) or _as_written([host], logins))]
 
 
 def _written_environments(data: object) -> Mapping[object, object]:
@@ -292,6 +296,27 @@ def _choose(named: Sequence[str], asked: str | None, environments: Mapping[str, 
     if len(names) > 1 or (name in named and len(named) > 1):
         raise _refused(f"the environment {name!r} was named together with {_others(named, asked, name)}", _ONE_NAME)
     return name
+
+
+def _members(environments: Mapping[str, _Environment], only: str | None = None) -> list[str]:
+    """The hosts of all environments, or of one, as they are written."""
+    return [host for name, item in environments.items() if only in (None, name) for host in item.hosts]
+
+
+def _as_written(named: Sequence[_T], members: Sequence[str]) -> tuple[_T | str, ...]:
+    """The hosts, where a name alone has become the one member that it names, with login and port."""
+    each = (_member(host, members) if isinstance(host, str) else host for host in named)
+    return tuple(dict.fromkeys(each))
+
+
+def _member(host: str, members: Sequence[str]) -> str:
+    found = list(dict.fromkeys(member for member in members if host_name(member) == host))
+    if host in found or not found:
+        return host
+    if len(found) > 1:
+        both = " or ".join(f"-H {member}" for member in found)
+        raise _refused(f"{host} is written with several logins: {', '.join(found)}", f"name one of them: {both}")
+    return found[0]
 
 
 def _others(named: Sequence[str], asked: str | None, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import Connection
 
+from ..config.checks import host_name
 from ..errors import InvalidInput
 from ..events import Event
 from ..records.record import JUST_NOW, Asked, Forgotten, Memory, Record
@@ -263,7 +264,7 @@ class Registry:
     def forget(self, host: str, application: str, *, control_node: str | None = None) -> Forgotten:
         """End what an application serves by this name of a host, and return which releases that were.
 
-        The name may be one that ``control_node`` alone calls it by.
+        The name may be one that ``control_node`` alone calls it by, or the host name of one target, without its login.
 
         ``replaced`` are those of them that nothing serves any more.  The host's attempts stay in the history.
         Raises InvalidInput when the application was never sent to a host of this name.
@@ -298,8 +299,11 @@ _BESIDE_OTHERS = (
 
 def _forget(db: Connection, host: str, application: str, control_node: str | None) -> Forgotten:
     known = targets.known(db, application)
+    alike = [name for name in targets.serving(db, application, control_node) if host_name(name) == host]
+    if host not in known and len(alike) == 1:
+        host = alike[0]
     if host not in known:
-        near = get_close_matches(host, known, 3, 0.5) or known[:3]
+        near = alike or get_close_matches(host, known, 3, 0.5) or known[:3]
         hint = f"hosts of that name or nearly: {', '.join(near)}" if near else "the registry knows no hosts yet"
         raise InvalidInput(f"nothing was changed: the registry knows no host {host!r} of {application}", hint=hint)
     served = targets.forget(db, host, application, control_node)

@@ -265,6 +265,36 @@ def test_hosts_of_one_environment_get_its_settings() -> None:
     assert (config.environment, config.hosts, config.root) == ("prod", ("web2", "deploy@web1"), "/srv/prod")
 
 
+@pytest.mark.parametrize(
+    ("typed", "hosts"),
+    [
+        ("web1", ("deploy@web1",)),
+        ("web2", ("deploy@web2:2222",)),
+        ("::1", ("deploy@[::1]:22",)),
+        ("web3", ("web3",)),
+        ("ann@web1", ("ann@web1",)),
+    ],
+)
+def test_a_host_name_alone_is_the_member_of_that_name(typed: str, hosts: tuple[str, ...]) -> None:
+    """It has the member's login and port; a name with a user stays as it was typed, and gets the settings too."""
+    members = ["deploy@web1", "deploy@web2:2222", "deploy@[::1]:22", "web3"]
+    data = {"environments": {"prod": {"hosts": members, "root": "/srv/prod"}}}
+    config = from_file(data, hosts=[typed])
+    assert (config.environment, config.hosts, config.root) == ("prod", hosts, "/srv/prod")
+    assert loading.with_members([typed], [(FILE, data)]) == list(hosts)
+
+
+def test_a_host_name_with_several_logins_is_refused() -> None:
+    """The message has what to type; a named environment decides, and a member that is written so is itself."""
+    data = {"environments": {"prod": {"hosts": ["deploy@web1"]}, "test": {"hosts": ["ann@web1:2222"]}}}
+    error = refusal(data, hosts=["web1"])
+    assert error.message == "nothing was changed: web1 is written with several logins: deploy@web1, ann@web1:2222"
+    assert error.hint == "name one of them: -H deploy@web1 or -H ann@web1:2222"
+    assert from_file(data, hosts=["web1"], environment="test").hosts == ("ann@web1:2222",)
+    same = {"environments": {"prod": {"hosts": ["web1", "deploy@web1"]}}}
+    assert from_file(same, hosts=["web1"]).hosts == ("web1",)
+
+
 def test_other_hosts_are_passed_through() -> None:
     """Hosts of no environment are taken as they are, without duplicates and with the file's settings."""
     config = from_file({"environments": PROD}, hosts=["me@h:2222", "[::1]:22", "me@h:2222"])

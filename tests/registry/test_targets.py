@@ -161,6 +161,19 @@ def test_a_host_is_forgotten_by_the_name_that_is_typed_here(registry):
     assert [each["host"] for each in registry.reader.hosts().items] == ["web2"]
 
 
+def test_a_host_is_forgotten_by_its_name_without_the_login(registry):
+    """One target of that host name is meant; of several none is, and the message has them."""
+    deploy(registry, A, "deploy@web1:2222", ONE, 1)
+    deploy(registry, A, "ann@web1", TWO, 2)
+    with pytest.raises(InvalidInput) as caught:
+        registry.forget("web1", "shop")
+    assert caught.value.hint == "hosts of that name or nearly: ann@web1, deploy@web1:2222"
+    registry.forget("ann@web1", "shop")
+    forgotten = {"host": "deploy@web1:2222", "application": "shop", "served": [A], "replaced": [A]}
+    assert registry.forget("web1", "shop") == forgotten
+    assert registry.serving("shop") == {}
+
+
 def test_another_target_that_had_the_name_of_a_forgotten_one_keeps_its_history(registry):
     """It moved on to another name before: its older releases are found there."""
     deploy(registry, A, "web1", ONE, 1)
