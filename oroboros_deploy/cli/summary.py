@@ -1,4 +1,7 @@
-"""The words at the end of an attempt: a row for each host, what state each is in, and what to type next."""
+"""The words at the end of an attempt: a row for each host, what state each is in, and what to type next.
+
+The sentence on each host, and the line to type (→), are made by `ended` in the package's outcome.py.
+"""
 
 from __future__ import annotations
 

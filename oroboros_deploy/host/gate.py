@@ -1,4 +1,8 @@
-"""The gate: does what `current` names serve, and go on serving?"""
+"""The gate: does what `current` names serve, and go on serving?
+
+What it says of a failure becomes the reason in the last lines; those are made by the package's outcome.py, and
+printed by cli/summary.py.
+"""
 
 from __future__ import annotations
 

@@ -110,9 +110,28 @@ def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> Non
         made = _path(settings, "STATIC_ROOT", place)
         proposal.steps.append(step | ({"outputs": [made]} if made else {}))
         proposal.because("build.steps", "the settings have STATIC_ROOT")
+    _ask_of_hosts(settings, proposal)
+    _ask_of_sqlite(settings, proposal, place)
     if media := _path(settings, "MEDIA_ROOT", place):
         proposal.shared.append(media)
         proposal.because("shared", "the settings have MEDIA_ROOT: what is uploaded stays when the next release comes")
+
+
+def _ask_of_hosts(settings: str, proposal: Proposal) -> None:
+    """Django answers 400 to a host that ALLOWED_HOSTS does not name, and 301 to plain HTTP with SECURE_SSL_REDIRECT."""
+    secure = ", header: {X-Forwarded-Proto: https}" if "SECURE_SSL_REDIRECT" in settings else ""
+    example = f"host: your.domain{secure}"
+    proposal.ask(
+        "healthcheck", f"which name does ALLOWED_HOSTS have? Write it beside the url, or Django answers 400: {example}"
+    )
+
+
+def _ask_of_sqlite(settings: str, proposal: Proposal, place: str) -> None:
+    """A database beside the code would stay behind with its release."""
+    if "django.db.backends.sqlite3" in settings:
+        data = below(place, "data")
+        why = f"a release is read-only; move the file to {data}/, and share that: shared: {{{data}: dir}}"
+        proposal.ask("shared", f"is SQLite the database in production? {why}")
 
 
 def _path(settings: str, name: str, place: str) -> str | None:

@@ -104,12 +104,14 @@ def _health(proposal: Proposal) -> Iterator[str]:
     asked = gate.of_a_server(proposal.port) if proposal.port else None
     if proposal.services and asked:
         yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
+        yield from _comments(proposal, "healthcheck")
         yield f"healthcheck: {flow(asked)}"
     elif proposal.page and not proposal.run:
         yield "# the page that the web server shows first is there"
         yield f"healthcheck: {flow(gate.of_a_page(proposal.page))}"
     else:
         yield "# without a question to the application its services alone decide: that they stay up"
+        yield from _comments(proposal, "healthcheck") if asked else ()
         yield from [f"# healthcheck: {flow(asked)}"] if asked else []
         yield f"healthcheck: {flow(gate.of_services())}"
 
