@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .explaining import explain, masked
-from .loading import Config, layers_of, load, with_members, without_settings
+from .loading import Config, as_written, layers_of, load, with_members, without_settings
 from .probes import HttpProbe
 from .settings import (
     SETTINGS,
@@ -33,6 +33,7 @@ __all__ = [
     "Setting",
     "Step",
     "Venv",
+    "as_written",
     "explain",
     "layers_of",
     "load",

@@ -150,7 +150,7 @@ def load(
     Raises ConfigError for anything unknown, of the wrong type, or unusable.
     """
     environments = _environments(layers)
-    named = _as_written(_hosts_of(hosts, "-H"), _members(environments, environment))
+    named = as_written(_hosts_of(hosts, "-H"), _members(environments, environment))
     chosen = _choose(named, environment, environments)
     used = [_Layer("default", {setting.name: setting.default for setting in SETTINGS})]
     used += [_file_layer(path, data) for path, data in layers]
@@ -202,7 +202,13 @@ def with_members(hosts: Iterable[Any], layers: Sequence[tuple[str, object]]) -> 
     environments = _environments(layers)
     members = {name: item.hosts for name, item in environments.items()}
     logins = _members(environments)
-    return [each for host in named for each in (members.get(host) or _as_written([host], logins))]
+    return [each for host in named for each in (members.get(host) or as_written([host], logins))]
+
+
+def as_written(named: Sequence[_T], members: Sequence[str]) -> tuple[_T | str, ...]:
+    """The hosts, where a name alone has become the one member that it names, with login and port."""
+    each = (_member(host, members) if isinstance(host, str) else host for host in named)
+    return tuple(dict.fromkeys(each))
 
 
 def _written_environments(data: object) -> Mapping[object, object]:
@@ -301,12 +307,6 @@ def _choose(named: Sequence[str], asked: str | None, environments: Mapping[str, 
 def _members(environments: Mapping[str, _Environment], only: str | None = None) -> list[str]:
     """The hosts of all environments, or of one, as they are written."""
     return [host for name, item in environments.items() if only in (None, name) for host in item.hosts]
-
-
-def _as_written(named: Sequence[_T], members: Sequence[str]) -> tuple[_T | str, ...]:
-    """The hosts, where a name alone has become the one member that it names, with login and port."""
-    each = (_member(host, members) if isinstance(host, str) else host for host in named)
-    return tuple(dict.fromkeys(each))
 
 
 def _member(host: str, members: Sequence[str]) -> str:

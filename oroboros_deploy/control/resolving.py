@@ -7,6 +7,7 @@ from contextlib import suppress
 from socket import gethostname
 from typing import TYPE_CHECKING
 
+from ..config import as_written
 from ..errors import InvalidInput, UnknownCommit, UnknownRelease
 from ..release import parse_release_id
 
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
 
 
 def named_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
-    """The hosts, of which one may be given by its name alone; without any, those of the settings."""
-    return [hosts] if isinstance(hosts, str) else list(hosts or config.hosts)
+    """The hosts, a text being one host; without any, those of the settings.
+
+    A host name alone is the member of the environment that is written with it, as for ``-H``.
+    """
+    names = [hosts] if isinstance(hosts, str) else list(hosts or config.hosts)
+    groups = config.environments.items()
+    members = [host for name, own in groups if config.environment in (None, name) for host in own]
+    return list(as_written(names, members))
 
 
 def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:

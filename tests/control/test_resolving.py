@@ -53,6 +53,8 @@ def test_hosts_are_those_named_else_those_of_the_settings() -> None:
     assert resolving.named_hosts(config, None) == ["web1"]
     assert resolving.named_hosts(config, "web2") == ["web2"]
     assert resolving.required_hosts(config, ["web3", "web2", "web3"]) == ["web3", "web2"]
+    prod = load([("fabric.yaml", {"environments": {"prod": {"hosts": ["deploy@web1"]}}})], {}, environment="prod")
+    assert resolving.named_hosts(prod, "web1") == ["deploy@web1"]
     with pytest.raises(InvalidInput, match="no host was named"):
         resolving.required_hosts(load([("fabric.yaml", {})], {}), None)
 
