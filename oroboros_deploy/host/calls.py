@@ -230,10 +230,10 @@ def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     except (Refusal, OSError, EOFError):
         raise
     except Exception as error:
-        raise _fault(layout.attempt(request["attempt"]), error, request.get("env")) from None
+        raise fault(layout.attempt(request["attempt"]), error, request.get("env")) from None
 
 
-def _fault(attempt: Path, error: Exception, sources: Optional[Sources]) -> Refusal:
+def fault(attempt: Path, error: Exception, sources: Optional[Sources]) -> Refusal:
     """What nobody foresaw, in words; its traceback stays on the host, without any secret, for whoever mends it."""
     import traceback
 

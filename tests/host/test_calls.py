@@ -84,6 +84,6 @@ def test_a_fault_shows_no_secret_as_python_writes_it(tmp_path: Path) -> None:
     """Neither the words nor the kept traceback of a build's fault have a secret whose letters Python escapes."""
     secret = "back\\slash'wörd"
     found: contract.Sources = {"file": "env", "values": {}, "secrets": {"PASSWORD": secret}, "build": []}
-    refusal = calls._fault(tmp_path / "attempt", KeyError(secret, secret.encode()), found)
+    refusal = calls.fault(tmp_path / "attempt", KeyError(secret, secret.encode()), found)
     kept = (tmp_path / "attempt/fault.log").read_text()
     assert (refusal.message.split(": ")[2], "slash" in kept) == ("""("***", b"***"); its traceback""", False)
