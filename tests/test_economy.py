@@ -26,7 +26,7 @@ LISTED = {"", ".errors", ".tasks", ".version", ".cli"} | {
 SHOWN = 98  # modules of ours that `fab status` imports at most
 SWITCHED = 103  # that a rollback imports at most, DEPLOYED a deploy
 DEPLOYED = 112
-DIALLED = 64  # that are imported before the first packet to a host
+DIALLED = 65  # that are imported before the first packet to a host
 COLLECTED = 2  # collections of garbage while a rollback runs, at most
 # What a switch has time for while the host is being connected to.
 LATER = {".records.record", ".remote.host", ".control.attempt", ".source", ".registry.registry"}

@@ -21,12 +21,12 @@ from typing import Any
 
 from fabric import Executor, Task
 from fabric.exceptions import NothingToDo
-from invoke import Call, Context, Exit
+from invoke import Call, Context, Exit, Program
 from invoke.config import AmbiguousMergeError
 
 from ..errors import DeployError
 from .debug_log import hide_secrets
-from .interrupts import never_lost, unheard
+from .interrupts import heard_again, kept_out, never_lost, unheard
 from .settings_file import read_yaml, refuse_mixed, refuse_unusable
 
 _TWO_FILES = (
@@ -64,7 +64,7 @@ class FleetExecutor(Executor):
     def execute(self, *tasks: Any) -> Any:
         """Run the tasks; an error of ours that somebody's task lets go by ends `fab` as it ends a task of ours.
 
-        After them all is said: while Python goes, Ctrl-C would only change the exit code, or show a traceback.
+        After them all is said: where the program ends now, Ctrl-C would only change the exit code.
         """
         try:
             return super().execute(*tasks)
@@ -73,9 +73,10 @@ class FleetExecutor(Executor):
         except DeployError as error:
             from .exit_codes import ended
 
-            raise ended(error) from None
+            with heard_again():
+                raise ended(error) from None
         finally:
-            unheard()
+            kept_out(Program.run.__code__)
 
     def expand_calls(self, calls: Iterable[Any], apply_hosts: bool = True) -> list[Any]:
         """One call for a fleet task, one a host for the others, each between what comes before and after it."""
@@ -173,7 +174,9 @@ def _end_soon() -> None:
     """Leave the interpreter's last collections nothing to walk: they take longer than a call of a host.
 
     What they alone would have done, and somebody could miss, is to flush what was left open.
+    All threads have ended: from here on Ctrl-C would only show a traceback.
     """
+    unheard()
     with suppress(KeyboardInterrupt):  # how it ended is said
         for each in gc.get_objects():
             if type(each) in _BUFFERED:

@@ -40,9 +40,16 @@ def settings_of(
 def _refuse_variables(environ: Mapping[str, str]) -> None:
     ours = ", ".join(sorted(setting.variable for setting in SETTINGS if setting.variable))
     for name in sorted(environ):
-        if name.startswith("FABRIC_DEPLOY_"):
+        if _is_of_ours(name):
             hint = f"unset {name}; settings that have a variable: {ours}"
             raise ConfigError(f"nothing was changed: the variable {name} is not followed", hint=hint)
+
+
+def _is_of_ours(variable: str) -> bool:
+    """Whether Fabric could take it for a setting below ``deploy:``; one like ``deploy_notes`` is somebody's own."""
+    named = {"environments", *(setting.name.split(".")[0] for setting in SETTINGS)}
+    ours = [f"FABRIC_DEPLOY_{name.upper()}" for name in named]
+    return any(variable == each or variable.startswith(f"{each}_") for each in ours)
 
 
 def _address(connection: Connection) -> str:

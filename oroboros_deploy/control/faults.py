@@ -7,13 +7,16 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from traceback import format_exception
 
 from ..errors import DeployError, ExitCode
 from .state_directory import state_directory
 
 _BEFORE = 1  # the exit code of a command when no switch was asked for
-_secrets: set[str] = set()  # what this process was given: an error may have it in its words
+# What this process was given: an error may have it in its words.  Threads read it: it is replaced, never changed.
+_secrets: frozenset[str] = frozenset()
+_hiding = Lock()
 
 
 class HostFault(DeployError):
@@ -41,13 +44,15 @@ def told_of(host: str, *, asked: bool = False) -> Iterator[None]:
 
 def hide(secrets: Iterable[str]) -> None:
     """Never tell or keep these from now on, whatever an error says."""
-    _secrets.update(secrets)
+    global _secrets
+    with _hiding:
+        _secrets |= set(secrets)
 
 
 def _masked(text: str) -> str:
-    from ..host.masking import Mask
+    from ..host.masking import Mask, as_written
 
-    return Mask(_secrets).text(text)
+    return Mask(as_written(_secrets)).text(text)
 
 
 def in_a_line(cause: Exception) -> str:

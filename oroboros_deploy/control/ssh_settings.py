@@ -73,7 +73,7 @@ def _refuse_running(given: Any) -> None:
         for name in _RUNNING:
             if values.get(name) not in (None, usual[section].get(name)):
                 raise ConfigError(
-                    f"nothing was changed: {_place(section, name)} is not followed by these tasks",
+                    f"nothing was changed: {_place(section, name, values[name])} is not followed by these tasks",
                     hint=f"take it out, and give it to the call that needs it: c.{section}(..., {name}=...)",
                 )
 
@@ -92,7 +92,8 @@ def _checked_keywords(given: Any) -> Mapping[str, Any]:
         if name not in checks:
             near = difflib.get_close_matches(str(name), _FOLLOWED, n=1)
             hint = f"did you mean {near[0]}?" if near else f"followed are {', '.join(_FOLLOWED)}"
-            raise ConfigError(f"nothing was changed: {_place('connect_kwargs', name)} is not followed", hint=hint)
+            place = _place("connect_kwargs", name, keywords[name])
+            raise ConfigError(f"nothing was changed: {place} is not followed", hint=hint)
     return {name: _value(keywords, "connect_kwargs", name, checks[name]) for name in keywords}
 
 
@@ -117,14 +118,14 @@ def _value(values: Any, section: str, name: str, check: Callable[[object], T]) -
         return check(value)
     except ValueError as why:
         shown = "" if name in _TEXTS else f" (it is {reprlib.repr(value)})"
-        raise ConfigError(f"nothing was changed: {_place(section, name)} {why}{shown}") from None
+        raise ConfigError(f"nothing was changed: {_place(section, name, value)} {why}{shown}") from None
 
 
-def _place(section: str, name: object) -> str:
-    """A setting of Fabric's, and the file or the variable that says it; Fabric lets the variable go before the file."""
+def _place(section: str, name: object, value: object) -> str:
+    """A setting of Fabric's, and what says it: the file, or a variable whose text is in force; flags go before it."""
     setting = f"{section}.{name}" if section else str(name)
     variable = f"FABRIC_{setting.replace('.', '_').upper()}"
-    return f"{variable if variable in os.environ else 'fabric.yaml'}: {setting}"
+    return f"{variable if os.environ.get(variable) == str(value) else 'fabric.yaml'}: {setting}"
 
 
 def _text(value: object) -> str:

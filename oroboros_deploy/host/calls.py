@@ -230,16 +230,16 @@ def _build(layout: Layout, request: BuildRequest, wire: Wire) -> BuildAnswer:
     except (Refusal, OSError, EOFError):
         raise
     except Exception as error:
-        raise _fault(layout.attempt(request["attempt"]), error, request.get("env")) from None
+        raise fault(layout.attempt(request["attempt"]), error, request.get("env")) from None
 
 
-def _fault(attempt: Path, error: Exception, sources: Optional[Sources]) -> Refusal:
+def fault(attempt: Path, error: Exception, sources: Optional[Sources]) -> Refusal:
     """What nobody foresaw, in words; its traceback stays on the host, without any secret, for whoever mends it."""
     import traceback
 
-    from .masking import Mask
+    from .masking import Mask, as_written
 
-    log, mask = attempt / "fault.log", Mask(sources["secrets"].values() if sources else ())
+    log, mask = attempt / "fault.log", Mask(as_written(sources["secrets"].values() if sources else ()))
     attempt.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     log.write_text(mask.text(kept), "utf-8")

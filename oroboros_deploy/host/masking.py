@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .annotations import TYPE_CHECKING, Dict, Iterable, Tuple, cast
+from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, Set, Tuple, cast
 
 if TYPE_CHECKING:
     from .contract import Level
@@ -13,6 +13,26 @@ INSTEAD = "***"
 # What people read of an event or an answer.  All else is read by programs, and may hold a secret's letters by chance:
 # with `DB_NAME=store` the phase "restored" would be none any more.
 FOR_PEOPLE = ("message", "hint", "reason", "transcript", "log", "bad", "damage", "text")
+
+
+def as_written(secrets: Iterable[str]) -> Set[str]:
+    """The secrets, and how errors and tracebacks write them: as literals of Python, as bytes and as JSON."""
+    parts = {part for secret in secrets for part in (secret, *secret.splitlines()) if _is_long(part)}
+    return {form for part in parts for form in _forms(part)}
+
+
+def _forms(text: str) -> Iterator[str]:
+    import json
+
+    yield text
+    yield json.dumps(text)[1:-1]
+    both = "'\""  # in a literal that has both, the first is written with a backslash
+    data, odd = text.encode("utf-8", "surrogateescape"), both.encode()
+    for write in (repr, ascii):
+        yield write(text)[1:-1]
+        yield write(text + both)[1:-4]
+    yield repr(data)[2:-1]
+    yield repr(data + odd)[2:-4]
 
 
 class Mask:

@@ -79,12 +79,20 @@ def test_a_wrong_setting_is_refused() -> None:
         Deployment.of(Context(config=config(kep=5)))
 
 
-def test_our_settings_have_no_variables_of_fabrics(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["ROOT", "HEALTHCHECK_TIMEOUT", "ENVIRONMENTS_PROD_KEEP"])
+def test_our_settings_have_no_variables_of_fabrics(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Fabric would let FABRIC_DEPLOY_ROOT go before the file's root, which is not what was shown: it is refused."""
-    monkeypatch.setenv("FABRIC_DEPLOY_ROOT", "/srv/elsewhere")
+    monkeypatch.setenv(f"FABRIC_DEPLOY_{name}", "/srv/elsewhere")
     with pytest.raises(ConfigError) as refused:
         settings_of(Context(config=config(root="/srv/shop")), None, {})
     assert (refused.value.message, "DEPLOY_ROOT, DEPLOY_SCOPE" in str(refused.value.hint)) == (
-        "nothing was changed: the variable FABRIC_DEPLOY_ROOT is not followed",
+        f"nothing was changed: the variable FABRIC_DEPLOY_{name} is not followed",
         True,
     )
+
+
+def test_a_variable_of_somebodys_own_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside `deploy:` a project may have a setting such as `deploy_notes`, which Fabric reads from its variable."""
+    monkeypatch.setenv("FABRIC_DEPLOY_NOTES", "notes.md")
+    monkeypatch.setenv("FABRIC_DEPLOY_ROOTS", "many")
+    assert settings_of(Context(config=config(root="/srv/shop")), None, {}).root == "/srv/shop"

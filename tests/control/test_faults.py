@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.control.faults import HostFault
+from oroboros_deploy.control.faults import HostFault, hide, in_a_line
 from oroboros_deploy.errors import DeployError, HostUnreachable
 from oroboros_deploy.outcome import State
 from oroboros_deploy.testing import LocalCommand, LocalConnection
@@ -120,3 +120,19 @@ def test_a_question_is_answered_by_the_others(site: Site) -> None:
     """A host whose answer means nothing is told as a failure beside the answers of the others."""
     answers = site.fleet(connect=with_altered(site, "facts", None)).status(HOSTS)
     assert [isinstance(answers[host], HostUnreachable) for host in HOSTS] == [False, True, False]
+
+
+def test_secrets_that_come_while_one_is_masked() -> None:
+    """A fault is told, without any secret, while another deployment of the same process gets its secrets."""
+
+    class Meanwhile(str):
+        def splitlines(self, keepends: bool = False) -> list[str]:
+            hide([f"of-another-{number}" for number in range(100)])
+            return super().splitlines(keepends)
+
+    hide([Meanwhile("of-the-first")])
+    told = "oroboros_deploy failed in a way that nobody foresaw (KeyError: '***')"
+    assert in_a_line(KeyError("of-the-first")) == told
+    assert in_a_line(KeyError("of-another-99")) == told
+    hide(["of-\\-bäckslash"])
+    assert in_a_line(KeyError("of-\\-bäckslash")) == told

@@ -223,6 +223,16 @@ def test_what_a_variable_of_fabrics_says_is_refused_by_its_name(
         ssh_options_of(read)
 
 
+def test_a_variable_that_does_not_hold_is_not_blamed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was given to the command goes before a variable: whoever changed the variable would change nothing."""
+    monkeypatch.setenv("FABRIC_CONNECT_KWARGS_TIMEOUT", "5")
+    read = context({"connect_kwargs": {"timeout": 99_999}}, connect_kwargs={"timeout": 7})
+    read.config.load_shell_env()
+    with pytest.raises(ConfigError) as refused:
+        ssh_options_of(read)
+    assert ("FABRIC_" in refused.value.message, "(it is 99999)" in refused.value.message) == (False, True)
+
+
 def test_the_rest_is_for_other_tasks() -> None:
     """What says how the commands of other tasks are shown and run stays theirs; GSSAPI may be off."""
     written = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
-from oroboros_deploy.host import constants, contract
+from oroboros_deploy.host import calls, constants, contract
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import tree
 
@@ -77,3 +78,12 @@ def test_every_call_refuses_a_later_format(host: LocalAgent) -> None:
     for call, request in {**NEEDED, **BESIDE, **CLAIM}.items():
         refusal = host.call(call, request).refusal or {}
         assert (refusal["kind"], "a later version" in refusal["message"]) == ("invalid", True), call
+
+
+def test_a_fault_shows_no_secret_as_python_writes_it(tmp_path: Path) -> None:
+    """Neither the words nor the kept traceback of a build's fault have a secret whose letters Python escapes."""
+    secret = "back\\slash'wörd"
+    found: contract.Sources = {"file": "env", "values": {}, "secrets": {"PASSWORD": secret}, "build": []}
+    refusal = calls.fault(tmp_path / "attempt", KeyError(secret, secret.encode()), found)
+    kept = (tmp_path / "attempt/fault.log").read_text()
+    assert (refusal.message.split(": ")[2], "slash" in kept) == ("""("***", b"***"); its traceback""", False)

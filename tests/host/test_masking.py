@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from oroboros_deploy.host import process
-from oroboros_deploy.host.masking import Mask
+from oroboros_deploy.host.masking import Mask, as_written
 
 SECRET = "s3cret-wörd"
 
@@ -27,6 +29,16 @@ SECRET = "s3cret-wörd"
 def test_text(secrets: list[str], text: str, masked: str) -> None:
     """A secret of four characters or more is masked wherever it stands, the longest first, and by its lines too."""
     assert Mask(secrets).text(text) == masked
+
+
+@pytest.mark.parametrize(
+    "write", [str, repr, ascii, json.dumps, lambda text: repr(text.encode()), lambda text: repr({"'": f'"{text}"'})]
+)
+@pytest.mark.parametrize("secret", ["back\\slash", "quo'te\"s", "it's it", "one\nand two\n", "wörd-☃"])
+def test_as_written(write: Callable[[str], str], secret: str) -> None:
+    """An error that writes a secret as a literal, as bytes or as JSON shows none of it."""
+    masked = Mask(as_written([secret])).text(write(secret))
+    assert masked.replace('"', "'") == write("***").replace('"', "'")
 
 
 def test_values() -> None:
