@@ -74,7 +74,8 @@ def settings(job: Job) -> str:
     """The digest of what a deploy asks of a switch (the gate and restarts among it), and of --rebuild."""
     config = job.config
     asked = {name: each for name, each in plan.switch_request(job).items() if name not in _LEFT_OUT}
-    of_migration = [isinstance(config.migrate, Migration), config.run_as.migrate, "migrate" in config.privileged]
+    of_migration = [isinstance(config.migrate, Migration), config.run_as.migrate]
+    of_migration += [True] if "migrate" in config.privileged else []  # unset, it is in no digest: older plans stay good
     told = [asked, of_migration, config.skip_restart, config.skip_healthcheck, config.rebuild, config.adopt_units]
     return hashlib.sha256(json.dumps([*told, config.scope], sort_keys=True).encode()).hexdigest()
 

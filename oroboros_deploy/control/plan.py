@@ -92,7 +92,14 @@ def facts_request(job: Job) -> FactsRequest:
         asked |= {"units": units, "recorded": job.kind == "rollback"}
     if job.config.run_as.named:
         asked["run_as"] = job.config.run_as.named
+    if kinds := _keeping_root(job):
+        asked["privileged"] = kinds
     return asked
+
+
+def _keeping_root(job: Job) -> list[str]:
+    """What of ``privileged`` the job is concerned with: whoever goes back builds and migrates nothing."""
+    return [kind for kind in job.config.privileged if job.kind == "deploy" or kind == "healthcheck"]
 
 
 def configure_request(job: Job, sources: Sources) -> ConfigureRequest:

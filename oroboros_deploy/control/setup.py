@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar
 from .. import least
 from ..config.checks import address
 from ..errors import BuildFailed, DeployError, HostUnreachable, Interrupted, InvalidInput, LinkLost
+from ..host.words import WITHOUT_ROOT, keeps_root
 from ..remote.root import RootShell
 from ..setup.actions import STEP, Action, Problem, actions, notes, problems, script
 from ..setup.found import Found, probe, read
@@ -212,8 +213,7 @@ def _helper(config: Config) -> str:
         what = "with scope: user no login becomes root, so there is no privilege to take away"
         raise InvalidInput(what, hint="leave out --least-privilege")
     if keeping := config.privileged:
-        what = f"with least privilege nothing keeps the right to become root: privileged names {', '.join(keeping)}"
-        raise InvalidInput(what, hint="take deploy.privileged out of fabric.yaml")
+        raise InvalidInput(keeps_root(keeping), hint=WITHOUT_ROOT)
     return Path(least.__file__).with_name("helper.py").read_text("utf-8")
 
 

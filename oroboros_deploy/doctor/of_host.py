@@ -237,11 +237,16 @@ class _OneHost:
     def _privileged(self) -> Iterator[Finding]:
         """What the settings let become root; a login that is root is told by itself."""
         kinds = [kind for kind in self.config.privileged if kind != "hooks"]
-        if kinds and self.user != "root":
+        if kinds and self.user != "root" and not self._refused_root():
             also = ", and builds get no view of their own" if "build" in kinds else ""
             why = f"what the repository brings there has the host by `sudo`{also}"
             mend = "take it out of `privileged` in fabric.yaml where it does not need root"
             yield Finding("note", f"{', '.join(kinds)} may become root: `privileged` says so", why, mend)
+
+    def _refused_root(self) -> bool:
+        """Whether the host refuses all of `privileged`, so that nothing becomes root."""
+        found = self.look.answer["facts"]["problems"] if self.look.answer else []
+        return words.keeps_root(self.config.privileged) in [each["message"] for each in found]
 
 
 def _readable(part: Iterator[Finding]) -> Iterator[Finding]:

@@ -98,6 +98,7 @@ class FactsRequest(Asked):
     ``env`` is true when a configuration is to be put in use; then the facts say where each name of the present one is
     from.
     ``run_as`` are the users that the host needs to have, by the names of their settings.
+    ``privileged`` is what the settings let keep the right to become root: with least privilege that is a problem.
     ``starts`` is set by the agent: the activation is started right after these facts were read.
     ``units`` is there when a release is to bring its units; with ``recorded`` it is a rollback, which brings those that
     the release was committed with.
@@ -116,6 +117,7 @@ class FactsRequest(Asked):
     before: NotRequired[int]
     wait: NotRequired[float]
     run_as: NotRequired[Users]
+    privileged: NotRequired[List[str]]
     starts: NotRequired[bool]
     units: NotRequired[UnitsRequest]
     recorded: NotRequired[bool]

@@ -63,6 +63,8 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         _collect(problems, lambda check=check: check(layout))  # type: ignore[misc]
     found_at_env = configuration.problem(layout) if request.get("env") else None
     problems += [found_at_env] if found_at_env else []
+    kept = manager.keeping_root(request.get("privileged", []))
+    problems += [{"message": each.message, "hint": each.hint} for each in kept]
     users = request.get("run_as", {})
     if users:
         from . import another_user

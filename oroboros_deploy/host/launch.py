@@ -71,6 +71,7 @@ def run(layout: Layout, request: ActivateRequest) -> None:
             activation.settle(layout, request, say)
             hold.refuse(layout)  # after that: no hold keeps a host from its restore
             _refuse_news(layout, request)
+            _refuse_root(layout, request)
             wanted = activation.Activation(layout, request, say)
             began = True  # an OSError of what follows comes after the first phase: `run` refuses before it
             final = wanted.run()
@@ -393,6 +394,14 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
         news = f"{live} went live here meanwhile" if live else "no release is live here by now"
         hint = "fab -H HOST status; the same command again decides anew"
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
+
+
+def _refuse_root(layout: Layout, request: ActivateRequest) -> None:
+    """Refuse what is to keep the right to become root where the login has root's helper and nothing else."""
+    if manager.chosen().application:
+        gate = records.asked(layout, request)["healthcheck"] or {}
+        kept = {"migrate": request.get("migrate_privileged"), "healthcheck": gate.get("privileged")}
+        manager.refuse_root([kind for kind, keeps in kept.items() if keeps], "nothing was switched")
 
 
 def _ending(unit: str) -> Tuple[bool, bool]:

@@ -2,6 +2,8 @@
 
 Root is asked by the rule that this login has for `systemd-run`, and gets a view of the host in which nothing can be
 written but below the one directory that was set aside.  So whoever owns a directory in there leads it nowhere else.
+
+Pruning alone asks root: that may take minutes, for which no build has to wait.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 from . import manager, process, seal, units
 from .annotations import List, Optional
 
-LONGEST = 300.0  # seconds that root may take; what is left then is removed by the next pruning or build
+LONGEST = 300.0  # seconds that root may take for all; what is left then is removed by the next pruning
 _ENDING = 10.0
 # `rm` opens each directory from the one above it and follows no link, and sees no other file system.
 _REMOVE = ("/bin/rm", "-rf", "--one-file-system", "--")
@@ -23,26 +25,28 @@ _REMOVE = ("/bin/rm", "-rf", "--one-file-system", "--")
 _VIEW = (
     *("ProtectSystem=strict", "PrivateDevices=yes", "ProtectKernelTunables=yes", "ProtectControlGroups=yes"),
     *("TemporaryFileSystem=/var/cache:ro", "NoNewPrivileges=yes", "CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER"),
-    f"RuntimeMaxSec={LONGEST:g}",
 )
 
 
-def remove(aside: Path) -> None:
-    """Delete what was set aside; raises OSError where neither this login nor root can."""
+def remove(aside: Path, until: float) -> None:
+    """Delete what was set aside; raises OSError where neither this login nor root can, ``until`` then.
+
+    That is of the monotonic clock, and the same for all that one pruning removes.
+    """
     try:
         seal.remove(aside)
     except OSError:
-        if not _removed_by_root(aside):
+        if not _removed_by_root(aside, until):
             raise
 
 
-def remove_all(releases: Path) -> None:
+def remove_all(releases: Path, until: float) -> None:
     """Try again to delete what was set aside; it was told when that failed first."""
     seal.discard_set_aside(releases)
     left = seal.set_aside_before(releases)
     if left and _may_ask():
         for path in left:
-            _empty(path)
+            _empty(path, until)
 
 
 def told(aside: Path, error: OSError) -> str:
@@ -55,8 +59,8 @@ def line(aside: Path) -> str:
     return f"rm -rf --one-file-system -- {shlex.quote(str(aside))}"
 
 
-def _removed_by_root(aside: Path) -> bool:
-    return _may_ask() and _empty(aside)
+def _removed_by_root(aside: Path, until: float) -> bool:
+    return _may_ask() and _empty(aside, until)
 
 
 def _may_ask() -> bool:
@@ -66,12 +70,13 @@ def _may_ask() -> bool:
     return asks and not units.refused(restarts=False)
 
 
-def _empty(aside: Path) -> bool:
+def _empty(aside: Path, until: float) -> bool:
     """Let root remove all that is in there; the directory itself is this login's to remove, which tells how it went."""
-    command = _command(aside)
+    left = until - time.monotonic()
+    command = _command(aside, left) if left > 0 else None
     if command is None:
         return False
-    process.run(command, cwd=Path("/"), deadline=time.monotonic() + LONGEST + _ENDING)
+    process.run(command, cwd=Path("/"), deadline=until + _ENDING)
     try:
         os.rmdir(aside)
     except OSError:
@@ -79,11 +84,13 @@ def _empty(aside: Path) -> bool:
     return True
 
 
-def _command(aside: Path) -> Optional[List[str]]:
+def _command(aside: Path, seconds: float) -> Optional[List[str]]:
     """What removes the content of a directory; None where it may not be what was set aside."""
     if not _is_ours(aside):
         return None
-    options = [f"--property={each}" for each in (*_VIEW, f"ReadWritePaths={_quoted(aside)}")]
+    options = [
+        f"--property={each}" for each in (*_VIEW, f"RuntimeMaxSec={seconds:.3f}", f"ReadWritePaths={_quoted(aside)}")
+    ]
     return manager.chosen().as_root(*_REMOVE, str(aside), options=options)
 
 

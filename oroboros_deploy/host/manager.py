@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import words
 from .annotations import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import Scope
@@ -142,6 +143,18 @@ def without_sudo(refused: Sequence[str]) -> List[Trouble]:
     what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
     hint = words.sudoers(user, HELPER) if chosen().application else words.sudoers(user)
     return [Trouble(what, hint)] if refused else []
+
+
+def keeping_root(kinds: Sequence[str]) -> List[Trouble]:
+    """What is wrong where the settings let these become root, and the login has root's helper and nothing else."""
+    refused = kinds and chosen().application
+    return [Trouble(words.keeps_root(kinds), words.WITHOUT_ROOT)] if refused else []
+
+
+def refuse_root(kinds: Sequence[str], state: str) -> None:
+    """Raise Refusal for that; ``state`` is what became of the host."""
+    for found in keeping_root(kinds):
+        raise Refusal("invalid", f"{state}: {found.message}", hint=found.hint)
 
 
 def _login() -> Tuple[str, Path]:

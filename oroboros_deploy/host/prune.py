@@ -12,6 +12,7 @@ import os
 import shutil
 import stat
 import sys
+import time
 from pathlib import Path
 
 from . import (
@@ -54,9 +55,10 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
     if not request["dry_run"]:
         hold.refuse(layout)
     with _no_build(layout, wait):
+        until = time.monotonic() + leftovers.LONGEST
         if not request["dry_run"]:
             earlier.settle(layout)
-            leftovers.remove_all(layout.releases)
+            leftovers.remove_all(layout.releases, until)
         used = in_use.find(layout.releases)
         sizes = _sizes(layout, _verdicts(layout, request["keep"], used.processes))  # takes its time: before the lock
         with _no_activation(layout, wait), pins.still(layout):
@@ -67,7 +69,7 @@ def prune(layout: Layout, request: PruneRequest, say: Say, wait: float = 5.0) ->
         told = [_told(each, sizes) for each, _ in placed]
         if not request["dry_run"]:
             for each, (_, aside) in zip(told, placed):
-                _remove(aside, each, say)
+                _remove(aside, until, each, say)
             with contextlib.suppress(OSError):  # somebody else may be tidying, or storing an agent
                 _tidy(layout)
             _remove_unused_tools(layout, verdicts, say)
@@ -113,11 +115,11 @@ def _told(verdict: Verdict, sizes: Dict[str, int]) -> PruneVerdict:
     return {"id": verdict.id, "stays": verdict.stays, "why": verdict.why, "bytes": size}
 
 
-def _remove(aside: Optional[Path], told: PruneVerdict, say: Say) -> None:
+def _remove(aside: Optional[Path], until: float, told: PruneVerdict, say: Say) -> None:
     if aside is None:
         return
     try:
-        leftovers.remove(aside)
+        leftovers.remove(aside, until)
         say("pruned", f"{told['id']} removed: {told['why']}", release=told["id"], bytes=told["bytes"])
     except OSError as error:
         told["bytes"] = 0

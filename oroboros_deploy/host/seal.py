@@ -405,6 +405,14 @@ def _leads_there(path: Path, outside: str) -> bool:
     return not is_interpreter or os.path.basename(os.path.realpath(path)) == os.path.basename(outside)
 
 
+def knows_manifest(release: Path) -> bool:
+    """Whether the manifest of a release is the one that its seal was made for."""
+    with contextlib.suppress(OSError, ValueError):
+        known: object = json.loads((release / SEAL).read_bytes())
+        return known == _marker((release / MANIFEST).read_bytes())
+    return False
+
+
 def _marker(manifest: bytes) -> Dict[str, object]:
     return {"manifest": sha256.digest(manifest), "entries": manifest.count(b"\n")}
 

@@ -149,6 +149,15 @@ def hanging(pid: int) -> str:
     return f"its process {pid} hangs in the kernel, where no signal reaches it"
 
 
+def keeps_root(kinds: Sequence[str]) -> str:
+    """Why ``privileged`` is refused where root's helper is all that sudo runs for the login."""
+    what = "with least privilege nothing keeps the right to become root"
+    return f"{what}: `privileged` names {', '.join(kinds)}"
+
+
+WITHOUT_ROOT = "take `privileged` out of fabric.yaml; what needs root there is done by root, beside deploys"
+
+
 def boot_unit(root: str) -> str:
     """``/srv/my-app`` → ``oroboros-boot-srv-my\\x2dapp.service``: escaped as systemd does, so no two roots share it."""
     import os

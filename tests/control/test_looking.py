@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +19,7 @@ from oroboros_deploy.control.looking import (
     refused,
     settings,
 )
-from oroboros_deploy.control.plan import Plan
+from oroboros_deploy.control.plan import Plan, switch_request
 from oroboros_deploy.errors import Busy
 from oroboros_deploy.records.plan import HostPlan, Refusal
 from tests.control.test_plan import DOWN, OLD, SHA, UP, facts, job
@@ -89,6 +91,16 @@ def test_what_a_host_is_asked() -> None:
 def test_what_shapes_a_switch_is_in_the_digest(change: dict[str, Any]) -> None:
     """Settings of the gate and of restarts."""
     assert settings(job(**change)) != settings(job())
+
+
+def test_a_right_that_nobody_has_is_in_no_digest() -> None:
+    """A plan that was made before there was `privileged` stays good; one of another right does not."""
+    work = job(migrate="./migrate")
+    left_out = ("attempt", "actor", "look", "said", "wait", "sha", "services")
+    asked = {name: each for name, each in switch_request(work).items() if name not in left_out}
+    before = [asked, [False, None], False, False, False, False, "system"]
+    assert settings(work) == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
+    assert settings(job(migrate="./migrate", privileged=["migrate"])) != settings(work)
 
 
 @pytest.mark.parametrize("flag", ["skip_healthcheck", "skip_restart", "rebuild", "adopt_units"])

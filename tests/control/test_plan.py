@@ -567,6 +567,17 @@ def test_a_right_travels_with_what_keeps_it(kind: str | None) -> None:
     assert (recipe(work.config)["digest"] == recipe(job(migrate="./migrate").config)["digest"]) == (kind != "build")
 
 
+def test_a_host_is_asked_whether_it_lets_anything_become_root() -> None:
+    """For a deploy of all that keeps the right; who goes back builds and migrates nothing."""
+    kinds = ["build", "migrate", "healthcheck", "hooks"]
+    asked = [facts_request(job(kind, privileged=kinds)).get("privileged") for kind in ("deploy", "rollback")]
+    assert asked == [kinds, ["healthcheck"]]
+    assert "privileged" not in facts_request(job())
+    problem = {"message": "with least privilege nothing", "hint": "take it out"}
+    with pytest.raises(InvalidInput, match="nothing was changed: with least privilege nothing"):
+        decide(job(privileged=["build"]), facts(problems=[problem]), "web1")  # type: ignore[arg-type]
+
+
 def test_without_systemd_nothing_runs_as_somebody_else() -> None:
     """Also where nothing is restarted: a command of another user is a unit."""
     for lacking in ({"systemd": False}, {"may_manage": False}):

@@ -14,6 +14,7 @@ from oroboros_deploy.control.plan import Job
 from oroboros_deploy.doctor.finding import Finding
 from oroboros_deploy.doctor.of_host import Look, findings
 from oroboros_deploy.errors import HostNotTrusted, InvalidInput
+from oroboros_deploy.host import words
 from oroboros_deploy.host.contract import DoctorAnswer, Facts
 from oroboros_deploy.setup.rules import put
 
@@ -315,6 +316,13 @@ def test_the_login() -> None:
 def test_what_may_become_root(kinds: list[str], user: str, what: list[str]) -> None:
     """Told by name; of a login that is root that alone is told, for all is root then."""
     assert [each.what for each in of_settings(kinds, {"user": user})] == what
+
+
+def test_where_nothing_may_become_root() -> None:
+    """A host that refuses the right is not said to give it."""
+    problem = {"message": words.keeps_root(("build",)), "hint": words.WITHOUT_ROOT}
+    found = of_settings(["build"], {"problems": [problem]})
+    assert [(each.level, each.what) for each in found] == [("refused", words.keeps_root(["build"]))]
 
 
 def test_a_build_that_may_become_root() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import durable, facts, units
+from oroboros_deploy.host import durable, facts, manager, units
 from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -97,6 +98,24 @@ def test_all_problems_are_told_at_once(host: LocalAgent) -> None:
             "hint": f"move it away on the host: mv {current} {current}.old",
         },
         {"message": f"{host.root} is writable by everybody", "hint": f"on the host: chmod o-w {host.root}"},
+    ]
+
+
+def test_with_least_privilege_nothing_keeps_the_right_to_become_root(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a problem of the host where root's helper serves the application, and nowhere else."""
+    asked: Any = {"sha": None, "privileged": ["build", "hooks"]}
+    host.paths.create()
+    assert facts.facts(host.paths, asked)["problems"] == []
+    helped = manager.chosen()._replace(application="shop")
+    monkeypatch.setattr(manager, "chosen", lambda: helped)
+    assert facts.facts(host.paths, {**asked, "privileged": []})["problems"] == []
+    assert facts.facts(host.paths, asked)["problems"] == [
+        {
+            "message": "with least privilege nothing keeps the right to become root: `privileged` names build, hooks",
+            "hint": "take `privileged` out of fabric.yaml; what needs root there is done by root, beside deploys",
+        }
     ]
 
 

@@ -527,3 +527,20 @@ def test_the_unit_has_a_bound_and_a_recovery(host: LocalAgent, monkeypatch: pyte
     assert (properties["RuntimeMaxSec"], properties["TimeoutStopSec"]) == (f"{there + back:.0f}", f"{back:.0f}")
     assert f"{sys.executable} -IS /srv/agent.pyz recover {request['attempt']}" in properties["ExecStopPost"]
     assert ("--no-block" in command, {"--pipe", "--pty"} & {*command}) == (True, set())
+
+
+@pytest.mark.parametrize("kept", ["migrate", "healthcheck"])
+def test_with_least_privilege_no_activation_keeps_the_right_to_become_root(
+    host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """It is refused before the switch, by the name of what keeps it."""
+    helped = manager.chosen()._replace(application="shop")
+    monkeypatch.setattr(manager, "chosen", lambda: helped)
+    gate = {**command("true"), **({"privileged": True} if kept == "healthcheck" else {})}
+    more = {"migrate": "true", "migrate_privileged": True} if kept == "migrate" else {}
+    answer = host.activate_here(host.sealed("new"), healthcheck=gate, **more)
+    what = (
+        f"nothing was switched: with least privilege nothing keeps the right to become root: `privileged` names {kept}"
+    )
+    assert (answer.refusal or {})["message"] == what
+    assert host.live == old

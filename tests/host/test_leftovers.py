@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -57,7 +59,8 @@ def closed(aside: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_what_root_is_asked_for(aside: Path, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
     """To remove what is in the one directory, where nothing else can be written; the directory is the login's."""
-    leftovers.remove(closed(aside, monkeypatch))
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    leftovers.remove(closed(aside, monkeypatch), 300.0)
     quoted = str(aside).replace('"', '\\"')
     assert asked == [
         [
@@ -69,7 +72,7 @@ def test_what_root_is_asked_for(aside: Path, asked: list[list[str]], monkeypatch
             "--property=TemporaryFileSystem=/var/cache:ro",
             "--property=NoNewPrivileges=yes",
             "--property=CapabilityBoundingSet=CAP_DAC_OVERRIDE CAP_FOWNER",
-            "--property=RuntimeMaxSec=300",
+            "--property=RuntimeMaxSec=300.000",
             f'--property=ReadWritePaths="{quoted}"',
             *("--", "/bin/rm", "-rf", "--one-file-system", "--", str(aside)),
         ]
@@ -99,7 +102,7 @@ def test_when_root_is_not_asked(
     if case == "theirs":
         monkeypatch.setattr(os, "getuid", lambda: 1)
     with manager.serving(scope), pytest.raises(PermissionError, match="Operation not permitted"):
-        leftovers.remove(aside)
+        leftovers.remove(aside, inf)
     assert (asked, (aside / "out").is_dir()) == ([], True)
 
 
@@ -110,11 +113,24 @@ def test_what_was_left_before_is_tried_again(
     closed(aside, monkeypatch)
     for name in (NAME.replace("1f", "2f"), "ab" * 20, ".theirs"):
         (aside.parent / name / "out").mkdir(parents=True)
-    leftovers.remove_all(aside.parent)
+    leftovers.remove_all(aside.parent, time.monotonic() + 300)
     assert sorted(path.name for path in aside.parent.iterdir()) == [".theirs", "ab" * 20]
     assert len(asked) == 2
-    leftovers.remove_all(aside.parent)
+    leftovers.remove_all(aside.parent, time.monotonic() + 300)
     assert len(asked) == 2
+
+
+def test_root_has_one_limit_for_all(aside: Path, asked: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the first directories take is not there for the last; when it has passed, nobody is asked."""
+    closed(aside, monkeypatch)
+    (aside.parent / NAME.replace("1f", "2f") / "out").mkdir(parents=True)
+    moments = iter([0.0, 290.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments, 301.0))
+    leftovers.remove_all(aside.parent, 300.0)
+    with pytest.raises(PermissionError):
+        leftovers.remove(aside, 300.0)
+    limits = [word for command in asked for word in command if "RuntimeMaxSec" in word]
+    assert limits == ["--property=RuntimeMaxSec=300.000", "--property=RuntimeMaxSec=10.000"]
 
 
 def test_what_can_be_typed(aside: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy.host import another_user, environment, line
+from oroboros_deploy.host import another_user, environment, line, manager
 
 GIVEN = {"cwd": Path("/"), "env": {"PATH": environment.SYSTEM}}
 NOBODY = pwd.getpwnam("nobody")
@@ -40,6 +40,15 @@ def test_who_may_become_root(options: dict[str, bool], found: str) -> None:
         "grep NoNewPrivs /proc/self/status", None, "a1", deadline=time.monotonic() + 20, **GIVEN, **options
     )
     assert ended.tail.split() == ["NoNewPrivs:", found]
+
+
+def test_with_least_privilege_no_line_becomes_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even one that a record of an earlier release names: the way back runs it without the right."""
+    helped = manager.chosen()._replace(application="shop")
+    monkeypatch.setattr(manager, "chosen", lambda: helped)
+    tell = "grep NoNewPrivs /proc/self/status"
+    ended = line.run(tell, None, "a1", deadline=time.monotonic() + 20, bound=False, **GIVEN)
+    assert ended.tail.split() == ["NoNewPrivs:", "1"]
 
 
 def test_a_user_who_is_missing_runs_nothing() -> None:

@@ -24,6 +24,7 @@ from .. import (
     key,
     leftovers,
     lock,
+    manager,
     process,
     records,
     running,
@@ -62,6 +63,7 @@ PATIENCE = 60.0  # seconds in which a build that nobody waits for has to stop by
 
 def build(layout: Layout, request: BuildRequest, say: Say) -> BuildAnswer:
     """Make the release of ``request["sha"]`` unless it is there; returns its state and the seconds it took."""
+    manager.refuse_root(["build"] if request.get("privileged") else [], "nothing was built")
     layout.create()
     began = time.monotonic()
     deadline = began + request["recipe"]["timeout"]
@@ -137,8 +139,11 @@ def _needed(layout: Layout) -> Set[Optional[str]]:
 
 
 def _sweep(layout: Layout, sha: str, say: Say) -> None:
-    """Remove what interrupted builds left; never what is needed."""
-    leftovers.remove_all(layout.releases)
+    """Remove what interrupted builds left; never what is needed.
+
+    What this login cannot remove is left to `prune`, which asks root: that takes minutes, and a build is waited for.
+    """
+    seal.discard_set_aside(layout.releases)
     needed = _needed(layout)
     for release_id in layout.release_ids():
         release = layout.release(release_id)
@@ -156,7 +161,7 @@ def _take_away(release: Path, say: Say, *, must: bool) -> None:
         say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
         return
     try:
-        leftovers.remove(aside)
+        seal.remove(aside)
     except OSError as error:
         message = f"not all of {release.name} could be removed; {leftovers.told(aside, error)}"
         say("warning", message, level="warning")
@@ -326,7 +331,7 @@ class _Release:
         for message in passed_over.said_of(self.request["recipe"], self.path):
             self.say("warning", message, level="warning")
         try:
-            with workspace.all_ended(), self._bench(tools) as bench:
+            with workspace.all_ended(store.contents.forget), self._bench(tools) as bench:
                 _run(parts.plan(self.request["recipe"], self.path), bench, store)
                 self._compile(bench)
         finally:

@@ -123,6 +123,7 @@ def compile_all(bench: Bench, before: Optional[Path], units: Iterable[str], *, h
     makes environments with one; where it does not, one that the units start is enough.
     """
     found = sources(bench.release)
+    before = before if before and seal.knows_manifest(before) else None
     for python in pythons(bench, found, units, has_python=has_python) if found.names else ():
         began = time.monotonic()
         try:

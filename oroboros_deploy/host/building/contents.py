@@ -10,8 +10,11 @@ from .. import seal
 from ..annotations import Dict, Optional, Tuple, Union
 
 # Nanoseconds: a file that was changed less long before it was read may be changed again at what its times call the
-# same moment, so that it is read again.
+# same moment, so that it is read again.  Some file systems (ext4 with inodes of 128 bytes) keep whole seconds alone:
+# by its ctime, which nobody can choose, a file tells whether it may be on one.
 MOMENT = 100_000_000
+LONG_MOMENT = 2_000_000_000
+_SECOND = 1_000_000_000
 
 _Times = Tuple[int, int, int]  # size, mtime and ctime: who writes to a file changes one of them
 
@@ -42,12 +45,20 @@ class Contents:
         if digest and _times(before)[:2] == _times(after)[:2] and seal.inode(before) == seal.inode(after):
             self._known[seal.inode(after)] = _times(after), digest
 
+    def forget(self) -> None:
+        """Read all files again: who had one open may have written to it by memory, which changes no time."""
+        self._known.clear()
+
     def _read(self, path: Union[str, Path], status: os.stat_result) -> str:
         began = time.time_ns()
         digest = seal.content(path)
-        if max(status.st_mtime_ns, status.st_ctime_ns) + MOMENT < began:
+        if max(status.st_mtime_ns, status.st_ctime_ns) + _moment(status) < began:
             self._known[seal.inode(status)] = _times(status), digest
         return digest
+
+
+def _moment(status: os.stat_result) -> int:
+    return MOMENT if status.st_ctime_ns % _SECOND else LONG_MOMENT
 
 
 def _times(status: os.stat_result) -> _Times:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .. import lock, trees
-from ..annotations import Iterator, List, Set
+from ..annotations import Callable, Iterator, List, Set
 from ..environment import MARK
 from ..layout import Layout
 from ..refusal import Refusal
@@ -35,9 +35,10 @@ def make(layout: Layout, attempt: str) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def all_ended() -> Iterator[None]:
+def all_ended(outlived: Callable[[], None]) -> Iterator[None]:
     """Nothing that is started in this block outlives it, whatever session it made itself: orphans become our children.
 
+    ``outlived`` is called when there was something to end, which may have worked until then.
     The cause of a failure is worth more than what goes on after it.
     """
     spared = set(_children())  # a login shell may have left us some, such as the tee that our output goes through
@@ -45,7 +46,8 @@ def all_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        _end_children(spared)
+        if _end_children(spared):
+            outlived()
 
 
 def sweep(layout: Layout, say: Say) -> None:
@@ -65,13 +67,15 @@ def _adopt_orphans() -> None:
     ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
-def _end_children(spared: Set[str]) -> None:
-    """Kill until none is left: the children of one that ends become ours."""
+def _end_children(spared: Set[str]) -> bool:
+    """Kill until none is left, and say whether there was any: the children of one that ends become ours."""
+    any_left = False
     until = time.monotonic() + PATIENCE
     while True:
         left = [child for child in _children() if child not in spared]
         if not left:
-            return
+            return any_left
+        any_left = True
         if time.monotonic() > until:
             raise Refusal("build_failed", f"processes of this build do not end: {' '.join(left)}")
         _kill(left)

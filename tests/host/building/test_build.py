@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from oroboros_deploy.host import seal
+from oroboros_deploy.host import manager, seal
 from oroboros_deploy.host.building import build as building
+from oroboros_deploy.host.refusal import Refusal
 from oroboros_deploy.host.wire import REQUEST
 from oroboros_deploy.source import Source
 from tests.support.builds import began, hang_up, wheel
@@ -962,3 +963,15 @@ def test_what_keeps_the_right_to_become_root(host: LocalAgent, mirrored: Reposit
     assert found[0] == (own if privileged else "NoNewPrivs:\t1")
     told = "commands of a build can become root, and write wherever root can: `privileged` names `build`"
     assert [said for said in answer.said("warning") if "become root" in said] == ([told] if privileged else [])
+
+
+def test_with_least_privilege_no_build_keeps_the_right_to_become_root(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused before anything is made, whatever the facts said that it was decided by."""
+    helped = manager.chosen()._replace(application="shop")
+    monkeypatch.setattr(manager, "chosen", lambda: helped)
+    request: Any = {**host.build_request("ab" * 20), "privileged": True}
+    with pytest.raises(Refusal, match=r"nothing was built: with least privilege .*: `privileged` names build"):
+        building.build(host.paths, request, lambda *_, **__: None)
+    assert not host.root.exists() or not [*host.root.iterdir()]

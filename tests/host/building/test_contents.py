@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from types import SimpleNamespace
+from typing import IO, Any
 
 import pytest
 
@@ -79,4 +81,35 @@ def test_a_file_that_was_written_a_moment_ago_is_read_again(file: Path, monkeypa
     monkeypatch.setattr("oroboros_deploy.host.building.contents.MOMENT", 1 << 62)
     names, contents = reads(monkeypatch), Contents()
     assert contents.of(file) == contents.of(file)
+    assert names == ["file", "file"]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "age", "once"),
+    [(0, 1.9, False), (0, 2.1, True), (1, 0.05, False), (1, 0.2, True)],
+)
+def test_a_file_system_that_keeps_whole_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fraction: int, age: float, once: bool
+) -> None:
+    """A ctime without a fraction tells two changes of one second apart no sooner than two seconds later."""
+    path = tmp_path / "file"
+    path.write_bytes(b"as it was")
+    ctime = 1_700_000_000 * 1_000_000_000 + fraction
+    os.utime(path, ns=(0, 0))
+    status: Any = SimpleNamespace(
+        **{name: getattr(path.lstat(), name) for name in ("st_dev", "st_ino", "st_size", "st_mtime_ns")},
+        st_ctime_ns=ctime,
+    )
+    monkeypatch.setattr(time, "time_ns", lambda: ctime + int(age * 1_000_000_000))
+    contents = Contents()
+    contents.of(path, status)
+    assert (contents.known(status) is not None) == once
+
+
+def test_what_was_forgotten_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its times say nothing where somebody could write by memory that was mapped before."""
+    names, contents = reads(monkeypatch), Contents()
+    contents.of(file)
+    contents.forget()
+    contents.of(file)
     assert names == ["file", "file"]

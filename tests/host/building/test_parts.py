@@ -279,7 +279,8 @@ def build_here(host: LocalAgent, sha: str, recipe: dict[str, Any]) -> tuple[Buil
     said: list[str] = []
     request: Any = host.build_request(sha, recipe)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(workspace, "all_ended", nullcontext)  # this process has children that no build started
+        # This process has children that no build started.
+        patched.setattr(workspace, "all_ended", lambda outlived: nullcontext())
         return build.build(host.paths, request, lambda event, *_, **__: said.append(event)), said
 
 

@@ -76,25 +76,27 @@ ENDS = """
 import subprocess, sys
 from oroboros_deploy.host.building import workspace
 deaf = f"trap '' TERM HUP; sleep {sys.argv[1]} & sleep {sys.argv[1]}"
-with workspace.all_ended():
+with workspace.all_ended(lambda: print("outlived")):
     subprocess.run(["sh", "-c", 'env -i setsid sh -c "$0" & exit 0', deaf], check=True)
 print("over")
 """
 
 
 def test_nothing_outlives_a_build() -> None:
-    """Not even a daemon with a session and an environment of its own, nor its children."""
+    """Not even a daemon with a session and an environment of its own, nor its children; that there was one is told."""
     seconds = f"3210.{os.getpid()}"  # of this test alone
     ran = subprocess.run([sys.executable, "-c", ENDS, seconds], capture_output=True, text=True, timeout=60)
-    assert (ran.stdout, ran.stderr, processes(seconds)) == ("over\n", "", [])
+    assert (ran.stdout, ran.stderr, processes(seconds)) == ("outlived\nover\n", "", [])
 
 
 SPARES = """
 import subprocess
 from oroboros_deploy.host.building import workspace
 with subprocess.Popen(["sleep", "3211.5"]) as before:
-    with workspace.all_ended():
+    with workspace.all_ended(lambda: print("outlived")):
         subprocess.Popen(["sleep", "3212.5"])
+    with workspace.all_ended(lambda: print("nobody did")):
+        pass
     print(before.poll())
     before.kill()
 """
@@ -103,4 +105,4 @@ with subprocess.Popen(["sleep", "3211.5"]) as before:
 def test_what_was_there_before_a_build_outlives_it() -> None:
     """A child that a login shell left behind, when it became the agent, is no part of the build."""
     ran = subprocess.run([sys.executable, "-c", SPARES], capture_output=True, text=True, timeout=60)
-    assert (ran.stdout, processes("3212.5")) == ("None\n", [])
+    assert (ran.stdout, processes("3212.5")) == ("outlived\nNone\n", [])
