@@ -28,7 +28,7 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give file
 @pytest.fixture(autouse=True)
 def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Places of the test's own in the place of root's."""
-    for name in ("ETC", "UNITS"):
+    for name in ("ETC", "UNITS", "RUN"):
         (tmp_path / name.lower()).mkdir()
         monkeypatch.setattr(helper, name, str(tmp_path / name.lower()))
     monkeypatch.setattr(helper, "OTHERS", (str(tmp_path / "packages"),))
@@ -395,7 +395,7 @@ def test_it_needs_nothing_but_python() -> None:
 
 def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They read root's copy of the configuration afterwards, and count as untouched; edited ones are left alone."""
-    monkeypatch.setattr(helper, "keep_env", lambda app: None)
+    monkeypatch.setattr(helper, "_keep_env", lambda app: None)
     done: list[tuple[str, ...]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: done.append(tuple(command)))
     text = f"[Service]\nUser={USER}\nEnvironmentFile=-{ROOT}/env\n"
