@@ -831,15 +831,20 @@ VERBS: dict[str, Callable[..., None]] = {
     "watch": watch,
 }
 
-if __name__ == "__main__":
+
+def ask(*arguments: str) -> None:
+    """What the login asks for, done, or refused in a line."""
     try:
-        main(*sys.argv[1:])
+        main(*arguments)
     except subprocess.CalledProcessError as failed:
         sys.exit(f"oroboros-helper: {' '.join(failed.cmd)} exited {failed.returncode}")
     except subprocess.TimeoutExpired as late:
         sys.exit(f"oroboros-helper: {' '.join(late.cmd)} did not end in time")
-    except (
-        *(Refused, OSError, ValueError, TypeError, KeyError, AttributeError),
-        *(OverflowError, RecursionError),
-    ) as refused:
+    except (Refused, OSError, ValueError, TypeError, KeyError, AttributeError) as refused:
         sys.exit(f"oroboros-helper: refused: {refused}")
+    except (OverflowError, RecursionError) as refused:
+        sys.exit(f"oroboros-helper: refused: {refused}")
+
+
+if __name__ == "__main__":
+    ask(*sys.argv[1:])

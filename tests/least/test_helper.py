@@ -413,7 +413,10 @@ def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ours, edited = unit_files.render(text, "shop", ROOT, USER), f"{unit_files.render(text, 'shop', ROOT, USER)}Nice=1\n"
     for name, each in (("shop-a.service", ours), ("shop-b.service", edited), ("ssh.service", ours)):
         (directories / "units" / name).write_text(each)
+    (directories / "units/shop-0.service").symlink_to("shop-a.service")
     helper.move_env(APP)
+    assert os.readlink(directories / "units/shop-0.service") == "shop-a.service"
+    (directories / "units/shop-0.service").unlink()
     there = {path.name: path.read_text() for path in (directories / "units").iterdir()}
     moved = unit_files.render(text, "shop", ROOT, USER, APP.env)
     assert there == {"shop-a.service": moved, "shop-b.service": edited, "ssh.service": ours}
@@ -511,6 +514,8 @@ def test_names_that_packages_have(directories: Path, asking: Asking, name: str) 
         (True, False),
     ]
     assert (everything(directories), asking.ran) == (before, [])
+    (directories / "units" / name).write_text(UNIT)
+    assert "is no link" in asking.put(links={"shop-c.service": name})
 
 
 @pytest.mark.parametrize(
@@ -617,3 +622,28 @@ def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> Non
         one.communicate()
     told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"/proc/{one.pid}/environ:")]
     assert told == [f"/proc/{one.pid}/environ:{release}"]
+
+
+def test_what_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program of root's shows pages, in which one could type; nothing of the login's is given hours."""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda path, command, environ: ran.append((command, environ)))
+    monkeypatch.setattr(helper, "_not_root", lambda app: pwd.getpwnam(USER))
+    helper.systemctl(APP, "status", "--", "shop-a.service")
+    helper.activate(APP, "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999")
+    assert ran[0][0] == ("/usr/bin/systemctl", "--no-pager", "status", "--", "shop-a.service")
+    assert {"--property=RuntimeMaxSec=3600", "--property=TimeoutStopSec=3600"} <= {*ran[1][0]}
+    assert [environ["SYSTEMD_PAGER"] for _, environ in ran] == ["cat", "cat"]
+
+
+@pytest.mark.parametrize("said", ["[]", "[" * 100_000, '{"files": []}', '{"patience": 1e999, "files": {"x": 1}}'])
+def test_what_is_no_set_of_units(said: str, tmp_path: Path) -> None:
+    """Whatever the input is, the helper says that it is refused, in a line."""
+    names = ("ETC", "UNITS", "RUN")
+    places = "".join(f"helper.{name} = {str(tmp_path / name.lower())!r}; " for name in names)
+    app = "Application('shop', 'x', '/srv/shop', ('shop',), ())"
+    begin = f"from oroboros_deploy.least import helper; {places}helper.application = lambda name: helper.{app}; "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{begin}helper.ask('shop', 'judge')"], input=said, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr.startswith("oroboros-helper: refused: "), ran.stderr.count("\n")) == (1, True, 1)
