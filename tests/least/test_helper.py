@@ -414,6 +414,8 @@ def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for name, each in (("shop-a.service", ours), ("shop-b.service", edited), ("ssh.service", ours)):
         (directories / "units" / name).write_text(each)
     (directories / "units/shop-0.service").symlink_to("shop-a.service")
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path)))  # the alias comes first
     helper.move_env(APP)
     assert os.readlink(directories / "units/shop-0.service") == "shop-a.service"
     (directories / "units/shop-0.service").unlink()
