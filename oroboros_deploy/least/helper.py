@@ -180,11 +180,12 @@ def own_config(app: Application, what: str, user: str = "", name: str = "") -> N
 
 def keep_env(app: Application) -> None:
     """Keep what `env` names where the units read it: as root they would follow the login's links to any file."""
-    with _locked(app, time.monotonic() + WAITS):
-        _keep_env(app)
+    with locked(app, time.monotonic() + WAITS):
+        copy_env(app)
 
 
-def _keep_env(app: Application) -> None:
+def copy_env(app: Application) -> None:
+    """Keep it as whoever has the lock already."""
     above = _directory(app.root)
     try:
         named = os.readlink("env", dir_fd=above).rpartition("/")[2]
@@ -199,8 +200,8 @@ def _keep_env(app: Application) -> None:
 
 def move_env(app: Application) -> None:
     """Have what was installed before this host had least privilege read the copy; what somebody edited is left."""
-    with _locked(app, time.monotonic() + WAITS):
-        _keep_env(app)
+    with locked(app, time.monotonic() + WAITS):
+        copy_env(app)
         _move(app)
     _do("/usr/bin/systemctl", "daemon-reload")
 
@@ -267,7 +268,7 @@ def _make(directory: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(app: Application, ends: float) -> Iterator[None]:
+def locked(app: Application, ends: float) -> Iterator[None]:
     """One helper at a time writes for an application; whoever waits too long is refused."""
     with open(f"{RUN}/oroboros-helper-{app.name}.lock", "w") as lock:
         while True:
@@ -631,7 +632,7 @@ def _text(text: object) -> str | None:
 def put(app: Application, seconds: str) -> None:
     """Stop what goes, have units and links as they are asked for, let systemd know, and start what is new."""
     asked, ends = _asked(), time.monotonic() + min(float(seconds), LONGEST)
-    with _locked(app, ends):
+    with locked(app, ends):
         _refuse(problems(app, asked.files, (*asked.stop, *asked.enable, *asked.start)))
         _refuse([f"{link} is no link of {app.name}'s units" for link in asked.links if not _is_link(app, link, asked)])
         _refuse([f"{path} is masked" for path in asked.files if os.path.islink(os.path.join(UNITS, path))])
@@ -652,7 +653,7 @@ def _install(app: Application, asked: Asked) -> None:
         _link(os.path.join(UNITS, path), leads)
     for directory in {os.path.dirname(path) for path, text in asked.files.items() if text is None} - {""}:
         _leave(os.path.join(UNITS, directory))
-    _keep_env(app)
+    copy_env(app)
     if asked.enable:
         _do("/usr/bin/systemctl", "enable", "--quiet", "--no-reload", "--", *asked.enable)
 

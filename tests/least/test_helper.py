@@ -406,7 +406,7 @@ def test_it_needs_nothing_but_python() -> None:
 
 def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They read root's copy of the configuration afterwards, and count as untouched; edited ones are left alone."""
-    monkeypatch.setattr(helper, "_keep_env", lambda app: None)
+    monkeypatch.setattr(helper, "copy_env", lambda app: None)
     done: list[tuple[str, ...]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: done.append(tuple(command)))
     text = f"[Service]\nUser={USER}\nEnvironmentFile=-{ROOT}/env\n"
@@ -432,7 +432,7 @@ class Asking:
         self._patch, self.ran = monkeypatch, list[tuple[str, ...]]()
         monkeypatch.setattr(subprocess, "run", lambda command, **_: self.ran.append(tuple(command)))
         monkeypatch.setattr(os, "sync", lambda: None)
-        monkeypatch.setattr(helper, "_keep_env", lambda app: None)
+        monkeypatch.setattr(helper, "copy_env", lambda app: None)
 
     def put(self, **asked: object) -> str:
         """Why it was refused; empty where it was done."""
@@ -607,7 +607,7 @@ def test_what_cannot_be_written_changes_nothing(directories: Path, asking: Askin
 
 def test_one_at_a_time(directories: Path, asking: Asking) -> None:
     """Whoever waits too long for another helper is refused, and changes nothing."""
-    with helper._locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper._locked(APP, 0):
+    with helper.locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper.locked(APP, 0):
         pytest.fail("both have the lock")
     assert asking.put(files={"shop-a.service": UNIT}) == ""
 
@@ -630,9 +630,10 @@ def test_what_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program of root's shows pages, in which one could type; nothing of the login's is given hours."""
     ran: list[tuple[tuple[str, ...], dict[str, str]]] = []
     monkeypatch.setattr(os, "execve", lambda path, command, environ: ran.append((command, environ)))
-    monkeypatch.setattr(helper, "_not_root", lambda app: pwd.getpwnam(USER))
     helper.systemctl(APP, "status", "--", "shop-a.service")
-    helper.activate(APP, "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999")
+    helper.activate(
+        APP._replace(login=USER), "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999"
+    )
     assert ran[0][0] == ("/usr/bin/systemctl", "--no-pager", "status", "--", "shop-a.service")
     assert {"--property=RuntimeMaxSec=3600", "--property=TimeoutStopSec=3600"} <= {*ran[1][0]}
     assert [environ["SYSTEMD_PAGER"] for _, environ in ran] == ["cat", "cat"]
