@@ -20,6 +20,7 @@ Root runs nothing that the login can write, and opens nothing below the deploy r
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import grp
 import json
@@ -36,13 +37,23 @@ from typing import NamedTuple, NoReturn
 
 ETC = "/etc/oroboros_deploy"
 UNITS = "/etc/systemd/system"
-OTHERS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")  # packages' units
-CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+RUN = "/run"
+OTHERS = (  # where systemd finds units that no deploy installed
+    *("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system"),
+    *("/etc/systemd/system.control", "/etc/systemd/system.attached", "/run/systemd/system.control"),
+    *("/run/systemd/system.attached", "/run/systemd/transient", "/run/systemd/system"),
+    *("/run/systemd/generator.early", "/run/systemd/generator", "/run/systemd/generator.late"),
+)
+CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat"}
+WAITS = 30.0  # seconds for the lock, where nobody said how long
+LONGEST = 3600  # seconds that anything may last
 LARGEST = 4 << 20  # bytes of an input, and of a configuration
 OURS = "# oroboros_deploy: "  # begins what was installed for an application
 
 STEM = r"[A-Za-z0-9:_.\\@-]+"
 UNIT = rf"{STEM}\.(?:service|socket|timer|path|target)"
+PATH = rf"({UNIT})(\.d/{STEM}\.conf)?"  # of a unit or a drop-in, within the directory of units
+MASKED = "/dev/null"
 Files = Mapping[str, "str | None"]  # texts by path within the directory of units; None: nothing is there
 WORD = r"[A-Za-z0-9_./:@+,=-]+"  # nothing that systemd or a shell interprets
 
@@ -169,6 +180,12 @@ def own_config(app: Application, what: str, user: str = "", name: str = "") -> N
 
 def keep_env(app: Application) -> None:
     """Keep what `env` names where the units read it: as root they would follow the login's links to any file."""
+    with locked(app, time.monotonic() + WAITS):
+        copy_env(app)
+
+
+def copy_env(app: Application) -> None:
+    """Keep it as whoever has the lock already."""
     above = _directory(app.root)
     try:
         named = os.readlink("env", dir_fd=above).rpartition("/")[2]
@@ -183,15 +200,22 @@ def keep_env(app: Application) -> None:
 
 def move_env(app: Application) -> None:
     """Have what was installed before this host had least privilege read the copy; what somebody edited is left."""
-    keep_env(app)
+    with locked(app, time.monotonic() + WAITS):
+        copy_env(app)
+        _move(app)
+    _do("/usr/bin/systemctl", "daemon-reload")
+
+
+def _move(app: Application) -> None:
     named = rf"(?m)^(\s*EnvironmentFile\s*=\s*-?){re.escape(app.root)}/env(?=\s*$)"
     for unit in filter(app.owns, os.listdir(UNITS)):
+        if os.path.islink(os.path.join(UNITS, unit)):
+            continue  # the unit that it leads to has its turn
         for path, text in [(unit, _there(unit) or ""), *_drop_ins(unit)]:
             first, _, body = text.partition("\n")
             moved = re.sub(named, rf"\g<1>{app.env}", body)
             if first.startswith(OURS) and first.endswith(f", {_digest(body)}") and moved != body:
                 _write(os.path.join(UNITS, path), f"{first[:-16]}{_digest(moved)}\n{moved}".encode())
-    _do("/usr/bin/systemctl", "daemon-reload")
 
 
 def _digest(text: str) -> str:
@@ -199,21 +223,63 @@ def _digest(text: str) -> str:
 
 
 def _write(path: str, text: bytes | None, mode: int = 0o644) -> None:
-    """Have a text, or nothing, at a path in a directory of root's, whole at any moment."""
+    """Have a text, or nothing, at a path in a directory of root's, whole at any moment.  The caller has the lock."""
     if text is None:
-        if os.path.lexists(path):
-            os.unlink(path)
+        _remove(path)
         return
-    os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-    new = os.path.join(os.path.dirname(path), f".{os.path.basename(path)}.new")
-    if os.path.lexists(new):
-        os.unlink(new)
-    number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with open(number, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(number)
-    os.replace(new, path)
+    with _above(path, make=True) as (above, name):
+        new = f".{name}.new"
+        _unlink(new, above)
+        number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode, dir_fd=above)
+        with open(number, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(number)
+        os.replace(new, name, src_dir_fd=above, dst_dir_fd=above)
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError), _above(path) as (above, name):
+        _unlink(name, above)
+        _unlink(f".{name}.new", above)
+
+
+def _unlink(name: str, above: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=above)
+
+
+@contextlib.contextmanager
+def _above(path: str, make: bool = False) -> Iterator[tuple[int, str]]:
+    """The directory of a path, opened without following a link, and the name in it."""
+    directory, _, name = path.rpartition("/")
+    if make:
+        _make(directory)
+    above = _directory(directory)
+    try:
+        yield above, name
+    finally:
+        os.close(above)
+
+
+def _make(directory: str) -> None:
+    with _above(directory) as (above, name), contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=above)
+
+
+@contextlib.contextmanager
+def locked(app: Application, ends: float) -> Iterator[None]:
+    """One helper at a time writes for an application; whoever waits too long is refused."""
+    with open(f"{RUN}/oroboros-helper-{app.name}.lock", "w") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > ends:
+                    raise Refused(f"another helper works for {app.name}") from None
+                time.sleep(0.05)
+        yield
 
 
 # --- units: all that is not allowed here is refused ------------------------------------------------------------------
@@ -221,10 +287,12 @@ def _write(path: str, text: bytes | None, mode: int = 0o644) -> None:
 # By section and by check: the keys whose values may be anything come first.
 ALLOWED = {
     "Unit": {
-        "any": "Description Documentation DefaultDependencies StartLimitIntervalSec StartLimitBurst StopWhenUnneeded"
-        " RefuseManualStart RefuseManualStop AllowIsolate IgnoreOnIsolate CollectMode JobTimeoutSec ConditionPathExists"
-        " ConditionPathIsDirectory ConditionFileNotEmpty ConditionHost ConditionVirtualization AssertPathExists",
-        "names": "After Before",
+        "any": "Description Documentation StartLimitIntervalSec StartLimitBurst StopWhenUnneeded"
+        " RefuseManualStart RefuseManualStop AllowIsolate IgnoreOnIsolate CollectMode JobTimeoutSec"
+        " ConditionHost ConditionVirtualization",
+        "condition": "ConditionPathExists ConditionPathIsDirectory ConditionFileNotEmpty AssertPathExists",
+        "names": "After",
+        "before": "Before",
         "known": "Wants Requires Requisite BindsTo PartOf Upholds",
         "units": "Conflicts OnFailure OnSuccess PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo",
         "below": "RequiresMountsFor",
@@ -233,7 +301,7 @@ ALLOWED = {
         "any": "Type Restart RestartSec RestartPreventExitStatus RestartForceExitStatus SuccessExitStatus TimeoutSec"
         " TimeoutStartSec TimeoutStopSec TimeoutAbortSec RuntimeMaxSec WatchdogSec NotifyAccess RemainAfterExit"
         " GuessMainPID KillMode KillSignal RestartKillSignal FinalKillSignal SendSIGKILL SendSIGHUP OOMPolicy"
-        " OOMScoreAdjust Environment UnsetEnvironment WorkingDirectory UMask Nice IOSchedulingClass CPUWeight CPUQuota"
+        " Environment UnsetEnvironment WorkingDirectory UMask IOSchedulingClass CPUWeight CPUQuota"
         " MemoryMax MemoryHigh MemorySwapMax TasksMax IOWeight LimitNOFILE LimitNPROC LimitCORE LimitAS LimitFSIZE"
         " SyslogIdentifier SyslogLevel LogLevelMax LogRateLimitIntervalSec LogRateLimitBurst IgnoreSIGPIPE"
         " NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateIPC ProtectSystem ProtectHome"
@@ -242,6 +310,7 @@ ALLOWED = {
         " RestrictNamespaces RestrictAddressFamilies SystemCallFilter SystemCallArchitectures SystemCallErrorNumber"
         " RemoveIPC IPAddressAllow IPAddressDeny CapabilityBoundingSet RuntimeDirectoryMode RuntimeDirectoryPreserve"
         " StateDirectoryMode CacheDirectoryMode LogsDirectoryMode",
+        "modest": "OOMScoreAdjust Nice",
         "user": "User",
         "groups": "Group SupplementaryGroups",
         "command": "ExecStart ExecStartPre ExecStartPost ExecCondition ExecReload ExecStop ExecStopPost",
@@ -251,7 +320,7 @@ ALLOWED = {
         "units": "Sockets",
     },
     "Socket": {
-        "any": "Accept Backlog MaxConnections MaxConnectionsPerSource KeepAlive NoDelay ReusePort BindIPv6Only"
+        "any": "Accept Backlog MaxConnections MaxConnectionsPerSource KeepAlive NoDelay BindIPv6Only"
         " SocketMode FileDescriptorName TriggerLimitIntervalSec TriggerLimitBurst",
         "listen": "ListenStream ListenDatagram",
         "user": "SocketUser",
@@ -268,19 +337,25 @@ ALLOWED = {
         "below": "PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty",
         "units": "Unit",
     },
-    "Install": {"units": "Alias Also RequiredBy UpheldBy", "known": "WantedBy", "instance": "DefaultInstance"},
+    "Install": {"units": "Alias Also RequiredBy UpheldBy", "late": "WantedBy", "instance": "DefaultInstance"},
 }
 TARGETS = {
     *("network.target", "network-online.target", "nss-lookup.target", "remote-fs.target", "local-fs.target"),
     *("time-sync.target", "basic.target", "sysinit.target", "multi-user.target", "graphical.target"),
     *("default.target", "timers.target", "sockets.target", "paths.target"),
 }
+LAST = {"multi-user.target", "graphical.target", "default.target"}  # nothing of the boot waits for what comes before
+LATE = LAST | {"timers.target", "sockets.target", "paths.target"}
 # A command begins with its program: what systemd unquotes there could be a `+`.  After ` ; ` begins another one.
 COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
 CHECKS: dict[str, Callable[[Application, str], bool]] = {
     "any": lambda app, value: True,
     "names": lambda app, value: all(re.fullmatch(rf"{STEM}\.[a-z]+", each) for each in value.split()),
     "known": lambda app, value: all(each in TARGETS or _is_ours(app, each) for each in value.split()),
+    "before": lambda app, value: all(each in LAST or _is_ours(app, each) for each in value.split()),
+    "late": lambda app, value: all(each in LATE or _is_ours(app, each) for each in value.split()),
+    "modest": lambda app, value: bool(re.fullmatch("[0-9]{1,4}", value)),
+    "condition": lambda app, value: _is_below(app.root, re.sub(r"^\|?!?", "", value)),
     "units": lambda app, value: all(_is_ours(app, each) for each in value.split()),
     "below": lambda app, value: all(_is_below(app.root, each) for each in value.split()),
     "user": lambda app, value: value in app.users and app.user(value).pw_uid != 0,
@@ -299,7 +374,14 @@ def _is_ours(app: Application, unit: str) -> bool:
 
 
 def _is_packaged(*units: str) -> bool:
-    return any(os.path.lexists(f"{place}/{unit}") for place in OTHERS for unit in units)
+    """Whether systemd finds a unit, or its template, in another place than that of the administrator."""
+    names = {name for unit in units for name in (unit, _template(unit))}
+    return any(os.path.lexists(f"{place}/{name}") for place in OTHERS for name in names)
+
+
+def _template(unit: str) -> str:
+    """`web@.service` of `web@1.service`; a unit that is no instance itself."""
+    return re.sub(r"@.*\.", "@.", unit)
 
 
 def _is_below(root: str, path: str) -> bool:
@@ -352,7 +434,7 @@ def read(text: str) -> Iterator[tuple[int, str, str, str]]:
 
 def wrong(app: Application, path: str, text: str) -> Iterator[str]:
     """All that keeps a text from being installed as a unit, or a drop-in, of the application, in words."""
-    found = re.fullmatch(rf"({UNIT})(\.d/{STEM}\.conf)?", path)
+    found = re.fullmatch(PATH, path)
     if not found or not app.owns(found[1]):
         yield f"{path} is none of the units of {app.name}: {', '.join(app.units)}"
         return
@@ -386,28 +468,76 @@ def _there(path: str) -> str | None:
 
 def _main(unit: str, files: Files) -> tuple[str, str | None]:
     """The file that systemd takes for a unit, with these files in place; of an instance that is its template's."""
-    template = re.sub(r"@.*\.", "@.", unit)
-    texts = ((path, files[path] if path in files else _there(path)) for path in (unit, template))
+    texts = ((path, files[path] if path in files else _there(path)) for path in (unit, _template(unit)))
     return next(((path, text) for path, text in texts if text is not None), (unit, None))
 
 
 def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[str]:
     """What is wrong with files that are to be installed, and with what is there of these units."""
+    if strange := [path for path in files if not re.fullmatch(PATH, path)]:
+        return [f"{path} is none of the units of {app.name}: {', '.join(app.units)}" for path in sorted(strange)]
     # Nothing is installed beside a service of root's in the list, which another unit could start.
     found = [each for path, text in files.items() if text is not None for each in wrong(app, path, text)]
     installed = [each for each in os.listdir(UNITS) if each.endswith(".service") and app.owns(each)] if files else []
     for unit in {*units, *installed, *(path.partition(".d/")[0] for path in files)}:
-        path, text = _main(unit, files)
-        if not app.owns(unit):
-            found.append(f"{unit} is none of the units of {app.name}: {', '.join(app.units)}")
-        elif _is_packaged(unit, path):
-            found.append(f"{unit} belongs to a package")
-        elif text is None and any(each.startswith(f"{unit}.d/") and files[each] is not None for each in files):
-            found.append(f"{unit} is not there, and has drop-ins")
-        else:
-            found += wrong(app, path, text) if text is not None and path not in files else ()
-            found += [each for inner in _drop_ins(unit) if inner[0] not in files for each in wrong(app, *inner)]
+        found += _wrong_with(app, unit, files)
+    found += [each for path in files for each in _of_others(app, path)]
     return sorted({*found})
+
+
+def _wrong_with(app: Application, unit: str, files: Files) -> Iterator[str]:
+    """What is wrong with one unit as systemd would see it with these files in place."""
+    path, _ = _main(unit, files)
+    if not app.owns(unit):
+        yield f"{unit} is none of the units of {app.name}: {', '.join(app.units)}"
+    elif _is_packaged(unit, _target(unit)):
+        yield f"{unit} belongs to a package"
+    elif any(_leads_away(app, each) for each in (unit, path, _template(unit))):
+        yield f"{unit} is a link to a unit of others"
+    elif kept := [each for each in _orphans(app, unit, files) if _main(each, files)[1] is None]:
+        yield from (f"{each} is not there, and has drop-ins" for each in kept)
+    else:
+        for each, was in (*((each, _there(each)) for each in {path, unit}), *_drop_ins(unit)):
+            yield from wrong(app, each, was) if was is not None else ()
+
+
+def _orphans(app: Application, unit: str, files: Files) -> list[str]:
+    """The unit, and the instances of a template, that have drop-ins with these files in place, whoever's they are."""
+    start, at, kind = unit.partition("@.")
+    named = {unit, *(path.partition(".d/")[0] for path in files), *(each[:-2] for each in os.listdir(UNITS))}
+    mine = [each for each in named if each == unit or (at and each.startswith(f"{start}@") and each.endswith(kind))]
+    return sorted(each for each in mine if app.owns(each) and _has_drop_ins(each, files))
+
+
+def _has_drop_ins(unit: str, files: Files) -> bool:
+    place = os.path.join(UNITS, f"{unit}.d")
+    there = os.listdir(place) if os.path.isdir(place) else ()
+    left = [name for name in there if name.endswith(".conf") and files.get(f"{unit}.d/{name}", "") is not None]
+    return bool(left) or any(path.startswith(f"{unit}.d/") and text is not None for path, text in files.items())
+
+
+def _of_others(app: Application, path: str) -> Iterator[str]:
+    """Whether what is replaced or taken away was installed for another application."""
+    was = re.match(rf"{re.escape(OURS)}([^\n]+?) in (/[^\n]*), ", _there(path) or "")
+    if was and was.groups() != (app.name, app.root):
+        yield f"{path} belongs to the application {was[1]} in {was[2]}"
+
+
+def _target(unit: str) -> str:
+    """The name that a unit has behind its alias; its own where it is none."""
+    with contextlib.suppress(OSError):
+        leads = os.readlink(os.path.join(UNITS, unit))
+        return unit if leads == MASKED else os.path.basename(leads)
+    return unit
+
+
+def _leads_away(app: Application, unit: str) -> bool:
+    """Whether a file of the directory of units is a link to something else than a unit of the application in there."""
+    place = os.path.join(UNITS, unit)
+    if not os.path.islink(place) or os.readlink(place) == MASKED:
+        return False
+    leads = os.path.normpath(os.path.join(UNITS, os.readlink(place)))
+    return os.path.dirname(leads) != UNITS or not app.owns(os.path.basename(leads)) or os.path.islink(leads)
 
 
 def _drop_ins(unit: str) -> Iterator[tuple[str, str]]:
@@ -451,7 +581,7 @@ def systemctl(app: Application, verb: str, *arguments: str) -> None:
         raise Refused(f"{verb} of what?")
     if verb == "restart":
         keep_env(app)
-    _become("/usr/bin/systemctl", verb, *options, *(["--", *names] if names else []))
+    _become("/usr/bin/systemctl", "--no-pager", verb, *options, *(["--", *names] if names else []))
 
 
 def _is_command(app: Application, unit: str) -> bool:
@@ -487,39 +617,45 @@ def _asked() -> Asked:
     )
     stop, enable, start = (tuple(map(str, said.get(name, ()))) for name in ("stop", "enable", "start"))
     patience = said.get("patience")
-    return Asked(files, links, stop, enable, start, None if patience is None else float(patience))
+    return Asked(files, links, stop, enable, start, None if patience is None else min(float(patience), LONGEST))
 
 
 def _text(text: object) -> str | None:
-    if text is None or isinstance(text, str):
+    if isinstance(text, str):
+        text.encode()  # what is no UTF-8 is refused before anything is written
         return text
+    if text is None:
+        return None
     raise Refused("that is no set of units")
 
 
 def put(app: Application, seconds: str) -> None:
     """Stop what goes, have units and links as they are asked for, let systemd know, and start what is new."""
-    asked, ends = _asked(), time.monotonic() + min(float(seconds), 3600.0)
-    files, links = asked.files, asked.links
-    _refuse(problems(app, files, (*asked.stop, *asked.enable, *asked.start)))
-    _refuse([f"{link} is no link of {app.name}'s units" for link in links if not _is_link(app, link, links[link])])
-    _refuse([f"{path} is masked" for path in files if os.path.islink(os.path.join(UNITS, path))])
-    with open(f"/run/oroboros-helper-{app.name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    asked, ends = _asked(), time.monotonic() + min(float(seconds), LONGEST)
+    with locked(app, ends):
+        _refuse(problems(app, asked.files, (*asked.stop, *asked.enable, *asked.start)))
+        _refuse([f"{link} is no link of {app.name}'s units" for link in asked.links if not _is_link(app, link, asked)])
+        _refuse([f"{path} is masked" for path in asked.files if os.path.islink(os.path.join(UNITS, path))])
         _stop(asked.stop, asked.patience, ends)
-        for path, text in files.items():
-            _write(os.path.join(UNITS, path), None if text is None else text.encode())
-            _write(os.path.join(UNITS, os.path.dirname(path), f".{os.path.basename(path)}.new"), None)
-        for path, leads in links.items():
-            _link(os.path.join(UNITS, path), leads)
-        for directory in {os.path.dirname(path) for path, text in files.items() if text is None} - {""}:
-            _leave(os.path.join(UNITS, directory))
-        keep_env(app)
-        if asked.enable:
-            _do("/usr/bin/systemctl", "enable", "--quiet", "--no-reload", "--", *asked.enable)
-        os.sync()
-        _do("/usr/bin/systemctl", "daemon-reload", seconds=max(1.0, ends - time.monotonic()))
+        try:
+            _install(app, asked)
+        finally:
+            os.sync()
+            _do("/usr/bin/systemctl", "daemon-reload", seconds=max(1.0, ends - time.monotonic()))
         if asked.start:
             subprocess.run(["/usr/bin/systemctl", "start", "--no-block", "--", *asked.start], env=CLEAN, check=False)
+
+
+def _install(app: Application, asked: Asked) -> None:
+    for path, text in asked.files.items():
+        _write(os.path.join(UNITS, path), None if text is None else text.encode())
+    for path, leads in asked.links.items():
+        _link(os.path.join(UNITS, path), leads)
+    for directory in {os.path.dirname(path) for path, text in asked.files.items() if text is None} - {""}:
+        _leave(os.path.join(UNITS, directory))
+    copy_env(app)
+    if asked.enable:
+        _do("/usr/bin/systemctl", "enable", "--quiet", "--no-reload", "--", *asked.enable)
 
 
 def _stop(names: Sequence[str], patience: float | None, ends: float) -> None:
@@ -533,34 +669,53 @@ def _stop(names: Sequence[str], patience: float | None, ends: float) -> None:
             raise
 
 
-def _is_link(app: Application, path: str, leads: str | None) -> bool:
+def _is_link(app: Application, path: str, asked: Asked) -> bool:
     """Whether a link in the directory of units enables a unit of ours, or gives it another name of ours."""
     found = re.fullmatch(rf"(?:({UNIT})\.(wants|requires|upholds)/)?({UNIT})", path)
-    if not found or not app.owns(found[3]):
+    leads = asked.links[path]
+    to = re.fullmatch(rf"(?:{UNITS}/|\.\./)?({UNIT})", leads or "")
+    if not found or not _is_ours(app, found[3]) or (leads is not None and not (to and _is_ours(app, to[1]))):
         return False
-    by = found[1] is None or app.owns(found[1]) or (found[1] in TARGETS and found[2] == "wants")
-    to = leads is None or re.fullmatch(rf"(?:{UNITS}/|\.\./)?({UNIT})", leads)
-    return by and bool(to is True or (to and app.owns(to[1])))
+    if found[1] is None:
+        return _is_alias(app, path, to[1] if to else None, asked.files)
+    return app.owns(found[1]) or (found[1] in LATE and found[2] == "wants")
+
+
+def _is_alias(app: Application, path: str, to: str | None, files: Files) -> bool:
+    """Whether another name of a unit may come, or go: a mask and a link to something else are not the login's."""
+    place = os.path.join(UNITS, path)
+    if os.path.islink(place):
+        goes = os.readlink(place) != MASKED and not _leads_away(app, path)
+    else:
+        goes = path in files if os.path.lexists(place) else True
+    return goes and files.get(path) is None and (to is None or (to != path and _is_file(to, files)))
+
+
+def _is_file(unit: str, files: Files) -> bool:
+    """Whether the directory of units has a unit itself, with these files in place."""
+    place = os.path.join(UNITS, unit)
+    return files[unit] is not None if unit in files else os.path.isfile(place) and not os.path.islink(place)
 
 
 def _leave(directory: str) -> None:
-    if os.path.isdir(directory) and not os.listdir(directory):
-        os.rmdir(directory)
+    with contextlib.suppress(OSError), _above(directory) as (above, name):
+        os.rmdir(name, dir_fd=above)
 
 
 def _link(place: str, leads: str | None) -> None:
-    if os.path.islink(place):
-        os.unlink(place)
+    with contextlib.suppress(FileNotFoundError), _above(place, make=leads is not None) as (above, name):
+        if stat.S_ISLNK(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=above)
     if leads is not None:
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.symlink(leads, place)
+        with _above(place) as (above, name):
+            os.symlink(leads, name, dir_fd=above)
 
 
 def activate(app: Application, verb: str, unit: str, python: str, agent: str, attempt: str, *seconds: str) -> None:
     """The agent, which is the login's, run by systemd as the login; no line of it is free."""
     words = (python, agent, attempt)
     plain = all(re.fullmatch(rf"/?{WORD}", word) for word in words) and python.startswith("/")
-    if not plain or not all(re.fullmatch("[0-9]+", each) for each in seconds):
+    if not plain or not all(re.fullmatch("[0-9]{1,9}", each) for each in seconds):
         raise Refused("activate takes plain words alone")
     if not agent.startswith(f"{app.root}/") or unit not in (
         "",
@@ -571,7 +726,7 @@ def activate(app: Application, verb: str, unit: str, python: str, agent: str, at
     settle = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {python} -IS {agent} recover {attempt}'"
     properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900"}
     if verb == "activate":
-        there, back = seconds
+        there, back = (str(min(int(each), LONGEST)) for each in seconds)
         properties = {"Type": "exec", "ExecStopPost": settle, "RuntimeMaxSec": there, "TimeoutStopSec": back}
         properties.update(KillSignal="SIGKILL", OOMScoreAdjust="-500")
     _become(
@@ -606,7 +761,7 @@ def run_as(app: Application, user: str, unit: str, seconds: str) -> None:
     )
 
 
-def watch(*pids: str) -> None:
+def watch(app: Application, *pids: str) -> None:
     """What processes use: links, mounts, and the paths of releases in what they mapped and were started with."""
     if not all(re.fullmatch("[0-9]{1,10}", pid) for pid in pids):
         raise Refused("watch takes numbers of processes")
@@ -621,9 +776,16 @@ def watch(*pids: str) -> None:
         for name in () if pids else ("maps", "cmdline", "environ"):
             words = [each for each in _bytes(pid, name).split(b"\0") if not each.startswith((b"PWD=", b"OLDPWD="))]
             paths = {path for word in words for path in re.findall(rb"/[^\x00-\x20:;=]*/[0-9a-f]{40,64}", word)}
-            told += [f"/proc/{pid}/{name}:{path.decode('utf-8', 'replace')}" for path in paths]
+            shown = (path.decode("utf-8", "replace") for path in paths)
+            told += [f"/proc/{pid}/{name}:{path}" for path in shown if name != "environ" or _is_release(app, path)]
         print("\n".join(told))
     print("looked")
+
+
+def _is_release(app: Application, path: str) -> bool:
+    """Whether a path of an environment, in which secrets can look like one, is that of a release of the application."""
+    above, name = os.path.split(app.root)
+    return path.startswith(tuple(f"{each}/{name}/releases/" for each in (above, os.path.realpath(above))))
 
 
 def _leads(path: str) -> str:
@@ -667,15 +829,23 @@ VERBS: dict[str, Callable[..., None]] = {
     "own-config": own_config,
     "move-env": move_env,
     "run-as": run_as,
-    "watch": lambda app, *pids: watch(*pids),
+    "watch": watch,
 }
 
-if __name__ == "__main__":
+
+def ask(*arguments: str) -> None:
+    """What the login asks for, done, or refused in a line."""
     try:
-        main(*sys.argv[1:])
+        main(*arguments)
     except subprocess.CalledProcessError as failed:
         sys.exit(f"oroboros-helper: {' '.join(failed.cmd)} exited {failed.returncode}")
     except subprocess.TimeoutExpired as late:
         sys.exit(f"oroboros-helper: {' '.join(late.cmd)} did not end in time")
-    except (Refused, OSError, ValueError, TypeError, KeyError) as refused:
+    except (Refused, OSError, ValueError, TypeError, KeyError, AttributeError) as refused:
         sys.exit(f"oroboros-helper: refused: {refused}")
+    except (OverflowError, RecursionError) as refused:
+        sys.exit(f"oroboros-helper: refused: {refused}")
+
+
+if __name__ == "__main__":
+    ask(*sys.argv[1:])

@@ -14,7 +14,7 @@ from shlex import quote
 from ..host.words import boot_unit, sudo_rule
 from . import rules
 from .found import Found, Place
-from .least import HELPER, JOURNAL, Least, digest
+from .least import HELPER, JOURNAL, Least, digest, overlap
 from .wanted import Wanted
 
 STEP = "oroboros-step "  # begins the line that says which action begins
@@ -299,7 +299,7 @@ def _directory_problems(found: Found, path: str, place: Place) -> Iterator[Probl
 def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     """The rule is there, and so are the login and sudo, whom it could not have helped before."""
     if wanted.least:
-        yield from _least_problems(found)
+        yield from (*_least_problems(found), *_names_of_others(wanted.least, found))
     elif found.listed:
         what = f"{found.login} has least privilege on this host, and two rules of sudo would make that login root"
         yield Problem(what, f"add --least-privilege; or, to give that up, on the host: rm {' '.join(found.listed)}")
@@ -315,7 +315,23 @@ def _least_problems(found: Found) -> Iterator[Problem]:
         yield Problem(what, f"on the host, as root: sudo -l -U {found.login}; take that rule away")
     for unit in found.as_root:
         what = f"{unit} names no User=, so that it runs as root: applications with such services get no least privilege"
-        yield Problem(what, f"on the host: systemctl edit {unit.rpartition('/')[2]}; or leave out --least-privilege")
+        edit = f"systemctl edit --full {unit.rpartition('/')[2]}"
+        yield Problem(what, f"on the host, as root: {edit}; or leave out --least-privilege")
+    for unit in found.linked:
+        what = f"{unit} is a link to another directory, so that nobody knows whose unit the login would have"
+        yield Problem(what, f"on the host: ls -l {quote(unit)}; as root, take the link away, and put the file there")
+
+
+def _names_of_others(least: Least, found: Found) -> Iterator[Problem]:
+    """A name that the login may not have, for others have it already."""
+    hint = "choose another name by `application`, or rename the service, in fabric.yaml"
+    for file in found.packaged:
+        what = f"{file} has a name that the list of {least.application} would give to {found.login}"
+        yield Problem(what, hint)
+    for unit, file in dict.fromkeys(found.claimed):
+        if mine := [each for each in least.units if overlap(each, unit)]:
+            what = f"{file} lists the units {unit}, and {least.application} would have {' '.join(mine)}"
+            yield Problem(what, hint)
 
 
 def _to_nothing(path: str) -> Problem:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from .least import HELPER, JOURNAL, LISTS, Least
+from .least import HELPER, JOURNAL, KINDS, LISTS, OTHERS, Least
 from .rules import INSTEAD_OF_A_DOT, RULES
 from .wanted import Wanted
 
 _FACT = "oroboros-fact "
+_UNITS = "/etc/systemd/system"
 _RUNS = ("systemctl", "systemd-run")
 _FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads", "moves")
 
@@ -64,8 +65,22 @@ done
 ! systemctl is-enabled --quiet {boot} 2>/dev/null || fact enabled yes
 ! id -nG "$login" 2>/dev/null | tr ' ' '\\n' | grep -qx {journal} || fact reads yes
 [ -z "$account" ] || ! runuser -u "$login" -- sudo -n -k -- {helper} >/dev/null 2>&1 || fact obeyed yes
+named() {{ grep -qE "^[[:blank:]]*User[[:blank:]]*=[[:blank:]]*$1" "$2"; }}
 for file in {units}; do
-  [ ! -f "$file" ] || grep -qE '^[[:blank:]]*User[[:blank:]]*=[[:blank:]]*[^[:blank:]]' "$file" || fact as_root "$file"
+  [ ! -f "$file" ] || {{ named '[^[:blank:]]' "$file" && ! named '(root|0)?[[:blank:]]*$' "$file"; }} ||
+    fact as_root "$file"
+done
+for file in {paths}; do
+  [ ! -L "$file" ] || [ "$(readlink "$file")" = /dev/null ] ||
+    [ "$(dirname "$(readlink -m "$file")")" = /etc/systemd/system ] || fact linked "$file"
+done
+for file in {packaged}; do
+  [ ! -e "$file" ] || fact packaged "$file"
+done
+for file in {lists}/*.json; do
+  [ ! -f "$file" ] || [ "$file" = {list} ] ||
+    python3 -IS -c 'import json, sys; print(*json.load(open(sys.argv[1]))["units"], sep="\\n")' "$file" |
+    while read -r unit; do fact claimed "$unit $file"; done
 done
 """
 
@@ -103,7 +118,8 @@ class Found:
     With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root
     puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
     ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
-    login's, ``as_root`` the application's units that name no user.
+    login's, ``as_root`` the application's units that name no user, or root, ``linked`` those that are links to other
+    places, ``packaged`` files of others by a name of the list, and ``claimed`` what the lists of others have.
     """
 
     login: str
@@ -128,6 +144,9 @@ class Found:
     reads: bool = False
     moves: bool = False
     as_root: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+    packaged: tuple[str, ...] = ()
+    claimed: tuple[tuple[str, str], ...] = ()
 
 
 def probe(wanted: Wanted) -> str:
@@ -149,13 +168,18 @@ def probe(wanted: Wanted) -> str:
 
 
 def _of_least(least: Least) -> dict[str, str]:
-    units = [f"/etc/systemd/system/{_pattern(each)}.service" for each in least.units]
+    units = [f"{_UNITS}/{_pattern(each)}.service" for each in least.units]
+    names = [f"{_pattern(each)}{kind}" for each in least.units for kind in KINDS]
     return {
         "files": " ".join(map(quote, (HELPER, least.list_file, least.boot_file))),
         "boot": quote(least.boot_file.rpartition("/")[2]),
         "journal": JOURNAL,
         "helper": f"{HELPER} {quote(least.application)} ask",
         "units": " ".join(units),
+        "paths": " ".join(f"{_UNITS}/{name}" for name in names),
+        "packaged": " ".join(f"{place}/{name}" for place in OTHERS for name in names),
+        "lists": LISTS,
+        "list": quote(least.list_file),
         "drop_ins": " ".join(f"{each}.d/*.conf" for each in units),
         "env": quote(f"{least.root}/env"),
     }
@@ -188,7 +212,10 @@ def read(lines: Sequence[str]) -> Found:
         places=dict(_place(value) for name, value in many if name == "place"),
         listed=tuple(value for name, value in many if name == "listed"),
         digests=dict(value.split(" ", 1)[::-1] for name, value in many if name == "digest"),
-        as_root=tuple(dict.fromkeys(value for name, value in many if name == "as_root")),
+        as_root=_all(many, "as_root"),
+        linked=_all(many, "linked"),
+        packaged=_all(many, "packaged"),
+        claimed=tuple(_claimed(value) for name, value in many if name == "claimed"),
     )
 
 
@@ -200,6 +227,15 @@ def _one(facts: Mapping[str, str], name: str) -> str:
     if not facts.get(name):
         raise ValueError(f"the host did not tell its {name}")
     return facts[name]
+
+
+def _all(facts: Sequence[tuple[str, str]], wanted: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for name, value in facts if name == wanted))
+
+
+def _claimed(text: str) -> tuple[str, str]:
+    unit, _, file = text.partition(" ")
+    return unit, file
 
 
 def _account(text: str) -> Account:

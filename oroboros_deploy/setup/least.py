@@ -17,7 +17,12 @@ from ..host.words import boot_unit
 HELPER = "/usr/local/sbin/oroboros-helper"
 LISTS = "/etc/oroboros_deploy"
 JOURNAL = "systemd-journal"  # the group that may read what services said
-_KINDS = (".service", ".socket", ".timer", ".path", ".target")
+KINDS = (".service", ".socket", ".timer", ".path", ".target")
+# Where systemd finds units that no deploy installed.
+OTHERS = (
+    *("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system"),
+    *("/etc/systemd/system.control", "/run/systemd/system", "/run/systemd/generator", "/run/systemd/generator.late"),
+)
 _BOOT = """\
 [Unit]
 Description=Settle an activation in {root} that a power cut interrupted
@@ -57,13 +62,13 @@ class Least:
 
     @property
     def units(self) -> tuple[str, ...]:
-        """Names of units without a suffix: by the application, and by what its services begin with."""
+        """Names of units without a suffix: those that begin with the application's, and its services with instances."""
         return tuple(dict.fromkeys((*_beginning(self.application), *_of_services(self.services))))
 
     def files(self, login: str) -> dict[str, str]:
         """The text of each file."""
         said = {"login": login, "root": self.root, "units": self.units, "users": [*dict.fromkeys((*self.users, login))]}
-        services = " ".join(each if each.endswith(_KINDS) else f"{each}.service" for each in self.services)
+        services = " ".join(each if each.endswith(KINDS) else f"{each}.service" for each in self.services)
         boot = _BOOT.format(root=self.root, login=login, services=services)
         return {HELPER: self.helper, self.list_file: f"{json.dumps(said, indent=2)}\n", self.boot_file: boot}
 
@@ -78,6 +83,14 @@ def _beginning(name: str) -> tuple[str, ...]:
 
 def _of_services(services: tuple[str, ...]) -> Iterator[str]:
     for service in services:
-        stem = service.rpartition(".")[0] if service.endswith(_KINDS) else service
-        name, dash, _ = stem.partition("@")[0].partition("-")
-        yield from (f"{name}-*",) if dash else (name, f"{name}@*")
+        stem = service.rpartition(".")[0] if service.endswith(KINDS) else service
+        name = stem.partition("@")[0]
+        yield from (name, f"{name}@*")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a name can be in two patterns, each of which has a star at its end at most."""
+    starts = one.rstrip("*"), other.rstrip("*")
+    if one.endswith("*") and other.endswith("*"):
+        return starts[0].startswith(starts[1]) or starts[1].startswith(starts[0])
+    return one == other or any(a.endswith("*") and b.startswith(a[:-1]) for a, b in ((one, other), (other, one)))

@@ -28,7 +28,7 @@ root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give file
 @pytest.fixture(autouse=True)
 def directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Places of the test's own in the place of root's."""
-    for name in ("ETC", "UNITS"):
+    for name in ("ETC", "UNITS", "RUN"):
         (tmp_path / name.lower()).mkdir()
         monkeypatch.setattr(helper, name, str(tmp_path / name.lower()))
     monkeypatch.setattr(helper, "OTHERS", (str(tmp_path / "packages"),))
@@ -53,6 +53,7 @@ GOOD = [
     service("# a comment", "; another", "", "Environment=A=\\", "  B=c", "Restart=always", "CapabilityBoundingSet="),
     service("EnvironmentFile=-/etc/default/shop", f"Group={GROUP}", "RuntimeDirectory=shop", "StandardOutput=journal"),
     service("[Install]", "WantedBy=multi-user.target", "Alias=shop-old.service", "Also=shop-web@.service"),
+    f"[Unit]\nBefore=shop-web.service multi-user.target\nConditionPathExists=|!{ROOT}/held\n{UNIT}Nice=5\n",
     f"[Unit]\nAfter=postgresql.service\nWants=network-online.target shop-db.service\n{UNIT}",
     UNIT.replace("[Service]", " [Service]  ").replace("User=", "User = "),
 ]
@@ -139,6 +140,15 @@ BAD = [
             "[Install]\nAlias=shop-../ssh.service",
             "[Install]\nRequiredBy=ssh.service",
             "[Install]\nWantedBy=ssh.service",
+            "[Install]\nWantedBy=sysinit.target",
+            "[Install]\nWantedBy=basic.target",
+            "[Unit]\nBefore=ssh.service",
+            "[Unit]\nBefore=sysinit.target",
+            "[Unit]\nDefaultDependencies=no",
+            "[Unit]\nConditionPathExists=!/etc/shadow",
+            "[Unit]\nConditionFileNotEmpty=/root/x",
+            "OOMScoreAdjust=-1000",
+            "Nice=-20",
             "[Socket]\nListenStream=80",
             ".include /srv/shop/more",
             "no assignment",
@@ -182,6 +192,7 @@ OTHERS = {
     "shop-e.socket": "[Socket]\nListenStream=9000\nService=ssh.service\n",
     "shop-f.socket": "[Socket]\nListenStream=9000\nSocketUser=root\n",
     "shop-g.socket": "[Socket]\nListenStream=9000\nSymlinks=/etc/x\n",
+    "shop-h.socket": "[Socket]\nListenStream=9000\nReusePort=yes\n",
     "shop-a.path": "[Path]\nPathChanged=/srv/shop/x\nUnit=ssh.service\n",
     "shop-b.path": "[Path]\nPathExists=/etc/shadow\n",
     "shop-c.path": "[Path]\nPathExists=/srv/shop/x\nMakeDirectory=yes\n",
@@ -395,15 +406,247 @@ def test_it_needs_nothing_but_python() -> None:
 
 def test_units_of_before(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They read root's copy of the configuration afterwards, and count as untouched; edited ones are left alone."""
-    monkeypatch.setattr(helper, "keep_env", lambda app: None)
+    monkeypatch.setattr(helper, "copy_env", lambda app: None)
     done: list[tuple[str, ...]] = []
     monkeypatch.setattr(subprocess, "run", lambda command, **_: done.append(tuple(command)))
     text = f"[Service]\nUser={USER}\nEnvironmentFile=-{ROOT}/env\n"
     ours, edited = unit_files.render(text, "shop", ROOT, USER), f"{unit_files.render(text, 'shop', ROOT, USER)}Nice=1\n"
     for name, each in (("shop-a.service", ours), ("shop-b.service", edited), ("ssh.service", ours)):
         (directories / "units" / name).write_text(each)
+    (directories / "units/shop-0.service").symlink_to("shop-a.service")
+    listed = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: sorted(listed(path)))  # the alias comes first
     helper.move_env(APP)
+    assert os.readlink(directories / "units/shop-0.service") == "shop-a.service"
+    (directories / "units/shop-0.service").unlink()
     there = {path.name: path.read_text() for path in (directories / "units").iterdir()}
     moved = unit_files.render(text, "shop", ROOT, USER, APP.env)
     assert there == {"shop-a.service": moved, "shop-b.service": edited, "ssh.service": ours}
     assert (f"EnvironmentFile=-{APP.env}\n" in moved, done) == (True, [("/usr/bin/systemctl", "daemon-reload")])
+
+
+class Asking:
+    """What `put` is asked for; what it runs is noted, and not run."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._patch, self.ran = monkeypatch, list[tuple[str, ...]]()
+        monkeypatch.setattr(subprocess, "run", lambda command, **_: self.ran.append(tuple(command)))
+        monkeypatch.setattr(os, "sync", lambda: None)
+        monkeypatch.setattr(helper, "copy_env", lambda app: None)
+
+    def put(self, **asked: object) -> str:
+        """Why it was refused; empty where it was done."""
+        said = io.TextIOWrapper(io.BytesIO(json.dumps(asked).encode()))
+        self._patch.setattr("sys.stdin", said)
+        try:
+            helper.put(APP, "5")
+        except (Refused, ValueError) as refused:
+            return str(refused)
+        return ""
+
+
+@pytest.fixture
+def asking(monkeypatch: pytest.MonkeyPatch) -> Asking:
+    return Asking(monkeypatch)
+
+
+def everything(directory: Path) -> dict[str, str]:
+    """All files and links of a directory, with what is in them, or where they lead."""
+    found = (path for path in sorted(directory.rglob("*")) if path.is_symlink() or path.is_file())
+    return {
+        str(path.relative_to(directory)): os.readlink(path) if path.is_symlink() else path.read_text()
+        for path in found
+        if path.suffix != ".lock"
+    }
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["shop-x.service.d/../../canary", "shop-x.service.d/../shop.json", "../canary", "shop-x.service.d/x", ".", ""],
+)
+@pytest.mark.parametrize("text", [None, "[Service]\nNice=1\n"])
+def test_paths_out_of_the_directory(directories: Path, asking: Asking, path: str, text: str | None) -> None:
+    """What is taken away is held to the same names as what is put: nothing outside of units is touched."""
+    (directories / "canary").write_text("root's")
+    (directories / "units/shop-x.service.d").mkdir()
+    before = everything(directories)
+    assert "none of the units" in asking.put(files={path: text})
+    assert "is no link" in asking.put(links={path: text and "shop-x.service"})
+    assert (everything(directories), asking.ran) == (before, [])
+
+
+def test_directories_that_are_links(directories: Path, asking: Asking) -> None:
+    """A directory of drop-ins or of links that leads elsewhere is not entered."""
+    (directories / "canary").mkdir()
+    (directories / "units/shop-x.service").write_text(UNIT)
+    for name in ("shop-x.service.d", "multi-user.target.wants"):
+        (directories / "units" / name).symlink_to(directories / "canary")
+    (directories / "canary/x.conf").write_text("[Service]\nNice=1\n")
+    before = everything(directories)
+    for text in (None, "[Service]\nNice=2\n"):
+        with pytest.raises(NotADirectoryError):
+            asking.put(files={"shop-x.service.d/x.conf": text})
+    with pytest.raises(NotADirectoryError):
+        asking.put(links={"multi-user.target.wants/shop-x.service": "../shop-x.service"})
+    assert everything(directories) == before
+    assert {each[1] for each in asking.ran} == {"daemon-reload"}  # systemd knows what is there, whatever happened
+
+
+@pytest.mark.parametrize("name", ["shop-a.service", "shop-t@7.service", "shop-t@.service"])
+def test_names_that_packages_have(directories: Path, asking: Asking, name: str) -> None:
+    """No unit, drop-in, alias or start has a name that systemd finds elsewhere, by a template either."""
+    (directories / "packages").mkdir()
+    for packaged in ("shop-a.service", "shop-t@.service"):
+        (directories / "packages" / packaged).write_text("[Service]\nExecStart=/bin/true\n")
+    (directories / "units/shop-b.service").write_text(UNIT)
+    before = everything(directories)
+    drop_in = f"{name}.d/x.conf"
+    told = [
+        asking.put(files={name: UNIT, drop_in: "[Service]\nNice=1\n"}),
+        asking.put(files={name: None}),
+        asking.put(start=[name]),
+        asking.put(links={name: "shop-b.service"}),
+        asking.put(links={"shop-c.service": name}),
+        asking.put(links={f"multi-user.target.wants/{name}": f"../{name}"}),
+        "; ".join(problems(APP, {}, (name,))),
+    ]
+    assert [("belongs to a package" in each, "is no link" in each) for each in told] == [
+        *[(True, False)] * 3,
+        *[(False, True)] * 3,
+        (True, False),
+    ]
+    assert (everything(directories), asking.ran) == (before, [])
+    (directories / "units" / name).write_text(UNIT)
+    assert "is no link" in asking.put(links={"shop-c.service": name})
+
+
+@pytest.mark.parametrize(
+    ("main", "drop_in"),
+    [
+        ("shop-x.service", "shop-x.service.d/x.conf"),
+        ("shop-x@.service", "shop-x@7.service.d/x.conf"),
+        ("shop-x@.service", "shop-x@.service.d/x.conf"),
+    ],
+)
+@pytest.mark.parametrize("header", ["", f"{helper.OURS}shop in {ROOT}, 0\n"])
+def test_no_drop_in_outlives_its_unit(directories: Path, asking: Asking, main: str, drop_in: str, header: str) -> None:
+    """A unit does not go while drop-ins of it, or of its instances, stay; with them it goes."""
+    text = f"{header}[Service]\nNice=1\n"
+    assert asking.put(files={main: UNIT, drop_in: text}) == ""
+    before = everything(directories)
+    assert "is not there, and has drop-ins" in asking.put(files={main: None})
+    assert everything(directories) == before
+    assert asking.put(files={main: None, drop_in: None}) == ""
+    assert everything(directories) == {}
+
+
+@pytest.mark.parametrize("leads", ["/srv/shop/x.service", "/usr/lib/systemd/system/ssh.service", "ssh.service"])
+def test_units_that_are_links(directories: Path, asking: Asking, leads: str) -> None:
+    """A unit of the list that leads out of the directory, or to another's unit, is a problem; the link stays."""
+    (directories / "units/ssh.service").write_text(UNIT)
+    (directories / "units/shop-x.service").symlink_to(leads)
+    (directories / "units/shop-y@.service").symlink_to(leads)
+    before = everything(directories)
+    for unit in ("shop-x.service", "shop-y@1.service"):
+        assert problems(APP, {}, (unit,)) == [f"{unit} is a link to a unit of others"]
+    assert "is a link to a unit of others" in asking.put(files={"shop-z.service": UNIT})
+    for to in (None, "shop-z.service"):
+        assert "is no link" in asking.put(links={"shop-x.service": to})
+    assert (everything(directories), asking.ran) == (before, [])
+
+
+def test_aliases(directories: Path, asking: Asking) -> None:
+    """Another name leads to a unit that is there or comes; a mask stays, and no file has a link put in its place."""
+    (directories / "units/shop-a.service").write_text(UNIT)
+    (directories / "units/shop-b.service").write_text(UNIT)
+    (directories / "units/shop-masked.service").symlink_to("/dev/null")
+    before = everything(directories)
+    refused: list[dict[str, str | None]] = [
+        {"shop-old.service": "shop-none.service"},
+        {"shop-old.service": "ssh.service"},
+        {"ssh.service": "shop-a.service"},
+        {"shop-b.service": "shop-a.service"},
+        {"shop-masked.service": None},
+        {"shop-masked.service": "shop-a.service"},
+        {"sysinit.target.wants/shop-a.service": "../shop-a.service"},
+    ]
+    assert ["is no link" in asking.put(links=links) for links in refused] == [True] * len(refused)
+    assert (everything(directories), asking.ran) == (before, [])
+    assert asking.put(files={"shop-c.service": UNIT}, links={"shop-old.service": "shop-c.service"}) == ""
+    assert asking.put(files={"shop-b.service": None}, links={"shop-b.service": "shop-a.service"}) == ""
+    assert (
+        asking.put(links={"shop-old.service": None, "multi-user.target.wants/shop-a.service": "../shop-a.service"})
+        == ""
+    )
+    assert everything(directories / "units") == {
+        "multi-user.target.wants/shop-a.service": "../shop-a.service",
+        "shop-a.service": UNIT,
+        "shop-b.service": "shop-a.service",
+        "shop-c.service": UNIT,
+        "shop-masked.service": "/dev/null",
+    }
+
+
+def test_units_of_another_application(directories: Path, asking: Asking) -> None:
+    """What the header gives to another application, or what runs as root, is neither replaced nor taken away."""
+    (directories / "units/shop-x.service").write_text(f"{helper.OURS}other in /srv/other, 0\n{UNIT}")
+    (directories / "units/shop-x.service").chmod(0o644)
+    before = everything(directories)
+    for text in (None, UNIT):
+        assert asking.put(files={"shop-x.service": text}).endswith("belongs to the application other in /srv/other")
+    (directories / "units/shop-x.service").write_text("[Service]\nExecStart=/bin/true\n")
+    assert "names no User=" in asking.put(files={"shop-x.service": None})
+    assert (sorted(everything(directories)), asking.ran) == (sorted(before), [])
+
+
+def test_what_cannot_be_written_changes_nothing(directories: Path, asking: Asking) -> None:
+    """A text that is no UTF-8 is refused before anything is written."""
+    assert "surrogates not allowed" in asking.put(files={"shop-a.service": UNIT, "shop-b.service": f"{UNIT}#\ud800\n"})
+    assert (everything(directories), asking.ran) == ({}, [])
+
+
+def test_one_at_a_time(directories: Path, asking: Asking) -> None:
+    """Whoever waits too long for another helper is refused, and changes nothing."""
+    with helper.locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper.locked(APP, 0):
+        pytest.fail("both have the lock")
+    assert asking.put(files={"shop-a.service": UNIT}) == ""
+
+
+def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Paths of releases of the application alone: others look like secrets, and can be some."""
+    release, secret = f"{ROOT}/releases/{'a' * 40}", f"https://example.org/hook/{'b' * 40}"
+    environ = {"A": f"{release}/bin", "B": secret, "C": f"/srv/other/releases/{'c' * 40}"}
+    program = "import sys; print('up', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as one:
+        assert one.stdout is not None and one.stdout.readline() == b"up\n"
+        helper.watch(APP)
+        one.communicate()
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f"/proc/{one.pid}/environ:")]
+    assert told == [f"/proc/{one.pid}/environ:{release}"]
+
+
+def test_what_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No program of root's shows pages, in which one could type; nothing of the login's is given hours."""
+    ran: list[tuple[tuple[str, ...], dict[str, str]]] = []
+    monkeypatch.setattr(os, "execve", lambda path, command, environ: ran.append((command, environ)))
+    helper.systemctl(APP, "status", "--", "shop-a.service")
+    helper.activate(
+        APP._replace(login=USER), "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999"
+    )
+    assert ran[0][0] == ("/usr/bin/systemctl", "--no-pager", "status", "--", "shop-a.service")
+    assert {"--property=RuntimeMaxSec=3600", "--property=TimeoutStopSec=3600"} <= {*ran[1][0]}
+    assert [environ["SYSTEMD_PAGER"] for _, environ in ran] == ["cat", "cat"]
+
+
+@pytest.mark.parametrize("said", ["[]", "[" * 100_000, '{"files": []}', '{"patience": 1e999, "files": {"x": 1}}'])
+def test_what_is_no_set_of_units(said: str, tmp_path: Path) -> None:
+    """Whatever the input is, the helper says that it is refused, in a line."""
+    names = ("ETC", "UNITS", "RUN")
+    places = "".join(f"helper.{name} = {str(tmp_path / name.lower())!r}; " for name in names)
+    app = "Application('shop', 'x', '/srv/shop', ('shop',), ())"
+    begin = f"from oroboros_deploy.least import helper; {places}helper.application = lambda name: helper.{app}; "
+    ran = subprocess.run(
+        [sys.executable, "-c", f"{begin}helper.ask('shop', 'judge')"], input=said, capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr.startswith("oroboros-helper: refused: "), ran.stderr.count("\n")) == (1, True, 1)

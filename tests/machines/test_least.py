@@ -213,6 +213,28 @@ BAD = {
     "shop-evil.path": "[Path]\nPathExists=/etc/passwd\nUnit=ssh.service\n",
     "shop-evil.timer": "[Timer]\nOnActiveSec=1\nUnit=reboot.target\n",
 }
+PLAIN = UNIT.format(name="api").replace("@root@/env", "-/etc/default/shop").replace("@root@", ROOT)
+SLOW = "[Service]\nRestartSec=1\n"
+PUT: list[tuple[dict[str, object], str]] = [
+    ({"files": {f"shop-api.service.d/../../../..{CANARY}": None}}, "none of the units"),
+    (
+        {"files": {"shop-api.service.d/../../../sudoers.d/deploy": "deploy ALL=(ALL) NOPASSWD: ALL\n"}},
+        "none of the units",
+    ),
+    ({"links": {f"multi-user.target.wants/../../../..{CANARY}": None}}, "is no link"),
+    ({"files": {"shop-packaged@7.service": PLAIN, "shop-packaged@7.service.d/x.conf": SLOW}}, "belongs to a package"),
+    (
+        {"files": {"shop-packaged@7.service.d/x.conf": SLOW}, "start": ["shop-packaged@7.service"]},
+        "belongs to a package",
+    ),
+    ({"files": {"shop-worker@1.service.d/x.conf": SLOW, "shop-worker@.service": None}}, "has drop-ins"),
+    ({"start": ["shop-packaged@7.service"]}, "belongs to a package"),
+    ({"links": {"shop-new.service": "shop-packaged@7.service"}}, "is no link"),
+    ({"links": {"shop-new.service": "shop-none.service"}}, "is no link"),
+    ({"links": {"shop-masked.service": None}}, "is no link"),
+    ({"links": {"shop-link.service": None}}, "is no link"),
+    ({"start": ["shop-link.service"]}, "is a link to a unit of others"),
+]
 
 
 def test_nobody_becomes_root(shop: Shop) -> None:
@@ -249,6 +271,17 @@ def test_nobody_becomes_root(shop: Shop) -> None:
         links = {link: "/srv/shop/evil"}
         status, said = shop.asked("shop", "put", "5", stdin=json.dumps({"files": {}, "links": links}))
         assert (status, "is no link" in said, state(host)) == (1, True, before), said
+
+    packaged = "etc/systemd/system/shop-link.service", "usr/lib/systemd/system/shop-packaged@.service"
+    (host.rootfs / packaged[1]).write_text(whole)
+    (host.rootfs / packaged[0]).symlink_to("/srv/shop/link.service")
+    (host.rootfs / "etc/systemd/system/shop-masked.service").symlink_to("/dev/null")
+    with_links = state(host)
+    for asked, why in PUT:
+        status, said = shop.asked("shop", "put", "5", stdin=json.dumps(asked).replace("@user@", "shop"))
+        assert (status, why in said, state(host)) == (1, True, with_links), f"{asked}: {said}"
+    for name in (*packaged, "etc/systemd/system/shop-masked.service"):
+        (host.rootfs / name).unlink()
 
     ran = shop.fab("-H", "prod", "deploy", f"--sha={shop.release(**BAD)}")
     told = [path for path in BAD if path.partition(".d/")[0] not in ran.said]

@@ -38,7 +38,7 @@ READY = replace(
 def test_what_root_writes_down() -> None:
     """Units by the names of the application and of its services, users with the login, and where it is deployed."""
     said = json.loads(FILES["/etc/oroboros_deploy/shop.json"])
-    units = ["shop", "shop-*", "shop@*", "web-*", "worker", "worker@*", "jobs", "jobs@*"]
+    units = ["shop", "shop-*", "shop@*", "web-api", "web-api@*", "worker", "worker@*", "jobs", "jobs@*"]
     assert said == {"login": "deploy", "root": "/srv/shop", "units": units, "users": ["shop", "deploy"]}
     assert [*FILES] == [HELPER, "/etc/oroboros_deploy/shop.json", BOOT]
     assert "User=deploy\n" in FILES[BOOT] and "Before=web-api.service worker@1.service jobs.timer\n" in FILES[BOOT]
@@ -65,11 +65,21 @@ def test_what_is_done() -> None:
     [
         (replace(BARE, sudo=True), "by a rule of yours"),
         (replace(READY, as_root=("/etc/systemd/system/shop-api.service",)), "shop-api.service names no User="),
+        (replace(READY, linked=("/etc/systemd/system/shop-api.service",)), "is a link to another directory"),
+        (replace(READY, packaged=("/usr/lib/systemd/system/shop-x.service",)), "has a name that the list of shop"),
+        (replace(READY, claimed=(("web-api", "/etc/oroboros_deploy/web.json"),)), "web.json lists the units web-api"),
+        (replace(READY, claimed=(("shop-b-*", "/etc/oroboros_deploy/b.json"),)), "and shop would have shop-*"),
     ],
 )
 def test_what_makes_it_useless(found: Found, said: str) -> None:
-    """Rights of another rule, and services of root's, are refused by name."""
+    """Rights of another rule, services of root's and names of others are refused by name."""
     assert [said in each.message for each in problems(WANTED, found)] == [True]
+
+
+def test_names_that_differ() -> None:
+    """Lists of two applications stand beside each other where no name is in both."""
+    claimed = tuple((unit, "/etc/oroboros_deploy/x.json") for unit in ("web", "web@*", "web-apis", "shops-*", "sho"))
+    assert problems(WANTED, replace(READY, claimed=claimed)) == []
 
 
 def test_the_two_rules_are_not_had_beside_it() -> None:
@@ -83,11 +93,26 @@ def test_the_two_rules_are_not_had_beside_it() -> None:
 def test_what_is_found_here(tmp_path: Path) -> None:
     """The script looks at files, the boot unit, groups and units; of what is not there it says nothing."""
     asked = probe(replace(WANTED, login="no-such-user"))
-    for place in ("/etc/systemd/system", "/etc/oroboros_deploy", "/usr/local/sbin"):
-        asked = asked.replace(place, str(tmp_path))
+    for place in ("/etc/systemd/system/", "/etc/systemd/system ", "/etc/oroboros_deploy", "/usr/local/sbin"):
+        asked = asked.replace(place, f"{tmp_path}{place[19:] if place.startswith('/etc/systemd') else ''}")
+    asked = asked.replace("/usr/local/lib/systemd/system", f"{tmp_path}/elsewhere")
     said = "\n".join(f"{word} x" for word in ("[Service]", "User=shop"))
-    for name, text in (("shop-api.service", "[Service]\n"), ("shop-web.service", said), ("oroboros-helper", "x")):
+    as_root = ("shop-api", "[Service]\n"), ("shop-b", "[Service]\nUser=root\n"), ("shop-c", f"{said}\nUser=\n")
+    units = {f"{name}.service": text for name, text in (*as_root, ("shop-web", said))}
+    for name, text in {
+        **units,
+        "oroboros-helper": "x",
+        "elsewhere/shop-p.timer": "",
+        "elsewhere/shops.timer": "",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text.replace(" x", ""))
+    for name, leads in (
+        ("shop-l.socket", "/srv/shop/l.socket"),
+        ("shop-m.path", "/dev/null"),
+        ("shop-o.path", "shop-m"),
+    ):
+        (tmp_path / name).symlink_to(leads)
     (tmp_path / "shop-web.service.d").mkdir()
     (tmp_path / "shop-web.service.d/env.conf").write_text(
         "# oroboros_deploy: shop in /srv/shop, 0\n[Service]\nEnvironmentFile=-/srv/shop/env\n"
@@ -97,10 +122,14 @@ def test_what_is_found_here(tmp_path: Path) -> None:
     ran = subprocess.run(["sh", "-c", asked.replace("command -v sudo", "false")], capture_output=True, text=True)
     found = read(ran.stdout.splitlines())
     assert (found.as_root, found.enabled, found.obeyed, found.reads, ran.stderr) == (
-        (f"{tmp_path}/shop-api.service",),
+        tuple(f"{tmp_path}/{name}.service" for name, _ in as_root),
         *(False, False, False, ""),
     )
-    assert found.moves
+    assert (found.moves, found.linked, found.packaged) == (
+        *(True, (f"{tmp_path}/shop-l.socket",)),
+        (f"{tmp_path}/elsewhere/shop-p.timer",),
+    )
+    assert found.claimed == tuple((unit, f"{tmp_path}/other.json") for unit in LEAST.units)
     assert found.listed == (f"{tmp_path}/shop.json",)
     if tmp_path.stat().st_uid == 0:
         assert found.digests[f"{tmp_path}/oroboros-helper"] == digest("x")
