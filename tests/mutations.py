@@ -1860,9 +1860,23 @@ MUTATIONS = (
     Mutation(
         "with least privilege a service has a user",
         HELPER,
-        '    if kind == "Service" and not found[2] and not users:\n',
+        '    if kind == "Service" and not found[2] and "User" not in known:\n',
         "    if False:\n",
         (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege what filters system calls gets no new privileges",
+        HELPER,
+        '    if "NoNewPrivileges" not in known and (',
+        "    if False and (",
+        (LEAST, "-k", "would_be_root"),
+    ),
+    Mutation(
+        "with least privilege no unit of an administrator is replaced",
+        HELPER,
+        "    if text is not None and not was:\n",
+        "    if False:\n",
+        (LEAST, "-k", "another_application"),
     ),
     Mutation(
         "with least privilege no command has a prefix that makes it root's",
@@ -1881,7 +1895,7 @@ MUTATIONS = (
     Mutation(
         "with least privilege nothing is installed beside a service of root's",
         HELPER,
-        'if each.endswith(".service") and app.owns(each)] if files else []\n',
+        "if app.owns(each)] if files else []\n",
         "if False] if files else []\n",
         (LEAST, "-k", "what_is_there"),
     ),

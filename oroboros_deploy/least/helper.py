@@ -304,12 +304,14 @@ ALLOWED = {
         " Environment UnsetEnvironment WorkingDirectory UMask IOSchedulingClass CPUWeight CPUQuota"
         " MemoryMax MemoryHigh MemorySwapMax TasksMax IOWeight LimitNOFILE LimitNPROC LimitCORE LimitAS LimitFSIZE"
         " SyslogIdentifier SyslogLevel LogLevelMax LogRateLimitIntervalSec LogRateLimitBurst IgnoreSIGPIPE"
-        " NoNewPrivileges PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateIPC ProtectSystem ProtectHome"
+        " PrivateTmp PrivateDevices PrivateNetwork PrivateUsers PrivateIPC ProtectSystem ProtectHome"
         " ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectControlGroups ProtectClock ProcSubset"
         " ProtectHostname ProtectProc LockPersonality MemoryDenyWriteExecute RestrictRealtime RestrictSUIDSGID"
-        " RestrictNamespaces RestrictAddressFamilies SystemCallFilter SystemCallArchitectures SystemCallErrorNumber"
+        " RestrictNamespaces RestrictAddressFamilies SystemCallArchitectures"
         " RemoveIPC IPAddressAllow IPAddressDeny CapabilityBoundingSet RuntimeDirectoryMode RuntimeDirectoryPreserve"
         " StateDirectoryMode CacheDirectoryMode LogsDirectoryMode",
+        "true": "NoNewPrivileges",
+        "calls": "SystemCallFilter",
         "modest": "OOMScoreAdjust Nice",
         "user": "User",
         "groups": "Group SupplementaryGroups",
@@ -334,11 +336,18 @@ ALLOWED = {
     },
     "Path": {
         "any": "TriggerLimitIntervalSec TriggerLimitBurst",
-        "below": "PathExists PathExistsGlob PathChanged PathModified DirectoryNotEmpty",
+        "below": "PathExists PathChanged PathModified DirectoryNotEmpty",
         "units": "Unit",
     },
     "Install": {"units": "Alias Also RequiredBy UpheldBy", "late": "WantedBy", "instance": "DefaultInstance"},
 }
+# A setuid program whose calls are filtered can take itself for root's: systemd 255 and later let it run all the same.
+FILTERS = re.compile(
+    "SystemCall.*|Restrict.*|MemoryDenyWriteExecute|LockPersonality|PrivateDevices|CapabilityBoundingSet"
+    "|ProtectClock|ProtectKernel.*|ProtectHostname"
+)
+WHO = re.compile("User|Exec.*|PermissionsStartOnly|RootDirectoryStartOnly|NoNewPrivileges")  # an administrator's, too
+NEVER_EMPTY = ("user", "groups", "true")
 TARGETS = {
     *("network.target", "network-online.target", "nss-lookup.target", "remote-fs.target", "local-fs.target"),
     *("time-sync.target", "basic.target", "sysinit.target", "multi-user.target", "graphical.target"),
@@ -350,6 +359,8 @@ LATE = LAST | {"timers.target", "sockets.target", "paths.target"}
 COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
 CHECKS: dict[str, Callable[[Application, str], bool]] = {
     "any": lambda app, value: True,
+    "true": lambda app, value: value.lower() in ("1", "yes", "y", "true", "t", "on"),
+    "calls": lambda app, value: bool(re.fullmatch(r"~?[A-Za-z0-9_@ \t-]*", value)),  # no `getuid:0`, which lies
     "names": lambda app, value: all(re.fullmatch(rf"{STEM}\.[a-z]+", each) for each in value.split()),
     "known": lambda app, value: all(each in TARGETS or _is_ours(app, each) for each in value.split()),
     "before": lambda app, value: all(each in LAST or _is_ours(app, each) for each in value.split()),
@@ -439,19 +450,38 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
         yield f"{path} is none of the units of {app.name}: {', '.join(app.units)}"
         return
     kind = found[1].rpartition(".")[2].title()
-    users = 0
+    known: set[str] = set()
     try:
         for number, section, key, value in read(text):
-            check = next((c for c, keys in ALLOWED.get(section, {}).items() if key in keys.split()), None)
+            check = _check(section, key)
             if check is None or section not in ("Unit", "Install", kind):
                 yield f"{path}:{number}: {key}= in [{section}] is not for an application without root"
-            elif (value or check in ("user", "groups")) and not CHECKS[check](app, value):
+            elif (value or check in NEVER_EMPTY) and not CHECKS[check](app, value):
                 yield f"{path}:{number}: {key}={value[:80]} is not for this application"
-            users += key == "User"
+            known.add(key)
     except (Refused, KeyError) as refused:
         yield f"{path}: {refused}"
-    if kind == "Service" and not found[2] and not users:
+    if kind == "Service" and not found[2] and "User" not in known:
         yield f"{path} names no User=, so that it would run as root"
+    if "NoNewPrivileges" not in known and (filters := sorted(filter(FILTERS.fullmatch, known))):
+        yield f"{path} has {filters[0]}=, which wants the line NoNewPrivileges=yes in the same file"
+
+
+def _check(section: str, key: str) -> str | None:
+    return next((check for check, keys in ALLOWED.get(section, {}).items() if key in keys.split()), None)
+
+
+def wrong_beside(app: Application, path: str, text: str) -> Iterator[str]:
+    """What an administrator's drop-in says of who runs what: it was written for a unit that was not the login's."""
+    try:
+        for number, section, key, value in read(text):
+            check = _check(section, key)
+            if WHO.fullmatch(key) and (
+                check is None or ((value or check in NEVER_EMPTY) and not CHECKS[check](app, value))
+            ):
+                yield f"{path}:{number}: {key}={value[:80]} is not for an application without root"
+    except (Refused, KeyError) as refused:
+        yield f"{path}: {refused}"
 
 
 def _there(path: str) -> str | None:
@@ -476,9 +506,9 @@ def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[
     """What is wrong with files that are to be installed, and with what is there of these units."""
     if strange := [path for path in files if not re.fullmatch(PATH, path)]:
         return [f"{path} is none of the units of {app.name}: {', '.join(app.units)}" for path in sorted(strange)]
-    # Nothing is installed beside a service of root's in the list, which another unit could start.
+    # Nothing is installed beside a unit of root's in the list, which another unit could start.
     found = [each for path, text in files.items() if text is not None for each in wrong(app, path, text)]
-    installed = [each for each in os.listdir(UNITS) if each.endswith(".service") and app.owns(each)] if files else []
+    installed = [each for each in os.listdir(UNITS) if app.owns(each)] if files else []
     for unit in {*units, *installed, *(path.partition(".d/")[0] for path in files)}:
         found += _wrong_with(app, unit, files)
     found += [each for path in files for each in _of_others(app, path)]
@@ -497,8 +527,22 @@ def _wrong_with(app: Application, unit: str, files: Files) -> Iterator[str]:
     elif kept := [each for each in _orphans(app, unit, files) if _main(each, files)[1] is None]:
         yield from (f"{each} is not there, and has drop-ins" for each in kept)
     else:
-        for each, was in (*((each, _there(each)) for each in {path, unit}), *_drop_ins(unit)):
-            yield from wrong(app, each, was) if was is not None else ()
+        yield from _judged(app, unit, path)
+
+
+def _judged(app: Application, *units: str) -> Iterator[str]:
+    """What is wrong with files that are there, and with the drop-ins of the first unit."""
+    for path in {*units}:
+        text = _there(path)
+        yield from wrong(app, path, text) if text is not None else ()
+    for path, text in _drop_ins(units[0]):
+        yield from (wrong if text.startswith(OURS) else wrong_beside)(app, path, text)
+
+
+def before(app: Application) -> list[str]:
+    """What is wrong with all units of the list that are there: `setup` asks before the login may start them."""
+    units = {name for name in (each.removesuffix(".d") for each in os.listdir(UNITS)) if app.owns(name)}
+    return sorted({found for unit in units for found in _judged(app, unit)})
 
 
 def _orphans(app: Application, unit: str, files: Files) -> list[str]:
@@ -517,9 +561,12 @@ def _has_drop_ins(unit: str, files: Files) -> bool:
 
 
 def _of_others(app: Application, path: str) -> Iterator[str]:
-    """Whether what is replaced or taken away was installed for another application."""
-    was = re.match(rf"{re.escape(OURS)}([^\n]+?) in (/[^\n]*), ", _there(path) or "")
-    if was and was.groups() != (app.name, app.root):
+    """Whether what is replaced or taken away was installed for another application, or by an administrator."""
+    text = _there(path)
+    was = re.match(rf"{re.escape(OURS)}([^\n]+?) in (/[^\n]*), ", text or "")
+    if text is not None and not was:
+        yield f"{path} was installed by no deploy: root alone may replace it, or take it away"
+    elif was and was.groups() != (app.name, app.root):
         yield f"{path} belongs to the application {was[1]} in {was[2]}"
 
 
@@ -541,7 +588,7 @@ def _leads_away(app: Application, unit: str) -> bool:
 
 
 def _drop_ins(unit: str) -> Iterator[tuple[str, str]]:
-    """The drop-ins for a unit that were installed for an application; those of an administrator are his.
+    """The drop-ins for a unit, whoever installed them.
 
     They lie in directories of the unit, of what it is an alias of, of its template, and of what their names begin with.
     """
@@ -553,7 +600,7 @@ def _drop_ins(unit: str) -> Iterator[tuple[str, str]]:
         place = os.path.join(UNITS, directory)
         for name in sorted(os.listdir(place)) if os.path.isdir(place) else ():
             text = _there(f"{directory}/{name}")
-            if text and text.startswith(OURS):
+            if text and name.endswith(".conf"):
                 yield f"{directory}/{name}", text
 
 

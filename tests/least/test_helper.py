@@ -21,7 +21,8 @@ USER = pwd.getpwuid(1).pw_name  # one that every system has
 GROUP = "daemon"
 ROOT = "/srv/shop"
 APP = Application("shop", "deploy", ROOT, ("shop", "shop-*", "shop@*"), (USER,))
-UNIT = f"[Unit]\nDescription=Shop\n[Service]\nUser={USER}\nExecStart=/srv/shop/current/bin/shop\n"
+HEADER = f"{helper.OURS}shop in {ROOT}, 0\n"
+UNIT = f"{HEADER}[Unit]\nDescription=Shop\n[Service]\nUser={USER}\nExecStart=/srv/shop/current/bin/shop\n"
 root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
 
 
@@ -50,7 +51,10 @@ GOOD = [
     service(
         "ExecStartPre=-/bin/mkdir -p x", "ExecStart=", "ExecStart=@/bin/sh shop -c 'a; b'", "ExecReload=:/bin/kill"
     ),
-    service("# a comment", "; another", "", "Environment=A=\\", "  B=c", "Restart=always", "CapabilityBoundingSet="),
+    service("# a comment", "; another", "", "Environment=A=\\", "  B=c", "Restart=always"),
+    service(
+        "CapabilityBoundingSet=", "SystemCallFilter=~@mount", "SystemCallFilter=@file-system", "NoNewPrivileges=True"
+    ),
     service("EnvironmentFile=-/etc/default/shop", f"Group={GROUP}", "RuntimeDirectory=shop", "StandardOutput=journal"),
     service("[Install]", "WantedBy=multi-user.target", "Alias=shop-old.service", "Also=shop-web@.service"),
     f"[Unit]\nBefore=shop-web.service multi-user.target\nConditionPathExists=|!{ROOT}/held\n{UNIT}Nice=5\n",
@@ -92,6 +96,17 @@ BAD = [
     *(
         service(line)
         for line in (
+            "SystemCallFilter=~@mount",
+            "SystemCallFilter=~getuid:0\nNoNewPrivileges=yes",
+            "SystemCallErrorNumber=0\nNoNewPrivileges=yes",
+            "RestrictAddressFamilies=AF_UNIX",
+            "LockPersonality=yes",
+            "PrivateDevices=yes",
+            "ProtectKernelLogs=yes",
+            "CapabilityBoundingSet=CAP_KILL",
+            "NoNewPrivileges=no",
+            "NoNewPrivileges=",
+            "NoNewPrivileges=yes\nNoNewPrivileges=0",
             "PermissionsStartOnly=yes",
             "RootDirectoryStartOnly=yes",
             "AmbientCapabilities=CAP_SYS_ADMIN",
@@ -183,6 +198,8 @@ OTHERS = {
     "service.d/x.conf": "[Service]\nUser=root\n",
     "ssh.service.d/x.conf": "[Service]\nNice=1\n",
     "shop-api.service.d/x.conf": "[Service]\nUser=\n",
+    "shop-api.service.d/z.conf": "[Service]\nNoNewPrivileges=no\n",
+    "shop-api.service.d/f.conf": "[Service]\nSystemCallFilter=~@mount\n",
     "shop-api.service.d/../x.conf": "[Service]\nNice=1\n",
     "shop-api.service.d/y.conf": "[Service]\nExecStartPre=+/bin/x\n",
     "shop-api.socket": "[Socket]\nListenStream=9000\nExecStartPre=/bin/x\n",
@@ -195,6 +212,7 @@ OTHERS = {
     "shop-h.socket": "[Socket]\nListenStream=9000\nReusePort=yes\n",
     "shop-a.path": "[Path]\nPathChanged=/srv/shop/x\nUnit=ssh.service\n",
     "shop-b.path": "[Path]\nPathExists=/etc/shadow\n",
+    "shop-d.path": "[Path]\nPathExistsGlob=/srv/shop/*\n",
     "shop-c.path": "[Path]\nPathExists=/srv/shop/x\nMakeDirectory=yes\n",
     "shop-a.timer": "[Timer]\nOnCalendar=daily\nUnit=reboot.target\n",
     "shop-a.target": "[Service]\nUser=root\n",
@@ -236,6 +254,10 @@ def test_what_is_there(directories: Path) -> None:
     assert "shop-old.service names no User=, so that it would run as root" in with_a_timer
     (directories / "units/shop-old.service").unlink()
     (directories / "units/shop@7.service").unlink()
+    (directories / "units/shop-old.socket").write_text("[Socket]\nListenStream=22\n")
+    assert "ListenStream=22 is not" in str(problems(APP, {"shop-new.service": UNIT}))
+    assert "ListenStream=22 is not" in str(helper.before(APP))
+    (directories / "units/shop-old.socket").unlink()
     started = problems(APP, {"shop-new.service": f"[Unit]\nWants=shop-db.service\n{UNIT}"})
     assert ["Wants=shop-db.service" in each for each in started] == [True]
     alone = problems(APP, {"shop-new.service.d/x.conf": "[Service]\nNice=1\n"})
@@ -258,8 +280,12 @@ def test_drop_ins_of_before(directories: Path, place: str) -> None:
     asked = {"shop@": "shop@7.service", "shop-": "shop-a.service", "shop-b": "shop-c.service"}
     unit = asked.get(place.partition(".")[0].removesuffix("7"), "shop-a.service")
     assert problems(APP, {}, (unit,)) == []
-    (units / place / "x.conf").write_text("[Service]\nUser=\n")
+    (units / place / "x.conf").write_text("[Service]\nNice=-5\nExecStart=\n")
     assert problems(APP, {}, (unit,)) == []  # an administrator's
+    for line in ("User=", "ExecStartPre=+/bin/x", "PermissionsStartOnly=yes", "NoNewPrivileges=no"):
+        (units / place / "x.conf").write_text(f"[Service]\n{line}\n")
+        assert [line in each for each in problems(APP, {}, (unit,))] == [True], line
+        assert [line in each for each in helper.before(APP)] == [True], line
     (units / place / "x.conf").write_text(f"{helper.OURS}shop in /srv/shop, 0\n[Service]\nUser=\n")
     assert [each.startswith(place) for each in problems(APP, {}, (unit,))] == [True]
 
@@ -481,7 +507,7 @@ def test_directories_that_are_links(directories: Path, asking: Asking) -> None:
     (directories / "units/shop-x.service").write_text(UNIT)
     for name in ("shop-x.service.d", "multi-user.target.wants"):
         (directories / "units" / name).symlink_to(directories / "canary")
-    (directories / "canary/x.conf").write_text("[Service]\nNice=1\n")
+    (directories / "canary/x.conf").write_text(f"{HEADER}[Service]\nNice=1\n")
     before = everything(directories)
     for text in (None, "[Service]\nNice=2\n"):
         with pytest.raises(NotADirectoryError):
@@ -528,10 +554,9 @@ def test_names_that_packages_have(directories: Path, asking: Asking, name: str) 
         ("shop-x@.service", "shop-x@.service.d/x.conf"),
     ],
 )
-@pytest.mark.parametrize("header", ["", f"{helper.OURS}shop in {ROOT}, 0\n"])
-def test_no_drop_in_outlives_its_unit(directories: Path, asking: Asking, main: str, drop_in: str, header: str) -> None:
+def test_no_drop_in_outlives_its_unit(directories: Path, asking: Asking, main: str, drop_in: str) -> None:
     """A unit does not go while drop-ins of it, or of its instances, stay; with them it goes."""
-    text = f"{header}[Service]\nNice=1\n"
+    text = f"{HEADER}[Service]\nNice=1\n"
     assert asking.put(files={main: UNIT, drop_in: text}) == ""
     before = everything(directories)
     assert "is not there, and has drop-ins" in asking.put(files={main: None})
@@ -594,6 +619,9 @@ def test_units_of_another_application(directories: Path, asking: Asking) -> None
     before = everything(directories)
     for text in (None, UNIT):
         assert asking.put(files={"shop-x.service": text}).endswith("belongs to the application other in /srv/other")
+    (directories / "units/shop-x.service").write_text(UNIT.partition("\n")[2])
+    for text in (None, UNIT):
+        assert asking.put(files={"shop-x.service": text}).startswith("shop-x.service was installed by no deploy")
     (directories / "units/shop-x.service").write_text("[Service]\nExecStart=/bin/true\n")
     assert "names no User=" in asking.put(files={"shop-x.service": None})
     assert (sorted(everything(directories)), asking.ran) == (sorted(before), [])
