@@ -62,8 +62,9 @@ def actions(wanted: Wanted, found: Found) -> list[Action]:
         *_login(found),
         *_users(wanted, found),
         *_directories(wanted, found),
-        *_shared(wanted, found),
+        *(() if wanted.least else _shared(wanted, found)),
         *(_linger(found) if wanted.scope == "user" else _least(wanted.least, found) if wanted.least else _sudo(found)),
+        *(_shared(wanted, found) if wanted.least else ()),  # the helper gives them away
         *_key(wanted, found),
     ]
 
@@ -137,7 +138,10 @@ def _shared_made(wanted: Wanted, found: Found, top: str, place: str) -> str:
     if not wanted.owner:
         return _as(found.login, f"mkdir -p {quote(place)}")
     owner = quote(wanted.owner)
-    given = f'install -d -o {owner} -g "$(id -gn {owner})" {quote(top)}'
+    made = _as(found.login, f"mkdir {quote(top)}")  # no link that the login puts there misleads root
+    given = f"{made} && chown -h {owner}: {quote(top)}"
+    if wanted.least:
+        given = f"{made} && {_helper(wanted.least)} own-config shared {owner} {quote(PurePosixPath(top).name)}"
     return given if top == place else f"{given} && {_as(wanted.owner, f'mkdir -p {quote(place)}')}"
 
 
@@ -154,7 +158,7 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
             yield _file(file, text)
     if found.moves:
         what = f"units read {least.root}/env, which {found.login} can let name any file"
-        yield Action(what, f"{HELPER} {quote(least.application)} move-env")
+        yield Action(what, f"{_helper(least)} move-env")
     if not found.enabled:
         command = f"systemctl daemon-reload && systemctl enable --quiet {quote(boot_unit(least.root))}"
         yield Action("a boot would not settle what a power cut left", command)
@@ -164,6 +168,11 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
     if found.sudo or not found.obeyed:
         command = rules.put(found.login, f"printf '%s\\n' {quote(sudo_rule(found.login, HELPER))}")
         yield Action(f"{found.login} may run {HELPER} as root, and nothing else", command)
+
+
+def _helper(least: Least) -> str:
+    """The helper asked by root, whoever used sudo for this shell."""
+    return f"env -u SUDO_UID {HELPER} {quote(least.application)}"
 
 
 def _file(file: str, text: str) -> Action:
@@ -313,10 +322,12 @@ def _least_problems(found: Found) -> Iterator[Problem]:
     if found.sudo and not found.rule:
         what = f"{found.login} may run systemctl and systemd-run as root by a rule of yours, and so anything"
         yield Problem(what, f"on the host, as root: sudo -l -U {found.login}; take that rule away")
-    for unit in found.as_root:
-        what = f"{unit} names no User=, so that it runs as root: applications with such services get no least privilege"
-        edit = f"systemctl edit --full {unit.rpartition('/')[2]}"
-        yield Problem(what, f"on the host, as root: {edit}; or leave out --least-privilege")
+    for wrong in found.more:
+        what = f"{wrong}: applications with such units get no least privilege"
+        yield Problem(what, "on the host, as root: change that in /etc/systemd/system; or leave out --least-privilege")
+    for mighty in found.mighty:
+        what = f"{mighty}, and can become root: the login of a host with least privilege may act as that user"
+        yield Problem(what, "on the host, as root, take that right away; or name another user in run_as")
     for unit in found.linked:
         what = f"{unit} is a link to another directory, so that nobody knows whose unit the login would have"
         yield Problem(what, f"on the host: ls -l {quote(unit)}; as root, take the link away, and put the file there")

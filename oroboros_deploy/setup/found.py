@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -65,10 +68,17 @@ done
 ! systemctl is-enabled --quiet {boot} 2>/dev/null || fact enabled yes
 ! id -nG "$login" 2>/dev/null | tr ' ' '\\n' | grep -qx {journal} || fact reads yes
 [ -z "$account" ] || ! runuser -u "$login" -- sudo -n -k -- {helper} >/dev/null 2>&1 || fact obeyed yes
-named() {{ grep -qE "^[[:blank:]]*User[[:blank:]]*=[[:blank:]]*$1" "$2"; }}
-for file in {units}; do
-  [ ! -f "$file" ] || {{ named '[^[:blank:]]' "$file" && ! named '(root|0)?[[:blank:]]*$' "$file"; }} ||
-    fact as_root "$file"
+! command -v python3 >/dev/null ||
+  {{ python3 -IS -c {judge} {code} {said} /etc/systemd/system "$login" 2>/dev/null ||
+    echo "the units that are there were not judged"; }} |
+  while read -r words; do fact more "$words"; done
+for user in {users}; do
+  for group in $(id -nG "$user" 2>/dev/null); do
+    case $group in docker|lxd|disk|sudo) fact mighty "$user is in the group $group" ;; esac
+  done
+  [ "$user" = "$login" ] || ! command -v sudo >/dev/null || ! id "$user" >/dev/null 2>&1 ||
+    ! LC_ALL=C runuser -u "$user" -- sudo -n -l 2>/dev/null | grep -q 'may run the following' ||
+    fact mighty "$user may use sudo without a password"
 done
 for file in {paths}; do
   [ ! -L "$file" ] || [ "$(readlink "$file")" = /dev/null ] ||
@@ -82,6 +92,21 @@ for file in {lists}/*.json; do
     python3 -IS -c 'import json, sys; print(*json.load(open(sys.argv[1]))["units"], sep="\\n")' "$file" |
     while read -r unit; do fact claimed "$unit $file"; done
 done
+"""
+
+# The helper judges what is there, before it is on the host itself; a link that it mends later is no problem.
+_JUDGE = """\
+import base64, json, os, pwd, sys, zlib
+names = {"__name__": "helper"}
+exec(zlib.decompress(base64.b64decode(sys.argv[1])), names)
+names["UNITS"] = sys.argv[3]
+name, root, units, users = json.loads(sys.argv[2])
+login = sys.argv[4]
+there = {each.pw_name for each in pwd.getpwall()}
+app = names["Application"](name, login, root, tuple(units), tuple(each for each in [*users, login] if each in there))
+env = names["CHECKS"]["env"]
+names["CHECKS"]["env"] = lambda app, value: value.lstrip("-") == app.root + "/env" or env(app, value)
+print(*(names["before"](app) if os.path.isdir(sys.argv[3]) else ()), sep="\\n")
 """
 
 
@@ -118,8 +143,9 @@ class Found:
     With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root
     puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
     ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
-    login's, ``as_root`` the application's units that name no user, or root, ``linked`` those that are links to other
-    places, ``packaged`` files of others by a name of the list, and ``claimed`` what the lists of others have.
+    login's, ``more`` what its units have more than they may, ``mighty`` who could become root, ``linked`` those that
+    are links to other places, ``packaged`` files of others by a name of the list, and ``claimed`` what the lists of
+    others have.
     """
 
     login: str
@@ -143,7 +169,8 @@ class Found:
     obeyed: bool = False
     reads: bool = False
     moves: bool = False
-    as_root: tuple[str, ...] = ()
+    more: tuple[str, ...] = ()
+    mighty: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()
     packaged: tuple[str, ...] = ()
     claimed: tuple[tuple[str, str], ...] = ()
@@ -158,7 +185,7 @@ def probe(wanted: Wanted) -> str:
         key=quote(_blob(wanted.key)),
         rules=RULES,
         plus=INSTEAD_OF_A_DOT,
-        may=" && ".join(f"may /usr/bin/{name}" for name in _RUNS),
+        may=(" || " if wanted.least else " && ").join(f"may /usr/bin/{name}" for name in _RUNS),
         users="\n".join(users),
         lists=LISTS,
         least=_LEAST.format(**_of_least(wanted.least)) if wanted.least else "",
@@ -171,6 +198,10 @@ def _of_least(least: Least) -> dict[str, str]:
     units = [f"{_UNITS}/{_pattern(each)}.service" for each in least.units]
     names = [f"{_pattern(each)}{kind}" for each in least.units for kind in KINDS]
     return {
+        "judge": quote(_JUDGE),
+        "code": base64.b64encode(zlib.compress(least.helper.encode(), 9)).decode(),
+        "said": quote(json.dumps([least.application, least.root, least.units, least.users])),
+        "users": " ".join((*map(quote, least.users), '"$login"')),
         "files": " ".join(map(quote, (HELPER, least.list_file, least.boot_file))),
         "boot": quote(least.boot_file.rpartition("/")[2]),
         "journal": JOURNAL,
@@ -212,7 +243,8 @@ def read(lines: Sequence[str]) -> Found:
         places=dict(_place(value) for name, value in many if name == "place"),
         listed=tuple(value for name, value in many if name == "listed"),
         digests=dict(value.split(" ", 1)[::-1] for name, value in many if name == "digest"),
-        as_root=_all(many, "as_root"),
+        more=tuple(filter(None, _all(many, "more"))),
+        mighty=_all(many, "mighty"),
         linked=_all(many, "linked"),
         packaged=_all(many, "packaged"),
         claimed=tuple(_claimed(value) for name, value in many if name == "claimed"),

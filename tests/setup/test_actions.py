@@ -127,11 +127,11 @@ def test_users_and_shared_places() -> None:
     wanted = replace(WANTED, shared=shared, owner="www-data", users=("www-data", "shop"))
     old = {"/srv/shop/shared": OURS, "/srv/shop/shared/old": replace(OURS, owner="www-data")}
     found = replace(READY, users={"www-data": 33}, places={**READY.places, **old})
-    given = 'install -d -o www-data -g "$(id -gn www-data)" /srv/shop/shared'
+    made, given = "runuser -u deploy -- sh -c 'mkdir /srv/shop/shared", "chown -h www-data: /srv/shop/shared"
     assert commands(wanted, found) == [
         "useradd --system --user-group shop",
-        f"{given}/a && runuser -u www-data -- sh -c 'mkdir -p /srv/shop/shared/a/b'",
-        f"{given}/media",
+        f"{made}/a' && {given}/a && runuser -u www-data -- sh -c 'mkdir -p /srv/shop/shared/a/b'",
+        f"{made}/media' && {given}/media",
     ]
     assert notes(wanted, found) == [
         "the shared file /srv/shop/shared/local.yml is not there yet: the first deploy needs it"

@@ -64,7 +64,8 @@ def test_what_is_done() -> None:
     ("found", "said"),
     [
         (replace(BARE, sudo=True), "by a rule of yours"),
-        (replace(READY, as_root=("/etc/systemd/system/shop-api.service",)), "shop-api.service names no User="),
+        (replace(READY, more=("shop-api.service names no User=",)), "shop-api.service names no User=: applications"),
+        (replace(READY, mighty=("shop is in the group docker",)), "shop is in the group docker, and can become root"),
         (replace(READY, linked=("/etc/systemd/system/shop-api.service",)), "is a link to another directory"),
         (replace(READY, packaged=("/usr/lib/systemd/system/shop-x.service",)), "has a name that the list of shop"),
         (replace(READY, claimed=(("web-api", "/etc/oroboros_deploy/web.json"),)), "web.json lists the units web-api"),
@@ -74,6 +75,44 @@ def test_what_is_done() -> None:
 def test_what_makes_it_useless(found: Found, said: str) -> None:
     """Rights of another rule, services of root's and names of others are refused by name."""
     assert [said in each.message for each in problems(WANTED, found)] == [True]
+
+
+def test_a_shared_place() -> None:
+    """The login makes it, and the helper gives it away, who follows no link; so that comes after the helper."""
+    wanted = replace(WANTED, shared={"a/b": "dir"}, owner="shop", users=("shop",))
+    places = {**READY.places, "/srv/shop/shared": READY.places["/srv/shop"]}
+    done = actions(wanted, replace(BARE, users={"shop": 999}, places=places))
+    made = "runuser -u deploy -- sh -c 'mkdir /srv/shop/shared/a'"
+    given = f"env -u SUDO_UID {HELPER} shop own-config shared shop a"
+    assert done[-1].command == f"{made} && {given} && runuser -u shop -- sh -c 'mkdir -p /srv/shop/shared/a/b'"
+    assert done[-2].reason.startswith("deploy may run")
+
+
+def test_one_command_of_root_is_as_good_as_two() -> None:
+    """A login that may run systemctl alone, or systemd-run alone, is found; without the flag both are needed."""
+    one, both = "may /usr/bin/systemctl || may /usr/bin/systemd-run;", "may /usr/bin/systemctl && may"
+    assert (one in probe(WANTED), both in probe(WANTED), both in probe(replace(WANTED, least=None))) == (
+        *(True, False),
+        True,
+    )
+
+
+def test_who_could_become_root(tmp_path: Path) -> None:
+    """A user of a group that is as good as root, or with a rule of sudo without a password, is found by name."""
+    (tmp_path / "id").write_text('#!/bin/sh\n[ "$2" = shop ] && echo shop docker || echo root\n')
+    (tmp_path / "sudo").write_text("#!/bin/sh\n")
+    (tmp_path / "runuser").write_text(
+        '#!/bin/sh\n[ "$2" != shop ] || echo "User shop may run the following commands"\n'
+    )
+    for name in ("id", "sudo", "runuser"):
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    asked = probe(replace(WANTED, login="no-such-user"))
+    ran = subprocess.run(["sh", "-c", asked], env=environ, capture_output=True, text=True)
+    assert read(ran.stdout.splitlines()).mighty == (
+        *("shop is in the group docker",),
+        "shop may use sudo without a password",
+    )
 
 
 def test_names_that_differ() -> None:
@@ -86,21 +125,27 @@ def test_the_two_rules_are_not_had_beside_it() -> None:
     """Ours is replaced by the one; without the flag a host that has least privilege is refused."""
     assert len(actions(WANTED, replace(READY, sudo=True))) == 1
     moving = [each.command for each in actions(WANTED, replace(READY, moves=True))]
-    assert moving == [f"{HELPER} shop move-env"]
+    assert moving == [f"env -u SUDO_UID {HELPER} shop move-env"]
     assert "two rules of sudo" in problems(replace(WANTED, least=None), READY)[0].message
 
 
 def test_what_is_found_here(tmp_path: Path) -> None:
     """The script looks at files, the boot unit, groups and units; of what is not there it says nothing."""
-    asked = probe(replace(WANTED, login="no-such-user"))
+    least = replace(LEAST, users=("daemon",), helper=Path(helper.__file__).read_text())
+    asked = probe(replace(WANTED, login="no-such-user", least=least))
     for place in ("/etc/systemd/system/", "/etc/systemd/system ", "/etc/oroboros_deploy", "/usr/local/sbin"):
         asked = asked.replace(place, f"{tmp_path}{place[19:] if place.startswith('/etc/systemd') else ''}")
     asked = asked.replace("/usr/local/lib/systemd/system", f"{tmp_path}/elsewhere")
-    said = "\n".join(f"{word} x" for word in ("[Service]", "User=shop"))
-    as_root = ("shop-api", "[Service]\n"), ("shop-b", "[Service]\nUser=root\n"), ("shop-c", f"{said}\nUser=\n")
-    units = {f"{name}.service": text for name, text in (*as_root, ("shop-web", said))}
+    said = "\n".join(f"{word} x" for word in ("[Service]", "User=daemon"))
+    more = (
+        *(("shop-api", "[Service]\n"), ("shop-b", "[Service]\nUser=root\n"), ("shop-c", f"{said}\nUser=\n")),
+        ("shop-d", f"{said}\nExecStart=+/bin/x\n"),
+    )
+    units = {f"{name}.service": text for name, text in (*more, ("shop-web", said))}
     for name, text in {
         **units,
+        "shop-e.socket": "[Socket]\nListenStream=22\n",
+        "shop-web.service.d/x.conf": "[Service]\nUser=\n",
         "oroboros-helper": "x",
         "elsewhere/shop-p.timer": "",
         "elsewhere/shops.timer": "",
@@ -113,7 +158,6 @@ def test_what_is_found_here(tmp_path: Path) -> None:
         ("shop-o.path", "shop-m"),
     ):
         (tmp_path / name).symlink_to(leads)
-    (tmp_path / "shop-web.service.d").mkdir()
     (tmp_path / "shop-web.service.d/env.conf").write_text(
         "# oroboros_deploy: shop in /srv/shop, 0\n[Service]\nEnvironmentFile=-/srv/shop/env\n"
     )
@@ -121,10 +165,11 @@ def test_what_is_found_here(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(FILES[LEAST.list_file])
     ran = subprocess.run(["sh", "-c", asked.replace("command -v sudo", "false")], capture_output=True, text=True)
     found = read(ran.stdout.splitlines())
-    assert (found.as_root, found.enabled, found.obeyed, found.reads, ran.stderr) == (
-        tuple(f"{tmp_path}/{name}.service" for name, _ in as_root),
-        *(False, False, False, ""),
-    )
+    assert [each.split()[0].partition(":")[0] for each in found.more] == [
+        *(f"{name}.service" for name, _ in more),
+        *("shop-e.socket", "shop-web.service.d/x.conf"),
+    ]
+    assert (found.enabled, found.obeyed, found.reads, ran.stderr) == (False, False, False, "")
     assert (found.moves, found.linked, found.packaged) == (
         *(True, (f"{tmp_path}/shop-l.socket",)),
         (f"{tmp_path}/elsewhere/shop-p.timer",),
