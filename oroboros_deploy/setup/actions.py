@@ -107,12 +107,21 @@ def _own_group(found: Found, user: str) -> str:
 def _directories(wanted: Wanted, found: Found) -> Iterator[Action]:
     for path in wanted.directories:
         if path not in found.places:
-            yield Action(f"{path} is not there", _made(found, path))
+            yield Action(f"{path} is not there", _guarded(wanted, found, path, _made(found, path)))
         elif found.places[path].owner != found.login:
             owner = f"{found.login}:{_group(found)}"
-            yield Action(
-                f"{path} is empty and belongs to {found.places[path].owner}", f"chown {quote(owner)} {quote(path)}"
-            )
+            given = _guarded(wanted, found, path, f"chown {quote(owner)} {quote(path)}")
+            yield Action(f"{path} is empty and belongs to {found.places[path].owner}", given)
+
+
+def _guarded(wanted: Wanted, found: Found, path: str, line: str) -> str:
+    """Where the login is not to be root, root uses no path above which the login, or anybody, can put a link."""
+    if not wanted.least or line.startswith("runuser "):
+        return line
+    above = " ".join(quote(str(each)) for each in PurePosixPath(path).parents)
+    look = rf'"$(find -L {above} -maxdepth 0 \( -user {quote(found.login)} -o -perm -2 ! -perm -1000 \) 2>/dev/null)"'
+    why = f"{found.login}, or anybody, can write in a directory above {path}: have it in a directory of root's"
+    return f"if [ -n {look} ]; then echo {quote(why)}; exit 1; fi; {line}"
 
 
 def _made(found: Found, path: str) -> str:

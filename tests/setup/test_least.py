@@ -88,6 +88,29 @@ def test_a_shared_place() -> None:
     assert done[-2].reason.startswith("deploy may run")
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_no_link_above_the_deploy_root(tmp_path: Path, mode: int) -> None:
+    """Root makes and gives away no directory where the login, or anybody, can write above it."""
+    if tmp_path.stat().st_uid != 0:
+        pytest.skip("only root can give directories away")
+    for name, places in (("a", {}), ("b", {f"{tmp_path}/b/shop": replace(BARE.places["/srv/shop"], owner="root")})):
+        root, shop = tmp_path / name, tmp_path / name / "shop"
+        root.mkdir()
+        root.chmod(mode)
+        if places:
+            shop.mkdir()
+        wanted = replace(WANTED, directories=(str(shop),))
+        account = Account("daemon", 1, "/usr/sbin", "/bin/bash")
+        command = actions(wanted, replace(BARE, login="daemon", account=account, places=places))[0].command
+        ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
+        made = shop.exists() and shop.owner() == "daemon"
+        assert (made, ran.returncode, "can write in a directory above" in ran.stdout) == (
+            mode == 0o755,
+            int(mode != 0o755),
+            mode != 0o755,
+        )
+
+
 def test_one_command_of_root_is_as_good_as_two() -> None:
     """A login that may run systemctl alone, or systemd-run alone, is found; without the flag both are needed."""
     one, both = "may /usr/bin/systemctl || may /usr/bin/systemd-run;", "may /usr/bin/systemctl && may"
