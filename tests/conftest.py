@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -29,6 +30,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "source")
+
+
+@pytest.fixture(autouse=True)
+def _own_ctrl_c() -> Iterator[None]:
+    """No test leaves Ctrl-C ignored: each program that another test starts would inherit that."""
+    yield
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ def small_filesystem(path: Path, kind: str = "tmpfs", inodes: int = 400, image: 
     else:
         source, options = str(image or path.with_suffix(".img")), "loop,errors=remount-ro"
         Path(source).touch()
-        os.truncate(source, 4 << 20)
+        os.truncate(source, 6 << 20)
         subprocess.run([_mkfs(), "-q", "-m", "0", "-N", str(inodes), "-O", "^resize_inode", source], check=True)
     mount = subprocess.run(["mount", "-t", kind, "-o", options, source, str(path)], capture_output=True, text=True)
     if mount.returncode:
