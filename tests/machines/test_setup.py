@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,32 +35,32 @@ RULE = "(root) NOPASSWD: /usr/bin/systemctl, /usr/bin/systemd-run"
 CHECK = 'test "$(id -un)" = shop && test -d copied\n'
 
 
+@contextmanager
+def started(debian: int) -> Iterator[DisposableHost]:
+    if lacks := missing():
+        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    with DisposableHost(f"bare{debian}", ensure_image(debian=debian, bare=True)) as host:
+        reaches_packages(host)
+        yield host
+
+
 @pytest.fixture(params=[12, 13])
 def debian(request: pytest.FixtureRequest) -> Iterator[DisposableHost]:
     """A host as it comes, of each version of Debian."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
-    with DisposableHost(f"bare{request.param}", ensure_image(debian=request.param, bare=True)) as host:
-        reaches_packages(host)
+    with started(request.param) as host:
         yield host
 
 
 @pytest.fixture
 def bare() -> Iterator[DisposableHost]:
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
-    with DisposableHost("bare", ensure_image(bare=True)) as host:
-        reaches_packages(host)
+    with started(12) as host:
         yield host
 
 
 @pytest.fixture(scope="module")
 def shared_bare() -> Iterator[DisposableHost]:
     """A bare host of several tests, each of which leaves it bare for the next."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
-    with DisposableHost("bare", ensure_image(bare=True)) as host:
-        reaches_packages(host)
+    with started(12) as host:
         yield host
 
 
