@@ -16,7 +16,7 @@ from ..registry.reading import Reader
 
 Result = TypeVar("Result")
 _MOST = 64  # answers that are kept: anybody may ask for figures of anything
-_MUCH = 0.1  # seconds of work from which on an answer may be given again although something has changed
+MUCH = 0.1  # seconds of work from which on an answer may be given again although something has changed
 _LONGEST = 30.0  # seconds for which an answer may be given after a change
 PATIENCE = 50.0  # times the work that figures took: of 100,000 attempts they are half a minute old at most
 
@@ -85,7 +85,7 @@ class _Answer:
         except Exception as error:
             self._error = error
         self._of = of
-        if (cost := time.thread_time() - worked) > _MUCH and not self._error:
+        if (cost := time.thread_time() - worked) > MUCH and not self._error:
             self._until = time.monotonic() + min(patience * cost, _LONGEST)
 
 
