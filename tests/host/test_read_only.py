@@ -23,6 +23,11 @@ HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.05, "stable_for"
 MOMENTS = {"migrating": "old", "gating": "new", "failing": "new", "going back": "old"}
 
 
+@pytest.fixture(autouse=True)
+def _quick_disk() -> None:
+    """A disk that breaks loses what nobody waited for, as a power cut does: here everybody waits for it."""
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LocalAgent]:
     """A host on an ext4 of its own."""
