@@ -11,7 +11,7 @@ from .. import tasks
 from ..version import __version__
 from .program import FleetExecutor, prepare
 
-_FILES = ("fabric.yaml", "fabric.yml")
+_FILES = ("fabric.yaml", "fabric.yml", "fabric.json")  # fabric.py would run: it is refused by name
 
 
 class Oroboros(fabric_main.Fab):
@@ -30,8 +30,8 @@ class Oroboros(fabric_main.Fab):
         """Take our tasks, and the settings in or above the working directory."""
         super().parse_collection()
         place = nearest(Path.cwd())
+        self.config.set_project_location(str(place or Path.cwd()))
         if place:
-            self.config.set_project_location(str(place))
             self.config.load_project()
 
     def print_version(self) -> None:

@@ -136,7 +136,7 @@ def install() -> None:
 def prepare(config: Any) -> None:
     """Let the settings of a program that runs be read as ours are, and let it end soon."""
     config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
-    _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "merge")
+    _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "load_runtime", "merge")
     gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
     gc.set_threshold(_UNCOLLECTED)
     atexit.register(_end_soon)
@@ -150,14 +150,16 @@ def _explain(config: Any, *readers: str) -> None:
 
 def _explained(read: Callable[..., Any], usual: Mapping[str, Any]) -> Callable[..., Any]:
     @wraps(read)
-    def explained(*arguments: Any) -> Any:
+    def explained(*arguments: Any, **named: Any) -> Any:
         try:
-            found = read(*arguments)
+            found = read(*arguments, **named)
             if not isinstance(found, Mapping | None):
                 raise TypeError(f"it must hold settings, not a {type(found).__name__}")
             refuse_unusable(found)
             refuse_mixed(found or {}, usual)
             return found
+        except Exit:  # it is explained
+            raise
         except AmbiguousMergeError:  # its words hold the settings themselves, secrets too
             raise Exit(f"nothing was changed: {_TWO_FILES}", code=2) from None
         except Exception as error:

@@ -10,11 +10,14 @@ from fabric import Connection
 
 from ..config import SETTINGS, layers_of, load
 from ..errors import ConfigError
+from .unread_files import refuse_unread
 
 if TYPE_CHECKING:
     from invoke import Context
 
     from ..config import Config
+
+_RUNTIME = "FABRIC_RUNTIME_CONFIG"  # Fabric listens to Invoke's variable of that name alone
 
 
 def hosts_of(context: Context) -> tuple[str, ...]:
@@ -30,9 +33,11 @@ def settings_of(
 ) -> Config:
     """The settings of the files that Fabric read, of variables and flags, for these hosts (default: `hosts_of`).
 
-    Raises ConfigError, also for Fabric's own variables of our settings, which would mean nothing here.
+    Raises ConfigError, also for Fabric's own variables of our settings, which would mean nothing here, and for a
+    settings file that Fabric did not read.
     """
     _refuse_variables(os.environ)
+    refuse_unread(context.config)
     named = hosts_of(context) if hosts is None else hosts
     return load(layers_of(context.config), os.environ, hosts=named, environment=environment, flags=flags)
 
@@ -40,8 +45,9 @@ def settings_of(
 def _refuse_variables(environ: Mapping[str, str]) -> None:
     ours = ", ".join(sorted(setting.variable for setting in SETTINGS if setting.variable))
     for name in sorted(environ):
-        if _is_of_ours(name):
-            hint = f"unset {name}; settings that have a variable: {ours}"
+        if _is_of_ours(name) or name == _RUNTIME:
+            instead = f"settings that have a variable: {ours}" if name != _RUNTIME else "fab -f FILE reads one more"
+            hint = f"unset {name}; {instead}"
             raise ConfigError(f"nothing was changed: the variable {name} is not followed", hint=hint)
 
 

@@ -62,6 +62,19 @@ def test_the_nearest_settings_are_read(bare: Path) -> None:
     assert (shown["keep"]["value"], shown["root"]["value"]) == ("9", "/srv/oroboros")
 
 
+@pytest.mark.parametrize(("name", "keep"), [("fabric.json", "9"), ("fabric.py", None)])
+def test_settings_of_every_ending_count(tmp_path: Path, name: str, keep: str | None) -> None:
+    """JSON is read as `fab` reads it; Python is refused by name, for this program runs none that lies about."""
+    text = 'deploy = {"keep": 9}\nraise SystemExit("it ran")' if keep is None else '{"deploy": {"keep": 9}}'
+    (tmp_path / name).write_text(text)
+    ran = oroboros(tmp_path, "config", "--json")
+    refused = f"nothing was changed: {tmp_path / name} is not read: a file of this name is not looked at here"
+    if keep:
+        assert (ran.returncode, ran.stderr, json.loads(ran.stdout)["keep"]["value"]) == (0, "", keep)
+    else:
+        assert (ran.returncode, ran.stdout, json.loads(ran.stderr)["message"]) == (2, "", refused)
+
+
 def test_without_settings_the_defaults_hold(tmp_path: Path) -> None:
     """As with `fab` beside a fabfile that has none."""
     shown = json.loads(oroboros(tmp_path, "config", "--json").stdout)

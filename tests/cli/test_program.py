@@ -153,6 +153,8 @@ def test_a_dry_run_of_fabrics_does_nothing(project: Path, typed: str) -> None:
         ("connect_kwargs:", (), "fabric.yaml: connect_kwargs must hold settings of its own (it is None)"),
         ("gateway: {host: jump}", (), "fabric.yaml: gateway must be a value (it is {'host': 'jump'})"),
         ("deploy: {}", ("--ssh-config", "/no/such/file"), "/no/such/file"),
+        ("deploy: {}", ("-f", "gone.yaml"), "gone.yaml, the settings file that was named, is not there"),
+        ("deploy: {}", ("-f", "prod.toml"), "Config files of type 'toml' (from file 'prod.toml') are not supported"),
         ("deploy: {}", ("--ssh-config", "odd"), "Unparsable line"),
     ],
     ids=[
@@ -161,6 +163,7 @@ def test_a_dry_run_of_fabrics_does_nothing(project: Path, typed: str) -> None:
         *("a setting twice", "an environment twice"),
         *("a value for settings", "nothing for settings", "settings for a value"),
         "missing ssh_config",
+        *("a missing settings file", "a settings file of another kind"),
         "broken ssh_config",
     ],
 )
@@ -181,6 +184,16 @@ def test_a_settings_file_of_another_name_is_read_alike(project: Path, name: str,
     (project / name).write_text(text)
     ran = fab(project, "config")
     assert (ran.returncode, ran.stdout, f"nothing was changed: {project / name}: " in ran.stderr) == (2, "", True)
+
+
+def test_a_settings_file_that_is_not_read_is_named(project: Path) -> None:
+    """Fabric reads one file of a place, and says nothing of the second: our tasks refuse it, somebody's own do not."""
+    for ending, keep in (("yaml", 3), ("yml", 9)):
+        (project / f"fabric.{ending}").write_text(f"deploy: {{keep: {keep}}}\n")
+    ran = fab(project, "config")
+    told = f"nothing was changed: {project}/fabric.yml is not read: {project}/fabric.yaml goes before it\n"
+    assert (ran.returncode, ran.stdout, ran.stderr.partition("  →")[0]) == (2, "", told)
+    assert fab(project, "--list").returncode == 0
 
 
 @pytest.mark.parametrize(("text", "told"), [("root: /srv/shop", True), ("deploy: {}", False), ("", False)])

@@ -91,6 +91,17 @@ def test_our_settings_have_no_variables_of_fabrics(monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_a_variable_that_fabric_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only Invoke's names a settings file: by Fabric's name it would be passed over in silence."""
+    monkeypatch.setenv("FABRIC_RUNTIME_CONFIG", "prod.yaml")
+    with pytest.raises(ConfigError) as refused:
+        settings_of(Context(config=config(root="/srv/shop")), None, {})
+    assert str(refused.value) == (
+        "nothing was changed: the variable FABRIC_RUNTIME_CONFIG is not followed\n"
+        "  → unset FABRIC_RUNTIME_CONFIG; fab -f FILE reads one more"
+    )
+
+
 def test_a_variable_of_somebodys_own_setting_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beside `deploy:` a project may have a setting such as `deploy_notes`, which Fabric reads from its variable."""
     monkeypatch.setenv("FABRIC_DEPLOY_NOTES", "notes.md")
