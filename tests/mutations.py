@@ -2305,6 +2305,62 @@ MUTATIONS = (
         "    settled: Dict[str, str] = {}\n",
         ("tests/host/test_environment.py",),
     ),
+    Mutation(
+        "a settings file that Fabric does not read is refused",
+        "oroboros_deploy/control/context.py",
+        "    refuse_unread(context.config)\n",
+        "",
+        ("tests/cli/test_program.py", "-k", "is_not_read"),
+    ),
+    Mutation(
+        "a settings file that was named and is not there is refused",
+        "oroboros_deploy/control/unread_files.py",
+        '    _refuse_missing(getattr(config, "_runtime_path", None))\n',
+        "",
+        ("tests/control/test_unread_files.py", "-k", "is_not_there"),
+    ),
+    Mutation(
+        "a settings file without our settings is told",
+        "oroboros_deploy/cli/arguments.py",
+        "    for file in without_settings(context.config):\n",
+        "    for file in without_settings(context.config)[:0]:\n",
+        ("tests/cli/test_program.py", "-k", "without_our_settings"),
+    ),
+    Mutation(
+        "all that is missing on a host is told in one run",
+        "oroboros_deploy/control/plan.py",
+        "    _refuse(host, *problems(job, facts))\n",
+        "    _refuse(host, *[*problems(job, facts)][:1])\n",
+        ("tests/control/test_plan.py", "-k", "told_at_once"),
+    ),
+    Mutation(
+        "what another program had at current comes back",
+        HOST + "activation.py",
+        "        elif self.state.foreign:\n            if not",
+        "        elif self.state.foreign is self:\n            if not",
+        ("tests/host/test_activation.py", "-k", "another_programs_current"),
+    ),
+    Mutation(
+        "root leaves the deploys of a login to it",
+        "oroboros_deploy/remote/agent.py",
+        "if [ -e {ours} ] && [ ! -O {ours} ]; then\n",
+        'if [ -e {ours} ] && [ ! -O {ours} ] && [ "$(id -u)" != 0 ]; then\n',
+        ("tests/remote/test_agent.py", "-k", "root_leaves"),
+    ),
+    Mutation(
+        "a part whose file names a path outside depends on the whole commit",
+        HOST + "building/inputs.py",
+        '        if directory == "." or self.widened_by(directory):\n',
+        '        if directory == ".":\n',
+        (BUILDING + "test_inputs.py",),
+    ),
+    Mutation(
+        "the file that makes a part depend on the whole commit is named",
+        HOST + "building/build.py",
+        "map(bench.sources.widened_by, part.runs_in[:1])",
+        "map(bench.sources.widened_by, part.runs_in[:0])",
+        (BUILDING + "test_cache.py", "-k", "widens"),
+    ),
 )
 
 

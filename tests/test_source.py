@@ -131,6 +131,21 @@ def test_git_that_hangs_is_given_up(repository: Path, tmp_path: Path, monkeypatc
         Source(repository)
 
 
+def test_what_git_says_beside_an_answer_is_no_part_of_it(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A git that warns at each question is understood all the same."""
+    known = Source(repository).resolve("HEAD")
+    (tmp_path / "git").write_text(
+        f"#!/bin/sh\necho 'warning: unable to access /root' >&2\nexec {shutil.which('git')} \"$@\"\n"
+    )
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    found = Source(repository)
+    assert (found.path, found.resolve("HEAD")) == (Source(repository).path, known)
+    assert found.resolve(known.sha[:10]).sha == known.sha
+
+
 @pytest.mark.parametrize("place", ["work tree", "sub-directory", "worktree", "bare"])
 def test_any_form_of_repository_works(repository: Path, mirror: Path, tmp_path: Path, place: str) -> None:
     """Work trees, directories in them, linked worktrees and bare repositories can all be deployed from."""

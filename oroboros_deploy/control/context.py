@@ -46,7 +46,11 @@ def _refuse_variables(environ: Mapping[str, str]) -> None:
     ours = ", ".join(sorted(setting.variable for setting in SETTINGS if setting.variable))
     for name in sorted(environ):
         if _is_of_ours(name) or name == _RUNTIME:
-            instead = f"settings that have a variable: {ours}" if name != _RUNTIME else "fab -f FILE reads one more"
+            instead = (
+                f"settings that have a variable: {ours}"
+                if name != _RUNTIME
+                else "INVOKE_RUNTIME_CONFIG does what -f does"
+            )
             hint = f"unset {name}; {instead}"
             raise ConfigError(f"nothing was changed: the variable {name} is not followed", hint=hint)
 

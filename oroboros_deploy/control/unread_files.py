@@ -86,7 +86,7 @@ def _why(config: object, file: str) -> tuple[str, str]:
     if path.parent.resolve() == _project(config):
         return "a file of this name is not looked at here", f"put its settings into {path.parent / _name(config)}.yaml"
     place = _project(config)
-    return f"the settings are those in {place}", f"cd {place}, or add this file to its settings: fab -f {file}"
+    return f"the settings are those in {place}", f"cd {place}, or add the settings of this file: -f {file}"
 
 
 def _goes_before(config: object, file: Path) -> str | None:

@@ -98,7 +98,7 @@ def test_a_variable_that_fabric_does_not_know(monkeypatch: pytest.MonkeyPatch) -
         settings_of(Context(config=config(root="/srv/shop")), None, {})
     assert str(refused.value) == (
         "nothing was changed: the variable FABRIC_RUNTIME_CONFIG is not followed\n"
-        "  → unset FABRIC_RUNTIME_CONFIG; fab -f FILE reads one more"
+        "  → unset FABRIC_RUNTIME_CONFIG; INVOKE_RUNTIME_CONFIG does what -f does"
     )
 
 

@@ -61,7 +61,7 @@ def test_a_file_beside_the_working_directory(project: Path, monkeypatch: pytest.
         refuse_unread(read(project))
     assert (refused.value.message, refused.value.hint) == (
         f"nothing was changed: {file} is not read: the settings are those in {project}",
-        f"cd {project}, or add this file to its settings: fab -f {file}",
+        f"cd {project}, or add the settings of this file: -f {file}",
     )
     refuse_unread(read(project, runtime=file))
 
