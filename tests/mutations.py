@@ -1949,6 +1949,13 @@ MUTATIONS = (
         ("tests/host/test_doctor.py", "-k", "left_behind"),
     ),
     Mutation(
+        "doctor answers when nothing can be read",
+        HOST + "doctor.py",
+        "return found[0] if found else _least_facts(layout, problems)",
+        "return found[0]",
+        ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
+    ),
+    Mutation(
         "a host that doctor cannot reach is a problem of that host alone",
         "oroboros_deploy/control/doctor.py",
         """    except DeployError as error:
