@@ -1495,7 +1495,7 @@ MUTATIONS = (
     Mutation(
         "installed units that a release takes away are stopped",
         HOST + "unit_sets.py",
-        "        *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),\n",
+        "        *_stopping(systemctl, step.going, step.stopping),\n",
         "",
         (UNIT_SETS, "-k", "rename_between"),
     ),
