@@ -1495,7 +1495,7 @@ MUTATIONS = (
     Mutation(
         "installed units that a release takes away are stopped",
         HOST + "unit_sets.py",
-        "        *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),\n",
+        "        *_stopping(systemctl, step.going, step.stopping),\n",
         "",
         (UNIT_SETS, "-k", "rename_between"),
     ),
@@ -1947,6 +1947,13 @@ MUTATIONS = (
         "trap 'rm -rf \"$place\"' EXIT\n",
         "",
         ("tests/host/test_doctor.py", "-k", "left_behind"),
+    ),
+    Mutation(
+        "doctor answers when nothing can be read",
+        HOST + "doctor.py",
+        "return found[0] if found else _least_facts(layout, problems)",
+        "return found[0]",
+        ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
     ),
     Mutation(
         "a host that doctor cannot reach is a problem of that host alone",

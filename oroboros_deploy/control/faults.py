@@ -15,6 +15,9 @@ from .state_directory import state_directory
 
 _BEFORE = 1  # the exit code of a command when no switch was asked for
 # What this process was given: an error may have it in its words.  Threads read it: it is replaced, never changed.
+# It is of the process, and not of one attempt: the last to tell of an error (cli/unforeseen.py) knows neither control
+# node nor attempt, and an error may come after its attempt has ended.  So of two deployments in one process each hides
+# the values of both, for as long as the process lives.
 _secrets: frozenset[str] = frozenset()
 _hiding = Lock()
 

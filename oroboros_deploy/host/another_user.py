@@ -125,11 +125,9 @@ def shell(
     began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
     told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
     unit = unit_of(attempt)
-    if manager.chosen().application:
-        command = manager.chosen().helping("run-as", user.pw_name, unit, f"{left:.3f}")
-    else:
-        asked = ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"]
-        command = command_of(user, asked, sys.executable, *_PYTHON, bound=bound)
+    asked = ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"]
+    helper = manager.chosen().helper_runs(user.pw_name, unit, f"{left:.3f}")
+    command = helper or command_of(user, asked, sys.executable, *_PYTHON, bound=bound)
     with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
         late = deadline + process.GRACE + LATE
         options = {"given": given, "mask": mask, "errors": errors, "sink": sink, "stop": stop}
@@ -146,9 +144,8 @@ def unit_of(attempt: str) -> str:
 
 
 def _named(attempt: str) -> str:
-    """How names of its commands begin; with least privilege they have the application, which may end them."""
-    application = manager.chosen().application
-    return f"{_NAME}-{application}:{attempt}" if application else f"{_NAME}-{attempt}"
+    """How names of its commands begin."""
+    return f"{_NAME}-{manager.chosen().named(attempt)}"
 
 
 def stop(attempt: str) -> None:
@@ -187,9 +184,10 @@ def _end(attempt: str) -> None:
 
 def make_directory(path: Path, user: pwd.struct_passwd) -> None:
     """Make a directory, and what is missing above it, by a user's own rights: the user may have put links there."""
-    if manager.chosen().application:
+    helper = manager.chosen().helper_runs(user.pw_name, unit_of("mkdir"), "30")
+    if helper:
         with _input(f"import os\nos.makedirs({str(path)!r}, exist_ok=True)\n") as given:
-            ended = _run(manager.chosen().helping("run-as", user.pw_name, unit_of("mkdir"), "30"), given)
+            ended = _run(helper, given)
     else:
         ended = _run(command_of(user, [], "/bin/mkdir", "--parents", "--", str(path)))
     if not ended.ok:
@@ -206,11 +204,7 @@ def give(path: Path, user: pwd.struct_passwd, *, group_alone: bool = False) -> N
 
 
 def _give_by_root(path: Path, user: pwd.struct_passwd, group_alone: bool) -> None:
-    owner = "" if group_alone else f"+{user.pw_uid}"
-    command = manager.chosen().as_root("/bin/chown", "--no-dereference", f"{owner}:+{user.pw_gid}", "--", str(path))
-    if manager.chosen().application:
-        what = "config" if group_alone else "shared"
-        command = manager.chosen().helping("own-config", what, user.pw_name, path.name)
+    command = manager.chosen().giving(path, user, group_alone=group_alone)
     ended = _run(command) if command else None
     if ended is None or not ended.ok:
         said = ended.tail if ended else "this login cannot become root"

@@ -64,7 +64,7 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     unit = manager.chosen().units / unit_name(layout.root)
     try:
         agent = Path(sys.argv[0]).read_bytes()
-        if manager.chosen().application:
+        if manager.chosen().root_installs:
             _keep_for_setup(layout, unit, agent, say)
             return
         wanted = _text(layout, units.names(_services(layout, request)), digest(agent))

@@ -859,7 +859,8 @@ class DoctorAnswer(TypedDict):
     """What the host looks like to a deploy.
 
     ``facts`` are what a deploy reads; where the root cannot be read, all of them that do not depend on it, and
-    ``problems`` says why.  ``problems`` are reasons to refuse that are not in the facts.  ``last`` is None without a
+    ``problems`` says why; where nothing can be read, ``problems`` says that too.  ``problems`` are reasons to refuse
+    that are not in the facts.  ``last`` is None without a
     release.  ``tools`` has the path of each program that was asked for, as a build finds it (None: it does not);
     ``pip`` is false when environments cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or
     ``missing`` in the live release (None: none is live, or none was asked for).  ``only_login`` names what the login's

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import environment, manager, process, seal, strays, trees, units
 from .annotations import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, TypeVar, cast
+from .building import mirror
 from .constants import SWITCHABLE
 from .facts import facts
 from .layout import Layout
@@ -84,7 +85,10 @@ def _kept(problems: List[Problem], ask: Callable[[], Result], otherwise: Result)
 
 
 def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> Facts:
-    """What a deploy reads; of a root that is not there, or that this login cannot read, what does not depend on it."""
+    """What a deploy reads; of a root that is not there, or that this login cannot read, what does not depend on it.
+
+    Where not even that can be read, as when the agent's directory was removed meanwhile, what needs no file of ours.
+    """
     found: List[Facts] = []
     if layout.root.is_dir():
         _gather(problems, lambda: found.append(facts(layout, request["facts"])))
@@ -92,7 +96,41 @@ def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> F
         less = cast("FactsRequest", {name: value for name, value in request["facts"].items() if name not in without})
         if not found:
             _gather(problems, lambda less=less: found.append(facts(_nowhere(layout), less)))  # type: ignore[misc]
-    return found[0]
+    return found[0] if found else _least_facts(layout, problems)
+
+
+def _least_facts(layout: Layout, problems: List[Problem]) -> Facts:
+    """What this process knows by itself; all else is told as not there, and ``problems`` says that it is not known."""
+    problems.append({"message": "what this host has and serves could not be read", "hint": "df /tmp; df -i /tmp"})
+    return {
+        "hostname": os.uname().nodename,
+        "user": environment.of_this_user()["USER"],
+        "python": "{}.{}.{}".format(*sys.version_info),
+        "boot": "",
+        "systemd": _kept(problems, lambda: manager.of("system").present, False),
+        "scope": layout.scope,
+        "may_manage": False,
+        "git": mirror.available(),
+        "live": None,
+        "releases": [],
+        "target": None,
+        "has_commit": None,
+        "tips": [],
+        "units": {},
+        "free_bytes": 0,
+        "running": None,
+        "hold": None,
+        "last": None,
+        "journal": [],
+        "head": None,
+        "clock": time.time(),
+        "problems": [],
+        "unmanaged": [],
+        "configuration": None,
+        "origins": {},
+        "unit_changes": None,
+        "needs_bytes": None,
+    }
 
 
 def _strangers(layout: Layout, seen: Mapping[str, units.Unit]) -> List[str]:

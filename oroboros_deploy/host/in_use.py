@@ -58,7 +58,7 @@ def find(releases: Path) -> Usage:
     nor was started with its path as an argument or in a variable, and still opens its files later.
     """
     with contextlib.suppress(Refusal):
-        return Usage(_processes(_helped() if manager.chosen().application else look_as_root(_LOOK), releases), True)
+        return Usage(_processes(look_at([], _LOOK), releases), True)
     return Usage(_processes(_look(["/bin/sh", "-c", _LOOK]), releases), False)
 
 
@@ -73,14 +73,13 @@ def look_as_root(script: str) -> List[str]:
     return _look(as_root)
 
 
-def _helped(*pids: int) -> List[str]:
-    """What the helper of a login with least privilege sees of all processes, or of these."""
-    return _look(manager.chosen().helping("watch", *map(str, pids)))
-
-
 def look_at(pids: List[int], script: str) -> List[str]:
-    """What root sees of processes, by a script where root is to be had; raises Refusal where that is not so."""
-    return _helped(*pids) if manager.chosen().application else look_as_root(script)
+    """What root, or its helper, sees of these processes, or of all; raises Refusal where neither is to be had.
+
+    The script is for root; the helper has its own.
+    """
+    helper = manager.chosen().helper_watches(pids)
+    return _look(helper) if helper else look_as_root(script)
 
 
 def _look(argv: List[str]) -> List[str]:

@@ -125,8 +125,9 @@ def after_boot(layout: Layout, request: ActivateRequest) -> None:
 
 def _keep_env() -> None:
     """Have what the services of this boot read follow `env`, of which root has a copy for units of least privilege."""
-    if manager.chosen().application:
-        process.run(manager.chosen().helping("own-config", "env"), cwd=Path("/"), deadline=time.monotonic() + 10)
+    helper = manager.chosen().helper_copies_env()
+    if helper:
+        process.run(helper, cwd=Path("/"), deadline=time.monotonic() + 10)
 
 
 def tidy(layout: Layout, request: ActivateRequest) -> None:
@@ -303,10 +304,9 @@ def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> 
         **(_rights() if manager.chosen().of_the_system else {}),
     }
     description = f"{request['kind']} of {request['sha']} in {layout.root} by {request['actor']}"
-    if manager.chosen().application:
-        seconds = (f"{there + back:.0f}", f"{back:.0f}")
-        return manager.chosen().helping("activate", unit, sys.executable, agent, attempt, *seconds)
-    return _transient(unit, description, properties, "run", attempt)
+    seconds = (f"{there + back:.0f}", f"{back:.0f}")
+    helper = manager.chosen().helper_activates(unit, (sys.executable, agent, attempt), seconds)
+    return helper or _transient(unit, description, properties, "run", attempt)
 
 
 def _way_back(layout: Layout, request: ActivateRequest) -> float:
@@ -367,8 +367,9 @@ def _prune_later(layout: Layout, request: ActivateRequest) -> None:
 
 
 def _tidy_command(layout: Layout, request: ActivateRequest) -> "list[str]":
-    if manager.chosen().application:
-        return manager.chosen().helping("tidy", "", sys.executable, _agent(), request["attempt"])
+    helper = manager.chosen().helper_tidies((sys.executable, _agent(), request["attempt"]))
+    if helper:
+        return helper
     properties = {"Nice": "10", "IOSchedulingClass": "idle", "RuntimeMaxSec": "900", "UMask": "0022"}
     return _transient(None, f"prune of {layout.root}", properties, "tidy", request["attempt"])
 
@@ -398,7 +399,7 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
 
 def _refuse_root(layout: Layout, request: ActivateRequest) -> None:
     """Refuse what is to keep the right to become root where the login has root's helper and nothing else."""
-    if manager.chosen().application:
+    if manager.chosen().bound:
         gate = records.asked(layout, request)["healthcheck"] or {}
         kept = {"migrate": request.get("migrate_privileged"), "healthcheck": gate.get("privileged")}
         manager.refuse_root([kind for kind, keeps in kept.items() if keeps], "nothing was switched")

@@ -11,7 +11,7 @@ def run(line: str, user: Optional[str], attempt: str, **options: object) -> proc
 
     It cannot become root unless the option ``bound`` is False; with least privilege it never can.
     """
-    if manager.chosen().application:  # the way back leads to what was recorded before root took the right away
+    if manager.chosen().bound:  # the way back leads to what was recorded before root took the right away
         options["bound"] = True
     if user:
         from . import another_user

@@ -1,7 +1,8 @@
 """The service manager that runs what is deployed: the system's, or with ``scope: user`` the one of this login.
 
-Everything that differs between the two is said here: how systemctl, systemd-run and journalctl are called, whether sudo
-stands before them, where unit files lie, and what keeps this login from using the manager.  A process of the agent
+Everything that differs between the two is said here, and what differs for a login with least privilege (`Helped`): how
+systemctl, systemd-run and journalctl are called, whether sudo stands before them, where unit files lie, what root is
+asked for, and what keeps this login from using the manager.  A process of the agent
 works for one target, so it has one manager: ``choose`` sets it as soon as the target's layout is known.
 """
 
@@ -12,10 +13,12 @@ import os
 from pathlib import Path
 
 from . import words
-from .annotations import TYPE_CHECKING, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from .annotations import TYPE_CHECKING, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from .refusal import Refusal
 
 if TYPE_CHECKING:
+    import pwd
+
     from .contract import Scope
 
 RUN = Path("/run")
@@ -39,8 +42,9 @@ class Manager(NamedTuple):
     ``asks`` and ``acts`` are what stands before a program that only asks, and before one that changes something;
     ``option`` is what tells the program which manager is meant.  ``runtime`` has the manager's own files while it runs,
     ``units`` the unit files that an administrator (or the login) writes, ``target`` is what a boot starts.
-    ``login`` is what systemd-run needs to start a unit as this login.  With least privilege ``application`` is by
-    what name root knows the application of this login, and nothing is done but by `HELPER`.
+    ``login`` is what systemd-run needs to start a unit as this login.  ``application`` is for `Helped` alone.
+    A method that begins with ``helper_`` is the command by which root's helper does that; None where there is no
+    helper, and whoever asks has systemd-run do it, or does it alone.
     """
 
     scope: Scope
@@ -73,11 +77,7 @@ class Manager(NamedTuple):
 
     def acting(self, program: str, *arguments: str) -> List[str]:
         """The command by which it changes something, never with a password prompt."""
-        return self.helping(*arguments) if self.application else [*self.acts, program, *self.option, *arguments]
-
-    def helping(self, *arguments: str) -> List[str]:
-        """The command that asks the helper for something: for what systemctl does its words are systemctl's."""
-        return [*self.acts, HELPER, self.application, *arguments]
+        return [*self.acts, program, *self.option, *arguments]
 
     def typed(self, program: str) -> str:
         """What a person types for the program on the host."""
@@ -90,10 +90,63 @@ class Manager(NamedTuple):
 
     def as_root(self, *command: str, options: Sequence[str] = ()) -> Optional[List[str]]:
         """The command as root runs it; None where this login asks nobody to become root."""
-        if not self.of_the_system or self.application:
+        if not self.of_the_system:
             return None
         given = ("--quiet", "--pipe", "--wait", "--collect", *options, "--", *literal(command))
         return self.acting("systemd-run", *given)
+
+    def giving(self, path: Path, user: pwd.struct_passwd, *, group_alone: bool) -> Optional[List[str]]:
+        """The command by which root gives a path of ours to a user, or to the group alone; None as for `as_root`."""
+        owner = "" if group_alone else f"+{user.pw_uid}"
+        return self.as_root("/bin/chown", "--no-dereference", f"{owner}:+{user.pw_gid}", "--", str(path))
+
+    def questions(self, lines: Dict[str, Tuple[str, ...]]) -> Dict[str, Tuple[str, ...]]:
+        """What sudo is asked whether this login may do all of these lines, by the names that are told of them."""
+        return lines
+
+    def rule(self, user: str) -> str:
+        """What root types so that sudo lets this login use the manager."""
+        return words.sudoers(user)
+
+    @property
+    def bound(self) -> bool:
+        """Whether nothing of the repository may become root here, whatever the settings or a record say."""
+        return False
+
+    @property
+    def root_installs(self) -> bool:
+        """Whether root put the boot unit there, by ``setup``, so that this login only keeps what it runs."""
+        return False
+
+    @property
+    def env(self) -> str:
+        """Where units read the configuration: a copy of root's; empty where that is `env` itself."""
+        return ""
+
+    def named(self, attempt: str) -> str:
+        """An attempt in the names of units of its commands."""
+        return attempt
+
+    def helper_activates(self, unit: str, agent: Sequence[str], seconds: Sequence[str]) -> Optional[List[str]]:
+        """To start the activation of ``agent`` (Python, the file, the attempt) with its two times."""
+
+    def helper_tidies(self, agent: Sequence[str]) -> Optional[List[str]]:
+        """To start pruning, for the same ``agent``."""
+
+    def helper_runs(self, user: str, unit: str, seconds: str) -> Optional[List[str]]:
+        """To run a program of Python's on standard input as another user."""
+
+    def helper_watches(self, pids: Sequence[int]) -> Optional[List[str]]:
+        """To look at these processes, or at all."""
+
+    def helper_copies_env(self) -> Optional[List[str]]:
+        """To have root's copy of the configuration follow `env`."""
+
+    def helper_puts(self, seconds: str) -> Optional[List[str]]:
+        """To put a set of units in its place, which is on standard input."""
+
+    def helper_judges(self) -> Optional[List[str]]:
+        """To hear which units on standard input it would not put there: that takes no root."""
 
     def troubles(self) -> List[Trouble]:
         """Why the login's own manager cannot run services here; sudo's rules, for the system's, are not looked at."""
@@ -102,6 +155,75 @@ class Manager(NamedTuple):
     def began(self) -> Optional[str]:
         """When the login's manager began, in the kernel's ticks; None for the system's, which begins with the boot."""
         return None if self.of_the_system else _began(self.runtime / "private")
+
+
+class Helped(Manager):
+    """The system's, for a login with least privilege: nothing takes root but by `HELPER`.
+
+    ``application`` is by what name root knows the application of this login.
+    """
+
+    __slots__ = ()
+
+    def acting(self, program: str, *arguments: str) -> List[str]:  # noqa: ARG002
+        """For what systemctl does, the helper's words are systemctl's."""
+        return self.helping(*arguments)
+
+    def helping(self, *arguments: str) -> List[str]:
+        """The command that asks the helper for something."""
+        return [*self.acts, *self._helper(*arguments)]
+
+    def _helper(self, *arguments: str) -> List[str]:
+        return [HELPER, self.application, *arguments]
+
+    def as_root(self, *command: str, options: Sequence[str] = ()) -> Optional[List[str]]:
+        """Nothing is run as root but the helper."""
+
+    def giving(self, path: Path, user: pwd.struct_passwd, *, group_alone: bool) -> Optional[List[str]]:
+        return self.helping("own-config", "config" if group_alone else "shared", user.pw_name, path.name)
+
+    def questions(self, lines: Dict[str, Tuple[str, ...]]) -> Dict[str, Tuple[str, ...]]:  # noqa: ARG002
+        return {"oroboros-helper": tuple(self._helper("ask"))}
+
+    def rule(self, user: str) -> str:
+        return words.sudoers(user, HELPER)
+
+    @property
+    def bound(self) -> bool:
+        return True
+
+    @property
+    def root_installs(self) -> bool:
+        return True
+
+    @property
+    def env(self) -> str:
+        return f"{HELPED}/env/{self.application}"
+
+    def named(self, attempt: str) -> str:
+        """With the application, which may end them."""
+        return f"{self.application}:{attempt}"
+
+    def helper_activates(self, unit: str, agent: Sequence[str], seconds: Sequence[str]) -> List[str]:
+        return self.helping("activate", unit, *agent, *seconds)
+
+    def helper_tidies(self, agent: Sequence[str]) -> List[str]:
+        return self.helping("tidy", "", *agent)
+
+    def helper_runs(self, user: str, unit: str, seconds: str) -> List[str]:
+        return self.helping("run-as", user, unit, seconds)
+
+    def helper_watches(self, pids: Sequence[int]) -> List[str]:
+        return self.helping("watch", *map(str, pids))
+
+    def helper_copies_env(self) -> List[str]:
+        return self.helping("own-config", "env")
+
+    def helper_puts(self, seconds: str) -> List[str]:
+        return self.helping("put", seconds)
+
+    def helper_judges(self) -> List[str]:
+        return self._helper("judge")
 
 
 def literal(command: Sequence[str]) -> List[str]:
@@ -141,13 +263,12 @@ def without_sudo(refused: Sequence[str]) -> List[Trouble]:
     """What keeps this login from using the system's manager, where sudo refuses it these commands."""
     user = _login()[0]
     what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
-    hint = words.sudoers(user, HELPER) if chosen().application else words.sudoers(user)
-    return [Trouble(what, hint)] if refused else []
+    return [Trouble(what, chosen().rule(user))] if refused else []
 
 
 def keeping_root(kinds: Sequence[str]) -> List[Trouble]:
     """What is wrong where the settings let these become root, and the login has root's helper and nothing else."""
-    refused = kinds and chosen().application
+    refused = kinds and chosen().bound
     return [Trouble(words.keeps_root(kinds), words.WITHOUT_ROOT)] if refused else []
 
 
@@ -166,7 +287,8 @@ def _login() -> Tuple[str, Path]:
 
 def _system() -> Manager:
     root = os.getuid() == 0
-    return Manager(
+    application = "" if root else _application
+    return (Helped if application else Manager)(
         scope="system",
         asks=(),
         acts=() if root else ("sudo", "-n"),
@@ -175,7 +297,7 @@ def _system() -> Manager:
         units=UNITS,
         target="multi-user.target",
         login=() if root else (f"--uid={os.getuid()}",),
-        application="" if root else _application,
+        application=application,
     )
 
 

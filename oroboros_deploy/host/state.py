@@ -1,4 +1,4 @@
-"""The persisted state of an activation.
+"""The phases of an activation, and the state that is kept of it: whoever adds a phase begins here.
 
     prepared ──► swapped ──► restarted ──► gated ──► committed
         │           │            │           │
@@ -7,7 +7,7 @@
 Each phase is on the disk before the step that leaves it begins, so whoever finds the
 file knows the most that can have happened.  ``restore_failed`` and the two other ends
 are final; everything else is to be settled by whoever holds the lock.  `TRANSITIONS`
-in ``constants.py`` declares what may follow what.
+declares what may follow what; what a phase does is in ``activation.py``.
 """
 
 from __future__ import annotations
@@ -18,14 +18,39 @@ import time
 from pathlib import Path
 
 from . import durable, manager
-from .annotations import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, cast
-from .constants import FINAL, TRANSITIONS
+from .annotations import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Tuple, cast
+from .constants import FINAL
 from .layout import Layout
 from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, ActivationState, AttemptKind, Changes, Phase, Result
 
+# What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
+# A new phase also needs what follows; then look for the names of the phases beside it, for tests hold whole sequences:
+#   grep -rnE 'prepared|swapped|restarted|gated|restor' oroboros_deploy tests docs README.md
+#   always: `Phase` (contract.py); its step, and what `resume` makes of it (activation.py); `PHASES` (words.py here) and
+#     `WAY` (the package's words.py); docs/json.md; the pictures above and in docs/architecture.md; a row of `DEATHS`
+#     (tests/host/test_activation.py), `WORK` (tests/support/faults.py), rows of tests/host/test_fault_table.py, and
+#     tests/support/choice.py.  FORMAT goes up when its number was released: older agents and control nodes
+#     do not know the phase.
+#   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and
+#     web/static/page.css, which name and colour it.
+#   with work that may take long: its deadline (time_limits.py); with a setting for it, config/settings.py,
+#     `ActivateRequest` (contract.py) and control/plan.py.
+#   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `FINAL` and `SERVES` (constants.py), `_PHASES` and, with a
+#     new outcome, `State` and `_ENDS` (the package's outcome.py), records/record.py.
+#   as an end or on the way back: what `enter` (activation.py) does when it cannot be written, and
+#     tests/support/invariants.py and `WRITING_IS_ALL` (tests/support/faults.py), which list these.
+#   on the way back: cli/steps.py, and records/history.py, which tells by the phase whether a host switched.
+TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
+    "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
+    "swapped": ("restarted", "restoring"),
+    "restarted": ("gated", "restoring"),
+    "gated": ("committed", "restoring"),  # back only when `current` does not name the target any more
+    "restoring": ("restoring", "restored", "restore_failed"),  # itself, when the restore was interrupted
+    **dict.fromkeys(FINAL, ()),
+}
 
 KERNEL = Path("/proc/sys/kernel/random/boot_id")
 FIRST = Path("/proc/1/stat")

@@ -84,22 +84,17 @@ def of_release(layout: Layout, release: Path, asked: UnitsRequest) -> Texts:
         what = f"the commit has no unit in {asked['directory']}"
         raise Refusal("build_failed", what, hint="commit one, or correct `units` in fabric.yaml")
     user = asked.get("user") or _login()
-    named, root, env = asked["application"], str(layout.root), _env()
+    named, root, env = asked["application"], str(layout.root), manager.chosen().env
     return {path: unit_files.render(text, named, root, user, env) for path, text in texts.items()}
-
-
-def _env() -> str:
-    """Where units read the configuration with least privilege: a copy of root's; empty where that is `env` itself."""
-    application = manager.chosen().application
-    return f"{manager.HELPED}/env/{application}" if application else ""
 
 
 def _moved(layout: Layout, text: str) -> str:
     """A text of before this host had least privilege as it is there now."""
-    header = unit_files.header(text) if _env() else None
+    env = manager.chosen().env
+    header = unit_files.header(text) if env else None
     if header is None or header.edited:
         return text
-    return unit_files.render(unit_files.body(text), header.application, str(layout.root), "@user@", _env())
+    return unit_files.render(unit_files.body(text), header.application, str(layout.root), "@user@", env)
 
 
 def wanted(
@@ -499,12 +494,10 @@ def put(
     of the ``attempt``, which whoever settles that one ends first.
     """
     patience = max(1.0, (deadline - time.monotonic()) / 2)
-    if manager.chosen().application:
-        told = _for_the_helper(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
-        _ended_well(_helped(told, "put", f"{max(deadline - time.monotonic(), 1.0):.1f}", deadline=deadline))
-        return
-    script = _script(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
-    _ended_well(_as_root(script, attempt, deadline))
+    step = _Step(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
+    helper = manager.chosen().helper_puts(f"{max(deadline - time.monotonic(), 1.0):.1f}")
+    ended = _helped(_told(step), helper, deadline) if helper else _as_root(_script(step), attempt, deadline)
+    _ended_well(ended)
 
 
 def _ended_well(ended: process.Ended) -> None:
@@ -516,28 +509,53 @@ def _ended_well(ended: process.Ended) -> None:
 
 def refuse_unfit(*sets: UnitSet) -> None:
     """With least privilege, refuse before the switch what the helper would not install, there or back."""
-    if not manager.chosen().application:
+    helper = manager.chosen().helper_judges()
+    if not helper:
         return
     said: Dict[str, None] = {}
     for each in sets:
-        ended = _helped({"files": each.files}, "judge", deadline=time.monotonic() + 30)
+        ended = _helped({"files": each.files}, helper, time.monotonic() + 30)
         said.update(dict.fromkeys(filter(None, ended.tail.splitlines())))
     if said:
         what = f"this host is deployed to with least privilege, which refuses these units: {'; '.join(said)}"
         raise Refusal("build_failed", what, hint="docs/units.md says what a unit may be there")
 
 
-def _for_the_helper(
-    before: UnitSet,
-    after: UnitSet,
-    services: Sequence[str],
-    start: Sequence[str],
-    patience: float,
-    disabled: Container[str],
-) -> Dict[str, object]:
-    """What the lines of `_script` would do, for who does it in their place."""
+class _Step(NamedTuple):
+    """From one set of units to the other: what is restarted, what is to ``start``, and what somebody had disabled.
+
+    On the way back the texts return whatever does not stop within ``patience`` seconds.
+    """
+
+    before: UnitSet
+    after: UnitSet
+    services: Sequence[str]
+    start: Sequence[str]
+    patience: float
+    disabled: Container[str]
+
+    @property
+    def going(self) -> List[str]:
+        """The units that go with it."""
+        return unit_files.going(self.before, self.after)
+
+    @property
+    def stopping(self) -> Optional[float]:
+        """Seconds that those are waited for; None where they have to stop."""
+        return None if self.after.links is None else self.patience
+
+    @property
+    def enabled(self) -> List[str]:
+        """The units that are to be enabled: a set whose links are noted has them already."""
+        if self.after.links is not None:
+            return []
+        return unit_files.to_enable(self.before, self.after, self.services, self.disabled)
+
+
+def _told(step: _Step) -> Dict[str, object]:
+    """What the lines of `_script` would do, for the helper, which does it in their place."""
+    after, going = step.after, step.going
     there, links = _links(_units_of(after)), after.links
-    going = unit_files.going(before, after)
     if links is None:
         changed: Dict[str, Optional[str]] = {
             path: None for path, leads in there.items() if unit_files.belongs(going, path, leads)
@@ -546,51 +564,39 @@ def _for_the_helper(
         changed = {path: links.get(path) for path in {*there, *links} if there.get(path) != links.get(path)}
     return {
         "stop": going,
-        "patience": None if links is None else patience,
+        "patience": step.stopping,
         "files": {path: text for path, text in after.files.items() if text is None or _there(path).text != text},
         "links": changed,
-        "enable": unit_files.to_enable(before, after, services, disabled) if links is None else [],
-        "start": [*start],
+        "enable": step.enabled,
+        "start": [*step.start],
     }
 
 
-def _helped(told: Dict[str, object], *verb: str, deadline: float) -> process.Ended:
-    """Ask the helper, whose input has what is told; to judge takes no root."""
-    command = manager.chosen().helping(*verb)
+def _helped(told: Dict[str, object], helper: Sequence[str], deadline: float) -> process.Ended:
+    """Ask the helper, whose input has what is told."""
     number = os.memfd_create("units")
     try:
         with open(number, "wb", closefd=False) as file:
             file.write(json.dumps(told).encode())
-        asked = command[len(manager.chosen().acts) :] if verb[0] == "judge" else command
-        return process.run(asked, cwd=Path("/"), deadline=deadline, given=Path(f"/proc/self/fd/{number}"))
+        return process.run(helper, cwd=Path("/"), deadline=deadline, given=Path(f"/proc/self/fd/{number}"))
     finally:
         os.close(number)
 
 
-def _script(
-    before: UnitSet,
-    after: UnitSet,
-    services: Sequence[str],
-    start: Sequence[str],
-    patience: float,
-    disabled: Container[str],
-) -> str:
-    """The lines that do it; each may be repeated, by whoever finds half of them done.
-
-    On the way back the texts return whatever does not stop within ``patience`` seconds.
-    """
+def _script(step: _Step) -> str:
+    """The lines that do it; each may be repeated, by whoever finds half of them done."""
     from shlex import quote
 
     systemctl = " ".join(map(quote, manager.chosen().asking("systemctl")))
-    enabled = unit_files.to_enable(before, after, services, disabled) if after.links is None else []
+    after, enabled, start = step.after, step.enabled, step.start
     lines = [
         f"mkdir -p {quote(str(manager.chosen().units))}",
         f"cd {quote(str(manager.chosen().units))}",
-        *_stopping(systemctl, unit_files.going(before, after), None if after.links is None else patience),
+        *_stopping(systemctl, step.going, step.stopping),
         *_removing(_half_written(after)),
         *_writing({path: text for path, text in after.texts.items() if _there(path).text != text}),
         *_removing([path for path, text in after.files.items() if text is None]),
-        *_linking(before, after),
+        *_linking(step.before, after),
         *([f"{systemctl} enable --quiet --no-reload -- {' '.join(map(quote, enabled))}"] if enabled else []),
         "sync .",
         f"{systemctl} daemon-reload",

@@ -72,8 +72,7 @@ def asking(starts: bool, restarts: bool, services: Sequence[str]) -> Callable[[]
         return list
     lines = {f"systemctl {action}": ("systemctl", action, *_harmless(action, services)) for action in _ACTIONS}
     asked = {**(lines if restarts else {}), **({} if restarts and starts else {"systemd-run": _VERSION})}
-    if manager.chosen().application:
-        asked = {"oroboros-helper": (manager.HELPER, manager.chosen().application, "ask")}
+    asked = manager.chosen().questions(asked)
     if not process.find("sudo"):
         return lambda: [*asked]
     answers: Dict[str, bool] = {}

@@ -10,6 +10,7 @@ import pytest
 
 from oroboros_deploy.host import calls, contract
 from oroboros_deploy.host.contract import Call
+from tests.support.each_call import requests
 from tests.support.local_agent import PLAIN, LocalAgent
 from tests.support.repository import Repository
 
@@ -34,34 +35,14 @@ def live(host: LocalAgent, tmp_path: Path) -> str:
     return sha
 
 
-def requests(host: LocalAgent, live: str, commit: str) -> dict[str, dict[str, Any]]:
-    """One request of each call, which is done."""
-    facts: dict[str, Any] = {"sha": None, "services": [], "restart": False, "source": True}
-    return {
-        "facts": {"sha": None},
-        "configure": {"sha": live, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
-        "build": host.build_request(commit),
-        "activate": host.request(host.sealed("two")),
-        "follow": {"attempt": host.journal[0]["attempt"]},
-        "lock": {"actor": "ada", "reason": "the fair"},
-        "unlock": {"actor": "ada"},
-        "pin": {"actor": "ada", "release": live},
-        "unpin": {"release": live},
-        "prune": {"keep": 1, "dry_run": True},
-        "audit": {"verify": True, "limit": 9},
-        "claim": {"actor": "ada", "dry_run": True},
-        "logs": {"services": ["api"], "lines": 1, "follow": False},
-        "run_line": {"actor": "ada", "line": "true", "service": None},
-        "doctor": {"facts": facts, "tools": [], "python": None, "node": None, "venvs": False, "script": None},
-    }
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("call", calls.CALLS)
 def test_answers(host: LocalAgent, live: str, mirrored: Repository, call: Call) -> None:
     """Each call of the agent's table answers with every key of the type that its function names, and no other."""
     answer_of = getattr(contract, calls.CALLS[call].__annotations__["return"])
-    answer = host.call(call, requests(host, live, mirrored.git("rev-parse", "HEAD"))[call])
+    new = {"commit": mirrored.git("rev-parse", "HEAD"), "target": host.sealed("two")}
+    asked = requests(host, live, attempt=host.journal[0]["attempt"], dry_run=True, **new)
+    answer = host.call(call, asked[call])
     assert (answer.refusal, set(answer.result or {})) == (None, keys(answer_of))
 
 

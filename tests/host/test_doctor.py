@@ -175,6 +175,23 @@ def test_a_systemd_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (found["facts"]["git"], found["tools"]["sh"] is None) == (True, False)
 
 
+def test_the_agents_directory_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no file is told all the same, with why the rest could not be read, and that it is not known."""
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "gone" / "agent.pyz"), "doctor"])
+    root = tmp_path / "srv"
+    layout = Layout(root, root / "releases", root / "current", root / "repo", "system")
+    told = doctor.doctor(layout, cast("DoctorRequest", request(tools=["sh"])))
+    missing = f"[Errno 2] No such file or directory: '{tmp_path}/gone'"
+    assert [each["message"] for each in told["problems"]] == [
+        f"the host could not go on: {missing}",
+        "what this host has and serves could not be read",
+    ]
+    found = told["facts"]
+    assert set(found) == contract.Facts.__required_keys__ | contract.Facts.__optional_keys__
+    assert (found["hostname"], found["git"], found["live"], found["units"]) == (os.uname().nodename, True, None, {})
+    assert (told["tools"]["sh"] is None, told["last"]) == (False, None)
+
+
 def test_only_doctor_visits() -> None:
     """Every other call stops where something is wrong."""
     assert agent.VISITS == ("doctor",)

@@ -108,7 +108,7 @@ def test_with_least_privilege_nothing_keeps_the_right_to_become_root(
     asked: Any = {"sha": None, "privileged": ["build", "hooks"]}
     host.paths.create()
     assert facts.facts(host.paths, asked)["problems"] == []
-    helped = manager.chosen()._replace(application="shop")
+    helped = manager.Helped(*manager.chosen()._replace(application="shop"))
     monkeypatch.setattr(manager, "chosen", lambda: helped)
     assert facts.facts(host.paths, {**asked, "privileged": []})["problems"] == []
     assert facts.facts(host.paths, asked)["problems"] == [

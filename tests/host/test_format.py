@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from oroboros_deploy.host import calls
 from oroboros_deploy.host.constants import FORMAT
+from tests.support.each_call import requests
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.watching import tree
 
@@ -19,28 +18,6 @@ REFUSED = {
     "message": "nothing was changed: a later version of oroboros_deploy wrote .deploy on this host (format 3)",
     "hint": "install oroboros_deploy 0.3.0 or later on this control node",
 }
-
-
-def requests(host: LocalAgent) -> dict[str, dict[str, Any]]:
-    """One request of each call."""
-    return {
-        "facts": {"sha": SHA},
-        "build": host.build_request(SHA),
-        "activate": host.request(SHA),
-        "follow": {"attempt": "an-attempt"},
-        "lock": {"actor": "ada", "reason": "the fair"},
-        "unlock": {"actor": "ada"},
-        "pin": {"actor": "ada", "release": SHA},
-        "unpin": {"release": SHA},
-        "prune": {"keep": 1, "dry_run": False},
-        "audit": {"verify": True, "limit": 9},
-        "claim": {"actor": "ada", "dry_run": False},
-        "doctor": {"facts": {"sha": None}, "tools": [], "python": None, "node": None, "venvs": False}
-        | {"script": None},
-        "logs": {"services": [], "lines": 1, "follow": False},
-        "run_line": {"actor": "ada", "line": "true", "service": None},
-        "configure": {"sha": SHA, "env": {"file": None, "values": {"A": "1"}, "secrets": {}, "build": []}},
-    }
 
 
 def everything(host: LocalAgent) -> list[dict[str, tuple[str, str]]]:
@@ -72,7 +49,7 @@ def test_it_is_there_before_anything_else_of_ours(host: LocalAgent) -> None:
 
 def test_each_call_has_a_request_here(host: LocalAgent) -> None:
     """So that the tests below leave none out."""
-    assert set(requests(host)) == set(calls.CALLS)
+    assert set(requests(host, SHA)) == set(calls.CALLS)
 
 
 @pytest.mark.parametrize("call", sorted({*calls.CALLS} - {"doctor"}))
@@ -83,7 +60,7 @@ def test_an_agent_changes_nothing_that_a_later_version_wrote(host: LocalAgent, c
         bytecode.unlink()
     newer(host)
     before = everything(host)
-    assert (host.call(call, requests(host)[call]).refusal, everything(host)) == (REFUSED, before)
+    assert (host.call(call, requests(host, SHA)[call]).refusal, everything(host)) == (REFUSED, before)
 
 
 def test_doctor_tells_of_it_and_changes_nothing(host: LocalAgent) -> None:
@@ -91,7 +68,7 @@ def test_doctor_tells_of_it_and_changes_nothing(host: LocalAgent) -> None:
     host.facts()
     newer(host)
     before = everything(host)
-    answer = host.call("doctor", requests(host)["doctor"])
+    answer = host.call("doctor", requests(host, SHA)["doctor"])
     told = {name: REFUSED[name] for name in ("message", "hint")}
     assert ((answer.result or {})["problems"], everything(host)) == ([told], before)
 

@@ -534,7 +534,7 @@ def test_with_least_privilege_no_activation_keeps_the_right_to_become_root(
     host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     """It is refused before the switch, by the name of what keeps it."""
-    helped = manager.chosen()._replace(application="shop")
+    helped = manager.Helped(*manager.chosen()._replace(application="shop"))
     monkeypatch.setattr(manager, "chosen", lambda: helped)
     gate = {**command("true"), **({"privileged": True} if kept == "healthcheck" else {})}
     more = {"migrate": "true", "migrate_privileged": True} if kept == "migrate" else {}

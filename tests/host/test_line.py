@@ -44,7 +44,7 @@ def test_who_may_become_root(options: dict[str, bool], found: str) -> None:
 
 def test_with_least_privilege_no_line_becomes_root(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even one that a record of an earlier release names: the way back runs it without the right."""
-    helped = manager.chosen()._replace(application="shop")
+    helped = manager.Helped(*manager.chosen()._replace(application="shop"))
     monkeypatch.setattr(manager, "chosen", lambda: helped)
     tell = "grep NoNewPrivs /proc/self/status"
     ended = line.run(tell, None, "a1", deadline=time.monotonic() + 20, bound=False, **GIVEN)

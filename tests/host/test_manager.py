@@ -77,6 +77,40 @@ def test_least_privilege(login: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     assert (other.application, other.acting("systemctl", "stop")) == ("", ["sudo", "-n", "systemctl", "stop"])
 
 
+def test_what_roots_helper_does() -> None:
+    """With least privilege each has a command of the helper's, and elsewhere it has none, or is root's by sudo."""
+    system = manager.of("system")._replace(acts=("sudo", "-n"))
+    helped = manager.Helped(*system._replace(application="shop"))
+    asked, user = ["sudo", "-n", manager.HELPER, "shop"], pwd.getpwuid(os.getuid())
+    agent, path = ("python3", "agent.pyz", "a1"), Path("/srv/shop/env")
+    found = {
+        "activate": (helped.helper_activates("u", agent, ("9", "5")), system.helper_activates("u", agent, ("9", "5"))),
+        "tidy": (helped.helper_tidies(agent), system.helper_tidies(agent)),
+        "run-as": (helped.helper_runs("ada", "u", "30"), system.helper_runs("ada", "u", "30")),
+        "watch": (helped.helper_watches([1, 2]), system.helper_watches([1, 2])),
+        "own-config": (helped.helper_copies_env(), system.helper_copies_env()),
+        "put": (helped.helper_puts("9.0"), system.helper_puts("9.0")),
+    }
+    assert found == {
+        "activate": ([*asked, "activate", "u", *agent, "9", "5"], None),
+        "tidy": ([*asked, "tidy", "", *agent], None),
+        "run-as": ([*asked, "run-as", "ada", "u", "30"], None),
+        "watch": ([*asked, "watch", "1", "2"], None),
+        "own-config": ([*asked, "own-config", "env"], None),
+        "put": ([*asked, "put", "9.0"], None),
+    }
+    assert (helped.helper_judges(), system.helper_judges()) == ([*asked[2:], "judge"], None)
+    for alone, kind, owner in ((False, "shared", f"+{user.pw_uid}"), (True, "config", "")):
+        chown = ["/bin/chown", "--no-dereference", f"{owner}:+{user.pw_gid}", "--", str(path)]
+        assert helped.giving(path, user, group_alone=alone) == [*asked, "own-config", kind, user.pw_name, "env"]
+        assert system.giving(path, user, group_alone=alone) == system.as_root(*chown)
+    lines = {"systemd-run": ("systemd-run", "--version")}
+    assert (helped.questions(lines), system.questions(lines)) == ({"oroboros-helper": (*asked[2:], "ask")}, lines)
+    assert (helped.bound, helped.root_installs, helped.env) == (True, True, f"{manager.HELPED}/env/shop")
+    assert (system.bound, system.root_installs, system.env) == (False, False, "")
+    assert (helped.named("a1"), system.named("a1")) == ("shop:a1", "a1")
+
+
 def test_root_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """What root runs needs no sudo."""
     monkeypatch.setattr(os, "getuid", lambda: 0)

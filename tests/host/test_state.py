@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from oroboros_deploy.host import state
-from oroboros_deploy.host.constants import TRANSITIONS
+from oroboros_deploy.host import constants, contract, state
+from oroboros_deploy.host.state import TRANSITIONS
 from tests.support.local_agent import LocalAgent
 
 
@@ -89,3 +90,14 @@ def test_a_refusal_is_no_end(host: LocalAgent) -> None:
     assert not state.has_end(host.paths, "one")
     (directory / "result.json").write_text(json.dumps({"state": {}, "live": None}))
     assert state.has_end(host.paths, "one")
+
+
+def test_every_phase_of_the_contract_has_its_transitions() -> None:
+    """The state machine knows the contract's phases and no others, and goes only to phases that it knows."""
+    assert set(TRANSITIONS) == set(get_args(contract.Phase))
+    assert {after for following in TRANSITIONS.values() for after in following} <= set(TRANSITIONS)
+
+
+def test_nothing_follows_a_final_phase_alone() -> None:
+    """What the control node knows as final is where the state machine ends, and something follows all else."""
+    assert {phase for phase, following in TRANSITIONS.items() if not following} == set(constants.FINAL)

@@ -378,7 +378,7 @@ def test_root_is_asked_as_a_command_of_the_attempt(host: Host) -> None:
 
 def test_with_least_privilege_the_helper_is_told(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """It gets what changes as data, on its input, and says before the switch what it would not install."""
-    of_system = manager.of("system")._replace(acts=("sudo", "-n"), application="shop")
+    of_system = manager.Helped(*manager.of("system")._replace(acts=("sudo", "-n"), application="shop"))
     monkeypatch.setattr(manager, "of", lambda scope: of_system)
     monkeypatch.setattr(manager, "HELPER", str(host.tools / "helper"))
     said = host.units.parent / "said"

@@ -969,7 +969,7 @@ def test_with_least_privilege_no_build_keeps_the_right_to_become_root(
     host: LocalAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is refused before anything is made, whatever the facts said that it was decided by."""
-    helped = manager.chosen()._replace(application="shop")
+    helped = manager.Helped(*manager.chosen()._replace(application="shop"))
     monkeypatch.setattr(manager, "chosen", lambda: helped)
     request: Any = {**host.build_request("ab" * 20), "privileged": True}
     with pytest.raises(Refusal, match=r"nothing was built: with least privilege .*: `privileged` names build"):
