@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from oroboros_deploy.cli import tables
+from oroboros_deploy.cli import stream, tables
 from oroboros_deploy.cli.running import answered, print_json, show, tell_progress, tell_pruned
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.events import Event
@@ -49,6 +49,21 @@ def test_nothing_that_is_shown_reaches_into_the_terminal(capsys: pytest.CaptureF
     print_json({"subject": NASTY})
     printed = capsys.readouterr().out
     assert (json.loads(printed), printed.isascii()) == ({"subject": NASTY}, True)
+
+
+def test_a_verdict_has_its_colour_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark at the beginning of a line is green or red, where a person watches who wants colours; nothing else is."""
+    told = f"✓ a is live\n✗ b failed\n  ✓ no mark {NASTY}"
+    monkeypatch.setattr(stream, "is_terminal", lambda *_: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    show(told, marks=True)
+    colored = "\x1b[32m✓\x1b[0m a is live\n\x1b[31m✗\x1b[0m b failed\n  ✓ no mark \\u202ereversed\n"
+    assert capsys.readouterr().out == colored
+    monkeypatch.setenv("NO_COLOR", "1")
+    show(told, marks=True)
+    assert "\x1b" not in capsys.readouterr().out
 
 
 def test_only_what_was_pruned_is_told(capsys: pytest.CaptureFixture[str]) -> None:
