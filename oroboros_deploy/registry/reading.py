@@ -31,7 +31,7 @@ _LAST_ID = 2**31 - 1
 _HELD = 100  # that are told
 _MANY = 500  # attempts that are held at once
 _SHA = re.compile(r"[0-9a-f]{4,64}")
-_LIKE, _ESCAPED = re.compile(r"[\\%_]"), r"\\\g<0>"  # what stands for other text in a pattern of SQL
+_LIKE, _ESCAPED = re.compile(r"[/%_]"), r"/\g<0>"  # what stands for other text in a pattern of SQL
 
 
 @dataclass(frozen=True)
