@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from benchmarks.bounds import BOUNDS
 
 SPARE = 0.15  # of a bound, which a slower core may need
+_NOT = "Not measured: "
 _COUNTS = (".connections", ".channels", ".errors", ".crowd", ".unused", ".wrong")  # no core changes them
 
 
@@ -18,6 +19,16 @@ class Section:
     title: str
     text: str
     values: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def measured(self) -> bool:
+        """Whether there are figures in it."""
+        return not self.text.startswith(_NOT)
+
+
+def unmeasured(title: str, why: str) -> Section:
+    """A section that says why it has no figures."""
+    return Section(title, f"{_NOT}{why}.\n")
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -1,11 +1,12 @@
 """How fast it is: beside a plain ssh script, on many hosts, when it starts, when a build talks.
 
-    python benchmarks/speed.py [SECTION]... [--repeats N] [--resume] [--write docs/speed.md]
+    python benchmarks/speed.py [SECTION]... [--without SECTION]... [--repeats N] [--resume] [--write docs/speed.md]
 
 Needs root on Debian 12 (it boots real hosts at the end of a line that delays frames) and half an hour. Writes a table
 and a plot into build/benchmarks, with --write also into the document. With --resume it measures what was not measured
-yet of this source with as many runs: a run that was ended goes on behind its last whole step. Exits 1, naming them,
-when bounds are missed.
+yet of this source with as many runs: a run that was ended goes on behind its last whole step. --without thirty leaves
+that section out, and the report says so; of a section that fails it says why, and goes on. Exits 1, naming them, when
+bounds are missed or sections were not measured.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from compileall import compile_dir
 from dataclasses import replace
@@ -33,7 +35,7 @@ from benchmarks.bench import Job
 from benchmarks.bounds import BOUNDS
 from benchmarks.kept import Kept, Step, state
 from benchmarks.plot import plot
-from benchmarks.section import Section, missed, verdicts
+from benchmarks.section import Section, missed, unmeasured, verdicts
 from benchmarks.subjects import CHECKOUT
 from tests.support.sshd import BINARY as SSHD
 
@@ -50,8 +52,10 @@ def main() -> int:
     compile_dir(CHECKOUT / "oroboros_deploy", quiet=1)  # as an installer does: the first runs are not to do it
     place = CHECKOUT / "build/benchmarks"
     kept = Kept(place / "steps", state(), options.repeats)
-    steps = measure(options.sections or SECTIONS, options.repeats, kept, resume=options.resume)
+    names = [name for name in options.sections or SECTIONS if name not in options.without]
+    steps = measure(names, options.repeats, kept, resume=options.resume)
     sections = [section for step in steps.values() for section in step.sections]
+    sections += [unmeasured(name.capitalize(), "it was left out (`--without`)") for name in options.without]
     drawn = "".join(step.drawn for step in steps.values())
     picture = "![wall time by RTT](speed.svg)" if drawn else ""
     report = f"{conditions(options.repeats, steps)}\n{picture}\n\n{tables(sections)}"
@@ -61,8 +65,11 @@ def main() -> int:
         above = options.write.read_text().partition(MARK)[0] if options.write.exists() else ""
         write(options.write, above + MARK + "\n" + report, drawn)
     beyond = missed(values_of(sections))
-    print("".join(f"missed: {BOUNDS[name].what}\n" for name in beyond), file=sys.stderr, end="")
-    return int(bool(beyond))
+    lacking = [section for section in sections if not section.measured]
+    told = [f"missed: {BOUNDS[name].what}" for name in beyond]
+    told += [f"{each.title}: {each.text.strip()}" for each in lacking]
+    print("".join(f"{line}\n" for line in told), file=sys.stderr, end="")
+    return int(bool(beyond or lacking))
 
 
 def measure(names: Sequence[str], repeats: int, kept: Kept, *, resume: bool) -> dict[str, Step]:
@@ -93,13 +100,23 @@ def _jobs(chosen: Sequence[Job], repeats: int) -> tuple[list[Section], str]:
 
 
 def _measured(name: str, work: Callable[[], tuple[list[Section], str]], kept: Kept) -> Step:
-    """A step, measured and kept; with how fast a core was beside each of its tables."""
+    """A step, measured and kept; with how fast a core was beside each of its tables. One that fails costs no other."""
     began = time.monotonic()
-    sections, drawn = work()
-    told = [replace(section, text=f"{section.text}\n{core.told()}") for section in sections]
+    try:
+        sections, drawn = work()
+    except Exception as error:
+        traceback.print_exc()
+        first = next(iter(str(error).splitlines()), "")
+        sections, drawn = [unmeasured(name.capitalize(), f"it failed: {type(error).__name__}: {first}")], ""
+    told = [_beside_a_core(section) for section in sections]
     step = Step(told, time.monotonic() - began, drawn)
-    kept.put(name, step)
+    if all(section.measured for section in sections):
+        kept.put(name, step)
     return step
+
+
+def _beside_a_core(section: Section) -> Section:
+    return replace(section, text=f"{section.text}\n{core.told()}") if section.measured else section
 
 
 def _print(name: str, step: Step, *, again: bool) -> None:
@@ -111,7 +128,14 @@ def _print(name: str, step: Step, *, again: bool) -> None:
 def tables(sections: Sequence[Section]) -> str:
     """All sections, and the bounds."""
     told = "".join(f"## {section.title}\n\n{section.text}\n" for section in sections)
-    return f"## Bounds\n\n{verdicts(values_of(sections))}\n{told}".rstrip() + "\n"
+    values = values_of(sections)
+    return f"## Bounds\n\n{verdicts(values)}\n{_without(values)}{told}".rstrip() + "\n"
+
+
+def _without(values: Mapping[str, float]) -> str:
+    """The bounds that nothing was held against, one a line."""
+    lacking = "".join(f"- {bound.what}\n" for name, bound in BOUNDS.items() if name not in values)
+    return f"Not measured:\n\n{lacking}\n" if lacking else ""
 
 
 def conditions(repeats: int, steps: Mapping[str, Step]) -> str:
@@ -149,6 +173,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "sections", nargs="*", choices=[*SECTIONS, []], metavar="section", help=f"{', '.join(SECTIONS)} (default: all)"
     )
+    parser.add_argument("--without", action="append", default=[], choices=SECTIONS, help="leave this section out")
     parser.add_argument("--repeats", type=int, default=7, help="runs of each (default 7)")
     parser.add_argument("--resume", action="store_true", help="measure only what was not measured yet")
     parser.add_argument("--write", type=Path, help="document to write the report into, below its own text")

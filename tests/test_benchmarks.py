@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import core, delay, fleet, speed, whole
+from benchmarks import core, delay, fleet, output, speed, start, whole
 from benchmarks.bounds import BOUNDS
 from benchmarks.frames import SYN, Traffic
 from benchmarks.kept import Kept, Step
@@ -139,3 +139,28 @@ def test_what_a_machine_lacks_is_told(
     monkeypatch.setattr(speed, "measure", lambda *_: pytest.fail("it was begun"))
     lacks = f"the program nspawn, root (you are uid 7), {tmp_path}/sshd (apt-get install openssh-server)"
     assert (speed.main(), *capsys.readouterr()) == (2, "", f"nothing was measured: this machine lacks {lacks}\n")
+
+
+def test_a_section_that_fails_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its reason is in the document instead of a table; it is not kept, and the exit is 1, as for one left out."""
+    document = tmp_path / "speed.md"
+    arguments = [f"--without={name}" for name in speed.SECTIONS if name not in ("start", "output")]
+    monkeypatch.setattr(sys, "argv", ["speed.py", f"--write={document}", *arguments])
+    monkeypatch.setattr(speed, "CHECKOUT", tmp_path)
+    monkeypatch.setattr(speed, "missing_for_hosts", list)
+    monkeypatch.setattr(speed, "SSHD", sys.executable)
+    monkeypatch.setattr(speed, "state", lambda: "this one")
+    monkeypatch.setattr(delay, "missing", list)
+    monkeypatch.setattr(start, "section", lambda: 1 / 0)
+    monkeypatch.setattr(output, "section", lambda _: Section("Output", "a table\n", {"output.cpu": 1.0}))
+    assert speed.main() == 1
+    told = document.read_text()
+    assert "## Start\n\nNot measured: it failed: ZeroDivisionError: division by zero.\n\n" in told
+    assert "## Output\n\na table\n\nOne core did" in told
+    assert "## Thirty\n\nNot measured: it was left out (`--without`)." in told
+    assert "processor time of the control node | 1 s | 2 s | kept |" in told
+    assert f"Not measured:\n\n- {BOUNDS['switch.wall.0'].what}\n" in told
+    assert [path.name for path in (tmp_path / "build/benchmarks/steps").iterdir()] == ["output.json"]
+    assert "Start: Not measured: it failed" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -77,7 +78,7 @@ def _tell_outcome(outcome: Outcome, as_json: bool, typed: Callable[[str, str], s
 
     if not as_json:
         told = [summary.table(outcome)] if len(outcome.hosts) > 1 else []
-        show("\n".join([*told, summary.summary(outcome, typed)]))
+        show("\n".join([*told, summary.summary(outcome, typed)]), marks=True)
     if outcome.exit_code:
         raise Exit(code=int(outcome.exit_code))
 
@@ -140,12 +141,20 @@ def tell_progress(event: Event) -> None:
         tell(event.message)
 
 
-def show(text: str) -> None:
-    """Print the answer of a command; each line is cleaned, for some of it may come from a host."""
-    from ..text import plain
-    from .stream import write
+def show(text: str, *, marks: bool = False) -> None:
+    """Print the answer of a command; each line is cleaned, for some of it may come from a host.
 
-    write(sys.stdout, f"{plain(text)}\n")
+    With ``marks`` a terminal shows the marks that lines begin with in their colours.
+    """
+    from ..text import plain
+    from .stream import in_color, write
+
+    shown = plain(text)
+    if marks and in_color(sys.stdout, os.environ):
+        from .steps import painted
+
+        shown = "\n".join(map(painted, shown.split("\n")))
+    write(sys.stdout, f"{shown}\n")
 
 
 def print_json(value: object) -> None:

@@ -21,6 +21,12 @@ _KEPT = 500  # and so many of them are chosen from
 _COLORS = {"✓": "32", "✗": "31", "!": "33"}
 
 
+def painted(line: str) -> str:
+    """A line with the mark that it begins with in its colour."""
+    color = _COLORS.get(line[:1])
+    return f"\x1b[{color}m{line[0]}\x1b[0m{line[1:]}" if color else line
+
+
 @dataclass(frozen=True)
 class Line:
     """A line for people: ✓ done, ✗ failed, ! look here, · by the way, │ output of a step."""
@@ -33,7 +39,7 @@ class Line:
 
     def text(self, width: int, *, color: bool = False) -> str:
         """The line with its host in a column of this width."""
-        mark = f"\x1b[{_COLORS[self.mark]}m{self.mark}\x1b[0m" if color and self.mark in _COLORS else self.mark
+        mark = painted(self.mark) if color else self.mark
         host = f"{clean(self.host):<{width}}  " if self.host else ""
         what = clean(self.what)
         if self.seconds is not None:

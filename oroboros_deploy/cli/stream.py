@@ -46,6 +46,11 @@ def is_terminal(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
     return stream.isatty()
 
 
+def in_color(stream: TextIO | None, environ: Mapping[str, str]) -> bool:
+    """True where a person watches who did not ask for text without colours."""
+    return is_terminal(stream, environ) and not environ.get("NO_COLOR")
+
+
 def size_of(stream: TextIO | None) -> tuple[int, int]:
     """Columns and rows of the terminal; 80 and 24 where it does not tell."""
     try:

@@ -140,6 +140,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "nowhere": lambda _: _A.environment.is_(None),
     "application": lambda _: or_(_A.application == "", _A.application == bindparam("application", type_=AnyText)),
     "actor": lambda _: _A.actor == bindparam("actor"),
+    "subject": lambda _: _A.subject.ilike(bindparam("subject", type_=AnyText), escape="/"),
     "moves": lambda _: _moves(_A),
     "brought": lambda _: and_(_A.release_id == bindparam("brought"), _moves(_A), _BROUGHT),
     "since": lambda begun: begun[0] >= bindparam("since"),

@@ -31,6 +31,7 @@ _LAST_ID = 2**31 - 1
 _HELD = 100  # that are told
 _MANY = 500  # attempts that are held at once
 _SHA = re.compile(r"[0-9a-f]{4,64}")
+_LIKE, _ESCAPED = re.compile(r"[/%_]"), r"/\g<0>"  # what stands for other text in a pattern of SQL
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,17 @@ class Reader:
         until: str | None = None,
         sha: str | None = None,
         actor: str | None = None,
+        subject: str | None = None,
     ) -> Page:
         """The attempts that began last, the newest first, each with its hosts.
 
         ``since`` and ``until`` are ISO 8601 with an offset, the latter not included; ``sha`` is a
-        prefix of 4 digits or more, ``actor`` is who asked for it.
+        prefix of 4 digits or more, ``actor`` is who asked for it, ``subject`` is a part of the commit's
+        subject, in capitals or not.
         """
         check_limit(limit)
         values = _given(kind=kind, state=state, host=host, environment=environment, since=since, until=until, sha=sha)
-        values |= _given(after=after, actor=actor)
+        values |= _given(after=after, actor=actor, subject=subject)
         filters = frozenset(state if name == "state" and state in _BY_SIGN_OF_LIFE else name for name in values)
         values = _checked(values) | {"limit": limit + 1}
 
@@ -342,6 +345,8 @@ def _checked(values: Mapping[str, Any]) -> dict[str, Any]:
         check_one_of(values["state"], "state of an attempt", AttemptState)
     if "sha" in values:
         checked["beyond"] = f"{_sha(values['sha'])}g"
+    if "subject" in values:
+        checked["subject"] = f"%{_LIKE.sub(_ESCAPED, values['subject'])}%"
     if "after" in values:
         checked["started_at"], checked["id"] = _position(values["after"])
     return _in_utc(checked)

@@ -52,10 +52,11 @@ def _attempt_filters(
     until: _Moment | _Absent = None,
     sha: _Sha | _Absent = None,
     actor: _Name | _Absent = None,
+    subject: _Name | _Absent = None,
 ) -> dict[str, Any]:
     """The filters of every list of attempts."""
     found = {"kind": kind, "state": state, "host": host, "environment": environment, "sha": sha}
-    return found | {"since": since, "until": until, "actor": actor}
+    return found | {"since": since, "until": until, "actor": actor, "subject": subject}
 
 
 _Filters = Annotated[dict[str, Any], Depends(_attempt_filters)]

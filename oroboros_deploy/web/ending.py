@@ -25,7 +25,7 @@ _SAID = {
     "busy": "was refused, for another activation ran",
     "refused": "was refused",
     "unreachable": "did not reach every host",
-    "not switched": "failed before the switch",
+    "not switched": "failed before the switch, and changed nothing that serves",
     "interrupted": "was interrupted",
     "skipped": "was interrupted",
 }

@@ -30,6 +30,7 @@ from .typeable import Commands
 _FILTERS = {
     "kind": "Kind",
     "state": "Outcome",
+    "subject": "Subject",
     "actor": "Person",
     "environment": "Environment",
     "host": "Host",

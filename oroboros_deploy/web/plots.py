@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import count
+from math import expm1, log1p
 from typing import Any
 
 from ..records.figures import Figures
@@ -35,6 +36,7 @@ class Plot:
     """One measure over time: its bars (``x`` is the period's number), the value at the top and in the middle, in words.
 
     ``middle`` is the text beside half the height, ``line`` how high the figure of the whole time is (None: none).
+    Times are drawn on a logarithmic axis (``logarithmic``), so that minutes are seen beside days.
     """
 
     bars: Mapping[int, Bar]
@@ -45,6 +47,7 @@ class Plot:
     middle: str
     line: float | None
     summary: str
+    logarithmic: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,15 @@ class _Measure:
     top: Callable[[float], float]
     text: Callable[[float], str]
     whole: Callable[[Figures], float | None]
+    logarithmic: bool = False
+
+    def height(self, value: float, top: float) -> float:
+        """How high a value is drawn, where the axis ends at ``top``."""
+        return HEIGHT * (log1p(value) / log1p(top) if self.logarithmic else value / top) if top else 0.0
+
+    def middle(self, top: float) -> float:
+        """The value that is drawn half as high as the top."""
+        return expm1(log1p(top) / 2) if self.logarithmic else top / 2
 
 
 def plots(figures: Figures, weekly: bool = False) -> dict[str, Plot]:
@@ -67,15 +79,19 @@ def _plot(series: Sequence[Mapping[str, Any]], measure: _Measure, whole: float |
     values = {index: found for index, each in enumerate(series) if (found := measure.value(each)) is not None}
     highest = measure.top(max(values.values(), default=0.0))
     length = 7 if period == "week" else 1
-    bars = {index: _bar(series[index], found, highest, measure.text(found), length) for index, found in values.items()}
+    bars = {
+        index: _bar(series[index], measure.height(found, highest), measure.text(found), length)
+        for index, found in values.items()
+    }
     first, last = (_day(series[0]["day"]), _day(series[-1]["day"])) if series else ("", "")
     summary = f"{measure.name} by {period}, {first} to {last}: {_in_words(bars, values, period)}"
-    line = round(HEIGHT * whole / highest, 2) if whole is not None and 0 < whole <= highest else None
-    return Plot(bars, len(series), first, last, measure.text(highest), measure.text(highest / 2), line, summary)
+    line = round(measure.height(whole, highest), 2) if whole is not None and 0 < whole <= highest else None
+    top, middle = measure.text(highest), measure.text(measure.middle(highest))
+    return Plot(bars, len(series), first, last, top, middle, line, summary, measure.logarithmic)
 
 
-def _bar(day: Mapping[str, Any], value: float, highest: float, text: str, days: int) -> Bar:
-    height = max(HEIGHT * value / highest, _VISIBLE if value else 0.0) if highest else 0.0
+def _bar(day: Mapping[str, Any], drawn: float, text: str, days: int) -> Bar:
+    height = max(drawn, _VISIBLE) if drawn else 0.0
     failed = min(day["failures"] / day["deployments"], 1.0) if day["deployments"] else 0.0
     first = date.fromisoformat(day["day"][:10])
     days_of = (first.isoformat(), (first + timedelta(days - 1)).isoformat())
@@ -122,6 +138,7 @@ _MEASURES = {
         _round_time,
         duration,
         lambda found: found.lead_time_seconds,
+        logarithmic=True,
     ),
     "failure_rate": _Measure(
         "Change failure rate", _failure_rate, lambda _: 1.0, _percent, lambda found: found.change_failure_rate
@@ -132,5 +149,6 @@ _MEASURES = {
         _round_time,
         duration,
         lambda found: found.time_to_restore_seconds,
+        logarithmic=True,
     ),
 }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from invoke import Context
 
-from oroboros_deploy.cli import tables
-from oroboros_deploy.cli.running import answered, print_json, show, tell_progress, tell_pruned
+from oroboros_deploy.cli import arguments, stream, tables
+from oroboros_deploy.cli.running import answered, attempt, print_json, show, tell_progress, tell_pruned
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.events import Event
+from oroboros_deploy.outcome import HostOutcome, Outcome, State
 
 if TYPE_CHECKING:
     from oroboros_deploy.deployment import Answers
@@ -49,6 +52,34 @@ def test_nothing_that_is_shown_reaches_into_the_terminal(capsys: pytest.CaptureF
     print_json({"subject": NASTY})
     printed = capsys.readouterr().out
     assert (json.loads(printed), printed.isascii()) == ({"subject": NASTY}, True)
+
+
+def test_a_verdict_has_its_colour_on_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mark at the beginning of a line is green or red, where a person watches who wants colours; nothing else is."""
+    told = f"✓ a is live\n✗ b failed\n  ✓ no mark {NASTY}"
+    monkeypatch.setattr(stream, "is_terminal", lambda *_: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    show(told, marks=True)
+    colored = "\x1b[32m✓\x1b[0m a is live\n\x1b[31m✗\x1b[0m b failed\n  ✓ no mark \\u202ereversed\n"
+    assert capsys.readouterr().out == colored
+    monkeypatch.setenv("NO_COLOR", "1")
+    show(told, marks=True)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_an_attempt_ends_with_a_verdict_in_its_colour(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever deploys on a terminal sees at once whether it went well."""
+    monkeypatch.setattr(stream, "is_terminal", lambda *_: True)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    told = SimpleNamespace(config=SimpleNamespace(typed=lambda names, task: f"fab -H {names} {task}"))
+    monkeypatch.setattr(arguments, "deployment", lambda *_, **__: told)
+    outcome = Outcome("attempt", "deploy", "a" * 40, (HostOutcome("web1", State.LIVE, live="a" * 40),))
+    attempt(Context(), "deploy", None, {}, False, False, lambda *_: outcome)
+    assert capsys.readouterr().out == "\x1b[32m✓\x1b[0m aaaaaaaaaa is live on web1\n"
 
 
 def test_only_what_was_pruned_is_told(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,24 @@ def test_the_newest_attempts_come_first_a_page_at_a_time(filled):
     assert (shown, after) == ([["attempt-5", "attempt-4"], ["attempt-3", "attempt-2"], ["attempt-1"]], None)
 
 
+def test_attempts_are_found_by_a_part_of_their_subject(registry):
+    """In capitals or not; a per cent sign, an underscore, a slash and a backslash stand for themselves."""
+    for number, subject in enumerate((r"Round 100% of a/b\_totals", "round invoices", None), 1):
+        put(registry, number, host("h1", "live"), subject=subject)
+    asked = ("ROUND", "0% of", r"A/B\_t", "%", "_", "/", "nowhere")
+    found = {each: names(registry.reader.attempts(subject=each)) for each in asked}
+    first = ["attempt-1"]
+    assert found == {
+        "ROUND": ["attempt-2", *first],
+        "0% of": first,
+        r"A/B\_t": first,
+        "%": first,
+        "_": first,
+        "/": first,
+        "nowhere": [],
+    }
+
+
 def test_a_cursor_stays_where_it_is_while_attempts_are_added(filled):
     """What begins meanwhile does not move what is still to come."""
     after = filled.reader.attempts(2).next

@@ -218,6 +218,7 @@ def test_attempts_of_a_person_and_as_csv(client: TestClient, registry: Registry)
     actor = registry.reader.attempts(1).items[0]["actor"]
     assert len(client.get(f"/api/attempts?actor={actor}").json()["items"]) == 3
     assert client.get("/api/attempts?actor=nobody").json()["items"] == []
+    assert client.get("/api/attempts?subject=nowhere").json()["items"] == []
     answer = client.get("/api/attempts.csv?environment=staging")
     lines = answer.text.splitlines()
     assert (answer.headers["content-type"], len(lines)) == ("text/csv; charset=utf-8", 2)

@@ -26,7 +26,8 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "gate on 1 host, build on 1 host. "
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "The last deploy in staging failed before the switch. 1 host of 6 differs from the registry.",
+        "The last deploy in staging failed before the switch, and changed nothing that serves. "
+        "1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
@@ -186,7 +187,7 @@ def test_a_split_environment_is_named(short: History) -> None:
     ("state", "exit_code", "said"),
     [
         ("restored", 10, "was undone: what served before serves again"),
-        ("not_switched", 30, "failed before the switch"),
+        ("not_switched", 30, "failed before the switch, and changed nothing that serves"),
         ("not_restored", 11, "ended broken"),
     ],
 )
@@ -220,7 +221,12 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     [
         ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused, for somebody holds it"),
         ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach every host"),
-        ({"w1": "not_switched", "w2": "skipped"}, 30, "not switched", "failed before the switch"),
+        (
+            {"w1": "not_switched", "w2": "skipped"},
+            30,
+            "not switched",
+            "failed before the switch, and changed nothing that serves",
+        ),
         ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused"),
         ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted"),
         ({"w1": "live", "w2": "restored"}, 10, "live on some", "is live on some hosts only"),

@@ -17,7 +17,7 @@ from oroboros_deploy.registry import Registry
 from oroboros_deploy.registry.reading import Reader
 from oroboros_deploy.web import plots
 from oroboros_deploy.web.site import site
-from tests.support.history import History, sha
+from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, places, text
 from tests.support.samples import A, B, host, record
 
@@ -222,6 +222,21 @@ def test_the_list_of_releases(tmp_path: Path) -> None:
     assert "Change 32" not in client.get("/releases?status=deployed").text
     assert client.get("/releases?status=bogus").status_code == 400
     history.close()
+
+
+def test_attempts_are_found_by_text_and_come_before_their_legend(past: TestClient, made: dict[str, str]) -> None:
+    """The form takes a part of a subject; what the colours of the phases mean stands below the list."""
+    html = past.get(f"/?subject={SUBJECTS[0][:9].upper()}").text
+    stream = html.split('id="stream"')[1]
+    assert (SUBJECTS[0] in stream, SUBJECTS[4] in stream) == (True, False)
+    assert "Colours of the phases" in stream and 'name="subject"' in html
+
+
+def test_figures_of_time_say_how_they_are_drawn_and_called(past: TestClient, made: dict[str, str]) -> None:
+    """The axis of times is logarithmic, which the plot says; the figure has the name that DORA gave it since."""
+    said = text(past.get("/figures?all=1").text)
+    assert "half (logarithmic): " in said
+    assert "DORA calls it failed deployment recovery time" in said
 
 
 def test_the_hosts_that_failed_come_first(tmp_path: Path) -> None:
