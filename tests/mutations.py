@@ -1353,6 +1353,13 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "no_secret"),
     ),
     Mutation(
+        "secrets are masked in what services said",
+        HOST + "service_log.py",
+        'self._mask.text(text_of(entry.get("MESSAGE") or ""))',
+        'text_of(entry.get("MESSAGE") or "")',
+        ("tests/host/test_service_log.py", "-k", "masked"),
+    ),
+    Mutation(
         "a secret that comes in pieces is masked",
         HOST + "masking.py",
         "        return self._masked(text[:cut])\n",
