@@ -1353,6 +1353,27 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "no_secret"),
     ),
     Mutation(
+        "the end of a journal is remembered of its target, whatever it is called",
+        "oroboros_deploy/control/journal_heads.py",
+        "        path = self._file(target) if target else self._named(host, root)\n",
+        "        path = self._named(host, root)\n",
+        ("tests/control/test_journal_heads.py",),
+    ),
+    Mutation(
+        "no hint offers a release that failed or is not whole",
+        "oroboros_deploy/control/plan.py",
+        '    return release["state"] in SWITCHABLE and not release["bad"]\n',
+        "    return True\n",
+        ("tests/test_hints.py", "-k", "way_back or offers"),
+    ),
+    Mutation(
+        "the page offers no release that failed when it was last to be brought",
+        "oroboros_deploy/web/overview.py",
+        "        return None if before in self.failed else before\n",
+        "        return before\n",
+        ("tests/web/test_overview.py", "-k", "failed_is_no_way_back"),
+    ),
+    Mutation(
         "secrets are masked in what services said",
         HOST + "service_log.py",
         'self._mask.text(text_of(entry.get("MESSAGE") or ""))',

@@ -475,7 +475,8 @@ class Attempt:
 
     def _end(self, work: Work, outcome: HostOutcome) -> None:
         seconds = {**work.seconds, **outcome.seconds}
-        work.outcome = replace(outcome, seconds=seconds, left_out=work.left_out)
+        back = plan.way_back(work.facts or work.host.known, outcome)
+        work.outcome = replace(outcome, seconds=seconds, left_out=work.left_out, back=back)
         level: Literal["info", "error"] = "info" if outcome.state.ok else "error"
         work.host.tell("host.finished", outcome.message, level=level, state=str(outcome.state))
 
