@@ -1353,6 +1353,22 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "no_secret"),
     ),
     Mutation(
+        "a socket, timer or path whose text was changed is opened anew",
+        HOST + "activation.py",
+        "        return [*_unit_switch(self.layout).to_open(self.brought), *altered]\n",
+        "        return [*_unit_switch(self.layout).to_open(self.brought)]\n",
+        ("tests/machines/test_units.py", "-k", "come_change"),
+        host=True,
+    ),
+    Mutation(
+        "doctor asks which services run as root",
+        HOST + "doctor.py",
+        '    return told.get("DynamicUser") != "yes" and told.get("User", "") in ("", "0", "root")\n',
+        "    return False\n",
+        ("tests/machines/test_units.py", "-k", "by_hand_come"),
+        host=True,
+    ),
+    Mutation(
         "the end of a journal is remembered of its target, whatever it is called",
         "oroboros_deploy/control/journal_heads.py",
         "        path = self._file(target) if target else self._named(host, root)\n",
