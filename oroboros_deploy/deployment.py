@@ -523,9 +523,14 @@ class Deployment:
         names, heads = named_hosts(self.config, hosts) or resolving.serving_hosts(self.node), self.node.journal_heads
 
         def look(host: Host) -> AuditAnswer:
-            answer = host.audit(verify=verify, limit=limit, seen=heads.seen(host.name, self.config.root))
+            place = (host.name, self.config.root)
+            seen = heads.seen(*place)
+            answer = host.audit(verify=verify, limit=limit, seen=seen)
+            own = heads.seen(*place, host.target)
+            if verify and own != seen:  # another target answered than the one that had the name
+                answer = host.audit(verify=verify, limit=limit, seen=own)
             if answer["wrong"] is None:
-                heads.note(host.name, self.config.root, answer["head"])
+                heads.note(*place, answer["head"], host.target)
             return answer
 
         return self._ask(names, look)

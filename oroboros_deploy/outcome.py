@@ -96,7 +96,8 @@ class HostOutcome:
     ``log`` what the build, the migration, the gate or the services said last,
     ``left_out`` the parts that the build could not make there and did without.
     ``configuration`` is the revision in use there now (None: none, or not known), ``names`` are those in which what was
-    asked for differs from what was in use before.
+    asked for differs from what was in use before.  ``back`` is ``previous`` where it can be gone back to (None: it
+    failed there, is not complete, or still serves).
     """
 
     host: str
@@ -111,6 +112,7 @@ class HostOutcome:
     left_out: tuple[str, ...] = ()
     configuration: str | None = None
     names: Changes | None = None
+    back: str | None = None
 
     @property
     def exit_code(self) -> ExitCode:

@@ -34,6 +34,7 @@ from disposable_host import missing  # noqa: E402
 
 from tests.support.choice import (  # noqa: E402
     ALL_PHASES,
+    BESIDE,
     CONFIGURATIONS,
     MADE,
     OUTSIDERS,
@@ -121,7 +122,7 @@ class Series:
     def report(self) -> str:
         """What was hit and what came of it, in tables."""
         bad = [_table(("seed that is bad", "why"), sorted((seed, _why(said)) for seed, said in self.violated.items()))]
-        drawn = (self._outsiders(), self._made(), self._configurations(), self._units())
+        drawn = (self._outsiders(), self._made(), self._configurations(), self._units(), self._beside())
         tables = (self._hits(), self._ends(), *drawn, self._exits())
         return "\n\n".join((*(bad if self.violated else ()), *tables))
 
@@ -157,6 +158,10 @@ class Series:
         """The same by the units that a deploy brought."""
         return self._by("units", UNITS, lambda run: run.choice.units if run.choice.kind == "deploy" else "")
 
+    def _beside(self) -> str:
+        """The same by what came beside them."""
+        return self._by("beside", BESIDE, lambda run: run.choice.beside if run.choice.kind == "deploy" else "")
+
     def _by(self, head: str, names: Sequence[str], of: Callable[[Run], str]) -> str:
         ends = ("committed", "restored", "restore_failed", "unchanged")
         rows = []
@@ -191,7 +196,8 @@ database, or the host's power; or somebody else does something to the host. The 
 bytecode or files of another user's that a service wrote, linked from a store, with a file that cannot be changed, or
 made by another tool. So are its configuration (values that work, or keep the API from starting, from each source, or
 make it crash once after its gate) and its units (a text changed, a service renamed, a timer, an instance of a template,
-a socket, or one that systemd refuses); some attempts are an `env.push`. Afterwards the host is asked whether every
+a socket, or one that systemd refuses; beside them a path, a target that is named for what it wants, or a drop-in); some
+attempts are an `env.push`. Afterwards the host is asked whether every
 invariant holds: of the release that serves, `env`, the environment of each process in `/proc`, the bytes of all units,
 what systemd has read, runs and starts at a boot, and what is enabled. Each run starts from where the one before left
 it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.

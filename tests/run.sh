@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit 2
 python="${PYTHON:-python3}"
 deadline=$(($(date +%s) + ${MINUTES:-80} * 60))
 packages="python3-venv git openssh-server openssh-client postgresql pgbouncer debootstrap systemd-container iproute2 curl
-    chromium fonts-dejavu-core e2fsprogs fish ksh93u+m mksh tcsh zsh"
+    chromium fonts-dejavu-core e2fsprogs fish ksh93u+m mksh tcsh zsh strace"
 failed=""
 child=""
 stopped=""

@@ -118,12 +118,13 @@ def test_spread() -> None:
 def test_bounds() -> None:
     """A value at its bound keeps it, one beyond it is named, and it is told which have no 15 % to spare."""
     values = {"switch.slope": BOUNDS["switch.slope"].most, "further.slope": BOUNDS["further.slope"].most + 0.1}
-    values |= {"deploy.slope": 11.9, "deploy.connections": 1}
-    assert missed(values) == ["further.slope"]
+    values |= {"deploy.slope": 11.9, "deploy.counted": 8, "deploy.connections": 1}
+    assert missed(values) == ["further.slope", "deploy.counted"]
     assert verdicts(values).splitlines()[2:] == [
         "| switch: round trips by the slope | 10  | 10  | kept, by less than 15% |",
         "| a further call on the open connection: round trips by the slope | 3.1  | 3  | **missed** |",
         "| deploy without a build: round trips by the slope | 11.9  | 14  | kept |",
+        "| deploy without a build: round trips counted on the line | 8  | 7  | **missed** |",
         "| deploy without a build: connections | 1  | 1  | kept |",
     ]
 

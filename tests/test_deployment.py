@@ -154,6 +154,20 @@ def test_what_this_machine_saw_cannot_be_taken_back(site: Site, see: str) -> Non
         site.deployment().status(["web1"])
 
 
+def test_a_host_under_another_name_is_still_known(site: Site) -> None:
+    """A journal that was cut is found under a name that this machine never used before: the target is the same."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.deployment().lock(["web1"], reason=WHY)
+    site.deployment().audit(["web1"])
+    journal = site.root() / ".deploy/journal.jsonl"
+    first = journal.read_text().splitlines(keepends=True)[0]
+    journal.write_text(first)
+    journal.with_suffix(".head").write_text(first)
+    found = site.deployment().audit(["web9"], verify=True)["web9"]
+    assert isinstance(found, dict), found
+    assert found["wrong"] == {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+
+
 def test_pruning_keeps_what_the_settings_say(site: Site) -> None:
     """Each deploy prunes on its host when it went well; one that failed does not."""
     shas = [site.repository.commit(f"release {number}", ok="yes", n=str(number)) for number in range(4)]
@@ -175,8 +189,7 @@ def test_a_pinned_release_is_there_to_go_back_to(site: Site) -> None:
     deployment.deploy(["web1"], sha=shas[0])
     pinned = answer(deployment.pin(["web1"], release=shas[0]))
     assert (pinned["release"], pinned["pin"]["actor"]) == (shas[0], "tester@desk")
-    for sha in shas[1:]:
-        deployment.deploy(["web1"], sha=sha)
+    assert [deployment.deploy(["web1"], sha=sha).hosts[0].back for sha in shas[1:]] == shas[:-1]
     answer(deployment.prune(["web1"]))
     assert states(deployment.rollback(["web1"], release=shas[0])) == {"web1": "live"}
     assert answer(deployment.unpin(["web1"], release=shas[0]))["pin"] == pinned["pin"]

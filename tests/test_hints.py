@@ -7,15 +7,15 @@ import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
 from oroboros_deploy import tasks
 from oroboros_deploy.config import Config
-from oroboros_deploy.control.plan import decide
+from oroboros_deploy.control.plan import decide, way_back
 from oroboros_deploy.errors import DeployError
-from oroboros_deploy.outcome import Kind
+from oroboros_deploy.outcome import HostOutcome, Kind, State
 from tests.control.test_plan import OLD, SHA, again, facts, job, target
 
 PACKAGE = Path(tasks.__file__).parent
@@ -124,6 +124,26 @@ def test_no_hint_offers_what_is_refused(kind: Kind) -> None:
             offered = {sha for sha in (SHA, OLD, bad, broken) if sha in str(refused.hint)}
             assert offered <= {OLD} - {live}, (state, live, str(refused))
     assert told
+
+
+@pytest.mark.parametrize(("state", "failed"), [*product(STATES, (False, True))])
+def test_the_way_back_of_a_deploy_is_one_that_a_rollback_takes(state: str, failed: bool) -> None:
+    """The release from before is offered where it is whole and did not fail, and a rollback to it is not refused."""
+    mine = {"id": SHA, "state": state, "built_at": "2026-01-04T00:00:00Z", "bad": failed}
+    seen: Any = facts(live=SHA, releases=[mine], **target(state))
+    offered = way_back(seen, HostOutcome("web1", State.LIVE, OLD, SHA))
+    assert offered == (SHA if state in ("sealed", "adopted") and not failed else None)
+    if offered:
+        assert decide(job("rollback"), {**seen, "live": OLD}, "web1").activate
+
+
+def test_a_push_and_a_failure_have_no_way_back() -> None:
+    """Each host keeps its release, and a rollback would not bring the configuration back."""
+    seen: Any = facts(live=OLD)
+    ends = [HostOutcome("web1", State.LIVE, OLD, OLD), HostOutcome("web1", State.RESTORED, OLD, OLD)]
+    ends += [HostOutcome("web1", State.LIVE, SHA), HostOutcome("web1", State.LIVE, SHA, "e" * 40)]
+    assert [way_back(seen, end) for end in ends] == [None] * 4
+    assert way_back(None, HostOutcome("web1", State.LIVE, SHA, OLD)) is None
 
 
 SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["web1", "web2"]}}}

@@ -84,11 +84,11 @@ def _changed(outcome: Outcome) -> Iterator[str]:
 
 
 def _back(outcome: Outcome, typed: Typed) -> Iterator[str]:
-    """The way back of the hosts that went live, a line for each release that served before."""
+    """The way back of the hosts that went live, a line for each release that served before and can be gone back to."""
     left: dict[str, list[str]] = {}
     for host in outcome.hosts:
-        if host.state is State.LIVE and host.previous not in (None, host.live):
-            left.setdefault(str(host.previous), []).append(clean(host.host))
+        if host.back is not None:
+            left.setdefault(host.back, []).append(clean(host.host))
     for release, hosts in left.items():
         yield f"To go back to {short(release)}:"
         yield f"  → {typeable(typed(','.join(hosts), f'rollback --release={clean(release)}'))}"

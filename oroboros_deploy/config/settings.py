@@ -462,7 +462,7 @@ class RunAs:
         metadata=_about(check_user, "user of the host that the health command runs as; with none the login"),
     )
     hooks: str | None = field(
-        default=None, metadata=_about(check_user, "kept for hooks, which this version does not have")
+        default=None, metadata=_about(check_user, "no effect yet: kept for hooks, which this version does not have")
     )
 
     @property
@@ -588,8 +588,8 @@ class Settings:
         metadata=_about(
             check_privileged,
             "what keeps the right to become root, by sudo or any other program: of `build`, `migrate`, `healthcheck`,"
-            " `hooks` (which this version does not have); nothing else that runs for the repository can. `doctor` tells"
-            " of it, and a build that has it gets no view of its own",
+            " `hooks` (no effect yet: this version has none); nothing else that runs for the repository can. `doctor`"
+            " tells of it, and a build that has it gets no view of its own",
         ),
     )
     migrate: str | Migration | None = field(

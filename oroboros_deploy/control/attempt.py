@@ -318,7 +318,8 @@ class Attempt:
                 scope, kind = self.config.scope, self.job.kind
                 outcome = ended(work.host.name, state, logs, scope, kind) if state is not None else None
                 if outcome is not None:
-                    outcome = replace(outcome, hint=self.config.hinted(work.host.name, outcome.hint))
+                    hint = self.config.hinted(work.host.name, outcome.hint)
+                    outcome = replace(outcome, hint=hint, back=plan.way_back(work.facts or work.host.known, outcome))
         except DeployError as error:
             self.error = self.error or error
             work.facts = work.host.known

@@ -20,7 +20,7 @@ from .state_directory import default_registry_url, state_directory
 
 if TYPE_CHECKING:
     from ..config import Config
-    from ..host.contract import Sources
+    from ..host.contract import JournalHead, Sources
     from ..registry import Registry
     from ..remote.host import Host
     from ..source import Source
@@ -75,7 +75,8 @@ class ControlNode:
         """A host to work with; connected when it is first used.  ``listeners`` hear its events as well."""
         from ..remote.host import Host  # while the hosts are being connected to
 
-        return Host(name, self.config, lambda: self._open(name), fan_out(self.listener, self._note_head, *listeners))
+        listener = fan_out(self.listener, *listeners)
+        return Host(name, self.config, lambda: self._open(name), listener, self._note_head)
 
     @contextmanager
     def dialing(self, names: Sequence[str]) -> Iterator[ControlNode]:
@@ -179,9 +180,14 @@ class ControlNode:
 
         return JournalHeads(self.state / "journals")
 
-    def _note_head(self, event: Event) -> None:
-        if event.name == "facts.read" and event.host:
-            self.journal_heads.note(event.host, self.config.root, event.data["head"])
+    def _note_head(self, host: Host, head: JournalHead | None) -> None:
+        """Remember where a target's journal ends; it is told when a name leads to another target than before."""
+        heads, root = self.journal_heads, self.config.root
+        before = heads.target(host.name, root)
+        heads.note(host.name, root, head, host.target)
+        if before and host.target and before != host.target:
+            what = f"{root} on {host.name} is another target than when this machine saw it last"
+            host.tell("warning", f"{what}: its journal is not compared with the one from before", level="warning")
 
     # --- commits and events ---
 

@@ -15,7 +15,7 @@ from ..host.constants import BY_RECORD, FINAL, IN_PLACE, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
 from ..host.unit_files import brings, full_name
 from ..host.words import OTHER_RECIPE, WAIT, busy, held, not_live, sudoers
-from ..outcome import Kind
+from ..outcome import HostOutcome, Kind, State
 
 if TYPE_CHECKING:
     from ..host.contract import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         GateRequest,
         Places,
         Recipe,
+        ReleaseFacts,
         Scope,
         SourceKind,
         Sources,
@@ -586,12 +587,24 @@ def _absent(job: Job, facts: Facts) -> str:
     return f"nothing was changed: release {job.sha} is {target['state']} on this host ({why})"
 
 
+def way_back(facts: Facts | None, outcome: HostOutcome) -> str | None:
+    """What served before on a host that went live, where these facts, read before, call it good to go back to."""
+    left = outcome.previous if outcome.state is State.LIVE and outcome.previous != outcome.live else None
+    found = facts["releases"] if facts else []
+    return next((release["id"] for release in found if release["id"] == left and _is_good(release)), None)
+
+
+def _is_good(release: ReleaseFacts) -> bool:
+    """Whether a rollback takes a release, and it did not fail on its host."""
+    return release["state"] in SWITCHABLE and not release["bad"]
+
+
 def _good(facts: Facts, refused: str) -> list[str]:
     """The releases that one can go to, the newest first."""
     return [
         release["id"]
         for release in sorted(facts["releases"], key=lambda each: each["built_at"] or "", reverse=True)
-        if release["state"] in SWITCHABLE and not release["bad"] and release["id"] not in (facts["live"], refused)
+        if _is_good(release) and release["id"] not in (facts["live"], refused)
     ]
 
 

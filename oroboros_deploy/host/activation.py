@@ -289,7 +289,7 @@ class Activation:
         release, what = self.layout.release(self.state.target), f"{seal.counted(self.added)} added since its seal"
         live = self.state.source == self.state.target
         left = self.added if live else seal.remove_added(release, self.added)
-        end = f"; {seal.counted(left)} cannot be removed" if left and not live else " stays" if live else ", removed"
+        end = " stays" if live else f"; {_stays(left, release)}" if left else ", removed"
         self.say("warning", f"release {self.state.target} has {what}{end}", level="warning")
 
     def _tell_of_the_sick(self) -> None:
@@ -1106,6 +1106,15 @@ def _unit_switch(layout: Layout) -> UnitSwitch:
 
 def _is_opened(unit: str) -> bool:
     return unit.endswith(unit_files.OPENED)
+
+
+def _stays(left: Sequence[str], release: Path) -> str:
+    """What this login cannot remove of a release that stays, what becomes of it, and what removes the first at once."""
+    from . import leftovers
+
+    goes = "goes when the release is pruned" if len(left) == 1 else "go when the release is pruned"
+    at_once = f"on the host, as root: {leftovers.line(release / left[0])}"
+    return f"{seal.counted(left)} cannot be removed, and {goes} ({at_once})"
 
 
 def _trouble_with(user: Optional[str]) -> Optional[Problem]:

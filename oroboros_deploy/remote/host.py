@@ -98,15 +98,25 @@ class Host:
     """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
 
     ``known`` are its facts as they were last read, ``target`` the id that it last gave itself; None before.
+    ``witness`` is given the last entry of its journal, as often as facts were read.
     ``refused`` is what `doctor` heard that every other call is refused for before the agent runs, ``printed`` are the
     first lines that the login's shell printed before it.
     """
 
-    def __init__(self, name: str, config: Config, connect: Callable[[], HostConnection], listener: Listener) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: Config,
+        connect: Callable[[], HostConnection],
+        listener: Listener,
+        witness: Callable[[Host, JournalHead | None], object] | None = None,
+    ) -> None:
         self.name = name
         self._config = config
         self._connect = connect
         self._listener = listener
+        self._witness = witness
+        self._heard: Facts | None = None
         self._connection: HostConnection | None = None
         self._session: Session | None = None
         self._opening = Lock()
@@ -174,7 +184,9 @@ class Host:
 
     def facts(self, request: FactsRequest) -> Facts:
         """Read what the host is and has."""
-        return self._learn(cast("Facts", self._quiet_call("facts", request, PATIENCE + request.get("wait", 0.0))))
+        facts = self._learn(cast("Facts", self._quiet_call("facts", request, PATIENCE + request.get("wait", 0.0))))
+        self._remember()
+        return facts
 
     def lock(self, actor: str, reason: str) -> LockAnswer:
         """Hold the host; raises Busy when somebody holds it already."""
@@ -279,6 +291,7 @@ class Host:
             self._drop(Session.end)
             raise _error(said["refusal"], self.name, self._config)
         self.target = said.get("target") or self.target
+        self._remember()
         return said["result"]
 
     def _masked(self, said: Said) -> Said:
@@ -346,6 +359,12 @@ class Host:
         what = f"live: {live or 'nothing'}"
         self.tell("facts.read", what, level="detail", live=live, head=head, hold=hold, asked_at=at)
         return facts
+
+    def _remember(self) -> None:
+        """Have the end of the journal remembered, once for all facts, when it is known which target they are of."""
+        if self._witness and self.known is not None and self.known is not self._heard:
+            self._heard = self.known
+            self._witness(self, self.known["head"])
 
     def _layout(self) -> LayoutPaths:
         config = self._config

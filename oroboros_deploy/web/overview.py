@@ -25,6 +25,7 @@ _ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
 _NOTHING = frozenset({""})
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
+_FAILED = (State.RESTORED, State.NOT_RESTORED, State.NOT_SWITCHED)  # of a host that could not have a release
 _OPEN = (RUNNING, State.UNKNOWN)  # of a host whose end is not known, when its attempt is lost or unknown
 
 _UNSURE = (AttemptState.UNKNOWN, AttemptState.LOST)
@@ -79,6 +80,7 @@ class Place:
     commits: int = 0  # that were new in it
     application: str = ""
     held: Sequence[Row] = ()  # who holds what of it, as far as that was told
+    failed: frozenset[str | None] = frozenset()  # what served before, and failed when it was last to be brought
 
     @property
     def known(self) -> int:
@@ -140,10 +142,15 @@ class Place:
             older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
             return (older[0], f"All hosts on {short(older[0])} again") if older else None
         if self.last and self.last["state"] == AttemptState.BROKEN:
-            before = _before(self.last)
+            before = self._before(self.last)
             return (before, f"To bring {short(before)} back, which served before") if before else None
-        before = _before(self.brought) if self.brought and not self.went_wrong else None
+        before = self._before(self.brought) if self.brought and not self.went_wrong else None
         return (before, f"To go back to {short(before)}, which served before") if before else None
+
+    def _before(self, attempt: Row) -> str | None:
+        """What served before an attempt, unless that failed: nobody is sent back there."""
+        before = _before(attempt)
+        return None if before in self.failed else before
 
 
 def standing(reader: Reader) -> dict[str, Any]:
@@ -219,10 +226,11 @@ def _ranked(releases: Counter[str | None]) -> list[Row]:
     return [{"release_id": release_id, "hosts": count} for release_id, count in ordered]
 
 
-def attempts_of(reader: Reader, release_id: str) -> list[dict[str, Any]]:
+def attempts_of(reader: Reader, release_id: str, environment: str | None = None) -> list[dict[str, Any]]:
     """The newest attempts of exactly that release; a release id written by other programs may be no sha at all."""
     try:
-        return [row for row in reader.attempts(sha=release_id).items if row["release_id"] == release_id]
+        found = reader.attempts(sha=release_id, environment=environment).items
+        return [row for row in found if row["release_id"] == release_id]
     except InvalidInput:
         return []
 
@@ -243,7 +251,7 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         return Place(name, hosts, releases, None, None, None, 0, "")
     where = (name or None, application or None)
     main = releases[0]["release_id"] if releases else None
-    brought = reader.latest(*where, brought=main) if main else None
+    brought, last = reader.latest(*where, brought=main) if main else None, reader.latest(*where)
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
     if len(releases) > 1:
         releases = [{**each, "brought": _brought(reader, where, each["release_id"])} for each in releases]
@@ -252,11 +260,19 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         hosts,
         releases,
         brought,
-        reader.latest(*where),
+        last,
         newest["release_id"] if newest else None,
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
+        failed=frozenset(_failed(reader, name, attempt) for attempt in (brought, last) if attempt),
     )
+
+
+def _failed(reader: Reader, environment: str, attempt: Row) -> str | None:
+    """The release from before an attempt, where its own newest attempt in the environment failed."""
+    before = _before(attempt)
+    found = attempts_of(reader, before, environment or None)[:1] if before else []
+    return before if any(part["state"] in _FAILED for each in found for part in each["hosts"]) else None
 
 
 def _brought(reader: Reader, where: tuple[str | None, str | None], release_id: str | None) -> Row | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -125,7 +124,7 @@ def test_a_record_that_was_lost_is_told_with_the_way_to_write_it() -> None:
 def test_a_success_says_what_went_live_what_changed_and_the_way_back() -> None:
     """The subject, the whole time, the new commits, and a line that can be typed for each release left."""
     commits = tuple(NewCommit(f"{at:010}" * 4, f"Change {at}") for at in range(7))
-    hosts = [HostOutcome(name, State.LIVE, live=SHA, previous=OLD) for name in ("web1", "web2")]
+    hosts = [HostOutcome(name, State.LIVE, live=SHA, previous=OLD, back=OLD) for name in ("web1", "web2")]
     told = summary(outcome_of(*hosts, subject="Round totals\x1b[31m", commits=commits, seconds=41.2))
     assert told.splitlines() == [
         "✓ 3f2a9c1b2d “Round totals” is live on web1, web2, after 41 s",
@@ -139,15 +138,17 @@ def test_a_success_says_what_went_live_what_changed_and_the_way_back() -> None:
 
 def test_half_a_fleet_has_a_way_back() -> None:
     """Where some hosts went live and others did not, the way back of those that did can be typed."""
-    hosts = (HostOutcome("web1", State.LIVE, live=SHA, previous=OLD), HostOutcome("web2", State.BUSY, live=OLD))
+    went = HostOutcome("web1", State.LIVE, live=SHA, previous=OLD, back=OLD)
+    hosts = (went, HostOutcome("web2", State.BUSY, live=OLD))
     told = summary(outcome_of(*hosts), lambda names, task: f"fab -H {names} {task} --root=/srv/shop")
     assert told.endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD} --root=/srv/shop")
 
 
-def test_a_push_offers_no_release_that_is_live() -> None:
-    """Each host keeps its release, and a rollback would not bring the configuration back."""
-    hosts = [HostOutcome("web1", State.LIVE, SHA, SHA), HostOutcome("web2", State.LIVE, OLD, OLD)]
-    assert "To go back" not in summary(replace(outcome_of(*hosts), kind="env"))
+def test_a_release_that_failed_is_no_way_back() -> None:
+    """What served before is offered where a host can go back to it, and nowhere else."""
+    hosts = [HostOutcome("web1", State.LIVE, SHA, OLD, back=OLD), HostOutcome("web2", State.LIVE, SHA, OLD)]
+    assert summary(outcome_of(*hosts)).endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD}")
+    assert "To go back" not in summary(outcome_of(hosts[1]))
 
 
 @pytest.mark.parametrize("state", State)

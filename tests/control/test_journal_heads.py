@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from oroboros_deploy.control.journal_heads import JournalHeads
 
 ROOT = "/srv/app"
+WHERE = {"host": "web1", "root": ROOT}
 
 
 def head(seq: int) -> dict[str, object]:
@@ -36,7 +38,30 @@ def test_each_host_and_root_has_its_own(tmp_path: Path) -> None:
     assert {heads.path(*place).parent for place in places} == {tmp_path}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1"])
+def test_a_target_keeps_its_own_under_every_name(tmp_path: Path) -> None:
+    """A host that is renamed has the memory that it had; another one under its name has none of it."""
+    heads = JournalHeads(tmp_path)
+    heads.note("web1", ROOT, head(7), "one")
+    heads.note("web1.example", ROOT, head(5), "one")
+    assert [(heads.seen(name, ROOT) or {})["seq"] for name in ("web1", "web1.example")] == [7, 7]
+    heads.note("web1", ROOT, head(2), "two")
+    assert [(heads.seen("web1", ROOT, target) or {})["seq"] for target in (None, "one", "two")] == [2, 7, 2]
+    assert (heads.target("web1", ROOT), heads.target("web1.example", ROOT)) == ("two", "one")
+    heads.path("web1", ROOT).unlink()
+    assert heads.seen("web1", ROOT) is None
+    assert heads.seen("web1.example", ROOT) == {"host": "web1.example", "root": ROOT, **head(7)}
+
+
+def test_what_was_kept_by_name_becomes_the_targets(tmp_path: Path) -> None:
+    """0.1.0 knew no targets: its memory counts for the target that answers to the name first, also one that was cut."""
+    heads = JournalHeads(tmp_path)
+    heads.path("web1", ROOT).write_text(json.dumps({**WHERE, **head(5)}))
+    heads.note("web1", ROOT, head(3), "one")
+    assert heads.seen("other", ROOT, "one") == {**WHERE, **head(5)}
+    assert heads.seen("web1", ROOT, "two") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1", "[]"])
 def test_a_memory_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
     """It is written anew."""
     heads = JournalHeads(tmp_path)

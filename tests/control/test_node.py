@@ -153,13 +153,20 @@ def test_dialing_begins_before_it_is_asked_for_a_host(tmp_path: Path) -> None:
     assert not made[0].closed
 
 
-def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path) -> None:
-    """Whatever the command was that read them; other events leave the memory alone."""
-    mine = node(tmp_path)
+def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the command was that read them, for the target that answered; another one under the name is told."""
+    told: list[Event] = []
+    mine = node(tmp_path, listener=told.append)
     web1 = mine.host("web1")
-    web1.tell("facts.read", head={"seq": 3, "hash": "c"})
-    web1.tell("phase", head={"seq": 9, "hash": "z"})
-    assert (mine.journal_heads.seen("web1", ROOT) or {})["seq"] == 3
+    for web1.target, seq in (("one", 3), ("one", 4), ("two", 1)):
+        said = {"live": None, "head": {"seq": seq, "hash": "c"}}
+        monkeypatch.setattr(web1, "call", lambda *_, said=said: said)
+        web1.facts({"sha": None})
+    assert [(mine.journal_heads.seen("web1", ROOT, target) or {})["seq"] for target in ("one", "two")] == [4, 1]
+    assert [event.message for event in told if event.name == "warning"] == [
+        f"{ROOT} on web1 is another target than when this machine saw it last: "
+        "its journal is not compared with the one from before"
+    ]
 
 
 def test_a_listener_that_fails_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -60,6 +60,16 @@ def test_what_is_asked(host: LocalAgent, journalctl: Path) -> None:
     assert {"--since=-2h; id", "--grep=--all x"} <= set(asked) and "--lines=7" not in asked
 
 
+def test_secrets_are_masked(host: LocalAgent, journalctl: Path) -> None:
+    """A service that prints a secret of the configuration in use does not tell it to who reads its log."""
+    sources = {"file": None, "values": {"MODE": "plain"}, "secrets": {"PASSWORD": "hunter-two"}, "build": []}
+    assert host.call("configure", {"sha": host.sealed("one"), "env": sources}).refusal is None
+    (journalctl / "said").write_text(entry("hunter-two is the password, plain is the mode") + "\n")
+    answer = host.call("logs", ASKED)
+    assert answer.said("log.line") == ["*** is the password, plain is the mode"]
+    assert "hunter-two" not in json.dumps([answer.events, answer.result, answer.stderr])
+
+
 def test_what_is_refused(host: LocalAgent, journalctl: Path) -> None:
     """Without a service the whole journal of the host would be told; what journalctl refuses is said."""
     assert (host.call("logs", {**ASKED, "services": []}).refusal or {})["message"] == "no service is named"

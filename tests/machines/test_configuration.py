@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 from disposable_host import DisposableHost
+from starlette.testclient import TestClient
 
+from oroboros_deploy.registry import Registry
+from oroboros_deploy.web.site import site
 from tests.host.test_env_file import READ
 from tests.support.fab import FAB, Fab
 from tests.support.shop import ROOT, SERVE, Shop, current, serving
@@ -124,7 +127,7 @@ def test_a_rollback_brings_its_configuration_back(host: DisposableHost, configur
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="no strace here to watch what is executed")
 def test_nobody_sees_a_value(host: DisposableHost, configured: Shop, fab: Fab, tmp_path: Path) -> None:
-    """No command line of any process, no other file of the host, no log and nothing that is told has a secret in it."""
+    """No command line of any process, no other file, no log, no page and nothing that is told has a secret in it."""
     settings = configured.repository.path / "fabric.yaml"
     steps = 'build: {frontend: null, venvs: {}, steps: [{name: tell, command: "echo $PASSWORD"}]}'
     text = settings.read_text().replace("build: {frontend: null, venvs: {}}", steps)
@@ -153,13 +156,28 @@ def test_nobody_sees_a_value(host: DisposableHost, configured: Shop, fab: Fab, t
     assert SECRET not in said + fab.ok("-H", "prod", "status", "--json").said
     assert "***" in said
     found = host.run(
-        "grep", "-rlsI", "--devices=skip", SECRET, "/srv", "/var", "/etc", "/home", "/run", check=False
+        "grep", "-rls", "--devices=skip", SECRET, "/srv", "/var", "/etc", "/home", "/run", "/tmp", "/root", check=False
     ).stdout
     kept = {line for line in found.splitlines() if not line.startswith(f"{ROOT}/env")}
     assert kept and {str(Path(line).parent) for line in kept} == {f"{ROOT}/.deploy/config"}
     assert SECRET not in host.run("journalctl", "--output=json").stdout
-    here = [path for path in (tmp_path / "registry.db", *(tmp_path / "state").rglob("*")) if path.is_file()]
-    assert here and not [path for path in here if SECRET.encode() in path.read_bytes()]
+    url = f"sqlite:///{tmp_path}/registry.db"
+    with Registry.open(url) as registry:  # while it is open, there is a -wal as well
+        shown = pages(TestClient(site(lambda: registry.reader), base_url="http://localhost"), sha, host.name)
+        here = [path for path in (*tmp_path.glob("registry.db*"), *(tmp_path / "state").rglob("*")) if path.is_file()]
+        assert here and not [path for path in here if SECRET.encode() in path.read_bytes()]
+    assert "COLOUR" in shown and SECRET not in shown
+
+
+def pages(client: TestClient, sha: str, host: str) -> str:
+    """All that page and API show of a release, its attempts and its host."""
+    found = client.get("/api/attempts").json()["items"]
+    paths = ["/", "/figures", "/releases", f"/releases/{sha}", "/hosts", f"/hosts/{host}", "/metrics"]
+    paths += ["/api/attempts", "/api/attempts.csv", "/api/events", "/api/hosts", f"/api/hosts/{host}", "/api/releases"]
+    paths += [f"{place}/attempts/{each['attempt']}" for each in found for place in ("", "/api")]
+    answers = [client.get(path) for path in paths]
+    assert {answer.status_code for answer in answers} == {200}
+    return "\n".join(answer.text for answer in answers)
 
 
 def test_systemd_reads_the_same(host: DisposableHost) -> None:

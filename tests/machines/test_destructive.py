@@ -15,7 +15,8 @@ import pytest
 
 import oroboros_deploy
 from tests.destructive import Series
-from tests.support.choice import CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
+from tests.support import unit_kinds
+from tests.support.choice import BESIDE, CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
 from tests.support.postgres import why_not
 from tests.support.stage import Run, Stage, Violation, was_python, without_pythons
 
@@ -31,7 +32,7 @@ def stage(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     with ExitStack() as stack:
         stage = Stage("tampered", tmp_path_factory.mktemp("stage"), stack)
         for _ in range(2):
-            stage.deploy_good()
+            stage.deploy_good(beside=" ".join(BESIDE))
         yield stage
 
 
@@ -54,11 +55,12 @@ def test_a_seed_decides_everything() -> None:
     assert {(choice.made, choice.kind) for choice in chosen} == {*product(MADE, KINDS)}
     assert {(choice.configuration, choice.kind) for choice in chosen} == {*product(CONFIGURATIONS, KINDS)}
     assert {(choice.units, choice.made) for choice in chosen} == {*product(UNITS, MADE)}
+    assert {(choice.units, choice.beside) for choice in chosen} == {*product(UNITS, BESIDE)}
 
 
 def test_the_documented_seeds_stay() -> None:
-    """They draw what they drew when they ran."""
-    drawn = [[*vars(choose(seed)).values()] for seed in DOCUMENTED]
+    """They draw what they drew when they ran, but for what came beside later."""
+    drawn = [[each for name, each in vars(choose(seed)).items() if name != "beside"] for seed in DOCUMENTED]
     digest = "c8e8355f9ee98ebdfb8b7976b85a490b9ec0bd4f39ab67b5b17fd8d3313288ec"
     assert sha256(repr(drawn).encode()).hexdigest() == digest
 
@@ -172,6 +174,32 @@ def edited_unit(stage: Stage) -> Callable[[], object]:
     return repair
 
 
+def lost_drop_in(stage: Stage) -> Callable[[], object]:
+    """Somebody removed a drop-in, and systemd has read that."""
+    path = stage.oracle.units / unit_kinds.DROP_IN
+    before = path.read_text()
+    path.unlink()
+    stage.host.run("systemctl", "daemon-reload")
+
+    def repair() -> None:
+        path.write_text(before)
+        stage.host.run("systemctl", "daemon-reload")
+
+    return repair
+
+
+def stopped_path(stage: Stage) -> Callable[[], object]:
+    """Nobody watches any more for a file."""
+    stage.host.run("systemctl", "stop", "shop-seen.path")
+    return lambda: stage.host.run("systemctl", "start", "shop-seen.path")
+
+
+def stopped_part(stage: Stage) -> Callable[[], object]:
+    """A service that only a target wants does not run."""
+    stage.host.run("systemctl", "stop", "shop-extra")
+    return lambda: stage.host.run("systemctl", "start", "shop-extra")
+
+
 def stray_unit(stage: Stage) -> Callable[[], object]:
     """A unit of another release was left."""
     path = stage.oracle.units / "shop-tick.timer"
@@ -193,7 +221,12 @@ def disabled_unit(stage: Stage) -> Callable[[], object]:
         (edited_unit, "shop-api.service is not what"),
         (edited_unit, "systemd has not read shop-api.service"),
         (stray_unit, "shop-tick.timer is not what"),
-        (disabled_unit, "what is enabled is ['multi-user.target.wants/shop-mailer.service']"),
+        (lost_drop_in, "shop-api.service.d/slow.conf is not what"),
+        (lost_drop_in, "systemd waits 100ms before it restarts shop-api.service, not 150ms"),
+        (stopped_path, "systemd says of shop-seen.path ('loaded', 'inactive', 'enabled')"),
+        (stopped_part, "systemd says of shop-extra.service ('loaded', 'inactive', 'static')"),
+        (stopped_part, "shop-extra runs None, but current names"),
+        (disabled_unit, "what is enabled is ['multi-user.target.wants/shop-all.target', "),
         (disabled_unit, "systemd says of shop-api.service ('loaded', 'active', 'disabled')"),
         (other_release, "but current names"),
         (edited_release, "is not what was sealed"),

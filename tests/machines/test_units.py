@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +121,11 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
         "shop-worker@.service": SERVICE.format(name="mailer") + INSTALL,
         "shop-in.socket": "[Socket]\nListenStream=/run/shop-in.sock\n[Install]\nWantedBy=sockets.target\n",
         "shop-in.service": "[Service]\nExecStart=/bin/sleep infinity\n",
+        "shop-look.path": PATH.replace("inbox", "look"),
+        "shop-look.service": ONESHOT,
+        "shop-keep.timer": TIMER.format(when="yearly"),
+        "shop-keep.service": ONESHOT,
+        "shop-side.service": SERVICE.format(name="mailer"),
     }
     second = brings.release(units)
     fab.ok("-H", "prod", "deploy", f"--sha={second}")
@@ -128,12 +134,43 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
     assert [brings.state(unit) for unit in (*mine[1:], "shop-old", "shop-inbox")] == [GONE] * 5
     assert (brings.show("shop-api", "RestartUSec", "NeedDaemonReload"), brings.there) == (("300ms", "no"), {*units})
 
+    opened_anew(host, brings, fab, units)
+
     brings.settings("services: [shop-api, shop-post, shop-worker@1]", "services: [shop-api, shop-mailer]")
     fab.ok("-H", "prod", "rollback", f"--release={first}")
     assert [brings.state(unit) for unit in mine] == [ON] * 4
     assert triggers(host)
     assert [brings.state(unit) for unit in ours[1:]] == [GONE] * 4
     assert brings.show("shop-api", "RestartUSec", "NeedDaemonReload") == ("100ms", "no")
+
+    was = brings.there
+    brings.settings("  units: infra\n", "")
+    said = fab.ok("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check='true again')}").said
+    assert "the units that are installed stay as they are: the settings have no `units`" in said
+    assert (brings.there, [brings.state(unit) for unit in mine]) == (was, [ON] * 4)
+
+
+def opened_anew(host: DisposableHost, brings: Brings, fab: Fab, units: dict[str, str]) -> None:
+    """A socket, a timer and a path whose text changed are started anew, others not; nor is a service that is not named.
+
+    Where they listen and wait then, and which process runs, is asked of systemd and the host.
+    """
+    systemctl(host, "start", "shop-side")
+    opened = ("shop-in.socket", "shop-new.timer", "shop-look.path", "shop-keep.timer", "shop-side.service")
+    before = {unit: brings.show(unit, "InvocationID", "MainPID") for unit in opened}
+    third = {
+        **units,
+        "shop-in.socket": units["shop-in.socket"].replace("shop-in.sock", "shop-other.sock"),
+        "shop-new.timer": TIMER.format(when="monthly"),
+        "shop-look.path": units["shop-look.path"].replace("shop-look", "shop-other"),
+        "shop-side.service": units["shop-side.service"].replace("100ms", "200ms"),
+    }
+    fab.ok("-H", "prod", "deploy", f"--sha={brings.release(third)}")
+    changed = [unit for unit in opened if brings.show(unit, "InvocationID", "MainPID") != before[unit]]
+    assert changed == ["shop-in.socket", "shop-new.timer", "shop-look.path"]
+    assert host.run("test", "-S", "/run/shop-other.sock", check=False).returncode == 0
+    assert "*-*-01" in brings.show("shop-new.timer", "TimersCalendar")[0]
+    assert [brings.state(unit) for unit in opened[:4]] == [ON] * 4
 
 
 def triggers(host: DisposableHost) -> bool:
@@ -284,7 +321,9 @@ def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost
     new = brings.release(GOOD)
     ran = fab("-H", "prod", "deploy", f"--sha={new}")
     assert (ran.code, "put on this host by somebody else" in ran.said, current(host)) == (2, True, before), ran.said
+    assert "shop-api runs as root" not in fab("-H", "prod", "doctor").said  # it has User=nobody
     fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
+    assert "shop-api runs as root" in fab("-H", "prod", "doctor").said  # that of the release names no user
     assert (brings.show("shop-api", "User"), serving(host)) == (("",), new)
     fab.ok("-H", "prod", "rollback", f"--release={before}")
     assert (brings.units / "shop-api.service").read_text() == by_hand
@@ -376,8 +415,11 @@ def test_a_unit_that_systemd_has_not_read(host: DisposableHost, shop: Shop, fab:
     fab.ok("-H", "prod", "deploy", f"--sha={shop.release()}")
     unit = host.rootfs / "etc/systemd/system/shop-api.service"
     unit.write_text(unit.read_text() + "Nice=5\n")
-    said = fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}").said
-    assert "shop-api was changed on this host, and systemd has not read it since" in said
+    out = fab.ok("-H", "prod", "deploy", f"--sha={shop.release(check='test -d services')}", "--json").out
+    told = [json.loads(line) for line in out.splitlines()]
+    stale = "shop-api was changed on this host, and systemd has not read it since"
+    (warned,) = (at for at, event in enumerate(told) if stale in event.get("message", ""))
+    assert warned < min(at for at, event in enumerate(told) if event.get("phase") in ("prepared", "swapped"))
 
 
 def until(holds: Callable[[], bool]) -> None:

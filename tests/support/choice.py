@@ -46,6 +46,9 @@ CONFIGURATIONS = ("kept", "new", "file breaks", "values break", "secrets break",
 # Its units: two services; the text of one is another; one has another name; with a timer, an instance of a template or
 # a socket; with one that systemd refuses.
 UNITS = ("plain", "changed", "renamed", "timer", "template", "socket", "refused")
+# What comes beside them: nothing; a path; a target that is named in `services` in the place of what it wants; a drop-in
+# of the API.
+BESIDE = ("nothing", "path", "target", "drop-in")
 KINDS = ("deploy", "rollback", "env")
 # What the host does between two phases of its state: it keeps the configuration; what goes is stopped; files of units
 # come; they are enabled and systemd reads them; `env` is switched, and `current` not yet.
@@ -89,6 +92,7 @@ class Choice:
     made: str = "plain"  # one of MADE
     configuration: str = "new"  # one of CONFIGURATIONS
     units: str = "plain"  # one of UNITS
+    beside: str = "nothing"  # one of BESIDE
 
 
 def choose(seed: int) -> Choice:
@@ -109,6 +113,7 @@ def choose(seed: int) -> Choice:
         made=draw.choices(MADE, weights=(5, 1, 1, 1, 1, 1))[0],
         configuration=draw.choices(CONFIGURATIONS, weights=(4, 4, 1, 1, 1, 1))[0],
         units=draw.choices(UNITS, weights=(3, 3, 2, 2, 2, 2, 1))[0],
+        beside=random.Random(f"beside {seed}").choice(BESIDE),  # all else of a seed is as it was before this came
     )
     if draw.random() < 0.7:
         return choice

@@ -133,17 +133,20 @@ class Oracle:
         """What systemd and the kernel know of units and processes, where it is something else."""
         running = unit_kinds.running(brought)
         for name, unit in self._known().items():
-            wanted = ("loaded", "active", "enabled") if name in running else ("not-found", "inactive", "")
+            wanted = running.get(name, unit_kinds.GONE)
             if (found := (unit["LoadState"], unit["ActiveState"], unit["UnitFileState"])) != wanted:
                 yield f"systemd says of {name} {found}, not {wanted}"
             if unit["NeedDaemonReload"] != "no":
                 yield f"systemd has not read {name} since it was changed"
+            pause = unit_kinds.SLOWER if unit_kinds.DROP_IN in brought else "100ms"
+            if name == "shop-api.service" and unit["RestartUSec"] != pause:
+                yield f"systemd waits {unit['RestartUSec']} before it restarts {name}, not {pause}"
             if name in running and name.endswith(".service") and (has := self._environ(unit["MainPID"])) != values:
                 yield f"the process of {name} has {has} in its environment, not {values}"
 
     def _known(self) -> dict[str, dict[str, str]]:
         """What systemd says of every unit that a release may bring."""
-        properties = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID"
+        properties = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,MainPID,RestartUSec"
         asked = ("show", f"--property={properties}", "--", *unit_kinds.KNOWN)
         blocks = systemctl(self.host, *asked, scope=self.scope, check=self.scope == "system").split("\n\n")
         told = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in blocks]

@@ -97,10 +97,14 @@ class Recipe:
 
 
 def administer(host: DisposableHost, root: str) -> None:
-    """Run the block "By hand, once, by an administrator" as it stands, with this root."""
+    """Run the block "By hand, once, by an administrator" as it stands, with this root.
+
+    What the image has of it goes first, so that the host is what the block alone makes of it.
+    """
     section = HOSTS.read_text().partition("## By hand, once, by an administrator\n")[2]
     block = section.partition("```sh\n")[2].partition("```")[0]
     assert "/srv/oroboros" in block
+    host.run("sh", "-ec", "rm -f /etc/sudoers.d/*")
     host.run("sh", "-ec", block.replace("/srv/oroboros", root))
 
 

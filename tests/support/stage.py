@@ -59,11 +59,12 @@ class Run:
         """One line for people."""
         choice = self.choice
         what = f"{choice.kind} of a {'good' if self.good else 'bad'} release"
-        drawn = {"deploy": f"{choice.configuration}, {choice.units}", "env": choice.configuration}
+        beside = "" if choice.beside == "nothing" else f" + {choice.beside}"
+        drawn = {"deploy": f"{choice.configuration}, {choice.units}{beside}", "env": choice.configuration}
         brings = drawn.get(choice.kind, "")
         victim = " ".join(filter(None, (choice.victim, choice.how, "+ client" if choice.alone else "")))
         return (
-            f"seed {choice.seed}  {what:26}  {choice.made:9}  {brings:25}  {victim:31}  in {self.hit or '-':10}  "
+            f"seed {choice.seed}  {what:26}  {choice.made:9}  {brings:34}  {victim:31}  in {self.hit or '-':10}  "
             f"exit {self.exit:3}  {self.outcome:9}  {self.seconds:5.1f} s, at rest after {self.settled:4.1f} s"
         )
 
@@ -149,9 +150,9 @@ class Stage:
         for kind, good in (("rollback", False), ("env", True), ("env", False)):
             self.lengths[kind, good] = self.lengths["deploy", good]
 
-    def deploy_good(self) -> None:
+    def deploy_good(self, beside: str = "nothing") -> None:
         """Deploy a release that works."""
-        sha = self._release("good")
+        sha = self._release("good", beside=beside)
         self.fab.ok("-H", "prod", "deploy", f"--sha={sha}")
         self.committed[sha] = self.values
 
@@ -195,11 +196,11 @@ class Stage:
         self.fab.ssh_config.write_text(self.fab.ssh_config.read_text() + PATIENT)
         self.fab.environ["XDG_STATE_HOME"] = str(self.scratch / "state")
 
-    def _release(self, name: str, made: str = "plain", units: str = "plain") -> str:
+    def _release(self, name: str, made: str = "plain", units: str = "plain", beside: str = "nothing") -> str:
         api, check = RELEASES[name]
         self.number += 1
-        brought = unit_kinds.texts(units, self.number, self.scope)
-        self._use(self.values, unit_kinds.services(brought))
+        brought = unit_kinds.texts(units, self.number, self.scope, beside)
+        self._use(self.values, unit_kinds.named(brought))
         content = disturbances.files(f"{api}  # {len(self.good)}", check, made)
         content |= {f"infra__{path}": text for path, text in brought.items()}
         content["prod.env"] = (self.shop.repository.path / "prod.env").read_text()
@@ -223,11 +224,11 @@ class Stage:
             self.values = configured.drawn(choice.configuration, self.values, self.number + 1)
         if choice.kind == "deploy" or choice.made == "adopted":
             units = "plain" if choice.kind == "rollback" and choice.units == "refused" else choice.units
-            sha = self._release(choice.release, choice.made, units)
+            sha = self._release(choice.release, choice.made, units, choice.beside)
         else:
             others = [sha for sha in self.good if self._is_there(sha) and sha not in (self.oracle.live, *self.refused)]
             sha = others[-6:][int(choice.target * len(others[-6:]))]
-        self._use(self.values, unit_kinds.services(self.oracle.brought[sha]))
+        self._use(self.values, unit_kinds.named(self.oracle.brought[sha]))
         if choice.kind == "rollback":
             return Run(choice, sha, self.good[sha])
         return Run(choice, sha, self.good[sha] and self.values.good and sha not in self.refused, values=self.values)
@@ -239,7 +240,7 @@ class Stage:
         self.number += 1
         of_file = self.files[sha]
         self.values = replace(configured.drawn(asked, replace(self.values, FILE=of_file), self.number), FILE=of_file)
-        self._use(self.values, unit_kinds.services(self.oracle.brought[sha]))
+        self._use(self.values, unit_kinds.named(self.oracle.brought[sha]))
         return Run(choice, sha, self.values.good, values=self.values)
 
     def _use(self, values: Values, services: Sequence[str]) -> None:
@@ -408,7 +409,7 @@ class Stage:
         wrong = [] if run.choice.victim != "outsider" else self._wrong(run)
         if not wrong:
             return
-        self._use(self.values, unit_kinds.services(self.oracle.brought[str(run.live)]))
+        self._use(self.values, unit_kinds.named(self.oracle.brought[str(run.live)]))
         # Where `current` was moved first, what the attempt found in use was that of another release.
         mixed = run.choice.how == "moves current" and run.live not in (watch.source, run.sha)
         # That was why, and it stays as it is; or it came before a push, which leaves units alone and tells it.

@@ -419,3 +419,12 @@ def test_what_brings_a_broken_host_back(short: History) -> None:
     shown = text(page_of(short).get("/").text)
     assert f"To bring {sha(1)[:10]} back, which served before: fab -H prod rollback --release={sha(1)}" in shown
     assert "When that is mended" not in shown
+
+
+def test_what_failed_is_no_way_back(short: History) -> None:
+    """What served before, and failed when it was last to be brought, is offered by no line of the page."""
+    short.attempt(sha(1), HostRecord("w1", "not_restored", None, None), ago=timedelta(hours=3), exit_code=11)
+    short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2))
+    assert "rollback --release" not in page_of(short).get("/").text
+    short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(2)), ago=timedelta(hours=1))
+    assert f"rollback --release={sha(2)}" in page_of(short).get("/").text

@@ -942,7 +942,9 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
     answer = a_login.activate(shas[1], kind="rollback")
     assert (answer.phases[-1], added.exists()) == ("committed", False)
     assert [said for said in answer.said("warning") if "__pycache__" in said] == [
-        f"release {shas[1]} has '__pycache__' and 1 more added since its seal; '__pycache__' cannot be removed"
+        f"release {shas[1]} has '__pycache__' and 1 more added since its seal; '__pycache__' cannot be removed, "
+        "and goes when the release is pruned (on the host, as root: rm -rf --one-file-system -- "
+        f"{a_login.paths.release(shas[1])}/__pycache__)"
     ]
     pruned = a_login.call("prune", {"keep": 2, "dry_run": False}).result or {}
     assert "not all of it could be removed" in next(each["why"] for each in pruned["releases"] if not each["stays"])
