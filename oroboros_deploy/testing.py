@@ -127,8 +127,10 @@ class LocalCommand:
     def cut(self) -> None:
         """What the end of its connection does to it and to whoever listens."""
         self._cut = self._process.poll() is None
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._signal(signal.SIGHUP)
+        with suppress(subprocess.TimeoutExpired):  # a visit puts its own directory away
+            self._process.wait(2)
+        self._signal(signal.SIGKILL)
         with self._reading:
             self.kill()
 
@@ -148,8 +150,12 @@ class LocalCommand:
         try:
             self._process.wait(5)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self._process.wait()
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
 
     def _line(self) -> bytes:
         assert self._process.stdout
