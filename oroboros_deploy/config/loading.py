@@ -29,6 +29,10 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _T = TypeVar("_T")
 
 
+def _typed_value(value: object) -> str:
+    return "" if value is True else f"={shlex.quote(str(value))}"
+
+
 @dataclass(frozen=True)
 class Config(Settings):
     """All settings of one attempt, checked, and where each value comes from.
@@ -64,6 +68,22 @@ class Config(Settings):
         """What a command needs that names no host: the environment and the root of this one."""
         environment = f" --environment={self.environment}" if self.environment else ""
         return f"{environment}{self._root_flag}"
+
+    @property
+    def of_deploy(self) -> str:
+        """The flags of this command that say what a deploy does, as they are typed again; empty where there is none."""
+        given = {name: value for name, value in self._of_deploy() if self._is_flag(name) and value}
+        return "".join(f" --{name.replace('_', '-')}{_typed_value(value)}" for name, value in given.items())
+
+    def _of_deploy(self) -> Iterator[tuple[str, object]]:
+        yield "services", " ".join(self.services)
+        yield "healthcheck", self.healthcheck.command
+        for name in ("parallel", "skip_restart", "skip_healthcheck", "no_cache", "rebuild", "adopt_units"):
+            yield name, getattr(self, name)
+
+    def _is_flag(self, name: str) -> bool:
+        where = self.provenance.get("healthcheck.command" if name == "healthcheck" else name, "")
+        return where.startswith("flag --")
 
     @property
     def _root_flag(self) -> str:
