@@ -92,8 +92,10 @@ class Config(Settings):
 
     def hinted(self, host: str, hint: str | None) -> str | None:
         """A hint about a host, by whoever knows neither environment nor root (nor, on the host, its name): typeable."""
-        command = re.compile(rf"fab -H (?:HOST|{re.escape(host)}) ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
-        return hint and command.sub(lambda found: self.typed(host, found[1]), hint)
+        names = rf"(root@)?(?:HOST|{re.escape(host)})"
+        command = re.compile(rf"fab -H {names} ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
+        roots = f"root@{host.rpartition('@')[2]}"
+        return hint and command.sub(lambda found: self.typed(roots if found[1] else host, found[2]), hint)
 
     @classmethod
     def from_mapping(
@@ -372,7 +374,8 @@ def _known(name: str, at: str, path: str) -> Setting:
         special = "environments" if at == "deploy." else "hosts"
         raise _refused(f"unknown setting {at}{name} in {path}", _nearest(name, [*SECTIONS, *BY_NAME, special]))
     if not setting.in_file:
-        raise _refused(f"{at}{name} in {path} cannot be set in a file", f"set {setting.variable}=1 for one command")
+        by_hand = f"set {setting.variable}=1" if setting.variable else f"say --{name.replace('_', '-')}"
+        raise _refused(f"{at}{name} in {path} cannot be set in a file", f"{by_hand} for one command")
     return setting
 
 

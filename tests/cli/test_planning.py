@@ -57,7 +57,7 @@ def test_a_plan_for_people() -> None:
 def test_flags_of_a_plan() -> None:
     """A plan says with which flags it was made, and the line that does it has them."""
     given = {"services": "api worker", "healthcheck.command": "./check it", "skip_restart": True, "no_cache": False}
-    config = load([("fabric.yaml", {"rebuild": True, "parallel": 2})], {}, flags=given)
+    config = load([("fabric.yaml", {"keep": 3, "parallel": 2})], {}, flags=given)
     assert config.of_deploy == " --services='api worker' --healthcheck='./check it' --skip-restart"
     said = planning.table(plan(host()), config.typed, config.of_deploy).splitlines()
     assert (said[1], said[-1]) == (

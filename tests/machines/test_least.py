@@ -146,6 +146,28 @@ def test_the_good_path(shop: Shop) -> None:
     assert "other users" not in fab.ok("-H", "prod", "prune", "--keep=2").said
 
 
+def test_what_the_settings_name_later(shop: Shop) -> None:
+    """A service that root did not list is refused before the build, with the command; so is another application."""
+    host, fab = shop.host, shop.fab
+    settings, before = shop.repository.path / "fabric.yaml", current(host)
+    written, sha = settings.read_text(), shop.release()
+    again = "-H root@least setup --login=deploy --least-privilege"
+    try:
+        settings.write_text(written.replace("[shop-api,", "[shop-api, cron,"))
+        for words in (("deploy", f"--sha={sha}"), ("plan", f"--sha={sha}"), ("doctor",)):
+            ran = fab("-H", "prod", *words)
+            assert (ran.code, "the service cron.service: not in the list" in ran.said) == (2, True), ran.said
+            assert again in ran.said.replace(" --environment=prod", ""), ran.said
+        settings.write_text(written.replace("/srv/shop", "/srv/more"))
+        host.run("install", "-d", "-o", "deploy", "/srv/more")
+        ran = fab("-H", "prod", "deploy", f"--sha={sha}")
+        assert (ran.code, "no list of root's there is of this deploy root" in ran.said) == (2, True), ran.said
+        assert again in ran.said.replace(" --environment=prod", "") and "sudoers" not in ran.said, ran.said
+    finally:
+        settings.write_text(written)
+    assert (current(host), host.run("ls", f"{ROOT}/releases", check=False).stdout.count(sha)) == (before, 0)
+
+
 def test_the_power_fails(shop: Shop) -> None:
     """The boot unit that `setup` installed goes back, the units and what the services read with it."""
     host, fab, good = shop.host, shop.fab, current(shop.host)
