@@ -382,7 +382,7 @@ class Deployment:
         """Have a line run by bash on one host, like `run`, at a terminal of its own.
 
         The listener hears a ``console.began``, from when on the blocks of ``typed`` are sent, and a
-        ``console.output`` for what the terminal shows: ``bytes`` has it, in base64.  A block begins with ``t`` before
+        ``console.output`` for what the terminal shows: ``shown`` has it, in base64.  A block begins with ``t`` before
         what was typed, or with ``s`` before the new rows and columns.  Raises InvalidInput when not exactly one host
         is named, RegistryUnavailable when the registry is needed to find it, and the error of the host.
         """

@@ -38,7 +38,7 @@ class Console:
             self._before = termios.tcgetattr(0)
             tty.setraw(0)
         elif event.name == "console.output":
-            _write(base64.b64decode(str(event.data.get("bytes"))))
+            _write(base64.b64decode(str(event.data.get("shown", ""))))
         elif event.level in ("warning", "error"):
             write(sys.stderr, f"{plain(event.message)}\n")
 

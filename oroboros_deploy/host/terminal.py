@@ -141,7 +141,7 @@ class _Relay:
 
     def _tell(self, data: bytes) -> None:
         if data:
-            self._say("console.output", bytes=base64.b64encode(data).decode())
+            self._say("console.output", shown=base64.b64encode(data).decode())
 
     def _hear(self, data: bytes) -> bool:
         """Take blocks of the input; False at its end."""

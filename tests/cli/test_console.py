@@ -23,7 +23,7 @@ before = termios.tcgetattr(0)
 with terminal.held():
     blocks = terminal.typed()
     terminal(Event("console.began"))
-    terminal(Event("console.output", data={"bytes": "c2hvd24h"}))
+    terminal(Event("console.output", data={"shown": "c2hvd24h"}))
     for block in blocks:
         print(block, end="|", flush=True)
         if b"q" in block:

@@ -46,7 +46,7 @@ class Typist:
         assert self.agent.stdout
         said = json.loads(self.agent.stdout.readline())
         self.answer = said.get("result", self.answer)
-        self.seen += base64.b64decode(said.get("data", {}).get("bytes", "")).decode()
+        self.seen += base64.b64decode(said.get("data", {}).get("shown", "")).decode()
         return bool(said.get("event") == event)
 
     @staticmethod

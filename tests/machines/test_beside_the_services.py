@@ -105,7 +105,9 @@ class Terminal:
         os.write(self.near, text.encode())
 
     def sees(self, words: str) -> None:
-        await_true(lambda: words in self.seen or (self._look() and words in self.seen))
+        give_up = time.monotonic() + 120
+        while words not in self.seen:
+            assert self._look() and time.monotonic() < give_up, self.seen
 
     def exit_code(self) -> int:
         while self._look():
@@ -117,7 +119,7 @@ class Terminal:
             data = os.read(self.near, 65536) if select.select([self.near], [], [], 1)[0] else b"-"
         except OSError:
             return False
-        self.seen += data.decode() if data != b"-" else ""
+        self.seen += data.decode("utf-8", "replace") if data != b"-" else ""
         return bool(data)
 
 
