@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from disposable_host import DisposableHost, ensure_image, missing
 
+from tests.support.at_a_terminal import Terminal
 from tests.support.fab import FABFILE, Fab
 from tests.support.repository import Repository
 from tests.support.shop import ROOT, SERVE, current, serving, systemctl
@@ -143,6 +144,10 @@ def test_the_good_path(shop: Shop) -> None:
     assert "Started shop-api" in fab.ok("-H", "prod", "logs").said
     fab.ok("-H", "prod", "restart")
     assert "shop" in fab.ok("-H", "prod", "run", "id -un").said
+    console = Terminal(fab, "-H", host.name, "console")
+    console.type("echo =$(id -un):$(stty size)=; grep NoNewPrivs /proc/self/status; exit 9\r")
+    assert (console.exit_code(), "=shop:30 100=" in console.seen) == (9, True), console.seen
+    assert "NoNewPrivs:\t1" in console.seen, console.seen
     assert "other users" not in fab.ok("-H", "prod", "prune", "--keep=2").said
 
 
