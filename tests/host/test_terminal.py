@@ -54,6 +54,7 @@ class Typist:
         give_up = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < give_up, "it never came to that"
+            time.sleep(0.01)
 
     def leave(self) -> None:
         for stream in (self.agent.stdin, self.agent.stdout, self.agent.stderr):
@@ -68,7 +69,9 @@ def live(host: LocalAgent) -> str:
     sha = host.sealed("one")
     sources = {"file": None, "values": {"PORT": "8000"}, "secrets": {"PASSWORD": SECRET}, "build": []}
     revision = configuration.configure(host.paths, {"sha": sha, "env": sources})["revision"]  # type: ignore[typeddict-item]
-    host.activate(sha, configuration=revision)
+    gate = {"command": "true", "timeout": 60, "interval": 0.05, "stable_for": 0}
+    answer = host.activate(sha, configuration=revision, healthcheck=gate)
+    assert answer.phases[-1:] == ["committed"], (answer.refusal, answer.result, answer.stderr)
     return sha
 
 
@@ -80,7 +83,9 @@ def test_a_shell(host: LocalAgent, live: str) -> None:
     typist.type("50 132", SIZED)
     typist.type("echo =$(stty size)=\n")
     typist.sees("=50 132=")
-    typist.type("sleep 1000; echo cut=$?=\n")
+    mark = f"{time.time():.6f}".replace(".", "")
+    typist.type(f"sleep {mark}; echo cut\n")
+    Typist.await_true(lambda: running(mark))
     typist.type("\x03")
     typist.type("echo goes on=$?=\n")
     typist.sees("goes on=130=")
