@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from functools import partial
@@ -18,7 +18,7 @@ from .control.asking import Answers as Answers  # the type of what the methods h
 from .control.asking import ask, asked_now, remember, remember_holds, told
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
-from .errors import ConfigError, InvalidInput
+from .errors import ConfigError, DeployError, InvalidInput
 from .events import Event, Listener, guarded
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         RunAnswer,
         RunRequest,
         Sources,
+        TerminalSize,
         UnlockAnswer,
         UnpinAnswer,
     )
@@ -368,6 +369,33 @@ class Deployment:
         chosen = service or next(iter(self.config.services), None)
         request: RunRequest = {"actor": self.node.actor, "line": line, "service": chosen}
         return ask(self.node, names, lambda host: host.run(request))
+
+    def console(
+        self,
+        hosts: Sequence[str] | None = None,
+        *,
+        typed: Iterable[bytes],
+        terminal: TerminalSize,
+        line: str,
+        service: str | None = None,
+    ) -> RunAnswer:
+        """Have a line run by bash on one host, like `run`, at a terminal of its own.
+
+        The listener hears a ``console.began``, from when on the blocks of ``typed`` are sent, and a
+        ``console.output`` for what the terminal shows: ``shown`` has it, in base64.  A block begins with ``t`` before
+        what was typed, or with ``s`` before the new rows and columns.  Raises InvalidInput when not exactly one host
+        is named, RegistryUnavailable when the registry is needed to find it, and the error of the host.
+        """
+        names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
+        if len(names) > 1:
+            what = f"nothing was run: a console is on one host, and {len(names)} were asked: {', '.join(names)}"
+            raise InvalidInput(what, hint=self.config.typed(names[0], "console"))
+        chosen = service or next(iter(self.config.services), None)
+        request: RunRequest = {"actor": self.node.actor, "line": line, "service": chosen, "terminal": terminal}
+        (answer,) = ask(self.node, names, lambda host: host.console(request, typed)).values()
+        if isinstance(answer, DeployError):
+            raise answer
+        return answer
 
     def whereabouts(self, release: str | None = None) -> list[str]:
         """Say where a command without ``-H`` goes: the only environment, else that of the release, else its hosts.

@@ -103,9 +103,10 @@ def deploy(
     | _ADOPT
     | {
         "sha": "commit that would be deployed: full sha, unambiguous prefix, or a ref of this repository",
-        "services": "systemd units to restart, space separated",
+        "no-cache": "plan to build every part again",
         "rebuild": "plan to build the release again although it is complete on a host",
-    },
+    }
+    | {name: _ACTIVATION[name] for name in ("services", "healthcheck", "parallel", "skip-restart", "skip-healthcheck")},
 )
 def plan_deploy(
     context: Context,
@@ -113,21 +114,28 @@ def plan_deploy(
     environment: str | None = None,
     root: str | None = None,
     services: str | None = None,
+    healthcheck: str | None = None,
+    parallel: str | None = None,
+    skip_restart: bool = False,
+    skip_healthcheck: bool = False,
+    no_cache: bool = False,
     rebuild: bool = False,
     adopt_units: bool = False,
     json: bool = False,
 ) -> None:
     """Show what a deploy would do on each host, and keep that for `deploy --plan=ID`; nothing is changed.
 
-    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.
+    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.  The deploy takes the
+    flags that the plan was made with; the plan's last line has them.
     """
     from .cli import planning
 
     wanted = required(sha, "plan --sha=SHA", "HEAD is a valid --sha")
-    given = flags(root, services) | {"rebuild": rebuild, "adopt_units": adopt_units}
+    given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel)
+    given |= {"no_cache": no_cache, "rebuild": rebuild, "adopt_units": adopt_units}
     hosts = deployment(context, environment, given)
     made = hosts.plan(sha=wanted)
-    show(planning.as_json(made) if json else planning.table(made, hosts.config.typed))
+    show(planning.as_json(made) if json else planning.table(made, hosts.config.typed, hosts.config.of_deploy))
     if made.exit_code:
         raise Exit(code=made.exit_code)
 
@@ -282,6 +290,36 @@ def run(
     streaming.refuse_all(answers)
     if wrong:
         raise Exit(code=1)
+
+
+@task(
+    help={name: text for name, text in _COMMON.items() if name != "json"}
+    | {
+        "line": "what bash runs (default: a shell)",
+        "service": "the unit whose user runs it (default: the first of `services`; of one that is root's: the login)",
+    }
+)
+def console(
+    context: Context,
+    line: str | None = None,
+    service: str | None = None,
+    environment: str | None = None,
+    root: str | None = None,
+) -> None:
+    """Sit at a terminal in `current` on one host, as the user of a service and with its configuration.
+
+    Ctrl-C, and the size of the window, go to the program there; the exit code is the program's.  The host's journal
+    has the line, not what is typed.  A secret of the configuration is masked in what is shown.
+    """
+    from .cli.console import SHELL, Console, need_terminal
+
+    terminal = Console()
+    hosts = placed(context, deployment(context, environment, flags(root), listener=terminal), flags(root))
+    need_terminal(hosts.config.typed(",".join(hosts.config.hosts), "run LINE"))
+    with terminal.held():
+        answer = hosts.console(typed=terminal.typed(), terminal=terminal.terminal, line=line or SHELL, service=service)
+    if answer["status"] != 0:
+        raise Exit(code=1 if answer["status"] is None else answer["status"])
 
 
 @task(help=_COMMON)
@@ -761,6 +799,7 @@ ns = Collection(
     restart,
     logs,
     run,
+    console,
     status,
     doctor,
     lock,

@@ -1586,6 +1586,27 @@ MUTATIONS = (
         ("tests/host/test_records.py", "-k", "goes_with_its_line"),
     ),
     Mutation(
+        "with least privilege a service that root did not list is refused before the build",
+        "oroboros_deploy/host/listed.py",
+        '    lacking = [*_units(services), *_users(users)] if request.get("source") else []',
+        "    lacking: List[str] = []",
+        ("tests/host/test_listed.py",),
+    ),
+    Mutation(
+        "another application of a login with least privilege is not told to take the rules of sudo",
+        "oroboros_deploy/host/manager.py",
+        "    if refused and not chosen().application and any(",
+        "    if False and any(",
+        ("tests/host/test_manager.py", "-k", "another_application"),
+    ),
+    Mutation(
+        "the line of a plan has the flags that it was made with",
+        "oroboros_deploy/cli/planning.py",
+        "deploy --plan={plan.id}{flags}'",
+        "deploy --plan={plan.id}'",
+        ("tests/cli/test_planning.py",),
+    ),
+    Mutation(
         "with least privilege a build that may become root is refused",
         HOST + "building/build.py",
         '    manager.refuse_root(["build"] if request.get("privileged") else [], "nothing was built")\n',
@@ -1707,7 +1728,7 @@ MUTATIONS = (
     Mutation(
         "systemd ends a command of another user at its deadline",
         HOST + "another_user.py",
-        ', f"--property=RuntimeMaxSec={left:.3f}"',
+        ', f"--property=RuntimeMaxSec={seconds:.3f}"',
         "",
         (f"{USER}::test_what_systemd_is_asked_for",),
     ),

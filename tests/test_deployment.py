@@ -116,6 +116,15 @@ def test_a_host_must_be_named(site: Site) -> None:
             act()
 
 
+def test_a_console_is_on_one_host(site: Site) -> None:
+    """Two are refused before any is connected to, with the command for the first."""
+    hosts = site.deployment()
+    with pytest.raises(InvalidInput) as refused:
+        hosts.console(["web1", "web2"], typed=(), terminal={"rows": 24, "columns": 80, "kind": "xterm"}, line="true")
+    assert refused.value.message == "nothing was run: a console is on one host, and 2 were asked: web1, web2"
+    assert (refused.value.hint, site.commands()) == (hosts.config.typed("web1", "console"), [])
+
+
 def test_the_audit_shows_attempts_and_locks(site: Site) -> None:
     """What, who, and how it ended, oldest first; found without naming a host, for it only reads."""
     site.deployment().deploy(["web1"], sha=site.good)

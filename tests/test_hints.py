@@ -24,7 +24,7 @@ COMMAND = re.compile(r"\bfab ((?:-\S+ (?:\S+ )?)?)([a-z][\w.]*)?")
 MAKERS = {("config/loading.py", "typed"), ("cli/summary.py", "plainly")}
 # Raised where no settings are known; `Host.explain` puts environment and root into them.
 EXPLAINED = {"ssh/command.py", "remote/session.py", "control/faults.py"}
-NAMES = {"HOST", "HOSTS"}  # what people put a name for
+NAMES = {"HOST", "HOSTS", "root@HOST"}  # what people put a name for
 
 
 def strings(path: Path) -> Iterator[tuple[str, str]]:
@@ -164,6 +164,10 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
             "fab -H HOST unlock, then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
             "fab -H web1 unlock --environment=prod --root=/srv/a, "
             "then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
+        ),
+        (
+            "fab -H root@HOST setup --login=deploy --least-privilege",
+            "fab -H root@web1 setup --environment=prod --root=/srv/a --login=deploy --least-privilege",
         ),
         ("fab -H web11 status", "fab -H web11 status"),
         ("df -h", "df -h"),

@@ -215,6 +215,7 @@ ASKING: dict[str, tuple[bool, dict[str, Any]]] = {
     "status": (False, {}),
     "logs": (False, {}),
     "run": (False, {"line": "true"}),
+    "console": (False, {"line": "true"}),
     "doctor": (False, {}),
     "lock": (False, {"reason": "a look"}),
     "unlock": (False, {}),
@@ -245,6 +246,7 @@ def test_who_asks_for_secrets(site: Site, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(site.repository.path)
     monkeypatch.setenv("DEPLOY_REGISTRY_URL", f"sqlite:///{site.tmp}/registry.db")
     monkeypatch.setattr("oroboros_deploy.web.serve.run", lambda *_: None)
+    monkeypatch.setattr("oroboros_deploy.cli.console.need_terminal", lambda _: None)
     original = Deployment.of
 
     def of(context: Context, **options: Any) -> Deployment:

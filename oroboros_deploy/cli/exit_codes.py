@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from invoke import Exit
 
 from ..control.faults import HostFault
-from ..errors import DeployError
+from ..errors import ConfigError, DeployError
 from ..text import plain, short
 from .interrupts import heard_again, unheard
 from .stream import write
@@ -35,10 +35,17 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
 def ended(error: DeployError, *, as_json: bool = False) -> Exit:
     """Say what went wrong, and return how the command ends; a Ctrl-C that comes now changes neither."""
     unheard()
-    error.hint = error.hint and typeable(error.hint)
+    error.hint = _next(error)
     code = error.code if isinstance(error, Unforeseen | HostFault) else int(error.exit_code)
     tell(_last_words(error, code, as_json))
     return Exit(code=code)
+
+
+def _next(error: DeployError) -> str | None:
+    """What to type; a mistake in the settings is corrected first."""
+    hint = error.hint and typeable(error.hint)
+    asks = hint is not None and hint.startswith("did you mean ")
+    return f"{hint} Correct it, and type the same command again" if isinstance(error, ConfigError) and asks else hint
 
 
 def tell(text: str) -> None:

@@ -23,9 +23,9 @@ _UNBOUND = "nothing is live to compare with: the plan holds its names, and not i
 _FILES = 5  # that are not committed are named
 
 
-def table(plan: DeployPlan, typed: Callable[[str, str], str]) -> str:
-    """The whole plan, and the line that does it."""
-    return "\n".join(_lines(plan, typed))
+def table(plan: DeployPlan, typed: Callable[[str, str], str], flags: str = "") -> str:
+    """The whole plan, and the line that does it, with the ``flags`` that the plan was made with."""
+    return "\n".join(_lines(plan, typed, flags))
 
 
 def as_json(plan: DeployPlan) -> str:
@@ -33,10 +33,12 @@ def as_json(plan: DeployPlan) -> str:
     return dumps(plan.as_dict(), indent=2)
 
 
-def _lines(plan: DeployPlan, typed: Callable[[str, str], str]) -> Iterator[str]:
+def _lines(plan: DeployPlan, typed: Callable[[str, str], str], flags: str) -> Iterator[str]:
     subject = f" “{clean(plan.subject)}”" if plan.subject else ""
     yield f"plan {plan.id} of {short(plan.sha)}{subject}, kept for {DAYS} days"
     yield from (f"! {clean(each)}" for each in [*warnings(plan), *_dirty(plan)])
+    if flags:
+        yield f"with{clean(flags)}"
     for host in plan.hosts:
         yield from _host(plan, host)
     if plan.seconds is not None and len(plan.hosts) > 1:
@@ -45,7 +47,7 @@ def _lines(plan: DeployPlan, typed: Callable[[str, str], str]) -> Iterator[str]:
         yield f"✗ the deploy would be refused, with exit code {plan.exit_code}"
     else:
         hosts = ",".join(clean(host.host) for host in plan.hosts)
-        yield f"→ {typeable(typed(hosts, f'deploy --plan={plan.id}'))}"
+        yield f"→ {typeable(typed(hosts, f'deploy --plan={plan.id}{flags}'))}"
 
 
 def _dirty(plan: DeployPlan) -> Iterator[str]:

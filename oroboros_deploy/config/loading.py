@@ -29,6 +29,10 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _T = TypeVar("_T")
 
 
+def _typed_value(value: object) -> str:
+    return "" if value is True else f"={shlex.quote(str(value))}"
+
+
 @dataclass(frozen=True)
 class Config(Settings):
     """All settings of one attempt, checked, and where each value comes from.
@@ -66,14 +70,32 @@ class Config(Settings):
         return f"{environment}{self._root_flag}"
 
     @property
+    def of_deploy(self) -> str:
+        """The flags of this command that say what a deploy does, as they are typed again; empty where there is none."""
+        given = {name: value for name, value in self._of_deploy() if self._is_flag(name) and value}
+        return "".join(f" --{name.replace('_', '-')}{_typed_value(value)}" for name, value in given.items())
+
+    def _of_deploy(self) -> Iterator[tuple[str, object]]:
+        yield "services", " ".join(self.services)
+        yield "healthcheck", self.healthcheck.command
+        for name in ("parallel", "skip_restart", "skip_healthcheck", "no_cache", "rebuild", "adopt_units"):
+            yield name, getattr(self, name)
+
+    def _is_flag(self, name: str) -> bool:
+        where = self.provenance.get("healthcheck.command" if name == "healthcheck" else name, "")
+        return where.startswith("flag --")
+
+    @property
     def _root_flag(self) -> str:
         by_hand = self.provenance.get("root") in ("flag --root", BY_NAME["root"].variable)
         return f" --root={shlex.quote(self.root)}" if by_hand else ""
 
     def hinted(self, host: str, hint: str | None) -> str | None:
         """A hint about a host, by whoever knows neither environment nor root (nor, on the host, its name): typeable."""
-        command = re.compile(rf"fab -H (?:HOST|{re.escape(host)}) ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
-        return hint and command.sub(lambda found: self.typed(host, found[1]), hint)
+        names = rf"(root@)?(?:HOST|{re.escape(host)})"
+        command = re.compile(rf"fab -H {names} ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
+        roots = f"root@{host.rpartition('@')[2]}"
+        return hint and command.sub(lambda found: self.typed(roots if found[1] else host, found[2]), hint)
 
     @classmethod
     def from_mapping(
@@ -352,7 +374,8 @@ def _known(name: str, at: str, path: str) -> Setting:
         special = "environments" if at == "deploy." else "hosts"
         raise _refused(f"unknown setting {at}{name} in {path}", _nearest(name, [*SECTIONS, *BY_NAME, special]))
     if not setting.in_file:
-        raise _refused(f"{at}{name} in {path} cannot be set in a file", f"set {setting.variable}=1 for one command")
+        by_hand = f"set {setting.variable}=1" if setting.variable else f"say --{name.replace('_', '-')}"
+        raise _refused(f"{at}{name} in {path} cannot be set in a file", f"{by_hand} for one command")
     return setting
 
 

@@ -136,7 +136,8 @@ class Attempt:
 
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
-        with _nothing_changed():
+        looking = self.config.typed(",".join(work.host.name for work in self.works), "status")
+        with _nothing_changed(f"{looking}  shows what is live"):
             registry = stack.enter_context(self.node.registry([work.host for work in self.works]))
             registry.begin(self._record())
         return registry
@@ -514,12 +515,13 @@ def _intend(registry: Registry, record: Record) -> None:
 
 
 @contextmanager
-def _nothing_changed() -> Iterator[None]:
-    """Say, when the registry fails, that no host was touched yet."""
+def _nothing_changed(look: str = "") -> Iterator[None]:
+    """Say, when the registry fails, that no host was touched yet, and how to ``look`` what these serve."""
     try:
         yield
     except RegistryUnavailable as error:
         error.message = f"nothing was changed: {error.message}"
+        error.hint = "; ".join(filter(None, (error.hint, look)))
         raise
 
 

@@ -44,7 +44,10 @@ class Bound(Attempt):
         refused = [f"{host.host} was refused: {host.refusal.message}" for host in self._made.hosts if host.refusal]
         others = [f"it is of {', '.join(planned)}, not of {', '.join(names)}"] if {*planned} != {*names} else []
         if found := [*refused, *others]:
-            raise changed(self._made, found, self.config.typed(",".join(names), f"plan --sha={self.job.sha}"))
+            raise changed(self._made, found, self._again(",".join(names)))
+
+    def _again(self, hosts: str) -> str:
+        return self.config.typed(hosts, f"plan --sha={self.job.sha}{self.config.of_deploy}")
 
     def _decide(self, work: Work, facts: Facts) -> None:
         work.facts = facts
@@ -55,7 +58,7 @@ class Bound(Attempt):
     def _refuse_changed(self, now: DeployPlan, host: str) -> None:
         found = changes(self._made, now)
         if found:
-            raise changed(self._made, found, self.config.typed(host, f"plan --sha={self.job.sha}"), host)
+            raise changed(self._made, found, self._again(host), host)
 
 
 def changed(made: DeployPlan, found: Sequence[str], again: str, host: str | None = None) -> DeployError:

@@ -77,6 +77,7 @@ def settings(job: Job) -> str:
     of_migration = [isinstance(config.migrate, Migration), config.run_as.migrate]
     of_migration += [True] if "migrate" in config.privileged else []  # unset, it is in no digest: older plans stay good
     told = [asked, of_migration, config.skip_restart, config.skip_healthcheck, config.rebuild, config.adopt_units]
+    told += ["no_cache"] if config.no_cache else []  # so too
     return hashlib.sha256(json.dumps([*told, config.scope], sort_keys=True).encode()).hexdigest()
 
 

@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 LATE = 1.0  # seconds after which systemd should have ended what did not end in time
 _NAME = "oroboros-command"
 _numbers = count(1)
+PYTHON = ("-IS", "-X", "utf8", "-")  # a program on the input, and nothing of the user's own
 
 # What python runs as the other user; its last line gives it the command.  What is left of the command's process group
 # goes with it; a signal that systemd sends to all is for the command, whose end it is that counts: to systemd, a
 # command of a unit that ends by SIGTERM has ended well.
 _SOURCE = """\
-import json, os, signal, sys
+import fcntl, json, os, signal, sys, termios
 
 POLITE = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE)
 
@@ -50,16 +51,18 @@ def run(told):
         pass
     os._exit(os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status))
 
-def become(shell, line, cwd, env):
+def become(shell, line, cwd, env, terminal=False):
     try:
         os.setsid()
+        if terminal:
+            fcntl.ioctl(1, termios.TIOCSCTTY, 0)
         for number in (*POLITE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         held = os.memfd_create("line")
         os.write(held, line.encode("utf-8", "surrogateescape"))
         os.lseek(held, 0, os.SEEK_SET)
         os.set_inheritable(held, True)
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(1 if terminal else os.open(os.devnull, os.O_RDONLY), 0)
         os.chdir(cwd)
         os.execve(shell[0], [*shell, "-c", f'eval "$(</dev/fd/{held})" {held}<&-'], env)
     except OSError as error:
@@ -123,12 +126,8 @@ def shell(
     systemd ends it at the deadline, all of it: this login could not.
     """
     began, left = time.monotonic(), max(deadline - time.monotonic(), 0.01)
-    told = {"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env}
-    unit = unit_of(attempt)
-    asked = ["--unit", unit, f"--property=RuntimeMaxSec={left:.3f}"]
-    helper = manager.chosen().helper_runs(user.pw_name, unit, f"{left:.3f}")
-    command = helper or command_of(user, asked, sys.executable, *_PYTHON, bound=bound)
-    with _input(f"{_SOURCE}\nrun({json.dumps(told)!r})\n") as given:
+    command = command_for(user, attempt, left, bound=bound)
+    with given_to(line, cwd, env) as given:
         late = deadline + process.GRACE + LATE
         options = {"given": given, "mask": mask, "errors": errors, "sink": sink, "stop": stop}
         ended = process.run(command, cwd=Path("/"), deadline=late, **options)  # type: ignore[arg-type]
@@ -136,6 +135,28 @@ def shell(
         _end(attempt)
     in_time = time.monotonic() < deadline
     return ended._replace(status=ended.status if in_time else None, seconds=time.monotonic() - began, stays=False)
+
+
+def command_for(user: pwd.struct_passwd, attempt: str, seconds: float, *, bound: bool = True) -> List[str]:
+    """What has systemd run the program on its input as a user, for so many seconds at most."""
+    unit = unit_of(attempt)
+    asked = ["--unit", unit, f"--property=RuntimeMaxSec={seconds:.3f}"]
+    helper = manager.chosen().helper_runs(user.pw_name, unit, f"{seconds:.3f}")
+    return helper or command_of(user, asked, sys.executable, *PYTHON, bound=bound)
+
+
+@contextlib.contextmanager
+def given_to(
+    line: str, cwd: Path, env: Dict[str, str], *, terminal: bool = False, alone: bool = False
+) -> Iterator[Path]:
+    """The program that runs a line by bash, as the input of a python; ``alone`` that python becomes bash itself.
+
+    With ``terminal`` its output is a terminal, which becomes the line's.
+    """
+    told = json.dumps({"shell": process.SHELL, "line": line, "cwd": str(cwd), "env": env, "terminal": terminal})
+    begin = f"become(**json.loads({told!r}))" if alone else f"run({told!r})"
+    with _input(f"{_SOURCE}\n{begin}\n") as given:
+        yield given
 
 
 def unit_of(attempt: str) -> str:
@@ -227,9 +248,6 @@ def command_of(user: pwd.struct_passwd, options: List[str], *argv: str, bound: b
         "--",
         *manager.literal(argv),
     ]
-
-
-_PYTHON = ("-IS", "-X", "utf8", "-")
 
 
 def _run(command: List[str], given: Optional[Path] = None) -> process.Ended:

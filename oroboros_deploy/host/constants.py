@@ -21,6 +21,8 @@ ATTEMPTS = ("deploy", "rollback", "env", "restart")  # the kinds of journal entr
 BY_RECORD = ("rollback", "env", "restart")  # those that are held to the record of the release that they go to
 IN_PLACE = ("env", "restart")  # those that stay with the release that is live
 
+TYPED, SIZED = b"t", b"s"  # how the blocks for a terminal begin: what is typed there; its new rows and columns
+
 WAIT_FOR_OTHERS = 60.0  # seconds for the activation of another deploy root, where nothing else is said
 
 # The gate, where the settings say nothing else; seconds.

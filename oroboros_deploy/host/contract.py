@@ -408,12 +408,24 @@ class LogsRequest(Asked):
     grep: NotRequired[Optional[str]]
 
 
+class TerminalSize(TypedDict):
+    """Who asks sits at a terminal of this many ``rows`` and ``columns``, and of this ``kind`` (TERM)."""
+
+    rows: int
+    columns: int
+    kind: str
+
+
 class RunRequest(Asked):
-    """Run ``line`` by bash in `current`, as the user of ``service`` (None, and root's: the login)."""
+    """Run ``line`` by bash in `current`, as the user of ``service`` (None, and root's: the login).
+
+    With ``terminal`` it has one: after the event ``console.began`` blocks of the input are what is typed there.
+    """
 
     actor: str
     line: str
     service: Optional[str]
+    terminal: NotRequired[Optional[TerminalSize]]
 
 
 class DoctorRequest(Asked):

@@ -66,6 +66,10 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     kept = manager.keeping_root(request.get("privileged", []))
     problems += [{"message": each.message, "hint": each.hint} for each in kept]
     users = request.get("run_as", {})
+    if manager.chosen().application:
+        from . import listed
+
+        problems += listed.problems(request, users)
     if users:
         from . import another_user
 

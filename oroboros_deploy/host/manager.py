@@ -263,7 +263,11 @@ def without_sudo(refused: Sequence[str]) -> List[Trouble]:
     """What keeps this login from using the system's manager, where sudo refuses it these commands."""
     user = _login()[0]
     what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
-    return [Trouble(what, chosen().rule(user))] if refused else []
+    hint = chosen().rule(user)
+    if refused and not chosen().bound and any(_said(file).get("login") == user for file in _lists()):
+        what = f"{user} has least privilege on this host, and no list of root's there is of this deploy root"
+        hint = words.setup_least(user)  # the rules of sudo would make that login root
+    return [Trouble(what, hint)] if refused else []
 
 
 def keeping_root(kinds: Sequence[str]) -> List[Trouble]:
@@ -330,18 +334,29 @@ def choose(scope: Scope, root: Optional[Path] = None) -> None:
 
 def _helped(root: Path) -> str:
     """The name by which root knows the application of a deploy root; empty where this login has the rules of sudo."""
-    found = sorted(HELPED.glob("*.json")) if HELPED.is_dir() else []
-    return next((file.stem for file in found if _is_of(file, root)), "")
+    mine = (str(root), _login()[0])
+    return next((file.stem for file in _lists() if (_said(file).get("root"), _said(file).get("login")) == mine), "")
 
 
-def _is_of(file: Path, root: Path) -> bool:
+def _lists() -> List[Path]:
+    return sorted(HELPED.glob("*.json")) if HELPED.is_dir() else []
+
+
+def listed(kind: str) -> List[str]:
+    """The ``units`` or ``users`` of root's list of the application."""
+    found = _said(HELPED / f"{chosen().application}.json").get(kind)
+    return [str(each) for each in found] if isinstance(found, list) else []
+
+
+def _said(file: Path) -> Dict[str, object]:
+    """What a list has; nothing where it is none."""
     import json
 
     try:
-        said = json.loads(file.read_text("utf-8"))
-        return (said["root"], said["login"]) == (str(root), _login()[0])
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        said: Dict[str, object] = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def chosen() -> Manager:

@@ -91,7 +91,7 @@ def run(
         process = subprocess.Popen(
             [
                 *entering,
-                *(_binding() if bound else ()),
+                *(binding() if bound else ()),
                 *_moving(entering, cwd),
                 *argv,
                 *(word for number in script for word in _reading(number)),
@@ -118,7 +118,7 @@ def run(
     try:
         in_time = _pump(process, process.stdout, deadline, stop, taken)
     finally:
-        _end_group(process)
+        end_group(process)
         process.stdout.close()
         if stream:
             keep(stream.rest())
@@ -220,7 +220,7 @@ def _moving(entering: Sequence[str], cwd: Path) -> List[str]:
     return ["/usr/bin/env", f"--chdir={cwd}"] if entering else []
 
 
-def _binding() -> List[str]:
+def binding() -> List[str]:
     """What starts a command without the privileges that set-id programs and file capabilities would give it.
 
     It comes with util-linux, which every systemd needs; the same call by ``ctypes`` would cost each activation more.
@@ -259,7 +259,7 @@ def _pump(
             _wait(process, LOOK)  # its output is closed, but it still runs
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End whatever is left of the command's group: asked first, then killed; what hangs in the kernel is left."""
     if process.poll() is None:
         _signal_group(process, signal.SIGTERM)

@@ -6,11 +6,12 @@ import codecs
 import gc
 import os
 import pwd
+import threading
 import time
 from pathlib import Path
 
 from . import another_user, configuration, environment, line, manager, process, state, units
-from .annotations import TYPE_CHECKING, List, Optional
+from .annotations import TYPE_CHECKING, Dict, List, Optional
 from .building.build import ended_by_hang_up as ended_by_hang_up  # what nobody waits for any more is ended
 from .journal import Journal
 from .layout import Layout
@@ -35,13 +36,34 @@ def run(layout: Layout, request: RunRequest, say: Say) -> RunAnswer:
     env = configuration.environment(layout, used, environment.of_release(layout.release(live), user))
     another_user.sweep("run")
     _note(layout, request["actor"], mask.text(request["line"]))
-    output = _Output(say)
+    size = request.get("terminal")
     with ended_by_hang_up() as stop:
-        options = {"cwd": layout.current, "deadline": time.monotonic() + LONGEST, "env": env, "mask": mask}
-        ended = line.run(request["line"], user, name, **options, sink=output.take, stop=stop)
-    output.finish()
-    status = 128 - ended.status if ended.status is not None and ended.status < 0 else ended.status
+        if size:
+            from . import terminal
+
+            ended = terminal.run(request["line"], user, name, layout.current, env, size, mask, say, stop)
+        else:
+            ended = _listened_to(request["line"], user, name, layout.current, env, mask, say, stop)
+    status = 128 - ended if ended is not None and ended < 0 else ended
     return {"status": status, "user": user or pwd.getpwuid(os.getuid()).pw_name, "release": live}
+
+
+def _listened_to(
+    text: str,
+    user: Optional[str],
+    name: str,
+    cwd: Path,
+    env: Dict[str, str],
+    mask: Mask,
+    say: Say,
+    stop: threading.Event,
+) -> Optional[int]:
+    """Run a line and tell its output; its exit status."""
+    output = _Output(say)
+    deadline = time.monotonic() + LONGEST
+    ended = line.run(text, user, name, cwd=cwd, deadline=deadline, env=env, mask=mask, sink=output.take, stop=stop)
+    output.finish()
+    return ended.status
 
 
 def hidden(layout: Layout) -> Mask:

@@ -177,6 +177,11 @@ def sudoers(user: str, *runs: str) -> str:
     return f"add to sudoers: {sudo_rule(user, *runs)}"
 
 
+def setup_least(user: str) -> str:
+    """What lists the units and users of an application for a login with least privilege, once more or for the first."""
+    return f"fab -H root@HOST setup --login={user} --least-privilege"
+
+
 def moment(at: float) -> str:
     """Unix time as people read it, in UTC."""
     try:

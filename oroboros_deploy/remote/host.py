@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import PurePosixPath
 from threading import Event as Flag
-from threading import Lock
+from threading import Lock, Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -224,6 +225,25 @@ class Host:
     def run(self, request: RunRequest) -> RunAnswer:
         """Have a line run beside the services; its output comes in events."""
         return cast("RunAnswer", self.call("run_line", request, _ENDLESS))
+
+    def console(self, request: RunRequest, typed: Iterable[bytes]) -> RunAnswer:
+        """Have a line run at a terminal there; what it shows comes in events, and blocks of what is typed are sent."""
+        typing = Thread(target=self._type, args=(typed,), name="typing", daemon=True)
+
+        def begin() -> None:
+            if typing.ident is None:
+                typing.start()
+
+        try:
+            return cast("RunAnswer", self.call("run_line", request, _ENDLESS, on_event=begin))
+        finally:
+            self._drop(Session.end)  # what is typed after the end is no call
+
+    def _type(self, typed: Iterable[bytes]) -> None:
+        with suppress(LinkLost):
+            for block in typed:
+                if session := self._session:
+                    session.send(block)
 
     def doctor(self, request: DoctorRequest) -> DoctorAnswer:
         """Have the host looked at; what it heard before an error is in ``refused`` and ``printed``."""

@@ -54,6 +54,18 @@ def test_a_plan_for_people() -> None:
     ]
 
 
+def test_flags_of_a_plan() -> None:
+    """A plan says with which flags it was made, and the line that does it has them."""
+    given = {"services": "api worker", "healthcheck.command": "./check it", "skip_restart": True, "no_cache": False}
+    config = load([("fabric.yaml", {"keep": 3, "parallel": 2})], {}, flags=given)
+    assert config.of_deploy == " --services='api worker' --healthcheck='./check it' --skip-restart"
+    said = planning.table(plan(host()), config.typed, config.of_deploy).splitlines()
+    assert (said[1], said[-1]) == (
+        "with --services='api worker' --healthcheck='./check it' --skip-restart",
+        "→ fab -H web1 deploy --plan=1a2b3c4d --services='api worker' --healthcheck='./check it' --skip-restart",
+    )
+
+
 def test_values_that_a_plan_does_not_hold() -> None:
     """Where nothing is live, no host can tell what its configuration would be, and the plan says so."""
     said = planning.table(plan(host(live=None, direction="first", names=NAMES)), typed).splitlines()

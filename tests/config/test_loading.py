@@ -358,6 +358,7 @@ def test_hosts_of_environments_without_settings_may_be_mixed() -> None:
         ({"environments": {"p": {"hosts": "h", "rot": "/"}}}, "deploy.environments.p.rot", "did you mean root?"),
         ({1: 2}, "unknown setting deploy.1", "correct it and type the same command again"),
         ({"skip_healthcheck": True}, "cannot be set in a file", "set DEPLOY_SKIP_HEALTHCHECK=1 for one command"),
+        ({"rebuild": True}, "cannot be set in a file", "say --rebuild for one command"),
         ({"environments": {"p": {}}}, "deploy.environments.p has no hosts", "add `hosts: [...]` to p"),
     ],
 )

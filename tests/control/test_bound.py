@@ -60,6 +60,8 @@ def test_settings_that_changed(site: Site) -> None:
     assert "the settings of `build`, `shared` or `privileged` are others" in said
     gate = {"healthcheck": {"timeout": 2, "interval": 0.1}}
     assert "the settings or flags of the switch" in refused(site.deployment(**gate), made)
+    anew = site.deployment().with_config(replace(site.deployment().config, no_cache=True))
+    assert "no cache) are others" in refused(anew, made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)
     assert "it is of web2, not of web1" in refused(site.deployment(), replace(made, hosts=(named(made, "web2"),)))
     no = replace(made.hosts[0], refusal=Refusal(20, "held", None))

@@ -111,6 +111,24 @@ def test_what_roots_helper_does() -> None:
     assert (helped.named("a1"), system.named("a1")) == ("shop:a1", "a1")
 
 
+def test_another_application_of_a_login_with_least_privilege(
+    login: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told to have root list that one, too, and not to take the rules of sudo, by which it would be root."""
+    monkeypatch.setattr(manager, "HELPED", tmp_path)
+    (tmp_path / "shop.json").write_text(json.dumps({"root": "/srv/shop", "login": USER}))
+    try:
+        manager.choose("system", Path("/srv/more"))
+        [told] = manager.without_sudo(["systemd-run"])
+        (tmp_path / "shop.json").write_text(json.dumps({"root": "/srv/shop", "login": "x"}))
+        [other] = manager.without_sudo(["systemd-run"])
+    finally:
+        manager.choose("system", Path("/"))
+    assert "no list of root's there is of this deploy root" in told.message
+    assert told.hint == f"fab -H root@HOST setup --login={USER} --least-privilege"
+    assert other.hint.startswith("add to sudoers: ")
+
+
 def test_root_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """What root runs needs no sudo."""
     monkeypatch.setattr(os, "getuid", lambda: 0)

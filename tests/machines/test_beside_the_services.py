@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 from disposable_host import DisposableHost
 
+from tests.support.at_a_terminal import Terminal
 from tests.support.fab import Fab
 from tests.support.shop import Shop
 
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.host
 API = "echo the api has begun; n=0; while :; do n=$((n+1)); echo order $n; sleep 1; done"
 
 
-def test_logs_and_run(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """The journal for a login that may not read it, followed and left; a line as the service's user, noted."""
+def test_logs_run_and_console(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """The journal for a login that may not read it, followed and left; a line and a shell as the service's user."""
     sha = shop.release(api=API)
     fab.ok("-H", "prod", "deploy", f"--sha={sha}")
     assert "systemd-journal" not in host.run("id", user="deploy").stdout
@@ -51,6 +52,30 @@ def test_logs_and_run(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     assert fab("-H", "prod", "run", "true", "--service=nowhere").code == 2
     last = fab.ok("audit", "-H", "prod", "--json").json[host.name]["entries"][-1]
     assert (last["kind"], last["reason"]) == ("run", "echo begun; exec sleep 4711")
+
+    console = Terminal(fab, "-H", host.name, "console")
+    console.type("id -un; pwd -P; echo :$DEPLOY_RELEASE:$(stty size):; sudo -n id\r")
+    console.sees(f"nobody\r\n/srv/shop/releases/{sha}\r\n:{sha}:30 100:")
+    console.resize(40, 120)
+    console.type("echo =$(stty size)=\r")
+    console.sees("=40 120=")
+    console.type("sleep 4712; echo cut\r")
+    await_true(lambda: host.run("pgrep", "-f", "sleep 4712$", check=False).stdout != "")
+    console.type("\x03echo goes on: $?\r")
+    console.sees("goes on: 130")
+    console.type("exit 9\r")
+    assert console.exit_code() == 9, console.seen
+    assert "uid=0" not in console.seen
+    console = Terminal(
+        fab, "-H", host.name, "console", "--line=trap '' HUP INT TERM; echo begun; sleep 4713; sleep 4713"
+    )
+    console.sees("begun")
+    console.process.kill()
+    console.exit_code()
+    await_true(lambda: host.run("pgrep", "-f", "sleep 4713$", check=False).stdout == "")
+    await_true(lambda: "oroboros-command" not in host.run("systemctl", "list-units", "--plain", "--no-legend").stdout)
+    ran = fab("-H", host.name, "console")
+    assert (ran.code, "a console needs a terminal" in ran.err, "run LINE" in ran.err) == (2, True, True)
 
 
 def _json(line: str) -> dict[str, object]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from disposable_host import DisposableHost, ensure_image, missing
 
+from tests.support.at_a_terminal import Terminal
 from tests.support.fab import FABFILE, Fab
 from tests.support.repository import Repository
 from tests.support.shop import ROOT, SERVE, current, serving, systemctl
@@ -143,7 +144,33 @@ def test_the_good_path(shop: Shop) -> None:
     assert "Started shop-api" in fab.ok("-H", "prod", "logs").said
     fab.ok("-H", "prod", "restart")
     assert "shop" in fab.ok("-H", "prod", "run", "id -un").said
+    console = Terminal(fab, "-H", host.name, "console")
+    console.type("echo =$(id -un):$(stty size)=; grep NoNewPrivs /proc/self/status; exit 9\r")
+    assert (console.exit_code(), "=shop:30 100=" in console.seen) == (9, True), console.seen
+    assert "NoNewPrivs:\t1" in console.seen, console.seen
     assert "other users" not in fab.ok("-H", "prod", "prune", "--keep=2").said
+
+
+def test_what_the_settings_name_later(shop: Shop) -> None:
+    """A service that root did not list is refused before the build, with the command; so is another application."""
+    host, fab = shop.host, shop.fab
+    settings, before = shop.repository.path / "fabric.yaml", current(host)
+    written, sha = settings.read_text(), shop.release()
+    again = "-H root@least setup --login=deploy --least-privilege"
+    try:
+        settings.write_text(written.replace("[shop-api,", "[shop-api, cron,"))
+        for words in (("deploy", f"--sha={sha}"), ("plan", f"--sha={sha}"), ("doctor",)):
+            ran = fab("-H", "prod", *words)
+            assert (ran.code, "the service cron.service: not in the list" in ran.said) == (2, True), ran.said
+            assert again in ran.said.replace(" --environment=prod", ""), ran.said
+        settings.write_text(written.replace("/srv/shop", "/srv/more"))
+        host.run("install", "-d", "-o", "deploy", "/srv/more")
+        ran = fab("-H", "prod", "deploy", f"--sha={sha}")
+        assert (ran.code, "no list of root's there is of this deploy root" in ran.said) == (2, True), ran.said
+        assert again in ran.said.replace(" --environment=prod", "") and "sudoers" not in ran.said, ran.said
+    finally:
+        settings.write_text(written)
+    assert (current(host), host.run("ls", f"{ROOT}/releases", check=False).stdout.count(sha)) == (before, 0)
 
 
 def test_the_power_fails(shop: Shop) -> None:

@@ -6,7 +6,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import Shop, serving
+from tests.support.shop import Shop, current, serving
 
 pytestmark = pytest.mark.host
 
@@ -32,6 +32,12 @@ def test_a_deploy_does_what_was_planned_or_nothing(host: DisposableHost, shop: S
     fab.ok("-H", "prod", "deploy", f"--sha={new}")
     gone = fab("deploy", f"--plan={made['id']}")
     assert (gone.code, f"served {old[:10]}, and serves {new[:10]}" in gone.said, serving(host)) == (2, True, new)
+    made = fab.ok("-H", "prod", "plan", f"--sha={old}", "--skip-restart", "--skip-healthcheck").out
+    assert made.endswith(" --skip-restart --skip-healthcheck\n") and "with --skip-restart --skip-healthcheck\n" in made
+    command = made.splitlines()[-1].partition(f"-H {host.name} ")[2].split()
+    assert "are others" in fab("-H", "prod", *command[:-1]).said
+    fab.ok("-H", "prod", *command)
+    assert (current(host), serving(host)) == (old, new)
     fab.ok("-H", "prod", "lock", "--reason=the fair")
-    held = fab("-H", "prod", "plan", f"--sha={old}")
+    held = fab("-H", "prod", "plan", f"--sha={new}")
     assert (held.code, "the fair" in held.said, "with exit code 20" in held.said) == (20, True, True)
