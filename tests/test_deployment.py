@@ -88,7 +88,7 @@ def test_a_lock_on_a_locked_host(site: Site) -> None:
     other = site.deployment("web2", actor="bob@laptop")
     object.__setattr__(other.config, "root", str(site.root()))
     (said,) = other.lock(["web1"], reason="mine").values()
-    assert isinstance(said, Busy) and said.hint == "free it with: fab -H web1 unlock"
+    assert isinstance(said, Busy) and said.hint == "end the lock with: fab -H web1 unlock"
     status = answer(site.deployment().status(["web1"]))
     assert (status["hold"]["actor"], status["hold"]["reason"]) == ("tester@desk", WHY)
 

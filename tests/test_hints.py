@@ -153,7 +153,10 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
     ("hint", "told"),
     [
         ("fab -H web1 status  shows it", "fab -H web1 status --environment=prod --root=/srv/a  shows it"),
-        ("free it with: fab -H HOST unlock", "free it with: fab -H web1 unlock --environment=prod --root=/srv/a"),
+        (
+            "end the lock with: fab -H HOST unlock",
+            "end the lock with: fab -H web1 unlock --environment=prod --root=/srv/a",
+        ),
         ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
         ("fab -H web1 rollback --release=a --root=/srv/a", "fab -H web1 rollback --release=a --root=/srv/a"),
         (

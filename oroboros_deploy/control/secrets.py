@@ -67,7 +67,8 @@ def _secrets(settings: Secrets, directory: str | Path, environ: Mapping[str, str
     printed = _printed(settings.command, settings.timeout, directory) if settings.command else {}
     twice = sorted(ours.keys() & printed.keys())
     if twice:
-        raise _refused(f"{', '.join(twice)}: both env.secrets.command and env.secrets.names have it", "name it once")
+        what = f"{', '.join(twice)}: both env.secrets.command and env.secrets.names have this name"
+        raise _refused(what, "keep one of the two")
     return ours | printed
 
 

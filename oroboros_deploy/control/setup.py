@@ -224,7 +224,7 @@ def _untouched(host: str) -> Iterator[None]:
         yield
     except LinkLost as lost:
         what = f"nothing was changed: {lost.message}"
-        raise HostUnreachable(what, hint="the same command again looks anew", host=host) from None
+        raise HostUnreachable(what, hint="type the same command again: it looks at the host first", host=host) from None
 
 
 def _seen(work: _Work) -> Found:

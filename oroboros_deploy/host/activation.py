@@ -386,7 +386,7 @@ class Activation:
         for name in gone:
             if name in self.named.services:
                 what = f"nothing was switched: the release takes the unit of {name} away, which `services` names"
-                raise Refusal("invalid", what, hint="take it out of `services`, or bring its unit back")
+                raise Refusal("invalid", what, hint="take the service out of `services`, or commit its unit again")
         if gone:
             self.held, self.named = self.held.without(gone), self.named.without(gone)
 

@@ -37,7 +37,7 @@ def _found(layout: Layout) -> Optional[TargetId]:
     """The id that the root has; None where it has none that can be read.  Raises Refusal without a root."""
     if not layout.format.exists() and not layout.id.exists():
         what = f"{layout.root} is no deploy root yet"
-        raise Refusal("invalid", f"nothing was changed: {what}", hint="the first deploy makes it this machine's")
+        raise Refusal("invalid", f"nothing was changed: {what}", hint="deploy: the first deploy makes it")
     try:
         return layout.target_id()
     except ValueError:

@@ -66,7 +66,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     kept = manager.keeping_root(request.get("privileged", []))
     problems += [{"message": each.message, "hint": each.hint} for each in kept]
     users = request.get("run_as", {})
-    if manager.chosen().application:
+    if manager.chosen().bound:
         from . import listed
 
         problems += listed.problems(request, users)

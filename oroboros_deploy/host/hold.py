@@ -55,7 +55,7 @@ def refuse(layout: Layout) -> None:
     """Raise Refusal when the target is held."""
     hold = found(layout)
     if hold:
-        raise Refusal("busy", f"this host is {held(hold)}", hint="free it with: fab -H HOST unlock", hold=hold)
+        raise Refusal("busy", f"this host is {held(hold)}", hint="end the lock with: fab -H HOST unlock", hold=hold)
 
 
 def _read(path: Path) -> Optional[Hold]:

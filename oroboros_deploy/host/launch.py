@@ -103,8 +103,9 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
         if found and found.attempt == attempt:
             return found
         if Journal(layout.journal).has(attempt):
-            raise Refusal("unknown", "how the activation ended is in the journal alone", hint="fab -H HOST audit")
-        _refuse(layout, attempt, Refusal("invalid", "the activation died before it changed anything", hint="try again"))
+            raise Refusal("unknown", "only the journal has how the activation ended", hint="fab -H HOST audit")
+        died, hint = "the activation died before it changed anything", "type the same command again"
+        _refuse(layout, attempt, Refusal("invalid", died, hint=hint))
     return None
 
 
@@ -393,7 +394,7 @@ def _refuse_news(layout: Layout, request: ActivateRequest) -> None:
     expected: Optional[str] = request.get("expected", live)
     if expected != live:
         news = f"{live} went live here meanwhile" if live else "no release is live here by now"
-        hint = "fab -H HOST status; the same command again decides anew"
+        hint = "see what is live: fab -H HOST status; then type the same command again"
         raise Refusal("busy", f"nothing was switched: {news}", hint=hint)
 
 

@@ -249,12 +249,12 @@ class Layout(NamedTuple):
             told = self.target_id()
         except ValueError:
             what = f"nothing was changed: {self.id} holds no id"
-            raise Refusal("invalid", what, hint="fab -H HOST claim  gives it one") from None
+            raise Refusal("invalid", what, hint="to give it a new id: fab -H HOST claim") from None
         if told and not of_this_machine(told):
             raise Refusal(
                 "invalid",
                 f"nothing was changed: {self.root} is the deploy root of the machine {told['name']}, and of that alone",
-                hint="where this is a copy, or that machine is to give it up: fab -H HOST claim",
+                hint="if this root is a copy or has moved here, make it this machine's: fab -H HOST claim",
             )
 
     def refuse_newer(self) -> None:

@@ -73,7 +73,7 @@ def _as_a_reader(name: str, asked: List[str]) -> List[str]:
     """The command as a unit of this login with the group that may read the journal; sudo has a rule for that."""
     from . import another_user
 
-    if manager.chosen().application:
+    if manager.chosen().bound:
         user = pwd.getpwuid(os.getuid()).pw_name
         hint = f"on the host, as root: usermod --append --groups {_READERS[0]} {user}"
         raise Refusal("invalid", f"{user} may not read the journal", hint=hint)

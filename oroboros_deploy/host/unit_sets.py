@@ -123,13 +123,14 @@ def _paths(top: Path) -> Iterator[str]:
         found = [f"{name}/{each}" for each in sorted(os.listdir(top / name))] if name.endswith(".d") else [name]
         for path in found:
             if unit_files.is_path(path) and path.startswith(unit_files.RESERVED):
-                raise Refusal("build_failed", f"{path} has a name of ours: {unit_files.RESERVED}…", hint="rename it")
+                what = f"{path}: names that begin with {unit_files.RESERVED} are this tool's own"
+                raise Refusal("build_failed", what, hint="rename the unit")
             if unit_files.is_path(path):
                 yield path
             elif path.endswith((*unit_files.KINDS, *_UNKNOWN)):
                 kinds = ", ".join(unit_files.KINDS)
                 what = f"{path} cannot be installed: it is no {kinds}, or has characters that unit names do not have"
-                raise Refusal("build_failed", what, hint="install it by hand, elsewhere in the repository")
+                raise Refusal("build_failed", what, hint="move the file to another directory, and install it by hand")
 
 
 def _text_of(top: Path, path: str) -> str:
@@ -138,7 +139,7 @@ def _text_of(top: Path, path: str) -> str:
     try:
         return (top / path).read_bytes().decode("utf-8")
     except UnicodeDecodeError:
-        raise Refusal("build_failed", f"{path} is no text in UTF-8", hint="correct it") from None
+        raise Refusal("build_failed", f"{path} is no text in UTF-8", hint="save it as UTF-8, and commit") from None
 
 
 def _login() -> str:

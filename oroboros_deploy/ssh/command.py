@@ -218,7 +218,7 @@ class Command:
     def _refused(self, reason: str) -> HostUnreachable:
         return HostUnreachable(
             f"the server refused to run a command: {reason}",
-            hint="it may allow too few sessions (MaxSessions), or only a forced command for this key",
+            hint="look at sshd_config on the host (MaxSessions) and at authorized_keys (command=) of the login",
             host=self._host,
         )
 

@@ -92,7 +92,7 @@ class _Tunnel:
             reason = error.text if isinstance(error, paramiko.ChannelException) else str(error) or "the link is gone"
             raise HostUnreachable(
                 f"{self._place[0]} port {self._place[1]} cannot be reached from there: {reason}",
-                hint="check that it listens there, and that sshd allows it (AllowTcpForwarding)",
+                hint="check that the database listens there, and that sshd allows the tunnel (AllowTcpForwarding)",
                 host=self._via,
             ) from None
 

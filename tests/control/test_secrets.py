@@ -62,7 +62,7 @@ def test_what_a_build_needs(tmp_path: Path) -> None:
         ({"names": ["TOKEN", "NOT", "HERE"]}, "env.secrets.names: NOT, HERE is not set here"),
         (
             {"command": "echo TOKEN=1", "names": ["TOKEN"]},
-            "TOKEN: both env.secrets.command and env.secrets.names have it",
+            "TOKEN: both env.secrets.command and env.secrets.names have this name",
         ),
         ({"names": ["BELL"]}, "env.secrets.names: the value of BELL has control characters"),
     ],

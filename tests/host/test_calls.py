@@ -66,7 +66,7 @@ def test_every_call_refuses_the_root_of_another_machine(host: LocalAgent) -> Non
         assert host.call(call, request).refusal == {
             "kind": "invalid",
             "message": f"nothing was changed: {host.root} is the deploy root of the machine web1, and of that alone",
-            "hint": "where this is a copy, or that machine is to give it up: fab -H HOST claim",
+            "hint": "if this root is a copy or has moved here, make it this machine's: fab -H HOST claim",
         }, call
     assert tree(host.root) == before
 

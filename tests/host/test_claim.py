@@ -39,7 +39,7 @@ def test_a_copy_becomes_a_root_of_this_machine(copied: LocalAgent) -> None:
     """It is refused before, and deployed to after it; its history is kept, and says who did that."""
     was, sha = json.loads(copied.paths.id.read_text()), copied.live
     refusal = copied.call("facts", {"sha": None}).refusal or {}
-    assert refusal["hint"] == "where this is a copy, or that machine is to give it up: fab -H HOST claim"
+    assert refusal["hint"] == "if this root is a copy or has moved here, make it this machine's: fab -H HOST claim"
     before = tree(copied.root)
     assert copied.call("claim", LOOK).result == {"was": was, "now": None, "claimed": False}
     assert tree(copied.root) == before
@@ -83,7 +83,7 @@ def test_an_id_that_cannot_be_read(copied: LocalAgent, text: str | None) -> None
     copied.paths.id.unlink()
     if text is not None:
         copied.paths.id.write_text(text)
-        assert (copied.call("facts", {"sha": None}).refusal or {})["hint"] == "fab -H HOST claim  gives it one"
+        assert (copied.call("facts", {"sha": None}).refusal or {})["hint"] == "to give it a new id: fab -H HOST claim"
     answer = copied.call("claim", ASKED).result or {}
     assert (answer["was"], answer["claimed"], copied.journal[-1]["reason"]) == (None, True, "had no id")
     assert copied.facts()["problems"] == []

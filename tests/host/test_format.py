@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from oroboros_deploy import __version__
 from oroboros_deploy.host import calls
 from oroboros_deploy.host.constants import FORMAT
 from tests.support.each_call import requests
@@ -32,8 +33,9 @@ def newer(host: LocalAgent, number: str = "3") -> None:
 
 
 def test_the_number_is_that_of_the_version() -> None:
-    """Format N came with 0.N.0: that is what people are told to install."""
+    """Format N came with 0.N.0, which people are told to install: this version is not older."""
     assert FORMAT == 2
+    assert [*map(int, __version__.split(".")[:2])] >= [0, FORMAT]
 
 
 def test_it_is_there_before_anything_else_of_ours(host: LocalAgent) -> None:

@@ -56,7 +56,7 @@ def test_a_held_host_is_activated_by_nobody(host: LocalAgent, old: str) -> None:
         assert host.activate(new, kind=kind, healthcheck=HEALTH).refusal == {
             "kind": "busy",
             "message": words(hold),
-            "hint": "free it with: fab -H HOST unlock",
+            "hint": "end the lock with: fab -H HOST unlock",
             "hold": hold,
         }
     assert (tree(host.root), host.facts()["hold"], len(journaled_attempts(host))) == (before, hold, 1)

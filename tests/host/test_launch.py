@@ -206,7 +206,7 @@ def test_a_host_that_somebody_switched_meanwhile_is_left_alone(host: LocalAgent,
     assert refusal == {
         "kind": "busy",
         "message": f"nothing was switched: {theirs} went live here meanwhile",
-        "hint": "fab -H HOST status; the same command again decides anew",
+        "hint": "see what is live: fab -H HOST status; then type the same command again",
     }
     assert (host.call("activate", request).refusal, tree(host.root), len(host.journal)) == (refusal, before, 2)
 
@@ -431,7 +431,7 @@ def test_one_that_was_given_up_does_not_act_any_more(host: LocalAgent, old: str)
     host.keep(request)
     launch.recover(host.paths, request)
     launch.run(host.paths, request)
-    assert (host.live, (host.answer(request["attempt"]).refusal or {})["hint"]) == (old, "try again")
+    assert (host.live, (host.answer(request["attempt"]).refusal or {})["hint"]) == (old, "type the same command again")
 
 
 def test_a_recovery_leaves_a_living_activation_alone(host: LocalAgent, old: str, monkeypatch: Any) -> None:

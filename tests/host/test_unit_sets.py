@@ -128,7 +128,7 @@ def test_a_release_brings_its_units(host: Host) -> None:
         ({"README.md": "x"}, "the commit has no unit in infra"),
         ({"data.mount": "x"}, "data.mount cannot be installed"),
         ({"a b.service": "x"}, "a b.service cannot be installed"),
-        ({"oroboros-boot-srv.service": "x"}, "has a name of ours"),
+        ({"oroboros-boot-srv.service": "x"}, "are this tool's own"),
     ],
 )
 def test_what_no_host_could_take(host: Host, files: dict[str, str], said: str) -> None:

@@ -312,6 +312,12 @@ def test_the_same_source_packs_to_the_same_bytes() -> None:
     assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
 
 
+def test_the_number_of_the_version_is_not_in_it() -> None:
+    """A release of this tool that changes no file of the agent leaves the agent's name, so hosts need no new one."""
+    with zipfile.ZipFile(io.BytesIO(agent.packed().data)) as archive:
+        assert [name for name in archive.namelist() if name.endswith("/version.py")] == []
+
+
 def test_a_host_is_sent_less_than_half_of_it() -> None:
     """Nothing is compressed to know the hash, which every command does; what travels is."""
     packed = agent.packed()

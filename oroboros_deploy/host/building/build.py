@@ -124,7 +124,7 @@ def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
         raise Refusal(
             "busy",
             f"release {sha} cannot be rebuilt while an activation may go back to it: {wrong}",
-            hint="wait for it (fab -H HOST status), or deploy another release first",
+            hint="wait until the activation has ended (fab -H HOST status), or deploy another release first",
         )
 
 
@@ -296,7 +296,7 @@ class _Release:
         process = in_use.find(self.layout.releases).processes.get(self.sha)
         if process is not None:
             what = f"release {self.sha} cannot be built again while process {process} runs from it: {wrong}"
-            raise Refusal("busy", what, hint="restart what still runs from it, or deploy another commit")
+            raise Refusal("busy", what, hint="restart its service (fab -H HOST restart), or deploy another commit")
         with self._no_activation():
             _refuse_needed(self.layout, self.sha, wrong)
             earlier.move_out(self.path)

@@ -82,7 +82,7 @@ class Step:
         found = within(bench.release, path)
         if not os.path.lexists(found):
             why = f"{self.name}: its input {path} is not in the commit, and no part before it made it"
-            raise Refusal("build_failed", why, hint="correct the inputs in build.steps: paths from the top of it")
+            raise Refusal("build_failed", why, hint="correct the inputs in build.steps: paths in the repository")
         return self._told(bench.release, found)
 
     def _replaced(self, release: Path, path: str) -> str:
@@ -107,7 +107,7 @@ class Step:
         self._refuse_link(release, path)
         if not os.path.lexists(release / path):
             why = f"{self.name}: its command succeeded but made no {path}"
-            raise Refusal("build_failed", why, hint="correct the outputs in build.steps: paths from the top of it")
+            raise Refusal("build_failed", why, hint="correct the outputs in build.steps: paths in the repository")
 
     def _others(self, release: Path) -> Dict[str, Tuple[int, ...]]:
         """What tells that a file beside the outputs was touched."""

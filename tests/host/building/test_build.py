@@ -251,7 +251,7 @@ def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: 
             "kind": "busy",
             "message": f"release {earlier} cannot be built again while process {running.pid} runs from it: "
             "it was built with other settings of `build`, `shared` or `privileged`",
-            "hint": "restart what still runs from it, or deploy another commit",
+            "hint": "restart its service (fab -H HOST restart), or deploy another commit",
         }
     finally:
         running.kill()
@@ -432,7 +432,7 @@ def test_the_way_back_of_a_running_activation_is_not_swept(
     assert refusal == {
         "kind": "busy",
         "message": f"release {old} cannot be rebuilt while an activation may go back to it: {wrong}",
-        "hint": "wait for it (fab -H HOST status), or deploy another release first",
+        "hint": "wait until the activation has ended (fab -H HOST status), or deploy another release first",
     }
 
 
