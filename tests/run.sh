@@ -1,14 +1,14 @@
 #!/bin/sh
 # Everything that has to hold: style, types, the built package, and all tests on the newest dependencies that setup.cfg
-# allows; on the oldest all but those of the agent, which has no dependencies, and the thousands of examples of what comes from outside.  All stages run, also after one that failed.  Run as root on Debian it installs
-# the system packages it needs; elsewhere the tests that need them say what is missing.
+# allows; on the oldest those of what has dependencies.  All stages run, also after one that failed.  Run as root on
+# Debian it installs the system packages it needs; elsewhere the tests that need them say what is missing.
 #
 #   sh tests/run.sh             everything
 #   sh tests/run.sh quick       nothing that boots a host, starts a browser or a PostgreSQL, or runs whole deploys or builds
 #   sh tests/run.sh PATH...     these tests alone, with any of pytest's options: tests/test_source.py -k clone
 #
 # PYTHON names another Python than python3; MINUTES is what the whole may take, 80 unless told.  The virtual environments are made once, and anew when setup.cfg,
-# pyproject.toml, tests/oldest.txt, the Python or the place of this checkout change.
+# pyproject.toml, the version, tests/oldest.txt, the Python or the place of this checkout change.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 python="${PYTHON:-python3}"
@@ -59,7 +59,7 @@ find_home() {
 
 key_of() { # PIP-ARGUMENTS...
     {
-        cat setup.cfg pyproject.toml tests/oldest.txt
+        cat setup.cfg pyproject.toml oroboros_deploy/version.py tests/oldest.txt
         "$python" -c 'import sys; print(sys.version, sys.executable)'
         pwd
         echo "$@"
@@ -163,9 +163,13 @@ bin="$venvs/newest/bin"
 stage "style" 300 "$bin/ruff" check .
 stage "format" 300 "$bin/ruff" format --check .
 stage "types" 600 "$bin/mypy"
+# Of the oldest dependencies nothing is asked by tests of what has none, or that read the repository alone; and what
+# comes from outside is tried in thousands of examples once.
+without="host init least records setup support test_benchmarks.py test_demo.py test_docstrings.py test_hints.py test_mirror.py
+    test_mutations.py test_rooms.py test_screens.py test_site.py test_source.py test_text.py test_wheel.py test_words.py"
 if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
-    # The agent and the demo import none of them, and thousands of examples are tried once.
-    tests "tests on the oldest dependencies" oldest 1800 -q -n 4 --ignore=tests/host --ignore=tests/test_demo.py \
+    # shellcheck disable=SC2086
+    tests "tests on the oldest dependencies" oldest 1800 -q -n 4 $(printf -- '--ignore=tests/%s ' $without) \
         --ignore-glob='tests/test_outside*' -m "$oldest"
 else
     failed="${failed:+$failed, }virtual environment of the oldest dependencies"

@@ -59,6 +59,8 @@ class Checkout:
         (directory / "tests/oldest.txt").touch()
         (directory / "setup.cfg").write_text("python_requires = >=3.11\n")
         (directory / "pyproject.toml").touch()
+        (directory / "oroboros_deploy").mkdir()
+        (directory / "oroboros_deploy/version.py").touch()
         self.tell("version", "3, 11, 2")
         self.tell("fails", "")
         self.tell("notes", "")
@@ -111,6 +113,8 @@ def test_environments_are_made_once(checkout: Checkout) -> None:
     checkout.tell("fails", "newest python -m pip\n")
     assert (checkout.run("quick")[0], made(checkout.notes())) == (2, ["venv newest"])
     checkout.tell("fails", "")
+    assert (checkout.run("quick")[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
+    checkout.tell("oroboros_deploy/version.py", '__version__ = "9"')  # an environment has it in its metadata
     assert (checkout.run("quick")[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
 
 
