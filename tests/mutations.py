@@ -1595,7 +1595,7 @@ MUTATIONS = (
     Mutation(
         "another application of a login with least privilege is not told to take the rules of sudo",
         "oroboros_deploy/host/manager.py",
-        "    if refused and not chosen().application and any(",
+        "    if refused and not chosen().bound and any(",
         "    if False and any(",
         ("tests/host/test_manager.py", "-k", "another_application"),
     ),
