@@ -27,6 +27,17 @@ def refused() -> str:
     return "" if _own() else "the groups we are in are not mounted here"
 
 
+def unheard() -> str:
+    """What is missing so that a host's systemd hears that the last process of a service ended; empty where it hears.
+
+    Without cgroup2 it waits for each stop until the time for that is over, as in a container on the older hierarchy.
+    """
+    mounted = any(Path(mount, "cgroup.controllers").exists() for mount in _MOUNTS[""])
+    return (
+        "" if mounted else "cgroup2 (mkdir /sys/fs/cgroup/unified && mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified)"
+    )
+
+
 def make(directory: Path) -> list[Path]:
     """Make a cgroup for the host below ours, in each hierarchy that systemd manages."""
     groups = [group / directory.name for group in _own()]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from application import Application, fabric_yaml
-from disposable_host import DisposableHost, ensure_image, missing
+from disposable_host import DisposableHost, ensure_image
 
 from tests.support.fab import Fab
+from tests.support.rights import require_hosts
 from tests.support.shop import Shop
 
 _numbers = itertools.count(1)
@@ -19,8 +20,7 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="session")
 def image() -> Path:
     """The hosts' image; the first run builds it in one to two minutes."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    require_hosts()
     return ensure_image()
 
 

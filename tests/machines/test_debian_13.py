@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from application import SERVICES, Application
-from disposable_host import DisposableHost, ensure_image, missing
+from disposable_host import DisposableHost, ensure_image
 
 from tests.support.fab import Fab
-from tests.support.rights import refused
+from tests.support.rights import refused, require_hosts
 
 pytestmark = pytest.mark.host
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,8 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def host() -> Iterator[DisposableHost]:
     """A host with the login and the rules of sudo alone; its image is built once, in about two minutes."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    require_hosts()
     with DisposableHost("trixie", ensure_image(debian=13)) as host:
         yield host
 

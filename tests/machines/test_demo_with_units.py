@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from disposable_host import DisposableHost, ensure_image, missing
+from disposable_host import DisposableHost, ensure_image
 
-from tests.support.rights import refused
+from tests.support.rights import refused, require_hosts
 
 pytestmark = pytest.mark.host
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,8 +25,7 @@ print(json.dumps([files, found, os.listdir("/tmp")]))
 @pytest.fixture
 def machine() -> Iterator[DisposableHost]:
     """A Debian 12 with a checkout, whose ordinary user has a manager that lingers, and no right of sudo."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    require_hosts()
     with DisposableHost("linger", ensure_image()) as host:
         checkout = host.rootfs / "home/deploy/checkout"
         if failed := refused("git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(checkout)):

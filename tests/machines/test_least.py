@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from disposable_host import DisposableHost, ensure_image, missing
+from disposable_host import DisposableHost, ensure_image
 
 from tests.support.at_a_terminal import Terminal
 from tests.support.fab import FABFILE, Fab
 from tests.support.repository import Repository
+from tests.support.rights import require_hosts
 from tests.support.shop import ROOT, SERVE, current, serving, systemctl
 
 pytestmark = pytest.mark.host
@@ -93,8 +94,7 @@ class Shop:
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """A host that was deployed to by the two rules of sudo, and has least privilege since then."""
-    if lacks := missing():
-        pytest.skip(f"a real host needs {', '.join(lacks)}")
+    require_hosts()
     with DisposableHost("least", ensure_image()) as host:
         shop = Shop(tmp_path_factory.mktemp("least"), host)
         host.run("useradd", "--system", "--user-group", "shop")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 from functools import cache
 
+import cgroup
 import pytest
+from disposable_host import missing
 
 MOUNT = ("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")  # in a namespace that ends with it
 
@@ -34,3 +36,9 @@ def require_mount() -> None:
 def require_another_user() -> None:
     """Skip the test where no process can become another user's."""
     require("the right to become another user", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true")
+
+
+def require_hosts() -> None:
+    """Skip the test where no host can be booted, or where its systemd would not hear that a service has ended."""
+    if lacks := [*missing(), *filter(None, [cgroup.unheard()])]:
+        pytest.skip(f"a real host needs {', '.join(lacks)}")
