@@ -2387,8 +2387,8 @@ MUTATIONS = (
     Mutation(
         "a settings file that was named and is not there is refused",
         "oroboros_deploy/control/unread_files.py",
-        '    _refuse_missing(getattr(config, "_runtime_path", None))\n',
-        "",
+        '        _refuse_missing(getattr(config, "_runtime_path", None))\n',
+        "        pass\n",
         ("tests/control/test_unread_files.py", "-k", "is_not_there"),
     ),
     Mutation(

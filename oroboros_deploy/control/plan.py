@@ -588,7 +588,7 @@ def _absent(job: Job, facts: Facts) -> str:
 
 
 def way_back(facts: Facts | None, outcome: HostOutcome) -> str | None:
-    """What served before on a host that went live, where these facts, read before, call it sealed or adopted, and not bad."""
+    """What served before on a host that went live, where these facts call it sealed or adopted, and not bad."""
     left = outcome.previous if outcome.state is State.LIVE and outcome.previous != outcome.live else None
     found = facts["releases"] if facts else []
     return next((release["id"] for release in found if release["id"] == left and _is_good(release)), None)
