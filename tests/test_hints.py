@@ -159,6 +159,10 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
             "end the lock with: fab -H web1 unlock --environment=prod --root=/srv/a",
         ),
         ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
+        (
+            "fab -H web1 deploy --services='api worker' --environment=prod --root='/srv/a b'",
+            "fab -H web1 deploy --services='api worker' --environment=prod --root='/srv/a b'",
+        ),
         ("fab -H web1 rollback --release=a --root=/srv/a", "fab -H web1 rollback --release=a --root=/srv/a"),
         (
             "fab -H HOST claim, or say where it is with --root=/srv/b",
