@@ -353,7 +353,7 @@ def lock(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Hold hosts on purpose: every deploy, rollback, push and prune is refused there until `unlock`.
+    """Hold hosts on purpose: deploy, rollback, env.push, restart and prune are refused there until `unlock`.
 
     An activation that runs goes on to its end; a restore is never held up.
     """
