@@ -136,7 +136,7 @@ def install() -> None:
 
 def prepare(config: Any) -> None:
     """Let the settings of a program that runs be read as ours are, and let it end soon."""
-    config._set(_load_yaml=read_yaml, _load_yml=read_yaml, load_runtime=_read_once(config))
+    config._set(_load_yaml=read_yaml, _load_yml=read_yaml, load_runtime=read_once(config))
     _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "load_runtime", "merge")
     gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
     gc.set_threshold(_UNCOLLECTED)
@@ -149,7 +149,7 @@ def _explain(config: Any, *readers: str) -> None:
         config._set(**{name: _explained(getattr(config, name), type(config).global_defaults())})
 
 
-def _read_once(config: Any) -> Callable[..., None]:
+def read_once(config: Any) -> Callable[..., None]:
     """Fabric's reader of the file of ``-f``, whose path is that file's in whatever directory a task is later."""
     read = config.load_runtime
 
