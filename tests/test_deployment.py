@@ -193,14 +193,19 @@ def found(site: Site, name: str, *, verify: bool) -> Any:
     return site.deployment().audit([name], verify=verify)[name]
 
 
-def test_a_host_under_another_name_is_still_known(site: Site) -> None:
-    """A journal that was cut is found under a name that is new here; the file that the error names ends it."""
+@pytest.mark.parametrize("other", [False, True], ids=["new", "of another"])
+def test_a_host_under_another_name_is_still_known(site: Site, other: bool) -> None:
+    """A cut journal is found, also where the name was another target's; removing the file that is told ends it."""
     site.deployment().deploy(["web1"], sha=site.good)
     site.deployment().lock(["web1"], reason=WHY)
     site.deployment().audit(["web1"])
     cut(site)
-    assert found(site, "web9", verify=True)["wrong"] == LOST
     hosts = site.deployment()
+    if other:
+        hosts.node.journal_heads.note("web9", hosts.config.root, {"seq": 1, "hash": "x"}, "another")
+    site.events.clear()
+    assert found(site, "web9", verify=True)["wrong"] == LOST
+    assert [each.level for each in site.events if "is another target" in each.message] == ["warning"] * other
     told = hosts.node.journal_heads.path("web9", hosts.config.root)
     assert told.exists()
     told.unlink()
