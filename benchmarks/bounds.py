@@ -28,7 +28,7 @@ BOUNDS: Mapping[str, Bound] = {
     "deploy.wall.100": Bound("deploy without a build, RTT 100 ms: wall time, times the ssh script's", 1.1),
     "deploy.slope": Bound("deploy without a build: round trips by the slope", 14),
     "deploy.counted": Bound("deploy without a build: round trips counted on the line", 7),
-    "everything.counted": Bound("the same with env, units, shared and run_as: round trips counted on the line", 8),
+    "everything.counted": Bound("a deploy with env, units, shared and run_as: round trips counted on the line", 8),
     "deploy.connections": Bound("deploy without a build: connections", 1),
     "deploy.channels": Bound("deploy without a build: channels", 1),
     "fleet.wall.50": Bound("switch on 8 hosts, RTT 50 ms: wall time, times 8 ssh scripts side by side", 1.1),

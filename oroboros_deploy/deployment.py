@@ -555,10 +555,11 @@ class Deployment:
             seen = heads.seen(*place)
             answer = host.audit(verify=verify, limit=limit, seen=seen)
             own = heads.seen(*place, host.target)
-            if verify and own != seen:  # another target answered than the one that had the name
+            other = own is not None and own != seen  # a target that is known here, and had not the name
+            if verify and other:
                 answer = host.audit(verify=verify, limit=limit, seen=own)
-            if answer["wrong"] is None:
-                heads.note(*place, answer["head"], host.target)
+            if other or answer["wrong"] is None:
+                self.node.note_head(host, answer["head"] if answer["wrong"] is None else None)
             return answer
 
         return self._ask(names, look)

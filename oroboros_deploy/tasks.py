@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, Exit
 
-from .cli.arguments import by_environment, config, deployment, flags, ignore, placed, required, whole_number
+from .cli.arguments import by_environment, config, deployment, flags, placed, required, tell_warnings, whole_number
 from .cli.running import (
     answered,
     attempt,
@@ -353,7 +353,7 @@ def lock(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Hold hosts on purpose: every deploy, rollback, push and prune is refused there until `unlock`.
+    """Hold hosts on purpose: deploy, rollback, env.push, restart and prune are refused there until `unlock`.
 
     An activation that runs goes on to its end; a restore is never held up.
     """
@@ -468,7 +468,7 @@ def prune(
     from .cli import tables
 
     given = flags(root) | {"keep": keep}
-    hosts = deployment(context, environment, given, listener=ignore if json else tell_pruned)
+    hosts = deployment(context, environment, given, listener=tell_warnings if json else tell_pruned)
     answered(hosts.prune(dry_run=dry_run), tables.prune_table, json)
 
 
@@ -600,7 +600,7 @@ def registry_reconcile(
     """
     from .cli import tables
 
-    listener = ignore if json else tell_progress
+    listener = tell_warnings if json else tell_progress
     places = by_environment(context, environment, flags(root), listener=listener)
     found = [hosts.reconcile(dry_run=dry_run) for hosts in places]
     show(tables.repairs_json(found) if json else tables.repairs_table(found))

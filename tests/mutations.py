@@ -1376,6 +1376,27 @@ MUTATIONS = (
         ("tests/control/test_journal_heads.py",),
     ),
     Mutation(
+        "a new id on a host does not hide that its journal was cut",
+        "oroboros_deploy/deployment.py",
+        "            other = own is not None and own != seen ",
+        "            other = own != seen ",
+        ("tests/test_deployment.py", "-k", "new_id"),
+    ),
+    Mutation(
+        "a plan binds how many hosts switch together",
+        "oroboros_deploy/control/looking.py",
+        "if config.parallel > 1 else []",
+        "if False else []",
+        ("tests/control/test_looking.py", "-k", "shapes_a_switch"),
+    ),
+    Mutation(
+        "a warning is told by every command",
+        "oroboros_deploy/cli/arguments.py",
+        "    listener: Listener = tell_warnings,\n",
+        "    listener: Listener = lambda _: None,\n",
+        ("tests/cli/test_arguments.py", "-k", "warnings and status"),
+    ),
+    Mutation(
         "no hint offers a release that failed or is not whole",
         "oroboros_deploy/control/plan.py",
         '    return release["state"] in SWITCHABLE and not release["bad"]\n',
@@ -2387,8 +2408,8 @@ MUTATIONS = (
     Mutation(
         "a settings file that was named and is not there is refused",
         "oroboros_deploy/control/unread_files.py",
-        '    _refuse_missing(getattr(config, "_runtime_path", None))\n',
-        "",
+        '        _refuse_missing(getattr(config, "_runtime_path", None))\n',
+        "        pass\n",
         ("tests/control/test_unread_files.py", "-k", "is_not_there"),
     ),
     Mutation(

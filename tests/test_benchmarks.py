@@ -163,5 +163,6 @@ def test_a_section_that_fails_costs_no_other(
     assert "## Thirty\n\nNot measured: it was left out (`--without`)." in told
     assert "processor time of the control node | 1 s | 2 s | kept |" in told
     assert f"Not measured:\n\n- {BOUNDS['switch.wall.0'].what}\n" in told
+    assert BOUNDS["everything.counted"].what not in told  # a test measures it
     assert [path.name for path in (tmp_path / "build/benchmarks/steps").iterdir()] == ["output.json"]
     assert "Start: Not measured: it failed" in capsys.readouterr().err

@@ -153,28 +153,63 @@ def test_what_this_machine_saw_cannot_be_taken_back(site: Site, see: str) -> Non
         site.deployment().status(["web1"])
     else:
         site.deployment().audit(["web1"])
-    journal = site.root() / ".deploy/journal.jsonl"
-    first = journal.read_text().splitlines(keepends=True)[0]
-    journal.write_text(first)
-    journal.with_suffix(".head").write_text(first)
+    cut(site)
     for _ in range(2):  # having looked does not make it good
-        wrong = answer(site.deployment().audit(["web1"], verify=True))["wrong"]
-        assert wrong == {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+        assert found(site, "web1", verify=True)["wrong"] == LOST
         site.deployment().status(["web1"])
 
 
-def test_a_host_under_another_name_is_still_known(site: Site) -> None:
-    """A journal that was cut is found under a name that this machine never used before: the target is the same."""
+@pytest.mark.parametrize("verify", [False, True], ids=["after audit", "at once"])
+def test_a_new_id_does_not_hide_a_cut_journal(site: Site, verify: bool) -> None:
+    """With an id that this machine never saw a cut journal is found as ever; a look that takes it for new says so."""
     site.deployment().deploy(["web1"], sha=site.good)
     site.deployment().lock(["web1"], reason=WHY)
     site.deployment().audit(["web1"])
+    cut(site)
+    kept = site.root() / ".deploy/id"
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "id": "f" * 32}))
+    site.events.clear()
+    if verify:
+        assert [found(site, "web1", verify=True)["wrong"] for _ in range(2)] == [LOST, LOST]
+    else:
+        told = found(site, "web1", verify=False)
+        assert isinstance(told, dict), told
+        assert ["is another target than" in each.message for each in site.events if each.level == "warning"] == [True]
+
+
+LOST = {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+
+
+def cut(site: Site) -> None:
+    """Leave one line of the journal, and the head of that line."""
     journal = site.root() / ".deploy/journal.jsonl"
     first = journal.read_text().splitlines(keepends=True)[0]
     journal.write_text(first)
     journal.with_suffix(".head").write_text(first)
-    found = site.deployment().audit(["web9"], verify=True)["web9"]
-    assert isinstance(found, dict), found
-    assert found["wrong"] == {"line": 2, "what": "is missing: the end was cut off, for entry 2 was seen from here"}
+
+
+def found(site: Site, name: str, *, verify: bool) -> Any:
+    """What `audit` answers of a host under a name."""
+    return site.deployment().audit([name], verify=verify)[name]
+
+
+@pytest.mark.parametrize("other", [False, True], ids=["new", "of another"])
+def test_a_host_under_another_name_is_still_known(site: Site, other: bool) -> None:
+    """A cut journal is found, also where the name was another target's; removing the file that is told ends it."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.deployment().lock(["web1"], reason=WHY)
+    site.deployment().audit(["web1"])
+    cut(site)
+    hosts = site.deployment()
+    if other:
+        hosts.node.journal_heads.note("web9", hosts.config.root, {"seq": 1, "hash": "x"}, "another")
+    site.events.clear()
+    assert found(site, "web9", verify=True)["wrong"] == LOST
+    assert [each.level for each in site.events if "is another target" in each.message] == ["warning"] * other
+    told = hosts.node.journal_heads.path("web9", hosts.config.root)
+    assert told.exists()
+    told.unlink()
+    assert found(site, "web9", verify=True)["wrong"] is None
 
 
 def test_pruning_keeps_what_the_settings_say(site: Site) -> None:

@@ -98,7 +98,8 @@ def _removes(text: str) -> bool:
     return any(REMOVES_CURRENT.search(said(node)) for node in ast.walk(ast.parse(text)))
 
 
-STATES = ("missing", "building", "unsealed", "damaged", "sealed", "adopted")
+LISTED = ("missing", "unsealed", "sealed", "adopted")  # what a host says of each of its releases
+STATES = (*LISTED, "building", "damaged")  # what it says of the wanted one, too
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
@@ -109,7 +110,7 @@ def test_no_hint_offers_what_is_refused(kind: Kind) -> None:
     others = [
         {"id": OLD, "state": "sealed", "built_at": "2026-01-01T00:00:00Z", "bad": False},
         {"id": bad, "state": "sealed", "built_at": "2026-01-02T00:00:00Z", "bad": True},
-        {"id": broken, "state": "damaged", "built_at": "2026-01-03T00:00:00Z", "bad": False},
+        {"id": broken, "state": "unsealed", "built_at": "2026-01-03T00:00:00Z", "bad": False},
     ]
     works = [job(kind), *([again()] if kind == "deploy" else [])]
     for work, state, live, damage, gone in product(
@@ -126,9 +127,9 @@ def test_no_hint_offers_what_is_refused(kind: Kind) -> None:
     assert told
 
 
-@pytest.mark.parametrize(("state", "failed"), [*product(STATES, (False, True))])
+@pytest.mark.parametrize(("state", "failed"), [*product(LISTED, (False, True))])
 def test_the_way_back_of_a_deploy_is_one_that_a_rollback_takes(state: str, failed: bool) -> None:
-    """The release from before is offered where it is whole and did not fail, and a rollback to it is not refused."""
+    """The release from before is offered where it is sealed or adopted and did not fail, and a rollback goes there."""
     mine = {"id": SHA, "state": state, "built_at": "2026-01-04T00:00:00Z", "bad": failed}
     seen: Any = facts(live=SHA, releases=[mine], **target(state))
     offered = way_back(seen, HostOutcome("web1", State.LIVE, OLD, SHA))
@@ -158,6 +159,10 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
             "end the lock with: fab -H web1 unlock --environment=prod --root=/srv/a",
         ),
         ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
+        (
+            "fab -H web1 deploy --services='api worker' --environment=prod --root='/srv/a b'",
+            "fab -H web1 deploy --services='api worker' --environment=prod --root='/srv/a b'",
+        ),
         ("fab -H web1 rollback --release=a --root=/srv/a", "fab -H web1 rollback --release=a --root=/srv/a"),
         (
             "fab -H HOST claim, or say where it is with --root=/srv/b",

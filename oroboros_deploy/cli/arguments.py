@@ -74,8 +74,12 @@ def tell_silent_files(context: Context) -> None:
         tell(f"! {file} has no `deploy:`, so every setting is its default")
 
 
-def ignore(_: Event) -> None:
-    """Listen to nothing."""
+def tell_warnings(event: Event) -> None:
+    """Say beside the answer what a person has to know; nothing else is heard."""
+    from .exit_codes import tell
+
+    if event.level in ("warning", "error"):
+        tell(f"! {event.message}")
 
 
 def deployment(
@@ -83,7 +87,7 @@ def deployment(
     environment: str | None = None,
     given: Flags | None = None,
     *,
-    listener: Listener = ignore,
+    listener: Listener = tell_warnings,
     verbose: bool = False,
 ) -> Deployment:
     """The deployment that the command line describes."""
@@ -102,7 +106,7 @@ def placed(context: Context, found: Deployment, given: Flags, release: str | Non
 
 
 def by_environment(
-    context: Context, environment: str | None, given: Flags, *, listener: Listener = ignore
+    context: Context, environment: str | None, given: Flags, *, listener: Listener = tell_warnings
 ) -> Iterator[Deployment]:
     """The deployment for the hosts that were named; without any, one for each environment the registry has hosts of."""
     found = deployment(context, environment, given, listener=listener)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -135,7 +136,7 @@ def install() -> None:
 
 def prepare(config: Any) -> None:
     """Let the settings of a program that runs be read as ours are, and let it end soon."""
-    config._set(_load_yaml=read_yaml, _load_yml=read_yaml)
+    config._set(_load_yaml=read_yaml, _load_yml=read_yaml, load_runtime=read_once(config))
     _explain(config, "_load_yaml", "_load_yml", "_load_json", "_load_ssh_files", "load_runtime", "merge")
     gc.freeze()  # what Fabric has made stays until the end: no collection has to look at it
     gc.set_threshold(_UNCOLLECTED)
@@ -146,6 +147,19 @@ def _explain(config: Any, *readers: str) -> None:
     """Let Fabric name the file it cannot read, where it would show a traceback."""
     for name in readers:
         config._set(**{name: _explained(getattr(config, name), type(config).global_defaults())})
+
+
+def read_once(config: Any) -> Callable[..., None]:
+    """Fabric's reader of the file of ``-f``, whose path is that file's in whatever directory a task is later."""
+    read = config.load_runtime
+
+    @wraps(read)
+    def load_runtime(*arguments: Any, **named: Any) -> None:
+        read(*arguments, **named)
+        if config._runtime_path is not None:
+            config._set(_runtime_path=os.path.abspath(config._runtime_path))
+
+    return load_runtime
 
 
 def _explained(read: Callable[..., Any], usual: Mapping[str, Any]) -> Callable[..., Any]:

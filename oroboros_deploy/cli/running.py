@@ -120,10 +120,9 @@ def refuse_damage(deployment: Deployment, answers: Answers[AuditAnswer]) -> None
         wrong = None if isinstance(answer, DeployError) else answer["wrong"]
         if wrong:
             seen = deployment.node.journal_heads.path(host, deployment.config.root)
+            anew = f"; if the host was set up anew: rm {seen}" if seen.exists() else ""
             raise JournalDamaged(
-                f"line {wrong['line']} of the journal {wrong['what']}",
-                hint=f"find out who did that; if the host was set up anew: rm {seen}",
-                host=host,
+                f"line {wrong['line']} of the journal {wrong['what']}", hint=f"find out who did that{anew}", host=host
             )
 
 
@@ -131,6 +130,8 @@ def tell_pruned(event: Event) -> None:
     """Show each release, and each tool of earlier builds, as it is removed."""
     if event.name in ("pruned", "swept"):
         show(f"{event.host}: {event.message}")
+    else:
+        arguments.tell_warnings(event)
 
 
 def tell_progress(event: Event) -> None:

@@ -93,7 +93,7 @@ class Config(Settings):
     def hinted(self, host: str, hint: str | None) -> str | None:
         """A hint about a host, by whoever knows neither environment nor root (nor, on the host, its name): typeable."""
         names = rf"(root@)?(?:HOST|{re.escape(host)})"
-        command = re.compile(rf"fab -H {names} ([\w.]++)(?!(?: --\S+)* --(?:environment|root)=)")
+        command = re.compile(rf"fab -H {names} ([\w.]++)(?!(?: --(?:'[^']*+'|[^\s'])++)* --(?:environment|root)=)")
         roots = f"root@{host.rpartition('@')[2]}"
         return hint and command.sub(lambda found: self.typed(roots if found[1] else host, found[2]), hint)
 

@@ -78,6 +78,7 @@ def settings(job: Job) -> str:
     of_migration += [True] if "migrate" in config.privileged else []  # unset, it is in no digest: older plans stay good
     told = [asked, of_migration, config.skip_restart, config.skip_healthcheck, config.rebuild, config.adopt_units]
     told += ["no_cache"] if config.no_cache else []  # so too
+    told += ["parallel", config.parallel] if config.parallel > 1 else []  # so too
     return hashlib.sha256(json.dumps([*told, config.scope], sort_keys=True).encode()).hexdigest()
 
 

@@ -76,7 +76,7 @@ class ControlNode:
         from ..remote.host import Host  # while the hosts are being connected to
 
         listener = fan_out(self.listener, *listeners)
-        return Host(name, self.config, lambda: self._open(name), listener, self._note_head)
+        return Host(name, self.config, lambda: self._open(name), listener, self.note_head)
 
     @contextmanager
     def dialing(self, names: Sequence[str]) -> Iterator[ControlNode]:
@@ -180,7 +180,7 @@ class ControlNode:
 
         return JournalHeads(self.state / "journals")
 
-    def _note_head(self, host: Host, head: JournalHead | None) -> None:
+    def note_head(self, host: Host, head: JournalHead | None) -> None:
         """Remember where a target's journal ends; it is told when a name leads to another target than before."""
         heads, root = self.journal_heads, self.config.root
         before = heads.target(host.name, root)

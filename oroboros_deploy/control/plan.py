@@ -588,14 +588,14 @@ def _absent(job: Job, facts: Facts) -> str:
 
 
 def way_back(facts: Facts | None, outcome: HostOutcome) -> str | None:
-    """What served before on a host that went live, where these facts, read before, call it good to go back to."""
+    """What served before on a host that went live, where these facts call it sealed or adopted, and not bad."""
     left = outcome.previous if outcome.state is State.LIVE and outcome.previous != outcome.live else None
     found = facts["releases"] if facts else []
     return next((release["id"] for release in found if release["id"] == left and _is_good(release)), None)
 
 
 def _is_good(release: ReleaseFacts) -> bool:
-    """Whether a rollback takes a release, and it did not fail on its host."""
+    """Whether a release is sealed or adopted, and did not fail on its host; nobody has verified its files here."""
     return release["state"] in SWITCHABLE and not release["bad"]
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from ..errors import ConfigError
 
 _ENDINGS = ("yaml", "yml", "json", "py")  # as Fabric looks for them: of each place it reads the first one alone
+_SURELY_SETTINGS = _ENDINGS[:2]  # fabric.json and fabric.py may be another program's where Fabric does not look
 _LEVELS = ("system", "user", "project")
 
 
 def refuse_unread(config: object) -> None:
     """Raise ConfigError for the first settings file that this Fabric or Invoke configuration has passed over."""
-    _refuse_missing(getattr(config, "_runtime_path", None))
+    if not getattr(config, "_runtime_found", None):  # else it was read, wherever a task is now
+        _refuse_missing(getattr(config, "_runtime_path", None))
     read = _read(config)
     for file in _candidates(config):
         if os.path.lexists(file) and not os.path.isdir(file) and os.path.realpath(file) not in read:
@@ -50,11 +52,12 @@ def _candidates(config: object) -> Iterator[str]:
     yield from _endings(os.path.expanduser(getattr(config, f"_{level}_prefix")) + name for level in looked)
     names = [name, f".{name}", *([] if _found(config, "project") else ["fabric"])]
     for place in _places(config):
-        yield from _endings(f"{place / each}" for each in names)
+        endings = _ENDINGS if place == _project(config) else _SURELY_SETTINGS
+        yield from _endings((f"{place / each}" for each in names), endings)
 
 
-def _endings(stems: Iterable[str]) -> Iterator[str]:
-    return (f"{stem}.{ending}" for stem in stems for ending in _ENDINGS)
+def _endings(stems: Iterable[str], endings: Iterable[str] = _ENDINGS) -> Iterator[str]:
+    return (f"{stem}.{ending}" for stem in stems for ending in endings)
 
 
 def _name(config: object) -> str:
@@ -78,11 +81,12 @@ def _project(config: object) -> Path | None:
 def _why(config: object, file: str) -> tuple[str, str]:
     """Why a file is not read, and what to do."""
     path = Path(file)
-    if not path.exists():
-        return "it is a link to nothing", f"put {os.readlink(file)} there, or rm {file}"
+    away = f"give {file} another name" if path.suffix == ".py" else f"rm {file}"  # Python, which may be anybody's
+    if not os.path.exists(file):
+        return "it is a link to nothing that can be read here", f"put {os.readlink(file)} there, or {away}"
     first = _goes_before(config, path)
     if first:
-        return f"{first} goes before it", f"put the settings of both into {first}, and rm {file}"
+        return f"{first} goes before it", f"put the settings of both into {first}, and {away}"
     if path.parent.resolve() == _project(config):
         return "a file of this name is not looked at here", f"put its settings into {path.parent / _name(config)}.yaml"
     place = _project(config)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 Direction = Literal["first", "forward", "back", "sideways", "none", "unknown"]
 DAYS = 7  # for which a plan is kept
 _SWITCH = (
-    "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, `privileged`, rebuild, "
-    "no cache)"
+    "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `parallel`, `run_as`, "
+    "`privileged`, rebuild, no cache)"
 )
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
@@ -74,8 +74,9 @@ class DeployPlan:
     """A deploy that was not done: of which commit, with which settings, and what it would do on each host.
 
     ``unpushed``: no branch of a remote has the commit; ``dirty`` are files of the work tree that are not committed.
-    ``recipe`` is the digest of `build` and `shared`, ``settings`` that of what shapes the switch and its gate, and of
-    the flags --rebuild, --no-cache and --adopt-units; ``seconds`` are expected for all hosts.
+    ``recipe`` is the digest of `build` and `shared`, ``settings`` that of what shapes the switch and its gate, of
+    `parallel` where it is not 1, and of the flags --rebuild, --no-cache and --adopt-units; ``seconds`` are expected for
+    all hosts.
     """
 
     id: str

@@ -92,11 +92,11 @@ class Reader:
 
         ``since`` and ``until`` are ISO 8601 with an offset, the latter not included; ``sha`` is a
         prefix of 4 digits or more, ``actor`` is who asked for it, ``subject`` is a part of the commit's
-        subject, in capitals or not.
+        subject, in capitals or not; SQLite knows only the capitals of ASCII.  An empty one is none.
         """
         check_limit(limit)
         values = _given(kind=kind, state=state, host=host, environment=environment, since=since, until=until, sha=sha)
-        values |= _given(after=after, actor=actor, subject=subject)
+        values |= _given(after=after, actor=actor, subject=subject or None)
         filters = frozenset(state if name == "state" and state in _BY_SIGN_OF_LIFE else name for name in values)
         values = _checked(values) | {"limit": limit + 1}
 

@@ -10,7 +10,7 @@ import pytest
 
 from oroboros_deploy.control.state_directory import default_registry_url
 from oroboros_deploy.registry import Registry
-from tests.support.fabfiles import FAB, fab
+from tests.support.fabfiles import FAB, NAMESPACE, fab
 from tests.support.samples import host, record
 
 
@@ -84,3 +84,25 @@ def test_a_number_that_nobody_means_is_refused(project: Path) -> None:
     assert ran.returncode == 2
     assert ran.stderr.startswith("--limit takes a whole number of at most 9 digits, not '999")
     assert len(ran.stderr) < 200
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["status", "prune", "registry.reconcile"])
+def test_warnings_are_told_beside_the_answer(project: Path, task: str) -> None:
+    """A command that shows no events tells its warnings on standard error; its JSON is JSON."""
+    (project / "fabfile.py").write_text(
+        NAMESPACE + "from oroboros_deploy import Deployment, Event\n"
+        "def answer(deployment, *_, **more):\n"
+        "    for level in ('info', 'warning'):\n"
+        "        deployment.node.listener(Event(level, f'{level} of web1', host='web1', level=level))\n"
+        "    return {}\n"
+        "def repairs(deployment, **more):\n"
+        "    from oroboros_deploy.records.reconcile import Repairs\n"
+        "    answer(deployment)\n"
+        "    return Repairs(('web1',), (), (), (), ())\n"
+        "Deployment.status = Deployment.prune = answer\n"
+        "Deployment.reconcile = repairs\n"
+    )
+    ran = fab(project, "-H", "web1", task, "--json")
+    assert (ran.returncode, ran.stderr) == (0, "! warning of web1\n")
+    assert "warning" not in ran.stdout and isinstance(json.loads(ran.stdout), dict | list)

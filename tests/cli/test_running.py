@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from invoke import Context
 
 from oroboros_deploy.cli import arguments, stream, tables
-from oroboros_deploy.cli.running import answered, attempt, print_json, show, tell_progress, tell_pruned
-from oroboros_deploy.errors import HostUnreachable
+from oroboros_deploy.cli.running import answered, attempt, print_json, refuse_damage, show, tell_progress, tell_pruned
+from oroboros_deploy.control.journal_heads import JournalHeads
+from oroboros_deploy.errors import HostUnreachable, JournalDamaged
 from oroboros_deploy.events import Event
 from oroboros_deploy.outcome import HostOutcome, Outcome, State
 
@@ -31,6 +33,21 @@ def test_the_answers_that_came_are_shown_before_the_failure(capsys: pytest.Captu
     with pytest.raises(HostUnreachable, match="web2: no route"):
         answered(answers(), tables.unlock_table, as_json=False)
     assert capsys.readouterr().out == "web1  was not held\nweb2  no route\n"
+
+
+def test_a_file_to_be_removed_is_one_that_is_there(tmp_path: Path) -> None:
+    """A damaged journal names what this machine remembers of it where there is something, and else nothing."""
+    heads = JournalHeads(tmp_path)
+    node, config = SimpleNamespace(journal_heads=heads), SimpleNamespace(root="/srv/app")
+    deployment: Any = SimpleNamespace(node=node, config=config)
+    damaged: Any = {"web1": {"wrong": {"line": 2, "what": "was changed"}}}
+    with pytest.raises(JournalDamaged) as unknown:
+        refuse_damage(deployment, damaged)
+    heads.note("web1", "/srv/app", {"seq": 2, "hash": "a"}, "one")
+    with pytest.raises(JournalDamaged) as known:
+        refuse_damage(deployment, damaged)
+    said = f"find out who did that; if the host was set up anew: rm {heads.path('web1', '/srv/app')}"
+    assert [each.value.hint for each in (unknown, known)] == ["find out who did that", said]
 
 
 def test_the_answers_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,8 @@ def test_another_release_went_live(site: Site) -> None:
         f"nothing was changed: the plan {made.id} is out of date:\n"
         f"  - web1 served {site.good[:10]}, and serves {site.better[:10]}"
     )
-    assert error.value.hint == f"make a new one: fab -H web1 plan --sha={site.bad}"
+    flags = site.deployment().config.of_deploy
+    assert error.value.hint == f"make a new one: fab -H web1 plan --sha={site.bad}{flags}"
     assert (site.live(), site.commands()) == (site.better, ["facts"])
 
 
@@ -62,6 +63,8 @@ def test_settings_that_changed(site: Site) -> None:
     assert "the settings or flags of the switch" in refused(site.deployment(**gate), made)
     anew = site.deployment().with_config(replace(site.deployment().config, no_cache=True))
     assert "no cache) are others" in refused(anew, made)
+    wide = site.deployment().with_config(replace(site.deployment().config, parallel=8))
+    assert "`parallel`" in refused(wide, made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)
     assert "it is of web2, not of web1" in refused(site.deployment(), replace(made, hosts=(named(made, "web2"),)))
     no = replace(made.hosts[0], refusal=Refusal(20, "held", None))

@@ -85,11 +85,12 @@ def test_what_a_host_is_asked() -> None:
     [
         {"healthcheck": {"tcp": "127.0.0.1:5432"}},
         {"restart_timeout": 7},
+        {"parallel": 8},
         {"migrate": {"command": "./m", "once": False}},
     ],
 )
 def test_what_shapes_a_switch_is_in_the_digest(change: dict[str, Any]) -> None:
-    """Settings of the gate and of restarts."""
+    """Settings of the gate, of restarts, and of how many hosts switch together."""
     assert settings(job(**change)) != settings(job())
 
 

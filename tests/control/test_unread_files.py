@@ -9,6 +9,7 @@ import invoke
 import pytest
 
 from oroboros_deploy import ConfigError
+from oroboros_deploy.cli import program
 from oroboros_deploy.control.unread_files import refuse_unread
 
 
@@ -24,14 +25,15 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return project
 
 
-def read(project: Path, runtime: Path | None = None) -> fabric.Config:
-    """What Fabric reads for a fabfile in the project."""
+def read(project: Path, runtime: Path | None = None, *, prepared: bool = False) -> fabric.Config:
+    """What Fabric reads for a fabfile in the project; ``prepared`` with the reader that a running `fab` is given."""
     config = fabric.Config(lazy=True, system_prefix=f"{project.parent}/etc/")
     config.load_base_conf_files()
     config.set_project_location(project)
     config.load_project()
     config.set_runtime_path(runtime)
-    config.load_runtime()
+    load = program.read_once(config) if prepared else config.load_runtime
+    load()
     return config
 
 
@@ -46,7 +48,8 @@ def test_a_second_file_in_one_place(project: Path, stem: str, ending: str) -> No
         refuse_unread(read(project))
     assert (refused.value.message, refused.value.hint) == (
         f"nothing was changed: {second} is not read: {first} goes before it",
-        f"put the settings of both into {first}, and rm {second}",
+        f"put the settings of both into {first}, and "
+        + (f"give {second} another name" if ending == "py" else f"rm {second}"),
     )
 
 
@@ -73,12 +76,40 @@ def test_a_hidden_file_in_the_project(project: Path) -> None:
         refuse_unread(read(project))
 
 
+def test_a_link_that_cannot_be_followed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one into a closed directory; root may look into each, so a name too long stands for it."""
+    (project / "backend/fabric.yaml").symlink_to("x" * 300)
+    monkeypatch.chdir(project / "backend")
+    with pytest.raises(ConfigError, match=r"/fabric\.yaml is not read: it is a link to nothing that can be read here"):
+        refuse_unread(read(project))
+
+
 def test_a_link_to_nothing(project: Path) -> None:
     """Fabric takes it for no file at all."""
     (project / "fabric.yaml").unlink()
     (project / "fabric.yaml").symlink_to("shared/fabric.yaml")
-    with pytest.raises(ConfigError, match=r"/fabric\.yaml is not read: it is a link to nothing"):
+    with pytest.raises(ConfigError, match=r"/fabric\.yaml is not read: it is a link to nothing that can be read here"):
         refuse_unread(read(project))
+
+
+@pytest.mark.parametrize("name", ["fabric.py", "fabric.json", ".fabric.py"])
+def test_files_of_other_programs_below_the_project(project: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A module about fabrics and the data of fabric.js are no settings where Fabric does not look."""
+    (project / "backend" / name).write_text("{}")
+    monkeypatch.chdir(project / "backend")
+    refuse_unread(read(project))
+
+
+def test_a_file_that_was_read_from_another_directory(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of somebody's goes elsewhere: what `-f` named was read at the start, and is the same file there."""
+    file = project / "backend/fabric.yml"
+    file.write_text("deploy: {keep: 9}\n")
+    config = read(project, Path("backend/fabric.yml"), prepared=True)
+    monkeypatch.chdir(project / "backend")
+    refuse_unread(config)
+    assert config.deploy.keep == 9
+    file.unlink()
+    refuse_unread(config)
 
 
 def test_what_is_read_or_is_no_settings(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

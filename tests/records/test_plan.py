@@ -80,8 +80,9 @@ def test_the_first_refusal_is_the_exit_code() -> None:
         ({"recipe": "other"}, "the settings of `build`, `shared` or `privileged` are others"),
         (
             {"settings": "other"},
-            "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `run_as`, `privileged`, "
-            "rebuild, no cache) are others: a deploy by a plan takes no flag that the plan was not made with",
+            "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `parallel`, `run_as`, "
+            "`privileged`, rebuild, no cache) are others: a deploy by a plan takes no flag that the plan was not made "
+            "with",
         ),
         ({"application": "blog"}, "`application` was shop, and is blog"),
         ({"root": "/srv/x"}, "`root` was /srv/shop, and is /srv/x"),

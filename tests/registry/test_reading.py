@@ -53,10 +53,10 @@ def test_the_newest_attempts_come_first_a_page_at_a_time(filled):
 
 
 def test_attempts_are_found_by_a_part_of_their_subject(registry):
-    """In capitals or not; a per cent sign, an underscore, a slash and a backslash stand for themselves."""
+    """In capitals or not; a per cent sign, an underscore, a slash and a backslash stand for themselves; none is all."""
     for number, subject in enumerate((r"Round 100% of a/b\_totals", "round invoices", None), 1):
         put(registry, number, host("h1", "live"), subject=subject)
-    asked = ("ROUND", "0% of", r"A/B\_t", "%", "_", "/", "nowhere")
+    asked = ("ROUND", "0% of", r"A/B\_t", "%", "_", "/", "nowhere", "")
     found = {each: names(registry.reader.attempts(subject=each)) for each in asked}
     first = ["attempt-1"]
     assert found == {
@@ -67,6 +67,7 @@ def test_attempts_are_found_by_a_part_of_their_subject(registry):
         "_": first,
         "/": first,
         "nowhere": [],
+        "": ["attempt-3", "attempt-2", *first],
     }
 
 
