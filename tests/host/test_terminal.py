@@ -96,7 +96,7 @@ def test_a_shell(host: LocalAgent, live: str) -> None:
     typist.type("50 132", SIZED)
     typist.type("echo =$(stty size)=\n")
     typist.sees("=50 132=")
-    mark = f"{time.time():.6f}".replace(".", "")
+    mark = f"300.{time.time_ns()}"
     typist.type(f"sleep {mark}; echo cut\n")
     Typist.await_true(lambda: running(mark))
     typist.type("\x03")
@@ -114,7 +114,7 @@ def test_a_shell(host: LocalAgent, live: str) -> None:
 @pytest.mark.parametrize("line", ["exec sleep {}", "sleep {} & exec yes"])
 def test_it_ends_with_whoever_typed(host: LocalAgent, live: str, line: str) -> None:
     """When the control node is gone, a program that ignores the end of its terminal is ended, while it prints too."""
-    mark = f"{time.time():.6f}".replace(".", "")
+    mark = f"300.{time.time_ns()}"
     typist = Typist(host, line=f"trap '' HUP TERM; echo begun; {line.format(mark)}")
     typist.sees("begun")
     Typist.await_true(lambda: running(mark))
@@ -126,7 +126,7 @@ def test_it_ends_with_whoever_typed(host: LocalAgent, live: str, line: str) -> N
 
 def test_jobs_of_a_shell_end_with_whoever_typed(host: LocalAgent, live: str) -> None:
     """A shell gives each job a group of its own; one that ignores the end of the terminal is ended too."""
-    mark = f"{time.time():.6f}".replace(".", "")
+    mark = f"300.{time.time_ns()}"
     typist = Typist(host)
     typist.type(f"(trap '' HUP TERM; exec sleep {mark})\n")
     Typist.await_true(lambda: running(mark))
