@@ -127,7 +127,9 @@ class LocalCommand:
     def cut(self) -> None:
         """What the end of its connection does to it and to whoever listens."""
         self._cut = self._process.poll() is None
-        self._signal(signal.SIGHUP)
+        assert self._process.stdin
+        with suppress(OSError):
+            self._process.stdin.close()  # sshd does no more to a command without a terminal
         with suppress(subprocess.TimeoutExpired):  # a visit puts its own directory away
             self._process.wait(2)
         self._signal(signal.SIGKILL)
