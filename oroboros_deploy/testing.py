@@ -115,7 +115,7 @@ class LocalCommand:
         self._process.stdin.close()
 
     def lines(self) -> Iterator[bytes]:
-        while line := self._line():
+        while (line := self._line()) and not self._cut:
             if self._left == 0:
                 raise LinkLost("the test cut the link")
             if line.strip() not in (b"", START):
@@ -127,9 +127,11 @@ class LocalCommand:
     def cut(self) -> None:
         """What the end of its connection does to it and to whoever listens."""
         self._cut = self._process.poll() is None
-        self._signal(signal.SIGHUP)
+        assert self._process.stdin
+        with suppress(OSError):
+            self._process.stdin.close()  # sshd does no more to a command without a terminal
         with suppress(subprocess.TimeoutExpired):  # a visit puts its own directory away
-            self._process.wait(2)
+            self._process.wait(0.5)
         self._signal(signal.SIGKILL)
         with self._reading:
             self.kill()

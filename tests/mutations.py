@@ -1614,6 +1614,27 @@ MUTATIONS = (
         ("tests/host/test_listed.py",),
     ),
     Mutation(
+        "the facts of a host with least privilege tell what root did not list",
+        HOST + "facts.py",
+        "    if manager.chosen().bound:\n",
+        "    if False:\n",
+        ("tests/host/test_listed.py", "-k", "facts"),
+    ),
+    Mutation(
+        "a lost connection ends the jobs of a shell at a terminal",
+        HOST + "terminal.py",
+        "        _end_session(started.pid)\n",
+        "",
+        ("tests/host/test_terminal.py", "-k", "jobs_of_a_shell"),
+    ),
+    Mutation(
+        "a key that is typed uncovers no half of a secret",
+        HOST + "terminal.py",
+        "            if not readable and not writable:\n",
+        "            if self._near not in readable:\n",
+        ("tests/host/test_terminal.py", "-k", "between_two_halves"),
+    ),
+    Mutation(
         "another application of a login with least privilege is not told to take the rules of sudo",
         "oroboros_deploy/host/manager.py",
         "    if refused and not chosen().bound and any(",

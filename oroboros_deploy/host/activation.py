@@ -1109,12 +1109,10 @@ def _is_opened(unit: str) -> bool:
 
 
 def _stays(left: Sequence[str], release: Path) -> str:
-    """What this login cannot remove of a release that stays, what becomes of it, and what removes the first at once."""
+    """What this login cannot remove of a release that stays, and what removes the first."""
     from . import leftovers
 
-    goes = "goes when the release is pruned" if len(left) == 1 else "go when the release is pruned"
-    at_once = f"on the host, as root: {leftovers.line(release / left[0])}"
-    return f"{seal.counted(left)} cannot be removed, and {goes} ({at_once})"
+    return f"{seal.counted(left)} cannot be removed (on the host, as root: {leftovers.line(release / left[0])})"
 
 
 def _trouble_with(user: Optional[str]) -> Optional[Problem]:

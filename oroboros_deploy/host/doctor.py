@@ -100,16 +100,20 @@ def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> F
 
 
 def _least_facts(layout: Layout, problems: List[Problem]) -> Facts:
-    """What this process knows by itself; all else is told as not there, and ``problems`` says that it is not known."""
-    problems.append({"message": "what this host has and serves could not be read", "hint": "df /tmp; df -i /tmp"})
+    """What this process knows by itself; all else is told as not there, and ``problems`` says that it is not known.
+
+    What nobody asked refuses nothing: a deploy that finds out asks.
+    """
+    hint = "mend what else is told of this host, then the same command again"
+    problems.append({"message": "what this host has and serves could not be read", "hint": hint})
     return {
         "hostname": os.uname().nodename,
         "user": environment.of_this_user()["USER"],
         "python": "{}.{}.{}".format(*sys.version_info),
         "boot": "",
-        "systemd": _kept(problems, lambda: manager.of("system").present, False),
+        "systemd": _kept(problems, lambda: manager.of("system").present, True),
         "scope": layout.scope,
-        "may_manage": False,
+        "may_manage": True,
         "git": mirror.available(),
         "live": None,
         "releases": [],

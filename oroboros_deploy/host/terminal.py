@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import termios
 import time
 
 from . import another_user, environment, process
-from .annotations import TYPE_CHECKING, Dict, Iterator, Optional
+from .annotations import TYPE_CHECKING, Dict, Iterator, Optional, Set
 from .constants import SIZED, TYPED
 
 if TYPE_CHECKING:
@@ -61,10 +62,22 @@ def run(
         with given as program:
             started = _start(other, attempt, program, far)
         os.close(far)
-        say("console.began")
-        return _status(started, attempt, _Relay(near, mask, say).carry(started, stop), near)
+        return _carried(started, attempt, _Relay(near, mask, say), say, stop, near)
     finally:
         _leave_input()
+
+
+def _carried(
+    started: subprocess.Popen[bytes], attempt: str, relay: _Relay, say: Say, stop: threading.Event, near: int
+) -> Optional[int]:
+    """Show and type until the end; the program is ended too when whoever asked can be told nothing any more."""
+    ended, status = False, None
+    try:
+        say("console.began")
+        ended = relay.carry(started, stop)
+    finally:
+        status = _status(started, attempt, ended, near)
+    return status
 
 
 def _start(other: Optional[pwd.struct_passwd], attempt: str, program: Path, far: int) -> subprocess.Popen[bytes]:
@@ -92,9 +105,27 @@ def _status(started: subprocess.Popen[bytes], attempt: str, ended: bool, near: i
             started.wait(process.GRACE)
     process.end_group(started)
     if not ended:
+        _end_session(started.pid)
         another_user.stop(attempt)
         return None
     return started.returncode
+
+
+def _end_session(leader: int) -> None:
+    """End the jobs of a shell, which have groups of their own; what they start meanwhile is looked for again."""
+    known: Set[int] = set()
+    while found := set(_of_session(leader)) - known:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        known |= found
+
+
+def _of_session(leader: int) -> Iterator[int]:
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(int(name)) == leader:
+                yield int(name)
 
 
 class _Relay:
@@ -117,9 +148,9 @@ class _Relay:
                 return False
             if writable:
                 self._type()
-            if self._near not in readable:
+            if not readable and not writable:
                 self._tell(self._shown.rest())
-            elif not self._show():
+            elif self._near in readable and not self._show():
                 time.sleep(process.LOOK)  # it has closed its terminal, and runs on
         return False
 

@@ -496,8 +496,9 @@ def put(
     """
     patience = max(1.0, (deadline - time.monotonic()) / 2)
     step = _Step(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
-    helper = manager.chosen().helper_puts(f"{max(deadline - time.monotonic(), 1.0):.1f}")
-    ended = _helped(_told(step), helper, deadline) if helper else _as_root(_script(step), attempt, deadline)
+    told = _told(step) if manager.chosen().bound else {}
+    helper = manager.chosen().helper_puts(f"{max(deadline - time.monotonic(), 1.0):.1f}")  # the look took its time
+    ended = _helped(told, helper, deadline) if helper else _as_root(_script(step), attempt, deadline)
     _ended_well(ended)
 
 

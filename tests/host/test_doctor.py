@@ -9,7 +9,10 @@ from typing import Any, NoReturn, cast
 
 import pytest
 
-from oroboros_deploy.host import contract, doctor, units
+from oroboros_deploy.config import Config
+from oroboros_deploy.control.plan import Job
+from oroboros_deploy.doctor.of_host import Look, findings
+from oroboros_deploy.host import contract, doctor, manager, units
 from oroboros_deploy.host.contract import DoctorRequest
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
@@ -178,6 +181,7 @@ def test_a_systemd_that_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_agents_directory_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What needs no file is told all the same, with why the rest could not be read, and that it is not known."""
     monkeypatch.setattr(sys, "argv", [str(tmp_path / "gone" / "agent.pyz"), "doctor"])
+    monkeypatch.setattr(manager.Manager, "present", True)
     root = tmp_path / "srv"
     layout = Layout(root, root / "releases", root / "current", root / "repo", "system")
     told = doctor.doctor(layout, cast("DoctorRequest", request(tools=["sh"])))
@@ -190,6 +194,29 @@ def test_the_agents_directory_is_gone(tmp_path: Path, monkeypatch: pytest.Monkey
     assert set(found) == contract.Facts.__required_keys__ | contract.Facts.__optional_keys__
     assert (found["hostname"], found["git"], found["live"], found["units"]) == (os.uname().nodename, True, None, {})
     assert (told["tools"]["sh"] is None, told["last"]) == (False, None)
+    config = Config.from_mapping({"root": str(root), "services": ["api"], "healthcheck": {"command": "true"}})
+    shown = findings(Job("", "deploy", "", "ada", config, "test"), "web1", Look(told))
+    assert [(each.what, each.mend) for each in shown if each.level == "refused"] == [
+        (f"the host could not go on: {missing}", None),
+        (
+            "what this host has and serves could not be read",
+            "mend what else is told of this host, then the same command again",
+        ),
+    ]
+
+
+def test_what_nobody_could_ask_refuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where systemd cannot even be looked for, that is told; neither it nor its rights are told as missing."""
+
+    def failing(_: manager.Manager) -> NoReturn:
+        raise OSError("too many open files")
+
+    monkeypatch.setattr(manager.Manager, "present", property(failing))
+    problems: list[Any] = []
+    layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
+    found = doctor._least_facts(layout, problems)
+    assert (found["systemd"], found["may_manage"]) == (True, True)
+    assert problems[1]["message"] == "the host could not go on: too many open files"
 
 
 def test_only_doctor_visits() -> None:

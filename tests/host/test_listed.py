@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import environment, listed, manager
+from oroboros_deploy.host import environment, facts, listed, manager
+from oroboros_deploy.host.layout import Layout
 
 DEPLOY: Any = {"source": True, "restart": True, "services": ["shop-api", "caddy", "mail@1.service"]}
 
@@ -19,7 +20,7 @@ def root_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = {"units": ["shop", "shop-*", "mail", "mail@*"], "users": ["shop"]}
     (tmp_path / "shop.json").write_text(json.dumps(said))
     monkeypatch.setattr(manager, "HELPED", tmp_path)
-    helped = manager.of("system")._replace(application="shop")
+    helped = manager.Helped(*manager.of("system")._replace(application="shop"))
     monkeypatch.setattr(manager, "chosen", lambda: helped)
 
 
@@ -39,3 +40,14 @@ def test_what_is_listed_or_not_asked_for() -> None:
     assert listed.problems({**DEPLOY, "services": ["shop-api", "mail@2"]}, {"owner": "shop"}) == []
     assert listed.problems({**DEPLOY, "restart": False}, {}) == []
     assert listed.problems({**DEPLOY, "source": False}, {"gate": "other"}) == []
+
+
+def test_the_facts_tell_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among the problems of the host; a login that has no list is held to none."""
+    layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
+    asked: Any = {"sha": None, "source": True, "run_as": {"gate": "nobody"}}
+    [found] = facts.facts(layout, asked)["problems"]
+    assert found["message"].startswith("the user nobody of run_as.gate: not in the list")
+    plain = manager.of("system")
+    monkeypatch.setattr(manager, "chosen", lambda: plain)
+    assert facts.facts(layout, asked)["problems"] == []

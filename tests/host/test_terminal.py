@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import os
+import select
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+import tty
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from oroboros_deploy.host import configuration
+from oroboros_deploy.host import configuration, terminal
 from oroboros_deploy.host.constants import SIZED, TYPED
-from tests.support.local_agent import LocalAgent
+from oroboros_deploy.host.masking import Mask
+from tests.support.local_agent import PLAIN, LocalAgent
 
 pytestmark = pytest.mark.slow  # whole calls
 
@@ -56,6 +62,14 @@ class Typist:
             assert time.monotonic() < give_up, "it never came to that"
             time.sleep(0.01)
 
+    def hears_no_more(self) -> bool:
+        """Whether the agent waits for somebody to read: its pipe is full."""
+        assert self.agent.stdout
+        other_end = os.open(f"/proc/self/fd/{self.agent.stdout.fileno()}", os.O_WRONLY | os.O_NONBLOCK)
+        room = select.select([], [other_end], [], 0)[1]
+        os.close(other_end)
+        return not room
+
     def leave(self) -> None:
         for stream in (self.agent.stdin, self.agent.stdout, self.agent.stderr):
             assert stream
@@ -82,7 +96,7 @@ def test_a_shell(host: LocalAgent, live: str) -> None:
     typist.type("50 132", SIZED)
     typist.type("echo =$(stty size)=\n")
     typist.sees("=50 132=")
-    mark = f"{time.time():.6f}".replace(".", "")
+    mark = f"300.{time.time_ns()}"
     typist.type(f"sleep {mark}; echo cut\n")
     Typist.await_true(lambda: running(mark))
     typist.type("\x03")
@@ -97,22 +111,79 @@ def test_a_shell(host: LocalAgent, live: str) -> None:
     assert (entry["kind"], entry["actor"], entry["reason"]) == ("run", "ada@desk", "exec bash --norc -i")
 
 
-def test_it_ends_with_whoever_typed(host: LocalAgent, live: str) -> None:
-    """When the control node is gone, the program is ended, one that ignores the end of its terminal too."""
-    mark = f"{time.time():.6f}".replace(".", "")
-    typist = Typist(host, line=f"trap '' HUP TERM; echo begun; exec sleep {mark}")
+@pytest.mark.parametrize("line", ["exec sleep {}", "sleep {} & exec yes"])
+def test_it_ends_with_whoever_typed(host: LocalAgent, live: str, line: str) -> None:
+    """When the control node is gone, a program that ignores the end of its terminal is ended, while it prints too."""
+    mark = f"300.{time.time_ns()}"
+    typist = Typist(host, line=f"trap '' HUP TERM; echo begun; {line.format(mark)}")
     typist.sees("begun")
-    assert running(mark)
+    Typist.await_true(lambda: running(mark))
+    if "yes" in line:
+        Typist.await_true(typist.hears_no_more)
     typist.leave()
     assert not running(mark)
 
 
-def test_no_new_privileges(host: LocalAgent, live: str) -> None:
-    """Nothing at the terminal becomes root by sudo, and no key of a session is there."""
-    typist = Typist(host, line="grep NoNewPrivs /proc/self/status; env | grep -c SSH_; ls /proc/self/fd | wc -l")
+def test_jobs_of_a_shell_end_with_whoever_typed(host: LocalAgent, live: str) -> None:
+    """A shell gives each job a group of its own; one that ignores the end of the terminal is ended too."""
+    mark = f"300.{time.time_ns()}"
+    typist = Typist(host)
+    typist.type(f"(trap '' HUP TERM; exec sleep {mark})\n")
+    Typist.await_true(lambda: running(mark))
+    typist.leave()
+    assert not running(mark)
+
+
+def test_what_the_program_gets(host: LocalAgent, live: str) -> None:
+    """No new privileges, no key of a session and nothing that the agent has open."""
+    host.options = {"env": {**PLAIN, "SSH_AUTH_SOCK": "/run/keys"}}
+    typist = Typist(host, line="grep NoNewPrivs /proc/self/status; env; ls -l /proc/self/fd")
     answer = typist.ended()
     typist.leave()
     assert (answer["status"], "NoNewPrivs:\t1" in typist.seen) == (0, True), typist.seen
+    found = [word for word in ("SSH_", "ptmx", "memfd") if word in typist.seen]
+    assert ("DEPLOY_RELEASE=" in typist.seen, typist.seen.count("-> /dev/pts/"), found) == (True, 3, []), typist.seen
+
+
+def test_a_key_between_two_halves_of_a_secret() -> None:
+    """What is typed uncovers no secret that is on its way."""
+    near, far = os.openpty()
+    tty.setraw(far)
+    os.set_blocking(near, False)
+    told: list[str] = []
+    with typed_input() as keys:
+        program = Steps((far, b"hunter-two"), (keys, b"2\ntx"), (far, b"-and-three"))
+        relay = terminal._Relay(near, Mask([SECRET]), lambda _, shown: told.append(shown))
+        assert relay.carry(program, threading.Event())
+    os.close(near)
+    os.close(far)
+    assert base64.b64decode("".join(told)) == b"***"
+
+
+class Steps:
+    """A program that does one thing each time somebody looks whether it has ended."""
+
+    def __init__(self, *writes: tuple[int, bytes]) -> None:
+        self.writes = [*writes]
+
+    def poll(self) -> int | None:
+        if not self.writes:
+            return 0
+        os.write(*self.writes.pop(0))
+        return None
+
+
+@contextlib.contextmanager
+def typed_input() -> Iterator[int]:
+    """A pipe in the place of this process's input; what is written there is typed."""
+    before, (reads, writes) = os.dup(0), os.pipe()
+    os.dup2(reads, 0)
+    try:
+        yield writes
+    finally:
+        os.dup2(before, 0)
+        for each in (before, reads, writes):
+            os.close(each)
 
 
 def running(mark: str) -> bool:

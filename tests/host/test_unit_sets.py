@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -395,6 +396,25 @@ def test_with_least_privilege_the_helper_is_told(host: Host, monkeypatch: pytest
     assert (told["files"], told["stop"], told["links"], told["patience"]) == (look.after.files, [], {}, None)
     assert (sorted(told["enable"]), host.asked[0].split()[:2]) == (["old.timer", "shop.service"], ["shop", "put"])
     assert host.there == {}
+
+
+def test_the_helper_gets_the_seconds_that_are_left(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the look at the units took is no time of the helper's."""
+    helped = manager.Helped(*manager.of("system")._replace(acts=(), application="shop"))
+    monkeypatch.setattr(manager, "chosen", lambda: helped)
+    monkeypatch.setattr(manager, "HELPER", str(host.tools / "helper"))
+    host.tool("helper", f'echo "$@" >>{host.log}')
+    told = unit_sets._told
+
+    def slow(step: unit_sets._Step) -> dict[str, object]:
+        monkeypatch.setattr(unit_sets, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 6, time=time.time))
+        return told(step)
+
+    monkeypatch.setattr(unit_sets, "_told", slow)
+    empty = unit_sets.keep(host.agent.paths, UnitSet({}, None))
+    host.put(empty, empty)
+    words = host.asked[0].split()
+    assert (words[:2], 1.0 <= float(words[2]) <= 4.0) == (["shop", "put"], True)
 
 
 def test_a_release_from_before_units(host: Host) -> None:

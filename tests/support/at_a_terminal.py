@@ -40,8 +40,9 @@ class Terminal:
             assert self._look() and time.monotonic() < give_up, self.seen
 
     def exit_code(self) -> int:
+        give_up = time.monotonic() + 120
         while self._look():
-            pass
+            assert time.monotonic() < give_up, self.seen
         return self.process.wait(60)
 
     def _look(self) -> bool:

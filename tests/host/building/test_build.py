@@ -942,8 +942,8 @@ def test_a_release_in_which_root_wrote_can_be_gone_back_to(a_login: LocalAgent, 
     answer = a_login.activate(shas[1], kind="rollback")
     assert (answer.phases[-1], added.exists()) == ("committed", False)
     assert [said for said in answer.said("warning") if "__pycache__" in said] == [
-        f"release {shas[1]} has '__pycache__' and 1 more added since its seal; '__pycache__' cannot be removed, "
-        "and goes when the release is pruned (on the host, as root: rm -rf --one-file-system -- "
+        f"release {shas[1]} has '__pycache__' and 1 more added since its seal; '__pycache__' cannot be removed "
+        "(on the host, as root: rm -rf --one-file-system -- "
         f"{a_login.paths.release(shas[1])}/__pycache__)"
     ]
     pruned = a_login.call("prune", {"keep": 2, "dry_run": False}).result or {}
