@@ -506,7 +506,7 @@ MUTATIONS = (
     Mutation(
         "no way back is offered while nobody knows what serves",
         "oroboros_deploy/web/overview.py",
-        'if self.at_work or (self.last and self.last["state"] in _UNSURE):',
+        'if self.at_work or self.unsure or (self.last and self.last["state"] in _UNSURE):',
         "if False:",
         ("tests/web/test_overview.py", "-k", "no_way_back"),
     ),

@@ -81,11 +81,26 @@ class Place:
     application: str = ""
     held: Sequence[Row] = ()  # who holds what of it, as far as that was told
     failed: frozenset[str | None] = frozenset()  # what served before, and failed when it was last to be brought
+    unsure: Sequence[Row] = ()  # the hosts of which nobody knows what serves; no release of these counts them
 
     @property
     def known(self) -> int:
         """How many hosts there are."""
-        return sum(each["hosts"] for each in self.releases)
+        return sum(each["hosts"] for each in self.releases) + len(self.unsure)
+
+    @property
+    def serving(self) -> int:
+        """How many hosts are known to serve what was brought."""
+        brought = self.brought["release_id"] if self.brought else None
+        return next((each["hosts"] for each in self.releases if each["release_id"] == brought), 0)
+
+    @property
+    def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
+        """What hosts may serve of which nobody knows, with these hosts."""
+        found: dict[tuple[str | None, ...], list[Row]] = {}
+        for each in self.unsure:
+            found.setdefault(each["may"], []).append(each)
+        return list(found.items())
 
     @property
     def split(self) -> bool:
@@ -133,10 +148,10 @@ class Place:
     def back(self) -> tuple[str, str] | None:
         """The release that one can go back to, and in what sense: a split ends with the one that was there before.
 
-        None while nobody knows what serves (an attempt goes on, or how the last one ended is not known), and after an
+        None while nobody knows what serves (an attempt goes on, or how one ended is not known), and after an
         attempt that failed and left all hosts on the release before.
         """
-        if self.at_work or (self.last and self.last["state"] in _UNSURE):
+        if self.at_work or self.unsure or (self.last and self.last["state"] in _UNSURE):
             return None
         if self.split:
             older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
@@ -156,31 +171,34 @@ class Place:
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""
     hosts = reader.hosts(HOSTS)
-    since = {host["host"]: _switched(host) for host in hosts.items}
+    shown = {host["host"]: host for host in hosts.items}
     known, drifting = reader.host_counts()
     held = reader.held()
     environments = reader.environments()
+    unanswered = [each for state in _UNSURE for each in _unanswered(reader, shown, _attempts(reader, state))]
     return {
         "running": _attempts(reader, AttemptState.RUNNING),
-        "open": [each for state in _UNSURE for each in _unanswered(reader, since, _attempts(reader, state))],
-        "broken": [host for host in reader.broken_hosts() if not host["drift"]],
+        "open": unanswered,
+        "broken": [host for host in reader.broken_hosts() if not host["drift"] and seen(host) != Seen.OPEN],
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
-        "places": places(reader, hosts.items, held),
+        "places": places(reader, hosts.items, held, unanswered),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
     }
 
 
-def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> list[Place]:
+def places(
+    reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = (), unanswered: Sequence[Row] = ()
+) -> list[Place]:
     """Each application in each environment, with what serves there, those of these hosts and of those who hold some.
 
-    Last is what has no environment.
+    Last is what has no environment.  A host of which an attempt is ``unanswered`` counts for no release.
     """
     serving = reader.serving()
-    names = _names([*serving, *hosts, *held])
+    names = _names([*serving, *hosts, *held, *unanswered])
     released: dict[_Key, Counter[str | None]] = {}
     for each in serving:
         released.setdefault(_key(each, names), Counter())[each["release_id"]] += each["hosts"]
@@ -190,14 +208,27 @@ def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> li
     holds: dict[_Key, list[Row]] = {}
     for hold in held:
         holds.setdefault(_key(hold, names), []).append(hold)
+    unsure = _unsure(unanswered, names)
     keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
     unnamed = {(name, "") for name, own in names.items() if len(own) > 1}  # whose attempts would be anybody's
     found = (
-        _place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told, key in unnamed)
+        _place(reader, key, shown.get(key, []), released.get(key, Counter()), unsure.get(key, []), told, key in unnamed)
         for key in keys
     )
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
+
+
+def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:
+    """The hosts of each place of which nobody knows what serves, with what it may serve: the recorded one first."""
+    found: dict[_Key, dict[str, Row]] = {}
+    for attempt in unanswered:
+        hosts = found.setdefault(_key(attempt, names), {})
+        for part in attempt["hosts"]:
+            may = hosts[part["host"]]["may"] if part["host"] in hosts else (part["recorded"],)
+            may += () if attempt["release_id"] in may else (attempt["release_id"],)
+            hosts[part["host"]] = {"host": part["host"], "counted": part["counted"], "may": may}
+    return {key: sorted(hosts.values(), key=lambda row: in_order(row["host"])) for key, hosts in found.items()}
 
 
 def in_order(name: str) -> list[tuple[int, str]]:
@@ -245,12 +276,21 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, list(group)) for name, group in groupby(ordered, environment)]
 
 
-def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], told: bool, unnamed: bool) -> Place:
+def _place(
+    reader: Reader,
+    key: _Key,
+    hosts: list[Row],
+    recorded: Counter[str | None],
+    unsure: list[Row],
+    told: bool,
+    unnamed: bool,
+) -> Place:
     name, application = key
+    releases = _ranked(recorded - Counter(each["may"][0] for each in unsure if each["counted"]))
     if unnamed:
-        return Place(name, hosts, releases, None, None, None, 0, "")
+        return Place(name, hosts, releases, None, None, None, 0, "", unsure=unsure)
     where = (name or None, application or None)
-    main = releases[0]["release_id"] if releases else None
+    main = (releases or _ranked(recorded) or [{"release_id": None}])[0]["release_id"]
     brought, last = reader.latest(*where, brought=main) if main else None, reader.latest(*where)
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
     if len(releases) > 1:
@@ -265,6 +305,7 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
         failed=frozenset(_failed(reader, name, attempt) for attempt in (brought, last) if attempt),
+        unsure=unsure,
     )
 
 
@@ -300,20 +341,24 @@ def _switched(host: Mapping[str, Any]) -> str | None:
     return found
 
 
-def _unanswered(
-    reader: Reader, since: Mapping[str, str | None], attempts: Iterable[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _unanswered(reader: Reader, hosts: Mapping[str, Row], attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone.
 
-    ``since`` is when the hosts that were read already began to serve what they serve, as they are configured now.
+    Each host tells what is ``recorded`` of it, and whether a release ``counted`` it; ``hosts`` were read already.
     """
-
-    def is_open(attempt: Row, part: Row) -> bool:
-        if part["state"] not in _OPEN:
-            return False
-        name = part["host"]
-        began = since[name] if name in since else _switched(reader.host(name) or {})
-        return bool((began or "") < attempt["started_at"])
-
-    left = ({**each, "hosts": [part for part in each["hosts"] if is_open(each, part)]} for each in attempts)
+    left = ({**each, "hosts": _open_parts(reader, hosts, each)} for each in attempts)
     return [each for each in left if each["hosts"]]
+
+
+def _open_parts(reader: Reader, hosts: Mapping[str, Row], attempt: Row) -> list[Row]:
+    """The parts of an attempt whose end is not known."""
+    parts = [part for part in attempt["hosts"] if part["state"] in _OPEN]
+    rows = [(part, hosts.get(part["host"]) or reader.host(part["host"]) or {}) for part in parts]
+    return [_as_recorded(part, row, attempt) for part, row in rows if (_switched(row) or "") < attempt["started_at"]]
+
+
+def _as_recorded(part: Row, row: Row, attempt: Row) -> Row:
+    """A part, with what the registry says of its host; of another application it says nothing of this one."""
+    own = not row.get("application") or not attempt["application"] or row["application"] == attempt["application"]
+    recorded = row.get("release_id") if own else part["previous"]
+    return {**part, "recorded": recorded, "counted": bool(row.get("since") if own else recorded)}

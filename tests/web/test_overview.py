@@ -151,6 +151,43 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
     assert row(short, "w3") == said
 
 
+def place_of(history: History, name: str = "prod") -> str:
+    """What the page says of an environment above the table of its hosts."""
+    article = next(each for each in page_of(history).get("/").text.split("<article")[1:] if f"<h3><bdi>{name}" in each)
+    return text(article.partition("</h3>")[2].partition("<table")[0].partition("<details")[0])
+
+
+@pytest.mark.parametrize("end", ["unknown", "lost"])
+def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: str) -> None:
+    """It is named beside the count with what it may serve; its row has the release as the last that was recorded."""
+    names = ("w1", "w2", "w3")
+    first = [HostRecord(name, "live", sha(1), sha(7)) for name in names]
+    short.attempt(sha(1), *first, ago=timedelta(hours=4), subject="Round half to even")
+    parts = [HostRecord("w1", end, None, sha(1)), *(HostRecord(name, "skipped", sha(1), sha(1)) for name in names[1:])]
+    if end == "lost":
+        short.lose(short.attempt(sha(2), HostRecord("w1"), exit_code=None), timedelta(minutes=5))
+    else:
+        short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
+    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, 3 h ago"
+    doubt = f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]}"
+    assert place_of(short).startswith(f"{known} {doubt} ")
+    rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
+    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} it came there ")
+    assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
+    assert f"Last recorded {sha(1)[:10]} It came there " in text(page_of(short).get("/hosts/w1").text)
+
+
+def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short: History) -> None:
+    """Its only host is not known: the page counts it nowhere, and is no split of what it may serve."""
+    first = HostRecord("w1", "live", sha(1), sha(7))
+    short.attempt(sha(1), first, ago=timedelta(hours=4), subject="Round half to even")
+    short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
+    assert place_of(short).startswith(
+        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, 3 h ago "
+        f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]} "
+    )
+
+
 def test_an_observation_before_the_newest_attempt_confirms_nothing(short: History) -> None:
     """A host that was asked, and then was restored by an attempt, was not asked since."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
