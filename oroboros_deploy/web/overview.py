@@ -18,9 +18,11 @@ from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 from .display import short
+from .ending import HELD, came_to
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
+_MORE = 10  # or so many, where something goes on or went wrong, and not with one of them;
 _ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
 _NOTHING = frozenset({""})
@@ -121,13 +123,40 @@ class Place:
     def mended(self) -> bool:
         """Whether its last attempt was a deploy to be made again once its cause is gone."""
         again = self.last is not None and self.last["kind"] == "deploy" and self.last["state"] != AttemptState.BROKEN
-        return again and self.went_wrong and not self.split
+        return again and self.went_wrong and not self.split and not self.held
+
+    @property
+    def refused_by_hold(self) -> list[str]:
+        """The hosts where somebody's hold refused the last attempt, which nobody has told of since."""
+        last = self.last if self.last and came_to(self.last) == HELD and not self.held else None
+        return [part["host"] for part in last["hosts"] if part["state"] == State.BUSY] if last else []
+
+    @property
+    def troubled(self) -> bool:
+        """Whether something is being done about it, or has to be."""
+        return bool(self.at_work or self.unsure or self.held or self.split or self.went_wrong or self.odd)
+
+    @property
+    def drifting(self) -> list[Row]:
+        """The hosts that served something else when they were asked."""
+        return [host for host in self.hosts if host["drift"]]
+
+    @property
+    def empty(self) -> list[Row]:
+        """The hosts that serve nothing."""
+        return [host for host in self.hosts if _serves_nothing(host) and seen(host) != Seen.OPEN]
 
     @property
     def odd(self) -> list[Row]:
         """The hosts that need to be looked at by themselves."""
-        wrong, held = (Seen.DRIFT, Seen.OPEN), {each["host"] for each in self.held}
-        return [host for host in self.hosts if _serves_nothing(host) or host["host"] in held or seen(host) in wrong]
+        wrong, named = (Seen.DRIFT, Seen.OPEN), {each["host"] for each in self.held} | self._failing
+        return [host for host in self.hosts if _serves_nothing(host) or host["host"] in named or seen(host) in wrong]
+
+    @property
+    def _failing(self) -> set[str]:
+        """The hosts where the last attempt failed."""
+        parts = self.last["hosts"] if self.last and self.went_wrong else ()
+        return {part["host"] for part in parts if part["state"] in _FAILED}
 
     @property
     def configured_at(self) -> str | None:
@@ -137,7 +166,8 @@ class Place:
     @property
     def shown(self) -> Sequence[Row]:
         """The hosts that are shown unasked: all of few, else the odd ones, or the first of those."""
-        return self.hosts if len(self.hosts) <= _FEW else self.odd[:_ODD]
+        few = _MORE if self.troubled and not self.odd else _FEW
+        return self.hosts if len(self.hosts) <= few else self.odd[:_ODD]
 
     def on(self, release: Row) -> list[Row]:
         """The hosts that serve a release; none where not all of them are on the page."""
@@ -148,10 +178,12 @@ class Place:
     def back(self) -> tuple[str, str] | None:
         """The release that one can go back to, and in what sense: a split ends with the one that was there before.
 
-        None while nobody knows what serves (an attempt goes on, or how one ended is not known), and after an
-        attempt that failed and left all hosts on the release before.
+        None while nobody knows what serves (an attempt goes on, or how one ended is not known), after an attempt that
+        failed and left all hosts on the release before, and while somebody holds a host: that refuses it.
         """
         if self.at_work or self.unsure or (self.last and self.last["state"] in _UNSURE):
+            return None
+        if self.held:
             return None
         if self.split:
             older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
@@ -173,7 +205,7 @@ def standing(reader: Reader) -> dict[str, Any]:
     hosts = reader.hosts(HOSTS)
     shown = {host["host"]: host for host in hosts.items}
     known, drifting = reader.host_counts()
-    held = reader.held()
+    held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.held()]
     environments = reader.environments()
     unanswered = [each for state in _UNSURE for each in _unanswered(reader, shown, _attempts(reader, state))]
     return {
@@ -209,7 +241,7 @@ def places(
     for hold in held:
         holds.setdefault(_key(hold, names), []).append(hold)
     unsure = _unsure(unanswered, names)
-    keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
+    keys = sorted({*shown, *released, *unsure}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
     unnamed = {(name, "") for name, own in names.items() if len(own) > 1}  # whose attempts would be anybody's
     found = (
@@ -227,7 +259,8 @@ def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_K
         for part in attempt["hosts"]:
             may = hosts[part["host"]]["may"] if part["host"] in hosts else (part["recorded"],)
             may += () if attempt["release_id"] in may else (attempt["release_id"],)
-            hosts[part["host"]] = {"host": part["host"], "counted": part["counted"], "may": may}
+            told = {name: attempt[name] for name in ("environment", "application")}
+            hosts[part["host"]] = {"host": part["host"], "counted": part["counted"], "may": may, **told}
     return {key: sorted(hosts.values(), key=lambda row: in_order(row["host"])) for key, hosts in found.items()}
 
 
@@ -325,6 +358,13 @@ def _before(attempt: Row) -> str | None:
     """What served before an attempt, on the first host where it was another release."""
     parts = attempt["hosts"]
     return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+
+
+def _surely(hold: Row, host: Row | None) -> str | None:
+    """What a host serves of what is held there, as far as nobody doubts it."""
+    own = host is not None and hold["application"] in ("", host["application"])
+    found: str | None = host["release_id"] if host and own and seen(host) not in (Seen.DRIFT, Seen.OPEN) else None
+    return found
 
 
 def _serves_nothing(host: Row) -> bool:

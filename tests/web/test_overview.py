@@ -123,6 +123,12 @@ def short(tmp_path: Path) -> Iterator[History]:
     history.close()
 
 
+def steps(history: History) -> list[str]:
+    """What the page says to type, directly under the headline."""
+    listed = page_of(history).get("/").text.partition('id="steps"')[2].partition("</ul>")[0]
+    return [text(each.partition(">")[2].partition("</li>")[0]) for each in listed.split("<li")[1:]]
+
+
 def page_of(history: History) -> TestClient:
     return TestClient(site(lambda: history.registry.reader), base_url="http://localhost")
 
@@ -351,10 +357,15 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=1))
     short.registry.observe({"w1": sha(1), "w2": sha(1)}, "prod", {"w1": HOLD, "w2": None})
     client = page_of(short)
-    assert headline(client) == "w1 is held by grace@laptop: the database is moved."
+    assert headline(client) == (
+        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. "
+        f"It still serves {sha(1)[:10]}."
+    )
     shown = text(client.get("/").text)
-    for said in ("Held · Overview", "held w1 by grace@laptop,", "To free it: fab -H w1 unlock --environment=prod"):
+    for said in ("Held · Overview", "held w1 by grace@laptop,"):
         assert said in shown
+    free = "fab -H w1 unlock --environment=prod It changes nothing that serves: deploys are possible again."
+    assert steps(short) == [f"To free it: {free}"]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
@@ -383,6 +394,64 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
     assert headline(page_of(short)) == "The last deploy was undone: what served before serves again."
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
+
+
+LOOKS = "It changes nothing on the hosts: it reads what they did, and corrects the registry by it."
+BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
+STEPS = {
+    "well": "Nothing to type.",
+    "running": "Nothing to type: the deploy goes on.",
+    "unknown": f"How it ended: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
+    "restored": "When that is mended: fab -H prod deploy --sha=HEAD It changes what serves.",
+    "not_restored": f"All hosts on {sha(1)[:10]} again: {BACK}",
+    "live": f"All hosts on {sha(1)[:10]} again: {BACK}",
+    "drift": f"What it did: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
+}
+
+
+@pytest.mark.parametrize("state", STEPS)
+def test_the_one_line_to_type_stands_under_the_headline(short: History, state: str) -> None:
+    """With what it does: it only looks, or it changes something; where there is none, that is said."""
+    first = [HostRecord(name, "live", sha(1)) for name in ("w1", "w2")]
+    short.attempt(sha(1), *first, ago=timedelta(hours=3))
+    code = {"running": None, "live": 0}.get(state, 10)
+    if state == "drift":
+        short.registry.observe({"w1": sha(9)}, "prod")
+    elif state != "well":
+        part = HostRecord("w1", state, {"live": sha(2), "restored": sha(1)}.get(state), sha(1))
+        short.attempt(sha(2), part, ago=timedelta(seconds=5), exit_code=code)
+    assert steps(short) == [STEPS[state]]
+
+
+def test_a_well_environment_is_folded_while_another_is_not(short: History) -> None:
+    """Then its way back is no remedy: the line to type is that of the troubled one, whose hosts are unfolded."""
+    for name, count in (("prod", 7), ("staging", 2)):
+        hosts = [HostRecord(f"{name}{at}", "live", sha(1), sha(7)) for at in range(count)]
+        short.attempt(sha(1), *hosts, ago=timedelta(hours=3), environment=name)
+    unfolded = [place_of(short, name) for name in ("prod", "staging")]
+    assert [f"fab -H {name} rollback" in said for name, said in zip(("prod", "staging"), unfolded, strict=True)] == [
+        True,
+        True,
+    ]
+    ends = HostRecord("prod3", "restored", sha(1), sha(1))
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
+    assert steps(short) == ["prod: When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."]
+    shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
+    folded = [each.partition("</details>")[0] for each in shown.split("<details>")[1:]]
+    assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
+        (True, False, False),
+        (False, True, True),
+    ]
+    assert Tags(shown.partition("<details>")[0]).values("href").count("/hosts/prod3") == 1
+    assert shown.count("rollback --release") == 1
+
+
+def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
+    """While somebody holds a host, the page says the line that frees it, and none that is refused there."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")), ago=timedelta(hours=1))
+    assert "rollback --release" in page_of(short).get("/").text
+    short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
+    assert "rollback --release" not in page_of(short).get("/").text
 
 
 @pytest.mark.parametrize("state", ["unknown", "running"])
@@ -445,7 +514,7 @@ def test_a_page_is_new_as_soon_as_something_happens(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1"), exit_code=None)
     assert headline(client).startswith("Deploy of")
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
-    assert "w1 is held by grace@laptop" in headline(client)
+    assert "Deploys to w1 (prod) are held by grace@laptop" in headline(client)
 
 
 def test_what_brings_a_broken_host_back(short: History) -> None:
