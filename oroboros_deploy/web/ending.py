@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..outcome import State, rank, worst_of
@@ -62,11 +62,24 @@ def said(attempt: Row) -> str:
 
 def why(attempt: Row) -> str:
     """The first line of what its worst host said; empty where it is live, or nothing was said."""
+    return terse(next((part["message"] for part in failing(attempt)), "").partition("\n")[0])
+
+
+def failing(attempt: Row) -> list[Row]:
+    """The parts of an attempt on the hosts where it went worst; none where it is live."""
     states = {state for state in _states(attempt) if not state.ok}
-    if not states:
-        return ""
-    worst = worst_of(states)
-    return terse(next((part["message"] for part in attempt["hosts"] if part["state"] == worst), "").partition("\n")[0])
+    return [part for part in attempt["hosts"] if states and part["state"] == worst_of(states)]
+
+
+def came_of(parts: Sequence[Row]) -> tuple[str, str | None]:
+    """What came of these hosts, as it follows their names, and the release that it ends with; empty where not known."""
+    state, many = parts[0]["state"], len(parts) > 1
+    live, before = ({part[name] for part in parts} for name in ("live", "previous"))
+    if state == State.RESTORED and len(live) == 1 and None not in live:
+        return f"which {'were' if many else 'was'} put back to", live.pop()
+    if state == State.NOT_SWITCHED and len(before) == 1 and None not in before:
+        return f"which {'still serve' if many else 'still serves'}", before.pop()
+    return "", None
 
 
 def worst_first(parts: Iterable[Row]) -> list[Row]:

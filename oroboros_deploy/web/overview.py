@@ -88,13 +88,13 @@ class Place:
     @property
     def known(self) -> int:
         """How many hosts there are."""
-        return sum(each["hosts"] for each in self.releases) + len(self.unsure)
+        return sum(int(each["hosts"]) for each in self.releases) + len(self.unsure)
 
     @property
     def serving(self) -> int:
         """How many hosts are known to serve what was brought."""
         brought = self.brought["release_id"] if self.brought else None
-        return next((each["hosts"] for each in self.releases if each["release_id"] == brought), 0)
+        return sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
 
     @property
     def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
@@ -186,8 +186,9 @@ class Place:
         if self.held:
             return None
         if self.split:
-            older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
-            return (older[0], f"All hosts on {short(older[0])} again") if older else None
+            older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
+            most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
+            return (most, f"All hosts on {short(most)} again") if most else None
         if self.last and self.last["state"] == AttemptState.BROKEN:
             before = self._before(self.last)
             return (before, f"To bring {short(before)} back, which served before") if before else None
@@ -328,6 +329,7 @@ def _place(
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
     if len(releases) > 1:
         releases = [{**each, "brought": _brought(reader, where, each["release_id"])} for each in releases]
+        releases.sort(key=lambda each: _age(each, newest))
     return Place(
         name,
         hosts,
@@ -352,6 +354,13 @@ def _failed(reader: Reader, environment: str, attempt: Row) -> str | None:
 def _brought(reader: Reader, where: tuple[str | None, str | None], release_id: str | None) -> Row | None:
     """The attempt that brought a release there; None when nothing serves, or nobody knows."""
     return reader.latest(*where, brought=release_id) if release_id else None
+
+
+def _age(release: Row, newest: Row | None) -> tuple[bool, bool, str]:
+    """What the releases of an environment are sorted by: the one from before first, and nothing last."""
+    release_id, brought = release["release_id"], release["brought"]
+    last = newest is not None and newest["release_id"] == release_id
+    return release_id is None, last, brought["started_at"] if brought else ""
 
 
 def _before(attempt: Row) -> str | None:

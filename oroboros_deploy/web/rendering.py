@@ -86,9 +86,8 @@ def _make_templates() -> Environment:
     )
     names = ("ago", "at_work", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
     made.filters |= {name: getattr(display, name) for name in names}
-    made.filters |= {
-        name: getattr(ending, name) for name in ("called", "came_to", "does", "said", "why", "worst_first")
-    }
+    ends = ("called", "came_of", "came_to", "does", "failing", "said", "why", "worst_first")
+    made.filters |= {name: getattr(ending, name) for name in ends}
     made.filters["seen"] = seen
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oroboros_deploy.outcome import State
-from oroboros_deploy.web.ending import came_to, why, worst_first
+from oroboros_deploy.web.ending import came_of, came_to, why, worst_first
 
 
 def test_hosts_that_need_a_person_come_first() -> None:
@@ -18,6 +18,21 @@ def test_hosts_that_need_a_person_come_first() -> None:
         "live",
         "already_live",
     ]
+
+
+def test_what_came_of_the_hosts_where_it_failed() -> None:
+    """They were put back or still serve what served; where they differ, or nobody knows, nothing is said."""
+    restored = {"state": "restored", "live": "a", "previous": "a"}
+    stayed = {"state": "not_switched", "live": None, "previous": "a"}
+    said = [came_of(parts) for parts in ([restored], [restored] * 2, [stayed], [stayed] * 2)]
+    assert said == [
+        ("which was put back to", "a"),
+        ("which were put back to", "a"),
+        ("which still serves", "a"),
+        ("which still serve", "a"),
+    ]
+    unknown = ([restored, {**restored, "live": "b"}], [{**stayed, "previous": None}], [{**stayed, "state": "busy"}])
+    assert [came_of(parts) for parts in unknown] == [("", None)] * 3
 
 
 def test_every_state_has_a_word() -> None:

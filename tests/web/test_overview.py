@@ -101,7 +101,7 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
         return [link.removeprefix("/hosts/") for link in Tags(part).values("href") if link.startswith("/hosts/")]
 
     first = client.get("/").text
-    assert (shown(first), "The other 900 hosts" in text(first)) == (names[:100], True)
+    assert (shown(first), "All 1000 hosts →" in text(first)) == (names[:100], True)
     assert "1 host of 1000 differs from the registry" in text(first)
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
@@ -220,7 +220,8 @@ def test_a_split_environment_is_named(short: History) -> None:
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
-    assert f"split 4 serve {sha(1)[:10]}: w3, w4, w5, w6 split 2 serve {sha(2)[:10]}: w1, w2" in shown
+    first = f"split 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
+    assert f"{first} split 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
     assert f"All hosts on {sha(1)[:10]} again: fab -H prod rollback --release={sha(1)}" in shown
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
@@ -286,7 +287,9 @@ def test_failed_is_said_in_its_own_word(
     page = text(page_of(short).get("/").text)
     assert f"The last deploy in prod {said}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
-    assert f"by ada@desk, 2 h ago: {reason}" in page
+    worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
+    assert f"by ada@desk, 2 h ago, failed on {worst}" in page
+    assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
     assert ("To free it: fab -H w1 unlock --environment=prod" in page) == (word == "held")
 
@@ -338,15 +341,33 @@ def test_a_split_says_what_each_release_is(short: History) -> None:
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
     told = text(page_of(short).get("/").text)
-    assert f"split 2 serve {sha(1)[:10]} “Round half to even”: w1, w11" in told
-    assert f"split 2 serve {sha(2)[:10]} “Accept <script>”: w2, w10" in told
+    first = f"split 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
+    assert f"{first} split 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
 
 
 def test_what_is_not_on_the_page_is_counted(short: History) -> None:
     """An environment of more hosts than the page has says how many there are, and how many of them it lists."""
     many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
     short.attempt(sha(1), *many, ago=timedelta(hours=3))
-    assert "<summary>120 hosts, 100 of them here</summary>" in page_of(short).get("/").text
+    html = page_of(short).get("/").text
+    assert "<summary>First 100 of 120 hosts are shown</summary>" in html
+    assert '<p class="all"><a href="/hosts">All 120 hosts →</a></p>' in html
+    assert '<a href="/hosts?environment=prod">All 120 hosts of <bdi>prod</bdi> →</a>' in html
+
+
+def test_a_split_tells_the_release_from_before_first(short: History) -> None:
+    """Also where more hosts serve the new one; it says where it failed, what came of that host, and why."""
+    names = [f"w{at:02}" for at in range(1, 13)]
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    ends = [HostRecord(name, "live", sha(2), sha(1)) for name in names[:7]]
+    ends += [HostRecord("w08", "restored", sha(1), sha(1), "the gate was not passed")]
+    ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
+    short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
+    assert headline(page_of(short)).startswith(f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}.")
+    said = place_of(short)
+    assert said.startswith(f"split 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts split 7 of 12 ")
+    why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
+    assert said.endswith(f"by ada@desk, 9 min ago, {why}")
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
@@ -442,7 +463,8 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
         (True, False, False),
         (False, True, True),
     ]
-    assert Tags(shown.partition("<details>")[0]).values("href").count("/hosts/prod3") == 1
+    assert shown.partition("<details>")[0].count('<th scope="row">') == 1
+    assert '<th scope="row"><a href="/hosts/prod3">' in shown.partition("<details>")[0]
     assert shown.count("rollback --release") == 1
 
 
@@ -495,8 +517,7 @@ def test_applications_of_one_environment_are_told_apart(short: History) -> None:
             )
             short.registry.finish(record)
     said = headline(page_of(short))
-    first, second = sorted([sha(1), sha(2)])
-    assert said == f"prod (shop) is split: 1 serves {first[:10]}, 1 serves {second[:10]}."
+    assert said == f"prod (shop) is split: 1 serves {sha(1)[:10]}, 1 serves {sha(2)[:10]}."
     assert "prod of blog" in text(page_of(short).get("/").text)
 
 
