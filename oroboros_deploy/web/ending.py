@@ -16,6 +16,9 @@ SOME = "live on some"
 
 _CALLED = {"env": "configuration push"}
 
+_GOING = {"deploy": "deploying", "rollback": "rolling back", "env": "configuring", "restart": "restarting"}
+REPLACED = "replaced"
+
 # What follows "The last deploy in prod".
 _SAID = {
     AttemptState.RESTORED: "was undone: what served before serves again",
@@ -41,6 +44,17 @@ def called(kind: str) -> str:
 def does(kind: str) -> str:
     """A kind of attempt, as it stands before its release."""
     return f"{called(kind)} {'of' if kind in ('deploy', 'restart') else 'to'}"
+
+
+def going(kind: str) -> str:
+    """What an attempt of a kind does while it goes on."""
+    return _GOING.get(kind, "at work")
+
+
+def stands(attempt: Row, replaced: bool) -> str:
+    """What an attempt came to, in a word that does not call live what no host serves any more."""
+    word = came_to(attempt)
+    return REPLACED if replaced and word == "live" else word
 
 
 def came_to(attempt: Row) -> str:

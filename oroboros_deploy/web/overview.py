@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -83,6 +83,7 @@ class Place:
     application: str = ""
     held: Sequence[Row] = ()  # who holds what of it, as far as that was told
     failed: frozenset[str | None] = frozenset()  # what served before, and failed when it was last to be brought
+    recorded: frozenset[str | None] = frozenset()  # what serves there by the registry, whether anybody doubts it or not
     unsure: Sequence[Row] = ()  # the hosts of which nobody knows what serves; no release of these counts them
 
     @property
@@ -209,6 +210,7 @@ def standing(reader: Reader) -> dict[str, Any]:
     held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.held()]
     environments = reader.environments()
     unanswered = [each for state in _UNSURE for each in _unanswered(reader, shown, _attempts(reader, state))]
+    found = places(reader, hosts.items, held, unanswered)
     return {
         "running": _attempts(reader, AttemptState.RUNNING),
         "open": unanswered,
@@ -216,7 +218,8 @@ def standing(reader: Reader) -> dict[str, Any]:
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
-        "places": places(reader, hosts.items, held, unanswered),
+        "places": found,
+        "replaced": _replaced(found),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
@@ -250,6 +253,12 @@ def places(
         for key in keys
     )
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
+
+
+def _replaced(places: Iterable[Place]) -> Callable[[Row], bool]:
+    """Tells of an attempt whether no host of its environment serves any more what it brought."""
+    serves = {(each.name, release_id) for each in places for release_id in each.recorded}
+    return lambda attempt: (attempt["environment"] or "", attempt["release_id"]) not in serves
 
 
 def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:
@@ -322,7 +331,7 @@ def _place(
     name, application = key
     releases = _ranked(recorded - Counter(each["may"][0] for each in unsure if each["counted"]))
     if unnamed:
-        return Place(name, hosts, releases, None, None, None, 0, "", unsure=unsure)
+        return Place(name, hosts, releases, None, None, None, 0, "", recorded=frozenset(recorded), unsure=unsure)
     where = (name or None, application or None)
     main = (releases or _ranked(recorded) or [{"release_id": None}])[0]["release_id"]
     brought, last = reader.latest(*where, brought=main) if main else None, reader.latest(*where)
@@ -340,6 +349,7 @@ def _place(
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
         failed=frozenset(_failed(reader, name, attempt) for attempt in (brought, last) if attempt),
+        recorded=frozenset(recorded),
         unsure=unsure,
     )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from oroboros_deploy.outcome import Kind
 from oroboros_deploy.records.record import Asked, CommitRecord, HostRecord, Record
 from oroboros_deploy.web.site import site
 from tests.support.history import SUBJECTS, History, sha
@@ -57,11 +60,11 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
     history.attempt(sha(3), HostRecord("web1", "live", sha(3)))
     seen.append(shown())
     assert seen == [
-        "not asked yet",
-        "as recorded asked just now",
+        "not checked yet",
+        "checked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
         f"drift the host served {sha(2)[:10]} when asked just now",
-        "not asked since its last attempt",
+        "not checked since the deploy",
     ]
     history.close()
 
@@ -81,7 +84,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     )
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
-    assert headline(client) == f"{quiet}; 2 of 2 were not asked lately."
+    assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
     history.registry.observe({"web1": sha(2), "web2": sha(2)})
     assert headline(client) == f"{quiet}."
     history.close()
@@ -199,18 +202,18 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
     short.registry.observe({"w1": sha(1)})
     short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
-    assert row(short, "w1") == "not asked since its last attempt"
+    assert row(short, "w1") == "not checked since the deploy"
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a host said long ago is said with its age, in no green, and the headline counts who was not asked."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(days=200))
     short.registry.observe({"w1": sha(1)})
-    assert row(short, "w1") == "as recorded asked just now"
+    assert row(short, "w1") == "checked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "asked just now, too long ago to count: fab -H w1 status --environment=prod"
-    assert headline(page_of(short)).endswith("; 1 of 1 was not asked lately.")
+    assert row(short, "w1") == "checked just now, too long ago to count: fab -H w1 status --environment=prod"
+    assert headline(page_of(short)).endswith("; 1 of 1 was not checked lately.")
 
 
 def test_a_split_environment_is_named(short: History) -> None:
@@ -320,7 +323,7 @@ def test_what_changed_is_one_click_away(short: History) -> None:
     news = tuple(CommitRecord(sha(90 + at), "A change", "Ada", "2030-01-31T12:00:00+01:00") for at in range(3))
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2), commits=news)
     html = page_of(short).get("/").text
-    assert f'<a href="/releases/{sha(2)}#commits-title">3 new commits</a>' in html
+    assert f'<a href="/releases/{sha(2)}#commits-title">3 commits in it</a>' in html
 
 
 def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) -> None:
@@ -474,6 +477,34 @@ def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
     assert "rollback --release" in page_of(short).get("/").text
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
     assert "rollback --release" not in page_of(short).get("/").text
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "doing"),
+    [
+        ("deploy", "deploying", "deploying"),
+        ("rollback", "rolling back", "rolling back to"),
+        ("restart", "restarting", "restarting"),
+    ],
+)
+def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: str, doing: str) -> None:
+    """Beside what serves stands what is done now and for how long, and beside each host the same in a word."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    told: dict[str, Any] = {"ago": timedelta(minutes=3, seconds=12), "subject": "Bump", "exit_code": None}
+    short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
+    assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
+    assert row(short, "w1") == f"{verb} how far it is"
+
+
+def test_what_nobody_serves_any_more_is_not_called_live(short: History) -> None:
+    """Of the attempts that ended well those alone are live whose release serves in their environment."""
+    for at, name in ((1, "prod"), (2, "prod"), (1, "staging")):
+        short.attempt(sha(at), HostRecord(name, "live", sha(at)), ago=timedelta(hours=9), environment=name)
+    shown = re.findall(r'class="badge (\w+)">', page_of(short).get("/").text.partition('id="stream"')[2])
+    assert shown == ["live", "live", "replaced"]
+    there = re.findall(r'class="badge (\w+)">', page_of(short).get("/hosts/prod").text.partition('id="stream"')[2])
+    assert there == ["live", "replaced"]
+    assert {each["state"] for each in short.registry.reader.attempts().items} == {"live"}
 
 
 @pytest.mark.parametrize("state", ["unknown", "running"])

@@ -143,6 +143,7 @@ function say(state) {
 }
 
 localize();
+tick();
 follow();
 addEventListener("pagehide", leave);
 addEventListener("pageshow", (shown) => shown.persisted && follow());
