@@ -511,6 +511,27 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "no_way_back"),
     ),
     Mutation(
+        "a host that nobody knows of counts for no release on the page",
+        "oroboros_deploy/web/overview.py",
+        'recorded - Counter(each["may"][0] for each in unsure if each["counted"])',
+        "recorded",
+        ("tests/web/test_overview.py", "-k", "counts_for_no_release"),
+    ),
+    Mutation(
+        "the page offers no way back that a hold refuses",
+        "oroboros_deploy/web/overview.py",
+        "        if self.held:\n            return None\n",
+        "",
+        ("tests/web/test_overview.py", "-k", "that_a_hold_refuses"),
+    ),
+    Mutation(
+        "the page does not call live what no host serves any more",
+        "oroboros_deploy/web/ending.py",
+        'return REPLACED if replaced and word == "live" else word',
+        "return word",
+        ("tests/web/test_ending.py", "-k", "serves_no_more"),
+    ),
+    Mutation(
         "a push makes a release no newer",
         "oroboros_deploy/registry/queries.py",
         '_text(case((stayed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),',

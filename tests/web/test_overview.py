@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 
 from oroboros_deploy.outcome import Kind
 from oroboros_deploy.records.record import Asked, CommitRecord, HostRecord, Record
+from oroboros_deploy.web.overview import places
 from oroboros_deploy.web.site import site
 from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, headline, text
@@ -477,6 +478,8 @@ def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
     assert "rollback --release" in page_of(short).get("/").text
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
     assert "rollback --release" not in page_of(short).get("/").text
+    reader = short.registry.reader
+    assert [each.back for each in places(reader, reader.hosts().items, reader.held())] == [None]
 
 
 @pytest.mark.parametrize(
@@ -515,6 +518,8 @@ def test_no_way_back_is_offered_while_nobody_knows_what_serves(short: History, s
     code = None if state == "running" else 40
     short.attempt(sha(2), HostRecord("w1", state, None, sha(1)), ago=timedelta(seconds=5), exit_code=code)
     assert "rollback --release" not in page_of(short).get("/").text
+    reader = short.registry.reader
+    assert [each.back for each in places(reader, reader.hosts().items)] == [None]
 
 
 def test_since_when_after_a_push(short: History) -> None:
