@@ -480,6 +480,9 @@ def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
     assert "rollback --release" not in page_of(short).get("/").text
     reader = short.registry.reader
     assert [each.back for each in places(reader, reader.hosts().items, reader.held())] == [None]
+    short.registry.observe({"w1": sha(9)}, "prod", {"w1": HOLD})
+    told = text(page_of(short).get("/hosts/w1").text)
+    assert ("drift The registry says" in told, "rollback --release" in told) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -496,6 +499,7 @@ def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: 
     told: dict[str, Any] = {"ago": timedelta(minutes=3, seconds=12), "subject": "Bump", "exit_code": None}
     short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
     assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
+    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, 2 h ago" in place_of(short)
     assert row(short, "w1") == f"{verb} how far it is"
 
 
