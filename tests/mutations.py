@@ -506,9 +506,30 @@ MUTATIONS = (
     Mutation(
         "no way back is offered while nobody knows what serves",
         "oroboros_deploy/web/overview.py",
-        'if self.at_work or (self.last and self.last["state"] in _UNSURE):',
+        'if self.at_work or self.unsure or (self.last and self.last["state"] in _UNSURE):',
         "if False:",
         ("tests/web/test_overview.py", "-k", "no_way_back"),
+    ),
+    Mutation(
+        "a host that nobody knows of counts for no release on the page",
+        "oroboros_deploy/web/overview.py",
+        'recorded - Counter(each["may"][0] for each in unsure if each["counted"])',
+        "recorded",
+        ("tests/web/test_overview.py", "-k", "counts_for_no_release"),
+    ),
+    Mutation(
+        "the page offers no way back that a hold refuses",
+        "oroboros_deploy/web/overview.py",
+        "        if self.held:\n            return None\n",
+        "",
+        ("tests/web/test_overview.py", "-k", "that_a_hold_refuses"),
+    ),
+    Mutation(
+        "the page does not call live what no host serves any more",
+        "oroboros_deploy/web/ending.py",
+        'return REPLACED if replaced and word == "live" else word',
+        "return word",
+        ("tests/web/test_ending.py", "-k", "serves_no_more"),
     ),
     Mutation(
         "a push makes a release no newer",

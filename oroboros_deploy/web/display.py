@@ -74,6 +74,12 @@ def ago(time: str | None) -> str:
     return next((f"{seconds // size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= size), "just now")
 
 
+def elapsed(time: str) -> str:
+    """How long something goes on that began at an ISO 8601 time, in whole seconds."""
+    seconds = int(max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0))
+    return f"{seconds} s" if seconds < 60 else text.duration(seconds)
+
+
 def moment(time: str | None, form: str = "%-d %b %Y, %H:%M:%S") -> str:
     """An ISO 8601 time in UTC, as people write it."""
     return datetime.fromisoformat(time).astimezone(UTC).strftime(form) if time else "–"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..outcome import State, rank, worst_of
@@ -15,6 +15,9 @@ _OK = frozenset(state for state in State if state.ok)
 SOME = "live on some"
 
 _CALLED = {"env": "configuration push"}
+
+_GOING = {"deploy": "deploying", "rollback": "rolling back", "env": "configuring", "restart": "restarting"}
+REPLACED = "replaced"
 
 # What follows "The last deploy in prod".
 _SAID = {
@@ -43,6 +46,17 @@ def does(kind: str) -> str:
     return f"{called(kind)} {'of' if kind in ('deploy', 'restart') else 'to'}"
 
 
+def going(kind: str) -> str:
+    """What an attempt of a kind does while it goes on."""
+    return _GOING.get(kind, "at work")
+
+
+def stands(attempt: Row, replaced: bool) -> str:
+    """What an attempt came to, in a word that does not call live what no host serves any more."""
+    word = came_to(attempt)
+    return REPLACED if replaced and word == "live" else word
+
+
 def came_to(attempt: Row) -> str:
     """What an attempt came to, in a word."""
     states = _states(attempt)
@@ -62,11 +76,24 @@ def said(attempt: Row) -> str:
 
 def why(attempt: Row) -> str:
     """The first line of what its worst host said; empty where it is live, or nothing was said."""
+    return terse(next((part["message"] for part in failing(attempt)), "").partition("\n")[0])
+
+
+def failing(attempt: Row) -> list[Row]:
+    """The parts of an attempt on the hosts where it went worst; none where it is live."""
     states = {state for state in _states(attempt) if not state.ok}
-    if not states:
-        return ""
-    worst = worst_of(states)
-    return terse(next((part["message"] for part in attempt["hosts"] if part["state"] == worst), "").partition("\n")[0])
+    return [part for part in attempt["hosts"] if states and part["state"] == worst_of(states)]
+
+
+def came_of(parts: Sequence[Row]) -> tuple[str, str | None]:
+    """What came of these hosts, as it follows their names, and the release that it ends with; empty where not known."""
+    state, many = parts[0]["state"], len(parts) > 1
+    live, before = ({part[name] for part in parts} for name in ("live", "previous"))
+    if state == State.RESTORED and len(live) == 1 and None not in live:
+        return f"which {'were' if many else 'was'} put back to", live.pop()
+    if state == State.NOT_SWITCHED and len(before) == 1 and None not in before:
+        return f"which {'still serve' if many else 'still serves'}", before.pop()
+    return "", None
 
 
 def worst_first(parts: Iterable[Row]) -> list[Row]:

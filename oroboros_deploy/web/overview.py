@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,9 +18,11 @@ from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 from .display import short
+from .ending import HELD, came_to
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
+_MORE = 10  # or so many, where something goes on or went wrong, and not with one of them;
 _ODD = 3  # of more, so many of those that need to be looked at
 _ATTEMPTS = 30  # of each state
 _NOTHING = frozenset({""})
@@ -81,11 +83,27 @@ class Place:
     application: str = ""
     held: Sequence[Row] = ()  # who holds what of it, as far as that was told
     failed: frozenset[str | None] = frozenset()  # what served before, and failed when it was last to be brought
+    recorded: frozenset[str | None] = frozenset()  # what serves there by the registry, whether anybody doubts it or not
+    unsure: Sequence[Row] = ()  # the hosts of which nobody knows what serves; no release of these counts them
 
     @property
     def known(self) -> int:
         """How many hosts there are."""
-        return sum(each["hosts"] for each in self.releases)
+        return sum(int(each["hosts"]) for each in self.releases) + len(self.unsure)
+
+    @property
+    def serving(self) -> int:
+        """How many hosts are known to serve what was brought."""
+        brought = self.brought["release_id"] if self.brought else None
+        return sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
+
+    @property
+    def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
+        """What hosts may serve of which nobody knows, with these hosts."""
+        found: dict[tuple[str | None, ...], list[Row]] = {}
+        for each in self.unsure:
+            found.setdefault(each["may"], []).append(each)
+        return list(found.items())
 
     @property
     def split(self) -> bool:
@@ -106,13 +124,40 @@ class Place:
     def mended(self) -> bool:
         """Whether its last attempt was a deploy to be made again once its cause is gone."""
         again = self.last is not None and self.last["kind"] == "deploy" and self.last["state"] != AttemptState.BROKEN
-        return again and self.went_wrong and not self.split
+        return again and self.went_wrong and not self.split and not self.held
+
+    @property
+    def refused_by_hold(self) -> list[str]:
+        """The hosts where somebody's hold refused the last attempt, which nobody has told of since."""
+        last = self.last if self.last and came_to(self.last) == HELD and not self.held else None
+        return [part["host"] for part in last["hosts"] if part["state"] == State.BUSY] if last else []
+
+    @property
+    def troubled(self) -> bool:
+        """Whether something is being done about it, or has to be."""
+        return bool(self.at_work or self.unsure or self.held or self.split or self.went_wrong or self.odd)
+
+    @property
+    def drifting(self) -> list[Row]:
+        """The hosts that served something else when they were asked."""
+        return [host for host in self.hosts if host["drift"]]
+
+    @property
+    def empty(self) -> list[Row]:
+        """The hosts that serve nothing."""
+        return [host for host in self.hosts if _serves_nothing(host) and seen(host) != Seen.OPEN]
 
     @property
     def odd(self) -> list[Row]:
         """The hosts that need to be looked at by themselves."""
-        wrong, held = (Seen.DRIFT, Seen.OPEN), {each["host"] for each in self.held}
-        return [host for host in self.hosts if _serves_nothing(host) or host["host"] in held or seen(host) in wrong]
+        wrong, named = (Seen.DRIFT, Seen.OPEN), {each["host"] for each in self.held} | self._failing
+        return [host for host in self.hosts if _serves_nothing(host) or host["host"] in named or seen(host) in wrong]
+
+    @property
+    def _failing(self) -> set[str]:
+        """The hosts where the last attempt failed."""
+        parts = self.last["hosts"] if self.last and self.went_wrong else ()
+        return {part["host"] for part in parts if part["state"] in _FAILED}
 
     @property
     def configured_at(self) -> str | None:
@@ -122,7 +167,8 @@ class Place:
     @property
     def shown(self) -> Sequence[Row]:
         """The hosts that are shown unasked: all of few, else the odd ones, or the first of those."""
-        return self.hosts if len(self.hosts) <= _FEW else self.odd[:_ODD]
+        few = _MORE if self.troubled and not self.odd else _FEW
+        return self.hosts if len(self.hosts) <= few else self.odd[:_ODD]
 
     def on(self, release: Row) -> list[Row]:
         """The hosts that serve a release; none where not all of them are on the page."""
@@ -133,14 +179,17 @@ class Place:
     def back(self) -> tuple[str, str] | None:
         """The release that one can go back to, and in what sense: a split ends with the one that was there before.
 
-        None while nobody knows what serves (an attempt goes on, or how the last one ended is not known), and after an
-        attempt that failed and left all hosts on the release before.
+        None while nobody knows what serves (an attempt goes on, or how one ended is not known), after an attempt that
+        failed and left all hosts on the release before, and while somebody holds a host: that refuses it.
         """
-        if self.at_work or (self.last and self.last["state"] in _UNSURE):
+        if self.at_work or self.unsure or (self.last and self.last["state"] in _UNSURE):
+            return None
+        if self.held:
             return None
         if self.split:
-            older = [each["release_id"] for each in self.releases if each["release_id"] not in (None, self.newest)]
-            return (older[0], f"All hosts on {short(older[0])} again") if older else None
+            older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
+            most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
+            return (most, f"All hosts on {short(most)} again") if most else None
         if self.last and self.last["state"] == AttemptState.BROKEN:
             before = self._before(self.last)
             return (before, f"To bring {short(before)} back, which served before") if before else None
@@ -156,31 +205,36 @@ class Place:
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""
     hosts = reader.hosts(HOSTS)
-    since = {host["host"]: _switched(host) for host in hosts.items}
+    shown = {host["host"]: host for host in hosts.items}
     known, drifting = reader.host_counts()
-    held = reader.held()
+    held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.held()]
     environments = reader.environments()
+    unanswered = [each for state in _UNSURE for each in _unanswered(reader, shown, _attempts(reader, state))]
+    found = places(reader, hosts.items, held, unanswered)
     return {
         "running": _attempts(reader, AttemptState.RUNNING),
-        "open": [each for state in _UNSURE for each in _unanswered(reader, since, _attempts(reader, state))],
-        "broken": [host for host in reader.broken_hosts() if not host["drift"]],
+        "open": unanswered,
+        "broken": [host for host in reader.broken_hosts() if not host["drift"] and seen(host) != Seen.OPEN],
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
-        "places": places(reader, hosts.items, held),
+        "places": found,
+        "replaced": _replaced(found),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
     }
 
 
-def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> list[Place]:
+def places(
+    reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = (), unanswered: Sequence[Row] = ()
+) -> list[Place]:
     """Each application in each environment, with what serves there, those of these hosts and of those who hold some.
 
-    Last is what has no environment.
+    Last is what has no environment.  A host of which an attempt is ``unanswered`` counts for no release.
     """
     serving = reader.serving()
-    names = _names([*serving, *hosts, *held])
+    names = _names([*serving, *hosts, *held, *unanswered])
     released: dict[_Key, Counter[str | None]] = {}
     for each in serving:
         released.setdefault(_key(each, names), Counter())[each["release_id"]] += each["hosts"]
@@ -190,14 +244,34 @@ def places(reader: Reader, hosts: Sequence[Row], held: Sequence[Row] = ()) -> li
     holds: dict[_Key, list[Row]] = {}
     for hold in held:
         holds.setdefault(_key(hold, names), []).append(hold)
-    keys = sorted({*shown, *released}, key=lambda key: (reading_order(key[0]), key[1]))
+    unsure = _unsure(unanswered, names)
+    keys = sorted({*shown, *released, *unsure}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
     unnamed = {(name, "") for name, own in names.items() if len(own) > 1}  # whose attempts would be anybody's
     found = (
-        _place(reader, key, shown.get(key, []), _ranked(released.get(key, Counter())), told, key in unnamed)
+        _place(reader, key, shown.get(key, []), released.get(key, Counter()), unsure.get(key, []), told, key in unnamed)
         for key in keys
     )
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
+
+
+def _replaced(places: Iterable[Place]) -> Callable[[Row], bool]:
+    """Tells of an attempt whether no host of its environment serves any more what it brought."""
+    serves = {(each.name, release_id) for each in places for release_id in each.recorded}
+    return lambda attempt: (attempt["environment"] or "", attempt["release_id"]) not in serves
+
+
+def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:
+    """The hosts of each place of which nobody knows what serves, with what it may serve: the recorded one first."""
+    found: dict[_Key, dict[str, Row]] = {}
+    for attempt in unanswered:
+        hosts = found.setdefault(_key(attempt, names), {})
+        for part in attempt["hosts"]:
+            may = hosts[part["host"]]["may"] if part["host"] in hosts else (part["recorded"],)
+            may += () if attempt["release_id"] in may else (attempt["release_id"],)
+            told = {name: attempt[name] for name in ("environment", "application")}
+            hosts[part["host"]] = {"host": part["host"], "counted": part["counted"], "may": may, **told}
+    return {key: sorted(hosts.values(), key=lambda row: in_order(row["host"])) for key, hosts in found.items()}
 
 
 def in_order(name: str) -> list[tuple[int, str]]:
@@ -245,16 +319,26 @@ def by_environment(hosts: Sequence[Row]) -> list[tuple[str, list[Row]]]:
     return [(name, list(group)) for name, group in groupby(ordered, environment)]
 
 
-def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], told: bool, unnamed: bool) -> Place:
+def _place(
+    reader: Reader,
+    key: _Key,
+    hosts: list[Row],
+    recorded: Counter[str | None],
+    unsure: list[Row],
+    told: bool,
+    unnamed: bool,
+) -> Place:
     name, application = key
+    releases = _ranked(recorded - Counter(each["may"][0] for each in unsure if each["counted"]))
     if unnamed:
-        return Place(name, hosts, releases, None, None, None, 0, "")
+        return Place(name, hosts, releases, None, None, None, 0, "", recorded=frozenset(recorded), unsure=unsure)
     where = (name or None, application or None)
-    main = releases[0]["release_id"] if releases else None
+    main = (releases or _ranked(recorded) or [{"release_id": None}])[0]["release_id"]
     brought, last = reader.latest(*where, brought=main) if main else None, reader.latest(*where)
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
     if len(releases) > 1:
         releases = [{**each, "brought": _brought(reader, where, each["release_id"])} for each in releases]
+        releases.sort(key=lambda each: _age(each, newest))
     return Place(
         name,
         hosts,
@@ -265,6 +349,8 @@ def _place(reader: Reader, key: _Key, hosts: list[Row], releases: list[Row], tol
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
         failed=frozenset(_failed(reader, name, attempt) for attempt in (brought, last) if attempt),
+        recorded=frozenset(recorded),
+        unsure=unsure,
     )
 
 
@@ -280,10 +366,24 @@ def _brought(reader: Reader, where: tuple[str | None, str | None], release_id: s
     return reader.latest(*where, brought=release_id) if release_id else None
 
 
+def _age(release: Row, newest: Row | None) -> tuple[bool, bool, str]:
+    """What the releases of an environment are sorted by: the one from before first, and nothing last."""
+    release_id, brought = release["release_id"], release["brought"]
+    last = newest is not None and newest["release_id"] == release_id
+    return release_id is None, last, brought["started_at"] if brought else ""
+
+
 def _before(attempt: Row) -> str | None:
     """What served before an attempt, on the first host where it was another release."""
     parts = attempt["hosts"]
     return next((part["previous"] for part in parts if part["previous"] not in (None, part["live"])), None)
+
+
+def _surely(hold: Row, host: Row | None) -> str | None:
+    """What a host serves of what is held there, as far as nobody doubts it."""
+    own = host is not None and hold["application"] in ("", host["application"])
+    found: str | None = host["release_id"] if host and own and seen(host) not in (Seen.DRIFT, Seen.OPEN) else None
+    return found
 
 
 def _serves_nothing(host: Row) -> bool:
@@ -300,20 +400,24 @@ def _switched(host: Mapping[str, Any]) -> str | None:
     return found
 
 
-def _unanswered(
-    reader: Reader, since: Mapping[str, str | None], attempts: Iterable[dict[str, Any]]
-) -> list[dict[str, Any]]:
+def _unanswered(reader: Reader, hosts: Mapping[str, Row], attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone.
 
-    ``since`` is when the hosts that were read already began to serve what they serve, as they are configured now.
+    Each host tells what is ``recorded`` of it, and whether a release ``counted`` it; ``hosts`` were read already.
     """
-
-    def is_open(attempt: Row, part: Row) -> bool:
-        if part["state"] not in _OPEN:
-            return False
-        name = part["host"]
-        began = since[name] if name in since else _switched(reader.host(name) or {})
-        return bool((began or "") < attempt["started_at"])
-
-    left = ({**each, "hosts": [part for part in each["hosts"] if is_open(each, part)]} for each in attempts)
+    left = ({**each, "hosts": _open_parts(reader, hosts, each)} for each in attempts)
     return [each for each in left if each["hosts"]]
+
+
+def _open_parts(reader: Reader, hosts: Mapping[str, Row], attempt: Row) -> list[Row]:
+    """The parts of an attempt whose end is not known."""
+    parts = [part for part in attempt["hosts"] if part["state"] in _OPEN]
+    rows = [(part, hosts.get(part["host"]) or reader.host(part["host"]) or {}) for part in parts]
+    return [_as_recorded(part, row, attempt) for part, row in rows if (_switched(row) or "") < attempt["started_at"]]
+
+
+def _as_recorded(part: Row, row: Row, attempt: Row) -> Row:
+    """A part, with what the registry says of its host; of another application it says nothing of this one."""
+    own = not row.get("application") or not attempt["application"] or row["application"] == attempt["application"]
+    recorded = row.get("release_id") if own else part["previous"]
+    return {**part, "recorded": recorded, "counted": bool(row.get("since") if own else recorded)}

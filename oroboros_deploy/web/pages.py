@@ -236,7 +236,10 @@ def _host(router: APIRouter, given: Any) -> None:
         targets = reader.targets()
         here = [each for each in targets if each["host"] == host] if _shared(targets) else []
         held = reader.held_on(host)
+        serves = {each["release_id"] for each in targets if each["host"] == host}
+        serves |= {serving["release_id"]} if serving else set()
         told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, "held": held, **links}
+        told["replaced"] = lambda attempt: attempt["release_id"] not in serves
         return page(request, "host", host=host, typed=Commands(lambda: targets, request.state.program), **told)
 
 

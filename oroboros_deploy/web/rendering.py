@@ -84,11 +84,23 @@ def _make_templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("ago", "at_work", "doing", "duration", "looks", "moment", "frequency", "short", "spans", "steps", "terse")
+    names = (
+        "ago",
+        "at_work",
+        "doing",
+        "duration",
+        "elapsed",
+        "looks",
+        "moment",
+        "frequency",
+        "short",
+        "spans",
+        "steps",
+        "terse",
+    )
     made.filters |= {name: getattr(display, name) for name in names}
-    made.filters |= {
-        name: getattr(ending, name) for name in ("called", "came_to", "does", "said", "why", "worst_first")
-    }
+    ends = ("called", "came_of", "came_to", "does", "failing", "going", "said", "stands", "why", "worst_first")
+    made.filters |= {name: getattr(ending, name) for name in ends}
     made.filters["seen"] = seen
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")

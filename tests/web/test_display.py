@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from oroboros_deploy.web import display
@@ -22,6 +24,13 @@ from oroboros_deploy.web import display
 def test_durations(seconds: float | None, said: str) -> None:
     """A duration reads in at most two units."""
     assert display.duration(seconds) == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (47.9, "47 s"), (192, "3 min 12 s"), (-9, "0 s")])
+def test_for_how_long(seconds: float, said: str) -> None:
+    """What goes on has lasted whole seconds, also where the clock of who began it is ahead."""
+    began = datetime.now(UTC) - timedelta(seconds=seconds)
+    assert display.elapsed(began.isoformat()) == said
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from oroboros_deploy.outcome import State
-from oroboros_deploy.web.ending import came_to, why, worst_first
+from typing import get_args
+
+from oroboros_deploy.outcome import Kind, State
+from oroboros_deploy.web.ending import came_of, came_to, going, stands, why, worst_first
 
 
 def test_hosts_that_need_a_person_come_first() -> None:
@@ -18,6 +20,33 @@ def test_hosts_that_need_a_person_come_first() -> None:
         "live",
         "already_live",
     ]
+
+
+def test_what_came_of_the_hosts_where_it_failed() -> None:
+    """They were put back or still serve what served; where they differ, or nobody knows, nothing is said."""
+    restored = {"state": "restored", "live": "a", "previous": "a"}
+    stayed = {"state": "not_switched", "live": None, "previous": "a"}
+    said = [came_of(parts) for parts in ([restored], [restored] * 2, [stayed], [stayed] * 2)]
+    assert said == [
+        ("which was put back to", "a"),
+        ("which were put back to", "a"),
+        ("which still serves", "a"),
+        ("which still serve", "a"),
+    ]
+    unknown = ([restored, {**restored, "live": "b"}], [{**stayed, "previous": None}], [{**stayed, "state": "busy"}])
+    assert [came_of(parts) for parts in unknown] == [("", None)] * 3
+
+
+def test_what_was_live_and_serves_no_more_is_replaced() -> None:
+    """No other end has another word because of what came later."""
+    live, failed = {"state": "live", "hosts": []}, {"state": "restored", "hosts": []}
+    said = [stands(attempt, replaced) for attempt in (live, failed) for replaced in (False, True)]
+    assert said == ["live", "replaced", "restored", "restored"]
+
+
+def test_every_kind_of_attempt_does_something() -> None:
+    """While it goes on, it is called by what it does."""
+    assert [going(kind) for kind in get_args(Kind)] == ["deploying", "rolling back", "configuring", "restarting"]
 
 
 def test_every_state_has_a_word() -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
+from oroboros_deploy.outcome import Kind
 from oroboros_deploy.records.record import Asked, CommitRecord, HostRecord, Record
+from oroboros_deploy.web.overview import places
 from oroboros_deploy.web.site import site
 from tests.support.history import SUBJECTS, History, sha
 from tests.support.html import Tags, headline, text
@@ -57,11 +61,11 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
     history.attempt(sha(3), HostRecord("web1", "live", sha(3)))
     seen.append(shown())
     assert seen == [
-        "not asked yet",
-        "as recorded asked just now",
+        "not checked yet",
+        "checked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
         f"drift the host served {sha(2)[:10]} when asked just now",
-        "not asked since its last attempt",
+        "not checked since the deploy",
     ]
     history.close()
 
@@ -81,7 +85,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     )
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
-    assert headline(client) == f"{quiet}; 2 of 2 were not asked lately."
+    assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
     history.registry.observe({"web1": sha(2), "web2": sha(2)})
     assert headline(client) == f"{quiet}."
     history.close()
@@ -101,7 +105,7 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
         return [link.removeprefix("/hosts/") for link in Tags(part).values("href") if link.startswith("/hosts/")]
 
     first = client.get("/").text
-    assert (shown(first), "The other 900 hosts" in text(first)) == (names[:100], True)
+    assert (shown(first), "All 1000 hosts →" in text(first)) == (names[:100], True)
     assert "1 host of 1000 differs from the registry" in text(first)
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
@@ -121,6 +125,12 @@ def short(tmp_path: Path) -> Iterator[History]:
     history = History(f"sqlite:///{tmp_path}/registry.db")
     yield history
     history.close()
+
+
+def steps(history: History) -> list[str]:
+    """What the page says to type, directly under the headline."""
+    listed = page_of(history).get("/").text.partition('id="steps"')[2].partition("</ul>")[0]
+    return [text(each.partition(">")[2].partition("</li>")[0]) for each in listed.split("<li")[1:]]
 
 
 def page_of(history: History) -> TestClient:
@@ -151,23 +161,60 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
     assert row(short, "w3") == said
 
 
+def place_of(history: History, name: str = "prod") -> str:
+    """What the page says of an environment above the table of its hosts."""
+    article = next(each for each in page_of(history).get("/").text.split("<article")[1:] if f"<h3><bdi>{name}" in each)
+    return text(article.partition("</h3>")[2].partition("<table")[0].partition("<details")[0])
+
+
+@pytest.mark.parametrize("end", ["unknown", "lost"])
+def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: str) -> None:
+    """It is named beside the count with what it may serve; its row has the release as the last that was recorded."""
+    names = ("w1", "w2", "w3")
+    first = [HostRecord(name, "live", sha(1), sha(7)) for name in names]
+    short.attempt(sha(1), *first, ago=timedelta(hours=4), subject="Round half to even")
+    parts = [HostRecord("w1", end, None, sha(1)), *(HostRecord(name, "skipped", sha(1), sha(1)) for name in names[1:])]
+    if end == "lost":
+        short.lose(short.attempt(sha(2), HostRecord("w1"), exit_code=None), timedelta(minutes=5))
+    else:
+        short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
+    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, 3 h ago"
+    doubt = f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]}"
+    assert place_of(short).startswith(f"{known} {doubt} ")
+    rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
+    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} it came there ")
+    assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
+    assert f"Last recorded {sha(1)[:10]} It came there " in text(page_of(short).get("/hosts/w1").text)
+
+
+def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short: History) -> None:
+    """Its only host is not known: the page counts it nowhere, and is no split of what it may serve."""
+    first = HostRecord("w1", "live", sha(1), sha(7))
+    short.attempt(sha(1), first, ago=timedelta(hours=4), subject="Round half to even")
+    short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
+    assert place_of(short).startswith(
+        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, 3 h ago "
+        f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]} "
+    )
+
+
 def test_an_observation_before_the_newest_attempt_confirms_nothing(short: History) -> None:
     """A host that was asked, and then was restored by an attempt, was not asked since."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
     short.registry.observe({"w1": sha(1)})
     short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
-    assert row(short, "w1") == "not asked since its last attempt"
+    assert row(short, "w1") == "not checked since the deploy"
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a host said long ago is said with its age, in no green, and the headline counts who was not asked."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(days=200))
     short.registry.observe({"w1": sha(1)})
-    assert row(short, "w1") == "as recorded asked just now"
+    assert row(short, "w1") == "checked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "asked just now, too long ago to count: fab -H w1 status --environment=prod"
-    assert headline(page_of(short)).endswith("; 1 of 1 was not asked lately.")
+    assert row(short, "w1") == "checked just now, too long ago to count: fab -H w1 status --environment=prod"
+    assert headline(page_of(short)).endswith("; 1 of 1 was not checked lately.")
 
 
 def test_a_split_environment_is_named(short: History) -> None:
@@ -177,7 +224,8 @@ def test_a_split_environment_is_named(short: History) -> None:
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
-    assert f"split 4 serve {sha(1)[:10]}: w3, w4, w5, w6 split 2 serve {sha(2)[:10]}: w1, w2" in shown
+    first = f"split 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
+    assert f"{first} split 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
     assert f"All hosts on {sha(1)[:10]} again: fab -H prod rollback --release={sha(1)}" in shown
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
@@ -243,7 +291,9 @@ def test_failed_is_said_in_its_own_word(
     page = text(page_of(short).get("/").text)
     assert f"The last deploy in prod {said}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
-    assert f"by ada@desk, 2 h ago: {reason}" in page
+    worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
+    assert f"by ada@desk, 2 h ago, failed on {worst}" in page
+    assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
     assert ("To free it: fab -H w1 unlock --environment=prod" in page) == (word == "held")
 
@@ -274,7 +324,7 @@ def test_what_changed_is_one_click_away(short: History) -> None:
     news = tuple(CommitRecord(sha(90 + at), "A change", "Ada", "2030-01-31T12:00:00+01:00") for at in range(3))
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2), commits=news)
     html = page_of(short).get("/").text
-    assert f'<a href="/releases/{sha(2)}#commits-title">3 new commits</a>' in html
+    assert f'<a href="/releases/{sha(2)}#commits-title">3 commits in it</a>' in html
 
 
 def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) -> None:
@@ -295,15 +345,33 @@ def test_a_split_says_what_each_release_is(short: History) -> None:
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
     told = text(page_of(short).get("/").text)
-    assert f"split 2 serve {sha(1)[:10]} “Round half to even”: w1, w11" in told
-    assert f"split 2 serve {sha(2)[:10]} “Accept <script>”: w2, w10" in told
+    first = f"split 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
+    assert f"{first} split 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
 
 
 def test_what_is_not_on_the_page_is_counted(short: History) -> None:
     """An environment of more hosts than the page has says how many there are, and how many of them it lists."""
     many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
     short.attempt(sha(1), *many, ago=timedelta(hours=3))
-    assert "<summary>120 hosts, 100 of them here</summary>" in page_of(short).get("/").text
+    html = page_of(short).get("/").text
+    assert "<summary>First 100 of 120 hosts are shown</summary>" in html
+    assert '<p class="all"><a href="/hosts">All 120 hosts →</a></p>' in html
+    assert '<a href="/hosts?environment=prod">All 120 hosts of <bdi>prod</bdi> →</a>' in html
+
+
+def test_a_split_tells_the_release_from_before_first(short: History) -> None:
+    """Also where more hosts serve the new one; it says where it failed, what came of that host, and why."""
+    names = [f"w{at:02}" for at in range(1, 13)]
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    ends = [HostRecord(name, "live", sha(2), sha(1)) for name in names[:7]]
+    ends += [HostRecord("w08", "restored", sha(1), sha(1), "the gate was not passed")]
+    ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
+    short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
+    assert headline(page_of(short)).startswith(f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}.")
+    said = place_of(short)
+    assert said.startswith(f"split 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts split 7 of 12 ")
+    why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
+    assert said.endswith(f"by ada@desk, 9 min ago, {why}")
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
@@ -314,10 +382,15 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=1))
     short.registry.observe({"w1": sha(1), "w2": sha(1)}, "prod", {"w1": HOLD, "w2": None})
     client = page_of(short)
-    assert headline(client) == "w1 is held by grace@laptop: the database is moved."
+    assert headline(client) == (
+        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. "
+        f"It still serves {sha(1)[:10]}."
+    )
     shown = text(client.get("/").text)
-    for said in ("Held · Overview", "held w1 by grace@laptop,", "To free it: fab -H w1 unlock --environment=prod"):
+    for said in ("Held · Overview", "held w1 by grace@laptop,"):
         assert said in shown
+    free = "fab -H w1 unlock --environment=prod It changes nothing that serves: deploys are possible again."
+    assert steps(short) == [f"To free it: {free}"]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
@@ -348,6 +421,99 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
+LOOKS = "It changes nothing on the hosts: it reads what they did, and corrects the registry by it."
+BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
+STEPS = {
+    "well": "Nothing to type.",
+    "running": "Nothing to type: the deploy goes on.",
+    "unknown": f"How it ended: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
+    "restored": "When that is mended: fab -H prod deploy --sha=HEAD It changes what serves.",
+    "not_restored": f"All hosts on {sha(1)[:10]} again: {BACK}",
+    "live": f"All hosts on {sha(1)[:10]} again: {BACK}",
+    "drift": f"What it did: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
+}
+
+
+@pytest.mark.parametrize("state", STEPS)
+def test_the_one_line_to_type_stands_under_the_headline(short: History, state: str) -> None:
+    """With what it does: it only looks, or it changes something; where there is none, that is said."""
+    first = [HostRecord(name, "live", sha(1)) for name in ("w1", "w2")]
+    short.attempt(sha(1), *first, ago=timedelta(hours=3))
+    code = {"running": None, "live": 0}.get(state, 10)
+    if state == "drift":
+        short.registry.observe({"w1": sha(9)}, "prod")
+    elif state != "well":
+        part = HostRecord("w1", state, {"live": sha(2), "restored": sha(1)}.get(state), sha(1))
+        short.attempt(sha(2), part, ago=timedelta(seconds=5), exit_code=code)
+    assert steps(short) == [STEPS[state]]
+
+
+def test_a_well_environment_is_folded_while_another_is_not(short: History) -> None:
+    """Then its way back is no remedy: the line to type is that of the troubled one, whose hosts are unfolded."""
+    for name, count in (("prod", 7), ("staging", 2)):
+        hosts = [HostRecord(f"{name}{at}", "live", sha(1), sha(7)) for at in range(count)]
+        short.attempt(sha(1), *hosts, ago=timedelta(hours=3), environment=name)
+    unfolded = [place_of(short, name) for name in ("prod", "staging")]
+    assert [f"fab -H {name} rollback" in said for name, said in zip(("prod", "staging"), unfolded, strict=True)] == [
+        True,
+        True,
+    ]
+    ends = HostRecord("prod3", "restored", sha(1), sha(1))
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
+    assert steps(short) == ["prod: When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."]
+    shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
+    folded = [each.partition("</details>")[0] for each in shown.split("<details>")[1:]]
+    assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
+        (True, False, False),
+        (False, True, True),
+    ]
+    assert shown.partition("<details>")[0].count('<th scope="row">') == 1
+    assert '<th scope="row"><a href="/hosts/prod3">' in shown.partition("<details>")[0]
+    assert shown.count("rollback --release") == 1
+
+
+def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
+    """While somebody holds a host, the page says the line that frees it, and none that is refused there."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")), ago=timedelta(hours=1))
+    assert "rollback --release" in page_of(short).get("/").text
+    short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
+    assert "rollback --release" not in page_of(short).get("/").text
+    reader = short.registry.reader
+    assert [each.back for each in places(reader, reader.hosts().items, reader.held())] == [None]
+    short.registry.observe({"w1": sha(9)}, "prod", {"w1": HOLD})
+    told = text(page_of(short).get("/hosts/w1").text)
+    assert ("drift The registry says" in told, "rollback --release" in told) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "verb", "doing"),
+    [
+        ("deploy", "deploying", "deploying"),
+        ("rollback", "rolling back", "rolling back to"),
+        ("restart", "restarting", "restarting"),
+    ],
+)
+def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: str, doing: str) -> None:
+    """Beside what serves stands what is done now and for how long, and beside each host the same in a word."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    told: dict[str, Any] = {"ago": timedelta(minutes=3, seconds=12), "subject": "Bump", "exit_code": None}
+    short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
+    assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
+    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, 2 h ago" in place_of(short)
+    assert row(short, "w1") == f"{verb} how far it is"
+
+
+def test_what_nobody_serves_any_more_is_not_called_live(short: History) -> None:
+    """Of the attempts that ended well those alone are live whose release serves in their environment."""
+    for at, name in ((1, "prod"), (2, "prod"), (1, "staging")):
+        short.attempt(sha(at), HostRecord(name, "live", sha(at)), ago=timedelta(hours=9), environment=name)
+    shown = re.findall(r'class="badge (\w+)">', page_of(short).get("/").text.partition('id="stream"')[2])
+    assert shown == ["live", "live", "replaced"]
+    there = re.findall(r'class="badge (\w+)">', page_of(short).get("/hosts/prod").text.partition('id="stream"')[2])
+    assert there == ["live", "replaced"]
+    assert {each["state"] for each in short.registry.reader.attempts().items} == {"live"}
+
+
 @pytest.mark.parametrize("state", ["unknown", "running"])
 def test_no_way_back_is_offered_while_nobody_knows_what_serves(short: History, state: str) -> None:
     """While an attempt goes on, or its end is not known, the page says no rollback to type."""
@@ -356,6 +522,8 @@ def test_no_way_back_is_offered_while_nobody_knows_what_serves(short: History, s
     code = None if state == "running" else 40
     short.attempt(sha(2), HostRecord("w1", state, None, sha(1)), ago=timedelta(seconds=5), exit_code=code)
     assert "rollback --release" not in page_of(short).get("/").text
+    reader = short.registry.reader
+    assert [each.back for each in places(reader, reader.hosts().items)] == [None]
 
 
 def test_since_when_after_a_push(short: History) -> None:
@@ -389,8 +557,7 @@ def test_applications_of_one_environment_are_told_apart(short: History) -> None:
             )
             short.registry.finish(record)
     said = headline(page_of(short))
-    first, second = sorted([sha(1), sha(2)])
-    assert said == f"prod (shop) is split: 1 serves {first[:10]}, 1 serves {second[:10]}."
+    assert said == f"prod (shop) is split: 1 serves {sha(1)[:10]}, 1 serves {sha(2)[:10]}."
     assert "prod of blog" in text(page_of(short).get("/").text)
 
 
@@ -408,7 +575,7 @@ def test_a_page_is_new_as_soon_as_something_happens(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1"), exit_code=None)
     assert headline(client).startswith("Deploy of")
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
-    assert "w1 is held by grace@laptop" in headline(client)
+    assert "Deploys to w1 (prod) are held by grace@laptop" in headline(client)
 
 
 def test_what_brings_a_broken_host_back(short: History) -> None:

@@ -65,11 +65,16 @@ function replace(part, html) {
   const picked = getSelection();
   if (!picked.isCollapsed && part.contains(picked.anchorNode)) return setTimeout(soon, PENDING); // somebody copies
   const place = part.contains(document.activeElement) && key(document.activeElement);
-  const open = [...part.querySelectorAll("details")].map((details) => details.open);
+  const open = new Map([...part.querySelectorAll("details")].map((details, index) => [whose(details, index), details.open]));
   served.set(part, html);
   part.innerHTML = html;
-  part.querySelectorAll("details").forEach((details, index) => (details.open = open[index] ?? details.open));
+  part.querySelectorAll("details").forEach((details, index) => (details.open = open.get(whose(details, index)) ?? details.open));
   if (place) [...part.querySelectorAll("a, summary, pre")].find((each) => key(each) === place)?.focus();
+}
+
+// An environment's hosts are folded or not by how it stands: which one of several it is tells nothing.
+function whose(details, index) {
+  return details.closest(".place")?.querySelector("h3").textContent ?? index;
 }
 
 function key(element) {
@@ -143,6 +148,7 @@ function say(state) {
 }
 
 localize();
+tick();
 follow();
 addEventListener("pagehide", leave);
 addEventListener("pageshow", (shown) => shown.persisted && follow());
