@@ -28,7 +28,7 @@ _SAID = {
     "busy": "was refused, for another activation ran",
     "refused": "was refused",
     "unreachable": "did not reach every host",
-    "not switched": "failed before the switch, and changed nothing that serves",
+    "not switched": "failed before the switch: what served before still serves",
     "interrupted": "was interrupted",
     "skipped": "was interrupted",
 }

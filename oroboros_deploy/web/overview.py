@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from ..errors import InvalidInput
+from ..host.constants import IN_PLACE
 from ..outcome import State
 from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
@@ -348,17 +349,24 @@ def _place(
         newest["release_id"] if newest else None,
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
-        failed=frozenset(_failed(reader, name, attempt) for attempt in (brought, last) if attempt),
+        failed=frozenset(_failed(reader, where, attempt) for attempt in (brought, last) if attempt),
         recorded=frozenset(recorded),
         unsure=unsure,
     )
 
 
-def _failed(reader: Reader, environment: str, attempt: Row) -> str | None:
-    """The release from before an attempt, where its own newest attempt in the environment failed."""
+def _failed(reader: Reader, where: tuple[str | None, str | None], attempt: Row) -> str | None:
+    """The release from before an attempt, where its own newest attempt to be brought there failed."""
     before = _before(attempt)
-    found = attempts_of(reader, before, environment or None)[:1] if before else []
-    return before if any(part["state"] in _FAILED for each in found for part in each["hosts"]) else None
+    brought = (row for row in (attempts_of(reader, before, where[0]) if before else []) if _brings(row, *where))
+    newest = next(brought, None)
+    return before if newest and any(part["state"] in _FAILED for part in newest["hosts"]) else None
+
+
+def _brings(attempt: Row, environment: str | None, application: str | None) -> bool:
+    """Whether an attempt was to bring its release to that environment, of that application."""
+    ours = not application or attempt["application"] in ("", application)
+    return ours and attempt["environment"] == environment and attempt["kind"] not in IN_PLACE
 
 
 def _brought(reader: Reader, where: tuple[str | None, str | None], release_id: str | None) -> Row | None:

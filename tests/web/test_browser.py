@@ -470,7 +470,7 @@ WHEN = {
     "lost": "How the deploy of",
     "split": "prod is split: 1 serves",
     "restored": "The last deploy in prod was undone: what served before serves again.",
-    "failed": "The last deploy in prod failed before the switch, and changed nothing that serves.",
+    "failed": "The last deploy in prod failed before the switch: what served before still serves.",
     "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. It still serves",
     "stale": "Quiet: nothing is being deployed, and no host is known to differ from the registry; 2 of 2 were not",
     "running": "is running: connect on 1 host.",

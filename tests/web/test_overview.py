@@ -30,7 +30,7 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "gate on 1 host, build on 1 host. "
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "The last deploy in staging failed before the switch, and changed nothing that serves. "
+        "The last deploy in staging failed before the switch: what served before still serves. "
         "1 host of 6 differs from the registry.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
@@ -235,7 +235,7 @@ def test_a_split_environment_is_named(short: History) -> None:
     ("state", "exit_code", "said"),
     [
         ("restored", 10, "was undone: what served before serves again"),
-        ("not_switched", 30, "failed before the switch, and changed nothing that serves"),
+        ("not_switched", 30, "failed before the switch: what served before still serves"),
         ("not_restored", 11, "ended broken"),
     ],
 )
@@ -273,7 +273,7 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
             {"w1": "not_switched", "w2": "skipped"},
             30,
             "not switched",
-            "failed before the switch, and changed nothing that serves",
+            "failed before the switch: what served before still serves",
         ),
         ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused"),
         ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted"),
@@ -595,3 +595,16 @@ def test_what_failed_is_no_way_back(short: History) -> None:
     assert "rollback --release" not in page_of(short).get("/").text
     short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(2)), ago=timedelta(hours=1))
     assert f"rollback --release={sha(2)}" in page_of(short).get("/").text
+
+
+def test_what_failed_otherwise_is_a_way_back(short: History) -> None:
+    """An attempt of another environment, a restart and a push say nothing of whether a release can be gone back to."""
+    failed = HostRecord("w1", "not_restored", None, None)
+    short.attempt(sha(1), failed, ago=timedelta(hours=5), kind="restart", exit_code=11)
+    short.attempt(sha(1), failed, ago=timedelta(hours=4), kind="env", exit_code=11)
+    short.attempt(sha(1), failed, ago=timedelta(hours=3), environment=None, exit_code=11)
+    short.attempt(
+        sha(1), HostRecord("w9", "not_restored", None, None), ago=timedelta(hours=2), environment="lab", exit_code=11
+    )
+    short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=1))
+    assert f"rollback --release={sha(1)}" in page_of(short).get("/").text
