@@ -2079,7 +2079,7 @@ MUTATIONS = (
     Mutation(
         "doctor answers when nothing can be read",
         HOST + "doctor.py",
-        "return found[0] if found else _least_facts(layout, problems)",
+        "return found[0] if found else least_facts(layout, problems)",
         "return found[0]",
         ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
     ),

@@ -96,10 +96,10 @@ def _facts(layout: Layout, request: DoctorRequest, problems: List[Problem]) -> F
         less = cast("FactsRequest", {name: value for name, value in request["facts"].items() if name not in without})
         if not found:
             _gather(problems, lambda less=less: found.append(facts(_nowhere(layout), less)))  # type: ignore[misc]
-    return found[0] if found else _least_facts(layout, problems)
+    return found[0] if found else least_facts(layout, problems)
 
 
-def _least_facts(layout: Layout, problems: List[Problem]) -> Facts:
+def least_facts(layout: Layout, problems: List[Problem]) -> Facts:
     """What this process knows by itself; all else is told as not there, and ``problems`` says that it is not known.
 
     What nobody asked refuses nothing: a deploy that finds out asks.

@@ -62,13 +62,13 @@ def run(
         with given as program:
             started = _start(other, attempt, program, far)
         os.close(far)
-        return _carried(started, attempt, _Relay(near, mask, say), say, stop, near)
+        return _carried(started, attempt, Relay(near, mask, say), say, stop, near)
     finally:
         _leave_input()
 
 
 def _carried(
-    started: subprocess.Popen[bytes], attempt: str, relay: _Relay, say: Say, stop: threading.Event, near: int
+    started: subprocess.Popen[bytes], attempt: str, relay: Relay, say: Say, stop: threading.Event, near: int
 ) -> Optional[int]:
     """Show and type until the end; the program is ended too when whoever asked can be told nothing any more."""
     ended, status = False, None
@@ -128,7 +128,7 @@ def _of_session(leader: int) -> Iterator[int]:
                 yield int(name)
 
 
-class _Relay:
+class Relay:
     """Takes what the program shows to whoever asked, and to the program what is typed."""
 
     def __init__(self, near: int, mask: Mask, say: Say) -> None:

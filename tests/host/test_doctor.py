@@ -214,7 +214,7 @@ def test_what_nobody_could_ask_refuses_nothing(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(manager.Manager, "present", property(failing))
     problems: list[Any] = []
     layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
-    found = doctor._least_facts(layout, problems)
+    found = doctor.least_facts(layout, problems)
     assert (found["systemd"], found["may_manage"]) == (True, True)
     assert problems[1]["message"] == "the host could not go on: too many open files"
 

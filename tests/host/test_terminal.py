@@ -153,7 +153,7 @@ def test_a_key_between_two_halves_of_a_secret() -> None:
     told: list[str] = []
     with typed_input() as keys:
         program = Steps((far, b"hunter-two"), (keys, b"2\ntx"), (far, b"-and-three"))
-        relay = terminal._Relay(near, Mask([SECRET]), lambda _, shown: told.append(shown))
+        relay = terminal.Relay(near, Mask([SECRET]), lambda _, shown: told.append(shown))
         assert relay.carry(program, threading.Event())
     os.close(near)
     os.close(far)

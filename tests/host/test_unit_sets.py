@@ -404,13 +404,13 @@ def test_the_helper_gets_the_seconds_that_are_left(host: Host, monkeypatch: pyte
     monkeypatch.setattr(manager, "chosen", lambda: helped)
     monkeypatch.setattr(manager, "HELPER", str(host.tools / "helper"))
     host.tool("helper", f'echo "$@" >>{host.log}')
-    told = unit_sets._told
+    going = unit_files.going
 
-    def slow(step: unit_sets._Step) -> dict[str, object]:
+    def slow(before: UnitSet, after: UnitSet) -> list[str]:
         monkeypatch.setattr(unit_sets, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 6, time=time.time))
-        return told(step)
+        return going(before, after)
 
-    monkeypatch.setattr(unit_sets, "_told", slow)
+    monkeypatch.setattr(unit_files, "going", slow)
     empty = unit_sets.keep(host.agent.paths, UnitSet({}, None))
     host.put(empty, empty)
     words = host.asked[0].split()
