@@ -17,7 +17,7 @@ from oroboros_deploy.host.contract import DoctorRequest
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import Answer, LocalAgent
-from tests.support.rights import require_another_user
+from tests.support.rights import above, require_another_user
 from tests.support.watching import tree
 
 pytestmark = pytest.mark.slow  # each is a call of the agent
@@ -131,7 +131,7 @@ def test_somebody_elses_root(host: LocalAgent) -> None:
     host.paths.create()
     os.chown(host.root, 1, 1)
     other = LocalAgent(host.root, user=65534, group=65534, extra_groups=[])
-    for path in [host.root, *list(host.root.parents)[:3]]:
+    for path in [host.root, *above(host.root)]:
         path.chmod(path.stat().st_mode | 0o055)
     told, stopped = other.call("doctor", request()), other.call("facts", {"sha": None})
     assert (stopped.refusal or {})["message"] == refused(told)[0]
@@ -141,7 +141,7 @@ def test_somebody_elses_root(host: LocalAgent) -> None:
 def test_a_root_that_cannot_be_made(tmp_path: Any) -> None:
     """A directory that is missing, and that this login may not make, is told before a deploy finds out."""
     require_another_user()
-    for path in [tmp_path, *list(tmp_path.parents)[:3]]:
+    for path in [tmp_path, *above(tmp_path)]:
         path.chmod(path.stat().st_mode | 0o055)
     host = LocalAgent(tmp_path / "srv" / "shop", user=65534, group=65534, extra_groups=[])
     told, stopped = host.call("doctor", request()), host.call("facts", {"sha": None})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 from functools import cache
+from pathlib import Path
 
 import cgroup
 import pytest
@@ -42,3 +44,8 @@ def require_hosts() -> None:
     """Skip the test where no host can be booted, or where its systemd would not hear that a service has ended."""
     if lacks := [*missing(), *filter(None, [cgroup.unheard()])]:
         pytest.skip(f"a real host needs {', '.join(lacks)}")
+
+
+def above(path: Path) -> list[Path]:
+    """The directories above a test's own that pytest made; a worker of pytest-xdist has one more than a run alone."""
+    return [parent for parent in path.parents if Path(tempfile.gettempdir()) in parent.parents]
