@@ -472,6 +472,23 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     assert shown.count("rollback --release") == 1
 
 
+def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back(short: History) -> None:
+    """The line to type names the application that is not well; the hosts of both stand in their environment."""
+    for at, (name, ends, release) in enumerate(
+        (("shop", "live", 1), ("shop", "live", 2), ("blog", "live", 3), ("blog", "restored", 4)), start=1
+    ):
+        part = host(name, ends, live=sha(3 if ends == "restored" else release), previous=sha(release - 1))
+        more = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
+        short.registry.finish(record(sha(release), part, **more, exit_code=0 if ends == "live" else 10))
+    assert steps(short) == [
+        "prod (blog): When that is mended: fab -H prod deploy --sha=HEAD --root=/srv/blog It changes what serves."
+    ]
+    shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
+    folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
+    way = f"fab -H prod rollback --release={sha(1)} --root=/srv/shop"
+    assert folded == [f"The way back To go back to {sha(1)[:10]}, which served before: {way}"]
+
+
 def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
     """While somebody holds a host, the page says the line that frees it, and none that is refused there."""
     short.attempt(sha(1), *(HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")), ago=timedelta(hours=1))

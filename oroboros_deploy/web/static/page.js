@@ -74,7 +74,8 @@ function replace(part, html) {
 
 // An environment's hosts are folded or not by how it stands: which one of several it is tells nothing.
 function whose(details, index) {
-  return details.closest(".place")?.querySelector("h3").textContent ?? index;
+  const place = details.closest(".place");
+  return place ? place.querySelector("h3").textContent + [...place.querySelectorAll("details")].indexOf(details) : index;
 }
 
 function key(element) {
