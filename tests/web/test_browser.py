@@ -221,9 +221,9 @@ def test_with_the_keyboard_alone(page: Any, past: Any) -> None:
     assert page.locator(":focus").inner_text() == "Skip to the content"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"
-    page.locator("summary").focus()
+    page.locator(".filters summary").focus()
     page.keyboard.press("Enter")
-    for _ in range(6):
+    for _ in range(7):  # the seventh field is the commit
         page.keyboard.press("Tab")
         assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.type(sha(1)[:8])
