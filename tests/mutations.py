@@ -188,6 +188,20 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
+        "a restore does not lead to what somebody moved `env` to before",
+        HOST + "activation.py",
+        'last.get("configuration", self.used) if last else self.used',
+        "self.used",
+        ("tests/host/test_outsiders.py", "-k", "moved_before"),
+    ),
+    Mutation(
+        "services that may run with what `env` was moved to are started again",
+        HOST + "activation.py",
+        "ran = {} if self.moved_before else self.state.ran or {}",
+        "ran = self.state.ran or {}",
+        ("tests/host/test_outsiders.py", "-k", "moved_before"),
+    ),
+    Mutation(
         "a restore ends well only with the configuration from before",
         HOST + "activation.py",
         "self._gone(source) or self._moved_env(back=True)",

@@ -133,6 +133,9 @@ class Activation:
         self.restart_by = 0.0  # when systemd has to be done with all services, by the monotonic clock
         self.added: List[str] = []  # paths in the target that its seal does not know
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
+        self.used: Optional[str] = None  # what `env` named then
+        self.last: Optional[JournalEntry] = None  # the end of the attempt before this one
+        self.moved_before = False  # whether the services may run with what somebody had moved `env` to
         self.named = self.held  # the same as it was asked for: without what its units stand for
         # A release that is held to its record need not have what the settings name by now.
         self.required = [name for name in request["services"] if name in judged["services"]]
@@ -203,8 +206,8 @@ class Activation:
         elif foreign:
             self._spend(self.layout.stage_link, "restore", foreign)
         self._stage("switch", target)
-        before = configuration.in_use(self.layout)
-        if wanted and wanted != before:
+        before = self._configuration_before(source)
+        if wanted and not wanted == before == self.used:
             self._spend(configuration.stage, self.layout, wanted, before)
         self._stage_units()
         durable.sync_directory(self.layout.staged("switch").parent)  # of all links
@@ -224,7 +227,8 @@ class Activation:
 
     def _configuration(self) -> Optional[str]:
         """The revision to put in use; the one that is in use where none is asked for, which is told."""
-        before, wanted = configuration.in_use(self.layout), records.wanted_configuration(self.layout, self.request)
+        before = self.used = configuration.in_use(self.layout)
+        wanted = records.wanted_configuration(self.layout, self.request)
         if wanted:
             configuration.refuse(self.layout, wanted)
             configuration.give(self.layout, wanted, self.request.get("owner"))
@@ -232,6 +236,20 @@ class Activation:
             why = _WHY_IT_STAYS[self.request.get("recorded")]
             self.say("warning", f"the configuration {before} stays in use: {why}", level="warning")
         return wanted or before
+
+    def _configuration_before(self, source: Optional[str]) -> Optional[str]:
+        """The revision that a restore puts in use: what `env` named before somebody moved it, which is told.
+
+        It stays the one that is in use where the attempt leaves `env` alone, and where `current` was moved too.
+        """
+        last = self.last if self.last and self.last.get("live", source) == source else None
+        noted = last.get("configuration", self.used) if last else self.used
+        asked = records.wanted_configuration(self.layout, self.request)
+        if noted == self.used or not asked or configuration.unusable(self.layout, noted):
+            return self.used
+        back = f"a restore puts {noted} in use again" if noted else "a restore takes it away"
+        self.say("warning", f"{words.moved_env(noted, self.used)}: {back}", level="warning")
+        return noted
 
     def _configured_otherwise(self, revision: Optional[str]) -> bool:
         """Whether `env` does not name this revision, in an attempt that has a configuration."""
@@ -303,8 +321,9 @@ class Activation:
         """The live release; where somebody moved `current` away, the one that was committed here last."""
         live, journal = self.layout.live(), Journal(self.layout.journal)
         entries = journal.attempts()[-1:]
-        if entries and entries[0].get("live", live) != live:
-            self.say("warning", words.moved(entries[0]["live"], live), level="warning")
+        self.last = entries[0] if entries else None
+        if self.last and self.last.get("live", live) != live:
+            self.say("warning", words.moved(self.last["live"], live), level="warning")
         return live or journal.committed()
 
     def _way_back(self, source: Optional[str]) -> Optional[str]:
@@ -563,8 +582,8 @@ class Activation:
         named = self._named()
         if named != self.found:
             raise Failed(words.moved(self.found[0], named[0]))
-        if self._configured_otherwise(self.state.configuration_before):
-            raise Failed(words.moved_env(self.state.configuration_before, configuration.in_use(self.layout)))
+        if self._configured_otherwise(self.used):
+            raise Failed(words.moved_env(self.used, configuration.in_use(self.layout)))
         foreign = configuration.problem(self.layout) if self.state.configuration else None
         if foreign:
             raise Failed(foreign["message"])
@@ -727,6 +746,7 @@ class Activation:
         self.restart_by = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
+                self.moved_before = self._moved_before()
                 configuration.put(self.layout, "restore", self.state.configuration_before)
             with contextlib.suppress(Failed, OSError):  # it is tried again below, and fails then
                 if not self.acts:
@@ -738,6 +758,11 @@ class Activation:
                 self._serve_again(self.state.source)
             if trouble:
                 raise trouble
+
+    def _moved_before(self) -> bool:
+        """Whether `env` named another revision than those of this attempt when it began, as far as can be seen."""
+        ours = (self.state.configuration, self.state.configuration_before)
+        return configuration.in_use(self.layout) not in ours if self.resumed else self.used != ours[1]
 
     def _link_back(self) -> None:
         """Let `current` lead where it led before the switch."""
@@ -816,7 +841,7 @@ class Activation:
 
     def _unchanged(self) -> Set[str]:
         """The services that run the process that they ran before the switch: systemd did not restart them."""
-        ran = self.state.ran or {}
+        ran = {} if self.moved_before else self.state.ran or {}
         same = (name for name, unit in self.seen.items() if unit.invocation and unit.invocation == ran.get(name))
         return {name for name in same if self.seen[name].serving and not self.seen[name].job}
 

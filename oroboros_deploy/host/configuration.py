@@ -416,7 +416,7 @@ def stage(layout: Layout, revision: str, before: Optional[str]) -> None:
     """Make the links that a later rename puts in the place of `env`: the one for the way back first."""
     for name, named in (("restore", before), ("switch", revision)):
         _link(_staged(layout, name), named)
-    _date(_staged(layout, "restore"), _dated(layout) if in_use(layout) else None)
+    _date(_staged(layout, "restore"), _dated(layout) if before and in_use(layout) == before else None)
 
 
 def put(layout: Layout, name: str, revision: Optional[str]) -> None:

@@ -97,6 +97,38 @@ def test_somebody_else(world: World, name: str, moment: str, act: str, dies: boo
         assert [words for words in found if words.partition(":")[0] not in lost] == []
 
 
+BEFORE = [
+    ("deploy", "", "committed"),
+    ("bad migration", "", "restored"),
+    ("bad deploy", "", "restored"),
+    *(("deploy", moment, settled(MOMENTS[moment], moved=False)) for moment in THERE),
+    *(("bad deploy", moment, "restored") for moment in BACK),
+]
+
+
+@pytest.mark.parametrize(("name", "moment", "ends"), BEFORE)
+def test_env_that_was_moved_before(world: World, name: str, moment: str, ends: str) -> None:
+    """What somebody moved `env` to before an attempt is told, and no end of the attempt leaves it in use."""
+    request = asked(world, JOURNEYS[name], healthcheck=GATE)
+    was = world.host.paths.env.readlink().name
+    ACTS["relinks env"](world, request["sha"])
+    moved = words.moved_env(was, world.host.paths.env.readlink().name)
+    service = world.services.directory / "api"
+    ran = service.read_text()
+    if moment:
+        meddle(world, launch.run, request, moment, lambda *_: None, dies=True)
+        launch.recover(world.host.paths, request)
+    else:
+        launch.run(world.host.paths, request)
+    assert ended(world, request) == ends
+    said = world.host.answer(request["attempt"]).said("warning")
+    assert f"{moved}: a restore puts {was} in use again" in said
+    assert broken(world.host.root, units=world.services.units, serving=world.services.running) == []
+    assert list(words.not_live(world.host.facts())) == []
+    # It was started again, for what it ran with is not known; where nobody can see that any more, `behind` tells it.
+    assert (service.read_text() != ran) == (moment != "swapped")
+
+
 @pytest.mark.parametrize("phase", SETTLED)
 def test_a_boot_that_nothing_tells(world: World, phase: str) -> None:
     """The power goes, and boot id, first process and clock are as before: the next contact ends it, services too."""
