@@ -17,6 +17,7 @@ import oroboros_deploy
 from tests.destructive import Series
 from tests.support import unit_kinds
 from tests.support.choice import BESIDE, CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
+from tests.support.oracle import processes
 from tests.support.postgres import why_not
 from tests.support.stage import Run, Stage, Violation, was_python, without_pythons
 
@@ -213,6 +214,19 @@ def disabled_unit(stage: Stage) -> Callable[[], object]:
     return lambda: stage.host.run("systemctl", "enable", "--quiet", "shop-api")
 
 
+def stray_process(stage: Stage) -> Callable[[], object]:
+    """A process in the control group of a service runs in an old release, beside the main process in the live one."""
+    old = next(sha for sha in stage.good if sha != stage.oracle.live)
+    in_old = f"--property=WorkingDirectory=/srv/shop/releases/{old}"
+    sleep = ("/bin/sleep", "86399")
+    stage.host.run("systemd-run", "--quiet", "--collect", "--unit=stray", "--property=Type=exec", in_old, *sleep)
+    pid = next(pid for pid, argv in processes(stage.host).items() if argv[-1] == sleep[-1])
+    for group in (stage.host.directory / "cgroups").read_text().splitlines():
+        (service,) = Path(group).rglob("shop-mailer.service")
+        (service / "cgroup.procs").write_text(f"{pid}\n")
+    return lambda: stage.host.run("systemctl", "stop", "stray")
+
+
 @pytest.mark.parametrize(
     ("tamper", "seen"),
     [
@@ -234,6 +248,7 @@ def disabled_unit(stage: Stage) -> Callable[[], object]:
         (cut_journal, "the journal has 0 entries for"),
         (unfinished_state, "which is no end"),
         (stopped_service, "shop-mailer runs None"),
+        (stray_process, "a process of shop-mailer runs in "),
     ],
 )
 def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], object]], seen: str) -> None:
