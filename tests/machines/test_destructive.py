@@ -17,8 +17,10 @@ import oroboros_deploy
 from tests.destructive import Series
 from tests.support import unit_kinds
 from tests.support.choice import BESIDE, CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
+from tests.support.disturbances import make_immutable, make_mutable
 from tests.support.oracle import processes
 from tests.support.postgres import why_not
+from tests.support.rights import require_immutable
 from tests.support.stage import Run, Stage, Violation, was_python, without_pythons
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
@@ -260,6 +262,19 @@ def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], ob
         assert [line for line in problems(stage, attempt) if seen in line]
     finally:
         repair()
+
+
+def test_what_is_immutable_cannot_be_removed(stage: Stage) -> None:
+    """Root of the host can neither change nor remove a file of a release that was made so, and can again later."""
+    require_immutable(stage.oracle.root)
+    release = f"/srv/shop/releases/{stage.oracle.live}"
+    make_immutable(stage.host, str(stage.oracle.live))
+    removed = stage.host.run("rm", "-f", f"{release}/ops/build.sh", check=False)
+    changed = stage.host.run("sh", "-c", f"echo false >>{release}/ops/build.sh", check=False)
+    make_mutable(stage.host)
+    assert (removed.returncode, changed.returncode, list(stage.oracle.violations(bad=set()))) == (1, 2, [])
+    moved = stage.host.run("sh", "-c", f"cd {release}/ops && mv build.sh moved && mv moved build.sh", check=False)
+    assert moved.returncode == 0
 
 
 def test_the_oracle_sees_a_bad_release(stage: Stage) -> None:
