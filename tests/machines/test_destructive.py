@@ -96,6 +96,35 @@ def test_a_bad_run_ends_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
     assert series.verdict == "in 1 of them an invariant was violated"
 
 
+class Noting:
+    """A stage that notes in which scope each seed runs."""
+
+    noted: ClassVar[dict[int, str]] = {}
+    lengths: ClassVar[dict[tuple[str, bool], dict[str, float]]] = {}
+
+    def __init__(self, name: str, scratch: Path, stack: ExitStack, scope: str) -> None:
+        self.scope = scope
+
+    def measure(self) -> None:
+        """All is well."""
+
+    def run(self, choice: Choice) -> Run:
+        self.noted[choice.seed] = self.scope
+        return Run(choice)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_seed_has_its_scope(monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    """However many hosts there are: what runs here are the first seeds of the documented series, each in its scope."""
+    monkeypatch.setattr("tests.destructive.Stage", Noting)
+    noted = []
+    for seeds, hosts in ((SEEDS, 2), (DOCUMENTED, 2 * jobs)):
+        Noting.noted.clear()
+        Series(seeds[0], len(seeds), hosts, lambda _: None, ("system", "user")).go()
+        noted.append([Noting.noted.get(seed) for seed in SEEDS])
+    assert noted == [["system", "user"] * (len(SEEDS) // 2)] * 2
+
+
 def other_release(stage: Stage) -> Callable[[], object]:
     """`current` names a release that the services do not run."""
     oracle = stage.oracle
