@@ -16,6 +16,7 @@ from tests.host.test_fault_table import ended
 from tests.support.builds import wheel
 from tests.support.faults import World
 from tests.support.invariants import broken, untrue
+from tests.support.rights import require_immutable
 
 pytestmark = pytest.mark.slow
 
@@ -60,8 +61,9 @@ def linked(release: Path) -> None:
 
 
 def immutable(release: Path) -> None:
-    """A file of it can be changed and removed by nobody, where the filesystem and the login can have that."""
-    subprocess.run(["chattr", "+i", str(release / "name")], capture_output=True)
+    """A file of it can be changed and removed by nobody."""
+    require_immutable(release.parent.parent)
+    subprocess.run(["chattr", "+i", str(release / "name")], check=True)
 
 
 def adopted(release: Path) -> None:

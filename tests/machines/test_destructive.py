@@ -17,7 +17,10 @@ import oroboros_deploy
 from tests.destructive import Series
 from tests.support import unit_kinds
 from tests.support.choice import BESIDE, CONFIGURATIONS, KINDS, MADE, OUTSIDERS, UNITS, Choice, choose
+from tests.support.disturbances import make_immutable, make_mutable
+from tests.support.oracle import processes
 from tests.support.postgres import why_not
+from tests.support.rights import require_immutable
 from tests.support.stage import Run, Stage, Violation, was_python, without_pythons
 
 pytestmark = [pytest.mark.host, pytest.mark.postgres]
@@ -91,6 +94,35 @@ def test_a_bad_run_ends_no_series(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ([run.choice.seed for run in series.runs], [*series.violated], BadOnce.made) == ([1, 2, 4, 5], [3], 2)
     assert "| 3 | nothing serves |" in series.report()
     assert series.verdict == "in 1 of them an invariant was violated"
+
+
+class Noting:
+    """A stage that notes in which scope each seed runs."""
+
+    noted: ClassVar[dict[int, str]] = {}
+    lengths: ClassVar[dict[tuple[str, bool], dict[str, float]]] = {}
+
+    def __init__(self, name: str, scratch: Path, stack: ExitStack, scope: str) -> None:
+        self.scope = scope
+
+    def measure(self) -> None:
+        """All is well."""
+
+    def run(self, choice: Choice) -> Run:
+        self.noted[choice.seed] = self.scope
+        return Run(choice)
+
+
+@pytest.mark.parametrize("jobs", [1, 4])
+def test_a_seed_has_its_scope(monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    """However many hosts there are: what runs here are the first seeds of the documented series, each in its scope."""
+    monkeypatch.setattr("tests.destructive.Stage", Noting)
+    noted = []
+    for seeds, hosts in ((SEEDS, 2), (DOCUMENTED, 2 * jobs)):
+        Noting.noted.clear()
+        Series(seeds[0], len(seeds), hosts, lambda _: None, ("system", "user")).go()
+        noted.append([Noting.noted.get(seed) for seed in SEEDS])
+    assert noted == [["system", "user"] * (len(SEEDS) // 2)] * 2
 
 
 def other_release(stage: Stage) -> Callable[[], object]:
@@ -213,6 +245,19 @@ def disabled_unit(stage: Stage) -> Callable[[], object]:
     return lambda: stage.host.run("systemctl", "enable", "--quiet", "shop-api")
 
 
+def stray_process(stage: Stage) -> Callable[[], object]:
+    """A process in the control group of a service runs in an old release, beside the main process in the live one."""
+    old = next(sha for sha in stage.good if sha != stage.oracle.live)
+    in_old = f"--property=WorkingDirectory=/srv/shop/releases/{old}"
+    sleep = ("/bin/sleep", "86399")
+    stage.host.run("systemd-run", "--quiet", "--collect", "--unit=stray", "--property=Type=exec", in_old, *sleep)
+    pid = next(pid for pid, argv in processes(stage.host).items() if argv[-1] == sleep[-1])
+    for group in (stage.host.directory / "cgroups").read_text().splitlines():
+        (service,) = Path(group).rglob("shop-mailer.service")
+        (service / "cgroup.procs").write_text(f"{pid}\n")
+    return lambda: stage.host.run("systemctl", "stop", "stray")
+
+
 @pytest.mark.parametrize(
     ("tamper", "seen"),
     [
@@ -234,6 +279,7 @@ def disabled_unit(stage: Stage) -> Callable[[], object]:
         (cut_journal, "the journal has 0 entries for"),
         (unfinished_state, "which is no end"),
         (stopped_service, "shop-mailer runs None"),
+        (stray_process, "a process of shop-mailer runs in "),
     ],
 )
 def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], object]], seen: str) -> None:
@@ -245,6 +291,19 @@ def test_the_oracle_sees(stage: Stage, tamper: Callable[[Stage], Callable[[], ob
         assert [line for line in problems(stage, attempt) if seen in line]
     finally:
         repair()
+
+
+def test_what_is_immutable_cannot_be_removed(stage: Stage) -> None:
+    """Root of the host can neither change nor remove a file of a release that was made so, and can again later."""
+    require_immutable(stage.oracle.root)
+    release = f"/srv/shop/releases/{stage.oracle.live}"
+    make_immutable(stage.host, str(stage.oracle.live))
+    removed = stage.host.run("rm", "-f", f"{release}/ops/build.sh", check=False)
+    changed = stage.host.run("sh", "-c", f"echo false >>{release}/ops/build.sh", check=False)
+    make_mutable(stage.host)
+    assert (removed.returncode, changed.returncode, list(stage.oracle.violations(bad=set()))) == (1, 2, [])
+    moved = stage.host.run("sh", "-c", f"cd {release}/ops && mv build.sh moved && mv moved build.sh", check=False)
+    assert moved.returncode == 0
 
 
 def test_the_oracle_sees_a_bad_release(stage: Stage) -> None:

@@ -12,7 +12,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import ROOT, Shop, current
+from tests.support.shop import ROOT, Shop, current, releases_of
 from tests.support.user_shop import UNITS, give_to_the_login, serving, systemctl
 
 pytestmark = pytest.mark.host
@@ -31,6 +31,7 @@ def test_a_deploy_a_failure_and_a_rollback_without_root(host: DisposableHost, sh
     for sha in (first, second):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
         assert (current(host), serving(host), serving(host, "shop-mailer")) == (sha, sha, sha)
+        assert (releases_of(host, "shop-api"), releases_of(host, "shop-mailer")) == ({sha}, {sha})
     ran = fab("-H", "prod", "deploy", f"--sha={shop.release(api='echo no water >&2; exit 1')}")
     assert (ran.code, current(host), serving(host)) == (10, second, second), ran.said
     assert ["shop-api is" in ran.out, "no water" in ran.out] == [True, True], ran.out

@@ -18,7 +18,7 @@ from disposable_host import DisposableHost
 
 from tests.support import configured, unit_kinds
 from tests.support.configured import CRASH, Values
-from tests.support.shop import ROOT, Scope, serving, systemctl
+from tests.support.shop import ROOT, Scope, releases_of, serving, systemctl
 from tests.support.user_shop import UNITS as LOGINS_UNITS
 
 SERVICES = ("shop-api", "shop-mailer")
@@ -84,11 +84,13 @@ class Oracle:
         return next(iter(self.not_serving()), None) if serving else None
 
     def not_serving(self) -> Iterator[str]:
-        """Invariant 2: the processes, asked of the kernel, and the answer over HTTP are those of `current`."""
+        """Invariant 2: every process of the services, asked of the kernel, and the answer over HTTP is of `current`."""
         live = self.live
         for unit in self.services:
             if (found := serving(self.host, unit, self.scope)) != live:
                 yield f"{unit} runs {found}, but current names {live}"
+            for other in sorted(releases_of(self.host, unit) - {str(live), str(found)}):
+                yield f"a process of {unit} runs in {other}, but current names {live}"
         script = self.root / "releases" / str(live) / "services/api.sh"
         url = f"http://127.0.0.1:{PORT}/api.sh"
         said = self.host.run("curl", "--silent", "--max-time", "2", url, check=False).stdout

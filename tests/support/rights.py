@@ -35,6 +35,17 @@ def require_mount() -> None:
     require("the right to mount", *MOUNT)
 
 
+def require_immutable(directory: Path) -> None:
+    """Skip the test where the filesystem of this directory, or this user, can make no file that nobody can change."""
+    trial = directory / "immutable"
+    trial.touch()
+    try:
+        require("files that nobody can change", "chattr", "+i", str(trial))
+    finally:
+        subprocess.run(("chattr", "-f", "-i", str(trial)), stderr=subprocess.DEVNULL)
+        trial.unlink()
+
+
 def require_another_user() -> None:
     """Skip the test where no process can become another user's."""
     require("the right to become another user", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true")

@@ -6,9 +6,14 @@ shell how a release misbehaves; it builds in no time and needs no package regist
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import cgroup
 from disposable_host import DisposableHost
 
 from tests.support.fab import FABFILE, Fab
@@ -17,6 +22,7 @@ from tests.support.repository import Repository
 Scope = Literal["system", "user"]
 
 ROOT = "/srv/shop"
+_IN_A_RELEASE = re.compile(rf"{re.escape(ROOT)}/releases/([0-9a-f]+)")
 SERVE = "exec sleep infinity"
 UNIT = """\
 [Unit]
@@ -82,6 +88,27 @@ def serving(host: DisposableHost, unit: str = "shop-api", scope: Scope = "system
         return None
     cwd = host.run("readlink", f"/proc/{pid}/cwd").stdout.strip()
     return cwd.removeprefix(f"{ROOT}/releases/").partition("/")[0]
+
+
+def releases_of(host: DisposableHost, unit: str) -> set[str]:
+    """The releases that the processes in a unit's control group and below really run in, asked of the kernel.
+
+    A process whose working directory is in no release has none, nor has one that has just ended.
+    """
+    found = set()
+    for pid in _processes(host, unit):
+        with suppress(OSError):
+            if named := _IN_A_RELEASE.match(os.readlink(f"/proc/{pid}/cwd")):
+                found.add(named[1])
+    return found
+
+
+def _processes(host: DisposableHost, unit: str) -> Iterator[int]:
+    for pid in cgroup.processes(host.directory):
+        with suppress(OSError):
+            groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+            if any(f"{unit}.service" in group.split("/") for group in groups):
+                yield pid
 
 
 def current(host: DisposableHost) -> str | None:
