@@ -115,7 +115,7 @@ def test_a_command_cannot_wait_for_an_answer() -> None:
     (reading, writing), ours = os.pipe(), os.dup(0)
     try:
         os.dup2(reading, 0)
-        assert shell("read -r answer || echo nobody there", seconds=2).tail == "nobody there"
+        assert shell("read -r answer || echo nobody there", seconds=20).tail == "nobody there"
     finally:
         os.dup2(ours, 0)
         for descriptor in (reading, writing, ours):
@@ -124,7 +124,7 @@ def test_a_command_cannot_wait_for_an_answer() -> None:
 
 def test_an_answer_is_told_apart_from_what_is_said_beside_it() -> None:
     """What a command says on standard error is no part of its answer, and is not lost."""
-    ended = process.apart(["/bin/sh", "-c", "echo noise >&2; echo stopping; exit 1"], cwd=HERE, deadline=soon(5))
+    ended = process.apart(["/bin/sh", "-c", "echo noise >&2; echo stopping; exit 1"], cwd=HERE, deadline=soon(20))
     assert (ended.status, ended.tail, ended.said) == (1, "stopping", "noise")
 
 
