@@ -19,7 +19,6 @@ from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 
 NOBODY = pwd.getpwnam("nobody")
-root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
 
 
 @pytest.fixture
@@ -136,7 +135,7 @@ def test_the_environment_is_the_users(tmp_path: Path) -> None:
     assert own == {"HOME": NOBODY.pw_dir, "USER": "nobody", "LOGNAME": "nobody", "SHELL": NOBODY.pw_shell}
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_the_group_of_the_owner_reads_a_configuration(host: LocalAgent) -> None:
     """Of `.deploy` it reads the configuration alone: what lay open in it is closed before anybody may pass."""
     host.paths.create()
@@ -158,7 +157,7 @@ def test_the_group_of_the_owner_reads_a_configuration(host: LocalAgent) -> None:
     assert mode(place) == 0o600
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_shared_directories_belong_to_the_owner(host: LocalAgent, asked: list[list[str]]) -> None:
     """What is made is the owner's; root gives away nothing that lies where the owner could put a link."""
     host.paths.create()
@@ -173,7 +172,7 @@ def test_shared_directories_belong_to_the_owner(host: LocalAgent, asked: list[li
     assert (host.paths.shared / "media/a/b").is_dir()
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_what_lies_in_a_directory_of_the_owner_is_made_by_the_owner(host: LocalAgent, asked: list[list[str]]) -> None:
     """Root makes nothing where somebody else could put a link in its place."""
     host.paths.create()

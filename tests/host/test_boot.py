@@ -20,6 +20,7 @@ from oroboros_deploy.remote import agent
 from tests.host.test_activation import DEATHS, HEALTH, ONCE, die_in, health, journaled, staged
 from tests.support.faults import World
 from tests.support.local_agent import LocalAgent
+from tests.support.rights import require_giving_away
 from tests.support.watching import tree
 
 pytestmark = pytest.mark.slow  # whole builds and activations
@@ -239,8 +240,8 @@ def test_the_unit_runs_nothing_that_others_put_there(host: LocalAgent, systemd: 
     install(host, "api")
     [kept] = host.paths.boot.glob("*.pyz")
     assert (checked(systemd).returncode, checked(systemd).stderr) == (0, "")
-    if what == "somebody's" and os.getuid():
-        pytest.skip("only root gives files away")
+    if what == "somebody's":
+        require_giving_away()
     act: dict[str, Callable[[], object]] = {
         "another": lambda: kept.write_text("another"),
         "gone": kept.unlink,
