@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from tests.support.repository import Repository
+from tests.support.rights import require_giving_away
 
 pytest_plugins = [
     "tests.support.databases",
@@ -30,6 +31,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "source")
+
+
+@pytest.fixture
+def giving_away() -> None:
+    """For a test that gives files to another user."""
+    require_giving_away()
 
 
 @pytest.fixture(autouse=True)

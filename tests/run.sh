@@ -132,7 +132,7 @@ tests() { # NAME ENVIRONMENT SECONDS PYTEST-ARGUMENTS...
     shift 3
     : >"$note"
     stage "$name" "$seconds" "$bin" -m pytest -p tests.support.once_more "--running-note=$note" \
-        "--failed-before=$failed" --durations=10 "$@"
+        "--failed-before=$failed" "--flaky-note=$flaky" --durations=10 "$@"
     [ "$status" != 137 ] || sed 's/^/killed in /' "$note"
 }
 
@@ -142,7 +142,9 @@ fi
 check_python
 find_home
 find_environments
+flaky="$venvs/flaky-$$" # the flaky tests of all stages of this run
 trap 'stopped=yes; kill -INT "$child" 2>/dev/null' INT TERM HUP
+trap 'rm -f "$flaky"' EXIT
 
 environment newest --editable '.[test]' || give_up "the virtual environment cannot be made"
 case "${1:-}" in

@@ -40,7 +40,12 @@ name=$(basename "$(dirname "$(dirname "$0")")") said="$(basename "$0") $*"
 echo "$name $said" >>"$here/notes"
 [ ! -e "$here/slow" ] || sleep 0.5
 case "$name $said" in
-    *" $(cat "$here/hangs" 2>/dev/null || echo nothing) "*) touch "$here/hanging"; exec sleep 60 ;;
+    *"$(cat "$here/hangs" 2>/dev/null || echo nothing) "*) touch "$here/hanging"; exec sleep 60 ;;
+    *"$(cat "$here/deaf" 2>/dev/null || echo nothing) "*)
+        trap '' INT
+        echo "$name/test_deaf.py::test_deaf" >"$(echo "$said" | sed 's/.*--running-note=\\([^ ]*\\).*/\\1/')"
+        exec sleep 60
+        ;;
 esac
 while read -r part; do
     case "$name $said" in *"$part"*) exit 1 ;; esac
@@ -89,6 +94,10 @@ class Checkout:
             out, err = process.communicate(timeout=60)
         return process.returncode, err or out
 
+    def environments(self) -> Path:
+        [directory] = (self.directory / "cache/oroboros_deploy/test").iterdir()
+        return directory
+
     def notes(self) -> list[str]:
         """What was asked for since the last look."""
         notes = (self.directory / "notes").read_text().splitlines()
@@ -125,6 +134,15 @@ def test_all_stages_run(checkout: Checkout) -> None:
     tests = [note for note in checkout.notes() if "pytest" in note]
     assert [note.split()[0] for note in tests] == ["oldest", "newest"]
     assert "--failed-before=types, tests on the oldest dependencies" in tests[1]
+
+
+def test_what_the_stages_of_tests_are_told(checkout: Checkout) -> None:
+    """The ten slowest are printed, and the flaky of both stages stand in one file, which is gone after the run."""
+    assert checkout.run()[0] == 0
+    told = [note.split() for note in checkout.notes() if "pytest" in note]
+    assert ["--durations=10" in each for each in told] == [True, True]
+    [note] = {word.partition("=")[2] for each in told for word in each if word.startswith("--flaky-note=")}
+    assert (Path(note).parent, Path(note).exists()) == (checkout.environments(), False)
 
 
 @pytest.mark.parametrize(
@@ -172,6 +190,17 @@ def test_what_takes_too_long_is_cut(checkout: Checkout) -> None:
         said = process.communicate(timeout=60)[0]
     assert (process.returncode, "cut after 1 s" in said) == (1, True), said
     assert len([note for note in checkout.notes() if "pytest" in note]) == 2
+
+
+def test_tests_that_hang_are_named(checkout: Checkout) -> None:
+    """Workers that are deaf to the end of their time are killed; the tests that they ran are named after that."""
+    script = checkout.directory / "tests/run.sh"
+    script.write_text(script.read_text().replace("--kill-after 60 ", "--kill-after 1 "))
+    checkout.tell("deaf", "newest python -m pytest")
+    checkout.environ["MINUTES"] = "0"
+    with checkout.start() as process:
+        said = process.communicate(timeout=60)[0]
+    assert (process.returncode, said.splitlines()[-1]) == (1, "killed in newest/test_deaf.py::test_deaf"), said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from oroboros_deploy.errors import InvalidInput, UnknownCommit
 from oroboros_deploy.source import Commit, Source
+from tests.support.rights import require_giving_away
 
 Git = Callable[..., str]
 WHEN = "2026-01-02T03:04:05+00:00"
@@ -600,8 +601,7 @@ def test_a_commit_is_described_by_its_newest_tag(repository: Path) -> None:
 
 def test_the_reason_of_git_is_told_and_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A repository of another user: git's last line is the command that trusts it, its first one the reason."""
-    if os.getuid():
-        pytest.skip("only root can give a repository away")
+    require_giving_away()
     theirs = make(tmp_path / "theirs", "one")
     subprocess.run(["chown", "-R", "12345", theirs], check=True)
     monkeypatch.setenv("HOME", str(tmp_path))

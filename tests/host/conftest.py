@@ -14,7 +14,7 @@ from tests.support.faults import Services, World, bring_back, keep_history
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
-from tests.support.rights import MOUNT, above, refused
+from tests.support.rights import MOUNT, above, refused, require_another_user, require_giving_away
 from tests.support.small_filesystem import small_filesystem
 
 
@@ -82,8 +82,8 @@ def world(place: Path, history: Path, scope: Scope, tmp_path: Path, monkeypatch:
 @pytest.fixture
 def a_login(tmp_path: Path, repository: Repository) -> LocalAgent:
     """A host whose login is not root, with the repository's commits; this process is root and writes as services do."""
-    if os.getuid():
-        pytest.skip("only root can write as another user")
+    require_another_user()
+    require_giving_away()
     for path in (tmp_path, *above(tmp_path)):
         path.chmod(path.stat().st_mode | 0o011)
     root = tmp_path / "srv"

@@ -13,15 +13,18 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import activation, durable, launch, lock, process, seal, state
+from oroboros_deploy.host import activation, durable, gate, launch, lock, process, seal, state
 from oroboros_deploy.host.journal_entry import digest
 from oroboros_deploy.host.words import PHASES
+from tests.support.clock import Hasty
 from tests.support.local_agent import LocalAgent
 from tests.support.watching import eventually, processes, tree
 
 pytestmark = pytest.mark.slow  # whole builds and activations
 
 HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.02, "stable_for": 0}
+ONCE = {**HEALTH, "timeout": 10, "interval": 20}  # one try, with time for it
+ROOT = Path(__file__).parents[2]
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 
 
@@ -35,6 +38,12 @@ def old(host: LocalAgent) -> str:
 
 def health(**changes: Any) -> dict[str, Any]:
     return {**HEALTH, **changes}
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses of the gate take no time: nobody waits for a deadline that is far enough away for a slow machine."""
+    monkeypatch.setattr(gate, "time", Hasty())
 
 
 def staged(host: LocalAgent) -> list[str]:
@@ -67,13 +76,13 @@ def test_a_release_that_passes_is_committed(host: LocalAgent, old: str) -> None:
     assert sorted(host.journal[1]["seconds"]) == ["gating", "restarting", "swapping"]
 
 
-def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str) -> None:
+def test_a_release_that_fails_is_taken_back(host: LocalAgent, old: str, hasty: None) -> None:
     """The previous release is live again, the failed one is noted as bad, and the reason is told with its output."""
     bad = host.sealed("bad", health="echo no database; exit 3")
-    answer = host.activate_here(bad, healthcheck=health(timeout=1, interval=2))  # one try, ended by no deadline
+    answer = host.activate_here(bad, healthcheck=ONCE)
     assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restored"]
     ended = (answer.result or {})["state"]
-    reason = "the gate was not passed: the health command exited 3 (gave up after 1 s)"
+    reason = "the gate was not passed: the health command exited 3 (gave up after 10 s)"
     assert (ended["reason"], ended["transcript"], ended["switched"]) == (reason, "no database", True)
     assert (host.live, host.paths.bad(bad).read_text(), staged(host)) == (old, reason, [])
     assert journaled(host)[1:] == [(bad, "restored", old)]
@@ -125,18 +134,18 @@ def test_a_first_deploy_that_fails_leaves_no_current(host: LocalAgent) -> None:
     assert journaled(host) == [(bad, "restored", None)]
 
 
-def test_a_restore_that_fails_is_left_for_a_person(host: LocalAgent, tmp_path: Path) -> None:
+def test_a_restore_that_fails_is_left_for_a_person(host: LocalAgent, tmp_path: Path, hasty: None) -> None:
     """The previous release is put back once; when it fails as well, nothing bounces a second time."""
     gates = tmp_path / "gates"
     old = host.sealed("old", health=f"echo old >>{gates}; test -e {tmp_path}/database")
     bad = host.sealed("bad", health=f"echo bad >>{gates}; exit 1")
     (tmp_path / "database").touch()
-    host.activate_here(old, healthcheck=health(timeout=0.2, interval=1))
+    host.activate_here(old, healthcheck=ONCE)
     (tmp_path / "database").unlink()
     gates.unlink()
-    answer = host.activate_here(bad, healthcheck=health(timeout=0.1, interval=1))
+    answer = host.activate_here(bad, healthcheck={**ONCE, "timeout": 9})
     assert answer.phases == ["prepared", "swapped", "restarted", "restoring", "restore_failed"]
-    gates_of = [f"the gate was not passed: the health command exited 1 (gave up after {s} s)" for s in (0.1, 0.2)]
+    gates_of = [f"the gate was not passed: the health command exited 1 (gave up after {s} s)" for s in (9, 10)]
     assert (answer.result or {})["state"]["reason"] == "; and the restore failed: ".join(gates_of)
     assert (gates.read_text(), host.live) == ("bad\nold\n", old)
     assert journaled(host)[1:] == [(bad, "restore_failed", old)]
@@ -367,7 +376,9 @@ def test_current_is_never_missing(host: LocalAgent) -> None:
 _DIES_IN = """
 import json, os, signal, sys
 from pathlib import Path
-from oroboros_deploy.host import launch, layout
+from oroboros_deploy.host import gate, launch, layout
+from tests.support.clock import Hasty
+gate.time = Hasty()
 
 def say(event, message="", level="info", **data):
     if data.get(sys.argv[2]) == sys.argv[3]:
@@ -382,7 +393,7 @@ launch.run(layout.Layout.of(request["layout"]), request)
 def die_in(host: LocalAgent, request: dict[str, Any], kind: str, name: str) -> None:
     """Run an activation that is killed, as by a power cut, when it says the phase or step."""
     argv = [sys.executable, "-c", _DIES_IN, str(host.keep(request)), kind, name]
-    assert subprocess.run(argv, timeout=20).returncode == -signal.SIGKILL
+    assert subprocess.run(argv, timeout=60, cwd=ROOT).returncode == -signal.SIGKILL
 
 
 DEATHS = [
@@ -408,7 +419,7 @@ def test_a_death_in_any_phase_is_settled(
 ) -> None:
     """Whoever comes next ends the attempt: once, as it should have ended, with nothing left over."""
     new = host.sealed("new", health=f"exit {status}")
-    request = host.request(new, healthcheck=health(timeout=0.2), migrate="true")
+    request = host.request(new, healthcheck=ONCE, migrate="true")
     die_in(host, request, kind, name)
     for _ in range(2):  # the second time there is nothing left to do
         launch.recover(host.paths, request)
@@ -548,10 +559,12 @@ def test_a_link_that_somebody_moved_before_decides_the_way_back(host: LocalAgent
     assert (answer.phases[-1], host.live, host.journal[-1]["live"]) == ("restored", back, back)
 
 
-def test_a_clock_that_jumps_decides_nothing(host: LocalAgent, old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_clock_that_jumps_decides_nothing(
+    host: LocalAgent, old: str, hasty: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Wall time is shown, never compared: years forth and back change no outcome."""
     jumps = iter(range(10_000))
     monkeypatch.setattr("time.time", lambda: 2e9 if next(jumps) % 2 else 0.0)
     for name, end in (("good", "exit 0"), ("bad", "exit 1")):
-        host.activate_here(host.sealed(name, health=end), healthcheck=health(timeout=0.3))
+        host.activate_here(host.sealed(name, health=end), healthcheck=ONCE)
     assert [outcome for _, outcome, _ in journaled(host)] == ["committed", "committed", "restored"]

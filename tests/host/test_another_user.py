@@ -19,7 +19,6 @@ from oroboros_deploy.host.refusal import Refusal
 from tests.support.local_agent import LocalAgent
 
 NOBODY = pwd.getpwnam("nobody")
-root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
 
 
 @pytest.fixture
@@ -85,12 +84,12 @@ def test_what_systemd_is_asked_for(asked: list[list[str]], monkeypatch: pytest.M
     """Who it is, no new privileges, and an end at the deadline, of which nothing is left 2 s later."""
     somebody = next(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in (0, NOBODY.pw_uid))
     monkeypatch.setattr(another_user.manager.os, "getuid", lambda: somebody)
-    run("true", seconds=5)
+    run("true", seconds=50)
     command = asked[0]
     assert command[:4] == ["sudo", "-n", "systemd-run", "--quiet"]
     assert {f"--uid={NOBODY.pw_uid}", "--property=NoNewPrivileges=yes", "--property=TimeoutStopSec=2"} < {*command}
     [longest] = [float(word.partition("RuntimeMaxSec=")[2]) for word in command if "RuntimeMaxSec" in word]
-    assert 4 < longest <= 5
+    assert 40 < longest <= 50
     assert command[command.index("--unit") + 1].startswith("oroboros-command-a1-")
 
 
@@ -136,7 +135,7 @@ def test_the_environment_is_the_users(tmp_path: Path) -> None:
     assert own == {"HOME": NOBODY.pw_dir, "USER": "nobody", "LOGNAME": "nobody", "SHELL": NOBODY.pw_shell}
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_the_group_of_the_owner_reads_a_configuration(host: LocalAgent) -> None:
     """Of `.deploy` it reads the configuration alone: what lay open in it is closed before anybody may pass."""
     host.paths.create()
@@ -158,7 +157,7 @@ def test_the_group_of_the_owner_reads_a_configuration(host: LocalAgent) -> None:
     assert mode(place) == 0o600
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_shared_directories_belong_to_the_owner(host: LocalAgent, asked: list[list[str]]) -> None:
     """What is made is the owner's; root gives away nothing that lies where the owner could put a link."""
     host.paths.create()
@@ -173,7 +172,7 @@ def test_shared_directories_belong_to_the_owner(host: LocalAgent, asked: list[li
     assert (host.paths.shared / "media/a/b").is_dir()
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_what_lies_in_a_directory_of_the_owner_is_made_by_the_owner(host: LocalAgent, asked: list[list[str]]) -> None:
     """Root makes nothing where somebody else could put a link in its place."""
     host.paths.create()

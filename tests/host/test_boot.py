@@ -17,9 +17,10 @@ import pytest
 from oroboros_deploy.host import boot, environment, launch, lock, manager, records, state, unit_sets, units
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
-from tests.host.test_activation import DEATHS, HEALTH, die_in, health, journaled, staged
+from tests.host.test_activation import DEATHS, HEALTH, ONCE, die_in, health, journaled, staged
 from tests.support.faults import World
 from tests.support.local_agent import LocalAgent
+from tests.support.rights import require_giving_away
 from tests.support.watching import tree
 
 pytestmark = pytest.mark.slow  # whole builds and activations
@@ -239,8 +240,8 @@ def test_the_unit_runs_nothing_that_others_put_there(host: LocalAgent, systemd: 
     install(host, "api")
     [kept] = host.paths.boot.glob("*.pyz")
     assert (checked(systemd).returncode, checked(systemd).stderr) == (0, "")
-    if what == "somebody's" and os.getuid():
-        pytest.skip("only root gives files away")
+    if what == "somebody's":
+        require_giving_away()
     act: dict[str, Callable[[], object]] = {
         "another": lambda: kept.write_text("another"),
         "gone": kept.unlink,
@@ -274,7 +275,7 @@ def test_a_power_cut_in_any_phase(
     """The next boot ends the attempt, once: the right link, one entry, its result; no gate, for nothing serves yet."""
     gates = tmp_path / "gates"
     new = host.sealed("new", health=f"exit {status}")
-    gate = health(command=f"echo >>{gates}; sh ./health", timeout=0.2)
+    gate = {**ONCE, "command": f"echo >>{gates}; sh ./health"}
     request = host.request(new, healthcheck=gate, migrate="true")
     died_with_the_host(host, request, kind, name)
     gates.unlink(missing_ok=True)
@@ -299,11 +300,11 @@ def test_the_reason_is_told(host: LocalAgent, old: str) -> None:
     """An interrupted attempt says that the host went down, and when; one that failed by itself keeps its reason."""
     for status, phase in ((0, "restarted"), (1, "restoring")):
         new = host.sealed(phase, health=f"exit {status}")
-        died_with_the_host(host, host.request(new, healthcheck=health(timeout=1.5, interval=0.5)), "phase", phase)
+        died_with_the_host(host, host.request(new, healthcheck=ONCE), "phase", phase)
         boot_again(host)
     assert [entry["reason"] for entry in host.journal[1:]] == [
         "the host went down after 'restarted'",
-        "the gate was not passed: the health command exited 1 (gave up after 1.5 s)",
+        "the gate was not passed: the health command exited 1 (gave up after 10 s)",
     ]
 
 

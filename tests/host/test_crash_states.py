@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oroboros_deploy.host import configuration, launch, seal, state
+from oroboros_deploy.host import configuration, gate, launch, seal, state
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.reserve import Reserve
+from tests.support.clock import Hasty
 from tests.support.crash_states import Disk, PowerCuts
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
@@ -22,13 +23,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-HEALTH = {"command": "sh ./health", "timeout": 1, "interval": 1, "stable_for": 0}
+HEALTH = {"command": "sh ./health", "timeout": 10, "interval": 20, "stable_for": 0}
 Cuts = Callable[..., PowerCuts]
 
 
 @pytest.fixture(autouse=True)
 def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "start_detached", lambda *_: None)
+    monkeypatch.setattr(gate, "time", Hasty())
     monkeypatch.setattr(Reserve, "fill", lambda self: None)  # nothing depends on its lasting
 
 

@@ -235,7 +235,8 @@ def test_a_host_as_it_was_seen_is_switched(host: LocalAgent) -> None:
 def test_a_dead_control_node_changes_nothing(host: LocalAgent, old: str, gate: str, outcome: str) -> None:
     """With its follower killed in the middle the activation ends by itself, and tells it to the next who asks."""
     new = host.sealed("new")
-    request = host.request(new, healthcheck=command(f"test $(basename $PWD) = {old} || {{ {gate}; }}", timeout=0.7))
+    line = f"test $(basename $PWD) = {old} || {{ {gate}; }}"
+    request = host.request(new, healthcheck=command(line, timeout=20 if outcome == "committed" else 0.7))
     process = asked(host, request)
     assert eventually(lambda: host.live == new)
     cut(process)

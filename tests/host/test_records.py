@@ -9,12 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from oroboros_deploy.host import configuration, contract, launch, manager, records, state, units
+from oroboros_deploy.host import configuration, contract, gate, launch, manager, records, state, units
 from oroboros_deploy.host.contract import ActivateRequest
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
 from tests.host.test_claim import ASKED, given_to
 from tests.support.answering import answer, serving
+from tests.support.clock import Hasty
 from tests.support.local_agent import Answer, LocalAgent
 
 pytestmark = pytest.mark.slow  # whole builds and activations
@@ -25,7 +26,7 @@ DOWN = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", s
 OWN = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02, "stable_for": 0}
 UNSET = {"command": "sh ./health", "timeout": 5.0, "interval": 0.02}
 PROBE: dict[str, Any] = {"url": "http://127.0.0.1:1/", "status": 200, "timeout": 5.0}
-NEWER = {"command": "test -e newer", "timeout": 0.2, "interval": 0.02, "stable_for": 0}
+NEWER = {"command": "test -e newer", "timeout": 5.0, "interval": 1, "stable_for": 0}  # the tests are hasty
 
 
 class Systemd:
@@ -67,6 +68,7 @@ class Systemd:
 
 @pytest.fixture
 def systemd(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    monkeypatch.setattr(gate, "time", Hasty())
     return Systemd(host, monkeypatch)
 
 
@@ -167,7 +169,7 @@ def test_a_record_with_a_damaged_field(host: LocalAgent, systemd: Systemd, case:
 def test_a_gate_that_no_release_passes(host: LocalAgent, systemd: Systemd) -> None:
     """The old release is held to the gate that it passed, and restored; nobody runs the new health command in it."""
     old = committed(host, "old", "api")
-    answer = failing(host, "api", healthcheck={**OWN, "command": "echo ran >>../../ran; false", "timeout": 0.1})
+    answer = failing(host, "api", healthcheck={**OWN, "command": "echo ran >>../../ran; false", "interval": 1})
     assert end(host, answer) == ("restored", old)
     assert answer.said("gate.try")[-1] == "the health command exited 0"
     assert (host.root / "ran").read_text().count("ran") == len(answer.said("gate.try")) - 1
@@ -451,7 +453,7 @@ def test_time_for_a_way_back(host: LocalAgent, systemd: Systemd) -> None:
     request = host.request(host.sealed("new"), services=["api"], restart=True, healthcheck=NEWER, restart_timeout=10)
     command = launch.unit_command(host.paths, request)
     assert "--property=TimeoutStopSec=544" in command
-    assert "--property=RuntimeMaxSec=558" in command
+    assert "--property=RuntimeMaxSec=563" in command
 
 
 def told_of_the_mailer() -> str:
@@ -703,7 +705,7 @@ def test_a_way_back_is_judged_by_the_probes_of_its_record(host: LocalAgent, syst
         assert record is not None
         assert (record["healthcheck"], record["skipped"]) == (probed(mine.url, contains="old"), False)
         with serving(answer(404, "not here")) as newer:
-            failed = failing(host, "api", healthcheck={**probed(newer.url), "timeout": 0.5})
+            failed = failing(host, "api", healthcheck={**probed(newer.url), "interval": 1})
             assert end(host, failed) == ("restored", old)
             told = (failed.result or {})["state"]
             assert f"{newer.url} answered 404; 200 is wanted" in told["reason"]
@@ -726,7 +728,7 @@ def test_a_way_back_is_judged_by_the_probes_of_its_record(host: LocalAgent, syst
 def test_a_release_that_no_longer_passes_its_own_probe(host: LocalAgent, systemd: Systemd) -> None:
     """It is not taken for well because the attempt that failed asked for less."""
     with serving(answer(200), answer(500)) as mine:
-        old = committed(host, "old", "api", healthcheck={**probed(mine.url), "timeout": 0.5})
+        old = committed(host, "old", "api", healthcheck={**probed(mine.url), "interval": 1})
         assert end(host, failing(host, "api")) == ("restore_failed", old)
 
 

@@ -10,16 +10,17 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import process, state, units
+from oroboros_deploy.host import gate, process, state, units
 from oroboros_deploy.host.process import Ended
 from oroboros_deploy.host.units import Unit
+from tests.support.clock import Hasty
 from tests.support.local_agent import Answer, LocalAgent
 
 pytestmark = pytest.mark.slow  # whole builds and activations
 
 UP = Unit("api", "loaded", "active", "running", "simple", "success", "100", "i0", "0", False, "0")
 DEAD = UP._replace(active="failed", sub="failed", result="exit-code", pid="0", status="203")
-GATE = {"command": None, "timeout": 0.5, "interval": 0.01, "stable_for": 0.02}
+GATE = {"command": None, "timeout": 5.0, "interval": 0.1, "stable_for": 0.2}  # the tests are hasty
 
 
 class Systemd:
@@ -62,6 +63,7 @@ class Systemd:
 
 @pytest.fixture
 def systemd(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> Systemd:
+    monkeypatch.setattr(gate, "time", Hasty())
     return Systemd(host, monkeypatch)
 
 
@@ -298,7 +300,7 @@ def test_a_restore_that_has_touched_nothing(
 def test_a_restart_is_gated_and_recorded(host: LocalAgent, systemd: Systemd, old: str) -> None:
     """One restart of the live release: nothing moves, the journal has its kind, and the record stays what it passed."""
     record = json.loads(host.paths.record(old).read_text())
-    answer = systemd.activate(old, kind="restart", said=["services"], healthcheck={**GATE, "timeout": 0.4})
+    answer = systemd.activate(old, kind="restart", said=["services"], healthcheck={**GATE, "timeout": 6.0})
     assert answer.phases == ["prepared", "swapped", "restarted", "gated", "committed"]
     assert (systemd.asked, host.live) == ([("restart", old)], old)
     assert [event["message"] for event in answer.events if event["event"] == "phase"][:2] == [

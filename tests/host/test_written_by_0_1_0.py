@@ -24,7 +24,7 @@ OLD = "c00dbbc9dadfbe1e232e93a729dd4752fade0abf"
 BAD = "1902e3d6fc4e78a0bcc50ba12b882769afbf4a8c"
 LIVE, RESTORED, REFUSED = "20261128T100000-0a0a0a0a", "20261128T100500-0b0b0b0b", "20261128T101000-0c0c0c0c"
 HOLD = {"actor": "ada@desk", "at": 1795893060.7676349, "reason": "the database moves"}
-HEALTH = {"command": "sh health", "timeout": 1, "interval": 0.05, "stable_for": 0}
+HEALTH = {"command": "sh health", "timeout": 10, "interval": 0.05, "stable_for": 0}
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ ROOT = "/srv/shop"
 APP = Application("shop", "deploy", ROOT, ("shop", "shop-*", "shop@*"), (USER,))
 HEADER = f"{helper.OURS}shop in {ROOT}, 0\n"
 UNIT = f"{HEADER}[Unit]\nDescription=Shop\n[Service]\nUser={USER}\nExecStart=/srv/shop/current/bin/shop\n"
-root_only = pytest.mark.skipif(os.getuid() != 0, reason="only root can give files to others")
 
 
 @pytest.fixture(autouse=True)
@@ -354,7 +353,7 @@ def test_whom_it_obeys(monkeypatch: pytest.MonkeyPatch) -> None:
         assert refused == (None if obeyed else "shop is not deployed by this login"), asks
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_root_believes_root_alone(directories: Path) -> None:
     """A list that others own or may write, a link in its place, and a name that is a path are refused."""
     place = directories / "etc/shop.json"
@@ -374,7 +373,7 @@ def test_root_believes_root_alone(directories: Path) -> None:
         helper.application("../etc/shop")
 
 
-@root_only
+@pytest.mark.usefixtures("giving_away")
 def test_what_is_given_away(directories: Path) -> None:
     """A configuration and an empty directory of the login's, and neither a link, nor a file with two names."""
     root, user = directories / "shop", pwd.getpwnam(USER)

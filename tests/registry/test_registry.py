@@ -207,7 +207,9 @@ def test_clocks_that_disagree_do_not_decide_which_attempt_is_newer(postgres_url,
         ended = (now + timedelta(seconds=5)).isoformat()
         run(registry, record(B, host("h1", "live", previous=A), attempt="2", finished_at=ended))
         assert (statuses(registry), registry.serving()) == ({A: "replaced", B: "deployed"}, {"h1": B})
-        assert abs(datetime.fromisoformat(registry.get(A)["deployed_at"]) - now) < timedelta(seconds=2)
+        assert abs(datetime.fromisoformat(registry.get(A)["deployed_at"]) - now) < timedelta(
+            seconds=30
+        )  # less than the clock was ahead
 
 
 @pytest.mark.postgres

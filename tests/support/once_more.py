@@ -2,8 +2,8 @@
 
     python -m pytest -p tests.support.once_more
 
-A flaky test is listed with what it said, and is no failure of the run; more than three are.  tests/flaky.txt keeps
-those that are known.  It also says which tests were running when the run was stopped.
+A flaky test is listed with what it said, and is no failure of the run; more than three are, all stages of the run
+together.  tests/flaky.txt keeps those that are known.  It also says which tests were running when the run was stopped.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("once more")
     group.addoption("--running-note", type=Path, help="keep the names of the tests that are running in this file")
     group.addoption("--failed-before", default="", help="what to say about stages before this one")
+    group.addoption("--flaky-note", type=Path, help="a file with the flaky tests of all stages of one run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +42,8 @@ class OnceMore:
         self._running: list[str] = []
         self._failed: dict[str, None] = {}
         self._flaky: list[pytest.TestReport] = []
+        self._flaky_note: Path | None = config.getoption("flaky_note")
+        self._flaky_before = _names_in(self._flaky_note)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._running.append(nodeid)
@@ -60,7 +63,9 @@ class OnceMore:
             return
         flaky = {name for name in self._failed if _passes(name, self._config.rootpath)}
         self._flaky = _set_aside(self._config, flaky)
-        if flaky == set(self._failed) and len(flaky) <= MOST_FLAKY:
+        if self._flaky_note:
+            self._flaky_note.write_text("".join(f"{name}\n" for name in sorted(self._flaky_before | flaky)))
+        if flaky == set(self._failed) and len(self._flaky_before | flaky) <= MOST_FLAKY:
             session.exitstatus = pytest.ExitCode.OK
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
@@ -73,7 +78,9 @@ class OnceMore:
             say(report.longreprtext)
         for name in dict.fromkeys(report.nodeid for report in self._flaky):
             say(f"flaky: {name} ({_known(self._config.rootpath / KNOWN).get(name, f'not in {KNOWN} yet')})")
-        if len({report.nodeid for report in self._flaky}) > MOST_FLAKY:
+        if self._flaky_before:
+            say(f"flaky before: {', '.join(sorted(self._flaky_before))}")
+        if len(self._flaky_before | {report.nodeid for report in self._flaky}) > MOST_FLAKY:
             say(f"more than {MOST_FLAKY} are flaky: that is a failure")
         if before := self._config.getoption("failed_before"):
             say(f"failed before: {before}")
@@ -81,6 +88,10 @@ class OnceMore:
     def _write_note(self) -> None:
         if self._note:
             self._note.write_text("".join(f"{name}\n" for name in self._running))
+
+
+def _names_in(note: Path | None) -> set[str]:
+    return set(note.read_text().splitlines()) if note and note.exists() else set()
 
 
 def _passes(name: str, root: Path) -> bool:

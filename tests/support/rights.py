@@ -13,6 +13,13 @@ from disposable_host import missing
 
 MOUNT = ("unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt")  # in a namespace that ends with it
 
+GIVE = """\
+test "$(id -u)" = 0 || { echo "this is uid $(id -u)" >&2; exit 1; }
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
+chown 65534 "$file"
+"""
+
 
 def require(needs: str, *command: str) -> None:
     """Skip the test when this command, which does what the test needs and changes nothing, does not work."""
@@ -49,6 +56,11 @@ def require_immutable(directory: Path) -> None:
 def require_another_user() -> None:
     """Skip the test where no process can become another user's."""
     require("the right to become another user", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "true")
+
+
+def require_giving_away() -> None:
+    """Skip the test where this is not root, or a root that cannot give a file to another user."""
+    require("root's right to give files to others", "sh", "-ec", GIVE)
 
 
 def require_hosts() -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tests.support.once_more import MOST_FLAKY
+from tests.support.once_more import KNOWN, MOST_FLAKY
 
 pytestmark = pytest.mark.slow
 
@@ -27,6 +30,16 @@ def test_hangs():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(10)
 """
+KILLED = """
+import os, signal, time
+def test_hangs():
+    while "test_hangs" not in open({!r}).read():
+        time.sleep(0.01)
+    os.kill(os.getppid(), signal.SIGKILL)
+    os._exit(0)
+"""
+KNOWN_ONES = (ROOT / KNOWN).read_text()
+LINE = "tests/support/test_once_more.py::test_flaky_ones | 2026-01-01 | a race"
 
 
 def command(*arguments: str) -> list[str]:
@@ -86,6 +99,22 @@ def test_many_flaky_tests_are_a_failure(tmp_path: Path) -> None:
     assert f"more than {MOST_FLAKY} are flaky: that is a failure" in ran.stdout
 
 
+def test_flaky_tests_of_all_stages_are_counted_together(tmp_path: Path) -> None:
+    """The limit is the whole run's; a test that is flaky in two stages is one; the last stage names those before it."""
+    note = tmp_path / "flaky"
+    note.write_text("".join(f"tests/test_a.py::test_{number}\n" for number in range(MOST_FLAKY - 1)))
+    named = note.read_text().splitlines()
+    for _ in range(2):
+        for seen in tmp_path.glob("seen*"):
+            seen.unlink()
+        ran = run(tmp_path, "--flaky-note", "flaky", flaky=flaky(tmp_path))
+        assert (ran.returncode, f"flaky before: {', '.join(named)}" in ran.stdout) == (0, True), ran.stdout
+        named = sorted({*named, "test_flaky.py::test_flaky0"})
+        assert note.read_text().splitlines() == named
+    ran = run(tmp_path, "--flaky-note", "flaky", flaky=flaky(tmp_path, 1))
+    assert (ran.returncode, f"more than {MOST_FLAKY} are flaky: that is a failure" in ran.stdout) == (1, True)
+
+
 def test_a_run_that_is_stopped_names_its_tests(tmp_path: Path) -> None:
     """As when it takes longer than it may; the note in a file is there for a run that is killed.
 
@@ -98,7 +127,46 @@ def test_a_run_that_is_stopped_names_its_tests(tmp_path: Path) -> None:
     assert (tmp_path / "running").read_text() == "test_hangs.py::test_hangs\n"
 
 
+def test_a_run_that_is_killed_has_noted_its_tests(tmp_path: Path) -> None:
+    """With workers, as all of CI: the note names what they ran, after a signal that leaves no time to say so."""
+    ran = run(tmp_path, "-n2", "--running-note", "running", hangs=KILLED.format(str(tmp_path / "running")))
+    assert (ran.returncode, "stopped in" in ran.stdout) == (-signal.SIGKILL, False), ran.stdout
+    assert "test_hangs.py::test_hangs" in (tmp_path / "running").read_text().splitlines()
+
+
 def test_stages_that_failed_before_are_named(tmp_path: Path) -> None:
     """The closing line is of one stage: the line above it names the others that failed."""
     ran = run(tmp_path, "--failed-before", "style, types")
     assert ran.stdout.splitlines()[-2:-1] == ["failed before: style, types"]
+
+
+def wrong(text: str) -> list[str]:
+    """What is not as tests/flaky.txt has to be: a few lines of `NAME | DATE | CAUSE`, of tests that exist."""
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return [*lines[MOST_FLAKY:], *(line for line in lines[:MOST_FLAKY] if not is_right(line))]
+
+
+def is_right(line: str) -> bool:
+    name, when, cause = (*line.split(" | "), "", "")[:3]
+    path, _, function = name.partition("::")
+    try:
+        date.fromisoformat(when)
+        tests = (ROOT / path).read_text()
+    except (ValueError, OSError):
+        return False
+    defined = re.search(rf"^def {re.escape(function.partition('[')[0])}\(", tests, re.MULTILINE)
+    return bool(defined and cause.strip() and line.count(" | ") == 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (KNOWN_ONES, []),
+        (f"# what is known\n{LINE}\n", []),
+        (f"{LINE}\n" * (MOST_FLAKY + 1), [LINE]),
+        *((line, [line]) for line in (LINE.replace("_ones", "_twos"), LINE.replace("2026-", ""), LINE[:-8], "")),
+    ],
+)
+def test_flaky_ones(text: str, lines: list[str]) -> None:
+    """tests/flaky.txt has at most three, each with its date and its cause, and each is still there."""
+    assert wrong(text) == [line for line in lines if text]

@@ -18,11 +18,12 @@ import pytest
 from oroboros_deploy.host import process
 from oroboros_deploy.host.building import view
 from tests.support import mounted
+from tests.support.rights import require_another_user, require_giving_away, require_mount
 
 pytestmark = pytest.mark.slow  # thousands of examples, or whole builds
 
 LOGINS = [
-    pytest.param(0, marks=pytest.mark.skipif(os.getuid() != 0, reason="needs root")),
+    pytest.param(0),
     pytest.param(os.getuid() or 65534, id="without root"),
 ]
 # One command in a view of a root, by a process of its own: what is allowed is asked of a login that just began.
@@ -53,7 +54,10 @@ print(ended.tail)
 @pytest.fixture(params=LOGINS)
 def login(request: pytest.FixtureRequest) -> int:
     """Whose build it is."""
-    return int(request.param)
+    if (login := int(request.param)) != os.getuid():
+        require_another_user()
+        require_giving_away()
+    return login
 
 
 @pytest.fixture
@@ -185,9 +189,9 @@ def test_a_tmux_of_the_login_runs_nothing_for_a_build(login: int, root: Path) ->
     assert not (root / "releases/old/made").exists()
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 def test_a_session_that_begins_during_a_build_is_out_of_its_reach(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is mounted on the host later comes into a view as well, but not there."""
+    require_mount()
     (root / "run/user").mkdir(parents=True)
     monkeypatch.setenv("BEFORE", "mount --make-rshared / && mount --bind /run /run && mount --make-shared /run")
     session = "mkdir -p /run/user/7 && mount -t tmpfs session /run/user/7 && touch /run/user/7/bus"
