@@ -78,12 +78,12 @@ def answers_json(answers: Mapping[str, object]) -> str:
 
 
 def lock_table(answers: Answers[LockAnswer]) -> str:
-    """Each host: that it is locked, and what still runs there."""
+    """Each host: that it is held, and what still runs there."""
     return _sentences(answers, _locked)
 
 
 def unlock_table(answers: Answers[UnlockAnswer]) -> str:
-    """Each host: whose lock was taken away."""
+    """Each host: whose hold was ended."""
     return _sentences(answers, _unlocked)
 
 
