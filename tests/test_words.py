@@ -16,8 +16,8 @@ from oroboros_deploy.control import plan
 from oroboros_deploy.events import Event
 from oroboros_deploy.host import hold
 from oroboros_deploy.host.state import FINAL, TRANSITIONS
-from oroboros_deploy.outcome import State
-from oroboros_deploy.words import SERVES, WAY, doing, name_of, phase_of
+from oroboros_deploy.outcome import State, end_of
+from oroboros_deploy.words import SERVES, WAY, came_to, doing, name_of, phase_of
 
 # The noun, and the verb that is made of it: not the commands `fab lock` and `fab unlock`.
 _LOCK = re.compile(r"(?<!fab )(?<![`.])\block(?:s|ed)?\b(?! --)|\bunlock(?:s|ed)\b|\bfreez|\bfrozen\b", re.IGNORECASE)
@@ -46,6 +46,12 @@ def test_every_state_has_its_words() -> None:
     """Each state has a name, and each bad one a sentence."""
     assert name_of(State.NOT_RESTORED) == "not restored"
     assert set(SERVES) == {state for state in State if not state.ok}
+
+
+def test_a_last_phase_is_called_what_it_came_to() -> None:
+    """A phase that something follows keeps its name."""
+    assert [came_to(phase) for phase in FINAL] == [name_of(end_of(phase) or State.UNKNOWN) for phase in FINAL]
+    assert (came_to("restore_failed"), came_to("swapped")) == ("not restored", "swapped")
 
 
 @pytest.mark.parametrize("module", [hold, plan, errors, tables, tasks, deployment, generate])
