@@ -48,8 +48,8 @@ MEANINGS = {
         "log in to the host that is named and look at `systemctl --failed`; then [step by step](trouble.md)",
     ),
     ExitCode.BUSY: Meaning(
-        "another activation, or somebody's lock, holds the host; nothing was changed",
-        "wait (`--wait=SECONDS`, `fab status`), or end the lock with `fab unlock`",
+        "another activation, or a person by `fab lock`, holds the host; nothing was changed",
+        "wait (`--wait=SECONDS`, `fab status`), or end the hold with `fab unlock`",
     ),
     ExitCode.BUILD_FAILED: Meaning(
         "the build (or the migration) failed; nothing was switched",

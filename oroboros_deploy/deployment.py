@@ -443,7 +443,7 @@ class Deployment:
             return diagnose(node, names)
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
-        """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody unlocks them.
+        """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody frees them.
 
         ``hold`` in the answer is who holds the host, since when and why; ``running`` is an activation that
         runs there (None: none), which goes on to its end.  The answer of a host that is held already is

@@ -55,10 +55,10 @@ class DeployError(Exception):
     ``log`` what a command of a failed build printed last and ``outcome``, when an
     attempt had begun, what came of it on every host.  ``exit_code`` is how ``fab`` ends with this error.
 
-    >>> error = Busy("this host is held by ada@desk", hint="end the lock with: fab -H web1 unlock", host="web1")
+    >>> error = Busy("this host is held by ada@desk", hint="end the hold with: fab -H web1 unlock", host="web1")
     >>> print(error)
     web1: this host is held by ada@desk
-      → end the lock with: fab -H web1 unlock
+      → end the hold with: fab -H web1 unlock
     >>> int(error.exit_code)
     20
     """
@@ -98,7 +98,7 @@ class UnknownRelease(InvalidInput):
 
 
 class Busy(DeployError):
-    """Another activation holds the host, or a person has locked it."""
+    """Another activation holds the host, or a person holds it on purpose."""
 
     exit_code = ExitCode.BUSY
 

@@ -70,6 +70,11 @@ _PHASES = {
 }
 
 
+def end_of(phase: str) -> State | None:
+    """How an attempt ended on a host whose activation came to this phase; None when it goes on after it."""
+    return _PHASES.get(phase)
+
+
 def state_of(error: DeployError) -> State:
     """How an attempt ended on a host whose work raised this error; unknown when no state has its class."""
     ends = ((state, code) for state, (code, kind) in _ENDS.items() if kind and isinstance(error, kind))

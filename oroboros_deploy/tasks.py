@@ -365,7 +365,7 @@ def lock(
 
 @task(help=_COMMON)
 def unlock(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
-    """Free hosts that somebody locked."""
+    """Free hosts that somebody holds by `lock`."""
     from .cli import tables
 
     answered(deployment(context, environment, flags(root)).unlock(), tables.unlock_table, json)

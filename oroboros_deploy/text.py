@@ -13,7 +13,7 @@ _ERROR = re.compile(r"(?:\berr|error|exception|fatal|failed|failure|missing|not 
 # What systemd says of each restart of a service that ends again and again; the service's own words stand between.
 _RESTARTS = re.compile(r" systemd\[\d+\]: (?:\S+: Scheduled restart job|Starting |Started |Stopping |Stopped )")
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))  # of durations: the seconds in each, and its name
 
 
 def short(sha: str | None) -> str:
@@ -33,9 +33,9 @@ def duration(seconds: float) -> str:
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     rest = round(seconds)
-    largest = next(index for index, (size, _) in enumerate(_UNITS) if rest >= size)
-    size, unit = _UNITS[largest]
-    smaller, name = _UNITS[min(largest + 1, len(_UNITS) - 1)]
+    largest = next(index for index, (size, _) in enumerate(UNITS) if rest >= size)
+    size, unit = UNITS[largest]
+    smaller, name = UNITS[min(largest + 1, len(UNITS) - 1)]
     remainder = rest % size // smaller
     return f"{rest // size} {unit}" + (f" {remainder} {name}" if remainder else "")
 

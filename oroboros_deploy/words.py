@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from .events import Event
 from .host.words import PHASES, STEPS
-from .outcome import State
+from .outcome import State, end_of
 
 # The way of a host through an attempt that goes well.
 WAY = ("connect", "facts", "build", "switch", "restart", "gate", "commit")
@@ -57,3 +57,9 @@ def doing(phase: str | None) -> str:
 def name_of(state: State) -> str:
     """A state as people read it."""
     return state.value.replace("_", " ")
+
+
+def came_to(phase: str) -> str:
+    """A phase as people read it: of the last one the state in which it leaves the host."""
+    end = end_of(phase)
+    return name_of(end) if end else phase

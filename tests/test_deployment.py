@@ -83,12 +83,12 @@ def test_one_locked_host_of_several_stops_all(site: Site) -> None:
 
 
 def test_a_lock_on_a_locked_host(site: Site) -> None:
-    """Is an error of that host alone; whose lock it is stays."""
+    """Is an error of that host alone; whose hold it is stays."""
     site.deployment().lock(["web1"], reason=WHY)
     other = site.deployment("web2", actor="bob@laptop")
     object.__setattr__(other.config, "root", str(site.root()))
     (said,) = other.lock(["web1"], reason="mine").values()
-    assert isinstance(said, Busy) and said.hint == "end the lock with: fab -H web1 unlock"
+    assert isinstance(said, Busy) and said.hint == "end the hold with: fab -H web1 unlock"
     status = answer(site.deployment().status(["web1"]))
     assert (status["hold"]["actor"], status["hold"]["reason"]) == ("tester@desk", WHY)
 

@@ -155,8 +155,8 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
     [
         ("fab -H web1 status  shows it", "fab -H web1 status --environment=prod --root=/srv/a  shows it"),
         (
-            "end the lock with: fab -H HOST unlock",
-            "end the lock with: fab -H web1 unlock --environment=prod --root=/srv/a",
+            "end the hold with: fab -H HOST unlock",
+            "end the hold with: fab -H web1 unlock --environment=prod --root=/srv/a",
         ),
         ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
         (

@@ -14,6 +14,7 @@ from ..host.constants import IN_PLACE
 from ..host.words import held, not_live, put_away
 from ..outcome import served_before
 from ..text import changed_names, clean, columns, duration, moment, short, size
+from ..words import came_to
 
 if TYPE_CHECKING:
     from ..config import Setting
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 _WIDTH = 80  # columns of a terminal
 _MINUTES = len("2030-01-31 12:00")
-_ENDS = {"committed": "live", "restore_failed": "broken"}
 
 T = TypeVar("T")
 Answers = Mapping[str, T | DeployError]  # by the names of the hosts
@@ -78,12 +78,12 @@ def answers_json(answers: Mapping[str, object]) -> str:
 
 
 def lock_table(answers: Answers[LockAnswer]) -> str:
-    """Each host: that it is locked, and what still runs there."""
+    """Each host: that it is held, and what still runs there."""
     return _sentences(answers, _locked)
 
 
 def unlock_table(answers: Answers[UnlockAnswer]) -> str:
-    """Each host: whose lock was taken away."""
+    """Each host: whose hold was ended."""
     return _sentences(answers, _unlocked)
 
 
@@ -186,7 +186,7 @@ def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']}, {_ENDS.get(last['phase'], last['phase'])}" if last else "none"
+    ended = f"{last['kind']}, {came_to(last['phase'])}" if last else "none"
     return (host, short(answer["live"]) or "nothing", _since(answer), ended, now)
 
 
@@ -222,7 +222,7 @@ def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
     """How an activation ended; after a first deploy that failed there may have been nothing to restore."""
     first = phase == "restored" and activation.get("switched") and activation.get("source") is None
     nothing_left = first and not served_before(activation)
-    return "failed, nothing is live" if nothing_left else phase
+    return "failed, nothing is live" if nothing_left else came_to(phase)
 
 
 def _help(setting: Setting) -> str:

@@ -391,7 +391,7 @@ def held_by(job: Job, facts: Facts, host: str) -> Busy | None:
         return Busy(busy(facts["running"]), hint=hint, host=host)
     # What did not end goes on to the host, which settles it before it refuses: no hold stops a restore.
     if facts["hold"] and not unfinished(facts["last"]):
-        hint = f"end the lock with: {job.config.typed(host, 'unlock')}"
+        hint = f"end the hold with: {job.config.typed(host, 'unlock')}"
         return Busy(f"this host is {held(facts['hold'])}", hint=hint, host=host)
     return None
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ON_THE_HOST = re.compile(r"on the host(?:, as root)?(?:, once)?: (?P<line>\S.*)")
 _SUDOERS = re.compile(r"add to sudoers: (?P<rule>(?P<login>[A-Za-z_][\w.-]*) .+)")
 _OTHER_LOGIN = re.compile(r"log in as (?P<owner>[A-Za-z_][\w.-]*), as the deploys before: .*")
-_WITH = re.compile(r".*\b(?:(?:free|watch) it|end the lock) with: (?P<command>fab .+)")
+_WITH = re.compile(r".*\b(?:(?:free|watch) it|end the hold) with: (?P<command>fab .+)")
 _COMMAND = re.compile(r"ssh(?:-keygen|-keyscan)? ")
 _INSTALL = re.compile(r"apt install \S+")
 _OF_ROOT = ("apt ", "chgrp ", "chown ", "loginctl ", "systemctl ", "timedatectl ")

@@ -55,7 +55,7 @@ def refuse(layout: Layout) -> None:
     """Raise Refusal when the target is held."""
     hold = found(layout)
     if hold:
-        raise Refusal("busy", f"this host is {held(hold)}", hint="end the lock with: fab -H HOST unlock", hold=hold)
+        raise Refusal("busy", f"this host is {held(hold)}", hint="end the hold with: fab -H HOST unlock", hold=hold)
 
 
 def _read(path: Path) -> Optional[Hold]:
@@ -70,7 +70,7 @@ def _read(path: Path) -> Optional[Hold]:
 
 
 def _place(layout: Layout, hold: Hold) -> bool:
-    """Write the hold unless there is one: of two who lock at the same moment one does."""
+    """Write the hold unless there is one: of two who ask for one at the same moment one gets it."""
     new = layout.tmp / f"hold-{os.getpid()}"
     durable.write_json(new, hold)
     try:

@@ -1,6 +1,6 @@
 """The host's own record of what was done to it: append-only, each line sealed by a hash over the one before.
 
-Attempts are recorded when they end, locks and unlocks when they are made.  Beside it,
+Attempts are recorded when they end, holds when they begin and when they end.  Beside it,
 ``journal.head`` holds the number and hash of the last line: without it nobody would
 miss lines cut from the end.  A power cut leaves the head behind, never ahead.
 """
@@ -80,7 +80,7 @@ class Journal:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """A lock and an unlock write while an activation runs."""
+        """The begin and the end of a hold are written while an activation runs."""
         try:
             with lock.take(self.path.with_suffix(".lock"), wait=WAIT):
                 yield

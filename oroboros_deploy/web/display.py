@@ -13,7 +13,6 @@ from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
-_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
 
 _LOOKS = {
@@ -71,7 +70,7 @@ def ago(time: str | None) -> str:
     if time is None:
         return "never"
     seconds = max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0)
-    return next((f"{seconds // size:.0f} {unit} ago" for size, unit in _UNITS if seconds >= size), "just now")
+    return next((f"{seconds // size:.0f} {unit} ago" for size, unit in text.UNITS[:-1] if seconds >= size), "just now")
 
 
 def elapsed(time: str) -> str:

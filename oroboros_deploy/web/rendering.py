@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ..errors import DeployError, InvalidInput
-from ..text import changed_names
+from ..text import UNITS, changed_names
 from . import display, ending
 from .links import Links
 from .overview import seen
@@ -104,6 +104,7 @@ def _make_templates() -> Environment:
     made.filters["seen"] = seen
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")
+    made.globals["units"] = UNITS
     made.globals["version_of"] = lambda name: _STATIC[name][2]
     return made
 

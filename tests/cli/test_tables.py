@@ -89,6 +89,13 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ],
         ),
         (
+            answer(last={"kind": "rollback", "target": SHA, "phase": "restore_failed"}, journal=[]),
+            [
+                "web1  aaaaaaaaaa               rollback, not restored  quiet",
+                "web1: the last rollback was of aaaaaaaaaa: not restored",
+            ],
+        ),
+        (
             answer(
                 units={
                     "api": UP | {"serving": False, "condition": "inactive (dead)"},
@@ -135,12 +142,13 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
         "running",
         "interrupted",
         "pushed",
-        "locked",
+        "held",
         "adopted",
         "configured",
         "new",
         "put back",
         "failed first",
+        "not restored",
         "not live",
         "put away",
         "put away by its own user",

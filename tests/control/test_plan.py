@@ -188,13 +188,13 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
             replace(job(), config=load([("fabric.yaml", {"services": ["api"]})], {}, flags={"root": "/srv/other"})),
             facts(hold={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}),
             Busy,
-            "end the lock with: fab -H web1 unlock --root=/srv/other$",
+            "end the hold with: fab -H web1 unlock --root=/srv/other$",
         ),
         (
             job("rollback"),
             facts(hold={"actor": "ada", "at": 1_800_000_000.0, "reason": "the fair"}, last={"phase": "committed"}),
             Busy,
-            "held by ada since 2027-01-15 08:00:00 UTC: the fair\n  → end the lock with: fab -H web1 unlock$",
+            "held by ada since 2027-01-15 08:00:00 UTC: the fair\n  → end the hold with: fab -H web1 unlock$",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import logging
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -9,9 +10,14 @@ import pytest
 from oroboros_deploy.control.spool import Spool
 from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.registry import Registry
+from oroboros_deploy.registry.url import url_key
 from tests.support.samples import PROCESSES, A, B, C, host, record
 
 pytestmark = pytest.mark.slow
+
+# What the spool of 0.1.0 had, written by its own code: a deploy that went well, one that was restored, and a rollback
+# to a release that the host did not have.
+OF_0_1_0 = (Path(__file__).parent / "spooled_by_0_1_0.jsonl").read_text().splitlines()
 
 
 def test_a_spooled_record_is_finished_once_the_registry_is_back(registry, tmp_path):
@@ -48,6 +54,38 @@ def test_a_record_is_kept_once_and_privately(tmp_path):
     paths = {spool.put(record(A, attempt="../odd/name"), "key") for _ in range(2)}
     assert list((tmp_path / "spool").iterdir()) == list(paths)
     assert [each.stat().st_mode & 0o777 for each in (tmp_path / "spool", *paths)] == [0o700, 0o600]
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "rows", "serving"),
+    [
+        (OF_0_1_0[0], ("live", "the fair", 1), {A: "deployed"}, {"web1": A}),
+        (OF_0_1_0[1], ("restored", None, 0), {}, {"web1": A}),
+        (OF_0_1_0[2], ("failed", None, 0), {C: "rollback_target_missing"}, {}),
+    ],
+    ids=["live", "restored", "missing"],
+)
+def test_a_record_that_0_1_0_spooled_is_replayed(registry, tmp_path, text, ended, rows, serving):
+    """Who upgrades while records wait loses none: the new version writes them as the old one would have."""
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / f"{registry.key}.{hashlib.sha256(text.encode()).hexdigest()[:32]}.json").write_text(text)
+    spool = Spool(tmp_path / "spool")
+    (waiting,) = spool.pending(registry.key)
+    assert (waiting.state, waiting.subject, len(waiting.commits), waiting.tool_version) == (*ended, "0.1.0")
+    assert (spool.replay(registry), spool.pending()) == (1, [])
+    assert ({row["release_id"]: row["status"] for row in registry.list()}, registry.serving()) == (rows, serving)
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [
+        ("sqlite:////srv/state/registry.db", "a0beae7506765e4a"),
+        ("postgresql://ada:secret@db.example.org:5432/shop?via=web1", "925df50cc5790d32"),
+    ],
+)
+def test_what_0_1_0_spooled_is_found_by_its_key(url, key):
+    """The beginning of the file's name is what 0.1.0 made of the same address."""
+    assert url_key(url) == key
 
 
 def test_records_for_another_registry_wait(tmp_path):

@@ -43,7 +43,7 @@ CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
             "log in as a;reboot, as the deploys before: -H x@HOST",
         ),
         ("on the host:  ", "on the host:  "),
-        ("end the lock with: fab -H HOST unlock", "fab -H web1 unlock"),
+        ("end the hold with: fab -H HOST unlock", "fab -H web1 unlock"),
         ("take `units` out of fabric.yaml", "take `units` out of fabric.yaml"),
         (None, None),
     ],

@@ -56,7 +56,7 @@ def test_a_held_host_is_activated_by_nobody(host: LocalAgent, old: str) -> None:
         assert host.activate(new, kind=kind, healthcheck=HEALTH).refusal == {
             "kind": "busy",
             "message": words(hold),
-            "hint": "end the lock with: fab -H HOST unlock",
+            "hint": "end the hold with: fab -H HOST unlock",
             "hold": hold,
         }
     assert (tree(host.root), host.facts()["hold"], len(journaled_attempts(host))) == (before, hold, 1)
@@ -74,7 +74,7 @@ def test_it_ends_when_somebody_unlocks(host: LocalAgent, old: str) -> None:
 
 
 def test_the_history_of_attempts_holds_attempts_only(host: LocalAgent, old: str) -> None:
-    """However often it was locked since, the facts tell the last attempts, and the head of the whole journal."""
+    """However often it was held since, the facts tell the last attempts, and the head of the whole journal."""
     for _ in range(3):
         held(host)
         free(host)
@@ -83,14 +83,14 @@ def test_the_history_of_attempts_holds_attempts_only(host: LocalAgent, old: str)
 
 
 def test_nobodys_reason_is_written_over(host: LocalAgent, old: str) -> None:
-    """The second who locks is told of the first, and nothing is recorded."""
+    """The second who asks for a hold is told of the first, and nothing is recorded."""
     hold = (held(host).result or {})["hold"]
     assert (held(host, "eve", "mine").refusal or {})["message"] == words(hold)
     assert (host.facts()["hold"], record(host)) == (hold, [("lock", "ada", WHY)])
 
 
 def test_of_many_who_lock_at_once_one_does(host: LocalAgent) -> None:
-    """The others are told who; the journal has one lock, whole."""
+    """The others are told who; the journal has one hold, whole."""
     host.facts()
     answers: list[Answer] = []
     askers = [threading.Thread(target=lambda name=name: answers.append(held(host, name))) for name in "abcdef"]
@@ -150,7 +150,7 @@ def test_no_hold_stops_a_restore(host: LocalAgent, old: str, settles: str) -> No
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"actor": "ada"}'])
 def test_a_hold_that_cannot_be_read_holds(host: LocalAgent, old: str, text: str) -> None:
-    """An empty file made by hand holds a host; who looks is told where it lies, and it can be unlocked."""
+    """An empty file made by hand holds a host; who looks is told where it lies, and it can be freed."""
     host.paths.hold.write_text(text)
     refusal = host.activate(host.sealed("new")).refusal or {}
     assert refusal["message"].startswith("this host is held by somebody since ")
@@ -187,11 +187,11 @@ def journaled_attempts(host: LocalAgent) -> list[tuple[str, str]]:
 
 
 def test_the_chain_holds_through_locks(host: LocalAgent, old: str) -> None:
-    """Locks and attempts are lines of one journal."""
+    """Holds and attempts are lines of one journal."""
     held(host)
     free(host)
     host.activate(host.sealed("new"))
     assert [entry["seq"] for entry in host.journal] == [1, 2, 3, 4]
     assert host.call("audit", {"verify": True, "limit": 9, "seen": None}).result["wrong"] is None  # type: ignore[index]
     with pytest.raises(KeyError):
-        journaled(host)  # a lock has no target
+        journaled(host)  # a hold has no target

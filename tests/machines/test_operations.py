@@ -29,7 +29,7 @@ def other(tmp_path: Path, fab: Fab) -> Fab:
 
 
 def test_a_lock_is_honoured_from_elsewhere(host: DisposableHost, shop: Shop, fab: Fab, other: Fab) -> None:
-    """Deploy, rollback, a second lock and pruning exit 20 and name whose lock it is; nothing on the disk changes."""
+    """Deploy, rollback, a second hold and pruning exit 20 and name whose hold it is; nothing on the disk changes."""
     old, new = shop.release(), shop.release(check="test -d ops")
     for sha in (old, new):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")

@@ -67,7 +67,7 @@ def test_a_host_shows_the_hold_of_what_is_served_there(registry: Registry) -> No
 
 
 def test_an_older_answer_that_comes_late_changes_nothing(registry: Registry) -> None:
-    """What a slow `status` saw before somebody locked or freed the host, or asked it again, is passed over."""
+    """What a slow `status` saw before somebody held or freed the host, or asked it again, is passed over."""
     registry.observe({"web1": B}, "prod", {"web1": None}, ago(SHOP, 30))
     registry.hold({"web1": ADA}, ago(SHOP, 20))
     registry.observe({"web1": A}, "prod", {"web1": None}, ago(SHOP, 40))
@@ -96,7 +96,7 @@ def _moments() -> tuple[float, float]:
 
 
 def test_facts_count_from_the_moment_in_which_they_were_asked_for(registry: Registry) -> None:
-    """Facts that take long to come say nothing against a lock that was made while they came."""
+    """Facts that take long to come say nothing against a hold that began while they came."""
     own = {"application": "shop", "finished_at": None, "exit_code": None}
     registry.begin(record(A, host("web1", "running"), **own))
     registry.observe({"web1": B}, "prod", {"web1": ADA}, ago(SHOP, 20))

@@ -164,7 +164,7 @@ def test_connecting_takes_as_long_as_people_wait_for_it(site: Site) -> None:
 
 
 def test_a_lock_is_known_to_the_registry(site: Site) -> None:
-    """Who locks a host, and that it was unlocked, is known there at once; so is a lock that `status` found."""
+    """Who holds a host, and that it was freed, is known there at once; so is a hold that `status` found."""
 
     def hold() -> object:
         with site.deployment().registry() as registry:

@@ -23,6 +23,7 @@ from oroboros_deploy.errors import RegistryUnavailable
 from oroboros_deploy.records.record import HostRecord
 from oroboros_deploy.registry import Registry, reading
 from oroboros_deploy.registry.database import Database
+from oroboros_deploy.web import display
 from oroboros_deploy.web.site import site
 from tests.support.applications import listening
 from tests.support.history import HARM, History, sha, write
@@ -447,6 +448,15 @@ def test_times_are_those_of_the_browser(browser: Any, tmp_path: Path) -> None:
         page.goto("about:blank")
     context.close()
     history.close()
+
+
+def test_the_script_writes_times_as_the_server_does(page: Any, past: Any) -> None:
+    """What goes on for 65 minutes reads the same before and after the script has counted on."""
+    page.goto(past.url)
+    seconds = [0, 59, 60, 192, 3600, 3660, 3900, 86399, 86400, 187200, 5 * 86400 + 60]
+    began = [datetime.now(UTC) - timedelta(seconds=each) for each in seconds]
+    told = [[display.ago(each.isoformat()), display.elapsed(each.isoformat())] for each in began]
+    assert page.evaluate("seconds => seconds.map((each) => [ago(each), passed(each)])", seconds) == told
 
 
 def test_the_icon_tells_that_something_is_wrong(page: Any, tmp_path: Path) -> None:

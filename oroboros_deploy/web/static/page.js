@@ -5,6 +5,7 @@ const SETTLE = 150; // ms between the first news and the fetch, so that a burst 
 const PENDING = 5000; // ms between looks while something goes on: that nobody was heard of is no news to the registry
 const AGAIN = 2000; // ms from a break to a look whether the browser mended it
 const events = document.currentScript.dataset.events; // from what the page was made of on
+const units = JSON.parse(document.currentScript.dataset.units); // the seconds in each and its name, the largest first
 const link = document.getElementById("link");
 const served = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
 let waiting = null;
@@ -83,14 +84,18 @@ function key(element) {
 }
 
 function ago(seconds) {
-  for (const [size, unit] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
-    if (seconds >= size) return `${Math.floor(seconds / size)} ${unit} ago`;
-  }
-  return "just now";
+  return seconds < 60 ? "just now" : `${passed(seconds, 1)} ago`;
 }
 
-function passed(seconds) {
-  return seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
+// Whole seconds in at most so many units, as the server writes them.
+function passed(seconds, most = 2) {
+  const told = [];
+  const largest = units.findIndex(([size]) => seconds >= size); // -1 of less than a second: the last unit
+  for (const [size, unit] of units.slice(largest).slice(0, most)) {
+    if (seconds >= size || !told.length) told.push(`${Math.floor(seconds / size)} ${unit}`);
+    seconds %= size;
+  }
+  return told.join(" ");
 }
 
 // Times as they are written in UTC, by what they look like; in the browser's own zone they look the same.
