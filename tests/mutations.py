@@ -434,6 +434,27 @@ MUTATIONS = (
         ("tests/remote/test_session.py", "-k", "leads_to_nobody and null"),
     ),
     Mutation(
+        "a host that differs behind the first hundred has its line to type",
+        "oroboros_deploy/web/overview.py",
+        "if drifting and hosts.next else",
+        "if False else",
+        ("tests/web/test_overview.py", "-k", "a_thousand_hosts"),
+    ),
+    Mutation(
+        "an older attempt whose end is not known is behind no newer one",
+        "oroboros_deploy/web/overview.py",
+        "for each in reader.unanswered())",
+        "for each in reader.unanswered()[:30])",
+        ("tests/web/test_overview.py", "-k", "never_too_old"),
+    ),
+    Mutation(
+        "a host that serves nothing is no release",
+        "oroboros_deploy/web/metrics.py",
+        '+ bool(each["release_id"])',
+        "+ 1",
+        ("tests/web/test_metrics.py", "-k", "a_split_environment"),
+    ),
+    Mutation(
         "a hold that nobody ran into is in the headline",
         "oroboros_deploy/web/overview.py",
         '"held": held,',
