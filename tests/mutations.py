@@ -455,6 +455,13 @@ MUTATIONS = (
         ("tests/web/test_metrics.py", "-k", "a_split_environment"),
     ),
     Mutation(
+        "a live release whose service ended by itself is watched for the whole time",
+        HOST + "activation.py",
+        "any(self.seen[name].started_again for name in back.services)",
+        "False",
+        ("tests/host/test_records.py", "-k", "later_than_the_short_watch"),
+    ),
+    Mutation(
         "a hold that nobody ran into is in the headline",
         "oroboros_deploy/web/overview.py",
         '"held": held,',
