@@ -102,6 +102,10 @@ class _Held(NamedTuple):
         restarted, services = ([*dict.fromkeys((*each, *names))] for each in (self.restarted, self.services))
         return self._of(restarted, services)
 
+    def unproven(self) -> _Held:
+        """The same, watched for as long as what never served here."""
+        return self._replace(gate=self.gate and self.gate.unproven())
+
     def without(self, gone: Container[str]) -> _Held:
         """The same for a host that has some of the units no longer."""
         return self._of(*([name for name in names if name not in gone] for names in (self.restarted, self.services)))
@@ -354,6 +358,8 @@ class Activation:
         self.held = self.held.with_members()
         named = (*self.held.restarted, *(back.restarted if back else ()))
         self.seen = units.show([*dict.fromkeys((*named, *self._affected()))])
+        if source and back and any(self.seen[name].started_again for name in back.services):
+            self._take_back_the_proof(source)
         self._note_disabled(named)
         self.seen.update(units.parts(self.seen))
         self.held = self.held.with_parts(self.seen)
@@ -373,6 +379,12 @@ class Activation:
                 hint = f"{_systemctl()} show --property=CanStart,CanStop,RefuseManualStart,RefuseManualStop {name}"
                 raise Refusal("invalid", f"systemd would refuse to restart {name} on this host", hint=hint)
             self._tell_of_a_slow_stop(unit)
+
+    def _take_back_the_proof(self, source: str) -> None:
+        """Watch the live release for the whole time: a service of it ended by itself while it served."""
+        self.back_proven = False
+        if source == self.request["sha"]:
+            self.held, self.named = self.held.unproven(), self.named.unproven()
 
     def _units(self, target: str, source: Optional[str]) -> Brought:
         """The units that the target brings, in the place of those that are there; told where they are left alone."""

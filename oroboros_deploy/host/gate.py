@@ -79,6 +79,10 @@ class Gate(NamedTuple):
         """Whether more than the services is looked at."""
         return bool(self.command or self.probes)
 
+    def unproven(self) -> Gate:
+        """The same for a release that never served here."""
+        return self._replace(stable_for=GATE_STABLE_FOR, proven=False) if self.proven else self
+
     def baseline(self, seconds: float, mask: Mask) -> List[str]:
         """What the probes find wrong with what serves now, a sentence each; they are asked once."""
         if not self.probes:

@@ -176,10 +176,15 @@ class Unit(NamedTuple):
         """Stopped and disabled; one that cannot be enabled at all (static, indirect) is never disabled."""
         return self.file_state == "disabled" and self.active in ("inactive", "failed")
 
+    @property
+    def started_again(self) -> bool:
+        """Whether systemd started it again by itself (Restart=) since somebody last started it."""
+        return self.restarts not in ("", "0")
+
     def recurs(self, seconds: float) -> bool:
         """Whether it may be one that ends after each piece of work: it never ran, or was started again just now."""
-        started_again = self.restarts not in ("", "0") and self.result == "success" and self.age < seconds
-        return not self.invocation or self.between or started_again
+        just_now = self.started_again and self.result == "success" and self.age < seconds
+        return not self.invocation or self.between or just_now
 
     @property
     def dead(self) -> bool:

@@ -130,6 +130,17 @@ def _moves(attempt: Any) -> ColumnElement[bool]:
     return and_(*(attempt.kind != kind for kind in IN_PLACE))
 
 
+# Whether a later attempt brought a release to a host; an attempt is unanswered while none did to one of its own.
+_SINCE_THEN = attempts.alias("since_then")
+_ANSWERED = (
+    exists()
+    .where(hosts.c.host == _H.host, hosts.c.since >= _A.started_at)
+    .where(_SINCE_THEN.c.id == hosts.c.attempt_id, _moves(_SINCE_THEN.c))
+    .correlate(attempt_hosts, attempts)
+)
+_OPEN = or_(_H.state == AttemptState.RUNNING, _H.state == State.UNKNOWN)
+_UNANSWERED = exists().where(_H.attempt_id == _A.id, _OPEN, ~_ANSWERED).correlate(attempts)
+
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "kind": lambda _: _A.kind == bindparam("kind"),
     "state": lambda _: _A.state == bindparam("state"),
@@ -142,6 +153,7 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "actor": lambda _: _A.actor == bindparam("actor"),
     "subject": lambda _: _A.subject.ilike(bindparam("subject", type_=AnyText), escape="/"),
     "moves": lambda _: _moves(_A),
+    "unanswered": lambda _: _UNANSWERED,
     "brought": lambda _: and_(_A.release_id == bindparam("brought"), _moves(_A), _BROUGHT),
     "since": lambda begun: begun[0] >= bindparam("since"),
     "until": lambda begun: begun[0] < bindparam("until"),

@@ -7,6 +7,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any, get_args
 
 from sqlalchemy import Select
@@ -27,6 +28,7 @@ _DAYS = 3660
 _RECENT = 500  # events of a host that are looked through for what parts took
 _CHUNK = 5000  # rows of a long answer that are held at once
 _BY_SIGN_OF_LIFE = (AttemptState.RUNNING, AttemptState.LOST)
+_NOT_KNOWN = (AttemptState.UNKNOWN, AttemptState.LOST)
 _LAST_ID = 2**31 - 1
 _HELD = 100  # that are told
 _MANY = 500  # attempts that are held at once
@@ -119,6 +121,21 @@ class Reader:
         while page.next:
             page = self.attempts(_MANY, page.next, **filters)
             yield from page.items
+
+    def unanswered(self) -> list[dict[str, Any]]:
+        """All attempts, unknown before lost, whose end is not known of a host where no later one brought a release."""
+        return [each for state in _NOT_KNOWN for each in self._unanswered(state)]
+
+    def _unanswered(self, state: AttemptState) -> Iterator[dict[str, Any]]:
+        filters = frozenset({state if state in _BY_SIGN_OF_LIFE else "state", "unanswered"})
+        values: dict[str, Any] = {"state": state, "limit": _MANY}
+        while found := self._read(partial(_found, filters=filters, values=values)):
+            yield from (attempt for _, attempt in found)
+            if len(found) < _MANY:
+                return
+            filters |= {"after"}
+            number, last = found[-1]
+            values |= {"started_at": parse_time(last["started_at"]), "id": number}
 
     def latest(
         self,

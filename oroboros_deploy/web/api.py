@@ -108,7 +108,7 @@ def _releases(api: APIRouter, reads: Any) -> None:
 
 
 def _attempts(api: APIRouter, reads: Any) -> None:
-    @api.get("/api/attempts", response_model=shapes.AttemptPage, responses=_UNCHANGED | _MISSING)
+    @api.get("/api/attempts", response_model=shapes.AttemptPage, responses=_UNCHANGED)
     def attempts(
         request: Request,
         filters: _Filters,
@@ -211,7 +211,7 @@ def _page_of_attempts(reader: Reader, limit: int, after: str | None, filters: di
     try:
         return asdict(reader.attempts(limit, after, **filters))
     except InvalidInput as error:  # everything else was checked: it is the cursor
-        raise HTTPException(404, "Page not found: begin again without after") from error
+        raise InvalidInput(f"after: {error.message}; begin again without after") from error
 
 
 def _page_of_hosts(reader: Reader, page: Page) -> dict[str, Any]:

@@ -69,6 +69,7 @@ class _Metrics(Collector):
         yield from self._figures(environments)
         yield self._ended(environments)
         yield from _of_hosts(list(self._hosts()))
+        yield _releases(self._reader.serving())
         yield _of_targets(self._reader.targets())
         held = {tuple(row[name] or "" for name in _TARGET): 1 for row in self._reader.every_hold()}
         yield _gauge("target_held", "1 for what somebody holds on purpose, as it was last told.", held, *_TARGET)
@@ -116,11 +117,16 @@ def _of_hosts(hosts: list[Row]) -> Iterator[Metric]:
     yield _gauge("host_since_timestamp_seconds", "When a host began to serve its release.", since, *_HOST)
     seen = _column(hosts, "observed_at", _unix_time)
     yield _gauge("host_observed_timestamp_seconds", "When a host was last asked what it serves.", seen, *_HOST)
-    served: dict[str, set[str | None]] = {}
-    for row in hosts:
-        served.setdefault(row["environment"] or "", set()).add(row["release_id"])
-    split = {(environment,): len(releases) for environment, releases in served.items()}
-    yield _gauge("environment_releases", "How many releases serve in an environment.", split, "environment")
+
+
+def _releases(serving: Iterable[Row]) -> Metric:
+    """How many releases serve of each application in each environment; more than one is a split."""
+    split: dict[tuple[str, str], int] = {}
+    for each in serving:
+        labels = (each["environment"] or "", each["application"])
+        split[labels] = split.get(labels, 0) + bool(each["release_id"])
+    help = "How many releases serve of an application in an environment."
+    return _gauge("environment_releases", help, split, "environment", "application")
 
 
 def _of_targets(targets: Iterable[Row]) -> Metric:

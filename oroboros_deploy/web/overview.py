@@ -25,7 +25,7 @@ HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
 _MORE = 10  # or so many, where something goes on or went wrong, and not with one of them;
 _ODD = 3  # of more, so many of those that need to be looked at
-_ATTEMPTS = 30  # of each state
+_RUNNING = 30  # attempts
 _NOTHING = frozenset({""})
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
 _FAILED = (State.RESTORED, State.NOT_RESTORED, State.NOT_SWITCHED)  # of a host that could not have a release
@@ -206,16 +206,18 @@ class Place:
 def standing(reader: Reader) -> dict[str, Any]:
     """The values of the headline and of the tables of hosts."""
     hosts = reader.hosts(HOSTS)
-    shown = {host["host"]: host for host in hosts.items}
     known, drifting = reader.host_counts()
+    broken = reader.broken_hosts()
+    wrong = [*broken, *(reader.hosts(HOSTS, drift=True).items if drifting and hosts.next else ())]
+    shown = {host["host"]: host for host in (*hosts.items, *wrong)}
     held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.held()]
     environments = reader.environments()
-    unanswered = [each for state in _UNSURE for each in _unanswered(reader, shown, _attempts(reader, state))]
-    found = places(reader, hosts.items, held, unanswered)
+    unanswered = _unanswered(reader, dict(shown))
+    found = places(reader, [*shown.values()], held, unanswered)
     return {
-        "running": _attempts(reader, AttemptState.RUNNING),
+        "running": reader.attempts(_RUNNING, state=AttemptState.RUNNING).items,
         "open": unanswered,
-        "broken": [host for host in reader.broken_hosts() if not host["drift"] and seen(host) != Seen.OPEN],
+        "broken": [host for host in broken if not host["drift"] and seen(host) != Seen.OPEN],
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
@@ -223,7 +225,7 @@ def standing(reader: Reader) -> dict[str, Any]:
         "replaced": _replaced(found),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
-        "names": {"environment": environments, "host": [host["host"] for host in hosts.items]},
+        "names": {"environment": environments, "host": [*shown]},
     }
 
 
@@ -398,29 +400,28 @@ def _serves_nothing(host: Row) -> bool:
     return bool(host["since"] and not host["release_id"])
 
 
-def _attempts(reader: Reader, state: str) -> list[dict[str, Any]]:
-    return reader.attempts(_ATTEMPTS, state=state).items
-
-
 def _switched(host: Mapping[str, Any]) -> str | None:
     """When something was put in use on a host last: a release, or a configuration for it."""
     found: str | None = host.get("configured_at") or host.get("since")
     return found
 
 
-def _unanswered(reader: Reader, hosts: Mapping[str, Row], attempts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those with a host whose end is not known and that no later one has switched; with these ``hosts`` alone.
+def _unanswered(reader: Reader, known: dict[str, Row]) -> list[dict[str, Any]]:
+    """The attempts with a host whose end is not known and that no later one has switched; with these hosts alone.
 
-    Each host tells what is ``recorded`` of it, and whether a release ``counted`` it; ``hosts`` were read already.
+    Each host tells what is ``recorded`` of it, and whether a release ``counted`` it; the rows of ``known`` hosts were
+    read already, those of others are added.
     """
-    left = ({**each, "hosts": _open_parts(reader, hosts, each)} for each in attempts)
+    left = ({**each, "hosts": _open_parts(reader, known, each)} for each in reader.unanswered())
     return [each for each in left if each["hosts"]]
 
 
-def _open_parts(reader: Reader, hosts: Mapping[str, Row], attempt: Row) -> list[Row]:
+def _open_parts(reader: Reader, known: dict[str, Row], attempt: Row) -> list[Row]:
     """The parts of an attempt whose end is not known."""
     parts = [part for part in attempt["hosts"] if part["state"] in _OPEN]
-    rows = [(part, hosts.get(part["host"]) or reader.host(part["host"]) or {}) for part in parts]
+    for name in {part["host"] for part in parts}.difference(known):
+        known[name] = reader.host(name) or {}
+    rows = [(part, known[part["host"]]) for part in parts]
     return [_as_recorded(part, row, attempt) for part, row in rows if (_switched(row) or "") < attempt["started_at"]]
 
 

@@ -35,6 +35,8 @@ class Systemd:
     def __init__(self, host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
         self.host = host
         self.units: dict[str, Unit] = {}
+        self.ends_after = 0.0  # seconds after each start of a service, which systemd then starts again
+        self.began = 0.0
         self.takes_down = ""  # a unit that ends when others are restarted
         self.wants: dict[str, tuple[str, ...]] = {}  # what the text of a unit wants, and is started with it
         self.asked: list[tuple[str, str]] = []
@@ -42,11 +44,17 @@ class Systemd:
             monkeypatch.setattr(units, name, getattr(self, name))
 
     def show(self, names: Sequence[str]) -> dict[str, Unit]:
-        known = {name: self.units.get(name, DOWN) for name in names}
+        known = {name: self._by_now(self.units.get(name, DOWN)) for name in names}
         return {name: unit._replace(name=name, wants=self.wants.get(name, ())) for name, unit in known.items()}
+
+    def _by_now(self, unit: Unit) -> Unit:
+        times = int((time.monotonic() - self.began) / self.ends_after) if self.ends_after else 0
+        again = {"restarts": str(times), "invocation": f"{unit.invocation}-{times}", "result": "exit-code"}
+        return unit._replace(**again) if times else unit
 
     def restart(self, before: dict[str, Unit], deadline: float, *away: str) -> Ended:
         self.asked.append(("restart", " ".join(before)))
+        self.began = time.monotonic()
         started = {name for name, unit in units.wanted(self.show([*before])).items() if not unit.runs}
         self.units.update(dict.fromkeys(started.difference(away), UP))
         number = len(self.asked)
@@ -638,12 +646,12 @@ def test_a_release_that_served_for_long_is_watched_for_a_shorter_time(
 
 
 @pytest.mark.parametrize(
-    "why", ["the clock was set", "too short", "another gate", "set", "interrupted", "another boot"]
+    "why", ["the clock was set", "too short", "another gate", "set", "interrupted", "another boot", "started again"]
 )
 def test_a_release_that_is_watched_for_the_whole_time(
     host: LocalAgent, systemd: Systemd, clock: Clock, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    """What did not serve for 10 minutes at a time, by a clock that nobody sets, or not with this gate, is new."""
+    """It is new without 10 minutes at a time by a clock that nobody sets, with this gate and no start by systemd."""
     old = committed(host, "old", "api", healthcheck=UNSET)
     clock.set, clock.ran = (1e6, 0.0) if why == "the clock was set" else (0.0, 601.0)
     gate = (
@@ -656,8 +664,20 @@ def test_a_release_that_is_watched_for_the_whole_time(
         clock.ran += 400
     if why == "another boot":
         monkeypatch.setattr(state, "boot_id", lambda: "another")
+    if why == "started again":
+        systemd.units["api"] = systemd.units["api"]._replace(restarts="1")
     answer = activate(host, old, "api", healthcheck=gate)
     assert (answer.phases[-1], answer.said("gate.proven")) == ("committed", [])
+
+
+def test_a_way_back_whose_services_end_later_than_the_short_watch(
+    host: LocalAgent, systemd: Systemd, clock: Clock
+) -> None:
+    """It is not taken for restored where systemd had to start them again before the switch, while it served."""
+    old = committed(host, "old", "api", healthcheck={**UNSET, "timeout": 3.0})
+    clock.ran += 601
+    systemd.ends_after = 1.9
+    assert end(host, failing(host, "api")) == ("restore_failed", old)
 
 
 @pytest.mark.parametrize(("phase", "outcome"), [("restarted", "restored"), ("gated", "committed")])

@@ -276,7 +276,7 @@ def test_in_an_application_of_somebody_elses(registry: Registry) -> None:
     app = FastAPI()
     app.include_router(router(lambda: registry.reader), prefix="/deploys")
     assert TestClient(app).get(f"/deploys/api/releases/{A}").json() == RELEASE_A
-    assert TestClient(app).get("/deploys/api/attempts?after=nonsense").status_code == 404
+    assert TestClient(app).get("/deploys/api/attempts?after=nonsense").status_code == 422
 
 
 def test_every_release_can_be_read(client: TestClient) -> None:
@@ -352,8 +352,8 @@ def test_limits_are_kept(client: TestClient, query: str) -> None:
         ("/api/attempts?since=yesterday", 422),
         ("/api/attempts?since=2030-01-01T00:00:00", 422),
         ("/api/attempts?since=99999-01-01T00:00:00Z", 422),
-        ("/api/attempts?after=';drop", 404),
-        ("/api/attempts?after=AAAA", 404),
+        ("/api/attempts?after=';drop", 422),
+        ("/api/attempts?after=AAAA", 422),
         ("/api/attempts?after=" + "A" * 256, 422),
         ("/api/attempts?host=" + "h" * 256, 422),
         ("/api/attempts?host=';drop", 200),
@@ -394,7 +394,12 @@ def test_ten_thousand_releases(registry: Registry, registry_url: str, client: Te
         ),
         ("/api/environments?x", 422, "x: no such parameter; there is none"),
         ("/api/attempts?since=yesterday", 422, "since: 'yesterday' is no time in ISO 8601"),
-        ("/api/attempts?after=x", 404, "Page not found: begin again without after"),
+        (
+            "/api/attempts?after=x",
+            422,
+            "after: that cursor names no place in the list; begin again without after",
+        ),
+        ("/api/attempts/none", 404, "Attempt not found"),
         ("/api/releases?limit=0", 422, "limit: Input should be greater than or equal to 1"),
         (
             "/api/attempts?kind=x&state=y",

@@ -98,10 +98,22 @@ def test_a_host_that_serves_nothing(client: TestClient, registry: Registry) -> N
 
 
 def test_a_split_environment(client: TestClient, registry: Registry) -> None:
-    """An environment tells how many releases serve in it."""
-    before = value(scraped(client), "environment_releases", environment="prod")
+    """It tells how many releases serve of each application, of which a host that serves nothing serves none."""
+
+    def releases(application: str = "") -> float | None:
+        return value(scraped(client), "environment_releases", environment="prod", application=application)
+
+    before = releases()
     registry.finish(record(B, host("web1", "live", live=B), attempt="four", minute=3))
-    assert (before, value(scraped(client), "environment_releases", environment="prod")) == (1, 2)
+    for name, release, minute in (("shop", A, 4), ("blog", B, 5)):
+        registry.finish(
+            record(release, host(name, "live", live=release), attempt=name, application=name, minute=minute)
+        )
+    registry.observe({"never": B}, "prod")
+    seen = [before, releases(), releases("shop"), releases("blog")]
+    ends = {"attempt": "five", "application": "blog", "minute": 6, "exit_code": 11}
+    registry.finish(record(A, host("blog", "not_restored"), **ends))
+    assert [*seen, releases("blog")] == [1, 2, 1, 1, 0]
 
 
 def test_what_each_application_serves(client: TestClient, registry: Registry) -> None:

@@ -93,7 +93,10 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_hosts(tmp_path: Path) -> None:
-    """The overview shows the first hundred and where the others are; there, older walks through each of them once."""
+    """The first page has the first hundred, what differs, with its line to type, and where the others are.
+
+    There, older walks through each of them once.
+    """
     history = History(f"sqlite:///{tmp_path}/registry.db")
     names = [f"web{number:04}" for number in range(1000)]
     history.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=1))
@@ -105,8 +108,11 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
         return [link.removeprefix("/hosts/") for link in Tags(part).values("href") if link.startswith("/hosts/")]
 
     first = client.get("/").text
-    assert (shown(first), "All 1000 hosts →" in text(first)) == (names[:100], True)
+    listed = ["web0777", *names[:100], "web0777"]
+    assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
     assert "1 host of 1000 differs from the registry" in text(first)
+    (line,) = steps(history)
+    assert line.startswith("What it did: fab -H web0777 registry.reconcile --environment=prod It changes nothing")
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
     place, walked = "/hosts?prefix=web", []
@@ -159,6 +165,20 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
     )
     short.registry.observe({"w3": sha(1)})
     assert row(short, "w3") == said
+
+
+def test_an_end_that_nobody_knows_is_never_too_old(short: History) -> None:
+    """Many later ones do not push it off the headline, which names the newest and counts the others."""
+    names = [f"w{at:02}" for at in range(41)]
+    for at, name in enumerate(names):
+        unknown = HostRecord(name, "unknown", None, sha(7))
+        short.attempt(sha(at), unknown, ago=timedelta(minutes=100 - at), exit_code=40)
+    ends = "".join(f"How the deploy of {sha(at)[:10]} on w{at} ended is not known. " for at in range(40, 30, -1))
+    assert headline(page_of(short)) == f"{ends}31 more attempts ended in a way that is not known."
+    assert "fab -H prod registry.reconcile" in steps(short)[0]
+    short.attempt(sha(50), *(HostRecord(name, "live", sha(50), sha(7)) for name in names[1:]), ago=timedelta(minutes=5))
+    assert headline(page_of(short)) == f"How the deploy of {sha(0)[:10]} on w00 ended is not known."
+    assert [each["attempt"] for each in short.registry.reader.unanswered()] == ["2030-0001"]
 
 
 def place_of(history: History, name: str = "prod") -> str:
@@ -354,7 +374,7 @@ def test_what_is_not_on_the_page_is_counted(short: History) -> None:
     many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
     short.attempt(sha(1), *many, ago=timedelta(hours=3))
     html = page_of(short).get("/").text
-    assert "<summary>First 100 of 120 hosts are shown</summary>" in html
+    assert "<summary>100 of 120 hosts are shown</summary>" in html
     assert '<p class="all"><a href="/hosts">All 120 hosts →</a></p>' in html
     assert '<a href="/hosts?environment=prod">All 120 hosts of <bdi>prod</bdi> →</a>' in html
 
