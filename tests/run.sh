@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.." || exit 2
 python="${PYTHON:-python3}"
 deadline=$(($(date +%s) + ${MINUTES:-80} * 60))
 packages="python3-venv git openssh-server openssh-client postgresql pgbouncer debootstrap systemd-container iproute2 curl
-    chromium fonts-dejavu-core e2fsprogs fish ksh93u+m mksh tcsh zsh strace"
+    chromium fonts-dejavu-core e2fsprogs fish ksh93u+m mksh tcsh zsh strace tmux"
 failed=""
 child=""
 stopped=""
@@ -26,8 +26,10 @@ give_up() {
     exit 2
 }
 
+# Another nodejs than Debian's has npm in it, and Debian's npm conflicts with that.
 install_packages() {
     missing=""
+    command -v npm >/dev/null || packages="$packages nodejs npm"
     for package in $packages; do
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
     done

@@ -22,6 +22,7 @@ from tests.support.site import Site, states
 pytestmark = pytest.mark.slow  # whole deploys
 
 SECRET = "hunter-two-and-three"
+VALUE = "value-seen-nowhere-else"  # of `values`, which a service alone may see, too
 
 
 def env(password: str = SECRET, **changes: Any) -> dict[str, Any]:
@@ -165,25 +166,31 @@ def command_lines(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return lines
 
 
-def files_with_the_secret(site: Site) -> list[Path]:
+def files_with_the_secret(site: Site, secret: str = SECRET) -> list[Path]:
     """All files of the hosts and of the control node that have the secret in them."""
     files = (path for path in Path(site.tmp).rglob("*") if path.is_file() and not path.is_symlink())
-    return [path for path in files if SECRET.encode() in path.read_bytes()]
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def leaked(texts: list[str]) -> list[str]:
+    """Those that have a secret or a value in them."""
+    return [text for text in texts if SECRET in text or VALUE in text]
 
 
 def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A session's first request stands in a command line: one with values is never the first, even if all expire."""
     lines = command_lines(monkeypatch)
-    settings = env(build=["PASSWORD"])
+    settings = env(build=["PASSWORD"], values={"COLOUR": VALUE})
     with pytest.raises(BuildFailed):
         build = {"frontend": None, "venvs": {}, "steps": [{"name": "tell", "command": "echo $PASSWORD; exit 1"}]}
         deployment(site, env=settings, build=build).deploy(["web1"], sha=site.good)
     deployment(site, env=settings).deploy(["web1"], sha=site.good)
     outcome = deployment(site, 5, env=settings).deploy(["web1"], sha=site.bad)
-    assert (len(lines) > 6, [line for line in lines if SECRET in line]) == (True, [])
+    assert (len(lines) > 6, leaked(lines)) == (True, [])
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
-    assert [each for each in [*told, json.dumps(outcome.as_dict())] if SECRET in each] == []
-    assert {path.parent for path in files_with_the_secret(site)} == {site.root() / ".deploy/config"}
+    assert leaked([*told, json.dumps(outcome.as_dict())]) == []
+    for value in (SECRET, VALUE):
+        assert {path.parent for path in files_with_the_secret(site, value)} == {site.root() / ".deploy/config"}
 
 
 def test_a_record_that_waits_for_its_registry_has_no_value(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

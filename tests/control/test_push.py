@@ -13,10 +13,12 @@ from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.outcome import State
 from tests.control.test_configured import (
     SECRET,
+    VALUE,
     command_lines,
     deployment,
     env,
     files_with_the_secret,
+    leaked,
     revision,
     values,
 )
@@ -226,14 +228,15 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     """A push that fails and one that goes well: no value in a command line, an event, the outcome, or another file."""
     deployment(site, env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
     lines = command_lines(monkeypatch)
-    failing = deployment(site, 1, env=env())
+    failing = deployment(site, 1, env=env(values={"COLOUR": VALUE}))
     object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
     failed = failing.push_env(["web1"])
-    pushed = deployment(site, env=env()).push_env(["web1"])
+    pushed = deployment(site, env=env(values={"COLOUR": VALUE})).push_env(["web1"])
     assert (states(failed), states(pushed)) == ({"web1": State.RESTORED}, {"web1": State.LIVE})
     assert "it is ***" in str(failed.hosts[0].log)
-    assert (len(lines) > 4, [line for line in lines if SECRET in line]) == (True, [])
+    assert (len(lines) > 4, leaked(lines)) == (True, [])
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
     ends = [json.dumps(each.as_dict()) for each in (failed, pushed)]
-    assert [each for each in [*told, *ends] if SECRET in each] == []
-    assert {path.parent for path in files_with_the_secret(site)} == {site.root() / ".deploy/config"}
+    assert leaked([*told, *ends]) == []
+    for value in (SECRET, VALUE):
+        assert {path.parent for path in files_with_the_secret(site, value)} == {site.root() / ".deploy/config"}
