@@ -644,6 +644,20 @@ MUTATIONS = (
         ("tests/registry/test_releases.py",),
     ),
     Mutation(
+        "what is asked at a terminal shows a host's words as words",
+        "oroboros_deploy/cli/confirming.py",
+        "{plain(what)}",
+        "{what}",
+        ("tests/cli/test_confirming.py",),
+    ),
+    Mutation(
+        "npm's own requests are switched off",
+        "oroboros_deploy/host/building/parts.py",
+        ", source, **_NPM)",
+        ", source)",
+        (BUILDING + "test_parts.py", "-k", "npm_asks"),
+    ),
+    Mutation(
         "no password in what is logged",
         "oroboros_deploy/cli/program.py",
         "        hide_secrets()\n",

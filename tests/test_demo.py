@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from tests.support.rights import require_another_user
 
 DEMO = Path(__file__).parents[1] / "examples/demo.py"
 SHELL = DEMO.with_suffix(".sh")
+SYSTEM = "/usr/bin/python3"
 
 pytestmark = pytest.mark.slow
 requires_here = pytest.mark.skipif(bool(needs.for_here().lacks), reason=f"needs {', '.join(needs.for_here().lacks)}")
@@ -128,10 +130,27 @@ def begun(place: Path) -> subprocess.Popen[str]:
 def test_a_machine_that_cannot(place: Path, way: str, rights: list[str], lacks: str) -> None:
     """What the machine cannot do is found out by trying, and told before anything is installed or built."""
     require_another_user()
-    shutil.copytree(DEMO.parent, place / "examples")  # where others can read it
-    shutil.copy(DEMO.parents[1] / "setup.cfg", place)
-    place.chmod(0o755)
-    command = ["setpriv", *rights, "sh", str(place / "examples/demo.sh"), way]
-    environment = {**os.environ, "PYTHON": "/usr/bin/python3"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    done = asked_for(place, way, "setpriv", *rights)
     assert (done.returncode, lacks in done.stdout, "installing" in done.stdout) == (2, True, False), done
+
+
+@requires_here
+def test_a_python_that_is_too_old(place: Path) -> None:
+    """It is named with the one that is needed and the way to give another, before anything is installed."""
+    done = asked_for(place, "--here", least="9.9")
+    said = f"The demo lacks\n  - Python 9.9 or later ({SYSTEM} is "
+    assert (done.returncode, done.stderr.startswith(said), "installing" in done.stdout) == (2, True, False), done
+    assert ": PYTHON=/path/to/python sh examples/demo.sh\n" in done.stderr
+
+
+def asked_for(place: Path, way: str, *before: str, least: str = "") -> subprocess.CompletedProcess[str]:
+    """What comes of a copy that others can read, with the system's Python; `least` is the one that it needs."""
+    shutil.copytree(DEMO.parent, place / "examples")
+    settings = (DEMO.parents[1] / "setup.cfg").read_text()
+    if least:
+        settings = re.sub(r"(python_requires = >=)[\d.]+", rf"\g<1>{least}", settings)
+    (place / "setup.cfg").write_text(settings)
+    place.chmod(0o755)
+    command = [*before, "sh", str(place / "examples/demo.sh"), way]
+    environment = {**os.environ, "PYTHON": SYSTEM}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)

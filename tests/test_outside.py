@@ -75,6 +75,8 @@ FACTS = {
     "last": STATE,
     "journal": [ENTRY],
 }
+MACHINE = {"id": "0" * 32, "machine": "f" * 32, "name": NASTY}
+NAMES = {"added": ["PORT"], "changed": ["KEY"], "removed": [NASTY]}
 ANSWERS: list[tuple[Callable[[Any], str], dict[str, Any]]] = [
     (tables.status_table, FACTS),
     (tables.status_table, FACTS | {"running": None}),
@@ -95,6 +97,9 @@ ANSWERS: list[tuple[Callable[[Any], str], dict[str, Any]]] = [
         tables.audit_table,
         {"entries": [ENTRY], "count": 1, "head": None, "verified": True, "wrong": {"line": 1, "what": NASTY}},
     ),
+    (tables.claim_table, {"was": MACHINE, "now": MACHINE | {"id": "1" * 32}, "claimed": True}),
+    (tables.env_table, {"configuration": "c0ffee", "origins": {"PORT": "value", NASTY: NASTY}}),
+    (tables.env_diff_table, {"configuration": "c0ffee", "names": NAMES, "origins": {"PORT": "value", "KEY": NASTY}}),
 ]
 SETTINGS: dict[str, Any] = {
     "root": "/srv/shop",

@@ -34,12 +34,12 @@ def test_only_a_yes_goes_on(
 
 
 def test_nobody_to_ask(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without a terminal it says what it would have done, and which flag does it."""
+    """Without a terminal it says what it would have done, and which flag does it; a host's words stay words there."""
     with open(os.devnull) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         with pytest.raises(InvalidInput, match="no terminal to ask on\n  → add --yes"):
-            confirm("what", "Do it?")
-    assert capsys.readouterr().err == "what\n"
+            confirm("what\nhost: \x1b[2JDebian\u202e\x9b31m", "Do it?")
+    assert capsys.readouterr().err == "what\nhost: Debian\\u202e\\x9b31m\n"
 
 
 def test_an_input_that_was_closed_is_nobody_to_ask() -> None:

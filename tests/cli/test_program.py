@@ -121,6 +121,14 @@ def test_a_command_after_two_dashes_needs_hosts(own_tasks: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_command_after_two_dashes_takes_the_name_of_an_environment(own_tasks: Path) -> None:
+    """Beside a task, the command is for the hosts of the environment, and not for a host named `prod`."""
+    (own_tasks / "ssh").write_text("Host a b\n  HostName 127.0.0.1\n  Port 1\nHost prod\n  Port 2\n")
+    ran = fab(own_tasks, "-S", "ssh", "-H", "prod", "config", "--", "uptime")
+    assert (ran.returncode, "Unable to connect to port 1 on 127.0.0.1" in ran.stderr) == (1, True), ran.stderr
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "typed",
     ["--dry -H box lock --reason=x", "-H box lock --reason=x -R", "-H box prune --dry", "-H box deploy -R --sha=a"],
@@ -211,6 +219,14 @@ def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
     ran = fab(project, "config", HOME=str(project))
     assert (ran.returncode, ran.stdout, "hunter2" in ran.stderr) == (2, "", False), ran.stderr
     assert ran.stderr.startswith("nothing was changed: of two files")
+
+
+@pytest.mark.slow
+def test_a_variable_asks_for_a_debugging_run(project: Path) -> None:
+    """`INVOKE_DEBUG` is followed, as `--debug`, and shows no password of the project's either."""
+    (project / "fabric.yaml").write_text("deploy: {registry_url: 'postgresql://app:hunter2@db/registry'}\n")
+    said = fab(project, "config", INVOKE_DEBUG="1").stderr
+    assert ("Merging config sources" in said, "hunter2" in said) == (True, False)
 
 
 @pytest.mark.slow

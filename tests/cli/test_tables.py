@@ -227,6 +227,8 @@ WRONG = {"line": 1, "what": NASTY}
         (tables.unpin_table, {"release": NASTY, "pin": HOLD}),
         (tables.prune_table, {"releases": [RELEASE], "freed": 0, "dry_run": True, "complete": True}),
         (tables.audit_table, {"entries": [ENTRY], "count": 1, "verified": True, "wrong": WRONG}),
+        (tables.env_table, {"configuration": NASTY, "origins": {NASTY: NASTY}}),
+        (tables.env_diff_table, {"names": {"added": [], "changed": [], "removed": [NASTY]}, "origins": {"A": NASTY}}),
     ],
 )
 def test_no_answer_reaches_into_the_terminal(table: Any, said: Any) -> None:

@@ -92,6 +92,17 @@ def test_any_character_travels(server: PostgresServer, monkeypatch: pytest.Monke
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize(("asked", "seconds"), [("", "10"), ("?connect_timeout=7", "7")])
+def test_variables_of_postgresql_that_do_not_count(postgres_url, monkeypatch, asked, seconds):
+    """How long is waited for a connection, and its name, are ours to say, or the URL's."""
+    monkeypatch.setenv("PGCONNECT_TIMEOUT", "600")
+    monkeypatch.setenv("PGAPPNAME", "psql")
+    with Registry.open(postgres_url + asked) as registry:
+        told = registry.database.ask(lambda db: db.connection.info.dsn_parameters)
+    assert (told["connect_timeout"], told["application_name"]) == (seconds, "oroboros_deploy")
+
+
+@pytest.mark.postgres
 def test_a_missing_permission_is_named(server: PostgresServer, postgres_url):
     """Without the right to create tables, or to write releases, the message says which right it is."""
     database = postgres_url.rpartition("/")[2]

@@ -242,15 +242,17 @@ def test_uv_that_would_install_elsewhere_is_refused_by_name(site: Site, tmp_path
 
 
 def test_variables_of_the_host_do_not_move_uv(site: Site, tmp_path: Path) -> None:
-    """It works where it is started, and compiles nothing, for bytecode is ours to make."""
+    """It works where it is started, copies what it installs, and compiles nothing, for bytecode is ours to make."""
     tools = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     moved = {name: str(tmp_path) for name in ("UV_WORKING_DIR", "UV_WORKING_DIRECTORY", "UV_PROJECT")}
     more = {"UV_COMPILE_BYTECODE": "1", "UV_SYSTEM_PYTHON": "1", "UV_PYTHON": "/usr/bin/python3"}
+    more |= {"UV_LINK_MODE": "symlink", "UV_FROZEN": "1"}
     site.host.settled = {"PATH": tools, "UV_CACHE_DIR": str(site.host.root.parent / "uv"), **moved, **more}
     sha = site.commit()
     assert built(site.build(sha, installer="uv")) == PARTS
     log = next(site.host.paths.ours.glob("attempts/*/venv backend.log")).read_text()
     assert "Bytecode" not in log
+    assert [path for path in site.release(sha).glob("*/.venv/lib/python3*/**/*.py") if path.is_symlink()] == []
     done = subprocess.run([site.release(sha) / "backend/.venv/bin/api"], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("api at work\n", "")
 

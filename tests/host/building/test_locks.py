@@ -45,7 +45,8 @@ def installed(site: Site, sha: str) -> dict[str, str]:
 
 
 def build(site: Site, sha: str, venv: Any, path: str = os.environ["PATH"]) -> Any:
-    site.host.settled = {**NETWORK, "PATH": path, "UV_CACHE_DIR": str(site.host.root.parent / "uv")}
+    cache = {"UV_CACHE_DIR": str(site.host.root.parent / "uv")}
+    site.host.settled = {**NETWORK, **cache, "PATH": path, "UV_FROZEN": "1"}
     return site.host.build(sha, {"venvs": {"shop": venv}, "installer": "pip"})
 
 
@@ -107,7 +108,7 @@ def test_a_lock_says_whether_its_project_is_built(tmp_path: Path, files: dict[st
 
 @pytest.mark.slow
 def test_a_lock_that_is_out_of_date_is_refused(site: Site) -> None:
-    """What it does not pin cannot be installed as locked; `lock: null` installs by the project's own words."""
+    """What it does not pin cannot be installed as locked, not with `UV_FROZEN` either; `lock: null` ignores it."""
     shop = lock(site, "packaging==23.1")
     text = (shop / "pyproject.toml").read_text()
     (shop / "pyproject.toml").write_text(text.replace('["packaging"]', '["packaging", "iniconfig==2.0.0"]'))

@@ -158,7 +158,14 @@ POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("lfs", POINTER), ("git-crypt", "\0GITCRYPT\0x"), ("git-crypt-key2", "\0GITCRYPT\0x")]
+    ("name", "content"),
+    [
+        ("lfs", POINTER),
+        ("git-crypt", "\0GITCRYPT\0x"),
+        ("git-crypt-key2", "\0GITCRYPT\0x"),
+        ("crypt", "U2FsdGVkX1+n1dVkPbDD8A==\n"),
+        ("annex", "/annex/objects/SHA256E-s1--0.bin\n"),
+    ],
 )
 def test_a_file_that_its_filter_left_out_is_refused(mirror: Mirror, tmp_path: Path, name: str, content: str) -> None:
     """A pointer or a ciphertext is never deployed; the refusal names the file and the filter."""

@@ -191,6 +191,15 @@ def test_the_frontend_goes_where_it_is_served_from(host: LocalAgent, with_fronte
     assert pages(host, with_frontend) == {"page": "new"}
 
 
+def test_npm_asks_nobody_what_changes_nothing_in_the_build(host: LocalAgent, with_frontend: str) -> None:
+    """Neither its audit nor its search for a later npm, whatever the host's own variables say."""
+    names = ("npm_config_audit", "npm_config_fund", "npm_config_update_notifier")
+    host.settled = dict.fromkeys(names, "true")
+    said = " ".join(f"${name}" for name in names)
+    assert host.build(with_frontend, frontend(command=f"mkdir dist && echo {said} > dist/page")).refusal is None
+    assert pages(host, with_frontend) == {"page": "false false false\n"}
+
+
 @pytest.mark.parametrize("into", [None, "frontend/dist"])
 def test_the_output_may_stay_where_it_is(host: LocalAgent, with_frontend: str, into: str | None) -> None:
     """With `into: null`, or the output's own path, nothing is copied or removed; a second build takes it again."""
