@@ -202,6 +202,13 @@ MUTATIONS = (
         ("tests/host/test_outsiders.py", "-k", "moved_before"),
     ),
     Mutation(
+        "no socket and no path waits for the boot unit",
+        HOST + "words.py",
+        'kinds = {"socket": "service", "path": "service"}',
+        "kinds: Dict[str, str] = {}",
+        ("tests/host/test_boot.py", "-k", "the_unit"),
+    ),
+    Mutation(
         "a restore ends well only with the configuration from before",
         HOST + "activation.py",
         "self._gone(source) or self._moved_env(back=True)",

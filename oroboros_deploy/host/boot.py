@@ -149,7 +149,7 @@ def _text(layout: Layout, services: List[str], agent: str) -> str:
         root=layout.root,
         unfinished=layout.unfinished,
         mounts=" ".join(json.dumps(str(path), ensure_ascii=False).replace("%", "%%") for path in mounts),
-        services=" ".join(map(units.full_name, services)),
+        services=" ".join(words.waiting_for_boot(map(units.full_name, services))),
         user=f"User={os.getuid()}\n" if manager.chosen().of_the_system else "",
         target=manager.chosen().target,
         python=sys.executable,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 
-from .annotations import TYPE_CHECKING, Dict, Iterator, NamedTuple, Optional, Sequence
+from .annotations import TYPE_CHECKING, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 if TYPE_CHECKING:
     from .contract import Facts, Hold, Phase, Running
@@ -156,6 +156,17 @@ def keeps_root(kinds: Sequence[str]) -> str:
 
 
 WITHOUT_ROOT = "take `privileged` out of fabric.yaml; what needs root there is done by root, beside deploys"
+
+
+def waiting_for_boot(units: Iterable[str]) -> List[str]:
+    """The units, by full names, that wait for the boot unit; for a socket or a path it is the service that it starts.
+
+    At a boot sockets and paths come before every service.  One that waited for the boot unit would close an ordering
+    cycle, and systemd breaks a cycle by leaving out the sockets, or paths, of the whole machine.
+    """
+    split = (name.rpartition(".") for name in units)
+    kinds = {"socket": "service", "path": "service"}
+    return [*dict.fromkeys(f"{stem}.{kinds.get(kind, kind)}" for stem, _, kind in split if not stem.endswith("@"))]
 
 
 def boot_unit(root: str) -> str:

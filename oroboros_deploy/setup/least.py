@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 
-from ..host.words import boot_unit
+from ..host.words import boot_unit, waiting_for_boot
 
 HELPER = "/usr/local/sbin/oroboros-helper"
 LISTS = "/etc/oroboros_deploy"
@@ -68,8 +68,8 @@ class Least:
     def files(self, login: str) -> dict[str, str]:
         """The text of each file."""
         said = {"login": login, "root": self.root, "units": self.units, "users": [*dict.fromkeys((*self.users, login))]}
-        services = " ".join(each if each.endswith(KINDS) else f"{each}.service" for each in self.services)
-        boot = _BOOT.format(root=self.root, login=login, services=services)
+        services = (each if each.endswith(KINDS) else f"{each}.service" for each in self.services)
+        boot = _BOOT.format(root=self.root, login=login, services=" ".join(waiting_for_boot(services)))
         return {HELPER: self.helper, self.list_file: f"{json.dumps(said, indent=2)}\n", self.boot_file: boot}
 
 

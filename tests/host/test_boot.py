@@ -30,7 +30,7 @@ TEXT = """\
 Description=Settle an activation in {root} that a power cut interrupted
 ConditionPathExists={root}/.deploy/unfinished
 RequiresMountsFor="{root}" "{root}/releases" "/mnt/our \\"100%%\\" disk"
-Before=api.service cron.timer web@main.service
+Before=api.service cron.timer in.service look.service web@main.service
 
 [Service]
 Type=oneshot
@@ -120,7 +120,7 @@ def boot_again(host: LocalAgent) -> None:
 def test_the_unit(host: LocalAgent, systemd: Systemd) -> None:
     """It runs as this login, before the services, once the mounts are there, while an attempt is unfinished."""
     host.layout["current"] = '/mnt/our "100%" disk/current'
-    install(host, "api", "web@main.service", "cron.timer")
+    install(host, "api", "web@main.service", "cron.timer", "in.socket", "look.path", "line@.socket")
     [unit] = systemd.installed
     digest = hashlib.sha256(b"the agent").hexdigest()
     kept = host.paths.boot / f"{digest[:32]}.pyz"

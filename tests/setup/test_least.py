@@ -16,7 +16,9 @@ from oroboros_deploy.setup.found import Account, Found, Place, probe, read
 from oroboros_deploy.setup.least import HELPER, Least, digest
 from oroboros_deploy.setup.wanted import Wanted
 
-LEAST = Least("shop", "/srv/shop", ("web-api", "worker@1", "jobs.timer"), ("shop",), "#!/usr/bin/python3 -I\n")
+LEAST = Least(
+    "shop", "/srv/shop", ("web-api", "worker@1", "jobs.timer", "web-api.socket"), ("shop",), "#!/usr/bin/python3 -I\n"
+)
 WANTED = Wanted("deploy", None, directories=("/srv/shop",), least=LEAST)
 FILES = LEAST.files("deploy")
 BOOT = f"/etc/systemd/system/{boot_unit('/srv/shop')}"
