@@ -12,7 +12,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import ROOT, Shop, current, releases_of
+from tests.support.shop import ROOT, SERVE, Shop, current, releases_of
 from tests.support.user_shop import UNITS, give_to_the_login, serving, systemctl
 
 pytestmark = pytest.mark.host
@@ -26,8 +26,8 @@ def shop(tmp_path: Path, host: DisposableHost) -> Shop:
 
 
 def test_a_deploy_a_failure_and_a_rollback_without_root(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """The whole way needs no sudo: deploy, a crash loop that is taken back with its reason, rollback, status, prune."""
-    first, second = shop.release(), shop.release(check="test -d services")
+    """The whole way needs no sudo: deploy, a crash loop that is taken back, rollback, and what is done in between."""
+    first, second = shop.release(), shop.release(api=f"echo the api has begun; {SERVE}")
     for sha in (first, second):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
         assert (current(host), serving(host), serving(host, "shop-mailer")) == (sha, sha, sha)
@@ -38,8 +38,57 @@ def test_a_deploy_a_failure_and_a_rollback_without_root(host: DisposableHost, sh
     fab.ok("-H", "prod", "rollback", f"--release={first}")
     assert (current(host), serving(host)) == (first, first)
     assert f"{first[:10]}  " in fab.ok("-H", "prod", "status").out
-    fab.ok("-H", "prod", "prune")
+    fab.ok("-H", "prod", "deploy", f"--sha={second}")
+    held(host, fab, second)
+    restarted_and_looked_at(host, fab, second)
+    pushed(host, shop, fab)
+    third = shop.release(check="test -d services")
+    fab.ok("-H", "prod", "deploy", f"--sha={third}")
+    pruned(host, fab, first, third)
     assert host.run("journalctl", "--quiet", "--identifier=sudo").stdout == ""
+
+
+def held(host: DisposableHost, fab: Fab, live: str) -> None:
+    """A hold refuses a deploy until it ends."""
+    fab.ok("-H", "prod", "lock", "--reason=the fair")
+    refused = fab("-H", "prod", "deploy", f"--sha={live}")
+    assert (refused.code, "the fair" in refused.said) == (20, True), refused.said
+    fab.ok("-H", "prod", "unlock")
+
+
+def restarted_and_looked_at(host: DisposableHost, fab: Fab, live: str) -> None:
+    """The services are other processes of the same release; a line runs as the login; their words are found."""
+    before = main_pid(host)
+    fab.ok("-H", "prod", "restart")
+    assert (main_pid(host) != before, serving(host), current(host)) == (True, live, live)
+    assert fab.ok("-H", "prod", "run", "id -un; pwd -P").out == f"deploy\n{ROOT}/releases/{live}\n"
+    assert "the api has begun" in fab.ok("-H", "prod", "logs").out
+
+
+def pushed(host: DisposableHost, shop: Shop, fab: Fab) -> None:
+    """A configuration comes into use by a restart: the service has its values."""
+    unit, settings = host.rootfs / UNITS / "shop-api.service", shop.repository.path / "fabric.yaml"
+    unit.write_text(unit.read_text().replace("[Service]\n", f"[Service]\nEnvironmentFile=-{ROOT}/env\n"))
+    systemctl(host, "daemon-reload")
+    settings.write_text(settings.read_text() + "  env: {values: {COLOUR: blue}}\n")
+    fab.ok("-H", "prod", "env.push")
+    assert "COLOUR=blue" in host.run("cat", f"/proc/{main_pid(host)}/environ").stdout.split("\0")
+
+
+def pruned(host: DisposableHost, fab: Fab, old: str, live: str) -> None:
+    """A release that a process of the login works in stays, and goes when nobody does."""
+    works = ("systemd-run", "--unit=straggler", "--uid=deploy", f"--working-directory={ROOT}/releases/{old}")
+    host.run(*works, "sleep", "600")
+    for gone in (False, True):
+        done = fab.ok("-H", "prod", "prune", "--keep=2", "--json").json[host.name]
+        told = {each["id"]: (each["stays"], "in use by process" in each["why"]) for each in done["releases"]}
+        assert (told[old], told[live]) == ((not gone, not gone), (True, False))
+        assert (host.rootfs / ROOT[1:] / "releases" / old).exists() is not gone
+        host.run("systemctl", "stop", "straggler", check=False)
+
+
+def main_pid(host: DisposableHost) -> str:
+    return systemctl(host, "show", "--value", "--property=MainPID", "shop-api")
 
 
 def test_a_killed_activation_is_taken_back_by_the_manager(host: DisposableHost, shop: Shop, fab: Fab) -> None:
