@@ -15,7 +15,7 @@ from . import threads
 from .config import Config, layers_of, load
 from .control import resolving
 from .control.asking import Answers as Answers  # the type of what the methods here return
-from .control.asking import ask, asked_now, remember, remember_holds, told
+from .control.asking import ask, asked_now, audited, remember, remember_holds, told
 from .control.node import Connect, ControlNode
 from .control.resolving import named_hosts, required_hosts
 from .errors import ConfigError, DeployError, InvalidInput
@@ -242,16 +242,7 @@ class Deployment:
 
         Raises InvalidInput when the registry keeps no such plan, and RegistryUnavailable.
         """
-        with self.node.registry() as registry:
-            found = registry.plan(plan_id)
-        if found is None:
-            name = self.config.environment
-            where = f"environment {name}" if name else "the settings without an environment"
-            what = f"the registry of {where} has no plan {plan_id!r}; plans are kept for 7 days"
-            again = f"fab plan --sha=SHA{self.config.flags}  makes one"
-            hint = f"{again}; where the plan is of another environment, add --environment=NAME"
-            raise InvalidInput(f"nothing was changed: {what}", hint=hint)
-        return found
+        return resolving.planned(self.node, plan_id)
 
     def rollback(
         self, hosts: Sequence[str] | None = None, *, release: str | None = None, agree: Agree | None = None
@@ -548,21 +539,8 @@ class Deployment:
         those that the registry knows.  Raises InvalidInput when there are none, and RegistryUnavailable
         when the registry is needed for that.
         """
-        names, heads = named_hosts(self.config, hosts) or resolving.serving_hosts(self.node), self.node.journal_heads
-
-        def look(host: Host) -> AuditAnswer:
-            place = (host.name, self.config.root)
-            seen = heads.seen(*place)
-            answer = host.audit(verify=verify, limit=limit, seen=seen)
-            own = heads.seen(*place, host.target)
-            other = own is not None and own != seen  # a target that is known here, and had not the name
-            if verify and other:
-                answer = host.audit(verify=verify, limit=limit, seen=own)
-            if other or answer["wrong"] is None:
-                self.node.note_head(host, answer["head"] if answer["wrong"] is None else None)
-            return answer
-
-        return self._ask(names, look)
+        names = named_hosts(self.config, hosts) or resolving.serving_hosts(self.node)
+        return self._ask(names, lambda host: audited(self.node, host, verify=verify, limit=limit))
 
     def reconcile(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Repairs:
         """Make the registry say what the hosts' journals say, and return what differed; once is enough.

@@ -13,7 +13,7 @@ from ..errors import DeployError
 from .faults import told_of
 
 if TYPE_CHECKING:
-    from ..host.contract import Facts, Hold
+    from ..host.contract import AuditAnswer, Facts, Hold
     from ..records.record import Asked
     from ..remote.host import Host
     from .node import ControlNode
@@ -67,6 +67,24 @@ def close(hosts: Sequence[Host]) -> None:
 def told(answers: Answers[T]) -> dict[str, T]:
     """What those hosts answered that answered."""
     return {name: answer for name, answer in answers.items() if not isinstance(answer, DeployError)}
+
+
+def audited(node: ControlNode, host: Host, *, verify: bool, limit: int) -> AuditAnswer:
+    """What a host's journal says; ``verify`` compares it with the end that this machine remembers of that target.
+
+    Which target the host's name leads to is known from its answer: where it was known by another name here, the host
+    is asked once more.
+    """
+    heads, place = node.journal_heads, (host.name, node.config.root)
+    seen = heads.seen(*place)
+    answer = host.audit(verify=verify, limit=limit, seen=seen)
+    own = heads.seen(*place, host.target)
+    other = own is not None and own != seen
+    if verify and other:
+        answer = host.audit(verify=verify, limit=limit, seen=own)
+    if other or answer["wrong"] is None:
+        node.note_head(host, answer["head"] if answer["wrong"] is None else None)
+    return answer
 
 
 def asked_now(node: ControlNode) -> Asked:

@@ -1,4 +1,4 @@
-"""Which commit, release and hosts are meant by what was typed."""
+"""Which commit, release, plan and hosts are meant by what was typed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..release import parse_release_id
 if TYPE_CHECKING:
     from ..config import Config
     from ..events import Level
+    from ..records.plan import DeployPlan
     from ..source import Commit
     from .node import ControlNode
 
@@ -35,6 +36,20 @@ def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
     if not names:
         raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
     return names
+
+
+def planned(node: ControlNode, plan_id: str) -> DeployPlan:
+    """The plan that the registry keeps by this id.  Raises InvalidInput when there is none."""
+    with node.registry() as registry:
+        found = registry.plan(plan_id)
+    if found is None:
+        name = node.config.environment
+        where = f"environment {name}" if name else "the settings without an environment"
+        what = f"the registry of {where} has no plan {plan_id!r}; plans are kept for 7 days"
+        again = f"fab plan --sha=SHA{node.config.flags}  makes one"
+        hint = f"{again}; where the plan is of another environment, add --environment=NAME"
+        raise InvalidInput(f"nothing was changed: {what}", hint=hint)
+    return found
 
 
 def serving_hosts(node: ControlNode) -> list[str]:

@@ -334,8 +334,8 @@ def choose(scope: Scope, root: Optional[Path] = None) -> None:
 
 def _helped(root: Path) -> str:
     """The name by which root knows the application of a deploy root; empty where this login has the rules of sudo."""
-    mine = (str(root), _login()[0])
-    return next((file.stem for file in _lists() if (_said(file).get("root"), _said(file).get("login")) == mine), "")
+    mine = {"root": str(root), "login": _login()[0]}
+    return next((file.stem for file in _lists() if mine.items() <= _said(file).items()), "")
 
 
 def _lists() -> List[Path]:

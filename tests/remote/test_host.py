@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from oroboros_deploy.config import Config
 from oroboros_deploy.errors import HostUnreachable, LinkLost, UnknownRelease
+from oroboros_deploy.host.calls import CALLS
+from oroboros_deploy.remote import host
 from oroboros_deploy.remote.host import Host
 from tests.support.site import Site
+
+
+def test_the_answer_of_each_call_has_its_type() -> None:
+    """The type that the control node gives the answer of a call is the one that the agent's function answers with."""
+    casts = {call: kind for node in ast.walk(ast.parse(inspect.getsource(host))) for call, kind in _cast(node)}
+    followed = {"activate", "follow"}  # their one answer has its type where a lost link is taken up again
+    types = {call: work.__annotations__["return"] for call, work in CALLS.items()}
+    assert casts == {call: kind for call, kind in types.items() if call not in followed}
+    assert {types[call] for call in followed} == {"ActivateAnswer"}
+
+
+def _cast(node: ast.AST) -> Iterator[tuple[str, str]]:
+    """The call and the type of ``cast("FactsAnswer", self.call("facts", …))``."""
+    match node:
+        case ast.Call(
+            func=ast.Name("cast"),
+            args=[
+                ast.Constant(str(kind)),
+                ast.Call(func=ast.Attribute(attr="call" | "_quiet_call"), args=[ast.Constant(str(call)), *_]),
+            ],
+        ):
+            yield call, kind
 
 
 def test_a_refusal_is_an_error_of_its_kind(site: Site) -> None:
