@@ -26,7 +26,7 @@ from oroboros_deploy.registry.database import Database
 from oroboros_deploy.web import display
 from oroboros_deploy.web.site import site
 from tests.support.applications import listening
-from tests.support.history import HARM, History, sha, write
+from tests.support.history import HARM, SUBJECTS, History, sha, write
 from tests.support.web_shop import Shop
 
 pytestmark = pytest.mark.browser
@@ -280,6 +280,53 @@ def test_focus_and_open_tables_survive_news(page: Any, past: Any, shop: Any) -> 
     page.locator(".figure:not(:text-is('old'))").first.wait_for()
     assert page.locator("#figures details").first.get_attribute("open") is not None
     assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+def test_a_selection_stays(page: Any, past: Any) -> None:
+    """News wait while somebody copies from the part that they would replace."""
+    page.goto(past.url)
+    await_link(page, "live")
+    page.evaluate("getSelection().selectAllChildren(headline); served.set(headline, '')")
+    copied = page.evaluate("getSelection().toString()")
+    page.evaluate("refresh()")
+    assert (page.evaluate("getSelection().toString()"), "ended is not known" in copied) == (copied, True)
+
+
+LINES = """names => names.map(name => {
+  const words = document.createRange();
+  words.selectNodeContents(name);
+  return new Set([...words.getClientRects()].map(line => Math.round(line.top))).size;
+})"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_names_break_nowhere(page: Any, tmp_path: Path, width: str) -> None:
+    """A person, a machine or a host begins a line of its own before it is broken, in every list."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    hosts = [f"web{at}.eu-central.example.org" for at in range(3)]
+    parts = [HostRecord(name, "live", sha(1), sha(7)) for name in hosts]
+    history.attempt(sha(1), *parts, actor="margaret.hamilton@mbp-16-2024", subject=SUBJECTS[5])
+    page.set_viewport_size(WIDTHS[width])
+    with served(history.registry) as url:
+        for path in ("/", "/hosts", "/releases"):
+            page.goto(f"{url}{path}")
+            names = page.locator(".name:visible")
+            lines = zip(names.all_inner_texts(), names.evaluate_all(LINES), strict=True)
+            assert [name for name, count in lines if count > 1] == [], path
+        page.goto("about:blank")  # the server goes away
+    history.close()
+
+
+def test_on_paper_a_page_is_what_it_says(page: Any, past: Any) -> None:
+    """What can only be clicked is not printed, and the paper stays white whatever the screen is."""
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(past.url)
+    clicked = (".top nav", "form", ".filters", "#stream ~ .pager", ".link")
+    assert [each for each in clicked if page.locator(each).first.is_visible()] == []
+    assert page.locator("#headline").is_visible() and page.locator(".attempt").first.is_visible()
+    assert page.evaluate("getComputedStyle(document.documentElement).backgroundColor") == "rgb(255, 255, 255)"
+    ink = "getComputedStyle(document.querySelector('#headline')).color.match(/\\d+/g).every(each => each < 100)"
+    assert page.evaluate(ink)
 
 
 def test_a_killed_deployer_is_said_to_be_lost(page: Any, shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -488,7 +488,7 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
         (False, True, True),
     ]
     assert shown.partition("<details>")[0].count('<th scope="row">') == 1
-    assert '<th scope="row"><a href="/hosts/prod3">' in shown.partition("<details>")[0]
+    assert '<th scope="row"><a class="name" href="/hosts/prod3">' in shown.partition("<details>")[0]
     assert shown.count("rollback --release") == 1
 
 

@@ -234,8 +234,12 @@ def test_attempts_are_found_by_text_and_come_before_their_legend(past: TestClien
 
 def test_figures_of_time_say_how_they_are_drawn_and_called(past: TestClient, made: dict[str, str]) -> None:
     """The axis of times is logarithmic, which the plot says; the figure has the name that DORA gave it since."""
-    said = text(past.get("/figures?all=1").text)
+    html = past.get("/figures?all=1").text
+    said = text(html)
     assert "half (logarithmic): " in said
+    assert [
+        link for link in Tags(html).values("href") if link.startswith("/?") and "since=" in link and "until=" in link
+    ]
     assert "DORA calls it failed deployment recovery time" in said
 
 
