@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from oroboros_deploy.host import configuration, gate, launch, seal, state
+from oroboros_deploy.host import configuration, gate, launch, manager, process, seal, state, unit_sets, units
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.reserve import Reserve
 from tests.support.clock import Hasty
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 HEALTH = {"command": "sh ./health", "timeout": 10, "interval": 20, "stable_for": 0}
+INFRA = {"directory": "infra", "application": "shop", "adopt": False}
 Cuts = Callable[..., PowerCuts]
 
 
@@ -48,11 +52,73 @@ def cuts(host: LocalAgent) -> Iterator[Cuts]:
         each.close()
 
 
+class Root:
+    """Puts units in their places by the commands that root is given, one by one; before each the power may fail."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cut: Callable[[], None] = lambda: None
+        self.move(directory, monkeypatch)
+        monkeypatch.setattr(unit_sets, "verify", lambda *_: None)
+        monkeypatch.setattr(unit_sets, "_as_root", self.do)
+        monkeypatch.setattr(units, "show", shown)
+
+    def move(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on the units are in this directory."""
+        monkeypatch.setattr(manager, "UNITS", directory)
+
+    @property
+    def units(self) -> set[str]:
+        """The names that are there."""
+        return set(os.listdir(manager.UNITS))
+
+    def do(self, script: str, attempt: str, deadline: float) -> process.Ended:
+        for command in commands(script):
+            self.cut()
+            name, *arguments = shlex.split(command)
+            if name == "sync":
+                for each in arguments:
+                    synced(Path(manager.UNITS, each))
+            elif "systemctl" not in (name, *arguments):
+                subprocess.run(["sh", "-ec", command], cwd=manager.UNITS, check=True)
+        return process.Ended(0, "", 0.0)
+
+
+def commands(script: str) -> Iterator[str]:
+    """The commands in the function that a script is; the text of a unit has several lines."""
+    found = ""
+    for line in script.splitlines(keepends=True)[2:-2]:
+        found += line
+        if found.count("'") % 2 == 0:
+            yield found
+            found = ""
+
+
+def synced(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def shown(names: Sequence[str]) -> dict[str, units.Unit]:
+    """Units that systemd knows and does not run."""
+    rest = ("loaded", "inactive", "dead", "exec", "success", "", "", "0", False, "0")
+    return {name: units.Unit(name, *rest) for name in names}
+
+
 def history(host: LocalAgent, *names: str, env: bool = False) -> list[str]:
     shas = [host.sealed(name, health="exit 0") for name in names]
     for sha in shas:
         host.activate_here(sha, healthcheck=HEALTH, **({"configuration": configured(host, sha)} if env else {}))
     return shas
+
+
+def with_units(host: LocalAgent, name: str) -> str:
+    """A release that brings a unit with a text of its own, and one that no other has."""
+    text = f"[Service]\nExecStart=/bin/true {name}\n"
+    brought = {f"infra__{unit}.service": text for unit in ("crash", f"crash-{name}")}
+    return host.sealed(name, health="exit 0", **brought)
 
 
 def configured(host: LocalAgent, sha: str) -> str:
@@ -143,6 +209,36 @@ def test_an_activation_with_a_configuration(
         again = booted(disk, tmp_path / f"disk{number}", host.paths.releases, monkeypatch)
         assert (again.live, configuration.in_use(again.paths)) in (before, after)
         assert broken(again.root) == []
+
+
+def test_an_activation_with_units(
+    host: LocalAgent, cuts: Cuts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The units are those of the release that is live, old or new, whichever of the writes are lost."""
+    (host.root / "units").mkdir(parents=True)
+    root = Root(host.root / "units", monkeypatch)
+    old, new = with_units(host, "old"), with_units(host, "new")
+    usual: dict[str, Any] = {"healthcheck": HEALTH, "units": INFRA}
+    host.activate_here(old, configuration=configured(host, old), **usual)
+    ends = {old: {"crash.service", "crash-old.service"}, new: {"crash.service", "crash-new.service"}}
+    assert (host.live, root.units) == (old, ends[old])
+    request = host.request(new, configuration=configured(host, new), **usual)
+    with pytest.MonkeyPatch.context() as patch:
+        recorded = cuts(patch, "releases")
+        root.cut = recorded.cut
+        activate(host, request)
+        recorded.cut()
+    root.cut = lambda: None
+    assert (recorded.moments > 10, host.live, root.units) == (True, new, ends[new])
+    lives = set()
+    for number, disk in enumerate(recorded.disks.values()):
+        place = tmp_path / f"disk{number}"
+        root.move(place / "units", monkeypatch)
+        again = booted(disk, place, host.paths.releases, monkeypatch)
+        lives.add(again.live)
+        assert root.units == ends[str(again.live)]
+        assert broken(again.root, units=place / "units") == []
+    assert lives == {old, new}
 
 
 def _health(journey: str) -> str:

@@ -168,7 +168,7 @@ def test_nobody_sees_a_value(host: DisposableHost, configured: Shop, fab: Fab, t
 
 
 def places(host: DisposableHost, value: str, sha: str) -> set[str]:
-    """The directories of the files that have a value, but for the link to those in use and the settings as committed."""
+    """The directories of files with a value; not the link to those in use, nor the settings as committed."""
     roots = ("/srv", "/var", "/etc", "/home", "/run", "/tmp", "/root")
     found = host.run("grep", "-rls", "--devices=skip", value, *roots, check=False).stdout.splitlines()
     expected = (f"{ROOT}/env", f"{ROOT}/releases/{sha}/fabric.yaml")

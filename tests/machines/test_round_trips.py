@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import delay
-from benchmarks.bench import Bench, Job, bench
+from benchmarks.bench import Bench, Job, Run, bench
 from benchmarks.bounds import BOUNDS
 from benchmarks.delay import DelayLine
+from benchmarks.jobs import RTTS, Measured, section
+from benchmarks.kept import Kept, Step
 from benchmarks.measure import slope
 from benchmarks.node import ControlNode
 
@@ -37,6 +39,7 @@ WHOLE = """\
   shared: {media: dir}
   run_as: {owner: www-data, gate: www-data, migrate: www-data, hooks: www-data}
 """
+SECRET = "hunter-two"
 TIMER = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
 UNITS = {"ours-tick.timer": TIMER, "ours-tick.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n"}
 
@@ -64,8 +67,8 @@ def test_round_trips(on: Bench, job: Job) -> None:
     }
 
 
-def test_the_whole_service_costs_one_more(on: Bench) -> None:
-    """A deploy with `env`, `units`, `shared` and `run_as` waits once more than one without them, on one connection."""
+def test_the_whole_service_costs_one_more(on: Bench, tmp_path: Path) -> None:
+    """A deploy with `env`, `units`, `shared` and `run_as` waits once more than one without; no secret is kept."""
     [host], source = on.lab.hosts, on.lab.repository.path
     (source / "infra").mkdir()
     for name, text in UNITS.items():
@@ -86,6 +89,15 @@ def test_the_whole_service_costs_one_more(on: Bench) -> None:
     print(f"deploy of the whole service: {round_trips:g} round trips, without: {without:g}")
     assert round_trips <= min(without + 1, BOUNDS["everything.counted"].most)
     assert {(run.seen.connections, run.seen.channels) for run in runs} == {(1, 1)}
+    texts = [WHOLE, repr(runs), on.node.said.read_text(), kept_of(runs, tmp_path)]
+    assert [SECRET in text for text in texts] == [True, False, False, False]
+
+
+def kept_of(runs: list[Run], place: Path) -> str:
+    """What a benchmark keeps of such runs, and writes into its report."""
+    measured = Measured("of these runs", dict.fromkeys(RTTS, runs))
+    Kept(place, "of this source", TIMES).put("deploy", Step([section("deploy", (measured, measured))], 0.0))
+    return (place / "deploy.json").read_text()
 
 
 def test_a_further_call(on: Bench) -> None:
