@@ -202,7 +202,7 @@ def _status_notes(answer: Facts | DeployError) -> Iterator[str]:
         names = changed_names(last.get("names")) if last and last["phase"] == "committed" else ""
         yield f"its configuration is {used}" + (f"; the last {last['kind']} changed {names}" if last and names else "")
     if last and last["phase"] != "committed":
-        yield f"the last {last['kind']} was of {short(last['target'])}: {_end(last['phase'], last)}"
+        yield f"the last {last['kind']} was of {short(last['target'])}: {came_to(_end(last['phase'], last))}"
     if not answer["running"]:
         yield from _unusual(answer)
 
@@ -222,7 +222,7 @@ def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
     """How an activation ended; after a first deploy that failed there may have been nothing to restore."""
     first = phase == "restored" and activation.get("switched") and activation.get("source") is None
     nothing_left = first and not served_before(activation)
-    return "failed, nothing is live" if nothing_left else came_to(phase)
+    return "failed, nothing is live" if nothing_left else phase
 
 
 def _help(setting: Setting) -> str:

@@ -25,6 +25,9 @@ _ELSEWHERE = (
     *("PIP_CONFIG_FILE", "UV_CONFIG_FILE", "npm_config_userconfig", "NPM_CONFIG_USERCONFIG"),
     *("npm_config_globalconfig", "NPM_CONFIG_GLOBALCONFIG"),
 )
+# Variables that name files of versions to keep to, several with blanks between, and how pip.conf names them.
+_CONSTRAINTS = ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT", "UV_CONSTRAINT", "UV_BUILD_CONSTRAINT", "UV_OVERRIDE")
+_CONSTRAINT = re.compile(r"^(?:build-)?constraint[ \t]*[=:](.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 # What changes with every package that other package managers than Debian's install: compilers, libraries, tools.
 _PACKAGES = ("/var/lib/rpm/rpmdb.sqlite", "/lib/apk/db/installed", "/var/lib/pacman/local")
 _UPWARD = re.compile(rb"(?<!\.)\.\.(?:[/\\\"',\s]+\.\.)*(?=[/\\\"'])")  # `../..`, or "..", ".."
@@ -124,7 +127,15 @@ def _settings(prefix: str, node: Optional[str]) -> List[Path]:
     login, program = environment.of_this_user(node), process.find("node", node)
     named = [login[name] for name in _ELSEWHERE if os.path.isfile(login.get(name, ""))]
     of_node = [str(Path(os.path.realpath(program)).parents[1] / "etc" / "npmrc")] if program else []
-    return [*settings_of_pip(prefix), *_existing([*_NPM, *_UV, *named, *of_node])]
+    of_pip = settings_of_pip(prefix)
+    return [*of_pip, *_existing([*_NPM, *_UV, *named, *of_node]), *_constraints(login, of_pip)]
+
+
+def _constraints(login: Dict[str, str], of_pip: Sequence[Path]) -> List[Path]:
+    """The files of versions that installers keep to: those that variables and pip's settings name."""
+    said = [login.get(name, "") for name in _CONSTRAINTS]
+    said += [each for file in of_pip for each in _CONSTRAINT.findall(file.read_text(errors="replace"))]
+    return [Path(path) for path in " ".join(said).split() if os.path.isfile(path) and os.access(path, os.R_OK)]
 
 
 def tool(name: str, node: Optional[str] = None) -> Optional[str]:

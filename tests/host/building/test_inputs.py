@@ -93,7 +93,10 @@ def test_a_variable_of_the_host_matters(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 @pytest.mark.parametrize(
     "variable",
-    ["PIP_CONFIG_FILE", "UV_CONFIG_FILE", "NPM_CONFIG_USERCONFIG", "npm_config_globalconfig", "XDG_CONFIG_DIRS"],
+    [
+        *("PIP_CONFIG_FILE", "UV_CONFIG_FILE", "NPM_CONFIG_USERCONFIG", "npm_config_globalconfig", "XDG_CONFIG_DIRS"),
+        *("PIP_CONSTRAINT", "UV_OVERRIDE"),
+    ],
 )
 def test_a_settings_file_that_a_variable_names_matters(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str
@@ -107,6 +110,17 @@ def test_a_settings_file_that_a_variable_names_matters(
     before = inputs.surroundings()
     file.write_text("two")
     assert inputs.differing(before, inputs.surroundings()) == ["settings of tools"]
+
+
+@pytest.mark.parametrize("line", ["constraint = {}", "build-constraint: {}", "constraint =\n  /nowhere\n  {}"])
+def test_a_file_of_constraints_that_pip_is_told_of_matters(tmp_path: Path, line: str) -> None:
+    """An environment with the versions of yesterday is not taken again when the host's administrator raised one."""
+    conf, versions = tmp_path / "pip.conf", tmp_path / "versions.txt"
+    conf.write_text(f"[global]\nno-input = true\n{line.format(versions)}\n")
+    versions.write_text("certifi==2023.1.1\n")
+    before = inputs.surroundings(str(tmp_path))
+    versions.write_text("certifi==2024.1.1\n")
+    assert inputs.differing(before, inputs.surroundings(str(tmp_path))) == ["settings of tools"]
 
 
 def test_the_settings_of_the_chosen_python_and_node_matter(tmp_path: Path) -> None:
