@@ -310,7 +310,7 @@ def test_names_break_nowhere(page: Any, tmp_path: Path, width: str) -> None:
     with served(history.registry) as url:
         for path in ("/", "/hosts", "/releases"):
             page.goto(f"{url}{path}")
-            names = page.locator(".name:visible")
+            names = page.locator(".name:visible, .top nav a")
             lines = zip(names.all_inner_texts(), names.evaluate_all(LINES), strict=True)
             assert [name for name, count in lines if count > 1] == [], path
         page.goto("about:blank")  # the server goes away
