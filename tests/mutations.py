@@ -1461,9 +1461,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a new id on a host does not hide that its journal was cut",
-        "oroboros_deploy/deployment.py",
-        "            other = own is not None and own != seen ",
-        "            other = own != seen ",
+        "oroboros_deploy/control/asking.py",
+        "    other = own is not None and own != seen\n",
+        "    other = own != seen\n",
         ("tests/test_deployment.py", "-k", "new_id"),
     ),
     Mutation(

@@ -498,7 +498,7 @@ def put(
     step = _Step(load(layout, before), load(layout, after), services, start, patience, disabled(layout))
     told = _told(step) if manager.chosen().bound else {}
     helper = manager.chosen().helper_puts(f"{max(deadline - time.monotonic(), 1.0):.1f}")  # the look took its time
-    ended = _helped(told, helper, deadline) if helper else _as_root(_script(step), attempt, deadline)
+    ended = _helped(told, helper, deadline) if helper else as_root(_script(step), attempt, deadline)
     _ended_well(ended)
 
 
@@ -672,7 +672,7 @@ def _linking(before: UnitSet, after: UnitSet) -> List[str]:
     ]
 
 
-def _as_root(script: str, attempt: str, deadline: float) -> process.Ended:
+def as_root(script: str, attempt: str, deadline: float) -> process.Ended:
     """The script travels as input: texts of units are of no length that a command line need take.
 
     As a unit of the system's it outlives who asked for it, so it has a name by which it is ended.

@@ -59,7 +59,7 @@ class Root:
         self.cut: Callable[[], None] = lambda: None
         self.move(directory, monkeypatch)
         monkeypatch.setattr(unit_sets, "verify", lambda *_: None)
-        monkeypatch.setattr(unit_sets, "_as_root", self.do)
+        monkeypatch.setattr(unit_sets, "as_root", self.do)
         monkeypatch.setattr(units, "show", shown)
 
     def move(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
