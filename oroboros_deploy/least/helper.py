@@ -355,6 +355,11 @@ TARGETS = {
 }
 LAST = {"multi-user.target", "graphical.target", "default.target"}  # nothing of the boot waits for what comes before
 LATE = LAST | {"timers.target", "sockets.target", "paths.target"}
+# systemd starts sockets and paths before basic.target, and a service after it.  If a socket waited for a service, that
+# would be a cycle, and systemd ends a cycle by leaving out units, those of others too.
+EARLY = {"Socket", "Path"}
+FIRST = {"sysinit.target", "local-fs.target"}
+OF_A_KIND = {"sockets.target": "Socket", "paths.target": "Path", "timers.target": "Timer"}
 # A command begins with its program: what systemd unquotes there could be a `+`.  After ` ; ` begins another one.
 COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
 CHECKS: dict[str, Callable[[Application, str], bool]] = {
@@ -449,7 +454,7 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
     if not found or not app.owns(found[1]):
         yield f"{path} is none of the units of {app.name}: {', '.join(app.units)}"
         return
-    kind = found[1].rpartition(".")[2].title()
+    kind = _kind(found[1])
     known: set[str] = set()
     try:
         for number, section, key, value in read(text):
@@ -458,6 +463,8 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
                 yield f"{path}:{number}: {key}= in [{section}] is not for an application without root"
             elif (value or check in NEVER_EMPTY) and not CHECKS[check](app, value):
                 yield f"{path}:{number}: {key}={value[:80]} is not for this application"
+            elif why := _cycle(kind, key, value):
+                yield f"{path}:{number}: {key}={value[:80]} could keep units of others from starting at a boot: {why}"
             known.add(key)
     except (Refused, KeyError) as refused:
         yield f"{path}: {refused}"
@@ -465,6 +472,27 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
         yield f"{path} names no User=, so that it would run as root"
     if "NoNewPrivileges" not in known and (filters := sorted(filter(FILTERS.fullmatch, known))):
         yield f"{path} has {filters[0]}=, which wants the line NoNewPrivileges=yes in the same file"
+
+
+def _kind(unit: str) -> str:
+    """Of a unit, as its section is called."""
+    return unit.rpartition(".")[2].title()
+
+
+def _cycle(kind: str, key: str, value: str) -> str | None:
+    """Why a line of a unit would order a socket or a path after a service; None where it orders none."""
+    names = value.split()
+    if kind in EARLY and key in ("After", "RequiresMountsFor") and not {*names} <= FIRST:
+        return f"a .{kind.lower()} starts before all services, and waits for {' and '.join(sorted(FIRST))} alone"
+    if key in ("Before", "Unit") and any(_kind(each) in EARLY for each in names):
+        return "a .socket or .path starts before all services, and waits for no unit of the application"
+    if key == "WantedBy" and (others := [each for each in names if not _may_want(each, kind)]):
+        return f"{others[0]} is for a .{OF_A_KIND[others[0]].lower()} alone"
+    return None
+
+
+def _may_want(target: str, kind: str) -> bool:
+    return OF_A_KIND.get(target, kind) == kind
 
 
 def _check(section: str, key: str) -> str | None:
@@ -725,7 +753,8 @@ def _is_link(app: Application, path: str, asked: Asked) -> bool:
         return False
     if found[1] is None:
         return _is_alias(app, path, to[1] if to else None, asked.files)
-    return app.owns(found[1]) or (found[1] in LATE and found[2] == "wants")
+    late = found[1] in LATE and found[2] == "wants" and (leads is None or _may_want(found[1], _kind(found[3])))
+    return app.owns(found[1]) or late
 
 
 def _is_alias(app: Application, path: str, to: str | None, files: Files) -> bool:
