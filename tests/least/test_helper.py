@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -518,6 +519,7 @@ class Asking:
         monkeypatch.setattr(subprocess, "run", lambda command, **_: self.ran.append(tuple(command)))
         monkeypatch.setattr(os, "sync", lambda: None)
         monkeypatch.setattr(helper, "copy_env", lambda app: None)
+        monkeypatch.setattr(helper, "application", lambda name: APP)
 
     def put(self, **asked: object) -> str:
         """Why it was refused; empty where it was done."""
@@ -697,6 +699,56 @@ def test_one_at_a_time(directories: Path, asking: Asking) -> None:
     with helper.locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper.locked(APP, 0):
         pytest.fail("both have the lock")
     assert asking.put(files={"shop-a.service": UNIT}) == ""
+
+
+def test_root_alone_has_the_lock(directories: Path) -> None:
+    """Nobody else can open its file, whether it is new or was there, and so nobody else can lock it."""
+    lock = directories / "run/oroboros-helper-shop.lock"
+    for _ in ("new", "there"):
+        with helper.locked(APP, 0):
+            assert oct(lock.stat().st_mode & 0o777) == "0o600"
+        lock.chmod(0o644)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf"])
+def test_no_wait_is_for_ever(asking: Asking, seconds: str) -> None:
+    """What is no finite number is refused, for the lock and for what is to stop."""
+    with pytest.raises(Refused, match="are no seconds"):
+        helper.put(APP, seconds)
+    assert "are no seconds" in asking.put(patience=float(seconds), stop=["shop-a.service"])
+    assert asking.ran == []
+
+
+def test_the_list_that_counts(directories: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that root changed while the helper waited for its input is not overtaken: nothing is installed."""
+    monkeypatch.setattr(helper, "application", lambda name: APP._replace(units=("shop",)))
+    assert asking.put(files={"shop-a.service": UNIT}).endswith("/etc/shop.json was changed meanwhile")
+    assert (everything(directories), asking.ran) == ({}, [])
+
+
+def test_drop_ins_of_an_instance_that_another_unit_starts(directories: Path, asking: Asking) -> None:
+    """An administrator's drop-in that makes an instance root's keeps all from being installed, started or restarted."""
+    wants = f"[Unit]\nWants=shop@7.service\n{UNIT}"
+    for name, text in (("shop@.service", UNIT), ("shop-a.service", wants)):
+        (directories / "units" / name).write_text(text)
+    (directories / "units/shop@7.service.d").mkdir()
+    (directories / "units/shop@7.service.d/x.conf").write_text("[Service]\nUser=root\n")
+    why = "shop@7.service.d/x.conf:2: User=root is not for an application without root"
+    assert asking.put(files={"shop-b.service": wants}) == why
+    assert asking.put(files={"shop@.service": UNIT}) == why
+    assert asking.put(start=["shop-a.service"]) == why
+    with pytest.raises(Refused, match=re.escape(why)):
+        helper.systemctl(APP, "restart", "--", "shop-a.service")
+    assert asking.ran == []
+    assert asking.put(stop=["shop-a.service"]) == ""
+
+
+def test_mounts_whose_names_are_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mount that any user can make does not keep the processes from being looked at."""
+    monkeypatch.setattr(helper, "_bytes", lambda pid, name: b"1 2 /a\xff /b" if name == "mountinfo" else b"")
+    helper.watch(APP, "1")
+    told = capsys.readouterr().out.splitlines()
+    assert (told[-2:]) == ["/proc/1/mountinfo:1 2 /a\ufffd /b", "looked"]
 
 
 def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> None:
