@@ -24,6 +24,7 @@ import contextlib
 import fcntl
 import grp
 import json
+import math
 import os
 import pwd
 import re
@@ -121,6 +122,12 @@ def application(name: str) -> Application:
                 raise Refused(f"{ETC}/{name}.json can be written by others than root")
         said = json.load(file)
     return Application(name, said["login"], said["root"], tuple(said["units"]), tuple(said["users"]))
+
+
+def _refuse_changed(app: Application) -> None:
+    """Refuse what root allowed no more while the helper waited for its input, or for another helper."""
+    if application(app.name) != app:
+        raise Refused(f"{ETC}/{app.name}.json was changed meanwhile")
 
 
 def refuse_others(app: Application) -> None:
@@ -267,10 +274,17 @@ def _make(directory: str) -> None:
         os.mkdir(name, 0o755, dir_fd=above)
 
 
+def _lock(app: Application) -> int:
+    """The file of the lock, which root alone may open: whoever can read a file can lock it."""
+    number = os.open(f"{RUN}/oroboros-helper-{app.name}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    os.fchmod(number, 0o600)
+    return number
+
+
 @contextlib.contextmanager
 def locked(app: Application, ends: float) -> Iterator[None]:
     """One helper at a time writes for an application; whoever waits too long is refused."""
-    with open(f"{RUN}/oroboros-helper-{app.name}.lock", "w") as lock:
+    with open(_lock(app), "w") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -355,6 +369,11 @@ TARGETS = {
 }
 LAST = {"multi-user.target", "graphical.target", "default.target"}  # nothing of the boot waits for what comes before
 LATE = LAST | {"timers.target", "sockets.target", "paths.target"}
+# systemd starts sockets and paths before basic.target, and a service after it.  If a socket waited for a service, that
+# would be a cycle, and systemd ends a cycle by leaving out units, those of others too.
+EARLY = {"Socket", "Path"}
+FIRST = {"sysinit.target", "local-fs.target"}
+OF_A_KIND = {"sockets.target": "Socket", "paths.target": "Path", "timers.target": "Timer"}
 # A command begins with its program: what systemd unquotes there could be a `+`.  After ` ; ` begins another one.
 COMMAND = r"[-@:]*[/A-Za-z0-9_].*"
 CHECKS: dict[str, Callable[[Application, str], bool]] = {
@@ -449,7 +468,7 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
     if not found or not app.owns(found[1]):
         yield f"{path} is none of the units of {app.name}: {', '.join(app.units)}"
         return
-    kind = found[1].rpartition(".")[2].title()
+    kind = _kind(found[1])
     known: set[str] = set()
     try:
         for number, section, key, value in read(text):
@@ -458,6 +477,8 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
                 yield f"{path}:{number}: {key}= in [{section}] is not for an application without root"
             elif (value or check in NEVER_EMPTY) and not CHECKS[check](app, value):
                 yield f"{path}:{number}: {key}={value[:80]} is not for this application"
+            elif why := _cycle(kind, key, value):
+                yield f"{path}:{number}: {key}={value[:80]} could keep units of others from starting at a boot: {why}"
             known.add(key)
     except (Refused, KeyError) as refused:
         yield f"{path}: {refused}"
@@ -465,6 +486,27 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
         yield f"{path} names no User=, so that it would run as root"
     if "NoNewPrivileges" not in known and (filters := sorted(filter(FILTERS.fullmatch, known))):
         yield f"{path} has {filters[0]}=, which wants the line NoNewPrivileges=yes in the same file"
+
+
+def _kind(unit: str) -> str:
+    """Of a unit, as its section is called."""
+    return unit.rpartition(".")[2].title()
+
+
+def _cycle(kind: str, key: str, value: str) -> str | None:
+    """Why a line of a unit would order a socket or a path after a service; None where it orders none."""
+    names = value.split()
+    if kind in EARLY and key in ("After", "RequiresMountsFor") and not {*names} <= FIRST:
+        return f"a .{kind.lower()} starts before all services, and waits for {' and '.join(sorted(FIRST))} alone"
+    if key in ("Before", "Unit") and any(_kind(each) in EARLY for each in names):
+        return "a .socket or .path starts before all services, and waits for no unit of the application"
+    if key == "WantedBy" and (others := [each for each in names if not _may_want(each, kind)]):
+        return f"{others[0]} is for a .{OF_A_KIND[others[0]].lower()} alone"
+    return None
+
+
+def _may_want(target: str, kind: str) -> bool:
+    return OF_A_KIND.get(target, kind) == kind
 
 
 def _check(section: str, key: str) -> str | None:
@@ -502,15 +544,20 @@ def _main(unit: str, files: Files) -> tuple[str, str | None]:
     return next(((path, text) for path, text in texts if text is not None), (unit, None))
 
 
-def problems(app: Application, files: Files, units: Sequence[str] = ()) -> list[str]:
-    """What is wrong with files that are to be installed, and with what is there of these units."""
+def problems(app: Application, files: Files, units: Sequence[str] = (), starts: bool = False) -> list[str]:
+    """What is wrong with files that are to be installed, and with what is there of these units.
+
+    What is installed or started can start all other units of the list, and instances that have but drop-ins.
+    """
     if strange := [path for path in files if not re.fullmatch(PATH, path)]:
         return [f"{path} is none of the units of {app.name}: {', '.join(app.units)}" for path in sorted(strange)]
     # Nothing is installed beside a unit of root's in the list, which another unit could start.
     found = [each for path, text in files.items() if text is not None for each in wrong(app, path, text)]
-    installed = [each for each in os.listdir(UNITS) if app.owns(each)] if files else []
-    for unit in {*units, *installed, *(path.partition(".d/")[0] for path in files)}:
+    there = os.listdir(UNITS) if files or starts else []
+    for unit in {*units, *filter(app.owns, there), *(path.partition(".d/")[0] for path in files)}:
         found += _wrong_with(app, unit, files)
+    for unit in (each.removesuffix(".d") for each in there if each.endswith(".d")):
+        found += _judged(app, unit) if app.owns(unit) else ()
     found += [each for path in files for each in _of_others(app, path)]
     return sorted({*found})
 
@@ -623,7 +670,7 @@ def systemctl(app: Application, verb: str, *arguments: str) -> None:
     known = r"--job-mode=ignore-requirements|--no-pager|--full|--lines=[0-9]{1,4}"
     if not all(re.fullmatch(known, each) for each in options):
         raise Refused(f"{verb} {' '.join(options)} is not known")
-    _refuse(problems(app, {}, [each for each in names if not _is_command(app, each)]))
+    _refuse(problems(app, {}, [each for each in names if not _is_command(app, each)], verb == "restart"))
     if not names and verb != "is-system-running":
         raise Refused(f"{verb} of what?")
     if verb == "restart":
@@ -664,7 +711,14 @@ def _asked() -> Asked:
     )
     stop, enable, start = (tuple(map(str, said.get(name, ()))) for name in ("stop", "enable", "start"))
     patience = said.get("patience")
-    return Asked(files, links, stop, enable, start, None if patience is None else min(float(patience), LONGEST))
+    return Asked(files, links, stop, enable, start, None if patience is None else _seconds(patience))
+
+
+def _seconds(said: str | float) -> float:
+    """How long something may last: with `nan`, which nothing is later than, it would last for ever."""
+    if not math.isfinite(float(said)):
+        raise Refused(f"{said!r} are no seconds")
+    return min(float(said), LONGEST)
 
 
 def _text(text: object) -> str | None:
@@ -678,9 +732,11 @@ def _text(text: object) -> str | None:
 
 def put(app: Application, seconds: str) -> None:
     """Stop what goes, have units and links as they are asked for, let systemd know, and start what is new."""
-    asked, ends = _asked(), time.monotonic() + min(float(seconds), LONGEST)
+    lasts, asked = _seconds(seconds), _asked()
+    ends = time.monotonic() + lasts
     with locked(app, ends):
-        _refuse(problems(app, asked.files, (*asked.stop, *asked.enable, *asked.start)))
+        _refuse_changed(app)
+        _refuse(problems(app, asked.files, (*asked.stop, *asked.enable, *asked.start), bool(asked.start)))
         _refuse([f"{link} is no link of {app.name}'s units" for link in asked.links if not _is_link(app, link, asked)])
         _refuse([f"{path} is masked" for path in asked.files if os.path.islink(os.path.join(UNITS, path))])
         _stop(asked.stop, asked.patience, ends)
@@ -725,7 +781,8 @@ def _is_link(app: Application, path: str, asked: Asked) -> bool:
         return False
     if found[1] is None:
         return _is_alias(app, path, to[1] if to else None, asked.files)
-    return app.owns(found[1]) or (found[1] in LATE and found[2] == "wants")
+    late = found[1] in LATE and found[2] == "wants" and (leads is None or _may_want(found[1], _kind(found[3])))
+    return app.owns(found[1]) or late
 
 
 def _is_alias(app: Application, path: str, to: str | None, files: Files) -> bool:
@@ -818,7 +875,7 @@ def watch(app: Application, *pids: str) -> None:
         links = {name: _leads(f"/proc/{pid}/{name}") for name in names}
         told = [f"/proc/{pid}/{name.split('/')[0]}:{leads}" for name, leads in links.items() if leads]
         if pids or links["ns/mnt"] not in known:
-            told += [f"/proc/{pid}/mountinfo:{line}" for line in _bytes(pid, "mountinfo").decode().splitlines()]
+            told += [f"/proc/{pid}/mountinfo:{line}" for line in _mounts(pid)]
             known.add(links["ns/mnt"])
         for name in () if pids else ("maps", "cmdline", "environ"):
             words = [each for each in _bytes(pid, name).split(b"\0") if not each.startswith((b"PWD=", b"OLDPWD="))]
@@ -827,6 +884,11 @@ def watch(app: Application, *pids: str) -> None:
             told += [f"/proc/{pid}/{name}:{path}" for path in shown if name != "environ" or _is_release(app, path)]
         print("\n".join(told))
     print("looked")
+
+
+def _mounts(pid: str) -> list[str]:
+    """The lines of its mounts; any user can have one whose name is no UTF-8."""
+    return _bytes(pid, "mountinfo").decode("utf-8", "replace").splitlines()
 
 
 def _is_release(app: Application, path: str) -> bool:

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -237,6 +238,66 @@ def test_what_else_is_in_order() -> None:
     assert problems(APP, units, ("shop@1.service",)) == []
 
 
+SOCKET, WATCH = "[Socket]\nListenStream=9000\n", f"[Path]\nPathExists={ROOT}/x\n"
+WAITED_FOR = "a .socket or .path starts before all services, and waits for no unit of the application"
+CYCLES = {  # by path and text: the line, what it says, and why it is refused
+    ("shop.socket", f"{SOCKET}[Unit]\nAfter=ssh.service\n"): (4, "After=ssh.service", "a .socket starts"),
+    ("shop.socket", f"{SOCKET}[Unit]\nAfter=shop.service\n"): (4, "After=shop.service", "a .socket starts"),
+    ("shop.socket", f"{SOCKET}[Unit]\nAfter=network-online.target\n"): (4, "After=network-online.target", "a .socket"),
+    ("shop.socket", f"[Unit]\nRequiresMountsFor={ROOT}\n{SOCKET}"): (2, f"RequiresMountsFor={ROOT}", "a .socket"),
+    ("shop.socket.d/x.conf", "[Unit]\nAfter=ssh.service\n"): (2, "After=ssh.service", "a .socket starts"),
+    ("shop.path", f"{WATCH}[Unit]\nAfter=dbus.service\n"): (4, "After=dbus.service", "a .path starts"),
+    ("shop-a.service", f"[Unit]\nBefore=shop.socket\n{UNIT}"): (2, "Before=shop.socket", WAITED_FOR),
+    ("shop-a.service", f"[Unit]\nBefore=shop@7.path\n{UNIT}"): (2, "Before=shop@7.path", WAITED_FOR),
+    ("shop-a.target", "[Unit]\nBefore=shop.socket\n"): (2, "Before=shop.socket", WAITED_FOR),
+    ("shop-a.timer", "[Timer]\nUnit=shop.socket\n"): (2, "Unit=shop.socket", WAITED_FOR),
+    ("shop-a.target", "[Install]\nWantedBy=sockets.target\n"): (
+        2,
+        "WantedBy=sockets.target",
+        "sockets.target is for a",
+    ),
+    ("shop.path", f"{WATCH}[Install]\nWantedBy=sockets.target\n"): (4, "WantedBy=sockets.target", "sockets.target is"),
+    ("shop.socket", f"{SOCKET}[Install]\nWantedBy=paths.target\n"): (4, "WantedBy=paths.target", "paths.target is"),
+    ("shop.service", f"{UNIT}[Install]\nWantedBy=timers.target\n"): (8, "WantedBy=timers.target", "timers.target is"),
+}
+
+
+def test_cycles_at_a_boot() -> None:
+    """What would order a socket or a path after a service is refused by file, line and reason."""
+    there = {"shop.socket": SOCKET}
+    for (path, text), (line, says, why) in CYCLES.items():
+        told = problems(APP, {**there, path: text})
+        begin = f"{path}:{line}: {says} could keep units of others from starting at a boot: {why}"
+        assert [each.startswith(begin) for each in told] == [True], (path, text, told)
+
+
+def test_orders_that_are_no_cycle() -> None:
+    """A socket, a path and a timer of the usual shape, and a service that waits for its own socket, are in order."""
+    wanted = "[Install]\nWantedBy="
+    units = {
+        "shop.service": f"[Unit]\nAfter=network.target shop.socket\nRequires=shop.socket\n{UNIT}",
+        "shop.socket": f"[Unit]\nAfter=local-fs.target\nBefore=shop.service\n{SOCKET}{wanted}sockets.target\n",
+        "shop.path": f"[Unit]\nAfter=sysinit.target\n{WATCH}Unit=shop.service\n{wanted}paths.target\n",
+        "shop-b.path": f"{WATCH}{wanted}multi-user.target\n",
+        "shop.timer": f"[Unit]\nAfter=ssh.service\n[Timer]\nUnit=shop.service\n{wanted}timers.target\n",
+        "shop.target": f"[Unit]\nAfter=ssh.service\nWants=shop.socket\n{wanted}multi-user.target\n",
+        "shop-c.service": f"[Unit]\nBefore=shop.service shop.timer shop.target\n{UNIT}",
+    }
+    assert problems(APP, units) == []
+
+
+def test_links_of_a_kind(directories: Path, asking: Asking) -> None:
+    """sockets.target wants sockets alone, by a link too, and so on; a link of before that is none may go."""
+    for name, text in (("shop.service", UNIT), ("shop.socket", SOCKET), ("shop.path", WATCH)):
+        (directories / "units" / name).write_text(text)
+    kinds = {"sockets": "socket", "paths": "path", "timers": "timer", "multi-user": ""}
+    links = [f"{target}.target.wants/shop.{kind}" for target in kinds for kind in ("service", "socket", "path")]
+    told = {link: asking.put(links={link: f"../{link.partition('/')[2]}"}) for link in links}
+    good = {link for link in links if link.startswith("multi") or link.endswith(kinds[link.partition(".")[0]])}
+    assert {link for link, why in told.items() if not why} == good
+    assert asking.put(links={"sockets.target.wants/shop.service": None}) == ""
+
+
 def test_what_is_there(directories: Path) -> None:
     """Root's own units of these names, those of packages, and drop-ins without their unit are refused as well."""
     (directories / "packages").mkdir()
@@ -458,6 +519,7 @@ class Asking:
         monkeypatch.setattr(subprocess, "run", lambda command, **_: self.ran.append(tuple(command)))
         monkeypatch.setattr(os, "sync", lambda: None)
         monkeypatch.setattr(helper, "copy_env", lambda app: None)
+        monkeypatch.setattr(helper, "application", lambda name: APP)
 
     def put(self, **asked: object) -> str:
         """Why it was refused; empty where it was done."""
@@ -637,6 +699,56 @@ def test_one_at_a_time(directories: Path, asking: Asking) -> None:
     with helper.locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper.locked(APP, 0):
         pytest.fail("both have the lock")
     assert asking.put(files={"shop-a.service": UNIT}) == ""
+
+
+def test_root_alone_has_the_lock(directories: Path) -> None:
+    """Nobody else can open its file, whether it is new or was there, and so nobody else can lock it."""
+    lock = directories / "run/oroboros-helper-shop.lock"
+    for _ in ("new", "there"):
+        with helper.locked(APP, 0):
+            assert oct(lock.stat().st_mode & 0o777) == "0o600"
+        lock.chmod(0o644)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf"])
+def test_no_wait_is_for_ever(asking: Asking, seconds: str) -> None:
+    """What is no finite number is refused, for the lock and for what is to stop."""
+    with pytest.raises(Refused, match="are no seconds"):
+        helper.put(APP, seconds)
+    assert "are no seconds" in asking.put(patience=float(seconds), stop=["shop-a.service"])
+    assert asking.ran == []
+
+
+def test_the_list_that_counts(directories: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that root changed while the helper waited for its input is not overtaken: nothing is installed."""
+    monkeypatch.setattr(helper, "application", lambda name: APP._replace(units=("shop",)))
+    assert asking.put(files={"shop-a.service": UNIT}).endswith("/etc/shop.json was changed meanwhile")
+    assert (everything(directories), asking.ran) == ({}, [])
+
+
+def test_drop_ins_of_an_instance_that_another_unit_starts(directories: Path, asking: Asking) -> None:
+    """An administrator's drop-in that makes an instance root's keeps all from being installed, started or restarted."""
+    wants = f"[Unit]\nWants=shop@7.service\n{UNIT}"
+    for name, text in (("shop@.service", UNIT), ("shop-a.service", wants)):
+        (directories / "units" / name).write_text(text)
+    (directories / "units/shop@7.service.d").mkdir()
+    (directories / "units/shop@7.service.d/x.conf").write_text("[Service]\nUser=root\n")
+    why = "shop@7.service.d/x.conf:2: User=root is not for an application without root"
+    assert asking.put(files={"shop-b.service": wants}) == why
+    assert asking.put(files={"shop@.service": UNIT}) == why
+    assert asking.put(start=["shop-a.service"]) == why
+    with pytest.raises(Refused, match=re.escape(why)):
+        helper.systemctl(APP, "restart", "--", "shop-a.service")
+    assert asking.ran == []
+    assert asking.put(stop=["shop-a.service"]) == ""
+
+
+def test_mounts_whose_names_are_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """A mount that any user can make does not keep the processes from being looked at."""
+    monkeypatch.setattr(helper, "_bytes", lambda pid, name: b"1 2 /a\xff /b" if name == "mountinfo" else b"")
+    helper.watch(APP, "1")
+    told = capsys.readouterr().out.splitlines()
+    assert (told[-2:]) == ["/proc/1/mountinfo:1 2 /a\ufffd /b", "looked"]
 
 
 def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> None:
