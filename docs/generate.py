@@ -33,7 +33,7 @@ class Meaning(NamedTuple):
 
 
 MEANINGS = {
-    ExitCode.LIVE: Meaning("live and gated", "nothing"),
+    ExitCode.LIVE: Meaning("the release is live and passed its gate", "nothing"),
     ExitCode.INVALID: Meaning(
         "a setting, a flag or something on a host is wrong; nothing was changed",
         "correct what the message names; `fab config` shows settings, `fab doctor` what is wrong with a host",
@@ -44,7 +44,7 @@ MEANINGS = {
     ),
     ExitCode.NOT_RESTORED: Meaning(
         "a person has to look: the release failed, and the previous one was not restored; services may be down. "
-        "Of `audit --verify`: a journal is not what was written",
+        "After `audit --verify`: somebody edited or cut a journal",
         "log in to the host that is named and look at `systemctl --failed`; then [step by step](trouble.md)",
     ),
     ExitCode.BUSY: Meaning(
