@@ -745,10 +745,11 @@ def test_drop_ins_of_an_instance_that_another_unit_starts(directories: Path, ask
 
 def test_mounts_whose_names_are_no_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """A mount that any user can make does not keep the processes from being looked at."""
-    monkeypatch.setattr(helper, "_bytes", lambda pid, name: b"1 2 /a\xff /b" if name == "mountinfo" else b"")
+    mounts = {"/proc/1/mountinfo": b"1 2 /a\xff /b"}
+    monkeypatch.setattr(helper, "open", lambda path, *_: io.BytesIO(mounts.get(path, b"")), raising=False)
     helper.watch(APP, "1")
     told = capsys.readouterr().out.splitlines()
-    assert (told[-2:]) == ["/proc/1/mountinfo:1 2 /a\ufffd /b", "looked"]
+    assert told[-2:] == ["/proc/1/mountinfo:1 2 /a\ufffd /b", "looked"]
 
 
 def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> None:
