@@ -195,11 +195,18 @@ MUTATIONS = (
         ("tests/host/test_outsiders.py", "-k", "moved_before"),
     ),
     Mutation(
-        "services that may run with what `env` was moved to are started again",
+        "a restore leads to what somebody moved `env` to where a service runs with it",
         HOST + "activation.py",
-        "ran = {} if self.moved_before else self.state.ran or {}",
-        "ran = self.state.ran or {}",
-        ("tests/host/test_outsiders.py", "-k", "moved_before"),
+        "back = self.used if stays else noted",
+        "back = noted",
+        ("tests/host/test_outsiders.py", "-k", "before_a_start"),
+    ),
+    Mutation(
+        "secrets of the configuration that somebody moved `env` to are hidden",
+        HOST + "activation.py",
+        ", configuration.in_use(self.layout))\n        self.mask",
+        ")\n        self.mask",
+        ("tests/host/test_configuration.py", "-k", "moved_before"),
     ),
     Mutation(
         "no socket and no path waits for the boot unit",
@@ -1432,7 +1439,7 @@ MUTATIONS = (
     Mutation(
         "secrets are masked in what an activation keeps",
         HOST + "activation.py",
-        "configuration.mask(self.layout, self.state.configuration, self.state.configuration_before)",
+        "configuration.mask(self.layout, *known)",
         "configuration.mask(self.layout)",
         (CONFIGURATION, "-k", "no_secret"),
     ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from math import inf
 from pathlib import Path
 
 from . import (
@@ -139,7 +140,6 @@ class Activation:
         self.found: Tuple[Optional[str], Optional[str]] = (None, None)  # what `current` named when it was looked at
         self.used: Optional[str] = None  # what `env` named then
         self.last: Optional[JournalEntry] = None  # the end of the attempt before this one
-        self.moved_before = False  # whether the services may run with what somebody had moved `env` to
         self.named = self.held  # the same as it was asked for: without what its units stand for
         # A release that is held to its record need not have what the settings name by now.
         self.required = [name for name in request["services"] if name in judged["services"]]
@@ -217,7 +217,7 @@ class Activation:
         durable.sync_directory(self.layout.staged("switch").parent)  # of all links
         ran = {name: unit.invocation for name, unit in self.seen.items() if unit.runs}
         begun = state.begin(self.request, source, ran, foreign)
-        names = configuration.changes(self.layout, before, wanted) if wanted or before else None
+        names = configuration.changes(self.layout, self.used, wanted) if wanted or self.used else None
         begun = begun._replace(configuration=wanted, configuration_before=before, names=names)
         brought = self.brought
         self.state = begun._replace(units=brought.after, units_before=brought.before, unit_changes=brought.changes)
@@ -242,7 +242,7 @@ class Activation:
         return wanted or before
 
     def _configuration_before(self, source: Optional[str]) -> Optional[str]:
-        """The revision that a restore puts in use: what `env` named before somebody moved it, which is told.
+        """The revision that a restore puts in use: the one that the services run with, wherever `env` was moved.
 
         It stays the one that is in use where the attempt leaves `env` alone, and where `current` was moved too.
         """
@@ -251,9 +251,16 @@ class Activation:
         asked = records.wanted_configuration(self.layout, self.request)
         if noted == self.used or not asked or configuration.unusable(self.layout, noted):
             return self.used
-        back = f"a restore puts {noted} in use again" if noted else "a restore takes it away"
-        self.say("warning", f"{words.moved_env(noted, self.used)}: {back}", level="warning")
-        return noted
+        stays = self._started_since_env_was_moved()
+        back = self.used if stays else noted
+        does = f"puts {back} in use" if back else "takes it away"
+        self.say("warning", f"{words.moved_env(noted, self.used)}: a restore {does}", level="warning")
+        return back
+
+    def _started_since_env_was_moved(self) -> bool:
+        """Whether a service was started since: it runs with what `env` names now, which is what served then."""
+        moved = configuration.since(self.layout) or inf
+        return any(unit.runs and time.time() - unit.age >= moved for unit in self.seen.values())
 
     def _configured_otherwise(self, revision: Optional[str]) -> bool:
         """Whether `env` does not name this revision, in an attempt that has a configuration."""
@@ -262,7 +269,8 @@ class Activation:
 
     def _hide_secrets(self) -> None:
         """Say nothing from here on with a secret of either configuration in it."""
-        self.mask = configuration.mask(self.layout, self.state.configuration, self.state.configuration_before)
+        known = (self.state.configuration, self.state.configuration_before, configuration.in_use(self.layout))
+        self.mask = configuration.mask(self.layout, *known)
         self.say = self.mask.saying(self.say)
 
     def _configured(self, revision: Optional[str]) -> gate.Configured:
@@ -758,7 +766,6 @@ class Activation:
         self.restart_by = time.monotonic() + self.request["restart_timeout"] + self.request.get("stopping", 0.0)
         with self._step("restoring"):
             if self._configured_otherwise(self.state.configuration_before):
-                self.moved_before = self._moved_before()
                 configuration.put(self.layout, "restore", self.state.configuration_before)
             with contextlib.suppress(Failed, OSError):  # it is tried again below, and fails then
                 if not self.acts:
@@ -770,11 +777,6 @@ class Activation:
                 self._serve_again(self.state.source)
             if trouble:
                 raise trouble
-
-    def _moved_before(self) -> bool:
-        """Whether `env` named another revision than those of this attempt when it began, as far as can be seen."""
-        ours = (self.state.configuration, self.state.configuration_before)
-        return configuration.in_use(self.layout) not in ours if self.resumed else self.used != ours[1]
 
     def _link_back(self) -> None:
         """Let `current` lead where it led before the switch."""
@@ -853,7 +855,7 @@ class Activation:
 
     def _unchanged(self) -> Set[str]:
         """The services that run the process that they ran before the switch: systemd did not restart them."""
-        ran = {} if self.moved_before else self.state.ran or {}
+        ran = self.state.ran or {}
         same = (name for name, unit in self.seen.items() if unit.invocation and unit.invocation == ran.get(name))
         return {name for name in same if self.seen[name].serving and not self.seen[name].job}
 

@@ -35,6 +35,7 @@ STAGED = 86_400.0  # seconds for which a revision that nothing names may be abou
 _SHARED = (
     3600.0  # seconds that a revision is dated ahead when two attempts may have asked for it: longer than any waits
 )
+_BETWEEN = 1.0  # seconds at most that an attempt spends between its steps
 _NONE = "none"  # what a way back names, where nothing was in use
 _ADOPTED = "adopted"
 _REVISION = re.compile(r"[0-9a-f]{16}")
@@ -416,7 +417,15 @@ def stage(layout: Layout, revision: str, before: Optional[str]) -> None:
     """Make the links that a later rename puts in the place of `env`: the one for the way back first."""
     for name, named in (("restore", before), ("switch", revision)):
         _link(_staged(layout, name), named)
-    _date(_staged(layout, "restore"), _dated(layout) if before and in_use(layout) == before else None)
+    _date(_staged(layout, "restore"), _begun(layout, before) if before else None)
+
+
+def _begun(layout: Layout, revision: str) -> Optional[float]:
+    """When a revision was put in use, by the clock of then: before that attempt restarted the services."""
+    if in_use(layout) == revision:
+        return _dated(layout)
+    entry = _put_by(layout, revision)
+    return entry["at"] - sum(entry.get("seconds", {}).values()) - _BETWEEN if entry else None
 
 
 def put(layout: Layout, name: str, revision: Optional[str]) -> None:

@@ -159,7 +159,7 @@ WITHOUT_ROOT = "take `privileged` out of fabric.yaml; what needs root there is d
 
 
 def waiting_for_boot(units: Iterable[str]) -> List[str]:
-    """The units, by full names, that wait for the boot unit; for a socket or a path it is the service that it starts.
+    """The units, by full names, that wait for the boot unit; for a socket or a path it is the service of its name.
 
     At a boot sockets and paths come before every service.  One that waited for the boot unit would close an ordering
     cycle, and systemd breaks a cycle by leaving out the sockets, or paths, of the whole machine.

@@ -229,6 +229,22 @@ def test_no_secret_is_kept_or_told(host: LocalAgent) -> None:
     assert [path.read_text() for path in host.paths.ours.rglob("migration.err") if path.stat().st_size] == ["***\n"]
 
 
+def test_env_that_somebody_moved_before(host: LocalAgent) -> None:
+    """What it named comes back with a restore, in use since it was put there; secrets of the other are masked too."""
+    first = release(host, "one")
+    other = configured(host, first, secrets={"PASSWORD": "hunter-three"})
+    assert host.activate_here(first, configuration=other, healthcheck=HEALTH).phases[-1] == "committed"
+    good, new = deploy(host, "two")
+    served = time.time()
+    (host.root / ".somebody").symlink_to(f".deploy/config/{other}")
+    (host.root / ".somebody").rename(host.root / "env")
+    bad = release(host, "three", "echo it was hunter-three; exit 78")
+    revision = configured(host, bad, values={"PORT": "9"})
+    state = (host.activate_here(bad, configuration=revision, healthcheck=HEALTH).result or {})["state"]
+    assert (state["phase"], state["transcript"].strip(), live(host)) == ("restored", "it was ***", (good, new))
+    assert (configuration.since(host.paths) or served) < served
+
+
 def test_a_move_by_somebody_else_is_not_committed(host: LocalAgent) -> None:
     """When somebody moves `env` while the gate is asked, the activation goes back, and says so."""
     good, old = deploy(host, "one")

@@ -12,6 +12,7 @@ import pytest
 
 from oroboros_deploy.host import launch, words
 from oroboros_deploy.host.state import TRANSITIONS
+from oroboros_deploy.host.units import Unit
 from tests.host.test_fault_table import JOURNEYS, SETTLED, asked, ended, interrupted, settled, sha
 from tests.support.faults import World
 from tests.support.invariants import broken, untrue
@@ -122,11 +123,24 @@ def test_env_that_was_moved_before(world: World, name: str, moment: str, ends: s
         launch.run(world.host.paths, request)
     assert ended(world, request) == ends
     said = world.host.answer(request["attempt"]).said("warning")
-    assert f"{moved}: a restore puts {was} in use again" in said
+    assert f"{moved}: a restore puts {was} in use" in said
     assert broken(world.host.root, units=world.services.units, serving=world.services.running) == []
     assert list(words.not_live(world.host.facts())) == []
-    # It was started again, for what it ran with is not known; where nobody can see that any more, `behind` tells it.
-    assert (service.read_text() != ran) == (moment != "swapped")
+    untouched = name == "bad migration" or (moment in ("prepared", "migrating", "swapped") and ends == "restored")
+    assert (service.read_text() == ran) == untouched  # no service ran with what `env` had been moved to
+
+
+def test_env_that_was_moved_before_a_start(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that was started since runs with what somebody moved `env` to: a restore puts that in use again."""
+    request = asked(world, JOURNEYS["bad deploy"], healthcheck=GATE)
+    was = world.host.paths.env.readlink().name
+    ACTS["relinks env"](world, request["sha"])
+    now = world.host.paths.env.readlink().name
+    monkeypatch.setattr(Unit, "age", 0.0)
+    launch.run(world.host.paths, request)
+    said = world.host.answer(request["attempt"]).said("warning")
+    assert f"{words.moved_env(was, now)}: a restore puts {now} in use" in said
+    assert (ended(world, request), world.host.paths.env.readlink().name) == ("restored", now)
 
 
 @pytest.mark.parametrize("phase", SETTLED)

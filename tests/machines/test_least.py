@@ -237,7 +237,7 @@ BAD = {
     "shop-line.service": UNIT.format(name="api") + "[Service]\nEnvironment=A \\\n# b\nUser=root\n",
     "shop-api.service.d/evil.conf": "[Service]\nUser=\n",
     "shop-evil.socket": "[Socket]\nListenStream=22\nExecStartPre=/bin/cp /etc/shadow /tmp/owned\n",
-    "shop-late.socket": "[Unit]\nAfter=ssh.service\n[Socket]\nListenStream=9000\n",
+    "shop-api.socket": "[Unit]\nAfter=ssh.service\n[Socket]\nListenStream=9000\n",
     "shop-evil.path": "[Path]\nPathExists=/etc/passwd\nUnit=ssh.service\n",
     "shop-evil.timer": "[Timer]\nOnActiveSec=1\nUnit=reboot.target\n",
 }
