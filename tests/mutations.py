@@ -476,6 +476,13 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "never_too_old"),
     ),
     Mutation(
+        "an attempt on a host that somebody has forgotten is no longer one whose end is not known",
+        "oroboros_deploy/registry/queries.py",
+        "_OPEN, _STAYS, ~_ANSWERED",
+        "_OPEN, ~_ANSWERED",
+        ("tests/web/test_overview.py", "-k", "that_is_forgotten"),
+    ),
+    Mutation(
         "a host that serves nothing is no release",
         "oroboros_deploy/web/metrics.py",
         '+ bool(each["release_id"])',

@@ -147,6 +147,7 @@ find_environments
 flaky="$venvs/flaky-$$" # the flaky tests of all stages of this run
 trap 'stopped=yes; kill -INT "$child" 2>/dev/null' INT TERM HUP
 trap 'rm -f "$flaky"' EXIT
+rm -f "$flaky" # a run that was killed may have left one of this number
 
 environment newest --editable '.[test]' || give_up "the virtual environment cannot be made"
 case "${1:-}" in

@@ -134,6 +134,7 @@ def test_a_machine_that_cannot(place: Path, way: str, rights: list[str], lacks: 
     assert (done.returncode, lacks in done.stdout, "installing" in done.stdout) == (2, True, False), done
 
 
+@pytest.mark.skipif(not Path(SYSTEM).exists(), reason=f"needs {SYSTEM}")
 @requires_here
 def test_a_python_that_is_too_old(place: Path) -> None:
     """It is named with the one that is needed and the way to give another, before anything is installed."""

@@ -36,6 +36,7 @@ from ..host.constants import IN_PLACE
 from ..outcome import State
 from ..records.environments import PRODUCTION
 from ..records.figures import Ended
+from ..records.names import GONE
 from ..records.record import AttemptState
 from .schema import (
     AnyText,
@@ -139,7 +140,8 @@ _ANSWERED = (
     .correlate(attempt_hosts, attempts)
 )
 _OPEN = or_(_H.state == AttemptState.RUNNING, _H.state == State.UNKNOWN)
-_UNANSWERED = exists().where(_H.attempt_id == _A.id, _OPEN, ~_ANSWERED).correlate(attempts)
+_STAYS = _H.target_id.is_distinct_from(GONE)  # nobody can ask a host that somebody has forgotten
+_UNANSWERED = exists().where(_H.attempt_id == _A.id, _OPEN, _STAYS, ~_ANSWERED).correlate(attempts)
 
 _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
     "kind": lambda _: _A.kind == bindparam("kind"),
@@ -165,14 +167,18 @@ _FILTERS: dict[str, Callable[[Any], ColumnElement[bool]]] = {
 
 @cache
 def attempts_that(filters: frozenset[str]) -> Select[Any]:
-    """The attempts that pass these filters, the newest first, with a row for each of their hosts."""
+    """The attempts that pass these filters, the newest first, with a row for each of their hosts.
+
+    Those that are unanswered come without the hosts that somebody has forgotten.
+    """
     begun = (_H.started_at, _H.attempt_id) if "host" in filters else (_A.started_at, _A.id)
     rows = select(*(_A[name] for name in ATTEMPT), _A.id, begun[0].label("begun")).select_from(attempts)
     if "host" in filters:
         rows = rows.join_from(attempt_hosts, attempts)
     rows = rows.where(*(_FILTERS[name](begun) for name in sorted(filters)))
     page = rows.order_by(*(each.desc() for each in begun)).limit(bindparam("limit")).subquery("page")
-    parts = page.outerjoin(attempt_hosts, page.c.id == _H.attempt_id)
+    theirs = [page.c.id == _H.attempt_id, *([_STAYS] if "unanswered" in filters else [])]
+    parts = page.outerjoin(attempt_hosts, and_(*theirs))
     own = {name: page.c[name] for name in ATTEMPT}
     own |= {name: _text(own[name], name) for name in ("started_at", "finished_at", "seen_at")}
     own["state"] = case((_is_lost(page), AttemptState.LOST), else_=page.c.state).label("state")

@@ -123,7 +123,10 @@ class Reader:
             yield from page.items
 
     def unanswered(self) -> list[dict[str, Any]]:
-        """All attempts, unknown before lost, whose end is not known of a host where no later one brought a release."""
+        """All attempts, unknown before lost, whose end is not known of a host where no later one brought a release.
+
+        A host that somebody has forgotten is none of theirs.
+        """
         return [each for state in _NOT_KNOWN for each in self._unanswered(state)]
 
     def _unanswered(self, state: AttemptState) -> Iterator[dict[str, Any]]:

@@ -18,13 +18,14 @@ def overlay(tmp_path: Path) -> Iterator[Path]:
     memory = tmp_path / "memory"
     memory.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", memory], check=True)
-    for part in ("lower", "upper", "work", "top"):
-        (memory / part).mkdir()
-    layers = f"lowerdir={memory}/lower,upperdir={memory}/upper,workdir={memory}/work"
-    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, memory / "top"], check=True)
-    yield memory / "top"
-    subprocess.run(["umount", memory / "top"], check=True)
-    subprocess.run(["umount", memory], check=True)
+    try:
+        for part in ("lower", "upper", "work", "top"):
+            (memory / part).mkdir()
+        layers = f"lowerdir={memory}/lower,upperdir={memory}/upper,workdir={memory}/work"
+        subprocess.run(["mount", "-t", "overlay", "overlay", "-o", layers, memory / "top"], check=True)
+        yield memory / "top"
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", memory], check=True)
 
 
 def test_a_cache_on_an_overlay(image: Path, overlay: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,8 +86,11 @@ class OnceMore:
             say(f"failed before: {before}")
 
     def _write_note(self) -> None:
+        """In one step: a run that is killed at that moment has the note from before."""
         if self._note:
-            self._note.write_text("".join(f"{name}\n" for name in self._running))
+            new = self._note.with_name(f"{self._note.name}.new")
+            new.write_text("".join(f"{name}\n" for name in self._running))
+            new.replace(self._note)
 
 
 def _names_in(note: Path | None) -> set[str]:

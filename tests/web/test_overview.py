@@ -181,6 +181,22 @@ def test_an_end_that_nobody_knows_is_never_too_old(short: History) -> None:
     assert [each["attempt"] for each in short.registry.reader.unanswered()] == ["2030-0001"]
 
 
+@pytest.mark.parametrize("end", ["unknown", "lost"])
+def test_an_end_on_a_host_that_is_forgotten_is_told_no_more(short: History, end: str) -> None:
+    """It counts nowhere and the page asks the registry for it no more; the other host of its attempt stays."""
+    parts = [HostRecord(name, "unknown", None, sha(7)) for name in ("w1", "w2")]
+    code = None if end == "lost" else 40
+    attempt = short.attempt(sha(1), *parts, ago=timedelta(minutes=5), exit_code=code)
+    if end == "lost":
+        short.lose(attempt, timedelta(minutes=5))
+    seen = []
+    for name in ("w1", "w2"):
+        short.registry.forget(name, "")
+        seen += [[[part["host"] for part in each["hosts"]] for each in short.registry.reader.unanswered()]]
+        assert f" {name} ended is not known" not in headline(page_of(short))
+    assert (seen, headline(page_of(short)).startswith("Quiet: ")) == ([[["w2"]], []], True)
+
+
 def place_of(history: History, name: str = "prod") -> str:
     """What the page says of an environment above the table of its hosts."""
     article = next(each for each in page_of(history).get("/").text.split("<article")[1:] if f"<h3><bdi>{name}" in each)
