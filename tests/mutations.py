@@ -216,6 +216,13 @@ MUTATIONS = (
         ("tests/host/test_boot.py", "-k", "the_unit"),
     ),
     Mutation(
+        "a file of constraints counts with what is in it",
+        HOST + "building/inputs.py",
+        ", *_constraints(login, of_pip)]",
+        "]",
+        (BUILDING + "test_inputs.py", "-k", "file_of_constraints"),
+    ),
+    Mutation(
         "a restore ends well only with the configuration from before",
         HOST + "activation.py",
         "self._gone(source) or self._moved_env(back=True)",
