@@ -248,8 +248,9 @@ class Activation:
         """
         last = self.last if self.last and self.last.get("live", source) == source else None
         noted = last.get("configuration", self.used) if last else self.used
-        asked = records.wanted_configuration(self.layout, self.request)
-        if noted == self.used or not asked or configuration.unusable(self.layout, noted):
+        if noted == self.used or configuration.unusable(self.layout, noted):
+            return self.used
+        if not records.wanted_configuration(self.layout, self.request):
             return self.used
         stays = self._started_since_env_was_moved()
         back = self.used if stays else noted
