@@ -16,6 +16,7 @@ from . import (
     environment,
     hold,
     manager,
+    process,
     records,
     running,
     seal,
@@ -24,8 +25,7 @@ from . import (
     unit_files,
     units,
 )
-from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
-from .building import mirror
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from .constants import FINAL, SWITCHABLE
 from .journal import Journal
 from .layout import Layout
@@ -53,7 +53,6 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         from . import launch  # noqa: F401 - what comes next needs it, and sudo takes its time
     managed = request.get("restart") and units.present()
     sources: bool = request.get("source", True)
-    repository = mirror.Mirror(layout.repo)
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []
@@ -82,6 +81,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     changes = _unit_changes(layout, request, record, problems)
     used = configuration.in_use(layout)
     seen = _units(layout, request.get("services", []), live) if managed else {}
+    has_commit, tips = _of_the_mirror(layout, sha) if sources else (None, [])
     unmanaged = asked()
     return {
         "hostname": os.uname().nodename,
@@ -91,12 +91,12 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "systemd": manager.of("system").present,
         "scope": layout.scope,
         "may_manage": not unmanaged and _asked_for(request),
-        "git": mirror.available(),
+        "git": process.find("git") is not None,
         "live": live,
         "releases": _releases(layout, request.get("served", False)),
         "target": _target(layout, sha, live, record, bool(request.get("env"))) if sha else None,
-        "has_commit": repository.has(sha) if sha and sources else None,
-        "tips": repository.tips() if sources else [],
+        "has_commit": has_commit,
+        "tips": tips,
         "units": seen,
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": running.running(layout),
@@ -112,6 +112,14 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "unit_changes": changes,
         "needs_bytes": _size(layout, live) if request.get("space") else None,
     }
+
+
+def _of_the_mirror(layout: Layout, sha: Optional[str]) -> Tuple[Optional[bool], List[str]]:
+    """Whether it has a commit (None: no commit was named), and the newest commits that it has."""
+    from .building.mirror import Mirror
+
+    mirror = Mirror(layout.repo)
+    return mirror.has(sha) if sha else None, mirror.tips()
 
 
 def _size(layout: Layout, live: Optional[str]) -> Optional[int]:
