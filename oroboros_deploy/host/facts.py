@@ -10,7 +10,6 @@ from math import inf
 from pathlib import Path
 
 from . import (
-    audit,
     configuration,
     earlier,
     environment,
@@ -103,7 +102,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "hold": hold.found(layout),
         "last": last.as_dict() if last else None,
         "journal": _history(journal, request),
-        "head": audit.head(journal),
+        "head": journal.newest(),
         "clock": time.time(),
         "problems": problems,
         "unmanaged": [{"message": each.message, "hint": each.hint} for each in unmanaged],

@@ -26,6 +26,7 @@ UNASKED = {
     f"oroboros_deploy.host.{name}"
     for name in (
         "another_user",
+        "audit",
         "building",
         "env_file",
         "in_use",
@@ -41,7 +42,7 @@ UNASKED = {
 
 # Modules of ours that a process on a host imports at most: one that reads, one that starts an activation and follows
 # it, one that activates.
-READING, FOLLOWING, RUNNING = 33, 36, 40
+READING, FOLLOWING, RUNNING = 32, 35, 40
 ACTING = {f"oroboros_deploy.host.{name}" for name in ("activation", "boot", "gate", "line", "tries")}
 
 
