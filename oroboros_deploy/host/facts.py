@@ -20,7 +20,6 @@ from . import (
     running,
     seal,
     state,
-    strays,
     unit_files,
     units,
 )
@@ -235,6 +234,8 @@ def _asked_for(request: FactsRequest) -> bool:
 
 
 def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:
+    from . import strays
+
     seen = units.with_members(services)
     seen.update(units.parts(seen))
     away = records.put_away(layout, seen)

@@ -27,6 +27,7 @@ UNASKED = {
     for name in (
         "another_user",
         "audit",
+        "build_lock",
         "building",
         "env_file",
         "in_use",
@@ -42,7 +43,7 @@ UNASKED = {
 
 # Modules of ours that a process on a host imports at most: one that reads, one that starts an activation and follows
 # it, one that activates.
-READING, FOLLOWING, RUNNING = 32, 35, 40
+READING, FOLLOWING, RUNNING = 31, 33, 39
 ACTING = {f"oroboros_deploy.host.{name}" for name in ("activation", "boot", "gate", "line", "tries")}
 
 
