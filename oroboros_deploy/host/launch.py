@@ -42,7 +42,7 @@ UNIT, SECOND = running.UNIT, running.SECOND
 _ENDING = 15.0  # seconds that the unit before may take to end, and its recovery with it
 _ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
-_PLAIN = re.compile(r"[\w/.@:+,=-]+")
+_PLAIN = r"[\w/.@:+,=-]+"  # compiled where it is used: by what starts a unit
 
 
 def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -301,7 +301,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
 
 def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
-    if not _PLAIN.fullmatch(agent):
+    if not re.fullmatch(_PLAIN, agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
