@@ -20,7 +20,6 @@ from . import (
     running,
     seal,
     state,
-    unit_files,
     units,
 )
 from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
@@ -159,8 +158,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
     target = found["target"]
     managing = request["restart"] or "run_as" in request.get("look", {})
     changes = found.get("unit_changes")
-    coming = changes["added"] if changes else []
-    known = (unit for name, unit in found["units"].items() if not unit_files.brings(coming, units.full_name(name)))
+    known = (unit for name, unit in found["units"].items() if not (changes and _comes(changes, name)))
     loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in known)
     return (
         target is not None
@@ -174,6 +172,13 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
         and (found["last"] is None or found["last"]["phase"] in FINAL)
         and (not managing or (found["systemd"] and found["may_manage"] and loaded))
     )
+
+
+def _comes(changes: Changes, name: str) -> bool:
+    """Whether a release brings a unit that is not here."""
+    from . import unit_files
+
+    return unit_files.brings(changes["added"], units.full_name(name))
 
 
 def _target(layout: Layout, sha: str, live: Optional[str], record: Optional[ReleaseRecord], env: bool) -> TargetFacts:

@@ -36,6 +36,7 @@ UNASKED = {
         "prune",
         "shared",
         "unit_sets",
+        "unit_switch",
         "user_log",
     )
 }
@@ -43,8 +44,8 @@ UNASKED = {
 
 # Modules of ours that a process on a host imports at most: one that reads, one that starts an activation and follows
 # it, one that activates.
-READING, FOLLOWING, RUNNING = 31, 33, 39
-ACTING = {f"oroboros_deploy.host.{name}" for name in ("activation", "boot", "gate", "line", "tries")}
+READING, FOLLOWING, RUNNING = 30, 32, 39
+ACTING = {f"oroboros_deploy.host.{name}" for name in ("activation", "boot", "gate", "line", "tries", "unit_files")}
 
 
 def ours(names: set[str]) -> set[str]:
