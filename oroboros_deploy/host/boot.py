@@ -67,13 +67,14 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         if manager.chosen().root_installs:
             _keep_for_setup(layout, unit, agent, say)
             return
-        wanted = _text(layout, units.names(_services(layout, request)), digest(agent))
-        _keep_agent(layout, agent)
+        known = digest(agent)
+        wanted = _text(layout, units.names(_services(layout, request)), known)
+        _keep_agent(layout, agent, known)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
             return
         ended = _place(layout, unit, wanted)
         if ended.ok:
-            _forget_others(layout, agent)
+            _forget_others(layout, known)
         trouble = None if ended.ok else f"{ended.reason}: {ended.tail}"
     except OSError as error:
         trouble = str(error)
@@ -106,16 +107,16 @@ def _services(layout: Layout, request: ActivateRequest) -> List[str]:
     return sorted({*request["services"], *asked, *(record["services"] if record else ())})
 
 
-def _keep_agent(layout: Layout, agent: bytes) -> None:
+def _keep_agent(layout: Layout, agent: bytes, known: str) -> None:
     """The unit runs the agent that wrote the state it is to settle, by a name of its own: an older unit has its own."""
-    kept = _agent(layout, digest(agent))
+    kept = _agent(layout, known)
     if _read(kept) != agent:
         durable.write(kept, agent)
 
 
-def _forget_others(layout: Layout, agent: bytes) -> None:
-    """Remove the copies that no unit runs any more."""
-    for other in {*layout.boot.glob("*.pyz")} - {_agent(layout, digest(agent))}:
+def _forget_others(layout: Layout, known: str) -> None:
+    """Remove the copies that no unit runs any more: all but the one with this digest."""
+    for other in {*layout.boot.glob("*.pyz")} - {_agent(layout, known)}:
         other.unlink()
 
 
