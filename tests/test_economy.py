@@ -24,8 +24,8 @@ LISTED = {"", ".errors", ".tasks", ".version", ".cli"} | {
     f".cli.{name}" for name in ("arguments", "debug_log", "interrupts", "program", "running", "settings_file")
 }  # what is imported for a list of the tasks
 SHOWN = 98  # modules of ours that `fab status` imports at most
-SWITCHED = 104  # that a rollback imports at most, DEPLOYED a deploy
-DEPLOYED = 113
+SWITCHED = 102  # that a rollback imports at most, DEPLOYED a deploy
+DEPLOYED = 111
 DIALLED = 66  # that are imported before the first packet to a host
 COLLECTED = 2  # collections of garbage while a rollback runs, at most
 # What a switch has time for while the host is being connected to.

@@ -13,8 +13,7 @@ from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import BY_RECORD, FINAL, IN_PLACE, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
-from ..host.unit_files import brings, full_name
-from ..host.words import OTHER_RECIPE, WAIT, busy, held, not_live, sudoers
+from ..host.words import OTHER_RECIPE, WAIT, busy, full_name, held, not_live, sudoers
 from ..outcome import HostOutcome, Kind, State
 
 if TYPE_CHECKING:
@@ -415,7 +414,11 @@ def _may_come(job: Job, facts: Facts, name: str) -> bool:
         return True  # the record may not name it: the host looks at that before it changes anything
     if _units(job) is None:
         return False
-    return brings(changes["added"], full_name(name)) if changes else True
+    if not changes:
+        return True
+    from ..host.unit_files import brings  # only for releases that bring units
+
+    return brings(changes["added"], full_name(name))
 
 
 def _missing(job: Job, facts: Facts) -> Iterator[Problem]:

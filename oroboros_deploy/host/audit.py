@@ -29,16 +29,10 @@ def audit(layout: Layout, request: AuditRequest) -> AuditAnswer:
     return {
         "entries": entries[max(0, len(entries) - request["limit"]) :],
         "count": len(entries),
-        "head": head(journal),
+        "head": journal.newest(),
         "verified": bool(request["verify"]),
         "wrong": cast("WrongLine", wrong._asdict()) if wrong else None,
     }
-
-
-def head(journal: Journal) -> Optional[JournalHead]:
-    """Number and hash of the journal's last entry, None when it has none."""
-    last = journal.last()
-    return last if last["seq"] else None
 
 
 def verify(journal: Journal, seen: Optional[JournalHead] = None) -> Optional[Wrong]:

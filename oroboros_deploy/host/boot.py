@@ -51,6 +51,9 @@ echo "{digest}  {agent}" | sha256sum --check --status || \
 """
 
 
+_NAMED = 32  # digits of its digest, by which an agent is named
+
+
 def unit_name(root: Path) -> str:
     """The name of the boot unit of a deploy root."""
     return words.boot_unit(str(root))
@@ -67,13 +70,14 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         if manager.chosen().root_installs:
             _keep_for_setup(layout, unit, agent, say)
             return
-        wanted = _text(layout, units.names(_services(layout, request)), digest(agent))
-        _keep_agent(layout, agent)
+        known = _noted(unit) or digest(agent)
+        wanted = _text(layout, units.names(_services(layout, request)), known)
+        _keep_agent(layout, agent, known)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
             return
         ended = _place(layout, unit, wanted)
         if ended.ok:
-            _forget_others(layout, agent)
+            _forget_others(layout, known)
         trouble = None if ended.ok else f"{ended.reason}: {ended.tail}"
     except OSError as error:
         trouble = str(error)
@@ -106,16 +110,27 @@ def _services(layout: Layout, request: ActivateRequest) -> List[str]:
     return sorted({*request["services"], *asked, *(record["services"] if record else ())})
 
 
-def _keep_agent(layout: Layout, agent: bytes) -> None:
+def _noted(unit: Path) -> Optional[str]:
+    """The digest in a unit that runs the agent that is at work; None of any other, and where there is none.
+
+    Hashing the agent takes longer than all else here.  What starts an activation has just looked that the agent has the
+    digest by whose first half it is named, so a digest of that name is the agent's.
+    """
+    name, text = Path(sys.argv[0]).stem, _read(unit) or b""
+    noted = text.partition(b'echo "')[2].partition(b" ")[0].decode("ascii", "replace")
+    return noted if (len(name), len(noted)) == (_NAMED, 64) and noted.startswith(name) else None
+
+
+def _keep_agent(layout: Layout, agent: bytes, known: str) -> None:
     """The unit runs the agent that wrote the state it is to settle, by a name of its own: an older unit has its own."""
-    kept = _agent(layout, digest(agent))
+    kept = _agent(layout, known)
     if _read(kept) != agent:
         durable.write(kept, agent)
 
 
-def _forget_others(layout: Layout, agent: bytes) -> None:
-    """Remove the copies that no unit runs any more."""
-    for other in {*layout.boot.glob("*.pyz")} - {_agent(layout, digest(agent))}:
+def _forget_others(layout: Layout, known: str) -> None:
+    """Remove the copies that no unit runs any more: all but the one with this digest."""
+    for other in {*layout.boot.glob("*.pyz")} - {_agent(layout, known)}:
         other.unlink()
 
 
@@ -161,7 +176,7 @@ def _text(layout: Layout, services: List[str], agent: str) -> str:
 
 
 def _agent(layout: Layout, agent: str) -> Path:
-    return layout.boot / f"{agent[:32]}.pyz"
+    return layout.boot / f"{agent[:_NAMED]}.pyz"
 
 
 def _read(path: Path) -> Optional[bytes]:

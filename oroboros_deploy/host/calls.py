@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from . import bytecode, manager
+from . import manager
 from .annotations import TYPE_CHECKING, Callable, Dict, Optional, cast
 from .constants import FORMAT
 from .layout import Layout
@@ -84,6 +84,8 @@ def _converse(command: str, wire: Wire) -> None:
         if "refusal" in answer:
             return
         if asked["call"] != "doctor":  # it leaves nothing, not even the agent
+            from . import bytecode  # the answer is on its way
+
             bytecode.keep(Path(sys.argv[0]))
         _import_ahead(asked)
         asked = next_call()

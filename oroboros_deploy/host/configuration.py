@@ -38,7 +38,7 @@ _SHARED = (
 _BETWEEN = 1.0  # seconds at most that an attempt spends between its steps
 _NONE = "none"  # what a way back names, where nothing was in use
 _ADOPTED = "adopted"
-_REVISION = re.compile(r"[0-9a-f]{16}")
+_REVISION = r"[0-9a-f]{16}"  # compiled where it is used: a host without `env` has none
 _OURS = "DEPLOY_"  # how names begin that no configuration changes
 
 
@@ -106,7 +106,7 @@ def _named_by(layout: Layout, link: Path) -> Optional[str]:
         path = Path(os.path.normpath(layout.root / os.readlink(link)))
     except OSError:
         return None
-    return path.name if path.parent == layout.config and _REVISION.fullmatch(path.name) else None
+    return path.name if path.parent == layout.config and re.fullmatch(_REVISION, path.name) else None
 
 
 # --- what is in it -----------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from pathlib import Path
 
 from . import environment, manager, process, seal, strays, trees, units
 from .annotations import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, TypeVar, cast
-from .building import mirror
 from .constants import SWITCHABLE
 from .facts import facts
 from .layout import Layout
@@ -114,7 +113,7 @@ def least_facts(layout: Layout, problems: List[Problem]) -> Facts:
         "systemd": _kept(problems, lambda: manager.of("system").present, True),
         "scope": layout.scope,
         "may_manage": True,
-        "git": mirror.available(),
+        "git": process.find("git") is not None,
         "live": None,
         "releases": [],
         "target": None,

@@ -12,7 +12,7 @@ import contextlib
 import os
 from pathlib import Path
 
-from . import build_lock, durable, seal
+from . import durable, seal
 from .constants import SWITCHABLE
 from .layout import RELEASE_ID, Layout
 
@@ -33,7 +33,11 @@ def place(release: Path) -> Path:
 def is_built_again(layout: Layout, release_id: str) -> bool:
     """Whether a build works at this moment on a release that was complete before."""
     release = layout.release(release_id)
-    return place(release) != release and build_lock.is_held(layout)
+    if place(release) == release:
+        return False
+    from . import build_lock  # few releases have an earlier build
+
+    return build_lock.is_held(layout)
 
 
 def move_out(release: Path) -> None:
@@ -69,5 +73,7 @@ def put_back(layout: Layout, release_id: str) -> None:
     """Settle one release, unless a build works on it: raises `lock.Held` then."""
     release = layout.release(release_id)
     if place(release) != release:
+        from . import build_lock
+
         with build_lock.take(layout):
             settle_one(release)

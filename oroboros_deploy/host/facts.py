@@ -10,22 +10,19 @@ from math import inf
 from pathlib import Path
 
 from . import (
-    audit,
     configuration,
     earlier,
     environment,
     hold,
     manager,
+    process,
     records,
     running,
     seal,
     state,
-    strays,
-    unit_files,
     units,
 )
-from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional
-from .building import mirror
+from .annotations import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Tuple
 from .constants import FINAL, SWITCHABLE
 from .journal import Journal
 from .layout import Layout
@@ -53,7 +50,6 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         from . import launch  # noqa: F401 - what comes next needs it, and sudo takes its time
     managed = request.get("restart") and units.present()
     sources: bool = request.get("source", True)
-    repository = mirror.Mirror(layout.repo)
     space = os.statvfs(_existing(layout.releases))
     last, journal = state.load(layout.state), Journal(layout.journal)
     problems: List[Problem] = []
@@ -82,6 +78,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     changes = _unit_changes(layout, request, record, problems)
     used = configuration.in_use(layout)
     seen = _units(layout, request.get("services", []), live) if managed else {}
+    has_commit, tips = _of_the_mirror(layout, sha) if sources else (None, [])
     unmanaged = asked()
     return {
         "hostname": os.uname().nodename,
@@ -91,19 +88,19 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "systemd": manager.of("system").present,
         "scope": layout.scope,
         "may_manage": not unmanaged and _asked_for(request),
-        "git": mirror.available(),
+        "git": process.find("git") is not None,
         "live": live,
         "releases": _releases(layout, request.get("served", False)),
         "target": _target(layout, sha, live, record, bool(request.get("env"))) if sha else None,
-        "has_commit": repository.has(sha) if sha and sources else None,
-        "tips": repository.tips() if sources else [],
+        "has_commit": has_commit,
+        "tips": tips,
         "units": seen,
         "free_bytes": space.f_bavail * space.f_frsize,
         "running": running.running(layout),
         "hold": hold.found(layout),
         "last": last.as_dict() if last else None,
         "journal": _history(journal, request),
-        "head": audit.head(journal),
+        "head": journal.newest(),
         "clock": time.time(),
         "problems": problems,
         "unmanaged": [{"message": each.message, "hint": each.hint} for each in unmanaged],
@@ -112,6 +109,14 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "unit_changes": changes,
         "needs_bytes": _size(layout, live) if request.get("space") else None,
     }
+
+
+def _of_the_mirror(layout: Layout, sha: Optional[str]) -> Tuple[Optional[bool], List[str]]:
+    """Whether it has a commit (None: no commit was named), and the newest commits that it has."""
+    from .building.mirror import Mirror
+
+    mirror = Mirror(layout.repo)
+    return mirror.has(sha) if sha else None, mirror.tips()
 
 
 def _size(layout: Layout, live: Optional[str]) -> Optional[int]:
@@ -153,8 +158,7 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
     target = found["target"]
     managing = request["restart"] or "run_as" in request.get("look", {})
     changes = found.get("unit_changes")
-    coming = changes["added"] if changes else []
-    known = (unit for name, unit in found["units"].items() if not unit_files.brings(coming, units.full_name(name)))
+    known = (unit for name, unit in found["units"].items() if not (changes and _comes(changes, name)))
     loaded = all(unit["load"] == "loaded" and not unit.get("refuses") for unit in known)
     return (
         target is not None
@@ -168,6 +172,13 @@ def plain(found: Facts, request: ActivateRequest) -> bool:
         and (found["last"] is None or found["last"]["phase"] in FINAL)
         and (not managing or (found["systemd"] and found["may_manage"] and loaded))
     )
+
+
+def _comes(changes: Changes, name: str) -> bool:
+    """Whether a release brings a unit that is not here."""
+    from . import unit_files
+
+    return unit_files.brings(changes["added"], units.full_name(name))
 
 
 def _target(layout: Layout, sha: str, live: Optional[str], record: Optional[ReleaseRecord], env: bool) -> TargetFacts:
@@ -228,6 +239,8 @@ def _asked_for(request: FactsRequest) -> bool:
 
 
 def _units(layout: Layout, services: List[str], live: Optional[str]) -> Dict[str, UnitFacts]:
+    from . import strays
+
     seen = units.with_members(services)
     seen.update(units.parts(seen))
     away = records.put_away(layout, seen)

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 _FINAL = (78, 126, 127)  # exit codes that no later try changes: a wrong configuration; not executable; not there
 _RESTARTS = 3  # so many restarts of one unit after it failed are enough
 _SHELLS = ("bash", "dash", "exec", "python3", "sh")  # what may stand before a file
-_ASSIGNMENT = re.compile(r"\w+=")
-_RELATIVE = re.compile(r"[\w.][\w./+@:-]*")  # no word that bash would make another of
+# Compiled where they are used: only a health command needs them.
+_ASSIGNMENT = r"\w+="
+_RELATIVE = r"[\w.][\w./+@:-]*"  # no word that bash would make another of
 LOOK = 0.1  # seconds between two looks at the services
 SETTLED = 10.0  # seconds after which the same wrong HTTP status decides
 
@@ -320,10 +321,10 @@ class _Watch:
 
 def file_of(command: str) -> Optional[str]:
     """The file of the release that a health command runs, where its line names one plainly by a relative path."""
-    words = [word for word in command.split() if not _ASSIGNMENT.match(word)]
+    words = [word for word in command.split() if not re.match(_ASSIGNMENT, word)]
     if words[:1] and words[0] in _SHELLS:
         words = words[1:]
-    return words[0] if words and "/" in words[0] and _RELATIVE.fullmatch(words[0]) else None
+    return words[0] if words and "/" in words[0] and re.fullmatch(_RELATIVE, words[0]) else None
 
 
 def of(request: Optional[GateRequest], services: Sequence[str], proven: bool = False) -> Optional[Gate]:

@@ -61,6 +61,11 @@ class Journal:
         head = self.head()
         return head if head and head["seq"] >= last["seq"] else last
 
+    def newest(self) -> Optional[JournalHead]:
+        """Number and hash of the last entry; None when there is none."""
+        last = self.last()
+        return last if last["seq"] else None
+
     def append(self, entry: JournalEntry) -> JournalEntry:
         """Add one entry with its sequence number and hash; returns it as written."""
         with self._alone():

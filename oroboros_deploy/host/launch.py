@@ -1,4 +1,7 @@
-"""Starting an activation where no broken connection can reach it, and following it from there."""
+"""Starting an activation where no broken connection can reach it, and following it from there.
+
+Who only starts and follows one does not import `activation`, with all that it needs; who acts, or settles, does.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from math import inf
 from pathlib import Path
 
 from . import (
-    activation,
-    boot,
     durable,
     hold,
     lock,
@@ -41,7 +42,7 @@ UNIT, SECOND = running.UNIT, running.SECOND
 _ENDING = 15.0  # seconds that the unit before may take to end, and its recovery with it
 _ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
-_PLAIN = re.compile(r"[\w/.@:+,=-]+")
+_PLAIN = r"[\w/.@:+,=-]+"  # compiled where it is used: by what starts a unit
 
 
 def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -60,6 +61,8 @@ def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
 
 def run(layout: Layout, request: ActivateRequest) -> None:
     """The activation itself: what the unit (or the detached process) executes."""
+    from . import activation
+
     attempt = request["attempt"]
     say, began = log_to(layout.attempt(attempt) / "log.jsonl"), False
     try:
@@ -67,6 +70,8 @@ def run(layout: Layout, request: ActivateRequest) -> None:
             if (layout.attempt(attempt) / "result.json").exists():
                 return  # it started so late that a follower gave it up
             if not request["detached"]:
+                from . import boot
+
                 boot.install(layout, request, say)
             activation.settle(layout, request, say)
             hold.refuse(layout)  # after that: no hold keeps a host from its restore
@@ -93,6 +98,8 @@ def recover(layout: Layout, request: ActivateRequest) -> Optional[state.State]:
 
     Returns its state at that end, None when it never had a state or somebody else works here.
     """
+    from . import activation
+
     attempt = request["attempt"]
     say = log_to(layout.attempt(attempt) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=GRACE):
@@ -118,6 +125,8 @@ def _waits_for_the_boot(layout: Layout) -> bool:
 
 def after_boot(layout: Layout, request: ActivateRequest) -> None:
     """What the boot unit executes: settle what an earlier boot left, unless somebody does so already."""
+    from . import activation
+
     say = log_to(layout.attempt(request["attempt"]) / "log.jsonl")
     with contextlib.suppress(lock.Held), lock.take(layout.lock, wait=1):  # some only look who holds it
         activation.settle_earlier_boot(layout, request, say)
@@ -184,6 +193,8 @@ def _followed(layout: Layout, request: ActivateRequest, log: IO[bytes], wire: Wi
             else:
                 found = _settled(layout, request)
                 if found and not _ended(directory):
+                    from . import activation
+
                     pass_on(log, wire)
                     return {"state": found.as_dict(), "live": activation.live_at(layout, found)}
         time.sleep(0.005)
@@ -290,7 +301,7 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
 
 def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
-    if not _PLAIN.fullmatch(agent):
+    if not re.fullmatch(_PLAIN, agent):
         raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"

@@ -37,7 +37,7 @@ MANIFEST = ".deploy-manifest"
 SEAL = ".deploy-seal"
 OURS = (META, MANIFEST, SEAL)
 BUILDER = "oroboros_deploy"
-_ASIDE = re.compile(r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+")
+_ASIDE = r"\.[0-9a-f]{40,64}\.\d+-[0-9a-f]+"  # compiled where it is used: by builds and prunings
 
 # One manifest line: path, type (f, d or l), mode, size, mtime in ns, sha256 of the content or the link's target; and
 # what a link out of the release led to, or what a virtual environment's interpreter was copied from, when it was there.
@@ -209,7 +209,7 @@ def discard_set_aside(releases: Path) -> None:
 
 def set_aside_before(releases: Path) -> List[Path]:
     """What was set aside and is there still."""
-    return [path for path in releases.glob(".*") if _ASIDE.fullmatch(path.name)]
+    return [path for path in releases.glob(".*") if re.fullmatch(_ASIDE, path.name)]
 
 
 def remove(release: Path) -> None:

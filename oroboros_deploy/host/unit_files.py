@@ -13,13 +13,12 @@ import re
 
 from .annotations import TYPE_CHECKING, Container, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from .sha256 import digest
+from .words import KINDS as KINDS
 
 if TYPE_CHECKING:
     from .contract import Changes
 
-KINDS = (".service", ".socket", ".timer", ".path", ".target")
 OPENED = (".socket", ".timer", ".path")  # what starts others: it has to be active to be of use
-_SUFFIXES = (*KINDS, ".mount", ".slice")
 RESERVED = "oroboros-"  # how the names of our own units begin
 _UNIT = r"[A-Za-z0-9:_.\\@-]+(?:%s)" % "|".join(map(re.escape, KINDS))
 # Compiled where they are used: an activation without units imports this too.
@@ -118,11 +117,6 @@ def difference(path: str, there: str, wanted: str) -> str:
 
 
 # --- names -------------------------------------------------------------------------------------------------------
-
-
-def full_name(unit: str) -> str:
-    """``api`` → ``api.service``; a name with a unit suffix stays as it is."""
-    return unit if unit.endswith(_SUFFIXES) else f"{unit}.service"
 
 
 def unit_of(path: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import manager, process
 from .annotations import Callable, Container, Dict, List, NamedTuple, Sequence, Tuple
-from .unit_files import full_name as full_name
+from .words import full_name as full_name
 
 _SHOWN = (
     "Id,LoadState,UnitFileState,ActiveState,SubState,Type,Result,MainPID,InvocationID,NRestarts,NeedDaemonReload,ExecMainStatus,"

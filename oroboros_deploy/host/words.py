@@ -1,4 +1,4 @@
-"""The words that a host and the control node share: phases, steps, who holds a host, what sudo has to allow.
+"""The words that a host and the control node share: phases, steps, names of units, who holds a host, sudo's rules.
 
 Both say them to people, so each is written here alone; the host cannot import what the control node has.
 """
@@ -50,6 +50,9 @@ STEPS: Dict[str, str] = {
     "gating": "gate",
     "restoring": "restore",
 }
+
+KINDS = (".service", ".socket", ".timer", ".path", ".target")  # of the units that a release may bring
+_SUFFIXES = (*KINDS, ".mount", ".slice")
 
 SAID_BY = "--- "  # before the name of the unit whose log follows
 
@@ -156,6 +159,11 @@ def keeps_root(kinds: Sequence[str]) -> str:
 
 
 WITHOUT_ROOT = "take `privileged` out of fabric.yaml; what needs root there is done by root, beside deploys"
+
+
+def full_name(unit: str) -> str:
+    """``api`` → ``api.service``; a name with a unit suffix stays as it is."""
+    return unit if unit.endswith(_SUFFIXES) else f"{unit}.service"
 
 
 def waiting_for_boot(units: Iterable[str]) -> List[str]:

@@ -238,11 +238,11 @@ def pack() -> Agent:
 
 
 def _sources(directory: Traversable, place: str) -> Iterator[tuple[str, bytes]]:
-    """The modules of a package and of the packages in it, by their path in the archive."""
+    """The modules of a package and of the packages in it, by their path in the archive; not the one of types alone."""
     for item in sorted(directory.iterdir(), key=lambda each: each.name):
         if item.is_dir():
             yield from _sources(item, f"{place}/{item.name}")
-        elif item.name.endswith(".py"):
+        elif item.name.endswith(".py") and item.name != "contract.py":
             yield f"{place}/{item.name}", item.read_bytes()
 
 

@@ -264,8 +264,3 @@ def _begins(file: Path, begins: bytes) -> bool:
 def _redact(text: str) -> str:
     """In one line, without the user names, passwords and tokens of its URLs."""
     return re.sub(r"//[^/@\s]+@", "//***@", " ".join(text.split()))[:500] or "nothing"
-
-
-def available() -> bool:
-    """Whether git can be run here."""
-    return process.find("git") is not None
