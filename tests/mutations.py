@@ -183,8 +183,8 @@ MUTATIONS = (
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        "(self._gone(target), self._moved_env(), self._moved_units(), *down",
-        "(self._moved_env(), self._moved_units(), *down",
+        "(self._gone(target), self._lost(target)",
+        "(self._lost(target)",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
@@ -1151,8 +1151,8 @@ MUTATIONS = (
     Mutation(
         "additions to a release are no damage",
         HOST + "seal.py",
-        "    return Found(None, topmost)\n",
-        "    return Found(topmost[0] if topmost else None, topmost)\n",
+        "    return Found(_unreachable(release, rows), topmost)\n",
+        "    return Found(_unreachable(release, rows) or (topmost[0] if topmost else None), topmost)\n",
         ("tests/host/test_seal.py", "-k", "additions"),
     ),
     Mutation(
@@ -1165,8 +1165,8 @@ MUTATIONS = (
     Mutation(
         "a release whose interpreter is gone is damaged",
         HOST + "seal.py",
-        "    if lost:\n",
-        "    if False:\n",
+        ' can no longer be reached by {counted(list(gone))}" if gone else None\n',
+        '" if False else None\n',
         ("tests/host/test_seal.py", "-k", "interpreter_outside"),
     ),
     Mutation(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
-from ..control.plan import unfinished
+from ..control.plan import unfinished, unsound
 from ..errors import DeployError
 from ..host.constants import IN_PLACE
 from ..host.words import held, not_live, put_away
@@ -214,6 +214,7 @@ def _unusual(answer: Facts) -> Iterator[str]:
     if answer["hold"]:
         yield held(answer["hold"])
     systemctl = "systemctl --user" if answer.get("scope") == "user" else "systemctl"
+    yield from filter(None, [unsound(answer)])
     yield from not_live(answer)
     yield from (put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away"))
 

@@ -251,13 +251,21 @@ def _to_restart(job: Job, facts: Facts, host: str) -> Plan:
     if live is None or target is None:
         hint = job.config.typed(host, "deploy --sha=SHA")
         raise InvalidInput("nothing was changed: no release is live on this host", hint=hint, host=host)
-    if target["state"] not in SWITCHABLE:
-        why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
-        what = f"the live release {live} is not as it was built, and may not start: {why}"
+    what = unsound(facts)
+    if what:
         good = next(iter(_good(facts, live)), None)
         hint = job.config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
         raise InvalidInput(f"nothing was changed: {what}", hint=hint, host=host)
     return Plan(build=False, activate=True)
+
+
+def unsound(facts: Facts) -> str | None:
+    """Why the live release, of which the facts were asked, is not as it was built, in words; None when it is."""
+    target = facts.get("target")
+    if target is None or target["state"] in SWITCHABLE:
+        return None
+    why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
+    return f"the live release {facts['live']} is not as it was built, and may not start: {why}"
 
 
 def _to_build(job: Job, facts: Facts) -> Plan:

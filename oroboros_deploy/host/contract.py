@@ -723,8 +723,8 @@ class Facts(TypedDict):
     """What a host is, has and serves: the answer to ``facts``.
 
     ``live`` is the release that `current` names, ``configuration`` the revision that `env` names, and ``origins`` says
-    of each of its names where it comes from: ``file``, ``values`` or ``secrets``.  ``target`` and
-    ``has_commit`` are None when no release was asked for; ``tips`` are commits that the mirror has.  ``unmanaged`` says
+    of each of its names where it comes from: ``file``, ``values`` or ``secrets``.  ``target`` is None when no release
+    was asked for, ``has_commit`` also for the live one; ``tips`` are commits that the mirror has.  ``unmanaged`` says
     why this login cannot use its service manager (for scope ``system``: what sudo refuses); ``may_manage`` is false
     then.  ``last`` is the last activation, ``journal`` the newest attempts and ``head`` the last entry of any kind;
     ``problems`` are what a deploy would be refused for.  ``unit_changes`` are the files of units that an activation of

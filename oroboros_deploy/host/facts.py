@@ -95,7 +95,7 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
         "live": live,
         "releases": _releases(layout, request.get("served", False)),
         "target": _target(layout, sha, live, record, bool(request.get("env"))) if sha else None,
-        "has_commit": repository.has(sha) if sha and sources else None,
+        "has_commit": repository.has(sha) if sha and sources and not request.get("live") else None,
         "tips": repository.tips() if sources else [],
         "units": seen,
         "free_bytes": space.f_bavail * space.f_frsize,

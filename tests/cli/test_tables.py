@@ -133,6 +133,22 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ],
         ),
         (
+            answer(target={"state": "damaged", "damage": "/usr/bin/python3.11 can no longer be reached by 'python3'"}),
+            [
+                f"{LIVE}  look below",
+                f"web1: the live release {SHA} is not as it was built, and may not start: "
+                "/usr/bin/python3.11 can no longer be reached by 'python3'",
+            ],
+        ),
+        (
+            answer(target={"state": "missing", "damage": None}),
+            [
+                f"{LIVE}  look below",
+                f"web1: the live release {SHA} is not as it was built, and may not start: it is gone",
+            ],
+        ),
+        (answer(target={"state": "sealed", "damage": None}), [f"{LIVE}  quiet"]),
+        (
             HostUnreachable("connection refused"),
             ["web1  ?                                no answer", "web1: connection refused"],
         ),
@@ -153,6 +169,9 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
         "put away",
         "put away by its own user",
         "moved",
+        "without its interpreter",
+        "removed",
+        "whole",
         "unreachable",
     ],
 )
