@@ -1468,7 +1468,7 @@ MUTATIONS = (
     Mutation(
         "doctor asks which services run as root",
         HOST + "doctor.py",
-        '    return told.get("DynamicUser") != "yes" and told.get("User", "") in ("", "0", "root")\n',
+        '    return runs and told.get("User", "") in ("", "0", "root")\n',
         "    return False\n",
         ("tests/machines/test_units.py", "-k", "by_hand_come"),
         host=True,

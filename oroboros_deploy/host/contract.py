@@ -877,8 +877,8 @@ class DoctorAnswer(TypedDict):
     ``pip`` is false when environments cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or
     ``missing`` in the live release (None: none is live, or none was asked for).  ``only_login`` names what the login's
     environment has and builds do not get; ``shell`` is the login's.  ``strangers`` are services that run from no
-    release, ``as_root`` those whose unit names no user.  ``view`` says why builds get no view of their own (None: they
-    do).  ``clock`` is the host's time at the end.
+    release, ``as_root`` those whose unit names no user, among them what releases brought and nobody named.  ``view``
+    says why builds get no view of their own (None: they do).  ``clock`` is the host's time at the end.
     """
 
     facts: Facts

@@ -303,6 +303,11 @@ def _ours(root: str) -> List[str]:
     return [path for path in _installed() if (_header_of(path) or ("", ""))[1] == root]
 
 
+def services(root: str) -> List[str]:
+    """The services that we installed for this root, templates too."""
+    return [path for path in _ours(root) if path.endswith(".service")]
+
+
 def _header_of(path: str) -> Optional[unit_files.Header]:
     found = _there(path)
     return unit_files.header(found.text) if found.text else None

@@ -321,12 +321,14 @@ def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost
     fab.ok("-H", "prod", "deploy", f"--sha={before}")
     by_hand = (host.rootfs / "etc/systemd/system/shop-api.service").read_text()
     brings = Brings(shop, host)
-    new = brings.release(GOOD)
+    new = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
     ran = fab("-H", "prod", "deploy", f"--sha={new}")
     assert (ran.code, "put on this host by somebody else" in ran.said, current(host)) == (2, True, before), ran.said
     assert "shop-api runs as root" not in fab("-H", "prod", "doctor").said  # it has User=nobody
     fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
-    assert "shop-api runs as root" in fab("-H", "prod", "doctor").said  # that of the release names no user
+    said = fab("-H", "prod", "doctor").said
+    assert "shop-api runs as root" in said  # that of the release names no user
+    assert "shop-old.service runs as root" in said  # nor that of the service that nobody named, and a timer starts
     assert (brings.show("shop-api", "User"), serving(host)) == (("",), new)
     fab.ok("-H", "prod", "rollback", f"--release={before}")
     assert (brings.units / "shop-api.service").read_text() == by_hand
