@@ -532,13 +532,6 @@ MUTATIONS = (
         ("tests/registry/test_holds.py", "-k", "set_back and sqlite"),
     ),
     Mutation(
-        "a failed attempt leaves the configuration of one that waits",
-        "oroboros_deploy/host/configuration.py",
-        "time.time() + _SHARED",
-        "time.time()",
-        (CONFIGURATION, "-k", "waits_with"),
-    ),
-    Mutation(
         "the page of a host tells the hold that comes after a hundred others",
         "oroboros_deploy/web/pages.py",
         "reader.held_on(host)",
@@ -1612,13 +1605,6 @@ MUTATIONS = (
         ' + now - (entry["at"] - entry["clock"])',
         "",
         (CONFIGURATION, "-k", "clock_that_was_set"),
-    ),
-    Mutation(
-        "a configuration that failed stays on no disk",
-        HOST + "activation.py",
-        "    records.forget_the_configuration(layout, final)\n",
-        "",
-        (CONFIGURATION, "-k", "that_failed_goes"),
     ),
     Mutation(
         "a relative path in a permission error counts from where its unit begins",

@@ -13,7 +13,6 @@ from .constants import BY_RECORD, IN_PLACE, PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
-from .state import State
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, GateOfRelease, GateRequest, JournalEntry, ReleaseRecord
@@ -68,15 +67,6 @@ def units_of(layout: Layout, release_id: Optional[str]) -> Optional[str]:
     """The set of units that a release brought when it was committed here last; None where it brought none."""
     record = found(layout, release_id) if release_id else None
     return record.get("units") if record else None
-
-
-def forget_the_configuration(layout: Layout, final: State) -> None:
-    """Remove the configuration of an attempt that was restored, unless a release here was committed with it."""
-    failed = final.configuration if final.phase == "restored" else None
-    if not failed or not (layout.config / failed).is_file():
-        return
-    if failed not in (configuration_of(layout, each) for each in layout.release_ids()):
-        configuration.forget(layout, failed, final.started_at)
 
 
 def wanted_configuration(layout: Layout, request: ActivateRequest) -> Optional[str]:
