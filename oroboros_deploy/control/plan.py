@@ -416,6 +416,13 @@ def _units(job: Job) -> UnitsRequest | None:
     return units
 
 
+def units_left(job: Job) -> str | None:
+    """That the release brings no units although the settings have some, in words; None where that is not so."""
+    if job.config.units is None or not job.config.skip_restart or job.kind in IN_PLACE:
+        return None
+    return "restarts are skipped, so the units of the release are not installed: each host keeps those that it has"
+
+
 def _may_come(job: Job, facts: Facts, name: str) -> bool:
     """Whether a unit that the host does not have may come with the release; what is not built yet nobody knows."""
     changes = facts.get("unit_changes")
