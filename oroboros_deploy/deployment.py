@@ -509,7 +509,7 @@ class Deployment:
         return found
 
     def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
-        """Give deploy roots whose id names another machine, such as copies, an id of the machine they are on.
+        """Give deploy roots whose id names another machine or root, such as copies, an id of the machine they are on.
 
         ``was`` in the answer is the id that the root had, ``now`` the one that it has; ``claimed`` is False where it
         was this machine's before.  The machine that had the root is refused there from then on.  With ``dry_run``

@@ -2330,7 +2330,7 @@ MUTATIONS = (
     Mutation(
         "a root that is this machine's stays as it is",
         HOST + "claim.py",
-        "    if was and of_this_machine(was):\n",
+        "    if was and of_this_machine(was) and not layout.is_copy_of(was):\n",
         "    if False:\n",
         ("tests/host/test_claim.py", "-k", "stays_as_it_is"),
     ),

@@ -312,12 +312,16 @@ TIMES = "2027-01-15 08:00:0"
         (lock_table, Busy("no"), ["web1  no"]),
         (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
         (unlock_table, {"freed": None}, ["web1  was not held"]),
-        (claim_table, {"was": ID, "now": None, "claimed": False}, ["web1  has the deploy root of the machine old1"]),
+        (
+            claim_table,
+            {"was": ID, "now": None, "claimed": False},
+            ["web1  has the deploy root /srv/shop of the machine old1"],
+        ),
         (claim_table, {"was": ID, "now": ID, "claimed": False}, ["web1  is this machine's deploy root already"]),
         (
             claim_table,
             {"was": ID, "now": ID, "claimed": True},
-            ["web1  is this machine's deploy root; it was the deploy root of the machine old1"],
+            ["web1  is this machine's deploy root; it was the deploy root /srv/shop of the machine old1"],
         ),
         (
             claim_table,

@@ -311,7 +311,8 @@ def _unlocked(answer: UnlockAnswer) -> str:
 
 
 def _claimed(answer: ClaimAnswer) -> str:
-    was = f"the deploy root of the machine {answer['was']['name']}" if answer["was"] else "a deploy root without an id"
+    found = answer["was"]
+    was = f"the deploy root {found['root']} of the machine {found['name']}" if found else "a deploy root without an id"
     if answer["claimed"]:
         return f"is this machine's deploy root; it was {was}"
     return "is this machine's deploy root already" if answer["now"] else f"has {was}"

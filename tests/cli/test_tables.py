@@ -241,7 +241,7 @@ WRONG = {"line": 1, "what": NASTY}
         (tables.status_table, HostUnreachable(f"{NASTY}\n{NASTY}")),
         (tables.lock_table, {"hold": HOLD, "running": {"kind": NASTY, "target": NASTY}}),
         (tables.unlock_table, {"freed": HOLD}),
-        (tables.claim_table, {"was": {"name": NASTY}, "now": None, "claimed": False}),
+        (tables.claim_table, {"was": {"name": NASTY, "root": NASTY}, "now": None, "claimed": False}),
         (tables.pin_table, {"release": NASTY, "pin": HOLD}),
         (tables.unpin_table, {"release": NASTY, "pin": HOLD}),
         (tables.prune_table, {"releases": [RELEASE], "freed": 0, "dry_run": True, "complete": True}),
