@@ -453,6 +453,36 @@ def test_a_push_without_the_gate(host: LocalAgent) -> None:
     assert records.gate_of(host.paths, good) == "passed"
 
 
+@pytest.mark.parametrize("port", ["8000", "9"], ids=["the same values", "other values"])
+@pytest.mark.parametrize("kind", ["deploy", "rollback"])
+def test_a_switch_without_the_gate(host: LocalAgent, kind: str, port: str) -> None:
+    """A rollback brings back what the release passed, configuration and gate; a restore of it asks what ran alone."""
+    good, old = deploy(host, "one")
+    was = records.found(host.paths, good)
+    _, other = deploy(host, "two", values={"PORT": port})
+    asked: Any = {"recorded": False} if kind == "rollback" else {"configuration": other}
+    asked |= {"kind": kind, "healthcheck": {**HEALTH, "command": None}, "said": ["skip_healthcheck"]}
+    assert host.activate_here(good, **asked).phases[-1] == "committed"
+    assert (live(host), records.found(host.paths, good)) == ((good, other), was)
+    assert records.gate_of(host.paths, good) == "skipped"
+    back: Any = records.way_back(host.paths, host.request(release(host, "bad")), good)  # type: ignore[arg-type]
+    assert back["healthcheck"]["command"] is None
+    deploy(host, "three", values={"PORT": "7"})
+    held = {"kind": "rollback", "recorded": True, "said": [], "healthcheck": {**HEALTH, "command": "exit 78"}}
+    assert (host.activate_here(good, **held).phases[-1], live(host)) == ("committed", (good, old))
+    assert records.gate_of(host.paths, good) == "passed"
+
+
+def test_a_release_that_was_built_again_passed_nothing_yet(host: LocalAgent) -> None:
+    """Its record goes with the build; a switch that skips the gate notes that, whatever the build before passed."""
+    good, _ = deploy(host, "one")
+    deploy(host, "two")
+    records.forget(host.paths, good)
+    host.activate_here(good, configuration=configured(host, good, values={"PORT": "9"}), healthcheck=None, said=[])
+    record: Any = records.found(host.paths, good)
+    assert (record["skipped"], record["configuration"]) == (True, live(host)[1])
+
+
 def test_a_push_without_restarts(host: LocalAgent) -> None:
     """The record keeps the services that the release was committed with; `env` says since when it is what it is."""
     good, _ = deploy(host, "one")
