@@ -156,7 +156,8 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
 def opened_anew(host: DisposableHost, brings: Brings, fab: Fab, units: dict[str, str]) -> None:
     """A socket, a timer and a path whose text changed are started anew, others not; nor is a service that is not named.
 
-    Where they listen and wait then, and which process runs, is asked of systemd and the host.
+    Where they listen and wait then, and which process runs, is asked of systemd and the host.  A socket whose service
+    runs and is not named stays open as it was, told.
     """
     systemctl(host, "start", "shop-side")
     opened = ("shop-in.socket", "shop-new.timer", "shop-look.path", "shop-keep.timer", "shop-side.service")
@@ -174,6 +175,14 @@ def opened_anew(host: DisposableHost, brings: Brings, fab: Fab, units: dict[str,
     assert host.run("test", "-S", "/run/shop-other.sock", check=False).returncode == 0
     assert "*-*-01" in brings.show("shop-new.timer", "TimersCalendar")[0]
     assert [brings.state(unit) for unit in opened[:4]] == [ON] * 4
+
+    systemctl(host, "start", "shop-in.service")
+    before_it = brings.show("shop-in.socket", "InvocationID", "ActiveState")
+    fourth = {**third, "shop-in.socket": third["shop-in.socket"].replace("shop-other.sock", "shop-fourth.sock")}
+    said = fab.ok("-H", "prod", "deploy", f"--sha={brings.release(fourth)}").said
+    assert "shop-in.socket stays as it was: its service runs, and is not named in `services`" in said
+    assert brings.show("shop-in.socket", "InvocationID", "ActiveState") == before_it
+    assert host.run("test", "-e", "/run/shop-fourth.sock", check=False).returncode == 1
 
 
 def triggers(host: DisposableHost) -> bool:
