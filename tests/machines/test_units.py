@@ -325,7 +325,7 @@ def test_what_is_refused(host: DisposableHost, brings: Brings, fab: Fab) -> None
 
 
 def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """They are refused while they differ, replaced when that is asked for, and there again after a rollback."""
+    """They are refused while they differ, replaced when that is asked for, and back after a restore or a rollback."""
     before = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={before}")
     by_hand = (host.rootfs / "etc/systemd/system/shop-api.service").read_text()
@@ -333,6 +333,10 @@ def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost
     new = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
     ran = fab("-H", "prod", "deploy", f"--sha={new}")
     assert (ran.code, "put on this host by somebody else" in ran.said, current(host)) == (2, True, before), ran.said
+    bad = brings.release(GOOD, check="exit 78")
+    ran = fab("-H", "prod", "deploy", f"--sha={bad}", "--adopt-units")
+    assert (ran.code, current(host), serving(host)) == (10, before, before), ran.said
+    assert (brings.units / "shop-api.service").read_text() == by_hand
     assert "shop-api runs as root" not in fab("-H", "prod", "doctor").said  # it has User=nobody
     fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
     said = fab("-H", "prod", "doctor").said
