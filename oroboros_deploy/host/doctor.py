@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 _OLDEST_PIP = (22, 3)
 _PIP = "import pip; print(pip.__version__)"
-_OF_THE_ROOT = ("sha", "shared", "env", "units")  # what facts without the root cannot be asked for
+_OF_THE_ROOT = ("sha", "live", "shared", "env", "units")  # what facts without the root cannot be asked for
 _OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without an answer of systemd's
 
 
