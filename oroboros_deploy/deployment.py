@@ -409,13 +409,13 @@ class Deployment:
 
         Of the keys of `Facts`, ``live`` is the release that serves (None: none), ``releases`` are those
         that are there, ``last`` is the last activation, ``running`` the one that goes on, ``hold`` who
-        holds the host on purpose, and ``journal`` has the last five entries.  Without ``hosts``: the
-        environment's, else those that the registry knows.  Raises InvalidInput when there are none, and
-        RegistryUnavailable when the registry is needed for that.
+        holds the host on purpose, ``journal`` has the last five entries, and ``target`` says whether the live
+        release is as it was built.  Without ``hosts``: the environment's, else those that the registry knows.
+        Raises InvalidInput when there are none, and RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         services, restart = list(self.config.services), self.config.restarts
-        request: FactsRequest = {"services": services, "restart": restart, "history": 5}
+        request: FactsRequest = {"live": True, "services": services, "restart": restart, "history": 5}
         with self.node.dialing(names) as node:
             threads.beside(_import_registry)  # it is waited for at the end
             return ask(node, names, lambda host: host.facts(request), partial(remember, node, asked_now(self.node)))
@@ -509,7 +509,7 @@ class Deployment:
         return found
 
     def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
-        """Give deploy roots whose id names another machine, such as copies, an id of the machine they are on.
+        """Give deploy roots whose id names another machine or root, such as copies, an id of the machine they are on.
 
         ``was`` in the answer is the id that the root had, ``now`` the one that it has; ``claimed`` is False where it
         was this machine's before.  The machine that had the root is refused there from then on.  With ``dry_run``

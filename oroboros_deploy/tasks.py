@@ -444,7 +444,7 @@ def claim(
     found = hosts.claim(dry_run=True)
     others = {host: answer for host, answer in found.items() if isinstance(answer, dict) and answer["now"] is None}
     if others and not yes:
-        what = f"{tables.claim_table(others)}\nThat machine is refused there from then on."
+        what = f"{tables.claim_table(others)}\nAnother machine that has it is refused there from then on."
         confirming.confirm(what, "Make it the deploy root of the host that it is on?")
     answered({**found, **hosts.claim(list(others))} if others else found, tables.claim_table, json)
 

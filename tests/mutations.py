@@ -183,8 +183,8 @@ MUTATIONS = (
     Mutation(
         "a gated attempt commits only what current names",
         HOST + "activation.py",
-        "(self._gone(target), self._moved_env(), self._moved_units(), *down",
-        "(self._moved_env(), self._moved_units(), *down",
+        "(self._gone(target), self._lost(target)",
+        "(self._lost(target)",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
@@ -530,13 +530,6 @@ MUTATIONS = (
         "or_(known <= told, known > now)",
         "known <= told",
         ("tests/registry/test_holds.py", "-k", "set_back and sqlite"),
-    ),
-    Mutation(
-        "a failed attempt leaves the configuration of one that waits",
-        "oroboros_deploy/host/configuration.py",
-        "time.time() + _SHARED",
-        "time.time()",
-        (CONFIGURATION, "-k", "waits_with"),
     ),
     Mutation(
         "the page of a host tells the hold that comes after a hundred others",
@@ -1151,8 +1144,8 @@ MUTATIONS = (
     Mutation(
         "additions to a release are no damage",
         HOST + "seal.py",
-        "    return Found(None, topmost)\n",
-        "    return Found(topmost[0] if topmost else None, topmost)\n",
+        "    return Found(_unreachable(release, rows), topmost)\n",
+        "    return Found(_unreachable(release, rows) or (topmost[0] if topmost else None), topmost)\n",
         ("tests/host/test_seal.py", "-k", "additions"),
     ),
     Mutation(
@@ -1165,8 +1158,8 @@ MUTATIONS = (
     Mutation(
         "a release whose interpreter is gone is damaged",
         HOST + "seal.py",
-        "    if lost:\n",
-        "    if False:\n",
+        ' can no longer be reached by {counted(list(gone))}" if gone else None\n',
+        '" if False else None\n',
         ("tests/host/test_seal.py", "-k", "interpreter_outside"),
     ),
     Mutation(
@@ -1468,7 +1461,7 @@ MUTATIONS = (
     Mutation(
         "doctor asks which services run as root",
         HOST + "doctor.py",
-        '    return told.get("DynamicUser") != "yes" and told.get("User", "") in ("", "0", "root")\n',
+        '    return runs and told.get("User", "") in ("", "0", "root")\n',
         "    return False\n",
         ("tests/machines/test_units.py", "-k", "by_hand_come"),
         host=True,
@@ -1612,13 +1605,6 @@ MUTATIONS = (
         ' + now - (entry["at"] - entry["clock"])',
         "",
         (CONFIGURATION, "-k", "clock_that_was_set"),
-    ),
-    Mutation(
-        "a configuration that failed stays on no disk",
-        HOST + "activation.py",
-        "    records.forget_the_configuration(layout, final)\n",
-        "",
-        (CONFIGURATION, "-k", "that_failed_goes"),
     ),
     Mutation(
         "a relative path in a permission error counts from where its unit begins",
@@ -2344,7 +2330,7 @@ MUTATIONS = (
     Mutation(
         "a root that is this machine's stays as it is",
         HOST + "claim.py",
-        "    if was and of_this_machine(was):\n",
+        "    if was and of_this_machine(was) and not layout.is_copy_of(was):\n",
         "    if False:\n",
         ("tests/host/test_claim.py", "-k", "stays_as_it_is"),
     ),
@@ -2621,6 +2607,93 @@ MUTATIONS = (
         "map(bench.sources.widened_by, part.runs_in[:1])",
         "map(bench.sources.widened_by, part.runs_in[:0])",
         (BUILDING + "test_cache.py", "-k", "widens"),
+    ),
+    Mutation(
+        "a release whose interpreter is gone is not committed",
+        HOST + "activation.py",
+        "(self._gone(target), self._lost(target)",
+        "(self._gone(target)",
+        (OUTSIDERS, "-k", "interpreter and gating and not dies"),
+    ),
+    Mutation(
+        "`status` asks whether the live release is as it was built",
+        "oroboros_deploy/deployment.py",
+        '{"live": True, "services": services',
+        '{"services": services',
+        ("tests/test_deployment.py", "-k", "status_looks"),
+    ),
+    Mutation(
+        "`status` tells of a live release that is not as it was built",
+        "oroboros_deploy/cli/tables.py",
+        "    yield from filter(None, [unsound(answer)])\n",
+        "",
+        ("tests/cli/test_tables.py", "-k", "test_status"),
+    ),
+    Mutation(
+        "a configuration that failed stays to hide its secrets",
+        HOST + "activation.py",
+        "    _clear(layout)\n    if result.parent",
+        "    _clear(layout)\n"
+        '    if final.phase == "restored" and final.configuration:\n'
+        "        (layout.config / final.configuration).unlink(missing_ok=True)\n"
+        "    if result.parent",
+        ("tests/host/test_user_commands.py", "-k", "that_failed"),
+    ),
+    Mutation(
+        "units that a release does not bring with restarts skipped are told",
+        "oroboros_deploy/control/attempt.py",
+        "        left = plan.units_left(self.job)\n",
+        "        left = None\n",
+        ("tests/control/test_attempt.py", "-k", "units_that_are_left"),
+    ),
+    Mutation(
+        "a deploy root and its copy on one machine have two ids",
+        HOST + "layout.py",
+        "        if told and self.is_copy_of(told):\n",
+        "        if False:\n",
+        ("tests/host/test_claim.py", "-k", "same_machine"),
+    ),
+    Mutation(
+        "a copy of a deploy root on one machine can be claimed",
+        HOST + "claim.py",
+        " and not layout.is_copy_of(was):\n",
+        ":\n",
+        ("tests/host/test_claim.py", "-k", "same_machine"),
+    ),
+    Mutation(
+        "names of units that systemd makes itself are refused",
+        HOST + "unit_sets.py",
+        "for each in (chosen.scope, *MADE))\n",
+        "for each in ())\n",
+        (UNIT_SETS, "-k", "nobody_put"),
+    ),
+    Mutation(
+        "a switch without the gate leaves what the release passed",
+        HOST + "records.py",
+        "    before = kept if switched else found",
+        "    before = None if switched else found",
+        (CONFIGURATION, "-k", "switch_without_the_gate"),
+    ),
+    Mutation(
+        "a restore of a release that was switched to without its gate asks what ran alone",
+        HOST + "records.py",
+        '(record["skipped"] or _switched_since(layout, source, record["attempt"]))',
+        'record["skipped"]',
+        (CONFIGURATION, "-k", "switch_without_the_gate"),
+    ),
+    Mutation(
+        "a timer that nothing starts is told",
+        HOST + "unit_switch.py",
+        "        for timer in unit_files.idle(look.before, look.after):\n",
+        "        for timer in ():\n",
+        ("tests/host/test_unit_switch.py", "-k", "nothing_starts"),
+    ),
+    Mutation(
+        "a restart is held to the record of its release",
+        HOST + "constants.py",
+        'BY_RECORD = ("rollback", "env", "restart")',
+        'BY_RECORD = ("rollback", "env")',
+        ("tests/host/test_services.py", "-k", "held_to_its_record"),
     ),
 )
 

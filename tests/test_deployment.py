@@ -19,6 +19,7 @@ from oroboros_deploy.cli.tables import (
     unpin_table,
 )
 from oroboros_deploy.errors import Busy, DeployError, ExitCode, InvalidInput, UnknownRelease
+from oroboros_deploy.host import seal
 from oroboros_deploy.testing import LocalConnection
 from tests.support.site import Site, states
 from tests.support.watching import eventually, tree
@@ -140,6 +141,18 @@ def test_the_audit_shows_attempts_and_locks(site: Site) -> None:
     ]
     assert (found["count"], found["wrong"], found["verified"]) == (4, None, True)
     assert len(answer(site.deployment().audit(limit=1))["entries"]) == 1
+
+
+def test_status_looks_at_the_live_release(site: Site) -> None:
+    """It answers whether that is as it was built: one that somebody removed is not told as if it served on."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    found = [answer(site.deployment().status(["web1"]))]
+    seal.remove(site.root() / "releases" / site.good)
+    found.append(answer(site.deployment().status(["web1"])))
+    assert [(each["live"], each["target"]["state"], each["has_commit"]) for each in found] == [
+        (site.good, "sealed", None),
+        (site.good, "missing", None),
+    ]
 
 
 @pytest.mark.parametrize("see", ["deploy", "status", "audit"])
@@ -299,12 +312,16 @@ TIMES = "2027-01-15 08:00:0"
         (lock_table, Busy("no"), ["web1  no"]),
         (unlock_table, {"freed": HOLD}, [f"web1  is free; it was {HELD}"]),
         (unlock_table, {"freed": None}, ["web1  was not held"]),
-        (claim_table, {"was": ID, "now": None, "claimed": False}, ["web1  has the deploy root of the machine old1"]),
+        (
+            claim_table,
+            {"was": ID, "now": None, "claimed": False},
+            ["web1  has the deploy root /srv/shop of the machine old1"],
+        ),
         (claim_table, {"was": ID, "now": ID, "claimed": False}, ["web1  is this machine's deploy root already"]),
         (
             claim_table,
             {"was": ID, "now": ID, "claimed": True},
-            ["web1  is this machine's deploy root; it was the deploy root of the machine old1"],
+            ["web1  is this machine's deploy root; it was the deploy root /srv/shop of the machine old1"],
         ),
         (
             claim_table,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TypeVar
 
-from ..control.plan import unfinished
+from ..control.plan import unfinished, unsound
 from ..errors import DeployError
 from ..host.constants import IN_PLACE
 from ..host.words import held, not_live, put_away
@@ -214,6 +214,7 @@ def _unusual(answer: Facts) -> Iterator[str]:
     if answer["hold"]:
         yield held(answer["hold"])
     systemctl = "systemctl --user" if answer.get("scope") == "user" else "systemctl"
+    yield from filter(None, [unsound(answer)])
     yield from not_live(answer)
     yield from (put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away"))
 
@@ -310,7 +311,8 @@ def _unlocked(answer: UnlockAnswer) -> str:
 
 
 def _claimed(answer: ClaimAnswer) -> str:
-    was = f"the deploy root of the machine {answer['was']['name']}" if answer["was"] else "a deploy root without an id"
+    found = answer["was"]
+    was = f"the deploy root {found['root']} of the machine {found['name']}" if found else "a deploy root without an id"
     if answer["claimed"]:
         return f"is this machine's deploy root; it was {was}"
     return "is this machine's deploy root already" if answer["now"] else f"has {was}"

@@ -154,12 +154,14 @@ class Attempt:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
             self._connect()
+            self._tell_of_units()
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
             self._meet()
             if not all(work.plan and work.plan.nothing for work in self.works):
                 self._foresee()
+                self._tell_of_units()
                 _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
@@ -179,6 +181,11 @@ class Attempt:
                 self._tell("warning", warning, level="warning")
         if self.consent:
             self.consent()
+
+    def _tell_of_units(self) -> None:
+        left = plan.units_left(self.job)
+        if left:
+            self._tell("warning", left, level="warning")
 
     def _connect(self) -> None:
         self._on_each(connect=connect)

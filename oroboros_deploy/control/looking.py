@@ -42,7 +42,7 @@ def host_plan(
         behind=behind,
         parts=parts(config) if builds else (),
         activates=planned is None or planned.activate,
-        units=None if config.units is None else facts.get("unit_changes") or units,
+        units=None if config.units is None or plan.units_left(job) else facts.get("unit_changes") or units,
         hold=held(facts["hold"]) if facts["hold"] else None,
         drift=tuple(drift(facts)),
         needs_bytes=facts.get("needs_bytes"),

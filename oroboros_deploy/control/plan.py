@@ -250,13 +250,21 @@ def _to_restart(job: Job, facts: Facts, host: str) -> Plan:
     if live is None or target is None:
         hint = job.config.typed(host, "deploy --sha=SHA")
         raise InvalidInput("nothing was changed: no release is live on this host", hint=hint, host=host)
-    if target["state"] not in SWITCHABLE:
-        why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
-        what = f"the live release {live} is not as it was built, and may not start: {why}"
+    what = unsound(facts)
+    if what:
         good = next(iter(_good(facts, live)), None)
         hint = job.config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
         raise InvalidInput(f"nothing was changed: {what}", hint=hint, host=host)
     return Plan(build=False, activate=True)
+
+
+def unsound(facts: Facts) -> str | None:
+    """Why the live release, of which the facts were asked, is not as it was built, in words; None when it is."""
+    target = facts.get("target")
+    if target is None or target["state"] in SWITCHABLE:
+        return None
+    why = _WRONG.get(target["state"]) or target["damage"] or target["state"]
+    return f"the live release {facts['live']} is not as it was built, and may not start: {why}"
 
 
 def _to_build(job: Job, facts: Facts) -> Plan:
@@ -405,6 +413,13 @@ def _units(job: Job) -> UnitsRequest | None:
     if config.run_as.owner:
         units["user"] = config.run_as.owner
     return units
+
+
+def units_left(job: Job) -> str | None:
+    """That the release brings no units although the settings have some, in words; None where that is not so."""
+    if job.config.units is None or not job.config.skip_restart or job.kind in IN_PLACE:
+        return None
+    return "restarts are skipped, so the units of the release are not installed: each host keeps those that it has"
 
 
 def _may_come(job: Job, facts: Facts, name: str) -> bool:

@@ -34,7 +34,7 @@ def request(job: Job) -> DoctorRequest:
     """What the host is to look at."""
     config = job.config
     facts = plan.facts_request(job)
-    facts["sha"] = None
+    facts |= {"sha": None, "live": True}
     facts.pop("wait", None)
     return {
         "facts": facts,

@@ -193,6 +193,10 @@ class _OneHost:
                 what = f"{name} was changed on this host, and systemd has not read it since"
                 why = "it runs by its old text until then"
                 yield Finding("note", what, why, self._systemctl("daemon-reload"))
+        unsound = plan.unsound(facts)
+        if unsound:
+            why = "a restart is refused, and after a reboot its services may not come up"
+            yield Finding("note", unsound, why, self.config.typed(self.host, "rollback"))
         if facts["live"]:
             again = self.config.typed(self.host, f"deploy --sha={facts['live']}")
             for doubt in words.not_live({**facts, "units": loaded}):

@@ -641,9 +641,8 @@ class Activation:
         found = strays.find(seen.values(), self.layout.releases, target, self.restarted_at)
         others = (words.stray(*each) for each in found if each.release)
         down = _down(self._decisive(seen))
-        return next(
-            iter(filter(None, (self._gone(target), self._moved_env(), self._moved_units(), *down, *others))), None
-        )
+        looks = (self._gone(target), self._lost(target), self._moved_env(), self._moved_units(), *down, *others)
+        return next(filter(None, looks), None)
 
     def _decisive(self, seen: Dict[str, units.Unit]) -> Dict[str, units.Unit]:
         """Without those that just end a piece of work well, and are started again then."""
@@ -689,6 +688,11 @@ class Activation:
             return words.moved(wanted, live)
         missing = seal.state_of(self.layout.release(wanted)) == "missing"
         return f"somebody removed release {wanted}" if missing else None
+
+    def _lost(self, wanted: str) -> Optional[str]:
+        """That this release could not start again, for what it runs by is gone; None where nothing is judged."""
+        lost = seal.lost(self.layout.release(wanted)) if self.acts else None
+        return f"release {wanted} cannot start again: {lost}" if lost else None
 
     def _to_share(self, transcript: str) -> str:
         """What to do when a service could not write beside its code, by what it said."""
@@ -1067,7 +1071,6 @@ def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> Non
         _keep_record(layout, final)
         layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
-    records.forget_the_configuration(layout, final)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
         layout.reserve.spend(durable.write_json, result, came_to)

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def claim(layout: Layout, request: ClaimRequest) -> ClaimAnswer:
-    """Give the root an id of this machine's, unless it has one; with ``dry_run`` only say what it has.
+    """Give the root an id of this machine's, unless it has one of its own; with ``dry_run`` only say what it has.
 
     Raises Refusal while an activation runs there, this machine's or, where locks reach so far, another's.
     """
     was = _found(layout)
-    if was and of_this_machine(was):
+    if was and of_this_machine(was) and not layout.is_copy_of(was):
         return {"was": was, "now": was, "claimed": False}
     if running.running(layout) is not None:
         raise running.busy(layout)
@@ -46,7 +46,7 @@ def _found(layout: Layout) -> Optional[TargetId]:
 
 def _taken(layout: Layout, was: Optional[TargetId], actor: str) -> TargetId:
     """Write who took it from whom, then the new id: a journal without it tells of a claim that was not finished."""
-    before = f"was the deploy root of {was['name']}, id {was['id']}" if was else "had no id"
+    before = f"was the deploy root {was['root']} of {was['name']}, id {was['id']}" if was else "had no id"
     layout.reserve.spend(
         Journal(layout.journal).append,
         {

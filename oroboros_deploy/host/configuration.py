@@ -31,10 +31,9 @@ if TYPE_CHECKING:
     from .wire import Say
 
 ORIGINS = ("file", "values", "secrets")  # of two that have a name, the later wins
-STAGED = 86_400.0  # seconds for which a revision that nothing names may be about to be put in use
-_SHARED = (
-    3600.0  # seconds that a revision is dated ahead when two attempts may have asked for it: longer than any waits
-)
+# Seconds for which a revision that nothing names stays: it may be about to be put in use; and of one that an attempt
+# failed with, services wrote to their logs, where its secrets are to be hidden.
+STAGED = 86_400.0
 _BETWEEN = 1.0  # seconds at most that an attempt spends between its steps
 _NONE = "none"  # what a way back names, where nothing was in use
 _ADOPTED = "adopted"
@@ -326,7 +325,7 @@ def _keep(layout: Layout, revision: str, text: str) -> None:
     durable.make_directory(layout.config, 0o700)
     with _alone(layout):
         if place.is_file() and place.read_bytes() == text.encode():
-            os.utime(place, (time.time(), time.time() + _SHARED))  # an attempt that fails leaves it to one that waits
+            os.utime(place)  # pruning goes by the date
         else:
             layout.reserve.spend(durable.write, place, text.encode())
 
@@ -476,7 +475,7 @@ def _link(path: Path, revision: Optional[str]) -> None:
 
 
 def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
-    """Remove the revisions that are neither named nor in use, and that nobody is about to put in use.
+    """Remove the revisions that are neither named nor in use, and that nobody asked for within a day.
 
     The caller keeps activations out: one puts a revision in use that its release's record names.
     """
@@ -487,14 +486,3 @@ def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
         for path in layout.config.glob("*"):
             if path.name not in kept and time.time() - path.lstat().st_mtime > STAGED:
                 path.unlink(missing_ok=True)
-
-
-def forget(layout: Layout, revision: str, since: float) -> None:
-    """Remove a revision that an attempt failed with, unless it is in use, or somebody asked for it ``since`` then.
-
-    One that was asked for twice stays for an hour at least: the other attempt may wait for the end of this one.
-    """
-    place = layout.config / revision
-    with contextlib.suppress(OSError), _alone(layout):
-        if revision != in_use(layout) and place.lstat().st_mtime <= since:
-            place.unlink()

@@ -723,8 +723,8 @@ class Facts(TypedDict):
     """What a host is, has and serves: the answer to ``facts``.
 
     ``live`` is the release that `current` names, ``configuration`` the revision that `env` names, and ``origins`` says
-    of each of its names where it comes from: ``file``, ``values`` or ``secrets``.  ``target`` and
-    ``has_commit`` are None when no release was asked for; ``tips`` are commits that the mirror has.  ``unmanaged`` says
+    of each of its names where it comes from: ``file``, ``values`` or ``secrets``.  ``target`` is None when no release
+    was asked for, ``has_commit`` also for the live one; ``tips`` are commits that the mirror has.  ``unmanaged`` says
     why this login cannot use its service manager (for scope ``system``: what sudo refuses); ``may_manage`` is false
     then.  ``last`` is the last activation, ``journal`` the newest attempts and ``head`` the last entry of any kind;
     ``problems`` are what a deploy would be refused for.  ``unit_changes`` are the files of units that an activation of
@@ -877,8 +877,8 @@ class DoctorAnswer(TypedDict):
     ``pip`` is false when environments cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or
     ``missing`` in the live release (None: none is live, or none was asked for).  ``only_login`` names what the login's
     environment has and builds do not get; ``shell`` is the login's.  ``strangers`` are services that run from no
-    release, ``as_root`` those whose unit names no user.  ``view`` says why builds get no view of their own (None: they
-    do).  ``clock`` is the host's time at the end.
+    release, ``as_root`` those whose unit names no user, among them what releases brought and nobody named.  ``view``
+    says why builds get no view of their own (None: they do).  ``clock`` is the host's time at the end.
     """
 
     facts: Facts

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import environment, manager, process, seal, strays, trees, units
+from . import environment, manager, process, seal, strays, trees, unit_files, units
 from .annotations import TYPE_CHECKING, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, TypeVar, cast
 from .constants import SWITCHABLE
 from .facts import facts
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 _OLDEST_PIP = (22, 3)
 _PIP = "import pip; print(pip.__version__)"
-_OF_THE_ROOT = ("sha", "shared", "env", "units")  # what facts without the root cannot be asked for
+_OF_THE_ROOT = ("sha", "live", "shared", "env", "units")  # what facts without the root cannot be asked for
 _OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without an answer of systemd's
 
 
@@ -58,9 +58,7 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
         "only_login": _kept(problems, _only_login, []),
         "shell": environment.of_this_user()["SHELL"],
         "strangers": _kept(problems, lambda: _strangers(layout, seen) if found["live"] else [], []),
-        "as_root": _kept(
-            problems, lambda: _as_root([name for name, unit in seen.items() if unit.load == "loaded"]), []
-        ),
+        "as_root": _kept(problems, lambda: as_root(services_of(layout, seen)), []),
         "view": _kept(problems, _view, None),
         "clock": time.time(),
     }
@@ -218,13 +216,24 @@ def _only_login() -> List[str]:
     return login.only_there()
 
 
-def _as_root(names: List[str]) -> List[str]:
+def services_of(layout: Layout, seen: Mapping[str, units.Unit]) -> List[str]:
+    """The services that are named, and those that releases of this root brought: a timer or a socket may start them."""
+    from . import unit_sets
+
+    named = [name for name, unit in seen.items() if unit.load == "loaded"]
+    known = {*map(units.full_name, named)}
+    brought = unit_sets.services(str(layout.root)) if manager.chosen().of_the_system else []
+    return [*named, *(unit for unit in brought if not any(unit_files.is_of(unit, name) for name in known))]
+
+
+def as_root(names: List[str]) -> List[str]:
     """The services of the system's manager whose units name no user, so that they run as root."""
     services = [name for name in names if units.full_name(name).endswith(".service")]
     if not services or not manager.chosen().of_the_system:
         return []
-    asked = ("show", "--no-pager", "--property=User", "--property=DynamicUser", "--")
-    argv = manager.chosen().asking("systemctl", *asked, *map(units.full_name, services))
+    asked = ("show", "--no-pager", "--property=LoadState", "--property=User", "--property=DynamicUser", "--")
+    instances = (units.full_name(name).replace("@.", "@any.") for name in services)  # nobody can ask about a template
+    argv = manager.chosen().asking("systemctl", *asked, *instances)
     output: List[bytes] = []
     ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10, sink=output.append)
     blocks = b"".join(output).decode("utf-8", "replace").strip().split("\n\n")
@@ -233,7 +242,8 @@ def _as_root(names: List[str]) -> List[str]:
 
 def _is_root(block: str) -> bool:
     told = dict(line.partition("=")[::2] for line in block.splitlines())
-    return told.get("DynamicUser") != "yes" and told.get("User", "") in ("", "0", "root")
+    runs = told.get("LoadState", "loaded") == "loaded" and told.get("DynamicUser") != "yes"
+    return runs and told.get("User", "") in ("", "0", "root")
 
 
 def _view() -> Optional[str]:

@@ -78,7 +78,8 @@ def facts(layout: Layout, request: FactsRequest) -> Facts:
     changes = _unit_changes(layout, request, record, problems)
     used = configuration.in_use(layout)
     seen = _units(layout, request.get("services", []), live) if managed else {}
-    has_commit, tips = _of_the_mirror(layout, sha) if sources else (None, [])
+    wanted = None if request.get("live") else sha
+    has_commit, tips = _of_the_mirror(layout, wanted) if sources else (None, [])
     unmanaged = asked()
     return {
         "hostname": os.uname().nodename,

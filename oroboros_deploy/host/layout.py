@@ -244,7 +244,7 @@ class Layout(NamedTuple):
         return found["id"] if found and isinstance(found["id"], str) else None
 
     def refuse_other_machine(self) -> None:
-        """Raise Refusal when this root is another machine's: what is said of it here says nothing of this machine."""
+        """Raise Refusal when this root is another machine's, or a copy: what is said of it here is said of another."""
         try:
             told = self.target_id()
         except ValueError:
@@ -256,6 +256,25 @@ class Layout(NamedTuple):
                 f"nothing was changed: {self.root} is the deploy root of the machine {told['name']}, and of that alone",
                 hint="if this root is a copy or has moved here, make it this machine's: fab -H HOST claim",
             )
+        if told and self.is_copy_of(told):
+            raise Refusal(
+                "invalid",
+                f"nothing was changed: {self.root} is a copy of the deploy root {told['root']}, and has its id",
+                hint="give it an id of its own: fab -H HOST claim",
+            )
+
+    def is_copy_of(self, told: TargetId) -> bool:
+        """Whether the root that this id was made for is another one, and has it still; one that was moved keeps it."""
+        first = self._replace(root=Path(str(told["root"])))
+        try:
+            if os.path.samefile(first.ours, self.ours):  # by a link, or mounted in two places
+                return False
+            there = first.target_id()
+        except PermissionError:  # somebody else's by now, and perhaps the same
+            return True
+        except (OSError, ValueError):
+            return False
+        return there is not None and there["id"] == told["id"]
 
     def refuse_newer(self) -> None:
         """Raise Refusal when a later version wrote what lies in `ours`: this one cannot know what it means."""

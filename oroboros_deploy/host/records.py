@@ -13,7 +13,6 @@ from .constants import BY_RECORD, IN_PLACE, PROVEN
 from .journal import Journal
 from .layout import RELEASE_ID, Layout
 from .refusal import Refusal
-from .state import State
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, GateOfRelease, GateRequest, JournalEntry, ReleaseRecord
@@ -28,12 +27,15 @@ def write(
 ) -> None:
     """Keep what the release of this attempt, which is committed, was held to, its configuration and its set of units.
 
-    A restart, which may be of some services, makes none where there was none.  A record that cannot be written stops
-    nothing: the attempt's request says the same while that is kept.
+    A restart, which may be of some services, makes none where there was none.  A switch that skips the gate leaves what
+    this build of the release passed before.  A record that cannot be written stops nothing: the attempt's request says
+    the same while that is kept.
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
     record: ReleaseRecord = {**told, "enabled": enabled, "configuration": revision, "units": brought}
-    before = found(layout, request["sha"]) if request["kind"] in IN_PLACE else None
+    switched = request["kind"] not in IN_PLACE
+    kept = _kept(layout, request["sha"]) if record["skipped"] else None  # a build takes the record away
+    before = kept if switched else found(layout, request["sha"])
     if before is None and request["kind"] == "restart":
         return
     record = (_restarted if request["kind"] == "restart" else _as_it_passed)(before, record) if before else record
@@ -42,7 +44,7 @@ def write(
 
 
 def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
-    """The record after a push: one that skips the gate, or restarts nothing, takes nothing of what was passed."""
+    """The record after an attempt that skips the gate, or restarts nothing: it takes nothing of what was passed."""
     if record["skipped"] and not before["skipped"]:
         return {**before, "enabled": record["enabled"], "units": record["units"]}
     if before["restarted"] and not record["restarted"]:
@@ -70,15 +72,6 @@ def units_of(layout: Layout, release_id: Optional[str]) -> Optional[str]:
     return record.get("units") if record else None
 
 
-def forget_the_configuration(layout: Layout, final: State) -> None:
-    """Remove the configuration of an attempt that was restored, unless a release here was committed with it."""
-    failed = final.configuration if final.phase == "restored" else None
-    if not failed or not (layout.config / failed).is_file():
-        return
-    if failed not in (configuration_of(layout, each) for each in layout.release_ids()):
-        configuration.forget(layout, failed, final.started_at)
-
-
 def wanted_configuration(layout: Layout, request: ActivateRequest) -> Optional[str]:
     """The revision that an attempt is to put in use; None when the one in use stays."""
     if request.get("recorded"):
@@ -103,11 +96,15 @@ def found(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
 
     Of one that 0.1.0 committed, and of one whose record cannot be read, the request of that attempt says it.
     """
+    return _kept(layout, release_id) or _of_its_attempt(layout, release_id)
+
+
+def _kept(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:
     try:
         told = json.loads(layout.record(release_id).read_text())
     except (OSError, ValueError, RecursionError):
-        told = None
-    return cast("ReleaseRecord", told) if _is_one(told) else _of_its_attempt(layout, release_id)
+        return None
+    return cast("ReleaseRecord", told) if _is_one(told) else None
 
 
 def _is_one(told: object) -> bool:
@@ -186,7 +183,23 @@ def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
     noted = record.get("configuration") if record else None
     if noted is not None and noted != configuration.in_use(layout):
         return "skipped"
+    if record and _switched_since(layout, release_id, record["attempt"]):
+        return "skipped"
     return gate_passed(layout, release_id)
+
+
+def _switched_since(layout: Layout, release_id: str, attempt: str) -> bool:
+    """Whether a release was switched to and committed again since it got its record, which skipped the gate then.
+
+    A journal that cannot be read keeps no restore from the record.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        for entry in reversed(Journal(layout.journal).attempts()):
+            if entry["attempt"] == attempt:
+                return False
+            if _commits(entry, release_id) and entry["kind"] not in IN_PLACE:
+                return True
+    return False
 
 
 def gate_passed(layout: Layout, release_id: str) -> GateOfRelease:
@@ -250,7 +263,8 @@ def way_back(
     skipped, for an adopted release, and where only a flag or variable of the attempt has the gate.
     """
     record = found(layout, source)
-    if record and record["restarted"] and not record["skipped"]:
+    skipped = record and (record["skipped"] or _switched_since(layout, source, record["attempt"]))
+    if record and record["restarted"] and not skipped:
         return {**request, "services": record["services"], "healthcheck": record["healthcheck"]}
     if record is None and seal.state_of(layout.release(source)) != "adopted" and not _by_hand(request):
         return request
@@ -258,7 +272,7 @@ def way_back(
     return {
         **request,
         "services": [name for name in names if ran is None or name in ran],
-        "healthcheck": record["healthcheck"] if record and not record["skipped"] else silent(request["healthcheck"]),
+        "healthcheck": record["healthcheck"] if record and not skipped else silent(request["healthcheck"]),
     }
 
 

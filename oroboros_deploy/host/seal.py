@@ -15,6 +15,7 @@ from . import durable, sha256, trees
 from .annotations import (
     IO,
     TYPE_CHECKING,
+    Any,
     Callable,
     Container,
     Dict,
@@ -131,7 +132,7 @@ def compare(release: Path) -> Found:
         return Found(f"{MANIFEST} or {SEAL} cannot be read", [])
     if marker != _marker(manifest):
         return Found(f"{MANIFEST} was changed", [])
-    rows = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
+    rows = _rows(manifest)
     recorded = {row[0]: tuple(row[1:5]) for row in rows}
     found = {name: _facts(status) for name, status in statuses(release, lenient=True)}
     other = (row for row in rows if recorded[row[0]] != found.get(row[0]))
@@ -140,10 +141,25 @@ def compare(release: Path) -> Found:
     topmost = [name for name in added if os.path.dirname(name) in recorded or "/" not in name]
     if differing:
         return Found(f"{counted(differing)} changed since the seal", topmost)
-    lost = {row[0]: row[6] for row in rows if len(row) > 6 and not _leads_there(release / row[0], row[6])}
-    if lost:
-        return Found(f"{next(iter(lost.values()))} can no longer be reached by {counted(list(lost))}", topmost)
-    return Found(None, topmost)
+    return Found(_unreachable(release, rows), topmost)
+
+
+def lost(release: Path) -> Optional[str]:
+    """What a sealed release needs outside of it, as an interpreter, and cannot reach any more, in words; else None.
+
+    Nothing else is looked at: who asks this has verified the release a moment ago.
+    """
+    return _unreachable(release, _rows((release / MANIFEST).read_bytes())) if knows_manifest(release) else None
+
+
+def _rows(manifest: bytes) -> List[List[Any]]:
+    rows: List[List[Any]] = json.loads(b"[%s]" % b",".join(manifest.splitlines()))
+    return rows
+
+
+def _unreachable(release: Path, rows: Iterable[List[Any]]) -> Optional[str]:
+    gone = {row[0]: row[6] for row in rows if len(row) > 6 and not _leads_there(release / row[0], row[6])}
+    return f"{next(iter(gone.values()))} can no longer be reached by {counted(list(gone))}" if gone else None
 
 
 def _only_touched(release: Path, row: List[str], found: Optional[Tuple[str, int, int, int]]) -> bool:

@@ -232,6 +232,12 @@ def to_open(before: UnitSet, after: UnitSet, disabled: Container[str] = ()) -> L
     return [unit for unit in new if has_install(after.texts[unit]) and unit not in disabled]
 
 
+def idle(before: UnitSet, after: UnitSet) -> List[str]:
+    """The timers that are new, and that do not say what starts them at a boot."""
+    new = (unit for unit in appearing(before, after) if unit.endswith(".timer") and not is_template(unit))
+    return [unit for unit in new if not has_install(after.texts[unit])]
+
+
 def belongs(units: Iterable[str], link: str, leads: str) -> bool:
     """Whether a link in the directory of units is one of these units: it leads to one, or has the name of one."""
     names = (link.rpartition("/")[2], leads.rpartition("/")[2])

@@ -45,9 +45,15 @@ if TYPE_CHECKING:
 
 # Where others than an administrator put units; one of ours with such a name would hide theirs.
 OTHERS: Dict[Scope, Tuple[str, ...]] = {
-    "system": ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system"),
-    "user": ("/usr/lib/systemd/user", "/usr/local/lib/systemd/user", "/etc/systemd/user"),
+    "system": (
+        *("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system"),
+        *("/etc/systemd/system.control", "/etc/systemd/system.attached"),
+    ),
+    "user": ("/usr/lib/systemd/user", "/usr/local/lib/systemd/user", "/etc/systemd/user", "/run/systemd/user"),
 }
+OWN = ".local/share/systemd/user"  # in the login's home: where its own programs put units
+# Where the manager has what it makes itself, as of scripts in /etc/init.d, and what somebody put there until a boot.
+MADE = ("generator.early", "generator", "generator.late", "transient")
 KEPT = 86_400.0  # seconds for which a set that nothing names may be about to be used
 MASKED = "/dev/null"
 _ENABLING = (".wants", ".requires", ".upholds")
@@ -274,7 +280,7 @@ def _there(path: str) -> _There:
 def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: bool) -> Optional[_Problem]:
     if there.wrong:
         return _Problem(f"{path} {there.wrong}")
-    owner = next((each for each in OTHERS[manager.chosen().scope] if os.path.lexists(f"{each}/{path}")), None)
+    owner = next((each for each in _others() if os.path.lexists(f"{each}/{path}")), None)
     if owner and wanted is not None:
         return _Problem(f"{path} is a name that something else has, in {owner}")
     if there.text is None:
@@ -290,6 +296,17 @@ def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: 
     return _Problem(f"{path} {why}", unit_files.difference(path, there.text, wanted or ""))
 
 
+def _others() -> Iterator[str]:
+    """Where units of this manager are that neither an administrator nor this tool put there."""
+    chosen = manager.chosen()
+    yield from OTHERS[chosen.scope]
+    yield from (str(chosen.runtime / each) for each in (chosen.scope, *MADE))
+    if not chosen.of_the_system:
+        from .environment import of_this_user
+
+        yield os.path.join(of_this_user()["HOME"], OWN)
+
+
 def _refusal(problems: Sequence[_Problem]) -> Refusal:
     said = "; ".join(each.what for each in problems)
     shown = "".join(f"\n{each.shown}" for each in problems if each.shown)
@@ -301,6 +318,11 @@ def _refusal(problems: Sequence[_Problem]) -> Refusal:
 def _ours(root: str) -> List[str]:
     """The paths of what we installed for this root, by the first lines."""
     return [path for path in _installed() if (_header_of(path) or ("", ""))[1] == root]
+
+
+def services(root: str) -> List[str]:
+    """The services that we installed for this root, templates too."""
+    return [path for path in _ours(root) if path.endswith(".service")]
 
 
 def _header_of(path: str) -> Optional[unit_files.Header]:

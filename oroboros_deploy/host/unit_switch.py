@@ -50,6 +50,8 @@ class UnitSwitch:
         for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
             say("warning", said, level="warning")
         say("units.changed", f"units: {changes}", names=look.changes)
+        for timer in unit_files.idle(look.before, look.after):
+            say("warning", words.idle(timer), level="warning")
         self._tell_of_disabled(unit_files.appearing(look.before, look.after), say)
         unit_sets.keep_originals(self.layout, look.originals)
         return Brought(unit_sets.keep(self.layout, look.before), after, look.changes, (look.before, look.after))

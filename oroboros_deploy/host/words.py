@@ -115,6 +115,11 @@ def stays_disabled(name: str, systemctl: str = "systemctl") -> str:
     return f"{name} was disabled by somebody before a release took it away: it stays disabled ({again} enables it)"
 
 
+def idle(timer: str) -> str:
+    """That nothing starts a timer that a release brings."""
+    return f"{timer} has no [Install]: it is not enabled, and runs only where `services` or another unit names it"
+
+
 def edited(paths: Sequence[str]) -> str:
     """That somebody changed units of the release that serves, and how they are replaced."""
     stays = "it stays as it is" if len(paths) == 1 else "they stay as they are"

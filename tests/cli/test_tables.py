@@ -133,6 +133,22 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ],
         ),
         (
+            answer(target={"state": "damaged", "damage": "/usr/bin/python3.11 can no longer be reached by 'python3'"}),
+            [
+                f"{LIVE}  look below",
+                f"web1: the live release {SHA} is not as it was built, and may not start: "
+                "/usr/bin/python3.11 can no longer be reached by 'python3'",
+            ],
+        ),
+        (
+            answer(target={"state": "missing", "damage": None}),
+            [
+                f"{LIVE}  look below",
+                f"web1: the live release {SHA} is not as it was built, and may not start: it is gone",
+            ],
+        ),
+        (answer(target={"state": "sealed", "damage": None}), [f"{LIVE}  quiet"]),
+        (
             HostUnreachable("connection refused"),
             ["web1  ?                                no answer", "web1: connection refused"],
         ),
@@ -153,6 +169,9 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
         "put away",
         "put away by its own user",
         "moved",
+        "without its interpreter",
+        "removed",
+        "whole",
         "unreachable",
     ],
 )
@@ -222,7 +241,7 @@ WRONG = {"line": 1, "what": NASTY}
         (tables.status_table, HostUnreachable(f"{NASTY}\n{NASTY}")),
         (tables.lock_table, {"hold": HOLD, "running": {"kind": NASTY, "target": NASTY}}),
         (tables.unlock_table, {"freed": HOLD}),
-        (tables.claim_table, {"was": {"name": NASTY}, "now": None, "claimed": False}),
+        (tables.claim_table, {"was": {"name": NASTY, "root": NASTY}, "now": None, "claimed": False}),
         (tables.pin_table, {"release": NASTY, "pin": HOLD}),
         (tables.unpin_table, {"release": NASTY, "pin": HOLD}),
         (tables.prune_table, {"releases": [RELEASE], "freed": 0, "dry_run": True, "complete": True}),

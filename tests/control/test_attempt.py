@@ -603,6 +603,20 @@ def test_skipping_the_health_command(site: Site) -> None:
     assert site.live() == site.bad
 
 
+def test_units_that_are_left_are_told_once(site: Site) -> None:
+    """These hosts restart nothing: a deploy of several, and a rollback, say so; not a deploy that has nothing to do."""
+    fleet = site.fleet(units="infra")
+    for act in (
+        lambda: fleet.deploy(["web1", "web2"], sha=site.good),
+        lambda: fleet.deploy(["web1"], sha=site.better),
+        lambda: fleet.rollback(["web1"], release=site.good),
+        lambda: fleet.deploy(["web1", "web2"], sha=site.good),
+    ):
+        assert act().exit_code == 0
+    said = [each.message for each in site.events if "the units of the release are not installed" in each.message]
+    assert len(said) == 3
+
+
 def test_the_host_fetches_from_a_url(site: Site) -> None:
     """With repo_url nothing travels from here: the host fetches the commit itself, a full sha needs no clone here."""
     deployment = site.deployment(source=site.tmp, repo_url=f"file://{site.repository.path}")

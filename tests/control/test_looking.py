@@ -32,7 +32,7 @@ def known(**changes: Any) -> Any:
 
 
 def test_a_host_is_told_as_its_facts_are() -> None:
-    """Parts where something is built, units where the release brings some, the hold in words."""
+    """Parts where something is built, units where the release brings some, with restarts, and the hold in words."""
     hold = {"actor": "bob", "at": 0.0, "reason": "the fair"}
     units: Any = {"added": ["a.service"], "changed": [], "removed": []}
     work = job(units="infra", build={"frontend": None, "venvs": {"api": ["api"]}, "steps": []})
@@ -43,6 +43,8 @@ def test_a_host_is_told_as_its_facts_are() -> None:
     assert (found.parts, found.units, found.needs_bytes, found.free_bytes) == (("api",), units, 7, 9)
     bare = host_plan(job(), "web1", known(), Plan(build=False, activate=True), None, units)
     assert (bare.parts, bare.units, bare.direction) == ((), None, "unknown")
+    skipping = replace(work, config=replace(work.config, skip_restart=True))
+    assert host_plan(skipping, "web1", known(), Plan(build=True, activate=True), (0, 2), units).units is None
 
 
 def test_the_parts_are_those_of_the_settings() -> None:

@@ -22,6 +22,7 @@ from oroboros_deploy.control.plan import (
     facts_request,
     recipe,
     switch_request,
+    units_left,
 )
 from oroboros_deploy.errors import Busy, DeployError, InvalidInput, UnknownRelease
 from oroboros_deploy.host.facts import plain
@@ -509,6 +510,24 @@ def test_units_are_left_alone_with_restarts_skipped() -> None:
     config = load([("fabric.yaml", {"services": ["api"], "units": "infra"})], {}, flags={"skip_restart": True})
     assert "units" not in facts_request(replace(job(), config=config))
     assert "units" not in facts_request(replace(job(units="infra"), kind="env"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "units", "skipped", "told"),
+    [
+        ("deploy", "infra", True, True),
+        ("rollback", "infra", True, True),
+        ("env", "infra", True, False),
+        ("deploy", "infra", False, False),
+        ("deploy", None, True, False),
+    ],
+)
+def test_units_that_a_release_does_not_bring_are_told(kind: Kind, units: str | None, skipped: bool, told: bool) -> None:
+    """With restarts skipped, also of the first release that has some; what no attempt brings anyway is not told."""
+    work = job(kind, units=units)
+    said = units_left(replace(work, config=replace(work.config, skip_restart=skipped)))
+    words = "restarts are skipped, so the units of the release are not installed: each host keeps those that it has"
+    assert said == (words if told else None)
 
 
 @pytest.mark.parametrize(("changed", "activate"), [([], False), (["api.service"], True)])

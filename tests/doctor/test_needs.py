@@ -15,11 +15,11 @@ def job(**settings: object) -> Job:
 
 
 def test_the_request() -> None:
-    """It asks for the facts of a deploy, without a commit, and does not wait for anybody."""
+    """It asks for the facts of a deploy, of the live release and of no commit, and does not wait for anybody."""
     step = {"name": "docs", "path": ".", "command": "make -C docs"}
     build = {"python": "/opt/python3", "node": None, "frontend": None, "venvs": {"web": ["."]}, "steps": [step]}
     wanted = job(build=build, healthcheck={"command": "ops/check.sh --fast"}, wait=60)
-    facts = {**plan.facts_request(wanted), "sha": None}
+    facts = {**plan.facts_request(wanted), "sha": None, "live": True}
     del facts["wait"]
     assert needs.request(wanted) == {
         "facts": facts,

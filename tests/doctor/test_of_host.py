@@ -294,6 +294,14 @@ def test_services() -> None:
     ]
 
 
+def test_a_live_release_that_is_not_as_it_was_built() -> None:
+    """It serves, and would not start again; what is whole is not told."""
+    [found] = told({"target": {"state": "missing", "damage": None, "bad": None}})
+    what = f"the live release {LIVE} is not as it was built, and may not start: it is gone"
+    assert (found.level, found.what, found.mend) == ("note", what, "fab -H web1 rollback")
+    assert told({"target": {"state": "sealed", "damage": None, "bad": None}}) == []
+
+
 def test_the_login() -> None:
     """root, what its environment has alone, and no view for builds."""
     found = told({"user": "root"}, only_login=["TOKEN", "/opt/bin in PATH"], view="nsenter is not installed")

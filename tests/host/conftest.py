@@ -10,7 +10,7 @@ import pytest
 
 from oroboros_deploy.host import durable, launch, manager, records
 from oroboros_deploy.host.contract import Scope
-from tests.support.faults import Services, World, bring_back, keep_history
+from tests.support.faults import Services, World, bring_back, interpreter, keep_history
 from tests.support.invariants import broken
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -59,7 +59,8 @@ def history(place: Path, scope: Scope, tmp_path_factory: pytest.TempPathFactory)
 
         for name in ("older", "spoilt", "old"):
             launch.run(host.paths, world.request(host.sealed(name, **good, **units_of(name))))
-        host.sealed("new", **good, **units_of("new"))
+        interpreter(host.root).touch()
+        host.sealed("new", interpreter(host.root), **good, **units_of("new"))
         host.sealed("bad", health="bad", migration="good", **units_of("bad"))
         host.sealed("stuck", health="good", migration="bad", **units_of("stuck"))
         assert (len(host.journal), broken(place, serving=world.services.running)) == (3, [])

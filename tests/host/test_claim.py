@@ -1,4 +1,4 @@
-"""A root that is another machine's gets an id of this machine's when a person says so, and never by itself."""
+"""A root that is another machine's, or a copy, gets an id of its own when a person says so, and never by itself."""
 
 from __future__ import annotations
 
@@ -51,10 +51,33 @@ def test_a_copy_becomes_a_root_of_this_machine(copied: LocalAgent) -> None:
     assert [(entry["kind"], entry["outcome"], entry["actor"]) for entry in copied.journal[1:]] == [
         ("claim", "claimed", "ada@desk")
     ]
-    assert copied.journal[-1]["reason"] == f"was the deploy root of web1, id {was['id']}"
+    assert copied.journal[-1]["reason"] == f"was the deploy root {was['root']} of web1, id {was['id']}"
     assert (copied.call("audit", {"verify": True, "limit": 9}).result or {})["wrong"] is None
     assert copied.facts()["live"] == sha
     assert copied.activate(copied.sealed("two")).phases[-1] == "committed"
+
+
+@pytest.mark.slow
+def test_a_copy_on_the_same_machine(host: LocalAgent, tmp_path: Path) -> None:
+    """It is refused by name, and claimed; the root that was copied keeps its id, and so does one that was moved."""
+    host.activate(host.sealed("one"))
+    first = json.loads(host.paths.id.read_text())
+    copy, linked = LocalAgent(tmp_path / "copy"), LocalAgent(tmp_path / "linked")
+    shutil.copytree(host.root, copy.root, symlinks=True)
+    linked.root.symlink_to(host.root)
+    assert copy.call("facts", {"sha": None}).refusal == {
+        "kind": "invalid",
+        "message": f"nothing was changed: {copy.root} is a copy of the deploy root {host.root}, and has its id",
+        "hint": "give it an id of its own: fab -H HOST claim",
+    }
+    assert copy.call("claim", LOOK).result == {"was": first, "now": None, "claimed": False}
+    assert (copy.call("claim", ASKED).result or {})["claimed"]
+    assert json.loads(host.paths.id.read_text()) == first != json.loads(copy.paths.id.read_text())
+    assert [each.facts()["problems"] for each in (host, copy, linked)] == [[], [], []]
+    moved = LocalAgent(tmp_path / "moved")
+    linked.root.unlink()
+    host.root.rename(moved.root)
+    assert (moved.facts()["problems"], json.loads(moved.paths.id.read_text())) == ([], first)
 
 
 @pytest.mark.slow

@@ -453,6 +453,36 @@ def test_a_push_without_the_gate(host: LocalAgent) -> None:
     assert records.gate_of(host.paths, good) == "passed"
 
 
+@pytest.mark.parametrize("port", ["8000", "9"], ids=["the same values", "other values"])
+@pytest.mark.parametrize("kind", ["deploy", "rollback"])
+def test_a_switch_without_the_gate(host: LocalAgent, kind: str, port: str) -> None:
+    """A rollback brings back what the release passed, configuration and gate; a restore of it asks what ran alone."""
+    good, old = deploy(host, "one")
+    was = records.found(host.paths, good)
+    _, other = deploy(host, "two", values={"PORT": port})
+    asked: Any = {"recorded": False} if kind == "rollback" else {"configuration": other}
+    asked |= {"kind": kind, "healthcheck": {**HEALTH, "command": None}, "said": ["skip_healthcheck"]}
+    assert host.activate_here(good, **asked).phases[-1] == "committed"
+    assert (live(host), records.found(host.paths, good)) == ((good, other), was)
+    assert records.gate_of(host.paths, good) == "skipped"
+    back: Any = records.way_back(host.paths, host.request(release(host, "bad")), good)  # type: ignore[arg-type]
+    assert back["healthcheck"]["command"] is None
+    deploy(host, "three", values={"PORT": "7"})
+    held = {"kind": "rollback", "recorded": True, "said": [], "healthcheck": {**HEALTH, "command": "exit 78"}}
+    assert (host.activate_here(good, **held).phases[-1], live(host)) == ("committed", (good, old))
+    assert records.gate_of(host.paths, good) == "passed"
+
+
+def test_a_release_that_was_built_again_passed_nothing_yet(host: LocalAgent) -> None:
+    """Its record goes with the build; a switch that skips the gate notes that, whatever the build before passed."""
+    good, _ = deploy(host, "one")
+    deploy(host, "two")
+    records.forget(host.paths, good)
+    host.activate_here(good, configuration=configured(host, good, values={"PORT": "9"}), healthcheck=None, said=[])
+    record: Any = records.found(host.paths, good)
+    assert (record["skipped"], record["configuration"]) == (True, live(host)[1])
+
+
 def test_a_push_without_restarts(host: LocalAgent) -> None:
     """The record keeps the services that the release was committed with; `env` says since when it is what it is."""
     good, _ = deploy(host, "one")
@@ -498,18 +528,19 @@ def test_a_configuration_of_an_earlier_boot(host: LocalAgent, monkeypatch: pytes
     assert configuration.since(host.paths) == pytest.approx(time.time() - time.monotonic(), abs=5)
 
 
-def test_a_configuration_that_failed_goes(host: LocalAgent) -> None:
-    """Its values stay on no disk; not so where a release has it, or somebody asked for it once more meanwhile."""
+def test_a_configuration_that_failed_goes_after_a_day(host: LocalAgent) -> None:
+    """Until then it hides its secrets in logs; pruning takes it, and leaves the one that was there before."""
     _, old = deploy(host, "one")
-    sha = release(host, "two", "exit 78")
-    new = configured(host, sha, values={"PORT": "9"})
-    host.activate_here(sha, configuration=new, healthcheck=HEALTH)
-    assert {path.name for path in host.paths.config.iterdir()} == {old}
-    host.activate_here(sha, configuration=old, healthcheck=HEALTH)
-    again = configured(host, sha, values={"PORT": "9"})
-    os.utime(host.paths.config / again, (time.time() + 60,) * 2)
-    host.activate_here(sha, configuration=again, healthcheck=HEALTH)
-    assert {path.name for path in host.paths.config.iterdir()} == {old, again}
+    _, new = deploy(host, "two", "exit 78", values={"PORT": "9"})
+    deploy(host, "three")  # with the configuration of the first, and the last attempt from here on
+    there = []
+    for revision in (old, new):
+        prune.prune(host.paths, {"keep": 3, "dry_run": False}, lambda *_, **__: None)
+        there.append({path.name for path in host.paths.config.iterdir()})
+        os.utime(host.paths.config / revision, (0, time.time() - 90_000))
+    prune.prune(host.paths, {"keep": 3, "dry_run": False}, lambda *_, **__: None)
+    there.append({path.name for path in host.paths.config.iterdir()})
+    assert there == [{old, new}, {old, new}, {old}]
 
 
 def test_a_configuration_that_another_attempt_waits_with_stays(host: LocalAgent) -> None:

@@ -12,9 +12,10 @@ import pytest
 from oroboros_deploy.config import Config
 from oroboros_deploy.control.plan import Job
 from oroboros_deploy.doctor.of_host import Look, findings
-from oroboros_deploy.host import contract, doctor, manager, units
+from oroboros_deploy.host import contract, doctor, manager, process, unit_files, units
 from oroboros_deploy.host.contract import DoctorRequest
 from oroboros_deploy.host.layout import Layout
+from oroboros_deploy.host.units import Unit
 from oroboros_deploy.remote import agent
 from tests.support.local_agent import Answer, LocalAgent
 from tests.support.rights import above, require_another_user
@@ -217,6 +218,35 @@ def test_what_nobody_could_ask_refuses_nothing(tmp_path: Path, monkeypatch: pyte
     found = doctor.least_facts(layout, problems)
     assert (found["systemd"], found["may_manage"]) == (True, True)
     assert problems[1]["message"] == "the host could not go on: too many open files"
+
+
+BLOCKS = {
+    "api.service": "LoadState=loaded\nUser=shop\nDynamicUser=no\n",
+    "old.service": "LoadState=loaded\nUser=\nDynamicUser=no\n",
+    "line@any.service": "LoadState=loaded\nUser=\nDynamicUser=no\n",
+    "own.service": "LoadState=loaded\nUser=\nDynamicUser=yes\n",
+    "off.service": "LoadState=masked\nUser=\nDynamicUser=no\n",
+}
+
+
+def test_services_that_nobody_named_and_that_run_as_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer or a socket starts them: all that releases of this root brought is asked about, and nothing of others."""
+    asked: list[str] = []
+
+    def systemctl(argv: list[str], *, sink: Any, **_: object) -> process.Ended:
+        asked.extend(argv[argv.index("--") + 1 :])
+        sink("\n".join(BLOCKS[name] for name in asked).encode())
+        return process.Ended(0, "", 0.0)
+
+    monkeypatch.setattr(manager, "UNITS", tmp_path)
+    monkeypatch.setattr(process, "apart", systemctl)
+    for name, root in {**dict.fromkeys(BLOCKS, "/srv/shop"), "other.service": "/srv/other"}.items():
+        unit = name.replace("@any.", "@.")
+        (tmp_path / unit).write_text(unit_files.render("[Service]\n", "shop", root, "shop"))
+    (tmp_path / "old.timer").write_text(unit_files.render("[Timer]\n", "shop", "/srv/shop", "shop"))
+    named = {"api": Unit("api", "loaded", "active", "running", "exec", "success", "1", "i", "0", False, "0")}
+    found = doctor.as_root(doctor.services_of(LocalAgent(Path("/srv/shop")).paths, named))
+    assert (asked[0], sorted(asked), sorted(found)) == ("api.service", sorted(BLOCKS), ["line@.service", "old.service"])
 
 
 def test_only_doctor_visits() -> None:

@@ -61,7 +61,7 @@ def _of_an_act(moment: str, act: str) -> str | None:
         return None if moment in BACK else "restored"
     if act in MOVING or (act == "relinks back" and moment not in (*UNTOUCHED, *BACK)):
         return "restore_failed" if moment == "going back" else "restored"
-    if act == "removes the target":
+    if act in ("removes the target", "removes the interpreter"):
         return "restored"
     return "restore_failed" if act == "removes the way back" and back else None
 
@@ -70,7 +70,8 @@ def _of_a_death(moment: str, act: str) -> str | None:
     """The same for one that was killed, and is settled after it."""
     if act == "removes the way back" and moment != "gated":
         return "restore_failed"
-    seen_at_the_commit = (*MOVING, "relinks back", "removes the target", "stops a unit", "edits a unit")
+    seen_at_the_commit = {*MOVING, "relinks back", "removes the target", "removes the interpreter"}
+    seen_at_the_commit |= {"stops a unit", "edits a unit"}
     return "restored" if moment == "gated" and act in seen_at_the_commit else None
 
 

@@ -312,6 +312,13 @@ def test_a_restart_is_gated_and_recorded(host: LocalAgent, systemd: Systemd, old
     assert json.loads(host.paths.record(old).read_text()) == record
 
 
+def test_a_restart_is_held_to_its_record(host: LocalAgent, systemd: Systemd, old: str) -> None:
+    """What the release was committed with decides, and not today's settings, unless a flag or variable says so."""
+    today: Any = {"kind": "restart", "healthcheck": {**GATE, "command": "exit 78"}}
+    answers = [systemd.activate(old, said=said, **today) for said in ([], ["healthcheck.command"])]
+    assert [answer.phases[-1] for answer in answers] == ["committed", "restore_failed"]
+
+
 def test_a_restart_that_fails_restores_nothing(host: LocalAgent, systemd: Systemd, old: str) -> None:
     """It is told, and left to a person: no second restart, and the release is not marked bad."""
     systemd.serves = lambda _: False

@@ -123,9 +123,11 @@ def test_what_is_enabled() -> None:
 
 
 def test_what_is_opened() -> None:
-    """New timers, sockets and paths that a boot would start."""
+    """New timers, sockets and paths that a boot would start; a timer that it would not start is told."""
     texts: dict[str, str | None] = {"a.timer": TIMER, "b.timer": "", "c.service": TIMER, "d@.socket": TIMER}
     assert unit_files.to_open(unit_files.NONE, UnitSet(texts, None)) == ["a.timer"]
+    assert unit_files.idle(unit_files.NONE, UnitSet(texts, None)) == ["b.timer"]
+    assert unit_files.idle(UnitSet(texts, None), UnitSet(texts, None)) == []
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from oroboros_deploy.host import activation, environment, manager, state, unit_files, unit_sets
-from oroboros_deploy.host.contract import UnitsRequest
+from oroboros_deploy.host.contract import Scope, UnitsRequest
 from oroboros_deploy.host.refusal import Failed, Refusal
 from oroboros_deploy.host.unit_files import UnitSet
 from tests.support.local_agent import LocalAgent
@@ -211,6 +211,28 @@ def test_names_of_others(host: Host) -> None:
         f"pkg.service is a name that something else has, in {host.vendor}",
         "till.service belongs to the application till in /srv/till",
     ]
+
+
+@pytest.mark.parametrize("scope", get_args(Scope))
+def test_names_that_nobody_put_among_the_units(host: Host, monkeypatch: pytest.MonkeyPatch, scope: Scope) -> None:
+    """What systemd made of a script or for a `systemd-run`, what a boot takes away, what the login's programs have."""
+    home = host.units.parent / "home"
+    monkeypatch.setattr(manager, "RUN", home)
+    monkeypatch.setattr(manager, "USER_UNITS", home / ".config/systemd/user")
+    monkeypatch.setattr(environment, "of_this_user", lambda: {"USER": "ada", "HOME": str(home)})
+    monkeypatch.setattr(unit_sets, "OTHERS", {scope: ()})
+    with manager.serving(scope):
+        runtime = manager.chosen().runtime
+        places = {"boot": runtime / scope, "once": runtime / "transient", "sysv": runtime / "generator.late"}
+        places |= {"zeal": home / ".local/share/systemd/user"} if scope == "user" else {}
+        texts = host.texts("one", **{f"{name}_service": API for name in places})
+        assert host.look(texts).changes["added"] == [f"{name}.service" for name in places]
+        for name, place in places.items():
+            place.mkdir(parents=True)
+            (place / f"{name}.service").touch()
+        assert refused(host, texts, adopt=True).split("; ") == [
+            f"{name}.service is a name that something else has, in {place}" for name, place in places.items()
+        ]
 
 
 def test_the_same_by_hand_is_taken_over(host: Host) -> None:

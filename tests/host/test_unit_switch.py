@@ -59,6 +59,14 @@ def test_what_a_release_brings(host: Switch) -> None:
     assert (other.altered, host.said[-1]) == (["old.timer"], "units: + new.timer, - old.timer")
 
 
+def test_a_timer_that_nothing_starts(host: Switch) -> None:
+    """It is told when it comes, by name; one that a boot starts is not."""
+    host.bring(host.release("idle", **{"api.service": API, "idle.timer": "[Timer]\n", "new.timer": TIMER}).name)
+    assert [said for said in host.said if "Install" in said] == [
+        "idle.timer has no [Install]: it is not enabled, and runs only where `services` or another unit names it"
+    ]
+
+
 def test_what_is_not_ours(host: Switch) -> None:
     """It is refused by name before anything was switched."""
     (host.units / "new.timer").write_text("by hand\n")

@@ -68,6 +68,17 @@ def test_secrets_of_earlier_configurations_are_hidden_too(host: LocalAgent, conf
     assert user_commands.hidden(host.paths).text(f"{SECRET} another-one") == "*** ***"
 
 
+def test_secrets_of_a_configuration_that_failed_are_hidden_too(host: LocalAgent, configured: str) -> None:
+    """What its services wrote before the restore is what the `logs` shows that one types then."""
+    sha = host.sealed("two")
+    sources = {"file": None, "values": {}, "secrets": {"PASSWORD": "another-one"}, "build": []}
+    revision = configuration.configure(host.paths, {"sha": sha, "env": sources})["revision"]  # type: ignore[typeddict-item]
+    failing = {"command": "exit 78", "timeout": 5, "interval": 0.05, "stable_for": 0}
+    answer = host.activate(sha, configuration=revision, healthcheck=failing)
+    assert (answer.phases[-1], host.live) == ("restored", configured)
+    assert user_commands.hidden(host.paths).text(f"{SECRET} another-one") == "*** ***"
+
+
 @pytest.mark.parametrize(
     ("service", "message"),
     [

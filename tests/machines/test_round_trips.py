@@ -34,12 +34,12 @@ with socket.create_connection((sys.argv[1], int(sys.argv[2]))) as line:
 """
 # All that a service is beside its code.
 WHOLE = """\
-  env: {values: {MODE: good}, secrets: {command: echo PASSWORD=hunter-two}, build: [MODE]}
+  env: {values: {MODE: plum-and-pear}, secrets: {command: echo PASSWORD=hunter-two}, build: [MODE]}
   units: infra
   shared: {media: dir}
   run_as: {owner: www-data, gate: www-data, migrate: www-data, hooks: www-data}
 """
-SECRET = "hunter-two"
+SECRET, VALUE = "hunter-two", "plum-and-pear"
 TIMER = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n"
 UNITS = {"ours-tick.timer": TIMER, "ours-tick.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n"}
 
@@ -68,7 +68,7 @@ def test_round_trips(on: Bench, job: Job) -> None:
 
 
 def test_the_whole_service_costs_one_more(on: Bench, tmp_path: Path) -> None:
-    """A deploy with `env`, `units`, `shared` and `run_as` waits once more than one without; no secret is kept."""
+    """A deploy with `env`, `units`, `shared` and `run_as` waits once more than one without; no value of it is kept."""
     [host], source = on.lab.hosts, on.lab.repository.path
     (source / "infra").mkdir()
     for name, text in UNITS.items():
@@ -90,7 +90,8 @@ def test_the_whole_service_costs_one_more(on: Bench, tmp_path: Path) -> None:
     assert round_trips <= min(without + 1, BOUNDS["everything.counted"].most)
     assert {(run.seen.connections, run.seen.channels) for run in runs} == {(1, 1)}
     texts = [WHOLE, repr(runs), on.node.said.read_text(), kept_of(runs, tmp_path)]
-    assert [SECRET in text for text in texts] == [True, False, False, False]
+    for hidden in (SECRET, VALUE):
+        assert [hidden in text for text in texts] == [True, False, False, False]
 
 
 def kept_of(runs: list[Run], place: Path) -> str:

@@ -156,7 +156,8 @@ def test_units_come_change_and_go(host: DisposableHost, brings: Brings, fab: Fab
 def opened_anew(host: DisposableHost, brings: Brings, fab: Fab, units: dict[str, str]) -> None:
     """A socket, a timer and a path whose text changed are started anew, others not; nor is a service that is not named.
 
-    Where they listen and wait then, and which process runs, is asked of systemd and the host.
+    Where they listen and wait then, and which process runs, is asked of systemd and the host.  A socket whose service
+    runs and is not named stays open as it was, told.
     """
     systemctl(host, "start", "shop-side")
     opened = ("shop-in.socket", "shop-new.timer", "shop-look.path", "shop-keep.timer", "shop-side.service")
@@ -174,6 +175,14 @@ def opened_anew(host: DisposableHost, brings: Brings, fab: Fab, units: dict[str,
     assert host.run("test", "-S", "/run/shop-other.sock", check=False).returncode == 0
     assert "*-*-01" in brings.show("shop-new.timer", "TimersCalendar")[0]
     assert [brings.state(unit) for unit in opened[:4]] == [ON] * 4
+
+    systemctl(host, "start", "shop-in.service")
+    before_it = brings.show("shop-in.socket", "InvocationID", "ActiveState")
+    fourth = {**third, "shop-in.socket": third["shop-in.socket"].replace("shop-other.sock", "shop-fourth.sock")}
+    said = fab.ok("-H", "prod", "deploy", f"--sha={brings.release(fourth)}").said
+    assert "shop-in.socket stays as it was: its service runs, and is not named in `services`" in said
+    assert brings.show("shop-in.socket", "InvocationID", "ActiveState") == before_it
+    assert host.run("test", "-e", "/run/shop-fourth.sock", check=False).returncode == 1
 
 
 def triggers(host: DisposableHost) -> bool:
@@ -316,17 +325,23 @@ def test_what_is_refused(host: DisposableHost, brings: Brings, fab: Fab) -> None
 
 
 def test_units_by_hand_come_back_with_a_release_from_before(host: DisposableHost, shop: Shop, fab: Fab) -> None:
-    """They are refused while they differ, replaced when that is asked for, and there again after a rollback."""
+    """They are refused while they differ, replaced when that is asked for, and back after a restore or a rollback."""
     before = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={before}")
     by_hand = (host.rootfs / "etc/systemd/system/shop-api.service").read_text()
     brings = Brings(shop, host)
-    new = brings.release(GOOD)
+    new = brings.release({**GOOD, "shop-old.timer": TIMER.format(when="daily"), "shop-old.service": ONESHOT})
     ran = fab("-H", "prod", "deploy", f"--sha={new}")
     assert (ran.code, "put on this host by somebody else" in ran.said, current(host)) == (2, True, before), ran.said
+    bad = brings.release(GOOD, check="exit 78")
+    ran = fab("-H", "prod", "deploy", f"--sha={bad}", "--adopt-units")
+    assert (ran.code, current(host), serving(host)) == (10, before, before), ran.said
+    assert (brings.units / "shop-api.service").read_text() == by_hand
     assert "shop-api runs as root" not in fab("-H", "prod", "doctor").said  # it has User=nobody
     fab.ok("-H", "prod", "deploy", f"--sha={new}", "--adopt-units")
-    assert "shop-api runs as root" in fab("-H", "prod", "doctor").said  # that of the release names no user
+    said = fab("-H", "prod", "doctor").said
+    assert "shop-api runs as root" in said  # that of the release names no user
+    assert "shop-old.service runs as root" in said  # nor that of the service that nobody named, and a timer starts
     assert (brings.show("shop-api", "User"), serving(host)) == (("",), new)
     fab.ok("-H", "prod", "rollback", f"--release={before}")
     assert (brings.units / "shop-api.service").read_text() == by_hand

@@ -251,6 +251,11 @@ class World:
             monkeypatch.setattr(state, "boot_id", lambda: f"boot {self.boots}")
 
 
+def interpreter(root: Path) -> Path:
+    """What the release that is deployed runs by; it lies outside of all releases."""
+    return root / "python3"
+
+
 def fork() -> int:
     """A process like this one; 0 in it, its number here."""
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pytest may have threads of its own

@@ -189,8 +189,11 @@ class LocalAgent:
         repository.git("push", "--quiet", "--mirror", bare)
         repository.git("push", "--quiet", bare, "HEAD:refs/oroboros/mirrored")  # the names that only we give
 
-    def sealed(self, name: str, **files: str) -> str:
-        """A sealed release that no build made; returns its id, which depends on the name alone."""
+    def sealed(self, name: str, outside: Path | None = None, /, **files: str) -> str:
+        """A sealed release that no build made; returns its id, which depends on the name alone.
+
+        With something ``outside`` it has a link to that, as a virtual environment has to its interpreter.
+        """
         sha = hashlib.sha1(name.encode()).hexdigest()
         self.paths.create()
         release = self.paths.release(sha)
@@ -199,6 +202,8 @@ class LocalAgent:
             path = release / file.replace("__", "/")
             path.parent.mkdir(exist_ok=True)
             path.write_text(content)
+        if outside:
+            (release / "python3").symlink_to(outside)
         seal.seal(release, seal.meta_now(sha, "test"))
         return sha
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from oroboros_deploy.host import process, records, state, units
-from tests.support.faults import World, act_in_child, fork
+from tests.support.faults import World, act_in_child, fork, interpreter
 
 # After this phase was entered; or after a command ran in it, which is in the middle of the work that leaves it.
 MOMENTS = {
@@ -111,6 +111,11 @@ def removes_the_target(world: World, target: str) -> None:
     _take_away(world.host.paths.release(target))
 
 
+def removes_the_interpreter(world: World, target: str) -> None:
+    """What the new release runs by, and lies outside of it, is gone."""
+    interpreter(world.host.root).unlink()
+
+
 def moves_the_clock_on(world: World, target: str) -> None:
     """The clock is a year ahead from now on."""
     _move_the_clock(365 * 86400)
@@ -147,6 +152,7 @@ ACTS: dict[str, Act] = {
         removes_the_state,
         removes_the_way_back,
         removes_the_target,
+        removes_the_interpreter,
         moves_the_clock_on,
         moves_the_clock_back,
         silences_systemd,

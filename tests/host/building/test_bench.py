@@ -53,10 +53,11 @@ def test_a_command_knows_the_release_and_what_it_is_given(bench: Bench) -> None:
 
 
 def test_a_ci_of_the_host_goes_before_ours(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Whoever writes `CI=` into /etc/environment decides it for every build."""
+    """Whoever writes `CI=` into /etc/environment decides it for every build; one of `env.build` goes before both."""
     monkeypatch.setattr(environment, "SETTLED", tmp_path / "environment")
     (tmp_path / "environment").write_text("CI=false\n")
     assert bench.environment()["CI"] == "false"
+    assert replace(bench, configured={"CI": "0"}).environment()["CI"] == "0"
 
 
 def test_a_command_that_fails_is_refused(bench: Bench) -> None:
