@@ -168,10 +168,14 @@ bin="$venvs/newest/bin"
 stage "style" 300 "$bin/ruff" check .
 stage "format" 300 "$bin/ruff" format --check .
 stage "types" 600 "$bin/mypy"
-# Of the oldest dependencies nothing is asked by tests of what has none, or that read the repository alone; and what
-# comes from outside is tried in thousands of examples once.
+# Of the oldest dependencies nothing is asked by tests of what has none, or that read the repository alone; what comes
+# from outside is tried in thousands of examples once.  Of what a control node does in whole deploys, the registry alone
+# has dependencies: tests/registry, test_deployment.py, test_tasks.py and the rest of tests/control deploy with them.
 without="host init least records setup support test_benchmarks.py test_demo.py test_docstrings.py test_hints.py test_mirror.py
-    test_mutations.py test_rooms.py test_screens.py test_site.py test_source.py test_text.py test_wheel.py test_words.py"
+    test_mutations.py test_rooms.py test_run.py test_screens.py test_site.py test_source.py test_testing.py test_text.py
+    test_wheel.py test_words.py remote/test_agent.py remote/test_said.py control/test_attempt.py control/test_back.py
+    control/test_bound.py control/test_configured.py control/test_faults.py control/test_informed.py
+    control/test_planning.py control/test_push.py control/test_restarting.py"
 if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
     # shellcheck disable=SC2086
     tests "tests on the oldest dependencies" oldest 1800 -q -n 4 $(printf -- '--ignore=tests/%s ' $without) \
