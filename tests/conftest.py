@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,13 @@ pytest_plugins = [
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("same")
+
+# Where `python3` is a script of a version manager's that looks for one, each call of an agent would run it before.
+if _found := shutil.which("python3"):
+    _asked = [_found, "-c", "import sys; print(sys.executable)"]
+    _python = Path(subprocess.run(_asked, capture_output=True, text=True).stdout.strip())
+    if _python.is_file() and not _python.samefile(_found):
+        os.environ["PATH"] = f"{_python.parent}{os.pathsep}{os.environ['PATH']}"
 
 # A shell without job control starts background work with SIGINT ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

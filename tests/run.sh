@@ -59,35 +59,52 @@ find_home() {
     export HOME
 }
 
-key_of() { # PIP-ARGUMENTS...
+key_of() { # NAME
     {
         cat setup.cfg pyproject.toml oroboros_deploy/version.py tests/oldest.txt
         "$python" -c 'import sys; print(sys.version, sys.executable)'
         pwd
-        echo "$@"
+        echo "$1"
     } | sha256sum
 }
 
-is_made() { # NAME KEY
-    [ "$(cat "$venvs/$1/made-from" 2>/dev/null)" = "$2" ]
+is_made() { # NAME
+    [ "$(cat "$venvs/$1/made-from" 2>/dev/null)" = "$(key_of "$1")" ]
 }
 
-# The lock is shared while tests run, and exclusive while an environment is made: nobody's is taken away.
-environment() { # NAME PIP-ARGUMENTS...
-    name=$1
-    shift
-    key=$(key_of "$@")
-    is_made "$name" "$key" && return
+become_pip() { # NAME
+    bin="$venvs/$1/bin"
+    case "$1" in newest) set -- ;; *) set -- --constraint tests/oldest.txt ;; esac
+    exec "$bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[test]' "$@" 9>&-
+}
+
+# The lock is shared while tests run, and exclusive while environments are made: nobody's is taken away.  One pip keeps one
+# processor busy for half a minute, so they work side by side.
+make_environments() { # NAME...
+    lacking=""
+    for name in "$@"; do
+        is_made "$name" || lacking=yes
+    done
+    [ -n "$lacking" ] || return 0
     flock --nonblock 9 || say "waiting for another run of these tests" && flock 9
-    if ! is_made "$name" "$key"; then
+    pips=""
+    for name in "$@"; do
+        is_made "$name" && continue
         say "virtual environment $venvs/$name"
         rm -rf "${venvs:?}/$name"
-        "$python" -m venv "$venvs/$name" &&
-            "$venvs/$name/bin/python" -m pip install --quiet --disable-pip-version-check "$@" 9>&- &&
-            echo "$key" >"$venvs/$name/made-from"
-    fi
+        "$python" -m venv "$venvs/$name" || continue
+        become_pip "$name" &
+        pips="$pips $name=$!"
+    done
+    for each in $pips; do
+        wait "${each#*=}" && key_of "${each%=*}" >"$venvs/${each%=*}/made-from"
+        [ -z "$stopped" ] && continue
+        for each in $pips; do
+            kill "${each#*=}" 2>/dev/null
+        done
+        exit 130
+    done
     flock --shared 9
-    is_made "$name" "$key"
 }
 
 # One directory for each checkout; those of checkouts that are gone are removed.
@@ -149,7 +166,11 @@ trap 'stopped=yes; kill -INT "$child" 2>/dev/null' INT TERM HUP
 trap 'rm -f "$flaky"' EXIT
 rm -f "$flaky" # a run that was killed may have left one of this number
 
-environment newest --editable '.[test]' || give_up "the virtual environment cannot be made"
+case "${1:-quick}" in
+quick) make_environments newest oldest ;;
+*) make_environments newest ;;
+esac
+is_made newest || give_up "the virtual environment cannot be made"
 case "${1:-}" in
 "")
     oldest="not host and not browser"
@@ -168,11 +189,15 @@ bin="$venvs/newest/bin"
 stage "style" 300 "$bin/ruff" check .
 stage "format" 300 "$bin/ruff" format --check .
 stage "types" 600 "$bin/mypy"
-# Of the oldest dependencies nothing is asked by tests of what has none, or that read the repository alone; and what
-# comes from outside is tried in thousands of examples once.
+# Of the oldest dependencies nothing is asked by tests of what has none, or that read the repository alone; what comes
+# from outside is tried in thousands of examples once.  Of what a control node does in whole deploys, the registry alone
+# has dependencies: tests/registry, test_deployment.py, test_tasks.py and the rest of tests/control deploy with them.
 without="host init least records setup support test_benchmarks.py test_demo.py test_docstrings.py test_hints.py test_mirror.py
-    test_mutations.py test_rooms.py test_screens.py test_site.py test_source.py test_text.py test_wheel.py test_words.py"
-if environment oldest --editable '.[test]' --constraint tests/oldest.txt; then
+    test_mutations.py test_rooms.py test_run.py test_screens.py test_site.py test_source.py test_testing.py test_text.py
+    test_wheel.py test_words.py remote/test_agent.py remote/test_said.py control/test_attempt.py control/test_back.py
+    control/test_bound.py control/test_configured.py control/test_faults.py control/test_informed.py
+    control/test_planning.py control/test_push.py control/test_restarting.py"
+if is_made oldest; then
     # shellcheck disable=SC2086
     tests "tests on the oldest dependencies" oldest 1800 -q -n 4 $(printf -- '--ignore=tests/%s ' $without) \
         --ignore-glob='tests/test_outside*' -m "$oldest"

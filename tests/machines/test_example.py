@@ -12,6 +12,7 @@ from application import SERVICES, SOURCE, Application, install_application
 from disposable_host import DisposableHost, free_port
 
 from tests.support.fab import Fab
+from tests.support.shop import Shop, current, serving
 from tests.support.watching import eventually
 
 pytestmark = pytest.mark.host
@@ -34,7 +35,6 @@ CREATE INDEX ix_releases_status ON releases (status);
 ALTER TABLE alembic_version OWNER TO registry; ALTER TABLE releases OWNER TO registry;
 GRANT ALL ON SCHEMA public TO registry;
 """
-WAIT_UNTIL_TOLD = "#!/bin/sh\ntouch /tmp/gating; for i in $(seq 300); do [ -e /tmp/stopped ] && exit; sleep 0.1; done\n"
 SCHEMA = "SELECT * FROM information_schema.columns WHERE table_name IN ('releases', 'alembic_version') ORDER BY 3, 4"
 
 
@@ -76,15 +76,20 @@ def query(host: DisposableHost, url: str, sql: str) -> str:
 
 
 def test_deploy_fail_and_roll_back_with_sqlite(tmp_path: Path, host: DisposableHost, app: Application) -> None:
-    """Deploy, a bad release that restores itself, a rollback: what answers, what runs and what is recorded agree."""
+    """Deploy, a bad release that restores itself, a rollback: what answers, what runs and what is recorded agree.
+
+    Virtual environments work where they are, also after the next release is live.
+    """
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     first = app.commit("the first")
     fab.ok("-H", host.name, "deploy", f"--sha={first}")
     assert answer(host) == first
+    assert_environments_of(host, first)
 
     second = app.commit("the second")
     fab.ok("-H", host.name, "deploy", "--sha=HEAD")
     assert answer(host) == second
+    assert_environments_of(host, second)
 
     bad = app.break_api()
     failed = fab("-H", host.name, "deploy", f"--sha={bad}")
@@ -97,10 +102,26 @@ def test_deploy_fail_and_roll_back_with_sqlite(tmp_path: Path, host: DisposableH
     assert _states(host) == dict.fromkeys(SERVICES, "active")
 
 
+def assert_environments_of(host: DisposableHost, live: str) -> None:
+    """Console scripts name the interpreter of their own release (no 203/EXEC), and import what was installed there."""
+    release = host.rootfs / "srv/oroboros/releases" / live
+    for project, script in (("backend", "ouroboros-api"), ("worker", "ouroboros-worker")):
+        shebang = (release / project / ".venv/bin" / script).read_text().splitlines()[0]
+        assert shebang == f"#!/srv/oroboros/releases/{live}/{project}/.venv/bin/python"
+    python = "/srv/oroboros/current/worker/.venv/bin/python"
+    places = "import ouroboros_backend as b, ouroboros_worker as w; print(b.__file__, w.__file__)"
+    for place in host.run(python, "-c", places, user="deploy").stdout.split():
+        assert place.startswith("/srv/oroboros/current/worker/.venv/lib/")
+    assert (release / "infra/web-main/index.html").is_file()
+
+
 def test_units_configuration_and_uploads_are_the_release(
     tmp_path: Path, host: DisposableHost, app: Application
 ) -> None:
-    """A unit comes and goes with its commit, a configuration that breaks is taken back, an upload survives all."""
+    """A unit comes and goes with its commit, a configuration that breaks is taken back, an upload survives all.
+
+    What the timer of the release starts removes the uploads that are too old.
+    """
     fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
     key = fab.environ["UPLOAD_KEY"]
     first = app.commit("the first")
@@ -130,19 +151,18 @@ def test_units_configuration_and_uploads_are_the_release(
     assert (_serves(host), (host.rootfs / INSTALLED).read_text()) == ((first, 4, 1000000, "a note"), unit)
     told = host.run("grep", "-rlF", key, "/srv/oroboros", "/etc/systemd/system", "/run/systemd", check=False).stdout
     assert {str(Path(file).parent) for file in told.splitlines()} == {"/srv/oroboros/.deploy/config"}
+    the_timer_removes_old_uploads(host, key)
 
 
-def test_the_timer_removes_old_uploads(tmp_path: Path, host: DisposableHost, app: Application) -> None:
+def the_timer_removes_old_uploads(host: DisposableHost, key: str) -> None:
     """It waits for the night, and what it starts removes the files that are older than the configuration says."""
-    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
-    fab.ok("-H", host.name, "deploy", f"--sha={app.commit('the first')}")
     for name in ("old.txt", "new.txt"):
-        assert put(host, name, name, fab.environ["UPLOAD_KEY"]) == "201"
+        assert put(host, name, name, key) == "201"
     host.run("touch", "--date=31 days ago", "/srv/oroboros/shared/uploads/old.txt")
     shown = ("--value", "--property=ActiveState", "--property=UnitFileState", "ouroboros-uploads.timer")
     assert host.run("systemctl", "show", *shown).stdout.split() == ["active", "enabled"]
     host.run("systemctl", "start", "ouroboros-uploads.service")
-    assert host.run("ls", "/srv/oroboros/shared/uploads").stdout.split() == ["new.txt"]
+    assert host.run("ls", "/srv/oroboros/shared/uploads").stdout.split() == ["new.txt", "note.txt"]
 
 
 def test_units_of_an_administrator_and_the_default_settings(tmp_path: Path, host: DisposableHost) -> None:
@@ -161,22 +181,6 @@ def test_units_of_an_administrator_and_the_default_settings(tmp_path: Path, host
     assert fab.statuses() == {first: "rolled_back", second: "replaced_by_rollback", bad: "deploy_failed"}
     assert sorted(os.listdir(host.rootfs / "srv/oroboros")) == [".deploy", "current", "releases", "repo"]
     assert host.run("sha256sum", "--check", stdin=units).stdout.count(": OK") == len(UNITS)
-
-
-def test_virtual_environments_work_where_they_are(tmp_path: Path, host: DisposableHost, app: Application) -> None:
-    """Console scripts name the interpreter of their own release, also after the next release is live (no 203/EXEC)."""
-    fab = Fab(app.path, host.ssh_config, f"sqlite:///{tmp_path}/registry.db")
-    first = app.commit("the first")
-    fab.ok("-H", host.name, "deploy", f"--sha={first}")
-    release = host.rootfs / "srv/oroboros/releases" / first
-    for project, script in (("backend", "ouroboros-api"), ("worker", "ouroboros-worker")):
-        shebang = (release / project / ".venv/bin" / script).read_text().splitlines()[0]
-        assert shebang == f"#!/srv/oroboros/releases/{first}/{project}/.venv/bin/python"
-    python = "/srv/oroboros/current/worker/.venv/bin/python"
-    places = "import ouroboros_backend as b, ouroboros_worker as w; print(b.__file__, w.__file__)"
-    for place in host.run(python, "-c", places, user="deploy").stdout.split():
-        assert place.startswith("/srv/oroboros/current/worker/.venv/lib/")
-    assert (release / "infra/web-main/index.html").is_file()
 
 
 def test_npm_absent_keeps_the_committed_site(tmp_path: Path, host: DisposableHost, app: Application) -> None:
@@ -228,17 +232,20 @@ def test_a_registry_that_is_down_stops_the_deploy(host: DisposableHost, app: App
 
 
 @pytest.mark.postgres
-def test_a_registry_that_dies_midway_is_made_good(host: DisposableHost, app: Application) -> None:
+def test_a_registry_that_dies_midway_is_made_good(host: DisposableHost, shop: Shop) -> None:
     """The database dies during the deploy: the release is live, exit code 60, the next command writes the record."""
     url = start_database(host)
-    first = app.commit("the first", {"scripts/runtime-health-check.sh": WAIT_UNTIL_TOLD})
-    fab = Fab(app.path, host.ssh_config, url)
+    settings = shop.repository.path / "fabric.yaml"
+    settings.write_text(settings.read_text().replace("timeout: 5", "timeout: 60"))
+    wait = "touch /tmp/gating; for i in $(seq 300); do [ -e /tmp/stopped ] && exit; sleep 0.1; done"
+    first = shop.release(check=wait)
+    fab = shop.fab(url)
     running = fab.start("-H", host.name, "deploy", f"--sha={first}")
     assert eventually(lambda: host.run("test", "-e", "/tmp/gating", check=False).returncode == 0, 120)
     host.run("systemctl", "stop", "postgresql@15-registry")
     host.run("touch", "/tmp/stopped")
     said, _ = running.communicate(timeout=120)
-    assert (running.returncode, answer(host)) == (60, first), said
+    assert (running.returncode, current(host), serving(host)) == (60, first, first), said
     host.run("systemctl", "start", "postgresql@15-registry")
     listed = json.loads(fab.ok("-H", host.name, "registry.list").out)
     assert [(row["release_id"], row["status"]) for row in listed] == [(first, "deployed")]

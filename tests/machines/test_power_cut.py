@@ -358,4 +358,4 @@ def await_true(condition: Callable[[], bool]) -> None:
     give_up = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up, "it never came to that"
-        time.sleep(0.02)
+        time.sleep(0.05)

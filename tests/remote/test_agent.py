@@ -35,6 +35,12 @@ USER = 65534  # nobody
 STRANGER = '{"format": 2, "result": {"live": "a stranger\'s"}}'
 
 
+@pytest.fixture(autouse=True)
+def _travels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No host of these tests has the agent before a call takes it along."""
+    monkeypatch.setattr(LocalAgent, "travels", True)
+
+
 def raw_call(root: Path, data: bytes, **options: Any) -> bytes:
     """What a call for the facts says when it is sent ``data`` as the agent."""
     layout = LocalAgent(root).layout

@@ -15,7 +15,8 @@ from oroboros_deploy.host import launch, seal
 from oroboros_deploy.host.contract import Scope
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.remote import agent
-from tests.support import mounted
+from tests.support import compiled, mounted
+from tests.support.compiled import PLAIN
 from tests.support.repository import Repository
 
 # What package managers need on this machine to reach their registries, of the environment that no build has.
@@ -28,9 +29,6 @@ RECIPE: dict[str, Any] = {"frontend": None, "venvs": {}, "steps": [], "timeout":
     "anew": False,
     "digest": "d" * 64,
 }
-
-# A login that has nothing of its own but the search path by which python3 is found.
-PLAIN = {"PATH": os.environ["PATH"]}
 
 
 @dataclass
@@ -56,6 +54,8 @@ class LocalAgent:
     ``scope`` is whose service manager would run what is deployed.
     ``options`` go to the process of every call: ``env``, ``user``, ``umask`` and the like.
     """
+
+    travels = False  # whether the first call takes the agent along; else the host has it, compiled
 
     def __init__(self, root: Path, scope: Scope = "system", **options: Any) -> None:
         self.root = root
@@ -85,6 +85,8 @@ class LocalAgent:
 
     def call(self, command: str, request: dict[str, Any], stream: bytes | None = None) -> Answer:
         """One whole call; ``stream`` is sent in blocks after the request, as a bundle is."""
+        if not (self.travels or self.options or command in agent.VISITS):
+            compiled.bring(self.root)
         known = Path(agent.packed().path(PurePosixPath(self.root))).exists()
         process = self.start(command, request)
         assert process.stdin and process.stdout and process.stderr

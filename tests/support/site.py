@@ -12,11 +12,23 @@ from oroboros_deploy.config import load
 from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.events import Event, Listener
 from oroboros_deploy.outcome import Outcome, State
-from oroboros_deploy.testing import LocalConnection
+from oroboros_deploy.testing import LocalCommand, LocalConnection
+from tests.support import compiled
 from tests.support.repository import Repository
 
 Connect = Callable[[str], LocalConnection]
 GATE = 'test -f ok && test "$(cat ok)" = yes'
+
+
+class Connection(LocalConnection):
+    """A connection to a host that has the agent."""
+
+    def command(self, script: str, *, deadline: float, silence: float | None = None) -> LocalCommand:
+        """Run it where the agent was before; a link that is cut is cut in the call that takes the agent along."""
+        root = Path(self.places[1])
+        if not self.cut_after and compiled.is_asked_in(self.placed(script), root):
+            compiled.bring(root)
+        return super().command(script, deadline=deadline, silence=silence)
 
 
 class Site:
@@ -66,7 +78,7 @@ class Site:
 
     def connect(self, name: str) -> LocalConnection:
         places = str(self.root("HOST")), str(self.root(name))
-        self.connections.setdefault(name, []).append(LocalConnection(places))
+        self.connections.setdefault(name, []).append(Connection(places))
         return self.connections[name][-1]
 
     def commands(self, host: str = "web1") -> list[str]:

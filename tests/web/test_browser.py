@@ -35,6 +35,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright, which 
 axe = pytest.importorskip("axe_playwright_python", reason="axe-core, which finds what shuts people out, is missing")
 
 AXE = (Path(axe.__file__).parent / "axe.min.js").read_text()
+PICTURES = "TEST_ARTIFACTS" in os.environ  # of every page, for whoever wants to look at them
 ARTIFACTS = Path(os.environ.get("TEST_ARTIFACTS", Path(__file__).parents[2] / "build" / "screenshots"))
 # The last flags keep a browser that is new here from talking to its maker.
 FLAGS = (
@@ -169,7 +170,7 @@ class TestEveryPage:
 def faults(
     browser: Any, url: str, places: dict[str, str], name: str, width: str, scheme: str, *, script: bool = True
 ) -> dict[str, list[str]]:
-    """What is wrong with each of these pages; takes a picture of each."""
+    """What is wrong with each of these pages; takes a picture of each where somebody wants to look at them."""
     looks = {"viewport": WIDTHS[width], "color_scheme": scheme}
     context = browser.new_context(java_script_enabled=script, **looks)
     auditor = context if script else without_page_script(browser.new_context(**looks))
@@ -183,7 +184,8 @@ def on_page(context: Any, auditor: Any, url: str, picture: str, width: str) -> l
     page = context.new_page()
     complaints = listen(page)
     page.goto(url)
-    page.screenshot(path=ARTIFACTS / f"{picture}.png", full_page=True)
+    if PICTURES:
+        page.screenshot(path=ARTIFACTS / f"{picture}.png", full_page=True)
     wide = page.evaluate("document.documentElement.scrollWidth") - WIDTHS[width]["width"]
     if auditor is not context:
         page.close()
@@ -203,7 +205,7 @@ def without_page_script(context: Any) -> Any:
 def violations(page: Any) -> list[str]:
     """What axe-core finds against a page, best practices included."""
     page.evaluate(AXE)
-    found = page.evaluate("axe.run()")["violations"]
+    found = page.evaluate("axe.run({resultTypes: ['violations']}).then(found => found.violations)")
     return [f"{each['id']}: {node['html'][:120]}" for each in found for node in each["nodes"]]
 
 
