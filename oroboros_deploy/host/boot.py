@@ -51,9 +51,6 @@ echo "{digest}  {agent}" | sha256sum --check --status || \
 """
 
 
-_NAMED = 32  # digits of its digest, by which an agent is named
-
-
 def unit_name(root: Path) -> str:
     """The name of the boot unit of a deploy root."""
     return words.boot_unit(str(root))
@@ -70,7 +67,7 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
         if manager.chosen().root_installs:
             _keep_for_setup(layout, unit, agent, say)
             return
-        known = _noted(unit) or digest(agent)
+        known = digest(agent)
         wanted = _text(layout, units.names(_services(layout, request)), known)
         _keep_agent(layout, agent, known)
         if unit.is_symlink() or _read(unit) == wanted.encode():  # a link: masked by an administrator
@@ -108,17 +105,6 @@ def _services(layout: Layout, request: ActivateRequest) -> List[str]:
     record = records.found(layout, live) if live else None
     asked = records.asked(layout, request)["services"]
     return sorted({*request["services"], *asked, *(record["services"] if record else ())})
-
-
-def _noted(unit: Path) -> Optional[str]:
-    """The digest in a unit that runs the agent that is at work; None of any other, and where there is none.
-
-    Hashing the agent takes longer than all else here.  What starts an activation has just looked that the agent has the
-    digest by whose first half it is named, so a digest of that name is the agent's.
-    """
-    name, text = Path(sys.argv[0]).stem, _read(unit) or b""
-    noted = text.partition(b'echo "')[2].partition(b" ")[0].decode("ascii", "replace")
-    return noted if (len(name), len(noted)) == (_NAMED, 64) and noted.startswith(name) else None
 
 
 def _keep_agent(layout: Layout, agent: bytes, known: str) -> None:
@@ -176,7 +162,7 @@ def _text(layout: Layout, services: List[str], agent: str) -> str:
 
 
 def _agent(layout: Layout, agent: str) -> Path:
-    return layout.boot / f"{agent[:_NAMED]}.pyz"
+    return layout.boot / f"{agent[:32]}.pyz"
 
 
 def _read(path: Path) -> Optional[bytes]:

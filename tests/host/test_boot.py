@@ -217,23 +217,6 @@ def test_the_agent_it_runs_is_the_last_one(host: LocalAgent, systemd: Systemd, t
     )
 
 
-def test_the_agent_is_hashed_for_a_unit_that_does_not_run_it(
-    host: LocalAgent, systemd: Systemd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not at every activation: by its name, the digest in the unit is its own."""
-    hashed: list[bytes] = []
-    real = boot.digest
-    monkeypatch.setattr(boot, "digest", lambda data: hashed.append(data) or real(data))
-    for text, service in ((b"the agent", "api"), (b"the agent", "api"), (b"the agent", "web"), (b"a newer one", "web")):
-        digest = hashlib.sha256(text).hexdigest()
-        named = tmp_path / f"{digest[:32]}.pyz"
-        named.write_bytes(text)
-        monkeypatch.setattr(sys, "argv", [str(named)])
-        install(host, service)
-        assert f'echo "{digest}  {host.paths.boot / named.name}"' in systemd.installed[0].read_text()
-    assert hashed == [b"the agent", b"a newer one"]
-
-
 def test_a_unit_that_stays_as_it_was_keeps_its_agent(host: LocalAgent, systemd: Systemd, tmp_path: Path) -> None:
     """The power may fail, or root refuse, before the unit names the newer agent."""
     install(host, "api")
