@@ -2670,14 +2670,14 @@ MUTATIONS = (
     Mutation(
         "a switch without the gate leaves what the release passed",
         HOST + "records.py",
-        "    before = kept if switched else found",
-        "    before = None if switched else found",
+        '    return _kept(layout, request["sha"]) if "skip_healthcheck" in request.get("said", []) else None',
+        "    return None",
         (CONFIGURATION, "-k", "switch_without_the_gate"),
     ),
     Mutation(
         "a restore of a release that was switched to without its gate asks what ran alone",
         HOST + "records.py",
-        '(record["skipped"] or _switched_since(layout, source, record["attempt"]))',
+        '(record["skipped"] or record.get("skipped_since"))',
         'record["skipped"]',
         (CONFIGURATION, "-k", "switch_without_the_gate"),
     ),

@@ -27,37 +27,55 @@ def write(
 ) -> None:
     """Keep what the release of this attempt, which is committed, was held to, its configuration and its set of units.
 
-    A restart, which may be of some services, makes none where there was none.  A switch that skips the gate leaves what
-    this build of the release passed before.  A record that cannot be written stops nothing: the attempt's request says
-    the same while that is kept.
+    A restart, which may be of some services, makes none where there was none.  A switch whose gate somebody skips by
+    hand leaves the gate that this build of the release passed before, with its configuration.  A record that cannot be
+    written stops nothing: the attempt's request says the same while that is kept.
     """
     told: ReleaseRecord = _made(asked(layout, request), time.time())
-    record: ReleaseRecord = {**told, "enabled": enabled, "configuration": revision, "units": brought}
-    switched = request["kind"] not in IN_PLACE
-    kept = _kept(layout, request["sha"]) if record["skipped"] else None  # a build takes the record away
-    before = kept if switched else found(layout, request["sha"])
+    noted = {"enabled": enabled, "configuration": revision, "units": brought, "skipped_since": False}
+    record = cast("ReleaseRecord", {**told, **noted})
+    before = _before(layout, request)
     if before is None and request["kind"] == "restart":
         return
-    record = (_restarted if request["kind"] == "restart" else _as_it_passed)(before, record) if before else record
     with contextlib.suppress(OSError):
-        layout.reserve.spend(durable.write_json, layout.record(request["sha"]), record)
+        layout.reserve.spend(durable.write_json, layout.record(request["sha"]), _after(request["kind"], before, record))
 
 
-def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
+def _before(layout: Layout, request: ActivateRequest) -> Optional[ReleaseRecord]:
+    """The record that an attempt changes and does not replace; None where it replaces it."""
+    if request["kind"] in IN_PLACE:
+        return found(layout, request["sha"])
+    return _kept(layout, request["sha"]) if "skip_healthcheck" in request.get("said", []) else None
+
+
+def _after(kind: str, before: Optional[ReleaseRecord], record: ReleaseRecord) -> ReleaseRecord:
+    if before is None:
+        return record
+    if kind == "restart":
+        return _restarted(before, record)
+    return _as_it_passed(before, record, switched=kind not in IN_PLACE)
+
+
+def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord, *, switched: bool) -> ReleaseRecord:
     """The record after an attempt that skips the gate, or restarts nothing: it takes nothing of what was passed."""
-    if record["skipped"] and not before["skipped"]:
-        return {**before, "enabled": record["enabled"], "units": record["units"]}
     if before["restarted"] and not record["restarted"]:
-        return {**record, "restarted": True, "services": before["services"]}
-    return record
+        record = {**record, "restarted": True, "services": before["services"]}
+    if not record["skipped"] or before["skipped"]:
+        return record
+    if not switched:
+        return {**before, "enabled": record["enabled"], "units": record["units"]}
+    passed = {key: before[key] for key in ("attempt", "at", "healthcheck", "skipped")}  # type: ignore[literal-required]
+    told = {**record, **passed, "configuration": before.get("configuration"), "skipped_since": True}
+    return cast("ReleaseRecord", told)
 
 
 def _restarted(before: ReleaseRecord, record: ReleaseRecord) -> ReleaseRecord:
     """The record after a restart: the gate notes the configuration where all services were started with it."""
     restarted = {*map(units.full_name, record["services"])}
     whole = restarted.issuperset(map(units.full_name, before["services"]))
-    passed = record["configuration"] if whole and not record["skipped"] else before.get("configuration")
-    return {**before, "enabled": record["enabled"], "configuration": passed}
+    if record["skipped"] or not whole:
+        return {**before, "enabled": record["enabled"]}
+    return {**before, "enabled": record["enabled"], "configuration": record["configuration"], "skipped_since": False}
 
 
 def configuration_of(layout: Layout, release_id: str) -> Optional[str]:
@@ -112,7 +130,7 @@ def _is_one(told: object) -> bool:
     if not isinstance(told, dict):
         return False
     services, gate = told.get("services"), told.get("healthcheck", "")
-    flags = (told.get("restarted"), told.get("skipped"))
+    flags = (told.get("restarted"), told.get("skipped"), told.get("skipped_since", False))
     lists = (services, told.get("enabled") or [])
     named = all(isinstance(each, list) and all(isinstance(name, str) for name in each) for each in lists)
     named = named and all(isinstance(told.get(name), (str, type(None))) for name in ("configuration", "units"))
@@ -183,23 +201,9 @@ def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
     noted = record.get("configuration") if record else None
     if noted is not None and noted != configuration.in_use(layout):
         return "skipped"
-    if record and _switched_since(layout, release_id, record["attempt"]):
+    if record and record.get("skipped_since"):
         return "skipped"
     return gate_passed(layout, release_id)
-
-
-def _switched_since(layout: Layout, release_id: str, attempt: str) -> bool:
-    """Whether a release was switched to and committed again since it got its record, which skipped the gate then.
-
-    A journal that cannot be read keeps no restore from the record.
-    """
-    with contextlib.suppress(OSError, ValueError):
-        for entry in reversed(Journal(layout.journal).attempts()):
-            if entry["attempt"] == attempt:
-                return False
-            if _commits(entry, release_id) and entry["kind"] not in IN_PLACE:
-                return True
-    return False
 
 
 def gate_passed(layout: Layout, release_id: str) -> GateOfRelease:
@@ -217,6 +221,8 @@ def proven(layout: Layout, release_id: str, judged: ActivateRequest) -> bool:
     """
     record = found(layout, release_id)
     if record is None or not judged["services"] or "stable_for" in (judged["healthcheck"] or {}):
+        return False
+    if record.get("skipped_since"):  # how long it served since then says nothing of what it passed
         return False
     now = _made({**judged, "attempt": record["attempt"]}, record["at"])
     return {**record, **now} == record and any(
@@ -263,7 +269,7 @@ def way_back(
     skipped, for an adopted release, and where only a flag or variable of the attempt has the gate.
     """
     record = found(layout, source)
-    skipped = record and (record["skipped"] or _switched_since(layout, source, record["attempt"]))
+    skipped = record and (record["skipped"] or record.get("skipped_since"))
     if record and record["restarted"] and not skipped:
         return {**request, "services": record["services"], "healthcheck": record["healthcheck"]}
     if record is None and seal.state_of(layout.release(source)) != "adopted" and not _by_hand(request):

@@ -463,7 +463,7 @@ def test_a_switch_without_the_gate(host: LocalAgent, kind: str, port: str) -> No
     asked: Any = {"recorded": False} if kind == "rollback" else {"configuration": other}
     asked |= {"kind": kind, "healthcheck": {**HEALTH, "command": None}, "said": ["skip_healthcheck"]}
     assert host.activate_here(good, **asked).phases[-1] == "committed"
-    assert (live(host), records.found(host.paths, good)) == ((good, other), was)
+    assert (live(host), records.found(host.paths, good)) == ((good, other), {**(was or {}), "skipped_since": True})
     assert records.gate_of(host.paths, good) == "skipped"
     back: Any = records.way_back(host.paths, host.request(release(host, "bad")), good)  # type: ignore[arg-type]
     assert back["healthcheck"]["command"] is None
@@ -471,6 +471,34 @@ def test_a_switch_without_the_gate(host: LocalAgent, kind: str, port: str) -> No
     held = {"kind": "rollback", "recorded": True, "said": [], "healthcheck": {**HEALTH, "command": "exit 78"}}
     assert (host.activate_here(good, **held).phases[-1], live(host)) == ("committed", (good, old))
     assert records.gate_of(host.paths, good) == "passed"
+
+
+def test_a_gate_that_the_settings_took_out(host: LocalAgent) -> None:
+    """A commit whose settings ask services alone is what the release was committed with: nobody skipped its gate."""
+    good, _ = deploy(host, "one")
+    deploy(host, "two")
+    new = configured(host, good, values={"PORT": "9"})
+    host.activate_here(good, configuration=new, healthcheck={**HEALTH, "command": None}, said=[])
+    record: Any = records.found(host.paths, good)
+    told = (record["configuration"], record["healthcheck"]["command"], record["skipped"], record["skipped_since"])
+    assert told == (new, None, True, False)
+
+
+def test_services_of_a_switch_without_the_gate(host: LocalAgent) -> None:
+    """A restart takes those that the last commit restarted, also when somebody skipped its gate."""
+    good, _ = deploy(host, "one")
+    kept: Any = {**(records.found(host.paths, good) or {}), "restarted": True, "services": ["api"]}
+    host.paths.record(good).write_text(json.dumps(kept))
+    request: Any = {**host.request(good), "kind": "deploy", "restart": True, "services": ["api", "worker"]}
+    request |= {"healthcheck": {**HEALTH, "command": None}, "said": ["skip_healthcheck"]}
+    records.write(host.paths, request, None)
+    assert records.found(host.paths, good) == {
+        **kept,
+        "services": ["api", "worker"],
+        "enabled": None,
+        "units": None,
+        "skipped_since": True,
+    }
 
 
 def test_a_release_that_was_built_again_passed_nothing_yet(host: LocalAgent) -> None:

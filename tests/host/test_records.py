@@ -132,6 +132,7 @@ def test_what_a_record_says(host: LocalAgent, systemd: Systemd) -> None:
         "scope": "system",
         "configuration": None,
         "units": None,
+        "skipped_since": False,
     }
     assert host.journal[-1]["at"] - record["at"] < 60
 
