@@ -145,11 +145,21 @@ def compare(release: Path) -> Found:
 
 
 def lost(release: Path) -> Optional[str]:
-    """What a sealed release needs outside of it, as an interpreter, and cannot reach any more, in words; else None.
+    """The interpreter outside that a sealed release runs by and cannot reach any more, in words; None when it can.
 
-    Nothing else is looked at: who asks this has verified the release a moment ago.
+    Nothing else is looked at: who asks this has verified the release a moment ago, and other links may lead to what
+    services make and remove, as a socket.
     """
-    return _unreachable(release, _rows((release / MANIFEST).read_bytes())) if knows_manifest(release) else None
+    if not knows_manifest(release):
+        return None
+    rows = _rows((release / MANIFEST).read_bytes())
+    return _unreachable(release, [row for row in rows if _is_of_an_interpreter(release / row[0])])
+
+
+def _is_of_an_interpreter(path: Path) -> bool:
+    """Whether a path is the link of a virtual environment to its interpreter, or the file that names the interpreter."""
+    home = path if path.name == "pyvenv.cfg" else path.parent.parent / "pyvenv.cfg"
+    return path in (home, home.parent / "bin" / path.name) and home.is_file()
 
 
 def _rows(manifest: bytes) -> List[List[Any]]:
@@ -388,7 +398,7 @@ def _special(path: Union[str, Path]) -> Refusal:
 def _outside(path: str, release: Path, status: os.stat_result) -> Optional[str]:
     """What a link leads to, or a virtual environment needs; None when it is inside the release, or nothing is there.
 
-    An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
+    Nor is it what lies in /run: services make and remove that, and a boot does.  An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
     """
     if stat.S_ISLNK(status.st_mode):
         found: Optional[str] = os.path.realpath(path)
@@ -397,7 +407,7 @@ def _outside(path: str, release: Path, status: os.stat_result) -> Optional[str]:
     if found is None:
         return None
     inside = found.startswith(f"{os.path.realpath(release)}/")
-    return None if inside or not os.path.exists(found) else found
+    return None if inside or found.startswith("/run/") or not os.path.exists(found) else found
 
 
 def _copied_from(settings: Path) -> Optional[str]:
@@ -417,8 +427,7 @@ def _leads_there(path: Path, outside: str) -> bool:
         return os.path.exists(outside)
     if not os.path.exists(path):  # `Path.exists` raises an error where somebody closed a directory on the way
         return False
-    is_interpreter = path.parent.name == "bin" and (path.parent.parent / "pyvenv.cfg").is_file()
-    return not is_interpreter or os.path.basename(os.path.realpath(path)) == os.path.basename(outside)
+    return not _is_of_an_interpreter(path) or os.path.basename(os.path.realpath(path)) == os.path.basename(outside)
 
 
 def knows_manifest(release: Path) -> bool:

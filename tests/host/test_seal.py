@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -110,6 +111,29 @@ def test_an_interpreter_outside_that_is_gone_is_damage(
     assert seal.compare(linked) == seal.WHOLE
     change(outside)
     assert seal.verify(linked) == f"{outside}.1 can no longer be reached by {lost}"
+
+
+def test_only_an_interpreter_decides_at_the_commit(linked: Path) -> None:
+    """Other links may lead to what services make and remove."""
+    outside = linked.parent / "python3"
+    (linked / "bin").chmod(0o755)
+    for name in ("python", "python3"):
+        (linked / "bin" / name).unlink()
+        (linked / "bin" / name).symlink_to(linked.parent / "python3.1")
+    outside.unlink()
+    assert (seal.verify(linked) is None, seal.lost(linked)) == (False, None)
+    (linked.parent / "python3.1").unlink()
+    assert seal.lost(linked) == f"{outside}.1 can no longer be reached by 'bin/python' and 1 more"
+
+
+def test_what_lies_in_run_is_nothing_that_a_release_needs(tmp_path: Path) -> None:
+    """Services make and remove it, as a socket, and a boot does."""
+    release = tmp_path / "a"
+    release.mkdir()
+    (release / "run").symlink_to("/run/lock")
+    seal.seal(release, {})
+    row = json.loads((release / seal.MANIFEST).read_text().splitlines()[0])
+    assert row[5:] == ["/run/lock"]
 
 
 def test_what_becomes_of_a_shared_place_is_no_damage(tmp_path: Path) -> None:

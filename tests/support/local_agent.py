@@ -194,7 +194,7 @@ class LocalAgent:
     def sealed(self, name: str, outside: Path | None = None, /, **files: str) -> str:
         """A sealed release that no build made; returns its id, which depends on the name alone.
 
-        With something ``outside`` it has a link to that, as a virtual environment has to its interpreter.
+        With something ``outside`` it has a virtual environment, whose interpreter is a link to that.
         """
         sha = hashlib.sha1(name.encode()).hexdigest()
         self.paths.create()
@@ -205,7 +205,9 @@ class LocalAgent:
             path.parent.mkdir(exist_ok=True)
             path.write_text(content)
         if outside:
-            (release / "python3").symlink_to(outside)
+            (release / "venv" / "bin").mkdir(parents=True)
+            (release / "venv" / "pyvenv.cfg").touch()
+            (release / "venv" / "bin" / "python3").symlink_to(outside)
         seal.seal(release, seal.meta_now(sha, "test"))
         return sha
 
