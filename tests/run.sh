@@ -193,9 +193,9 @@ stage "types" 600 "$bin/mypy"
 # from outside is tried in thousands of examples once.  Of what a control node does in whole deploys, the registry alone
 # has dependencies: tests/registry, test_deployment.py, test_tasks.py and the rest of tests/control deploy with them.
 without="host init least records setup support test_benchmarks.py test_demo.py test_docstrings.py test_hints.py test_mirror.py
-    test_mutations.py test_rooms.py test_run.py test_screens.py test_site.py test_source.py test_testing.py test_text.py
+    test_mutations.py test_rooms.py test_run.py test_screens.py test_site.py test_source.py test_text.py
     test_wheel.py test_words.py remote/test_agent.py remote/test_said.py control/test_attempt.py control/test_back.py
-    control/test_bound.py control/test_configured.py control/test_faults.py control/test_informed.py
+    control/test_bound.py control/test_faults.py control/test_informed.py
     control/test_planning.py control/test_push.py control/test_restarting.py"
 if is_made oldest; then
     # shellcheck disable=SC2086

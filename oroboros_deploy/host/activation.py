@@ -1071,6 +1071,7 @@ def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> Non
         _keep_record(layout, final)
         layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
+    records.forget_configurations(layout, final)
     if result.parent.is_dir() and not told:
         came_to: Result = {"state": final.as_dict(), "live": live}
         layout.reserve.spend(durable.write_json, result, came_to)

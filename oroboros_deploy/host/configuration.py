@@ -474,6 +474,12 @@ def _link(path: Path, revision: Optional[str]) -> None:
 # --- what stays --------------------------------------------------------------------------------------------------
 
 
+def old(layout: Layout) -> List[Path]:
+    """The revisions that nobody asked for within a day."""
+    found = layout.config.glob("*") if layout.config.is_dir() else ()
+    return [path for path in found if time.time() - path.lstat().st_mtime > STAGED]
+
+
 def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
     """Remove the revisions that are neither named nor in use, and that nobody asked for within a day.
 
@@ -483,6 +489,6 @@ def forget_others(layout: Layout, named: Iterable[Optional[str]]) -> None:
         return
     with _alone(layout):
         kept = {in_use(layout), *named}
-        for path in layout.config.glob("*"):
-            if path.name not in kept and time.time() - path.lstat().st_mtime > STAGED:
+        for path in old(layout):
+            if path.name not in kept:
                 path.unlink(missing_ok=True)

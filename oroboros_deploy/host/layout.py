@@ -264,14 +264,15 @@ class Layout(NamedTuple):
             )
 
     def is_copy_of(self, told: TargetId) -> bool:
-        """Whether the root that this id was made for is another one, and has it still; one that was moved keeps it."""
+        """Whether the root that this id was made for is another one, and has it still; one that was moved keeps it.
+
+        What this login may not look at is no copy of its own making.
+        """
         first = self._replace(root=Path(str(told["root"])))
         try:
             if os.path.samefile(first.ours, self.ours):  # by a link, or mounted in two places
                 return False
             there = first.target_id()
-        except PermissionError:  # somebody else's by now, and perhaps the same
-            return True
         except (OSError, ValueError):
             return False
         return there is not None and there["id"] == told["id"]

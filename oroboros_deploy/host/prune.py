@@ -17,7 +17,6 @@ from pathlib import Path
 
 from . import (
     build_lock,
-    configuration,
     earlier,
     hold,
     in_use,
@@ -159,13 +158,11 @@ def _tidy(layout: Layout) -> None:
 
 
 def _forget_configurations(layout: Layout) -> None:
-    """Remove the configurations that no release here was committed with; no activation runs meanwhile."""
+    """Remove the configurations, and sets of units, that no release here was committed with; no activation runs."""
     last = state.load(layout.state)
-    recorded = (records.configuration_of(layout, release_id) for release_id in layout.release_ids())
+    records.forget_configurations(layout, last)
     sets = (records.units_of(layout, release_id) for release_id in layout.release_ids())
     with contextlib.suppress(OSError):
-        named = [*recorded, *((last.configuration, last.configuration_before) if last else ())]
-        configuration.forget_others(layout, named)
         if layout.unit_sets.is_dir():
             from . import unit_sets
 

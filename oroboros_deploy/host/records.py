@@ -16,6 +16,7 @@ from .refusal import Refusal
 
 if TYPE_CHECKING:
     from .contract import ActivateRequest, GateOfRelease, GateRequest, JournalEntry, ReleaseRecord
+    from .state import State
 
 
 def write(
@@ -64,7 +65,7 @@ def _as_it_passed(before: ReleaseRecord, record: ReleaseRecord, *, switched: boo
         return record
     if not switched:
         return {**before, "enabled": record["enabled"], "units": record["units"]}
-    passed = {key: before[key] for key in ("attempt", "at", "healthcheck", "skipped")}  # type: ignore[literal-required]
+    passed = {key: before[key] for key in ("attempt", "at", "healthcheck", "skipped")}
     told = {**record, **passed, "configuration": before.get("configuration"), "skipped_since": True}
     return cast("ReleaseRecord", told)
 
@@ -107,6 +108,20 @@ def forget_the_missing(layout: Layout) -> None:
     kept = os.listdir(layout.records) if layout.records.is_dir() else []
     for name in {*filter(RELEASE_ID.fullmatch, kept)}.difference(layout.release_ids()):
         forget(layout, name)
+
+
+def forget_configurations(layout: Layout, last: Optional[State]) -> None:
+    """Remove the old configurations that no release here was committed with; no other activation runs meanwhile.
+
+    One that the ``last`` attempt failed with goes as well: what it was is in use again.
+    """
+    with contextlib.suppress(OSError):
+        if not configuration.old(layout):
+            return
+        recorded = [configuration_of(layout, each) for each in layout.release_ids()]
+        failed = last is None or last.phase == "restored"
+        tried = () if last is None else (last.configuration_before, None if failed else last.configuration)
+        configuration.forget_others(layout, [*recorded, *tried])
 
 
 def found(layout: Layout, release_id: str) -> Optional[ReleaseRecord]:

@@ -280,12 +280,13 @@ def _there(path: str) -> _There:
 def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: bool) -> Optional[_Problem]:
     if there.wrong:
         return _Problem(f"{path} {there.wrong}")
-    owner = next((each for each in _others() if os.path.lexists(f"{each}/{path}")), None)
+    header = unit_files.header(there.text) if there.text else None
+    others = _others(installed=header is not None and header.root == root)
+    owner = next((each for each in others if os.path.lexists(f"{each}/{path}")), None)
     if owner and wanted is not None:
         return _Problem(f"{path} is a name that something else has, in {owner}")
     if there.text is None:
         return None
-    header = unit_files.header(there.text)
     if header and header.root != root:
         return _Problem(f"{path} belongs to the application {header.application} in {header.root}")
     ours = header is not None and not header.edited
@@ -296,11 +297,14 @@ def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: 
     return _Problem(f"{path} {why}", unit_files.difference(path, there.text, wanted or ""))
 
 
-def _others() -> Iterator[str]:
-    """Where units of this manager are that neither an administrator nor this tool put there."""
+def _others(*, installed: bool) -> Iterator[str]:
+    """Where units of this manager are that neither an administrator nor this tool put there.
+
+    Of a unit that we ``installed``, an administrator may have masked the name, or added to it, until the next boot.
+    """
     chosen = manager.chosen()
     yield from OTHERS[chosen.scope]
-    yield from (str(chosen.runtime / each) for each in (chosen.scope, *MADE))
+    yield from (() if installed else (str(chosen.runtime / each) for each in (chosen.scope, *MADE)))
     if not chosen.of_the_system:
         from .environment import of_this_user
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,19 @@ def test_a_copy_on_the_same_machine(host: LocalAgent, tmp_path: Path) -> None:
     linked.root.unlink()
     host.root.rename(moved.root)
     assert (moved.facts()["problems"], json.loads(moved.paths.id.read_text())) == ([], first)
+
+
+@pytest.mark.slow
+def test_a_root_that_came_from_a_place_that_is_closed(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A root that was moved keeps its id, also where this login may not look at the place that it came from."""
+
+    def closed(*_: object) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    host.activate(host.sealed("one"))
+    told = {**json.loads(host.paths.id.read_text()), "root": "/home/bob/shop"}
+    monkeypatch.setattr(os.path, "samefile", closed)
+    assert host.paths.is_copy_of(told) is False
 
 
 @pytest.mark.slow

@@ -389,6 +389,21 @@ def test_what_is_pruned(host: LocalAgent) -> None:
     assert {path.name for path in host.paths.config.iterdir()} == {*kept[1:], staged}
 
 
+def test_a_configuration_that_failed_goes_with_a_later_attempt(host: LocalAgent) -> None:
+    """It stays for a day, so that its secrets are hidden in logs, and no longer than to the next attempt after that."""
+    good, used = deploy(host, "one")
+    failed = configured(host, good, values={"PORT": "9"})
+    asked: Any = {"kind": "env", "healthcheck": {**HEALTH, "command": "exit 78"}, "said": ["healthcheck.command"]}
+    assert host.activate_here(good, configuration=failed, **asked).phases[-1] == "restored"
+    assert {path.name for path in host.paths.config.iterdir()} == {used, failed}
+    for revision in (used, failed):
+        os.utime(host.paths.config / revision, (0, time.time() - 90_000))
+    assert (
+        host.activate_here(good, kind="rollback", recorded=True, said=[], healthcheck=HEALTH).phases[-1] == "committed"
+    )
+    assert {path.name for path in host.paths.config.iterdir()} == {used}
+
+
 def test_a_state_of_before_has_none(host: LocalAgent) -> None:
     """A state that knows nothing of configurations is read, and none is touched."""
     deploy(host, "one")

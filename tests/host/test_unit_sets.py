@@ -235,6 +235,18 @@ def test_names_that_nobody_put_among_the_units(host: Host, monkeypatch: pytest.M
         ]
 
 
+def test_an_installed_unit_that_is_masked_until_the_next_boot(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An administrator may do that to a unit that we installed: its name is ours, and a rollback goes on."""
+    monkeypatch.setattr(manager, "RUN", host.units.parent / "run")
+    texts = host.texts("one", api_service=API)
+    (host.units / "api.service").write_text(texts["api.service"])
+    runtime = manager.chosen().runtime / "system"
+    runtime.mkdir(parents=True)
+    (runtime / "api.service").symlink_to("/dev/null")
+    found = host.look(texts)
+    assert (found.changes["added"], found.changes["changed"], found.said) == ([], [], [])
+
+
 def test_the_same_by_hand_is_taken_over(host: Host) -> None:
     """A unit that somebody put there and that says the same becomes ours, and that is told."""
     (host.units / "api.service").write_text(api(host))
