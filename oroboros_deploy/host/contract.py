@@ -526,8 +526,8 @@ class ReleaseRecord(TypedDict):
     starts at boot; a unit that later attempts left alone stays in it (None: nobody looked).
     ``configuration`` is the revision that was in use (None: none, or nobody noted it).
     ``units`` is the set of units that it brought (None: it brought none).
-    ``skipped_since``: the release was switched to again with its gate skipped by hand.  Gate, configuration, ``attempt``
-    and ``at`` are still those of the time when it passed.
+    ``skipped_since``: the release was switched to again with its gate skipped by hand.  Gate, configuration,
+    ``attempt`` and ``at`` are still those of the time when it passed.
     """
 
     attempt: str
