@@ -192,6 +192,8 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["recorded"] = not config.keep_env
     if units := _units(job):
         request["units"] = units
+    if units_left(job):
+        request["units_left"] = True
     if config.run_as.owner:
         request["owner"] = config.run_as.owner
     if request.get("migrate") and config.run_as.migrate:

@@ -400,9 +400,9 @@ class Activation:
         asked = self.request.get("units")
         if asked is None:
             left = records.units_of(self.layout, source)
-            if left and self.request["kind"] not in IN_PLACE:
-                why = "the settings have no `units`, or restarts are skipped"
-                self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
+            if left and self.request["kind"] not in IN_PLACE and not self.request.get("units_left"):
+                what = "the units that are installed stay as they are: the settings have no `units`"
+                self.say("warning", what, level="warning")
             self._compare_with(left)
             return Brought(left, left)
         recorded = self.request["kind"] == "rollback"
