@@ -406,7 +406,8 @@ class Activation:
             self._compare_with(left)
             return Brought(left, left)
         recorded = self.request["kind"] == "rollback"
-        return _unit_switch(self.layout).brought_by(target, asked, self.say, recorded=recorded)
+        services = self.held.restarted
+        return _unit_switch(self.layout).brought_by(target, asked, self.say, recorded=recorded, services=services)
 
     def _compare_with(self, brought: Optional[str]) -> None:
         """Note whether the units that stay are those that the live release brought; tell where they are not."""
