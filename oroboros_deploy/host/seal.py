@@ -149,7 +149,11 @@ def lost(release: Path) -> Optional[str]:
 
     Nothing else is looked at: who asks this has verified the release a moment ago.
     """
-    return _unreachable(release, _rows((release / MANIFEST).read_bytes())) if knows_manifest(release) else None
+    with contextlib.suppress(OSError, ValueError):
+        manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
+        if marker == _marker(manifest):
+            return _unreachable(release, _rows(manifest))
+    return None
 
 
 def _rows(manifest: bytes) -> List[List[Any]]:
