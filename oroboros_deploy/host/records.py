@@ -193,7 +193,7 @@ def _switched_since(layout: Layout, release_id: str, attempt: str) -> bool:
 
     A journal that cannot be read keeps no restore from the record.
     """
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, KeyError):
         for entry in reversed(Journal(layout.journal).attempts()):
             if entry["attempt"] == attempt:
                 return False
