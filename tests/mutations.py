@@ -2630,6 +2630,14 @@ MUTATIONS = (
         ("tests/cli/test_tables.py", "-k", "test_status"),
     ),
     Mutation(
+        "a service that nobody named and that runs as root is noted",
+        HOST + "doctor.py",
+        "as_root(services_of(layout, seen))",
+        'as_root([name for name, unit in seen.items() if unit.load == "loaded"])',
+        ("tests/machines/test_units.py", "-k", "by_hand_come_back"),
+        host=True,
+    ),
+    Mutation(
         "a configuration that failed stays to hide its secrets",
         HOST + "activation.py",
         "    _clear(layout)\n    if result.parent",
@@ -2645,6 +2653,13 @@ MUTATIONS = (
         "        left = plan.units_left(self.job)\n",
         "        left = None\n",
         ("tests/control/test_attempt.py", "-k", "units_that_are_left"),
+    ),
+    Mutation(
+        "units that stay are told once",
+        HOST + "activation.py",
+        ' and not self.request.get("units_left"):\n',
+        ":\n",
+        ("tests/host/test_activation.py", "-k", "units_that_stay"),
     ),
     Mutation(
         "a deploy root and its copy on one machine have two ids",
@@ -2684,7 +2699,7 @@ MUTATIONS = (
     Mutation(
         "a timer that nothing starts is told",
         HOST + "unit_switch.py",
-        "        for timer in unit_files.idle(look.before, look.after):\n",
+        "        for timer in unit_files.idle(look.before, look.after, services):\n",
         "        for timer in ():\n",
         ("tests/host/test_unit_switch.py", "-k", "nothing_starts"),
     ),

@@ -192,6 +192,8 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         request["recorded"] = not config.keep_env
     if units := _units(job):
         request["units"] = units
+    if units_left(job):
+        request["units_left"] = True
     if config.run_as.owner:
         request["owner"] = config.run_as.owner
     if request.get("migrate") and config.run_as.migrate:
@@ -252,10 +254,14 @@ def _to_restart(job: Job, facts: Facts, host: str) -> Plan:
         raise InvalidInput("nothing was changed: no release is live on this host", hint=hint, host=host)
     what = unsound(facts)
     if what:
-        good = next(iter(_good(facts, live)), None)
-        hint = job.config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
-        raise InvalidInput(f"nothing was changed: {what}", hint=hint, host=host)
+        raise InvalidInput(f"nothing was changed: {what}", hint=another(job.config, facts, host), host=host)
     return Plan(build=False, activate=True)
+
+
+def another(config: Config, facts: Facts, host: str) -> str:
+    """What to type to have another release live than the one that is."""
+    good = next(iter(_good(facts, facts["live"] or "")), None)
+    return config.typed(host, f"rollback --release={good}" if good else "deploy --sha=SHA")
 
 
 def unsound(facts: Facts) -> str | None:

@@ -196,7 +196,7 @@ class _OneHost:
         unsound = plan.unsound(facts)
         if unsound:
             why = "a restart is refused, and after a reboot its services may not come up"
-            yield Finding("note", unsound, why, self.config.typed(self.host, "rollback"))
+            yield Finding("note", unsound, why, plan.another(self.config, facts, self.host))
         if facts["live"]:
             again = self.config.typed(self.host, f"deploy --sha={facts['live']}")
             for doubt in words.not_live({**facts, "units": loaded}):

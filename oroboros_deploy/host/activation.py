@@ -400,13 +400,14 @@ class Activation:
         asked = self.request.get("units")
         if asked is None:
             left = records.units_of(self.layout, source)
-            if left and self.request["kind"] not in IN_PLACE:
-                why = "the settings have no `units`, or restarts are skipped"
-                self.say("warning", f"the units that are installed stay as they are: {why}", level="warning")
+            if left and self.request["kind"] not in IN_PLACE and not self.request.get("units_left"):
+                what = "the units that are installed stay as they are: the settings have no `units`"
+                self.say("warning", what, level="warning")
             self._compare_with(left)
             return Brought(left, left)
         recorded = self.request["kind"] == "rollback"
-        return _unit_switch(self.layout).brought_by(target, asked, self.say, recorded=recorded)
+        services = self.held.restarted
+        return _unit_switch(self.layout).brought_by(target, asked, self.say, recorded=recorded, services=services)
 
     def _compare_with(self, brought: Optional[str]) -> None:
         """Note whether the units that stay are those that the live release brought; tell where they are not."""

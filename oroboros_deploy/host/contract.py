@@ -315,7 +315,8 @@ class ActivateRequest(Asked):
     ``configuration`` is the revision to put in use with the release; with ``recorded`` it is the one that the record of
     the release has.  With neither the configuration in use stays in use (``recorded`` false: that was asked for).
     ``units`` are those that the release brings; a rollback brings those that the release was committed with.  Without
-    it the host's units stay as they are.
+    it the host's units stay as they are; ``units_left`` is true where the control node has said that, for restarts are
+    skipped (default: false).
     ``migrate_as`` is who the migration runs as, and the group of ``owner`` may read the configuration (default of both:
     the login).  With ``migrate_privileged`` (default: false) the migration keeps the right to become root.
     """
@@ -342,6 +343,7 @@ class ActivateRequest(Asked):
     configuration: NotRequired[str]
     recorded: NotRequired[bool]
     units: NotRequired[UnitsRequest]
+    units_left: NotRequired[bool]
     migrate_as: NotRequired[str]
     migrate_privileged: NotRequired[bool]
     owner: NotRequired[str]

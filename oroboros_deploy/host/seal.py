@@ -150,10 +150,11 @@ def lost(release: Path) -> Optional[str]:
     Nothing else is looked at: who asks this has verified the release a moment ago, and other links may lead to what
     services make and remove, as a socket.
     """
-    if not knows_manifest(release):
-        return None
-    rows = _rows((release / MANIFEST).read_bytes())
-    return _unreachable(release, [row for row in rows if _is_of_an_interpreter(release / row[0])])
+    with contextlib.suppress(OSError, ValueError):
+        manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
+        if marker == _marker(manifest):
+            return _unreachable(release, [row for row in _rows(manifest) if _is_of_an_interpreter(release / row[0])])
+    return None
 
 
 def _is_of_an_interpreter(path: Path) -> bool:

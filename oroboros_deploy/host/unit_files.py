@@ -26,6 +26,7 @@ _PATH = rf"{_UNIT}|{_UNIT}\.d/[A-Za-z0-9:_.\\@-]+\.conf"
 _HEADER = r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n"
 _SECTION = r"(?m)^\s*\[Install\]\s*$"
 _ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
+_WANTS = r"(?m)^\s*(?:Wants|Requires|BindsTo|Upholds)\s*=(.*)$"
 _ACCEPT = r"(?mi)^\s*Accept\s*=\s*(yes|true|1|on|y|t)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
@@ -232,10 +233,11 @@ def to_open(before: UnitSet, after: UnitSet, disabled: Container[str] = ()) -> L
     return [unit for unit in new if has_install(after.texts[unit]) and unit not in disabled]
 
 
-def idle(before: UnitSet, after: UnitSet) -> List[str]:
-    """The timers that are new, and that do not say what starts them at a boot."""
+def idle(before: UnitSet, after: UnitSet, services: Container[str] = ()) -> List[str]:
+    """The timers that are new and that nothing starts: no boot, no unit beside them, and not as one of ``services``."""
     new = (unit for unit in appearing(before, after) if unit.endswith(".timer") and not is_template(unit))
-    return [unit for unit in new if not has_install(after.texts[unit])]
+    wanted = {name for text in after.texts.values() for line in re.findall(_WANTS, text) for name in line.split()}
+    return [unit for unit in new if not (has_install(after.texts[unit]) or unit in services or unit in wanted)]
 
 
 def belongs(units: Iterable[str], link: str, leads: str) -> bool:

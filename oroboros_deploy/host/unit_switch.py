@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 
 from . import manager, records, unit_files, unit_sets, words
-from .annotations import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+from .annotations import TYPE_CHECKING, Container, Dict, List, Optional, Sequence, Tuple
 from .layout import Layout
 from .refusal import Failed, Refusal
 from .unit_files import Brought
@@ -27,17 +27,21 @@ class UnitSwitch:
 
     # --- before the switch ---
 
-    def brought_by(self, target: str, asked: UnitsRequest, say: Say, *, recorded: bool) -> Brought:
+    def brought_by(
+        self, target: str, asked: UnitsRequest, say: Say, *, recorded: bool, services: Container[str] = ()
+    ) -> Brought:
         """What the target brings in the place of what is there; what somebody wrote there is told, and kept.
 
-        ``recorded``: what it was committed with.
+        ``recorded``: what it was committed with.  ``services`` are started whatever the units say.
         """
         try:
-            return self._brought_by(target, asked, say, recorded)
+            return self._brought_by(target, asked, say, recorded, services)
         except Refusal as refusal:
             raise Refusal(refusal.kind, f"nothing was switched: {refusal.message}", hint=refusal.hint) from None
 
-    def _brought_by(self, target: str, asked: UnitsRequest, say: Say, recorded: bool) -> Brought:
+    def _brought_by(
+        self, target: str, asked: UnitsRequest, say: Say, recorded: bool, services: Container[str]
+    ) -> Brought:
         release = self.layout.release(target)
         record = records.found(self.layout, target) if recorded else None
         texts = unit_sets.wanted(self.layout, release, asked, recorded, record)
@@ -50,7 +54,7 @@ class UnitSwitch:
         for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
             say("warning", said, level="warning")
         say("units.changed", f"units: {changes}", names=look.changes)
-        for timer in unit_files.idle(look.before, look.after):
+        for timer in unit_files.idle(look.before, look.after, services):
             say("warning", words.idle(timer), level="warning")
         self._tell_of_disabled(unit_files.appearing(look.before, look.after), say)
         unit_sets.keep_originals(self.layout, look.originals)

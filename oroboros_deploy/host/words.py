@@ -117,7 +117,7 @@ def stays_disabled(name: str, systemctl: str = "systemctl") -> str:
 
 def idle(timer: str) -> str:
     """That nothing starts a timer that a release brings."""
-    return f"{timer} has no [Install]: it is not enabled, and runs only where `services` or another unit names it"
+    return f"{timer} has no [Install], and neither `services` nor a unit beside it names it: it is not started"
 
 
 def edited(paths: Sequence[str]) -> str:

@@ -528,6 +528,8 @@ def test_units_that_a_release_does_not_bring_are_told(kind: Kind, units: str | N
     said = units_left(replace(work, config=replace(work.config, skip_restart=skipped)))
     words = "restarts are skipped, so the units of the release are not installed: each host keeps those that it has"
     assert said == (words if told else None)
+    asked = switch_request(replace(work, config=replace(work.config, skip_restart=skipped)))
+    assert asked.get("units_left", False) == told
 
 
 @pytest.mark.parametrize(("changed", "activate"), [([], False), (["api.service"], True)])

@@ -296,9 +296,11 @@ def test_services() -> None:
 
 def test_a_live_release_that_is_not_as_it_was_built() -> None:
     """It serves, and would not start again; what is whole is not told."""
-    [found] = told({"target": {"state": "missing", "damage": None, "bad": None}})
+    gone: Any = {"target": {"state": "missing", "damage": None, "bad": None}}
+    [alone], [found] = told(gone), told({**gone, "releases": [{**FACTS["releases"][0], "id": OTHER}]})  # type: ignore[index]
     what = f"the live release {LIVE} is not as it was built, and may not start: it is gone"
-    assert (found.level, found.what, found.mend) == ("note", what, "fab -H web1 rollback")
+    assert (found.level, found.what, found.mend) == ("note", what, f"fab -H web1 rollback --release={OTHER}")
+    assert alone.mend == "fab -H web1 deploy --sha=SHA"
     assert told({"target": {"state": "sealed", "damage": None, "bad": None}}) == []
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.host import activation, durable, gate, launch, lock, process, seal, state
+from oroboros_deploy.host import activation, durable, gate, launch, lock, process, seal, state, unit_files, unit_sets
 from oroboros_deploy.host.journal_entry import digest
 from oroboros_deploy.host.words import PHASES
 from tests.support.clock import Hasty
@@ -156,6 +156,17 @@ def test_without_any_gate_the_switch_is_the_activation(host: LocalAgent) -> None
     sha = host.sealed("a")
     assert host.activate_here(sha, healthcheck=None).phases == GOOD
     assert host.live == sha
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_units_that_stay_are_told_once(host: LocalAgent, old: str, left: bool) -> None:
+    """The host tells it where the settings have no `units`, and not where the control node has told it already."""
+    kept, place = unit_sets.keep(host.paths, unit_files.NONE), host.paths.record(old)
+    durable.write_json(place, {**json.loads(place.read_text()), "units": kept})
+    answer = host.activate_here(host.sealed("two"), units_left=left)
+    told = [event["message"] for event in answer.events if "units that are installed" in event["message"]]
+    words = "the units that are installed stay as they are: the settings have no `units`"
+    assert (answer.phases[-1], told) == ("committed", [] if left else [words])
 
 
 def test_the_revision_is_the_last_line_of_the_migration(host: LocalAgent, old: str) -> None:

@@ -372,6 +372,14 @@ def test_a_recovery_of_a_journal_that_cannot_be_read(host: LocalAgent, systemd: 
     assert (found and found.phase, host.live, systemd.asked[-1]) == ("restored", old, ("restart", "api"))
 
 
+def test_a_line_of_the_journal_that_somebody_changed(host: LocalAgent, systemd: Systemd) -> None:
+    """One that names no attempt says nothing of the release: what its record says counts."""
+    sha = committed(host, "one", "api")
+    with host.paths.journal.open("a") as journal:
+        journal.write('{"seq": 9, "hash": "of nothing", "kind": "deploy"}\n')
+    assert records.gate_of(host.paths, sha) == "passed"
+
+
 def test_a_recovery_leaves_alone_what_was_put_away(host: LocalAgent, systemd: Systemd) -> None:
     """Killed after its gate, the attempt is committed, and the unit that it had left alone is still known as such."""
     old = committed(host, "old", "api", "mailer")

@@ -127,6 +127,7 @@ def test_what_is_opened() -> None:
     texts: dict[str, str | None] = {"a.timer": TIMER, "b.timer": "", "c.service": TIMER, "d@.socket": TIMER}
     assert unit_files.to_open(unit_files.NONE, UnitSet(texts, None)) == ["a.timer"]
     assert unit_files.idle(unit_files.NONE, UnitSet(texts, None)) == ["b.timer"]
+    assert unit_files.idle(unit_files.NONE, UnitSet(texts, None), ("b.timer",)) == []
     assert unit_files.idle(UnitSet(texts, None), UnitSet(texts, None)) == []
 
 

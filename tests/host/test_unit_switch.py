@@ -60,10 +60,16 @@ def test_what_a_release_brings(host: Switch) -> None:
 
 
 def test_a_timer_that_nothing_starts(host: Switch) -> None:
-    """It is told when it comes, by name; one that a boot starts is not."""
-    host.bring(host.release("idle", **{"api.service": API, "idle.timer": "[Timer]\n", "new.timer": TIMER}).name)
+    """It is told when it comes, by name; one that a boot or a unit beside it starts is not."""
+    texts = {
+        "idle.timer": "[Timer]\n",
+        "new.timer": TIMER,
+        "all.target": "[Unit]\nWants=one.timer\n",
+        "one.timer": "[Timer]\n",
+    }
+    host.bring(host.release("idle", **{"api.service": API, **texts}).name)
     assert [said for said in host.said if "Install" in said] == [
-        "idle.timer has no [Install]: it is not enabled, and runs only where `services` or another unit names it"
+        "idle.timer has no [Install], and neither `services` nor a unit beside it names it: it is not started"
     ]
 
 
