@@ -44,7 +44,9 @@ def fleet(history: History, count: int, ago: timedelta = timedelta()) -> list[st
     for where, hosts in {"staging": staging, "prod": prod}.items():
         before = [HostRecord(name, "live", sha(1), sha(7), seconds=times()) for name in hosts]
         if before:
-            history.attempt(sha(7), *_live(hosts, 7), ago=ago + timedelta(days=2), environment=where, subject=SUBJECTS[5])
+            history.attempt(
+                sha(7), *_live(hosts, 7), ago=ago + timedelta(days=2), environment=where, subject=SUBJECTS[5]
+            )
             told = {"environment": where, "subject": SUBJECTS[0], "commits": _NEWS, "actor": "ci@runner-12"}
             history.attempt(sha(1), *before, ago=ago + timedelta(hours=4), **told)  # type: ignore[arg-type]
             history.asked(dict.fromkeys(hosts, sha(1)), where, ago + timedelta(hours=1))
