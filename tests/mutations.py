@@ -581,6 +581,13 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "counts_for_no_release"),
     ),
     Mutation(
+        "a host that drifts is not among those that serve what is recorded",
+        "oroboros_deploy/web/overview.py",
+        'host["release_id"] == brought and host["host"] not in unsure',
+        "False",
+        ("tests/web/test_overview.py", "-k", "drifts_counts"),
+    ),
+    Mutation(
         "the page offers no way back that a hold refuses",
         "oroboros_deploy/web/overview.py",
         "        if self.held:\n            return None\n",

@@ -64,7 +64,7 @@ def seen(host: Row) -> Seen:
         return Seen.RUNNING
     if host["observed_at"] <= max(host["since"] or "", host["last_at"] or ""):
         return Seen.BEFORE
-    return Seen.OLD if datetime.now(UTC) - datetime.fromisoformat(host["observed_at"]) > LATELY else Seen.CONFIRMED
+    return Seen.OLD if _long_ago(host["observed_at"]) else Seen.CONFIRMED
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,11 @@ class Place:
 
     @property
     def serving(self) -> int:
-        """How many hosts are known to serve what was brought."""
+        """How many hosts are known to serve what was brought; one that served something else when asked is not."""
         brought = self.brought["release_id"] if self.brought else None
-        return sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
+        recorded = sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
+        unsure = {each["host"] for each in self.unsure}  # the releases do not count these
+        return recorded - sum(host["release_id"] == brought and host["host"] not in unsure for host in self.drifting)
 
     @property
     def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
@@ -109,6 +111,11 @@ class Place:
     @property
     def split(self) -> bool:
         """Whether its hosts serve different releases, and nothing is being done about it."""
+        return sum(each["release_id"] is not None for each in self.releases) > 1 and not self.at_work
+
+    @property
+    def uneven(self) -> bool:
+        """Whether it is split, or some of its hosts serve nothing while others do."""
         return len(self.releases) > 1 and not self.at_work
 
     @property
@@ -125,7 +132,7 @@ class Place:
     def mended(self) -> bool:
         """Whether its last attempt was a deploy to be made again once its cause is gone."""
         again = self.last is not None and self.last["kind"] == "deploy" and self.last["state"] != AttemptState.BROKEN
-        return again and self.went_wrong and not self.split and not self.held
+        return again and self.went_wrong and not self.uneven and not self.held
 
     @property
     def refused_by_hold(self) -> list[str]:
@@ -136,12 +143,24 @@ class Place:
     @property
     def troubled(self) -> bool:
         """Whether something is being done about it, or has to be."""
-        return bool(self.at_work or self.unsure or self.held or self.split or self.went_wrong or self.odd)
+        return bool(self.at_work or self.unsure or self.held or self.uneven or self.went_wrong or self.odd)
 
     @property
     def drifting(self) -> list[Row]:
         """The hosts that served something else when they were asked."""
         return [host for host in self.hosts if host["drift"]]
+
+    @property
+    def aside(self) -> str | None:
+        """The release that the registry has of each host that drifts, where nothing else is wrong and none is held."""
+        recorded = {host["release_id"] for host in self.drifting}
+        busy = self.at_work or self.unsure or self.held or self.uneven or self.went_wrong
+        return recorded.pop() if len(recorded) == 1 and not busy else None
+
+    @property
+    def unasked(self) -> list[Row]:
+        """The hosts that did not say lately what they serve."""
+        return [host for host in self.hosts if _long_ago(host["observed_at"])]
 
     @property
     def empty(self) -> list[Row]:
@@ -187,7 +206,7 @@ class Place:
             return None
         if self.held:
             return None
-        if self.split:
+        if self.uneven:
             older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
             most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
             return (most, f"All hosts on {short(most)} again") if most else None
@@ -336,7 +355,8 @@ def _place(
     if unnamed:
         return Place(name, hosts, releases, None, None, None, 0, "", recorded=frozenset(recorded), unsure=unsure)
     where = (name or None, application or None)
-    main = (releases or _ranked(recorded) or [{"release_id": None}])[0]["release_id"]
+    ranked = releases or _ranked(recorded)
+    main = next((each["release_id"] for each in ranked if each["release_id"]), None)
     brought, last = reader.latest(*where, brought=main) if main else None, reader.latest(*where)
     newest = reader.latest(*where, moves=True) if len(releases) > 1 else None
     if len(releases) > 1:
@@ -394,6 +414,11 @@ def _surely(hold: Row, host: Row | None) -> str | None:
     own = host is not None and hold["application"] in ("", host["application"])
     found: str | None = host["release_id"] if host and own and seen(host) not in (Seen.DRIFT, Seen.OPEN) else None
     return found
+
+
+def _long_ago(asked: str | None) -> bool:
+    """Whether a host was never asked, or so long ago that its answer says nothing of today."""
+    return asked is None or datetime.now(UTC) - datetime.fromisoformat(asked) > LATELY
 
 
 def _serves_nothing(host: Row) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -23,8 +23,9 @@ from tests.support.applications import listening
 from tests.support.history import SUBJECTS, History, sha, times
 
 SIZES = (1, 3, 20, 150)
-DARK = (20,)  # those that are taken for people who like it dark, too
+BESIDES = (20,)  # those that are taken in the dark and on a phone, too
 SCREEN = {"width": 1440, "height": 1000}
+PHONE = {"width": 390, "height": 844}
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 _NEWS = tuple(
     CommitRecord(sha(900 + at), subject, "Ada Lovelace", "2030-01-31T12:00:00+01:00")
@@ -32,18 +33,23 @@ _NEWS = tuple(
 )
 
 
-def fleet(history: History, count: int) -> list[str]:
-    """Hosts on one release for some hours, with a fifth of them in staging where there are enough; those of prod."""
+def fleet(history: History, count: int, ago: timedelta = timedelta()) -> list[str]:
+    """Hosts on one release for some hours, with a fifth of them in staging where there are enough; those of prod.
+
+    ``ago`` is for how long nobody has asked them since.
+    """
     names = [f"web{at + 1}.example.org" for at in range(count)]
     staging = names[: count // 5]
     prod = names[count // 5 :]
     for where, hosts in {"staging": staging, "prod": prod}.items():
         before = [HostRecord(name, "live", sha(1), sha(7), seconds=times()) for name in hosts]
         if before:
-            history.attempt(sha(7), *_live(hosts, 7), ago=timedelta(days=2), environment=where, subject=SUBJECTS[5])
+            history.attempt(
+                sha(7), *_live(hosts, 7), ago=ago + timedelta(days=2), environment=where, subject=SUBJECTS[5]
+            )
             told = {"environment": where, "subject": SUBJECTS[0], "commits": _NEWS, "actor": "ci@runner-12"}
-            history.attempt(sha(1), *before, ago=timedelta(hours=4), **told)  # type: ignore[arg-type]
-            history.asked(dict.fromkeys(hosts, sha(1)), where, timedelta(hours=1))
+            history.attempt(sha(1), *before, ago=ago + timedelta(hours=4), **told)  # type: ignore[arg-type]
+            history.asked(dict.fromkeys(hosts, sha(1)), where, ago + timedelta(hours=1))
     return prod
 
 
@@ -94,7 +100,35 @@ def held(history: History, hosts: list[str]) -> None:
     history.registry.observe({hosts[0]: sha(1)}, "prod", {hosts[0]: hold})
 
 
-STATES: tuple[Callable[[History, list[str]], None], ...] = (well, running, split, failed, unknown, held)
+def stale(history: History, hosts: list[str]) -> None:
+    """Nobody has asked the hosts for days."""
+
+
+def drifted(history: History, hosts: list[str]) -> None:
+    """Asked, the first host served another release than the last attempt put there."""
+    history.registry.observe({hosts[0]: sha(5)}, "prod")
+
+
+def broken(history: History, hosts: list[str]) -> None:
+    """A deploy was not restored on the first host: nothing serves there."""
+    why = "the gate was not passed, and the release from before did not pass it either: no service runs"
+    ends = [HostRecord(hosts[0], "not_restored", None, sha(1), why, times(30, 60, 63))]
+    ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in hosts[1:]]
+    history.attempt(sha(2), *ends, ago=timedelta(minutes=9), subject=SUBJECTS[4], exit_code=11)
+
+
+STATES: tuple[Callable[[History, list[str]], None], ...] = (
+    well,
+    running,
+    split,
+    failed,
+    unknown,
+    held,
+    stale,
+    drifted,
+    broken,
+)
+_UNASKED = {stale: timedelta(days=3)}  # for how long nobody has asked
 
 
 def take(browser: Browser, directory: Path, scratch: Path) -> None:
@@ -103,16 +137,23 @@ def take(browser: Browser, directory: Path, scratch: Path) -> None:
         for state in STATES:
             name = f"{count:03}-{state.__name__}"
             history = History(f"sqlite:///{scratch / name}.db")
-            state(history, fleet(history, count))
-            _picture(browser, history.registry, directory / f"{name}.png", "light")
-            if count in DARK:
-                _picture(browser, history.registry, directory / f"{name}-dark.png", "dark")
+            state(history, fleet(history, count, _UNASKED.get(state, timedelta())))
+            _picture(browser, history.registry, directory / f"{name}.png")
+            if count in BESIDES:
+                _picture(browser, history.registry, directory / f"{name}-dark.png", scheme="dark")
+                _picture(browser, history.registry, directory / f"{name}-phone.png", size=PHONE)
             history.close()
 
 
-def _picture(browser: Browser, registry: Registry, path: Path, scheme: Literal["light", "dark"]) -> None:
+def _picture(
+    browser: Browser,
+    registry: Registry,
+    path: Path,
+    size: Mapping[str, int] = SCREEN,
+    scheme: Literal["light", "dark"] = "light",
+) -> None:
     with listening(site(lambda: registry.reader)) as url:
-        page = browser.new_page(viewport=SCREEN, color_scheme=scheme)  # type: ignore[arg-type]
+        page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(url)
         page.screenshot(path=path)
         page.goto("about:blank")  # the server goes away

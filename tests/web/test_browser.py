@@ -303,21 +303,25 @@ LINES = """names => names.map(name => {
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_names_break_nowhere(page: Any, tmp_path: Path, width: str) -> None:
-    """A person, a machine or a host begins a line of its own before it is broken, in every list."""
+    """A person, a machine or a host begins a line of its own before it is broken, in lists and facts."""
     history = History(f"sqlite:///{tmp_path}/registry.db")
     hosts = [f"web{at}.eu-central.example.org" for at in range(3)]
     parts = [HostRecord(name, "live", sha(1), sha(7)) for name in hosts]
-    history.attempt(sha(1), *parts, actor="margaret.hamilton@mbp-16-2024", subject=SUBJECTS[5])
+    made = history.attempt(sha(1), *parts, actor="margaret.hamilton@mbp-16-2024", subject=SUBJECTS[5])
     page.set_viewport_size(WIDTHS[width])
+    lines: dict[str, dict[str, int]] = {}
     with served(history.registry) as url:
-        for path in ("/", "/hosts", "/releases"):
+        for path in ("/", "/hosts", "/releases", f"/attempts/{made}"):
             page.goto(f"{url}{path}")
-            assert page.locator(".name:visible").count(), path
             names = page.locator(".name:visible, .top nav a")
-            lines = zip(names.all_inner_texts(), names.evaluate_all(LINES), strict=True)
-            assert [name for name, count in lines if count > 1] == [], path
+            lines[path] = dict(zip(names.all_inner_texts(), names.evaluate_all(LINES), strict=True))
         page.goto("about:blank")  # the server goes away
     history.close()
+    person = "margaret.hamilton@mbp-16-2024"
+    assert [path for path, found in lines.items() if not found.keys() & {person, *hosts}] == []
+    assert {path: [name for name, count in found.items() if count > 1] for path, found in lines.items()} == {
+        path: [] for path in lines
+    }
 
 
 def test_on_paper_a_page_is_what_it_says(page: Any, past: Any) -> None:

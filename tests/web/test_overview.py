@@ -31,7 +31,7 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
         "The last deploy in staging failed before the switch: what served before still serves. "
-        "1 host of 6 differs from the registry.",
+        "1 host of 6 differs from the registry: web2.",
         f"drift the host served {sha(50)[:10]} when asked",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
@@ -79,10 +79,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
     assert headline(client) == (f"How the deploy of {sha(1)[:10]} on web2 ended is not known.")
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
-    assert headline(client) == (
-        "broken web2 serves nothing. "
-        f"prod is split: 1 serves {sha(2)[:10]}, 1 serves nothing. The last deploy in prod ended broken."
-    )
+    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken.")
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
     assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
@@ -111,7 +108,8 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     listed = ["web0777", *names[:100], "web0777"]
     assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
     assert "1 host of 1000 differs from the registry" in text(first)
-    (line,) = steps(history)
+    line, back = steps(history)
+    assert back.startswith(f"Back to {sha(1)[:10]}, which is recorded: fab -H web0777 rollback --release={sha(1)}")
     assert line.startswith("What it did: fab -H web0777 registry.reconcile --environment=prod It changes nothing")
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
@@ -249,7 +247,10 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     assert row(short, "w1") == "checked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "checked just now, too long ago to count: fab -H w1 status --environment=prod"
+    assert row(short, "w1") == "checked just now, too long ago to count"
+    line = "fab -H w1 status --environment=prod"
+    assert f"checked just now, too long ago to count: {line}" in text(page_of(short).get("/hosts").text)
+    assert steps(short) == ["To check what serves: fab -H prod status It only looks."]
     assert headline(page_of(short)).endswith("; 1 of 1 was not checked lately.")
 
 
@@ -460,7 +461,8 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
 LOOKS = "It changes nothing on the hosts: it reads what they did, and corrects the registry by it."
 BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
 STEPS = {
-    "well": "Nothing to type.",
+    "well": "To check what serves: fab -H prod status It only looks.",
+    "asked": "Nothing to type.",
     "running": "Nothing to type: the deploy goes on.",
     "unknown": f"How it ended: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
     "restored": "When that is mended: fab -H prod deploy --sha=HEAD It changes what serves.",
@@ -468,6 +470,7 @@ STEPS = {
     "live": f"All hosts on {sha(1)[:10]} again: {BACK}",
     "drift": f"What it did: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
 }
+ASIDE = f"Back to {sha(1)[:10]}, which is recorded: fab -H w1 rollback --release={sha(1)} --environment=prod"
 
 
 @pytest.mark.parametrize("state", STEPS)
@@ -476,12 +479,34 @@ def test_the_one_line_to_type_stands_under_the_headline(short: History, state: s
     first = [HostRecord(name, "live", sha(1)) for name in ("w1", "w2")]
     short.attempt(sha(1), *first, ago=timedelta(hours=3))
     code = {"running": None, "live": 0}.get(state, 10)
-    if state == "drift":
-        short.registry.observe({"w1": sha(9)}, "prod")
+    if state in ("asked", "drift"):
+        short.registry.observe({"w1": sha(9 if state == "drift" else 1), "w2": sha(1)}, "prod")
     elif state != "well":
         part = HostRecord("w1", state, {"live": sha(2), "restored": sha(1)}.get(state), sha(1))
         short.attempt(sha(2), part, ago=timedelta(seconds=5), exit_code=code)
-    assert steps(short) == [STEPS[state]]
+    more = [f"{ASIDE} It changes what serves."] if state == "drift" else []
+    assert steps(short) == [STEPS[state], *more]
+
+
+def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
+    """It served something else when asked: the environment is one host short, and the headline names that host."""
+    parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2", "w3")]
+    short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
+    short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
+    assert headline(page_of(short)) == "1 host of 3 differs from the registry: w1."
+    assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
+
+
+def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
+    """The others are said to serve, and by whom it came, also where more hosts serve nothing."""
+    names = ("w1", "w2", "w3")
+    parts = [HostRecord(name, "live", sha(1), sha(7)) for name in names]
+    short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
+    ends = [HostRecord(name, "not_restored", None, sha(1), "no service runs") for name in names[:2]]
+    short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=11)
+    assert headline(page_of(short)) == "broken w1, w2 serve nothing. The last deploy in prod ended broken."
+    assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
+    assert steps(short) == [f"All hosts on {sha(1)[:10]} again: {BACK}"]
 
 
 def test_a_well_environment_is_folded_while_another_is_not(short: History) -> None:
