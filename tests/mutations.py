@@ -1445,9 +1445,9 @@ MUTATIONS = (
     ),
     Mutation(
         "the present configuration outlives pruning, and those of releases",
-        HOST + "prune.py",
-        "        named = [*recorded, ",
-        "        named = [",
+        HOST + "records.py",
+        "        configuration.forget_others(layout, [*recorded, *tried])",
+        "        configuration.forget_others(layout, [*tried])",
         (CONFIGURATION, "-k", "what_is_pruned"),
     ),
     Mutation(
@@ -1637,8 +1637,8 @@ MUTATIONS = (
     Mutation(
         "a push without the gate leaves what the release passed",
         HOST + "records.py",
-        "else _as_it_passed)(before, record) if before else record\n",
-        'else _as_it_passed)(before, record) if before and request["kind"] == "restart" else record\n',
+        "    if before is None:\n        return record\n",
+        '    if before is None or kind == "env":\n        return record\n',
         ("tests/host/test_configuration.py", "-k", "without_the_gate or without_restarts"),
     ),
     Mutation(
@@ -1981,8 +1981,8 @@ MUTATIONS = (
     Mutation(
         "a restart of one service leaves the others in the record",
         HOST + "records.py",
-        '(_restarted if request["kind"] == "restart" else _as_it_passed)',
-        "_as_it_passed",
+        '    if kind == "restart":\n        return _restarted',
+        '    if kind == "":\n        return _restarted',
         ("tests/host/test_services.py", "-k", "gated_and_recorded"),
     ),
     Mutation(
@@ -2647,12 +2647,61 @@ MUTATIONS = (
     Mutation(
         "a configuration that failed stays to hide its secrets",
         HOST + "activation.py",
-        "    _clear(layout)\n    if result.parent",
+        "    _clear(layout)\n    records.",
         "    _clear(layout)\n"
         '    if final.phase == "restored" and final.configuration:\n'
         "        (layout.config / final.configuration).unlink(missing_ok=True)\n"
-        "    if result.parent",
+        "    records.",
         ("tests/host/test_user_commands.py", "-k", "that_failed"),
+    ),
+    Mutation(
+        "a configuration that failed goes with the next attempt after a day",
+        HOST + "activation.py",
+        "    records.forget_configurations(layout, final)\n",
+        "",
+        (CONFIGURATION, "-k", "goes_with_a_later"),
+    ),
+    Mutation(
+        "a gate that the settings took out was not skipped by hand",
+        HOST + "records.py",
+        '    return _kept(layout, request["sha"]) if "skip_healthcheck" in request.get("said", []) else None',
+        '    return None if asks(request["healthcheck"]) else _kept(layout, request["sha"])',
+        (CONFIGURATION, "-k", "settings_took_out"),
+    ),
+    Mutation(
+        "a release whose gate was skipped by hand has not proven itself since",
+        HOST + "records.py",
+        '    if record.get("skipped_since"):',
+        "    if False:",
+        ("tests/host/test_records.py", "-k", "skipped_by_hand"),
+    ),
+    Mutation(
+        "only an interpreter decides whether a release that passed its gate can start again",
+        HOST + "seal.py",
+        " if _is_of_an_interpreter(release / row[0])]",
+        "]",
+        ("tests/host/test_seal.py", "-k", "decides_at_the_commit"),
+    ),
+    Mutation(
+        "a link into /run is no need of a release",
+        HOST + "seal.py",
+        'found.startswith("/run/")',
+        "False",
+        ("tests/host/test_seal.py", "-k", "in_run"),
+    ),
+    Mutation(
+        "a root that was moved from a closed place keeps its id",
+        HOST + "layout.py",
+        "            there = first.target_id()\n        except (OSError, ValueError):\n            return False\n",
+        "            there = first.target_id()\n        except (OSError, ValueError):\n            return True\n",
+        ("tests/host/test_claim.py", "-k", "closed"),
+    ),
+    Mutation(
+        "an installed unit may be masked until the next boot",
+        HOST + "unit_sets.py",
+        "    yield from (() if installed else ",
+        "    yield from (() if False else ",
+        (UNIT_SETS, "-k", "next_boot"),
     ),
     Mutation(
         "units that a release does not bring with restarts skipped are told",
@@ -2685,8 +2734,8 @@ MUTATIONS = (
     Mutation(
         "names of units that systemd makes itself are refused",
         HOST + "unit_sets.py",
-        "for each in (chosen.scope, *MADE))\n",
-        "for each in ())\n",
+        "for each in (chosen.scope, *MADE)))\n",
+        "for each in ()))\n",
         (UNIT_SETS, "-k", "nobody_put"),
     ),
     Mutation(

@@ -158,7 +158,7 @@ def lost(release: Path) -> Optional[str]:
 
 
 def _is_of_an_interpreter(path: Path) -> bool:
-    """Whether a path is the link of a virtual environment to its interpreter, or the file that names the interpreter."""
+    """Whether a path is the link of a virtual environment to its interpreter, or the file that names that."""
     home = path if path.name == "pyvenv.cfg" else path.parent.parent / "pyvenv.cfg"
     return path in (home, home.parent / "bin" / path.name) and home.is_file()
 
@@ -399,7 +399,8 @@ def _special(path: Union[str, Path]) -> Refusal:
 def _outside(path: str, release: Path, status: os.stat_result) -> Optional[str]:
     """What a link leads to, or a virtual environment needs; None when it is inside the release, or nothing is there.
 
-    Nor is it what lies in /run: services make and remove that, and a boot does.  An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
+    What lies in /run is no need either: services make and remove it, and a boot does.
+    An environment that has a copy of its interpreter, and no link to it, still needs what was copied.
     """
     if stat.S_ISLNK(status.st_mode):
         found: Optional[str] = os.path.realpath(path)

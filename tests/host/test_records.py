@@ -654,6 +654,17 @@ def test_a_release_that_served_for_long_is_watched_for_a_shorter_time(
     assert again.said("gate.proven") == SHORT
 
 
+def test_a_release_whose_gate_was_skipped_by_hand(host: LocalAgent, systemd: Systemd, clock: Clock) -> None:
+    """How long it served since then says nothing of what it passed: a rollback to it watches for the whole time."""
+    old = committed(host, "old", "api", healthcheck=UNSET)
+    activate(host, host.sealed("new", health="exit 0", api=""), "api", healthcheck=UNSET)
+    silent = {**UNSET, "command": None}
+    assert activate(host, old, "api", healthcheck=silent, said=["skip_healthcheck"]).phases[-1] == "committed"
+    clock.ran += 601
+    answer = activate(host, old, "api", kind="rollback", said=[], healthcheck=NEWER)
+    assert (answer.phases[-1], answer.said("gate.proven")) == ("committed", [])
+
+
 @pytest.mark.parametrize(
     "why", ["the clock was set", "too short", "another gate", "set", "interrupted", "another boot", "started again"]
 )
