@@ -13,7 +13,18 @@ from ..config.recipe import digest
 from ..errors import Busy, InvalidInput, UnknownRelease
 from ..host.constants import BY_RECORD, FINAL, IN_PLACE, SERVES, SWITCHABLE
 from ..host.time_limits import stopping
-from ..host.words import OTHER_RECIPE, WAIT, busy, full_name, held, not_live, sudoers
+from ..host.words import (
+    OTHER_RECIPE,
+    PLAIN_ROOT,
+    WAIT,
+    busy,
+    full_name,
+    held,
+    interpreted,
+    is_plain,
+    not_live,
+    sudoers,
+)
 from ..outcome import HostOutcome, Kind, State
 
 if TYPE_CHECKING:
@@ -445,6 +456,8 @@ def _may_come(job: Job, facts: Facts, name: str) -> bool:
 def _missing(job: Job, facts: Facts) -> Iterator[Problem]:
     if job.kind == "deploy" and not facts["git"]:
         yield Problem("git is not installed on this host", "apt install git")
+    if facts["systemd"] and facts["may_manage"] and not is_plain(job.config.root):
+        yield Problem(f"the deploy root {interpreted(job.config.root)}", PLAIN_ROOT)
     if job.config.restarts and not facts["systemd"]:
         yield Problem(
             "this host does not run systemd, so its services cannot be restarted",

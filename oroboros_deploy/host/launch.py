@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from . import (
     time_limits,
     turn,
     units,
+    words,
 )
 from .annotations import IO, TYPE_CHECKING, Dict, Optional, Tuple, cast
 from .journal import Journal
@@ -42,7 +42,6 @@ UNIT, SECOND = running.UNIT, running.SECOND
 _ENDING = 15.0  # seconds that the unit before may take to end, and its recovery with it
 _ENDED = ("inactive", "failed")
 _JOURNAL = "systemd-journal"  # the group that may read it
-_PLAIN = r"[\w/.@:+,=-]+"  # compiled where it is used: by what starts a unit
 
 
 def start(layout: Layout, request: ActivateRequest, say: Say) -> None:
@@ -301,8 +300,8 @@ def _give_up(layout: Layout, request: ActivateRequest, refusal: Refusal) -> None
 
 def unit_command(layout: Layout, request: ActivateRequest, unit: str = UNIT) -> "list[str]":
     agent, attempt = _agent(), request["attempt"]
-    if not re.fullmatch(_PLAIN, agent):
-        raise Refusal("invalid", f"{agent!r} holds characters that systemd would interpret", hint="use a plain root")
+    if not words.is_plain(agent):
+        raise Refusal("invalid", words.interpreted(agent), hint=words.PLAIN_ROOT)
     # Not $SERVICE_RESULT: stopped by a signal that asks politely, a unit is a success to systemd.
     recovery = f"/bin/sh -c '[ \"$EXIT_STATUS\" = 0 ] || exec {sys.executable} -IS {agent} recover {attempt}'"
     there, back = time_limits.way_there(records.asked(layout, request)), _way_back(layout, request)

@@ -27,6 +27,7 @@ _HEADER = r"# oroboros_deploy: ([^\n]+?) in (/[^\n]*), ([0-9a-f]{16})\n"
 _SECTION = r"(?m)^\s*\[Install\]\s*$"
 _ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
 _WANTS = r"(?m)^\s*(?:Wants|Requires|BindsTo|Upholds)\s*=(.*)$"
+_ALIAS = r"(?m)^\s*Alias\s*=[ \t]*(.*?)\s*$"
 _ACCEPT = r"(?mi)^\s*Accept\s*=\s*(yes|true|1|on|y|t)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
@@ -98,6 +99,11 @@ def body(text: str) -> str:
 def has_install(text: str) -> bool:
     """Whether it can be enabled by its own name; of a template only one that names an instance can."""
     return bool(re.search(_SECTION, text))
+
+
+def aliases(text: str) -> List[str]:
+    """The other names that a unit gets when it is enabled."""
+    return [name for names in re.findall(_ALIAS, text) for name in names.split()]
 
 
 def users(text: str) -> List[str]:

@@ -227,6 +227,7 @@ def look(layout: Layout, wanted: Texts, adopt: bool = False) -> Look:
     problems = list(
         filter(None, (_problem(path, each, wanted.get(path), root, adopt) for path, each in sorted(found.items())))
     )
+    problems += _aliases_of_others(wanted, found, root)
     if problems:
         raise _refusal(problems)
     texts = {path: each.text for path, each in sorted(found.items())}
@@ -295,6 +296,30 @@ def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: 
         return None
     why = "was edited on this host since it was installed" if header else "was put on this host by somebody else"
     return _Problem(f"{path} {why}", unit_files.difference(path, there.text, wanted or ""))
+
+
+def _aliases_of_others(wanted: Texts, ours: Container[str], root: str) -> Iterator[_Problem]:
+    """Other names of units that something else has: a link by that name would hide what has it.
+
+    ``ours`` are the paths of all units of this root, also of one that the release takes away or renames.
+    """
+    for path, text in sorted(wanted.items()):
+        for name in unit_files.aliases(text):
+            owner = _owner(name, ours, root)
+            if owner:
+                yield _Problem(f"{path} has Alias={name}, a name that something else has, in {owner}")
+
+
+def _owner(name: str, ours: Container[str], root: str) -> Optional[str]:
+    """The directory in which somebody else has a unit of this name; None where the name is free, or leads to ours."""
+    place = manager.chosen().units / name
+    if place.is_symlink() and os.path.basename(os.readlink(place)) in ours:
+        return None
+    there = _there(name)
+    header = unit_files.header(there.text) if there.text else None
+    if there.wrong or (there.text and (header is None or header.root != root)):
+        return str(place.parent)
+    return next((each for each in _others(installed=False) if os.path.lexists(f"{each}/{name}")), None)
 
 
 def _others(*, installed: bool) -> Iterator[str]:

@@ -182,6 +182,21 @@ def waiting_for_boot(units: Iterable[str]) -> List[str]:
     return [*dict.fromkeys(f"{stem}.{kinds.get(kind, kind)}" for stem, _, kind in split if not stem.endswith("@"))]
 
 
+PLAIN_ROOT = "name a `root` of letters, digits and _ . / @ : + , = - in fabric.yaml"
+
+
+def is_plain(path: str) -> bool:
+    """Whether systemd reads a path in a unit as it stands: without blanks, quotes, backslashes, `$` and `%`."""
+    import re
+
+    return bool(re.fullmatch(r"[\w/.@:+,=-]+", path))
+
+
+def interpreted(path: str) -> str:
+    """What is said of a path that is not plain."""
+    return f"{path!r} holds characters that systemd would interpret"
+
+
 def boot_unit(root: str) -> str:
     """``/srv/my-app`` → ``oroboros-boot-srv-my\\x2dapp.service``: escaped as systemd does, so no two roots share it."""
     import os

@@ -28,6 +28,7 @@ import math
 import os
 import pwd
 import re
+import signal
 import stat
 import subprocess
 import sys
@@ -47,7 +48,9 @@ OTHERS = (  # where systemd finds units that no deploy installed
 )
 CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "SYSTEMD_PAGER": "cat"}
 WAITS = 30.0  # seconds for the lock, where nobody said how long
+INPUT = 30.0  # seconds for all of an input
 LONGEST = 3600  # seconds that anything may last
+LAST = LONGEST + 300  # seconds for the helper and what it becomes, whatever its caller keeps from it
 LARGEST = 4 << 20  # bytes of an input, and of a configuration
 OURS = "# oroboros_deploy: "  # begins what was installed for an application
 
@@ -307,8 +310,9 @@ ALLOWED = {
         "condition": "ConditionPathExists ConditionPathIsDirectory ConditionFileNotEmpty AssertPathExists",
         "names": "After",
         "before": "Before",
-        "known": "Wants Requires Requisite BindsTo PartOf Upholds",
-        "units": "Conflicts OnFailure OnSuccess PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo",
+        "pulls": "Wants Requires BindsTo",
+        "known": "Requisite PartOf",
+        "units": "Upholds Conflicts OnFailure OnSuccess PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo",
         "below": "RequiresMountsFor",
     },
     "Service": {
@@ -367,8 +371,14 @@ TARGETS = {
     *("time-sync.target", "basic.target", "sysinit.target", "multi-user.target", "graphical.target"),
     *("default.target", "timers.target", "sockets.target", "paths.target"),
 }
-LAST = {"multi-user.target", "graphical.target", "default.target"}  # nothing of the boot waits for what comes before
-LATE = LAST | {"timers.target", "sockets.target", "paths.target"}
+# What a unit may start with itself.  A target that is not active (graphical.target on most servers, all of them after
+# `systemctl isolate rescue.target`) starts the services, sockets, timers and mounts that anybody enabled there.
+PULLED = {
+    *("network.target", "network-online.target", "nss-lookup.target", "time-sync.target"),
+    *("local-fs.target", "sysinit.target"),  # which every service starts anyway
+}
+ENDS = {"multi-user.target", "graphical.target", "default.target"}  # nothing of the boot waits for what comes before
+LATE = ENDS | {"timers.target", "sockets.target", "paths.target"}
 # systemd starts sockets and paths before basic.target, and a service after it.  If a socket waited for a service, that
 # would be a cycle, and systemd ends a cycle by leaving out units, those of others too.
 EARLY = {"Socket", "Path"}
@@ -382,7 +392,8 @@ CHECKS: dict[str, Callable[[Application, str], bool]] = {
     "calls": lambda app, value: bool(re.fullmatch(r"~?[A-Za-z0-9_@ \t-]*", value)),  # no `getuid:0`, which lies
     "names": lambda app, value: all(re.fullmatch(rf"{STEM}\.[a-z]+", each) for each in value.split()),
     "known": lambda app, value: all(each in TARGETS or _is_ours(app, each) for each in value.split()),
-    "before": lambda app, value: all(each in LAST or _is_ours(app, each) for each in value.split()),
+    "pulls": lambda app, value: all(each in PULLED or _is_ours(app, each) for each in value.split()),
+    "before": lambda app, value: all(each in ENDS or _is_ours(app, each) for each in value.split()),
     "late": lambda app, value: all(each in LATE or _is_ours(app, each) for each in value.split()),
     "modest": lambda app, value: bool(re.fullmatch("[0-9]{1,4}", value)),
     "condition": lambda app, value: _is_below(app.root, re.sub(r"^\|?!?", "", value)),
@@ -705,13 +716,37 @@ def judge(app: Application) -> None:
 
 
 def _asked() -> Asked:
-    said = json.loads(sys.stdin.buffer.read(LARGEST).decode("utf-8"))
+    with _within(INPUT):
+        given = sys.stdin.buffer.read(LARGEST)
+    said = json.loads(given.decode("utf-8"))
     files, links = (
         {str(path): _text(text) for path, text in said.get(name, {}).items()} for name in ("files", "links")
     )
     stop, enable, start = (tuple(map(str, said.get(name, ()))) for name in ("stop", "enable", "start"))
     patience = said.get("patience")
     return Asked(files, links, stop, enable, start, None if patience is None else _seconds(patience))
+
+
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """Refuse a caller who keeps root waiting longer; what ends the helper itself is put off meanwhile."""
+
+    def late(*_: object) -> NoReturn:
+        raise Refused(f"the input did not end within {seconds:g} seconds")
+
+    left, began = signal.getitimer(signal.ITIMER_REAL)[0], time.monotonic()
+    _alarm(seconds, late)
+    try:
+        yield
+    finally:
+        _alarm(max(0.001, left - (time.monotonic() - began)) if left else 0)
+
+
+def _alarm(seconds: float, then: Callable[..., object] | signal.Handlers = signal.SIG_DFL) -> None:
+    """Ring once, however the caller has the signal: blocked or ignored.  By default that ends what runs then."""
+    signal.signal(signal.SIGALRM, then)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _seconds(said: str | float) -> float:
@@ -780,7 +815,8 @@ def _is_link(app: Application, path: str, asked: Asked) -> bool:
     if not found or not _is_ours(app, found[3]) or (leads is not None and not (to and _is_ours(app, to[1]))):
         return False
     if found[1] is None:
-        return _is_alias(app, path, to[1] if to else None, asked.files)
+        away = (leads or "").startswith("..") or (to and _kind(to[1]) != _kind(path))
+        return not away and _is_alias(app, path, to[1] if to else None, asked.files)
     late = found[1] in LATE and found[2] == "wants" and (leads is None or _may_want(found[1], _kind(found[3])))
     return app.owns(found[1]) or late
 
@@ -857,6 +893,7 @@ def run_as(app: Application, user: str, unit: str, seconds: str) -> None:
     if not re.fullmatch(r"[0-9]{1,8}(?:\.[0-9]{1,6})?", seconds):
         raise Refused(f"{seconds!r} are no seconds")
     properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": "2", "UMask": "0022", "RuntimeMaxSec": seconds}
+    _alarm(0)  # systemd ends that program in time
     _become(
         *("/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}"),
         *(f"--property={key}={value}" for key, value in properties.items()),
@@ -943,7 +980,11 @@ VERBS: dict[str, Callable[..., None]] = {
 
 
 def ask(*arguments: str) -> None:
-    """What the login asks for, done, or refused in a line."""
+    """What the login asks for, done, or refused in a line.
+
+    A caller who does not read what is said to it would keep root waiting: after `LAST` seconds the kernel ends that.
+    """
+    _alarm(LAST)
     try:
         main(*arguments)
     except subprocess.CalledProcessError as failed:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from shlex import quote
 
-from ..host.words import boot_unit, sudo_rule
+from ..host.words import PLAIN_ROOT, boot_unit, interpreted, is_plain, sudo_rule
 from . import rules
 from .found import Found, Place
 from .least import HELPER, JOURNAL, Least, digest, overlap
@@ -227,6 +227,7 @@ def problems(wanted: Wanted, found: Found) -> list[Problem]:
     """All that keeps the host from being made ready: it is left as it is."""
     found_here = [
         *_login_problems(wanted, found),
+        *_root_problems(wanted),
         *_host_problems(found),
         *_user_problems(found),
         *_place_problems(wanted, found),
@@ -247,6 +248,12 @@ def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     elif not account and not wanted.key:
         hint = "log in with a key: ssh-copy-id puts one on the host"
         yield Problem(f"there is no key to let in as {login}: no plain public key logged in here", hint)
+
+
+def _root_problems(wanted: Wanted) -> Iterator[Problem]:
+    """Units name the deploy root; the helper takes plain ASCII alone."""
+    if not is_plain(wanted.root) or (wanted.least and not wanted.root.isascii()):
+        yield Problem(f"the deploy root {interpreted(wanted.root)}", PLAIN_ROOT)
 
 
 def _host_problems(found: Found) -> Iterator[Problem]:

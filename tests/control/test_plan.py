@@ -174,6 +174,8 @@ def test_decide(work: Job, seen: dict[str, Any], plan: Plan) -> None:
         (job(), facts(git=False), InvalidInput, "git is not installed"),
         (job(), facts(systemd=False), InvalidInput, "does not run systemd"),
         (job(), facts(may_manage=False), InvalidInput, "may not restart units"),
+        (job(root="/srv/100%"), facts(), InvalidInput, "the deploy root '/srv/100%' holds characters that systemd"),
+        (job(root="/srv/my shop"), facts(), InvalidInput, "→ name a `root` of letters, digits and _ . /"),
         (job(), facts(units={"api": {"load": "masked"}}), InvalidInput, r"api \(masked\)"),
         (job(), facts(problems=[{"message": "current is odd", "hint": None}]), InvalidInput, "current is odd"),
         (

@@ -507,6 +507,17 @@ def test_the_unit_may_read_what_services_say(host: LocalAgent, monkeypatch: pyte
     assert ("--property=SupplementaryGroups=systemd-journal" in command) == there
 
 
+@pytest.mark.parametrize("path", ["/srv/100%/a.pyz", "/srv/my shop/a.pyz", "/srv/$HOME/a.pyz", '/srv/"a".pyz', "/s/'a"])
+def test_no_unit_has_a_path_that_systemd_would_read_otherwise(
+    host: LocalAgent, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """It is refused before anything is started."""
+    monkeypatch.setattr(sys, "argv", [path])
+    with pytest.raises(Refusal, match="holds characters that systemd would interpret") as refusal:
+        launch.unit_command(host.paths, host.request("a" * 40))
+    assert (refusal.value.kind, "name a `root` of letters" in str(refusal.value.hint)) == ("invalid", True)
+
+
 def test_the_unit_of_the_login_itself(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
     """The login's own manager starts it without sudo, as that login, and can give it no rights of root's."""
     monkeypatch.setattr(sys, "argv", ["/srv/agent.pyz"])

@@ -194,6 +194,28 @@ def test_the_first_time(host: Host) -> None:
     )
 
 
+def test_other_names_that_others_have(host: Host) -> None:
+    """Alias= makes no link by the name of a package's unit, an administrator's or a link; one that is there stays."""
+    (host.vendor / "ssh.service").touch()
+    (host.units / "sshd.service").symlink_to("/lib/systemd/system/ssh.service")
+    (host.units / "own.service").write_text("[Service]\n")
+    texts = host.texts("one", api_service=f"{API}Alias=ssh.service shop.service\nAlias = sshd.service own.service\n")
+    with pytest.raises(Refusal) as refusal:
+        host.look(texts)
+    places = {"ssh": host.vendor, "sshd": host.units, "own": host.units}
+    assert str(refusal.value).partition("\n")[0] == "; ".join(
+        f"api.service has Alias={name}.service, a name that something else has, in {place}"
+        for name, place in places.items()
+    )
+    for name in ("ssh.service", "sshd.service", "own.service"):
+        (host.units / name).unlink(missing_ok=True)
+        (host.units / name).symlink_to("api.service")
+    assert host.look(texts).changes["added"] == ["api.service"]
+    (host.units / "api.service").write_text(texts["api.service"])
+    renamed = host.texts("two", web_service=f"{API}Alias=ssh.service\n")
+    assert host.look(renamed).changes == {"added": ["web.service"], "changed": [], "removed": ["api.service"]}
+
+
 def test_names_of_others(host: Host) -> None:
     """What a package has, what another application has, what is masked, and a link: each is refused by name."""
     (host.vendor / "pkg.service").touch()

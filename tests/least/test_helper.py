@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import pwd
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,11 +151,17 @@ BAD = [
             "[Unit]\nConflicts=ssh.service",
             "[Unit]\nRequires=reboot.target",
             "[Unit]\nWants=ssh.service",
+            "[Unit]\nJoinsNamespaceOf=shop-db.service",
+            "[Unit]\nStopPropagatedFrom=shop-db.service",
             "[Unit]\nStartLimitAction=reboot-force",
             "[Unit]\nFailureAction=reboot",
             "[Unit]\nRequiresMountsFor=/srv/shop/../etc",
             "[Unit]\nWants=shop-%i.service",
             "[Install]\nAlias=ssh.service",
+            "[Install]\nAlias=dbus-org.freedesktop.login1.service",
+            "[Install]\nAlias=default.target",
+            "[Install]\nAlso=ssh.service",
+            "[Install]\nUpheldBy=multi-user.target",
             "[Install]\nAlias=shop-../ssh.service",
             "[Install]\nRequiredBy=ssh.service",
             "[Install]\nWantedBy=ssh.service",
@@ -184,6 +194,28 @@ def test_what_would_be_root() -> None:
     told = {text: judged(text) for text in BAD}
     assert [text for text, found in told.items() if not found] == []
     assert all(each.startswith("shop-api.service") for found in told.values() for each in found)
+
+
+BEYOND = ("ssh.service", "reboot.target", "shutdown.target", "system.slice", "ssh%.service", "%i.service")
+PULLED = frozenset({"network-online.target", "sysinit.target"})
+KNOWN = frozenset({*PULLED, "basic.target", "multi-user.target", "sockets.target"})
+OWN = frozenset({"shop-b.service", "shop-b.socket"})
+NAMING = {  # by key: what it may name of these
+    **dict.fromkeys(("Wants", "Requires", "BindsTo"), OWN | PULLED),
+    **dict.fromkeys(("Requisite", "PartOf"), OWN | KNOWN),
+    **dict.fromkeys(("Upholds", "Conflicts", "OnFailure", "OnSuccess"), OWN),
+    **dict.fromkeys(("PropagatesReloadTo", "ReloadPropagatedFrom", "PropagatesStopTo"), OWN),
+    **dict.fromkeys(("JoinsNamespaceOf", "StopPropagatedFrom"), frozenset[str]()),
+}
+
+
+@pytest.mark.parametrize("key", NAMING)
+def test_what_it_starts_and_stops(key: str) -> None:
+    """No unit starts, stops, reloads or joins units of others, by a target that starts what is enabled neither."""
+    good = {name for name in (*OWN, *KNOWN, *BEYOND) if not judged(f"[Unit]\n{key}={name}\n{UNIT}")}
+    assert good == NAMING[key]
+    mixed = judged(f"[Unit]\n{key}=shop-b.service ssh.service\n{UNIT}")
+    assert [each.startswith(f"shop-api.service:2: {key}=") for each in mixed] == [True]
 
 
 OTHERS = {
@@ -652,6 +684,9 @@ def test_aliases(directories: Path, asking: Asking) -> None:
         {"shop-old.service": "ssh.service"},
         {"ssh.service": "shop-a.service"},
         {"shop-b.service": "shop-a.service"},
+        {"shop-old.service": "../shop-a.service"},
+        {"shop-old.socket": "shop-a.service"},
+        {"dbus-org.freedesktop.login1.service": "shop-a.service"},
         {"shop-masked.service": None},
         {"shop-masked.service": "shop-a.service"},
         {"sysinit.target.wants/shop-a.service": "../shop-a.service"},
@@ -719,6 +754,45 @@ def test_no_wait_is_for_ever(asking: Asking, seconds: str) -> None:
     assert asking.ran == []
 
 
+@pytest.fixture
+def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A caller who opened the helper and sends nothing, with the signal of the alarm blocked; after 20 s it goes."""
+    out, into = os.pipe()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    goes = threading.Timer(20, os.close, [into])
+    goes.start()
+    with open(out, encoding="utf-8") as given:
+        monkeypatch.setattr("sys.stdin", given)
+        yield
+        goes.cancel()
+        goes.join()
+        with contextlib.suppress(OSError):
+            os.close(into)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+@pytest.mark.usefixtures("unread")
+def test_an_input_that_does_not_come(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who sends nothing is refused in time; nobody else waits for it, and what ends the helper still comes."""
+    monkeypatch.setattr(helper, "INPUT", 0.05)
+    helper._alarm(helper.LAST)
+    for verb in (lambda: helper.put(APP, "5"), lambda: helper.judge(APP)):
+        with pytest.raises(Refused, match=r"the input did not end within 0\.05 seconds"):
+            verb()
+    assert [*(directories / "run").iterdir()] == []  # the lock was not even opened
+    assert helper.LAST - 60 < signal.getitimer(signal.ITIMER_REAL)[0] < helper.LAST
+
+
+def test_what_is_said_and_not_read() -> None:
+    """The kernel ends a helper whose caller does not read, however the caller has the signal."""
+    begin = "import os, signal; from oroboros_deploy.least import helper; signal.signal(signal.SIGALRM, signal.SIG_IGN)"
+    fill = "os.set_blocking(1, False)\ntry:\n    while os.write(1, bytes(1 << 16)): pass\nexcept BlockingIOError: pass"
+    asks = f"{begin}\n{fill}\nos.set_blocking(1, True)\nhelper.LAST = 0.05\nhelper.main = print\nhelper.ask('said')\n"
+    with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE) as one:
+        assert one.wait(timeout=20) == -signal.SIGALRM
+
+
 def test_the_list_that_counts(directories: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list that root changed while the helper waited for its input is not overtaken: nothing is installed."""
     monkeypatch.setattr(helper, "application", lambda name: APP._replace(units=("shop",)))
@@ -769,14 +843,23 @@ def test_what_of_environments_is_told(capsys: pytest.CaptureFixture[str]) -> Non
 def test_what_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """No program of root's shows pages, in which one could type; nothing of the login's is given hours."""
     ran: list[tuple[tuple[str, ...], dict[str, str]]] = []
-    monkeypatch.setattr(os, "execve", lambda path, command, environ: ran.append((command, environ)))
+    left: list[bool] = []
+
+    def execve(path: str, command: tuple[str, ...], environ: dict[str, str]) -> None:
+        ran.append((command, environ))
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+
+    monkeypatch.setattr(os, "execve", execve)
+    helper._alarm(helper.LAST)
     helper.systemctl(APP, "status", "--", "shop-a.service")
     helper.activate(
         APP._replace(login=USER), "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999"
     )
     assert ran[0][0] == ("/usr/bin/systemctl", "--no-pager", "status", "--", "shop-a.service")
     assert {"--property=RuntimeMaxSec=3600", "--property=TimeoutStopSec=3600"} <= {*ran[1][0]}
-    assert [environ["SYSTEMD_PAGER"] for _, environ in ran] == ["cat", "cat"]
+    helper.run_as(APP, USER, "oroboros-command-shop:a1-1-1.service", "99999")
+    assert [environ["SYSTEMD_PAGER"] for _, environ in ran] == ["cat"] * 3
+    assert left == [True, True, False]  # a console lasts as long as it was asked for
 
 
 @pytest.mark.parametrize("said", ["[]", "[" * 100_000, '{"files": []}', '{"patience": 1e999, "files": {"x": 1}}'])

@@ -259,9 +259,15 @@ PUT: list[tuple[dict[str, object], str]] = [
     ({"start": ["shop-packaged@7.service"]}, "belongs to a package"),
     ({"links": {"shop-new.service": "shop-packaged@7.service"}}, "is no link"),
     ({"links": {"shop-new.service": "shop-none.service"}}, "is no link"),
+    ({"links": {"shop-new.service": "../shop-api.service"}}, "is no link"),
     ({"links": {"shop-masked.service": None}}, "is no link"),
     ({"links": {"shop-link.service": None}}, "is no link"),
     ({"start": ["shop-link.service"]}, "is a link to a unit of others"),
+    (
+        {"files": {"shop-pull.service": f"{PLAIN}[Unit]\nUpholds=multi-user.target\n"}},
+        "Upholds=multi-user.target is not",
+    ),
+    ({"files": {"shop-name.service": f"{PLAIN}Alias=ssh.service\n"}}, "Alias=ssh.service is not for"),
 ]
 
 

@@ -178,6 +178,17 @@ def test_what_is_in_the_way(has: dict[str, Any], message: str) -> None:
     assert (problem.message, bool(problem.hint)) == (message, True)
 
 
+@pytest.mark.parametrize("root", ["/srv/100%", "/srv/my shop", "/srv/$HOME", '/srv/"shop"', "/srv/a'b", "/srv/a\\b"])
+def test_a_root_that_systemd_would_read_otherwise(root: str) -> None:
+    """Is refused by name, for units name it."""
+    wanted = replace(WANTED, directories=(root,))
+    (problem,) = problems(wanted, replace(READY, places={root: OURS}))
+    assert (problem.message, problem.hint) == (
+        f"the deploy root {root!r} holds characters that systemd would interpret",
+        "name a `root` of letters, digits and _ . / @ : + , = - in fabric.yaml",
+    )
+
+
 def test_a_login_that_nobody_could_use() -> None:
     """A new login without a key to let in is no login; a shared place of another kind is told."""
     nobody = problems(replace(WANTED, key=None), BARE)

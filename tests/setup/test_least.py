@@ -79,6 +79,14 @@ def test_what_makes_it_useless(found: Found, said: str) -> None:
     assert [said in each.message for each in problems(WANTED, found)] == [True]
 
 
+def test_a_root_that_the_helper_would_refuse() -> None:
+    """It takes plain ASCII alone; without it such a root is in order."""
+    wanted = replace(WANTED, directories=("/srv/ü",))
+    found = replace(READY, places={"/srv/ü": BARE.places["/srv/shop"]})
+    assert ["'/srv/ü' holds characters" in each.message for each in problems(wanted, found)] == [True]
+    assert problems(replace(wanted, least=None), replace(found, listed=(), sudo=True)) == []
+
+
 def test_a_shared_place() -> None:
     """The login makes it, and the helper gives it away, who follows no link; so that comes after the helper."""
     wanted = replace(WANTED, shared={"a/b": "dir"}, owner="shop", users=("shop",))
