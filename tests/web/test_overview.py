@@ -530,7 +530,7 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     ]
     assert shown.partition("<details>")[0].count('<th scope="row">') == 1
     assert '<th scope="row"><a class="name" href="/hosts/prod3">' in shown.partition("<details>")[0]
-    assert shown.count("rollback --release") == 1
+    assert text(shown).count("rollback --release") == 1
 
 
 def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back(short: History) -> None:
@@ -553,9 +553,9 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
 def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
     """While somebody holds a host, the page says the line that frees it, and none that is refused there."""
     short.attempt(sha(1), *(HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")), ago=timedelta(hours=1))
-    assert "rollback --release" in page_of(short).get("/").text
+    assert "rollback --release" in text(page_of(short).get("/").text)
     short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
-    assert "rollback --release" not in page_of(short).get("/").text
+    assert "rollback --release" not in text(page_of(short).get("/").text)
     reader = short.registry.reader
     assert [each.back for each in places(reader, reader.hosts().items, reader.held())] == [None]
     short.registry.observe({"w1": sha(9)}, "prod", {"w1": HOLD})
@@ -596,10 +596,10 @@ def test_what_nobody_serves_any_more_is_not_called_live(short: History) -> None:
 def test_no_way_back_is_offered_while_nobody_knows_what_serves(short: History, state: str) -> None:
     """While an attempt goes on, or its end is not known, the page says no rollback to type."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=2))
-    assert "rollback --release" in page_of(short).get("/").text
+    assert "rollback --release" in text(page_of(short).get("/").text)
     code = None if state == "running" else 40
     short.attempt(sha(2), HostRecord("w1", state, None, sha(1)), ago=timedelta(seconds=5), exit_code=code)
-    assert "rollback --release" not in page_of(short).get("/").text
+    assert "rollback --release" not in text(page_of(short).get("/").text)
     reader = short.registry.reader
     assert [each.back for each in places(reader, reader.hosts().items)] == [None]
 
@@ -670,9 +670,9 @@ def test_what_failed_is_no_way_back(short: History) -> None:
     """What served before, and failed when it was last to be brought, is offered by no line of the page."""
     short.attempt(sha(1), HostRecord("w1", "not_restored", None, None), ago=timedelta(hours=3), exit_code=11)
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=2))
-    assert "rollback --release" not in page_of(short).get("/").text
+    assert "rollback --release" not in text(page_of(short).get("/").text)
     short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(2)), ago=timedelta(hours=1))
-    assert f"rollback --release={sha(2)}" in page_of(short).get("/").text
+    assert f"rollback --release={sha(2)}" in text(page_of(short).get("/").text)
 
 
 def test_what_failed_otherwise_is_a_way_back(short: History) -> None:
@@ -685,4 +685,4 @@ def test_what_failed_otherwise_is_a_way_back(short: History) -> None:
         sha(1), HostRecord("w9", "not_restored", None, None), ago=timedelta(hours=2), environment="lab", exit_code=11
     )
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=1))
-    assert f"rollback --release={sha(1)}" in page_of(short).get("/").text
+    assert f"rollback --release={sha(1)}" in text(page_of(short).get("/").text)
