@@ -735,14 +735,14 @@ def _within(seconds: float) -> Iterator[None]:
         raise Refused(f"the input did not end within {seconds:g} seconds")
 
     left, began = signal.getitimer(signal.ITIMER_REAL)[0], time.monotonic()
-    _alarm(seconds, late)
+    alarm(seconds, late)
     try:
         yield
     finally:
-        _alarm(max(0.001, left - (time.monotonic() - began)) if left else 0)
+        alarm(max(0.001, left - (time.monotonic() - began)) if left else 0)
 
 
-def _alarm(seconds: float, then: Callable[..., object] | signal.Handlers = signal.SIG_DFL) -> None:
+def alarm(seconds: float, then: Callable[..., object] | signal.Handlers = signal.SIG_DFL) -> None:
     """Ring once, however the caller has the signal: blocked or ignored.  By default that ends what runs then."""
     signal.signal(signal.SIGALRM, then)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
@@ -893,7 +893,7 @@ def run_as(app: Application, user: str, unit: str, seconds: str) -> None:
     if not re.fullmatch(r"[0-9]{1,8}(?:\.[0-9]{1,6})?", seconds):
         raise Refused(f"{seconds!r} are no seconds")
     properties = {"NoNewPrivileges": "yes", "TimeoutStopSec": "2", "UMask": "0022", "RuntimeMaxSec": seconds}
-    _alarm(0)  # systemd ends that program in time
+    alarm(0)  # systemd ends that program in time
     _become(
         *("/usr/bin/systemd-run", "--quiet", "--pipe", "--wait", "--collect", f"--unit={unit}"),
         *(f"--property={key}={value}" for key, value in properties.items()),
@@ -984,7 +984,7 @@ def ask(*arguments: str) -> None:
 
     A caller who does not read what is said to it would keep root waiting: after `LAST` seconds the kernel ends that.
     """
-    _alarm(LAST)
+    alarm(LAST)
     try:
         main(*arguments)
     except subprocess.CalledProcessError as failed:

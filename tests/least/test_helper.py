@@ -776,7 +776,7 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_an_input_that_does_not_come(directories: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A caller who sends nothing is refused in time; nobody else waits for it, and what ends the helper still comes."""
     monkeypatch.setattr(helper, "INPUT", 0.05)
-    helper._alarm(helper.LAST)
+    helper.alarm(helper.LAST)
     for verb in (lambda: helper.put(APP, "5"), lambda: helper.judge(APP)):
         with pytest.raises(Refused, match=r"the input did not end within 0\.05 seconds"):
             verb()
@@ -850,7 +850,7 @@ def test_what_is_run(monkeypatch: pytest.MonkeyPatch) -> None:
         left.append(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
 
     monkeypatch.setattr(os, "execve", execve)
-    helper._alarm(helper.LAST)
+    helper.alarm(helper.LAST)
     helper.systemctl(APP, "status", "--", "shop-a.service")
     helper.activate(
         APP._replace(login=USER), "activate", "", "/usr/bin/python3", f"{ROOT}/a.pyz", "a1", "99999", "99999"
