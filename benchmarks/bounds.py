@@ -47,6 +47,10 @@ BOUNDS: Mapping[str, Bound] = {
     "start.wall": Bound("`fab --list`: wall time, times that of an empty fabfile", 1.1),
     "start.unused": Bound("third-party packages that a command imports and does not use", 0),
     "output.cpu": Bound("a build step that prints 200 MB: processor time of the control node", 2.0, "s"),
-    "output.memory": Bound("the same: peak memory above that of a step that prints 20 MB", 4.0, "MB"),
-    "output.wrong": Bound("the same: logs on the host that are not the first 64 MB of it, byte for byte", 0),
+    "output.memory": Bound(
+        "a build step that prints 200 MB: peak memory above that of a step that prints 20 MB", 4.0, "MB"
+    ),
+    "output.wrong": Bound(
+        "a build step that prints 200 MB: logs on the host that are not its first 64 MB, byte for byte", 0
+    ),
 }

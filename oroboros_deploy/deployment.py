@@ -303,7 +303,7 @@ class Deployment:
 
         It logs in as root, or as a user of sudo: ``password`` is called, once, with the hosts whose sudo wants one.
         ``login`` is who will deploy (default: who logs in); a new one is let in by the key that logged in now.
-        With ``least_privilege`` that login may run one program of root's alone, in the place of the two rules of sudo.
+        With ``least_privilege`` that login gets one rule of sudo instead of two: it may run one program as root.
         ``agree`` is called with what is to be done on each host, and raises when it is not wanted; without it nothing
         is done.  ``ready`` in the answer says that nothing is left to do, ``actions`` what was done, or would be.
         Where one host refuses, nothing is done on any.  Raises InvalidInput when no host is named.

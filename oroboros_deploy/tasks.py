@@ -78,8 +78,8 @@ def deploy(
 ) -> None:
     """Build a commit on the hosts, switch to it, and go back by itself when the gate fails.
 
-    All hosts build side by side; only when every one has the sealed release do they
-    switch, one after another, and the first that fails stops the rest.
+    All hosts build at the same time.  When every host has the complete release, the hosts switch one
+    after another.  When a host fails, the hosts that have not begun to switch stay as they are.
     """
     wanted = sha if plan and sha is None else required(sha, "deploy --sha=SHA", "HEAD is a valid --sha")
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
@@ -169,9 +169,9 @@ def rollback(
     """Switch back to a release that the hosts still have; gated and restored like a deploy.
 
     Without --release it goes to the newest one that passed its gate on every host and was live
-    before what is live now; it shows which, and asks.  Without -H it goes where the environment
-    says, else where the registry saw that release live.  The configuration that the release was
-    committed with last comes back with it.
+    before what is live now; it shows which, and asks.  Without -H it goes to the hosts of the
+    environment, or else to the hosts on which the registry saw that release live.  The release gets
+    the configuration back with which it passed its gate last.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"keep_env": keep_env, "adopt_units": adopt_units}
@@ -223,7 +223,7 @@ def restart(
         "since": "from when on, as journalctl reads it: 2026-05-01 13:00, -2h, yesterday, today",
         "grep": "only lines that this regular expression matches; in small letters it matches capitals, too",
         "follow": "go on with what is said from now on, until Ctrl-C",
-        "lines": "how many of each host at most, without --since (default 100)",
+        "lines": "how many lines of each host at most (default 100); with --since all lines are shown",
         "services": "only these units, space separated",
         "json": "print a JSON object a line",
     }
@@ -272,8 +272,8 @@ def run(
 ) -> None:
     """Run a line with bash in `current` on each host, as the user of a service and with its configuration.
 
-    Each host's journal has the line (a secret of the configuration is masked there, and in the output).  Exit
-    code 1 when the line exits with anything but 0 somewhere; Ctrl-C ends it on the hosts.
+    Each host's journal has the line (a secret of the configuration is masked there, and in the output).  The
+    exit code is 1 when the line does not exit with 0 on every host.  Ctrl-C ends the line on the hosts.
     """
     from .cli import streaming
     from .cli.exit_codes import tell
@@ -436,7 +436,8 @@ def claim(
 ) -> None:
     """Give a deploy root that belongs to another machine (a copy, or on a shared disk) to the host that it is on.
 
-    The machine that it belonged to is refused there from then on.  It shows whose the root is, and asks.
+    From then on, the machine that the root belonged to is refused there.  The command first shows which
+    machine the root belongs to, and asks.
     """
     from .cli import confirming, tables
 
@@ -495,7 +496,7 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
     help=_COMMON
     | {
         "login": "the user who will deploy, made where it is missing; the key that logged in now may log in as it",
-        "least-privilege": "the login may run one program of root's alone, in the place of the two rules of sudo",
+        "least-privilege": "instead of the two sudo rules, the login gets one: it may run one program as root",
         "dry-run": "change nothing, only show what would be done",
         "yes": "do not ask first",
     }
@@ -595,8 +596,8 @@ def registry_reconcile(
     """Correct the registry by the hosts' journals; rebuild it when it is empty.
 
     Without -H or --environment it reads all hosts that the registry knows, each with the
-    settings of its environment.  A host that cannot be read keeps its part, and then
-    the exit code is 50.
+    settings of its environment.  When a host cannot be read, what the registry
+    says about this host stays as it is, and the exit code is 50.
     """
     from .cli import tables
 
@@ -640,7 +641,7 @@ def registry_forget(
         "address": "address to listen on (default 127.0.0.1); any but loopback needs a token",
         "port": "port to listen on (default 8300); 0 for a free one",
         "authenticate": "ask for a token on loopback too, such as behind a proxy",
-        "allowed-hosts": "names that browsers reach it by, space separated, besides loopback and --address",
+        "allowed-hosts": "host names by which browsers reach the page, space separated, besides loopback and --address",
         "root-path": "path under which a proxy shows it, such as /deploys",
         "access-log": "write a line for each request to standard error",
         "environment": "environment of fabric.yaml whose registry is served",
@@ -779,10 +780,11 @@ def env_push(
     json: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Put today's configuration in use with the release that is live: same code, its file, today's values and secrets.
+    """Put today's configuration in use with the live release: its code and `env.file`, today's values and secrets.
 
-    Every host keeps it before the first one switches; services are restarted and gated as they were for that
-    release, and the configuration before comes back when the gate fails.  Where nothing differs nothing is done.
+    All hosts store the new configuration before the first host switches to it.  Each host restarts its services
+    and checks them by the gate that its release passed.  When the gate fails, the configuration from before is put
+    back.  On a host where nothing differs, nothing is done.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     attempt(context, "env", environment, given, json, verbose, lambda hosts, _: hosts.push_env())

@@ -1,4 +1,4 @@
-"""Who runs this."""
+"""The user who runs this program: the name, and paths that begin with ``~``."""
 
 from __future__ import annotations
 

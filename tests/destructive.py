@@ -192,26 +192,27 @@ DOCUMENT = """\
 # The destructive series{title}
 
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
-database, or the host's power; or somebody else does something to the host. The release is drawn too: as built, or with
-bytecode or files of another user's that a service wrote, linked from a store, with a file that cannot be changed, or
-made by another tool. So are its configuration (values that work, or keep the API from starting, from each source, or
-make it crash once after its gate) and its units (a text changed, a service renamed, a timer, an instance of a template,
-a socket, or one that systemd refuses; beside them a path, a target that is named for what it wants, or a drop-in); some
-attempts are an `env.push`. Afterwards the host is asked whether every
-invariant holds: of the release that serves, `env`, the environment of each process in `/proc`, the bytes of all units,
-what systemd has read, runs and starts at a boot, and what is enabled. Each run starts from where the one before left
-it. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is checked.
+database, or the host's power; or somebody else does something to the host. The runner also chooses the release at
+random: as it was built; with bytecode, or with files of another user, that a service wrote; with files linked from a
+store; with a file that cannot be changed; or made by another tool. It chooses the configuration at random: values from
+each source that work, that prevent the API from starting, or that make the API crash once after its gate. It chooses
+the units at random: a changed text, a renamed service, a timer, an instance of a template, a socket, or a unit that
+systemd refuses; and beside these a path, a target that `services` names in place of its services, or a drop-in. Some
+attempts are an `env.push`. Afterwards the host is asked whether every invariant holds: of the release that serves,
+`env`, the environment of each process in `/proc`, the bytes of all units, what systemd has read, runs and starts at a
+boot, and what is enabled. Each run starts from where the one before left it. `tests/destructive.py` is the runner,
+`tests/support/oracle.py` what is checked.
 
     {command}
 
 **{runs} runs, seeds {first} to {last}, in {minutes:.0f} minutes on {cores} cores: {verdict}.**
 
-One moment of three is anywhere in the whole cycle, two are aimed at one of its phases, so that short ones are hit
-too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node was killed as
-well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab` when nothing was
-killed; the bound that was checked is {bound} s. Where what somebody did stood at the end (it came after the last look,
-or a person has to decide), `fab status` had to tell it and one command to undo it; after that every invariant had to
-hold.
+One third of the moments lie anywhere in the whole cycle. Two thirds are aimed at one of its phases, so that short
+phases are hit, too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node
+was killed as well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab`
+when nothing was killed; the bound that was checked is {bound} s. When the change that somebody made was still there at
+the end (because it came after the last check, or because a person has to decide), `fab status` had to report this
+change, and one command had to undo it. After that every invariant had to hold.
 
 {report}
 

@@ -427,7 +427,7 @@ MUTATIONS = (
         ("tests/remote/test_session.py", "-k", "changes_each_line"),
     ),
     Mutation(
-        "an answer of somebody else's is none",
+        "an answer that is not the agent's is not accepted as an answer",
         "oroboros_deploy/remote/said.py",
         '    if number <= FORMAT and not isinstance(said["result"], dict):\n        raise ValueError("no result")\n',
         "",
@@ -476,7 +476,7 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "a_thousand_hosts"),
     ),
     Mutation(
-        "an older attempt whose end is not known is behind no newer one",
+        "an older attempt whose end is not known is shown, however many newer ones there are",
         "oroboros_deploy/web/overview.py",
         "for each in reader.unanswered())",
         "for each in reader.unanswered()[:30])",
@@ -511,7 +511,7 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "hold_that_nobody"),
     ),
     Mutation(
-        "a hold that was seen earlier takes the place of none",
+        "a hold that was read earlier does not replace a newer hold",
         "oroboros_deploy/registry/holds.py",
         "set_=values, where=newer)",
         "set_=values)",
@@ -525,7 +525,7 @@ MUTATIONS = (
         ("tests/registry/test_holds.py", "-k", "asked_for and sqlite"),
     ),
     Mutation(
-        "a clock that was set back freezes no hold",
+        "after a clock was set back, newer holds are still recorded",
         "oroboros_deploy/registry/holds.py",
         "or_(known <= told, known > now)",
         "known <= told",
@@ -546,7 +546,7 @@ MUTATIONS = (
         ("tests/web/test_metrics.py", "-k", "every_hold"),
     ),
     Mutation(
-        "who waits for an answer takes what was begun after the question",
+        "a reader who waits gets an answer that was begun after the question",
         "oroboros_deploy/web/conditional.py",
         "if self._began > asked:",
         "if False:",
@@ -616,7 +616,7 @@ MUTATIONS = (
         ("tests/web/test_spreadsheet.py",),
     ),
     Mutation(
-        "a rollback without an id leaves no other release than the one that was shown",
+        "a rollback without an id changes nothing on a host that no longer serves what was shown",
         "oroboros_deploy/control/plan.py",
         'request["expected"] = shown["live"]\n',
         "pass\n",
@@ -1444,7 +1444,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "of_its_values"),
     ),
     Mutation(
-        "the present configuration outlives pruning, and those of releases",
+        "pruning keeps the present configuration, and the configurations of releases",
         HOST + "records.py",
         "        configuration.forget_others(layout, [*recorded, *tried])",
         "        configuration.forget_others(layout, [*tried])",
@@ -2000,7 +2000,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "power_cut_leaves_of_a_push"),
     ),
     Mutation(
-        "a configuration is forgotten while no activation runs",
+        "old configurations are removed only while no activation runs",
         HOST + "prune.py",
         "        with _no_activation(layout, wait), pins.still(layout):\n",
         "        with pins.still(layout):\n",
@@ -2420,7 +2420,7 @@ MUTATIONS = (
         (BUILDING + "test_bench.py", "-k", "ci_of_the_host"),
     ),
     Mutation(
-        "a stability that nobody looks long enough to see is refused",
+        "a `stable_for` that is not shorter than `timeout` is refused",
         "oroboros_deploy/config/loading.py",
         "    if watched and stable_for.value >= timeout.value:",
         "    if False and stable_for.value >= timeout.value:",
@@ -2511,7 +2511,7 @@ MUTATIONS = (
         ("tests/host/test_prune.py", "-k", "stays_whole"),
     ),
     Mutation(
-        "a line of a journal that is no entry is none",
+        "a line of a journal without number and hash does not count as an entry",
         HOST + "journal_entry.py",
         '    whole = isinstance(said, dict) and type(said.get("seq")) is int and isinstance(said.get("hash"), str)\n',
         "    whole = isinstance(said, dict)\n",
@@ -2525,7 +2525,7 @@ MUTATIONS = (
         (GATE, "-k", "third_restart"),
     ),
     Mutation(
-        "what others can put into a root is not run",
+        "an agent that other users could have put into a deploy root is not run",
         "oroboros_deploy/remote/agent.py",
         "_BOOTSTRAP = _BEGIN + _STOP + _TRUST + _STORE\n",
         "_BOOTSTRAP = _BEGIN + _STOP + _STORE\n",
@@ -2746,7 +2746,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "switch_without_the_gate"),
     ),
     Mutation(
-        "a restore of a release that was switched to without its gate asks what ran alone",
+        "a restore of a release that was switched to without its gate checks only the services that ran before",
         HOST + "records.py",
         '(record["skipped"] or record.get("skipped_since"))',
         'record["skipped"]',

@@ -1,4 +1,7 @@
-"""How a command ends: one exit code, and the last words on standard error."""
+"""How a command ends with an error: one exit code, and the last words on standard error.
+
+The exit code of an attempt that has an outcome is decided in `outcome.py` and raised by `running.py`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the read-only tasks print: hosts and settings, as a table or as JSON."""
+"""What tasks print that are no attempt, as a table or as JSON: hosts, settings, figures, holds, pins, errors."""
 
 from __future__ import annotations
 

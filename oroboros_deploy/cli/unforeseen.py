@@ -1,4 +1,8 @@
-"""The last resort: an error that nobody foresaw becomes a message, and its traceback a file."""
+"""The last resort: an error that nobody foresaw becomes a message, and its traceback a file.
+
+`exit_codes.py` catches it for every task, and `running.py` for an attempt, whose switches it knows.
+`control/faults.py` writes the traceback, and hides secrets.
+"""
 
 from __future__ import annotations
 

@@ -249,8 +249,9 @@ class Healthcheck:
         default=GATE_STABLE_FOR,
         metadata=_about(
             check_pause,
-            "seconds for which every service must stay the same process; where nobody sets it, 0.5 are enough for a"
-            " release that served on the host for 10 minutes with the same gate and services",
+            "seconds for which every service must stay the same process; when the setting is not set, 0.5 s are enough"
+            " for a release that already served on the host for 10 minutes with the same gate, services and"
+            " configuration",
         ),
     )
 
@@ -292,7 +293,8 @@ class Frontend:
         default=FRONTEND_COMMAND,
         metadata=_about(
             check_command,
-            "line run by bash in `build.frontend.path`; the default one is left out, and told, on a host without npm",
+            "line run by bash in `build.frontend.path`; on a host without npm the default command is left out, and a"
+            " message says so",
         ),
     )
     output: str = field(
@@ -307,7 +309,9 @@ class Frontend:
     )
     required: bool = field(
         default=False,
-        metadata=_about(check_switch, "`true`: on a host without npm the default command fails, and is not left out"),
+        metadata=_about(
+            check_switch, "`true`: on a host without npm the build fails, instead of leaving out the default command"
+        ),
     )
 
 
@@ -432,7 +436,8 @@ class Environment:
     build: tuple[str, ...] = field(
         default=(),
         metadata=_about(
-            check_variables, "the only names that a build sees; their values are part of what its cache goes by"
+            check_variables,
+            "the only names that a build sees; when one of their values changes, a deploy builds the release again",
         ),
     )
 
@@ -480,7 +485,7 @@ class Settings:
         default="/srv/oroboros",
         metadata=_about(
             check_own_path,
-            "directory on the host that holds releases, `current`, the mirror and our own files",
+            "directory on the host that holds releases, `current`, the mirror and the files of this tool",
             variable="DEPLOY_ROOT",
         ),
     )
@@ -579,7 +584,7 @@ class Settings:
         metadata=_about(
             check_below_if_any,
             "directory of the commit with units (`.service`, `.socket`, `.timer`, `.path`, `.target`, drop-ins), which"
-            " are installed, and go, with the release",
+            " are installed with the release, and removed when a release no longer has them",
         ),
     )
     run_as: RunAs = field(default_factory=RunAs)
@@ -587,9 +592,9 @@ class Settings:
         default=(),
         metadata=_about(
             check_privileged,
-            "what keeps the right to become root, by sudo or any other program: of `build`, `migrate`, `healthcheck`,"
-            " `hooks` (no effect yet: this version has none); nothing else that runs for the repository can. `doctor`"
-            " tells of it, and a build that has it gets no view of its own",
+            "list of the commands that may become root, by sudo or any other program: `build`, `migrate`,"
+            " `healthcheck`, `hooks` (no effect yet: this version has no hooks). No other command of the repository can"
+            " become root. `doctor` names this setting, and a build that may become root sees the whole host",
         ),
     )
     migrate: str | Migration | None = field(
@@ -626,16 +631,16 @@ class Settings:
         default=False,
         metadata=_about(
             check_switch,
-            "`true`: a deploy shows what it will do and asks on the terminal before it begins; `--yes` answers, and"
-            " without a terminal it is refused without it. Meant for an environment",
+            "`true`: a deploy shows what it will do, and asks on the terminal before it begins; `--yes` answers the"
+            " question. Without a terminal and without `--yes` the deploy is refused. Set it in an environment",
         ),
     )
     wait: float | None = field(
         default=None,
         metadata=_about(
             check_wait,
-            "seconds for which an activation that runs on a host is waited for; with none 60 for that of another"
-            " deploy root, 0 for one of this",
+            "how many seconds `fab` waits for an activation that already runs on a host; when it is not set: 60 for an"
+            " activation of another deploy root, 0 for an activation of this deploy root",
         ),
     )
     no_cache: bool = field(
@@ -653,7 +658,7 @@ class Settings:
         default=False,
         metadata=_about(
             check_switch,
-            "`true`: a rollback leaves the configuration in use as it is, and brings none back with the release",
+            "`true`: a rollback keeps the configuration that is in use, instead of the configuration of the release",
             in_file=False,
         ),
     )

@@ -1,4 +1,7 @@
-"""One question to several hosts, asked side by side."""
+"""One question to several hosts, asked side by side.
+
+What can be asked is in `remote/host.py` (the calls) and `host/contract.py` (the keys); `plan.py` makes the requests.
+"""
 
 from __future__ import annotations
 

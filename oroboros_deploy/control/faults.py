@@ -1,4 +1,9 @@
-"""An error that nobody foresaw: its traceback becomes a file, and on one host of many it is that host's outcome."""
+"""An error that nobody foresaw: its traceback becomes a file, and on one host of many it is that host's outcome.
+
+`attempt.py` and `asking.py` put their work on a host into ``told_of``.  What is raised elsewhere ends the command:
+`cli/unforeseen.py` catches it, and has it told and kept by this module.  No secret that ``hide`` was given is in the
+message or in the traceback.
+"""
 
 from __future__ import annotations
 

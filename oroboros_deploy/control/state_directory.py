@@ -9,7 +9,7 @@ from ..user import expanded
 
 
 def state_directory() -> Path:
-    """The directory of unwritten records, journal heads, web tokens and the default registry.
+    """The directory of unwritten records, journal heads, web tokens, tracebacks and the default registry.
 
     It is ``$XDG_STATE_HOME/oroboros_deploy``; without an absolute ``XDG_STATE_HOME`` it is in ``~/.local/state``.
     Raises ConfigError for a user without a home.

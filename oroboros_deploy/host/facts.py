@@ -1,4 +1,7 @@
-"""The facts call: reads everything a plan needs in one go and changes nothing."""
+"""The facts call: reads everything a plan needs in one go and changes nothing.
+
+``Facts`` in `contract.py`, and docs/json.md, say what each key of the answer means.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 ``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation.  It is one half of what lets
 one activation run on a host; the fixed names of the activation's unit (``running.py``) are the other.  Builds, pins,
 the journal and pruning lock files of their own with this module; pruning also takes the activation's lock, shared.
+The hold of `fab lock` is no lock of this kind: it is in `hold.py`.
 """
 
 from __future__ import annotations

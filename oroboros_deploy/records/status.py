@@ -10,7 +10,7 @@ from .record import Record
 
 
 class Status(StrEnum):
-    """What the control plane's `releases` table says about a release."""
+    """What a row of the table `releases` says about a release."""
 
     DEPLOYING = "deploying"
     DEPLOYED = "deployed"

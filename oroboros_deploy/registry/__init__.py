@@ -1,4 +1,4 @@
-"""The registry room: the only one that speaks to the control plane's database."""
+"""The registry room: the only one that speaks to the database of the registry."""
 
 import gc
 from typing import TYPE_CHECKING, Any

@@ -28,7 +28,7 @@ def check_release(release_id: str, commit_sha: str) -> None:
 
 
 def check_status(status: str) -> None:
-    """Refuse a status that the control plane does not know."""
+    """Refuse a status that no row of `releases` may have."""
     check_one_of(status, "status of a release", Status)
 
 

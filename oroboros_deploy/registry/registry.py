@@ -1,4 +1,4 @@
-"""The registry: the control plane's memory of releases, attempts and hosts."""
+"""The registry: the database that remembers releases, attempts and hosts."""
 
 from __future__ import annotations
 

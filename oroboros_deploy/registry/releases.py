@@ -1,4 +1,4 @@
-"""The control plane's `releases` rows.
+"""The rows of `releases`, a table that may belong to another program.
 
 Until that table is there, where another program makes it, they wait and are read in `waiting`.
 """

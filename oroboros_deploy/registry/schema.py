@@ -1,6 +1,6 @@
 """The registry's tables.
 
-`releases` belongs to the control plane: it is mapped as it is, created only where
+`releases` may belong to another program: it is mapped as it is, created only where
 it is missing and no other program makes it, and never altered. The tables with the
 prefix ``oroboros_`` are ours, and so is their version, in `oroboros_schema`;
 `alembic_version` is not.  Ours are declared in a schema of their own, which `place`

@@ -16,7 +16,7 @@ from ..records.status import Status
 
 
 class Release(BaseModel):
-    """A row of the control plane's `releases` table."""
+    """A row of the table `releases`."""
 
     id: int
     release_id: str = Field(description="the full commit sha")
