@@ -98,7 +98,8 @@ class Place:
         brought = self.brought["release_id"] if self.brought else None
         recorded = sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
         unsure = {each["host"] for each in self.unsure}  # the releases do not count these
-        return recorded - sum(host["release_id"] == brought and host["host"] not in unsure for host in self.drifting)
+        other = [each for each in self.drifting if each["release_id"] == brought and each["host"] not in unsure]
+        return recorded - len(other)
 
     @property
     def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
