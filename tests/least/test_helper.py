@@ -768,8 +768,10 @@ def unread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         goes.join()
         with contextlib.suppress(OSError):
             os.close(into)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
     signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)  # forgets one that is pending
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 @pytest.mark.usefixtures("unread")
