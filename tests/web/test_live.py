@@ -6,8 +6,9 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -111,7 +112,10 @@ def test_text_cannot_end_its_message(brief: TestClient, registry: Registry) -> N
 
 
 def test_more_than_one_batch(brief: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listener that is far behind gets everything, batch after batch."""
+    """A listener that is far behind gets everything, batch after batch, in one stream: here of three looks."""
+    looks = count()
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: next(looks)))
+    monkeypatch.setattr(live, "STREAM_SECONDS", 3.5)
     monkeypatch.setattr(live, "BATCH", 4)
     monkeypatch.setattr(live, "POLL_SECONDS", 0.01)
     assert [number for number, *_ in told(brief.get("/api/live?after=0"))] == [1, 2, 3, 4, 5, 6]
