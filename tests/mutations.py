@@ -2156,7 +2156,7 @@ MUTATIONS = (
     Mutation(
         "a helper whose caller does not read ends",
         HELPER,
-        "    _alarm(LAST)\n",
+        "    alarm(LAST)\n",
         "",
         (LEAST, "-k", "not_read"),
     ),
@@ -2184,7 +2184,7 @@ MUTATIONS = (
     Mutation(
         "no unit of a release gets another name that is another unit's",
         HOST + "unit_sets.py",
-        "    problems += _aliases_of_others(wanted, root)\n",
+        "    problems += _aliases_of_others(wanted, found, root)\n",
         "",
         (UNIT_SETS, "-k", "other_names"),
     ),
