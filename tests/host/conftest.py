@@ -39,7 +39,7 @@ def place(scope: Scope, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
         path.mkdir()
         yield path
     else:
-        with small_filesystem(path, inodes=200):
+        with small_filesystem(path, inodes=300):
             yield path
 
 
