@@ -2746,9 +2746,30 @@ MUTATIONS = (
         ("tests/host/test_records.py", "-k", "skipped_by_hand"),
     ),
     Mutation(
+        "a restore after a push that skipped the gate checks only the services that ran before",
+        HOST + "records.py",
+        ' or record.get("skipped_since") or _configured_since(layout, record))',
+        ' or record.get("skipped_since"))',
+        (CONFIGURATION, "-k", "push_without_the_gate"),
+    ),
+    Mutation(
+        "a configuration that was replaced stays for a day from then on",
+        HOST + "activation.py",
+        "            configuration.was_in_use(layout, final.configuration_before)\n",
+        "            pass\n",
+        (CONFIGURATION, "-k", "was_replaced"),
+    ),
+    Mutation(
+        "a journal that cannot be understood stops no attempt, and no configuration goes",
+        HOST + "records.py",
+        "    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):\n",
+        "    with contextlib.suppress(OSError):\n",
+        (CONFIGURATION, "-k", "says_nothing_of_configurations"),
+    ),
+    Mutation(
         "only an interpreter decides whether a release that passed its gate can start again",
         HOST + "seal.py",
-        " if _is_of_an_interpreter(release / row[0])]",
+        " and _is_of_an_interpreter(release / row[0])]",
         "]",
         ("tests/host/test_seal.py", "-k", "decides_at_the_commit"),
     ),
@@ -2762,8 +2783,8 @@ MUTATIONS = (
     Mutation(
         "a root that was moved from a closed place keeps its id",
         HOST + "layout.py",
-        "            there = first.target_id()\n        except (OSError, ValueError):\n            return False\n",
-        "            there = first.target_id()\n        except (OSError, ValueError):\n            return True\n",
+        "        except OSError:\n            return False\n        try:\n            there",
+        "        except OSError:\n            return True\n        try:\n            there",
         ("tests/host/test_claim.py", "-k", "closed"),
     ),
     Mutation(
@@ -2818,8 +2839,8 @@ MUTATIONS = (
     Mutation(
         "a restore of a release that was switched to without its gate checks only the services that ran before",
         HOST + "records.py",
-        '(record["skipped"] or record.get("skipped_since"))',
-        'record["skipped"]',
+        'record["skipped"] or record.get("skipped_since") or _conf',
+        'record["skipped"] or _conf',
         (CONFIGURATION, "-k", "switch_without_the_gate"),
     ),
     Mutation(

@@ -1070,6 +1070,8 @@ def conclude(layout: Layout, final: State, clock: Optional[float] = None) -> Non
     journal, told = Journal(layout.journal), not final.final or state.has_end(layout, final.attempt)
     if not told and not journal.has(final.attempt):
         _keep_record(layout, final)
+        if final.configuration != final.configuration_before:
+            configuration.was_in_use(layout, final.configuration_before)
         layout.reserve.spend(journal.append, _entry(layout, final, live, clock))
     _clear(layout)
     records.forget_configurations(layout, final)

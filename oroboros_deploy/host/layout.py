@@ -266,13 +266,18 @@ class Layout(NamedTuple):
     def is_copy_of(self, told: TargetId) -> bool:
         """Whether the root that this id was made for is another one, and has it still; one that was moved keeps it.
 
-        What this login may not look at is no copy of its own making.
+        A place that this login may not look at says nothing; an id that is there and closed may be the same.
         """
         first = self._replace(root=Path(str(told["root"])))
         try:
             if os.path.samefile(first.ours, self.ours):  # by a link, or mounted in two places
                 return False
+        except OSError:
+            return False
+        try:
             there = first.target_id()
+        except PermissionError:
+            return True
         except (OSError, ValueError):
             return False
         return there is not None and there["id"] == told["id"]

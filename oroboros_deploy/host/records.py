@@ -113,12 +113,14 @@ def forget_the_missing(layout: Layout) -> None:
 def forget_configurations(layout: Layout, last: Optional[State]) -> None:
     """Remove the old configurations that no release here was committed with; no other activation runs meanwhile.
 
-    One that the ``last`` attempt failed with goes as well: what it was is in use again.
+    One that the ``last`` attempt failed with goes as well: what it was is in use again.  Where a line of the journal
+    or a request cannot be understood, all stay.
     """
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         if not configuration.old(layout):
             return
-        recorded = [configuration_of(layout, each) for each in layout.release_ids()]
+        built_again = (path.name[1:].partition(".")[0] for path in layout.releases.glob(".*.earlier"))
+        recorded = [configuration_of(layout, each) for each in (*layout.release_ids(), *built_again)]
         failed = last is None or last.phase == "restored"
         tried = () if last is None else (last.configuration_before, None if failed else last.configuration)
         configuration.forget_others(layout, [*recorded, *tried])
@@ -213,10 +215,7 @@ def gate_of(layout: Layout, release_id: str) -> GateOfRelease:
     One that 0.1.0 committed did, also where its request is not kept.
     """
     record = found(layout, release_id)
-    noted = record.get("configuration") if record else None
-    if noted is not None and noted != configuration.in_use(layout):
-        return "skipped"
-    if record and record.get("skipped_since"):
+    if record and (record.get("skipped_since") or _configured_since(layout, record)):
         return "skipped"
     return gate_passed(layout, release_id)
 
@@ -284,7 +283,7 @@ def way_back(
     skipped, for an adopted release, and where only a flag or variable of the attempt has the gate.
     """
     record = found(layout, source)
-    skipped = record and (record["skipped"] or record.get("skipped_since"))
+    skipped = record and (record["skipped"] or record.get("skipped_since") or _configured_since(layout, record))
     if record and record["restarted"] and not skipped:
         return {**request, "services": record["services"], "healthcheck": record["healthcheck"]}
     if record is None and seal.state_of(layout.release(source)) != "adopted" and not _by_hand(request):
@@ -295,6 +294,11 @@ def way_back(
         "services": [name for name in names if ran is None or name in ran],
         "healthcheck": record["healthcheck"] if record and not skipped else silent(request["healthcheck"]),
     }
+
+
+def _configured_since(layout: Layout, record: ReleaseRecord) -> bool:
+    """Whether a configuration is in use that the release did not pass its gate with, as after a push that skips it."""
+    return record.get("configuration") not in (None, configuration.in_use(layout))
 
 
 def asks(gate: Optional[GateRequest]) -> bool:

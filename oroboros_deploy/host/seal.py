@@ -153,7 +153,9 @@ def lost(release: Path) -> Optional[str]:
     with contextlib.suppress(OSError, ValueError):
         manifest, marker = (release / MANIFEST).read_bytes(), json.loads((release / SEAL).read_bytes())
         if marker == _marker(manifest):
-            return _unreachable(release, [row for row in _rows(manifest) if _is_of_an_interpreter(release / row[0])])
+            return _unreachable(
+                release, [row for row in _rows(manifest) if len(row) > 6 and _is_of_an_interpreter(release / row[0])]
+            )
     return None
 
 

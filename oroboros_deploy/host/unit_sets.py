@@ -306,7 +306,7 @@ def _aliases_of_others(wanted: Texts, ours: Container[str], root: str) -> Iterat
     for path, text in sorted(wanted.items()):
         for name in unit_files.aliases(text):
             owner = _owner(name, ours, root)
-            if owner:
+            if owner and name != path:  # systemd passes over a unit's own name
                 yield _Problem(f"{path} has Alias={name}, a name that something else has, in {owner}")
 
 

@@ -404,6 +404,33 @@ def test_a_configuration_that_failed_goes_with_a_later_attempt(host: LocalAgent)
     assert {path.name for path in host.paths.config.iterdir()} == {used}
 
 
+def test_a_configuration_that_was_replaced_stays_for_a_day(host: LocalAgent) -> None:
+    """From then on: until then services wrote its secrets to their logs, which are hidden while it is there."""
+    good, used = deploy(host, "one")
+
+    def pushed(port: str) -> bool:
+        new = configured(host, good, values={"PORT": port})
+        answer = host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
+        assert answer.phases[-1] == "committed"
+        return used in {path.name for path in host.paths.config.iterdir()}
+
+    os.utime(host.paths.config / used, (0, time.time() - 90_000))
+    assert (pushed("9"), pushed("10")) == (True, True)
+    os.utime(host.paths.config / used, (0, time.time() - 90_000))
+    assert pushed("11") is False
+
+
+def test_a_journal_that_says_nothing_of_configurations(host: LocalAgent) -> None:
+    """All of them stay, and nothing fails: nobody knows which of them a release was committed with."""
+    _, used = deploy(host, "one")
+    failed = configured(host, release(host, "never deployed"), values={"PORT": "9"})
+    os.utime(host.paths.config / failed, (0, time.time() - 90_000))
+    with host.paths.journal.open("a") as journal:
+        journal.write('{"seq": 9, "hash": "of nothing", "kind": "deploy", "attempt": "a"}\n')
+    records.forget_configurations(host.paths, state.load(host.paths.state))
+    assert {path.name for path in host.paths.config.iterdir()} == {used, failed}
+
+
 def test_a_state_of_before_has_none(host: LocalAgent) -> None:
     """A state that knows nothing of configurations is read, and none is touched."""
     deploy(host, "one")
@@ -463,6 +490,8 @@ def test_a_push_without_the_gate(host: LocalAgent) -> None:
     assert (pushed.phases[-1], live(host)) == ("committed", (good, new))
     assert (records.found(host.paths, good), records.gate_of(host.paths, good)) == (was, "skipped")
     assert records.gate_passed(host.paths, good) == "passed"  # a rollback to it brings back what it passed with
+    back: Any = records.way_back(host.paths, host.request(release(host, "bad")), good)  # type: ignore[arg-type]
+    assert back["healthcheck"]["command"] is None  # with this configuration it passed nothing: what ran decides
     host.activate_here(good, configuration=new, kind="env", said=[], healthcheck=HEALTH)
     assert records.configuration_of(host.paths, good) == new
     assert records.gate_of(host.paths, good) == "passed"
