@@ -43,8 +43,8 @@ UNASKED = {
 
 
 # Modules of ours that a process on a host imports at most: one that reads, one that starts an activation and follows
-# it, one that activates.
-READING, FOLLOWING, RUNNING = 32, 32, 37
+# it, one that activates.  Where systemd runs, the facts look at services, too, which is a module more (`strays`).
+READING, FOLLOWING, RUNNING = 33, 32, 37
 ACTING = {f"oroboros_deploy.host.{name}" for name in ("activation", "boot", "gate", "line", "tries", "unit_files")}
 
 
