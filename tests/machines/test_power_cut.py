@@ -12,7 +12,7 @@ import pytest
 from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
-from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, systemctl
+from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, set_gate_timeout, systemctl
 from tests.support.user_shop import UNITS, give_to_the_login
 
 pytestmark = pytest.mark.host
@@ -22,7 +22,7 @@ UNIT = "oroboros-boot-srv-shop.service"
 HOLD = "/tmp/hold"  # while it exists a service does not come up; /tmp is gone after a power cut
 SLOW = f"[Service]\nExecStartPre=/bin/sh -c 'while test -e {HOLD}; do sleep 0.05; done'\n"
 WAIT = "while test -e /tmp/gate; do sleep 0.05; done; "
-BAD = "exit 1"
+BAD = "exit 78"  # a gate that says so fails at once
 
 Hold = Callable[[DisposableHost, Shop, str], None]
 
@@ -41,6 +41,7 @@ def shop(tmp_path: Path, host: DisposableHost, scope: Scope) -> Shop:
 def slow_shop(tmp_path: Path, host: DisposableHost, scope: Scope = "system") -> Shop:
     """A shop whose services start at boot, and can be made slow to start."""
     shop = Shop(tmp_path / "shop", host)
+    set_gate_timeout(shop, 60)
     if scope == "user":
         give_to_the_login(shop)
     for name in ("shop-api", "shop-mailer"):
@@ -88,7 +89,7 @@ def restoring(host: DisposableHost, shop: Shop, sha: str) -> None:
 
 
 DOWN = "the host went down after '{}'"
-GATE = "the gate was not passed: the health command exited 1"
+GATE = "the gate was not passed: the health command exited 78"
 CUTS = [
     # in this phase, of a release whose API and gate do this: then the attempt is, for this reason
     pytest.param(prepared, SERVE, "true", "restored", DOWN, id="prepared-good"),
