@@ -13,7 +13,7 @@ from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
 from tests.support.shop import ROOT, SERVE, Scope, Shop, current, serving, set_gate_timeout, systemctl
-from tests.support.user_shop import UNITS, give_to_the_login
+from tests.support.user_shop import UNITS, Packages, give_to_the_login, packages_of
 
 pytestmark = pytest.mark.host
 in_either_scope = pytest.mark.parametrize("scope", get_args(Scope))
@@ -94,16 +94,18 @@ def restoring(host: DisposableHost, shop: Shop, sha: str) -> None:
 
 DOWN = "the host went down after '{}'"
 GATE = "the gate was not passed: the health command exited 78"
+PLAIN, POLKIT, NO_BUS = get_args(Packages)
 CUTS = [
-    # in this phase, of a release whose API and gate do this: then the attempt is, for this reason
-    pytest.param(prepared, SERVE, "true", "restored", DOWN, id="prepared-good"),
-    pytest.param(swapped, SERVE, "true", "restored", DOWN, id="swapped-good"),
-    pytest.param(restarted, SERVE, "true", "restored", DOWN, id="restarted-good"),
-    pytest.param(gated, SERVE, "true", "committed", "", id="gated-good"),
-    pytest.param(prepared, BAD, BAD, "restored", DOWN, id="prepared-bad"),
-    pytest.param(swapped, BAD, BAD, "restored", DOWN, id="swapped-bad"),
-    pytest.param(restarted, SERVE, BAD, "restored", DOWN, id="restarted-bad"),
-    pytest.param(restoring, SERVE, f"touch {HOLD}; {BAD}", "restored", GATE, id="restoring-bad"),
+    # in this phase, of a release whose API and gate do this: then the attempt is, for this reason; what a host with
+    # services of the login has besides (in test_user_scope.py `restarted` has all three)
+    pytest.param(prepared, SERVE, "true", "restored", DOWN, POLKIT, id="prepared-good"),
+    pytest.param(swapped, SERVE, "true", "restored", DOWN, NO_BUS, id="swapped-good"),
+    pytest.param(restarted, SERVE, "true", "restored", DOWN, PLAIN, id="restarted-good"),
+    pytest.param(gated, SERVE, "true", "committed", "", NO_BUS, id="gated-good"),
+    pytest.param(prepared, BAD, BAD, "restored", DOWN, NO_BUS, id="prepared-bad"),
+    pytest.param(swapped, BAD, BAD, "restored", DOWN, POLKIT, id="swapped-bad"),
+    pytest.param(restarted, SERVE, BAD, "restored", DOWN, PLAIN, id="restarted-bad"),
+    pytest.param(restoring, SERVE, f"touch {HOLD}; {BAD}", "restored", GATE, POLKIT, id="restoring-bad"),
 ]
 
 
@@ -151,20 +153,33 @@ def boot_of(host: DisposableHost, scope: Scope) -> list[str]:
 
 
 @in_either_scope
-@pytest.mark.parametrize(("hold", "api", "check", "ends", "reason"), CUTS)
+@pytest.mark.parametrize(("hold", "api", "check", "ends", "reason", "packages"), CUTS)
 def test_a_power_cut(
-    host: DisposableHost, shop: Shop, fab: Fab, scope: Scope, hold: Hold, api: str, check: str, ends: str, reason: str
+    host: DisposableHost,
+    shop: Shop,
+    fab: Fab,
+    scope: Scope,
+    hold: Hold,
+    api: str,
+    check: str,
+    ends: str,
+    reason: str,
+    packages: Packages,
 ) -> None:
-    """Booted again the host ends the attempt alone: one release, live and serving; one end, in one journal entry."""
+    """Booted again the host ends the attempt alone: one release, live and serving; one end, in one journal entry.
+
+    Services of the login need neither polkit nor, for this, a bus.
+    """
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
     new = shop.release(api=api, check=WAIT + check)
     hold(host, shop, new)
-    attempt = cut_in(host, fab, hold.__name__, new)
-    if hold is gated:
-        ours(host, "bad", new).rmdir()
-    host.boot()
-    assert_quiet(host, attempt, ends, new if ends == "committed" else old, scope)
+    with packages_of(host, packages if scope == "user" else PLAIN):
+        attempt = cut_in(host, fab, hold.__name__, new)
+        if hold is gated:
+            ours(host, "bad", new).rmdir()
+        host.boot()
+        assert_quiet(host, attempt, ends, new if ends == "committed" else old, scope)
     assert journal(host)[-1]["reason"].startswith(reason.format(hold.__name__))
     after = shop.release(check="test -d services")
     fab.ok("-H", "prod", "deploy", f"--sha={after}")
