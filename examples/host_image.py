@@ -19,6 +19,7 @@ Say = Callable[[str], object]
 SUITES = {12: "bookworm", 13: "trixie"}
 BASE = "systemd,systemd-sysv,dbus,dbus-user-session,libpam-systemd,openssh-server,sudo,ca-certificates,iproute2"
 PACKAGES = "python3 python3-venv python3-pip git curl caddy nodejs npm postgresql"
+POLKIT = "/var/cache/polkit"  # its packages lie here and are not installed: a test does that
 
 # Installing a daemon must not start it, unpacking need not survive a power cut, and nobody reads a manual in there.
 PREPARE = """\
@@ -33,6 +34,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install --yes --no-install-recommends {PACKAGES}
 apt-get clean
+install --directory {POLKIT}/partial
+apt-get install --yes --no-install-recommends --download-only --option Dir::Cache::Archives={POLKIT} polkitd
 """
 # Hosts share the machine's network, so nothing may listen on a port of its own choice.
 QUIET = """\

@@ -200,8 +200,9 @@ the units at random: a changed text, a renamed service, a timer, an instance of 
 systemd refuses; and beside these a path, a target that `services` names in place of its services, or a drop-in. Some
 attempts are an `env.push`. Afterwards the host is asked whether every invariant holds: of the release that serves,
 `env`, the environment of each process in `/proc`, the bytes of all units, what systemd has read, runs and starts at a
-boot, and what is enabled. Each run starts from where the one before left it. `tests/destructive.py` is the runner,
-`tests/support/oracle.py` what is checked.
+boot, and what is enabled. Each run starts from where the one before left it. In scope user the host has polkit for
+twenty seeds, and has none for the next twenty. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is
+checked.
 
     {command}
 

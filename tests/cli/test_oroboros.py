@@ -21,6 +21,7 @@ def bare(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_it_has_the_tasks_of_fab(bare: Path, project: Path) -> None:
     """`--list` names the same tasks with the same words."""
     ours = json.loads(oroboros(bare, "--list", "--list-format=json").stdout)
@@ -29,6 +30,7 @@ def test_it_has_the_tasks_of_fab(bare: Path, project: Path) -> None:
     assert {key: ours[key] for key in kept} == {key: theirs[key] for key in kept}
 
 
+@pytest.mark.slow
 def test_a_task_is_explained_as_by_fab(bare: Path, project: Path) -> None:
     """`--help TASK` says the same, by the name of the program that was typed."""
     ours, theirs = oroboros(bare, "--help", "deploy"), fab(project, "--help", "deploy")
@@ -36,6 +38,7 @@ def test_a_task_is_explained_as_by_fab(bare: Path, project: Path) -> None:
     assert (ours.returncode, ours.stdout) == (0, theirs.stdout.replace("Usage: fab", "Usage: oroboros"))
 
 
+@pytest.mark.slow
 def test_hosts_and_environments_are_named_as_with_fab(bare: Path) -> None:
     """`-H prod` means the hosts and the settings of the environment, and `--json` prints an object."""
     (bare / "fabfile.py").write_text(NAMESPACE)
@@ -63,6 +66,7 @@ def test_the_nearest_settings_are_read(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "keep"), [("fabric.json", "9"), ("fabric.py", None)])
+@pytest.mark.slow
 def test_settings_of_every_ending_count(tmp_path: Path, name: str, keep: str | None) -> None:
     """JSON is read as `fab` reads it; Python is refused by name, for this program runs none that lies about."""
     text = 'deploy = {"keep": 9}\nraise SystemExit("it ran")' if keep is None else '{"deploy": {"keep": 9}}'
@@ -103,6 +107,7 @@ def test_a_hint_about_a_host_names_the_program_that_was_typed(bare: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["deploy: [", "- deploy", "deploy: {keep: 3, keep: 4}", "deploy: {kep: 3}"])
+@pytest.mark.slow
 def test_settings_that_cannot_be_read_are_named(bare: Path, text: str) -> None:
     """With the file, exit code 2 and no traceback, as with `fab`; also those of the user."""
     (bare / "fabric.yaml").write_text(text)
@@ -125,6 +130,7 @@ def test_a_command_after_two_dashes_needs_hosts(bare: Path) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", told)
 
 
+@pytest.mark.slow
 def test_shells_complete_its_tasks(bare: Path) -> None:
     """Invoke's script for shells calls `oroboros`, which lists the tasks and their flags."""
     script = oroboros(bare, "--print-completion-script=bash").stdout
@@ -133,6 +139,7 @@ def test_shells_complete_its_tasks(bare: Path) -> None:
     assert "--sha" in oroboros(bare, "--complete", "--", "oroboros", "deploy", "--").stdout.split()
 
 
+@pytest.mark.slow
 def test_its_version_is_that_of_the_package(bare: Path) -> None:
     """And of the programs that it is made from, for whoever reports a fault."""
     names = [line.split()[0] for line in oroboros(bare, "--version").stdout.splitlines()]

@@ -20,6 +20,7 @@ def test_other_tasks_run_as_ever(project: Path) -> None:
 
 
 @pytest.mark.parametrize("named", ["box", "person@box", "box:2222", "other@box", "box:2200"])
+@pytest.mark.slow
 def test_a_host_has_one_name_in_every_fabfile(project: Path, named: str) -> None:
     """A task of ours that a task of somebody's calls takes the host as it was named, and its environment's settings."""
     (project / "fabfile.py").write_text(
@@ -187,6 +188,7 @@ def test_files_that_cannot_be_read_are_named(project: Path, text: str, arguments
 @pytest.mark.parametrize(
     ("name", "text"), [("fabric.yml", "deploy: {keep: 3, keep: 4}"), ("fabric.yml", "deploy: ["), ("fabric.json", "{")]
 )
+@pytest.mark.slow
 def test_a_settings_file_of_another_name_is_read_alike(project: Path, name: str, text: str) -> None:
     """What cannot be read in one of Fabric's other files is named too."""
     (project / name).write_text(text)
@@ -194,6 +196,7 @@ def test_a_settings_file_of_another_name_is_read_alike(project: Path, name: str,
     assert (ran.returncode, ran.stdout, f"nothing was changed: {project / name}: " in ran.stderr) == (2, "", True)
 
 
+@pytest.mark.slow
 def test_a_settings_file_that_is_not_read_is_named(project: Path) -> None:
     """Fabric reads one file of a place, and says nothing of the second: our tasks refuse it, somebody's own do not."""
     for ending, keep in (("yaml", 3), ("yml", 9)):
@@ -205,6 +208,7 @@ def test_a_settings_file_that_is_not_read_is_named(project: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "told"), [("root: /srv/shop", True), ("deploy: {}", False), ("", False)])
+@pytest.mark.slow
 def test_a_file_without_our_settings_is_told(project: Path, text: str, told: bool) -> None:
     """Settings that stand beside `deploy:` instead of under it are not passed over without a word."""
     (project / "fabric.yaml").write_text(text)

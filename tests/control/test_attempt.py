@@ -93,9 +93,7 @@ def test_rollback_target_missing_on_the_host(site: Site) -> None:
 
 def test_rollback_that_fails_its_gate_goes_back(site: Site) -> None:
     """A failing rollback ends where it began, with exit code 10 and the row rollback_failed."""
-    (site.tmp / "healthy").touch()
-    always = {"healthcheck": {"command": "true", "timeout": 1}}
-    healthy = site.deployment(**always)
+    healthy = site.deployment()
     object.__setattr__(healthy.config.healthcheck, "command", "true")
     for sha in (site.bad, site.good):
         healthy.deploy(["web1"], sha=sha)
@@ -187,7 +185,6 @@ def test_the_first_failure_stops_the_hosts_that_have_not_begun(site: Site) -> No
         gate=f"test -e {site.tmp}/failed",
         listener=lambda event: (site.tmp / "failed").touch() if event.name == "host.finished" else None,
         parallel=2,
-        healthcheck={"timeout": 30, "interval": 0.1},
     )
     outcome = fleet.deploy(hosts, sha=site.better)
     assert states(outcome) == {"web1": State.REFUSED, "web2": State.LIVE, "web3": State.SKIPPED}
@@ -308,7 +305,7 @@ def making(content: str) -> dict[str, object]:
 
 def test_corrected_settings_build_the_same_commit_again(site: Site) -> None:
     """After a gate that failed, the same command with a corrected step is all that it takes."""
-    gate = "grep -q right made"
+    gate = "grep -q right made || exit 78"
     outcomes = [
         site.fleet(gate, build=making(word)).deploy(["web1"], sha=site.good).exit_code for word in ("wrong", "right")
     ]
@@ -547,7 +544,7 @@ def test_one_host_may_be_given_by_its_name(site: Site) -> None:
 def test_a_host_that_needs_a_person_is_not_live_already(site: Site) -> None:
     """After a restore that failed, the release that `current` names is held to the gate again before it counts."""
     sick = site.root("web1").parent / "sick"
-    well = site.fleet(gate=f"test ! -e {sick}")
+    well = site.fleet(gate=f"test ! -e {sick} || exit 78")
     well.deploy(["web1"], sha=site.good)
     sick.touch()  # what the way back is held to fails, too
     outcome = well.deploy(["web1"], sha=site.better)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from oroboros_deploy.control.way_back import WayBack
-from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import Busy, Interrupted, InvalidInput
 from oroboros_deploy.outcome import State
 from tests.support.site import Site, states
@@ -13,15 +12,10 @@ from tests.support.site import Site, states
 pytestmark = pytest.mark.slow  # whole attempts
 
 
-def fleet(site: Site) -> Deployment:
-    """Hosts whose gate waits as long as a busy machine takes."""
-    return site.fleet(healthcheck={"timeout": 60, "interval": 0.1})
-
-
 def releases(site: Site, *hosts: str) -> tuple[str, str]:
     """Two good releases, deployed one after another."""
     for sha in (site.good, site.better):
-        assert fleet(site).deploy(hosts or ("web1",), sha=sha).ok
+        assert site.fleet().deploy(hosts or ("web1",), sha=sha).ok
     for host in hosts or ("web1",):
         site.commands(host)
     return site.good, site.better
@@ -31,12 +25,12 @@ def test_it_goes_back_until_nothing_is_before(site: Site) -> None:
     """One reading of facts more than by an id; it is shown first, and what the host has is told where none is left."""
     first, second = releases(site)
     shown: list[WayBack] = []
-    outcome = fleet(site).rollback(agree=shown.append)
+    outcome = site.fleet().rollback(agree=shown.append)
     assert (states(outcome), site.live(), site.commands()) == ({"web1": State.LIVE}, first, ["facts", "activate"])
     assert (shown, outcome.subject) == ([WayBack(first, "good", {"web1": second})], "good")
     assert site.statuses() == {first: "rolled_back", second: "replaced_by_rollback"}
     with pytest.raises(InvalidInput) as refused:
-        fleet(site).rollback(["web1"])
+        site.fleet().rollback(["web1"])
     what = "no release passed its gate on every host that was asked, and was live before the one that is now"
     told = f"web1: {second[:10]} (passed its gate), {first[:10]} (live, passed its gate)"
     assert (refused.value.message, refused.value.exit_code) == (f"nothing was changed: {what}\n  {told}", 2)
@@ -53,21 +47,21 @@ def test_who_is_not_asked_and_who_says_no_change_nothing(site: Site) -> None:
     with site.deployment().registry() as registry:
         before = len(registry.reader.attempts().items)
         with pytest.raises(Interrupted):
-            fleet(site).rollback(["web1"], agree=no)
+            site.fleet().rollback(["web1"], agree=no)
         assert (site.live(), site.commands()) == (second, ["facts"])
-        fleet(site).lock(["web1"], reason="the audit")
+        site.fleet().lock(["web1"], reason="the audit")
         with pytest.raises(Busy, match="the audit"):
-            fleet(site).rollback(["web1"], agree=no)
+            site.fleet().rollback(["web1"], agree=no)
         assert len(registry.reader.attempts().items) == before
 
 
 def test_a_host_that_serves_it_is_left_alone(site: Site) -> None:
     """Where a deploy ended half way, the hosts that did not switch stay as they are; two readings are made of each."""
-    assert fleet(site).deploy(["web1", "web2"], sha=site.good).ok
-    assert fleet(site).deploy(["web1"], sha=site.better).ok
+    assert site.fleet().deploy(["web1", "web2"], sha=site.good).ok
+    assert site.fleet().deploy(["web1"], sha=site.better).ok
     for host in ("web1", "web2"):
         site.commands(host)
-    outcome = fleet(site).rollback(["web1", "web2"])
+    outcome = site.fleet().rollback(["web1", "web2"])
     assert states(outcome) == {"web1": State.LIVE, "web2": State.ALREADY_LIVE}
     assert (site.live("web1"), site.live("web2")) == (site.good, site.good)
     assert (site.commands("web1"), site.commands("web2")) == (["facts", "facts", "activate"], ["facts", "facts"])
@@ -77,11 +71,11 @@ def test_a_host_that_serves_it_is_left_alone(site: Site) -> None:
 def test_what_changed_since_it_was_shown_is_not_left(site: Site, hosts: list[str]) -> None:
     """Nobody agreed to leave a release that went live meanwhile: no host switches, and it is said (20)."""
     first, _ = releases(site, *hosts)
-    assert fleet(site).deploy(hosts, sha=site.bad).ok  # it passes this gate, and what goes live is not what was chosen
+    assert site.fleet().deploy(hosts, sha=site.bad).ok  # it passes this gate, and what goes live is not what was chosen
 
     def meanwhile(_: WayBack) -> None:
-        assert fleet(site).rollback([hosts[-1]], release=first).ok
+        assert site.fleet().rollback([hosts[-1]], release=first).ok
 
     with pytest.raises(Busy, match=f"{first} went live here meanwhile"):
-        fleet(site).rollback(hosts, agree=meanwhile)
+        site.fleet().rollback(hosts, agree=meanwhile)
     assert [site.live(host) for host in hosts] == [site.bad] * (len(hosts) - 1) + [first]

@@ -11,7 +11,6 @@ import pytest
 
 from oroboros_deploy.cli.tables import env_diff_table, env_table
 from oroboros_deploy.control.faults import HostFault
-from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import BuildFailed, DeployError, InvalidInput, RegistryUnavailable
 from oroboros_deploy.outcome import State
 from oroboros_deploy.registry import Registry
@@ -29,11 +28,6 @@ def env(password: str = SECRET, **changes: Any) -> dict[str, Any]:
     return {"values": {"PORT": "8000"}, "secrets": {"command": f"echo 'PASSWORD={password}'"}, **changes}
 
 
-def deployment(site: Site, timeout: float = 60, **settings: Any) -> Deployment:
-    """One whose gate has time on a busy machine; a bad release is asked for as long as that."""
-    return site.deployment(healthcheck={"timeout": timeout, "interval": 0.1}, **settings)
-
-
 def values(site: Site, host: str = "web1") -> str:
     """What a service would find, without the comments."""
     lines = (site.root(host) / "env").read_text().splitlines()
@@ -46,11 +40,11 @@ def revision(site: Site) -> str:
 
 def test_one_call_more(site: Site) -> None:
     """A deploy with a configuration asks one call more, with a build and without; a rollback asks none more."""
-    with_env = deployment(site, env=env())
+    with_env = site.deployment(env=env())
     for sha in (site.good, site.better):
         assert with_env.deploy(["web1"], sha=sha).ok
         assert site.commands() == ["facts", "build", "configure", "activate"]
-    other = deployment(site, env=env("another"))
+    other = site.deployment(env=env("another"))
     assert other.deploy(["web1"], sha=site.good).ok
     assert site.commands() == ["facts", "configure", "activate"]
     assert other.rollback(["web1"], release=site.better).ok
@@ -59,21 +53,21 @@ def test_one_call_more(site: Site) -> None:
 
 def test_a_changed_configuration_alone_is_a_deploy(site: Site) -> None:
     """The live release with the same values is live already; with other ones it is deployed."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     first = revision(site)
-    again = deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    again = site.deployment(env=env()).deploy(["web1"], sha=site.good)
     assert (states(again), revision(site)) == ({"web1": State.ALREADY_LIVE}, first)
-    changed = deployment(site, env=env("another")).deploy(["web1"], sha=site.good)
+    changed = site.deployment(env=env("another")).deploy(["web1"], sha=site.good)
     assert (states(changed), revision(site) != first) == ({"web1": State.LIVE}, True)
     assert values(site) == 'PASSWORD="another" PORT="8000"'
 
 
 def test_a_rollback_that_keeps_it(site: Site) -> None:
     """With `--keep-env` the release comes back and the present configuration stays, told."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
-    deployment(site, env=env("another")).deploy(["web1"], sha=site.better)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env("another")).deploy(["web1"], sha=site.better)
     kept = revision(site)
-    keeping = deployment(site, env=env())
+    keeping = site.deployment(env=env())
     object.__setattr__(keeping.config, "keep_env", True)
     [end] = keeping.rollback(["web1"], release=site.good).hosts
     assert (site.live(), revision(site), end.configuration) == (site.good, kept, kept)
@@ -83,11 +77,10 @@ def test_a_rollback_that_keeps_it(site: Site) -> None:
 
 def test_a_rollback_looks_at_all_before_the_first_switch(site: Site) -> None:
     """Where one of several hosts lost the configuration to go back to, none is switched; `--keep-env` is offered."""
-    patient = {"timeout": 60, "interval": 0.1}
-    fleet = site.fleet(env=env(), healthcheck=patient)
+    fleet = site.fleet(env=env())
     fleet.deploy(["web1", "web2"], sha=site.good)
     lost = (site.root("web2") / "env").resolve()
-    site.fleet(env=env("another"), healthcheck=patient).deploy(["web1", "web2"], sha=site.better)
+    site.fleet(env=env("another")).deploy(["web1", "web2"], sha=site.better)
     lost.unlink()
     with pytest.raises(InvalidInput, match=f"the configuration {lost.name} is not on this host any more") as refused:
         fleet.rollback(["web1", "web2"], release=site.good)
@@ -97,28 +90,28 @@ def test_a_rollback_looks_at_all_before_the_first_switch(site: Site) -> None:
 
 def test_what_came_of_it_has_the_names(site: Site) -> None:
     """The outcome has the revision in use, and the names that were changed; no value."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     first = revision(site)
-    [end] = deployment(site, env=env("another", values={"SIZE": "1"})).deploy(["web1"], sha=site.good).hosts
+    [end] = site.deployment(env=env("another", values={"SIZE": "1"})).deploy(["web1"], sha=site.good).hosts
     names = {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
     assert (end.configuration, end.names) == (revision(site), names)
-    [failed] = deployment(site, 5, env=env()).deploy(["web1"], sha=site.bad).hosts
+    [failed] = site.deployment(env=env()).deploy(["web1"], sha=site.bad).hosts
     assert (failed.state, failed.configuration) == (State.RESTORED, end.configuration)
     assert first != end.configuration
 
 
 def test_what_is_in_use_and_what_would_change(site: Site) -> None:
     """Names and where each comes from are told, and whether it differs; nothing is changed, and no value is told."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     before = sorted((site.root() / ".deploy/config").iterdir())
-    shown = deployment(site, env=env()).show_env(["web1"])["web1"]
+    shown = site.deployment(env=env()).show_env(["web1"])["web1"]
     assert not isinstance(shown, DeployError)
     assert (shown.get("configuration"), shown.get("origins")) == (
         revision(site),
         {"PORT": "values", "PASSWORD": "secrets"},
     )
     site.commands()
-    different = deployment(site, env=env("another", values={"SIZE": "1"}))
+    different = site.deployment(env=env("another", values={"SIZE": "1"}))
     diff = different.diff_env(["web1"])["web1"]
     assert not isinstance(diff, DeployError)
     assert diff["names"] == {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
@@ -130,13 +123,13 @@ def test_what_is_in_use_and_what_would_change(site: Site) -> None:
         ["web1", "PASSWORD", "secrets", "changed"],
     ]
     with pytest.raises(InvalidInput, match="the settings have no `env`"):
-        deployment(site).diff_env(["web1"])
+        site.deployment().diff_env(["web1"])
 
 
 def test_a_secret_that_cannot_be_had_stops_everything(site: Site) -> None:
     """No host is asked for anything, and the registry has no attempt."""
     with pytest.raises(InvalidInput, match=r"env\.secrets\.command exited 1"):
-        deployment(site, env=env(secrets={"command": "exit 1"})).deploy(["web1"], sha=site.good)
+        site.deployment(env=env(secrets={"command": "exit 1"})).deploy(["web1"], sha=site.good)
     assert (site.commands(), site.statuses()) == ([], {})
 
 
@@ -183,9 +176,9 @@ def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: 
     settings = env(build=["PASSWORD"], values={"COLOUR": VALUE})
     with pytest.raises(BuildFailed):
         build = {"frontend": None, "venvs": {}, "steps": [{"name": "tell", "command": "echo $PASSWORD; exit 1"}]}
-        deployment(site, env=settings, build=build).deploy(["web1"], sha=site.good)
-    deployment(site, env=settings).deploy(["web1"], sha=site.good)
-    outcome = deployment(site, 5, env=settings).deploy(["web1"], sha=site.bad)
+        site.deployment(env=settings, build=build).deploy(["web1"], sha=site.good)
+    site.deployment(env=settings).deploy(["web1"], sha=site.good)
+    outcome = site.deployment(env=settings).deploy(["web1"], sha=site.bad)
     assert (len(lines) > 6, leaked(lines)) == (True, [])
     told = [json.dumps([event.message, event.data], default=str) for event in site.events]
     assert leaked([*told, json.dumps(outcome.as_dict())]) == []
@@ -199,8 +192,8 @@ def test_a_record_that_waits_for_its_registry_has_no_value(site: Site, monkeypat
     def down(*_: object) -> None:
         raise RegistryUnavailable("it does not answer")
 
-    deployment(site, env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
-    failing = deployment(site, 1, env=env())
+    site.deployment(env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
+    failing = site.deployment(env=env())
     object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
     with monkeypatch.context() as registry:
         registry.setattr(Registry, "finish", down)
@@ -223,12 +216,12 @@ def test_a_kept_traceback_has_no_value(site: Site, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(Host, "configure", configure)
     with pytest.raises(HostFault) as caught:
-        deployment(site, env=env()).deploy(["web1"], sha=site.good)
+        site.deployment(env=env()).deploy(["web1"], sha=site.good)
     [kept] = (site.tmp / "state").rglob("tracebacks/*")
     assert "KeyError: 'PASSWORD=***'" in caught.value.message
     assert kept.read_text().splitlines()[-1] == "KeyError: 'PASSWORD=***'"
     assert files_with_the_secret(site) == []
-    with deployment(site).registry() as registry:
+    with site.deployment().registry() as registry:
         assert SECRET not in json.dumps(registry.reader.attempts().items, default=str)
 
 
@@ -237,10 +230,9 @@ def test_a_cached_step_that_sees_a_secret(site: Site) -> None:
     step = {"name": "tell", "command": 'test "$PASSWORD" && date +%N >told', "inputs": ["ok"], "outputs": ["told"]}
     settings: dict[str, Any] = {"build": {"frontend": None, "venvs": {}, "steps": [step]}}
     hosts = ["web1", "web2"]
-    patient = {"timeout": 60, "interval": 0.1}
 
     def told(sha: str, password: str) -> list[str]:
-        site.fleet(env=env(password, build=["PASSWORD"]), healthcheck=patient, **settings).deploy(hosts, sha=sha)
+        site.fleet(env=env(password, build=["PASSWORD"]), **settings).deploy(hosts, sha=sha)
         return [(site.root(host) / "current/told").read_text() for host in hosts]
 
     def entries(host: str) -> dict[str, str]:
@@ -265,7 +257,7 @@ def test_what_a_build_sees(site: Site) -> None:
     settings: dict[str, Any] = {"build": build}
 
     def told(sha: str, **changes: Any) -> tuple[str, list[str]]:
-        with_env = deployment(site, env=env(build=["PORT"], **changes), **settings)
+        with_env = site.deployment(env=env(build=["PORT"], **changes), **settings)
         site.commands()
         with_env.deploy(["web1"], sha=sha)
         return (site.root() / "current/told").read_text().strip(), site.commands()
@@ -283,19 +275,19 @@ def test_what_a_build_sees(site: Site) -> None:
 @pytest.mark.skipif(bool(refused(*MOUNT)), reason="only root can give a build a view of its own here")
 def test_no_build_reads_it(site: Site) -> None:
     """Where a build has a view of its own, it finds neither the configuration in use nor the kept ones."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     look = f"cat {site.root()}/env {site.root()}/.deploy/config/* >told 2>/dev/null || echo closed >>told"
     build = {"frontend": None, "venvs": {}, "steps": [{"name": "look", "command": look}]}
-    deployment(site, env=env(), build=build).deploy(["web1"], sha=site.better)
+    site.deployment(env=env(), build=build).deploy(["web1"], sha=site.better)
     assert (site.root() / "current/told").read_text() == "closed\n"
 
 
 def test_a_configuration_that_somebody_edited(site: Site) -> None:
     """The live release with the same values is deployed again where somebody edited them on the host, which is told."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     place = site.root() / ".deploy/config" / revision(site)
     place.write_text(place.read_text().replace("8000", "9000"))
-    again = deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    again = site.deployment(env=env()).deploy(["web1"], sha=site.good)
     assert (states(again), values(site)) == ({"web1": State.LIVE}, f'PASSWORD="{SECRET}" PORT="8000"')
     warnings = [event.message for event in site.events if event.level == "warning"]
     assert f"somebody edited {place}, the configuration in use" in warnings
@@ -305,7 +297,7 @@ def test_a_value_that_a_build_says_is_masked(site: Site) -> None:
     """What a build prints of a secret that it sees is masked, in the log and on the way."""
     steps = [{"name": "tell", "command": "echo it is $PASSWORD"}]
     build = {"frontend": None, "venvs": {}, "steps": steps}
-    deployment(site, env=env(build=["PASSWORD"]), build=build).deploy(["web1"], sha=site.good)
+    site.deployment(env=env(build=["PASSWORD"]), build=build).deploy(["web1"], sha=site.good)
     [log] = (site.root() / ".deploy/attempts").glob("*/tell.log")
     assert log.read_text() == "it is ***\n"
     assert "it is ***\n" in [event.data.get("text") for event in site.events]

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from oroboros_deploy.deployment import Deployment
 from oroboros_deploy.errors import Busy, HostUnreachable, InvalidInput
 from oroboros_deploy.host.journal import Journal
 from oroboros_deploy.outcome import State
@@ -15,7 +14,6 @@ from tests.control.test_configured import (
     SECRET,
     VALUE,
     command_lines,
-    deployment,
     env,
     files_with_the_secret,
     leaked,
@@ -25,10 +23,6 @@ from tests.control.test_configured import (
 from tests.support.site import Site, states
 
 pytestmark = pytest.mark.slow  # whole attempts
-
-
-def fleet(site: Site, gate: str = "true", **settings: Any) -> Deployment:
-    return site.fleet(gate, healthcheck={"timeout": 60, "interval": 0.1}, **settings)
 
 
 def warnings(site: Site) -> list[str]:
@@ -43,10 +37,10 @@ def journal(site: Site, host: str = "web1") -> list[tuple[object, ...]]:
 
 def test_the_live_release_gets_todays_configuration(site: Site) -> None:
     """One call more than a rollback, no build; the link names the new values, and the journal the changed names."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     first = revision(site)
     site.commands()
-    outcome = deployment(site, env=env("another", values={"SIZE": "1"})).push_env(["web1"])
+    outcome = site.deployment(env=env("another", values={"SIZE": "1"})).push_env(["web1"])
     assert site.commands() == ["facts", "configure", "activate"]
     [end] = outcome.hosts
     names = {"added": ["SIZE"], "changed": ["PASSWORD"], "removed": ["PORT"]}
@@ -59,9 +53,9 @@ def test_the_live_release_gets_todays_configuration(site: Site) -> None:
 
 def test_where_nothing_differs_nothing_is_done(site: Site) -> None:
     """It is told, with the exit code of what went well; the host is asked for no activation."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
     site.commands()
-    outcome = deployment(site, env=env()).push_env(["web1"])
+    outcome = site.deployment(env=env()).push_env(["web1"])
     [end] = outcome.hosts
     told = f"{site.good} has today's configuration already; nothing was done"
     assert (end.state, end.message, end.configuration) == (State.ALREADY_LIVE, told, revision(site))
@@ -70,12 +64,12 @@ def test_where_nothing_differs_nothing_is_done(site: Site) -> None:
 
 def test_one_that_fails_its_gate_is_taken_back(site: Site) -> None:
     """The configuration before is in use again (10), the release is not marked bad, and no row is touched."""
-    before = deployment(site, env=env())
+    before = site.deployment(env=env())
     before.deploy(["web1"], sha=site.good)
     with before.registry() as registry:
         registry.upsert(site.good, site.good, "rolled_back")  # so that a change would show
     first, rows = revision(site), site.statuses()
-    refusing = deployment(site, 1, env=env("another"))
+    refusing = site.deployment(env=env("another"))
     object.__setattr__(refusing.config.healthcheck, "command", f'test "$PASSWORD" = {SECRET} || exit 78')
     outcome = refusing.push_env(["web1"])
     [end] = outcome.hosts
@@ -88,32 +82,32 @@ def test_one_that_fails_its_gate_is_taken_back(site: Site) -> None:
 
 def test_a_rollback_to_the_release_brings_back_what_was_pushed(site: Site) -> None:
     """The record has the configuration that the release last passed its gate with."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
-    deployment(site, env=env("pushed-later")).push_env(["web1"])
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
+    site.deployment(env=env("pushed-later")).push_env(["web1"])
     pushed = revision(site)
-    deployment(site, env=env("a-third")).deploy(["web1"], sha=site.better)
-    assert deployment(site, env=env()).rollback(["web1"], release=site.good).ok
+    site.deployment(env=env("a-third")).deploy(["web1"], sha=site.better)
+    assert site.deployment(env=env()).rollback(["web1"], release=site.good).ok
     assert (revision(site), values(site)) == (pushed, 'PASSWORD="pushed-later" PORT="8000"')
 
 
 def test_it_is_kept_on_every_host_before_the_first_switch(site: Site) -> None:
     """A host that cannot have it keeps the others from switching."""
-    fleet(site, env=env()).deploy(["web1", "web2"], sha=site.good)
+    site.fleet(env=env()).deploy(["web1", "web2"], sha=site.good)
     first = revision(site)
     (site.root("web2") / "env").unlink()
     (site.root("web2") / "env").write_text("A=1")
     with pytest.raises(InvalidInput, match="is not a link that this tool made"):
-        fleet(site, env=env("another")).push_env(["web1", "web2"])
+        site.fleet(env=env("another")).push_env(["web1", "web2"])
     assert (revision(site), len(journal(site))) == (first, 1)
 
 
 def test_each_host_keeps_its_own_release(site: Site) -> None:
     """Hosts that serve different releases get the configuration each with its own; the registry knows both."""
-    one = fleet(site, env=env())
+    one = site.fleet(env=env())
     one.deploy(["web1"], sha=site.good)
     one.deploy(["web2"], sha=site.better)
     rows = site.statuses()
-    outcome = fleet(site, env=env("another")).push_env(["web1", "web2"])
+    outcome = site.fleet(env=env("another")).push_env(["web1", "web2"])
     assert states(outcome) == {"web1": State.LIVE, "web2": State.LIVE}
     assert (site.live("web1"), site.live("web2")) == (site.good, site.better)
     assert [each.live for each in outcome.hosts] == [site.good, site.better]
@@ -126,9 +120,9 @@ def test_each_host_keeps_its_own_release(site: Site) -> None:
 
 def test_the_first_that_fails_stops_the_rest(site: Site) -> None:
     """The hosts after it keep the configuration that they had."""
-    fleet(site, env=env()).deploy(["web1", "web2"], sha=site.good)
+    site.fleet(env=env()).deploy(["web1", "web2"], sha=site.good)
     first = revision(site), (site.root("web2") / "env").readlink().name
-    failing = fleet(site, f'test "$PASSWORD" = {SECRET} || exit 78', env=env("another"))
+    failing = site.fleet(f'test "$PASSWORD" = {SECRET} || exit 78', env=env("another"))
     outcome = failing.push_env(["web1", "web2"])
     assert states(outcome) == {"web1": State.RESTORED, "web2": State.SKIPPED}
     assert (revision(site), (site.root("web2") / "env").readlink().name) == first
@@ -136,8 +130,8 @@ def test_the_first_that_fails_stops_the_rest(site: Site) -> None:
 
 def test_a_hold_refuses_it(site: Site) -> None:
     """A host that somebody holds is left alone (20), and the attempt is recorded."""
-    deployment(site, env=env()).deploy(["web1"], sha=site.good)
-    one = deployment(site, env=env("another"))
+    site.deployment(env=env()).deploy(["web1"], sha=site.good)
+    one = site.deployment(env=env("another"))
     one.lock(["web1"], reason="the audit")
     with pytest.raises(Busy, match="the audit") as refused:
         one.push_env(["web1"])
@@ -150,17 +144,17 @@ def test_a_hold_refuses_it(site: Site) -> None:
 def test_what_cannot_be_pushed_to_is_told(site: Site) -> None:
     """Without `env`, without a live release, or with another tool's: refused, with what to type."""
     with pytest.raises(InvalidInput, match="the settings have no `env`") as without:
-        deployment(site).push_env(["web1"])
+        site.deployment().push_env(["web1"])
     assert "env: {values:" in str(without.value.hint)
     with pytest.raises(InvalidInput, match="no release is live on this host") as nothing:
-        deployment(site, env=env()).push_env(["web1"])
+        site.deployment(env=env()).push_env(["web1"])
     assert "-H web1 deploy --sha=SHA" in str(nothing.value.hint)
     adopted = site.root() / "releases" / ("a" * 40)
     adopted.mkdir(parents=True)
     (adopted / ".deploy-meta").write_text(f"commit_sha={'a' * 40}\n")
     (site.root() / "current").symlink_to(adopted)
     with pytest.raises(InvalidInput, match="is live here by another tool") as other:
-        deployment(site, env=env()).push_env(["web1"])
+        site.deployment(env=env()).push_env(["web1"])
     assert "-H web1 deploy --sha=SHA" in str(other.value.hint)
     assert not (site.root() / "env").is_symlink()
 
@@ -168,22 +162,22 @@ def test_what_cannot_be_pushed_to_is_told(site: Site) -> None:
 def test_a_secret_that_cannot_be_had_stops_everything(site: Site) -> None:
     """No host is asked for anything."""
     with pytest.raises(InvalidInput, match=r"env\.secrets\.command exited 1"):
-        deployment(site, env=env(secrets={"command": "exit 1"})).push_env(["web1"])
+        site.deployment(env=env(secrets={"command": "exit 1"})).push_env(["web1"])
     assert (site.commands(), site.statuses()) == ([], {})
 
 
 def test_values_that_the_build_saw_are_not_pushed(site: Site) -> None:
     """The live release cannot be built again in its place: a new commit is what to make."""
-    deployment(site, env=env(build=["PORT"])).deploy(["web1"], sha=site.good)
+    site.deployment(env=env(build=["PORT"])).deploy(["web1"], sha=site.good)
     first = revision(site)
     with pytest.raises(InvalidInput, match=r"built with other values of the names in `env\.build`") as refused:
-        deployment(site, env=env(build=["PORT"], values={"PORT": "9"})).push_env(["web1"])
+        site.deployment(env=env(build=["PORT"], values={"PORT": "9"})).push_env(["web1"])
     assert (str(refused.value.hint).startswith("deploy another commit"), revision(site)) == (True, first)
 
 
 def test_a_host_that_is_not_reached(site: Site) -> None:
     """It is told which one, nothing is changed on the others, and the registry has no attempt without a release."""
-    fleet(site, env=env()).deploy(["web1"], sha=site.good)
+    site.fleet(env=env()).deploy(["web1"], sha=site.good)
     first = revision(site)
 
     def connect(name: str) -> Any:
@@ -192,7 +186,7 @@ def test_a_host_that_is_not_reached(site: Site) -> None:
         return site.connect(name)
 
     with pytest.raises(HostUnreachable) as lost:
-        fleet(site, env=env("another"), connect=connect).push_env(["web1", "web2"])
+        site.fleet(env=env("another"), connect=connect).push_env(["web1", "web2"])
     assert lost.value.outcome is not None
     assert states(lost.value.outcome) == {"web1": State.SKIPPED, "web2": State.UNREACHABLE}
     assert (revision(site), len(journal(site))) == (first, 1)
@@ -200,9 +194,9 @@ def test_a_host_that_is_not_reached(site: Site) -> None:
 
 def test_no_deployment_in_the_figures(site: Site) -> None:
     """A push is an attempt of its own kind: neither a deployment, nor a rollback that makes one a failure."""
-    one = deployment(site, env=env())
+    one = site.deployment(env=env())
     one.deploy(["web1"], sha=site.good)
-    deployment(site, env=env("another")).push_env(["web1"])
+    site.deployment(env=env("another")).push_env(["web1"])
     with one.registry() as registry:
         figures = registry.reader.figures()
         assert [each["kind"] for each in registry.reader.attempts().items] == ["env", "deploy"]
@@ -214,9 +208,9 @@ def test_no_deployment_in_the_figures(site: Site) -> None:
 
 def test_a_registry_is_rebuilt_with_it(site: Site) -> None:
     """A journal with a push gives the attempt back, of its kind, and the row of the release as the deploy left it."""
-    one = deployment(site, env=env())
+    one = site.deployment(env=env())
     one.deploy(["web1"], sha=site.good)
-    deployment(site, env=env("another")).push_env(["web1"])
+    site.deployment(env=env("another")).push_env(["web1"])
     (site.tmp / "registry.db").unlink()
     one.reconcile(["web1"])
     with one.registry() as registry:
@@ -226,12 +220,12 @@ def test_a_registry_is_rebuilt_with_it(site: Site) -> None:
 
 def test_no_value_travels_in_a_command_line_or_is_kept(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A push that fails and one that goes well: no value in a command line, an event, the outcome, or another file."""
-    deployment(site, env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
+    site.deployment(env=env("the-first-of-all")).deploy(["web1"], sha=site.good)
     lines = command_lines(monkeypatch)
-    failing = deployment(site, 1, env=env(values={"COLOUR": VALUE}))
+    failing = site.deployment(env=env(values={"COLOUR": VALUE}))
     object.__setattr__(failing.config.healthcheck, "command", "echo it is $PASSWORD; exit 78")
     failed = failing.push_env(["web1"])
-    pushed = deployment(site, env=env(values={"COLOUR": VALUE})).push_env(["web1"])
+    pushed = site.deployment(env=env(values={"COLOUR": VALUE})).push_env(["web1"])
     assert (states(failed), states(pushed)) == ({"web1": State.RESTORED}, {"web1": State.LIVE})
     assert "it is ***" in str(failed.hosts[0].log)
     assert (len(lines) > 4, leaked(lines)) == (True, [])

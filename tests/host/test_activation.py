@@ -495,12 +495,12 @@ def test_a_switch_that_was_not_noted_yet_is_undone(host: LocalAgent, old: str) -
 @pytest.mark.parametrize("request_is_lost", [False, True])
 def test_the_next_activation_settles_first(host: LocalAgent, old: str, request_is_lost: bool) -> None:
     """Nobody asked after the dead attempt: the next one ends it before it begins, by its own rules if need be."""
-    new, next_one = host.sealed("new", health="exit 0"), host.sealed("next", health="exit 1")
+    new, next_one = host.sealed("new", health="exit 0"), host.sealed("next", health="exit 78")
     request = host.request(new, healthcheck=HEALTH)
     die_in(host, request, "phase", "swapped")
     if request_is_lost:
         host.keep(request).unlink()
-    answer = host.activate_here(next_one, healthcheck=health(timeout=0.1))
+    answer = host.activate_here(next_one, healthcheck=HEALTH)
     assert journaled(host)[1:] == [(new, "restored", old), (next_one, "restored", old)]
     assert (answer.said("settling"), host.live) == (
         [f"attempt {request['attempt']} was interrupted after 'swapped'"],
@@ -521,8 +521,8 @@ def test_a_state_that_cannot_be_read_is_set_aside(host: LocalAgent, old: str) ->
 def test_a_link_somebody_changed_meanwhile_is_put_back(host: LocalAgent, old: str) -> None:
     """A current turned into something foreign during the gate ends restored, never in a traceback."""
     link = host.paths.current
-    new = host.sealed("new", health=f"ln -sfn /etc {link}; exit 1")
-    answer = host.activate_here(new, healthcheck=health(timeout=0.1))
+    new = host.sealed("new", health=f"ln -sfn /etc {link}; exit 78")
+    answer = host.activate_here(new, healthcheck=HEALTH)
     assert (answer.phases[-1], host.live) == ("restored", old)
 
 

@@ -60,7 +60,8 @@ def test_a_host_in_use_tells_its_history(host: LocalAgent, mirrored: Repository)
     host.build(sha)
     host.activate(sha)
     bad = host.sealed("bad", health="exit 1")
-    host.activate_here(bad, healthcheck={"command": f"test $DEPLOY_RELEASE = {sha}", "timeout": 0.1, "interval": 0.05})
+    gate = {"command": f"test $DEPLOY_RELEASE = {sha} || exit 78", "timeout": 60, "interval": 0.05}
+    host.activate_here(bad, healthcheck=gate)
     facts = host.facts(bad, history=5)
     assert (facts["live"], facts["has_commit"], facts["tips"]) == (sha, False, [sha])
     assert sorted((each["id"], each["state"], each["bad"]) for each in facts["releases"]) == sorted(

@@ -19,8 +19,7 @@ from tests.support.watching import tree
 
 pytestmark = pytest.mark.slow
 
-HEALTH = {"command": "sh ./health", "timeout": 5, "interval": 0.05, "stable_for": 0}
-ONCE = {**HEALTH, "timeout": 2, "interval": 2}  # for those that fail: one try, with time to fill a disk
+HEALTH = {"command": "sh ./health", "timeout": 60, "interval": 0.05, "stable_for": 0}  # those that fail exit 78
 GOOD = ["prepared", "swapped", "restarted", "gated", "committed"]
 FULL = [{"inodes": True, "blocks": False}, {"inodes": False, "blocks": True}, {"inodes": True, "blocks": True}]
 
@@ -58,22 +57,22 @@ def test_a_rollback(host: LocalAgent, full: dict[str, bool]) -> None:
 @pytest.mark.parametrize("full", FULL, ids=["inodes", "blocks", "both"])
 def test_a_rollback_that_fails(host: LocalAgent, full: dict[str, bool], tmp_path: Path) -> None:
     """The way back of the way back: restored, with the reason, the note and the record."""
-    old, new = live(host, f"test ! -e {tmp_path}/broken", "exit 0")
+    old, new = live(host, f"test ! -e {tmp_path}/broken || exit 78", "exit 0")
     (tmp_path / "broken").touch()
     fill(host.root, **full)
-    answer = host.activate(old, kind="rollback", healthcheck=ONCE)
+    answer = host.activate(old, kind="rollback", healthcheck=HEALTH)
     assert (answer.refusal, answer.stderr, host.live) == (None, "", new)
     assert (answer.result or {})["state"]["phase"] == host.journal[-1]["outcome"] == "restored"
-    assert "the health command exited 1" in host.paths.bad(old).read_text()
+    assert "the health command exited 78" in host.paths.bad(old).read_text()
     assert broken(host.root) == []
 
 
 def test_a_release_that_fills_the_disk(host: LocalAgent) -> None:
     """It fails its gate for it, and the host is restored and says so, still full."""
     [old] = live(host, "exit 0")
-    filling = f"cd {host.root}; i=0; while true >filler-$i; do i=$((i+1)); done; cat /dev/zero >>filler-0"
+    filling = f"cd {host.root}; i=0; while true >filler-$i; do i=$((i+1)); done; cat /dev/zero >>filler-0; exit 78"
     bad = host.sealed("bad", health=filling)
-    answer = host.activate(bad, healthcheck=ONCE)
+    answer = host.activate(bad, healthcheck=HEALTH)
     assert ((answer.result or {})["state"]["phase"], host.live) == ("restored", old)
     assert (host.journal[-1]["outcome"], broken(host.root)) == ("restored", [])
 
@@ -139,9 +138,9 @@ def test_the_first_activation_ever(host: LocalAgent) -> None:
 def test_an_end_that_cannot_be_written(host: LocalAgent) -> None:
     """With no reserve either the host is restored all the same; when there is space it is, once more, and recorded."""
     [old] = live(host, "exit 0")
-    filling = "mkdir filler; i=0; while true >filler/$i; do i=$((i+1)); done; cat /dev/zero >filler/0"
+    filling = "mkdir filler; i=0; while true >filler/$i; do i=$((i+1)); done; cat /dev/zero >filler/0; exit 78"
     filling = f"rm -r {host.paths.reserve.directory}; cd {host.root}; {filling}"
-    request = host.request(host.sealed("bad", health=filling), healthcheck=ONCE)
+    request = host.request(host.sealed("bad", health=filling), healthcheck=HEALTH)
     host.keep(request)
     with pytest.raises(OSError, match="No space left"):
         launch.run(host.paths, request)

@@ -400,13 +400,14 @@ def test_successes_in_a_row() -> None:
 
 
 @pytest.mark.slow
-def test_too_few_successes_are_told() -> None:
+def test_too_few_successes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who passes now and then does not pass."""
+    monkeypatch.setattr(gate, "time", Hasty())
     with serving(*[answer(200), answer(503)] * 500) as server, pytest.raises(gate.GateFailed) as failed:
-        hold_probes(probed(server.url, successes=2, timeout=1))
+        hold_probes(probed(server.url, successes=2, timeout=10, interval=0.1))
     assert str(failed.value) in (
-        "command and probes passed 1 times in a row, 2 are wanted (gave up after 1 s)",
-        f"{server.url} answered 503; 200 is wanted (gave up after 1 s)",
+        "command and probes passed 1 times in a row, 2 are wanted (gave up after 10 s)",
+        f"{server.url} answered 503; 200 is wanted (gave up after 10 s)",
     )
 
 

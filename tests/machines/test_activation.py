@@ -135,7 +135,7 @@ def test_a_restart_that_systemd_would_refuse_is_refused_before(host: DisposableH
 
 def test_a_first_deploy_that_fails_is_not_left_live(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """With nothing to go back to, no release is live, the services are stopped, and the exit code is 11."""
-    bad = shop.release(check="exit 1")
+    bad = shop.release(check="exit 78")
     ran = fab("-H", "prod", "deploy", f"--sha={bad}")
     assert (ran.code, current(host), serving(host)) == (11, None, None)
     assert fab.statuses() == {bad: "deploy_failed"}
@@ -185,7 +185,7 @@ def test_a_start_limit_with_nothing_to_clear_is_left_alone(host: DisposableHost,
 
 def test_a_rollback_that_fails_its_gate_goes_back(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A rollback is gated like a deploy: when its target fails, the release it left serves again."""
-    old = shop.release(check="test ! -e /tmp/broken")
+    old = shop.release(check="test ! -e /tmp/broken || exit 78")
     new = shop.release()
     for sha in (old, new):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
@@ -399,7 +399,7 @@ def test_a_release_of_the_old_scripts_is_adopted(host: DisposableHost, shop: Sho
     host.run("chown", "-R", "deploy", ROOT)
     host.run("chmod", "-R", "a+rX", ROOT)
     host.run("systemctl", "restart", "shop-api", "shop-mailer")
-    bad, good = shop.release(check="exit 1"), shop.release()
+    bad, good = shop.release(check="exit 78"), shop.release()
     assert fab("-H", "prod", "deploy", f"--sha={bad}").code == 10
     assert serving(host) == old
     assert "it never passed a gate here" in fab.ok("-H", "prod", "deploy", f"--sha={old}").said

@@ -19,7 +19,7 @@ from tests.machines.test_power_cut import WAIT, await_phase, await_true, journal
 from tests.support.cable import CUTS, CabledHost, Cut
 from tests.support.fab import Fab
 from tests.support.oracle import processes
-from tests.support.shop import Shop, current, serving
+from tests.support.shop import Shop, current, serving, set_gate_timeout
 
 pytestmark = pytest.mark.host
 # What a person writes who wants to know of a dead link sooner than after 30 s.
@@ -34,7 +34,10 @@ def host(image: Path) -> Iterator[CabledHost]:
 
 @pytest.fixture
 def shop(tmp_path: Path, host: CabledHost) -> Shop:
-    return Shop(tmp_path / "shop", host)
+    """Its gate waits as long as a test keeps it waiting."""
+    shop = Shop(tmp_path / "shop", host)
+    set_gate_timeout(shop, 60)
+    return shop
 
 
 @pytest.fixture
@@ -120,7 +123,7 @@ def test_a_cable_that_is_cut(host: CabledHost, shop: Shop, fab: Fab, start: Star
 
 def test_a_bad_release_behind_a_cut_cable(host: CabledHost, shop: Shop, fab: Fab, start: Start, old: str) -> None:
     """The host restores while nobody can reach it; `fab` learns of it afterwards: exit code 10, with the reason."""
-    bad = shop.release(check=WAIT + "echo no database; exit 3")
+    bad = shop.release(check=WAIT + "echo no database; exit 78")
     running = start(bad)
     host.cable.cut("both ways")
     running.go_on()
@@ -129,7 +132,7 @@ def test_a_bad_release_behind_a_cut_cable(host: CabledHost, shop: Shop, fab: Fab
     await_true(lambda: "trying again in" in running.said)
     host.cable.mend()
     assert running.ends() == 10, running.said
-    assert "the health command exited 3" in running.said
+    assert "the health command exited 78" in running.said
     assert fab.statuses() == {old: "deployed", bad: "deploy_failed"}
 
 

@@ -51,7 +51,7 @@ def told(said: str) -> set[str]:
 
 def test_what_somebody_stopped_and_disabled_stays_so(host: DisposableHost, many: Shop, fab: Fab) -> None:
     """Of all that is stopped, what was enabled and is disabled stays stopped; the rest is started, as before."""
-    first, second, bad = many.release(), many.release(check="test -d ops"), many.release(check="exit 1")
+    first, second, bad = many.release(), many.release(check="test -d ops"), many.release(check="exit 78")
     fab.ok("-H", "prod", "deploy", f"--sha={first}")
     everything = {*NAMES} - {"once"}
     assert active(host) == everything
@@ -97,7 +97,7 @@ def test_what_another_unit_wants_stays_stopped(host: DisposableHost, many: Shop,
     api.write_text(api.read_text().replace("[Unit]\n", wants))
     host.run("systemctl", "daemon-reload")
     host.run("systemctl", "enable", *WANTED.values())
-    first, second, bad = many.release(), many.release(check="test -d ops"), many.release(check="exit 1")
+    first, second, bad = many.release(), many.release(check="test -d ops"), many.release(check="exit 78")
     fab.ok("-H", "prod", "deploy", f"--sha={first}")
     host.run("systemctl", "disable", "--now", *WANTED.values())
     host.run("systemctl", "stop", IS_NEEDED)

@@ -33,7 +33,7 @@ from tests.machines.test_power_cut import (
 from tests.support.disturbances import disturb
 from tests.support.fab import Fab
 from tests.support.invariants import broken
-from tests.support.shop import ROOT, SERVE, Shop, serving
+from tests.support.shop import ROOT, SERVE, Shop, serving, set_gate_timeout
 from tests.support.small_filesystem import fill, free, frozen, small_filesystem
 
 pytestmark = pytest.mark.host
@@ -133,6 +133,7 @@ RestartSec=100ms
 
 def test_services_that_die_behind_a_target_of_the_release(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """A target is up whatever its services do: a crash loop behind it is taken back, also when the agent is killed."""
+    set_gate_timeout(shop, 5)
     units = {"infra__shop.target": TARGET, "infra__shop-api.service": BEHIND}
     (host.rootfs / "etc/systemd/system/shop-api.service").unlink()
     host.run("systemctl", "daemon-reload")
@@ -199,6 +200,7 @@ def server(host: DisposableHost, tmp_path: Path) -> Iterator[Path]:
 
 def test_a_health_command_that_nothing_can_kill(host: DisposableHost, server: Path, shop: Shop, fab: Fab) -> None:
     """It hangs on a server that does not answer: the release is taken back, and the next deploy has not to wait."""
+    set_gate_timeout(shop, 5)
     old = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={old}")
     with frozen(server):
@@ -213,6 +215,7 @@ def test_a_health_command_that_nothing_can_kill(host: DisposableHost, server: Pa
 
 def test_a_service_that_nothing_can_kill(host: DisposableHost, server: Path, shop: Shop, fab: Fab) -> None:
     """It hangs at its stop: systemd starts the new one beside it, which is no success; the old one serves again."""
+    set_gate_timeout(shop, 5)
     limit = host.rootfs / "etc/systemd/system/shop-api.service.d/stop.conf"
     limit.parent.mkdir(exist_ok=True)
     limit.write_text("[Service]\nTimeoutStopSec=1\n")
@@ -230,7 +233,7 @@ def test_a_service_that_nothing_can_kill(host: DisposableHost, server: Path, sho
 
 def test_a_full_disk(host: DisposableHost, small_disk: Path, shop: Shop, fab: Fab) -> None:
     """A build exits 30, a rollback 0, one that fails 10: each leaves the host as the code says, still full."""
-    first, second = shop.release(check="test ! -e /tmp/broken"), shop.release(check="test -d services")
+    first, second = shop.release(check=f"test ! -e /tmp/broken || {BAD}"), shop.release(check="test -d services")
     for sha in (first, second):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
     fill(small_disk)

@@ -19,7 +19,7 @@ def pid(host: DisposableHost, unit: str = "shop-api") -> str:
 
 def test_a_restart(host: DisposableHost, shop: Shop, fab: Fab) -> None:
     """All services, then one, then a failure that is told (11) and mended by the next; a hold refuses (20)."""
-    good = shop.release(api=f"test ! -e /run/broken || exit 1; {SERVE}", check="test ! -e /run/sick")
+    good = shop.release(api=f"test ! -e /run/broken || exit 1; {SERVE}", check="test ! -e /run/sick || exit 78")
     assert fab("-H", "prod", "restart").code == 2
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     before = pid(host), pid(host, "shop-mailer")

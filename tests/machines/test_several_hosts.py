@@ -60,7 +60,7 @@ def test_the_first_host_that_fails_stops_the_rest(hosts: list[DisposableHost], s
     good = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     (hosts[1].rootfs / "etc/odd").touch()
-    bad = shop.release(check="test ! -e /etc/odd")
+    bad = shop.release(check="test ! -e /etc/odd || exit 78")
     ran = fab("-H", "prod", "deploy", f"--sha={bad}")
     assert (ran.code, [serving(host) for host in hosts]) == (10, [bad, good, good]), ran.said
     lines = ran.out.splitlines()
@@ -89,7 +89,7 @@ def test_a_registry_that_is_gone_is_rebuilt_from_the_hosts(
     tmp_path: Path, hosts: list[DisposableHost], shop: Shop, fab: Fab
 ) -> None:
     """Every release has its status again, a rollback finds its hosts again, and a second run finds nothing to do."""
-    first, second, bad = shop.release(), shop.release(), shop.release(check="false")
+    first, second, bad = shop.release(), shop.release(), shop.release(check="exit 78")
     for sha, code in ((first, 0), (second, 0), (bad, 10)):
         assert fab("-H", "prod", "deploy", f"--sha={sha}").code == code
     before = fab.statuses()

@@ -206,7 +206,7 @@ def test_a_failed_gate_brings_the_units_back(host: DisposableHost, brings: Bring
             "shop-new.timer": TIMER.format(when="weekly"),
             "shop-new.service": ONESHOT,
         },
-        check="exit 1",
+        check="exit 78",
     )
     ran = fab("-H", "prod", "deploy", f"--sha={bad}")
     assert (ran.code, current(host), serving(host)) == (10, good, good), ran.said
@@ -297,7 +297,7 @@ def test_a_unit_that_is_edited_during_the_migration(host: DisposableHost, brings
 
 def test_a_first_deploy_that_fails_leaves_no_unit(host: DisposableHost, brings: Brings, fab: Fab) -> None:
     """There was nothing: nothing is left, and nothing runs."""
-    ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check='exit 1')}")
+    ran = fab("-H", "prod", "deploy", f"--sha={brings.release(GOOD, check='exit 78')}")
     assert (ran.code, current(host), brings.there) == (11, None, set()), ran.said
     assert [brings.state(unit) for unit in ("shop-api", "shop-mailer")] == [GONE] * 2
 
@@ -430,7 +430,9 @@ def test_units_of_the_login(tmp_path: Path, host: DisposableHost, shop: Shop, fa
     good = brings.release(units)
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     assert (serving(host, scope="user"), brings.state("shop-api"), brings.there) == (good, ON, {*units})
-    bad = brings.release({**units, "shop-new.timer": TIMER.format(when="daily"), "shop-new.service": ONESHOT}, "exit 1")
+    bad = brings.release(
+        {**units, "shop-new.timer": TIMER.format(when="daily"), "shop-new.service": ONESHOT}, "exit 78"
+    )
     ran = fab("-H", "prod", "deploy", f"--sha={bad}")
     assert (ran.code, serving(host, scope="user"), brings.there) == (10, good, {*units}), ran.said
 

@@ -13,7 +13,7 @@ from disposable_host import DisposableHost
 
 from tests.support.fab import Fab
 from tests.support.shop import ROOT, SERVE, Shop, current, releases_of
-from tests.support.user_shop import UNITS, give_to_the_login, serving, systemctl
+from tests.support.user_shop import UNITS, give_to_the_login, install_polkit, serving, systemctl
 
 pytestmark = pytest.mark.host
 
@@ -142,14 +142,6 @@ def test_polkit_lets_a_login_linger(host: DisposableHost, shop: Shop, fab: Fab) 
     _await(lambda: host.run("test", "-S", "/run/user/1000/bus", check=False).returncode == 0)
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
     assert (current(host), serving(host)) == (good, good)
-
-
-def install_polkit(host: DisposableHost) -> None:
-    """Install it as an administrator does; skips where the host reaches no packages."""
-    script = "apt-get update -qq && apt-get install --yes -qq --no-install-recommends polkitd"
-    ran = host.run("sh", "-ec", f"export DEBIAN_FRONTEND=noninteractive; {script}", check=False)
-    if ran.returncode:
-        pytest.skip(f"needs the package polkitd: {ran.stderr.strip()}")
 
 
 def test_a_manager_that_dies_in_the_gate(host: DisposableHost, shop: Shop, fab: Fab) -> None:

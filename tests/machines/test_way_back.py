@@ -15,7 +15,7 @@ def test_a_gate_that_the_old_release_never_had(host: DisposableHost, shop: Shop,
     """A deploy whose health command nothing passes is restored: the old release is held to its own."""
     good = shop.release()
     fab.ok("-H", "prod", "deploy", f"--sha={good}")
-    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 0 # new')}", DEPLOY_HEALTHCHECK_CMD="false")
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 0 # new')}", DEPLOY_HEALTHCHECK_CMD="exit 78")
     assert (ran.code, current(host), serving(host), serving(host, "shop-mailer")) == (10, good, good, good), ran.said
 
 
@@ -25,7 +25,7 @@ def test_a_service_that_ran_before_the_tool_came(host: DisposableHost, shop: Sho
     (host.rootfs / "opt/legacy/services/api.sh").write_text("exec sleep infinity\n")
     host.run("ln", "-s", "/opt/legacy", f"{ROOT}/current")
     host.run("systemctl", "start", "shop-api")
-    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 1')}")
+    ran = fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 78')}")
     assert (ran.code, current(host)) == (10, "legacy"), ran.said
     pid = host.run("systemctl", "show", "--value", "--property=MainPID", "shop-api").stdout.strip()
     assert host.run("readlink", f"/proc/{pid}/cwd").stdout.strip() == "/opt/legacy/services"
@@ -57,7 +57,7 @@ def test_a_rollback_without_an_id(host: DisposableHost, shop: Shop, fab: Fab) ->
     first, second, last = (shop.release(check=f"true {number}") for number in range(3))
     for sha in (first, second, last):
         fab.ok("-H", "prod", "deploy", f"--sha={sha}")
-    assert fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 1')}").code == 10
+    assert fab("-H", "prod", "deploy", f"--sha={shop.release(check='exit 78')}").code == 10
     unasked = fab("rollback")
     assert (unasked.code, serving(host)) == (2, last), unasked.said
     assert f"rollback to {second[:10]} “api: {SERVE}”:\n  {host.name} serves {last[:10]} now\n" in unasked.err

@@ -55,7 +55,7 @@ def test_a_failed_deploy_is_recorded_with_what_was_new_and_the_gates_last_words(
     """The commits since the release that served, the newest first, and the transcript of the gate."""
     site.deployment().deploy(["web1"], sha=site.good)
     gate = site.deployment()
-    object.__setattr__(gate.config.healthcheck, "command", "grep yes ok || { echo upstream says 502; exit 1; }")
+    object.__setattr__(gate.config.healthcheck, "command", "grep yes ok || { echo upstream says 502; exit 78; }")
     gate.deploy(["web1"], sha=site.bad)
     attempt = shown(site)[0]
     assert [(commit["sha"], commit["subject"]) for commit in attempt["commits"]] == [

@@ -141,11 +141,12 @@ def test_a_line_without_end_is_an_error(host: HostConnection) -> None:
 
 def test_deadline(host: HostConnection, sshd: Sshd) -> None:
     """When the deadline is over the command is killed and LinkLost says so."""
-    with host.command("echo $$; exec sleep 60", deadline=0.6) as command:
+    with host.command("echo $$; exec sleep 60", deadline=60) as command:
         pid = int(next(command.lines()))
+        command.extend(0.1)
         with within(10), pytest.raises(LinkLost) as caught:
             command.wait()
-    assert caught.value.message == "the command was still running after 0.6 s and was stopped"
+    assert caught.value.message == "the command was still running after 0.1 s and was stopped"
     assert caught.value.hint == "see what the host did: fab -H box status"
     assert not alive(pid)
 

@@ -17,7 +17,7 @@ from tests.support import compiled
 from tests.support.repository import Repository
 
 Connect = Callable[[str], LocalConnection]
-GATE = 'test -f ok && test "$(cat ok)" = yes'
+GATE = 'test -f ok && test "$(cat ok)" = yes || exit 78'  # final: nobody waits for what does not pass
 
 
 class Connection(LocalConnection):
@@ -57,7 +57,7 @@ class Site:
         **settings: object,
     ) -> Deployment:
         """Each host has a root of its own, so several can share this machine."""
-        defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 1, "interval": 0.1}}
+        defaults = {"build": {"frontend": None, "venvs": {}}, "healthcheck": {"timeout": 60, "interval": 0.1}}
         own = {"root": str(self.root(host)), "application": "shop"}  # one application, wherever its hosts' roots are
         layers = [("fabric.yaml", {**defaults, **own, **settings})]
         flags = {"healthcheck.command": GATE, "skip_restart": True}

@@ -27,7 +27,7 @@ from tests.support.configured import Values
 from tests.support.oracle import Oracle, processes
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.shop import Scope, Shop
-from tests.support.user_shop import give_to_the_login
+from tests.support.user_shop import give_to_the_login, install_polkit, remove_polkit
 
 
 @dataclass
@@ -137,6 +137,7 @@ class Stage:
         self.refused: set[str] = set()  # releases with a unit that systemd refuses
         self.committed: dict[str, Values] = {}  # what each release was committed with last
         self.immutable: set[str] = set()
+        self.polkit = False  # whether the host has it
         self.broken: tuple[float, Callable[[], object]] | None = None  # when to bring something back, and how
         self.lengths: dict[tuple[str, bool], dict[str, float]] = {}
         self._arrange()
@@ -162,6 +163,7 @@ class Stage:
 
         Nothing is brought back before its time, so the host gets to rest without it when the control node is dead.
         """
+        self._have_polkit(self.scope == "user" and choice.seed // 20 % 2 == 1)
         run = self._prepare(choice)
         watch = _Watch(self.oracle, run.sha)
         try:
@@ -183,6 +185,12 @@ class Stage:
         if problems:
             raise Violation(self._evidence(run, watch, "\n".join(problems)))
         return run
+
+    def _have_polkit(self, wanted: bool) -> None:
+        """Twenty seeds without polkit, twenty with it: it is installed once in a while."""
+        if wanted is not self.polkit:
+            (install_polkit if wanted else remove_polkit)(self.host)
+            self.polkit = wanted
 
     def _arrange(self) -> None:
         settings = self.shop.repository.path / "fabric.yaml"

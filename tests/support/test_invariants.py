@@ -23,7 +23,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalAgent:
     host = LocalAgent(tmp_path / "srv")
     for name in ("older", "old", "new"):
         host.activate_here(host.sealed(name))
-    host.activate_here(host.sealed("bad"), healthcheck={"command": "test $(cat name) != bad", "timeout": 0.3})
+    host.activate_here(host.sealed("bad"), healthcheck={"command": "test $(cat name) != bad || exit 78"})
     return host
 
 

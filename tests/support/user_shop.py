@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
+from typing import Literal
+
+from disposable_host import DisposableHost
+from host_image import POLKIT
 
 from tests.support import shop as shops
 from tests.support.shop import Shop
@@ -10,6 +16,7 @@ from tests.support.shop import Shop
 HOME = "home/deploy"
 UNITS = f"{HOME}/.config/systemd/user"
 SERVICES = ("shop-api", "shop-mailer")
+Packages = Literal["as they are", "with polkit", "without a bus"]
 
 systemctl = partial(shops.systemctl, scope="user")
 serving = partial(shops.serving, scope="user")
@@ -30,6 +37,31 @@ def give_to_the_login(shop: Shop) -> None:
         host.run("sh", "-c", "until test -S /run/user/1000/bus; do sleep 0.05; done")
         systemctl(host, "daemon-reload")
         systemctl(host, "enable", "--quiet", *SERVICES)
+
+
+@contextmanager
+def packages_of(host: DisposableHost, packages: Packages) -> Iterator[None]:
+    """Have polkit from now on, or no bus of the login from the next boot to the end of the block."""
+    if packages == "with polkit":
+        install_polkit(host)
+    if packages == "without a bus":
+        host.run("systemctl", "--global", "mask", "dbus.socket")
+    yield
+    if packages == "without a bus":
+        assert host.run("test", "-e", "/run/user/1000/bus", check=False).returncode, "there is a bus"
+        host.run("systemctl", "--global", "unmask", "dbus.socket")
+        systemctl(host, "daemon-reload")
+        systemctl(host, "start", "dbus.socket")
+
+
+def install_polkit(host: DisposableHost) -> None:
+    """Install what the image has of it, as an administrator does."""
+    host.run("sh", "-ec", f"DEBIAN_FRONTEND=noninteractive dpkg --install {POLKIT}/*.deb")
+
+
+def remove_polkit(host: DisposableHost) -> None:
+    """Remove it again; harmless where it is not installed."""
+    host.run("dpkg", "--purge", "polkitd")
 
 
 def _upwards(path: str) -> list[str]:

@@ -32,11 +32,11 @@ class Shop:
         return self.directory / "hosts" / host
 
     def deployment(self, host: str, environment: str = "prod") -> Deployment:
-        gate = f'echo "GET /health: $(cat ok)"; test "$(cat ok)" = yes && test ! -e {self.hold}'
+        gate = f'echo "GET /health: $(cat ok)"; test "$(cat ok)" = yes || exit 78; test ! -e {self.hold}'
         settings = {
             "root": str(self.root(host)),
             "build": {"frontend": None, "venvs": {}},
-            "healthcheck": {"command": gate, "timeout": 2, "interval": 0.1, "stable_for": 0.3},
+            "healthcheck": {"command": gate, "timeout": 60, "interval": 0.1, "stable_for": 0.3},
             "environments": {environment: {"hosts": [host]}},
         }
         return Deployment(
@@ -44,7 +44,7 @@ class Shop:
                 [("fabric.yaml", settings)],
                 {"DEPLOY_REGISTRY_URL": self.url},
                 environment=environment,
-                flags={"skip_restart": True, "healthcheck.timeout": 20 if self.hold.exists() else 2},
+                flags={"skip_restart": True},
             ),
             source=self.directory / "source",
             listener=self.events.append,
