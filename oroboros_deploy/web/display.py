@@ -13,6 +13,7 @@ from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
+_BEFORE = 600  # seconds of what services said before they stopped, that people look at, too
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
 
 _LOOKS = {
@@ -77,6 +78,12 @@ def elapsed(time: str) -> str:
     """How long something goes on that began at an ISO 8601 time, in whole seconds."""
     seconds = int(max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0))
     return f"{seconds} s" if seconds < 60 else text.duration(seconds)
+
+
+def reaching(time: str) -> str:
+    """How `logs --since` is told to begin a little before an ISO 8601 time, in whole hours."""
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0)
+    return f"-{int(seconds + _BEFORE) // 3600 + 1}h"
 
 
 def moment(time: str | None, form: str = "%-d %b %Y, %H:%M:%S") -> str:

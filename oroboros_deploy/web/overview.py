@@ -166,7 +166,14 @@ class Place:
     @property
     def empty(self) -> list[Row]:
         """The hosts that serve nothing."""
-        return [host for host in self.hosts if _serves_nothing(host) and seen(host) != Seen.OPEN]
+        return [host for host in self.hosts if _serves_nothing(host) and seen(host) not in (Seen.OPEN, Seen.DRIFT)]
+
+    @property
+    def tried(self) -> bool:
+        """Whether the release to go back to was tried already: the last attempt could not restore it on a host."""
+        back = self.back[0] if self.back else None
+        parts = self.last["hosts"] if self.last else ()
+        return any(part["state"] == State.NOT_RESTORED and part["previous"] == back for part in parts)
 
     @property
     def odd(self) -> list[Row]:

@@ -93,6 +93,7 @@ def _make_templates() -> Environment:
         "looks",
         "moment",
         "frequency",
+        "reaching",
         "short",
         "spans",
         "steps",

@@ -33,6 +33,13 @@ def test_for_how_long(seconds: float, said: str) -> None:
     assert display.elapsed(began.isoformat()) == said
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(-5, "-1h"), (9, "-1h"), (49, "-1h"), (51, "-2h"), (300, "-6h")])
+def test_how_far_back_logs_are_asked_for(minutes: int, said: str) -> None:
+    """In whole hours, at least ten minutes before a time: what services said before they stopped is there."""
+    time = datetime.now(UTC) - timedelta(minutes=minutes)
+    assert display.reaching(time.isoformat()) == said
+
+
 @pytest.mark.parametrize(
     ("per_day", "said"), [(2.34, ("2.3", "a day")), (0.5, ("3.5", "a week")), (0.0, ("0.0", "a month"))]
 )
