@@ -31,8 +31,9 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
         "The last deploy in staging failed before the switch: what served before still serves. "
-        "1 host of 6 differs from the registry: web2.",
-        f"drift the host served {sha(50)[:10]} when asked",
+        f"web2 serves {sha(50)[:10]} (asked ",
+        f"); the registry has {sha(1)[:10]}.",
+        f") recorded: {sha(1)[:10]} since ",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
         "gate, now commit, ahead",
@@ -47,7 +48,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
 
     def shown() -> str:
         row = client.get("/").text.partition("<tbody>")[2].partition("</tbody>")[0]
-        return text(row).partition(") ")[2]
+        return re.sub(r"since .+\)", "since THEN", text(row).partition(") ")[2])
 
     history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
     seen = [shown()]
@@ -64,7 +65,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
         "not checked yet",
         "checked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
-        f"drift the host served {sha(2)[:10]} when asked just now",
+        f"recorded: {sha(1)[:10]} since THEN drift it serves another release than the recorded one",
         "not checked since the deploy",
     ]
     history.close()
@@ -107,7 +108,7 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     first = client.get("/").text
     listed = ["web0777", *names[:100], "web0777"]
     assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
-    assert "1 host of 1000 differs from the registry" in text(first)
+    assert f"web0777 serves {sha(2)[:10]} (asked just now); the registry has {sha(1)[:10]}." in text(first)
     line, back = steps(history)
     assert back.startswith(f"Back to {sha(1)[:10]}, which is recorded: fab -H web0777 rollback --release={sha(1)}")
     assert line.startswith("What it did: fab -H web0777 registry.reconcile --environment=prod It changes nothing")
@@ -499,8 +500,12 @@ def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
     parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2", "w3")]
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
-    assert headline(page_of(short)) == "1 host of 3 differs from the registry: w1."
+    said = f"w1 serves {sha(9)[:10]} (asked just now); the registry has {sha(1)[:10]}."
+    assert headline(page_of(short)) == said
     assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
+    short.registry.observe({"w2": sha(8)}, "prod")
+    said = "2 hosts of 3 serve another release than the registry has: w1, w2."
+    assert headline(page_of(short)) == said
 
 
 def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
