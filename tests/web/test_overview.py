@@ -110,8 +110,9 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
     assert f"web0777 serves {sha(2)[:10]} (asked just now); the registry has {sha(1)[:10]}." in text(first)
     line, back = steps(history)
-    assert back.startswith(f"Back to {sha(1)[:10]}, which is recorded: fab -H web0777 rollback --release={sha(1)}")
-    assert line.startswith("What it did: fab -H web0777 registry.reconcile --environment=prod It changes nothing")
+    again = f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: "
+    assert back.startswith(f"{again}fab -H web0777 rollback --release={sha(1)}")
+    assert line.startswith("To learn what web0777 did: fab -H web0777 registry.reconcile --environment=prod It changes")
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
     place, walked = "/hosts?prefix=web", []
@@ -459,15 +460,16 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
-LOOKS = "It changes nothing on the hosts: it reads what they did, and corrects the registry by it."
+LOOKS = "It changes nothing on the hosts: it reads their journals, and the registry then has what they say."
+BY_HAND = "A switch by hand is in no journal: the registry then stays as it is."
 BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
 AGAIN = f"It changes what serves. It may fail again: {sha(1)[:10]} did not pass when it was to be restored."
-ASIDE = f"Back to {sha(1)[:10]}, which is recorded: fab -H w1 rollback --release={sha(1)} --environment=prod"
+ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod It changes what serves."
 STEPS = {
     "well": ["To check what serves: fab -H prod status It only looks."],
     "asked": ["Nothing to type."],
     "running": ["Nothing to type: the deploy goes on."],
-    "unknown": [f"How it ended: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
+    "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
     "restored": ["When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."],
     "not_restored": [
         "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It only looks.",
@@ -475,8 +477,8 @@ STEPS = {
     ],
     "live": [f"All hosts on {sha(1)[:10]} again: {BACK}"],
     "drift": [
-        f"What it did: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
-        f"{ASIDE} It changes what serves.",
+        f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
+        f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: {ASIDE}",
     ],
 }
 
