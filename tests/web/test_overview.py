@@ -30,7 +30,8 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "gate on 1 host, build on 1 host. "
         f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
         f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "The last deploy in staging failed before the switch: what served before still serves. "
+        "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
+        "What served before still serves. "
         f"web2 serves {sha(50)[:10]} (asked ",
         f"); the registry has {sha(1)[:10]}.",
         f") recorded: {sha(1)[:10]} since ",
@@ -80,7 +81,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
     assert headline(client) == (f"How the deploy of {sha(1)[:10]} on web2 ended is not known.")
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
-    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken.")
+    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken on web2.")
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
     assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
@@ -273,16 +274,16 @@ def test_a_split_environment_is_named(short: History) -> None:
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, "was undone: what served before serves again"),
-        ("not_switched", 30, "failed before the switch: what served before still serves"),
-        ("not_restored", 11, "ended broken"),
+        ("restored", 10, "was undone on w1. What served before serves again."),
+        ("not_switched", 30, "failed before the switch on w1. What served before still serves."),
+        ("not_restored", 11, "ended broken on w1."),
     ],
 )
 def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, exit_code: int, said: str) -> None:
     """It is in the headline and beside what serves, until one that is live follows."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3), subject="Round half to even")
     short.attempt(sha(2), HostRecord("w1", state, sha(1), sha(1)), ago=timedelta(hours=2), exit_code=exit_code)
-    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}.")
+    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}")
     told = text(page_of(short).get("/").text)
     assert f"the last attempt: deploy of {sha(2)[:10]}" in told
     assert f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, 2 h ago" in told or state == "not_restored"
@@ -306,17 +307,12 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
 @pytest.mark.parametrize(
     ("parts", "exit_code", "word", "said"),
     [
-        ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused, for somebody holds it"),
-        ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach every host"),
-        (
-            {"w1": "not_switched", "w2": "skipped"},
-            30,
-            "not switched",
-            "failed before the switch: what served before still serves",
-        ),
-        ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused"),
-        ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted"),
-        ({"w1": "live", "w2": "restored"}, 10, "live on some", "is live on some hosts only"),
+        ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused by a hold on w1"),
+        ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach w1"),
+        ({"w1": "not_switched", "w2": "skipped"}, 30, "not switched", "failed before the switch on w1"),
+        ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused on w1, w2"),
+        ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted on w1"),
+        ({"w1": "live", "w2": "restored"}, 10, "live on some", "failed on w2"),
     ],
 )
 def test_failed_is_said_in_its_own_word(
@@ -328,7 +324,7 @@ def test_failed_is_said_in_its_own_word(
     ends = [HostRecord(name, state, None, sha(1), reason) for name, state in parts.items()]
     short.attempt(sha(2), *ends, ago=timedelta(hours=2), exit_code=exit_code)
     page = text(page_of(short).get("/").text)
-    assert f"The last deploy in prod {said}." in headline(page_of(short))
+    assert f"The last deploy in prod {said}: {reason}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
     worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
     assert f"by ada@desk, 2 h ago, failed on {worst}" in page
@@ -406,7 +402,10 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     ends += [HostRecord("w08", "restored", sha(1), sha(1), "the gate was not passed")]
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
-    assert headline(page_of(short)).startswith(f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}.")
+    assert headline(page_of(short)) == (
+        f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}. The last deploy in prod failed on w08: "
+        "the gate was not passed. It is live on 7 hosts and did not touch 4 hosts."
+    )
     said = place_of(short)
     assert said.startswith(f"split 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts split 7 of 12 ")
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
@@ -456,7 +455,8 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    assert headline(page_of(short)) == "The last deploy was undone: what served before serves again."
+    said = "The last deploy was undone on w1: the gate was not passed. What served before serves again."
+    assert headline(page_of(short)) == said
     assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
@@ -517,7 +517,9 @@ def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     ends = [HostRecord(name, "not_restored", None, sha(1), "no service runs") for name in names[:2]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=11)
-    assert headline(page_of(short)) == "broken w1, w2 serve nothing. The last deploy in prod ended broken."
+    assert headline(page_of(short)) == (
+        "broken w1, w2 serve nothing. The last deploy in prod ended broken on w1, w2: no service runs."
+    )
     assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
     back = f"fab -H w1,w2 rollback --release={sha(1)} --environment=prod"
     assert steps(short) == [
