@@ -205,7 +205,7 @@ class Place:
 
     @property
     def back(self) -> tuple[str, str] | None:
-        """The release that one can go back to, and in what sense: a split ends with the one that was there before.
+        """The release that one can go back to, and what that does: a split ends with the one that was there before.
 
         None while nobody knows what serves (an attempt goes on, or how one ended is not known), after an attempt that
         failed and left all hosts on the release before, and while somebody holds a host: that refuses it.
@@ -217,12 +217,24 @@ class Place:
         if self.uneven:
             older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
             most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
-            return (most, f"All hosts on {short(most)} again") if most else None
+            return (most, f"put all hosts back on {short(most)}") if most else None
         if self.last and self.last["state"] == AttemptState.BROKEN:
             before = self._before(self.last)
-            return (before, f"To bring {short(before)} back, which served before") if before else None
+            return (before, f"bring {short(before)} back, which served before") if before else None
         before = self._before(self.brought) if self.brought and not self.went_wrong else None
-        return (before, f"To go back to {short(before)}, which served before") if before else None
+        return (before, f"go back to {short(before)}, which served before") if before else None
+
+    @property
+    def forward(self) -> str | None:
+        """The newest release of a split, where a host serves it: it can be brought to the others."""
+        served = {each["release_id"] for each in self.releases}
+        return self.newest if self.split and self.newest in served else None
+
+    def called(self, release: Row) -> str:
+        """What one release of a split is, as far as it is known which is the newer one."""
+        if not self.forward or not release["release_id"]:
+            return "split"
+        return "new release" if release["release_id"] == self.forward else "old release"
 
     def _before(self, attempt: Row) -> str | None:
         """What served before an attempt, unless that failed: nobody is sent back there."""

@@ -264,9 +264,9 @@ def test_a_split_environment_is_named(short: History) -> None:
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
-    first = f"split 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
-    assert f"{first} split 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
-    assert f"All hosts on {sha(1)[:10]} again: fab -H prod rollback --release={sha(1)}" in shown
+    first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
+    assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
+    assert f"Either put all hosts back on {sha(1)[:10]}: fab -H prod rollback --release={sha(1)}" in shown
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
 
@@ -380,8 +380,8 @@ def test_a_split_says_what_each_release_is(short: History) -> None:
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
     told = text(page_of(short).get("/").text)
-    first = f"split 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
-    assert f"{first} split 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
+    first = f"old release 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
+    assert f"{first} new release 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
 
 
 def test_what_is_not_on_the_page_is_counted(short: History) -> None:
@@ -407,7 +407,13 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
         "the gate was not passed. It is live on 7 hosts and did not touch 4 hosts."
     )
     said = place_of(short)
-    assert said.startswith(f"split 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts split 7 of 12 ")
+    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts"
+    assert said.startswith(f"{old} new release 7 of 12 ")
+    forward = f"fab -H prod deploy --sha={sha(2)} It changes what serves."
+    assert steps(short) == [
+        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
+        f"Or bring {sha(2)[:10]} to all hosts: {forward} It may fail again where it failed: mend the cause first.",
+    ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
     assert said.endswith(f"by ada@desk, 9 min ago, {why}")
 
@@ -475,7 +481,10 @@ STEPS = {
         "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It only looks.",
         f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
     ],
-    "live": [f"All hosts on {sha(1)[:10]} again: {BACK}"],
+    "live": [
+        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
+        f"Or bring {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} It changes what serves.",
+    ],
     "drift": [
         f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
         f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: {ASIDE}",
