@@ -463,11 +463,13 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
     said = "The last deploy was undone on w1: the gate was not passed. What served before serves again."
     assert headline(page_of(short)) == said
-    assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
+    assert f"{MENDED}fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
 LOOKS = "It changes nothing on the hosts: it reads their journals, and the registry then has what they say."
 BY_HAND = "A switch by hand is in no journal: the registry then stays as it is."
+MENDED = "After you have read what the deploy said and mended the cause: "
+HEAD = "It changes what serves. HEAD is the commit that is checked out where you type it."
 BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
 AGAIN = f"It changes what serves. It may fail again: {sha(1)[:10]} did not pass when it was to be restored."
 ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod It changes what serves."
@@ -476,7 +478,7 @@ STEPS = {
     "asked": ["Nothing to type."],
     "running": ["Nothing to type: the deploy goes on."],
     "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
-    "restored": ["When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."],
+    "restored": [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"],
     "not_restored": [
         "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It only looks.",
         f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
@@ -549,7 +551,7 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     ]
     ends = HostRecord("prod3", "restored", sha(1), sha(1))
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
-    assert steps(short) == ["prod: When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."]
+    assert steps(short) == [f"prod: {MENDED}fab -H prod deploy --sha=HEAD {HEAD}"]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [each.partition("</details>")[0] for each in shown.split("<details>")[1:]]
     assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
@@ -569,9 +571,7 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
         part = host(name, ends, live=sha(3 if ends == "restored" else release), previous=sha(release - 1))
         more = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
         short.registry.finish(record(sha(release), part, **more, exit_code=0 if ends == "live" else 10))
-    assert steps(short) == [
-        "prod (blog): When that is mended: fab -H prod deploy --sha=HEAD --root=/srv/blog It changes what serves."
-    ]
+    assert steps(short) == [f"prod (blog): {MENDED}fab -H prod deploy --sha=HEAD --root=/srv/blog {HEAD}"]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     way = f"fab -H prod rollback --release={sha(1)} --root=/srv/shop"
@@ -691,7 +691,7 @@ def test_what_brings_a_broken_host_back(short: History) -> None:
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=11)
     shown = text(page_of(short).get("/").text)
     assert f"To try {sha(1)[:10]} again on w1: fab -H prod rollback --release={sha(1)} {AGAIN}" in shown
-    assert "When that is mended" not in shown
+    assert "mended the cause" not in shown
 
 
 def test_what_failed_is_no_way_back(short: History) -> None:
