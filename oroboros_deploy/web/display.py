@@ -67,11 +67,12 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(time: str | None) -> str:
-    """How long ago an ISO 8601 time was, in its largest unit."""
+    """How long ago an ISO 8601 time was, in its largest unit; of one by another clock, how far that is ahead."""
     if time is None:
         return "never"
-    seconds = max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0)
-    return next((f"{seconds // size:.0f} {unit} ago" for size, unit in text.UNITS[:-1] if seconds >= size), "just now")
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    about = next((f"{abs(seconds) // size:.0f} {unit}" for size, unit in text.UNITS[:-1] if abs(seconds) >= size), None)
+    return "just now" if about is None else f"{about} {'ago' if seconds > 0 else 'ahead of the clock'}"
 
 
 def elapsed(time: str) -> str:
@@ -89,6 +90,12 @@ def reaching(time: str) -> str:
 def moment(time: str | None, form: str = "%-d %b %Y, %H:%M:%S") -> str:
     """An ISO 8601 time in UTC, as people write it."""
     return datetime.fromisoformat(time).astimezone(UTC).strftime(form) if time else "–"
+
+
+def when(time: str) -> str:
+    """An ISO 8601 time in UTC by the minute, with its year where that is not this one."""
+    this = datetime.fromisoformat(time).astimezone(UTC).year == datetime.now(UTC).year
+    return moment(time, "%-d %b, %H:%M" if this else "%-d %b %Y, %H:%M")
 
 
 def looks(state: str) -> str:

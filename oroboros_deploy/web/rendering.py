@@ -98,6 +98,7 @@ def _make_templates() -> Environment:
         "spans",
         "steps",
         "terse",
+        "when",
     )
     made.filters |= {name: getattr(display, name) for name in names}
     ends = ("called", "came_of", "came_to", "cause", "does", "failing", "going", "said", "serves_then", "spread")

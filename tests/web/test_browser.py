@@ -520,6 +520,8 @@ def test_the_script_writes_times_as_the_server_does(page: Any, past: Any, monkey
     began = [Stopped.now(UTC) - timedelta(seconds=each) for each in seconds]
     told = [[display.ago(each.isoformat()), display.elapsed(each.isoformat())] for each in began]
     assert page.evaluate("seconds => seconds.map((each) => [ago(each), passed(each)])", seconds) == told
+    ahead = [display.ago((Stopped.now(UTC) + timedelta(seconds=each)).isoformat()) for each in (59, 3700)]
+    assert page.evaluate("[ago(-59), ago(-3700)]") == ahead
 
 
 def test_the_icon_tells_that_something_is_wrong(page: Any, tmp_path: Path) -> None:
@@ -544,7 +546,7 @@ WHEN = {
     "split": "prod is split: 1 serves",
     "restored": "The last deploy in prod was undone on w1. What served before serves again.",
     "failed": "The last deploy in prod failed before the switch on w1. What served before still serves.",
-    "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. It still serves",
+    "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved.",
     "stale": "Quiet: nothing is being deployed, and no host is known to differ from the registry; 2 of 2 were not",
     "running": "is running: connect on 1 host.",
     "broken": "broken w1 serves nothing.",

@@ -427,7 +427,7 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     short.registry.observe({"w1": sha(1), "w2": sha(1)}, "prod", {"w1": HOLD, "w2": None})
     client = page_of(short)
     assert headline(client) == (
-        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. "
+        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved. "
         f"It still serves {sha(1)[:10]}."
     )
     shown = text(client.get("/").text)

@@ -83,8 +83,10 @@ function key(element) {
   return element.getAttribute("href") ?? element.getAttribute("aria-label") ?? element.textContent;
 }
 
+// Below nothing it is the time of another clock.
 function ago(seconds) {
-  return seconds < 60 ? "just now" : `${passed(seconds, 1)} ago`;
+  if (Math.abs(seconds) < 60) return "just now";
+  return `${passed(Math.abs(seconds), 1)} ${seconds > 0 ? "ago" : "ahead of the clock"}`;
 }
 
 // Whole seconds in at most so many units, as the server writes them.
@@ -105,6 +107,7 @@ const FORMS = [
   [/^\d\d:\d\d$/, clock],
   [/^\d\d:\d\d:\d\d$/, { ...clock, second: "2-digit" }],
   [/^\d+ \w+, \d\d:\d\d$/, { ...date, ...clock }],
+  [/^\d+ \w+ \d{4}, \d\d:\d\d$/, { ...date, year: "numeric", ...clock }],
   [/^\d+ \w+ \d{4}, \d\d:\d\d:\d\d$/, { ...date, year: "numeric", ...clock, second: "2-digit" }],
 ];
 const DAY = { weekday: "long", day: "numeric", month: "long", year: "numeric" };
@@ -138,9 +141,9 @@ function regroup(stream) {
 }
 
 function tick() {
-  const since = (time) => Math.max(0, Math.floor((Date.now() - Date.parse(time)) / 1000));
+  const since = (time) => Math.floor((Date.now() - Date.parse(time)) / 1000);
   for (const each of document.querySelectorAll("[data-ago]")) write(each, ago(since(each.dateTime)));
-  for (const each of document.querySelectorAll("[data-since]")) write(each, passed(since(each.dataset.since)));
+  for (const each of document.querySelectorAll("[data-since]")) write(each, passed(Math.max(0, since(each.dataset.since))));
 }
 
 function write(element, text) {
