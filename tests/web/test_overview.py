@@ -330,7 +330,8 @@ def test_failed_is_said_in_its_own_word(
     assert f"by ada@desk, 2 h ago, failed on {worst}" in page
     assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
-    assert ("To free it: fab -H w1 unlock --environment=prod" in page) == (word == "held")
+    free = "Nothing to type until whoever holds it is done. Then: fab -H w1 unlock --environment=prod"
+    assert (free in page) == (word == "held")
 
 
 def test_a_deploy_of_what_is_live_did_nothing(short: History) -> None:
@@ -428,13 +429,13 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     client = page_of(short)
     assert headline(client) == (
         "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved. "
-        f"It still serves {sha(1)[:10]}."
+        f"w1 serves {sha(1)[:10]}."
     )
     shown = text(client.get("/").text)
     for said in ("Held · Overview", "held w1 by grace@laptop,"):
         assert said in shown
-    free = "fab -H w1 unlock --environment=prod It changes nothing that serves: deploys are possible again."
-    assert steps(short) == [f"To free it: {free}"]
+    free = "fab -H w1 unlock --environment=prod It ends the hold, so that deploys are possible again."
+    assert steps(short) == [f"Nothing to type until grace@laptop is done. Then: {free} No host is switched."]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
