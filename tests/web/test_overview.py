@@ -390,9 +390,11 @@ def test_what_is_not_on_the_page_is_counted(short: History) -> None:
     many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
     short.attempt(sha(1), *many, ago=timedelta(hours=3))
     html = page_of(short).get("/").text
-    assert "<summary>100 of 120 hosts are shown</summary>" in html
+    assert "<summary>Show 100 of 120 hosts</summary>" in html
     assert '<p class="all"><a href="/hosts">All 120 hosts →</a></p>' in html
-    assert '<a href="/hosts?environment=prod">All 120 hosts of <bdi>prod</bdi> →</a>' in html
+    unfolded = text(html.partition("</details>")[2])
+    assert "20 more hosts are in the list: all 120 hosts of prod →" in unfolded
+    assert "/hosts?environment=prod" in Tags(html).values("href")
 
 
 def test_a_split_tells_the_release_from_before_first(short: History) -> None:
