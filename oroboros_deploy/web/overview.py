@@ -164,6 +164,12 @@ class Place:
         return [host for host in self.hosts if _long_ago(host["observed_at"])]
 
     @property
+    def checked(self) -> str | None:
+        """When each of its hosts had said what it serves; None where one never has."""
+        times = [host["observed_at"] for host in self.hosts]
+        return min(times) if times and None not in times else None
+
+    @property
     def empty(self) -> list[Row]:
         """The hosts that serve nothing."""
         return [host for host in self.hosts if _serves_nothing(host) and seen(host) not in (Seen.OPEN, Seen.DRIFT)]
@@ -260,6 +266,7 @@ def standing(reader: Reader) -> dict[str, Any]:
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
+        "checked": None if hosts.next else max((host["observed_at"] or "" for host in shown.values()), default=""),
         "places": found,
         "replaced": _replaced(found),
         "held": held,

@@ -83,8 +83,10 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
     assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken on web2.")
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
-    quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
-    assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
+    assert headline(client) == "Nobody has checked the 2 hosts yet. Nothing is being deployed."
+    history.registry.observe({"web1": sha(2)})
+    quiet = "Quiet: nothing is being deployed, and no host was found to serve another release than the recorded one"
+    assert headline(client) == f"{quiet}; 1 of 2 was not checked for a day."
     history.registry.observe({"web1": sha(2), "web2": sha(2)})
     assert headline(client) == f"{quiet}."
     history.close()
@@ -244,7 +246,7 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a host said long ago is said with its age, in no green, and the headline counts who was not asked."""
+    """What a host said long ago is said with its age, in no green; where all are so, the headline begins with that."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(days=200))
     short.registry.observe({"w1": sha(1)})
     assert row(short, "w1") == "checked just now"
@@ -254,7 +256,9 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     line = "fab -H w1 status --environment=prod"
     assert f"checked just now, too long ago to count: {line}" in text(page_of(short).get("/hosts").text)
     assert steps(short) == ["To check what serves: fab -H prod status It only looks."]
-    assert headline(page_of(short)).endswith("; 1 of 1 was not checked lately.")
+    said = r"Nobody has checked the host since .+ \(just now\)\. Nothing is being deployed\."
+    assert re.fullmatch(said, headline(page_of(short)))
+    assert place_of(short).endswith(" d ago, all checked just now")
 
 
 def test_a_split_environment_is_named(short: History) -> None:
@@ -288,7 +292,7 @@ def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, ex
     assert f"the last attempt: deploy of {sha(2)[:10]}" in told
     assert f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, 2 h ago" in told or state == "not_restored"
     short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(1)), ago=timedelta(hours=1))
-    assert headline(page_of(short)).startswith("Quiet")
+    assert headline(page_of(short)) == "Nobody has checked the host yet. Nothing is being deployed."
 
 
 def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: History) -> None:
