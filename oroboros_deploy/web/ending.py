@@ -56,10 +56,10 @@ def going(kind: str) -> str:
     return _GOING.get(kind, "at work")
 
 
-def stands(attempt: Row, replaced: bool) -> str:
-    """What an attempt came to, in a word that does not call live what no host serves any more."""
+def stands(attempt: Row, became: str) -> str:
+    """What an attempt came to, in a word; of one that went live what ``became`` of it since, empty for nothing."""
     word = came_to(attempt)
-    return REPLACED if replaced and word == "live" else word
+    return became if became and word == "live" else word
 
 
 def came_to(attempt: Row) -> str:

@@ -19,7 +19,7 @@ from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 from .display import short
-from .ending import HELD, came_to
+from .ending import HELD, REPLACED, SOME, came_to
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
@@ -268,7 +268,7 @@ def standing(reader: Reader) -> dict[str, Any]:
         "unasked": reader.unasked_hosts(),
         "checked": None if hosts.next else max((host["observed_at"] or "" for host in shown.values()), default=""),
         "places": found,
-        "replaced": _replaced(found),
+        "became": _became(found),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [*shown]},
@@ -304,10 +304,14 @@ def places(
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
 
 
-def _replaced(places: Iterable[Place]) -> Callable[[Row], bool]:
-    """Tells of an attempt whether no host of its environment serves any more what it brought."""
-    serves = {(each.name, release_id) for each in places for release_id in each.recorded}
-    return lambda attempt: (attempt["environment"] or "", attempt["release_id"]) not in serves
+def _became(places: Iterable[Place]) -> Callable[[Row], str]:
+    """Tells of an attempt what became of what it brought: no host serves it any more, or those alone of a split."""
+    serves = {
+        (each.name, release_id): "" if each.forward in (None, release_id) else SOME
+        for each in places
+        for release_id in each.recorded
+    }
+    return lambda attempt: serves.get((attempt["environment"] or "", attempt["release_id"]), REPLACED)
 
 
 def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:

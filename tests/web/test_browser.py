@@ -355,15 +355,16 @@ def test_a_killed_deployer_is_said_to_be_lost(page: Any, shop: Any, monkeypatch:
 
 
 def test_a_server_that_goes_away_is_said(browser: Any, past: Any, tmp_path: Path) -> None:
-    """A page whose server is gone says that it is not live any more."""
+    """A page says that it is up to date, and that it is not any more when its server is gone."""
     history = History(f"sqlite:///{tmp_path}/registry.db")
     context = browser.new_context()
     page = context.new_page()
     with served(history.registry) as url:
         page.goto(url)
         await_link(page, "live")
+        assert page.locator("#link").inner_text() == "page up to date"
     await_link(page, "lost")
-    assert page.locator("#link").inner_text() == "not live, trying again"
+    assert page.locator("#link").inner_text() == "page not up to date, trying again"
     context.close()
     history.close()
 

@@ -66,7 +66,7 @@ def test_what_is_said_of_an_attempt_that_went_wrong() -> None:
 def test_what_was_live_and_serves_no_more_is_replaced() -> None:
     """No other end has another word because of what came later."""
     live, failed = {"state": "live", "hosts": []}, {"state": "restored", "hosts": []}
-    said = [stands(attempt, replaced) for attempt in (live, failed) for replaced in (False, True)]
+    said = [stands(attempt, became) for attempt in (live, failed) for became in ("", "replaced")]
     assert said == ["live", "replaced", "restored", "restored"]
 
 

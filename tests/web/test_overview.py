@@ -271,6 +271,8 @@ def test_a_split_environment_is_named(short: History) -> None:
     first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
     assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
     assert f"Either put all hosts back on {sha(1)[:10]}: fab -H prod rollback --release={sha(1)}" in shown
+    ends = [f" {word} deploy of {sha(at)[:10]} deploy of" for at, word in ((1, "live on some"), (2, "live"))]
+    assert [each for each in ends if each not in shown] == []
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
 

@@ -153,7 +153,7 @@ function write(element, text) {
 function say(state) {
   link.hidden = false;
   link.dataset.state = state;
-  write(link, state === "live" ? "live" : "not live, trying again");
+  write(link, state === "live" ? "page up to date" : "page not up to date, trying again");
 }
 
 localize();
