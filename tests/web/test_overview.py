@@ -28,8 +28,8 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
     for said in (
         f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} “{SUBJECTS[4]}” in prod by ada@desk is running: "
         "gate on 1 host, build on 1 host. "
-        f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
-        f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
+        f"How the deploy of {sha(5)[:10]} ended on lab2 is not known. "
+        f"How the deploy of {sha(7)[:10]} ended on web3 is not known. "
         "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
         "What served before still serves. "
         f"web2 serves {sha(50)[:10]} (asked ",
@@ -79,7 +79,7 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     lost = history.attempt(sha(1), HostRecord("web1"), HostRecord("web2"), ago=timedelta(hours=2), exit_code=None)
     history.lose(lost, timedelta(hours=2))
     history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
-    assert headline(client) == (f"How the deploy of {sha(1)[:10]} on web2 ended is not known.")
+    assert headline(client) == (f"How the deploy of {sha(1)[:10]} ended on web2 is not known.")
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
     assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken on web2.")
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
@@ -161,11 +161,13 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
         short.lose(short.attempt(sha(2), HostRecord("w3"), exit_code=None), timedelta(minutes=5))
     else:
         short.attempt(sha(2), HostRecord("w3", "unknown", None, sha(1)), exit_code=40)
-    said = f"{end} how its last attempt ended is not known: fab -H w3 registry.reconcile --environment=prod"
+    said = f"{end} how its last attempt ended is not known"
     assert (headline(page_of(short)), row(short, "w3")) == (
-        f"How the deploy of {sha(2)[:10]} on w3 ended is not known.",
+        f"How the deploy of {sha(2)[:10]} ended on w3 is not known: w3 serves {sha(1)[:10]} or {sha(2)[:10]}.",
         said,
     )
+    line = "fab -H w3 registry.reconcile --environment=prod"
+    assert f"{said}: {line}" in text(page_of(short).get("/hosts").text)
     short.registry.observe({"w3": sha(1)})
     assert row(short, "w3") == said
 
@@ -176,11 +178,11 @@ def test_an_end_that_nobody_knows_is_never_too_old(short: History) -> None:
     for at, name in enumerate(names):
         unknown = HostRecord(name, "unknown", None, sha(7))
         short.attempt(sha(at), unknown, ago=timedelta(minutes=100 - at), exit_code=40)
-    ends = "".join(f"How the deploy of {sha(at)[:10]} on w{at} ended is not known. " for at in range(40, 30, -1))
+    ends = "".join(f"How the deploy of {sha(at)[:10]} ended on w{at} is not known. " for at in range(40, 30, -1))
     assert headline(page_of(short)) == f"{ends}31 more attempts ended in a way that is not known."
     assert "fab -H prod registry.reconcile" in steps(short)[0]
     short.attempt(sha(50), *(HostRecord(name, "live", sha(50), sha(7)) for name in names[1:]), ago=timedelta(minutes=5))
-    assert headline(page_of(short)) == f"How the deploy of {sha(0)[:10]} on w00 ended is not known."
+    assert headline(page_of(short)) == f"How the deploy of {sha(0)[:10]} ended on w00 is not known."
     assert [each["attempt"] for each in short.registry.reader.unanswered()] == ["2030-0001"]
 
 
@@ -196,7 +198,7 @@ def test_an_end_on_a_host_that_is_forgotten_is_told_no_more(short: History, end:
     for name in ("w1", "w2"):
         short.registry.forget(name, "")
         seen += [[[part["host"] for part in each["hosts"]] for each in short.registry.reader.unanswered()]]
-        assert f" {name} ended is not known" not in headline(page_of(short))
+        assert f" ended on {name} is not known" not in headline(page_of(short))
     assert (seen, headline(page_of(short)).startswith("Quiet: ")) == ([[["w2"]], []], True)
 
 
@@ -218,8 +220,9 @@ def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: 
     else:
         short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
     known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, 3 h ago"
-    doubt = f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]}"
+    doubt = f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]}"
     assert place_of(short).startswith(f"{known} {doubt} ")
+    assert (end == "unknown") == ("9 min ago; it did not touch 2 hosts" in place_of(short))
     rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
     assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} it came there ")
     assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
@@ -233,7 +236,7 @@ def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short:
     short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
     assert place_of(short).startswith(
         f"last recorded {sha(1)[:10]} Round half to even by ada@desk, 3 h ago "
-        f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]} "
+        f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]} "
     )
 
 
