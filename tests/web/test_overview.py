@@ -224,9 +224,9 @@ def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: 
     assert place_of(short).startswith(f"{known} {doubt} ")
     assert (end == "unknown") == ("9 min ago; it did not touch 2 hosts" in place_of(short))
     rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
-    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} it came there ")
+    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} brought there ")
     assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
-    assert f"Last recorded {sha(1)[:10]} It came there " in text(page_of(short).get("/hosts/w1").text)
+    assert f"Last recorded {sha(1)[:10]} Brought there " in text(page_of(short).get("/hosts/w1").text)
 
 
 def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short: History) -> None:
@@ -255,10 +255,10 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     assert row(short, "w1") == "checked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "checked just now, too long ago to count"
+    assert row(short, "w1") == "checked just now: too old to rely on"
     line = "fab -H w1 status --environment=prod"
-    assert f"checked just now, too long ago to count: {line}" in text(page_of(short).get("/hosts").text)
-    assert steps(short) == ["To check what serves: fab -H prod status It only looks."]
+    assert f"checked just now: too old to rely on, {line} asks again" in text(page_of(short).get("/hosts").text)
+    assert steps(short) == ["To check what serves: fab -H prod status It changes nothing."]
     said = r"Nobody has checked the host since .+ \(just now\)\. Nothing is being deployed\."
     assert re.fullmatch(said, headline(page_of(short)))
     assert place_of(short).endswith(" d ago, all checked just now")
@@ -421,7 +421,7 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     said = place_of(short)
     old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts"
     assert said.startswith(f"{old} new release 7 of 12 ")
-    forward = f"fab -H prod deploy --sha={sha(2)} It changes what serves."
+    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES}"
     assert steps(short) == [
         f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
         f"Or bring {sha(2)[:10]} to all hosts: {forward} It may fail again where it failed: mend the cause first.",
@@ -480,24 +480,25 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
 
 LOOKS = "It changes nothing on the hosts: it reads their journals, and the registry then has what they say."
 BY_HAND = "A switch by hand is in no journal: the registry then stays as it is."
+SWITCHES = "It changes which release the hosts serve."
 MENDED = "After you have read what the deploy said and mended the cause: "
-HEAD = "It changes what serves. HEAD is the commit that is checked out where you type it."
-BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
-AGAIN = f"It changes what serves. It may fail again: {sha(1)[:10]} did not pass when it was to be restored."
-ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod It changes what serves."
+HEAD = f"{SWITCHES} HEAD is the commit that is checked out where you type it."
+BACK = f"fab -H prod rollback --release={sha(1)} {SWITCHES}"
+AGAIN = f"{SWITCHES} It may fail again: {sha(1)[:10]} did not pass when it was to be restored."
+ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod {SWITCHES}"
 STEPS = {
-    "well": ["To check what serves: fab -H prod status It only looks."],
+    "well": ["To check what serves: fab -H prod status It changes nothing."],
     "asked": ["Nothing to type."],
     "running": ["Nothing to type: the deploy goes on."],
     "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
     "restored": [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"],
     "not_restored": [
-        "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It only looks.",
+        "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
         f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
     ],
     "live": [
         f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
-        f"Or bring {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} It changes what serves.",
+        f"Or bring {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
     ],
     "drift": [
         f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
@@ -546,7 +547,7 @@ def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
     assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
     back = f"fab -H w1,w2 rollback --release={sha(1)} --environment=prod"
     assert steps(short) == [
-        "To see what does not run on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It only looks.",
+        "To see what does not run on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It changes nothing.",
         f"To try {sha(1)[:10]} again on w1, w2: {back} {AGAIN}",
     ]
 
@@ -618,7 +619,7 @@ def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: 
     short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
     assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
     assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, 2 h ago" in place_of(short)
-    assert row(short, "w1") == f"{verb} how far it is"
+    assert row(short, "w1") == f"{verb} see its steps"
 
 
 def test_what_nobody_serves_any_more_is_not_called_live(short: History) -> None:

@@ -103,5 +103,5 @@ def test_what_a_page_says_can_be_typed(tmp_path: Path, repository: Repository, r
 
 def test_every_page_says_where_to_type(past: TestClient) -> None:
     """The registry knows no directory, and not always a root: that is said."""
-    said = "Commands are typed where the fabric.yaml of their application is; where none has --root"
+    said = "Type a command in the directory that has the fabric.yaml of its application. When the deploys have a --root"
     assert said in text(past.get("/hosts").text)
