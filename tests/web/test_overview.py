@@ -308,7 +308,8 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>", actor="ci@runner")
     html = page_of(short).get("/").text
     assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
-    assert f"To go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}" in text(html)
+    way = f"If you must go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}"
+    assert way in text(html)
     assert "<details><summary>12 hosts</summary>" in html
     assert html.index("which served before") < html.index("<summary>12 hosts")
 
@@ -588,7 +589,7 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     way = f"fab -H prod rollback --release={sha(1)} --root=/srv/shop"
-    assert folded == [f"The way back To go back to {sha(1)[:10]}, which served before: {way}"]
+    assert folded == [f"The way back If you must go back to {sha(1)[:10]}, which served before: {way}"]
 
 
 def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
