@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from .. import text, words
@@ -67,12 +68,20 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(time: str | None) -> str:
-    """How long ago an ISO 8601 time was, in its largest unit; of one by another clock, how far that is ahead."""
+    """How long ago an ISO 8601 time was, to the nearest unit; of one by another clock, how far that is ahead."""
     if time is None:
         return "never"
     seconds = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
-    about = next((f"{abs(seconds) // size:.0f} {unit}" for size, unit in text.UNITS[:-1] if abs(seconds) >= size), None)
-    return "just now" if about is None else f"{about} {'ago' if seconds > 0 else 'ahead of the clock'}"
+    about = _about(abs(seconds))
+    return f"{about} {'ago' if seconds > 0 else 'ahead of the clock'}" if about else "just now"
+
+
+def _about(seconds: float) -> str:
+    """Seconds in their largest unit, the nearest number of it; empty below a minute."""
+    units = pairwise(text.UNITS)
+    fitting = (each for each, (smaller, _) in units if seconds + smaller / 2 >= each[0])
+    size, unit = next(fitting, (0, ""))
+    return f"{int(seconds / size + 0.5)} {unit}" if size else ""
 
 
 def elapsed(time: str) -> str:

@@ -40,9 +40,19 @@ def test_how_far_back_logs_are_asked_for(minutes: int, said: str) -> None:
     assert display.reaching(time.isoformat()) == said
 
 
-@pytest.mark.parametrize(("hours", "said"), [(0, "just now"), (5.5, "5 h ago"), (-5.5, "5 h ahead of the clock")])
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (0, "just now"),
+        (0.6 / 60, "just now"),
+        (59.6 / 60, "1 h ago"),
+        (3.98, "4 h ago"),
+        (23.4, "23 h ago"),
+        (-5.4, "5 h ahead of the clock"),
+    ],
+)
 def test_how_long_ago(hours: float, said: str) -> None:
-    """A time that a clock which is ahead wrote is not said to be now."""
+    """In the nearest number of the largest unit; a time that a clock which is ahead wrote is not said to be now."""
     time = datetime.now(UTC) - timedelta(hours=hours)
     assert display.ago(time.isoformat()) == said
 

@@ -219,7 +219,7 @@ def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: 
         short.lose(short.attempt(sha(2), HostRecord("w1"), exit_code=None), timedelta(minutes=5))
     else:
         short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
-    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, 3 h ago"
+    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, went live 4 h ago"
     doubt = f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]}"
     assert place_of(short).startswith(f"{known} {doubt} ")
     assert (end == "unknown") == ("9 min ago; it did not touch 2 hosts" in place_of(short))
@@ -235,7 +235,7 @@ def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short:
     short.attempt(sha(1), first, ago=timedelta(hours=4), subject="Round half to even")
     short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
     assert place_of(short).startswith(
-        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, 3 h ago "
+        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, went live 4 h ago "
         f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]} "
     )
 
@@ -271,8 +271,8 @@ def test_a_split_environment_is_named(short: History) -> None:
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
-    first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
-    assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
+    first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: w3, w4, w5, w6"
+    assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, went live 2 h ago: w1, w2" in shown
     assert f"Either put all hosts back on {sha(1)[:10]}: fab -H prod rollback --release={sha(1)}" in shown
     ends = [f" {word} deploy of {sha(at)[:10]} deploy of" for at, word in ((1, "live on some"), (2, "live"))]
     assert [each for each in ends if each not in shown] == []
@@ -295,7 +295,8 @@ def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, ex
     assert headline(page_of(short)).endswith(f"The last deploy in prod {said}")
     told = text(page_of(short).get("/").text)
     assert f"the last attempt: deploy of {sha(2)[:10]}" in told
-    assert f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, 2 h ago" in told or state == "not_restored"
+    serves = f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, went live 3 h ago"
+    assert serves in told or state == "not_restored"
     short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(1)), ago=timedelta(hours=1))
     assert headline(page_of(short)) == "Nobody has checked the host yet. Nothing is being deployed."
 
@@ -307,7 +308,7 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>", actor="ci@runner")
     html = page_of(short).get("/").text
-    assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
+    assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, went live 2 h ago" in text(html)
     way = f"If you must go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}"
     assert way in text(html)
     assert "<details><summary>12 hosts</summary>" in html
@@ -337,7 +338,7 @@ def test_failed_is_said_in_its_own_word(
     assert f"The last deploy in prod {said}: {reason}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
     worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
-    assert f"by ada@desk, 2 h ago, failed on {worst}" in page
+    assert f"by ada@desk, begun 2 h ago, failed on {worst}" in page
     assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
     free = "Nothing to type until whoever holds it is done. Then: fab -H w1 unlock --environment=prod"
@@ -391,8 +392,9 @@ def test_a_split_says_what_each_release_is(short: History) -> None:
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
     told = text(page_of(short).get("/").text)
-    first = f"old release 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
-    assert f"{first} new release 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
+    old = f"old release 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, went live 3 h ago: w1, w11"
+    new = f"new release 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, went live 2 h ago: w2, w10"
+    assert f"{old} {new}" in told
 
 
 def test_what_is_not_on_the_page_is_counted(short: History) -> None:
@@ -420,7 +422,7 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
         "the gate was not passed. It is live on 7 hosts and did not touch 4 hosts."
     )
     said = place_of(short)
-    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts"
+    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: show the 5 hosts"
     assert said.startswith(f"{old} new release 7 of 12 ")
     forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES}"
     assert steps(short) == [
@@ -428,7 +430,7 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
         f"Or bring {sha(2)[:10]} to all hosts: {forward} It may fail again where it failed: mend the cause first.",
     ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
-    assert said.endswith(f"by ada@desk, 9 min ago, {why}")
+    assert said.endswith(f"by ada@desk, begun 9 min ago, {why}")
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
@@ -619,7 +621,7 @@ def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: 
     told: dict[str, Any] = {"ago": timedelta(minutes=3, seconds=12), "subject": "Bump", "exit_code": None}
     short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
     assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
-    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, 2 h ago" in place_of(short)
+    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, went live 3 h ago" in place_of(short)
     assert row(short, "w1") == f"{verb} see its steps"
 
 
@@ -651,8 +653,8 @@ def test_since_when_after_a_push(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=5))
     short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(1)), ago=timedelta(hours=2), kind="env")
     shown = text(page_of(short).get("/").text)
-    assert "(4 h ago) configured 1 h ago" in shown
-    assert "by ada@desk, 4 h ago, another configuration 1 h ago" in shown
+    assert "(5 h ago) configured 2 h ago" in shown
+    assert "by ada@desk, went live 5 h ago, another configuration 2 h ago" in shown
 
 
 def test_applications_of_one_environment_are_told_apart(short: History) -> None:

@@ -85,15 +85,23 @@ function key(element) {
 
 // Below nothing it is the time of another clock.
 function ago(seconds) {
-  if (Math.abs(seconds) < 60) return "just now";
-  return `${passed(Math.abs(seconds), 1)} ${seconds > 0 ? "ago" : "ahead of the clock"}`;
+  const told = about(Math.abs(seconds));
+  return told ? `${told} ${seconds > 0 ? "ago" : "ahead of the clock"}` : "just now";
 }
 
-// Whole seconds in at most so many units, as the server writes them.
-function passed(seconds, most = 2) {
+// Seconds in their largest unit, the nearest number of it; empty below a minute.
+function about(seconds) {
+  const fitting = units.slice(0, -1).findIndex(([size], index) => seconds + units[index + 1][0] / 2 >= size);
+  if (fitting < 0) return "";
+  const [size, unit] = units[fitting];
+  return `${Math.floor(seconds / size + 0.5)} ${unit}`;
+}
+
+// Whole seconds in at most two units, as the server writes them.
+function passed(seconds) {
   const told = [];
   const largest = units.findIndex(([size]) => seconds >= size); // -1 of less than a second: the last unit
-  for (const [size, unit] of units.slice(largest).slice(0, most)) {
+  for (const [size, unit] of units.slice(largest).slice(0, 2)) {
     if (seconds >= size || !told.length) told.push(`${Math.floor(seconds / size)} ${unit}`);
     seconds %= size;
   }
