@@ -569,7 +569,7 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
     assert steps(short) == [f"prod: {MENDED}fab -H prod deploy --sha=HEAD {HEAD}"]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
-    folded = [each.partition("</details>")[0] for each in shown.split("<details>")[1:]]
+    folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
         (True, False, False),
         (False, True, True),
