@@ -597,7 +597,7 @@ MUTATIONS = (
     Mutation(
         "the page does not call live what no host serves any more",
         "oroboros_deploy/web/ending.py",
-        'return REPLACED if replaced and word == "live" else word',
+        'return became if became and word == "live" else word',
         "return word",
         ("tests/web/test_ending.py", "-k", "serves_no_more"),
     ),

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
+_BEFORE = 600  # seconds of what services said before they stopped, that people look at, too
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
 
 _LOOKS = {
@@ -66,11 +68,20 @@ def duration(seconds: float | None) -> str:
 
 
 def ago(time: str | None) -> str:
-    """How long ago an ISO 8601 time was, in its largest unit."""
+    """How long ago an ISO 8601 time was, to the nearest unit; of one by another clock, how far that is ahead."""
     if time is None:
         return "never"
-    seconds = max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0)
-    return next((f"{seconds // size:.0f} {unit} ago" for size, unit in text.UNITS[:-1] if seconds >= size), "just now")
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+    about = _about(abs(seconds))
+    return f"{about} {'ago' if seconds > 0 else 'ahead of the clock'}" if about else "just now"
+
+
+def _about(seconds: float) -> str:
+    """Seconds in their largest unit, the nearest number of it; empty below a minute."""
+    units = pairwise(text.UNITS)
+    fitting = (each for each, (smaller, _) in units if seconds + smaller / 2 >= each[0])
+    size, unit = next(fitting, (0, ""))
+    return f"{int(seconds / size + 0.5)} {unit}" if size else ""
 
 
 def elapsed(time: str) -> str:
@@ -79,9 +90,21 @@ def elapsed(time: str) -> str:
     return f"{seconds} s" if seconds < 60 else text.duration(seconds)
 
 
+def reaching(time: str) -> str:
+    """How `logs --since` is told to begin a little before an ISO 8601 time, in whole hours."""
+    seconds = max((datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds(), 0)
+    return f"-{int(seconds + _BEFORE) // 3600 + 1}h"
+
+
 def moment(time: str | None, form: str = "%-d %b %Y, %H:%M:%S") -> str:
     """An ISO 8601 time in UTC, as people write it."""
     return datetime.fromisoformat(time).astimezone(UTC).strftime(form) if time else "–"
+
+
+def when(time: str) -> str:
+    """An ISO 8601 time in UTC by the minute, with its year where that is not this one."""
+    this = datetime.fromisoformat(time).astimezone(UTC).year == datetime.now(UTC).year
+    return moment(time, "%-d %b, %H:%M" if this else "%-d %b %Y, %H:%M")
 
 
 def looks(state: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ..outcome import State, rank, worst_of
 from ..records.record import AttemptState
 from ..words import name_of
-from .display import terse
+from .display import short, terse
 
 HELD = "held"
 _OK = frozenset(state for state in State if state.ok)
@@ -19,18 +19,23 @@ _CALLED = {"env": "configuration push"}
 _GOING = {"deploy": "deploying", "rollback": "rolling back", "env": "configuring", "restart": "restarting"}
 REPLACED = "replaced"
 
-# What follows "The last deploy in prod".
+# What stands between "the last deploy" and the hosts where it went worst.
 _SAID = {
-    AttemptState.RESTORED: "was undone: what served before serves again",
-    AttemptState.BROKEN: "ended broken",
-    SOME: "is live on some hosts only",
-    HELD: "was refused, for somebody holds it",
-    "busy": "was refused, for another activation ran",
-    "refused": "was refused",
-    "unreachable": "did not reach every host",
-    "not switched": "failed before the switch: what served before still serves",
-    "interrupted": "was interrupted",
-    "skipped": "was interrupted",
+    AttemptState.RESTORED: "was undone on",
+    AttemptState.BROKEN: "ended broken on",
+    HELD: "was refused by a hold on",
+    "busy": "was refused by another activation on",
+    "refused": "was refused on",
+    "unreachable": "did not reach",
+    "not switched": "failed before the switch on",
+    "interrupted": "was interrupted on",
+    "skipped": "was interrupted on",
+}
+
+# What serves after that, on every host.
+_SERVES = {
+    AttemptState.RESTORED: "What served before serves again.",
+    "not switched": "What served before still serves.",
 }
 
 Row = Mapping[str, Any]
@@ -51,10 +56,10 @@ def going(kind: str) -> str:
     return _GOING.get(kind, "at work")
 
 
-def stands(attempt: Row, replaced: bool) -> str:
-    """What an attempt came to, in a word that does not call live what no host serves any more."""
+def stands(attempt: Row, became: str) -> str:
+    """What an attempt came to, in a word; of one that went live what ``became`` of it since, empty for nothing."""
     word = came_to(attempt)
-    return REPLACED if replaced and word == "live" else word
+    return became if became and word == "live" else word
 
 
 def came_to(attempt: Row) -> str:
@@ -70,13 +75,38 @@ def came_to(attempt: Row) -> str:
 
 
 def said(attempt: Row) -> str:
-    """What an attempt came to, as it follows "the last deploy"."""
-    return _SAID.get(came_to(attempt), "failed")
+    """What an attempt came to, as it stands between "the last deploy" and the hosts where it went worst, if any."""
+    return _SAID.get(came_to(attempt), "failed on") if failing(attempt) else "failed"
+
+
+def serves_then(attempt: Row) -> str:
+    """What serves after an attempt that went wrong, as a sentence; empty where that is not one thing."""
+    if came_to(attempt) == SOME:
+        return f"It {spread(attempt)}."
+    return _SERVES.get(came_to(attempt), "")
+
+
+def spread(attempt: Row) -> str:
+    """On how many hosts an attempt is live, and how many it did not touch; empty where neither is so."""
+    live = sum(part["state"] in _OK for part in attempt["hosts"])
+    left = sum(part["state"] == State.SKIPPED for part in attempt["hosts"])
+    told = [f"is live on {_hosts(live)}"] * bool(live) + [f"did not touch {_hosts(left)}"] * bool(left)
+    return " and ".join(told)
+
+
+def _hosts(count: int) -> str:
+    return "1 host" if count == 1 else f"{count} hosts"
 
 
 def why(attempt: Row) -> str:
     """The first line of what its worst host said; empty where it is live, or nothing was said."""
     return terse(next((part["message"] for part in failing(attempt)), "").partition("\n")[0])
+
+
+def cause(attempt: Row) -> str:
+    """Why it failed: of what its worst host said, that which is no release and no state."""
+    told = why(attempt)
+    return told.partition(f"{short(attempt['release_id'])} failed: ")[2] or told
 
 
 def failing(attempt: Row) -> list[Row]:

@@ -19,7 +19,7 @@ from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 from .display import short
-from .ending import HELD, came_to
+from .ending import HELD, REPLACED, SOME, came_to
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
@@ -164,9 +164,22 @@ class Place:
         return [host for host in self.hosts if _long_ago(host["observed_at"])]
 
     @property
+    def checked(self) -> str | None:
+        """When each of its hosts had said what it serves; None where one never has."""
+        times = [host["observed_at"] for host in self.hosts]
+        return min(times) if times and None not in times else None
+
+    @property
     def empty(self) -> list[Row]:
         """The hosts that serve nothing."""
-        return [host for host in self.hosts if _serves_nothing(host) and seen(host) != Seen.OPEN]
+        return [host for host in self.hosts if _serves_nothing(host) and seen(host) not in (Seen.OPEN, Seen.DRIFT)]
+
+    @property
+    def tried(self) -> bool:
+        """Whether the release to go back to was tried already: the last attempt could not restore it on a host."""
+        back = self.back[0] if self.back else None
+        parts = self.last["hosts"] if self.last else ()
+        return any(part["state"] == State.NOT_RESTORED and part["previous"] == back for part in parts)
 
     @property
     def odd(self) -> list[Row]:
@@ -198,7 +211,7 @@ class Place:
 
     @property
     def back(self) -> tuple[str, str] | None:
-        """The release that one can go back to, and in what sense: a split ends with the one that was there before.
+        """The release that one can go back to, and what that does: a split ends with the one that was there before.
 
         None while nobody knows what serves (an attempt goes on, or how one ended is not known), after an attempt that
         failed and left all hosts on the release before, and while somebody holds a host: that refuses it.
@@ -210,12 +223,24 @@ class Place:
         if self.uneven:
             older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
             most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
-            return (most, f"All hosts on {short(most)} again") if most else None
+            return (most, f"put all hosts back on {short(most)}") if most else None
         if self.last and self.last["state"] == AttemptState.BROKEN:
             before = self._before(self.last)
-            return (before, f"To bring {short(before)} back, which served before") if before else None
+            return (before, f"bring {short(before)} back, which served before") if before else None
         before = self._before(self.brought) if self.brought and not self.went_wrong else None
-        return (before, f"To go back to {short(before)}, which served before") if before else None
+        return (before, f"go back to {short(before)}, which served before") if before else None
+
+    @property
+    def forward(self) -> str | None:
+        """The newest release of a split, where a host serves it: it can be brought to the others."""
+        served = {each["release_id"] for each in self.releases}
+        return self.newest if self.split and self.newest in served else None
+
+    def called(self, release: Row) -> str:
+        """What one release of a split is, as far as it is known which is the newer one."""
+        if not self.forward or not release["release_id"]:
+            return "split"
+        return "new release" if release["release_id"] == self.forward else "old release"
 
     def _before(self, attempt: Row) -> str | None:
         """What served before an attempt, unless that failed: nobody is sent back there."""
@@ -241,8 +266,9 @@ def standing(reader: Reader) -> dict[str, Any]:
         "known": known,
         "drifting": drifting,
         "unasked": reader.unasked_hosts(),
+        "checked": None if hosts.next else max((host["observed_at"] or "" for host in shown.values()), default=""),
         "places": found,
-        "replaced": _replaced(found),
+        "became": _became(found),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [*shown]},
@@ -278,10 +304,14 @@ def places(
     return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
 
 
-def _replaced(places: Iterable[Place]) -> Callable[[Row], bool]:
-    """Tells of an attempt whether no host of its environment serves any more what it brought."""
-    serves = {(each.name, release_id) for each in places for release_id in each.recorded}
-    return lambda attempt: (attempt["environment"] or "", attempt["release_id"]) not in serves
+def _became(places: Iterable[Place]) -> Callable[[Row], str]:
+    """Tells of an attempt what became of what it brought: no host serves it any more, or those alone of a split."""
+    serves = {
+        (each.name, release_id): "" if each.forward in (None, release_id) else SOME
+        for each in places
+        for release_id in each.recorded
+    }
+    return lambda attempt: serves.get((attempt["environment"] or "", attempt["release_id"]), REPLACED)
 
 
 def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:

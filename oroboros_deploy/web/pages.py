@@ -20,6 +20,7 @@ from ..registry.reading import Page, Reader
 from .asking import Place, asked, meant, number
 from .bands import SOURCE, bands
 from .conditional import PATIENCE, Kept
+from .ending import REPLACED
 from .links import Links
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
@@ -239,7 +240,7 @@ def _host(router: APIRouter, given: Any) -> None:
         serves = {each["release_id"] for each in targets if each["host"] == host}
         serves |= {serving["release_id"]} if serving else set()
         told: dict[str, Any] = {"serving": serving, "attempts": shown.items, "targets": here, "held": held, **links}
-        told["replaced"] = lambda attempt: attempt["release_id"] not in serves
+        told["became"] = lambda attempt: "" if attempt["release_id"] in serves else REPLACED
         return page(request, "host", host=host, typed=Commands(lambda: targets, request.state.program), **told)
 
 

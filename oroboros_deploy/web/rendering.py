@@ -93,14 +93,16 @@ def _make_templates() -> Environment:
         "looks",
         "moment",
         "frequency",
+        "reaching",
         "short",
         "spans",
         "steps",
         "terse",
+        "when",
     )
     made.filters |= {name: getattr(display, name) for name in names}
-    ends = ("called", "came_of", "came_to", "does", "failing", "going", "said", "stands", "why", "worst_first")
-    made.filters |= {name: getattr(ending, name) for name in ends}
+    ends = ("called", "came_of", "came_to", "cause", "does", "failing", "going", "said", "serves_then", "spread")
+    made.filters |= {name: getattr(ending, name) for name in (*ends, "stands", "why", "worst_first")}
     made.filters["seen"] = seen
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +96,8 @@ def unknown(history: History, hosts: list[str]) -> None:
 
 def held(history: History, hosts: list[str]) -> None:
     """Somebody holds the first host, and nobody ran into that."""
-    hold = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is being moved"}
+    since = (datetime.now(UTC) - timedelta(hours=2)).timestamp()
+    hold = {"actor": "grace@laptop", "at": since, "reason": "the database is being moved"}
     history.registry.observe({hosts[0]: sha(1)}, "prod", {hosts[0]: hold})
 
 

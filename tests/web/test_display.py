@@ -33,6 +33,37 @@ def test_for_how_long(seconds: float, said: str) -> None:
     assert display.elapsed(began.isoformat()) == said
 
 
+@pytest.mark.parametrize(("minutes", "said"), [(-5, "-1h"), (9, "-1h"), (49, "-1h"), (51, "-2h"), (300, "-6h")])
+def test_how_far_back_logs_are_asked_for(minutes: int, said: str) -> None:
+    """In whole hours, at least ten minutes before a time: what services said before they stopped is there."""
+    time = datetime.now(UTC) - timedelta(minutes=minutes)
+    assert display.reaching(time.isoformat()) == said
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [
+        (0, "just now"),
+        (0.6 / 60, "just now"),
+        (59.6 / 60, "1 h ago"),
+        (3.98, "4 h ago"),
+        (23.4, "23 h ago"),
+        (-5.4, "5 h ahead of the clock"),
+    ],
+)
+def test_how_long_ago(hours: float, said: str) -> None:
+    """In the nearest number of the largest unit; a time that a clock which is ahead wrote is not said to be now."""
+    time = datetime.now(UTC) - timedelta(hours=hours)
+    assert display.ago(time.isoformat()) == said
+
+
+def test_times_of_other_years_have_their_year() -> None:
+    """Those of this year do without."""
+    now = datetime.now(UTC)
+    assert display.when(now.isoformat()) == display.moment(now.isoformat(), "%-d %b, %H:%M")
+    assert display.when("1999-03-17T17:46:40+00:00") == "17 Mar 1999, 17:46"
+
+
 @pytest.mark.parametrize(
     ("per_day", "said"), [(2.34, ("2.3", "a day")), (0.5, ("3.5", "a week")), (0.0, ("0.0", "a month"))]
 )

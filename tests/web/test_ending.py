@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import get_args
 
 from oroboros_deploy.outcome import Kind, State
-from oroboros_deploy.web.ending import came_of, came_to, going, stands, why, worst_first
+from oroboros_deploy.web.ending import (
+    came_of,
+    came_to,
+    cause,
+    going,
+    said,
+    serves_then,
+    stands,
+    why,
+    worst_first,
+)
 
 
 def test_hosts_that_need_a_person_come_first() -> None:
@@ -37,10 +47,26 @@ def test_what_came_of_the_hosts_where_it_failed() -> None:
     assert [came_of(parts) for parts in unknown] == [("", None)] * 3
 
 
+def test_what_is_said_of_an_attempt_that_went_wrong() -> None:
+    """Where it went worst, why, and what serves then; of one that is live on some hosts, how far it came."""
+    parts = [
+        {"host": "w1", "state": "live", "message": ""},
+        {"host": "w2", "state": "restored", "message": "a was restored and is live; b failed: the gate"},
+        {"host": "w3", "state": "skipped", "message": ""},
+    ]
+    some = {"state": "failed", "release_id": "b", "hosts": parts}
+    none = {**some, "state": "restored", "hosts": parts[1:]}
+    assert [(said(each), cause(each), serves_then(each)) for each in (some, none)] == [
+        ("failed on", "the gate", "It is live on 1 host and did not touch 1 host."),
+        ("was undone on", "the gate", "What served before serves again."),
+    ]
+    assert (said({**some, "hosts": []}), cause({**some, "hosts": []})) == ("failed", "")
+
+
 def test_what_was_live_and_serves_no_more_is_replaced() -> None:
     """No other end has another word because of what came later."""
     live, failed = {"state": "live", "hosts": []}, {"state": "restored", "hosts": []}
-    said = [stands(attempt, replaced) for attempt in (live, failed) for replaced in (False, True)]
+    said = [stands(attempt, became) for attempt in (live, failed) for became in ("", "replaced")]
     assert said == ["live", "replaced", "restored", "restored"]
 
 

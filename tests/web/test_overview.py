@@ -28,11 +28,13 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
     for said in (
         f"broken lab1 serves nothing. Deploy of {sha(8)[:10]} “{SUBJECTS[4]}” in prod by ada@desk is running: "
         "gate on 1 host, build on 1 host. "
-        f"How the deploy of {sha(5)[:10]} on lab2 ended is not known. "
-        f"How the deploy of {sha(7)[:10]} on web3 ended is not known. "
-        "The last deploy in staging failed before the switch: what served before still serves. "
-        "1 host of 6 differs from the registry: web2.",
-        f"drift the host served {sha(50)[:10]} when asked",
+        f"How the deploy of {sha(5)[:10]} ended on lab2 is not known. "
+        f"How the deploy of {sha(7)[:10]} ended on web3 is not known. "
+        "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
+        "What served before still serves. "
+        f"web2 serves {sha(50)[:10]} (asked ",
+        f"); the registry has {sha(1)[:10]}.",
+        f") recorded: {sha(1)[:10]} since ",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
         "gate, now commit, ahead",
@@ -47,7 +49,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
 
     def shown() -> str:
         row = client.get("/").text.partition("<tbody>")[2].partition("</tbody>")[0]
-        return text(row).partition(") ")[2]
+        return re.sub(r"since .+\)", "since THEN", text(row).partition(") ")[2])
 
     history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
     seen = [shown()]
@@ -64,7 +66,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
         "not checked yet",
         "checked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
-        f"drift the host served {sha(2)[:10]} when asked just now",
+        f"recorded: {sha(1)[:10]} since THEN drift it serves another release than the recorded one",
         "not checked since the deploy",
     ]
     history.close()
@@ -77,12 +79,14 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     lost = history.attempt(sha(1), HostRecord("web1"), HostRecord("web2"), ago=timedelta(hours=2), exit_code=None)
     history.lose(lost, timedelta(hours=2))
     history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
-    assert headline(client) == (f"How the deploy of {sha(1)[:10]} on web2 ended is not known.")
+    assert headline(client) == (f"How the deploy of {sha(1)[:10]} ended on web2 is not known.")
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
-    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken.")
+    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken on web2.")
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
-    quiet = "Quiet: nothing is being deployed, and no host is known to differ from the registry"
-    assert headline(client) == f"{quiet}; 2 of 2 were not checked lately."
+    assert headline(client) == "Nobody has checked the 2 hosts yet. Nothing is being deployed."
+    history.registry.observe({"web1": sha(2)})
+    quiet = "Quiet: nothing is being deployed, and no host was found to serve another release than the recorded one"
+    assert headline(client) == f"{quiet}; 1 of 2 was not checked for a day."
     history.registry.observe({"web1": sha(2), "web2": sha(2)})
     assert headline(client) == f"{quiet}."
     history.close()
@@ -107,10 +111,11 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     first = client.get("/").text
     listed = ["web0777", *names[:100], "web0777"]
     assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
-    assert "1 host of 1000 differs from the registry" in text(first)
+    assert f"web0777 serves {sha(2)[:10]} (asked just now); the registry has {sha(1)[:10]}." in text(first)
     line, back = steps(history)
-    assert back.startswith(f"Back to {sha(1)[:10]}, which is recorded: fab -H web0777 rollback --release={sha(1)}")
-    assert line.startswith("What it did: fab -H web0777 registry.reconcile --environment=prod It changes nothing")
+    again = f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: "
+    assert back.startswith(f"{again}fab -H web0777 rollback --release={sha(1)}")
+    assert line.startswith("To learn what web0777 did: fab -H web0777 registry.reconcile --environment=prod It changes")
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
     place, walked = "/hosts?prefix=web", []
@@ -156,11 +161,13 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
         short.lose(short.attempt(sha(2), HostRecord("w3"), exit_code=None), timedelta(minutes=5))
     else:
         short.attempt(sha(2), HostRecord("w3", "unknown", None, sha(1)), exit_code=40)
-    said = f"{end} how its last attempt ended is not known: fab -H w3 registry.reconcile --environment=prod"
+    said = f"{end} how its last attempt ended is not known"
     assert (headline(page_of(short)), row(short, "w3")) == (
-        f"How the deploy of {sha(2)[:10]} on w3 ended is not known.",
+        f"How the deploy of {sha(2)[:10]} ended on w3 is not known: w3 serves {sha(1)[:10]} or {sha(2)[:10]}.",
         said,
     )
+    line = "fab -H w3 registry.reconcile --environment=prod"
+    assert f"{said}: {line}" in text(page_of(short).get("/hosts").text)
     short.registry.observe({"w3": sha(1)})
     assert row(short, "w3") == said
 
@@ -171,11 +178,11 @@ def test_an_end_that_nobody_knows_is_never_too_old(short: History) -> None:
     for at, name in enumerate(names):
         unknown = HostRecord(name, "unknown", None, sha(7))
         short.attempt(sha(at), unknown, ago=timedelta(minutes=100 - at), exit_code=40)
-    ends = "".join(f"How the deploy of {sha(at)[:10]} on w{at} ended is not known. " for at in range(40, 30, -1))
+    ends = "".join(f"How the deploy of {sha(at)[:10]} ended on w{at} is not known. " for at in range(40, 30, -1))
     assert headline(page_of(short)) == f"{ends}31 more attempts ended in a way that is not known."
     assert "fab -H prod registry.reconcile" in steps(short)[0]
     short.attempt(sha(50), *(HostRecord(name, "live", sha(50), sha(7)) for name in names[1:]), ago=timedelta(minutes=5))
-    assert headline(page_of(short)) == f"How the deploy of {sha(0)[:10]} on w00 ended is not known."
+    assert headline(page_of(short)) == f"How the deploy of {sha(0)[:10]} ended on w00 is not known."
     assert [each["attempt"] for each in short.registry.reader.unanswered()] == ["2030-0001"]
 
 
@@ -191,7 +198,7 @@ def test_an_end_on_a_host_that_is_forgotten_is_told_no_more(short: History, end:
     for name in ("w1", "w2"):
         short.registry.forget(name, "")
         seen += [[[part["host"] for part in each["hosts"]] for each in short.registry.reader.unanswered()]]
-        assert f" {name} ended is not known" not in headline(page_of(short))
+        assert f" ended on {name} is not known" not in headline(page_of(short))
     assert (seen, headline(page_of(short)).startswith("Quiet: ")) == ([[["w2"]], []], True)
 
 
@@ -212,13 +219,14 @@ def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: 
         short.lose(short.attempt(sha(2), HostRecord("w1"), exit_code=None), timedelta(minutes=5))
     else:
         short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
-    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, 3 h ago"
-    doubt = f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]}"
+    known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, went live 4 h ago"
+    doubt = f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]}"
     assert place_of(short).startswith(f"{known} {doubt} ")
+    assert (end == "unknown") == ("9 min ago; it did not touch 2 hosts" in place_of(short))
     rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
-    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} it came there ")
+    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} brought there ")
     assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
-    assert f"Last recorded {sha(1)[:10]} It came there " in text(page_of(short).get("/hosts/w1").text)
+    assert f"Last recorded {sha(1)[:10]} Brought there " in text(page_of(short).get("/hosts/w1").text)
 
 
 def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short: History) -> None:
@@ -227,8 +235,8 @@ def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short:
     short.attempt(sha(1), first, ago=timedelta(hours=4), subject="Round half to even")
     short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
     assert place_of(short).startswith(
-        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, 3 h ago "
-        f"unknown w1 is not known: {sha(1)[:10]} or {sha(2)[:10]} "
+        f"last recorded {sha(1)[:10]} Round half to even by ada@desk, went live 4 h ago "
+        f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]} "
     )
 
 
@@ -241,17 +249,19 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a host said long ago is said with its age, in no green, and the headline counts who was not asked."""
+    """What a host said long ago is said with its age, in no green; where all are so, the headline begins with that."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(days=200))
     short.registry.observe({"w1": sha(1)})
     assert row(short, "w1") == "checked just now"
     for module in ("web.overview", "registry.reading"):
         monkeypatch.setattr(f"oroboros_deploy.{module}.LATELY", timedelta(microseconds=1))
-    assert row(short, "w1") == "checked just now, too long ago to count"
+    assert row(short, "w1") == "checked just now: too old to rely on"
     line = "fab -H w1 status --environment=prod"
-    assert f"checked just now, too long ago to count: {line}" in text(page_of(short).get("/hosts").text)
-    assert steps(short) == ["To check what serves: fab -H prod status It only looks."]
-    assert headline(page_of(short)).endswith("; 1 of 1 was not checked lately.")
+    assert f"checked just now: too old to rely on, {line} asks again" in text(page_of(short).get("/hosts").text)
+    assert steps(short) == ["To check what serves: fab -H prod status It changes nothing."]
+    said = r"Nobody has checked the host since .+ \(just now\)\. Nothing is being deployed\."
+    assert re.fullmatch(said, headline(page_of(short)))
+    assert place_of(short).endswith(" d ago, all checked just now")
 
 
 def test_a_split_environment_is_named(short: History) -> None:
@@ -261,9 +271,11 @@ def test_a_split_environment_is_named(short: History) -> None:
     said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
-    first = f"split 4 of 6 serve {sha(1)[:10]} by ada@desk, 2 h ago: w3, w4, w5, w6"
-    assert f"{first} split 2 of 6 serve {sha(2)[:10]} by ada@desk, 1 h ago: w1, w2" in shown
-    assert f"All hosts on {sha(1)[:10]} again: fab -H prod rollback --release={sha(1)}" in shown
+    first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: w3, w4, w5, w6"
+    assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, went live 2 h ago: w1, w2" in shown
+    assert f"Either put all hosts back on {sha(1)[:10]}: fab -H prod rollback --release={sha(1)}" in shown
+    ends = [f" {word} deploy of {sha(at)[:10]} deploy of" for at, word in ((1, "live on some"), (2, "live"))]
+    assert [each for each in ends if each not in shown] == []
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
 
@@ -271,21 +283,22 @@ def test_a_split_environment_is_named(short: History) -> None:
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, "was undone: what served before serves again"),
-        ("not_switched", 30, "failed before the switch: what served before still serves"),
-        ("not_restored", 11, "ended broken"),
+        ("restored", 10, "was undone on w1. What served before serves again."),
+        ("not_switched", 30, "failed before the switch on w1. What served before still serves."),
+        ("not_restored", 11, "ended broken on w1."),
     ],
 )
 def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, exit_code: int, said: str) -> None:
     """It is in the headline and beside what serves, until one that is live follows."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3), subject="Round half to even")
     short.attempt(sha(2), HostRecord("w1", state, sha(1), sha(1)), ago=timedelta(hours=2), exit_code=exit_code)
-    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}.")
+    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}")
     told = text(page_of(short).get("/").text)
     assert f"the last attempt: deploy of {sha(2)[:10]}" in told
-    assert f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, 2 h ago" in told or state == "not_restored"
+    serves = f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, went live 3 h ago"
+    assert serves in told or state == "not_restored"
     short.attempt(sha(3), HostRecord("w1", "live", sha(3), sha(1)), ago=timedelta(hours=1))
-    assert headline(page_of(short)).startswith("Quiet")
+    assert headline(page_of(short)) == "Nobody has checked the host yet. Nothing is being deployed."
 
 
 def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: History) -> None:
@@ -295,8 +308,9 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>", actor="ci@runner")
     html = page_of(short).get("/").text
-    assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, 1 h ago" in text(html)
-    assert f"To go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}" in text(html)
+    assert f"{sha(2)[:10]} Accept <script> on 12 of 12 hosts, by ci@runner, went live 2 h ago" in text(html)
+    way = f"If you must go back to {sha(1)[:10]}, which served before: fab -H prod rollback --release={sha(1)}"
+    assert way in text(html)
     assert "<details><summary>12 hosts</summary>" in html
     assert html.index("which served before") < html.index("<summary>12 hosts")
 
@@ -304,17 +318,12 @@ def test_an_environment_says_what_serves_who_brought_it_and_the_way_back(short: 
 @pytest.mark.parametrize(
     ("parts", "exit_code", "word", "said"),
     [
-        ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused, for somebody holds it"),
-        ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach every host"),
-        (
-            {"w1": "not_switched", "w2": "skipped"},
-            30,
-            "not switched",
-            "failed before the switch: what served before still serves",
-        ),
-        ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused"),
-        ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted"),
-        ({"w1": "live", "w2": "restored"}, 10, "live on some", "is live on some hosts only"),
+        ({"w1": "busy", "w2": "skipped"}, 20, "held", "was refused by a hold on w1"),
+        ({"w1": "unreachable", "w2": "skipped"}, 50, "unreachable", "did not reach w1"),
+        ({"w1": "not_switched", "w2": "skipped"}, 30, "not switched", "failed before the switch on w1"),
+        ({"w1": "refused", "w2": "refused"}, 2, "refused", "was refused on w1, w2"),
+        ({"w1": "interrupted", "w2": "skipped"}, 130, "interrupted", "was interrupted on w1"),
+        ({"w1": "live", "w2": "restored"}, 10, "live on some", "failed on w2"),
     ],
 )
 def test_failed_is_said_in_its_own_word(
@@ -326,13 +335,14 @@ def test_failed_is_said_in_its_own_word(
     ends = [HostRecord(name, state, None, sha(1), reason) for name, state in parts.items()]
     short.attempt(sha(2), *ends, ago=timedelta(hours=2), exit_code=exit_code)
     page = text(page_of(short).get("/").text)
-    assert f"The last deploy in prod {said}." in headline(page_of(short))
+    assert f"The last deploy in prod {said}: {reason}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
     worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
-    assert f"by ada@desk, 2 h ago, failed on {worst}" in page
+    assert f"by ada@desk, begun 2 h ago, failed on {worst}" in page
     assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
-    assert ("To free it: fab -H w1 unlock --environment=prod" in page) == (word == "held")
+    free = "Nothing to type until whoever holds it is done. Then: fab -H w1 unlock --environment=prod"
+    assert (free in page) == (word == "held")
 
 
 def test_a_deploy_of_what_is_live_did_nothing(short: History) -> None:
@@ -382,8 +392,9 @@ def test_a_split_says_what_each_release_is(short: History) -> None:
     second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[1:3]]
     short.attempt(sha(2), *second, ago=timedelta(hours=2), subject="Accept <script>")
     told = text(page_of(short).get("/").text)
-    first = f"split 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, 2 h ago: w1, w11"
-    assert f"{first} split 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, 1 h ago: w2, w10" in told
+    old = f"old release 2 of 4 serve {sha(1)[:10]} “Round half to even” by ada@desk, went live 3 h ago: w1, w11"
+    new = f"new release 2 of 4 serve {sha(2)[:10]} “Accept <script>” by ada@desk, went live 2 h ago: w2, w10"
+    assert f"{old} {new}" in told
 
 
 def test_what_is_not_on_the_page_is_counted(short: History) -> None:
@@ -391,9 +402,11 @@ def test_what_is_not_on_the_page_is_counted(short: History) -> None:
     many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(120)]
     short.attempt(sha(1), *many, ago=timedelta(hours=3))
     html = page_of(short).get("/").text
-    assert "<summary>100 of 120 hosts are shown</summary>" in html
+    assert "<summary>Show 100 of 120 hosts</summary>" in html
     assert '<p class="all"><a href="/hosts">All 120 hosts →</a></p>' in html
-    assert '<a href="/hosts?environment=prod">All 120 hosts of <bdi>prod</bdi> →</a>' in html
+    unfolded = text(html.partition("</details>")[2])
+    assert "20 more hosts are in the list: all 120 hosts of prod →" in unfolded
+    assert "/hosts?environment=prod" in Tags(html).values("href")
 
 
 def test_a_split_tells_the_release_from_before_first(short: History) -> None:
@@ -404,11 +417,20 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     ends += [HostRecord("w08", "restored", sha(1), sha(1), "the gate was not passed")]
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
-    assert headline(page_of(short)).startswith(f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}.")
+    assert headline(page_of(short)) == (
+        f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}. The last deploy in prod failed on w08: "
+        "the gate was not passed. It is live on 7 hosts and did not touch 4 hosts."
+    )
     said = place_of(short)
-    assert said.startswith(f"split 5 of 12 serve {sha(1)[:10]} by ada@desk, 2 h ago: show the 5 hosts split 7 of 12 ")
+    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: show the 5 hosts"
+    assert said.startswith(f"{old} new release 7 of 12 ")
+    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES}"
+    assert steps(short) == [
+        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
+        f"Or bring {sha(2)[:10]} to all hosts: {forward} It may fail again where it failed: mend the cause first.",
+    ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
-    assert said.endswith(f"by ada@desk, 9 min ago, {why}")
+    assert said.endswith(f"by ada@desk, begun 9 min ago, {why}")
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
@@ -420,14 +442,14 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     short.registry.observe({"w1": sha(1), "w2": sha(1)}, "prod", {"w1": HOLD, "w2": None})
     client = page_of(short)
     assert headline(client) == (
-        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar, 17:46: the database is moved. "
-        f"It still serves {sha(1)[:10]}."
+        "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved. "
+        f"w1 serves {sha(1)[:10]}."
     )
     shown = text(client.get("/").text)
     for said in ("Held · Overview", "held w1 by grace@laptop,"):
         assert said in shown
-    free = "fab -H w1 unlock --environment=prod It changes nothing that serves: deploys are possible again."
-    assert steps(short) == [f"To free it: {free}"]
+    free = "fab -H w1 unlock --environment=prod It ends the hold, so that deploys are possible again."
+    assert steps(short) == [f"Nothing to type until grace@laptop is done. Then: {free} No host is switched."]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
@@ -454,28 +476,43 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    assert headline(page_of(short)) == "The last deploy was undone: what served before serves again."
-    assert "When that is mended: fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
+    said = "The last deploy was undone on w1: the gate was not passed. What served before serves again."
+    assert headline(page_of(short)) == said
+    assert f"{MENDED}fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
 
-LOOKS = "It changes nothing on the hosts: it reads what they did, and corrects the registry by it."
-BACK = f"fab -H prod rollback --release={sha(1)} It changes what serves."
+LOOKS = "It changes nothing on the hosts: it reads their journals, and the registry then has what they say."
+BY_HAND = "A switch by hand is in no journal: the registry then stays as it is."
+SWITCHES = "It changes which release the hosts serve."
+MENDED = "After you have read what the deploy said and mended the cause: "
+HEAD = f"{SWITCHES} HEAD is the commit that is checked out where you type it."
+BACK = f"fab -H prod rollback --release={sha(1)} {SWITCHES}"
+AGAIN = f"{SWITCHES} It may fail again: {sha(1)[:10]} did not pass when it was to be restored."
+ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod {SWITCHES}"
 STEPS = {
-    "well": "To check what serves: fab -H prod status It only looks.",
-    "asked": "Nothing to type.",
-    "running": "Nothing to type: the deploy goes on.",
-    "unknown": f"How it ended: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
-    "restored": "When that is mended: fab -H prod deploy --sha=HEAD It changes what serves.",
-    "not_restored": f"All hosts on {sha(1)[:10]} again: {BACK}",
-    "live": f"All hosts on {sha(1)[:10]} again: {BACK}",
-    "drift": f"What it did: fab -H w1 registry.reconcile --environment=prod {LOOKS}",
+    "well": ["To check what serves: fab -H prod status It changes nothing."],
+    "asked": ["Nothing to type."],
+    "running": ["Nothing to type: the deploy goes on."],
+    "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
+    "restored": [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"],
+    "not_restored": [
+        "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
+        f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
+    ],
+    "live": [
+        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
+        f"Or bring {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
+    ],
+    "drift": [
+        f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
+        f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: {ASIDE}",
+    ],
 }
-ASIDE = f"Back to {sha(1)[:10]}, which is recorded: fab -H w1 rollback --release={sha(1)} --environment=prod"
 
 
 @pytest.mark.parametrize("state", STEPS)
-def test_the_one_line_to_type_stands_under_the_headline(short: History, state: str) -> None:
-    """With what it does: it only looks, or it changes something; where there is none, that is said."""
+def test_what_to_type_stands_under_the_headline(short: History, state: str) -> None:
+    """With what it does: first what only looks, then what changes something; where there is nothing, that is said."""
     first = [HostRecord(name, "live", sha(1)) for name in ("w1", "w2")]
     short.attempt(sha(1), *first, ago=timedelta(hours=3))
     code = {"running": None, "live": 0}.get(state, 10)
@@ -484,8 +521,7 @@ def test_the_one_line_to_type_stands_under_the_headline(short: History, state: s
     elif state != "well":
         part = HostRecord("w1", state, {"live": sha(2), "restored": sha(1)}.get(state), sha(1))
         short.attempt(sha(2), part, ago=timedelta(seconds=5), exit_code=code)
-    more = [f"{ASIDE} It changes what serves."] if state == "drift" else []
-    assert steps(short) == [STEPS[state], *more]
+    assert steps(short) == STEPS[state]
 
 
 def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
@@ -493,8 +529,12 @@ def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
     parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2", "w3")]
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
-    assert headline(page_of(short)) == "1 host of 3 differs from the registry: w1."
+    said = f"w1 serves {sha(9)[:10]} (asked just now); the registry has {sha(1)[:10]}."
+    assert headline(page_of(short)) == said
     assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
+    short.registry.observe({"w2": sha(8)}, "prod")
+    said = "2 hosts of 3 serve another release than the registry has: w1, w2."
+    assert headline(page_of(short)) == said
 
 
 def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
@@ -504,9 +544,15 @@ def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     ends = [HostRecord(name, "not_restored", None, sha(1), "no service runs") for name in names[:2]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=11)
-    assert headline(page_of(short)) == "broken w1, w2 serve nothing. The last deploy in prod ended broken."
+    assert headline(page_of(short)) == (
+        "broken w1, w2 serve nothing. The last deploy in prod ended broken on w1, w2: no service runs."
+    )
     assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
-    assert steps(short) == [f"All hosts on {sha(1)[:10]} again: {BACK}"]
+    back = f"fab -H w1,w2 rollback --release={sha(1)} --environment=prod"
+    assert steps(short) == [
+        "To see what does not run on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It changes nothing.",
+        f"To try {sha(1)[:10]} again on w1, w2: {back} {AGAIN}",
+    ]
 
 
 def test_a_well_environment_is_folded_while_another_is_not(short: History) -> None:
@@ -521,9 +567,9 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     ]
     ends = HostRecord("prod3", "restored", sha(1), sha(1))
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
-    assert steps(short) == ["prod: When that is mended: fab -H prod deploy --sha=HEAD It changes what serves."]
+    assert steps(short) == [f"prod: {MENDED}fab -H prod deploy --sha=HEAD {HEAD}"]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
-    folded = [each.partition("</details>")[0] for each in shown.split("<details>")[1:]]
+    folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
         (True, False, False),
         (False, True, True),
@@ -541,13 +587,11 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
         part = host(name, ends, live=sha(3 if ends == "restored" else release), previous=sha(release - 1))
         more = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
         short.registry.finish(record(sha(release), part, **more, exit_code=0 if ends == "live" else 10))
-    assert steps(short) == [
-        "prod (blog): When that is mended: fab -H prod deploy --sha=HEAD --root=/srv/blog It changes what serves."
-    ]
+    assert steps(short) == [f"prod (blog): {MENDED}fab -H prod deploy --sha=HEAD --root=/srv/blog {HEAD}"]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     way = f"fab -H prod rollback --release={sha(1)} --root=/srv/shop"
-    assert folded == [f"The way back To go back to {sha(1)[:10]}, which served before: {way}"]
+    assert folded == [f"The way back If you must go back to {sha(1)[:10]}, which served before: {way}"]
 
 
 def test_no_way_back_is_offered_that_a_hold_refuses(short: History) -> None:
@@ -577,8 +621,8 @@ def test_what_goes_on_is_told_as_what_is_done(short: History, kind: Kind, verb: 
     told: dict[str, Any] = {"ago": timedelta(minutes=3, seconds=12), "subject": "Bump", "exit_code": None}
     short.lose(short.attempt(sha(2), HostRecord("w1"), kind=kind, **told), timedelta())  # heard of just now
     assert re.search(rf"now: {doing} {sha(2)[:10]} Bump by ada@desk, for 3 min \d\d s$", place_of(short))
-    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, 2 h ago" in place_of(short)
-    assert row(short, "w1") == f"{verb} how far it is"
+    assert f"on 2 of 2 hosts when the {kind} began, by ada@desk, went live 3 h ago" in place_of(short)
+    assert row(short, "w1") == f"{verb} see its steps"
 
 
 def test_what_nobody_serves_any_more_is_not_called_live(short: History) -> None:
@@ -609,8 +653,8 @@ def test_since_when_after_a_push(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=5))
     short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(1)), ago=timedelta(hours=2), kind="env")
     shown = text(page_of(short).get("/").text)
-    assert "(4 h ago) configured 1 h ago" in shown
-    assert "by ada@desk, 4 h ago, another configuration 1 h ago" in shown
+    assert "(5 h ago) configured 2 h ago" in shown
+    assert "by ada@desk, went live 5 h ago, another configuration 2 h ago" in shown
 
 
 def test_applications_of_one_environment_are_told_apart(short: History) -> None:
@@ -662,8 +706,8 @@ def test_what_brings_a_broken_host_back(short: History) -> None:
     ends = HostRecord("w1", "not_restored", None, sha(1), "not healthy")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=11)
     shown = text(page_of(short).get("/").text)
-    assert f"To bring {sha(1)[:10]} back, which served before: fab -H prod rollback --release={sha(1)}" in shown
-    assert "When that is mended" not in shown
+    assert f"To try {sha(1)[:10]} again on w1: fab -H prod rollback --release={sha(1)} {AGAIN}" in shown
+    assert "mended the cause" not in shown
 
 
 def test_what_failed_is_no_way_back(short: History) -> None:

@@ -120,7 +120,8 @@ def test_a_lost_attempt_looks_lost(past: TestClient, made: dict[str, str]) -> No
         True,
         False,
     )
-    assert "Took not known" in text(html)
+    unknown = past.get(f"/attempts/{made['unknown']}").text
+    assert ["Took not known" in text(each) for each in (html, unknown)] == [True, True]
 
 
 def test_phases_are_said_in_words_too(past: TestClient, made: dict[str, str]) -> None:

@@ -94,7 +94,7 @@ def test_what_a_page_says_can_be_typed(tmp_path: Path, repository: Repository, r
             fab.ok("-H", "prod", "deploy", f"--sha={sha}", DEPLOY_ROOT=root)
         with Registry.open(f"sqlite:///{tmp_path}/registry.db") as registry:
             html = TestClient(site(lambda: registry.reader), base_url="http://localhost").get("/").text
-        command = text(html.partition(", which served before: <code>")[2].partition("</code>")[0])
+        command = text(html.partition(", which served before:</p>")[2].partition("</code>")[0])
         assert command == f"fab -H prod rollback --release={first} --root={root}"
         typed = command.replace("fab ", f"{FAB} --ssh-config={shlex.quote(str(sshd.config_path))} ", 1)
         subprocess.run(["bash", "-c", typed], cwd=repository.path, env=fab.environ, check=True, capture_output=True)
@@ -103,5 +103,5 @@ def test_what_a_page_says_can_be_typed(tmp_path: Path, repository: Repository, r
 
 def test_every_page_says_where_to_type(past: TestClient) -> None:
     """The registry knows no directory, and not always a root: that is said."""
-    said = "Commands are typed where the fabric.yaml of their application is; where none has --root"
+    said = "Type a command in the directory that has the fabric.yaml of its application. When the deploys have a --root"
     assert said in text(past.get("/hosts").text)

@@ -83,15 +83,25 @@ function key(element) {
   return element.getAttribute("href") ?? element.getAttribute("aria-label") ?? element.textContent;
 }
 
+// Below nothing it is the time of another clock.
 function ago(seconds) {
-  return seconds < 60 ? "just now" : `${passed(seconds, 1)} ago`;
+  const told = about(Math.abs(seconds));
+  return told ? `${told} ${seconds > 0 ? "ago" : "ahead of the clock"}` : "just now";
 }
 
-// Whole seconds in at most so many units, as the server writes them.
-function passed(seconds, most = 2) {
+// Seconds in their largest unit, the nearest number of it; empty below a minute.
+function about(seconds) {
+  const fitting = units.slice(0, -1).findIndex(([size], index) => seconds + units[index + 1][0] / 2 >= size);
+  if (fitting < 0) return "";
+  const [size, unit] = units[fitting];
+  return `${Math.floor(seconds / size + 0.5)} ${unit}`;
+}
+
+// Whole seconds in at most two units, as the server writes them.
+function passed(seconds) {
   const told = [];
   const largest = units.findIndex(([size]) => seconds >= size); // -1 of less than a second: the last unit
-  for (const [size, unit] of units.slice(largest).slice(0, most)) {
+  for (const [size, unit] of units.slice(largest).slice(0, 2)) {
     if (seconds >= size || !told.length) told.push(`${Math.floor(seconds / size)} ${unit}`);
     seconds %= size;
   }
@@ -105,6 +115,7 @@ const FORMS = [
   [/^\d\d:\d\d$/, clock],
   [/^\d\d:\d\d:\d\d$/, { ...clock, second: "2-digit" }],
   [/^\d+ \w+, \d\d:\d\d$/, { ...date, ...clock }],
+  [/^\d+ \w+ \d{4}, \d\d:\d\d$/, { ...date, year: "numeric", ...clock }],
   [/^\d+ \w+ \d{4}, \d\d:\d\d:\d\d$/, { ...date, year: "numeric", ...clock, second: "2-digit" }],
 ];
 const DAY = { weekday: "long", day: "numeric", month: "long", year: "numeric" };
@@ -138,9 +149,9 @@ function regroup(stream) {
 }
 
 function tick() {
-  const since = (time) => Math.max(0, Math.floor((Date.now() - Date.parse(time)) / 1000));
+  const since = (time) => Math.floor((Date.now() - Date.parse(time)) / 1000);
   for (const each of document.querySelectorAll("[data-ago]")) write(each, ago(since(each.dateTime)));
-  for (const each of document.querySelectorAll("[data-since]")) write(each, passed(since(each.dataset.since)));
+  for (const each of document.querySelectorAll("[data-since]")) write(each, passed(Math.max(0, since(each.dataset.since))));
 }
 
 function write(element, text) {
@@ -150,7 +161,7 @@ function write(element, text) {
 function say(state) {
   link.hidden = false;
   link.dataset.state = state;
-  write(link, state === "live" ? "live" : "not live, trying again");
+  write(link, state === "live" ? "page up to date" : "page not up to date, trying again");
 }
 
 localize();
