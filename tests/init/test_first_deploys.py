@@ -87,7 +87,12 @@ def deployed(repository: Repository, there: Path, *answers: Answer) -> Path:
     for written, answer in (HOSTS, *answers):
         assert settings.read_text().count(written) == 1, written
         settings.write_text(settings.read_text().replace(written, answer))
-    sha = repository.commit("init")
+    return deploy(repository, there)
+
+
+def deploy(repository: Repository, there: Path) -> Path:
+    """Commit and deploy all that is in the work tree; returns what is live."""
+    sha = repository.commit()
     hosts = LocalHosts(load_config(repository.path, environment="prod"), there, source=repository.path)
     outcome = hosts.deployment().deploy(sha=sha)
     assert (int(outcome.exit_code), hosts.live("web1")) == (0, sha), outcome.hosts
@@ -190,7 +195,7 @@ def test_go(repository: Repository, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("manager", MANAGERS)
 def test_a_node_server(repository: Repository, tmp_path: Path, manager: str) -> None:
-    """The server finds its packages, installed as locked; pnpm and yarn lie beside `build.node`, as `init` says."""
+    """It finds its packages, by pnpm and yarn from beside `build.node`; one in the commit is never an earlier one."""
     require_program("npm", "--version")
     node, (package, line) = require_program("node", "--version"), MANAGERS[manager]
     put(repository.path, SERVER)
@@ -202,6 +207,17 @@ def test_a_node_server(repository: Repository, tmp_path: Path, manager: str) -> 
         beside = [("  build:\n", f"  build:\n    node: {tools}/node\n")]
     locked(repository.path, line)
     assert said(deployed(repository, tmp_path / "there", *beside), f"{node} server.js") == "hello\n"
+    put(repository.path, {"lib/words/index.js": "module.exports = 'good day'\n"})
+    assert said(deploy(repository, tmp_path / "there"), f"{node} server.js") == "good day\n"
+
+
+def test_a_node_server_without_packages(repository: Repository, tmp_path: Path) -> None:
+    """npm makes no node_modules for it, and no build waits for one."""
+    require_program("npm", "--version")
+    started = '{"name": "shop", "version": "1.0.0", "private": true, "scripts": {"start": "node server.js"}}'
+    put(repository.path, {"package.json": started, "server.js": "console.log('hello')\n", ".npmrc": OFFLINE})
+    locked(repository.path)
+    assert said(deployed(repository, tmp_path / "there"), "node server.js") == "hello\n"
 
 
 def test_a_next_with_a_server(repository: Repository, tmp_path: Path) -> None:
