@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from .proposal import Proposal
 from .tree import Tree, below, table
@@ -132,6 +133,19 @@ def _php(tree: Tree, proposal: Proposal) -> None:
         proposal.page = proposal.page or page
         proposal.ask("services", "PHP keeps compiled files: name its unit, such as php8.2-fpm, to have it restarted")
     if tree.has("composer.lock"):
-        step: dict[str, object] = {"name": "packages", "command": "composer install --no-dev --no-interaction"}
-        proposal.steps.append(step | {"inputs": ["composer.json", "composer.lock"], "outputs": ["vendor"]})
-        proposal.because("build.steps", "composer.lock; composer has to be on the host")
+        _composer(tree, proposal)
+
+
+def _composer(tree: Tree, proposal: Proposal) -> None:
+    command, besides = "composer install --no-dev --no-interaction", _besides_the_lock(tree.json("composer.json"))
+    inputs: dict[str, object] = {} if besides else {"inputs": ["composer.json", "composer.lock"]}
+    proposal.steps.append({"name": "packages", "command": command, **inputs, "outputs": ["vendor"]})
+    proposal.because("build.steps", "composer.lock; composer has to be on the host")
+    if besides:
+        proposal.because("build.steps", f"composer.json has {besides}: the packages are installed for each release")
+
+
+def _besides_the_lock(said: Mapping[str, object]) -> str | None:
+    """What makes composer read more of the repository than its two files; None where nothing does."""
+    classmap = ["a classmap"] if "classmap" in table(said.get("autoload")) else []
+    return next(iter([*classmap, *(name for name in ("scripts", "repositories") if name in said)]), None)

@@ -124,3 +124,23 @@ def test_a_socket_says_the_port(tmp_path: Path, listen: str) -> None:
     """Where the service itself says none."""
     files = {"shop.service": "ExecStart=/bin/shop\n", "shop.socket": f"[Socket]\nListenStream={listen}\n"}
     assert look(tmp_path, files).port == 8130
+
+
+@pytest.mark.parametrize(
+    ("said", "besides"),
+    [
+        ('{"autoload": {"psr-4": {"App\\\\": "src/"}}}', None),
+        ('{"autoload": {"classmap": ["src/"]}}', "a classmap"),
+        ('{"scripts": {"post-autoload-dump": "@php artisan package:discover"}}', "scripts"),
+        ('{"repositories": [{"type": "path", "url": "lib/words"}]}', "repositories"),
+    ],
+)
+def test_packages_of_composer_are_kept_where_its_lock_file_says_all(
+    tmp_path: Path, said: str, besides: str | None
+) -> None:
+    """What it reads of the repository besides may change when the lock file does not: it always runs."""
+    proposal = look(tmp_path, {"composer.json": said, "composer.lock": "{}"})
+    kept = {} if besides else {"inputs": ["composer.json", "composer.lock"]}
+    command = "composer install --no-dev --no-interaction"
+    assert proposal.steps == [{"name": "packages", "command": command, **kept, "outputs": ["vendor"]}]
+    assert len(proposal.reasons["build.steps"]) == (2 if besides else 1)
