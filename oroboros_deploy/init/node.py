@@ -50,9 +50,13 @@ _BERRY = Manager("yarn", "yarn.lock", "yarn install --immutable", "yarn workspac
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
-    """Add what Node there is."""
-    for place in tree.places("package.json"):
-        _look_at(tree, proposal, place)
+    """Add what Node there is, on the first level where something is to be made or started."""
+    steps = len(proposal.steps)
+    for places in tree.levels("package.json"):
+        for place in places:
+            _look_at(tree, proposal, place)
+        if proposal.frontend or len(proposal.steps) > steps:
+            return
 
 
 def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
@@ -66,6 +70,8 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     elif builds:
         proposal.found.append(f"pages that {manager.name} makes in {place or 'the top directory'}")
         _pages(proposal, place, manager, needs)
+    else:
+        return
     if not manager.lock:
         proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and write npm ci here")
     elif manager.name != "npm":

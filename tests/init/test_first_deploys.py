@@ -48,6 +48,10 @@ PAGES = {
     "build.js": "const fs = require('fs')\nfs.mkdirSync('dist')\nfs.writeFileSync('dist/index.html', 'hello\\n')\n",
     ".npmrc": OFFLINE,
 }
+TOOLS = {
+    "pyproject.toml": "[tool.ruff]\nline-length = 100\n",
+    "package.json": '{"private": true, "devDependencies": {"prettier": "3"}}',
+}
 SERVER = {
     "package.json": '{"name": "shop", "version": "1.0.0", "private": true, "scripts": {"start": "node server.js"}, '
     '"dependencies": {"words": "file:lib/words"}}',
@@ -175,8 +179,9 @@ def test_pages_of_a_script_of_its_own(repository: Repository, tmp_path: Path) ->
 
 
 def test_a_monorepo(repository: Repository, tmp_path: Path) -> None:
-    """An application and pages, each in a directory of its own, are installed and made there."""
+    """An application and pages, each in a directory of its own, are installed and made there; at the top are tools."""
     require_program("npm", "--version")
+    put(repository.path, TOOLS)
     vendored(repository.path / "apps/api", "fastapi")
     put(repository.path / "apps/api", {"shop.py": "import fastapi\n\nprint(fastapi.WORD)\n"})
     put(repository.path / "apps/web", PAGES)

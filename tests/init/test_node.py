@@ -98,6 +98,17 @@ def test_packages_of_tools_alone_are_nothing_to_deploy(tmp_path: Path) -> None:
     assert (proposal.steps, proposal.frontend, proposal.found, proposal.questions) == ([], None, [], {})
 
 
+def test_packages_of_tools_hide_no_pages(tmp_path: Path) -> None:
+    """What is below them is looked at, and nobody is asked for a lock file of theirs."""
+    (tmp_path / "apps/web").mkdir(parents=True)
+    pages = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}
+    (tmp_path / "apps/web/package.json").write_text(json.dumps(pages))
+    (tmp_path / "apps/web/package-lock.json").write_text("{}")
+    proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}})
+    assert (proposal.frontend or {})["path"] == "apps/web"
+    assert proposal.questions == {}
+
+
 def test_pages_of_two_places(tmp_path: Path) -> None:
     """Those of the second are a step of their own, and replace nothing."""
     for place in ("admin", "shop"):
