@@ -72,10 +72,7 @@ NEXT = {
     ".npmrc": OFFLINE,
     ".gitignore": "node_modules/\n.next/\n",
 }
-GO = {
-    "go.mod": "module example.org/you/shop\n\ngo 1.19\n",
-    "main.go": 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n',
-}
+GO = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n'
 # Of each package manager of Node what npm knows it by, and how a developer lets it write its lock file.
 MANAGERS = {
     "npm": (None, "npm install"),
@@ -191,11 +188,12 @@ def test_a_monorepo(repository: Repository, tmp_path: Path) -> None:
     assert (live / "apps/web/dist/index.html").read_text() == "hello\n"
 
 
-def test_go(repository: Repository, tmp_path: Path) -> None:
-    """A program of the standard library alone is compiled on the host, and runs."""
+@pytest.mark.parametrize(("main", "program"), [("main.go", "bin/shop"), ("cmd/server/main.go", "bin/server")])
+def test_go(repository: Repository, tmp_path: Path, main: str, program: str) -> None:
+    """A program of the standard library alone is compiled on the host, wherever it lies, and runs."""
     require_program("go", "version")
-    put(repository.path, GO)
-    assert said(deployed(repository, tmp_path / "there"), "bin/shop") == "hello\n"
+    put(repository.path, {"go.mod": "module example.org/you/shop\n\ngo 1.19\n", main: GO})
+    assert said(deployed(repository, tmp_path / "there"), program) == "hello\n"
 
 
 @pytest.mark.parametrize("manager", MANAGERS)

@@ -57,10 +57,19 @@ def test_a_procfile_says_what_runs(tmp_path: Path) -> None:
     assert {name: len(asked) for name, asked in proposal.questions.items()} == {"services": 2, "migrate": 1}
 
 
-def test_a_go_program_of_several(tmp_path: Path) -> None:
-    """Without a program at the top the one of the module's name is built."""
-    proposal = look(tmp_path, {"go.mod": "module example.org/shop", "cmd/shop/main.go": "package main"})
-    assert proposal.steps[0]["command"] == "go build -o bin/shop ./cmd/shop"
+@pytest.mark.parametrize(
+    ("module", "main", "built"),
+    [
+        ("example.org/shop", "main.go", "-o bin/shop ."),
+        ("example.org/shop/v2", "main.go", "-o bin/shop ."),
+        ("example.org/shop", "cmd/shop/main.go", "-o bin/shop ./cmd/shop"),
+        ("example.org/shop", "cmd/server/main.go", "-o bin/ ./..."),
+    ],
+)
+def test_which_go_programs_are_built(tmp_path: Path, module: str, main: str, built: str) -> None:
+    """The one at the top, else the one of the module's name, else all there are."""
+    proposal = look(tmp_path, {"go.mod": f"module {module}\n\ngo 1.22\n", main: "package main"})
+    assert proposal.steps[0]["command"] == f"go build {built}"
 
 
 @pytest.mark.parametrize("name", ["Gemfile", "Cargo.toml", "pom.xml", "mix.exs", "Pipfile", "Dockerfile"])
