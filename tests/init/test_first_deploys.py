@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from oroboros_deploy import load_config
 from oroboros_deploy.cli.init import files_for, write
 from oroboros_deploy.host import process
 from oroboros_deploy.testing import LocalHosts
+from tests.support import mounted
 from tests.support.builds import wheel
 from tests.support.repository import Repository
 from tests.support.rights import require
@@ -72,6 +75,25 @@ NEXT = {
     ".npmrc": OFFLINE,
     ".gitignore": "node_modules/\n.next/\n",
 }
+LOCKED = """\
+[project]
+name = "shop"
+version = "1.0"
+requires-python = ">=3.9"
+dependencies = ["fastapi"]
+
+[tool.uv.sources]
+fastapi = {path = "wheels/fastapi-1.0-py3-none-any.whl"}
+"""
+# A deploy in a process of its own, which sees an /etc/environment of the test's.
+DEPLOY = """\
+from oroboros_deploy import load_config
+from oroboros_deploy.testing import LocalHosts
+
+hosts = LocalHosts(load_config({source!r}, environment="prod"), {there!r}, source={source!r})
+print(int(hosts.deployment().deploy(sha={sha!r}).exit_code))
+"""
+UV = Path(sys.executable).with_name("uv")
 GO = 'package main\n\nimport "fmt"\n\nfunc main() { fmt.Println("hello") }\n'
 # Of each package manager of Node what npm knows it by, and how a developer lets it write its lock file.
 MANAGERS = {
@@ -81,13 +103,18 @@ MANAGERS = {
 }
 
 
-def deployed(repository: Repository, there: Path, *answers: Answer) -> Path:
-    """Deploy what `init` writes, with these questions and the one about hosts answered; returns what is live."""
+def answered(repository: Repository, *answers: Answer) -> None:
+    """Write what `init` writes, with these questions and the one about hosts answered."""
     write(repository.path, files_for(repository.path))
     settings = repository.path / "fabric.yaml"
     for written, answer in (HOSTS, *answers):
         assert settings.read_text().count(written) == 1, written
         settings.write_text(settings.read_text().replace(written, answer))
+
+
+def deployed(repository: Repository, there: Path, *answers: Answer) -> Path:
+    """Deploy what `init` writes, with these questions and the one about hosts answered; returns what is live."""
+    answered(repository, *answers)
     return deploy(repository, there)
 
 
@@ -156,6 +183,23 @@ def test_requirements(repository: Repository, tmp_path: Path, framework: str, ha
     vendored(repository.path, framework, hashed)
     put(repository.path, {"shop.py": f"import {framework}\n\nprint({framework}.WORD)\n"})
     assert said(deployed(repository, tmp_path / "there"), ".venv/bin/python shop.py") == "hello\n"
+
+
+def test_a_lock_of_uv(repository: Repository, tmp_path: Path) -> None:
+    """What it locks is installed by the uv of the host; the project itself, which has no build system, is not built."""
+    wheels, there = repository.path / "wheels", tmp_path / "there"
+    wheels.mkdir()
+    wheel(wheels, "fastapi", fastapi="WORD = 'hello'\n")
+    put(repository.path, {"pyproject.toml": LOCKED, "shop.py": "import fastapi\n\nprint(fastapi.WORD)\n"})
+    cache = tmp_path / "uv"
+    locked(repository.path, f"{UV} lock --quiet --offline --cache-dir {cache} --python {sys.executable}")
+    answered(repository)
+    sha = repository.commit()
+    (tmp_path / "environment").write_text(f"PATH={UV.parent}:{os.environ['PATH']}\nUV_CACHE_DIR={cache}\n")
+    code = DEPLOY.format(source=str(repository.path), there=str(there), sha=sha)
+    assert mounted.python(code, {"/etc/environment": tmp_path / "environment"}) == "0"
+    live = there / "hosts/web1/current"
+    assert (live.resolve().name, said(live, ".venv/bin/python shop.py")) == (sha, "hello\n")
 
 
 def test_django(repository: Repository, tmp_path: Path) -> None:
