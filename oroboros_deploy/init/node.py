@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from .proposal import Proposal
@@ -20,6 +21,11 @@ _OUTPUTS = {
     "vite": "dist",
     "@vue/cli-service": "dist",
 }
+_INSTALLED, _DEVELOPMENT = ("dependencies", "optionalDependencies"), ("devDependencies",)
+# Scripts that an installation runs, and packages that are made when they are installed: both read the repository.
+_HOOKS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "postprepare")
+_GENERATED = ("@prisma/client",)
+_ARCHIVES = (".tgz", ".tar.gz", ".tar")  # a lock file has their digests
 _EXPORTS = re.compile(r"output\s*:\s*['\"]export['\"]")
 _PORT = re.compile(r"(?:--port[ =]|-p |PORT=)(\d{2,5})\b")
 
@@ -44,9 +50,13 @@ _BERRY = Manager("yarn", "yarn.lock", "yarn install --immutable", "yarn workspac
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
-    """Add what Node there is."""
-    for place in tree.places("package.json"):
-        _look_at(tree, proposal, place)
+    """Add what Node there is, on the first level where something is to be made or started."""
+    steps = len(proposal.steps)
+    for places in tree.levels("package.json"):
+        for place in places:
+            _look_at(tree, proposal, place)
+        if proposal.frontend or len(proposal.steps) > steps:
+            return
 
 
 def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
@@ -56,10 +66,12 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     builds, starts = "build" in scripts, str(scripts.get("start", ""))
     if _is_server(tree, place, needs, starts):
         proposal.found.append(f"a Node server in {place or 'the top directory'}")
-        _server(proposal, place, manager, builds, f"{starts}\n{scripts.get('build', '')}")
+        _server(proposal, place, manager, package)
     elif builds:
         proposal.found.append(f"pages that {manager.name} makes in {place or 'the top directory'}")
         _pages(proposal, place, manager, needs)
+    else:
+        return
     if not manager.lock:
         proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and write npm ci here")
     elif manager.name != "npm":
@@ -68,9 +80,10 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         )
 
 
-def _needs(package: object) -> set[str]:
-    found = table(package)
-    return {*table(found.get("dependencies")), *table(found.get("devDependencies"))}
+def _needs(package: Mapping[str, object], *kinds: str) -> dict[str, str]:
+    """The packages that are named, of all kinds where none is given, each with where it comes from."""
+    found = [table(package.get(kind)) for kind in kinds or (*_INSTALLED, *_DEVELOPMENT)]
+    return {name: str(source) for each in found for name, source in each.items()}
 
 
 def _manager(tree: Tree, place: str) -> Manager:
@@ -79,26 +92,53 @@ def _manager(tree: Tree, place: str) -> Manager:
     return next((each for each in _MANAGERS if tree.has(place, each.lock)), _NO_LOCK)
 
 
-def _is_server(tree: Tree, place: str, needs: set[str], starts: str) -> bool:
+def _is_server(tree: Tree, place: str, needs: Mapping[str, str], starts: str) -> bool:
     if "next" in needs and any(_EXPORTS.search(tree.text(place, f"next.config.{end}")) for end in ("js", "mjs", "ts")):
         return False
-    return bool(needs.intersection(_SERVERS)) or bool(starts and not _DEVELOPS.search(starts))
+    return any(name in needs for name in _SERVERS) or bool(starts and not _DEVELOPS.search(starts))
 
 
-def _server(proposal: Proposal, place: str, manager: Manager, builds: bool, scripts: str) -> None:
-    install = manager.install if builds else manager.server
-    step: dict[str, object] = {"name": _named("packages", place), **_path(place), "command": install}
-    if manager.lock:
-        inputs = [below(place, name) for name in ("package.json", manager.lock)]
-        step |= {"inputs": inputs, "outputs": [below(place, "node_modules")]}
-    proposal.steps.append(step)
-    proposal.because("build.steps", f"{below(place, manager.lock or 'package.json')}: the server needs node_modules")
-    if builds:
+def _server(proposal: Proposal, place: str, manager: Manager, package: Mapping[str, object]) -> None:
+    scripts = table(package.get("scripts"))
+    proposal.steps.append(_packages(proposal, place, manager, package))
+    if "build" in scripts:
         proposal.steps.append(
             {"name": _named("compile", place), **_path(place), "command": f"{manager.name} run build"}
         )
-    proposal.run, proposal.port = True, proposal.port or _port(scripts)
+    said = f"{scripts.get('start', '')}\n{scripts.get('build', '')}"
+    proposal.run, proposal.port = True, proposal.port or _port(said)
     proposal.guessed.append(f"{proposal.name}-web")
+
+
+def _packages(proposal: Proposal, place: str, manager: Manager, package: Mapping[str, object]) -> dict[str, object]:
+    """The step that installs what a server needs; all of it where a script may be one of a tool for development."""
+    scripts = table(package.get("scripts"))
+    whole = any(name in scripts for name in ("build", *_HOOKS))
+    command = manager.install if whole else manager.server
+    step: dict[str, object] = {"name": _named("packages", place), **_path(place), "command": command}
+    described, lock = below(place, "package.json"), below(place, manager.lock)
+    proposal.because("build.steps", f"{lock if manager.lock else described}: the server needs node_modules")
+    if not (manager.lock and _needs(package, *_INSTALLED, *(_DEVELOPMENT if whole else ()))):
+        return step  # without a lock file nothing is kept, and npm makes no node_modules of nothing
+    besides = _besides_the_lock(package)
+    if besides:
+        proposal.because("build.steps", f"{described} has {besides}: the packages are installed for each release")
+    inputs: dict[str, object] = {} if besides else {"inputs": [described, lock]}
+    return {**step, **inputs, "outputs": [below(place, "node_modules")]}
+
+
+def _besides_the_lock(package: Mapping[str, object]) -> str | None:
+    """What says beside package.json and the lock file what node_modules will be; None where nothing does."""
+    scripts, needs = table(package.get("scripts")), _needs(package)
+    hooks = [f"a script {name}" for name in _HOOKS if name in scripts]
+    made = [name for name in (*_GENERATED, "workspaces") if name in needs or name in package]
+    here = [f"{name} from {source}" for name, source in needs.items() if _is_directory(source)]
+    return next(iter([*hooks, *made, *here]), None)
+
+
+def _is_directory(source: str) -> bool:
+    """Whether a package is a directory of the repository, which some managers copy; a lock file has no digest of it."""
+    return source.startswith(("file:", "./", "../")) and not source.endswith(_ARCHIVES)
 
 
 def _named(step: str, place: str) -> str:
@@ -115,7 +155,7 @@ def _port(scripts: str) -> int:
     return int(found[1]) if found else 3000
 
 
-def _pages(proposal: Proposal, place: str, manager: Manager, needs: set[str]) -> None:
+def _pages(proposal: Proposal, place: str, manager: Manager, needs: Mapping[str, str]) -> None:
     output = next((made for name, made in _OUTPUTS.items() if name in needs), None)
     if output is None:
         proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")

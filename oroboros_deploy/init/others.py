@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from .proposal import Proposal
 from .tree import Tree, below, table
@@ -12,6 +13,7 @@ _READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)
 _PORT = re.compile(r"(?:(?<!\S)(?:--port[ =]|-p ?|(?:--bind[ =]|-b ?)[^\s/]*:)|\bPORT=|^(?:[\w.\[\]:]*:)?)(\d{2,5})\b")
+_MODULE = re.compile(r"^module\s+\"?([^\s\"]+?)(?:/v\d+)?\"?\s*(?://.*)?$", re.MULTILINE)  # without its major version
 _PROCESS = re.compile(r"^([a-z][\w-]*):\s*(\S.*)$", re.MULTILINE)
 _STRANGERS = {
     "Gemfile": "Ruby: bundle install",
@@ -81,15 +83,21 @@ def _processes(tree: Tree, proposal: Proposal) -> None:
 
 def _go(tree: Tree, proposal: Proposal) -> None:
     for place in tree.places("go.mod"):
-        module = re.search(r"^module\s+(\S+)", tree.text(place, "go.mod"), re.MULTILINE)
+        module = _MODULE.search(tree.text(place, "go.mod"))
         name = module[1].rpartition("/")[2] if module else proposal.name
-        package = "." if _has_main(tree, place) else f"./cmd/{name}"
-        command = f"go build -o bin/{name} {package}"
+        command = f"go build {_go_programs(tree, place, name)}"
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
         proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
         proposal.found.append(f"Go in {place or 'the top directory'}")
         proposal.run, proposal.port = True, proposal.port or 8080
         proposal.guessed.append(proposal.name)
+
+
+def _go_programs(tree: Tree, place: str, name: str) -> str:
+    """What is built: the program at the top, else the one of the module's name, else all, by their directories."""
+    if _has_main(tree, place):
+        return f"-o bin/{name} ."
+    return f"-o bin/{name} ./cmd/{name}" if _has_main(tree, below(place, f"cmd/{name}")) else "-o bin/ ./..."
 
 
 def _has_main(tree: Tree, place: str) -> bool:
@@ -132,6 +140,19 @@ def _php(tree: Tree, proposal: Proposal) -> None:
         proposal.page = proposal.page or page
         proposal.ask("services", "PHP keeps compiled files: name its unit, such as php8.2-fpm, to have it restarted")
     if tree.has("composer.lock"):
-        step: dict[str, object] = {"name": "packages", "command": "composer install --no-dev --no-interaction"}
-        proposal.steps.append(step | {"inputs": ["composer.json", "composer.lock"], "outputs": ["vendor"]})
-        proposal.because("build.steps", "composer.lock; composer has to be on the host")
+        _composer(tree, proposal)
+
+
+def _composer(tree: Tree, proposal: Proposal) -> None:
+    command, besides = "composer install --no-dev --no-interaction", _besides_the_lock(tree.json("composer.json"))
+    inputs: dict[str, object] = {} if besides else {"inputs": ["composer.json", "composer.lock"]}
+    proposal.steps.append({"name": "packages", "command": command, **inputs, "outputs": ["vendor"]})
+    proposal.because("build.steps", "composer.lock; composer has to be on the host")
+    if besides:
+        proposal.because("build.steps", f"composer.json has {besides}: the packages are installed for each release")
+
+
+def _besides_the_lock(said: Mapping[str, object]) -> str | None:
+    """What makes composer read more of the repository than its two files; None where nothing does."""
+    classmap = ["a classmap"] if "classmap" in table(said.get("autoload")) else []
+    return next(iter([*classmap, *(name for name in ("scripts", "repositories") if name in said)]), None)

@@ -19,9 +19,12 @@ _SETTINGS = (r"settings.*\.py", r"base\.py", r"prod(uction)?\.py")
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
-    """Add what Python there is."""
-    for place in tree.places(*_MARKERS):
-        _look_at(tree, proposal, place)
+    """Add what Python there is, on the first level where something is to be installed."""
+    for places in tree.levels(*_MARKERS):
+        for place in places:
+            _look_at(tree, proposal, place)
+        if proposal.venvs or "build.venvs" in proposal.questions:
+            return
 
 
 def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:

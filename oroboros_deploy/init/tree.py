@@ -54,9 +54,12 @@ class Tree:
 
     def places(self, *names: str) -> list[str]:
         """Where one of these files lies: the top, else directories of it, else directories of those."""
+        return next(self.levels(*names), [])
+
+    def levels(self, *names: str) -> Iterator[list[str]]:
+        """The same for each of these levels where one lies: at the top may be what configures tools alone."""
         levels = ([""], [*self._below("")], [inner for each in self._below("") for inner in self._below(each)])
-        found = ([place for place in level if self.first(place, *names)] for level in levels)
-        return next(filter(None, found), [])
+        yield from filter(None, ([place for place in level if self.first(place, *names)] for level in levels))
 
     def files(self, *patterns: str) -> list[str]:
         """The files whose names fit, anywhere but in what is passed over."""

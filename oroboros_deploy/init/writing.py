@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from ..text import clean
 from . import gate, node, others, python
@@ -33,7 +33,17 @@ def propose(tree: Tree) -> Proposal:
     proposal = Proposal(_name(tree))
     for look in (python.look, node.look, others.look):
         look(tree, proposal)
+    proposal.steps = [*_named_apart(proposal.steps)]
     return proposal
+
+
+def _named_apart(steps: Iterable[dict[str, object]]) -> Iterator[dict[str, object]]:
+    """The same steps, with a number in the name of each whose name is taken: two languages may both compile."""
+    count: dict[object, int] = {}
+    for step in steps:
+        count[step["name"]] = count.get(step["name"], 0) + 1
+        more = f" {count[step['name']]}" if count[step["name"]] > 1 else ""
+        yield {**step, "name": f"{step['name']}{more}"}
 
 
 def settings(proposal: Proposal) -> str:

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from oroboros_deploy import load_config
 from oroboros_deploy.cli.init import files_for, kept, questions, told, top_of, write
 from oroboros_deploy.errors import InvalidInput
 from oroboros_deploy.init.writing import FABFILE
-from oroboros_deploy.testing import LocalHosts
 from tests.cli.test_oroboros import oroboros
-from tests.support.repository import Repository
 from tests.support.watching import tree
 
 
@@ -47,19 +44,6 @@ def test_what_would_be_written_is_printed(top: Path) -> None:
     assert (ran.returncode, ran.stdout.startswith("--- fabfile.py\n"), tree(top)) == (0, True, before)
     files = files_for(top)
     assert answer == {"directory": str(top), "files": files, "questions": questions(files["fabric.yaml"])}
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("files", [{"index.html": "hello"}, {"manage": "of nothing known"}], ids=["pages", "unknown"])
-def test_the_first_deploy_works(repository: Repository, tmp_path: Path, files: dict[str, str]) -> None:
-    """What is written and committed as it is deploys, on a host that has nothing."""
-    for name, text in files.items():
-        (repository.path / name).write_text(text)
-    write(repository.path, files_for(repository.path))
-    sha = repository.commit("init")
-    hosts = LocalHosts(load_config(repository.path), tmp_path / "there", source=repository.path)
-    outcome = hosts.deployment().deploy(["web1"], sha=sha)
-    assert (int(outcome.exit_code), hosts.live("web1")) == (0, sha), outcome.hosts
 
 
 @pytest.mark.parametrize("settings", ["fabric.yaml", "fabric.yml", "fabric.json", "fabric.py"])

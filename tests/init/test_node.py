@@ -61,10 +61,52 @@ def test_a_later_yarn_has_other_flags(tmp_path: Path) -> None:
     assert [step["command"] for step in proposal.steps] == ["yarn install --immutable", "yarn run build"]
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"scripts": {"postinstall": "node patch.js"}}, "a script postinstall"),
+        ({"scripts": {"prepare": "husky"}}, "a script prepare"),
+        ({"devDependencies": {"@prisma/client": "6"}}, "@prisma/client"),
+        ({"optionalDependencies": {"words": "file:lib/words"}}, "words from file:lib/words"),
+        ({"workspaces": ["lib/*"]}, "workspaces"),
+        ({"devDependencies": {"words": "file:words-1.0.0.tgz"}}, None),
+    ],
+)
+def test_packages_are_kept_where_the_lock_file_says_all(tmp_path: Path, more: dict[str, Any], told: str | None) -> None:
+    """What an installation reads of the repository besides may change when the lock file does not: it always runs."""
+    proposal = look(tmp_path, {"dependencies": {"koa": "3"}, **more}, package__lock_json="{}")
+    (step,) = proposal.steps
+    kept = {"inputs": ["package.json", "package-lock.json"]} if told is None else {}
+    command = "npm ci" if "scripts" in more else "npm ci --omit=dev"  # a hook may need a tool for development
+    assert step == {"name": "packages", "command": command, **kept, "outputs": ["node_modules"]}
+    assert [reason.split(" has ")[1] for reason in proposal.reasons["build.steps"][1:]] == (
+        [] if told is None else [f"{told}: the packages are installed for each release"]
+    )
+
+
+@pytest.mark.parametrize("development", [{}, {"nodemon": "3"}])
+def test_a_server_without_packages_makes_no_node_modules(tmp_path: Path, development: dict[str, str]) -> None:
+    """npm makes none for it, and a build would end where it is said to."""
+    package = {"scripts": {"start": "node server.js"}, "devDependencies": development}
+    proposal = look(tmp_path, package, package__lock_json="{}")
+    assert proposal.steps == [{"name": "packages", "command": "npm ci --omit=dev"}]
+
+
 def test_packages_of_tools_alone_are_nothing_to_deploy(tmp_path: Path) -> None:
     """A package.json without a build and a server adds no step."""
     proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}}, package__lock_json="{}")
     assert (proposal.steps, proposal.frontend, proposal.found, proposal.questions) == ([], None, [], {})
+
+
+def test_packages_of_tools_hide_no_pages(tmp_path: Path) -> None:
+    """What is below them is looked at, and nobody is asked for a lock file of theirs."""
+    (tmp_path / "apps/web").mkdir(parents=True)
+    pages = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}
+    (tmp_path / "apps/web/package.json").write_text(json.dumps(pages))
+    (tmp_path / "apps/web/package-lock.json").write_text("{}")
+    proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}})
+    assert (proposal.frontend or {})["path"] == "apps/web"
+    assert proposal.questions == {}
 
 
 def test_pages_of_two_places(tmp_path: Path) -> None:

@@ -57,10 +57,19 @@ def test_a_procfile_says_what_runs(tmp_path: Path) -> None:
     assert {name: len(asked) for name, asked in proposal.questions.items()} == {"services": 2, "migrate": 1}
 
 
-def test_a_go_program_of_several(tmp_path: Path) -> None:
-    """Without a program at the top the one of the module's name is built."""
-    proposal = look(tmp_path, {"go.mod": "module example.org/shop", "cmd/shop/main.go": "package main"})
-    assert proposal.steps[0]["command"] == "go build -o bin/shop ./cmd/shop"
+@pytest.mark.parametrize(
+    ("module", "main", "built"),
+    [
+        ("example.org/shop", "main.go", "-o bin/shop ."),
+        ("example.org/shop/v2", "main.go", "-o bin/shop ."),
+        ("example.org/shop", "cmd/shop/main.go", "-o bin/shop ./cmd/shop"),
+        ("example.org/shop", "cmd/server/main.go", "-o bin/ ./..."),
+    ],
+)
+def test_which_go_programs_are_built(tmp_path: Path, module: str, main: str, built: str) -> None:
+    """The one at the top, else the one of the module's name, else all there are."""
+    proposal = look(tmp_path, {"go.mod": f"module {module}\n\ngo 1.22\n", main: "package main"})
+    assert proposal.steps[0]["command"] == f"go build {built}"
 
 
 @pytest.mark.parametrize("name", ["Gemfile", "Cargo.toml", "pom.xml", "mix.exs", "Pipfile", "Dockerfile"])
@@ -124,3 +133,23 @@ def test_a_socket_says_the_port(tmp_path: Path, listen: str) -> None:
     """Where the service itself says none."""
     files = {"shop.service": "ExecStart=/bin/shop\n", "shop.socket": f"[Socket]\nListenStream={listen}\n"}
     assert look(tmp_path, files).port == 8130
+
+
+@pytest.mark.parametrize(
+    ("said", "besides"),
+    [
+        ('{"autoload": {"psr-4": {"App\\\\": "src/"}}}', None),
+        ('{"autoload": {"classmap": ["src/"]}}', "a classmap"),
+        ('{"scripts": {"post-autoload-dump": "@php artisan package:discover"}}', "scripts"),
+        ('{"repositories": [{"type": "path", "url": "lib/words"}]}', "repositories"),
+    ],
+)
+def test_packages_of_composer_are_kept_where_its_lock_file_says_all(
+    tmp_path: Path, said: str, besides: str | None
+) -> None:
+    """What it reads of the repository besides may change when the lock file does not: it always runs."""
+    proposal = look(tmp_path, {"composer.json": said, "composer.lock": "{}"})
+    kept = {} if besides else {"inputs": ["composer.json", "composer.lock"]}
+    command = "composer install --no-dev --no-interaction"
+    assert proposal.steps == [{"name": "packages", "command": command, **kept, "outputs": ["vendor"]}]
+    assert len(proposal.reasons["build.steps"]) == (2 if besides else 1)

@@ -52,6 +52,12 @@ def test_a_pyproject_of_tools_is_no_project(tmp_path: Path) -> None:
     assert look(tmp_path, pyproject_toml="[tool.ruff]\n").venvs == {}
 
 
+def test_a_pyproject_of_tools_hides_no_application(tmp_path: Path) -> None:
+    """What is below it is looked at, where nothing at the top is to be installed."""
+    proposal = look(tmp_path, pyproject_toml="[tool.ruff]\n", apps__api__requirements_txt="flask")
+    assert proposal.venvs == {"apps/api": {"requirements": ["apps/api/requirements.txt"]}}
+
+
 def test_django_below_the_top(tmp_path: Path) -> None:
     """Its environment, migration and static files are named from the top of the repository."""
     settings = {"site__shop__settings_py": 'STATIC_ROOT = BASE_DIR / "assets"'}

@@ -32,6 +32,7 @@ def test_the_nearest_level_counts(tmp_path: Path) -> None:
     assert tree.files(r".*\.json") == ["apps/api/package.json", "apps/web/package.json"]
     (tmp_path / "package.json").write_text("{}")
     assert tree.places("package.json") == [""]
+    assert [*tree.levels("package.json")] == [[""], ["apps/api", "apps/web"]]
 
 
 def test_a_directory_that_leads_back_is_no_place(tmp_path: Path) -> None:

@@ -260,6 +260,14 @@ def test_each_line_has_its_reason(tmp_path: Path, shape: str) -> None:
     assert [line for line in lines if line.startswith(settings_of) and lines[lines.index(line) - 1][0] != "#"] == []
 
 
+def test_steps_of_several_languages_have_names_of_their_own(tmp_path: Path) -> None:
+    """Two steps of one name would be refused, and `fab config` accepts what is written."""
+    go, php = {"a/go.mod": "module a\n", "b/go.mod": "module b\n"}, {"composer.json": "{}", "composer.lock": "{}"}
+    text = written(tmp_path, {**go, **php, "package.json": SERVER, "package-lock.json": "{}"})
+    names = [step.name for step in Config.from_mapping(yaml.safe_load(text)["deploy"]).build.steps]
+    assert names == ["packages", "compile", "compile 2", "compile 3", "packages 2"]
+
+
 def test_an_odd_name_stays_in_its_comment(tmp_path: Path) -> None:
     """A directory may be called as it likes: no line of the settings is its own."""
     text = written(tmp_path, {"a\nkeep: 3\nb/requirements.txt": "flask", "Procfile": "web: \x1b[31mrun\n"})

