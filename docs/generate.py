@@ -57,7 +57,7 @@ MEANINGS = {
     ),
     ExitCode.UNKNOWN: Meaning(
         "the link was lost after the switch began; the host ends the attempt by itself",
-        "ask the host how it ended: `fab status`",
+        "ask the host how the attempt ended: `fab status`",
     ),
     ExitCode.UNREACHABLE: Meaning(
         "the host was not reached, or its key is not trusted; nothing was switched there",
@@ -65,9 +65,11 @@ MEANINGS = {
     ),
     ExitCode.REGISTRY: Meaning(
         "the registry did not answer: nothing was changed, or the release is live and its record is kept",
-        "repair the database; the next command writes what was kept",
+        "repair the database; the next command writes the record that was kept",
     ),
-    ExitCode.INTERRUPTED: Meaning("interrupted before the switch", "the same command goes on where it stopped"),
+    ExitCode.INTERRUPTED: Meaning(
+        "interrupted before the switch", "type the same command again: it goes on where the interrupted one stopped"
+    ),
 }
 
 

@@ -38,7 +38,7 @@ _ACTIVATION = _COMMON | {
     "services": "systemd units to restart, space separated",
     "healthcheck": "health command: a line that bash runs in current, beside the URLs and ports of fabric.yaml",
     "parallel": "how many hosts switch at the same time (default 1: one after another)",
-    "wait": "seconds to wait for an activation that runs on a host (default 60 for another application's, else 0)",
+    "wait": "seconds to wait for an activation that runs on a host (default: 60 when it is of another root, else 0)",
     "skip-restart": "restart nothing; the health command, URLs and ports alone decide",
     "skip-healthcheck": "do not ask health command, URLs and ports; the services alone decide",
     "verbose": "show the output of every build step",
@@ -123,10 +123,10 @@ def plan_deploy(
     adopt_units: bool = False,
     json: bool = False,
 ) -> None:
-    """Show what a deploy would do on each host, and keep that for `deploy --plan=ID`; nothing is changed.
+    """Show what a deploy would do on each host, and keep this plan for `deploy --plan=ID`; nothing is changed.
 
-    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.  The deploy takes the
-    flags that the plan was made with; the plan's last line has them.
+    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.  Give the
+    deploy the flags with which the plan was made: the last line of the plan has them.
     """
     from .cli import planning
 
@@ -168,10 +168,15 @@ def rollback(
 ) -> None:
     """Switch back to a release that the hosts still have; gated and restored like a deploy.
 
-    Without --release it goes to the newest one that passed its gate on every host and was live
-    before what is live now; it shows which, and asks.  Without -H it goes to the hosts of the
-    environment, or else to the hosts on which the registry saw that release live.  The release gets
-    the configuration back with which it passed its gate last.
+    Without --release it chooses the newest release that passed its gate on every host and went live
+    for the first time before the present release.  It shows the chosen release, and asks.
+
+    Without -H it goes to the hosts of the environment, when the settings have only one.  When they have
+    several, --release=ID goes to the environment, or to the hosts, where the registry saw that release
+    live; without --release, name an environment with -H.  When they have none, --release=ID goes to those
+    hosts; without --release, the rollback goes to all hosts that the registry knows.
+
+    The release gets the configuration back with which it passed its gate last.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"keep_env": keep_env, "adopt_units": adopt_units}
@@ -204,10 +209,10 @@ def restart(
     json: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Restart the services of the release that is live on each host, and ask its gate; nothing else changes.
+    """Restart the services of the release that is live on each host, and check its gate; nothing else changes.
 
-    Hosts restart one after another, and the first that fails stops the rest.  A gate that fails restores nothing,
-    for there is nothing to go back to: the exit code is 11, and the host needs a person.
+    The services are restarted host after host; when a host fails, the next hosts are left alone.  When the gate
+    fails, nothing is restored, because there is nothing to go back to: the exit code is 11, and a person has to look.
     """
     given = flags(root, services, healthcheck, False, skip_healthcheck, parallel, wait)
 
@@ -222,7 +227,7 @@ def restart(
     | {
         "since": "from when on, as journalctl reads it: 2026-05-01 13:00, -2h, yesterday, today",
         "grep": "only lines that this regular expression matches; in small letters it matches capitals, too",
-        "follow": "go on with what is said from now on, until Ctrl-C",
+        "follow": "also show new lines as they are written, until Ctrl-C",
         "lines": "how many lines of each host at most (default 100); with --since all lines are shown",
         "services": "only these units, space separated",
         "json": "print a JSON object a line",
@@ -257,7 +262,7 @@ def logs(
     help=_COMMON
     | {
         "line": "what bash runs, as one argument",
-        "service": "the unit whose user runs it (default: the first of `services`; of one that is root's: the login)",
+        "service": "the unit whose user runs the line (default: the first of `services`); for root's units: the login",
         "json": "print a JSON object a line of output, and one with how it ended for each host",
     },
     positional=["line"],
@@ -296,7 +301,7 @@ def run(
     help={name: text for name, text in _COMMON.items() if name != "json"}
     | {
         "line": "what bash runs (default: a shell)",
-        "service": "the unit whose user runs it (default: the first of `services`; of one that is root's: the login)",
+        "service": "the unit whose user runs the line (default: the first of `services`); for root's units: the login",
     }
 )
 def console(
@@ -404,7 +409,7 @@ def pin(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Keep a release on its hosts, however many come after it."""
+    """Keep a release on its hosts, however many releases come after it."""
     from .cli import tables
 
     wanted = required(release, "pin --release=ID", "fab prune --dry-run  shows release ids")
@@ -465,7 +470,7 @@ def prune(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Remove old releases, as every deploy does when it went well, and show why each stays or goes."""
+    """Remove old releases, as every successful deploy does, and show why each release stays or goes."""
     from .cli import tables
 
     given = flags(root) | {"keep": keep}
@@ -495,7 +500,7 @@ def init(_: Context, print: bool = False, json: bool = False) -> None:
 @task(
     help=_COMMON
     | {
-        "login": "the user who will deploy, made where it is missing; the key that logged in now may log in as it",
+        "login": "the user who will deploy; setup makes a missing user, and lets your key log in as this user",
         "least-privilege": "instead of the two sudo rules, the login gets one: it may run one program as root",
         "dry-run": "change nothing, only show what would be done",
         "yes": "do not ask first",
@@ -513,15 +518,15 @@ def setup(
 ) -> None:
     """Make bare hosts ready for the first deploy: login, deploy root, rules of sudo, packages, shared places.
 
-    It needs a login that is root (-H root@HOST setup --login=deploy) or may become root by sudo, whose password is
-    asked for once and kept nowhere.  All that is to be done is shown first; what is there already is left alone.
+    It needs a login that is root (-H root@HOST setup --login=deploy) or may become root by sudo.  When sudo wants a
+    password, setup asks for it once and stores it nowhere.  It first shows everything that it will do, and asks.
     """
     from .cli import setup as bare
 
     bare.run(context, login, environment, root, yes=yes, dry_run=dry_run, as_json=json, least_privilege=least_privilege)
 
 
-@task(help=_COMMON | {"verbose": "say of each setting what it is for"}, name="config")
+@task(help=_COMMON | {"verbose": "also show the purpose of each setting"}, name="config")
 def show_config(
     context: Context,
     environment: str | None = None,
@@ -554,7 +559,7 @@ def registry_list(context: Context, limit: str = "50", status: str | None = None
 
 @task(name="get", help={"release": "release id"})
 def registry_get(context: Context, release: str | None = None) -> None:
-    """Print one release of the registry as JSON; exits 2 when it is not there."""
+    """Print one release of the registry as JSON; exits 2 when the registry does not have it."""
     wanted = required(release, "registry.get --release=ID", "fab registry.list  shows release ids")
     with deployment(context).registry() as registry:
         row = registry.get(wanted.lower())
@@ -571,7 +576,7 @@ def registry_get(context: Context, release: str | None = None) -> None:
         "sha": "commit sha of the release (default: the release id)",
         "status": "new status of the row",
         "migration-marker": "database revision that belongs to the release",
-        "deployed-at": "ISO 8601 time it went live; set by itself the first time the status says so",
+        "deployed-at": "when the release went live, ISO 8601 (left out: now, when it goes live for the first time)",
     },
 )
 def registry_upsert(
@@ -759,7 +764,7 @@ def env_show(context: Context, environment: str | None = None, root: str | None 
 def env_diff(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show which names of today's configuration differ from the one in use on each host; never a value.
 
-    Secrets are asked for, as a deploy does; nothing is changed.
+    `env.secrets.command` runs, as for a deploy; nothing is changed.
     """
     from .cli import tables
 
@@ -780,7 +785,7 @@ def env_push(
     json: bool = False,
     verbose: bool = False,
 ) -> None:
-    """Put today's configuration in use with the live release: its code and `env.file`, today's values and secrets.
+    """Put a new configuration in use with the live release: the release's `env.file`, and today's values and secrets.
 
     All hosts store the new configuration before the first host switches to it.  Each host restarts its services
     and checks them by the gate that its release passed.  When the gate fails, the configuration from before is put

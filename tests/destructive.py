@@ -170,7 +170,7 @@ class Series:
             longest = f"{max((run.settled for run in runs), default=0):.1f} s"
             told = sum(run.mended for run in runs)
             rows.append((name, *(sum(run.outcome == end for run in runs) for end in ends), told, longest))
-        return _table((head, *ends, "stood, was told, undone", "at rest after at most"), rows)
+        return _table((head, *ends, "change stayed, reported, undone", "at rest after at most"), rows)
 
     def _exits(self) -> str:
         exits = Counter(run.exit for run in self.runs)
@@ -197,12 +197,12 @@ random: as it was built; with bytecode, or with files of another user, that a se
 store; with a file that cannot be changed; or made by another tool. It chooses the configuration at random: values from
 each source that work, that prevent the API from starting, or that make the API crash once after its gate. It chooses
 the units at random: a changed text, a renamed service, a timer, an instance of a template, a socket, or a unit that
-systemd refuses; and beside these a path, a target that `services` names in place of its services, or a drop-in. Some
-attempts are an `env.push`. Afterwards the host is asked whether every invariant holds: of the release that serves,
-`env`, the environment of each process in `/proc`, the bytes of all units, what systemd has read, runs and starts at a
-boot, and what is enabled. Each run starts from where the one before left it. In scope user the host has polkit for
-twenty seeds, and has none for the next twenty. `tests/destructive.py` is the runner, `tests/support/oracle.py` what is
-checked.
+systemd refuses. In addition (the table *beside*) it may choose a path, a drop-in, or a target that `services` names
+instead of the services of this target. Some attempts are an `env.push`. Afterwards the host is asked whether every
+invariant holds: of the release that serves, `env`, the environment of each process in `/proc`, the bytes of all units,
+what systemd has read, runs and starts at a boot, and what is enabled. Each run starts from where the run before left
+the host. In scope user the host has polkit for twenty seeds, and has none for the next twenty. `tests/destructive.py`
+is the runner, `tests/support/oracle.py` has the invariants.
 
     {command}
 
@@ -210,10 +210,11 @@ checked.
 
 One third of the moments lie anywhere in the whole cycle. Two thirds are aimed at one of its phases, so that short
 phases are hit, too. `over` means that the attempt had ended before the moment came. In {alone} runs the control node
-was killed as well, or alone, so that the host had nobody. `at rest` counts from the kill, or from the end of `fab`
-when nothing was killed; the bound that was checked is {bound} s. When the change that somebody made was still there at
-the end (because it came after the last check, or because a person has to decide), `fab status` had to report this
-change, and one command had to undo it. After that every invariant had to hold.
+was killed, alone or together with something else, so that no control node was there to help the host. `at rest` counts
+from the kill, or from the end of `fab` when nothing was killed; the bound that was checked is {bound} s. When the
+change that somebody made was still there at the end (because it came after the last check, or because a person has to
+decide), `fab status` had to report this change, and one command had to undo it (column *change stayed, reported,
+undone*). After that every invariant had to hold.
 
 {report}
 

@@ -43,7 +43,7 @@ HEADING = """\
 # Each safety measure, taken away
 
 Written by `python tests/mutations.py --host --write`. Each row is one edit of the source that takes a safety measure
-away, and the first test that failed because of it. A test in the suite sees to it that every edit still applies.
+away, and the first test that failed because of it. A test checks that every edit can still be made.
 
 """
 

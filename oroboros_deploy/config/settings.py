@@ -239,7 +239,7 @@ class Healthcheck:
         default=GATE_TIMEOUT,
         metadata=_about(
             check_limit,
-            "seconds for the whole gate: command and probes must pass and the services stay up within them",
+            "seconds for the whole gate: within this time command and probes must pass, and the services must stay up",
         ),
     )
     interval: float = field(
@@ -386,7 +386,8 @@ class Build:
     cache: int = field(
         default=2000,
         metadata=_about(
-            check_megabytes, "megabytes of earlier results that a host keeps beyond what its releases share"
+            check_megabytes,
+            "megabytes of earlier results that a host keeps; files that a release uses do not count",
         ),
     )
 
@@ -553,9 +554,10 @@ class Settings:
         ),
         metadata=_about(
             check_services,
-            "systemd units to restart, all in one call; their order here means nothing, systemd's own ordering decides"
-            "; a target stands for the services that it wants or that are PartOf it, a service for those that are "
-            "PartOf it, a slice for the services in it, a socket for its service",
+            "systemd units to restart, all in one call; their order here means nothing, systemd's own ordering decides."
+            " The name of a target also means the services that the target wants or that are PartOf the target; the"
+            " name of a service also means the services that are PartOf that service; the name of a slice means the"
+            " services in the slice, and the name of a socket also means its service",
             variable="DEPLOY_SERVICES",
         ),
     )
@@ -594,7 +596,8 @@ class Settings:
             check_privileged,
             "list of the commands that may become root, by sudo or any other program: `build`, `migrate`,"
             " `healthcheck`, `hooks` (no effect yet: this version has no hooks). No other command of the repository can"
-            " become root. `doctor` names this setting, and a build that may become root sees the whole host",
+            " become root. `doctor` names this setting, and a build that may become root sees the whole host. With"
+            " `scope: user` and with least privilege the setting is refused",
         ),
     )
     migrate: str | Migration | None = field(

@@ -64,7 +64,7 @@ _REFUSED = {keyword.lower(): keyword for keyword in REFUSED}
 
 
 def check(answer: Answer) -> None:
-    """Raise ConfigError for the first setting that can be neither followed nor passed over."""
+    """Raise ConfigError for the first setting that can be neither followed nor ignored."""
     for keyword in answer.values:
         if keyword in _HARMLESS or not answer.is_set(keyword):
             continue

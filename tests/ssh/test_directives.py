@@ -1,4 +1,4 @@
-"""Which keywords are followed, refused and passed over: none of ssh is forgotten, and the document says the same."""
+"""Which keywords are followed, refused and ignored: none of ssh is forgotten, and the document says the same."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def documented(heading: str) -> set[str]:
 @pytest.mark.skipif(not shutil.which("ssh"), reason="needs OpenSSH's client")
 @pytest.mark.parametrize("jump", ["ProxyJump a", "ProxyCommand a"])
 def test_every_keyword_of_ssh_is_known(tmp_path: Path, jump: str) -> None:
-    """Whatever this machine's ssh can say is followed, refused or passed over."""
+    """Whatever this machine's ssh can say is followed, refused or ignored."""
     known = {keyword.lower() for keyword in BY_SSH | FOLLOWED | PASSED_OVER | set(REFUSED)}
     assert printed(tmp_path, f"{SET}{jump}\n") - known == set()
 
@@ -72,7 +72,7 @@ def test_the_document_says_the_same() -> None:
     """docs/ssh.md has these lists, keyword by keyword."""
     assert documented("Followed") == BY_SSH | FOLLOWED
     assert documented("Refused") == set(REFUSED)
-    assert documented("Passed over") == PASSED_OVER
+    assert documented("Ignored") == PASSED_OVER
 
 
 def test_an_unknown_keyword_that_is_set_is_refused() -> None:

@@ -24,7 +24,7 @@ HEADING = """\
 # The last lines of each failure
 
 Written by `WRITE_SCREENS=1 python -m pytest tests/test_screens.py`, from what the program really prints. The last three
-lines of each say what is live, why, and what to type; what services and builds said stands above them.
+lines of each screen say what is live, why, and what to type. The output of services and builds is above these lines.
 """
 HEALTHY = "test -e ../../healthy"
 OF_A_SITE = {"application": "shop", "environments": {"prod": {"hosts": ["web1"]}}}
