@@ -146,7 +146,7 @@ MUTATIONS = (
         ("tests/host/test_turn.py",),
     ),
     Mutation(
-        "nobody waits where a hold would refuse",
+        "no command waits on a host where a hold would refuse it",
         HOST + "turn.py",
         "and not hold.found(layout) and",
         "and",
@@ -181,21 +181,21 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "with_a_result"),
     ),
     Mutation(
-        "a gated attempt commits only what current names",
+        "an attempt that passed its gate is committed only while current names its release",
         HOST + "activation.py",
         "(self._gone(target), self._lost(target)",
         "(self._lost(target)",
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
-        "a restore does not lead to what somebody moved `env` to before",
+        "a restore does not put in use what somebody moved `env` to before the attempt",
         HOST + "activation.py",
         'last.get("configuration", self.used) if last else self.used',
         "self.used",
         ("tests/host/test_outsiders.py", "-k", "moved_before"),
     ),
     Mutation(
-        "a restore leads to what somebody moved `env` to where a service runs with it",
+        "a restore puts in use what somebody moved `env` to when a service runs with it",
         HOST + "activation.py",
         "back = self.used if stays else noted",
         "back = noted",
@@ -216,7 +216,7 @@ MUTATIONS = (
         ("tests/host/test_boot.py", "-k", "the_unit"),
     ),
     Mutation(
-        "a file of constraints counts with what is in it",
+        "the content of a file of constraints counts",
         HOST + "building/inputs.py",
         ", *_constraints(login, of_pip)]",
         "]",
@@ -237,7 +237,7 @@ MUTATIONS = (
         (FAULTS, "-k", "undeclared"),
     ),
     Mutation(
-        "the restore link is made before the switch",
+        "the link for a restore is made before the switch",
         HOST + "activation.py",
         '            self._stage("restore", source)\n',
         "            pass\n",
@@ -287,21 +287,21 @@ MUTATIONS = (
         (CRASHES,),
     ),
     Mutation(
-        "reset-failed before a restart",
+        "reset-failed is called before a restart",
         HOST + "units.py",
         '        _systemctl(privileged("systemctl", "reset-failed", "--", *names), 30)\n',
         "        pass\n",
         ("tests/host/test_units.py",),
     ),
     Mutation(
-        "reset-failed for a unit that was started a moment ago",
+        "reset-failed is called for a unit that was started a moment ago",
         HOST + "units.py",
         'counted=block.get("ActiveState") != "active" or _counted(block),',
         'counted=block.get("ActiveState") != "active",',
         ("tests/host/test_units.py",),
     ),
     Mutation(
-        "reset-failed for a unit that is not active",
+        "reset-failed is called for a unit that is not active",
         HOST + "units.py",
         'counted=block.get("ActiveState") != "active" or _counted(block),',
         "counted=_counted(block),",
@@ -413,14 +413,14 @@ MUTATIONS = (
         ("tests/registry/test_trouble.py",),
     ),
     Mutation(
-        "a login shell's words are not the agent's",
+        "what a login shell prints is not taken for the agent's output",
         "oroboros_deploy/remote/session.py",
         "                if self._greeted:\n                    yield said\n                else:\n",
         "                if True:\n                    yield said\n                if not self._greeted:\n",
         ("tests/remote/test_session.py", "-k", "login_shell_prints and answer"),
     ),
     Mutation(
-        "what changes the agent's lines is named",
+        "a message says that something changes the agent's lines",
         "oroboros_deploy/remote/session.py",
         "        elif not self._greeted and said.endswith((START, *_IMPEDED)):\n",
         "        elif False:\n",
@@ -434,7 +434,7 @@ MUTATIONS = (
         ("tests/remote/test_said.py", "-k", "no_answer_is_refused"),
     ),
     Mutation(
-        "settings of a transaction end with it",
+        "settings of a transaction end with the transaction",
         "oroboros_deploy/registry/database.py",
         "        \"SET LOCAL statement_timeout = '15s'\",",
         "        \"SET statement_timeout = '15s'\",",
@@ -455,14 +455,14 @@ MUTATIONS = (
         ("tests/remote/test_session.py", "-k", "without_an_end"),
     ),
     Mutation(
-        "an input that is not the agent's is named",
+        "a message names a program that reads the agent's input",
         "oroboros_deploy/remote/session.py",
         "elif ! passed 0; then\n",
         "elif false; then\n",
         ("tests/remote/test_session.py", "-k", "not_ours_is_named and null"),
     ),
     Mutation(
-        "an output that leads to nobody is named",
+        "a message names an output that the control node does not get",
         "oroboros_deploy/remote/session.py",
         "[ -t 1 ] || passed 1 || exit {UNHEARD}\n",
         "",
@@ -490,7 +490,7 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "that_is_forgotten"),
     ),
     Mutation(
-        "a host that serves nothing is no release",
+        "a host that serves nothing counts for no release",
         "oroboros_deploy/web/metrics.py",
         '+ bool(each["release_id"])',
         "+ 1",
@@ -504,7 +504,7 @@ MUTATIONS = (
         ("tests/host/test_records.py", "-k", "later_than_the_short_watch"),
     ),
     Mutation(
-        "a hold that nobody ran into is in the headline",
+        "the headline has a hold that refused no command",
         "oroboros_deploy/web/overview.py",
         '"held": held,',
         '"held": [],',
@@ -518,7 +518,7 @@ MUTATIONS = (
         ("tests/registry/test_holds.py", "-k", "older_answer and sqlite"),
     ),
     Mutation(
-        "facts count from when they were asked for",
+        "facts count from the time when they were asked for",
         "oroboros_deploy/registry/events.py",
         'event.data.get("asked_at", event.at)',
         "event.at",
@@ -560,7 +560,7 @@ MUTATIONS = (
         ("tests/web/test_api.py", "-k", "csv_has_every"),
     ),
     Mutation(
-        "a hold is of one application",
+        "a hold belongs to one application",
         "oroboros_deploy/registry/holds.py",
         '{"application": asked.application, "host"',
         '{"application": "", "host"',
@@ -602,7 +602,7 @@ MUTATIONS = (
         ("tests/web/test_ending.py", "-k", "serves_no_more"),
     ),
     Mutation(
-        "a push makes a release no newer",
+        "a push of the configuration makes a release no newer",
         "oroboros_deploy/registry/queries.py",
         '_text(case((stayed, func.coalesce(carried, _S.since)), else_=_S.since), "since"),',
         '_text(_S.since, "since"),',
@@ -665,7 +665,7 @@ MUTATIONS = (
         ("tests/control/test_encrypted_via.py", "-k", "past_the_tunnel"),
     ),
     Mutation(
-        "the table releases is left to its owner",
+        "another program's table `releases` is left to that program",
         "oroboros_deploy/registry/registry.py",
         '        lacks = self._owner != "theirs" and',
         "        lacks =",
@@ -833,14 +833,14 @@ MUTATIONS = (
         ("tests/host/building/test_parts.py", "-k", "npm"),
     ),
     Mutation(
-        "no time of a file goes back",
+        "no file of a release gets an earlier time",
         "oroboros_deploy/host/building/cache.py",
         "        return known.st_mtime_ns < self._time_before(path)",
         "        return False",
         ("tests/host/building/test_cache.py", "-k", "goes_back"),
     ),
     Mutation(
-        "what ran before a build is not ended with it",
+        "processes that ran before a build are not ended with the build",
         "oroboros_deploy/host/building/workspace.py",
         "        left = [child for child in _children() if child not in spared]",
         "        left = _children()",
@@ -925,21 +925,21 @@ MUTATIONS = (
         (GATE, "-k", "has_to_pass_the_probes"),
     ),
     Mutation(
-        "an answer that drips ends in time",
+        "an answer that comes byte by byte ends in time",
         HOST + "probes.py",
         "        self._connected.settimeout(_left(self._by))\n        return",
         "        return",
         (f"{PROBES}::test_an_answer_that_drips_ends_in_time",),
     ),
     Mutation(
-        "a certificate is of the name that was asked for",
+        "a certificate has to have the name that was asked for",
         HOST + "probes.py",
         "            connected.settimeout(_left(by))\n            return context",
         "            context.check_hostname = False\n            return context",
         (f"{PROBES}::test_a_certificate_of_a_private_name",),
     ),
     Mutation(
-        "what a probe tells has no secret",
+        "the output of a probe has no secret",
         HOST + "probes.py",
         "    shown = _clean(mask.text(text))\n",
         "    shown = _clean(text)\n",
@@ -1030,7 +1030,7 @@ MUTATIONS = (
         ("tests/host/test_units.py", "-k", "is_asked_again"),
     ),
     Mutation(
-        "what sudo says beside an answer is no part of it",
+        "what sudo prints beside an answer is no part of the answer",
         HOST + "units.py",
         "return present() and process.apart(asked,",
         "return present() and process.run(asked,",
@@ -1100,7 +1100,7 @@ MUTATIONS = (
         ("tests/host/test_services.py", "-k", "did_not_happen"),
     ),
     Mutation(
-        "what was put away is not started by what wants it",
+        "a unit that somebody disabled is not started by a unit that wants it",
         HOST + "units.py",
         '    alone = ("--job-mode=ignore-requirements",) if away else ()\n',
         "    alone = ()\n",
@@ -1114,14 +1114,14 @@ MUTATIONS = (
         ("tests/host/test_records.py", "-k", "another_unit_wants"),
     ),
     Mutation(
-        "each line that sudo has to allow is asked for",
+        "sudo is asked for each line that it has to allow",
         HOST + "units.py",
         '_ACTIONS = ("restart", "stop", "reset-failed", "is-system-running")\n',
         '_ACTIONS = ("restart", "is-system-running")\n',
         ("tests/host/test_units.py", "-k", "sudo_refuses"),
     ),
     Mutation(
-        "no command is told where the login's own systemd is",
+        "no command gets the address of the login's own systemd",
         HOST + "environment.py",
         "    for name in _SESSION:\n        settled.pop(name, None)\n",
         "",
@@ -1135,7 +1135,7 @@ MUTATIONS = (
         ("tests/host/test_launch.py", "-k", "breaks_after_the_switch"),
     ),
     Mutation(
-        "a boot is known by more than its id",
+        "a boot is recognized by more than its id",
         HOST + "state.py",
         '    return " ".join(filter(None, [KERNEL.read_text().strip(), began, str(made), manager.chosen().began()]))\n',
         "    return KERNEL.read_text().strip()\n",
@@ -1184,7 +1184,7 @@ MUTATIONS = (
         ("tests/host/test_seal.py", "-k", "linked_from_elsewhere"),
     ),
     Mutation(
-        "what a build closed stays closed",
+        "files that a build closed stay closed",
         HOST + "seal.py",
         "    return mode & 0o555 | (0o500",
         "    return 0o444 | mode & 0o555 | (0o500",
@@ -1240,7 +1240,7 @@ MUTATIONS = (
         (BUILDING + "test_mirror.py", "-k", "left_out"),
     ),
     Mutation(
-        "the time of a file goes never back",
+        "a cached file gets no earlier time",
         HOST + "building/cache.py",
         "        return known.st_mtime_ns < self._time_before(path)\n",
         "        return False\n",
@@ -1282,14 +1282,14 @@ MUTATIONS = (
         (BUILDING + "test_view.py", "-k", "places_alone"),
     ),
     Mutation(
-        "the login's own systemd is out of a build's reach",
+        "a build cannot reach the login's own systemd",
         HOST + "building/view.py",
         "        _cover(place)\n    if had_one:\n        sessions.mkdir(mode=0o700)\n",
         "        pass\n",
         (BUILDING + "test_view.py", "-k", "own_systemd"),
     ),
     Mutation(
-        "a session that begins during a build is out of its reach",
+        "a build cannot reach a session that begins during the build",
         HOST + "building/view.py",
         "    for place in filter(Path.is_dir, map(Path, _ASKED)):\n        _cover(place)\n    if had_one:\n"
         "        sessions.mkdir(mode=0o700)\n",
@@ -1297,7 +1297,7 @@ MUTATIONS = (
         (BUILDING + "test_view.py", "-k", "begins_during"),
     ),
     Mutation(
-        "what is open to everybody is a build's own",
+        "a build has directories of its own for those that everybody can write in",
         HOST + "building/view.py",
         "    own = {place: below.joinpath(*place.parts[1:]) for place in free}\n",
         "    own = {place: below.joinpath(*place.parts[1:]) for place in free[:0]}\n",
@@ -1318,7 +1318,7 @@ MUTATIONS = (
         ("tests/host/test_build_lock.py", "-k", "removed"),
     ),
     Mutation(
-        "whoever looks sees the lock of builds without its file",
+        "the lock of builds is seen without its file",
         HOST + "build_lock.py",
         "    return lock.is_held(layout.build_lock) or lock.is_held(layout.ours)\n",
         "    return lock.is_held(layout.build_lock)\n",
@@ -1346,28 +1346,28 @@ MUTATIONS = (
         (BUILDING + "test_bench.py", "-k", "pieces"),
     ),
     Mutation(
-        "lock files that are passed over are told",
+        "lock files that are ignored are named",
         HOST + "building/build.py",
         'in passed_over.said_of(self.request["recipe"], self.path):',
         "in ():",
         (BUILDING + "test_passed_over.py", "-k", "tells"),
     ),
     Mutation(
-        "a lock above its members is told by its members",
+        "the lock file of a workspace is named for its members",
         HOST + "building/passed_over.py",
         "*([] if lock else _above(release, project))",
         "*[]",
         (BUILDING + "test_passed_over.py", "-k", "above"),
     ),
     Mutation(
-        "a project that its lock's tool would not build is not built",
+        "a project that the tool of its lock file would not build is not built",
         HOST + "building/needs.py",
         "for lock in self.locks(release) if not lock.is_built(release)]",
         "for lock in self.locks(release) if False]",
         (BUILDING + "test_locks.py", "-k", "says_whether"),
     ),
     Mutation(
-        "a pip that is to hand over to another Python does not",
+        "pip does not start another Python that its settings name",
         HOST + "building/installers.py",
         '*(["--python="] if pip_is_configured(bench.toolchain.prefix) else [])',
         "*[]",
@@ -1416,7 +1416,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "restored_with"),
     ),
     Mutation(
-        "a switch of the configuration alone is one that a restore undoes",
+        "a restore undoes a switch that only changed the configuration",
         HOST + "activation.py",
         "touched or self._configured_otherwise(self.state.configuration_before) or",
         "touched or",
@@ -1474,7 +1474,7 @@ MUTATIONS = (
         host=True,
     ),
     Mutation(
-        "the end of a journal is remembered of its target, whatever it is called",
+        "the end of a journal is remembered for its target, whatever name was typed",
         "oroboros_deploy/control/journal_heads.py",
         "        path = self._file(target) if target else self._named(host, root)\n",
         "        path = self._named(host, root)\n",
@@ -1495,7 +1495,7 @@ MUTATIONS = (
         ("tests/control/test_looking.py", "-k", "shapes_a_switch"),
     ),
     Mutation(
-        "a warning is told by every command",
+        "every command shows its warnings",
         "oroboros_deploy/cli/arguments.py",
         "    listener: Listener = tell_warnings,\n",
         "    listener: Listener = lambda _: None,\n",
@@ -1509,7 +1509,7 @@ MUTATIONS = (
         ("tests/test_hints.py", "-k", "way_back or offers"),
     ),
     Mutation(
-        "the page offers no release that failed when it was last to be brought",
+        "the page offers no release whose last attempt failed",
         "oroboros_deploy/web/overview.py",
         "        return None if before in self.failed else before\n",
         "        return before\n",
@@ -1544,7 +1544,7 @@ MUTATIONS = (
         ("tests/control/test_configured.py", "-k", "build_sees"),
     ),
     Mutation(
-        "a secrets command gets its time and no more",
+        "a secrets command is ended after its time",
         "oroboros_deploy/control/secrets.py",
         "            os.killpg(process.pid, signal.SIGKILL)\n",
         "            process.kill()\n",
@@ -1558,7 +1558,7 @@ MUTATIONS = (
         (FAULTS, "-k", "between_the_links and bad and rollback"),
     ),
     Mutation(
-        "installed units alone are something that a restore undoes",
+        "a restore undoes an attempt that only installed units",
         HOST + "activation.py",
         " or self.units_otherwise()\n",
         "\n",
@@ -1600,7 +1600,7 @@ MUTATIONS = (
         (BOOT, "-k", "half_done"),
     ),
     Mutation(
-        "a connection of a socket is no part of it",
+        "the service of one connection does not count as a part of its socket",
         HOST + "units.py",
         'if block.get("Accept") == "yes" else',
         'if block.get("Accept") == "never" else',
@@ -1698,7 +1698,7 @@ MUTATIONS = (
         (f"{BUILDING}test_build.py", "-k", "keeps_the_right"),
     ),
     Mutation(
-        "the right to become root goes with its line",
+        "the right to become root belongs to one command line",
         HOST + "records.py",
         'given if "command" in said else record["healthcheck"]',
         "given",
@@ -1775,7 +1775,7 @@ MUTATIONS = (
         ("tests/host/test_facts.py", "-k", "least_privilege"),
     ),
     Mutation(
-        "whole seconds of a file system are not trusted",
+        "a file time in whole seconds is not trusted",
         HOST + "building/contents.py",
         "MOMENT if status.st_ctime_ns % _SECOND else LONG_MOMENT",
         "MOMENT",
@@ -1789,7 +1789,7 @@ MUTATIONS = (
         (f"{BUILDING}test_compiling.py", "-k", "live_release"),
     ),
     Mutation(
-        "what outlived the commands of a build has its files read again",
+        "when a process outlives the commands of a build, the files are read again",
         HOST + "building/workspace.py",
         "            outlived()\n",
         "            pass\n",
@@ -1817,7 +1817,7 @@ MUTATIONS = (
         (f"{BUILDING}test_compiling.py", "-k", "leaves_nothing"),
     ),
     Mutation(
-        "bytecode of the live release is taken as its seal has it alone",
+        "bytecode of the live release is taken only when its seal has it",
         HOST + "building/compiling.py",
         " and hashlib.sha256(data).hexdigest() == known[cache]",
         "",
@@ -1838,7 +1838,7 @@ MUTATIONS = (
         (f"{BUILDING}test_compiling.py", "-k", "what_is_compiled"),
     ),
     Mutation(
-        "bytecode is as closed as its source",
+        "bytecode gets the mode of its source",
         HOST + "building/compiling.py",
         "mode & 0o666 | 0o200",
         "0o644",
@@ -1894,7 +1894,7 @@ MUTATIONS = (
         (f"{USER}::test_what_it_leaves_is_ended",),
     ),
     Mutation(
-        "a user is not root by another name",
+        "a user with uid 0 under another name is refused",
         HOST + "another_user.py",
         "    if uid == 0:\n",
         "    if False:\n",
@@ -1908,7 +1908,7 @@ MUTATIONS = (
         (f"{USER}::test_nothing_is_switched_for_a_user_who_is_missing",),
     ),
     Mutation(
-        "a gate is judged as the user who passed it",
+        "a gate runs as the user with whom the release passed it",
         HOST + "gate.py",
         '        settings.get("user"),\n',
         "        None,\n",
@@ -1965,7 +1965,7 @@ MUTATIONS = (
         ("tests/remote/test_host.py", "-k", "first_request"),
     ),
     Mutation(
-        "what was said is asked of named units alone",
+        "`logs` is refused when no unit is named",
         HOST + "service_log.py",
         "    if not services:\n",
         "    if False:\n",
@@ -2049,7 +2049,7 @@ MUTATIONS = (
         ("tests/remote/test_root.py", "-k", "lost_connection"),
     ),
     Mutation(
-        "a host that setup went through is looked at again",
+        "setup looks again at a host after its actions",
         "oroboros_deploy/control/setup.py",
         "            self._verify(work)\n",
         "",
@@ -2126,7 +2126,7 @@ MUTATIONS = (
         (LEAST, "-k", "another_unit_starts"),
     ),
     Mutation(
-        "root alone can lock the helper",
+        "only root can lock the helper",
         HELPER,
         "    os.fchmod(number, 0o600)\n",
         "",
@@ -2147,7 +2147,7 @@ MUTATIONS = (
         (LEAST, "-k", "does_not_come"),
     ),
     Mutation(
-        "the alarm of a helper rings, however its caller has the signal",
+        "the time limit of a helper works, whatever its caller did with the signal",
         HELPER,
         "    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGALRM})\n",
         "",
@@ -2231,7 +2231,7 @@ MUTATIONS = (
         (LEAST, "-k", "given_away"),
     ),
     Mutation(
-        "the helper obeys the login of the application alone",
+        "the helper obeys only the login of the application",
         HELPER,
         "    if asked is not None and asked not in",
         "    if asked and asked == '-1' and asked not in",
@@ -2245,7 +2245,7 @@ MUTATIONS = (
         ("tests/ssh/test_login.py", "-k", "was_let_in"),
     ),
     Mutation(
-        "doctor asks the checks that a deploy stops at",
+        "doctor makes the checks at which a deploy stops",
         "oroboros_deploy/doctor/of_host.py",
         '        found = plan.problems(self.job, answer["facts"])\n',
         "        found: list[plan.Problem] = []\n",
@@ -2291,7 +2291,7 @@ MUTATIONS = (
         ("tests/registry/test_targets.py", "-k", "called_by_another_name and sqlite"),
     ),
     Mutation(
-        "applications that call different machines alike do not meet",
+        "applications that use one name for different machines are kept apart",
         "oroboros_deploy/registry/targets.py",
         "    by_name = and_(_T.application == target.application, _T.host == target.host, roots)\n",
         "    by_name = and_(_T.host == target.host, roots)\n",
@@ -2377,7 +2377,7 @@ MUTATIONS = (
         ("tests/web/test_patience.py", "-k", "holds_few"),
     ),
     Mutation(
-        "what failed shows the lines that name an error",
+        "the message of a failed part shows the lines that name an error",
         "oroboros_deploy/text.py",
         '    return [*errors, "…", *lines[start:]] if errors else [*lines[-most:]]\n',
         "    return [*lines[-most:]]\n",
@@ -2398,21 +2398,21 @@ MUTATIONS = (
         ("tests/test_text.py", "-k", "line_to_log_in"),
     ),
     Mutation(
-        "nobody takes a root from under an activation",
+        "nobody claims a root while an activation runs in it",
         HOST + "claim.py",
         "    if running.running(layout) is not None:\n        raise running.busy(layout)\n",
         "",
         ("tests/host/test_claim.py", "-k", "runs_there"),
     ),
     Mutation(
-        "a root that is this machine's stays as it is",
+        "a root that belongs to this machine stays as it is",
         HOST + "claim.py",
         "    if was and of_this_machine(was) and not layout.is_copy_of(was):\n",
         "    if False:\n",
         ("tests/host/test_claim.py", "-k", "stays_as_it_is"),
     ),
     Mutation(
-        "the journal says who took a root from whom",
+        "the journal says who claimed a root, and to which machine it belonged before",
         HOST + "claim.py",
         "    layout.reserve.spend(\n        Journal(layout.journal).append,\n",
         "    layout.reserve.spend(\n        dict,\n",
@@ -2497,35 +2497,35 @@ MUTATIONS = (
         ("tests/config/test_loading.py", "-k", "nothing_can_pass"),
     ),
     Mutation(
-        "what cannot be told from a password is not shown",
+        "a text that may be a password is not shown",
         "oroboros_deploy/config/addresses.py",
         "    if found is None:\n        return NOT_SHOWN\n",
         "    if found is None:\n        return url\n",
         ("tests/registry/test_url.py", "-k", "typing_error"),
     ),
     Mutation(
-        "what git says first is not taken for its reason",
+        "the first line of git's output is not taken for the reason of its failure",
         "oroboros_deploy/source.py",
         "    return next(iter([*said, *reversed(lines)]),",
         "    return next(iter([*reversed(lines)]),",
         ("tests/test_source.py", "-k", "reason_of_git"),
     ),
     Mutation(
-        "a user without a home is told so",
+        "a user without a home directory gets a message",
         "oroboros_deploy/user.py",
         "    except RuntimeError:\n",
         "    except ZeroDivisionError:\n",
         ("tests/test_user.py", "-k", "tilde"),
     ),
     Mutation(
-        "any login shell runs a script",
+        "every login shell runs our scripts",
         "oroboros_deploy/ssh/command.py",
         """re.sub(r"['\\\\\\n!]", lambda""",
         """re.sub(r"[\\\\\\n!]", lambda""",
         ("tests/ssh/test_command.py", "-k", "login_shell"),
     ),
     Mutation(
-        "who needs neither key nor password is let in",
+        "a login that needs neither key nor password works",
         "oroboros_deploy/ssh/login.py",
         "            return not transport.auth_none(self._target.user)\n",
         "            return False\n",
@@ -2609,7 +2609,7 @@ MUTATIONS = (
         ("tests/remote/test_agent.py", "-k", "damaged_agent"),
     ),
     Mutation(
-        "a release that is live and down is no success",
+        "a live release whose services are down is no success",
         "oroboros_deploy/control/plan.py",
         " and same and not any(doubts(job, facts)):",
         " and same:",
@@ -2651,7 +2651,7 @@ MUTATIONS = (
         ("tests/cli/test_program.py", "-k", "without_our_settings"),
     ),
     Mutation(
-        "all that is missing on a host is told in one run",
+        "one run names everything that is missing on a host",
         "oroboros_deploy/control/plan.py",
         "    _refuse(host, *problems(job, facts))\n",
         "    _refuse(host, *[*problems(job, facts)][:1])\n",
@@ -2665,7 +2665,7 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "another_programs_current"),
     ),
     Mutation(
-        "root leaves the deploys of a login to it",
+        "root refuses a deploy root in which another login deploys",
         "oroboros_deploy/remote/agent.py",
         "if [ -e {ours} ] && [ ! -O {ours} ]; then\n",
         'if [ -e {ours} ] && [ ! -O {ours} ] && [ "$(id -u)" != 0 ]; then\n',

@@ -323,8 +323,9 @@ class RegistryTables:
         default=None,
         metadata=_about(
             check_owner,
-            "who makes the table `releases` where it is missing: `ours`, or `theirs` (until then rows wait in a table"
-            " of our own); with none it is `theirs` where another program has tables or `migrate` is set",
+            "who makes the table `releases` when it is missing: this tool (`ours`) or another program (`theirs`; until"
+            " then the rows wait in a table of this tool). When it is not set: `theirs` when another program has tables in"
+            " the database or `migrate` is set, otherwise `ours`",
         ),
     )
 
@@ -357,8 +358,8 @@ class Build:
         default_factory=_default_venvs,
         metadata=_about(
             _venvs,
-            "virtual environments: for each one's directory the project directories installed into it, or"
-            " `{projects, requirements, packages, extras, groups, lock}`",
+            "virtual environments: the directory of each environment, with the directories of the projects that are"
+            " installed into this environment, or `{projects, requirements, packages, extras, groups, lock}`",
         ),
     )
     steps: tuple[Step, ...] = field(
@@ -366,8 +367,8 @@ class Build:
         metadata=_about(
             _steps,
             "your own commands, a list of `{name, path, command, inputs, outputs, once}`, run one after another;"
-            " `outputs` are shared by content, with `inputs` they are taken from earlier builds; `once: true`: on the"
-            " first host alone, and read-only",
+            " releases share output files with equal content; with `inputs` the outputs are taken from an earlier build"
+            " when no input changed; `once: true`: runs on the first host only, and sees the release read-only",
         ),
     )
     timeout: float = field(default=1800, metadata=_about(check_limit, "seconds for the whole build"))
@@ -429,7 +430,7 @@ class Environment:
         repr=False,
         metadata=_about(
             check_values,
-            "plain values by name; those of an environment are merged into these name by name",
+            "plain values by name; a value of an environment replaces the value of this name; other values stay",
             secret=True,
         ),
     )
@@ -457,7 +458,7 @@ class RunAs:
         metadata=_about(
             check_user,
             "user of the host who owns the shared directories that a deploy makes, and whose group may read the"
-            " configuration; with none they are the login's",
+            " configuration; when it is not set: the login",
         ),
     )
     migrate: str | None = field(
@@ -486,7 +487,7 @@ class Settings:
         default="/srv/oroboros",
         metadata=_about(
             check_own_path,
-            "directory on the host that holds releases, `current`, the mirror and the files of this tool",
+            "directory on the host that holds releases, `current`, the git mirror and the files of this tool",
             variable="DEPLOY_ROOT",
         ),
     )
@@ -494,8 +495,8 @@ class Settings:
         default=None,
         metadata=_about(
             check_name,
-            "name of what `root` serves, in the registry and for commands without `-H`; with none the last"
-            " part of `root`",
+            "name of the application in `root`, for the registry and for commands without `-H`; when it is not set, the"
+            " last part of `root`",
         ),
     )
     releases_dir: str = field(
@@ -604,8 +605,8 @@ class Settings:
         default=None,
         metadata=_about(
             _migration,
-            "line run by bash in the sealed release before the switch, on one host; its last line of output is the"
-            " revision that the database came to; `{command, once: false}`: on every host",
+            "line run by bash in the sealed release before the switch, on one host; its last line of output is"
+            " recorded as the revision of the database; `{command, once: false}`: on every host",
         ),
     )
     restart_timeout: float = field(
@@ -614,20 +615,23 @@ class Settings:
     migrate_timeout: float = field(default=900, metadata=_about(check_limit, "seconds for the migration"))
     reconnect_timeout: float = field(
         default=600,
-        metadata=_about(check_limit, "seconds for which a host that was lost after the switch is tried again"),
+        metadata=_about(
+            check_limit, "seconds for which `fab` tries to connect again when the connection is lost after the switch"
+        ),
     )
     keep: int = field(
         default=5,
         metadata=_about(
             check_kept,
-            "good releases that stay on a host when it is pruned, the live one and the one to go back to among them;"
-            " 2 or more",
+            "how many good releases stay on a host when old ones are removed, the live release and the release before"
+            " it included; 2 or more",
         ),
     )
     parallel: int = field(
         default=1,
         metadata=_about(
-            check_count, "hosts that switch at the same time; the first that fails stops those that have not begun"
+            check_count,
+            "how many hosts switch at the same time; when a host fails, the hosts that have not begun are left alone",
         ),
     )
     confirm: bool = field(
@@ -647,7 +651,8 @@ class Settings:
         ),
     )
     no_cache: bool = field(
-        default=False, metadata=_about(check_switch, "`true`: build every part anew, whatever earlier builds left")
+        default=False,
+        metadata=_about(check_switch, "`true`: build every part again, and take nothing from earlier builds"),
     )
     rebuild: bool = field(
         default=False,
@@ -670,7 +675,7 @@ class Settings:
         metadata=_about(
             check_switch,
             "`true`: units that were put on a host by hand, or edited there since, are replaced by those of the"
-            " release; what was there is kept",
+            " release; the replaced texts are kept",
             in_file=False,
         ),
     )
