@@ -171,10 +171,10 @@ def rollback(
     Without --release it chooses the newest release that passed its gate on every host and went live
     for the first time before the present release.  It shows the chosen release, and asks.
 
-    Without -H it goes to the hosts of the environment, when the settings have only one.  When they have
-    several, --release=ID goes to the environment, or to the hosts, where the registry saw that release
-    live; without --release, name an environment with -H.  When they have none, --release=ID goes to those
-    hosts; without --release, the rollback goes to all hosts that the registry knows.
+    Without -H, the hosts depend on the environments of the settings.  One environment: its hosts.  Several:
+    with --release=ID, the environment (or the hosts) where the registry saw that release live; without
+    --release, the rollback is refused.  None: with --release=ID, the hosts where the registry saw that
+    release live; without --release, all hosts that the registry knows.
 
     The release gets the configuration back with which it passed its gate last.
     """
@@ -226,11 +226,11 @@ def restart(
     help=_COMMON
     | {
         "since": "from when on, as journalctl reads it: 2026-05-01 13:00, -2h, yesterday, today",
-        "grep": "only lines that this regular expression matches; in small letters it matches capitals, too",
+        "grep": "only lines that match this regular expression; one in small letters matches capitals, too",
         "follow": "also show new lines as they are written, until Ctrl-C",
         "lines": "how many lines of each host at most (default 100); with --since all lines are shown",
         "services": "only these units, space separated",
-        "json": "print a JSON object a line",
+        "json": "print a JSON object for each line",
     }
 )
 def logs(
@@ -263,7 +263,7 @@ def logs(
     | {
         "line": "what bash runs, as one argument",
         "service": "the unit whose user runs the line (default: the first of `services`); for root's units: the login",
-        "json": "print a JSON object a line of output, and one with how it ended for each host",
+        "json": "print a JSON object for each line of output; at the end one for each host: how the line ended",
     },
     positional=["line"],
 )

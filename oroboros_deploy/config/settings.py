@@ -230,8 +230,9 @@ class Healthcheck:
         default="scripts/runtime-health-check.sh",
         metadata=_about(
             check_command_if_any,
-            "line run by bash with `current` as its working directory; the gate needs its exit code 0; `null`: none;"
-            " with `http` or `tcp` the default is none. With none of the three the services alone decide",
+            "line run by bash with `current` as its working directory; the gate needs its exit code 0; `null`: no"
+            " command. When `http` or `tcp` is set, there is no default command. Without a command, `http` and `tcp`,"
+            " the services alone decide",
             variable="DEPLOY_HEALTHCHECK_CMD",
         ),
     )
@@ -324,8 +325,8 @@ class RegistryTables:
         metadata=_about(
             check_owner,
             "who makes the table `releases` when it is missing: this tool (`ours`) or another program (`theirs`; until"
-            " then the rows wait in a table of this tool). When it is not set: `theirs` when another program has tables in"
-            " the database or `migrate` is set, otherwise `ours`",
+            " then the rows wait in a table of this tool). When it is not set: `theirs` when another program has tables"
+            " in the database or `migrate` is set, otherwise `ours`",
         ),
     )
 
@@ -462,11 +463,12 @@ class RunAs:
         ),
     )
     migrate: str | None = field(
-        default=None, metadata=_about(check_user, "user of the host that the migration runs as; with none the login")
+        default=None,
+        metadata=_about(check_user, "user of the host that the migration runs as; when it is not set: the login"),
     )
     gate: str | None = field(
         default=None,
-        metadata=_about(check_user, "user of the host that the health command runs as; with none the login"),
+        metadata=_about(check_user, "user of the host that the health command runs as; when it is not set: the login"),
     )
     hooks: str | None = field(
         default=None, metadata=_about(check_user, "no effect yet: kept for hooks, which this version does not have")
@@ -516,7 +518,7 @@ class Settings:
         repr=False,
         metadata=_about(
             check_git_url,
-            "git URL that a host fetches from; with none the control node's repository sends what the host lacks",
+            "git URL that a host fetches from; when it is not set, the control node sends the commits that the host lacks",
             secret=True,
         ),
     )
@@ -525,7 +527,7 @@ class Settings:
         repr=False,
         metadata=_about(
             check_line,
-            "URL of the registry's database; with none it is a SQLite file in your state directory",
+            "URL of the registry's database; when it is not set, a SQLite file in your state directory",
             variable="DEPLOY_REGISTRY_URL",
             secret=True,
         ),
