@@ -340,7 +340,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
 def doctor(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
     """Show everything that would stop a deploy or be noticed too late, on every host, with the command that mends it.
 
-    The checks are those of a deploy; nothing is changed.  It exits 2 when anything would stop a deploy.
+    doctor makes the checks of a deploy, and changes nothing.  It exits 2 when anything would stop a deploy.
     """
     from .cli import doctor as shown
 

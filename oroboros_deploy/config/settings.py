@@ -343,8 +343,8 @@ class Build:
         default=None,
         metadata=_about(
             check_path_if_any,
-            "path on the host of the python3 (3.9 or later) that virtual environments and wheels are made with; with"
-            " none it is the host's own",
+            "path on the host of the python3 (3.9 or later) that virtual environments and wheels are made with; when"
+            " it is not set: the host's own",
         ),
     )
     node: str | None = field(
@@ -518,7 +518,7 @@ class Settings:
         repr=False,
         metadata=_about(
             check_git_url,
-            "git URL that a host fetches from; when it is not set, the control node sends the commits that the host lacks",
+            "git URL that a host fetches from; when it is not set, the control node sends what the host lacks",
             secret=True,
         ),
     )
