@@ -544,7 +544,7 @@ HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database 
 WHEN = {
     "unknown": "How the deploy of",
     "lost": "How the deploy of",
-    "split": "prod is split: 1 serves",
+    "split": "prod is split: 1 host serves",
     "restored": "The last deploy in prod was undone on w1. What served before serves again.",
     "failed": "The last deploy in prod failed before the switch on w1. What served before still serves.",
     "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved.",
