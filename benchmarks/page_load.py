@@ -3,9 +3,9 @@
     python benchmarks/page_load.py [--attempts N] [--readers N] [--seconds N] [--write docs/page.md]
 
 `fab serve` runs as a process of its own over SQLite.  First each address is asked alone: again and again while nothing
-changes, and right after a change of the registry, when nothing that was kept can be given.  Then the readers come, each
-of whom asks once in five seconds, nine in ten for a light page and one in ten for the figures or the metrics, while an
-attempt goes on whose control node gives a sign of life every five seconds.
+changes, and right after a change of the registry, when of what was kept only figures and metrics can be given.  Then
+the readers come, each of whom asks once in five seconds, nine in ten for a light page and one in ten for the figures or
+the metrics, while an attempt goes on whose control node gives a sign of life every five seconds.
 
 Kept: figures and metrics, unchanged, take at most three times the first page; p99 of all readers stays below 1.5 s, and
 every answer is 200.  Exits 1 when one of these is missed.  With --write the figures replace those of a document.
