@@ -1,14 +1,14 @@
 """The page, the API and the metrics over a registry of 100,000 attempts, alone and with 200 readers.
 
-    python benchmarks/page_load.py [--attempts N] [--readers N] [--seconds N]
+    python benchmarks/page_load.py [--attempts N] [--readers N] [--seconds N] [--write docs/page.md]
 
 `fab serve` runs as a process of its own over SQLite.  First each address is asked alone: again and again while nothing
-changes, and right after a change of the registry, when nothing that was kept can be given.  Then the readers come, each
-of whom asks once in five seconds, nine in ten for a light page and one in ten for the figures or the metrics, while an
-attempt goes on whose control node gives a sign of life every five seconds.
+changes, and right after a change of the registry, when of what was kept only figures and metrics can be given.  Then
+the readers come, each of whom asks once in five seconds, nine in ten for a light page and one in ten for the figures or
+the metrics, while an attempt goes on whose control node gives a sign of life every five seconds.
 
 Kept: figures and metrics, unchanged, take at most three times the first page; p99 of all readers stays below 1.5 s, and
-every answer is 200.  Exits 1 when one of these is missed.
+every answer is 200.  Exits 1 when one of these is missed.  With --write the figures replace those of a document.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import urlsplit
@@ -30,6 +31,7 @@ import httpx2
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import core
 from benchmarks.registry_at_size import fill
 from oroboros_deploy.events import Event
 from oroboros_deploy.records.record import HostRecord, Record
@@ -40,13 +42,45 @@ LIGHT = ("/", "/api/attempts", "/hosts", "/api/hosts", "/releases")
 HEAVY = ("/figures", "/api/figures", "/metrics")
 EVERY, P99, TIMES_LIGHT = 5.0, 1.5, 3.0
 _GOING = Record("going", "deploy", "a" * 40, "a" * 40, "prod", "ada", "desk", "1", "2030-01-01T12:00:00+00:00")
+BEGIN, END = "<!-- page_load -->\n", "<!-- end -->\n"
 
 
-def core_speed() -> float:
-    """How many milliseconds this core takes for a fixed amount of Python: lower is faster."""
-    began = time.perf_counter()
-    sum(number * number for number in range(1_000_000))
-    return 1000 * (time.perf_counter() - began)
+@dataclass(frozen=True)
+class Figures:
+    """What was measured: each address alone, and how long the answers to ``readers`` took; ``wrong``: what was none."""
+
+    alone: dict[str, tuple[float, float]]
+    readers: int
+    took: list[float]
+    wrong: list[str]
+
+    @property
+    def p99(self) -> float:
+        """What 99 of 100 answers took at most."""
+        return quantiles(self.took, n=100)[98]
+
+    @property
+    def missed(self) -> list[str]:
+        """The bounds that are not kept."""
+        light = self.alone["/"][0]
+        found = [path for path in HEAVY if self.alone[path][0] > TIMES_LIGHT * light]
+        return found + ["p99"] * (self.p99 > P99) + ["answers"] * bool(self.wrong)
+
+    @property
+    def report(self) -> str:
+        """For people, in Markdown."""
+        rows = [
+            f"| `{path}` | {1000 * again:.1f} | {1000 * after:.1f} |" for path, (again, after) in self.alone.items()
+        ]
+        table = "\n".join(("| address | unchanged, ms | after a change, ms |", "| --- | ---: | ---: |", *rows))
+        bounds = f"Missed: {', '.join(self.missed)}." if self.missed else "Every bound is kept."
+        return f"{os.cpu_count()} cores. {core.told()}\n{table}\n\n{self._together} {bounds}\n"
+
+    @property
+    def _together(self) -> str:
+        refused = ", ".join(f"{count} × {what}" for what, count in Counter(self.wrong).items()) or "none"
+        times = f"half within {median(self.took):.2f} s, p99 {self.p99:.2f} s, the longest {max(self.took):.2f} s"
+        return f"{self.readers} readers, {len(self.took)} answers: {times}; refused: {refused}."
 
 
 def alone(client: httpx2.Client, change: Callable[[], None]) -> dict[str, tuple[float, float]]:
@@ -112,6 +146,7 @@ def main() -> int:
     parser.add_argument("--attempts", type=int, default=100_000)
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--write", type=Path, help="document to write the figures into, at their place")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         address = f"sqlite:///{place}/registry.db"
@@ -124,28 +159,26 @@ def main() -> int:
                 registry.hear("going", [Event("phase", "", "web1", data={"phase": "swapped"})])
 
             with Served(Path(place), address) as served:
-                return measured(served.url, options, change)
+                figures = measured(served.url, options, change)
+    report = figures.report
+    print(report, end="")
+    if options.write:
+        options.write.write_text(written(options.write.read_text(), report))
+    return 1 if figures.missed else 0
 
 
-def measured(url: str, options: argparse.Namespace, change: Callable[[], None]) -> int:
-    """Print the figures; 1 when a bound is missed."""
-    print(f"{os.cpu_count()} cores, a million squares in {core_speed():.0f} ms, load {os.getloadavg()[0]:.1f}")
+def measured(url: str, options: argparse.Namespace, change: Callable[[], None]) -> Figures:
+    """Each address alone, then all readers."""
+    print(f"The load of this machine is {os.getloadavg()[0]:.1f} before the first question.\n")
     with httpx2.Client(base_url=url, timeout=60) as client:
         found = alone(client, change)
-    print("address           again, ms   after a change, ms")
-    for path, (again, after) in found.items():
-        print(f"{path:<16} {1000 * again:>10.1f} {1000 * after:>20.1f}")
-    took, wrong = together(url, options.readers, options.seconds, change)
-    told = f"{Counter(wrong)}" if wrong else "none"
-    p99 = quantiles(took, n=100)[98]
-    told = f"p50 {median(took):.2f} s, p99 {p99:.2f} s, longest {max(took):.2f} s, refused: {told}"
-    print(f"{options.readers} readers, {len(took)} answers: {told}")
-    light = found["/"][0]
-    missed = [path for path in HEAVY if found[path][0] > TIMES_LIGHT * light]
-    missed += ["p99"] if p99 > P99 else []
-    missed += ["answers"] if wrong else []
-    print(f"missed: {', '.join(missed)}" if missed else "every bound is kept")
-    return 1 if missed else 0
+    return Figures(found, options.readers, *together(url, options.readers, options.seconds, change))
+
+
+def written(document: str, report: str) -> str:
+    """A document with the figures in their place."""
+    above, _, rest = document.partition(BEGIN)
+    return f"{above}{BEGIN}{report}{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def said(attempt: Row) -> str:
 def serves_then(attempt: Row) -> str:
     """What serves after an attempt that went wrong, as a sentence; empty where that is not one thing."""
     if came_to(attempt) == SOME:
-        return f"It {spread(attempt)}."
+        return f"The {called(attempt['kind'])} {spread(attempt)}."
     return _SERVES.get(came_to(attempt), "")
 
 

@@ -156,6 +156,7 @@ def _picture(
     with listening(site(lambda: registry.reader)) as url:
         page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
         page.goto(url)
+        page.locator("#link[data-state=live]").wait_for(state="attached")
         page.screenshot(path=path)
         page.goto("about:blank")  # the server goes away
         page.close()

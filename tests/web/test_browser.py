@@ -324,6 +324,36 @@ def test_names_break_nowhere(page: Any, tmp_path: Path, width: str) -> None:
     assert (broken, f"--release={sha(7)}" in lines["/"]) == (set(), True)
 
 
+APART = """kept => kept.filter(each => {
+  const words = document.createRange();
+  words.selectNodeContents(each);
+  const tops = [...words.getClientRects()].map(line => line.top);
+  return Math.max(...tops) - Math.min(...tops) > 8;
+}).map(each => each.innerText)"""
+
+
+def test_no_line_begins_with_a_mark(page: Any, tmp_path: Path) -> None:
+    """How wide the window ever is, the comma or the colon after a name stands on the line of this name."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    hosts = [f"web{at}.example.org" for at in range(3)]
+    history.attempt(sha(1), *(HostRecord(name, "live", sha(1), sha(7)) for name in hosts), ago=timedelta(hours=4))
+    ends = [HostRecord(hosts[0], "not_switched", sha(1), sha(1), "the build of 'frontend' exited 1")]
+    ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in hosts[1:]]
+    history.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=30)
+    found = {}
+    with served(history.registry) as url:
+        page.goto(url)
+        kept = page.locator(".kept:visible")
+        texts = kept.all_inner_texts()
+        for width in range(380, 1240, 20):
+            page.set_viewport_size({"width": width, "height": 800})
+            found[width] = kept.evaluate_all(APART)
+        page.goto("about:blank")  # the server goes away
+    history.close()
+    assert {f"{hosts[0]}:", f"{hosts[0]},"} <= {*texts}
+    assert {width: apart for width, apart in found.items() if apart} == {}
+
+
 def test_on_paper_a_page_is_what_it_says(page: Any, past: Any) -> None:
     """What can only be clicked is not printed, and the paper stays white whatever the screen is."""
     page.emulate_media(media="print", color_scheme="dark")
@@ -544,7 +574,7 @@ HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database 
 WHEN = {
     "unknown": "How the deploy of",
     "lost": "How the deploy of",
-    "split": "prod is split: 1 serves",
+    "split": "prod is split: 1 host serves",
     "restored": "The last deploy in prod was undone on w1. What served before serves again.",
     "failed": "The last deploy in prod failed before the switch on w1. What served before still serves.",
     "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved.",

@@ -54,10 +54,10 @@ def test_what_is_said_of_an_attempt_that_went_wrong() -> None:
         {"host": "w2", "state": "restored", "message": "a was restored and is live; b failed: the gate"},
         {"host": "w3", "state": "skipped", "message": ""},
     ]
-    some = {"state": "failed", "release_id": "b", "hosts": parts}
+    some = {"kind": "deploy", "state": "failed", "release_id": "b", "hosts": parts}
     none = {**some, "state": "restored", "hosts": parts[1:]}
     assert [(said(each), cause(each), serves_then(each)) for each in (some, none)] == [
-        ("failed on", "the gate", "It is live on 1 host and did not touch 1 host."),
+        ("failed on", "the gate", "The deploy is live on 1 host and did not touch 1 host."),
         ("was undone on", "the gate", "What served before serves again."),
     ]
     assert (said({**some, "hosts": []}), cause({**some, "hosts": []})) == ("failed", "")

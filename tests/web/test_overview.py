@@ -33,7 +33,7 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
         "What served before still serves. "
         f"web2 serves {sha(50)[:10]} (asked ",
-        f"); the registry has {sha(1)[:10]}.",
+        f") instead of {sha(1)[:10]}, which is recorded.",
         f") recorded: {sha(1)[:10]} since ",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
@@ -85,8 +85,8 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     assert headline(client) == "Nobody has checked the 2 hosts yet. Nothing is being deployed."
     history.registry.observe({"web1": sha(2)})
-    quiet = "Quiet: nothing is being deployed, and no host was found to serve another release than the recorded one"
-    assert headline(client) == f"{quiet}; 1 of 2 was not checked for a day."
+    quiet = "Quiet: nothing is being deployed, and nothing is known to be wrong"
+    assert headline(client) == f"{quiet}; 1 of 2 hosts was not checked for a day."
     history.registry.observe({"web1": sha(2), "web2": sha(2)})
     assert headline(client) == f"{quiet}."
     history.close()
@@ -111,7 +111,7 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     first = client.get("/").text
     listed = ["web0777", *names[:100], "web0777"]
     assert (shown(first), "All 1000 hosts →" in text(first)) == (listed, True)
-    assert f"web0777 serves {sha(2)[:10]} (asked just now); the registry has {sha(1)[:10]}." in text(first)
+    assert f"web0777 serves {sha(2)[:10]} (asked just now) instead of {sha(1)[:10]}, which is recorded." in text(first)
     line, back = steps(history)
     again = f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: "
     assert back.startswith(f"{again}fab -H web0777 rollback --release={sha(1)}")
@@ -268,12 +268,13 @@ def test_a_split_environment_is_named(short: History) -> None:
     """Hosts of one environment that serve different releases are counted by release, unless an attempt goes on."""
     short.attempt(sha(1), *(HostRecord(f"w{at}", "live", sha(1)) for at in range(1, 7)), ago=timedelta(hours=3))
     short.attempt(sha(2), *(HostRecord(f"w{at}", "live", sha(2), sha(1)) for at in range(1, 3)), ago=timedelta(hours=2))
-    said = f"4 serve {sha(1)[:10]}, 2 serve {sha(2)[:10]}."
+    said = f"4 hosts serve {sha(1)[:10]} (old), 2 hosts serve {sha(2)[:10]} (new)."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
     first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: w3, w4, w5, w6"
     assert f"{first} new release 2 of 6 serve {sha(2)[:10]} by ada@desk, went live 2 h ago: w1, w2" in shown
-    assert f"Either put all hosts back on {sha(1)[:10]}: fab -H prod rollback --release={sha(1)}" in shown
+    back = f"fab -H prod rollback --release={sha(1)}"
+    assert f"Either put all hosts back on the old release {sha(1)[:10]}: {back}" in shown
     ends = [f" {word} deploy of {sha(at)[:10]} deploy of" for at, word in ((1, "live on some"), (2, "live"))]
     assert [each for each in ends if each not in shown] == []
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
@@ -380,7 +381,7 @@ def test_an_environment_beyond_the_first_hundred_hosts_is_there(short: History) 
     short.attempt(sha(1), *many, ago=timedelta(hours=3), environment="alpha")
     short.attempt(sha(2), HostRecord("w1", "live", sha(2)), ago=timedelta(hours=2))
     short.attempt(sha(3), HostRecord("w2", "live", sha(3)), ago=timedelta(hours=1))
-    assert "prod is split: 1 serves" in headline(page_of(short))
+    assert "prod is split: 1 host serves" in headline(page_of(short))
     assert "/hosts?environment=prod" in Tags(page_of(short).get("/").text).values("href")
 
 
@@ -418,19 +419,19 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
     assert headline(page_of(short)) == (
-        f"prod is split: 5 serve {sha(1)[:10]}, 7 serve {sha(2)[:10]}. The last deploy in prod failed on w08: "
-        "the gate was not passed. It is live on 7 hosts and did not touch 4 hosts."
+        f"prod is split: 5 hosts serve {sha(1)[:10]} (old), 7 hosts serve {sha(2)[:10]} (new). "
+        "The last deploy in prod failed on w08: the gate was not passed."
     )
     said = place_of(short)
     old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: show the 5 hosts"
     assert said.startswith(f"{old} new release 7 of 12 ")
-    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES}"
+    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES} It may fail again where it failed: mend the cause first."
     assert steps(short) == [
-        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
-        f"Or bring {sha(2)[:10]} to all hosts: {forward} It may fail again where it failed: mend the cause first.",
+        f"Either put all hosts back on the old release {sha(1)[:10]}: {BACK}",
+        f"Or bring the new release {sha(2)[:10]} to all hosts: {forward}",
     ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
-    assert said.endswith(f"by ada@desk, begun 9 min ago, {why}")
+    assert said.endswith(f"by ada@desk, begun 9 min ago, {why}; it is live on 7 hosts and did not touch 4 hosts")
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
@@ -500,8 +501,8 @@ STEPS = {
         f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
     ],
     "live": [
-        f"Either put all hosts back on {sha(1)[:10]}: {BACK}",
-        f"Or bring {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
+        f"Either put all hosts back on the old release {sha(1)[:10]}: {BACK}",
+        f"Or bring the new release {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
     ],
     "drift": [
         f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
@@ -529,7 +530,7 @@ def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
     parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2", "w3")]
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
-    said = f"w1 serves {sha(9)[:10]} (asked just now); the registry has {sha(1)[:10]}."
+    said = f"w1 serves {sha(9)[:10]} (asked just now) instead of {sha(1)[:10]}, which is recorded."
     assert headline(page_of(short)) == said
     assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
     short.registry.observe({"w2": sha(8)}, "prod")
@@ -679,7 +680,7 @@ def test_applications_of_one_environment_are_told_apart(short: History) -> None:
             )
             short.registry.finish(record)
     said = headline(page_of(short))
-    assert said == f"prod (shop) is split: 1 serves {sha(1)[:10]}, 1 serves {sha(2)[:10]}."
+    assert said == f"prod (shop) is split: 1 host serves {sha(1)[:10]} (old), 1 host serves {sha(2)[:10]} (new)."
     assert "prod of blog" in text(page_of(short).get("/").text)
 
 
