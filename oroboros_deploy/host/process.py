@@ -104,6 +104,36 @@ def run(
             start_new_session=True,
             pass_fds=script,
         )
+    return _heard(process, began, deadline, sink, stop, mask)
+
+
+def begin(argv: Sequence[str], *, env: Dict[str, str], deadline: float) -> Callable[[], Ended]:
+    """Begin a command whose standard output is an answer; what is returned waits for its end.
+
+    Nothing reads it meanwhile, so it costs no thread.  Its standard error is nobody's.
+    """
+    began = time.monotonic()
+    process = subprocess.Popen(
+        argv,
+        cwd="/",
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return lambda: _heard(process, began, deadline)
+
+
+def _heard(
+    process: subprocess.Popen[bytes],
+    began: float,
+    deadline: float,
+    sink: Optional[Callable[[bytes], None]] = None,
+    stop: Optional[threading.Event] = None,
+    mask: Optional[Mask] = None,
+) -> Ended:
+    """How a command ends that began at that time, and what it says."""
     assert process.stdout is not None
     tail = bytearray()
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from itertools import zip_longest
 from math import inf
 from pathlib import Path
 
-from . import manager, process
+from . import environment, manager, process
 from .annotations import Callable, Container, Dict, List, NamedTuple, Sequence, Tuple
 from .words import full_name as full_name
 
@@ -25,6 +24,7 @@ _BOOTED = ("sysinit.target", "basic.target")  # every unit requires them
 # What an activation asks of systemctl as root; the way back needs all of it.
 _ACTIONS = ("restart", "stop", "reset-failed", "is-system-running")
 _VERSION = ("systemd-run", "--version")
+_SUDO = 10.0  # seconds that sudo may take to answer
 FAILED = ": Failed with result '"  # what systemd says of a unit that did not end well
 # What systemctl says when the other end is gone; of a unit that failed it says other things.
 _WENT_AWAY = (
@@ -75,19 +75,9 @@ def asking(starts: bool, restarts: bool, services: Sequence[str]) -> Callable[[]
     asked = manager.chosen().questions(asked)
     if not process.find("sudo"):
         return lambda: [*asked]
-    answers: Dict[str, bool] = {}
-    askers = [
-        threading.Thread(target=_ask_sudo, args=(answers, name, *line), daemon=True) for name, line in asked.items()
-    ]
-    for asker in askers:
-        asker.start()
-
-    def answered() -> List[str]:
-        for asker in askers:
-            asker.join()
-        return [name for name in asked if not answers.get(name)]
-
-    return answered
+    env, deadline = environment.of_our_tools(), time.monotonic() + _SUDO
+    answers = {name: process.begin(_by_sudo(*line), env=env, deadline=deadline) for name, line in asked.items()}
+    return lambda: [name for name, answer in answers.items() if not _allowed(answer())]
 
 
 def _harmless(action: str, services: Sequence[str]) -> Tuple[str, ...]:
@@ -95,10 +85,13 @@ def _harmless(action: str, services: Sequence[str]) -> Tuple[str, ...]:
     return () if action == _ACTIONS[-1] else ("--help", "--", *map(full_name, services))
 
 
-def _ask_sudo(answers: Dict[str, bool], name: str, program: str, *arguments: str) -> None:
-    argv = ["sudo", "-n", "-k", program if program.startswith("/") else path_of(program), *arguments]
-    ended = process.apart(argv, cwd=Path("/"), deadline=time.monotonic() + 10)
-    answers[name] = ended.ok or bool(ended.tail)  # a system that is degraded is told so, with a status of its own
+def _by_sudo(program: str, *arguments: str) -> List[str]:
+    return ["sudo", "-n", "-k", program if program.startswith("/") else path_of(program), *arguments]
+
+
+def _allowed(ended: process.Ended) -> bool:
+    """Whether sudo ran it: a system that is degraded is told so, with a status of its own."""
+    return ended.ok or bool(ended.tail)
 
 
 class Silent(OSError):
