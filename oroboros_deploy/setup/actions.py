@@ -252,8 +252,11 @@ def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
 
 def _root_problems(wanted: Wanted) -> Iterator[Problem]:
     """Units name the deploy root; the helper takes plain ASCII alone."""
-    if not is_plain(wanted.root) or (wanted.least and not wanted.root.isascii()):
+    if not is_plain(wanted.root):
         yield Problem(f"the deploy root {interpreted(wanted.root)}", PLAIN_ROOT)
+    elif wanted.least and not wanted.root.isascii():
+        what = f"the deploy root {wanted.root!r} has letters outside of ASCII, which {HELPER} does not take"
+        yield Problem(what, f"{PLAIN_ROOT}, all of ASCII")
 
 
 def _host_problems(found: Found) -> Iterator[Problem]:

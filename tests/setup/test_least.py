@@ -83,7 +83,8 @@ def test_a_root_that_the_helper_would_refuse() -> None:
     """It takes plain ASCII alone; without it such a root is in order."""
     wanted = replace(WANTED, directories=("/srv/ü",))
     found = replace(READY, places={"/srv/ü": BARE.places["/srv/shop"]})
-    assert ["'/srv/ü' holds characters" in each.message for each in problems(wanted, found)] == [True]
+    said = f"the deploy root '/srv/ü' has letters outside of ASCII, which {HELPER} does not take"
+    assert [each.message for each in problems(wanted, found)] == [said]
     assert problems(replace(wanted, least=None), replace(found, listed=(), sudo=True)) == []
 
 
