@@ -56,6 +56,8 @@ OWN = ".local/share/systemd/user"  # in the login's home: where its own programs
 MADE = ("generator.early", "generator", "generator.late", "transient")
 KEPT = 86_400.0  # seconds for which a set that nothing names may be about to be used
 MASKED = "/dev/null"
+_MASKED = "is masked on this host"
+_ELSES = "a name that something else has"
 _ENABLING = (".wants", ".requires", ".upholds")
 _UNKNOWN = (".mount", ".automount", ".swap", ".slice", ".scope", ".device")
 _VERIFYING = 60.0  # seconds
@@ -268,14 +270,14 @@ def _there(path: str) -> _There:
     place = manager.chosen().units / path
     if place.is_symlink():
         leads = os.readlink(place)
-        return _There(wrong="is masked on this host" if leads == MASKED else f"is a link to {leads} on this host")
+        return _There(wrong=_MASKED if leads == MASKED else f"is a link to {leads} on this host")
     try:
         text = place.read_bytes().decode("utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return _There()
     except (OSError, UnicodeDecodeError) as error:
         return _There(wrong=f"cannot be read on this host: {error}")
-    return _There(text) if text else _There(wrong="is masked on this host, by an empty file")
+    return _There(text) if text else _There(wrong=f"{_MASKED}, by an empty file")
 
 
 def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: bool) -> Optional[_Problem]:
@@ -285,7 +287,7 @@ def _problem(path: str, there: _There, wanted: Optional[str], root: str, adopt: 
     others = _others(installed=header is not None and header.root == root)
     owner = next((each for each in others if os.path.lexists(f"{each}/{path}")), None)
     if owner and wanted is not None:
-        return _Problem(f"{path} is a name that something else has, in {owner}")
+        return _Problem(f"{path} is {_ELSES}, in {owner}")
     if there.text is None:
         return None
     if header and header.root != root:
@@ -305,21 +307,24 @@ def _aliases_of_others(wanted: Texts, ours: Container[str], root: str) -> Iterat
     """
     for path, text in sorted(wanted.items()):
         for name in unit_files.aliases(text):
-            owner = _owner(name, ours, root)
-            if owner and name != path:  # systemd passes over a unit's own name
-                yield _Problem(f"{path} has Alias={name}, a name that something else has, in {owner}")
+            taken = _taken_name(name, ours, root)
+            if taken and name != path:  # systemd passes over a unit's own name
+                yield _Problem(f"{path} has Alias={name}, {taken}")
 
 
-def _owner(name: str, ours: Container[str], root: str) -> Optional[str]:
-    """The directory in which somebody else has a unit of this name; None where the name is free, or leads to ours."""
+def _taken_name(name: str, ours: Container[str], root: str) -> Optional[str]:
+    """Why no link may have this name, in words; None where the name is free, or leads to ours."""
     place = manager.chosen().units / name
     if place.is_symlink() and os.path.basename(os.readlink(place)) in ours:
         return None
     there = _there(name)
+    if there.wrong.startswith(_MASKED):
+        return f"a name that {there.wrong}"
     header = unit_files.header(there.text) if there.text else None
     if there.wrong or (there.text and (header is None or header.root != root)):
-        return str(place.parent)
-    return next((each for each in _others(installed=False) if os.path.lexists(f"{each}/{name}")), None)
+        return f"{_ELSES}, in {place.parent}"
+    owner = next((each for each in _others(installed=False) if os.path.lexists(f"{each}/{name}")), None)
+    return f"{_ELSES}, in {owner}" if owner else None
 
 
 def _others(*, installed: bool) -> Iterator[str]:

@@ -199,15 +199,19 @@ def test_other_names_that_others_have(host: Host) -> None:
     (host.vendor / "ssh.service").touch()
     (host.units / "sshd.service").symlink_to("/lib/systemd/system/ssh.service")
     (host.units / "own.service").write_text("[Service]\n")
-    texts = host.texts("one", api_service=f"{API}Alias=ssh.service shop.service\nAlias = sshd.service own.service\n")
+    (host.units / "away.service").symlink_to("/dev/null")
+    names = "Alias=ssh.service shop.service\nAlias = sshd.service own.service away.service\n"
+    texts = host.texts("one", api_service=f"{API}{names}")
     with pytest.raises(Refusal) as refusal:
         host.look(texts)
     places = {"ssh": host.vendor, "sshd": host.units, "own": host.units}
-    assert str(refusal.value).partition("\n")[0] == "; ".join(
+    others = [
         f"api.service has Alias={name}.service, a name that something else has, in {place}"
         for name, place in places.items()
-    )
-    for name in ("ssh.service", "sshd.service", "own.service"):
+    ]
+    masked = "api.service has Alias=away.service, a name that is masked on this host"
+    assert str(refusal.value).partition("\n")[0] == "; ".join([*others, masked])
+    for name in ("ssh.service", "sshd.service", "own.service", "away.service"):
         (host.units / name).unlink(missing_ok=True)
         (host.units / name).symlink_to("api.service")
     assert host.look(texts).changes["added"] == ["api.service"]
