@@ -84,9 +84,9 @@ MUTATIONS = (
     ),
     Mutation(
         "sudo is asked beside the other facts",
-        HOST + "units.py",
-        "        asker.start()\n",
-        "        asker.start()\n        asker.join()\n",
+        HOST + "process.py",
+        "    return lambda: _heard(process, began, deadline)\n",
+        "    ended = _heard(process, began, deadline)\n    return lambda: ended\n",
         ("tests/host/test_units.py", "-k", "beside"),
     ),
     Mutation(
@@ -2730,6 +2730,20 @@ MUTATIONS = (
         "    records.forget_configurations(layout, final)\n",
         "",
         (CONFIGURATION, "-k", "goes_with_a_later"),
+    ),
+    Mutation(
+        "no record is read where all old configurations are in use",
+        HOST + "records.py",
+        "            return  # no record says more, and each activation comes here\n",
+        "            pass\n",
+        (CONFIGURATION, "-k", "no_record_is_read"),
+    ),
+    Mutation(
+        "a value that was made is never changed",
+        "oroboros_deploy/values/frozen.py",
+        "    if name in vars(self) or name not in self.__dataclass_fields__:\n",
+        "    if name not in self.__dataclass_fields__:\n",
+        ("tests/values/test_frozen.py",),
     ),
     Mutation(
         "a gate that the settings took out was not skipped by hand",

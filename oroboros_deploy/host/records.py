@@ -117,12 +117,13 @@ def forget_configurations(layout: Layout, last: Optional[State]) -> None:
     or a request cannot be understood, all stay.
     """
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        if not configuration.old(layout):
-            return
-        built_again = (path.name[1:].partition(".")[0] for path in layout.releases.glob(".*.earlier"))
-        recorded = [configuration_of(layout, each) for each in (*layout.release_ids(), *built_again)]
         failed = last is None or last.phase == "restored"
         tried = () if last is None else (last.configuration_before, None if failed else last.configuration)
+        known = {configuration.in_use(layout), *tried}
+        if all(path.name in known for path in configuration.old(layout)):
+            return  # no record says more, and each activation comes here
+        built_again = (path.name[1:].partition(".")[0] for path in layout.releases.glob(".*.earlier"))
+        recorded = [configuration_of(layout, each) for each in (*layout.release_ids(), *built_again)]
         configuration.forget_others(layout, [*recorded, *tried])
 
 

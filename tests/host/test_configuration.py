@@ -431,6 +431,16 @@ def test_a_journal_that_says_nothing_of_configurations(host: LocalAgent) -> None
     assert {path.name for path in host.paths.config.iterdir()} == {used, failed}
 
 
+def test_no_record_is_read_where_all_is_in_use(host: LocalAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each activation comes here: what is in use, or was the last attempt's, needs no look into many records."""
+    _, used = deploy(host, "one")
+    os.utime(host.paths.config / used, (0, time.time() - 90_000))
+    read: list[str] = []
+    monkeypatch.setattr(records, "configuration_of", lambda _, release_id: read.append(release_id))
+    records.forget_configurations(host.paths, state.load(host.paths.state))
+    assert (read, [path.name for path in host.paths.config.iterdir()]) == ([], [used])
+
+
 def test_a_state_of_before_has_none(host: LocalAgent) -> None:
     """A state that knows nothing of configurations is read, and none is touched."""
     deploy(host, "one")
