@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import re
 
+# Patterns are compiled by who logs something: all commands import this.
 _TEXT = r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\""
 # By the key, or a misspelled one like it; a list or mapping where a text belongs is hidden to its end.
-_SETTING = re.compile(
-    rf"(['\"][^'\"]*(?:url|pass|token|secret)[^'\"]*['\"]: )(?:{_TEXT}|\[[^\]]*\]|\{{[^}}]*\}})", re.IGNORECASE
-)
-_LOGIN = re.compile(r"(?<=:/)[^\s'\"]*@|[^\s'\"/]+:[^\s'\"/]*@(?=\S*/)")
-_PARAMETER = re.compile(r"(?i)(password=)[^&\s'\"]*")
+_SETTING = rf"(?i)(['\"][^'\"]*(?:url|pass|token|secret)[^'\"]*['\"]: )(?:{_TEXT}|\[[^\]]*\]|\{{[^}}]*\}})"
+_LOGIN = r"(?<=:/)[^\s'\"]*@|[^\s'\"/]+:[^\s'\"/]*@(?=\S*/)"
+_PARAMETER = r"(?i)(password=)[^&\s'\"]*"
 
 
 def hide_secrets() -> None:
@@ -21,6 +20,6 @@ def hide_secrets() -> None:
 
 
 def _hidden(record: logging.LogRecord) -> bool:
-    text = _SETTING.sub(r"\1'***'", record.getMessage())
-    record.msg, record.args = _PARAMETER.sub(r"\1***", _LOGIN.sub("***@", text)), ()
+    text = re.sub(_SETTING, r"\1'***'", record.getMessage())
+    record.msg, record.args = re.sub(_PARAMETER, r"\1***", re.sub(_LOGIN, "***@", text)), ()
     return True

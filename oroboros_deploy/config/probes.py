@@ -10,12 +10,13 @@ from dataclasses import dataclass, field, fields
 from ..host.constants import PROBE_STATUS, PROBE_TIMEOUT
 from .checks import check_count, check_limit, check_line, check_path
 
-_URL = re.compile(r"(?P<scheme>https?)://(?P<place>[^/?#]*)(?P<path>/[^\s#]*|\?[^\s#]*)?")
+# Patterns are compiled by who has probes: all commands import this.
+_URL = r"(?P<scheme>https?)://(?P<place>[^/?#]*)(?P<path>/[^\s#]*|\?[^\s#]*)?"
 _ADDRESS = r"localhost|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9A-Fa-f:.]+\]"
-_PLACE = re.compile(rf"({_ADDRESS})(?::(\d{{1,5}}))?")
-_SOMEWHERE = re.compile(rf"({_ADDRESS}|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{{1,5}})")
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_PLACE = rf"({_ADDRESS})(?::(\d{{1,5}}))?"
+_SOMEWHERE = rf"({_ADDRESS}|[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?):(\d{{1,5}})"
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+_HEADER = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _OURS = ("host", "connection", "content-length", "transfer-encoding")
 _LONGEST_SOCKET = 107  # bytes of a path that the kernel takes for a socket
 _MOST = 100  # successes in a row
@@ -104,12 +105,12 @@ def _check_names(probe: HttpProbe) -> None:
 
 def _url(value: object) -> str:
     url = check_line(value)
-    found = _URL.fullmatch(url)
+    found = re.fullmatch(_URL, url)
     if found is None or not url.isascii():
         raise ValueError("must have a url such as http://127.0.0.1:8000/health")
     if "@" in found["place"]:
         raise ValueError("must have no user and no password in its url")
-    place = _PLACE.fullmatch(found["place"])
+    place = re.fullmatch(_PLACE, found["place"])
     if place is None:
         what = "must have an address of the host in its url, such as 127.0.0.1"
         raise ValueError(f"{what}: a name may lead elsewhere, and `host` says which name is asked for")
@@ -120,7 +121,7 @@ def _url(value: object) -> str:
 
 def _tcp(value: object) -> str:
     text = check_line(value)
-    found = _SOMEWHERE.fullmatch(text)
+    found = re.fullmatch(_SOMEWHERE, text)
     if found is None:
         raise ValueError("must be HOST:PORT, such as 127.0.0.1:5432")
     _check_address(found[1])
@@ -155,7 +156,7 @@ def _header(value: object) -> dict[str, str]:
     if not isinstance(value, Mapping):
         raise ValueError("must map each name to a value in `header`")
     for name, text in value.items():
-        if not isinstance(name, str) or not _HEADER.fullmatch(name):
+        if not isinstance(name, str) or not re.fullmatch(_HEADER, name):
             raise ValueError(f"must have names of headers in `header`, which {name!r} is not")
         if name.lower() in _OURS:
             raise ValueError(f"must not set the header {name}{': say `host`' if name.lower() == 'host' else ''}")
@@ -165,7 +166,7 @@ def _header(value: object) -> dict[str, str]:
 
 
 def _name(value: object) -> str:
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
+    if not isinstance(value, str) or not re.fullmatch(_NAME, value):
         raise ValueError("must have the name of a host in `host`, without a port")
     return value
 
