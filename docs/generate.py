@@ -44,19 +44,22 @@ MEANINGS = {
     ),
     ExitCode.NOT_RESTORED: Meaning(
         "a person has to look: the release failed, and the previous one was not restored; services may be down. "
+        "After `restart`: the services did not pass their gate; the live release did not change. "
         "After `audit --verify`: somebody edited or cut a journal",
         "log in to the host that is named and look at `systemctl --failed`; then [step by step](trouble.md)",
     ),
     ExitCode.BUSY: Meaning(
-        "another activation, or a person by `fab lock`, holds the host; nothing was changed",
-        "wait (`--wait=SECONDS`, `fab status`), or end the hold with `fab unlock`",
+        "the host is not free (another activation, a build or a pruning runs there, or a person holds it by"
+        " `fab lock`), or somebody switched it after `fab` had looked; nothing was changed there",
+        "read which it is: wait for the activation (`--wait=SECONDS`), end the hold with `fab unlock`, or, when "
+        "somebody switched the host, look at `fab status` and type the same command again",
     ),
     ExitCode.BUILD_FAILED: Meaning(
         "the build (or the migration) failed; nothing was switched",
         "read the last lines of the build, or `.deploy/attempts/<id>/` on the host",
     ),
     ExitCode.UNKNOWN: Meaning(
-        "the link was lost after the switch began; the host ends the attempt by itself",
+        "the connection was lost after the switch began; the host ends the attempt by itself",
         "ask the host how the attempt ended: `fab status`",
     ),
     ExitCode.UNREACHABLE: Meaning(

@@ -5,7 +5,7 @@
     │   ├── ConfigError          2   a setting, flag or variable is wrong
     │   ├── UnknownCommit        2   no such commit, or not only one
     │   └── UnknownRelease       2   no such release where it is needed
-    ├── Busy                    20   another activation, or a person, holds the host
+    ├── Busy                    20   the host is not free, or somebody switched it meanwhile
     ├── BuildFailed             30   nothing was switched
     ├── LinkLost                40   the outcome is unknown: ask `fab status`
     │   └── LineTooLong         40   a host's line has no end
@@ -98,7 +98,7 @@ class UnknownRelease(InvalidInput):
 
 
 class Busy(DeployError):
-    """Another activation holds the host, or a person holds it on purpose."""
+    """Another activation or a person holds the host, or somebody switched it after it was looked at."""
 
     exit_code = ExitCode.BUSY
 

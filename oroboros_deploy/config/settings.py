@@ -240,7 +240,8 @@ class Healthcheck:
         default=GATE_TIMEOUT,
         metadata=_about(
             check_limit,
-            "seconds for the whole gate: within this time command and probes must pass, and the services must stay up",
+            "seconds for the whole gate: within this time command and probes (URLs and ports) must pass, and the"
+            " services must stay up",
         ),
     )
     interval: float = field(

@@ -23,8 +23,9 @@ from tests.support.site import Site
 HEADING = """\
 # The last lines of each failure
 
-Written by `WRITE_SCREENS=1 python -m pytest tests/test_screens.py`, from what the program really prints. The last three
-lines of each screen say what is live, why, and what to type. The output of services and builds is above these lines.
+Written by `WRITE_SCREENS=1 python -m pytest tests/test_screens.py`, from what the program really prints. The last lines
+of each screen say what is live (or that nothing was changed), why, and what to type. The output of services and
+builds is above these lines.
 """
 HEALTHY = "test -e ../../healthy"
 OF_A_SITE = {"application": "shop", "environments": {"prod": {"hosts": ["web1"]}}}
@@ -126,7 +127,7 @@ def _bad_settings(_: Site) -> str:
 MAKERS: dict[str, Callable[[Site], str]] = {
     "A deploy that was restored (10)": _restored,
     "A deploy that was not restored (11)": _not_restored,
-    "The link was lost (40)": _unknown,
+    "The connection was lost (40)": _unknown,
     "A full disk (30)": _full_disk,
     "A held host (20)": _held,
     "A registry that is down (60)": _dead_registry,
