@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 from posixpath import join, normpath
 
-from . import versions
+from . import versions, wheel
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -60,6 +60,7 @@ def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
     if _is_project(tree, place):
         proposal.venvs[name] = [place or "."]
         _why_project(tree, proposal, place, lock)
+        wheel.look(tree, proposal, place, lock)
     elif requirements := tree.first(place, *_REQUIREMENTS):
         proposal.venvs[name] = {"requirements": [below(place, requirements)]}
         proposal.because("build.venvs", f"{below(place, requirements)}{_hashes(tree, place, requirements)}")
