@@ -41,6 +41,13 @@ def test_the_reason_names_the_lock(tmp_path: Path, files: dict[str, str], why: s
     assert (proposal.venvs, proposal.reasons["build.venvs"]) == ({".venv": ["."]}, [why])
 
 
+def test_what_a_project_needs_of_its_host_and_of_its_files_is_asked(tmp_path: Path) -> None:
+    """Its Python, and what a wheel of it would hold."""
+    project = "[project]\nname = 'shop'\nrequires-python = '>=3.14'\n"
+    proposal = look(tmp_path, pyproject_toml=project, app__main_py="", static__page_css="")
+    assert {name: len(asked) for name, asked in proposal.questions.items()} == {"build": 1, "build.venvs": 1}
+
+
 def test_hashes_are_told(tmp_path: Path) -> None:
     """Requirements with hashes are installed by them."""
     proposal = look(tmp_path, requirements_txt="a==1 --hash=sha256:0")
