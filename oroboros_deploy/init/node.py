@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from . import versions
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -39,14 +41,23 @@ class Manager(NamedTuple):
     server: str
 
 
+# Of its own pnpm makes ~/.local/share/pnpm, which a build cannot, as it cannot make the ~/.yarn of a later yarn.
+_PNPM = "pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store"
 _MANAGERS = (
-    Manager("pnpm", "pnpm-lock.yaml", "pnpm install --frozen-lockfile", "pnpm install --frozen-lockfile --prod"),
+    Manager("pnpm", "pnpm-lock.yaml", _PNPM, f"{_PNPM} --prod"),
     Manager("yarn", "yarn.lock", "yarn install --frozen-lockfile", "yarn install --frozen-lockfile --production"),
     Manager("npm", "package-lock.json", "npm ci", "npm ci --omit=dev"),
     Manager("npm", "npm-shrinkwrap.json", "npm ci", "npm ci --omit=dev"),
+    *(
+        Manager("bun", lock, "bun install --frozen-lockfile", "bun install --frozen-lockfile --production")
+        for lock in ("bun.lock", "bun.lockb")
+    ),
 )
 _NO_LOCK = Manager("npm", "", "npm install", "npm install --omit=dev")
-_BERRY = Manager("yarn", "yarn.lock", "yarn install --immutable", "yarn workspaces focus --all --production")
+_KEPT = "YARN_GLOBAL_FOLDER=~/.cache/yarn-berry "
+_BERRY = Manager(
+    "yarn", "yarn.lock", f"{_KEPT}yarn install --immutable", f"{_KEPT}yarn workspaces focus --all --production"
+)
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
@@ -62,16 +73,18 @@ def look(tree: Tree, proposal: Proposal) -> None:
 def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     package = tree.json(place, "package.json")
     scripts, needs = table(package.get("scripts")), _needs(package)
-    manager = _manager(tree, place)
+    at = _workspace(tree, place)
+    manager = _manager(tree, at)
     builds, starts = "build" in scripts, str(scripts.get("start", ""))
     if _is_server(tree, place, needs, starts):
         proposal.found.append(f"a Node server in {place or 'the top directory'}")
-        _server(proposal, place, manager, package)
+        _server(proposal, place, at, manager, package)
     elif builds:
         proposal.found.append(f"pages that {manager.name} makes in {place or 'the top directory'}")
-        _pages(proposal, place, manager, needs)
+        _pages(proposal, place, at, manager, needs)
     else:
         return
+    versions.of_node(tree, proposal, place)
     if not manager.lock:
         proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and write npm ci here")
     elif manager.name != "npm":
@@ -86,6 +99,19 @@ def _needs(package: Mapping[str, object], *kinds: str) -> dict[str, str]:
     return {name: str(source) for each in found for name, source in each.items()}
 
 
+def _workspace(tree: Tree, place: str) -> str:
+    """The directory whose lock file counts: of a workspace above without one here, else the place itself."""
+    if _manager(tree, place).lock:
+        return place
+    above = [str(each).removeprefix(".") for each in PurePosixPath(place).parents] if place else []
+    return next((each for each in above if _is_workspace(tree, each)), place)
+
+
+def _is_workspace(tree: Tree, place: str) -> bool:
+    packages = "workspaces" in tree.json(place, "package.json") or tree.has(place, "pnpm-workspace.yaml")
+    return packages and bool(_manager(tree, place).lock)
+
+
 def _manager(tree: Tree, place: str) -> Manager:
     if tree.has(place, "yarn.lock") and tree.has(place, ".yarnrc.yml"):
         return _BERRY
@@ -98,9 +124,12 @@ def _is_server(tree: Tree, place: str, needs: Mapping[str, str], starts: str) ->
     return any(name in needs for name in _SERVERS) or bool(starts and not _DEVELOPS.search(starts))
 
 
-def _server(proposal: Proposal, place: str, manager: Manager, package: Mapping[str, object]) -> None:
+def _server(proposal: Proposal, place: str, at: str, manager: Manager, package: Mapping[str, object]) -> None:
     scripts = table(package.get("scripts"))
-    proposal.steps.append(_packages(proposal, place, manager, package))
+    if at == place:
+        proposal.steps.append(_packages(proposal, place, manager, package))
+    else:
+        _packages_of_workspace(proposal, at, manager)
     if "build" in scripts:
         proposal.steps.append(
             {"name": _named("compile", place), **_path(place), "command": f"{manager.name} run build"}
@@ -108,6 +137,14 @@ def _server(proposal: Proposal, place: str, manager: Manager, package: Mapping[s
     said = f"{scripts.get('start', '')}\n{scripts.get('build', '')}"
     proposal.run, proposal.port = True, proposal.port or _port(said)
     proposal.guessed.append(f"{proposal.name}-web")
+
+
+def _packages_of_workspace(proposal: Proposal, at: str, manager: Manager) -> None:
+    """Add the step that installs what all members of a workspace need, once; each may have a node_modules."""
+    step: dict[str, object] = {"name": _named("packages", at), **_path(at), "command": manager.install}
+    if step not in proposal.steps:
+        proposal.steps.append(step)
+        proposal.because("build.steps", f"{below(at, manager.lock)} is that of a workspace, and installed as a whole")
 
 
 def _packages(proposal: Proposal, place: str, manager: Manager, package: Mapping[str, object]) -> dict[str, object]:
@@ -155,17 +192,18 @@ def _port(scripts: str) -> int:
     return int(found[1]) if found else 3000
 
 
-def _pages(proposal: Proposal, place: str, manager: Manager, needs: Mapping[str, str]) -> None:
+def _pages(proposal: Proposal, place: str, at: str, manager: Manager, needs: Mapping[str, str]) -> None:
     output = next((made for name, made in _OUTPUTS.items() if name in needs), None)
     if output is None:
         proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")
-    output = output or "dist"
-    command = f"{manager.install} && {manager.name} run build"
+    inner = place.removeprefix(at).lstrip("/")  # a member of a workspace reads the others, so all of it is the source
+    output = below(inner, output or "dist")
+    command = " && ".join([manager.install, *([f"cd {inner}"] if inner else []), f"{manager.name} run build"])
     if proposal.frontend:
-        step = {"name": _named("pages", place), **_path(place), "command": command, "outputs": [below(place, output)]}
+        step = {"name": _named("pages", place), **_path(at), "command": command, "outputs": [below(at, output)]}
         proposal.steps.append(step)
         proposal.because("build.steps", f"{below(place, 'package.json')} has a build of pages, too")
         return
-    proposal.frontend = {"path": place or ".", "command": command, "output": output, "into": None}
+    proposal.frontend = {"path": at or ".", "command": command, "output": output, "into": None}
     proposal.because("build.frontend", f"{below(place, 'package.json')} has a build; its output stays where it is made")
-    proposal.page = below(place, f"{output}/index.html")
+    proposal.page = below(at, f"{output}/index.html")

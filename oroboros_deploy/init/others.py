@@ -14,7 +14,10 @@ _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)
 _PORT = re.compile(r"(?:(?<!\S)(?:--port[ =]|-p ?|(?:--bind[ =]|-b ?)[^\s/]*:)|\bPORT=|^(?:[\w.\[\]:]*:)?)(\d{2,5})\b")
 _MODULE = re.compile(r"^module\s+\"?([^\s\"]+?)(?:/v\d+)?\"?\s*(?://.*)?$", re.MULTILINE)  # without its major version
+_PACKAGE = re.compile(r"[^/]+/[^/]+")  # what composer installs; `php` and extensions are of the host
 _PROCESS = re.compile(r"^([a-z][\w-]*):\s*(\S.*)$", re.MULTILINE)
+_STARTED = re.compile(r"^(?:CMD|ENTRYPOINT)[ \t]+(.*[^\s\\])", re.MULTILINE)
+_EMBEDDED = re.compile(r"^//go:embed[ \t]+(?:all:)?([\w.-]+)", re.MULTILINE)
 _STRANGERS = {
     "Gemfile": "Ruby: bundle install",
     "Cargo.toml": "Rust: cargo build --release",
@@ -24,8 +27,6 @@ _STRANGERS = {
     "mix.exs": "Elixir: mix release",
     "Pipfile": "Pipenv: its lock is not read; write a requirements.txt of it",
     "deno.json": "Deno: deno task build",
-    "bun.lock": "Bun: bun install --frozen-lockfile",
-    "Dockerfile": "an image, which is not built: its RUN lines may be steps",
 }
 
 
@@ -36,8 +37,9 @@ def look(tree: Tree, proposal: Proposal) -> None:
     _go(tree, proposal)
     _site(tree, proposal)
     _php(tree, proposal)
+    _image(tree, proposal)
     for name, what in _STRANGERS.items():
-        if tree.places(name):
+        if tree.places(name) and not (name == "Pipfile" and proposal.venvs):
             proposal.ask("build.steps", f"{name} is there ({what}): which commands build it?")
 
 
@@ -72,7 +74,10 @@ def _port_of(tree: Tree, units: list[str]) -> int | None:
 
 
 def _processes(tree: Tree, proposal: Proposal) -> None:
-    for name, line in _PROCESS.findall(tree.text("Procfile")):
+    said = _PROCESS.findall(tree.text("Procfile"))
+    if any(name != "release" for name, _ in said):
+        proposal.guessed = []  # what runs is known
+    for name, line in said:
         if name == "release":
             proposal.ask("migrate", f"Procfile has `release: {line}`")
         else:
@@ -81,16 +86,48 @@ def _processes(tree: Tree, proposal: Proposal) -> None:
             proposal.ask("services", f"Procfile has `{name}: {line}`, which is for the unit {proposal.name}-{name}")
 
 
+def _image(tree: Tree, proposal: Proposal) -> None:
+    """Nothing is made of a Dockerfile, but it says what is started, and how something unknown is built."""
+    known = proposal.venvs or proposal.frontend or proposal.steps or proposal.page
+    for place in tree.places("Dockerfile"):
+        file = below(place, "Dockerfile")
+        started = _STARTED.findall(tree.text(file))
+        if started and proposal.run and not proposal.services:
+            proposal.ask("services", f"{file} starts `{' '.join(started)}`, which is for a unit")
+        if not known:
+            what = "an image, which is not built: its RUN lines may be steps"
+            proposal.ask("build.steps", f"{file} is there ({what}): which commands build it?")
+
+
 def _go(tree: Tree, proposal: Proposal) -> None:
     for place in tree.places("go.mod"):
         module = _MODULE.search(tree.text(place, "go.mod"))
         name = module[1].rpartition("/")[2] if module else proposal.name
-        command = f"go build {_go_programs(tree, place, name)}"
+        cache = "GOMODCACHE=~/.cache/go-mod " if _needs_modules(tree, place) else ""
+        command = f"{cache}go build {_go_programs(tree, place, name)}"
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
         proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
         proposal.found.append(f"Go in {place or 'the top directory'}")
         proposal.run, proposal.port = True, proposal.port or 8080
-        proposal.guessed.append(proposal.name)
+        if not tree.has("Procfile"):
+            proposal.guessed.append(proposal.name)
+        _ask_of_embedded(tree, proposal)
+
+
+def _ask_of_embedded(tree: Tree, proposal: Proposal) -> None:
+    """Pages that go compiles into a program have to be where it reads them, and the build makes them elsewhere."""
+    made = str((proposal.frontend or {}).get("output", "")).rpartition("/")[2]
+    for name in tree.files(r".*\.go") if made else []:
+        into = below(name.rpartition("/")[0], made)
+        if made in _EMBEDDED.findall(tree.text(name)) and into != str(proposal.page).rpartition("/")[0]:
+            asked = f"{name} embeds {made}: are these the pages? Then write into: {into}, and go finds them there"
+            proposal.ask("build.frontend", asked)
+
+
+def _needs_modules(tree: Tree, place: str) -> bool:
+    """Whether go gets modules, which it keeps in ~/go by itself: a build cannot make that directory."""
+    required = re.search(r"^require\b", tree.text(place, "go.mod"), re.MULTILINE)
+    return bool(required) and not tree.has(place, "vendor/modules.txt")
 
 
 def _go_programs(tree: Tree, place: str, name: str) -> str:
@@ -107,7 +144,7 @@ def _has_main(tree: Tree, place: str) -> bool:
 
 def _is_of_a_program(tree: Tree, proposal: Proposal) -> bool:
     """Whether there is more than pages to make, so that pages of mkdocs are about it."""
-    others = any(tree.places(name) for name in _STRANGERS if name not in ("Dockerfile", "Pipfile"))
+    others = any(tree.places(name) for name in _STRANGERS if name != "Pipfile")
     runs = proposal.run or proposal.services or proposal.frontend or others
     project = table(tree.toml("pyproject.toml").get("project"))
     return bool(runs or (project and "mkdocs" not in str(project.get("dependencies"))))
@@ -139,16 +176,19 @@ def _php(tree: Tree, proposal: Proposal) -> None:
         proposal.found.append("PHP")
         proposal.page = proposal.page or page
         proposal.ask("services", "PHP keeps compiled files: name its unit, such as php8.2-fpm, to have it restarted")
-    if tree.has("composer.lock"):
+    if tree.has("composer.lock") or any(map(_PACKAGE.fullmatch, table(tree.json("composer.json").get("require")))):
         _composer(tree, proposal)
 
 
 def _composer(tree: Tree, proposal: Proposal) -> None:
     command, besides = "composer install --no-dev --no-interaction", _besides_the_lock(tree.json("composer.json"))
-    inputs: dict[str, object] = {} if besides else {"inputs": ["composer.json", "composer.lock"]}
+    locked = tree.has("composer.lock")
+    inputs: dict[str, object] = {"inputs": ["composer.json", "composer.lock"]} if locked and not besides else {}
     proposal.steps.append({"name": "packages", "command": command, **inputs, "outputs": ["vendor"]})
-    proposal.because("build.steps", "composer.lock; composer has to be on the host")
-    if besides:
+    proposal.because("build.steps", f"composer.{'lock' if locked else 'json'}; composer has to be on the host")
+    if not locked:
+        proposal.ask("build.steps", "composer.lock is not there, so composer takes the newest packages: commit one")
+    elif besides:
         proposal.because("build.steps", f"composer.json has {besides}: the packages are installed for each release")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 from posixpath import join, normpath
 
+from . import versions, wheel
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -14,7 +16,6 @@ _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _FRAMEWORKS = {"django": "Django", "fastapi": "FastAPI", "flask": "Flask"}
 _SEGMENT = re.compile(r"[/,]\s*['\"]([\w./-]+)['\"]|\}/([\w./-]+)")  # joined to a path, or in an f-string
 _RUN_FROM = re.compile(r"/current/([\w./-]+?)/bin/\w")  # an environment that a unit names
-_NEEDED = re.compile(r"os\.environ\[['\"]([A-Z][A-Z0-9_]+)['\"]\]")
 _SETTINGS = (r"settings.*\.py", r"base\.py", r"prod(uction)?\.py")
 
 
@@ -31,6 +32,7 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     environment = _environment(tree, proposal, place)
     if environment is None:
         return
+    versions.of_python(tree, proposal, place)
     needs = _needs(tree, place)
     framework = next((name for word, name in _FRAMEWORKS.items() if re.search(rf"\b{word}\b", needs)), None)
     framework = "Django" if tree.has(place, "manage.py") else framework
@@ -40,11 +42,13 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         proposal.guessed.append(f"{proposal.name}-web" if framework == "Django" else f"{proposal.name}-api")
     if tree.has(place, "manage.py"):
         _django(tree, proposal, place, environment)
-    elif tree.has(place, "alembic.ini") and "alembic" in needs:
+        return
+    if framework:
+        _ask_of_sqlite("\n".join(map(tree.text, tree.files(r".*\.py"))), proposal, place)
+    if tree.has(place, "alembic.ini") and "alembic" in needs:
         line = f"{environment.removeprefix(place).lstrip('/')}/bin/alembic upgrade head"
         proposal.migrates(f"cd {place} && {line}" if place else line)
         proposal.because("migrate", f"{below(place, 'alembic.ini')}; it is run on one host, right before the switch")
-    proposal.names += sorted({*_NEEDED.findall("\n".join(map(tree.text, tree.files(r".*\.py"))))})
 
 
 def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
@@ -53,9 +57,10 @@ def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
     name = _environment_of_units(tree, place) or place or ".venv"
     if name not in (place, ".venv"):
         proposal.because("build.venvs", f"the units run {name}/bin")
-    if lock or _is_project(tree, place):
+    if _is_project(tree, place):
         proposal.venvs[name] = [place or "."]
         _why_project(tree, proposal, place, lock)
+        wheel.look(tree, proposal, place, lock)
     elif requirements := tree.first(place, *_REQUIREMENTS):
         proposal.venvs[name] = {"requirements": [below(place, requirements)]}
         proposal.because("build.venvs", f"{below(place, requirements)}{_hashes(tree, place, requirements)}")
@@ -83,11 +88,25 @@ def _is_project(tree: Tree, place: str) -> bool:
     return "project" in found or "poetry" in table(found.get("tool")) or tree.has(place, "setup.py")
 
 
+def _lock_of_workspace(tree: Tree, place: str) -> str | None:
+    """The lock file of a workspace above, none of whose requirements are committed here."""
+    above = [str(each).removeprefix(".") for each in PurePosixPath(place).parents] if place else []
+    found = next((below(each, "uv.lock") for each in above if tree.has(each, "uv.lock")), None)
+    return None if tree.has(place, "requirements.txt") else found
+
+
 def _why_project(tree: Tree, proposal: Proposal, place: str, lock: str | None) -> None:
     project = below(place, "pyproject.toml")
     if lock:
         tool = lock.partition(".")[0]
         why = f"{below(place, lock)} is installed as locked, by {tool} of the host or one that is kept in .deploy/tools"
+    elif above := _lock_of_workspace(tree, place):
+        why = f"{project} is a member of a workspace, and {above} is not read for it"
+        name = table(tree.toml(project).get("project")).get("name", place)
+        exported = f"uv export --package {name} --no-dev --no-emit-workspace -o {place}/requirements.txt"
+        proposal.ask(
+            "build.venvs", f"without what {above} pins the package index decides: commit what this writes: {exported}"
+        )
     elif tree.has(place, "requirements.txt"):
         why = f"{project} is a project, and is installed with its requirements.txt"
     else:
@@ -131,7 +150,7 @@ def _ask_of_hosts(settings: str, proposal: Proposal) -> None:
 
 def _ask_of_sqlite(settings: str, proposal: Proposal, place: str) -> None:
     """A database beside the code would stay behind with its release."""
-    if "django.db.backends.sqlite3" in settings:
+    if "django.db.backends.sqlite3" in settings or "sqlite:///" in settings:
         data = below(place, "data")
         why = f"a release is read-only; move the file to {data}/, and share that: shared: {{{data}: dir}}"
         proposal.ask("shared", f"is SQLite the database in production? {why}")

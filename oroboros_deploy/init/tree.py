@@ -61,6 +61,10 @@ class Tree:
         levels = ([""], [*self._below("")], [inner for each in self._below("") for inner in self._below(each)])
         yield from filter(None, ([place for place in level if self.first(place, *names)] for level in levels))
 
+    def names(self, place: str) -> list[str]:
+        """The names of all that is in a directory."""
+        return [each.name for each in self._entries(place)]
+
     def files(self, *patterns: str) -> list[str]:
         """The files whose names fit, anywhere but in what is passed over."""
         fitting = [re.compile(pattern) for pattern in patterns]

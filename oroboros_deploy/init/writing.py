@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..text import clean
-from . import gate, node, others, python
+from . import gate, names, node, others, python
 from .proposal import Proposal
 from .tree import Tree, table
 
@@ -31,7 +31,7 @@ _NOTHING = "nothing that `init` knows"
 def propose(tree: Tree) -> Proposal:
     """What fits a repository."""
     proposal = Proposal(_name(tree))
-    for look in (python.look, node.look, others.look):
+    for look in (python.look, node.look, others.look, names.look):
         look(tree, proposal)
     proposal.steps = [*_named_apart(proposal.steps)]
     return proposal
@@ -133,7 +133,10 @@ def _environment(proposal: Proposal) -> Iterator[str]:
     env = ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
     if secret or (proposal.reads and not values):
         asked = ", ".join(names) or "which names"
-        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has:"
+        seen = (
+            "; a build sees those alone that are in build: [NAME], too" if proposal.steps or proposal.frontend else ""
+        )
+        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has{seen}:"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
     elif values and proposal.reads:
         yield "# the units read PORT from it; docs/configuration.md has more"

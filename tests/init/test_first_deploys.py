@@ -53,7 +53,8 @@ PAGES = {
 }
 TOOLS = {
     "pyproject.toml": "[tool.ruff]\nline-length = 100\n",
-    "package.json": '{"private": true, "devDependencies": {"prettier": "3"}}',
+    "package.json": '{"name": "all", "version": "1.0.0", "private": true, "workspaces": ["apps/web"]}',
+    ".npmrc": OFFLINE,
 }
 SERVER = {
     "package.json": '{"name": "shop", "version": "1.0.0", "private": true, "scripts": {"start": "node server.js"}, '
@@ -220,13 +221,13 @@ def test_pages_of_a_script_of_its_own(repository: Repository, tmp_path: Path) ->
 
 
 def test_a_monorepo(repository: Repository, tmp_path: Path) -> None:
-    """An application and pages, each in a directory of its own, are installed and made there; at the top are tools."""
+    """An application and pages, a member of a workspace, are made in a directory each; tools are above."""
     require_program("npm", "--version")
     put(repository.path, TOOLS)
     vendored(repository.path / "apps/api", "fastapi")
     put(repository.path / "apps/api", {"shop.py": "import fastapi\n\nprint(fastapi.WORD)\n"})
     put(repository.path / "apps/web", PAGES)
-    locked(repository.path / "apps/web")
+    locked(repository.path)
     live = deployed(repository, tmp_path / "there")
     assert said(live / "apps/api", ".venv/bin/python shop.py") == "hello\n"
     assert (live / "apps/web/dist/index.html").read_text() == "hello\n"

@@ -55,10 +55,11 @@ def test_an_export_of_next_has_no_server(tmp_path: Path) -> None:
 
 
 def test_a_later_yarn_has_other_flags(tmp_path: Path) -> None:
-    """Its lock file has the same name, and its settings another one."""
+    """Its lock file has the same name, and its settings another one; a build cannot make the ~/.yarn that it wants."""
     (tmp_path / ".yarnrc.yml").write_text("")
     proposal = look(tmp_path, {"dependencies": {"koa": "3"}, "scripts": {"build": "tsc"}}, yarn_lock="")
-    assert [step["command"] for step in proposal.steps] == ["yarn install --immutable", "yarn run build"]
+    install = "YARN_GLOBAL_FOLDER=~/.cache/yarn-berry yarn install --immutable"
+    assert [step["command"] for step in proposal.steps] == [install, "yarn run build"]
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,55 @@ def test_packages_of_tools_hide_no_pages(tmp_path: Path) -> None:
     proposal = look(tmp_path, {"devDependencies": {"prettier": "3"}})
     assert (proposal.frontend or {})["path"] == "apps/web"
     assert proposal.questions == {}
+
+
+def put(top: Path, packages: dict[str, dict[str, Any]], *locks: str) -> Proposal:
+    """What is found in packages, by their directories, and lock files, by their paths."""
+    for place, package in packages.items():
+        (top / place).mkdir(parents=True, exist_ok=True)
+        (top / place / "package.json").write_text(json.dumps(package))
+    for lock in locks:
+        (top / lock).write_text("{}")
+    proposal = Proposal("shop")
+    node.look(Tree(top), proposal)
+    return proposal
+
+
+PAGES = {"scripts": {"build": "vite build"}, "devDependencies": {"vite": "7"}}
+STARTED = {"scripts": {"build": "tsc", "start": "node ."}, "dependencies": {"koa": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("packages", "lock", "install", "name"),
+    [
+        ({"workspaces": ["apps/*"]}, "package-lock.json", "npm ci", "npm"),
+        ({"workspaces": ["apps/*"]}, "bun.lock", "bun install --frozen-lockfile", "bun"),
+        ({}, "pnpm-lock.yaml", "pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store", "pnpm"),
+    ],
+)
+def test_a_workspace_is_installed_by_its_own_lock_file(
+    tmp_path: Path, packages: dict[str, Any], lock: str, install: str, name: str
+) -> None:
+    """That is at the top; as a member may read another one, the source of its pages is all of the workspace."""
+    if name == "pnpm":
+        (tmp_path / "pnpm-workspace.yaml").write_text("packages: [apps/*]\n")
+    proposal = put(tmp_path, {"": packages, "apps/web": PAGES, "apps/api": STARTED, "apps/jobs": STARTED}, lock)
+    command = f"{install} && cd apps/web && {name} run build"
+    assert proposal.frontend == {"path": ".", "command": command, "output": "apps/web/dist", "into": None}
+    assert (proposal.page, proposal.questions) == ("apps/web/dist/index.html", {})
+    assert proposal.steps == [
+        {"name": "packages", "command": install},
+        {"name": "compile apps-api", "path": "apps/api", "command": f"{name} run build"},
+        {"name": "compile apps-jobs", "path": "apps/jobs", "command": f"{name} run build"},
+    ]
+
+
+def test_what_is_no_member_of_a_workspace_has_its_own_lock_file(tmp_path: Path) -> None:
+    """One at the top without a workspace locks nothing below."""
+    proposal = put(tmp_path, {"": {}, "web": PAGES}, "package-lock.json")
+    assert (proposal.frontend or {})["command"] == "npm install && npm run build"
+    proposal = put(tmp_path, {"": {"workspaces": ["api"]}, "web": PAGES}, "web/package-lock.json")
+    assert (proposal.frontend or {})["path"] == "web"
 
 
 def test_pages_of_two_places(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,11 @@ from oroboros_deploy.init.proposal import Proposal
 from oroboros_deploy.init.tree import Tree
 
 
-def look(top: Path, files: dict[str, str]) -> Proposal:
+def look(top: Path, files: dict[str, str], found: Proposal | None = None) -> Proposal:
     for name, text in files.items():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
         (top / name).write_text(text)
-    proposal = Proposal("shop")
+    proposal = found or Proposal("shop")
     others.look(Tree(top), proposal)
     return proposal
 
@@ -57,6 +58,12 @@ def test_a_procfile_says_what_runs(tmp_path: Path) -> None:
     assert {name: len(asked) for name, asked in proposal.questions.items()} == {"services": 2, "migrate": 1}
 
 
+def test_a_procfile_is_asked_before_guesses(tmp_path: Path) -> None:
+    """What is found besides is started by one of its processes."""
+    files = {"Procfile": "web: bin/shop\n", "go.mod": "module shop", "main.go": "package main"}
+    assert look(tmp_path, files, Proposal("shop", guessed=["shop-api"])).guessed == ["shop-web"]
+
+
 @pytest.mark.parametrize(
     ("module", "main", "built"),
     [
@@ -77,6 +84,55 @@ def test_strangers_are_named(tmp_path: Path, name: str) -> None:
     """What cannot be built by what is known here is asked for by its name."""
     [asked] = look(tmp_path, {name: ""}).questions["build.steps"]
     assert asked.startswith(f"{name} is there (")
+
+
+def test_an_image_says_what_is_started(tmp_path: Path) -> None:
+    """What is built is known already, and nobody is asked for it again."""
+    image = 'FROM x\nRUN make\nENTRYPOINT ["/start"]\nCMD ["serve", "--port", "8001"]\n'
+    proposal = look(tmp_path, {"go.mod": "module shop", "main.go": "package main", "Dockerfile": image})
+    started = 'Dockerfile starts `["/start"] ["serve", "--port", "8001"]`, which is for a unit'
+    assert proposal.questions == {"services": [started]}
+
+
+@pytest.mark.parametrize(
+    ("directory", "embedded", "asked"),
+    [
+        ("server", "all:dist", ["server/web.go embeds dist: are these the pages? "]),
+        ("server", "gen/api.yaml", []),
+        ("web", "dist/*", []),
+    ],
+)
+def test_pages_that_go_compiles_in(tmp_path: Path, directory: str, embedded: str, asked: list[str]) -> None:
+    """A person says whether they are those that the frontend makes, unless they are made right there."""
+    files = {"go.mod": "module shop", f"{directory}/web.go": f"package web\n\n//go:embed {embedded}\nvar f embed.FS\n"}
+    frontend: dict[str, object] = {"path": "web", "command": "make", "output": "dist", "into": None}
+    proposal = look(tmp_path, files, Proposal("shop", frontend=frontend, page="web/dist/index.html"))
+    written = "Then write into: server/dist, and go finds them there"
+    assert proposal.questions.get("build.frontend", []) == [f"{each}{written}" for each in asked]
+
+
+@pytest.mark.parametrize(
+    ("required", "files", "cache"),
+    [
+        ("require example.org/a v1.0.0\n", {}, "GOMODCACHE=~/.cache/go-mod "),
+        ("require (\n\texample.org/a v1.0.0\n)\n", {}, "GOMODCACHE=~/.cache/go-mod "),
+        ("require example.org/a v1.0.0\n", {"vendor/modules.txt": ""}, ""),
+        ("", {}, ""),
+    ],
+)
+def test_where_go_keeps_its_modules(tmp_path: Path, required: str, files: dict[str, str], cache: str) -> None:
+    """In the caches, to which a build can write; the directory of go's own choice is none of them at first."""
+    found = look(tmp_path, {"go.mod": f"module shop\n\n{required}", "main.go": "package main", **files})
+    assert [step["command"] for step in found.steps] == [f"{cache}go build -o bin/shop ."]
+
+
+@pytest.mark.parametrize(("needs", "steps"), [("slim/slim", 1), ("ext-intl", 0), ("php", 0)])
+def test_packages_of_php_without_a_lock_file(tmp_path: Path, needs: str, steps: int) -> None:
+    """They are installed all the same, or no page works: a person is asked for the lock file."""
+    proposal = look(tmp_path, {"index.php": "", "composer.json": json.dumps({"require": {needs: "4"}})})
+    command = "composer install --no-dev --no-interaction"
+    assert proposal.steps == [{"name": "packages", "command": command, "outputs": ["vendor"]}] * steps
+    assert len(proposal.questions.get("build.steps", [])) == steps
 
 
 def test_pages_that_nobody_makes(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def test_the_reason_names_the_lock(tmp_path: Path, files: dict[str, str], why: s
     assert (proposal.venvs, proposal.reasons["build.venvs"]) == ({".venv": ["."]}, [why])
 
 
+def test_what_a_project_needs_of_its_host_and_of_its_files_is_asked(tmp_path: Path) -> None:
+    """Its Python, and what a wheel of it would hold."""
+    project = "[project]\nname = 'shop'\nrequires-python = '>=3.14'\n"
+    proposal = look(tmp_path, pyproject_toml=project, app__main_py="", static__page_css="")
+    assert {name: len(asked) for name, asked in proposal.questions.items()} == {"build": 1, "build.venvs": 1}
+
+
 def test_hashes_are_told(tmp_path: Path) -> None:
     """Requirements with hashes are installed by them."""
     proposal = look(tmp_path, requirements_txt="a==1 --hash=sha256:0")
@@ -56,6 +63,17 @@ def test_a_pyproject_of_tools_hides_no_application(tmp_path: Path) -> None:
     """What is below it is looked at, where nothing at the top is to be installed."""
     proposal = look(tmp_path, pyproject_toml="[tool.ruff]\n", apps__api__requirements_txt="flask")
     assert proposal.venvs == {"apps/api": {"requirements": ["apps/api/requirements.txt"]}}
+
+
+def test_a_workspace_of_uv_has_its_applications_below(tmp_path: Path) -> None:
+    """What locks them is at the top, where no project is: a person is told how its pins are committed."""
+    member = "[project]\nname = 'shop-api'\ndependencies = ['fastapi']\n"
+    workspace = {"pyproject_toml": "[tool.uv.workspace]\nmembers = ['api']\n", "uv_lock": ""}
+    proposal = look(tmp_path, api__pyproject_toml=member, **workspace)
+    assert (proposal.venvs, proposal.found) == ({"api": ["api"]}, ["FastAPI in api"])
+    [asked] = proposal.questions["build.venvs"]
+    assert asked.endswith("uv export --package shop-api --no-dev --no-emit-workspace -o api/requirements.txt")
+    assert look(tmp_path, api__requirements_txt="fastapi==1").questions == {}
 
 
 def test_django_below_the_top(tmp_path: Path) -> None:
@@ -75,6 +93,20 @@ def test_units_say_where_the_environment_is(tmp_path: Path) -> None:
     proposal = look(tmp_path, api__requirements_txt="flask", shop_service=unit)
     assert proposal.venvs == {"api/env": {"requirements": ["api/requirements.txt"]}}
     assert proposal.reasons["build.venvs"] == ["the units run api/env/bin", "api/requirements.txt"]
+
+
+@pytest.mark.parametrize(
+    ("files", "asked"),
+    [
+        ({"shop_py": "URI = 'sqlite:///shop.db'"}, True),
+        ({"manage_py": "", "shop__settings_py": "DATABASE = env.dj_db_url('D', default='sqlite:///a.db')"}, True),
+        ({"shop_py": "URI = environ['DATABASE_URL']"}, False),
+    ],
+)
+def test_a_database_beside_the_code_is_asked_for(tmp_path: Path, files: dict[str, str], asked: bool) -> None:
+    """A release is read-only, whichever framework it has, and the next one would have another database."""
+    proposal = look(tmp_path, requirements_txt="flask", **files)
+    assert any("SQLite" in each for each in proposal.questions.get("shared", [])) == asked
 
 
 def test_alembic_below_the_top(tmp_path: Path) -> None:

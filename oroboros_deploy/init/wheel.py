@@ -1,0 +1,65 @@
+"""Whether a wheel can be built of a project of Python: many an application is described like one, and is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from .proposal import Proposal
+from .tree import Tree, below, table
+
+# What setuptools takes for no package and no module of a project, where it looks for one itself.
+_PASSED_OVER = re.compile(
+    r"[._].*|ci|bin|docs?|documentation|manpages|news|changelog|tests?|unit_tests?|examples?|scripts|tools|utils?|python"
+    r"|build|dist|venv|env|requirements|tasks|fabfile|site_scons|benchmarks?|exercises?|setup|conftest|toxfile|noxfile"
+    r"|pavement|dodo|conanfile|manage"
+)
+_SETUPTOOLS = ("tool.setuptools", "py-modules = []")
+_POETRY = ("tool.poetry", "package-mode = false")
+_HATCHLING = ("tool.hatch.build.targets.wheel", "bypass-selection = true")
+
+
+def look(tree: Tree, proposal: Proposal, place: str, lock: str | None) -> None:
+    """Ask about a project of which no wheel can be built; of a locked one without a build system none is."""
+    project = tree.toml(place, "pyproject.toml")
+    system, tool = table(project.get("build-system")), table(project.get("tool"))
+    if not project or (lock and not system) or table(tool.get("poetry")).get("package-mode") is False:
+        return
+    backend = str(system.get("build-backend", "setuptools")).partition(".")[0]
+    if backend == "setuptools":
+        _of_setuptools(tree, proposal, place, tool)
+    elif backend == "poetry" and "packages" not in table(tool.get("poetry")):
+        _of_its_name(tree, proposal, place, _POETRY, _name(table(project.get("project")), table(tool.get("poetry"))))
+    elif backend == "hatchling" and "build" not in table(tool.get("hatch")):
+        _of_its_name(tree, proposal, place, _HATCHLING, _name(table(project.get("project"))))
+
+
+def _of_setuptools(tree: Tree, proposal: Proposal, place: str, tool: Mapping[str, object]) -> None:
+    said = {"packages", "py-modules"} & {*table(tool.get("setuptools"))}
+    if said or tree.first(place, "setup.py", "setup.cfg") or "src" in (entries := tree.names(place)):
+        return
+    packages = [name for name in entries if name.isidentifier() and not _PASSED_OVER.fullmatch(name)]
+    modules = [
+        name for name in entries if name.endswith(".py") and not _PASSED_OVER.fullmatch(name.removesuffix(".py"))
+    ]
+    found = packages or modules
+    if len(found) > 1:
+        why = f"of {', '.join(found[:2])} and others" if len(found) > 2 else f"of {found[0]} and {found[1]}"
+        _ask(proposal, place, _SETUPTOOLS, f"setuptools finds more than one package in it, and builds none {why}")
+
+
+def _of_its_name(tree: Tree, proposal: Proposal, place: str, instead: tuple[str, str], name: str) -> None:
+    there = {*tree.names(place), *tree.names(below(place, "src"))}
+    if name and not {name, f"{name}.py"} & there:
+        _ask(proposal, place, instead, f"{name} is the package that is built of it, and is not there")
+
+
+def _name(*tables: Mapping[str, object]) -> str:
+    name = next((str(each["name"]) for each in tables if "name" in each), "")
+    return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def _ask(proposal: Proposal, place: str, instead: tuple[str, str], why: str) -> None:
+    file, (section, line) = below(place, "pyproject.toml"), instead
+    asked = f"{file} is that of an application? {why}: so that what it needs is installed alone"
+    proposal.ask("build.venvs", f"{asked}, write below [{section}] of it: {line}")
