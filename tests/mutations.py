@@ -2739,13 +2739,6 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "no_record_is_read"),
     ),
     Mutation(
-        "a value that was made is never changed",
-        "oroboros_deploy/values/frozen.py",
-        "    if name in vars(self) or name not in self.__dataclass_fields__:\n",
-        "    if name not in self.__dataclass_fields__:\n",
-        ("tests/values/test_frozen.py",),
-    ),
-    Mutation(
         "a gate that the settings took out was not skipped by hand",
         HOST + "records.py",
         '    return _kept(layout, request["sha"]) if "skip_healthcheck" in request.get("said", []) else None',
