@@ -36,17 +36,23 @@ USUAL = ("--cap-add=MKNOD,NET_RAW,AUDIT_WRITE",)
 NOBODY = ("--cap-drop=ALL", "--user=1000:1000", "--env=XDG_CACHE_HOME=/tmp/cache")  # its home is /
 GROUPS = ("--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw",)
 RIGHTS = ("--privileged", "--cgroupns=private")
+UNMOUNTED = ("--privileged",)  # the control groups of the container are not mounted in it
 
 # In the container: its own clone, the command again and again, a line with the end of each, and what is left.
 SCRIPT = """\
-cd /tmp && git clone --quiet /checkout.bundle clone && cd clone || exit 99
+cache=${{XDG_CACHE_HOME:-$HOME/.cache}}/oroboros_deploy
+places() {{ find /tmp /var/cache/oroboros_deploy "$cache" -mindepth 1 -maxdepth 1 2>/dev/null; }}
+cd /tmp && git clone --quiet --config advice.detachedHead=false /checkout.bundle clone && cd clone || exit 99
+before=$(places)
 for run in $(seq {runs}); do
     began=$(date +%s)
     {command}
     echo "== $? $(($(date +%s) - began))"
 done
 echo "== left"
-ls -A /tmp /var/cache/oroboros_deploy "${{XDG_CACHE_HOME:-$HOME/.cache}}/oroboros_deploy" 2>/dev/null
+places | while read -r place; do
+    echo "$before" | grep -qxF "$place" || echo "$place"
+done
 """
 CGROUP2 = """\
 test -e /sys/fs/cgroup/cgroup.controllers || {
@@ -87,6 +93,8 @@ ROWS = (
     Row("container, uid 1000, with packages, two at once", TWO, PLAYED, NOBODY, packages=True),
     Row("container, control groups writable, no right to mount", DEMO, PLAYED, GROUPS, runs=2),
     Row("container, an ordinary user, with packages", DEMO, PLAYED, USUAL, packages=True, ordinary=True),
+    Row("privileged container, an overlay as root, without --cgroupns=private", DEMO, PLAYED, UNMOUNTED, runs=2),
+    Row("all rights, no overlay, without --cgroupns=private", DEMO, PLAYED, UNMOUNTED, runs=2, tree=True),
     Row("privileged container, an overlay as root", BOOTED, PLAYED, RIGHTS, runs=2),
     Row("all rights, no overlay", BOOTED, PLAYED, RIGHTS, runs=2, tree=True),
     Row("container, root, with packages", QUICK, PASSED, USUAL, packages=True),

@@ -4,8 +4,8 @@
     python benchmarks/signals.py --booted       as root; with an empty cache, so that the host's image is built as well
 
 SIGINT and SIGHUP go to all processes of the terminal, SIGTERM to the demonstration alone.  Each end has to have the
-exit code of its signal and to come within 5 s (10 s with a booted host), and nothing may stay of what was begun.  Exits
-1 when something is otherwise.
+exit code of its signal, and nothing may stay of what was begun.  Exits 1 when something is otherwise.  The seconds
+beside each exit code are mostly those in which the files of the releases are removed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 DEMO = Path(__file__).resolve().parents[1] / "examples/demo.sh"
@@ -59,11 +60,13 @@ class Demo:
         time.sleep(LATER)
         return self.process.poll() is None
 
-    def end(self, number: signal.Signals) -> tuple[int, float]:
-        """Its exit code and how long its end took."""
+    def end(self, number: signal.Signals) -> tuple[int | None, float]:
+        """Its exit code, None when it did not end, and how long its end took."""
         began = time.monotonic()
         (os.kill if number == signal.SIGTERM else os.killpg)(self.process.pid, number)
-        return self.process.wait(120), time.monotonic() - began
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(120)
+        return self.process.poll(), time.monotonic() - began
 
     def left(self) -> list[str]:
         """What is there of it: temporary files, processes, hosts, mounts, an environment that is only partly made."""
@@ -77,23 +80,23 @@ class Demo:
         return [*os.listdir(self.scratch), *"".join(named).splitlines(), *mounts, *partly, *hosts]
 
 
-def tried(way: str, cache: Path, stage: str, number: signal.Signals) -> str:
-    """The cell of the table: the exit code, and what is not as it should be."""
+def tried(way: str, cache: Path, stage: str, number: signal.Signals) -> tuple[str, bool]:
+    """The cell of the table, and whether it is as it should be."""
     with tempfile.TemporaryDirectory(prefix="signals-") as place:
         scratch = Path(place) / "t"
         scratch.mkdir()
         demo = Demo(way, cache, scratch)
         try:
             if not demo.reaches(STAGES[stage]):
-                return f"it never came to that: {demo.said.read_text()[-300:]}"
+                return f"it never came to that: {demo.said.read_text()[-300:]}", False
             code, seconds = demo.end(number)
         finally:
             demo.process.kill()
             demo.process.wait()
         time.sleep(0.2)  # the kernel takes away what has ended
-        late = f" after {seconds:.1f} s" if seconds > (10 if way == "--booted" else 5) else ""
-        left = f" and left {demo.left()}" if demo.left() else ""
-        return f"{code}{late}{left}"
+        left = demo.left()
+        cell = f"{code}, {seconds:.1f} s" + (f" and left {left}" if left else "")
+        return cell, code == SIGNALS[number] and not left
 
 
 def cache_of(stage: str, caches: Callable[[], Path], warm: Path) -> Path:
@@ -117,8 +120,8 @@ def main() -> int:
         warm = Path(place) / "warm"
         for stage in (stage for stage in STAGES if way == "--booted" or stage not in OF_BOOTED):
             cells = [tried(way, cache_of(stage, empty, warm), stage, number) for number in SIGNALS]
-            wrong += sum(cell != str(code) for cell, code in zip(cells, SIGNALS.values(), strict=True))
-            print(f"| {stage} | {' | '.join(cells)} |", flush=True)
+            wrong += sum(not right for _, right in cells)
+            print(f"| {stage} | {' | '.join(cell for cell, _ in cells)} |", flush=True)
     return 1 if wrong else 0
 
 

@@ -19,7 +19,7 @@ from oroboros_deploy.host import process
 from tests.support.clock import within
 from tests.support.rights import require
 from tests.support.small_filesystem import frozen, small_filesystem
-from tests.support.watching import eventually, processes
+from tests.support.watching import eventually, kill_left, processes
 
 HERE = Path("/")
 
@@ -84,8 +84,7 @@ def test_a_child_left_behind_does_not_hold_us(child: str) -> None:
     line = f"{child.replace('MARK', mark)} echo done >&2; exit 4"
     with within(10):
         assert shell(line, seconds=60, sink=lambda data: time.sleep(0.01)).status == 4
-    for left in processes(mark):  # those with a session of their own are not ours to end
-        os.kill(left, 9)
+    kill_left(mark)  # those with a session of their own are not ours to end
 
 
 def test_children_in_the_group_end_with_the_command() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from oroboros_deploy.host.wire import REQUEST
@@ -44,6 +46,13 @@ def processes(token: str) -> list[int]:
     """The living processes that have the token in their command line, but not as part of a call's request."""
     lines = {int(entry): _command_line(entry) for entry in os.listdir("/proc") if entry.isdigit()}
     return [number for number, line in lines.items() if token in line and REQUEST not in line]
+
+
+def kill_left(token: str) -> None:
+    """Kill these processes; one that was killed a moment before may be among them, and be gone now."""
+    for number in processes(token):
+        with suppress(ProcessLookupError):
+            os.kill(number, signal.SIGKILL)
 
 
 def eventually(condition: Callable[[], object], within: float = 30.0) -> bool:

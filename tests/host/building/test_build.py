@@ -28,7 +28,7 @@ from tests.support.clock import within
 from tests.support.local_agent import RECIPE, LocalAgent
 from tests.support.repository import Repository
 from tests.support.second_tools import by_npm
-from tests.support.watching import eventually, inodes, processes, tree
+from tests.support.watching import eventually, inodes, kill_left, processes, tree
 
 pytestmark = pytest.mark.slow
 
@@ -759,8 +759,7 @@ def test_a_daemon_left_by_a_step_does_not_hold_the_build(host: LocalAgent, mirro
         answer = host.build(head(mirrored), step(f"setsid sleep {mark} & sleep {mark} & echo started"))
     assert answer.refusal is None
     assert (host.build(mirrored.git("rev-parse", "HEAD")).said("build.waiting"), answer.stderr) == ([], "")
-    for left in processes(mark):  # the one that left the group
-        os.kill(left, 9)
+    kill_left(mark)  # the one that left the group
 
 
 @pytest.mark.slow
