@@ -41,10 +41,8 @@ class Manager(NamedTuple):
     server: str
 
 
-# Of its own pnpm makes ~/.local/share/pnpm, which a build cannot, as it cannot make the ~/.yarn of a later yarn.
-_PNPM = "pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store"
 _MANAGERS = (
-    Manager("pnpm", "pnpm-lock.yaml", _PNPM, f"{_PNPM} --prod"),
+    Manager("pnpm", "pnpm-lock.yaml", "pnpm install --frozen-lockfile", "pnpm install --frozen-lockfile --prod"),
     Manager("yarn", "yarn.lock", "yarn install --frozen-lockfile", "yarn install --frozen-lockfile --production"),
     Manager("npm", "package-lock.json", "npm ci", "npm ci --omit=dev"),
     Manager("npm", "npm-shrinkwrap.json", "npm ci", "npm ci --omit=dev"),
@@ -54,7 +52,7 @@ _MANAGERS = (
     ),
 )
 _NO_LOCK = Manager("npm", "", "npm install", "npm install --omit=dev")
-_KEPT = "YARN_GLOBAL_FOLDER=~/.cache/yarn-berry "
+_KEPT = "YARN_GLOBAL_FOLDER=~/.cache/yarn-berry "  # of its own it makes ~/.yarn, which a build cannot
 _BERRY = Manager(
     "yarn", "yarn.lock", f"{_KEPT}yarn install --immutable", f"{_KEPT}yarn workspaces focus --all --production"
 )

@@ -131,7 +131,7 @@ STARTED = {"scripts": {"build": "tsc", "start": "node ."}, "dependencies": {"koa
     [
         ({"workspaces": ["apps/*"]}, "package-lock.json", "npm ci", "npm"),
         ({"workspaces": ["apps/*"]}, "bun.lock", "bun install --frozen-lockfile", "bun"),
-        ({}, "pnpm-lock.yaml", "pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store", "pnpm"),
+        ({}, "pnpm-lock.yaml", "pnpm install --frozen-lockfile", "pnpm"),
     ],
 )
 def test_a_workspace_is_installed_by_its_own_lock_file(

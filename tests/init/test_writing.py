@@ -107,14 +107,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
     ),
     "Node with pnpm": (
         {"package.json": '{"dependencies": {"koa": "3"}}', "pnpm-lock.yaml": ""},
-        {
-            "steps": [
-                npm(
-                    lock="pnpm-lock.yaml",
-                    command="pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store --prod",
-                )
-            ]
-        },
+        {"steps": [npm(lock="pnpm-lock.yaml", command="pnpm install --frozen-lockfile --prod")]},
         {"hosts", "unit"},
     ),
     "Node with yarn": (
@@ -166,12 +159,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
         },
         {
             "venvs": {"apps/api": ("apps/api",)},
-            "frontend": (
-                "apps/web",
-                "pnpm install --frozen-lockfile --store-dir ~/.cache/pnpm-store && pnpm run build",
-                "dist",
-                None,
-            ),
+            "frontend": ("apps/web", "pnpm install --frozen-lockfile && pnpm run build", "dist", None),
             "services": ("shop-api",),
             "healthcheck.http": PORT_8000,
         },
