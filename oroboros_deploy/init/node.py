@@ -52,10 +52,7 @@ _MANAGERS = (
     ),
 )
 _NO_LOCK = Manager("npm", "", "npm install", "npm install --omit=dev")
-_KEPT = "YARN_GLOBAL_FOLDER=~/.cache/yarn-berry "  # of its own it makes ~/.yarn, which a build cannot
-_BERRY = Manager(
-    "yarn", "yarn.lock", f"{_KEPT}yarn install --immutable", f"{_KEPT}yarn workspaces focus --all --production"
-)
+_BERRY = Manager("yarn", "yarn.lock", "yarn install --immutable", "yarn workspaces focus --all --production")
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
