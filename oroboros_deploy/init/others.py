@@ -103,8 +103,7 @@ def _go(tree: Tree, proposal: Proposal) -> None:
     for place in tree.places("go.mod"):
         module = _MODULE.search(tree.text(place, "go.mod"))
         name = module[1].rpartition("/")[2] if module else proposal.name
-        cache = "GOMODCACHE=~/.cache/go-mod " if _needs_modules(tree, place) else ""
-        command = f"{cache}go build {_go_programs(tree, place, name)}"
+        command = f"go build {_go_programs(tree, place, name)}"
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
         proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
         proposal.found.append(f"Go in {place or 'the top directory'}")
@@ -122,12 +121,6 @@ def _ask_of_embedded(tree: Tree, proposal: Proposal) -> None:
         if made in _EMBEDDED.findall(tree.text(name)) and into != str(proposal.page).rpartition("/")[0]:
             asked = f"{name} embeds {made}: are these the pages? Then write into: {into}, and go finds them there"
             proposal.ask("build.frontend", asked)
-
-
-def _needs_modules(tree: Tree, place: str) -> bool:
-    """Whether go gets modules, which it keeps in ~/go by itself: a build cannot make that directory."""
-    required = re.search(r"^require\b", tree.text(place, "go.mod"), re.MULTILINE)
-    return bool(required) and not tree.has(place, "vendor/modules.txt")
 
 
 def _go_programs(tree: Tree, place: str, name: str) -> str:

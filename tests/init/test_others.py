@@ -111,21 +111,6 @@ def test_pages_that_go_compiles_in(tmp_path: Path, directory: str, embedded: str
     assert proposal.questions.get("build.frontend", []) == [f"{each}{written}" for each in asked]
 
 
-@pytest.mark.parametrize(
-    ("required", "files", "cache"),
-    [
-        ("require example.org/a v1.0.0\n", {}, "GOMODCACHE=~/.cache/go-mod "),
-        ("require (\n\texample.org/a v1.0.0\n)\n", {}, "GOMODCACHE=~/.cache/go-mod "),
-        ("require example.org/a v1.0.0\n", {"vendor/modules.txt": ""}, ""),
-        ("", {}, ""),
-    ],
-)
-def test_where_go_keeps_its_modules(tmp_path: Path, required: str, files: dict[str, str], cache: str) -> None:
-    """In the caches, to which a build can write; the directory of go's own choice is none of them at first."""
-    found = look(tmp_path, {"go.mod": f"module shop\n\n{required}", "main.go": "package main", **files})
-    assert [step["command"] for step in found.steps] == [f"{cache}go build -o bin/shop ."]
-
-
 @pytest.mark.parametrize(("needs", "steps"), [("slim/slim", 1), ("ext-intl", 0), ("php", 0)])
 def test_packages_of_php_without_a_lock_file(tmp_path: Path, needs: str, steps: int) -> None:
     """They are installed all the same, or no page works: a person is asked for the lock file."""
