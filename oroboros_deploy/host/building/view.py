@@ -17,12 +17,25 @@ from pathlib import Path
 from .. import process
 from ..annotations import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
-# Directories that tools keep for later builds, in the home directory. The first two are made where they are missing.
+# Directories that tools keep for later builds, in the home directory.
 _CACHES = (
     *(".cache", ".npm", ".bun", ".bundle", ".cargo/git", ".cargo/registry", ".composer", ".config/configstore"),
     *(".gem", ".gradle", ".local/share/pnpm", ".local/share/uv", ".m2", ".node-gyp", ".nuget", ".pnpm-store"),
     *(".yarn", "go/pkg"),
 )
+# A build can make none of them, so these are made before it where they are missing.
+_ALWAYS = (".cache", ".npm")
+_OF_PROGRAM = {
+    ".bun": "bun",
+    ".cargo/git": "cargo",
+    ".cargo/registry": "cargo",
+    ".gradle": "gradle",
+    ".local/share/pnpm": "pnpm",
+    ".m2": "mvn",
+    ".nuget": "dotnet",
+    ".yarn": "yarn",
+    "go/pkg": "go",
+}
 # Variables that name such a directory elsewhere.
 _ELSEWHERE = (
     *("XDG_CACHE_HOME", "npm_config_cache", "NPM_CONFIG_CACHE", "PIP_CACHE_DIR", "UV_CACHE_DIR", "YARN_CACHE_FOLDER"),
@@ -129,12 +142,20 @@ def own_places(below: Path, needed: Sequence[Path]) -> Dict[Path, Path]:
 def kept_by_tools(environment: Dict[str, str]) -> List[Path]:
     """The places outside a build that its commands may write to."""
     home = Path(environment["HOME"])
-    for name in _CACHES[:2]:
-        with contextlib.suppress(OSError):
-            (home / name).mkdir(mode=0o700, exist_ok=True)
+    for name in (*_ALWAYS, *(name for name, program in _OF_PROGRAM.items() if process.find(program))):
+        _make(home, name)
     named = [Path(environment[name]) for name in _ELSEWHERE if environment.get(name, "").startswith("/")]
     of_their_own = [path for path in named if path not in (home, *home.parents)]
     return [*(home / name for name in _CACHES), *of_their_own, *map(Path, _EVERYBODYS)]
+
+
+def _make(home: Path, name: str) -> None:
+    """Make a directory that only its owner can enter, and those above it; a home where nothing can be made stays."""
+    path = Path(name)
+    above = [*path.parents][-2::-1]  # without the home itself
+    with contextlib.suppress(OSError):
+        for each in (*above, path):
+            (home / each).mkdir(mode=0o700, exist_ok=True)
 
 
 def _entering(nsenter: str, pid: int) -> List[str]:

@@ -237,6 +237,17 @@ def test_the_caches_of_tools_are_kept(tmp_path: Path) -> None:
     assert (tmp_path in found, (tmp_path / ".npm").is_dir(), (tmp_path / ".gradle").exists()) == (False, True, False)
 
 
+def test_the_cache_of_a_program_on_the_host_is_there_before_a_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A build can make nothing in the home: pnpm and Go would end with an error when a login uses them first."""
+    monkeypatch.setattr(view.process, "find", lambda name: name if name in ("pnpm", "go") else None)
+    view.kept_by_tools({"HOME": str(tmp_path)})
+    made = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*"))
+    assert made == [".cache", ".local", ".local/share", ".local/share/pnpm", ".npm", "go", "go/pkg"]
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.rglob("*")} == {0o700}
+
+
 def test_a_host_without_the_means_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command runs all the same, as it did before."""
     monkeypatch.setattr(process, "find", lambda name: None)
