@@ -56,7 +56,12 @@ class Ended(NamedTuple):
 
 def find(name: str, node: Optional[str] = None) -> Optional[str]:
     """Where a command of that name is found, None when it is not on this host; ``node`` as in `of_this_user`."""
-    paths = (os.path.join(directory, name) for directory in environment.of_this_user(node)["PATH"].split(":"))
+    return find_in(environment.of_this_user(node)["PATH"], name)
+
+
+def find_in(directories: str, name: str) -> Optional[str]:
+    """The same for directories as PATH has them."""
+    paths = (os.path.join(directory, name) for directory in directories.split(":"))
     return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
 
 

@@ -142,7 +142,8 @@ def own_places(below: Path, needed: Sequence[Path]) -> Dict[Path, Path]:
 def kept_by_tools(environment: Dict[str, str]) -> List[Path]:
     """The places outside a build that its commands may write to."""
     home = Path(environment["HOME"])
-    for name in (*_ALWAYS, *(name for name, program in _OF_PROGRAM.items() if process.find(program))):
+    theirs = (name for name, program in _OF_PROGRAM.items() if process.find_in(environment["PATH"], program))
+    for name in (*_ALWAYS, *theirs):
         _make(home, name)
     named = [Path(environment[name]) for name in _ELSEWHERE if environment.get(name, "").startswith("/")]
     of_their_own = [path for path in named if path not in (home, *home.parents)]

@@ -231,21 +231,29 @@ def test_a_build_cannot_open_its_view(login: int, root: Path) -> None:
 def test_the_caches_of_tools_are_kept(tmp_path: Path) -> None:
     """Those of every home, and those that a variable names; never the home itself."""
     (tmp_path / ".cache").mkdir()
-    told = {"HOME": str(tmp_path), "UV_CACHE_DIR": "/var/cache/uv", "CARGO_HOME": str(tmp_path), "GOCACHE": "off"}
+    told = {
+        "HOME": str(tmp_path),
+        "PATH": "/usr/bin",
+        "UV_CACHE_DIR": "/var/cache/uv",
+        "CARGO_HOME": str(tmp_path),
+        "GOCACHE": "off",
+    }
     found = view.kept_by_tools(told)
     assert {tmp_path / ".cache", tmp_path / ".npm", Path("/var/cache/uv"), Path("/tmp")} <= set(found)
     assert (tmp_path in found, (tmp_path / ".npm").is_dir(), (tmp_path / ".gradle").exists()) == (False, True, False)
 
 
-def test_the_cache_of_a_program_on_the_host_is_there_before_a_build(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_of_a_program_in_path_is_there_before_a_build(tmp_path: Path) -> None:
     """A build can make nothing in the home: pnpm and Go would end with an error when a login uses them first."""
-    monkeypatch.setattr(view.process, "find", lambda name: name if name in ("pnpm", "go") else None)
-    view.kept_by_tools({"HOME": str(tmp_path)})
-    made = sorted(str(each.relative_to(tmp_path)) for each in tmp_path.rglob("*"))
+    home, programs = tmp_path / "home", tmp_path / "bin"
+    for directory in (home, programs):
+        directory.mkdir()
+    for name in ("pnpm", "go"):
+        (programs / name).symlink_to("/bin/true")
+    view.kept_by_tools({"HOME": str(home), "PATH": str(programs)})
+    made = sorted(str(each.relative_to(home)) for each in home.rglob("*"))
     assert made == [".cache", ".local", ".local/share", ".local/share/pnpm", ".npm", "go", "go/pkg"]
-    assert {each.stat().st_mode & 0o777 for each in tmp_path.rglob("*")} == {0o700}
+    assert {each.stat().st_mode & 0o777 for each in home.rglob("*")} == {0o700}
 
 
 def test_a_host_without_the_means_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
