@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 from .. import text, words
 
 _KEPT = "\n\t\N{ZERO WIDTH JOINER}"  # the joiner holds emoji together
+_NUMBER = re.compile(r"(\d{1,9})")
 _OFTEN = ((1, "a day"), (7, "a week"), (30, "a month"))
 _BEFORE = 600  # seconds of what services said before they stopped, that people look at, too
 _ONE_AFTER_THE_OTHER = "activate."  # hosts are switched in turn; everything before they do side by side
@@ -21,6 +23,7 @@ _LOOKS = {
     "already_live": "already",
     "already live": "already",
     "live on some": "split",
+    "drifted": "drift",
     "not_restored": "broken",
     "not_switched": "failed",
     "not switched": "failed",
@@ -49,6 +52,17 @@ def _hidden(character: str) -> bool:
 def short(sha: str | None) -> str:
     """The first digits of a sha, enough to type back."""
     return text.short(sha) or "nothing"
+
+
+def stretch(names: Sequence[str]) -> tuple[str, str] | None:
+    """The first and the last of names that differ in one number alone, with none left out between; None otherwise."""
+    rows = [_NUMBER.split(name) for name in names]
+    varying = [at for at, column in enumerate(zip(*rows, strict=False)) if len(set(column)) > 1]
+    if len({len(row) for row in rows}) != 1 or len(varying) != 1 or not varying[0] % 2:
+        return None
+    numbers = {int(row[varying[0]]): name for row, name in zip(rows, names, strict=True)}
+    first, last = min(numbers), max(numbers)
+    return (numbers[first], numbers[last]) if last - first + 1 == len(names) == len(numbers) else None
 
 
 def terse(message: str) -> str:

@@ -18,6 +18,8 @@ _CALLED = {"env": "configuration push"}
 
 _GOING = {"deploy": "deploying", "rollback": "rolling back", "env": "configuring", "restart": "restarting"}
 REPLACED = "replaced"
+DRIFTED = "drifted"  # no host that is to serve it did when it was asked
+_GATE = "the gate was not passed"
 
 # What stands between "the last deploy" and the hosts where it went worst.
 _SAID = {
@@ -106,7 +108,16 @@ def why(attempt: Row) -> str:
 def cause(attempt: Row) -> str:
     """Why it failed: of what its worst host said, that which is no release and no state."""
     told = why(attempt)
-    return told.partition(f"{short(attempt['release_id'])} failed: ")[2] or told
+    first = (told.partition(f"{short(attempt['release_id'])} failed: ")[2] or told).partition(
+        "; and the restore failed"
+    )[0]
+    return first.partition(f"{_GATE}: ")[2] or first.replace(_GATE, "the health gate was not passed")
+
+
+def lost_by(parts: Sequence[Row]) -> str:
+    """Why nobody knows how these hosts ended, where all say the same; empty otherwise."""
+    told = {part["message"].partition("\n")[0].partition(";")[0] for part in parts}
+    return terse(told.pop()) if len(told) == 1 else ""
 
 
 def failing(attempt: Row) -> list[Row]:

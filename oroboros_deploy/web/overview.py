@@ -19,13 +19,14 @@ from ..records.environments import reading_order
 from ..records.record import RUNNING, AttemptState
 from ..registry.reading import LATELY, Reader
 from .display import short
-from .ending import HELD, REPLACED, SOME, came_to
+from .ending import DRIFTED, HELD, REPLACED, SOME, came_to
 
 HOSTS = 100  # on the page
 _FEW = 5  # hosts of an environment at most are all shown unasked;
 _MORE = 10  # or so many, where something goes on or went wrong, and not with one of them;
 _ODD = 3  # of more, so many of those that need to be looked at
 _RUNNING = 30  # attempts
+_TITLES = 10  # of releases that drifting hosts serve
 _NOTHING = frozenset({""})
 _WRONG = (AttemptState.RESTORED, AttemptState.FAILED, AttemptState.BROKEN)
 _FAILED = (State.RESTORED, State.NOT_RESTORED, State.NOT_SWITCHED)  # of a host that could not have a release
@@ -67,6 +68,11 @@ def seen(host: Row) -> Seen:
     return Seen.OLD if _long_ago(host["observed_at"]) else Seen.CONFIRMED
 
 
+def put_back(host: Row) -> bool:
+    """Whether a host serves its release since a failed attempt put it back there."""
+    return bool(host["last_state"] == State.RESTORED and host["since"] and host["since"] == host["last_at"])
+
+
 @dataclass(frozen=True)
 class Place:
     """One application in one environment: its hosts on the page, what serves there, what brought it, and what was last.
@@ -95,11 +101,22 @@ class Place:
     @property
     def serving(self) -> int:
         """How many hosts are known to serve what was brought; one that served something else when asked is not."""
-        brought = self.brought["release_id"] if self.brought else None
-        recorded = sum(int(each["hosts"]) for each in self.releases if each["release_id"] == brought)
+        return self.serving_of(self.brought["release_id"] if self.brought else None)
+
+    def serving_of(self, release_id: str | None) -> int:
+        """How many hosts are known to serve a release."""
+        recorded = sum(int(each["hosts"]) for each in self.releases if each["release_id"] == release_id)
         unsure = {each["host"] for each in self.unsure}  # the releases do not count these
-        drifted = [each for each in self.drifting if each["release_id"] == brought and each["host"] not in unsure]
+        drifted = [each for each in self.drifting if each["release_id"] == release_id and each["host"] not in unsure]
         return recorded - len(drifted)
+
+    def became(self, release_id: str | None) -> str:
+        """What became of a release that the registry has there: live on some, drifted from; empty where it is live."""
+        if self.forward not in (None, release_id):
+            return SOME
+        if all(each["release_id"] != release_id for each in self.drifting):
+            return ""
+        return SOME if self.serving_of(release_id) else DRIFTED
 
     @property
     def doubts(self) -> list[tuple[tuple[str | None, ...], list[Row]]]:
@@ -168,6 +185,26 @@ class Place:
         """When each of its hosts had said what it serves; None where one never has."""
         times = [host["observed_at"] for host in self.hosts]
         return min(times) if times and None not in times else None
+
+    @property
+    def stale(self) -> bool:
+        """Whether all that is known of it was said long ago."""
+        return len(self.hosts) == self.known > 0 and all(seen(host) == Seen.OLD for host in self.hosts)
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is known to be wrong there, whatever is being done."""
+        return not (self.unsure or self.drifting or self.went_wrong or self.empty or len(self.releases) > 1)
+
+    @property
+    def newer(self) -> Row | None:
+        """The attempt that brought the newest release of a split, where it can be brought to the others."""
+        return next((each["brought"] for each in self.releases if self.forward == each["release_id"]), None)
+
+    @property
+    def free(self) -> int:
+        """How many of its hosts nobody is known to hold."""
+        return self.known - len({each["host"] for each in self.held})
 
     @property
     def empty(self) -> list[Row]:
@@ -269,6 +306,7 @@ def standing(reader: Reader) -> dict[str, Any]:
         "checked": None if hosts.next else max((host["observed_at"] or "" for host in shown.values()), default=""),
         "places": found,
         "became": _became(found),
+        "titles": _titles(reader, [host["observed_release"] for place in found for host in place.drifting]),
         "held": held,
         "more_hosts": hosts.next and urlencode({"after": hosts.next}),
         "names": {"environment": environments, "host": [*shown]},
@@ -306,12 +344,15 @@ def places(
 
 def _became(places: Iterable[Place]) -> Callable[[Row], str]:
     """Tells of an attempt what became of what it brought: no host serves it any more, or those alone of a split."""
-    serves = {
-        (each.name, release_id): "" if each.forward in (None, release_id) else SOME
-        for each in places
-        for release_id in each.recorded
-    }
+    serves = {(each.name, release_id): each.became(release_id) for each in places for release_id in each.recorded}
     return lambda attempt: serves.get((attempt["environment"] or "", attempt["release_id"]), REPLACED)
+
+
+def _titles(reader: Reader, served: Iterable[str | None]) -> dict[str, Row | None]:
+    """The newest attempt of each release that hosts served instead of the recorded one; None: there is none."""
+    asked = list(dict.fromkeys(each for each in served if each))[:_TITLES]
+    found = reader.brought(asked)
+    return {each: found.get(each) for each in asked}
 
 
 def _unsure(unanswered: Iterable[Row], names: Mapping[str, set[str]]) -> dict[_Key, list[Row]]:

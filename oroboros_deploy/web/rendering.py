@@ -15,7 +15,7 @@ from ..errors import DeployError, InvalidInput
 from ..text import UNITS, changed_names
 from . import display, ending
 from .links import Links
-from .overview import seen
+from .overview import put_back, seen
 
 OVERVIEW = "oroboros_overview"  # the route whose path all others begin with
 
@@ -97,13 +97,26 @@ def _make_templates() -> Environment:
         "short",
         "spans",
         "steps",
+        "stretch",
         "terse",
         "when",
     )
     made.filters |= {name: getattr(display, name) for name in names}
-    ends = ("called", "came_of", "came_to", "cause", "does", "failing", "going", "said", "serves_then", "spread")
+    ends = (
+        "called",
+        "came_of",
+        "came_to",
+        "cause",
+        "does",
+        "failing",
+        "going",
+        "lost_by",
+        "said",
+        "serves_then",
+        "spread",
+    )
     made.filters |= {name: getattr(ending, name) for name in (*ends, "stands", "why", "worst_first")}
-    made.filters["seen"] = seen
+    made.filters |= {"seen": seen, "put_back": put_back}
     made.filters["changed_names"] = changed_names
     made.filters["part"] = lambda text: quote(text, safe="")
     made.globals["units"] = UNITS

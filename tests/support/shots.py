@@ -112,7 +112,8 @@ def drifted(history: History, hosts: list[str]) -> None:
 
 def broken(history: History, hosts: list[str]) -> None:
     """A deploy was not restored on the first host: nothing serves there."""
-    why = "the gate was not passed, and the release from before did not pass it either: no service runs"
+    gate = "the gate was not passed: the health command exited 1 (gave up after 60 s)"
+    why = f"current names {sha(1)}, and the host is not healthy: {gate}; and the restore failed: {gate}"
     ends = [HostRecord(hosts[0], "not_restored", None, sha(1), why, times(30, 60, 63))]
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in hosts[1:]]
     history.attempt(sha(2), *ends, ago=timedelta(minutes=9), subject=SUBJECTS[4], exit_code=11)

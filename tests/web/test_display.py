@@ -81,3 +81,10 @@ def test_spans_follow_one_another() -> None:
         display.Span("build", 2.0, 5.0),
         display.Span("gate", 7.0, 5.0),
     ]
+
+
+def test_a_stretch_of_names_leaves_none_out() -> None:
+    """Names that differ in one number are told by the first and the last; a gap or another difference prevents that."""
+    given = (["w2.a", "w10.a", *(f"w{at}.a" for at in range(3, 10))], ["w1", "w3"], ["w1", "x2"], ["w1.a1", "w2.a2"])
+    told = [display.stretch(names) for names in (*given, ["web", "w1"], ["w1", "w01"], ["w1"], [])]
+    assert told == [("w2.a", "w10.a"), *[None] * 7]

@@ -10,6 +10,7 @@ from oroboros_deploy.web.ending import (
     came_to,
     cause,
     going,
+    lost_by,
     said,
     serves_then,
     stands,
@@ -61,6 +62,23 @@ def test_what_is_said_of_an_attempt_that_went_wrong() -> None:
         ("was undone on", "the gate", "What served before serves again."),
     ]
     assert (said({**some, "hosts": []}), cause({**some, "hosts": []})) == ("failed", "")
+
+
+def test_the_cause_is_what_the_health_gate_found() -> None:
+    """Where that is known, it stands alone; that a restore failed, too, is said by the state."""
+    gate = "the gate was not passed: exit 1"
+    told = (gate, "the gate was not passed", f"a is not healthy: {gate}; and the restore failed: {gate}", "no disk")
+    hosts = [[{"host": "w1", "state": "not_restored", "message": each}] for each in told]
+    causes = [cause({"state": "broken", "release_id": "b", "hosts": each}) for each in hosts]
+    assert causes == ["exit 1", "the health gate was not passed", "exit 1", "no disk"]
+
+
+def test_why_nobody_knows_how_hosts_ended() -> None:
+    """Said where all say the same, by its first words; otherwise nothing is."""
+    lost, other = {"message": "the link was lost; it finishes alone\nmore"}, {"message": "time is up"}
+    assert [lost_by(parts) for parts in ([lost], [lost, lost], [lost, other], [])] == ["the link was lost"] * 2 + [
+        ""
+    ] * 2
 
 
 def test_what_was_live_and_serves_no_more_is_replaced() -> None:

@@ -32,9 +32,9 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         f"How the deploy of {sha(7)[:10]} ended on web3 is not known. "
         "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
         "What served before still serves. "
-        f"web2 serves {sha(50)[:10]} (asked ",
+        f"drift web2 serves {sha(50)[:10]} (asked ",
         f") instead of {sha(1)[:10]}, which is recorded.",
-        f") recorded: {sha(1)[:10]} since ",
+        f"since when and by whom is not recorded; {sha(1)[:10]} was recorded at ",
         "The control node was last heard of",
         "What the hosts did since is not known here: fab -H web3 registry.reconcile --environment=prod asks them.",
         "gate, now commit, ahead",
@@ -49,7 +49,7 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
 
     def shown() -> str:
         row = client.get("/").text.partition("<tbody>")[2].partition("</tbody>")[0]
-        return re.sub(r"since .+\)", "since THEN", text(row).partition(") ")[2])
+        return re.sub(r"recorded at .+\)", "recorded at THEN", text(row).partition(") ")[2])
 
     history.attempt(sha(1), HostRecord("web1", "live", sha(1)), ago=timedelta(hours=1))
     seen = [shown()]
@@ -66,7 +66,8 @@ def test_a_host_is_as_recorded_only_when_it_was_asked_since(tmp_path: Path) -> N
         "not checked yet",
         "checked just now",
         f"the host served {sha(2)[:10]} when asked just now, which an attempt brings there",
-        f"recorded: {sha(1)[:10]} since THEN drift it serves another release than the recorded one",
+        "last attempted just now since when and by whom is not recorded; "
+        f"{sha(1)[:10]} was recorded at THEN drift it serves another release than the recorded one",
         "not checked since the deploy",
     ]
     history.close()
@@ -81,7 +82,9 @@ def test_the_headline_is_quiet_again(tmp_path: Path) -> None:
     history.attempt(sha(2), HostRecord("web1", "live", sha(2), None), ago=timedelta(hours=1))
     assert headline(client) == (f"How the deploy of {sha(1)[:10]} ended on web2 is not known.")
     history.attempt(sha(2), HostRecord("web2", "not_restored", None, None), ago=timedelta(minutes=50), exit_code=11)
-    assert headline(client) == ("broken web2 serves nothing. The last deploy in prod ended broken on web2.")
+    assert headline(client) == (
+        f"broken web2 serves nothing. The last deploy in prod, {sha(2)[:10]} by ada@desk, ended broken."
+    )
     history.attempt(sha(2), HostRecord("web2", "live", sha(2), None), ago=timedelta(minutes=30))
     assert headline(client) == "Nobody has checked the 2 hosts yet. Nothing is being deployed."
     history.registry.observe({"web1": sha(2)})
@@ -163,7 +166,7 @@ def test_an_end_that_nobody_knows_is_never_quiet(short: History, end: str) -> No
         short.attempt(sha(2), HostRecord("w3", "unknown", None, sha(1)), exit_code=40)
     said = f"{end} how its last attempt ended is not known"
     assert (headline(page_of(short)), row(short, "w3")) == (
-        f"How the deploy of {sha(2)[:10]} ended on w3 is not known: w3 serves {sha(1)[:10]} or {sha(2)[:10]}.",
+        f"How the deploy of {sha(2)[:10]} ended on w3 is not known: it serves {sha(1)[:10]}, {sha(2)[:10]} or nothing.",
         said,
     )
     line = "fab -H w3 registry.reconcile --environment=prod"
@@ -220,13 +223,13 @@ def test_a_host_that_nobody_knows_of_counts_for_no_release(short: History, end: 
     else:
         short.attempt(sha(2), *parts, ago=timedelta(minutes=9), exit_code=40)
     known = f"{sha(1)[:10]} Round half to even on 2 of 3 hosts, by ada@desk, went live 4 h ago"
-    doubt = f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]}"
+    doubt = f"unknown What w1 serves is not known: {sha(1)[:10]}, {sha(2)[:10]} or nothing"
     assert place_of(short).startswith(f"{known} {doubt} ")
     assert (end == "unknown") == ("9 min ago; it did not touch 2 hosts" in place_of(short))
     rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")
-    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} brought there ")
+    assert text(rows[0]).startswith(f"w1 last recorded {sha(1)[:10]} recorded since ")
     assert text(rows[1]).startswith(f"w2 {sha(1)[:10]} since ")
-    assert f"Last recorded {sha(1)[:10]} Brought there " in text(page_of(short).get("/hosts/w1").text)
+    assert f"Last recorded {sha(1)[:10]} Recorded since " in text(page_of(short).get("/hosts/w1").text)
 
 
 def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short: History) -> None:
@@ -236,7 +239,7 @@ def test_an_environment_of_which_nothing_is_known_serves_nothing_for_sure(short:
     short.attempt(sha(2), HostRecord("w1", "unknown", None, sha(1)), ago=timedelta(minutes=9), exit_code=40)
     assert place_of(short).startswith(
         f"last recorded {sha(1)[:10]} Round half to even by ada@desk, went live 4 h ago "
-        f"unknown What w1 serves is not known: {sha(1)[:10]} or {sha(2)[:10]} "
+        f"unknown What w1 serves is not known: {sha(1)[:10]}, {sha(2)[:10]} or nothing "
     )
 
 
@@ -245,7 +248,7 @@ def test_an_observation_before_the_newest_attempt_confirms_nothing(short: Histor
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2))
     short.registry.observe({"w1": sha(1)})
     short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=-timedelta(seconds=5), exit_code=10)
-    assert row(short, "w1") == "not checked since the deploy"
+    assert row(short, "w1") == "restored not checked since"
 
 
 def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,16 +262,19 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     line = "fab -H w1 status --environment=prod"
     assert f"checked just now: too old to rely on, {line} asks again" in text(page_of(short).get("/hosts").text)
     assert steps(short) == ["To check what serves: fab -H prod status It changes nothing."]
-    said = r"Nobody has checked the host since .+ \(just now\)\. Nothing is being deployed\."
+    said = r"Nobody has checked the host since .+ \(just now\): "
+    said += r"whether something is wrong now is not known\. Nothing is being deployed\."
     assert re.fullmatch(said, headline(page_of(short)))
-    assert place_of(short).endswith(" d ago, all checked just now")
+    assert place_of(short).startswith(
+        f"{sha(1)[:10]} deploy of {sha(1)[:10]} just now, when last asked: on 1 of 1 host, "
+    )
 
 
 def test_a_split_environment_is_named(short: History) -> None:
     """Hosts of one environment that serve different releases are counted by release, unless an attempt goes on."""
     short.attempt(sha(1), *(HostRecord(f"w{at}", "live", sha(1)) for at in range(1, 7)), ago=timedelta(hours=3))
     short.attempt(sha(2), *(HostRecord(f"w{at}", "live", sha(2), sha(1)) for at in range(1, 3)), ago=timedelta(hours=2))
-    said = f"4 hosts serve {sha(1)[:10]} (old), 2 hosts serve {sha(2)[:10]} (new)."
+    said = f"4 hosts serve {sha(1)[:10]} (old), 2 serve {sha(2)[:10]} (new)."
     assert headline(page_of(short)) == f"prod is split: {said}"
     shown = text(page_of(short).get("/").text)
     first = f"old release 4 of 6 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: w3, w4, w5, w6"
@@ -279,21 +285,22 @@ def test_a_split_environment_is_named(short: History) -> None:
     assert [each for each in ends if each not in shown] == []
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
+    assert steps(short) == ["Nothing to type: the deploy goes on."]
 
 
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, "was undone on w1. What served before serves again."),
-        ("not_switched", 30, "failed before the switch on w1. What served before still serves."),
-        ("not_restored", 11, "ended broken on w1."),
+        ("restored", 10, " was undone on w1. What served before serves again."),
+        ("not_switched", 30, " failed before the switch on w1. What served before still serves."),
+        ("not_restored", 11, f", {sha(2)[:10]} by ada@desk, ended broken."),
     ],
 )
 def test_a_last_attempt_that_is_not_live_is_named(short: History, state: str, exit_code: int, said: str) -> None:
     """It is in the headline and beside what serves, until one that is live follows."""
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3), subject="Round half to even")
     short.attempt(sha(2), HostRecord("w1", state, sha(1), sha(1)), ago=timedelta(hours=2), exit_code=exit_code)
-    assert headline(page_of(short)).endswith(f"The last deploy in prod {said}")
+    assert headline(page_of(short)).endswith(f"The last deploy in prod{said}")
     told = text(page_of(short).get("/").text)
     assert f"the last attempt: deploy of {sha(2)[:10]}" in told
     serves = f"{sha(1)[:10]} Round half to even on 1 of 1 host, by ada@desk, went live 3 h ago"
@@ -419,16 +426,16 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in names[8:]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=10)
     assert headline(page_of(short)) == (
-        f"prod is split: 5 hosts serve {sha(1)[:10]} (old), 7 hosts serve {sha(2)[:10]} (new). "
-        "The last deploy in prod failed on w08: the gate was not passed."
+        f"prod is split: 5 hosts serve {sha(1)[:10]} (old), 7 serve {sha(2)[:10]} (new). "
+        "The last deploy in prod failed on w08: the health gate was not passed."
     )
     said = place_of(short)
-    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: show the 5 hosts"
+    old = f"old release 5 of 12 serve {sha(1)[:10]} by ada@desk, went live 3 h ago: w08 to w12"
     assert said.startswith(f"{old} new release 7 of 12 ")
-    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES} It may fail again where it failed: mend the cause first."
+    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES} It may fail again where it failed."
     assert steps(short) == [
-        f"Either put all hosts back on the old release {sha(1)[:10]}: {BACK}",
-        f"Or bring the new release {sha(2)[:10]} to all hosts: {forward}",
+        f"The safer way now: put all hosts back on the old release {sha(1)[:10]}: {BACK}",
+        f"After you have mended the cause: bring {sha(2)[:10]} (ada@desk, 8 min ago) to all hosts: {forward}",
     ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
     assert said.endswith(f"by ada@desk, begun 9 min ago, {why}; it is live on 7 hosts and did not touch 4 hosts")
@@ -450,7 +457,11 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     for said in ("Held · Overview", "held w1 by grace@laptop,"):
         assert said in shown
     free = "fab -H w1 unlock --environment=prod It ends the hold, so that deploys are possible again."
-    assert steps(short) == [f"Nothing to type until grace@laptop is done. Then: {free} No host is switched."]
+    assert steps(short) == [
+        f"Nothing to type until grace@laptop is done. Then: {free} No host is switched. "
+        "No hold is known of the other host.",
+        "Nothing is known to be wrong.",
+    ]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
@@ -477,7 +488,7 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    said = "The last deploy was undone on w1: the gate was not passed. What served before serves again."
+    said = "The last deploy was undone on w1: the health gate was not passed. What served before serves again."
     assert headline(page_of(short)) == said
     assert f"{MENDED}fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
 
@@ -493,16 +504,17 @@ ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod {SWITCHES}"
 STEPS = {
     "well": ["To check what serves: fab -H prod status It changes nothing."],
     "asked": ["Nothing to type."],
-    "running": ["Nothing to type: the deploy goes on."],
+    "running": ["Nothing to type: the deploy goes on.", "Nothing is known to be wrong."],
     "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
     "restored": [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"],
     "not_restored": [
         "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
-        f"To try {sha(1)[:10]} again on w1: fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
+        f"To try {sha(1)[:10]}, the release from before, again on w1: "
+        f"fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
     ],
     "live": [
         f"Either put all hosts back on the old release {sha(1)[:10]}: {BACK}",
-        f"Or bring the new release {sha(2)[:10]} to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
+        f"Or bring {sha(2)[:10]} (ada@desk, just now) to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
     ],
     "drift": [
         f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
@@ -530,11 +542,11 @@ def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
     parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2", "w3")]
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
-    said = f"w1 serves {sha(9)[:10]} (asked just now) instead of {sha(1)[:10]}, which is recorded."
+    said = f"drift w1 serves {sha(9)[:10]} (asked just now) instead of {sha(1)[:10]}, which is recorded."
     assert headline(page_of(short)) == said
     assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
     short.registry.observe({"w2": sha(8)}, "prod")
-    said = "2 hosts of 3 serve another release than the registry has: w1, w2."
+    said = "drift 2 hosts of 3 serve another release than the registry has: w1, w2."
     assert headline(page_of(short)) == said
 
 
@@ -546,13 +558,14 @@ def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
     ends = [HostRecord(name, "not_restored", None, sha(1), "no service runs") for name in names[:2]]
     short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=11)
     assert headline(page_of(short)) == (
-        "broken w1, w2 serve nothing. The last deploy in prod ended broken on w1, w2: no service runs."
+        f"broken w1, w2 serve nothing. The last deploy in prod, {sha(2)[:10]} by ada@desk, ended broken: "
+        "no service runs."
     )
     assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
     back = f"fab -H w1,w2 rollback --release={sha(1)} --environment=prod"
     assert steps(short) == [
         "To see what does not run on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It changes nothing.",
-        f"To try {sha(1)[:10]} again on w1, w2: {back} {AGAIN}",
+        f"To try {sha(1)[:10]}, the release from before, again on w1, w2: {back} {AGAIN}",
     ]
 
 
@@ -680,7 +693,7 @@ def test_applications_of_one_environment_are_told_apart(short: History) -> None:
             )
             short.registry.finish(record)
     said = headline(page_of(short))
-    assert said == f"prod (shop) is split: 1 host serves {sha(1)[:10]} (old), 1 host serves {sha(2)[:10]} (new)."
+    assert said == f"prod (shop) is split: 1 host serves {sha(1)[:10]} (old), 1 serves {sha(2)[:10]} (new)."
     assert "prod of blog" in text(page_of(short).get("/").text)
 
 
@@ -707,7 +720,10 @@ def test_what_brings_a_broken_host_back(short: History) -> None:
     ends = HostRecord("w1", "not_restored", None, sha(1), "not healthy")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=11)
     shown = text(page_of(short).get("/").text)
-    assert f"To try {sha(1)[:10]} again on w1: fab -H prod rollback --release={sha(1)} {AGAIN}" in shown
+    assert (
+        f"To try {sha(1)[:10]}, the release from before, again on w1: fab -H prod rollback --release={sha(1)} {AGAIN}"
+        in shown
+    )
     assert "mended the cause" not in shown
 
 
@@ -731,3 +747,46 @@ def test_what_failed_otherwise_is_a_way_back(short: History) -> None:
     )
     short.attempt(sha(2), HostRecord("w1", "live", sha(2), sha(1)), ago=timedelta(hours=1))
     assert f"rollback --release={sha(1)}" in text(page_of(short).get("/").text)
+
+
+def test_a_drifting_host_says_what_is_not_recorded(short: History) -> None:
+    """Not since when or by whom; what is known of its release is told, and the recorded one is not called live."""
+    short.attempt(sha(9), HostRecord("w2", "live", sha(9)), ago=timedelta(hours=9), subject="Bump", environment="qa")
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
+    rows = []
+    for number in (9, 8):
+        short.registry.observe({"w1": sha(number)}, "prod")
+        html = page_of(short).get("/").text
+        found = text(html.partition('<tr class="drift">')[2].partition("</tr>")[0])
+        rows.append(re.sub(r"at .+ \(3 h", "at THEN (3 h", found))
+    shared = f"since when and by whom is not recorded; {sha(1)[:10]} was recorded at THEN (3 h ago)"
+    mark = "drift it serves another release than the recorded one"
+    assert rows == [
+        f"w1 {sha(9)[:10]} (asked just now) “Bump”, last attempted 9 h ago {shared} {mark}",
+        f"w1 {sha(8)[:10]} (asked just now) no attempt of it is recorded {shared} {mark}",
+    ]
+    assert f" drifted deploy of {sha(1)[:10]} " in text(html)
+    reader = short.registry.reader
+    [prod] = [each for each in places(reader, reader.hosts().items) if each.name == "prod"]
+    assert (prod.became(sha(1)), prod.became(sha(9)), prod.well) == ("drifted", "", False)
+
+
+def test_an_unknown_end_says_its_cause(short: History) -> None:
+    """The headline has it where it is known, and that the host may serve nothing."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
+    ends = HostRecord("w1", "unknown", None, sha(1), "the link was lost; the host finishes alone")
+    short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=40)
+    may = f"it serves {sha(1)[:10]}, {sha(2)[:10]} or nothing."
+    said = f"How the deploy of {sha(2)[:10]} ended on w1 is not known (the link was lost): {may}"
+    assert headline(page_of(short)) == said
+
+
+def test_a_host_that_was_put_back_says_so(short: History) -> None:
+    """Its row has the time at which it was put back, and a mark; the others have since when they serve."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    short.attempt(sha(2), HostRecord("w1", "restored", sha(1), sha(1)), ago=timedelta(hours=1), exit_code=10)
+    rows = page_of(short).get("/").text.partition("<tbody>")[2].split("</tr>")[:2]
+    assert [("put back" in row, "badge restored" in row, ">since<" in row) for row in rows] == [
+        (True, True, False),
+        (False, False, True),
+    ]
