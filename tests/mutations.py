@@ -583,7 +583,7 @@ MUTATIONS = (
     Mutation(
         "a host that drifts is not among those that serve what is recorded",
         "oroboros_deploy/web/overview.py",
-        'each["release_id"] == brought and each["host"] not in unsure',
+        'each["release_id"] == release_id and each["host"] not in unsure',
         "False",
         ("tests/web/test_overview.py", "-k", "drifts_counts"),
     ),
