@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from . import versions
+from . import versions, workspace
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -95,16 +96,12 @@ def _needs(package: Mapping[str, object], *kinds: str) -> dict[str, str]:
 
 
 def _workspace(tree: Tree, place: str) -> str:
-    """The directory whose lock file counts: of a workspace above without one here, else the place itself."""
+    """The directory whose lock file counts: of the workspace above that this is a member of, else the place itself."""
     if _manager(tree, place).lock:
         return place
     above = [str(each).removeprefix(".") for each in PurePosixPath(place).parents] if place else []
-    return next((each for each in above if _is_workspace(tree, each)), place)
-
-
-def _is_workspace(tree: Tree, place: str) -> bool:
-    packages = "workspaces" in tree.json(place, "package.json") or tree.has(place, "pnpm-workspace.yaml")
-    return packages and bool(_manager(tree, place).lock)
+    locked = (each for each in above if _manager(tree, each).lock)
+    return next((each for each in locked if workspace.has_member(tree, each, place)), place)
 
 
 def _manager(tree: Tree, place: str) -> Manager:
@@ -193,7 +190,8 @@ def _pages(proposal: Proposal, place: str, at: str, manager: Manager, needs: Map
         proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")
     inner = place.removeprefix(at).lstrip("/")  # a member of a workspace reads the others, so all of it is the source
     output = below(inner, output or "dist")
-    command = " && ".join([manager.install, *([f"cd {inner}"] if inner else []), f"{manager.name} run build"])
+    inside = [f"cd {shlex.quote(inner)}"] if inner else []
+    command = " && ".join([manager.install, *inside, f"{manager.name} run build"])
     if proposal.frontend:
         step = {"name": _named("pages", place), **_path(at), "command": command, "outputs": [below(at, output)]}
         proposal.steps.append(step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import PurePosixPath
 from posixpath import join, normpath
 
@@ -47,7 +48,7 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         _ask_of_sqlite("\n".join(map(tree.text, tree.files(r".*\.py"))), proposal, place)
     if tree.has(place, "alembic.ini") and "alembic" in needs:
         line = f"{environment.removeprefix(place).lstrip('/')}/bin/alembic upgrade head"
-        proposal.migrates(f"cd {place} && {line}" if place else line)
+        proposal.migrates(f"cd {shlex.quote(place)} && {line}" if place else line)
         proposal.because("migrate", f"{below(place, 'alembic.ini')}; it is run on one host, right before the switch")
 
 

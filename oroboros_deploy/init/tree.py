@@ -41,7 +41,7 @@ class Tree:
         """A file of TOML; empty where it is none."""
         try:
             return tomllib.loads(self.text(*path))
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             return {}
 
     def json(self, *path: str) -> Mapping[str, object]:
@@ -64,6 +64,10 @@ class Tree:
     def names(self, place: str) -> list[str]:
         """The names of all that is in a directory."""
         return [each.name for each in self._entries(place)]
+
+    def directories(self, place: str) -> list[str]:
+        """The names of the directories in a directory that hold something: git keeps no other."""
+        return [each.name for each in self._entries(place) if each.is_dir() and self.names(below(place, each.name))]
 
     def files(self, *patterns: str) -> list[str]:
         """The files whose names fit, anywhere but in what is passed over."""

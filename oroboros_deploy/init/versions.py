@@ -22,7 +22,8 @@ class Tool(NamedTuple):
 
 _PYTHON = Tool("Python", {12: (3, 11), 13: (3, 13)}, "python: /opt/python/bin/python3")
 _NODE = Tool("Node", {12: (18,), 13: (20,)}, "node: /opt/node/bin/node")
-_BOUND = re.compile(r"([<>=!~^]*)\s*v?(\d+)(?:\.(\d+))?[\w.*-]*")
+_BOUND = re.compile(r"([<>=!~^]*)\s*v?(\d{1,9})(?:\.(\d{1,9}))?([\w.*-]*)")
+_FROM_TO = re.compile(r"(?<!\S)(\S{1,30})\s+-\s+(?=\S)")
 
 
 def of_python(tree: Tree, proposal: Proposal, place: str) -> None:
@@ -63,17 +64,21 @@ def _tell(proposal: Proposal, tool: Tool, file: str, wanted: object) -> None:
 
 def fits(wanted: str, version: Version) -> bool:
     """Whether a version is in a range, as projects of Python and Node write it."""
-    return any(all(_holds(bound, version) for bound in _BOUND.finditer(each)) for each in wanted.split("||"))
+    alternatives = _FROM_TO.sub(r">=\1 <=", wanted).split("||")
+    return any(all(_holds(bound, version) for bound in _BOUND.finditer(each)) for each in alternatives)
 
 
 def _holds(found: re.Match[str], version: Version) -> bool:
-    sign, major, minor = found.groups()
+    sign, major, minor, rest = found.groups()
     bound = (int(major), *([int(minor)] if minor else []))[: len(version)]
-    if sign in (">=", ">", "^", "~="):
+    here = version[: len(bound)] == bound
+    if sign == "!=":
+        return not (here and rest == ".*")  # another one of the same minor version does as well
+    if sign in (">=", ">", "^") or (sign == "~=" and not rest):
         return version >= bound and (sign[0] == ">" or version[0] == bound[0])
     if sign == "<":
         return version < bound
-    return sign == "!=" or (version[: len(bound)] <= bound if sign == "<=" else version[: len(bound)] == bound)
+    return version[: len(bound)] <= bound if sign == "<=" else here
 
 
 def _text(version: Version) -> str:

@@ -31,32 +31,52 @@ def look(tree: Tree, proposal: Proposal, place: str, lock: str | None) -> None:
     elif backend == "poetry" and "packages" not in table(tool.get("poetry")):
         _of_its_name(tree, proposal, place, _POETRY, _name(table(project.get("project")), table(tool.get("poetry"))))
     elif backend == "hatchling" and "build" not in table(tool.get("hatch")):
-        _of_its_name(tree, proposal, place, _HATCHLING, _name(table(project.get("project"))))
+        named = table(project.get("project"))
+        _of_its_name(tree, proposal, place, _HATCHLING, _name(named), _name_as_written(named))
 
 
 def _of_setuptools(tree: Tree, proposal: Proposal, place: str, tool: Mapping[str, object]) -> None:
     said = {"packages", "py-modules"} & {*table(tool.get("setuptools"))}
-    if said or tree.first(place, "setup.py", "setup.cfg") or "src" in (entries := tree.names(place)):
+    if said or tree.first(place, "setup.py", "setup.cfg") or "src" in tree.names(place):
         return
-    packages = [name for name in entries if name.isidentifier() and not _PASSED_OVER.fullmatch(name)]
-    modules = [
-        name for name in entries if name.endswith(".py") and not _PASSED_OVER.fullmatch(name.removesuffix(".py"))
-    ]
-    found = packages or modules
+    packages = _packages(tree, place)
+    found, kind = (packages, "package") if packages else (_modules(tree, place), "module")
     if len(found) > 1:
         why = f"of {', '.join(found[:2])} and others" if len(found) > 2 else f"of {found[0]} and {found[1]}"
-        _ask(proposal, place, _SETUPTOOLS, f"setuptools finds more than one package in it, and builds none {why}")
+        _ask(proposal, place, _SETUPTOOLS, f"setuptools finds more than one {kind} in it, and builds none {why}")
 
 
-def _of_its_name(tree: Tree, proposal: Proposal, place: str, instead: tuple[str, str], name: str) -> None:
+def _packages(tree: Tree, place: str) -> list[str]:
+    """The directories that setuptools takes for packages; what git ignores is not in a release."""
+    lines = [line.strip().strip("/") for each in {place, ""} for line in tree.text(each, ".gitignore").splitlines()]
+    ignored = {"node_modules", *(line.removeprefix(f"{place}/") for line in lines)}
+    return [name for name in tree.directories(place) if _is_taken(name) and name not in ignored]
+
+
+def _modules(tree: Tree, place: str) -> list[str]:
+    files = [name for name in tree.names(place) if name.endswith(".py") and tree.has(place, name)]
+    return [name for name in files if _is_taken(name.removesuffix(".py"))]
+
+
+def _is_taken(name: str) -> bool:
+    return name.isidentifier() and not _PASSED_OVER.fullmatch(name)
+
+
+def _of_its_name(tree: Tree, proposal: Proposal, place: str, instead: tuple[str, str], *names: str) -> None:
+    """Ask where no package has the name of the project, in any of its spellings."""
     there = {*tree.names(place), *tree.names(below(place, "src"))}
-    if name and not {name, f"{name}.py"} & there:
-        _ask(proposal, place, instead, f"{name} is the package that is built of it, and is not there")
+    if names[0] and not {*names, *(f"{name}.py" for name in names)} & there:
+        _ask(proposal, place, instead, f"{names[0]} is the package that is built of it, and is not there")
 
 
 def _name(*tables: Mapping[str, object]) -> str:
     name = next((str(each["name"]) for each in tables if "name" in each), "")
     return re.sub(r"[-_.]+", "_", name).lower()
+
+
+def _name_as_written(project: Mapping[str, object]) -> str:
+    """The name of a package in which hatchling keeps capital letters."""
+    return re.sub(r"[^\w.]+", "_", str(project.get("name", "")))
 
 
 def _ask(proposal: Proposal, place: str, instead: tuple[str, str], why: str) -> None:

@@ -158,6 +158,21 @@ def test_what_is_no_member_of_a_workspace_has_its_own_lock_file(tmp_path: Path) 
     assert (proposal.frontend or {})["path"] == "web"
 
 
+def test_pages_beside_a_workspace_are_none_of_its_members(tmp_path: Path) -> None:
+    """They are installed where they are, and their lock file is asked for."""
+    proposal = put(tmp_path, {"": {"workspaces": ["packages/*"]}, "website": PAGES}, "package-lock.json")
+    command = "npm install && npm run build"
+    assert proposal.frontend == {"path": "website", "command": command, "output": "dist", "into": None}
+    assert proposal.questions == {"build": ["website/package.json has no lock file: commit one, and write npm ci here"]}
+
+
+def test_the_directory_of_a_member_is_one_word_for_the_shell(tmp_path: Path) -> None:
+    """Whatever its name is."""
+    packages = {"": {"workspaces": ["*"]}, "my shop; true": PAGES}
+    proposal = put(tmp_path, packages, "package-lock.json")
+    assert (proposal.frontend or {})["command"] == "npm ci && cd 'my shop; true' && npm run build"
+
+
 def test_pages_of_two_places(tmp_path: Path) -> None:
     """Those of the second are a step of their own, and replace nothing."""
     for place in ("admin", "shop"):

@@ -109,11 +109,12 @@ def test_a_database_beside_the_code_is_asked_for(tmp_path: Path, files: dict[str
     assert any("SQLite" in each for each in proposal.questions.get("shared", [])) == asked
 
 
-def test_alembic_below_the_top(tmp_path: Path) -> None:
-    """It is run in the directory of its settings."""
+@pytest.mark.parametrize(("place", "word"), [("api", "api"), ("my api", "'my api'")])
+def test_alembic_below_the_top(tmp_path: Path, place: str, word: str) -> None:
+    """It is run in the directory of its settings, whose name is one word for the shell."""
     project = "[project]\nname = 'a'\ndependencies = ['alembic']\n"
-    proposal = look(tmp_path, api__pyproject_toml=project, api__alembic_ini="")
-    assert proposal.migrate == "cd api && .venv/bin/alembic upgrade head"
+    proposal = look(tmp_path, **{f"{place}/pyproject_toml": project, f"{place}/alembic_ini": ""})
+    assert proposal.migrate == f"cd {word} && .venv/bin/alembic upgrade head"
 
 
 @pytest.mark.parametrize(

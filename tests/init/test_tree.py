@@ -13,11 +13,14 @@ def test_what_is_broken_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("[1")
     (tmp_path / "b.json").write_text("[1]")
     (tmp_path / "c.toml").write_text("= 1")
+    (tmp_path / "long.toml").write_text(f"a = {'9' * 5000}")
+    (tmp_path / "deep.toml").write_text(f"a = {'[' * 5000}")
     (tmp_path / "d").write_bytes(b"\xff\xfe")
     (tmp_path / "e").mkdir()
     os.mkfifo(tmp_path / "f")
     tree = Tree(tmp_path)
     assert (tree.json("a.json"), tree.json("b.json"), tree.toml("c.toml"), tree.json("no")) == ({}, {}, {}, {})
+    assert (tree.toml("long.toml"), tree.toml("deep.toml")) == ({}, {})
     assert (tree.text("no"), tree.text("e"), len(tree.text("d")), tree.has("e")) == ("", "", 2, False)
     assert tree.text("f") == ""  # whoever opens a pipe waits
 
@@ -33,6 +36,14 @@ def test_the_nearest_level_counts(tmp_path: Path) -> None:
     (tmp_path / "package.json").write_text("{}")
     assert tree.places("package.json") == [""]
     assert [*tree.levels("package.json")] == [[""], ["apps/api", "apps/web"]]
+
+
+def test_the_directories_that_hold_something(tmp_path: Path) -> None:
+    """A file is none, and of an empty one a repository knows nothing."""
+    for place in ("api/empty", "api/full/deep"):
+        (tmp_path / place).mkdir(parents=True)
+    (tmp_path / "api/Makefile").write_text("")
+    assert (Tree(tmp_path).directories("api"), Tree(tmp_path).directories("no")) == (["full"], [])
 
 
 def test_a_directory_that_leads_back_is_no_place(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def asked(top: Path, pyproject: str, files: str, lock: str | None = None) -> lis
     (top / "pyproject.toml").write_text(pyproject)
     for name in files.split():
         (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).write_text("")
+        (top / name).write_text("/media/\n" if name == ".gitignore" else "")
     proposal = Proposal("shop")
     wheel.look(Tree(top), proposal, "", lock)
     return [each.rpartition(": ")[2] for each in proposal.questions.get("build.venvs", [])]
@@ -31,8 +31,9 @@ def asked(top: Path, pyproject: str, files: str, lock: str | None = None) -> lis
     ("pyproject", "files", "line"),
     [
         (PROJECT, "app/main.py static/page.css", "py-modules = []"),
-        (SETUPTOOLS, "main.py models.py", "py-modules = []"),
+        (SETUPTOOLS, "main.py models.py Makefile", "py-modules = []"),
         (POETRY, "manage.py config/settings.py", "package-mode = false"),
+        (POETRY.replace("my-shop", "MyShop"), "MyShop/__init__.py", "package-mode = false"),
         (HATCHLING, "app/main.py", "bypass-selection = true"),
     ],
 )
@@ -45,6 +46,9 @@ def test_an_application_that_is_no_package(tmp_path: Path, pyproject: str, files
     ("pyproject", "files"),
     [
         (SETUPTOOLS, "app/main.py tests/test.py docs/index.md main.py other.py"),
+        (PROJECT, "shop/__init__.py LICENSE Makefile Dockerfile"),
+        (PROJECT, "shop/__init__.py node_modules/x/index.js media/photo.png .gitignore"),
+        (PROJECT, "main.py gunicorn.conf.py"),
         (SETUPTOOLS, "main.py setup.cfg models.py"),
         (SETUPTOOLS, "src/a/b.py app/main.py static/page.css"),
         (SETUPTOOLS + "[tool.setuptools]\npackages = ['app']\n", "app/main.py static/page.css"),
@@ -52,6 +56,8 @@ def test_an_application_that_is_no_package(tmp_path: Path, pyproject: str, files
         (POETRY + "packages = [{include = 'app'}]\n", "app/main.py"),
         (POETRY + "package-mode = false\n", "app/main.py"),
         (HATCHLING, "src/my_shop/main.py"),
+        (HATCHLING.replace("my-shop", "My-Shop"), "My_Shop/__init__.py"),
+        (HATCHLING.replace("my-shop", "MyShop"), "MyShop/__init__.py"),
         (HATCHLING + "[tool.hatch.build.targets.wheel]\npackages = ['app']\n", "app/main.py"),
         ("[build-system]\nbuild-backend = 'flit_core.buildapi'\n", "app/main.py static/page.css"),
         ("", "app/main.py static/page.css"),
@@ -65,3 +71,17 @@ def test_a_package_is_built(tmp_path: Path, pyproject: str, files: str) -> None:
 def test_of_a_locked_project_without_a_build_system_no_wheel_is_built(tmp_path: Path) -> None:
     """A build installs what is locked, and that alone."""
     assert asked(tmp_path, PROJECT, "app/main.py static/page.css", "uv.lock") == []
+
+
+def test_only_packages_and_modules_are_named(tmp_path: Path) -> None:
+    """The files beside them are none, and neither is a directory that holds nothing."""
+    (tmp_path / "uploads").mkdir()
+    asked(tmp_path, PROJECT, "main.py models.py Makefile")
+    proposal = Proposal("shop")
+    wheel.look(Tree(tmp_path), proposal, "", None)
+    (question,) = proposal.questions["build.venvs"]
+    assert question == (
+        "pyproject.toml is that of an application? setuptools finds more than one module in it, and builds none of "
+        "main.py and models.py: so that what it needs is installed alone, write below [tool.setuptools] of it: "
+        "py-modules = []"
+    )

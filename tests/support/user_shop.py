@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Literal
 
@@ -44,11 +44,18 @@ def packages_of(host: DisposableHost, packages: Packages) -> Iterator[None]:
     """Have polkit from now on, or no bus of the login from the next boot to the end of the block."""
     if packages == "with polkit":
         install_polkit(host)
-    if packages == "without a bus":
-        host.run("systemctl", "--global", "mask", "dbus.socket")
-    yield
-    if packages == "without a bus":
+    with _no_bus(host) if packages == "without a bus" else nullcontext():
+        yield
+
+
+@contextmanager
+def _no_bus(host: DisposableHost) -> Iterator[None]:
+    """Have no bus of the login from the next boot on; at the end it is there again, also when the block failed."""
+    host.run("systemctl", "--global", "mask", "dbus.socket")
+    try:
+        yield
         assert host.run("test", "-e", "/run/user/1000/bus", check=False).returncode, "there is a bus"
+    finally:
         host.run("systemctl", "--global", "unmask", "dbus.socket")
         systemctl(host, "daemon-reload")
         systemctl(host, "start", "dbus.socket")

@@ -233,7 +233,7 @@ def test_the_caches_of_tools_are_kept(tmp_path: Path) -> None:
     (tmp_path / ".cache").mkdir()
     told = {
         "HOME": str(tmp_path),
-        "PATH": "/usr/bin",
+        "PATH": str(tmp_path / "bin"),
         "UV_CACHE_DIR": "/var/cache/uv",
         "CARGO_HOME": str(tmp_path),
         "GOCACHE": "off",
