@@ -135,6 +135,7 @@ class _Watch:
         self.strays: List[strays.Stray] = []
         self.recurring = set(recurring)
         self.starts: Dict[str, Set[str]] = {}  # of each recurring service, the starts that were seen
+        self.first: Dict[str, float] = {}  # when the first of them was (Unix time)
         self.tries = 0
         self.reason = "no look was possible"
         self.transcript = ""  # what the command said last
@@ -251,9 +252,12 @@ class _Watch:
             self.say("warning", words.stranger(name, str(self.current)), level="warning")
 
     def _ended_well(self) -> bool:
-        """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told."""
+        """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told.
+
+        The process from before the restart may have failed while the restart stopped it, which says nothing here.
+        """
         ended = sorted(name for name, starts in self.starts.items() if len(starts) > 1)
-        failed = [name for name in ended if units.FAILED in units.recent_log(name, self.since, 200)]
+        failed = [name for name in ended if units.FAILED in units.recent_log(name, self.first[name], 200)]
         self.recurring.difference_update(failed)
         for name in ended if not failed else ():
             said = f"{name} ended with success and was started again, which counts as stable"
@@ -291,6 +295,7 @@ class _Watch:
         """Fail when systemd has started a service that fails again and again; ends that it calls a success do not."""
         if unit.name in self.recurring:
             self.starts.setdefault(unit.name, set()).add(unit.invocation)
+            self.first.setdefault(unit.name, max(self.since, time.time() - unit.age))
         restarts = int(unit.restarts or 0)
         more = restarts - self.restarts.setdefault(unit.name, restarts)
         if unit.result not in ("", "success"):

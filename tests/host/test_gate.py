@@ -330,6 +330,19 @@ def test_a_worker_that_ends_after_each_job_passes(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.slow
+def test_what_failed_before_the_first_start_is_not_this_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of the release before that fails while the restart stops it takes no other release back."""
+    restarted, failed = time.time() - 10, time.time() - 9
+    Systemd(monkeypatch, *(each._replace(age=5.0) for each in jobs()))
+    log = "api.service: Failed with result 'exit-code'."
+    monkeypatch.setattr(units, "recent_log", lambda _, since, *__: log if since < failed else "")
+    told: list[str] = []
+    kept = gate.Gate(None, ("api",), 20, 0.01, STABLE)
+    kept.hold(Path("/"), lambda event, message, **_: told.append(message), restarted, recurring=["api"])
+    assert told == ["api ended with success and was started again, which counts as stable"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("seen", [True, False])
 def test_a_worker_that_crashes_does_not(monkeypatch: pytest.MonkeyPatch, seen: bool) -> None:
     """Whether a look saw the crash or systemd's log alone tells of it."""
