@@ -571,12 +571,13 @@ def test_the_icon_tells_that_something_is_wrong(page: Any, tmp_path: Path) -> No
 
 
 HOLD = {"actor": "grace@laptop", "at": 1_900_000_000.0, "reason": "the database is moved"}
+LAST = f"The last deploy in prod, {sha(2)[:10]} by ada@desk,"
 WHEN = {
     "unknown": "How the deploy of",
     "lost": "How the deploy of",
     "split": "prod is split: 1 host serves",
-    "restored": "The last deploy in prod was undone on w1. What served before serves again.",
-    "failed": "The last deploy in prod failed before the switch on w1. What served before still serves.",
+    "restored": f"{LAST} was undone on w1. What served before serves again.",
+    "failed": f"{LAST} failed before the switch on w1. What served before still serves.",
     "held": "Deploys to w1 (prod) are held by grace@laptop since 17 Mar 2030, 17:46: the database is moved.",
     "stale": "Nobody has checked the 2 hosts since",
     "running": "is running: connect on 1 host.",
@@ -598,6 +599,20 @@ def test_the_headline_is_never_wrong(page: Any, tmp_path: Path, state: str) -> N
         page.goto("about:blank")
     history.close()
     assert (WHEN[state] in " ".join(said.split()), "Quiet" in said) == (True, False), said
+
+
+def test_a_red_row_ends_where_the_others_end(page: Any, tmp_path: Path) -> None:
+    """The row of a broken attempt reaches no further to the right than the row of one that is live."""
+    history = History(f"sqlite:///{tmp_path}/registry.db")
+    history.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
+    become(history, "broken")
+    with served(history.registry) as url:
+        page.goto(url)
+        ends = "rows => rows.map(row => Math.round(row.getBoundingClientRect().right))"
+        right = page.locator(".attempt").evaluate_all(ends)
+        page.goto("about:blank")
+    history.close()
+    assert (len(right), len(set(right))) == (2, 1), right
 
 
 def become(history: History, state: str) -> None:

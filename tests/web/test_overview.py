@@ -30,8 +30,8 @@ def test_overview_says_what_matters(past: TestClient, made: dict[str, str]) -> N
         "gate on 1 host, build on 1 host. "
         f"How the deploy of {sha(5)[:10]} ended on lab2 is not known. "
         f"How the deploy of {sha(7)[:10]} ended on web3 is not known. "
-        "The last deploy in staging failed before the switch on stage1: the build of 'frontend' exited 1. "
-        "What served before still serves. "
+        f"The last deploy in staging, {sha(3)[:10]} “{SUBJECTS[5]}” by ada@desk, failed before the switch on stage1: "
+        "the build of 'frontend' exited 1. What served before still serves. "
         f"drift web2 serves {sha(50)[:10]} (asked ",
         f") instead of {sha(1)[:10]}, which is recorded.",
         f"since when and by whom is not recorded; {sha(1)[:10]} was recorded at ",
@@ -118,7 +118,9 @@ def test_a_thousand_hosts(tmp_path: Path) -> None:
     line, back = steps(history)
     again = f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: "
     assert back.startswith(f"{again}fab -H web0777 rollback --release={sha(1)}")
-    assert line.startswith("To learn what web0777 did: fab -H web0777 registry.reconcile --environment=prod It changes")
+    assert line.startswith(
+        "To learn what was done on web0777: fab -H web0777 registry.reconcile --environment=prod It changes"
+    )
     assert shown(client.get("/hosts?drift=1").text) == ["web0777"]
     assert f"/hosts?release_id={sha(1)}&after=web0099" in Tags(client.get(f"/releases/{sha(1)}").text).values("href")
     place, walked = "/hosts?prefix=web", []
@@ -266,8 +268,9 @@ def test_an_old_observation_confirms_nothing(short: History, monkeypatch: pytest
     said += r"whether something is wrong now is not known\. Nothing is being deployed\."
     assert re.fullmatch(said, headline(page_of(short)))
     assert place_of(short).startswith(
-        f"{sha(1)[:10]} deploy of {sha(1)[:10]} just now, when last asked: on 1 of 1 host, "
+        f"{sha(1)[:10]} deploy of {sha(1)[:10]} just now, when last asked: on 1 of 1 host, by ada@desk, "
     )
+    assert re.search(r"went live \d+ \w{3}( \d{4})?, \d\d:\d\d( If|$)", place_of(short))
 
 
 def test_a_split_environment_is_named(short: History) -> None:
@@ -285,14 +288,18 @@ def test_a_split_environment_is_named(short: History) -> None:
     assert [each for each in ends if each not in shown] == []
     short.attempt(sha(2), HostRecord("w3"), exit_code=None)
     assert "split" not in headline(page_of(short))
-    assert steps(short) == ["Nothing to type: the deploy goes on."]
+    assert steps(short) == ["Nothing to type, the deploy goes on."]
 
 
 @pytest.mark.parametrize(
     ("state", "exit_code", "said"),
     [
-        ("restored", 10, " was undone on w1. What served before serves again."),
-        ("not_switched", 30, " failed before the switch on w1. What served before still serves."),
+        ("restored", 10, f", {sha(2)[:10]} by ada@desk, was undone on w1. What served before serves again."),
+        (
+            "not_switched",
+            30,
+            f", {sha(2)[:10]} by ada@desk, failed before the switch on w1. What served before still serves.",
+        ),
         ("not_restored", 11, f", {sha(2)[:10]} by ada@desk, ended broken."),
     ],
 )
@@ -343,13 +350,14 @@ def test_failed_is_said_in_its_own_word(
     ends = [HostRecord(name, state, None, sha(1), reason) for name, state in parts.items()]
     short.attempt(sha(2), *ends, ago=timedelta(hours=2), exit_code=exit_code)
     page = text(page_of(short).get("/").text)
-    assert f"The last deploy in prod {said}: {reason}." in headline(page_of(short))
+    assert f"The last deploy in prod, {sha(2)[:10]} by ada@desk, {said}: {reason}." in headline(page_of(short))
     assert f"{word} the last attempt: deploy of {sha(2)[:10]}" in page
     worst = next(name for name, state in parts.items() if state not in ("live", "skipped"))
     assert f"by ada@desk, begun 2 h ago, failed on {worst}" in page
     assert f": {reason}" in page
     assert f"{word} deploy of {sha(2)[:10]} deploy of" in page
-    free = "Nothing to type until whoever holds it is done. Then: fab -H w1 unlock --environment=prod"
+    free = "Nothing to type until whoever holds it is done. Then the holder, or whoever takes the hold over, types: "
+    free += "fab -H w1 unlock --environment=prod"
     assert (free in page) == (word == "held")
 
 
@@ -434,8 +442,8 @@ def test_a_split_tells_the_release_from_before_first(short: History) -> None:
     assert said.startswith(f"{old} new release 7 of 12 ")
     forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES} It may fail again where it failed."
     assert steps(short) == [
-        f"The safer way now: put all hosts back on the old release {sha(1)[:10]}: {BACK}",
-        f"After you have mended the cause: bring {sha(2)[:10]} (ada@desk, 8 min ago) to all hosts: {forward}",
+        f"The safer way now is to put all hosts back on the old release {sha(1)[:10]}: {BACK}",
+        f"After you have mended the cause, bring {sha(2)[:10]} (ada@desk, 8 min ago) to all hosts: {forward}",
     ]
     why = f"failed on w08, which was put back to {sha(1)[:10]}: the gate was not passed"
     assert said.endswith(f"by ada@desk, begun 9 min ago, {why}; it is live on 7 hosts and did not touch 4 hosts")
@@ -458,13 +466,27 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
         assert said in shown
     free = "fab -H w1 unlock --environment=prod It ends the hold, so that deploys are possible again."
     assert steps(short) == [
-        f"Nothing to type until grace@laptop is done. Then: {free} No host is switched. "
-        "No hold is known of the other host.",
+        "Nothing to type until grace@laptop is done. Then grace@laptop, or whoever takes the hold over, types: "
+        f"{free} No host is switched. Deploys to the other host are not held.",
         "Nothing is known to be wrong.",
     ]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
     short.registry.hold({"w1": None})
     assert headline(client).startswith("Quiet:")
+
+
+def test_two_who_hold_hosts_are_both_named(short: History) -> None:
+    """The line to type waits for both, and the other hosts are free."""
+    names = ("w1", "w2", "w3", "w4")
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=1))
+    holds = {"w1": HOLD, "w2": {**HOLD, "actor": "bo@desk"}}
+    short.registry.observe(dict.fromkeys(names, sha(1)), "prod", holds)
+    both = "grace@laptop and bo@desk"
+    assert steps(short)[0] == (
+        f"Nothing to type until {both} are done. Then {both}, or whoever takes the hold over, types: "
+        "fab -H w1,w2 unlock --environment=prod It ends the hold, so that deploys are possible again. "
+        "No host is switched. Deploys to the other 2 hosts are not held."
+    )
 
 
 def test_a_hold_is_of_one_application(short: History) -> None:
@@ -488,9 +510,13 @@ def test_an_attempt_without_an_environment_is_told_too(short: History) -> None:
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=2), environment=None)
     ends = HostRecord("w1", "restored", sha(1), sha(1), "the gate was not passed")
     short.attempt(sha(2), ends, ago=timedelta(hours=1), environment=None, exit_code=10)
-    said = "The last deploy was undone on w1: the health gate was not passed. What served before serves again."
+    said = f"The last deploy, {sha(2)[:10]} by ada@desk, was undone on w1: the health gate was not passed. "
+    said += "What served before serves again."
     assert headline(page_of(short)) == said
-    assert f"{MENDED}fab -H w1 deploy --sha=HEAD" in text(page_of(short).get("/").text)
+    assert steps(short) == [
+        f"Nothing has to be typed now, the hosts go on with {sha(1)[:10]}.",
+        f"{MENDED}fab -H w1 deploy --sha=HEAD {HEAD}",
+    ]
 
 
 LOOKS = "It changes nothing on the hosts: it reads their journals, and the registry then has what they say."
@@ -504,11 +530,14 @@ ASIDE = f"fab -H w1 rollback --release={sha(1)} --environment=prod {SWITCHES}"
 STEPS = {
     "well": ["To check what serves: fab -H prod status It changes nothing."],
     "asked": ["Nothing to type."],
-    "running": ["Nothing to type: the deploy goes on.", "Nothing is known to be wrong."],
+    "running": ["Nothing to type, the deploy goes on.", "Nothing is known to be wrong."],
     "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
-    "restored": [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"],
+    "restored": [
+        f"Nothing has to be typed now: prod goes on with {sha(1)[:10]}.",
+        f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}",
+    ],
     "not_restored": [
-        "To see what does not run on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
+        "To see why nothing serves on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
         f"To try {sha(1)[:10]}, the release from before, again on w1: "
         f"fab -H w1 rollback --release={sha(1)} --environment=prod {AGAIN}",
     ],
@@ -517,7 +546,7 @@ STEPS = {
         f"Or bring {sha(2)[:10]} (ada@desk, just now) to all hosts: fab -H prod deploy --sha={sha(2)} {SWITCHES}",
     ],
     "drift": [
-        f"To learn what w1 did: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
+        f"To learn what was done on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS} {BY_HAND}",
         f"If that finds nothing, to go back to {sha(1)[:10]}, which is recorded: {ASIDE}",
     ],
 }
@@ -543,11 +572,27 @@ def test_a_host_that_drifts_counts_for_no_release(short: History) -> None:
     short.attempt(sha(1), *parts, ago=timedelta(hours=3), subject="Bump")
     short.registry.observe({"w1": sha(9), "w2": sha(1), "w3": sha(1)}, "prod")
     said = f"drift w1 serves {sha(9)[:10]} (asked just now) instead of {sha(1)[:10]}, which is recorded."
+    said += " Since when, by whom and what is in it is not recorded."
     assert headline(page_of(short)) == said
-    assert f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk" in place_of(short)
+    assert place_of(short).startswith(f"{sha(1)[:10]} Bump on 2 of 3 hosts, by ada@desk, ")
     short.registry.observe({"w2": sha(8)}, "prod")
     said = "drift 2 hosts of 3 serve another release than the registry has: w1, w2."
-    assert headline(page_of(short)) == said
+    assert headline(page_of(short)) == f"{said} Since when and by whom is not recorded."
+    short.registry.observe({"w3": sha(8)}, "prod")
+    assert place_of(short).startswith(f"w1, w2, w3 serve other releases last recorded {sha(1)[:10]} Bump by ada@desk, ")
+
+
+def test_nothing_is_said_to_go_on_where_a_host_drifts(short: History) -> None:
+    """After a deploy that failed, that goes on alone which every host serves."""
+    parts = [HostRecord(name, "live", sha(1), sha(7)) for name in ("w1", "w2")]
+    short.attempt(sha(1), *parts, ago=timedelta(hours=3))
+    failed = HostRecord("w1", "not_switched", sha(1), sha(1))
+    short.attempt(sha(2), failed, ago=timedelta(minutes=9), exit_code=30)
+    again = f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"
+    assert steps(short) == [f"Nothing has to be typed now: prod goes on with {sha(1)[:10]}.", again]
+    short.registry.observe({"w2": sha(9)}, "prod")
+    learn = f"To learn what was done on w2: fab -H w2 registry.reconcile --environment=prod {LOOKS} {BY_HAND}"
+    assert steps(short) == [again, learn]
 
 
 def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
@@ -564,7 +609,7 @@ def test_a_host_that_serves_nothing_is_no_split(short: History) -> None:
     assert f"{sha(1)[:10]} Bump on 1 of 3 hosts, by ada@desk" in place_of(short)
     back = f"fab -H w1,w2 rollback --release={sha(1)} --environment=prod"
     assert steps(short) == [
-        "To see what does not run on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It changes nothing.",
+        "To see why nothing serves on w1, w2: fab -H w1,w2 logs --since=-1h --environment=prod It changes nothing.",
         f"To try {sha(1)[:10]}, the release from before, again on w1, w2: {back} {AGAIN}",
     ]
 
@@ -581,7 +626,10 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     ]
     ends = HostRecord("prod3", "restored", sha(1), sha(1))
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
-    assert steps(short) == [f"prod: {MENDED}fab -H prod deploy --sha=HEAD {HEAD}"]
+    assert steps(short) == [
+        f"prod: nothing has to be typed now, it goes on with {sha(1)[:10]}.",
+        f"prod: a{MENDED[1:]}fab -H prod deploy --sha=HEAD {HEAD}",
+    ]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     assert [("prod6" in each, "staging1" in each, "fab -H staging rollback" in each) for each in folded] == [
@@ -601,7 +649,10 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
         part = host(name, ends, live=sha(3 if ends == "restored" else release), previous=sha(release - 1))
         more = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
         short.registry.finish(record(sha(release), part, **more, exit_code=0 if ends == "live" else 10))
-    assert steps(short) == [f"prod (blog): {MENDED}fab -H prod deploy --sha=HEAD --root=/srv/blog {HEAD}"]
+    assert steps(short) == [
+        f"prod (blog): nothing has to be typed now, it goes on with {sha(3)[:10]}.",
+        f"prod (blog): a{MENDED[1:]}fab -H prod deploy --sha=HEAD --root=/srv/blog {HEAD}",
+    ]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
     way = f"fab -H prod rollback --release={sha(1)} --root=/srv/shop"
@@ -753,9 +804,11 @@ def test_a_drifting_host_says_what_is_not_recorded(short: History) -> None:
     """Not since when or by whom; what is known of its release is told, and the recorded one is not called live."""
     short.attempt(sha(9), HostRecord("w2", "live", sha(9)), ago=timedelta(hours=9), subject="Bump", environment="qa")
     short.attempt(sha(1), HostRecord("w1", "live", sha(1)), ago=timedelta(hours=3))
-    rows = []
+    rows, served, told = [], [], []
     for number in (9, 8):
         short.registry.observe({"w1": sha(number)}, "prod")
+        told.append(headline(page_of(short)).partition("which is recorded. ")[2])
+        served.append(place_of(short).partition(" by ada@desk, ")[0])
         html = page_of(short).get("/").text
         found = text(html.partition('<tr class="drift">')[2].partition("</tr>")[0])
         rows.append(re.sub(r"at .+ \(3 h", "at THEN (3 h", found))
@@ -765,6 +818,16 @@ def test_a_drifting_host_says_what_is_not_recorded(short: History) -> None:
         f"w1 {sha(9)[:10]} (asked just now) “Bump”, last attempted 9 h ago {shared} {mark}",
         f"w1 {sha(8)[:10]} (asked just now) no attempt of it is recorded {shared} {mark}",
     ]
+    recorded = f"last recorded {sha(1)[:10]} deploy of {sha(1)[:10]}"
+    assert served == [
+        f"w1 serves {sha(9)[:10]} “Bump”, last attempted 9 h ago {recorded}",
+        f"w1 serves {sha(8)[:10]}, of which nothing is recorded {recorded}",
+    ]
+    assert told == [
+        "Since when and by whom is not recorded.",
+        "Since when, by whom and what is in it is not recorded.",
+    ]
+    assert '<p class="brought unserved">' in html
     assert f" drifted deploy of {sha(1)[:10]} " in text(html)
     reader = short.registry.reader
     [prod] = [each for each in places(reader, reader.hosts().items) if each.name == "prod"]
