@@ -28,6 +28,7 @@ _SHELLS = ("bash", "dash", "exec", "python3", "sh")  # what may stand before a f
 # Compiled where they are used: only a health command needs them.
 _ASSIGNMENT = r"\w+="
 _RELATIVE = r"[\w.][\w./+@:-]*"  # no word that bash would make another of
+_STARTS = r"\bsystemd\[\d+\]: Start(?:ed|ing) "  # what systemd logs of a start, in every language
 LOOK = 0.1  # seconds between two looks at the services
 SETTLED = 10.0  # seconds after which the same wrong HTTP status decides
 
@@ -135,7 +136,6 @@ class _Watch:
         self.strays: List[strays.Stray] = []
         self.recurring = set(recurring)
         self.starts: Dict[str, Set[str]] = {}  # of each recurring service, the starts that were seen
-        self.first: Dict[str, float] = {}  # when the first of them was (Unix time)
         self.tries = 0
         self.reason = "no look was possible"
         self.transcript = ""  # what the command said last
@@ -252,17 +252,18 @@ class _Watch:
             self.say("warning", words.stranger(name, str(self.current)), level="warning")
 
     def _ended_well(self) -> bool:
-        """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told.
-
-        The process from before the restart may have failed while the restart stopped it, which says nothing here.
-        """
+        """Whether each end of a recurring service was a success, as its log says, for a look may miss one; told."""
         ended = sorted(name for name, starts in self.starts.items() if len(starts) > 1)
-        failed = [name for name in ended if units.FAILED in units.recent_log(name, self.first[name], 200)]
+        failed = [name for name in ended if units.FAILED in self._log_of_starts(name)]
         self.recurring.difference_update(failed)
         for name in ended if not failed else ():
             said = f"{name} ended with success and was started again, which counts as stable"
             self.say("warning", said, level="warning")
         return not failed
+
+    def _log_of_starts(self, name: str) -> str:
+        """What is logged of a service from its first start on: before it, the process of the release before ended."""
+        return re.split(_STARTS, units.recent_log(name, self.since, 200), maxsplit=1)[-1]
 
     def _may_end(self, unit: units.Unit) -> bool:
         return unit.name in self.recurring and unit.result in ("", "success")
@@ -295,7 +296,6 @@ class _Watch:
         """Fail when systemd has started a service that fails again and again; ends that it calls a success do not."""
         if unit.name in self.recurring:
             self.starts.setdefault(unit.name, set()).add(unit.invocation)
-            self.first.setdefault(unit.name, max(self.since, time.time() - unit.age))
         restarts = int(unit.restarts or 0)
         more = restarts - self.restarts.setdefault(unit.name, restarts)
         if unit.result not in ("", "success"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from collections.abc import Iterator
@@ -329,17 +330,22 @@ def test_a_worker_that_ends_after_each_job_passes(monkeypatch: pytest.MonkeyPatc
         kept._replace(timeout=0.5).hold(Path("/"), lambda *_, **__: None, 7.0)
 
 
+CRASH, START = "systemd[1]: api.service: Failed with result 'exit-code'.", "systemd[1]: Started api.service - Shop."
+
+
 @pytest.mark.slow
-def test_what_failed_before_the_first_start_is_not_this_release(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("log", "passes"), [([CRASH, START], True), ([CRASH, START, CRASH, START], False)])
+def test_what_failed_before_the_first_start_is_not_this_release(
+    monkeypatch: pytest.MonkeyPatch, log: list[str], passes: bool
+) -> None:
     """A process of the release before that fails while the restart stops it takes no other release back."""
-    restarted, failed = time.time() - 10, time.time() - 9
-    Systemd(monkeypatch, *(each._replace(age=5.0) for each in jobs()))
-    log = "api.service: Failed with result 'exit-code'."
-    monkeypatch.setattr(units, "recent_log", lambda _, since, *__: log if since < failed else "")
+    Systemd(monkeypatch, *jobs())
+    monkeypatch.setattr(units, "recent_log", lambda *_: "\n".join(f"Nov 30 14:26:26 {line}" for line in log))
+    kept = gate.Gate(None, ("api",), 20 if passes else 0.5, 0.01, STABLE)
     told: list[str] = []
-    kept = gate.Gate(None, ("api",), 20, 0.01, STABLE)
-    kept.hold(Path("/"), lambda event, message, **_: told.append(message), restarted, recurring=["api"])
-    assert told == ["api ended with success and was started again, which counts as stable"]
+    with contextlib.nullcontext() if passes else pytest.raises(gate.GateFailed, match="gave up after"):
+        kept.hold(Path("/"), lambda event, message, **_: told.append(message), 7.0, recurring=["api"])
+    assert told == ["api ended with success and was started again, which counts as stable"] * passes
 
 
 @pytest.mark.slow
