@@ -69,8 +69,8 @@ MEANINGS = {
         "type the `ssh` command of the message",
     ),
     ExitCode.REGISTRY: Meaning(
-        "the registry did not answer, or its tables are of a newer version: nothing was changed, or the release is live "
-        "and its record is kept",
+        "the registry did not answer, or its tables are of a newer version: nothing was changed, or the release is "
+        "live and its record is kept",
         "repair the database, or upgrade `fab`; the next command writes the record that was kept",
     ),
     ExitCode.INTERRUPTED: Meaning(
