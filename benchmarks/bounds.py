@@ -38,7 +38,7 @@ BOUNDS: Mapping[str, Bound] = {
     "thirty.wall.100": Bound("switch on 30 hosts, RTT 100 ms: wall time, times 30 ssh scripts side by side", 1.1),
     "thirty.memory.30": Bound("switch on 30 hosts: peak memory of the control node", 45 + 30, "MB"),
     "whole.part": Bound("one changed part of a large application, less that part and the gate: times the script", 0.15),
-    "whole.document": Bound("a changed document of a large application: build beside source and seal", 1.0, "s"),
+    "whole.document": Bound("a changed document of a large application: build without source and seal", 1.0, "s"),
     "fleet.memory.1": Bound("status of 1 endpoint: peak memory of the control node", 45 + 1, "MB"),
     "fleet.memory.100": Bound("status of 100 endpoints: peak memory of the control node", 45 + 100, "MB"),
     "fleet.errors": Bound("status of 100 sshds at once: hosts that did not answer", 0),

@@ -66,8 +66,8 @@ def tell(runs: dict[str, list[Deploy]]) -> Section:
         "",
         "wall s",
         "parts built anew s",
-        "build beside source and seal s",
-        "beside parts and the gate's window s",
+        "build without source and seal s",
+        "all without the parts and the gate's window s",
     ]
     text = table(head, [_row(name, found) for name, found in runs.items()])
     return Section(f"A whole deploy with {FILES} files of node_modules, gate as shipped", text, values)

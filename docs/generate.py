@@ -46,7 +46,7 @@ MEANINGS = {
         "a person has to look: the release failed, and the previous one was not restored; services may be down. "
         "After `restart`: the services did not pass their gate; the live release did not change. "
         "After `audit --verify`: somebody edited or cut a journal",
-        "log in to the host that is named and look at `systemctl --failed`; then [step by step](trouble.md)",
+        "read `fab logs` of the host that is named, then go on [step by step](trouble.md)",
     ),
     ExitCode.BUSY: Meaning(
         "the host is not free (another activation, a build or a pruning runs there, or a person holds it by"
@@ -55,20 +55,23 @@ MEANINGS = {
         "somebody switched the host, look at `fab status` and type the same command again",
     ),
     ExitCode.BUILD_FAILED: Meaning(
-        "the build (or the migration) failed; nothing was switched",
+        "the build (or the migration) failed; nothing was switched. After `restart`: it ended before systemd had done "
+        "anything; the services run as before",
         "read the last lines of the build, or `.deploy/attempts/<id>/` on the host",
     ),
     ExitCode.UNKNOWN: Meaning(
-        "the connection was lost after the switch began; the host ends the attempt by itself",
-        "ask the host how the attempt ended: `fab status`",
+        "the connection was lost after the switch began; the host ends the attempt by itself. After `setup`: what was "
+        "begun goes on",
+        "ask the host how the attempt ended: `fab status`. After `setup`: type the same command again",
     ),
     ExitCode.UNREACHABLE: Meaning(
         "the host was not reached, or its key is not trusted; nothing was switched there",
         "type the `ssh` command of the message",
     ),
     ExitCode.REGISTRY: Meaning(
-        "the registry did not answer: nothing was changed, or the release is live and its record is kept",
-        "repair the database; the next command writes the record that was kept",
+        "the registry did not answer, or its tables are of a newer version: nothing was changed, or the release is "
+        "live and its record is kept",
+        "repair the database, or upgrade `fab`; the next command writes the record that was kept",
     ),
     ExitCode.INTERRUPTED: Meaning(
         "interrupted before the switch", "type the same command again: it goes on where the interrupted one stopped"

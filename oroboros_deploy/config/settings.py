@@ -441,7 +441,8 @@ class Environment:
         default=(),
         metadata=_about(
             check_variables,
-            "the only names that a build sees; when one of their values changes, a deploy builds the release again",
+            "the only names that a build sees; when one of their values changes, a deploy builds the release again,"
+            " or is refused when this release is live",
         ),
     )
 
