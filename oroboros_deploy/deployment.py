@@ -339,9 +339,9 @@ class Deployment:
     ) -> Answers[LogsAnswer]:
         """Read what the services of the settings said on each host; the listener hears a ``log.line`` for each line.
 
-        ``since`` is a time as journalctl reads it; without it, the last ``lines`` of each host are read.  ``grep`` is a
-        regular expression.  With ``follow`` the reading goes on until the program is interrupted.  Raises InvalidInput
-        when no host is named, and RegistryUnavailable when the registry is needed to find the hosts.
+        ``since`` is a time as journalctl on the host reads it; without it, the last ``lines`` of each host are read.
+        ``grep`` is a regular expression.  With ``follow`` the reading goes on until the program is interrupted.
+        Raises InvalidInput when no host is named, and RegistryUnavailable when only the registry knows the hosts.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         request: LogsRequest = {"services": list(self.config.services), "lines": lines, "follow": follow}

@@ -225,7 +225,7 @@ def restart(
 @task(
     help=_COMMON
     | {
-        "since": "from when on, as journalctl reads it: 2026-05-01 13:00, -2h, yesterday, today",
+        "since": "from when on, as journalctl on the host reads it: 2026-05-01 13:00 UTC, -2h, yesterday, today",
         "grep": "only lines that match this regular expression; one in small letters matches capitals, too",
         "follow": "also show new lines as they are written, until Ctrl-C",
         "lines": "how many lines of each host at most (default 100); with --since all lines are shown",
