@@ -101,7 +101,7 @@ class Place:
     @property
     def serving(self) -> int:
         """How many hosts are known to serve what was brought; one that served something else when asked is not."""
-        return self.serving_of(self.brought["release_id"] if self.brought else None)
+        return self.serving_of(self.brought["release_id"]) if self.brought else 0
 
     def serving_of(self, release_id: str | None) -> int:
         """How many hosts are known to serve a release."""

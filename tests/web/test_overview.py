@@ -853,3 +853,19 @@ def test_a_host_that_was_put_back_says_so(short: History) -> None:
         (True, True, False),
         (False, False, True),
     ]
+
+
+@pytest.mark.parametrize("end", ["refused", "unreachable", "not_switched"])
+def test_an_environment_where_nothing_ever_served_has_a_page(short: History, end: str) -> None:
+    """Its first deploy ended broken and the next one before the switch: nothing goes on, and nothing served before."""
+    short.attempt(sha(1), HostRecord("w1", "not_restored", None, None), ago=timedelta(hours=2), exit_code=11)
+    code = {"refused": 2, "unreachable": 50, "not_switched": 30}[end]
+    short.attempt(sha(2), HostRecord("w1", end, None, None, "no"), ago=timedelta(hours=1), exit_code=code)
+    said = {"refused": "was refused on", "unreachable": "did not reach", "not_switched": "failed before the switch on"}
+    assert (headline(page_of(short)), steps(short)) == (
+        f"broken w1 serves nothing. The last deploy in prod, {sha(2)[:10]} by ada@desk, {said[end]} w1: no.",
+        [
+            "To see why nothing serves on w1: fab -H prod logs --since=-3h It changes nothing.",
+            f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}",
+        ],
+    )
