@@ -385,6 +385,13 @@ _HELD = (
 HELD = _HELD.limit(bindparam("limit"))
 EVERY_HOLD = _HELD
 HELD_ON = _HELD.where(_HOLD.host == bindparam("host"))
+# Whether anybody told since then who holds what an application has on a host: somebody, or nobody.
+HOLD_TOLD = (
+    select(_HOLD.seen_at)
+    .where(_HOLD.host == bindparam("host"), _HOLD.seen_at >= bindparam("since"))
+    .where(or_(_HOLD.application == "", _HOLD.application == bindparam("application")))
+    .limit(1)
+)
 # What each application serves in each environment, and on how many hosts.
 _HOSTS = func.count(targets.c.host.distinct())
 SERVING = (

@@ -260,6 +260,11 @@ class Reader:
         """Who holds what on one host, as `held` tells it."""
         return self._held(queries.HELD_ON, {"host": host})
 
+    def hold_told(self, host: str, application: str, since: str) -> bool:
+        """Whether it was told since then if somebody holds what an application has on a host."""
+        values = {"host": host, "application": application, "since": parse_time(since)}
+        return self._read(lambda db: db.value(queries.HOLD_TOLD, values)) is not None
+
     def host(self, host: str) -> dict[str, Any] | None:
         """One host as `hosts` tells it, None when it is not known."""
         found = self._hosts(1, {"host": host})

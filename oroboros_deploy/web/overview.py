@@ -86,9 +86,12 @@ class Place:
     brought: Row | None = None
     last: Row | None = None
     newest: str | None = None  # the release of the newest attempt that was to bring one
+    returns: bool = False  # that attempt went back: by a rollback, or to what was there before another that serves
     commits: int = 0  # that were new in it
     application: str = ""
     held: Sequence[Row] = ()  # who holds what of it, as far as that was told
+    counted: frozenset[str] = frozenset()  # the hosts that its releases count; known where some are held
+    told: frozenset[str] = frozenset()  # of the hosts that a hold refused its last attempt: known since it began
     failed: frozenset[str | None] = frozenset()  # what served before, and failed when it was last to be brought
     recorded: frozenset[str | None] = frozenset()  # what serves there by the registry, whether anybody doubts it or not
     unsure: Sequence[Row] = ()  # the hosts of which nobody knows what serves; no release of these counts them
@@ -101,7 +104,7 @@ class Place:
     @property
     def serving(self) -> int:
         """How many hosts are known to serve what was brought; one that served something else when asked is not."""
-        return self.serving_of(self.brought["release_id"] if self.brought else None)
+        return self.serving_of(self.brought["release_id"]) if self.brought else 0
 
     def serving_of(self, release_id: str | None) -> int:
         """How many hosts are known to serve a release."""
@@ -112,7 +115,7 @@ class Place:
 
     def became(self, release_id: str | None) -> str:
         """What became of a release that the registry has there: live on some, drifted from; empty where it is live."""
-        if self.forward not in (None, release_id):
+        if self._latest not in (None, release_id):
             return SOME
         if all(each["release_id"] != release_id for each in self.drifting):
             return ""
@@ -153,10 +156,34 @@ class Place:
         return again and self.went_wrong and not self.uneven and not self.held
 
     @property
+    def goes_on(self) -> bool:
+        """Whether each host goes on with what was brought: its last attempt asked none of them in vain."""
+        parts = self.last["hosts"] if self.last else ()
+        asked = all(part["state"] != State.UNREACHABLE for part in parts)
+        return asked and self.brought is not None and self.serving == self.known
+
+    @property
+    def whole(self) -> bool:
+        """Whether its last attempt named each of its hosts."""
+        named = {part["host"] for part in self.last["hosts"]} if self.last else set()
+        return len(named) >= self.known and named.issuperset(host["host"] for host in self.hosts)
+
+    @property
+    def moved(self) -> bool:
+        """Whether its last attempt was to bring a release."""
+        return self.last is not None and self.last["kind"] not in IN_PLACE
+
+    @property
+    def blamed(self) -> bool:
+        """Whether the release of its last attempt failed on a host where it was put in use."""
+        parts = self.last["hosts"] if self.last and self.moved else ()
+        return any(part["state"] in (State.RESTORED, State.NOT_RESTORED) for part in parts)
+
+    @property
     def refused_by_hold(self) -> list[str]:
-        """The hosts where somebody's hold refused the last attempt, which nobody has told of since."""
-        last = self.last if self.last and came_to(self.last) == HELD and not self.held else None
-        return [part["host"] for part in last["hosts"] if part["state"] == State.BUSY] if last else []
+        """The hosts where somebody's hold refused the last attempt, where nobody told since it began who holds."""
+        refused = _refused_by_hold(self.last) if self.last and not self.held else []
+        return [host for host in refused if host not in self.told]
 
     @property
     def troubled(self) -> bool:
@@ -181,10 +208,23 @@ class Place:
         return [host for host in self.hosts if _long_ago(host["observed_at"])]
 
     @property
+    def beyond(self) -> bool:
+        """Whether some of its hosts are not on the page."""
+        return len(self.hosts) < self.known
+
+    @property
     def checked(self) -> str | None:
         """When each of its hosts had said what it serves; None where one never has."""
         times = [host["observed_at"] for host in self.hosts]
         return min(times) if times and None not in times else None
+
+    @property
+    def unchecked(self) -> str:
+        """That not each of its hosts said what it serves since that came there, in words; empty where each did."""
+        told = [host for host in self.hosts if seen(host) in (Seen.CONFIRMED, Seen.OLD)]
+        if len(told) == len(self.hosts):
+            return ""
+        return f"not {'all ' if told else ''}checked {'since' if self.checked else 'yet'}"
 
     @property
     def stale(self) -> bool:
@@ -204,7 +244,8 @@ class Place:
     @property
     def free(self) -> int:
         """How many of its hosts nobody is known to hold."""
-        return self.known - len({each["host"] for each in self.held})
+        counted = self.counted.union(each["host"] for each in self.unsure)
+        return self.known - len(counted.intersection(each["host"] for each in self.held))
 
     @property
     def empty(self) -> list[Row]:
@@ -257,6 +298,8 @@ class Place:
             return None
         if self.held:
             return None
+        if self.returns and self._latest:
+            return (self._latest, f"put all hosts back on {short(self._latest)}")
         if self.uneven:
             older = [each for each in self.releases if each["release_id"] not in (None, self.newest)]
             most = max(older, key=lambda each: int(each["hosts"]))["release_id"] if older else None
@@ -270,6 +313,11 @@ class Place:
     @property
     def forward(self) -> str | None:
         """The newest release of a split, where a host serves it: it can be brought to the others."""
+        return None if self.returns else self._latest
+
+    @property
+    def _latest(self) -> str | None:
+        """The release of the newest attempt on a split, where a host serves it."""
         served = {each["release_id"] for each in self.releases}
         return self.newest if self.split and self.newest in served else None
 
@@ -292,7 +340,7 @@ def standing(reader: Reader) -> dict[str, Any]:
     broken = reader.broken_hosts()
     wrong = [*broken, *(reader.hosts(HOSTS, drift=True).items if drifting and hosts.next else ())]
     shown = {host["host"]: host for host in (*hosts.items, *wrong)}
-    held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.held()]
+    held = [hold | {"serves": _surely(hold, shown.get(hold["host"]))} for hold in reader.every_hold()]
     environments = reader.environments()
     unanswered = _unanswered(reader, dict(shown))
     found = places(reader, [*shown.values()], held, unanswered)
@@ -331,6 +379,9 @@ def places(
     holds: dict[_Key, list[Row]] = {}
     for hold in held:
         holds.setdefault(_key(hold, names), []).append(hold)
+    counted: dict[_Key, set[str]] = {}
+    for target in reader.targets() if held else ():
+        counted.setdefault(_key(target, names), set()).add(target["host"])
     unsure = _unsure(unanswered, names)
     keys = sorted({*shown, *released, *unsure}, key=lambda key: (reading_order(key[0]), key[1]))
     told = len(set().union(*names.values())) > 1  # whose it is
@@ -339,13 +390,25 @@ def places(
         _place(reader, key, shown.get(key, []), released.get(key, Counter()), unsure.get(key, []), told, key in unnamed)
         for key in keys
     )
-    return [replace(each, held=holds.get(key, [])) for key, each in zip(keys, found, strict=True)]
+    return [
+        replace(each, held=holds.get(key, []), counted=frozenset(counted.get(key, ())))
+        for key, each in zip(keys, found, strict=True)
+    ]
 
 
-def _became(places: Iterable[Place]) -> Callable[[Row], str]:
+def _became(places: Sequence[Place]) -> Callable[[Row], str]:
     """Tells of an attempt what became of what it brought: no host serves it any more, or those alone of a split."""
-    serves = {(each.name, release_id): each.became(release_id) for each in places for release_id in each.recorded}
-    return lambda attempt: serves.get((attempt["environment"] or "", attempt["release_id"]), REPLACED)
+
+    def became(attempt: Row) -> str:
+        return next((each.became(attempt["release_id"]) for each in places if _there(attempt, each)), REPLACED)
+
+    return became
+
+
+def _there(attempt: Row, place: Place) -> bool:
+    """Whether what an attempt brought serves in a place, as far as it is told whose both are."""
+    own = not attempt["application"] or place.application in ("", attempt["application"])
+    return own and place.name == (attempt["environment"] or "") and attempt["release_id"] in place.recorded
 
 
 def _titles(reader: Reader, served: Iterable[str | None]) -> dict[str, Row | None]:
@@ -391,7 +454,7 @@ def _key(row: Row, names: Mapping[str, set[str]]) -> _Key:
 def _ranked(releases: Counter[str | None]) -> list[Row]:
     """The one on most hosts first; of equals the first by its id, and nothing last."""
     ordered = sorted(releases.items(), key=lambda each: (-each[1], each[0] is None, each[0] or ""))
-    return [{"release_id": release_id, "hosts": count} for release_id, count in ordered]
+    return [{"release_id": release_id, "hosts": count, "brought": None} for release_id, count in ordered]
 
 
 def attempts_of(reader: Reader, release_id: str, environment: str | None = None) -> list[dict[str, Any]]:
@@ -425,7 +488,7 @@ def _place(
     name, application = key
     releases = _ranked(recorded - Counter(each["may"][0] for each in unsure if each["counted"]))
     if unnamed:
-        return Place(name, hosts, releases, None, None, None, 0, "", recorded=frozenset(recorded), unsure=unsure)
+        return Place(name, hosts, releases, recorded=frozenset(recorded), unsure=unsure)
     where = (name or None, application or None)
     ranked = releases or _ranked(recorded)
     main = next((each["release_id"] for each in ranked if each["release_id"]), None)
@@ -441,12 +504,28 @@ def _place(
         brought,
         last,
         newest["release_id"] if newest else None,
+        newest is not None and _returns(reader, where, newest, releases),
         reader.commit_count(brought["attempt"]) if brought else 0,
         application if told else "",
+        told=frozenset(_told(reader, last) if last else ()),
         failed=frozenset(_failed(reader, where, attempt) for attempt in (brought, last) if attempt),
         recorded=frozenset(recorded),
         unsure=unsure,
     )
+
+
+def _returns(reader: Reader, where: tuple[str | None, str | None], newest: Row, releases: Iterable[Row]) -> bool:
+    """Whether an attempt went back: it rolled back, or another release that serves there was first brought later."""
+    first = {each["release_id"]: _first(reader, where, each["release_id"]) for each in releases if each["release_id"]}
+    own = first.get(newest["release_id"])
+    return newest["kind"] == "rollback" or bool(own and own < max(first.values()))
+
+
+def _first(reader: Reader, where: tuple[str | None, str | None], release_id: str) -> str:
+    """When the first attempt began that brought a release there; empty where none is known."""
+    brought = (row for row in attempts_of(reader, release_id, where[0]) if _brings(row, *where))
+    came = (row["started_at"] for row in brought if any(part["state"] == State.LIVE for part in row["hosts"]))
+    return min(came, default="")
 
 
 def _failed(reader: Reader, where: tuple[str | None, str | None], attempt: Row) -> str | None:
@@ -455,6 +534,18 @@ def _failed(reader: Reader, where: tuple[str | None, str | None], attempt: Row) 
     brought = (row for row in (attempts_of(reader, before, where[0]) if before else []) if _brings(row, *where))
     newest = next(brought, None)
     return before if newest and any(part["state"] in _FAILED for part in newest["hosts"]) else None
+
+
+def _refused_by_hold(attempt: Row) -> list[str]:
+    """The hosts where somebody's hold refused an attempt."""
+    parts = attempt["hosts"] if came_to(attempt) == HELD else ()
+    return [part["host"] for part in parts if part["state"] == State.BUSY]
+
+
+def _told(reader: Reader, last: Row) -> list[str]:
+    """The hosts that a hold refused to an attempt, of which it was told since it began whether somebody holds them."""
+    about = (last["application"] or "", last["started_at"])
+    return [host for host in _refused_by_hold(last) if reader.hold_told(host, *about)]
 
 
 def _brings(attempt: Row, environment: str | None, application: str | None) -> bool:

@@ -467,7 +467,7 @@ def test_a_hold_that_nobody_ran_into_is_shown(short: History) -> None:
     free = "fab -H w1 unlock --environment=prod It ends the hold, so that deploys are possible again."
     assert steps(short) == [
         "Nothing to type until grace@laptop is done. Then grace@laptop, or whoever takes the hold over, types: "
-        f"{free} No host is switched. Deploys to the other host are not held.",
+        f"{free} No host is switched. Nobody is known to hold the other host.",
         "Nothing is known to be wrong.",
     ]
     assert "frees it: fab -H w1 unlock --environment=prod" in text(client.get("/hosts/w1").text)
@@ -485,7 +485,7 @@ def test_two_who_hold_hosts_are_both_named(short: History) -> None:
     assert steps(short)[0] == (
         f"Nothing to type until {both} are done. Then {both}, or whoever takes the hold over, types: "
         "fab -H w1,w2 unlock --environment=prod It ends the hold, so that deploys are possible again. "
-        "No host is switched. Deploys to the other 2 hosts are not held."
+        "No host is switched. Nobody is known to hold the other 2 hosts."
     )
 
 
@@ -534,7 +534,7 @@ STEPS = {
     "unknown": [f"To learn how it ended on w1: fab -H w1 registry.reconcile --environment=prod {LOOKS}"],
     "restored": [
         f"Nothing has to be typed now: prod goes on with {sha(1)[:10]}.",
-        f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}",
+        f"{MENDED}fab -H w1 deploy --sha=HEAD --environment=prod {HEAD}",
     ],
     "not_restored": [
         "To see why nothing serves on w1: fab -H w1 logs --since=-1h --environment=prod It changes nothing.",
@@ -588,7 +588,7 @@ def test_nothing_is_said_to_go_on_where_a_host_drifts(short: History) -> None:
     short.attempt(sha(1), *parts, ago=timedelta(hours=3))
     failed = HostRecord("w1", "not_switched", sha(1), sha(1))
     short.attempt(sha(2), failed, ago=timedelta(minutes=9), exit_code=30)
-    again = f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"
+    again = f"{MENDED}fab -H w1 deploy --sha=HEAD --environment=prod {HEAD}"
     assert steps(short) == [f"Nothing has to be typed now: prod goes on with {sha(1)[:10]}.", again]
     short.registry.observe({"w2": sha(9)}, "prod")
     learn = f"To learn what was done on w2: fab -H w2 registry.reconcile --environment=prod {LOOKS} {BY_HAND}"
@@ -628,7 +628,7 @@ def test_a_well_environment_is_folded_while_another_is_not(short: History) -> No
     short.attempt(sha(2), ends, ago=timedelta(hours=1), exit_code=10)
     assert steps(short) == [
         f"prod: nothing has to be typed now, it goes on with {sha(1)[:10]}.",
-        f"prod: a{MENDED[1:]}fab -H prod deploy --sha=HEAD {HEAD}",
+        f"prod: a{MENDED[1:]}fab -H prod3 deploy --sha=HEAD --environment=prod {HEAD}",
     ]
     shown = page_of(short).get("/").text.partition('id="serving"')[2].partition("</section>")[0]
     folded = [text(each.partition("</details>")[0]) for each in shown.split("<details>")[1:]]
@@ -647,7 +647,7 @@ def test_of_two_applications_the_well_one_shows_its_hosts_and_folds_its_way_back
         (("shop", "live", 1), ("shop", "live", 2), ("blog", "live", 3), ("blog", "restored", 4)), start=1
     ):
         part = host(name, ends, live=sha(3 if ends == "restored" else release), previous=sha(release - 1))
-        more = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
+        more: dict[str, Any] = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
         short.registry.finish(record(sha(release), part, **more, exit_code=0 if ends == "live" else 10))
     assert steps(short) == [
         f"prod (blog): nothing has to be typed now, it goes on with {sha(3)[:10]}.",
@@ -853,3 +853,170 @@ def test_a_host_that_was_put_back_says_so(short: History) -> None:
         (True, True, False),
         (False, False, True),
     ]
+
+
+@pytest.mark.parametrize("end", ["refused", "unreachable", "not_switched"])
+def test_an_environment_where_nothing_ever_served_has_a_page(short: History, end: str) -> None:
+    """Its first deploy ended broken and the next one before the switch: nothing goes on, and nothing served before."""
+    short.attempt(sha(1), HostRecord("w1", "not_restored", None, None), ago=timedelta(hours=2), exit_code=11)
+    code = {"refused": 2, "unreachable": 50, "not_switched": 30}[end]
+    short.attempt(sha(2), HostRecord("w1", end, None, None, "no"), ago=timedelta(hours=1), exit_code=code)
+    said = {"refused": "was refused on", "unreachable": "did not reach", "not_switched": "failed before the switch on"}
+    assert (headline(page_of(short)), steps(short)) == (
+        f"broken w1 serves nothing. The last deploy in prod, {sha(2)[:10]} by ada@desk, {said[end]} w1: no.",
+        [
+            "To see why nothing serves on w1: fab -H prod logs --since=-3h It changes nothing.",
+            f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}",
+        ],
+    )
+
+
+@pytest.mark.parametrize("kind", ["rollback", "deploy"])
+@pytest.mark.parametrize("end", ["restored", "unreachable"])
+def test_a_way_back_that_ended_halfway_is_gone_to_its_end(short: History, kind: Kind, end: str) -> None:
+    """The release that people left is not called the safer one, and the one that they go back to is not the new one."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    second = [HostRecord(name, "live", sha(2), sha(1)) for name in ("w1", "w2")]
+    short.attempt(sha(2), *second, ago=timedelta(hours=2))
+    ends = [HostRecord("w1", "live", sha(1), sha(2)), HostRecord("w2", end, sha(2), sha(2), "no")]
+    code = 10 if end == "restored" else 50
+    short.attempt(sha(1), *ends, ago=timedelta(hours=1), kind=kind, exit_code=code)
+    said, _, why = headline(page_of(short)).partition(f" The last {kind} in prod ")
+    assert said == f"prod is split: 1 host serves {sha(2)[:10]}, 1 serves {sha(1)[:10]}."
+    assert why.partition(" ")[2].endswith("w2: no.")
+    assert steps(short) == [f"To put all hosts back on {sha(1)[:10]}: {BACK}"]
+    assert place_of(short).startswith(f"split 1 of 2 serves {sha(2)[:10]} by ada@desk, went live 2 h ago: w2 split")
+
+
+@pytest.mark.parametrize("end", ["unreachable", "interrupted", "busy", "env"])
+def test_the_old_release_is_no_safer_where_the_new_one_did_not_fail(short: History, end: str) -> None:
+    """A host that was not reached, was held or was pushed a configuration says nothing against the new release."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    live, skipped = HostRecord("w1", "live", sha(2), sha(1)), HostRecord("w2", "skipped", sha(1), sha(1))
+    part = skipped if end == "env" else HostRecord("w2", end, sha(1), sha(1), "no")
+    code = {"unreachable": 50, "busy": 20}.get(end, 130)
+    short.attempt(sha(2), live, part, ago=timedelta(hours=2), exit_code=code)
+    if end == "env":
+        pushed = HostRecord("w1", "restored", sha(2), sha(2), "no")
+        short.attempt(sha(2), pushed, ago=timedelta(hours=1), kind="env", exit_code=10)
+    again = "" if end == "env" else " It may fail again where it failed."
+    forward = f"fab -H prod deploy --sha={sha(2)} {SWITCHES}{again}"
+    assert steps(short) == [
+        f"Either put all hosts back on the old release {sha(1)[:10]}: {BACK}",
+        f"Or bring {sha(2)[:10]} (ada@desk, 2 h ago) to all hosts: {forward}",
+    ]
+
+
+def test_nobody_is_said_to_hold_what_was_freed(short: History) -> None:
+    """The refused deploy told of the hold, and an unlock that it is gone: the deploy can be made again."""
+    short.attempt(sha(1), HostRecord("w1", "live", sha(1), sha(7)), ago=timedelta(hours=3))
+    busy = HostRecord("w1", "busy", None, sha(1), "this host is held by bo@desk: the database moves")
+    short.attempt(sha(2), busy, ago=timedelta(minutes=9), exit_code=20)
+    free = "Nothing to type until whoever holds it is done. Then the holder, or whoever takes the hold over, types: "
+    frees = "It ends the hold, so that deploys are possible again. No host is switched."
+    told = [steps(short)]
+    short.registry.observe({"w1": sha(1)}, "prod", {"w1": HOLD})
+    told.append([each.partition(" until ")[2].partition(" is done")[0] for each in steps(short)])
+    short.registry.hold({"w1": None})
+    assert [*told, steps(short)] == [
+        [f"{free}fab -H prod unlock {frees}"],
+        ["grace@laptop"],
+        [
+            f"Nothing has to be typed now: prod goes on with {sha(1)[:10]}.",
+            f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}",
+        ],
+    ]
+
+
+def test_a_place_is_checked_when_each_host_said_what_serves_since(short: History) -> None:
+    """What a host said before the deploy says nothing of the release that came with it."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    told = [place_of(short)]
+    short.registry.observe({"w1": sha(1)}, "prod")
+    told.append(place_of(short))
+    short.registry.observe({"w2": sha(1)}, "prod")
+    told.append(place_of(short))
+    short.asked({"w1": sha(1), "w2": sha(1)}, "prod", timedelta(hours=4))
+    told.append(place_of(short))
+    assert [each.partition(", went live 3 h ago, ")[2] for each in told] == [
+        "not checked yet",
+        "not all checked yet",
+        "all checked just now",
+        "not checked since",
+    ]
+
+
+def test_the_hosts_beside_those_that_are_held_are_counted(short: History) -> None:
+    """Also beyond the first hundred holds, and none that serves nothing from here; where all are held, none is left."""
+    names = [f"w{at:03}" for at in range(150)]
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    frees = "It ends the hold, so that deploys are possible again. No host is switched."
+    short.registry.observe({"x1": sha(1)}, "prod", {"x1": HOLD})
+    short.registry.observe({"w000": sha(1)}, "prod", {"w000": HOLD})
+    some = steps(short)[0].partition("types: ")[2]
+    assert some == (f"fab -H w000,x1 unlock --environment=prod {frees} Nobody is known to hold the other 149 hosts.")
+    short.registry.observe(dict.fromkeys(names, sha(1)), "prod", dict.fromkeys(names, HOLD))
+    assert steps(short)[0].partition("types: ")[2] == f"fab -H prod unlock {frees}"
+    assert "148 more are held." in place_of(short)
+
+
+def test_nothing_is_said_to_go_on_where_a_host_was_not_reached(short: History) -> None:
+    """Whether it still serves is not known."""
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in ("w1", "w2")), ago=timedelta(hours=3))
+    ends = [HostRecord("w1", "unreachable", None, sha(1), "no"), HostRecord("w2", "skipped", sha(1), sha(1))]
+    short.attempt(sha(2), *ends, ago=timedelta(minutes=9), exit_code=50)
+    assert steps(short) == [f"{MENDED}fab -H prod deploy --sha=HEAD {HEAD}"]
+
+
+def test_a_drifting_host_is_no_part_of_a_split(short: History) -> None:
+    """Neither the headline nor the share counts it, and the share names no hosts among which it would be."""
+    names = ("w1", "w2", "w3", "w4")
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    second = [HostRecord(name, "live", sha(2), sha(1)) for name in names[2:]]
+    short.attempt(sha(2), *second, ago=timedelta(hours=2))
+    short.registry.observe({"w1": sha(9)}, "prod")
+    said = headline(page_of(short)).partition(" drift ")[0]
+    assert said == f"prod is split: 1 host serves {sha(1)[:10]} (old), 2 serve {sha(2)[:10]} (new)."
+    assert place_of(short) == (
+        f"old release 1 of 4 serves {sha(1)[:10]} by ada@desk, went live 3 h ago "
+        f"new release 2 of 4 serve {sha(2)[:10]} by ada@desk, went live 2 h ago: w3, w4"
+    )
+
+
+def test_what_became_of_an_attempt_is_told_of_its_own_application(short: History) -> None:
+    """One that still serves is not called replaced since another of its environment serves something else."""
+    for at, name, release in ((1, "shop", 1), (2, "shop", 2), (3, "blog", 1)):
+        more: dict[str, Any] = {"attempt": f"a{at}", "application": name, "root": f"/srv/{name}", "minute": at}
+        short.registry.finish(record(sha(release), host(name, "live", live=sha(release)), **more))
+    html = page_of(short).get("/").text.partition('id="stream"')[2].partition("</ol>")[0]
+    told = [each.partition('"')[0] for each in html.split('href="/attempts/')[1:]]
+    assert sorted(zip(told, re.findall(r'class="badge (\w+)">', html), strict=True)) == [
+        ("a1", "replaced"),
+        ("a2", "live"),
+        ("a3", "live"),
+    ]
+
+
+def test_hosts_beyond_the_page_can_be_asked(short: History) -> None:
+    """Where those on the page were checked and others were not, there is something to type."""
+    names = [f"w{at:03}" for at in range(150)]
+    short.attempt(sha(1), *(HostRecord(name, "live", sha(1)) for name in names), ago=timedelta(hours=3))
+    short.attempt(sha(1), HostRecord("z1", "live", sha(1)), ago=timedelta(hours=3), environment="lab")
+    short.registry.observe(dict.fromkeys(names[:100], sha(1)), "prod")
+    assert headline(page_of(short)).endswith("; 51 of 151 hosts were not checked for a day.")
+    asks = [f"{name}: to check what serves: fab -H {name} status It changes nothing." for name in ("prod", "lab")]
+    assert steps(short) == asks
+    short.registry.observe(dict.fromkeys(names[100:], sha(1)), "prod")
+    short.registry.observe({"z1": sha(1)}, "lab")
+    assert steps(short) == ["Nothing to type."]
+
+
+def test_a_place_beyond_the_page_without_an_attempt_of_its_own_has_a_page(short: History) -> None:
+    """Whose these hosts are is not known, and they serve two releases: no command is known about them."""
+    many = [HostRecord(f"a{at:03}", "live", sha(1)) for at in range(101)]
+    short.attempt(sha(1), *many, ago=timedelta(hours=3), environment="alpha")
+    for at, name in enumerate(("shop", "blog", "", "")):
+        more: dict[str, Any] = {"attempt": f"z{at}", "application": name, "root": "", "minute": at}
+        short.registry.finish(record(sha(at + 2), host(f"z{at}", "live", live=sha(at + 2)), **more))
+    said = f"prod is split: 1 host serves {sha(5)[:10]}, 1 serves {sha(4)[:10]}."
+    assert (headline(page_of(short)), steps(short)) == (said, [])
