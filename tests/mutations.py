@@ -1369,8 +1369,8 @@ MUTATIONS = (
     Mutation(
         "pip does not start another Python that its settings name",
         HOST + "building/installers.py",
-        '*(["--python="] if pip_is_configured(bench.toolchain.prefix) else [])',
-        "*[]",
+        ', "PIP_PYTHON": str(venv / "bin" / "python") if venv else pip(bench)}',
+        "}",
         (BUILDING + "test_installers.py", "-k", "elsewhere and PIP_PYTHON"),
     ),
     Mutation(

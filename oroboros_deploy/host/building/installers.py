@@ -152,7 +152,7 @@ def _pip_install(bench: Bench) -> List[str]:
 
 
 def _pip_runs(bench: Bench) -> List[str]:
-    """What an interpreter is given to run our pip by itself, whichever one a configured pip would hand over to."""
+    """What an interpreter is given to run our pip by itself: a configured pip would start a Python once more."""
     return [_pip_runner(bench), *(["--python="] if pip_is_configured(bench.toolchain.prefix) else [])]
 
 
