@@ -114,7 +114,7 @@ DefaultDependencies=no
 Before=sysinit.target
 [Service]
 Type=oneshot
-ExecStart=-/bin/umount /proc/sys/kernel/random/boot_id
+ExecStart=-/bin/umount --lazy /proc/sys/kernel/random/boot_id
 [Install]
 WantedBy=sysinit.target
 """
