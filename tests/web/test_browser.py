@@ -235,6 +235,12 @@ def test_with_the_keyboard_alone(page: Any, past: Any) -> None:
     assert page.locator(".attempt").count() == 1
 
 
+def follow(page: Any, what: Any) -> None:
+    """Click what leads to another page, and wait until that is there."""
+    with page.expect_navigation():
+        what.click()
+
+
 def test_without_the_script_everything_can_be_reached(browser: Any, past: Any) -> None:
     """Filters, older and newer, and an attempt's page need no script."""
     context = browser.new_context(java_script_enabled=False)
@@ -242,13 +248,12 @@ def test_without_the_script_everything_can_be_reached(browser: Any, past: Any) -
     page.goto(past.url)
     page.get_by_text("Filter", exact=True).click()
     page.get_by_label("Environment").select_option("prod")
-    page.get_by_role("button", name="Show").click()
+    follow(page, page.get_by_role("button", name="Show"))
     assert set(page.locator(".attempt .environment").all_inner_texts()) == {"prod"}
-    page.get_by_role("link", name="Environment prod").click()
-    page.get_by_role("link", name="Older →").click()
-    page.get_by_role("link", name="← Newer").click()
+    for name in ("Environment prod", "Older →", "← Newer"):
+        follow(page, page.get_by_role("link", name=name))
     assert page.url == f"{past.url}/#stream-title"
-    page.get_by_role("link", name="Search understands umlauts").first.click()
+    follow(page, page.get_by_role("link", name="Search understands umlauts").first)
     assert page.locator("h1").inner_text() == "Search understands umlauts"
     context.close()
 
@@ -378,7 +383,7 @@ def test_a_killed_deployer_is_said_to_be_lost(page: Any, shop: Any, monkeypatch:
     monkeypatch.setattr(reading, "LOST_AFTER", timedelta(seconds=1))
     page.wait_for_selector(".attempt >> nth=0 >> .badge.lost", timeout=15000)
     assert "What the hosts did since is not known here" in page.locator(".attempt").first.inner_text()
-    page.locator(".attempt .subject").first.click()
+    follow(page, page.locator(".attempt .subject").first)
     assert "The control node was last heard of" in page.locator(".verdict").inner_text()
     page.screenshot(path=ARTIFACTS / "real-lost.png", full_page=True)
     shop.shop.hold.unlink()
