@@ -516,9 +516,12 @@ def _place(
 
 def _returns(reader: Reader, where: tuple[str | None, str | None], newest: Row, releases: Iterable[Row]) -> bool:
     """Whether an attempt went back: it rolled back, or another release that serves there was first brought later."""
-    first = {each["release_id"]: _first(reader, where, each["release_id"]) for each in releases if each["release_id"]}
+    if newest["kind"] == "rollback":
+        return True
+    served = [each["release_id"] for each in releases if each["release_id"]]
+    first = {each: _first(reader, where, each) for each in served} if len(served) > 1 else {}
     own = first.get(newest["release_id"])
-    return newest["kind"] == "rollback" or bool(own and own < max(first.values()))
+    return bool(own and own < max(first.values()))
 
 
 def _first(reader: Reader, where: tuple[str | None, str | None], release_id: str) -> str:
