@@ -9,14 +9,12 @@ import pytest
 from oroboros_deploy.init import python
 from oroboros_deploy.init.proposal import Proposal
 from oroboros_deploy.init.tree import Tree
+from tests.support.sources import write_files
 
 
 def look(top: Path, **files: str) -> Proposal:
     """What is found in files, whose names have ``__`` for a slash and ``_`` for a dot."""
-    for name, text in files.items():
-        path = top / name.replace("__", "/").replace("_", ".")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+    write_files(top, files)
     proposal = Proposal("shop")
     python.look(Tree(top), proposal)
     return proposal
