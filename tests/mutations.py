@@ -2273,6 +2273,13 @@ MUTATIONS = (
         ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
     ),
     Mutation(
+        "what doctor alone looks at refuses no deploy",
+        HOST + "doctor.py",
+        '        unknown.append(f"{what}: {error}")\n',
+        "        raise\n",
+        ("tests/host/test_doctor.py", "-k", "only_told"),
+    ),
+    Mutation(
         "a host that doctor cannot reach is a problem of that host alone",
         "oroboros_deploy/control/doctor.py",
         """    except DeployError as error:

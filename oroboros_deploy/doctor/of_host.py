@@ -123,9 +123,16 @@ class _OneHost:
 
     def _notes(self, answer: DoctorAnswer) -> Iterator[Finding]:
         facts = answer["facts"]
-        parts = (self._disks(answer), self._clock(), self._tools(answer), self._health(answer))
+        parts = (self._unknown(answer), self._disks(answer), self._clock(), self._tools(answer), self._health(answer))
         for part in (*parts, self._services(facts), self._units(answer), self._login(answer)):
             yield from _readable(part)
+
+    def _unknown(self, answer: DoctorAnswer) -> Iterator[Finding]:
+        """What could not be looked at; of somebody else's root whose it is says enough."""
+        for each in () if self.look.refused else answer["unknown"]:
+            yield Finding(
+                "note", f"not known: {each}", "no deploy is refused for it; what it would tell is missing here", None
+            )
 
     def _disks(self, answer: DoctorAnswer) -> Iterator[Finding]:
         for disk in answer["disk"]:

@@ -877,13 +877,14 @@ class DoctorAnswer(TypedDict):
 
     ``facts`` are what a deploy reads; where the root cannot be read, all of them that do not depend on it, and
     ``problems`` says why; where nothing can be read, ``problems`` says that too.  ``problems`` are reasons to refuse
-    that are not in the facts.  ``last`` is None without a
-    release.  ``tools`` has the path of each program that was asked for, as a build finds it (None: it does not);
-    ``pip`` is false when environments cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or
-    ``missing`` in the live release (None: none is live, or none was asked for).  ``only_login`` names what the login's
-    environment has and builds do not get; ``shell`` is the login's.  ``strangers`` are services that run from no
-    release, ``as_root`` those whose unit names no user, among them what releases brought and nobody named.  ``view``
-    says why builds get no view of their own (None: they do).  ``clock`` is the host's time at the end.
+    that are not in the facts.  ``unknown`` is what could not be looked at, and why, though no deploy asks it: the
+    answer is as if there were nothing to tell of it.  ``last`` is None without a release.  ``tools`` has the path of
+    each program that was asked for, as a build finds it (None: it does not); ``pip`` is false when environments
+    cannot be filled.  ``script`` is ``ready``, ``closed`` (not executable) or ``missing`` in the live release (None:
+    none is live, or none was asked for).  ``only_login`` names what the login's environment has and builds do not
+    get; ``shell`` is the login's.  ``strangers`` are services that run from no release, ``as_root`` those whose unit
+    names no user, among them what releases brought and nobody named.  ``view`` says why builds get no view of their
+    own (None: they do).  ``clock`` is the host's time at the end.
     """
 
     facts: Facts
@@ -898,6 +899,7 @@ class DoctorAnswer(TypedDict):
     strangers: List[str]
     as_root: List[str]
     view: Optional[str]
+    unknown: List[str]
     clock: float
 
 

@@ -41,6 +41,7 @@ _OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without a
 def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
     """Look at everything, whatever is wrong with any of it."""
     problems: List[Problem] = []
+    unknown: List[str] = []  # of what is only told: no deploy asks it, so none is refused for it
     for refuse in (layout.refuse_newer, layout.refuse_other_machine, lambda: _choose(request)):
         _gather(problems, refuse)
     found = _facts(layout, request, problems)
@@ -50,16 +51,19 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
     return {
         "facts": found,
         "problems": problems,
-        "disk": _kept(problems, lambda: list(_disks(layout)), []),
+        "disk": _told(unknown, "the space on the disks", lambda: list(_disks(layout)), []),
         "last": _last(layout),
         "tools": {name: process.find(name, request["node"]) for name in request["tools"]},
         "pip": not request["venvs"] or _kept(problems, lambda: _can_fill(request["python"] or sys.executable), True),
         "script": _script(layout, request["script"]),
-        "only_login": _kept(problems, _only_login, []),
+        "only_login": _told(unknown, "what the login alone has", _only_login, []),
         "shell": environment.of_this_user()["SHELL"],
-        "strangers": _kept(problems, lambda: _strangers(layout, seen) if found["live"] else [], []),
-        "as_root": _kept(problems, lambda: as_root(services_of(layout, seen)), []),
-        "view": _kept(problems, _view, None),
+        "strangers": _told(
+            unknown, "what runs from no release", lambda: _strangers(layout, seen) if found["live"] else [], []
+        ),
+        "as_root": _told(unknown, "which services run as root", lambda: as_root(services_of(layout, seen)), []),
+        "view": _told(unknown, "the view that a build gets", _view, None),
+        "unknown": unknown,
         "clock": time.time(),
     }
 
@@ -78,6 +82,15 @@ def _kept(problems: List[Problem], ask: Callable[[], Result], otherwise: Result)
     except OSError as error:
         problem = {"message": f"the host could not go on: {error}", "hint": None}
     problems += [] if problem in problems else [problem]
+    return otherwise
+
+
+def _told(unknown: List[str], what: str, ask: Callable[[], Result], otherwise: Result) -> Result:
+    """The answer to what no deploy asks; when it cannot be asked, that is told, and refuses nothing."""
+    try:
+        return ask()
+    except (Refusal, OSError) as error:
+        unknown.append(f"{what}: {error}")
     return otherwise
 
 

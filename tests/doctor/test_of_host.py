@@ -51,6 +51,7 @@ ANSWER = {
     "strangers": [],
     "as_root": [],
     "view": None,
+    "unknown": [],
     "clock": 0.0,
 }
 SETTINGS: dict[str, Any] = {
@@ -82,6 +83,15 @@ def with_build(**build: Any) -> Job:
 def test_nothing() -> None:
     """A host where all is well has no finding."""
     assert told() == []
+
+
+def test_what_could_not_be_looked_at() -> None:
+    """It is told as not known, and refuses nothing; of somebody else's root whose it is says enough."""
+    unknown = ["the space on the disks: [Errno 5] Input/output error"]
+    why = "no deploy is refused for it; what it would tell is missing here"
+    assert told(unknown=unknown) == [Finding("note", f"not known: {unknown[0]}", why, None)]
+    theirs = {"message": "/srv/shop belongs to ada", "hint": None}
+    assert [each.level for each in told({}, {"refused": [theirs]}, unknown=unknown)] == ["refused"]
 
 
 def test_everything_that_a_deploy_is_refused_for() -> None:

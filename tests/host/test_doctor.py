@@ -220,6 +220,29 @@ def test_what_nobody_could_ask_refuses_nothing(tmp_path: Path, monkeypatch: pyte
     assert problems[1]["message"] == "the host could not go on: too many open files"
 
 
+def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look of doctor's alone that fails is told as not known: no deploy asks it, so it is no reason to refuse one."""
+
+    def broken(*_: object) -> NoReturn:
+        raise OSError(5, "Input/output error")
+
+    for name in ("_disks", "_only_login", "_view", "as_root"):
+        monkeypatch.setattr(doctor, name, broken)
+    layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
+    layout.create()
+    told = doctor.doctor(layout, cast("DoctorRequest", request()))
+    assert (told["problems"], told["disk"], told["only_login"], told["as_root"], told["view"]) == ([], [], [], [], None)
+    assert told["unknown"] == [
+        f"{what}: [Errno 5] Input/output error"
+        for what in (
+            "the space on the disks",
+            "what the login alone has",
+            "which services run as root",
+            "the view that a build gets",
+        )
+    ]
+
+
 BLOCKS = {
     "api.service": "LoadState=loaded\nUser=shop\nDynamicUser=no\n",
     "old.service": "LoadState=loaded\nUser=\nDynamicUser=no\n",
