@@ -19,10 +19,10 @@ from .errors import (
     LinkLost,
     RegistryUnavailable,
 )
-from .text import changed_names, ssh_line
+from .text import changed_names
 
 if TYPE_CHECKING:
-    from .host.contract import ActivationEnd, Changes, JournalEntry, Scope
+    from .host.contract import ActivationEnd, Changes, JournalEntry
 
 Kind = Literal["deploy", "rollback", "env", "restart"]
 
@@ -63,6 +63,9 @@ _ENDS: Mapping[State, tuple[ExitCode, type[DeployError] | None]] = {
     State.LIVE: (ExitCode.LIVE, None),
     State.ALREADY_LIVE: (ExitCode.LIVE, None),
 }
+_LOGS = "fab -H HOST logs --since=-1h  shows what failed"
+_MENDS = f"{_LOGS}; when its cause is gone,  fab -H HOST restart  starts the services and asks the gate"
+_FIRST = f"{_LOGS}; when its cause is gone, deploy again"
 _PHASES = {
     "committed": State.LIVE,
     "restored": State.RESTORED,
@@ -132,16 +135,13 @@ def _configuration(end: State, state: ActivationEnd) -> str | None:
     return state.get("configuration") if end is State.LIVE else state.get("configuration_before")
 
 
-def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", kind: Kind = "deploy") -> HostOutcome:
-    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened.
-
-    ``scope`` is whose service manager a person has to look at where nothing serves.
-    """
+def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> HostOutcome:
+    """The outcome of an activation, from the host's own final state; ``logs`` is where it keeps what happened."""
     end = _PHASES[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
     kept = f"all that was said is on the host in {logs}"
-    hint: str | None = f"fab -H HOST logs --since=-1h  shows what failed; fix it and deploy again; {kept}"
+    hint: str | None = f"{_LOGS}; fix it and deploy again; {kept}"
     configured = source == target and bool(changed_names(state.get("names")))  # the configuration alone was changed
     if end is State.LIVE and kind == "restart":
         hint, message = None, f"the services of {target} were restarted, and passed the gate"
@@ -156,12 +156,11 @@ def ended(host: str, state: ActivationEnd, logs: str, scope: Scope = "system", k
         message = f"no release is live (this was the first deploy; what was started is stopped): {reason}"
     elif end is State.RESTORED and configured:
         message = f"{source} is live, and has the configuration from before again: {reason}"
-        hint = f"fab -H HOST logs --since=-1h  shows what failed; fix it, then the same command again; {kept}"
+        hint = f"{_LOGS}; fix it, then the same command again; {kept}"
     elif end is State.RESTORED:
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
-        scoped = "--user " * (scope == "user")
-        live, hint = None, f"{ssh_line(host)} systemctl {scoped}--failed  shows what does not run"
+        live, hint = None, _MENDS if source else _FIRST
         message = f"current names {source or 'no release'}, and the host is not healthy: {reason}"
     return HostOutcome(
         host=host,

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from .host import words
 from .host.words import moment as moment
 
 SHORT = 10  # digits of a sha that people see, and may type back
 _ESCAPES = re.compile(r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")
-_ERROR = re.compile(r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b", re.IGNORECASE)
+_ERROR = re.compile(words.ERROR, re.IGNORECASE)
 # What systemd says of each restart of a service that ends again and again; the service's own words stand between.
 _RESTARTS = re.compile(r" systemd\[\d+\]: (?:\S+: Scheduled restart job|Starting |Started |Stopping |Stopped )")
 _FULL_SHA = re.compile(r"\b[0-9a-f]{40}\b")

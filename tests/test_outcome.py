@@ -146,6 +146,7 @@ def test_an_activation_ends_as_its_final_state_says(
 
 
 def test_where_to_look_when_nothing_serves() -> None:
-    """At the service manager of the scope that the services belong to."""
-    hints = [ended("web1", final("restore_failed"), "the logs", scope).hint for scope in ("system", "user")]
-    assert hints == [f"ssh web1 systemctl {flag}--failed  shows what does not run" for flag in ("", "--user ")]
+    """At the log, then the restart that asks the gate; where `current` names nothing, only a deploy helps."""
+    logs = "fab -H HOST logs --since=-1h  shows what failed; when its cause is gone, "
+    hints = [ended("web1", final("restore_failed", source=source), "the logs").hint for source in ("a" * 40, None)]
+    assert hints == [f"{logs} fab -H HOST restart  starts the services and asks the gate", f"{logs}deploy again"]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 _HEADINGS = ("WHEN (UTC)", "WHO", "ENVIRONMENT", "WHAT", "OUTCOME", "TIME", "COMMIT")
 _CALLED = {"env": "env.push"}  # kinds of attempt that are typed otherwise
+_ENDED = {"broken": "not restored"}  # states of the registry that the other commands call otherwise
 _PAGE = 500  # attempts that the registry is asked for at a time
 
 
@@ -65,13 +66,14 @@ def as_json(attempts: Sequence[Row]) -> str:
 def _row(attempt: Row) -> tuple[str, ...]:
     from ..web.ending import came_to
 
+    end = came_to(attempt)
     what = f"{_CALLED.get(attempt['kind'], attempt['kind'])} {short(attempt['release_id'])}"
     return (
         _moment(attempt["started_at"]).strftime("%Y-%m-%d %H:%M"),
         attempt["actor"],
         attempt["environment"] or "-",
         what,
-        came_to(attempt),
+        _ENDED.get(end, end),
         _took(attempt),
         clean(attempt["subject"] or "-"),
     )

@@ -5,9 +5,9 @@ The sentence on each host, and the line to type (→), are made by `ended` in th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from ..outcome import HostOutcome, Outcome, State
+from ..outcome import HostOutcome, Outcome, State, rank
 from ..text import changed_names, clean, columns, duration, short, telling, terse
 from ..words import SERVES, name_of
 from .steps import TAIL
@@ -23,9 +23,9 @@ def table(outcome: Outcome) -> str:
 
 
 def summary(outcome: Outcome, typed: Typed = plainly) -> str:
-    """What state each host is in, what failed, and what to type next."""
-    bad = [host for host in outcome.hosts if not host.state.ok]
-    lines = [_headline(outcome, len(bad))]
+    """What state each host is in, what failed, and what to type next: of the worst host last, where it is read."""
+    bad = sorted((host for host in outcome.hosts if not host.state.ok), key=lambda host: -rank(host.state))
+    lines = [_headline(outcome, bad)]
     if bad:
         lines += [f"{clean(host.host)} serves {short(host.live)}" for host in outcome.hosts if host.state.ok]
     for host in bad:
@@ -51,12 +51,12 @@ def _whole(seconds: Mapping[str, float]) -> float:
     return sum(value for phase, value in seconds.items() if "." not in phase)
 
 
-def _headline(outcome: Outcome, bad: int) -> str:
+def _headline(outcome: Outcome, bad: Sequence[HostOutcome]) -> str:
     release, count = f"{short(outcome.release_id)}{_named(outcome)}", len(outcome.hosts)
     what = f"env.push to {release}" if outcome.kind == "env" else f"{outcome.kind} of {release}"
     took = f", after {duration(outcome.seconds)}" if outcome.seconds else ""
     if bad:
-        return f"✗ {what} failed on {bad} of {count} hosts{took}" if count > 1 else f"✗ {what} failed{took}"
+        return f"✗ {what} failed{_where(bad, count)}{took}"
     already = all(host.state is State.ALREADY_LIVE for host in outcome.hosts)
     hosts = ", ".join(clean(host.host) for host in outcome.hosts)
     if outcome.kind == "env":
@@ -65,6 +65,13 @@ def _headline(outcome: Outcome, bad: int) -> str:
     if outcome.kind == "restart":
         return f"✓ {release}: its services were restarted, and passed the gate, on {hosts}{took}"
     return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
+
+
+def _where(bad: Sequence[HostOutcome], count: int) -> str:
+    """On how many of several hosts it failed; those whose turn it was not yet did not fail."""
+    failed = sum(host.state is not State.SKIPPED for host in bad)
+    left = f", and was not begun on {len(bad) - failed}" if len(bad) > failed else ""
+    return f" on {failed} of {count} hosts{left}" if count > 1 else ""
 
 
 def _named(outcome: Outcome) -> str:

@@ -357,7 +357,8 @@ def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
     number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
     target, names = short(str(found.get("target") or "")), changed_names(found.get("names"))
     what = " ".join(filter(None, (str(kind or ""), target, names)))
-    outcome = ": ".join(filter(None, (_end(str(found.get("outcome") or ""), entry), str(found.get("reason") or ""))))
+    end = came_to(_end(str(found.get("outcome") or ""), entry))
+    outcome = ": ".join(filter(None, (end, str(found.get("reason") or ""))))
     return (str(number), _when(at), str(actor or "?"), what, outcome)
 
 

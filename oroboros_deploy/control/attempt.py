@@ -323,8 +323,7 @@ class Attempt:
         try:
             with told_of(work.host.name, asked=True):
                 state = work.host.activate(request)["state"]
-                scope, kind = self.config.scope, self.job.kind
-                outcome = ended(work.host.name, state, logs, scope, kind) if state is not None else None
+                outcome = ended(work.host.name, state, logs, self.job.kind) if state is not None else None
                 if outcome is not None:
                     hint = self.config.hinted(work.host.name, outcome.hint)
                     outcome = replace(outcome, hint=hint, back=plan.way_back(work.facts or work.host.known, outcome))

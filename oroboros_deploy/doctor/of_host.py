@@ -205,11 +205,16 @@ class _OneHost:
             why = "a restart is refused, and after a reboot its services may not come up"
             yield Finding("note", unsound, why, plan.another(self.config, facts, self.host))
         if facts["live"]:
-            again = self.config.typed(self.host, f"deploy --sha={facts['live']}")
-            for doubt in words.not_live({**facts, "units": loaded}):
-                yield Finding(
-                    "note", doubt, "services are to run the live release; a deploy of it asks them again", again
-                )
+            yield from self._not_live({**facts, "units": loaded})
+
+    def _not_live(self, facts: Facts) -> Iterator[Finding]:
+        """What does not serve the live release: a link that was moved, a service that does not run from it."""
+        for doubt in words.moved_away(facts):
+            why = "services are to run the live release; a deploy of it puts that in order"
+            yield Finding("note", doubt, why, self.config.typed(self.host, f"deploy --sha={facts['live']}"))
+        for doubt in words.not_running(facts):
+            why = "users may get no answer, or an old one; when the cause is gone, a restart asks the gate, too"
+            yield Finding("note", doubt, why, self.config.typed(self.host, "restart"))
 
     def _units(self, answer: DoctorAnswer) -> Iterator[Finding]:
         for name in answer["strangers"]:

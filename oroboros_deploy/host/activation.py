@@ -47,6 +47,7 @@ from .annotations import (
 )
 from .constants import IN_PLACE, SWITCHABLE
 from .journal import Journal
+from .last_words import alike, last_words
 from .layout import Layout
 from .refusal import Failed, Refusal, of_host
 from .state import State
@@ -76,6 +77,7 @@ _WHY_IT_STAYS = {
     True: "nobody noted one for this release",
 }
 
+_OUTSIDE = "a file, a database or a full disk"
 _ALL_STAY = "all units stay as they are; the same command again looks at them anew"
 
 
@@ -713,7 +715,8 @@ class Activation:
         self._make_ours_again()
         touched = self.state.switched or _live_or_none(self.layout) != self.state.source
         touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
-        reason, left = self.mask.text(f"{failure}{self._to_share(transcript)}"), self.state.phase
+        why, left = self._why(failure), self.state.phase
+        reason = f"{why}{self.mask.text(self._to_share(transcript))}"
         self.enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
         self.seen = {}
         try:
@@ -723,11 +726,22 @@ class Activation:
                 self.go_back()
             self._tell_of_edited()
         except (Failed, OSError, ImportError) as second:
-            what = "" if self.state.kind == "restart" else "and the restore failed: "
-            self.enter("restore_failed", reason=self.mask.text(f"{failure}; {what}{second}"))
+            self.enter("restore_failed", reason=f"{reason}; {self._and_then(why, self._why(second))}")
         else:
             self.enter("restored")
         return self._conclude()
+
+    def _why(self, failure: Exception) -> str:
+        """What failed, with the last words of what did, so that whoever reads it need not look for them."""
+        said = last_words(getattr(failure, "transcript", ""))
+        return self.mask.text(f"{failure}; last output: {said}" if said and said not in str(failure) else f"{failure}")
+
+    def _and_then(self, why: str, second: str) -> str:
+        """How the way back failed; when both releases fail alike, neither of them is the likely cause."""
+        if self.state.kind == "restart":
+            return second
+        same = f"in the same way: look for a cause outside of the releases, such as {_OUTSIDE}"
+        return f"and the restore failed {same}" if alike(why, second) else f"and the restore failed: {second}"
 
     def _fallen(self) -> bool:
         """Whether what served before does not serve any more, although this attempt touched nothing of it."""

@@ -55,6 +55,8 @@ KINDS = (".service", ".socket", ".timer", ".path", ".target")  # of the units th
 _SUFFIXES = (*KINDS, ".mount", ".slice")
 
 SAID_BY = "--- "  # before the name of the unit whose log follows
+# What a line that tells of an error has in it, in small or large letters.
+ERROR = r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b"
 
 WAIT = "the same command with --wait=600 waits for it, for 600 s at most"
 
@@ -83,12 +85,23 @@ def held(hold: Hold) -> str:
 
 def not_live(facts: Facts) -> Iterator[str]:
     """Why it is not certain that the services serve the live release, a sentence each; an older agent says less."""
+    yield from moved_away(facts)
+    yield from not_running(facts)
+
+
+def moved_away(facts: Facts) -> Iterator[str]:
+    """What is live or in use otherwise than the journal has it: somebody moved a link."""
     last = facts["journal"][-1:]
     if last and last[0].get("live", facts["live"]) != facts["live"]:
         yield moved(last[0]["live"], facts["live"])
     used = facts.get("configuration")
     if last and last[0].get("configuration", used) != used:
         yield moved_env(last[0].get("configuration"), used)
+
+
+def not_running(facts: Facts) -> Iterator[str]:
+    """Which services do not run, or run otherwise than from what is live and in use."""
+    used = facts.get("configuration")
     for name, unit in facts["units"].items():
         if not unit.get("serving", True) and not unit.get("put_away"):
             yield f"{name} is {unit['condition']}"

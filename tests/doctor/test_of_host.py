@@ -298,7 +298,7 @@ def test_services() -> None:
             "api was changed on this host, and systemd has not read it since",
             "ssh -t web1 sudo systemctl daemon-reload",
         ),
-        ("mailer is failed (exit-code)", f"fab -H web1 deploy --sha={LIVE}"),
+        ("mailer is failed (exit-code)", "fab -H web1 restart"),
         ("api runs from no release", "ssh -t web1 sudo systemctl edit api"),
         ("mailer runs as root", "ssh -t web1 sudo systemctl edit mailer"),
     ]

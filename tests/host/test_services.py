@@ -95,7 +95,7 @@ def test_a_failed_restart_is_restored(host: LocalAgent, systemd: Systemd, old: s
     state = ended(systemd.activate(new))
     assert (state["phase"], state["reason"]) == (
         "restored",
-        "systemctl restart exited 1: api is failed (exit-code, status 203)",
+        "systemctl restart exited 1: api is failed (exit-code, status 203); last output: systemctl said no",
     )
     assert state["transcript"] == "systemctl said no\n--- api\nthe log of api"
     assert (systemd.asked, host.live) == ([("restart", new), ("restart", old)], old)

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable
 from contextlib import redirect_stderr
+from dataclasses import replace
 from typing import Any
 
 from oroboros_deploy.cli.exit_codes import ended
@@ -67,6 +68,7 @@ def _restored(site: Site) -> str:
 
 
 def _not_restored(site: Site) -> str:
+    same = "in the same way: look for a cause outside of the releases, such as a file, a database or a full disk"
     why = "the gate was not passed: the health command exited 1 (gave up after 60 s)"
     state: Any = {
         "phase": "restore_failed",
@@ -76,10 +78,11 @@ def _not_restored(site: Site) -> str:
         "seconds": {},
         "transcript": "cannot connect to the database",
         "migration_marker": None,
-        "reason": f"{why}; and the restore failed: {why}",
+        "reason": f"{why}; last output: cannot connect to the database; and the restore failed {same}",
     }
-    end = end_of("web1", state, "/srv/shop/.deploy/attempts/ID")
-    return summary(Outcome("ID", "deploy", site.better, (end,)), _site(site).config.typed)
+    end, config = end_of("web1", state, "/srv/shop/.deploy/attempts/ID"), _site(site).config
+    end = replace(end, hint=config.hinted("web1", end.hint))
+    return summary(Outcome("ID", "deploy", site.better, (end,)), config.typed)
 
 
 def _unknown(site: Site) -> str:
