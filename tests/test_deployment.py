@@ -362,7 +362,7 @@ TIMES = "2027-01-15 08:00:0"
             AUDIT,
             [
                 "HOST  ENTRY  WHEN (UTC)           WHO       WHAT               OUTCOME",
-                f"web1  7      {TIMES}0  ada@desk  deploy aaaaaaaaaa  committed",
+                f"web1  7      {TIMES}0  ada@desk  deploy aaaaaaaaaa  live",
                 f"web1  8      {TIMES}1  bob@lap   lock               locked: {WHY}",
             ],
         ),

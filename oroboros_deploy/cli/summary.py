@@ -56,7 +56,7 @@ def _headline(outcome: Outcome, bad: Sequence[HostOutcome]) -> str:
     what = f"env.push to {release}" if outcome.kind == "env" else f"{outcome.kind} of {release}"
     took = f", after {duration(outcome.seconds)}" if outcome.seconds else ""
     if bad:
-        return f"✗ {what} failed{_where(bad, count)}{took}"
+        return f"✗ {what}{_came_to(bad, count)}{took}"
     already = all(host.state is State.ALREADY_LIVE for host in outcome.hosts)
     hosts = ", ".join(clean(host.host) for host in outcome.hosts)
     if outcome.kind == "env":
@@ -67,11 +67,14 @@ def _headline(outcome: Outcome, bad: Sequence[HostOutcome]) -> str:
     return f"✓ {release} {'was live already' if already else 'is live'} on {hosts}{took}"
 
 
-def _where(bad: Sequence[HostOutcome], count: int) -> str:
-    """On how many of several hosts it failed; those whose turn it was not yet did not fail."""
-    failed = sum(host.state is not State.SKIPPED for host in bad)
-    left = f", and was not begun on {len(bad) - failed}" if len(bad) > failed else ""
-    return f" on {failed} of {count} hosts{left}" if count > 1 else ""
+def _came_to(bad: Sequence[HostOutcome], count: int) -> str:
+    """What came of it, and on how many of several hosts; those whose turn it was not yet did not fail."""
+    begun = [host for host in bad if host.state is not State.SKIPPED]
+    unknown = all(host.state is State.UNKNOWN for host in begun)
+    said = (": its end is not known" if unknown else " failed") if begun else " was not begun"
+    where = f" on {len(begun or bad)} of {count} hosts" if count > 1 else ""
+    left = f", and was not begun on {len(bad) - len(begun)}" if len(bad) > len(begun) > 0 else ""
+    return f"{said}{where}{left}"
 
 
 def _named(outcome: Outcome) -> str:
@@ -96,8 +99,10 @@ def _back(outcome: Outcome, typed: Typed) -> Iterator[str]:
     for host in outcome.hosts:
         if host.back is not None:
             left.setdefault(host.back, []).append(clean(host.host))
+    undone = "To undo this rollback, with" if outcome.kind == "rollback" else "To go back to"
     for release, hosts in left.items():
-        yield f"To go back to {short(release)}:"
+        where = f" on {', '.join(hosts)} alone" if len(hosts) < len(outcome.hosts) else ""
+        yield f"{undone} {short(release)}{where}:"
         yield f"  → {typeable(typed(','.join(hosts), f'rollback --release={clean(release)}'))}"
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _CALLED = {"env": "env.push"}  # kinds of attempt that are typed otherwise
 _COMMITS = 100  # of a release are kept at most
+_IN_A_FILE = 'DEPLOY_REGISTRY_URL="sqlite:///$HOME/night.db"'
 _CHANGED = (State.LIVE, State.RESTORED, State.NOT_RESTORED, State.UNKNOWN)
 
 
@@ -136,11 +137,24 @@ class Attempt:
 
     def _open_registry(self, stack: ExitStack) -> Registry:
         """Before any host is asked for anything: without the registry an attempt does not start."""
-        looking = self.config.typed(",".join(work.host.name for work in self.works), "status")
-        with _nothing_changed(f"{looking}  shows what is live"):
-            registry = stack.enter_context(self.node.registry([work.host for work in self.works]))
-            registry.begin(self._record())
+        registry = self._reach_registry(stack)
+        self._begin(registry)
         return registry
+
+    def _reach_registry(self, stack: ExitStack) -> Registry:
+        with _nothing_changed(self._without_registry()):
+            return stack.enter_context(self.node.registry([work.host for work in self.works]))
+
+    def _begin(self, registry: Registry) -> None:
+        with _nothing_changed(self._without_registry()):
+            registry.begin(self._record())
+
+    def _without_registry(self) -> str:
+        """What can be done while the registry is down, for somebody who cannot wait."""
+        names = ",".join(work.host.name for work in self.works)
+        status, reconcile = (self.config.typed(names, task) for task in ("status", "registry.reconcile"))
+        later = f"{reconcile}  writes it into the database when that is back"
+        return f"{status}  shows what is live; if this cannot wait, type {_IN_A_FILE}  before the same command; {later}"
 
     def _until_error(self, work: Callable[[], None]) -> None:
         try:
@@ -381,6 +395,8 @@ class Attempt:
     def _unreached(self, work: Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
+        if not any(other.outcome and not other.outcome.state.ok for other in self.works):
+            return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, "not begun")
         first = "another host failed first"
         if isinstance(self.error, RegistryUnavailable):
             first = "the registry failed first"

@@ -17,9 +17,13 @@ if TYPE_CHECKING:
 
 
 class Informed(Attempt):
-    """Asks its hosts first; what they refuse, and what cannot be chosen, leaves no trace."""
+    """Asks its hosts first; what they refuse, and what cannot be chosen, leaves no trace.
+
+    The registry is opened before that: nobody is asked to agree to what it would then refuse.
+    """
 
     def _open_registry(self, stack: ExitStack) -> Registry:
+        registry = self._reach_registry(stack)
         try:
             self._look()
         except DeployError as error:
@@ -27,7 +31,8 @@ class Informed(Attempt):
             self._end_the_rest()
             error.outcome = self._outcome()
             raise
-        return super()._open_registry(stack)
+        self._begin(registry)
+        return registry
 
     def _look(self) -> None:
         """Ask the hosts, and say which release is meant."""

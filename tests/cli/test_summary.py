@@ -93,7 +93,19 @@ def test_a_failure_says_state_cause_and_next_step() -> None:
 def test_every_bad_state_has_its_words(state: State, said: str) -> None:
     """Each way to end badly has a sentence, and a next step even when none was given."""
     told = summary(outcome_of(HostOutcome("web1", state, live=OLD, message="why"), kind="rollback"))
-    assert told == f"✗ rollback of 3f2a9c1b2d failed\n{said}\n  why\n  → fab -H web1 status"
+    came_to = {State.UNKNOWN: ": its end is not known", State.SKIPPED: " was not begun"}.get(state, " failed")
+    assert told == f"✗ rollback of 3f2a9c1b2d{came_to}\n{said}\n  why\n  → fab -H web1 status"
+
+
+def test_the_worst_host_is_told_last() -> None:
+    """Whoever reads the last lines alone reads of the host that needs a person; one whose turn never came did not fail."""
+    hosts = [HostOutcome(f"web{n}", state, live=OLD, message="why") for n, state in enumerate(_MIXED, 1)]
+    told = summary(outcome_of(*hosts)).splitlines()
+    assert told[0] == "✗ deploy of 3f2a9c1b2d failed on 2 of 4 hosts, and was not begun on 2"
+    assert told[-3:] == ["web1 NEEDS A PERSON: its services may be down", "  why", "  → fab -H web1 status"]
+
+
+_MIXED = (State.NOT_RESTORED, State.SKIPPED, State.RESTORED, State.SKIPPED)
 
 
 def test_a_host_that_never_served_is_said_so() -> None:
@@ -141,13 +153,22 @@ def test_half_a_fleet_has_a_way_back() -> None:
     went = HostOutcome("web1", State.LIVE, live=SHA, previous=OLD, back=OLD)
     hosts = (went, HostOutcome("web2", State.BUSY, live=OLD))
     told = summary(outcome_of(*hosts), lambda names, task: f"fab -H {names} {task} --root=/srv/shop")
-    assert told.endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD} --root=/srv/shop")
+    line = f"fab -H web1 rollback --release={OLD} --root=/srv/shop"
+    assert told.endswith(f"To go back to 9c1d0e2f4a on web1 alone:\n  → {line}")
+
+
+def test_a_rollback_can_be_undone() -> None:
+    """The way to the release that was left is called what it is: nobody takes it for advice."""
+    went = HostOutcome("web1", State.LIVE, live=SHA, previous=OLD, back=OLD)
+    told = summary(outcome_of(went, kind="rollback"))
+    assert told.endswith(f"To undo this rollback, with 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD}")
 
 
 def test_a_release_that_failed_is_no_way_back() -> None:
     """What served before is offered where a host can go back to it, and nowhere else."""
     hosts = [HostOutcome("web1", State.LIVE, SHA, OLD, back=OLD), HostOutcome("web2", State.LIVE, SHA, OLD)]
-    assert summary(outcome_of(*hosts)).endswith(f"To go back to 9c1d0e2f4a:\n  → fab -H web1 rollback --release={OLD}")
+    line = f"fab -H web1 rollback --release={OLD}"
+    assert summary(outcome_of(*hosts)).endswith(f"To go back to 9c1d0e2f4a on web1 alone:\n  → {line}")
     assert "To go back" not in summary(outcome_of(hosts[1]))
 
 
