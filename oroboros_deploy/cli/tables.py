@@ -202,7 +202,7 @@ def _status_notes(answer: Facts | DeployError) -> Iterator[str]:
         names = changed_names(last.get("names")) if last and last["phase"] == "committed" else ""
         yield f"its configuration is {used}" + (f"; the last {last['kind']} changed {names}" if last and names else "")
     if last and last["phase"] != "committed":
-        yield f"the last {last['kind']} was of {short(last['target'])}: {came_to(_end(last['phase'], last))}"
+        yield f"the last {last['kind']}, of {short(last['target'])}, {_ended(last)}"
     if not answer["running"]:
         yield from _unusual(answer)
 
@@ -217,6 +217,19 @@ def _unusual(answer: Facts) -> Iterator[str]:
     yield from filter(None, [unsound(answer)])
     yield from not_live(answer)
     yield from (put_away(name, systemctl) for name, unit in answer["units"].items() if unit.get("put_away"))
+
+
+def _ended(last: ActivationState) -> str:
+    """How an attempt that did not go live ended, as it follows its name."""
+    if last["phase"] not in ("restored", "restore_failed"):
+        return f"came to: {came_to(last['phase'])}"
+    if last["phase"] == "restored" and not last.get("switched", True):
+        return "failed before the switch"
+    failed = _end(last["phase"], last)
+    source = short(last.get("source")) or "what was there before"
+    return {"restored": f"failed: {source} was restored", "restore_failed": "failed, and was not restored"}.get(
+        failed, failed
+    )
 
 
 def _end(phase: str, activation: ActivationState | JournalEntry) -> str:

@@ -57,8 +57,13 @@ class Config(Settings):
         return bool(self.services) and not self.skip_restart
 
     def typed(self, host: str, task: str) -> str:
-        """The command to type about a host, or several (``a,b``), with the environment and the root of this command."""
+        """The command to type about a host, or several (``a,b``), with the environment and the root of this command.
+
+        All hosts of the environment of this command are named by its name, as people type it.
+        """
         named = set(map(address, host.split(",")))
+        if self.environment and named == set(map(address, self.environments[self.environment])):
+            return f"fab -H {self.environment} {task}{self._root_flag}"
         groups = [name for name, hosts in self.environments.items() if named <= set(map(address, hosts))]
         environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
         return f"fab -H {host} {task}{environment}{self._root_flag}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import Busy, InvalidInput
 from ..source import Commit
+from ..text import moment, short
 from . import plan, way_back
 from .attempt import Work
 from .informed import Informed
@@ -32,8 +33,19 @@ class Back(Informed):
         self._call_it(self._chosen())
         for work in self.works:
             work.job = self.job
+        for work in self.works:
+            self._warn(work)
         self._agree(WayBack(self.job.sha, self.commit.subject, {work.host.name: work.live for work in self.works}))
         self.started = datetime.now(UTC)  # nobody wants to know how long the answer took
+
+    def _warn(self, work: Work) -> None:
+        """Tell of a release that somebody went back from: there was a reason for that."""
+        found = (each for each in work.facts["releases"] if each["id"] == self.job.sha) if work.facts else ()
+        undone = next((each["undone"] for each in found if each.get("undone")), None)
+        if undone:
+            typed = self.config.typed(",".join(each.host.name for each in self.works), "rollback --release=ID")
+            what = f"a rollback left {short(self.job.sha)} here at {moment(undone)} UTC"
+            work.host.tell("warning", f"{what}; {typed}  goes to another release", level="warning")
 
     def _check(self, work: Work, facts: Facts) -> None:
         plan.check(work.job, facts, work.host.name)

@@ -717,7 +717,7 @@ class Activation:
         touched = touched or self._configured_otherwise(self.state.configuration_before) or self.units_otherwise()
         why, left = self._why(failure), self.state.phase
         reason = f"{why}{self.mask.text(self._to_share(transcript))}"
-        self.enter("restoring", reason=reason, transcript=transcript[-4000:], switched=touched)
+        self.enter("restoring", reason=reason, transcript=process.whole_lines(transcript), switched=touched)
         self.seen = {}
         try:
             if self.state.kind == "restart":

@@ -639,9 +639,11 @@ class Result(TypedDict):
 class ReleaseFacts(TypedDict):
     """One release on the host; ``built_at`` is ISO 8601 in UTC, ``bad`` is true when it failed.
 
-    It failed when its gate did, or its migration.  ``gate`` and ``first`` are there where ``served`` was asked for.
+    It failed when its gate did, or its migration.  ``gate``, ``first`` and ``undone`` are there where ``served`` was
+    asked for.
     ``gate``: whether it passed a gate here when it was committed last.  ``first`` orders the releases by when each
-    was committed here first (an adopted one: served), and is None for one that never was.
+    was committed here first (an adopted one: served), and is None for one that never was.  ``undone`` is when a
+    rollback left the release, and nobody made it live since (Unix time; None: none did).
     """
 
     id: str
@@ -650,6 +652,7 @@ class ReleaseFacts(TypedDict):
     bad: bool
     gate: NotRequired[GateOfRelease]
     first: NotRequired[Optional[int]]
+    undone: NotRequired[Optional[float]]
 
 
 class TargetFacts(TypedDict):

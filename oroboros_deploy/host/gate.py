@@ -283,7 +283,7 @@ class _Watch:
             self.answers.begin_anew()
         for unit in seen.values():
             if unit.dead:
-                raise GateFailed(f"{unit.name} is {unit.condition}", self._and_answers(self._said_by(unit.name)))
+                raise GateFailed(f"{unit.name} is {unit.condition}", self._told(self._said_by(unit.name)))
             self._count(unit)
         waiting = [unit for unit in seen.values() if not (unit.serving or (self._may_end(unit) and unit.between))]
         if waiting:
@@ -303,18 +303,19 @@ class _Watch:
         if more >= _RESTARTS and unit.name in self.failing:
             raise GateFailed(
                 f"{unit.name} is restarted again and again: it failed {more} times",
-                self._and_answers(self._said_by(unit.name)),
+                self._told(self._said_by(unit.name)),
             )
 
     def _evidence(self) -> str:
-        """The command's last words, those of the services that may be why it failed, and all tries of the probes."""
-        return self._and_answers(self.transcript, *map(self._said_by, sorted(self.restless)))
+        """The command's last words, all tries of the probes, and the last words of services that may be the reason."""
+        return self._told(*map(self._said_by, sorted(self.restless)), command=self.transcript)
 
     def _said_by(self, name: str) -> str:
         return f"{words.SAID_BY}{name}\n{units.recent_log(name, self.since)}"
 
-    def _and_answers(self, *said: str) -> str:
-        return "\n".join(filter(None, [*said, str(self.answers)]))
+    def _told(self, *logs: str, command: str = "") -> str:
+        """Logs stand last, where they are read, and where a cut leaves them."""
+        return "\n".join(filter(None, [command, str(self.answers), *logs]))
 
     def _stable(self) -> bool:
         return not self.gate.services or time.monotonic() - self.unchanged_since >= self.gate.stable_for

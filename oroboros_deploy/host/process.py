@@ -223,6 +223,12 @@ def _pieces(near: int, over: threading.Event) -> Iterator[bytes]:
             return
 
 
+def whole_lines(text: str, most: int = 4000) -> str:
+    """The end of a text, so many characters at most, from the beginning of a line on."""
+    end = text[-most:]
+    return end.partition("\n")[2] or end if len(text) > most else text
+
+
 def end_of(path: Path) -> str:
     """The last that a file has, as much as is kept of output; nothing where there is no such file."""
     try:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 def told(layout: Layout, releases: List[ReleaseFacts]) -> List[ReleaseFacts]:
     """The facts of releases, with how each of them served."""
     entries = Journal(layout.journal).attempts()
-    committed, left = first_commits(entries), first_left(entries)
-    return [_told(layout, each, committed, left) for each in releases]
+    committed, left, undone = first_commits(entries), first_left(entries), rolled_back(entries)
+    found = (_told(layout, each, committed, left) for each in releases)
+    return [{**each, "undone": undone.get(each["id"])} for each in found]
 
 
 def first_commits(entries: List[JournalEntry]) -> Dict[str, int]:
@@ -34,6 +35,17 @@ def first_left(entries: List[JournalEntry]) -> Dict[str, int]:
         if entry["source"]:
             places.setdefault(entry["source"], 2 * entry["seq"] - 1)
     return places
+
+
+def rolled_back(entries: List[JournalEntry]) -> Dict[str, float]:
+    """By release when a rollback left it, where nobody made it live since (Unix time)."""
+    undone: Dict[str, float] = {}
+    for entry in entries:
+        if entry["outcome"] == "committed":
+            if entry["kind"] == "rollback" and entry["source"]:
+                undone[entry["source"]] = entry["at"]
+            undone.pop(entry["target"], None)
+    return undone
 
 
 def _told(layout: Layout, facts: ReleaseFacts, committed: Dict[str, int], left: Dict[str, int]) -> ReleaseFacts:

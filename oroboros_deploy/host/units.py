@@ -345,7 +345,7 @@ def going_down() -> bool:
     return present() and process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail == "stopping"
 
 
-def recent_log(unit: str, since: float, lines: int = 15) -> str:
+def recent_log(unit: str, since: float, lines: int = 30) -> str:
     """The last that a unit and systemd said of it ``since`` (Unix time), its earlier starts included.
 
     Who may not read the journal gets what ``systemctl status``, which the login may use as root, has of it:

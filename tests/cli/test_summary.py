@@ -98,7 +98,7 @@ def test_every_bad_state_has_its_words(state: State, said: str) -> None:
 
 
 def test_the_worst_host_is_told_last() -> None:
-    """Whoever reads the last lines alone reads of the host that needs a person; one whose turn never came did not fail."""
+    """The last lines are of the host that needs a person; a host whose turn never came did not fail."""
     hosts = [HostOutcome(f"web{n}", state, live=OLD, message="why") for n, state in enumerate(_MIXED, 1)]
     told = summary(outcome_of(*hosts)).splitlines()
     assert told[0] == "✗ deploy of 3f2a9c1b2d failed on 2 of 4 hosts, and was not begun on 2"

@@ -37,7 +37,7 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             answer(last={"kind": "deploy", "target": SHA, "phase": "swapped"}),
             [
                 "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, swapped  interrupted",
-                "web1: the last deploy was of aaaaaaaaaa: swapped",
+                "web1: the last deploy, of aaaaaaaaaa, came to: swapped",
                 "web1: interrupted; the next deploy settles it",
             ],
         ),
@@ -74,7 +74,7 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ),
             [
                 "web1  nothing               deploy, restored  quiet",
-                "web1: the last deploy was of aaaaaaaaaa: restored",
+                "web1: the last deploy, of aaaaaaaaaa, failed: what was there before was restored",
             ],
         ),
         (
@@ -85,14 +85,14 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ),
             [
                 "web1  nothing               deploy, restored  quiet",
-                "web1: the last deploy was of aaaaaaaaaa: failed, nothing is live",
+                "web1: the last deploy, of aaaaaaaaaa, failed, nothing is live",
             ],
         ),
         (
             answer(last={"kind": "rollback", "target": SHA, "phase": "restore_failed"}, journal=[]),
             [
                 "web1  aaaaaaaaaa               rollback, not restored  quiet",
-                "web1: the last rollback was of aaaaaaaaaa: not restored",
+                "web1: the last rollback, of aaaaaaaaaa, failed, and was not restored",
             ],
         ),
         (

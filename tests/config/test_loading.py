@@ -202,26 +202,28 @@ def test_a_partial_section_keeps_the_rest_but_venvs_are_replaced() -> None:
 
 
 @pytest.mark.parametrize(
-    ("named", "flags", "typed"),
+    ("named", "flags", "host", "typed"),
     [
-        (["prod"], {}, "fab -H web1 status"),
-        (["web1"], {"root": "/srv/my shop"}, "fab -H web1 status --root='/srv/my shop'"),
-        (["next"], {}, "fab -H web2 status --environment=next"),
+        (["prod"], {}, "web1", "fab -H web1 status"),
+        (["prod"], {}, "web1,web0", "fab -H prod status"),
+        (["web1"], {"root": "/srv/my shop"}, "web1", "fab -H web1 status --root='/srv/my shop'"),
+        (["next"], {}, "web2", "fab -H next status"),
+        (["both"], {}, "web2", "fab -H web2 status --environment=both"),
     ],
 )
 def test_what_to_type_about_a_host_means_the_same_settings(
-    named: list[str], flags: dict[str, object], typed: str
+    named: list[str], flags: dict[str, object], host: str, typed: str
 ) -> None:
-    """A host of two environments is named with its environment, and a root that only a flag gave with that flag."""
+    """All hosts of an environment are named by it, one that is in two with it, and a root of a flag with that flag."""
     groups = {
-        "prod": {"hosts": ["web1"]},
+        "prod": {"hosts": ["web0", "web1"]},
+        "both": {"hosts": ["web2", "web3"]},
         "next": {"hosts": ["web2"], "keep": 3},
         "last": {"hosts": ["web2"], "keep": 4},
     }
     config = load([(FILE, {"environments": groups})], {}, hosts=named, flags=flags)
-    host = "web2" if named == ["next"] else "web1"
     assert config.typed(host, "status") == typed
-    again = load([(FILE, {"environments": groups})], {}, hosts=[host], environment=config.environment)
+    again = load([(FILE, {"environments": groups})], {}, hosts=host.split(","), environment=config.environment)
     assert again.keep == config.keep
 
 

@@ -37,6 +37,18 @@ def test_it_goes_back_until_nothing_is_before(site: Site) -> None:
     assert site.live() == first
 
 
+def test_what_a_rollback_left_is_gone_back_to_with_a_warning(site: Site) -> None:
+    """The rule takes the release that was first right before the live one: whoever left it on purpose hears of that."""
+    releases(site)
+    site.fleet().rollback(["web1"], release=site.good)
+    assert site.fleet().deploy(["web1"], sha=site.repository.commit("other", more="2")).ok
+    site.events.clear()
+    site.fleet().rollback(["web1"], agree=lambda _: None)
+    warned = [event.message for event in site.events if event.level == "warning"]
+    assert (site.live(), len(warned)) == (site.better, 1)
+    assert warned[0].startswith(f"a rollback left {site.better[:10]} here at 20")
+
+
 def test_who_is_not_asked_and_who_says_no_change_nothing(site: Site) -> None:
     """A hold refuses it before anybody is asked; after a no one question was asked, and no attempt is recorded."""
     _, second = releases(site)

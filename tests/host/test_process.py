@@ -48,6 +48,15 @@ def test_an_end_is_told_in_full(line: str, status: int, reason: str, tail: str) 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [("one\ntwo\n", "one\ntwo\n"), ("npm ERR! code\nnpm ERR! more\n", "npm ERR! more\n"), ("x" * 30, "x" * 20)],
+)
+def test_a_cut_leaves_whole_lines(text: str, end: str) -> None:
+    """No first word is lost; a single line that is too long has its end."""
+    assert process.whole_lines(text, 20) == end
+
+
 def test_a_deadline_ends_the_whole_group(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that ignores TERM is killed with the children it started, soon after the deadline."""
     monkeypatch.setattr(process, "GRACE", 0.2)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from oroboros_deploy.host.contract import JournalEntry
-from oroboros_deploy.host.served import first_commits, first_left
+from oroboros_deploy.host.served import first_commits, first_left, rolled_back
 from tests.support.local_agent import LocalAgent
 
 
@@ -30,6 +30,16 @@ def test_what_was_left_served_before() -> None:
     """One that another tool switched to is known by the attempt that found it live, and comes right before that."""
     told = entries(("x", "a", "restored"), ("x", "b", "committed"), ("b", "c", "committed"))
     assert first_left(told) == {"x": 1, "b": 5}
+
+
+def test_what_a_rollback_left_was_left_for_a_reason() -> None:
+    """Until somebody makes it live again; what a deploy replaced, or a rollback that failed left, does not count."""
+    told = entries((None, "a", "committed"), ("a", "b", "committed"), ("b", "a", "committed"), ("a", "b", "restored"))
+    for kind, at, entry in zip(("deploy", "deploy", "rollback", "rollback"), (1.0, 2.0, 3.0, 4.0), told, strict=True):
+        entry.update(cast("Any", {"kind": kind, "at": at}))
+    assert rolled_back(told) == {"b": 3.0}
+    again = cast("JournalEntry", {"kind": "deploy", "at": 5.0, "source": "a", "target": "b", "outcome": "committed"})
+    assert rolled_back([*told, again]) == {}
 
 
 @pytest.mark.slow

@@ -404,7 +404,7 @@ def test_without_a_journal_systemctl_says_what_a_unit_said(commands: Path, monke
     (commands / "answer").write_text("what systemctl says")
     monkeypatch.setattr(process, "find", lambda name: None)
     assert units.recent_log("api", 1700000000.25) == "what systemctl says"
-    assert calls(commands) == ["systemctl status --no-pager --full --lines=15 -- api.service"]
+    assert calls(commands) == ["systemctl status --no-pager --full --lines=30 -- api.service"]
 
 
 def test_what_is_said_beside_an_answer_is_no_part_of_it(commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,9 @@ class Bench:
         self.go_on()
         if not ended.ok:
             hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
-            raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
+            raise Refusal(
+                "build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=process.whole_lines(ended.tail)
+            )
 
     def for_tools(self) -> Bench:
         """This bench for what makes tools: no part of a release may write to them."""
