@@ -16,7 +16,7 @@ def speed() -> float:
 
 def told() -> str:
     """A line for people."""
-    return f"One core did {speed():.1f} million steps of an empty Python loop a second beside this table.\n"
+    return f"One core did {speed():.1f} million steps of an empty Python loop a second when this table was measured.\n"
 
 
 def _once() -> float:

@@ -41,7 +41,7 @@ _ACTIVATION = _COMMON | {
     "wait": "seconds to wait for an activation that runs on a host (default: 60 when it is of another root, else 0)",
     "skip-restart": "restart nothing; the health command, URLs and ports alone decide",
     "skip-healthcheck": "do not ask health command, URLs and ports; the services alone decide",
-    "verbose": "show the output of every build step",
+    "verbose": "also show minor events of each host",
 }
 _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edited there since they were installed"}
 
@@ -55,6 +55,7 @@ _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edit
         "rebuild": "build the release again although it is complete on a host; refused on a host where it is live",
         "plan": "id of a plan: do exactly what it says; do nothing when a fact has changed since",
         "yes": "do not ask, although the settings say `confirm`",
+        "verbose": "also show the output of every build step, and minor events of each host",
     }
 )
 def deploy(
@@ -482,8 +483,8 @@ def prune(
 def init(_: Context, print: bool = False, json: bool = False) -> None:
     """Look at this repository and write fabfile.py and fabric.yaml for it, with the reason for each line.
 
-    Nothing is overwritten, nothing is asked, and nothing of the repository is run.  A question that only
-    a person can answer stands as a comment where its answer goes.
+    Nothing is overwritten, nothing is asked at the terminal, and nothing of the repository is run.  Where only
+    a person knows the answer, fabric.yaml has a comment with the word QUESTION.
     """
     from pathlib import Path
 

@@ -192,17 +192,18 @@ DOCUMENT = """\
 # The destructive series{title}
 
 At a random moment of a deploy or a rollback something is killed: the client, the link, the agent, sshd, the registry's
-database, or the host's power; or somebody else does something to the host. The runner also chooses the release at
-random: as it was built; with bytecode, or with files of another user, that a service wrote; with files linked from a
-store; with a file that cannot be changed; or made by another tool. It chooses the configuration at random: values from
-each source that work, that prevent the API from starting, or that make the API crash once after its gate. It chooses
-the units at random: a changed text, a renamed service, a timer, an instance of a template, a socket, or a unit that
-systemd refuses. In addition (the table *beside*) it may choose a path, a drop-in, or a target that `services` names
-instead of the services of this target. Some attempts are an `env.push`. Afterwards the host is asked whether every
-invariant holds: of the release that serves, `env`, the environment of each process in `/proc`, the bytes of all units,
-what systemd has read, runs and starts at a boot, and what is enabled. Each run starts from where the run before left
-the host. In scope user the host has polkit for twenty seeds, and has none for the next twenty. `tests/destructive.py`
-is the runner, `tests/support/oracle.py` has the invariants.
+database, or the host's power; or somebody else does something to the host. The runner also chooses the condition of
+the release at random: unchanged since the build; with bytecode that a service wrote; with files that a service wrote
+as another user; with files linked from a store; with a file that nobody can change; or made by another tool. It
+chooses the configuration at random: values from each source that work, that prevent the API from starting, or that
+make the API crash once after its gate. It chooses the units at random: a changed text, a renamed service, a timer, an
+instance of a template, a socket, or a unit that systemd refuses. In addition (the table *beside*) it may choose a
+path, a drop-in, or a target that `services` names instead of the services of this target. Some attempts are an
+`env.push`. Afterwards the runner checks every invariant on the host: of the release that serves, `env`, the
+environment of each process in `/proc`, the bytes of all units, and the units that systemd has read, runs, has enabled
+and starts at a boot. Each run starts with the host as the run before left it. In scope user the host has no polkit for
+twenty seeds, polkit for the next twenty, and so on in turn. `tests/destructive.py` is the runner,
+`tests/support/oracle.py` has the invariants.
 
     {command}
 
