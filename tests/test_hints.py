@@ -153,10 +153,10 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
 @pytest.mark.parametrize(
     ("hint", "told"),
     [
-        ("fab -H web1 status  shows it", "fab -H web1 status --environment=prod --root=/srv/a  shows it"),
+        ("fab -H web1 status  shows it", "fab -H prod status --root=/srv/a  shows it"),
         (
             "end the hold with: fab -H HOST unlock",
-            "end the hold with: fab -H web1 unlock --environment=prod --root=/srv/a",
+            "end the hold with: fab -H prod unlock --root=/srv/a",
         ),
         ("fab -H web1 status --root=/srv/a", "fab -H web1 status --root=/srv/a"),
         (
@@ -166,12 +166,11 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
         ("fab -H web1 rollback --release=a --root=/srv/a", "fab -H web1 rollback --release=a --root=/srv/a"),
         (
             "fab -H HOST claim, or say where it is with --root=/srv/b",
-            "fab -H web1 claim --environment=prod --root=/srv/a, or say where it is with --root=/srv/b",
+            "fab -H prod claim --root=/srv/a, or say where it is with --root=/srv/b",
         ),
         (
             "fab -H HOST unlock, then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
-            "fab -H web1 unlock --environment=prod --root=/srv/a, "
-            "then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
+            "fab -H prod unlock --root=/srv/a, then fab -H web1 deploy --sha=a --environment=prod --root=/srv/a",
         ),
         (
             "fab -H root@HOST setup --login=deploy --least-privilege",
@@ -183,16 +182,19 @@ SETTINGS = {"environments": {"prod": {"hosts": ["web1"]}, "next": {"hosts": ["we
     ],
 )
 def test_a_hint_is_explained(hint: str | None, told: str | None) -> None:
-    """With the environment of the command and the root of its flag or variable, once, and for its own host alone."""
+    """With the environment of the command and the root of its flag or variable, once, and for its own host alone.
+
+    A host that is all of the environment is called by its name; one with another login than there is not.
+    """
     config = Config.from_mapping(SETTINGS, hosts=["web1"], environment="prod", environ={"DEPLOY_ROOT": "/srv/a"})
     assert config.hinted("web1", hint) == told
     assert config.hinted("web1", told) == told
 
 
 def test_hosts_of_one_environment_are_told_together() -> None:
-    """Several hosts take the environment that all of them are of; one that they are of alone needs no word."""
+    """All hosts of an environment are named by it; some of them take it where they are of others, too."""
     config = Config.from_mapping(SETTINGS, hosts=["web1", "web2"], environment="next")
-    assert config.typed("web1,web2", "status") == "fab -H web1,web2 status"
+    assert config.typed("web2,web1", "status") == "fab -H next status"
     assert config.typed("web1", "status") == "fab -H web1 status --environment=next"
 
 

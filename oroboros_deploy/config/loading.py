@@ -61,9 +61,9 @@ class Config(Settings):
 
         All hosts of the environment of this command are named by its name, as people type it.
         """
-        named = set(map(address, host.split(",")))
-        if self.environment and named == set(map(address, self.environments[self.environment])):
+        if self.environment and {*host.split(",")} == {*self.environments[self.environment]}:  # with the same logins
             return f"fab -H {self.environment} {task}{self._root_flag}"
+        named = set(map(address, host.split(",")))
         groups = [name for name, hosts in self.environments.items() if named <= set(map(address, hosts))]
         environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
         return f"fab -H {host} {task}{environment}{self._root_flag}"
