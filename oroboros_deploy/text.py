@@ -27,6 +27,11 @@ def terse(message: str) -> str:
     return _FULL_SHA.sub(lambda found: short(found[0]), message)
 
 
+def time_of_day(at: float) -> str:
+    """Unix time as the time of day in UTC: ``16:59:52Z``."""
+    return f"{moment(at).partition(' ')[2]}Z"
+
+
 def duration(seconds: float) -> str:
     """Seconds in at most two units: ``12 ms``, ``0.4 s``, ``41 s``, ``3 min 12 s``, ``2 d 4 h``."""
     if seconds < 0.095:

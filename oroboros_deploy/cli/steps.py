@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from ..events import Event
 from ..host.words import STEPS
 from ..outcome import State
-from ..text import clean, duration, size, telling
+from ..text import clean, duration, size, telling, time_of_day
 from ..words import following, name_of
 
 WHAT = 24  # columns for the name of a step
@@ -53,7 +53,7 @@ class Doing:
 
     ``last`` is the last line that it printed, ``usual`` how long the parts that run took when they were made last.
     ``begun`` is true when the host said that it begins the step, ``skipped`` when there is nothing to do in it,
-    ``failed`` when a part of it failed.
+    ``failed`` when a part of it failed.  ``away`` is since when nothing was heard of the host, while its link is lost.
     """
 
     step: str
@@ -65,11 +65,24 @@ class Doing:
     begun: bool = False
     skipped: bool = False
     failed: bool = False
+    away: float | None = None
 
     @property
     def label(self) -> str:
         """The step in words, with the parts that run."""
         return " ".join(filter(None, [self.step, ", ".join(self.parts), self.note]))
+
+    @property
+    def now(self) -> str:
+        """What is known of the host now, in words."""
+        if self.away is None:
+            return self.label
+        return f"not heard of since {time_of_day(self.away)}, it goes on by itself (last: {self.label})"
+
+    @property
+    def began(self) -> float:
+        """When that began."""
+        return self.since if self.away is None else self.away
 
     @property
     def expected(self) -> str:
@@ -102,6 +115,7 @@ class Steps:
             "step": self._step,
             "phase": self._phase,
             "gate.try": self._gate_try,
+            "link.lost": self._link_lost,
             "host.finished": self._host_finished,
         }
 
@@ -119,7 +133,12 @@ class Steps:
         yield from self._said(event, host)
 
     def _connected(self, event: Event, host: str) -> Iterator[Line]:
-        if host not in self.at_work and self._started is not None:
+        doing = self.at_work.get(host)
+        if doing and doing.away is not None:
+            yield Line("✓", host, "heard of again after", event.at - doing.away)
+            doing.away = None
+            return
+        if not doing and self._started is not None:
             self._begin(host, "connect", self._started)
         yield self._end(event, host, "connect")
         self._begin(host, "facts", event.at)
@@ -206,6 +225,11 @@ class Steps:
         doing = self._doing(event, host)
         doing.note = f"try {event.data['tries']}" if "tries" in event.data else event.message
         yield from ()
+
+    def _link_lost(self, event: Event, host: str) -> Iterator[Line]:
+        doing = self._doing(event, host)
+        doing.away, doing.last = event.data.get("heard_at", event.at), ""
+        yield from self._said(event, host)
 
     def _host_finished(self, event: Event, host: str) -> Iterator[Line]:
         state = State(event.data.get("state", State.UNKNOWN))

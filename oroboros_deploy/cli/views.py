@@ -17,7 +17,7 @@ from typing import TextIO
 
 from ..events import Event
 from ..outcome import Kind
-from ..text import clean, duration
+from ..text import clean, duration, time_of_day
 from .steps import WHAT, Line, Steps
 from .stream import SPINNER, is_terminal, size_of, write
 
@@ -149,17 +149,17 @@ class PlainView(_MovingView):
         self._said: dict[str, float] = {}
 
     def _show(self, lines: Sequence[Line], at: float) -> None:
-        clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%SZ")
         for line in lines:
-            write(self._stream, f"{clock} {line.text(self._steps.width)}\n")
+            write(self._stream, f"{time_of_day(at)} {line.text(self._steps.width)}\n")
 
     def _tick(self) -> None:
         now = time.time()
         for host, doing in self._steps.at_work.items():
-            if now - max(doing.since, self._said.get(host, 0)) >= self._still:
+            if now - max(doing.began, self._said.get(host, 0)) >= self._still:
                 self._said[host] = now
                 more = " ".join(filter(None, [doing.expected, doing.last]))
-                self._show([Line("·", host, f"{doing.label}, still at it", now - doing.since, more)], now)
+                what = f"{doing.now}, still at it" if doing.away is None else doing.now
+                self._show([Line("·", host, what, now - doing.began, more)], now)
 
 
 class LiveView(_MovingView):
@@ -192,7 +192,7 @@ class LiveView(_MovingView):
         now = time.time()
         wide, high = size_of(self._stream)
         mark, width = SPINNER[int(now / _REDRAW) % len(SPINNER)], self._steps.width
-        doing = [(clean(host), clean(each.label), each) for host, each in self._steps.at_work.items()]
+        doing = [(clean(host), clean(each.now), each) for host, each in self._steps.at_work.items()]
         longest = max((len(label) for _, label, _ in doing), default=0)
         expected = max((len(each.expected) + 1 for _, _, each in doing if each.expected), default=0)
         what = min(max(longest, WHAT), max(wide - width - 16 - expected, 1))  # where it is narrow the time matters more
@@ -200,7 +200,7 @@ class LiveView(_MovingView):
         room = max(high - 2, 1)
         lines = []
         for host, label, each in doing:
-            time_taken = f"{duration(now - each.since):>10} {each.expected}".rstrip()
+            time_taken = f"{duration(now - each.began):>10} {each.expected}".rstrip()
             lines.append(f"{mark} {host:<{width}}  {label:<{what}.{what}} {time_taken}")
             if each.last and 2 * len(doing) <= room:  # with many hosts the lines that they print would hide hosts
                 lines.append(f"  {'':<{width}}  │ {each.last}")

@@ -68,6 +68,11 @@ class Config(Settings):
         environment = f" --environment={self.environment}" if self.environment and groups != [self.environment] else ""
         return f"fab -H {host} {task}{environment}{self._root_flag}"
 
+    def asks_later(self, host: str) -> str:
+        """What to type about a host, or several, when the end of an attempt there is not known."""
+        status, reconcile = self.typed(host, "status"), self.typed(host, "registry.reconcile")
+        return f"{status}  tells how it ended; then  {reconcile}  writes the end into the history"
+
     @property
     def flags(self) -> str:
         """What a command needs that names no host: the environment and the root of this one."""

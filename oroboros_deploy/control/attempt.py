@@ -372,8 +372,7 @@ class Attempt:
         """What an interrupt means now: before the switch everything stops, after it the host goes on alone."""
         if any(work.asked for work in self.works):
             names = ",".join(work.host.name for work in self.works)
-            hint = f"{self.config.typed(names, 'status')}  tells how it ended"
-            return LinkLost(f"detached: {alone(self.job.kind)}", hint=hint)
+            return LinkLost(f"detached: {alone(self.job.kind)}", hint=self.config.asks_later(names))
         return Interrupted("interrupted before the switch; nothing was switched", hint=None)
 
     def _end_the_rest(self) -> None:

@@ -18,6 +18,7 @@ from traceback import format_exception
 from ..errors import DeployError, ExitCode
 from .state_directory import state_directory
 
+_WRITES = "writes the end into the history"
 _BEFORE = 1  # the exit code of a command when no switch was asked for
 # What this process was given: an error may have it in its words.  Threads read it: it is replaced, never changed.
 # It is of the process, and not of one attempt: the last to tell of an error (cli/unforeseen.py) knows neither control
@@ -32,7 +33,7 @@ class HostFault(DeployError):
 
     def __init__(self, cause: Exception, host: str, *, asked: bool) -> None:
         state = "the host goes on alone, how it ends is not known here" if asked else "nothing was switched"
-        ask = f"fab -H {host} status  tells what it serves; " if asked else ""
+        ask = f"fab -H {host} status  tells what it serves; then  fab -H {host} registry.reconcile  {_WRITES}; " * asked
         super().__init__(f"{state}: {in_a_line(cause)}", hint=f"{ask}{report(keep(cause))}", host=host)
         self.asked = asked
         self.exit_code = ExitCode.UNKNOWN if asked else ExitCode.BUILD_FAILED

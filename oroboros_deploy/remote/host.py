@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -30,6 +31,7 @@ from ..events import Event, Level, Listener
 from ..host import time_limits
 from ..host.constants import FORMAT
 from ..host.masking import Mask
+from ..text import time_of_day
 from . import agent
 from .dialing import close
 from .session import AgentEnded, Impeded, NotUnderstood, Session
@@ -80,6 +82,10 @@ _ENDLESS = 30 * 86400.0  # seconds: what a person looks at ends when the person 
 _PRUNING = 1800.0  # seconds that removing releases may take
 PART = 1000  # entries of a journal that one answer holds
 _UNTOUCHED = "nothing was changed"
+_ALONE = (
+    "the connection was lost; this host ends the attempt by itself. This program tries to reach it until {}. "
+    "Ctrl-C is safe: it ends the watching alone, and begins no other host"
+)
 _PARTS = 100  # at most, so that no host keeps us for ever
 
 _KINDS: Mapping[RefusalKind, type[DeployError]] = MappingProxyType(
@@ -99,6 +105,7 @@ class Host:
     """A connected host.  ``connect`` makes a new connection to it, for going on after a lost link.
 
     ``known`` are its facts as they were last read, ``target`` the id that it last gave itself; None before.
+    ``heard_at`` is when it last said something (Unix time of this machine).
     ``witness`` is given the last entry of its journal, as often as facts were read.
     ``refused`` is what `doctor` heard that every other call is refused for before the agent runs, ``printed`` are the
     first lines that the login's shell printed before it.
@@ -123,6 +130,8 @@ class Host:
         self._opening = Lock()
         self._left = Flag()
         self._asked_at = 0.0
+        self._clock = _HostClock()
+        self.heard_at = time.time()
         self.known: Facts | None = None
         self.target: str | None = None
         self.refused: list[Problem] = []
@@ -136,6 +145,10 @@ class Host:
     def typed(self, task: str) -> str:
         """The command to type about this host."""
         return self._config.typed(self.name, task)
+
+    def asks_later(self) -> str:
+        """What to type when the end of an attempt on this host is not known."""
+        return self._config.asks_later(self.name)
 
     def explain(self, error: DeployError) -> None:
         """Let the hint of an error on this host be one that can be typed as it stands."""
@@ -364,6 +377,7 @@ class Host:
         self.tell("source.sent", f"{sent / 1000:.0f} kB of history sent", level="detail", bytes=sent)
 
     def _hear(self, said: SentEvent, on_event: Callable[[], None]) -> None:
+        self.heard_at = time.time()
         if said["event"] == "facts":
             self._learn(cast("Facts", said["data"]))
         elif said["event"] == "refused":
@@ -371,11 +385,13 @@ class Host:
         elif said["event"] != "alive":
             if said["event"] != "waiting":  # it is said before the attempt has a log, whose lines are counted
                 on_event()
-            self._listener(Event(said["event"], said["message"], self.name, said["level"], said["data"]))
+            at = self._clock.moment(said.get("at"))
+            self._listener(Event(said["event"], said["message"], self.name, said["level"], said["data"], at))
 
     def _learn(self, facts: Facts) -> Facts:
         live, head, hold, at = facts["live"], facts["head"], facts.get("hold"), self._asked_at
         self.known = facts
+        self._clock.moment(facts["clock"])
         what = f"live: {live or 'nothing'}"
         self.tell("facts.read", what, level="detail", live=live, head=head, hold=hold, asked_at=at)
         return facts
@@ -397,6 +413,23 @@ class Host:
         }
 
 
+class _HostClock:
+    """A host's clock, by which its log has times.  What is heard late keeps the time at which it happened."""
+
+    def __init__(self) -> None:
+        self._last = self._ahead = -math.inf  # how far it is ahead of ours: the most that anything heard says
+
+    def moment(self, told: float | None) -> float:
+        """When something happened that is heard now, by the clock of this machine; ``told`` is its time there."""
+        now = time.time()
+        if told is None:
+            return now
+        if told < self._last - 1:  # somebody set it back
+            self._ahead = -math.inf
+        self._last, self._ahead = told, max(self._ahead, told - now)
+        return told - self._ahead
+
+
 class _Follower:
     """Stays with one activation over as many connections as it takes."""
 
@@ -405,7 +438,8 @@ class _Follower:
         self.request = request
         self.patience = patience
         self.until = time.monotonic() + time_limits.turn(request) + time_limits.whole(request) + _MARGIN
-        self.lost_at: float | None = None
+        self.lost_at = 0.0
+        self.heard_at = -math.inf  # when the host was last heard of, before the link was lost
         self.seen = 0
         self.tries = 0
 
@@ -431,20 +465,28 @@ class _Follower:
 
     def _count(self) -> None:
         self.seen += 1
-        self.lost_at = None
 
     def _wait(self, pause: float, lost: DeployError) -> None:
         """Close what is left of the connection and wait; the attempt id makes asking again harmless."""
         self.host.close()
-        self.lost_at = self.lost_at or time.monotonic()
-        if time.monotonic() + pause > min(self.until, self.lost_at + self.patience) or not self.host.wait(0):
+        first = self.host.heard_at > self.heard_at
+        if first:
+            self.lost_at, self.heard_at = time.monotonic(), self.host.heard_at
+        left = min(self.until, self.lost_at + self.patience) - time.monotonic()
+        if pause > left or not self.host.wait(0):
             what = "the connection was lost after the activation was asked for; the host finishes alone"
             raise self._unknown(what) from lost
-        self.host.tell("link.lost", f"{lost.message}; trying again in {pause:.0f} s", level="warning")
+        self._tell(f"{lost.message}; trying again in {pause:.0f} s", time.time() + left, first=first)
         self.host.wait(pause)
 
+    def _tell(self, what: str, until: float, *, first: bool) -> None:
+        """Say that the link is lost; when it has just been lost, also that nobody has to do anything."""
+        if first:
+            what = f"{_ALONE.format(time_of_day(until))}\n{what}"
+        self.host.tell("link.lost", what, level="warning", heard_at=self.heard_at, until=until)
+
     def _unknown(self, what: str) -> LinkLost:
-        return LinkLost(what, hint=f"{self.host.typed('status')}  tells how it ended", host=self.host.name)
+        return LinkLost(what, hint=self.host.asks_later(), host=self.host.name)
 
 
 def _is_private(request: Request) -> bool:

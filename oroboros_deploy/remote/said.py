@@ -33,12 +33,15 @@ def event(line: bytes) -> SentEvent:
     name = said["event"]
     if not isinstance(name, str) or name.startswith(_OURS) or not isinstance(data, dict):
         raise ValueError("no event")
-    return {
+    told: SentEvent = {
         "event": name,
         "message": str(said.get("message") or ""),
         "level": cast("Level", said["level"]) if said.get("level") in _LEVELS else "info",
         "data": {key: value for key, value in data.items() if key not in _NUMBERS or _number(value)},
     }
+    if _number(said.get("at")):
+        told["at"] = cast("float", said["at"])
+    return told
 
 
 def answer(line: bytes) -> SentAnswer:

@@ -247,7 +247,7 @@ class Command:
         # Silence counts only while somebody listens: a busy caller is not a dead host.
         if self._silence is not None and now - max(self._heard, waiting_since) > self._silence:
             self.kill()
-            raise self._lost(f"nothing was heard from the command for {self._silence:g} s, so it was stopped")
+            raise self._lost(f"nothing was heard from the command for {self._silence:g} s")
 
     def _check_ended(self) -> None:
         cut_off = not self._running.eof_received and self._running.exit_status < 0

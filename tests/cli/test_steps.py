@@ -144,6 +144,39 @@ def test_a_failed_migration_is_all_that_failed() -> None:
     ]
 
 
+def cut_in_the_gate(at: float) -> Event:
+    """The link is lost at this moment; nothing was heard since the second 10."""
+    return happened("link.lost", "web1", at, message="the connection was lost", heard_at=10, until=600)
+
+
+GATING = happened("step", "web1", 7, step="gating")
+
+
+def test_of_a_host_whose_link_is_lost_only_what_is_known_is_said() -> None:
+    """Since when nothing was heard of it and what was last, until there is a connection again."""
+    steps, told = Steps(), []
+    for event in (GATING, cut_in_the_gate(40), cut_in_the_gate(42), happened("host.connected", "web1", 100)):
+        steps.take(event)
+        told.append((steps.at_work["web1"].now, steps.at_work["web1"].began))
+    away = ("not heard of since 00:00:10Z, it goes on by itself (last: gate)", 10)
+    assert told == [("gate", 7), away, away, ("gate", 7)]
+
+
+def test_a_host_that_is_heard_of_again_goes_on_where_it_was() -> None:
+    """A connection made anew is no first one, and the steps that passed meanwhile have the times of the host."""
+    meanwhile = [
+        happened("phase", "web1", 12, message="failed, going back", failed=True, phase="restoring"),
+        happened("step", "web1", 12, step="restoring"),
+        happened("phase", "web1", 38, phase="restored"),
+    ]
+    assert lines_of([GATING, cut_in_the_gate(40), happened("host.connected", "web1", 100), *meanwhile])[1:] == [
+        "✓ web1  heard of again after     1 min 30 s",
+        "✗ web1  gate                          5.0 s",
+        "✗ web1  failed, going back",
+        "✓ web1  restore                        26 s",
+    ]
+
+
 def test_messages_are_marked_by_weight() -> None:
     """Warnings and errors stand out; details are for --verbose."""
     events = [

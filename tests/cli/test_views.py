@@ -222,6 +222,20 @@ def test_a_log_says_what_a_long_build_is_at() -> None:
     assert re.search(r"build frontend, still at it +\S+ m?s \(usually 40 s\) \[42/100\] Compiling\n", stream.getvalue())
 
 
+@pytest.mark.parametrize("view", [lambda to: PlainView(to, still=0.05), LiveView])
+def test_no_step_is_said_to_go_on_while_the_link_is_lost(view: Callable[[io.StringIO], PlainView | LiveView]) -> None:
+    """A log and a terminal say since when nothing was heard of the host, and how long that is."""
+    stream, now = io.StringIO(), time.time()
+    away = time.strftime("not heard of since %H:%M:%SZ, it goes on by itself", time.gmtime(now - 90))
+    tell = view(stream)
+    tell(happened("step", "web1", now - 100, step="gating"))
+    tell(happened("link.lost", "web1", now, heard_at=now - 90))
+    with tell:
+        wait_until(lambda: away in stream.getvalue())
+    assert "still at it" not in stream.getvalue()
+    assert re.search(r" 1 min 3\d s\b", stream.getvalue())
+
+
 def test_an_abandoned_terminal_is_left_clean() -> None:
     """When the work ends early, no moving line stays behind as if it went on."""
     stream = io.StringIO()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 import time
 from _thread import interrupt_main
@@ -252,6 +253,29 @@ def test_a_link_lost_during_a_rollback_is_taken_up_again(
     assert phases == ["prepared", "swapped", "restarted", "gated", "committed"]
     journal = (site.root() / ".deploy/journal.jsonl").read_text().splitlines()
     assert len(journal) == 3
+
+
+def test_what_passed_while_the_link_was_lost_has_its_own_times(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heard a second later, each event of the activation has the time that the host wrote."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    connect = site.connect
+
+    def cut_once(name: str) -> LocalConnection:
+        connection = connect(name)
+        if len(site.connections[name]) == 1:
+            connection.cut_after = {"activate": 2}
+        return connection
+
+    site.connections.clear()
+    site.events.clear()
+    monkeypatch.setattr(site, "connect", cut_once)
+    outcome = site.deployment().deploy(["web1"], sha=site.better)
+    log = (site.root() / ".deploy/attempts" / outcome.attempt / "log.jsonl").read_text().splitlines()
+    wrote = [line["at"] for line in map(json.loads, log) if line["event"] == "phase"]
+    heard = [event.at for event in site.events if event.name == "phase"]
+    assert heard == pytest.approx(wrote, abs=0.5)
+    lost = next(event.at for event in site.events if event.name == "link.lost")
+    assert heard[-1] - lost < 0.9  # the next try comes a second after the loss
 
 
 def test_what_a_host_left_out_is_in_the_outcome(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

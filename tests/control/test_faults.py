@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from oroboros_deploy.config import Config
 from oroboros_deploy.control.faults import HostFault, hide, in_a_line
 from oroboros_deploy.errors import DeployError, HostUnreachable
 from oroboros_deploy.outcome import State
@@ -68,7 +69,7 @@ def test_a_switch_whose_answer_is_none(site: Site, result: object) -> None:
     assert states(outcome) == {"web1": State.LIVE, "web2": State.UNKNOWN, "web3": State.SKIPPED}
     told = "the host goes on alone, how it ends is not known here: something that is not the agent spoke for it"
     bad = outcome.hosts[1]
-    assert (bad.message, bad.hint) == (told, "fab -H web2 status  tells how it ended")
+    assert (bad.message, bad.hint) == (told, Config().asks_later("web2"))
 
 
 @pytest.mark.parametrize("result", [{}, {"state": 3}, {"state": {"phase": "unheard"}}])
@@ -82,7 +83,9 @@ def test_a_switch_whose_answer_means_nothing(site: Site, kept: Path, result: obj
     assert bad.message.startswith("the host goes on alone, how it ends is not known here: oroboros_deploy failed")
     (file,) = kept.iterdir()
     assert (
-        bad.hint == f"fab -H web2 status  tells what it serves; the traceback, for a report of the fault, is in {file}"
+        bad.hint
+        == "fab -H web2 status  tells what it serves; then  fab -H web2 registry.reconcile  writes the end into the "
+        f"history; the traceback, for a report of the fault, is in {file}"
     )
     assert "Traceback" in file.read_text()
     with fleet.registry() as registry:

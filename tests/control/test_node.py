@@ -159,7 +159,7 @@ def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path, monkeypatch
     mine = node(tmp_path, listener=told.append)
     web1 = mine.host("web1")
     for web1.target, seq in (("one", 3), ("one", 4), ("two", 1)):
-        said = {"live": None, "head": {"seq": seq, "hash": "c"}}
+        said = {"live": None, "head": {"seq": seq, "hash": "c"}, "clock": 0.0}
         monkeypatch.setattr(web1, "call", lambda *_, said=said: said)
         web1.facts({"sha": None})
     assert [(mine.journal_heads.seen("web1", ROOT, target) or {})["seq"] for target in ("one", "two")] == [4, 1]

@@ -11,10 +11,13 @@ from collections.abc import Iterator
 import pytest
 
 from oroboros_deploy.config import Config
+from oroboros_deploy.control.plan import activate_request
 from oroboros_deploy.errors import HostUnreachable, LinkLost, UnknownRelease
+from oroboros_deploy.events import Event
 from oroboros_deploy.host.calls import CALLS
 from oroboros_deploy.remote import host
-from oroboros_deploy.remote.host import Host
+from oroboros_deploy.remote.host import Host, _HostClock
+from tests.control.test_plan import facts, job
 from tests.support.site import Site
 
 
@@ -121,6 +124,45 @@ def test_a_log_whose_connection_is_lost(monkeypatch: pytest.MonkeyPatch) -> None
         host.logs({"services": ["api"], "lines": 1, "follow": True})
     what = "the connection was lost during 'logs' (reset)"
     assert (caught.value.message, caught.value.hint) == (what, "the same command again")
+
+
+def test_a_link_that_is_lost_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first line after the loss says that the host ends alone, until when `fab` tries, and that Ctrl-C is safe."""
+    told: list[Event] = []
+    host = Host("web1", Config(), lambda: None, told.append)  # type: ignore[arg-type, return-value]
+    answers = iter([LinkLost("reset"), LinkLost("refused"), {"state": None}])
+
+    def answer(*_: object, **__: object) -> object:
+        found = next(answers)
+        if isinstance(found, LinkLost):
+            raise found
+        return found
+
+    monkeypatch.setattr(host, "call", answer)
+    monkeypatch.setattr(host, "wait", lambda seconds: True)
+    host.activate(activate_request(job(), facts(), migrate=False))
+    first, second = (event for event in told if event.name == "link.lost")
+    assert 595 < first.data["until"] - time.time() <= 600 and first.data["heard_at"] == host.heard_at
+    until = time.strftime("%H:%M:%SZ", time.gmtime(first.data["until"]))
+    assert first.message.splitlines() == [
+        f"the connection was lost; this host ends the attempt by itself. This program tries to reach it until {until}. "
+        "Ctrl-C is safe: it ends the watching alone, and begins no other host",
+        "reset; trying again in 1 s",
+    ]
+    assert second.message == "refused; trying again in 2 s"
+
+
+@pytest.mark.parametrize("ahead", [0, 3600, -3600])
+def test_what_is_heard_late_has_the_time_at_which_it_happened(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of this machine, whatever that of the host says, also when somebody sets it back."""
+    clock = _HostClock()
+    heard = [(100, 99.9), (200, 110), (200, 190), (210, 209.9), (220, 19.9), (300, 89.9)]
+    found = []
+    for now, told in heard:
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        found.append(round(clock.moment(told + ahead), 3))
+    assert found == [100, 110.1, 190.1, 210, 220, 290]
+    assert clock.moment(None) == 300
 
 
 @pytest.mark.slow

@@ -37,6 +37,8 @@ def test_what_the_agent_says_is_read_as_it_was_said() -> None:
     """An event, an answer and a refusal lose nothing."""
     told = {"event": "phase", "message": "m", "level": "info", "data": {"phase": "gated", "seconds": 1.5}}
     assert said.event(sent(told)) == told
+    assert said.event(sent({**told, "at": 1.5})) == {**told, "at": 1.5}
+    assert said.event(sent({**told, "at": "1"})) == told
     assert said.answer(sent(ANSWER)) == ANSWER
     assert said.answer(sent({"refusal": REFUSAL})) == {"format": 0, "refusal": REFUSAL}
 

@@ -86,12 +86,11 @@ def _not_restored(site: Site) -> str:
 
 
 def _unknown(site: Site) -> str:
-    typed = _site(site).config.typed
-    hint = f"{typed('web1', 'status')}  tells how it ended"
+    config = _site(site).config
     what = "the connection was lost after the activation was asked for; the host finishes alone"
-    error = LinkLost(what, hint=hint, host="web1")
+    error = LinkLost(what, hint=config.asks_later("web1"), host="web1")
     host = HostOutcome("web1", State.UNKNOWN, None, site.good, error.message, error.hint)
-    return summary(Outcome("ID", "deploy", site.better, (host,)), typed)
+    return summary(Outcome("ID", "deploy", site.better, (host,)), config.typed)
 
 
 def _full_disk(site: Site) -> str:
