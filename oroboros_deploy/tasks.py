@@ -177,7 +177,7 @@ def rollback(
     --release, the rollback is refused.  None: with --release=ID, the hosts where the registry saw that
     release live; without --release, all hosts that the registry knows.
 
-    The release gets the configuration back with which it passed its gate last.
+    A rollback also brings back the configuration with which the release passed its gate last.
     """
     given = flags(root, services, healthcheck, skip_restart, skip_healthcheck, parallel, wait)
     given |= {"keep_env": keep_env, "adopt_units": adopt_units}
@@ -440,7 +440,7 @@ def claim(
     yes: bool = False,
     json: bool = False,
 ) -> None:
-    """Give a deploy root that belongs to another machine (a copy, or on a shared disk) to the host that it is on.
+    """Let a host take over its deploy root, which belongs to another machine (it is a copy, or on a shared disk).
 
     From then on, the machine that the root belonged to is refused there.  The command first shows which
     machine the root belongs to, and asks.
@@ -577,7 +577,7 @@ def registry_get(context: Context, release: str | None = None) -> None:
         "sha": "commit sha of the release (default: the release id)",
         "status": "new status of the row",
         "migration-marker": "database revision that belongs to the release",
-        "deployed-at": "when the release went live, ISO 8601 (left out: now, when it goes live for the first time)",
+        "deployed-at": "when the release went live, ISO 8601 (default: now, if it goes live for the first time)",
     },
 )
 def registry_upsert(
@@ -646,7 +646,7 @@ def registry_forget(
     help={
         "address": "address to listen on (default 127.0.0.1); any but loopback needs a token",
         "port": "port to listen on (default 8300); 0 for a free one",
-        "authenticate": "ask for a token on loopback too, such as behind a proxy",
+        "authenticate": "ask for a token on loopback, too; use this behind a proxy",
         "allowed-hosts": "host names by which browsers reach the page, space separated, besides loopback and --address",
         "root-path": "path under which a proxy shows it, such as /deploys",
         "access-log": "write a line for each request to standard error",

@@ -368,9 +368,10 @@ class Build:
         default=(),
         metadata=_about(
             _steps,
-            "your own commands, a list of `{name, path, command, inputs, outputs, once}`, run one after another;"
-            " releases share output files with equal content; with `inputs` the outputs are taken from an earlier build"
-            " when no input changed; `once: true`: runs on the first host only, and sees the release read-only",
+            "your own commands, a list of `{name, path, command, inputs, outputs, once}`, run one after another,"
+            " after all other parts; releases share output files with equal content; with `inputs` the outputs are"
+            " taken from an earlier build when no input changed; `once: true`: runs on the first host only, and sees"
+            " the release read-only",
         ),
     )
     timeout: float = field(default=1800, metadata=_about(check_limit, "seconds for the whole build"))
