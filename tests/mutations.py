@@ -2273,6 +2273,20 @@ MUTATIONS = (
         ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
     ),
     Mutation(
+        "a registry that is down is told before anybody agrees to a rollback",
+        "oroboros_deploy/control/informed.py",
+        "        registry = self._reach_registry(stack)\n        try:\n            self._look()\n",
+        "        try:\n            self._look()\n            registry = self._reach_registry(stack)\n",
+        ("tests/control/test_back.py", "-k", "before_the_question"),
+    ),
+    Mutation(
+        "the way back of a release that fails alike says where to look",
+        HOST + "activation.py",
+        "if alike(why, second)",
+        "if not why",
+        ("tests/host/test_activation.py", "-k", "left_for_a_person"),
+    ),
+    Mutation(
         "what doctor alone looks at refuses no deploy",
         HOST + "doctor.py",
         '        unknown.append(f"{what}: {error}")\n',

@@ -394,7 +394,8 @@ class Attempt:
     def _unreached(self, work: Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
-        if not any(other.outcome and not other.outcome.state.ok for other in self.works):
+        ends = [other.outcome.state for other in self.works if other.outcome]
+        if all(end.ok or end is State.SKIPPED for end in ends):
             return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, "not begun")
         first = "another host failed first"
         if isinstance(self.error, RegistryUnavailable):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oroboros_deploy.control.way_back import WayBack
-from oroboros_deploy.errors import Busy, Interrupted, InvalidInput
+from oroboros_deploy.errors import Busy, Interrupted, InvalidInput, RegistryUnavailable
 from oroboros_deploy.outcome import State
 from tests.support.site import Site, states
 
@@ -65,6 +65,35 @@ def test_who_is_not_asked_and_who_says_no_change_nothing(site: Site) -> None:
         with pytest.raises(Busy, match="the audit"):
             site.fleet().rollback(["web1"], agree=no)
         assert len(registry.reader.attempts().items) == before
+
+
+def test_a_registry_that_is_down_is_told_before_the_question(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody agrees to what is refused afterwards; how it can be done without the registry is told."""
+    _, second = releases(site)
+    asked: list[WayBack] = []
+    fleet = site.fleet()
+    monkeypatch.setattr("oroboros_deploy.registry.Registry.check", _down)
+    with pytest.raises(RegistryUnavailable, match="nothing was changed: it does not answer") as refused:
+        fleet.rollback(["web1"], agree=asked.append)
+    assert 'if this cannot wait, type DEPLOY_REGISTRY_URL="sqlite:///$HOME/night.db"' in (refused.value.hint or "")
+    assert (asked, site.live(), site.commands()) == ([], second, [])
+
+
+def test_what_nobody_began_is_no_failure_of_another_host(site: Site) -> None:
+    """Where the answer is no, each host is said not to have begun; no host failed."""
+    releases(site, "web1", "web2")
+
+    def no(_: WayBack) -> None:
+        raise InvalidInput("nothing was changed: there is no terminal to ask on")
+
+    with pytest.raises(InvalidInput) as refused:
+        site.fleet().rollback(["web1", "web2"], agree=no)
+    assert refused.value.outcome is not None
+    assert {host.message for host in refused.value.outcome.hosts} == {"not begun"}
+
+
+def _down(_: object) -> None:
+    raise RegistryUnavailable("it does not answer")
 
 
 def test_a_host_that_serves_it_is_left_alone(site: Site) -> None:
