@@ -199,7 +199,7 @@ chooses the configuration at random: values from each source that work, that pre
 make the API crash once after its gate. It chooses the units at random: a changed text, a renamed service, a timer, an
 instance of a template, a socket, or a unit that systemd refuses. In addition (the table *beside*) it may choose a
 path, a drop-in, or a target that `services` names instead of the services of this target. Some attempts are an
-`env.push`. Afterwards the runner checks every invariant on the host: of the release that serves, `env`, the
+`env.push`. Afterwards the runner checks every invariant on the host: it looks at the release that serves, `env`, the
 environment of each process in `/proc`, the bytes of all units, and the units that systemd has read, runs, has enabled
 and starts at a boot. Each run starts with the host as the run before left it. In scope user the host has no polkit for
 twenty seeds, polkit for the next twenty, and so on in turn. `tests/destructive.py` is the runner,

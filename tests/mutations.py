@@ -672,7 +672,7 @@ MUTATIONS = (
         ("tests/registry/test_releases.py",),
     ),
     Mutation(
-        "what is asked at a terminal shows a host's words as words",
+        "in a question at a terminal, text of a host is cleaned",
         "oroboros_deploy/cli/confirming.py",
         "{plain(what)}",
         "{what}",
@@ -742,7 +742,7 @@ MUTATIONS = (
         ("tests/test_source.py", "-k", "grafts"),
     ),
     Mutation(
-        "variables of a hook lead nowhere else",
+        "the variables that git sets for a hook do not lead to another repository",
         "oroboros_deploy/source.py",
         '    "GIT_DIR",\n',
         "",
@@ -770,7 +770,7 @@ MUTATIONS = (
         ),
     ),
     Mutation(
-        "another key is offered where two are wanted",
+        "when a server wants two keys, a second key is offered",
         "oroboros_deploy/ssh/login.py",
         '        if "publickey" in missing:\n            raise _NextKey\n',
         "",
@@ -883,7 +883,7 @@ MUTATIONS = (
         ("tests/host/test_shared.py::test_what_the_live_release_has_is_not_left_behind",),
     ),
     Mutation(
-        "a restore is held to what its release passed",
+        "a restore checks a release by the gate that this release passed",
         HOST + "activation.py",
         "        held = self._held_to(judged, self.back_proven).with_members()\n",
         "        held = self._held_to(self.request).with_members()\n",
@@ -918,7 +918,7 @@ MUTATIONS = (
         (GATE, "-k", "until_it_passes"),
     ),
     Mutation(
-        "a new process has to pass the probes",
+        "after a restart of a service, all tries count anew",
         HOST + "gate.py",
         "            self.in_a_row = 0\n            self.answers.begin_anew()\n",
         "            self.answers.begin_anew()\n",
@@ -1051,7 +1051,7 @@ MUTATIONS = (
         ("tests/host/test_launch.py", "-k", "cannot_put_away"),
     ),
     Mutation(
-        "a unit that only waits for what nothing can kill is over",
+        "a unit that only waits for a process that nothing can kill counts as ended",
         HOST + "launch.py",
         '    return ending or over, over or (ending and (ended_well or found.sub.startswith("final-")))\n',
         "    return ending or over, over\n",
@@ -1072,7 +1072,7 @@ MUTATIONS = (
         ("tests/host/test_hanging.py", "-k", "service_that_hangs"),
     ),
     Mutation(
-        "an attempt that is known is followed, whatever the disk takes",
+        "an attempt that the host knows is followed, also when the disk is read-only",
         HOST + "launch.py",
         '    if state.known(layout, request["attempt"]):\n        return  # before anything',
         "    if False:\n        return  # before anything",
@@ -1339,7 +1339,7 @@ MUTATIONS = (
         (BUILDING + "test_bench.py", "-k", "prints"),
     ),
     Mutation(
-        "a character that comes in two pieces is told whole",
+        "a character that a part prints in two pieces is shown whole",
         HOST + "building/bench.py",
         "decoder.decode(data, final)",
         'data.decode("utf-8", "replace")',
@@ -1353,7 +1353,7 @@ MUTATIONS = (
         (BUILDING + "test_passed_over.py", "-k", "tells"),
     ),
     Mutation(
-        "the lock file of a workspace is named for its members",
+        "a lock file of a workspace above a project is named",
         HOST + "building/passed_over.py",
         "*([] if lock else _above(release, project))",
         "*[]",
@@ -1430,7 +1430,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "move_by_somebody"),
     ),
     Mutation(
-        "a link for the way back is kept where nothing was in use",
+        "when no configuration was in use before, the way back leads to none",
         HOST + "configuration.py",
         '    for name, named in (("restore", before), ("switch", revision)):\n',
         '    for name, named in (("restore", before or revision), ("switch", revision)):\n',
@@ -1726,7 +1726,7 @@ MUTATIONS = (
         ("tests/host/test_terminal.py", "-k", "jobs_of_a_shell"),
     ),
     Mutation(
-        "a key that is typed uncovers no half of a secret",
+        "a key that is typed does not show the first half of a secret",
         HOST + "terminal.py",
         "            if not readable and not writable:\n",
         "            if self._near not in readable:\n",
@@ -1782,7 +1782,7 @@ MUTATIONS = (
         (f"{BUILDING}test_contents.py", "-k", "whole_seconds"),
     ),
     Mutation(
-        "bytecode is taken by a manifest that the seal knows",
+        "bytecode of an earlier release is taken only when its seal was made for its manifest",
         HOST + "building/compiling.py",
         "before if before and seal.knows_manifest(before) else None",
         "before",
@@ -1803,7 +1803,7 @@ MUTATIONS = (
         ("tests/config/test_loading.py", "-k", "become_root"),
     ),
     Mutation(
-        "a build that may become root is cached, and known, apart",
+        "a build that may become root has a recipe and cache entries of its own",
         "oroboros_deploy/config/recipe.py",
         '{"privileged": True} if "build" in privileged else {}',
         "{}",
@@ -1951,7 +1951,7 @@ MUTATIONS = (
         ("tests/config/test_loading.py::test_the_logins_own_manager_starts_nothing_as_somebody_else",),
     ),
     Mutation(
-        "a value without a name is no name",
+        "a value without a name is not taken for a name",
         HOST + "env_file.py",
         "        if re.fullmatch(_PADDED, ",
         "        if not re.fullmatch(_PADDED, ",
@@ -1986,7 +1986,7 @@ MUTATIONS = (
         ("tests/host/test_services.py", "-k", "gated_and_recorded"),
     ),
     Mutation(
-        "a push is held to the record of its release",
+        "a push checks its release by the record of this release",
         HOST + "constants.py",
         'BY_RECORD = ("rollback", "env", "restart")',
         'BY_RECORD = ("rollback", "restart")',
@@ -2070,7 +2070,7 @@ MUTATIONS = (
         (LEAST, "-k", "would_be_root"),
     ),
     Mutation(
-        "with least privilege what filters system calls gets no new privileges",
+        "with least privilege a unit that filters system calls has to have NoNewPrivileges=yes",
         HELPER,
         '    if "NoNewPrivileges" not in known and (',
         "    if False and (",
@@ -2238,7 +2238,7 @@ MUTATIONS = (
         (LEAST, "-k", "whom_it_obeys"),
     ),
     Mutation(
-        "the key of a certificate is not let in for ever",
+        "`setup` does not write the key of a certificate into authorized_keys",
         "oroboros_deploy/ssh/login.py",
         "    if key.public_blob or key.get_name().endswith(_CERTIFICATE):\n",
         "    if key.get_name().endswith(_CERTIFICATE):\n",
@@ -2340,7 +2340,7 @@ MUTATIONS = (
         ("tests/registry/test_place.py", "-k", "is_another_programs"),
     ),
     Mutation(
-        "an interrupt does not take the record with the way to the registry",
+        "after an interrupt the record is written, although the way to the registry was closed",
         "oroboros_deploy/control/attempt.py",
         "        if not (self.interrupted and self.node.registry_via):\n",
         "        if True:\n",
@@ -2504,7 +2504,7 @@ MUTATIONS = (
         (BUILDING + "test_build.py", "-k", "a_damaged_mirror"),
     ),
     Mutation(
-        "a CI of the host's own goes before ours",
+        "the host's own value of the variable `CI` is kept in a build",
         HOST + "building/bench.py",
         '{"CI": "1", **environment.of_this_user(self.toolchain.node)}',
         '{**environment.of_this_user(self.toolchain.node), "CI": "1"}',
@@ -2879,7 +2879,7 @@ MUTATIONS = (
         ("tests/host/test_unit_switch.py", "-k", "nothing_starts"),
     ),
     Mutation(
-        "a restart is held to the record of its release",
+        "a restart checks its release by the record of this release",
         HOST + "constants.py",
         'BY_RECORD = ("rollback", "env", "restart")',
         'BY_RECORD = ("rollback", "env")',
