@@ -2294,6 +2294,20 @@ MUTATIONS = (
         ("tests/host/test_doctor.py", "-k", "only_told"),
     ),
     Mutation(
+        "doctor tells that a host knows its own name by DNS alone",
+        HOST + "doctor.py",
+        "    return None if any(_knows(each, name) for each in _LOCAL if each in before) else name\n",
+        "    return None\n",
+        ("tests/host/test_doctor.py", "-k", "only_dns_knows"),
+    ),
+    Mutation(
+        "a deploy that takes live commits away says so with a warning",
+        "oroboros_deploy/control/attempt.py",
+        "            for warning in planned.warnings(made):\n",
+        "            for warning in ():\n",
+        ("tests/control/test_planning.py", "-k", "takes_away_before"),
+    ),
+    Mutation(
         "a host that doctor cannot reach is a problem of that host alone",
         "oroboros_deploy/control/doctor.py",
         """    except DeployError as error:

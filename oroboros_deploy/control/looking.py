@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..config import Config, Migration
-from ..host.words import held, not_live
+from ..host.words import held, moment, not_live
 from ..records.plan import HostPlan, Refusal, direction
 from . import plan
 
 if TYPE_CHECKING:
     from ..errors import DeployError
-    from ..host.contract import Changes, ConfigureAnswer, ConfigureRequest, Facts, Sources
+    from ..host.contract import ActivationState, Changes, ConfigureAnswer, ConfigureRequest, Facts, Sources
     from .plan import Job, Plan
 
 Counts = tuple[int, int] | None  # commits that only the live, and only the wanted release has
@@ -45,6 +45,7 @@ def host_plan(
         units=None if config.units is None or plan.units_left(job) else facts.get("unit_changes") or units,
         hold=held(facts["hold"]) if facts["hold"] else None,
         drift=tuple(drift(facts)),
+        rolled_back=rolled_back(facts["last"], job.sha),
         needs_bytes=facts.get("needs_bytes"),
         free_bytes=facts["free_bytes"],
     )
@@ -63,6 +64,13 @@ def drift(facts: Facts) -> Iterator[str]:
     yield from not_live(facts)
     changed = (name for name, unit in facts["units"].items() if unit.get("stale"))
     yield from (f"{name} was changed on this host, and systemd has not read it since" for name in changed)
+
+
+def rolled_back(last: ActivationState | None, wanted: str) -> str | None:
+    """When and by whom a host was rolled back from the wanted release, where its last activation did that."""
+    if last is None or (last["kind"], last["phase"], last["source"]) != ("rollback", "committed", wanted):
+        return None
+    return f"at {moment(last['started_at'])[:16]} UTC by {last['actor']}"
 
 
 def migration(config: Config) -> str | None:

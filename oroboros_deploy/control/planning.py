@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DeployError, InvalidInput
 from ..host import env_file
-from ..records.plan import DeployPlan, HostPlan, expected, expected_of_all
+from ..records.plan import NAMED, DeployPlan, HostPlan, Removed, expected, expected_of_all
 from ..version import __version__
 from . import looking, plan
 from . import secrets as secrets_of
@@ -40,6 +40,7 @@ class Planning:
         self.job = Job(secrets.token_hex(4), "deploy", commit.sha, node.actor, node.config, __version__)
         self._unpushed = cache(self._is_unpushed)  # each is a process
         self._counts, self._units = cache(self._count), cache(self._unit_files)
+        self._removes = cache(self._removed)
 
     def run(self, names: Sequence[str]) -> DeployPlan:
         """Ask all hosts, keep the plan in the registry, and return it."""
@@ -88,18 +89,16 @@ class Planning:
 
     def brief(self, found: Sequence[tuple[str, Facts, Plan]]) -> DeployPlan:
         """The plan that the facts of hosts tell, where nobody is asked anything more."""
-        job = self.job
-        return self.of(
-            [
-                looking.host_plan(job, host, facts, planned, self._counts(facts["live"]), None)
-                for host, facts, planned in found
-            ]
-        )
+        return self.of([self._of_host(host, facts, planned, None) for host, facts, planned in found])
 
     def known(self, host: str, facts: Facts, planned: Plan | None) -> HostPlan:
         """The plan for one host as far as its facts tell."""
+        return self._of_host(host, facts, planned, self._units(facts["live"]))
+
+    def _of_host(self, host: str, facts: Facts, planned: Plan | None, units: Changes | None) -> HostPlan:
         live = facts["live"]
-        return looking.host_plan(self.job, host, facts, planned, self._counts(live), self._units(live))
+        found = looking.host_plan(self.job, host, facts, planned, self._counts(live), units)
+        return replace(found, removes=self._removes(live)) if live and found.behind else found
 
     def _configured(self, host: Host, facts: Facts, planned: Plan) -> HostPlan:
         """The same with what the host says of the configuration, which may call for more."""
@@ -131,6 +130,13 @@ class Planning:
         with suppress(InvalidInput):
             return self.node.source().apart(live, self.job.sha)
         return None
+
+    def _removed(self, live: str) -> tuple[Removed, ...]:
+        """The newest commits that only the live release has."""
+        with suppress(InvalidInput):
+            found = self.node.source().log(self.job.sha, live, NAMED)
+            return tuple(Removed(each.sha, each.subject) for each in found)
+        return ()
 
     def _unit_files(self, live: str | None) -> Changes | None:
         """The files of units in which the commits differ, as far as this repository knows."""

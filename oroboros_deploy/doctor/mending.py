@@ -55,6 +55,11 @@ def as_root(host: str, line: str, user: str | None) -> str:
     return on(host, line, asks=line.startswith("sudo "))
 
 
+def named_in_hosts(host: str, name: str) -> str:
+    """The line by which a host knows its own name without DNS, as Debian's installer writes it."""
+    return on(host, f"echo {quote(f'127.0.1.1 {name}')} | sudo tee -a /etc/hosts", asks=True)
+
+
 def executable(path: str) -> str:
     """The line that commits a file as executable."""
     return f"git update-index --chmod=+x {quote(path)} && git commit -m executable"

@@ -15,7 +15,7 @@ from ..host.constants import FRONTEND_COMMAND
 from ..text import clean, duration, size
 from . import needs
 from .finding import Finding, worst_first
-from .mending import apart, as_root, executable, mended, on
+from .mending import apart, as_root, executable, mended, named_in_hosts, on
 
 if TYPE_CHECKING:
     from ..control.plan import Job
@@ -124,7 +124,7 @@ class _OneHost:
     def _notes(self, answer: DoctorAnswer) -> Iterator[Finding]:
         facts = answer["facts"]
         parts = (self._unknown(answer), self._disks(answer), self._clock(), self._tools(answer), self._health(answer))
-        for part in (*parts, self._services(facts), self._units(answer), self._login(answer)):
+        for part in (*parts, self._services(facts), self._units(answer), self._login(answer), self._name(answer)):
             yield from _readable(part)
 
     def _unknown(self, answer: DoctorAnswer) -> Iterator[Finding]:
@@ -249,6 +249,16 @@ class _OneHost:
             lacks = "not installed" in answer["view"]
             mend = as_root(self.host, "apt install util-linux", self.user) if lacks else None
             yield Finding("note", what, why, mend)
+
+    def _name(self, answer: DoctorAnswer) -> Iterator[Finding]:
+        """That sudo asks DNS for the host's own name; who is root, or has a manager of its own, needs no sudo."""
+        name, asks = answer["name_by_dns"], answer["facts"]["systemd"] and self.config.scope == "system"
+        if name and asks and self.user != "root":
+            what = f"this host finds its own name {name} by DNS alone"
+            why = (
+                "sudo looks that name up: without the network each sudo of a restart or restore may wait 10 s and more"
+            )
+            yield Finding("note", what, why, named_in_hosts(self.host, name))
 
     def _privileged(self) -> Iterator[Finding]:
         """What the settings let become root; a login that is root is told by itself."""

@@ -887,7 +887,8 @@ class DoctorAnswer(TypedDict):
     none is live, or none was asked for).  ``only_login`` names what the login's environment has and builds do not
     get; ``shell`` is the login's.  ``strangers`` are services that run from no release, ``as_root`` those whose unit
     names no user, among them what releases brought and nobody named.  ``view`` says why builds get no view of their
-    own (None: they do).  ``clock`` is the host's time at the end.
+    own (None: they do).  ``name_by_dns`` is the host's own name where only DNS can tell its address (None: this host
+    knows it by itself).  ``clock`` is the host's time at the end.
     """
 
     facts: Facts
@@ -902,6 +903,7 @@ class DoctorAnswer(TypedDict):
     strangers: List[str]
     as_root: List[str]
     view: Optional[str]
+    name_by_dns: Optional[str]
     unknown: List[str]
     clock: float
 

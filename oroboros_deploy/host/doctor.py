@@ -35,6 +35,10 @@ Result = TypeVar("Result")
 _OLDEST_PIP = (22, 3)
 _PIP = "import pip; print(pip.__version__)"
 _OF_THE_ROOT = ("sha", "live", "shared", "env", "units")  # what facts without the root cannot be asked for
+_NSSWITCH, _RESOLV_CONF = Path("/etc/nsswitch.conf"), Path("/etc/resolv.conf")
+_RESOLVED = Path("/run/systemd/resolve/io.systemd.Resolve")  # it listens there while it runs
+_LOCAL = ("files", "myhostname")  # sources of names that ask nobody else
+_NOT_FOUND = 2  # of getent
 _OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without an answer of systemd's
 
 
@@ -63,6 +67,7 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
         ),
         "as_root": _told(unknown, "which services run as root", lambda: as_root(services_of(layout, seen)), []),
         "view": _told(unknown, "the view that a build gets", _view, None),
+        "name_by_dns": _told(unknown, "whether this host knows its own name by itself", name_by_dns, None),
         "unknown": unknown,
         "clock": time.time(),
     }
@@ -267,3 +272,43 @@ def _view() -> Optional[str]:
     with View((), (), Path(sys.argv[0]).resolve().parent, (), {}).entered(why.append):
         pass
     return why[0] if why else None
+
+
+def name_by_dns() -> Optional[str]:
+    """The host's own name, which sudo looks up, where nothing on this host knows it before DNS is asked."""
+    name, sources = os.uname().nodename, _sources()
+    before = sources[: sources.index("dns")] if "dns" in sources else sources
+    if "dns" not in sources or _by_resolved(before):
+        return None
+    return None if any(_knows(each, name) for each in _LOCAL if each in before) else name
+
+
+def _sources() -> List[str]:
+    """The sources of host names, in the order in which they are asked."""
+    lines = map(str.strip, _lines(_NSSWITCH))
+    line = next((line for line in lines if line.startswith("hosts:")), "hosts: files dns")  # what glibc does without
+    return line.partition("#")[0].partition(":")[2].split()
+
+
+def _lines(path: Path) -> List[str]:
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_text("utf-8", "replace").splitlines()
+    return []
+
+
+def _by_resolved(before: Sequence[str]) -> bool:
+    """Whether systemd-resolved is asked, which knows the own name by itself; with a search list DNS comes first."""
+    lines = [line.split() for line in _lines(_RESOLV_CONF) if line[:1].isalpha()]
+    servers = [words[1:] for words in lines if words[0] == "nameserver"]
+    searched = [words for words in lines if words[0] in ("search", "domain") and words[1:] != ["."]]
+    alone = servers[:1] == [["127.0.0.53"]] and not searched
+    return _RESOLVED.exists() and ("resolve" in before or alone)
+
+
+def _knows(source: str, name: str) -> bool:
+    """Whether a source alone has the name.  Raises OSError where that cannot be asked."""
+    argv, deadline = ["getent", "-s", source, "hosts", name], time.monotonic() + 10
+    ended = process.apart(argv, cwd=Path("/"), deadline=deadline)
+    if ended.status not in (0, _NOT_FOUND):
+        raise OSError(f"getent {ended.reason}")
+    return ended.ok

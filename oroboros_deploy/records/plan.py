@@ -5,7 +5,7 @@ It has names of a configuration, never a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Literal, Self, cast
 
@@ -20,6 +20,7 @@ _SWITCH = (
     "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `parallel`, `run_as`, "
     "`privileged`, rebuild, no cache)"
 )
+NAMED = 3  # of the commits that a deploy takes away
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
 
@@ -33,14 +34,25 @@ class Refusal:
 
 
 @dataclass(frozen=True)
+class Removed:
+    """A commit that the live release has and the wanted one has not."""
+
+    sha: str
+    subject: str
+
+
+@dataclass(frozen=True)
 class HostPlan:
     """What a deploy would do on one host.
 
     ``ahead`` are the commits that the wanted release has and the live one has not, ``behind`` the others (None: they
-    are not known here).  ``parts`` are those of the build, empty where the release is complete; ``activates`` is False
-    where nothing is to be done.  ``units`` are the files that change (None: the release brings none), ``revision`` is
-    the configuration that would be in use and ``names`` what it changes (None: there is none, or nobody can tell yet).
+    are not known here), and ``removes`` the newest of these others, at most `NAMED`.  ``parts`` are those of the build,
+    empty where the release is complete; ``activates`` is False where nothing is to be done.  ``units`` are the files
+    that change (None: the release brings none), ``revision`` is the configuration that would be in use and ``names``
+    what it changes (None: there is none, or nobody can tell yet).
     ``hold`` and ``drift`` are sentences; ``needs_bytes`` is what the live release takes; ``seconds`` are expected.
+    ``rolled_back`` says when and by whom this host was rolled back from the wanted release (None: its last activation
+    was no such rollback).
     """
 
     host: str
@@ -48,6 +60,7 @@ class HostPlan:
     direction: Direction = "unknown"
     ahead: int | None = None
     behind: int | None = None
+    removes: tuple[Removed, ...] = ()
     parts: tuple[str, ...] = ()
     activates: bool = True
     units: Changes | None = None
@@ -55,6 +68,7 @@ class HostPlan:
     names: Changes | None = None
     hold: str | None = None
     drift: tuple[str, ...] = ()
+    rolled_back: str | None = None
     needs_bytes: int | None = None
     free_bytes: int | None = None
     seconds: float | None = None
@@ -66,7 +80,9 @@ class HostPlan:
         known = _known(cls, told)
         refusal = cast("dict[str, object] | None", known.get("refusal"))
         lists = {name: tuple(cast("list[str]", known.get(name) or [])) for name in ("parts", "drift")}
-        return cls(**{**known, **lists, "refusal": Refusal(**refusal) if refusal else None})  # type: ignore[arg-type]
+        removes = tuple(Removed(**each) for each in cast("list[dict[str, str]]", known.get("removes") or []))
+        known |= {**lists, "removes": removes, "refusal": Refusal(**refusal) if refusal else None}  # type: ignore[arg-type]
+        return cls(**known)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -103,7 +119,7 @@ class DeployPlan:
 
     def as_dict(self) -> dict[str, object]:
         """The plan as JSON has it."""
-        return {**asdict(self), "exit_code": self.exit_code}
+        return {**asdict(self), "warnings": [*warnings(self)], "exit_code": self.exit_code}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, object]) -> Self:
@@ -182,7 +198,7 @@ def way(host: HostPlan, wanted: str) -> str:
             "none": ", which is live already",
             "forward": f", {ahead} forward",
             "back": f", {behind} back",
-            "sideways": f", sideways: {ahead} come and {behind} go",
+            "sideways": f", sideways: adds {ahead}, removes {host.behind}",
             "unknown": ", and this repository cannot tell which of them is newer",
         }[host.direction]
     )
@@ -208,13 +224,41 @@ def _work(plan: DeployPlan, host: HostPlan) -> Iterator[str]:
 
 
 def warnings(plan: DeployPlan) -> Iterator[str]:
-    """What a person should know before it begins: that it goes back, and that nobody else has the commit."""
-    for host in plan.hosts:
-        if host.direction == "back" and host.activates:
-            newer = f"{short(host.live)}, which is live on {host.host}, is {_commits(host.behind)} newer"
-            yield f"this deploy goes back: {newer} than {short(plan.sha)}"
+    """What a person should know before it begins: which commits it takes away, and that nobody else has the commit."""
+    switched = [host for host in plan.hosts if host.activates]
+    for host, names in _alike(switched, lambda host: host.live):
+        yield from _taken_away(plan, host, names)
+    for host, names in _alike(switched, lambda host: host.rolled_back):
+        yield f"{short(plan.sha)} was rolled back from on {names} {host.rolled_back}"
     if plan.unpushed:
         yield f"{short(plan.sha)} was not pushed: no branch of a remote has it"
+
+
+def _alike(hosts: Sequence[HostPlan], of: Callable[[HostPlan], str | None]) -> Iterator[tuple[HostPlan, str]]:
+    """One of the hosts for each answer but None, with the names of all that give it."""
+    found: dict[str, list[HostPlan]] = {}
+    for host in hosts:
+        if (answer := of(host)) is not None:
+            found.setdefault(answer, []).append(host)
+    return ((alike[0], ", ".join(host.host for host in alike)) for alike in found.values())
+
+
+def _taken_away(plan: DeployPlan, host: HostPlan, names: str) -> Iterator[str]:
+    """The commits that are live on these hosts and go, the newest first; of many the rest is counted."""
+    wanted, rest = short(plan.sha), (host.behind or 0) - len(host.removes)
+    if host.direction == "back":
+        newer = f"{short(host.live)}, which is live on {names}, is {_commits(host.behind)} newer"
+        yield f"this deploy goes back: {newer} than {wanted}"
+    for each in host.removes:
+        yield f"{short(each.sha)} “{each.subject}” is live on {names} and is not in {wanted}: this deploy takes it away"
+    if rest:
+        yield _rest(rest, names, wanted, more=bool(host.removes))
+
+
+def _rest(count: int, names: str, wanted: str, *, more: bool) -> str:
+    what = f"{count} more {'commit' if count == 1 else 'commits'}" if more else _commits(count)
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    return f"{what} {verb} live on {names} and {verb} not in {wanted}: this deploy takes {them} away"
 
 
 def expected(attempts: Sequence[Mapping[str, object]], host: HostPlan) -> float | None:

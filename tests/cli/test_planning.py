@@ -13,7 +13,7 @@ from oroboros_deploy.cli import planning
 from oroboros_deploy.cli.views import JsonView
 from oroboros_deploy.config import load
 from oroboros_deploy.errors import InvalidInput
-from oroboros_deploy.records.plan import Refusal
+from oroboros_deploy.records.plan import Refusal, Removed
 from tests.records.test_plan import NAMES, host, plan
 
 
@@ -51,6 +51,15 @@ def test_a_plan_for_people() -> None:
         "  expected       1.0 s, as earlier deploys took",
         "all hosts: about 42 s, as earlier deploys took",
         "→ fab -H web1,web2 deploy --plan=1a2b3c4d",
+    ]
+
+
+def test_a_plan_says_first_what_it_takes_away() -> None:
+    """A commit that is live and goes has a line with `!` above the hosts."""
+    gone = host(direction="sideways", ahead=1, behind=1, removes=(Removed("b" * 40, "Revert \x1b[31mred"),))
+    assert planning.table(plan(gone), typed).splitlines()[1:3] == [
+        "! bbbbbbbbbb “Revert red” is live on web1 and is not in aaaaaaaaaa: this deploy takes it away",
+        "web1: bbbbbbbbbb → aaaaaaaaaa, sideways: adds 1 commit, removes 1",
     ]
 
 

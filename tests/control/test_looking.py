@@ -65,6 +65,28 @@ def test_drift_is_what_no_deploy_left() -> None:
     assert [*drift(known())] == []
 
 
+ROLLED_BACK = {
+    "kind": "rollback",
+    "phase": "committed",
+    "source": SHA,
+    "started_at": 1_796_058_497.0,
+    "actor": "root@desk",
+}
+
+
+def test_the_release_that_was_rolled_back_from() -> None:
+    """When and by whom is told."""
+    found = host_plan(job(), "web1", known(live=OLD, last=ROLLED_BACK), None, None, None)
+    assert found.rolled_back == "at 2026-11-30 17:08 UTC by root@desk"
+
+
+@pytest.mark.parametrize("change", [{"kind": "deploy"}, {"phase": "restored"}, {"source": OLD}, {"source": None}])
+def test_another_last_activation_is_no_rollback_from_it(change: dict[str, Any]) -> None:
+    """A deploy, a rollback that was not committed, and one that left another release tell nothing."""
+    found = host_plan(job(), "web1", known(live=OLD, last={**ROLLED_BACK, **change}), None, None, None)
+    assert found.rolled_back is None
+
+
 def test_no_value_is_in_a_plan() -> None:
     """Names alone, where nothing is live to compare with."""
     found = configured_first(HostPlan("web1"), SOURCES, {"F": "2"})

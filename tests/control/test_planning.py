@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from oroboros_deploy.config.recipe import digest
-from oroboros_deploy.errors import ExitCode
+from oroboros_deploy.errors import ExitCode, Interrupted
 from oroboros_deploy.testing import unreachable
 from tests.support.site import Site
 from tests.support.watching import tree
@@ -33,6 +35,50 @@ def test_a_plan_changes_nothing(site: Site) -> None:
     with site.fleet().registry() as registry:
         assert registry.plan(found.id) == found
         assert len(registry.reader.attempts().items) == 1
+
+
+def beside(site: Site, count: int = 1) -> list[str]:
+    """The newest first of commits that are live and that `better` does not have, all on top of `good`."""
+    site.repository.git("checkout", "--quiet", site.good)
+    made = [site.repository.commit(f"fix {number}", fix=str(number)) for number in range(count)][::-1]
+    assert site.fleet().deploy(["web1"], sha=made[0]).ok
+    return made
+
+
+def test_a_plan_names_the_live_commits_that_it_takes_away(site: Site) -> None:
+    """The newest three, sideways and back."""
+    made = beside(site, 4)
+    aside, back = (site.fleet().plan(["web1"], sha=sha).hosts[0] for sha in (site.better, site.good))
+    named = [(sha, f"fix {3 - index}") for index, sha in enumerate(made[:3])]
+    assert [[(each.sha, each.subject) for each in found.removes] for found in (aside, back)] == [named, named]
+    assert (aside.direction, back.direction) == ("sideways", "back")
+
+
+def test_a_deploy_warns_of_what_it_takes_away_before_it_asks(site: Site) -> None:
+    """The live commit is named in a warning, and who says no then has changed nothing."""
+    [live] = beside(site)
+    told: list[str] = []
+
+    def no() -> None:
+        told.extend(event.message for event in site.events if event.level == "warning")
+        raise Interrupted("nothing was changed: the answer was no")
+
+    with pytest.raises(Interrupted):
+        site.fleet().deploy(["web1"], sha=site.better, consent=no)
+    gone = f"{live[:10]} “fix 0” is live on web1 and is not in {site.better[:10]}: this deploy takes it away"
+    assert (gone in told, site.live()) == (True, live)
+
+
+def test_what_was_rolled_back_from_is_warned_of_and_deployed(site: Site) -> None:
+    """The newest attempt was a rollback from it: that stops nothing."""
+    fleet = site.fleet()
+    for sha in (site.good, site.better):
+        assert fleet.deploy(["web1"], sha=sha).ok
+    assert fleet.rollback(["web1"], release=site.good).ok
+    assert fleet.deploy(["web1"], sha=site.better).ok
+    warned = [event.message for event in site.events if event.level == "warning"]
+    [told] = [each for each in warned if "rolled back" in each]
+    assert re.fullmatch(rf"{site.better[:10]} was rolled back from on web1 at [\d: -]+ UTC by tester@desk", told)
 
 
 def test_what_would_be_refused_is_told(site: Site) -> None:

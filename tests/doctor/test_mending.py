@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from shlex import quote
+from shlex import quote, split
 
 import pytest
 
 from oroboros_deploy.config import Config
-from oroboros_deploy.doctor.mending import apart, as_root, mended, on
+from oroboros_deploy.doctor.mending import apart, as_root, mended, named_in_hosts, on
 from oroboros_deploy.setup.rules import put
 
 CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
@@ -96,3 +96,10 @@ def test_a_login_with_a_backslash() -> None:
     """It stays as it is called: a directory service's name is no template and no sign of the shell."""
     line = mended(CONFIG, "web1", "on the host: chown USER /srv", "DOM\\1")
     assert line == "ssh -t web1 " + quote("sudo chown 'DOM\\1' /srv")
+
+
+def test_a_host_learns_its_own_name_by_one_line() -> None:
+    """Root appends it, and a name that is none breaks out of nothing."""
+    assert named_in_hosts("ada@web1", "web1") == "ssh -t ada@web1 \"echo '127.0.1.1 web1' | sudo tee -a /etc/hosts\""
+    *_, line = split(named_in_hosts("web1", "'$(id)'"))
+    assert split(line) == ["echo", "127.0.1.1 '$(id)'", "|", "sudo", "tee", "-a", "/etc/hosts"]

@@ -51,6 +51,7 @@ ANSWER = {
     "strangers": [],
     "as_root": [],
     "view": None,
+    "name_by_dns": None,
     "unknown": [],
     "clock": 0.0,
 }
@@ -322,6 +323,30 @@ def test_the_login() -> None:
         ("note", "the login has what no command of a deploy gets: TOKEN, /opt/bin in PATH"),
         ("note", "builds get no view of their own: nsenter is not installed"),
     ]
+
+
+def test_a_name_that_dns_alone_knows() -> None:
+    """sudo waits for DNS where the network is gone, so it is a note with the line that mends it."""
+    why = "sudo looks that name up: without the network each sudo of a restart or restore may wait 10 s and more"
+    assert told(name_by_dns="shop-1") == [
+        Finding(
+            "note",
+            "this host finds its own name shop-1 by DNS alone",
+            why,
+            "ssh -t web1 \"echo '127.0.1.1 shop-1' | sudo tee -a /etc/hosts\"",
+        )
+    ]
+
+
+def test_who_needs_no_sudo_needs_no_name() -> None:
+    """root, a manager of the login's own, and a host without systemd wait for nothing."""
+    own = replace(JOB, config=Config.from_mapping({**SETTINGS, "scope": "user"}))
+    found = [
+        *told({"user": "root"}, name_by_dns="shop-1"),
+        *told({"systemd": False}, name_by_dns="shop-1"),
+        *findings(own, "web1", Look(answer(name_by_dns="shop-1"))),
+    ]
+    assert [each.what for each in found if "DNS" in each.what] == []
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.M
     def broken(*_: object) -> NoReturn:
         raise OSError(5, "Input/output error")
 
-    for name in ("_disks", "_only_login", "_view", "as_root"):
+    for name in ("_disks", "_only_login", "_view", "as_root", "name_by_dns"):
         monkeypatch.setattr(doctor, name, broken)
     layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
     layout.create()
@@ -239,8 +239,70 @@ def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.M
             "what the login alone has",
             "which services run as root",
             "the view that a build gets",
+            "whether this host knows its own name by itself",
         )
     ]
+
+
+def resolving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: str, knows: list[str], stub: str | None = None
+) -> None:
+    """A host with these sources of names, of which some know its own, and with a resolver's stub where one is given."""
+    (tmp_path / "nsswitch").write_text(f"passwd: files\nhosts: {sources}  # names\n")
+    (tmp_path / "resolv").write_text(stub or "nameserver 192.0.2.1\n")
+    monkeypatch.setattr(doctor, "_NSSWITCH", tmp_path / "nsswitch")
+    monkeypatch.setattr(doctor, "_RESOLV_CONF", tmp_path / "resolv")
+    monkeypatch.setattr(doctor, "_RESOLVED", tmp_path / ("resolv" if stub else "none"))
+    monkeypatch.setattr(doctor, "_knows", lambda source, name: source in knows and name == os.uname().nodename)
+
+
+STUB = "# systemd-resolved\nnameserver 127.0.0.53\noptions edns0\n"
+NAME = os.uname().nodename
+
+
+@pytest.mark.parametrize(
+    ("sources", "knows", "stub", "told"),
+    [
+        ("files dns", [], None, NAME),
+        ("files dns", ["files"], None, None),
+        ("files mdns4_minimal [NOTFOUND=return] dns", [], None, NAME),
+        ("files myhostname dns", ["myhostname"], None, None),
+        ("files dns", ["myhostname"], None, NAME),
+        ("files dns myhostname", ["myhostname"], None, NAME),
+        ("files", [], None, None),
+        ("files resolve [!UNAVAIL=return] dns", [], "nameserver 192.0.2.1\n", None),
+        ("files resolve [!UNAVAIL=return] dns", [], None, NAME),
+        ("files dns", [], STUB, None),
+        ("files dns", [], f"{STUB}search .\n", None),
+        ("files dns", [], f"{STUB}search example.org\n", NAME),
+    ],
+)
+def test_the_name_that_only_dns_knows(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    sources: str,
+    knows: list[str],
+    stub: str | None,
+    told: str | None,
+) -> None:
+    """It is told where no source before DNS has it, be that /etc/hosts, nss-myhostname or systemd-resolved."""
+    resolving(tmp_path, monkeypatch, sources, knows, stub)
+    assert doctor.name_by_dns() == told
+
+
+def test_a_host_without_nsswitch_asks_its_files_before_dns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As glibc does."""
+    resolving(tmp_path, monkeypatch, "", ["files"])
+    monkeypatch.setattr(doctor, "_NSSWITCH", tmp_path / "none")
+    assert doctor._sources() == ["files", "dns"]
+
+
+def test_glibc_is_asked_whether_a_source_alone_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it has and what it has not are answers, and anything else is none."""
+    assert (doctor._knows("files", "localhost"), doctor._knows("files", "nobody.invalid")) == (True, False)
+    monkeypatch.setattr(process, "apart", lambda *_, **__: process.Ended(1, "", 0.0))
+    with pytest.raises(OSError, match="getent exited 1"):
+        doctor._knows("files", "localhost")
 
 
 BLOCKS = {

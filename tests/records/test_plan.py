@@ -12,6 +12,7 @@ from oroboros_deploy.records.plan import (
     DeployPlan,
     HostPlan,
     Refusal,
+    Removed,
     brief,
     changes,
     direction,
@@ -54,7 +55,8 @@ def plan(*hosts: HostPlan, **more: Any) -> DeployPlan:
 def test_it_is_kept_as_json() -> None:
     """What comes back is the same plan, with all that it says of its hosts."""
     refusal = Refusal(20, "held", "unlock")
-    one = plan(host(refusal=refusal, drift=("api is down",), parts=("venv",), names=NAMES), dirty=("a b",), seconds=2.5)
+    known = host(refusal=refusal, drift=("api is down",), parts=("venv",), names=NAMES, removes=(Removed(B, "a cart"),))
+    one = plan(known, dirty=("a b",), seconds=2.5)
     told = json.loads(json.dumps(one.as_dict()))
     assert (DeployPlan.from_dict(told), told["exit_code"]) == (one, 20)
     assert DeployPlan.from_dict({**told, "of_a_later_version": 1}) == one
@@ -116,7 +118,7 @@ def test_neither_disk_nor_time_count() -> None:
         (A, None, "none", "aaaaaaaaaa → aaaaaaaaaa, which is live already"),
         (B, (0, 1), "forward", "bbbbbbbbbb → aaaaaaaaaa, 1 commit forward"),
         (B, (2, 0), "back", "bbbbbbbbbb → aaaaaaaaaa, 2 commits back"),
-        (B, (2, 1), "sideways", "bbbbbbbbbb → aaaaaaaaaa, sideways: 1 commit come and 2 commits go"),
+        (B, (2, 1), "sideways", "bbbbbbbbbb → aaaaaaaaaa, sideways: adds 1 commit, removes 2"),
         (
             B,
             None,
@@ -143,11 +145,58 @@ def test_the_short_form_has_a_line_for_each_way() -> None:
 
 def test_what_is_warned_of() -> None:
     """A way back, and a commit that nobody else has; a way forward is none."""
-    back = host(direction="back", ahead=0, behind=1)
+    back = host("web2", live="c" * 40, direction="back", ahead=0, behind=1, removes=(Removed("c" * 40, "a cart"),))
     assert [*warnings(plan(host(), back, unpushed=True))] == [
-        "this deploy goes back: bbbbbbbbbb, which is live on web1, is 1 commit newer than aaaaaaaaaa",
+        "this deploy goes back: cccccccccc, which is live on web2, is 1 commit newer than aaaaaaaaaa",
+        "cccccccccc “a cart” is live on web2 and is not in aaaaaaaaaa: this deploy takes it away",
         "aaaaaaaaaa was not pushed: no branch of a remote has it",
     ]
+
+
+def test_live_commits_that_go_are_named() -> None:
+    """Each by its id and subject with the hosts that serve it, sideways and back; beyond three they are counted."""
+    gone = tuple(Removed(letter * 40, f"change {letter}") for letter in "cde")
+    aside = [host(name, direction="sideways", ahead=1, behind=5, removes=gone) for name in ("web1", "web2")]
+    back = host("web3", live="f" * 40, direction="back", ahead=0, behind=1, removes=(Removed("f" * 40, "a cart"),))
+    assert [*warnings(plan(*aside, back))] == [
+        *(
+            f"{letter * 10} “change {letter}” is live on web1, web2 and is not in aaaaaaaaaa: this deploy takes it away"
+            for letter in "cde"
+        ),
+        "2 more commits are live on web1, web2 and are not in aaaaaaaaaa: this deploy takes them away",
+        "this deploy goes back: ffffffffff, which is live on web3, is 1 commit newer than aaaaaaaaaa",
+        "ffffffffff “a cart” is live on web3 and is not in aaaaaaaaaa: this deploy takes it away",
+    ]
+
+
+def test_one_more_commit_that_goes() -> None:
+    """It is counted as one."""
+    [*_, last] = warnings(plan(host(direction="sideways", behind=2, removes=(Removed(B, "a cart"),))))
+    assert last == "1 more commit is live on web1 and is not in aaaaaaaaaa: this deploy takes it away"
+
+
+def test_a_host_that_switches_nothing_is_not_warned_of() -> None:
+    """Nothing is taken away there."""
+    gone = {"behind": 1, "removes": (Removed(B, "a cart"),), "rolled_back": "at 2026-11-30 17:08 UTC by root@desk"}
+    assert [*warnings(plan(host(direction="sideways", activates=False, **gone)))] == []
+
+
+def test_a_release_that_was_rolled_back_from() -> None:
+    """When and by whom is told once for all hosts where it is the same; it refuses nothing."""
+    first, later = (f"at 2026-11-30 17:0{minute} UTC by root@desk" for minute in (8, 9))
+    made = plan(host(rolled_back=first), host("web2", rolled_back=first), host("web3", rolled_back=later))
+    assert ([*warnings(made)], made.exit_code) == (
+        [
+            f"aaaaaaaaaa was rolled back from on web1, web2 {first}",
+            f"aaaaaaaaaa was rolled back from on web3 {later}",
+        ],
+        0,
+    )
+
+
+def test_warnings_are_in_the_json_of_a_plan() -> None:
+    """The sentences that people read."""
+    assert plan(unpushed=True).as_dict()["warnings"] == ["aaaaaaaaaa was not pushed: no branch of a remote has it"]
 
 
 def attempt(name: str = "web1", **seconds: float) -> dict[str, Any]:
