@@ -147,6 +147,8 @@ def test_a_root_that_cannot_be_made(tmp_path: Any) -> None:
     host = LocalAgent(tmp_path / "srv" / "shop", user=65534, group=65534, extra_groups=[])
     told, stopped = host.call("doctor", request()), host.call("facts", {"sha": None})
     assert [(stopped.refusal or {})["message"]] == refused(told) == [f"{host.root} cannot be written by this login"]
+    hints = [each["data"]["hint"] for each in told.events if each["event"] == "refused"]
+    assert hints == ["fab -H root@HOST setup --login=nobody"]
 
 
 def test_a_visit_hears_of_all_that_is_open(host: LocalAgent) -> None:
