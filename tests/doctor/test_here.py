@@ -45,3 +45,24 @@ def test_an_older_registry() -> None:
     """Its version is told, for other programs that write it notice."""
     (older,) = findings(CONFIG, Here(registry=8, version=9))
     assert (older.level, older.what) == ("note", "the registry's tables are of version 8, this program's are 9")
+
+
+def with_units(**here: object) -> list[tuple[str, str | None]]:
+    config = Config.from_mapping({"units": "infra/units"})
+    return [(each.what, each.mend) for each in findings(config, Here(**here))]  # type: ignore[arg-type]
+
+
+def test_a_commit_without_the_units_that_the_settings_name() -> None:
+    """A build of it fails; where the work tree has them, the line commits them."""
+    what = "the commit HEAD has no unit in infra/units"
+    there = (f"{what}, and this directory has", "git add infra/units && git commit -m infra/units")
+    assert with_units(units={}, uncommitted=True) == [there]
+    assert with_units(units={}) == [(what, "commit one, or correct `units` in fabric.yaml")]
+    assert with_units(units=None) == with_units(units={"a.service": "User=@user@\n"}) == []
+
+
+def test_a_word_of_a_unit_that_nothing_replaces() -> None:
+    """It is told with the words that there are."""
+    [(what, mend)] = with_units(units={"a.service": "[Service]\nUser=@login@\n"})
+    assert what == "infra/units/a.service: @login@ is no placeholder; there are @root@, @application@ and @user@"
+    assert mend == "correct it, and commit it"

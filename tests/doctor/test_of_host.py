@@ -229,6 +229,17 @@ def test_tools_that_only_fail() -> None:
     )
 
 
+def test_a_program_of_a_unit() -> None:
+    """One that this host has not is told with the unit; it is no line of the recipe."""
+    look = {"runs": {"/usr/bin/caddy": "infra/web.service", "/bin/sh": "infra/web.service"}}
+    (found,) = told(look=look, tools={"/usr/bin/caddy": None, "/bin/sh": "/bin/sh"})
+    assert (found.level, found.what, found.mend) == (
+        "note",
+        "infra/web.service runs /usr/bin/caddy, which this host has not, or not as an executable",
+        "install it on the host, or correct ExecStart in infra/web.service",
+    )
+
+
 @pytest.mark.parametrize(
     ("required", "absent", "level"),
     [(False, False, ["note"]), (True, False, ["refused"]), (False, True, []), (True, True, [])],
