@@ -6,7 +6,8 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..doctor import here, needs, of_host
@@ -35,12 +36,14 @@ class _Head:
 
     ``script`` is the mode of the health script, ``absent`` are the paths of the recipe that it has not, ``units`` the
     texts of its units (None: nobody knows, or none are named); ``uncommitted`` tells of units in the work tree alone.
+    ``questions`` are what the settings file beside it still asks.
     """
 
     script: str | None = None
     absent: frozenset[str] = frozenset()
     units: dict[str, str] | None = None
     uncommitted: bool = False
+    questions: tuple[str, ...] = ()
 
 
 def diagnose(node: ControlNode, names: Sequence[str]) -> Diagnosis:
@@ -87,7 +90,8 @@ def _even_of_a_fault(job: Job, name: str, answer: Findings | DeployError) -> Fin
 def _here(errors: Sequence[DeployError], head: _Head, tables: Sequence[int | None]) -> Here:
     from ..registry.schema import VERSION
 
-    return Here(errors, head.script, next(iter(tables), None), VERSION, head.units, head.uncommitted)
+    version = next(iter(tables), None)
+    return Here(errors, head.script, version, VERSION, head.units, head.uncommitted, head.questions)
 
 
 def _tables(node: ControlNode, hosts: Sequence[Host]) -> int | None:
@@ -109,11 +113,19 @@ def _head(config: Config, source: Source, sha: str) -> _Head:
     path, frontend = needs.script(config)[0], config.build.frontend
     absent = {frontend.path} if frontend and not source.mode(sha, frontend.path) else set()
     script = source.mode(sha, path) if path else None
+    found = _Head(script, frozenset(absent), questions=tuple(_questions(source.path)))
     directory = None if config.skip_restart else config.units
     if directory is None:
-        return _Head(script, frozenset(absent))
+        return found
     only_here = any(is_path(path.removeprefix(f"{directory}/")) for path in source.dirty(directory))
-    return _Head(script, frozenset(absent), _units(source, sha, directory), only_here)
+    return replace(found, units=_units(source, sha, directory), uncommitted=only_here)
+
+
+def _questions(directory: Path) -> list[str]:
+    """What the nearest settings file still asks."""
+    places = (place / f"fabric.{kind}" for place in (directory, *directory.parents) for kind in ("yaml", "yml"))
+    found = next(filter(Path.is_file, places), None)
+    return here.open_questions(found.name, found.read_text("utf-8", "replace")) if found else []
 
 
 def _units(source: Source, sha: str, directory: str) -> dict[str, str] | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from ..errors import DeployError
@@ -16,6 +18,8 @@ from .mending import executable
 if TYPE_CHECKING:
     from ..config import Config
 
+_QUESTION = re.compile(r"\s*# QUESTION: (\S.*?):?\s*")  # as `oroboros init` writes it
+
 
 @dataclass(frozen=True)
 class Here:
@@ -25,7 +29,7 @@ class Here:
     commit, empty where it is not in it, and None where nobody knows.  ``registry`` is the version of the registry's
     tables (None: there are none yet), ``version`` the one that this program makes.  ``units`` are the texts of the next
     commit's units (None where nobody knows, or the settings have none); ``uncommitted`` tells that the work tree has
-    units there that are not as they were committed.
+    units there that are not as they were committed.  ``questions`` are those that `open_questions` finds.
     """
 
     errors: Sequence[DeployError] = ()
@@ -34,17 +38,40 @@ class Here:
     version: int = 0
     units: Mapping[str, str] | None = None
     uncommitted: bool = False
+    questions: Sequence[str] = ()
 
 
 def findings(config: Config, here: Here) -> tuple[Finding, ...]:
     """All of the control node, the worst first."""
-    return worst_first([*_refused(here), *_units(config, here), *_script(config, here), *_registry(here)])
+    notes = [*_asked(here), *_nothing_decides(config)]
+    return worst_first([*_refused(here), *notes, *_units(config, here), *_script(config, here), *_registry(here)])
 
 
 def _refused(here: Here) -> Iterator[Finding]:
     for error in here.errors:
         what = error.message.removeprefix("nothing was changed: ")
         yield Finding("refused", what, f"a deploy stops here (exit {int(error.exit_code)})", error.hint)
+
+
+def open_questions(file: str, text: str) -> list[str]:
+    """What a settings file still asks, each with the line where it stands."""
+    found = ((number, _QUESTION.fullmatch(line)) for number, line in enumerate(text.splitlines(), 1))
+    return [f"{file}, line {number} asks still: {shorten(asked[1], 200)}" for number, asked in found if asked]
+
+
+def _asked(here: Here) -> Iterator[Finding]:
+    for question in here.questions:
+        why = "what nobody answered is as the lines below it say; take the comment away when they are right"
+        yield Finding("note", question, why, None)
+
+
+def _nothing_decides(config: Config) -> Iterator[Finding]:
+    asks = config.services or config.healthcheck.asks
+    frontend_alone = config.build.frontend and not config.build.venvs and not config.build.steps
+    if not asks and not frontend_alone:
+        what = "no service and no health check: each release counts as healthy"
+        why = "a deploy starts nothing and asks nothing; `services` and `healthcheck` in fabric.yaml name what decides"
+        yield Finding("note", what, why, None)
 
 
 def _units(config: Config, here: Here) -> Iterator[Finding]:

@@ -133,6 +133,14 @@ def test_the_next_commit(hosts: LocalHosts, repository: Repository) -> None:
     assert gone.what == "ops/check is not in the commit HEAD"
 
 
+def test_questions_of_the_settings_file(hosts: LocalHosts, repository: Repository) -> None:
+    """The file in or above the directory of the command is read."""
+    (repository.path / "fabric.yaml").write_text("deploy:\n  # QUESTION: which port?\n  services: []\n")
+    (repository.path / "deep").mkdir()
+    (found,) = hosts.deployment(source=repository.path / "deep").doctor(["web1"]).here
+    assert found.what == "fabric.yaml, line 2 asks still: which port?"
+
+
 def test_units_that_are_not_committed(hosts: LocalHosts, repository: Repository) -> None:
     """The work tree has them and HEAD has not; when they are committed, what they run is looked for on the host."""
     deployment = hosts.deployment()
