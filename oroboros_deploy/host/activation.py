@@ -702,9 +702,9 @@ class Activation:
         try:
             from . import shared
 
-            path = shared.wanted(
-                self.layout, self.layout.release(self.state.target), transcript, units.working_directory
-            )
+            release = self.layout.release(self.state.target)
+            path = shared.wanted(self.layout, release, transcript, units.working_directory)
+            path = path or (shared.DATABASE if shared.lacks_database(release, transcript) else None)
         except (OSError, ImportError):  # somebody removed the agent: the way back needs no hint
             return ""
         return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
