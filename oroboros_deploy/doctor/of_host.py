@@ -109,7 +109,8 @@ class _OneHost:
             yield {"message": "uv is not installed on this host", "hint": "install it there, or set build.installer"}
         if not answer["pip"]:
             what = "no virtual environment can be filled: no pip 22.3 or later, and nothing to make one with"
-            yield {"message": what, "hint": "apt install python3-venv"}
+            shows = f"on the host: {quote(self.config.build.python or '')} -m venv /tmp/venv"
+            yield {"message": what, "hint": shows if self.config.build.python else "apt install python3-venv"}
 
     # --- what else is worth a word ---
 

@@ -261,6 +261,13 @@ def test_what_no_environment_can_be_made_without() -> None:
     ]
 
 
+def test_a_chosen_python_that_makes_no_environment() -> None:
+    """Debian has no package that is known to help it: the line shows what it lacks."""
+    build = with_build(frontend=None, python="/usr/bin/python3.13")
+    (found,) = findings(build, "web1", Look(answer(pip=False)))
+    assert (found.level, found.mend) == ("refused", "ssh web1 /usr/bin/python3.13 -m venv /tmp/venv")
+
+
 def test_the_health_script_of_the_live_release() -> None:
     """One that is not executable, where no shell is given it; the next commit's is another finding."""
     (found,) = told(script="closed")
