@@ -136,9 +136,13 @@ class Source:
             return False
         return bool(self._git("for-each-ref", "--count=1", "refs/remotes").stdout)
 
-    def dirty(self) -> list[str]:
-        """The files of the work tree that are not as they were committed; none where there is no work tree."""
-        found = self._git("-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--no-renames")
+    def dirty(self, within: str = "") -> list[str]:
+        """The files of the work tree that are not as they were committed; none where there is no work tree.
+
+        Of what was never added directories are told and not their files, except ``within`` the one that is named.
+        """
+        there = ("--untracked-files=all", "--", f":(top,literal){within}") if within else ()
+        found = self._git("-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--no-renames", *there)
         text = found.stdout.decode(errors="replace") if found.returncode == 0 else ""
         return [entry[3:] for entry in text.split("\0") if entry]
 
@@ -147,7 +151,7 @@ class Source:
         if not all(_SHA.fullmatch(sha) for sha in (old, new) if sha is not None):
             return None
         if old is None:
-            found = self._git("ls-tree", "-r", "-z", "--name-only", new, "--", f"{directory}/")
+            found = self._git("ls-tree", "--full-tree", "-r", "-z", "--name-only", new, "--", f"{directory}/")
             words = [word for name in found.stdout.decode(errors="replace").split("\0")[:-1] for word in ("A", name)]
         else:
             ways = ("--no-renames", "--name-status", "-r", "-z")

@@ -181,7 +181,10 @@ class Steps:
         part = self._part(event, host)
         self._doing(event, host).failed = True
         yield self._end(event, host, f"build {part}")
-        yield from self._tail(replace(event, message=""), host, part, failed=True)
+        tails = self._tails.get(host, {})
+        shared = [name for name in tails if name not in self._doing(event, host).parts]  # made for several parts
+        for name in [part] if part in tails else shared:
+            yield from self._tail(replace(event, message=""), host, name, failed=True)
 
     def _part(self, event: Event, host: str) -> str:
         """The part that has ended."""

@@ -19,7 +19,6 @@ _WITH = re.compile(r".*\b(?:(?:free|watch) it|end the hold) with: (?P<command>fa
 _COMMAND = re.compile(r"ssh(?:-keygen|-keyscan)? ")
 _INSTALL = re.compile(r"apt install \S+")
 _OF_ROOT = ("apt ", "chgrp ", "chown ", "loginctl ", "systemctl ", "timedatectl ")
-_PLACEHOLDER = re.compile(r"\s+\(USER: the login of the deploys\)$")
 _BARE = re.compile(r"[\w@%+=:,./-]+(?: [\w@%+=:,./-]+)*")
 
 
@@ -34,7 +33,7 @@ def mended(config: Config, host: str, hint: str | None, user: str | None = None)
     if found := _WITH.fullmatch(hint):
         return config.hinted(host, found["command"])
     if found := _ON_THE_HOST.fullmatch(hint):
-        return as_root(host, _named(found["line"], user), user)
+        return as_root(host, found["line"], user)
     return as_root(host, hint, user) if _INSTALL.fullmatch(hint) else config.hinted(host, hint)
 
 
@@ -77,11 +76,6 @@ def _login(host: str, asks: bool) -> str:
 def _put(login: str, user: str | None) -> str:
     """The end of a pipe: the rule comes into the file that `setup` writes, if sudo can read it."""
     return f"{'' if user == 'root' else 'sudo '}sh -c {quote(rules.put(login, 'cat'))}"
-
-
-def _named(line: str, user: str | None) -> str:
-    """The line with the login's name in the place that is kept for it."""
-    return re.sub(r"\bUSER\b", lambda _: quote(user) if user else "$USER", _PLACEHOLDER.sub("", line))
 
 
 def _quoted(line: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from ..control import plan
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _BETWEEN = re.compile(r"[;&|()\n]+")
 _ASSIGNED = re.compile(r"\w+=")
 _PROGRAM = re.compile(r"[A-Za-z0-9][\w.+-]*")
+_RUNS = re.compile(
+    r"""(?m)^[ \t]*Exec(?:Condition|Reload|(?:Start|Stop)(?:Pre|Post)?)[ \t]*=[ \t@:+!|]*(["']?)(/[^\s"']+)\1"""
+)
 _SHELLS = ("bash", "sh", "/bin/bash", "/bin/sh")
 # Words that bash knows itself.
 _OWN = frozenset(
@@ -30,15 +33,15 @@ _OWN = frozenset(
 )
 
 
-def request(job: Job) -> DoctorRequest:
-    """What the host is to look at."""
+def request(job: Job, programs: Iterable[str] = ()) -> DoctorRequest:
+    """What the host is to look at; ``programs`` are those that the units of the next commit run."""
     config = job.config
     facts = plan.facts_request(job)
     facts |= {"sha": None, "live": True}
     facts.pop("wait", None)
     return {
         "facts": facts,
-        "tools": sorted(set(tools(config))),
+        "tools": sorted({*tools(config), *programs}),
         "python": config.build.python,
         "node": config.build.node,
         "venvs": bool(config.build.venvs) and config.build.installer != "uv",
@@ -66,6 +69,17 @@ def programs(line: str) -> Iterator[str]:
         elif first and not _ASSIGNED.match(word):
             first = False
             yield from [word] if _PROGRAM.fullmatch(word) and word not in _OWN else []
+
+
+def runs(config: Config, units: Mapping[str, str]) -> dict[str, str]:
+    """The programs outside of the deploy root that units cannot do without, each with the file that names it."""
+    named = (
+        (program, f"{config.units}/{path}")
+        for path, text in units.items()
+        for _, program in _RUNS.findall(text.replace("\\\n", " "))
+    )
+    ours = (f"{config.root}/", f"{config.current_link}/")
+    return {program: path for program, path in named if not program.startswith(ours) and not set("%$\\") & set(program)}
 
 
 def _signs_and_words(line: str) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -44,6 +44,7 @@ class Look:
     ahead: float = 0.0
     script: str | None = None  # git's mode of the health script in the next commit
     absent: frozenset[str] = field(default_factory=frozenset)  # paths of the recipe that the next commit has not
+    runs: Mapping[str, str] = field(default_factory=dict)  # programs of its units, each with the file that names it
 
 
 def findings(job: Job, host: str, look: Look) -> tuple[Finding, ...]:
@@ -108,7 +109,8 @@ class _OneHost:
             yield {"message": "uv is not installed on this host", "hint": "install it there, or set build.installer"}
         if not answer["pip"]:
             what = "no virtual environment can be filled: no pip 22.3 or later, and nothing to make one with"
-            yield {"message": what, "hint": "apt install python3-venv"}
+            shows = f"on the host: {quote(self.config.build.python or '')} -m venv /tmp/venv"
+            yield {"message": what, "hint": shows if self.config.build.python else "apt install python3-venv"}
 
     # --- what else is worth a word ---
 
@@ -159,7 +161,9 @@ class _OneHost:
 
     def _tools(self, answer: DoctorAnswer) -> Iterator[Finding]:
         frontend = self.config.build.frontend
-        for name in (name for name, path in answer["tools"].items() if path is None and name != "uv"):
+        for name in (
+            name for name, path in answer["tools"].items() if path is None and name not in {"uv", *self.look.runs}
+        ):
             left_out = name == "npm" and frontend is not None and frontend.command == FRONTEND_COMMAND
             if left_out and (not self._needs_npm or (frontend and frontend.required)):
                 continue
@@ -171,6 +175,14 @@ class _OneHost:
             what = f"{name} is in no directory of a build's PATH, which is not that of the login"
             hint = _NPM if left_out else f"install {name} there, or put its directory into PATH in /etc/environment"
             yield Finding("note", what, why, mended(self.config, self.host, hint, self.user))
+        yield from self._programs(answer)
+
+    def _programs(self, answer: DoctorAnswer) -> Iterator[Finding]:
+        for name, unit in self.look.runs.items():
+            if answer["tools"][name] is None:
+                what = f"{unit} runs {name}, which this host has not, or not as an executable"
+                mend = f"install it on the host, or correct ExecStart in {unit}"
+                yield Finding("note", what, "systemd refuses such a unit, so that a build of HEAD fails", mend)
 
     @property
     def _needs_npm(self) -> bool:

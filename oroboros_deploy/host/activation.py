@@ -47,7 +47,6 @@ from .annotations import (
 )
 from .constants import IN_PLACE, SWITCHABLE
 from .journal import Journal
-from .last_words import alike, last_words
 from .layout import Layout
 from .refusal import Failed, Refusal, of_host
 from .state import State
@@ -77,7 +76,8 @@ _WHY_IT_STAYS = {
     True: "nobody noted one for this release",
 }
 
-_OUTSIDE = "a file, a database or a full disk"
+_OUTSIDE = "look for a cause outside of the releases, such as a file, a database or a full disk"
+_ALIKE = f"and the restore failed in the same way: {_OUTSIDE}"
 _ALL_STAY = "all units stay as they are; the same command again looks at them anew"
 
 
@@ -702,9 +702,9 @@ class Activation:
         try:
             from . import shared
 
-            path = shared.wanted(
-                self.layout, self.layout.release(self.state.target), transcript, units.working_directory
-            )
+            release = self.layout.release(self.state.target)
+            path = shared.wanted(self.layout, release, transcript, units.working_directory)
+            path = path or (shared.DATABASE if shared.lacks_database(release, transcript) else None)
         except (OSError, ImportError):  # somebody removed the agent: the way back needs no hint
             return ""
         return f"; a release is read-only: name {path} under `shared` in fabric.yaml" if path else ""
@@ -733,15 +733,24 @@ class Activation:
 
     def _why(self, failure: Exception) -> str:
         """What failed, with the last words of what did, so that whoever reads it need not look for them."""
-        said = last_words(getattr(failure, "transcript", ""))
-        return self.mask.text(f"{failure}; last output: {said}" if said and said not in str(failure) else f"{failure}")
+        with contextlib.suppress(OSError, ImportError):  # somebody removed the agent: then it is told without them
+            from .last_words import last_words
+
+            said = last_words(getattr(failure, "transcript", ""))
+            if said and said not in str(failure):
+                return self.mask.text(f"{failure}; last output: {said}")
+        return self.mask.text(str(failure))
 
     def _and_then(self, why: str, second: str) -> str:
         """How the way back failed; when both releases fail alike, neither of them is the likely cause."""
         if self.state.kind == "restart":
             return second
-        same = f"in the same way: look for a cause outside of the releases, such as {_OUTSIDE}"
-        return f"and the restore failed {same}" if alike(why, second) else f"and the restore failed: {second}"
+        with contextlib.suppress(OSError, ImportError):
+            from .last_words import alike
+
+            if alike(why, second):
+                return _ALIKE
+        return f"and the restore failed: {second}"
 
     def _fallen(self) -> bool:
         """Whether what served before does not serve any more, although this attempt touched nothing of it."""

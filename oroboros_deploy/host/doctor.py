@@ -58,7 +58,7 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
         "disk": _told(unknown, "the space on the disks", lambda: list(_disks(layout)), []),
         "last": _last(layout),
         "tools": {name: process.find(name, request["node"]) for name in request["tools"]},
-        "pip": not request["venvs"] or _kept(problems, lambda: _can_fill(request["python"] or sys.executable), True),
+        "pip": not request["venvs"] or _kept(problems, lambda: _can_fill(layout, request["python"]), True),
         "script": _script(layout, request["script"]),
         "only_login": _told(unknown, "what the login alone has", _only_login, []),
         "shell": environment.of_this_user()["SHELL"],
@@ -201,12 +201,27 @@ def _last(layout: Layout) -> Optional[LastRelease]:
     return None
 
 
-def _can_fill(python: str) -> bool:
+def _can_fill(layout: Layout, python: Optional[str]) -> bool:
     """Whether a build finds what fills environments: uv, a pip that is new enough, or what a pip can be made with."""
-    if process.find("uv") or _asked(python, "import ensurepip, venv"):
+    own = [] if python else [str(layout.tools / "pip" / "bin" / "python")]  # which a build before has made
+    chosen = python or sys.executable
+    if process.find("uv") or any(_has_pip(each) for each in (chosen, *own)):
         return True
+    return bool(_asked(chosen, "import ensurepip, venv")) and _makes_environments(chosen)
+
+
+def _has_pip(python: str) -> bool:
     version = (_asked(python, _PIP) or "").strip().split(".")
     return tuple(int(part) for part in version[:2] if part.isdigit()) >= _OLDEST_PIP
+
+
+def _makes_environments(python: str) -> bool:
+    """Whether one with pip can be made, as a build makes it: its wheel may be missing, or not run with this Python."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        argv, deadline = [python, "-m", "venv", place], time.monotonic() + 60
+        return process.apart(argv, cwd=Path("/"), deadline=deadline, env=environment.of_this_user()).ok
 
 
 def _asked(python: str, line: str) -> Optional[str]:

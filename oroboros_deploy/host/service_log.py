@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .wire import Say
 
 _FIELDS = "MESSAGE,SYSLOG_IDENTIFIER,_PID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,UNIT,USER_UNIT"
+_WARNS = (b"sudo: unable to resolve host ", b"sudo: setrlimit(")  # how lines begin after which sudo goes on
 _READERS = ("systemd-journal", "adm", "wheel")  # the groups that journald lets read everything
 
 
@@ -99,8 +100,9 @@ class _Lines:
 
     def take(self, data: bytes) -> None:
         *whole, self._rest = (self._rest + data).split(b"\n")
-        for line in filter(None, whole):
-            self._take(line)
+        for line in whole:
+            if line and not line.startswith(_WARNS):
+                self._take(line)
 
     def _take(self, line: bytes) -> None:
         try:

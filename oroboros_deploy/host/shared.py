@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 _DENIED = re.compile(r"(?i)permission denied|read-only file system|\b(?:EACCES|EROFS)\b")
 _PATH = re.compile(r"""['"`\u2018\u201c]([^'"`\u2018\u2019\u201c\u201d\n]+)['"`\u2019\u201d]|(/[^\s'"`:,;)]+)""")
+_IP = r"(?:\d{1,3}\.){3}\d{1,3}|\[?[\da-fA-F:]*:[\da-fA-F:]*\]?"
+# What is quoted beside a missing right and is no file: an address, as Python, Ruby and others write it, or a database.
+_NO_FILE = re.compile(
+    rf"""\((['"])[^'"]*\1(?:, \d+)+\)|["'][^"']+["'] port \d+|['"](?:{_IP})(?::\d+)?['"]|(?i:denied for \w+ \S+)"""
+)
+DATABASE = "the directory of the database"
 
 
 def problems(layout: Layout, places: Places, owner: Optional[str] = None) -> Iterator[Problem]:
@@ -141,9 +147,15 @@ def wanted(layout: Layout, release: Path, said: str, directory_of: Callable[[str
     return None
 
 
+def lacks_database(release: Path, said: str) -> bool:
+    """Whether SQLite, which names no path, could not make its files, in a release that nobody can write."""
+    return "unable to open database file" in said and not release.stat().st_mode & 0o222
+
+
 def _denied(line: str) -> List[str]:
     """The paths in a line that tells of a missing right."""
-    return [quoted or plain for quoted, plain in _PATH.findall(line)] if _DENIED.search(line) else []
+    files = _PATH.findall(_NO_FILE.sub("", line)) if _DENIED.search(line) else []
+    return [quoted or plain for quoted, plain in files]
 
 
 def _within(layout: Layout, release: Path, named: str) -> Optional[str]:

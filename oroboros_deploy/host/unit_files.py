@@ -28,6 +28,8 @@ _SECTION = r"(?m)^\s*\[Install\]\s*$"
 _ASSIGNED = r"(?m)^\s*(User|DynamicUser|DefaultInstance)\s*=[ \t]*(.*?)\s*$"
 _WANTS = r"(?m)^\s*(?:Wants|Requires|BindsTo|Upholds)\s*=(.*)$"
 _ALIAS = r"(?m)^\s*Alias\s*=[ \t]*(.*?)\s*$"
+_VALUE = r"(?m)^[ \t]*[A-Za-z]+[ \t]*=(.*)$"
+_WORD = r"""^[-+!:|\s]*(@\w+@)\s*$|(?:^[-+!:|\s]*|[\s=:"'])(@\w+@)(?=/)"""  # a whole value, or how a path begins
 _ACCEPT = r"(?mi)^\s*Accept\s*=\s*(yes|true|1|on|y|t)\s*$"
 
 Texts = Dict[str, str]  # by path within the directory of units
@@ -65,6 +67,9 @@ class UnitSet(NamedTuple):
 NONE = UnitSet({}, None)
 
 
+PLACEHOLDERS = ("@root@", "@application@", "@user@")
+
+
 # --- one file ----------------------------------------------------------------------------------------------------
 
 
@@ -75,11 +80,23 @@ def is_path(path: str) -> bool:
 
 def render(text: str, application: str, root: str, user: str, env: str = "") -> str:
     """A file of the commit as it is installed; the configuration is read at ``env`` where that is another place."""
-    for name, value in (("@root@", root), ("@application@", application), ("@user@", user)):
+    for name, value in zip(PLACEHOLDERS, (root, application, user)):
         text = text.replace(name, value)
     if env:
         text = re.sub(rf"(?m)^(\s*EnvironmentFile\s*=\s*-?){re.escape(root)}/env(?=\s*$)", rf"\g<1>{env}", text)
     return f"# oroboros_deploy: {application} in {root}, {digest(text.encode())[:16]}\n{text}"
+
+
+def unknown_words(text: str) -> List[str]:
+    """The words of a file that look like placeholders and are none, where they can mean nothing else."""
+    found = (one or other for value in re.findall(_VALUE, text) for one, other in re.findall(_WORD, value))
+    return [word for word in found if word not in PLACEHOLDERS]
+
+
+def no_placeholder(path: str, word: str) -> str:
+    """What is wrong with a word of a file that nothing replaces."""
+    *some, last = PLACEHOLDERS
+    return f"{path}: {word} is no placeholder; there are {', '.join(some)} and {last}"
 
 
 def header(text: str) -> Optional[Header]:

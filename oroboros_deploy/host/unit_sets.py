@@ -23,6 +23,7 @@ from pathlib import Path
 from . import durable, manager, process, unit_files
 from .annotations import (
     TYPE_CHECKING,
+    Callable,
     Container,
     Dict,
     Iterable,
@@ -96,6 +97,15 @@ def of_release(layout: Layout, release: Path, asked: UnitsRequest) -> Texts:
     return {path: unit_files.render(text, named, root, user, env) for path, text in texts.items()}
 
 
+def refuse_unknown_words(release: Path, asked: UnitsRequest) -> None:
+    """Refuse what stands in a unit in the place of a placeholder and is none: only a build does, no way back."""
+    top = release / asked["directory"]
+    for path in _paths(top):
+        for word in unit_files.unknown_words(_text_of(top, path)):
+            what = unit_files.no_placeholder(path, word)
+            raise Refusal("build_failed", what, hint=f"correct {asked['directory']}/{path}, and commit it")
+
+
 def _moved(layout: Layout, text: str) -> str:
     """A text of before this host had least privilege as it is there now."""
     env = manager.chosen().env
@@ -156,8 +166,11 @@ def _login() -> str:
     return of_this_user()["USER"]
 
 
-def verify(layout: Layout, texts: Texts, release: Path, say: Say) -> None:
-    """Refuse what systemd could not load or run: `current` is the release for that, which is not live yet."""
+def verify(layout: Layout, texts: Texts, release: Path, say: Say, directory: str) -> None:
+    """Refuse what systemd could not load or run: `current` is the release for that, which is not live yet.
+
+    ``directory`` is where a release has the units.
+    """
     _refuse_users(texts)
     if not process.find("systemd-analyze"):
         return
@@ -166,7 +179,9 @@ def verify(layout: Layout, texts: Texts, release: Path, say: Say) -> None:
         for path, text in texts.items():
             (place / path).parent.mkdir(parents=True, exist_ok=True)
             (place / path).write_text(_in_place_of_current(text, layout, release), "utf-8")
-        _analyze(place, [path for path in texts if "/" not in path], say)
+        _analyze(
+            place, [path for path in texts if "/" not in path], say, lambda lines: _to_do(lines, release, directory)
+        )
     finally:
         _discard(place)
 
@@ -177,7 +192,18 @@ def _in_place_of_current(text: str, layout: Layout, release: Path) -> str:
     return re.sub(rf"{re.escape(str(layout.current))}(?=[/\s\"']|$)", lambda _: str(release), text)
 
 
-def _analyze(place: Path, units: Sequence[str], say: Say) -> None:
+def _to_do(lines: Sequence[str], release: Path, directory: str) -> str:
+    """What to do about units that systemd refuses: where a program is missing, a unit may be right."""
+    import re
+
+    found = re.search(r"(?m)^(\S+): Command (/\S+) is not executable", "\n".join(lines))
+    if not found:
+        return "correct them"
+    first = "let the release have it" if found[2].startswith(f"{release}/") else "install it on the host"
+    return f"{first}, or correct ExecStart in {directory}/{found[1]}"
+
+
+def _analyze(place: Path, units: Sequence[str], say: Say, to_do: Callable[[Sequence[str]], str]) -> None:
     paths = [str(place / unit) for unit in units]
     argv = manager.chosen().asking("systemd-analyze", "verify", "--man=no", *paths)
     ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + _VERIFYING) if paths else None
@@ -188,9 +214,8 @@ def _analyze(place: Path, units: Sequence[str], say: Say) -> None:
         if any(line.startswith((f"{unit}:", f"{unit}.d/")) or f" {unit} " in line for unit in units)
     ]
     if ended and not ended.ok:
-        raise Refusal(
-            "build_failed", f"systemd refuses units of the release: {'; '.join(ours or lines)}", hint="correct them"
-        )
+        what = f"systemd refuses units of the release: {'; '.join(ours or lines)}"
+        raise Refusal("build_failed", what, hint=to_do(ours))
     for line in ours:
         say("warning", f"systemd says of the units: {line}", level="warning")
 

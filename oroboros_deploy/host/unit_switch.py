@@ -49,7 +49,7 @@ class UnitSwitch:
         changes, after = unit_files.told(look.changes), unit_sets.keep(self.layout, look.after)
         if not changes:
             return Brought(after, after)
-        unit_sets.verify(self.layout, texts, release, say)
+        unit_sets.verify(self.layout, texts, release, say, asked["directory"])
         unit_sets.refuse_unfit(look.before, look.after)
         for said in (*look.said, *unit_sets.keep_edited(self.layout, look.edited)):
             say("warning", said, level="warning")

@@ -108,7 +108,7 @@ if [ "$stored" != '{digest}  -' ]; then
   [ "$format" -ge 0 ] 2>/dev/null || refuse {no_format}
   [ "$format" -le {known} ] || refuse "$(printf {newer} "$format" "$format")"
   (umask 022; mkdir -p {root}) 2>/dev/null
-  mkdir -p {directory} 2>/dev/null || refuse {no_root}
+  mkdir -p {directory} 2>/dev/null || {{ login=$(id -un | inside); refuse {no_root}; }}
   echo wanted
   new={directory}/.$$
   read -r size && head -c "$size" | python3 -IS -c {unpack} 2>/dev/null >"$new" &&
@@ -124,6 +124,7 @@ exec python3 -IS -X utf8 {path} {command}
 _VISIT = """\
 above={directory}
 while [ ! -e "$above" ]; do above=$(dirname "$above"); done
+login=$(id -un | inside)
 [ -z "$trusted" ] || {{ [ -d "$above" ] && [ -w "$above" ]; }} || distrust {no_root}
 [ ! -t 0 ] || refuse {terminal}
 [ -p /proc/self/fd/0 ] || [ -S /proc/self/fd/0 ] || refuse {no_input}
@@ -176,12 +177,7 @@ class Agent:
             request=quote(json.dumps(request)),
             command=quote(command),
             no_python=quote(_NO_PYTHON),
-            no_root=quote(
-                _refusal(
-                    f"{root} cannot be written by this login",
-                    f"on the host, once: sudo install -d -o USER {quote(str(root))}  (USER: the login of the deploys)",
-                )
-            ),
+            no_root=_spoken(f"{root} cannot be written by this login", "fab -H root@HOST setup --login=$login"),
             terminal=quote(_refusal(f"nothing was changed: {TERMINAL}", NO_TERMINAL)),
             no_input=quote(_refusal(f"nothing was changed: {NO_INPUT}", INPUT)),
             no_place=quote(

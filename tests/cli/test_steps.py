@@ -116,6 +116,18 @@ def test_of_a_failed_build_only_the_part_that_failed_is_blamed() -> None:
     ]
 
 
+def test_what_a_part_fails_for_that_has_another_name_is_shown() -> None:
+    """The pip that several parts need is made under a name of its own; output of parts that go on is not shown."""
+    events = [
+        happened("part.started", "web1", 1, part="api .venv"),
+        happened("part.started", "web1", 1, part="frontend"),
+        happened("output", "web1", 1, part="frontend", text="npm warn\n"),
+        happened("output", "web1", 1, part="pip", text="ensurepip failed\n"),
+        happened("part.failed", "web1", 2, part="api .venv", seconds=1, failed=True, message="api .venv failed"),
+    ]
+    assert lines_of(events) == ["✗ web1  build api .venv               1.0 s", "│ web1  ensurepip failed"]
+
+
 def test_what_is_skipped_is_said_to_be_skipped() -> None:
     """A step that had nothing to do has no time: it was skipped."""
     events = [

@@ -133,6 +133,29 @@ def test_the_next_commit(hosts: LocalHosts, repository: Repository) -> None:
     assert gone.what == "ops/check is not in the commit HEAD"
 
 
+def test_questions_of_the_settings_file(hosts: LocalHosts, repository: Repository) -> None:
+    """The file in or above the directory of the command is read."""
+    (repository.path / "fabric.yaml").write_text("deploy:\n  # QUESTION: which port?\n  services: []\n")
+    (repository.path / "deep").mkdir()
+    (found,) = hosts.deployment(source=repository.path / "deep").doctor(["web1"]).here
+    assert found.what == "fabric.yaml, line 2 asks still: which port?"
+
+
+def test_units_that_are_not_committed(hosts: LocalHosts, repository: Repository) -> None:
+    """The work tree has them and HEAD has not; when they are committed, what they run is looked for on the host."""
+    deployment = hosts.deployment()
+    deployment = deployment.with_config(replace(deployment.config, units="infra", skip_restart=False))
+    (repository.path / "infra").mkdir()
+    (repository.path / "infra/web.service").write_text("[Service]\nExecStart=/usr/bin/no-such --x\n")
+    (found,) = deployment.doctor(["web1"]).here
+    assert found.mend == "git add infra && git commit -m infra"
+    repository.git("add", "infra")
+    repository.git("commit", "--quiet", "--message", "units")
+    then = deployment.doctor(["web1"])
+    told = "infra/web.service runs /usr/bin/no-such, which this host has not, or not as an executable"
+    assert (then.here, told in whats(then, "web1", "note")) == ((), True)
+
+
 def test_a_shell_that_prints(hosts: LocalHosts, monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes before the agent is told, and hides nothing."""
     real = hosts.connect

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shlex import quote, split
+from shlex import split
 
 import pytest
 
@@ -20,8 +20,8 @@ CONFIG = Config.from_mapping({"environments": {"prod": {"hosts": ["web1"]}}})
         ("on the host: chown deploy /srv/shop", "ssh -t web1 sudo chown deploy /srv/shop"),
         ("on the host: sudo chown deploy /srv/shop", "ssh -t web1 sudo chown deploy /srv/shop"),
         (
-            "on the host, once: sudo install -d -o USER /srv/shop  (USER: the login of the deploys)",
-            "ssh -t web1 sudo install -d -o deploy /srv/shop",
+            "fab -H root@HOST setup --login=deploy",
+            "fab -H root@web1 setup --login=deploy",
         ),
         (
             "on the host, as root, once: loginctl enable-linger deploy",
@@ -90,12 +90,6 @@ def test_what_a_shell_would_read_is_quoted() -> None:
     assert on("web1", 'echo "$HOME"') == "ssh web1 'echo \"$HOME\"'"
     assert on("web1", "cat ~/.profile") == 'ssh web1 "cat ~/.profile"'
     assert on("web1", "a | b") == 'ssh web1 "a | b"'
-
-
-def test_a_login_with_a_backslash() -> None:
-    """It stays as it is called: a directory service's name is no template and no sign of the shell."""
-    line = mended(CONFIG, "web1", "on the host: chown USER /srv", "DOM\\1")
-    assert line == "ssh -t web1 " + quote("sudo chown 'DOM\\1' /srv")
 
 
 def test_a_host_learns_its_own_name_by_one_line() -> None:

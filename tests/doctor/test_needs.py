@@ -21,9 +21,9 @@ def test_the_request() -> None:
     wanted = job(build=build, healthcheck={"command": "ops/check.sh --fast"}, wait=60)
     facts = {**plan.facts_request(wanted), "sha": None, "live": True}
     del facts["wait"]
-    assert needs.request(wanted) == {
+    assert needs.request(wanted, ["/usr/bin/caddy"]) == {
         "facts": facts,
-        "tools": ["make"],
+        "tools": ["/usr/bin/caddy", "make"],
         "python": "/opt/python3",
         "node": None,
         "venvs": True,
@@ -72,3 +72,25 @@ def test_tools_of_the_recipe() -> None:
     assert list(needs.tools(Config.from_mapping({}))) == ["npm"]
     build = {"frontend": None, "venvs": {"web": ["."]}, "installer": "uv"}
     assert list(needs.tools(Config.from_mapping({"build": build}))) == ["uv"]
+
+
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        ("ExecStart=/usr/bin/caddy run", "/usr/bin/caddy"),
+        (" ExecStartPre = @!/usr/bin/caddy x", "/usr/bin/caddy"),
+        ('ExecReload="/opt/my/caddy" run', "/opt/my/caddy"),
+        ("ExecStart=\\\n  /usr/bin/caddy", "/usr/bin/caddy"),
+        ("ExecStop=-/usr/bin/caddy stop", None),
+        ("ExecStart=@root@/current/bin/x", None),
+        ("ExecStart=/srv/shop/current/bin/x", None),
+        ("ExecStart=/opt/%i/bin/x", None),
+        ("ExecStart=caddy run", None),
+        ("# ExecStart=/usr/bin/caddy", None),
+    ],
+)
+def test_the_programs_of_units(line: str, program: str | None) -> None:
+    """Those with an absolute path outside of the deploy root, and whose failure systemd does not pass over."""
+    units = {"a.service": f"[Service]\n{line}\n"}
+    found = needs.runs(Config.from_mapping({"root": "/srv/shop", "units": "infra"}), units)
+    assert found == ({program: "infra/a.service"} if program else {})

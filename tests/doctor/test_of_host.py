@@ -230,6 +230,17 @@ def test_tools_that_only_fail() -> None:
     )
 
 
+def test_a_program_of_a_unit() -> None:
+    """One that this host has not is told with the unit; it is no line of the recipe."""
+    look = {"runs": {"/usr/bin/caddy": "infra/web.service", "/bin/sh": "infra/web.service"}}
+    (found,) = told(look=look, tools={"/usr/bin/caddy": None, "/bin/sh": "/bin/sh"})
+    assert (found.level, found.what, found.mend) == (
+        "note",
+        "infra/web.service runs /usr/bin/caddy, which this host has not, or not as an executable",
+        "install it on the host, or correct ExecStart in infra/web.service",
+    )
+
+
 @pytest.mark.parametrize(
     ("required", "absent", "level"),
     [(False, False, ["note"]), (True, False, ["refused"]), (False, True, []), (True, True, [])],
@@ -249,6 +260,13 @@ def test_what_no_environment_can_be_made_without() -> None:
         ("refused", "install it there, or set build.installer"),
         ("refused", "ssh -t web1 sudo apt install python3-venv"),
     ]
+
+
+def test_a_chosen_python_that_makes_no_environment() -> None:
+    """Debian has no package that is known to help it: the line shows what it lacks."""
+    build = with_build(frontend=None, python="/usr/bin/python3.13")
+    (found,) = findings(build, "web1", Look(answer(pip=False)))
+    assert (found.level, found.mend) == ("refused", "ssh web1 /usr/bin/python3.13 -m venv /tmp/venv")
 
 
 def test_the_health_script_of_the_live_release() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
@@ -112,6 +113,24 @@ def test_the_chosen_python_is_asked_as_a_build_asks_it(host: LocalAgent) -> None
     assert look(host, python=sys.executable, venvs=True)["problems"] == []
 
 
+@pytest.mark.parametrize("made", [0, 1])
+def test_a_python_that_says_that_it_can_make_environments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: int
+) -> None:
+    """It has ensurepip, and a wheel of pip that may not run with it: only an environment that is made tells."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(process, "find", lambda _: None)
+    python = tmp_path / "python3.13"
+    python.write_text(
+        f'#!/bin/sh\ncase "$*" in *__version__*) exit 1;; "-m venv "*) mkdir -p "$3/bin"; exit {made};; esac\n'
+    )
+    python.chmod(0o755)
+    layout = LocalAgent(tmp_path / "srv").paths
+    told = doctor.doctor(layout, cast("DoctorRequest", request(python=str(python), venvs=True)))
+    assert (told["pip"], list((tmp_path / "temporary").iterdir())) == (made == 0, [])
+
+
 def test_one_problem_hides_no_other(host: LocalAgent) -> None:
     """A later version's format, another machine's root and a missing Python are told together, with the facts."""
     host.paths.create()
@@ -147,6 +166,8 @@ def test_a_root_that_cannot_be_made(tmp_path: Any) -> None:
     host = LocalAgent(tmp_path / "srv" / "shop", user=65534, group=65534, extra_groups=[])
     told, stopped = host.call("doctor", request()), host.call("facts", {"sha": None})
     assert [(stopped.refusal or {})["message"]] == refused(told) == [f"{host.root} cannot be written by this login"]
+    hints = [each["data"]["hint"] for each in told.events if each["event"] == "refused"]
+    assert hints == ["fab -H root@HOST setup --login=nobody"]
 
 
 def test_a_visit_hears_of_all_that_is_open(host: LocalAgent) -> None:

@@ -77,3 +77,14 @@ def test_what_is_refused(host: LocalAgent, journalctl: Path) -> None:
     (journalctl / "status").write_text("1")
     refusal = host.call("logs", {**ASKED, "since": "soon"}).refusal or {}
     assert refusal["message"] == "the journal was not read: Failed to parse timestamp: soon"
+
+
+def test_no_match_is_no_error(host: LocalAgent, journalctl: Path) -> None:
+    """journalctl ends with 1 then and says nothing; what sudo only warns of is no reason, and beside one not told."""
+    (journalctl / "status").write_text("1")
+    warned = "sudo: unable to resolve host web1: Name or service not known\n"
+    (journalctl / "said").write_text(warned)
+    assert host.call("logs", {**ASKED, "grep": "x"}).result == {"lines": 0}
+    (journalctl / "said").write_text(f"{warned}sudo: a password is required\n")
+    refusal = host.call("logs", ASKED).refusal or {}
+    assert refusal["message"] == "the journal was not read: sudo: a password is required"

@@ -295,6 +295,13 @@ def test_what_is_there_is_used_as_it_is(host: LocalAgent, tmp_path: Path) -> Non
         ("PermissionError: [Errno 13] Permission denied: '../x'", None),
         ("FileNotFoundError: [Errno 2] No such file or directory: 'uploads'", None),
         ("GET 'uploads' 200\nPermission denied (publickey)", None),
+        ("connection to ('127.0.0.1', 80) failed: [Errno 13] Permission denied", None),
+        ("PermissionError: [Errno 13] Permission denied: ('localhost', 80)", None),
+        ("PermissionError: [Errno 13] Permission denied: ('::', 80, 0, 0)", None),
+        ('Permission denied - bind(2) for "localhost" port 80 (Errno::EACCES)', None),
+        ("cannot bind '0.0.0.0:80': Permission denied", None),
+        ('FATAL:  permission denied for database "shop"', None),
+        ("PermissionError: [Errno 13] Permission denied: '2026.10.11.txt'", "2026.10.11.txt"),
         ("", None),
     ],
 )
@@ -331,6 +338,31 @@ def test_a_relative_path_of_a_unit(tmp_path: Path, directory: str, said: str, pa
     units = {"web": "/nowhere", "api": directory.format(**places)}
     words = f"the health command failed\n--- web\nall is well\n--- api\nPermission denied: '{said.format(**places)}'"
     assert shared.wanted(layout, release, words, units.__getitem__) == path
+
+
+@pytest.mark.parametrize(
+    ("mode", "said", "lacks"),
+    [
+        (0o555, "django.db.utils.OperationalError: unable to open database file\n", True),
+        (0o755, "django.db.utils.OperationalError: unable to open database file\n", False),
+        (0o555, "django.db.utils.OperationalError: no such table: shop\n", False),
+    ],
+)
+def test_a_database_that_cannot_be_opened(tmp_path: Path, mode: int, said: str, lacks: bool) -> None:
+    """SQLite names no path; in a release that nobody can write that is what it lacks."""
+    tmp_path.chmod(mode)
+    assert shared.lacks_database(tmp_path, said) is lacks
+
+
+@pytest.mark.slow
+def test_a_failed_gate_that_could_not_open_its_database(host: LocalAgent) -> None:
+    """The reason says what to share, without a path that nobody knows."""
+    good, bad = host.sealed("good"), host.sealed("bad")
+    host.activate(good)
+    gate = {"command": "echo unable to open database file; exit 78", "timeout": 5, "interval": 0.05, "stable_for": 0}
+    answer = host.activate(bad, healthcheck=gate)
+    told = "; a release is read-only: name the directory of the database under `shared` in fabric.yaml"
+    assert (answer.result or {})["state"]["reason"].endswith(told)
 
 
 @pytest.mark.slow

@@ -156,3 +156,21 @@ def test_what_is_for_connections(socket: str, accepts: bool) -> None:
 def test_the_links_of_units(link: str, leads: str, ours: bool) -> None:
     """Those that have the name of a unit, and those that lead to one."""
     assert unit_files.belongs(["api.service", "app@.service"], link, leads) == ours
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("User=@login@", ["@login@"]),
+        ("EnvironmentFile=-@rot@/env", ["@rot@"]),
+        ("ExecStart=/usr/bin/env python @current@/x.py --dir=@Home@/y", ["@current@", "@Home@"]),
+        ("User=@user@ ", []),
+        ("WorkingDirectory=@root@/current/@application@", []),
+        ("# User=@login@", []),
+        ("ExecStart=/bin/sed s@one@two@/x", []),
+        ('Environment="FORMAT=@time@ @message@"', []),
+    ],
+)
+def test_words_that_nothing_replaces(line: str, words: list[str]) -> None:
+    """They are a whole value, or begin a path; what may mean something else is nobody's business."""
+    assert unit_files.unknown_words(f"[Service]\n{line}\n") == words

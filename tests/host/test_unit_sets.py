@@ -160,8 +160,35 @@ def test_systemd_looks_at_the_units(host: Host, text: str, said: str) -> None:
     """What it refuses, and a user that is not there, fail the build; `current` is the release for that."""
     texts = host.texts("one", api_service=text)
     with pytest.raises(Refusal, match=said) as refusal:
-        unit_sets.verify(host.agent.paths, texts, host.agent.paths.release(host.agent.sealed("two")), no_events)
+        unit_sets.verify(
+            host.agent.paths, texts, host.agent.paths.release(host.agent.sealed("two")), no_events, "infra"
+        )
     assert (refusal.value.kind, list(host.agent.paths.tmp.iterdir())) == ("build_failed", [])
+
+
+@pytest.mark.parametrize(
+    ("program", "hint"),
+    [
+        ("/usr/bin/no-such", "install it on the host, or correct ExecStart in infra/api.service"),
+        ("@root@/current/bin/none", "let the release have it, or correct ExecStart in infra/api.service"),
+    ],
+)
+def test_what_to_do_about_a_program_that_is_missing(host: Host, program: str, hint: str) -> None:
+    """A unit that is right names a program of the host's or of the release."""
+    texts = host.texts("one", api_service=f"[Service]\nExecStart={program}\n")
+    with pytest.raises(Refusal) as refusal:
+        unit_sets.verify(
+            host.agent.paths, texts, host.agent.paths.release(host.agent.sealed("two")), no_events, "infra"
+        )
+    assert refusal.value.hint == hint
+
+
+def test_a_word_that_nothing_replaces(host: Host) -> None:
+    """It is told as that, with the words that there are, before systemd or a look for the user finds it strange."""
+    release = host.release("one", **{"api.service": "[Service]\nUser=@login@\n"})
+    what = "api.service: @login@ is no placeholder; there are @root@, @application@ and @user@"
+    with pytest.raises(Refusal, match=what):
+        unit_sets.refuse_unknown_words(release, ASKED)
 
 
 def test_a_good_unit_passes(host: Host) -> None:
@@ -173,7 +200,7 @@ def test_a_good_unit_passes(host: Host) -> None:
     (release / "bin/api").write_text("#!/bin/sh\n")
     (release / "bin/api").chmod(0o755)
     said: list[str] = []
-    unit_sets.verify(host.agent.paths, texts, release, lambda event, message="", **_: said.append(message))
+    unit_sets.verify(host.agent.paths, texts, release, lambda event, message="", **_: said.append(message), "infra")
     assert (len(said), "Bogus" in said[0]) == (1, True), said
 
 

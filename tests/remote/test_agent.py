@@ -364,7 +364,7 @@ def test_a_root_that_cannot_be_written_is_said_with_the_way_out(foreign: Path) -
     assert refusal(said) == {
         "kind": "invalid",
         "message": f"{root} cannot be written by this login",
-        "hint": f"on the host, once: sudo install -d -o USER {root}  (USER: the login of the deploys)",
+        "hint": "fab -H root@HOST setup --login=nobody",
     }
     assert list(foreign.iterdir()) == []
 

@@ -400,6 +400,7 @@ class _Release:
         if asked is None:
             return {}
         texts = unit_sets.of_release(self.layout, self.path, asked)
+        unit_sets.refuse_unknown_words(self.path, asked)
         unit_sets.look(self.layout, texts, asked["adopt"])
         return texts
 
@@ -407,7 +408,7 @@ class _Release:
         """Have systemd look at the units, now that the programs that they run are there."""
         texts = self._units()
         if texts:
-            unit_sets.verify(self.layout, texts, self.path, self.say)
+            unit_sets.verify(self.layout, texts, self.path, self.say, self.request["units"]["directory"])
 
     def _configured(self) -> Dict[str, str]:
         return configuration.for_build(self.path, self.request.get("env"))

@@ -168,7 +168,8 @@ def _find_pip(bench: Bench) -> Optional[str]:
 
 def _make_pip(bench: Bench) -> str:
     own, bench = _own_python(bench), bench.for_tools()
-    bench.run("pip", "python3 -m venv", [bench.toolchain.python, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
+    python = bench.toolchain.python
+    bench.run("pip", f"{Path(python).name} -m venv", [python, "-m", "venv", "--clear", str(bench.tools)], ELSEWHERE)
     if not _serves(own, bench):
         newer = f"pip>={'.'.join(map(str, _NEEDED))}"
         bench.run(

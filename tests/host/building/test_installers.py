@@ -18,6 +18,7 @@ from oroboros_deploy.host import environment
 from oroboros_deploy.host.building import installers
 from oroboros_deploy.host.building.bench import Bench
 from oroboros_deploy.host.building.toolchain import Toolchain
+from oroboros_deploy.host.refusal import Refusal
 from tests.support.builds import PARTS, PYPROJECT, Site, built, manifest, project, wheel
 from tests.support.local_agent import LocalAgent
 from tests.support.repository import Repository
@@ -45,6 +46,19 @@ def test_a_pip_of_our_own_is_made_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         found = list(pool.map(installers.pip, [bench, bench]))
     assert (made, found) == (["pip"], [f"{tmp_path}/bin/python"] * 2)
+
+
+def test_the_python_that_makes_no_pip_is_named(tmp_path: Path) -> None:
+    """It may be another than the host's python3."""
+    python = tmp_path / "python3.13"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    bench = Bench(
+        *(tmp_path, tmp_path, tmp_path, tmp_path, lambda *_, **__: None, time.monotonic() + 60, Event()),
+        toolchain=Toolchain(str(python), "none", (3, 13)),
+    )
+    with pytest.raises(Refusal, match=r"pip: python3.13 -m venv exited 1"):
+        installers.pip(bench)
 
 
 @pytest.mark.slow
