@@ -173,7 +173,9 @@ class Attempt:
             self._switch_at_once(self.works[0])
         else:
             self._meet()
-            if not all(work.plan and work.plan.nothing for work in self.works):
+            if all(work.plan and work.plan.nothing for work in self.works):
+                self._tell_of_files()
+            else:
                 self._foresee()
                 self._tell_of_units()
                 _intend(registry, self._with_commits(self._record()))
@@ -195,6 +197,15 @@ class Attempt:
                 self._tell("warning", warning, level="warning")
         if self.consent:
             self.consent()
+
+    def _tell_of_files(self) -> None:
+        """Say which files nobody deployed, where the release is live already and somebody may think that they are."""
+        if self.job.kind == "deploy":
+            from ..records.plan import not_committed
+            from .planning import Planning
+
+            for warning in not_committed(Planning(self.node, self.commit).dirty(self.job.sha)):
+                self._tell("warning", warning, level="warning")
 
     def _tell_of_units(self) -> None:
         left = plan.units_left(self.job)

@@ -48,7 +48,7 @@ class Planning:
         found = ask(self.node, names, lambda host: self.look(host, host.facts(request)))
         hosts = [_told(name, answer) for name, answer in found.items()]
         with self.node.registry() as registry:
-            made = self.of([_timed(registry, host) for host in hosts], dirty=self._dirty())
+            made = self.of([_timed(registry, host) for host in hosts], dirty=self.dirty())
             registry.keep_plan(made)
         return made
 
@@ -93,7 +93,8 @@ class Planning:
             [
                 looking.host_plan(job, host, facts, planned, self._counts(facts["live"]), None)
                 for host, facts, planned in found
-            ]
+            ],
+            dirty=self.dirty(self.commit.sha),
         )
 
     def known(self, host: str, facts: Facts, planned: Plan | None) -> HostPlan:
@@ -144,9 +145,10 @@ class Planning:
             return self.node.source().is_unpushed(self.job.sha)
         return False
 
-    def _dirty(self) -> list[str]:
+    def dirty(self, sha: str | None = None) -> list[str]:
+        """The files of the work tree that are not committed; with a ``sha``, none where another one is checked out."""
         with suppress(InvalidInput):
-            return self.node.source().dirty()
+            return self.node.source().dirty(sha)
         return []
 
 

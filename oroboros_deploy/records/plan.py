@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from ..text import clean, short
@@ -20,6 +21,8 @@ _SWITCH = (
     "the settings or flags of the switch (`healthcheck`, restarts, timeouts, `keep`, `parallel`, `run_as`, "
     "`privileged`, rebuild, no cache)"
 )
+_SETTINGS = ("fabfile.py", "fabric.yaml", "fabric.yml", "fabric.json", "fabric.py")  # read as they are here
+_NAMED = 3  # files that are not committed
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
 
@@ -208,13 +211,24 @@ def _work(plan: DeployPlan, host: HostPlan) -> Iterator[str]:
 
 
 def warnings(plan: DeployPlan) -> Iterator[str]:
-    """What a person should know before it begins: that it goes back, and that nobody else has the commit."""
+    """What a person should know before it begins: it goes back, nobody else has the commit, files are not committed."""
     for host in plan.hosts:
         if host.direction == "back" and host.activates:
             newer = f"{short(host.live)}, which is live on {host.host}, is {_commits(host.behind)} newer"
             yield f"this deploy goes back: {newer} than {short(plan.sha)}"
     if plan.unpushed:
         yield f"{short(plan.sha)} was not pushed: no branch of a remote has it"
+    yield from not_committed(plan.dirty)
+
+
+def not_committed(dirty: Sequence[str]) -> Iterator[str]:
+    """What the files of the work tree that are not committed do to a deploy: settings are used, the rest is not."""
+    settings = [name for name in dirty if PurePosixPath(name).name in _SETTINGS]
+    others = [name for name in dirty if name not in settings]
+    yield from (f"{name} is not committed: its settings are used as they are here" for name in settings)
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        yield f"not committed, and so not deployed: {', '.join(others[:_NAMED])}{more}"
 
 
 def expected(attempts: Sequence[Mapping[str, object]], host: HostPlan) -> float | None:
