@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, Exit
 
-from .cli.arguments import by_environment, config, deployment, flags, placed, required, tell_warnings, whole_number
+from .cli.arguments import (
+    by_environment,
+    config,
+    deployment,
+    flags,
+    own_application,
+    placed,
+    required,
+    tell_warnings,
+    whole_number,
+)
 from .cli.running import (
     answered,
     attempt,
@@ -552,9 +562,11 @@ def show_config(
     help={"limit": "how many rows at most (default 50)", "status": "only rows with this status"},
 )
 def registry_list(context: Context, limit: str = "50", status: str | None = None) -> None:
-    """Print the newest releases of the registry as a JSON array."""
-    with deployment(context).registry() as registry:
-        print_json(registry.list(limit=whole_number(limit, "--limit"), status=status))
+    """Print the newest releases of this application in the registry as a JSON array."""
+    hosts = deployment(context)
+    own = own_application(context, hosts)
+    with hosts.registry() as registry:
+        print_json(registry.list(limit=whole_number(limit, "--limit"), status=status, application=own))
 
 
 @task(name="get", help={"release": "release id"})
@@ -712,16 +724,16 @@ def token(_: Context, name: str | None = None, revoke: bool = False, json: bool 
     },
 )
 def figures(context: Context, environment: str | None = None, days: str = "90", json: bool = False) -> None:
-    """Show deployment frequency, lead time, change failure rate and time to restore, from the registry."""
+    """Show deployment frequency, lead time, change failure rate and time to restore of this application."""
     from .cli import tables
 
     number = whole_number(days, "--days")
     hosts = deployment(context, environment)
+    own, only = own_application(context, hosts), hosts.config.environment
     with hosts.registry() as registry:
         reader = registry.reader
-        only = hosts.config.environment
-        names = [only] if only else [None, *reader.environments()]
-        rows = [reader.figures(environment=name, days=number) for name in names]
+        names = [only] if only else [None, *(each for each in reader.environments() if reader.latest(each, own))]
+        rows = [reader.figures(environment=name, days=number, application=own) for name in names]
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 

@@ -48,7 +48,7 @@ class Planning:
         found = ask(self.node, names, lambda host: self.look(host, host.facts(request)))
         hosts = [_told(name, answer) for name, answer in found.items()]
         with self.node.registry() as registry:
-            made = self.of([_timed(registry, host) for host in hosts], dirty=self.dirty())
+            made = self.of([self._timed(registry, host) for host in hosts], dirty=self.dirty())
             registry.keep_plan(made)
         return made
 
@@ -151,14 +151,14 @@ class Planning:
             return self.node.source().dirty(sha)
         return []
 
+    def _timed(self, registry: Registry, host: HostPlan) -> HostPlan:
+        """The plan with what the host's deploys of this application took."""
+        reader, own = registry.reader, self.node.application
+        found = reader.attempts(_DEPLOYS, host=host.host, kind="deploy", state="live", application=own).items
+        return replace(host, seconds=expected(found, host))
+
 
 def _told(name: str, answer: HostPlan | DeployError) -> HostPlan:
     if isinstance(answer, HostPlan):
         return answer
     return looking.refused(HostPlan(name), answer, int(getattr(answer, "code", answer.exit_code)))
-
-
-def _timed(registry: Registry, host: HostPlan) -> HostPlan:
-    """The plan with what the host's deploys took."""
-    found = registry.reader.attempts(_DEPLOYS, host=host.host, kind="deploy", state="live").items
-    return replace(host, seconds=expected(found, host))

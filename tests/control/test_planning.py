@@ -91,3 +91,10 @@ def test_a_deploy_says_what_is_not_committed(site: Site) -> None:
         site.events.clear()
         assert site.fleet().deploy(["web1"], sha=sha).ok
         assert [event.message for event in site.events if event.level == "warning"].count(told) == times
+
+
+def test_what_another_application_took_says_nothing(site: Site) -> None:
+    """Two applications share hosts and registry: how long a deploy takes is known by those of the same one."""
+    site.fleet().deploy(["web1"], sha=site.good)
+    found = [site.fleet(application=name).plan(["web1"], sha=site.better).seconds for name in ("shop", "wiki")]
+    assert [seconds is None for seconds in found] == [False, True]
