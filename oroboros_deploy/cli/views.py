@@ -156,10 +156,10 @@ class PlainView(_MovingView):
     def _tick(self) -> None:
         now = time.time()
         for host, doing in self._steps.at_work.items():
-            if now - max(doing.since, self._said.get(host, 0)) >= self._still:
+            if now - max(doing.counted, self._said.get(host, 0)) >= self._still:
                 self._said[host] = now
                 more = " ".join(filter(None, [doing.expected, doing.last]))
-                self._show([Line("·", host, f"{doing.label}, still at it", now - doing.since, more)], now)
+                self._show([Line("·", host, f"{doing.label}, still at it", now - doing.counted, more)], now)
 
 
 class LiveView(_MovingView):
@@ -200,7 +200,7 @@ class LiveView(_MovingView):
         room = max(high - 2, 1)
         lines = []
         for host, label, each in doing:
-            time_taken = f"{duration(now - each.since):>10} {each.expected}".rstrip()
+            time_taken = f"{duration(now - each.counted):>10} {each.expected}".rstrip()
             lines.append(f"{mark} {host:<{width}}  {label:<{what}.{what}} {time_taken}")
             if each.last and 2 * len(doing) <= room:  # with many hosts the lines that they print would hide hosts
                 lines.append(f"  {'':<{width}}  │ {each.last}")
