@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _COMMON = {
     "json": "print JSON instead of text (deploy, rollback, restart and push: one object in each line, as it happens)",
-    "root": "deploy root on the hosts (default /srv/oroboros)",
+    "root": "deploy root on the hosts (default: `root` in fabric.yaml, else /srv/oroboros)",
     "environment": "environment of fabric.yaml to use when no -H is given",
 }
 _ACTIVATION = _COMMON | {
@@ -285,10 +285,11 @@ def run(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Run a line with bash in `current` on each host, as the user of a service and with its configuration.
+    """Run a line with bash in `current` on each host, as the user of a service.
 
-    Each host's journal has the line (a secret of the configuration is masked there, and in the output).  The
-    exit code is 1 when the line does not exit with 0 on every host.  Ctrl-C ends the line on the hosts.
+    The line runs with the configuration of fabric.yaml (`env`), not with Environment= of a unit.  Each host's
+    journal has the line (a secret of the configuration is masked there, and in the output).  The exit code is 1
+    when the line does not exit with 0 on every host.  Ctrl-C ends the line on the hosts.
     """
     from .cli import streaming
     from .cli.exit_codes import tell
@@ -321,10 +322,11 @@ def console(
     environment: str | None = None,
     root: str | None = None,
 ) -> None:
-    """Sit at a terminal in `current` on one host, as the user of a service and with its configuration.
+    """Sit at a terminal in `current` on one host, as the user of a service.
 
-    Ctrl-C, and the size of the window, go to the program there; the exit code is the program's.  The host's journal
-    has the line, not what is typed.  A secret of the configuration is masked in what is shown.
+    Programs there start with the configuration of fabric.yaml (`env`), not with Environment= of a unit.  Ctrl-C,
+    and the size of the window, go to the program there; the exit code is the program's.  The host's journal has
+    the line, not what is typed.  A secret of the configuration is masked in what is shown.
     """
     from .cli.console import SHELL, Console, need_terminal
 
@@ -631,7 +633,7 @@ def registry_reconcile(
     help={
         "host": "the name of a host that is gone, or that nobody uses any more",
         "environment": "environment of fabric.yaml whose registry is meant",
-        "root": "deploy root on the hosts",
+        "root": _COMMON["root"],
         "json": "print a JSON object",
     },
 )

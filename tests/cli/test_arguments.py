@@ -125,3 +125,12 @@ def test_releases_and_figures_of_one_application(project: Path) -> None:
         )
         told.append(([row["release_id"][0] for row in releases], [row["environment"] for row in figures]))
     assert told == [(["0"], [None, "shop"]), (["1", "0"], [None, "shop", "wiki"])]
+
+
+@pytest.mark.slow
+def test_help_says_where_a_root_and_a_configuration_come_from(project: Path) -> None:
+    """Both come from fabric.yaml: the default of a root, and what a line finds in its environment."""
+    told = [" ".join(fab(project, "--help", name).stdout.split()) for name in ("run", "console", "registry.forget")]
+    root = "deploy root on the hosts (default: `root` in fabric.yaml, else /srv/oroboros)"
+    env = "the configuration of fabric.yaml (`env`), not with Environment= of a unit"
+    assert [(root in each, env in each) for each in told] == [(True, True), (True, True), (True, False)]
