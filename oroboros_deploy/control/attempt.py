@@ -168,7 +168,7 @@ class Attempt:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
             self._connect()
-            self._tell_of_units()
+            self._tell_what_stays()
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
@@ -177,7 +177,7 @@ class Attempt:
                 self._tell_of_files()
             else:
                 self._foresee()
-                self._tell_of_units()
+                self._tell_what_stays()
                 _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
@@ -207,10 +207,12 @@ class Attempt:
             for warning in not_committed(Planning(self.node, self.commit).dirty(self.job.sha)):
                 self._tell("warning", warning, level="warning")
 
-    def _tell_of_units(self) -> None:
+    def _tell_what_stays(self) -> None:
         left = plan.units_left(self.job)
         if left:
             self._tell("warning", left, level="warning")
+        if self.job.kind == "rollback" and self.config.migrate:
+            self._tell("database.stays", "the database stays as it is: a rollback runs no migration")
 
     def _connect(self) -> None:
         self._on_each(connect=connect)

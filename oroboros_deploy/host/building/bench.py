@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ class Bench:
         ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:
-            hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
+            hint = f"fix it and deploy again; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
             raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=ended.tail[-4000:])
 
     def for_tools(self) -> Bench:
