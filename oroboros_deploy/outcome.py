@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -140,7 +141,7 @@ def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> 
     end = _PHASES[state["phase"]]
     target, source, reason = state["target"], state["source"], state["reason"]
     live: str | None = target if end is State.LIVE else source
-    kept = f"all that was said is on the host in {logs}"
+    kept = f"all that was said is on the host in {shlex.quote(logs)}"
     hint: str | None = f"{_LOGS}; fix it and deploy again; {kept}"
     configured = source == target and bool(changed_names(state.get("names")))  # the configuration alone was changed
     if end is State.LIVE and kind == "restart":
@@ -149,6 +150,7 @@ def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> 
         hint, message = None, f"{target} is live{' with another configuration' * configured}"
     elif end is State.RESTORED and not state["switched"]:
         end, message = State.NOT_SWITCHED, f"nothing was switched, {source or 'no release'} is live: {reason}"
+        hint = _not_switched(state, logs, kept, kind)
     elif end is State.RESTORED and source is None and (before := served_before(state)):
         message = f"no release is live, and what was there before serves again ({before}): {reason}"
     elif end is State.RESTORED and source is None:
@@ -167,7 +169,7 @@ def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> 
         state=end,
         live=live,
         previous=source,
-        message=message,
+        message="\n".join(filter(None, (message, _of_the_database(end, state)))),
         hint=hint,
         migration_marker=state["migration_marker"],
         seconds={f"activate.{step}": seconds for step, seconds in state["seconds"].items()},
@@ -175,6 +177,29 @@ def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> 
         configuration=_configuration(end, state),
         names=state.get("names"),
     )
+
+
+def _not_switched(state: ActivationEnd, logs: str, kept: str, kind: Kind) -> str:
+    """What to do where it failed before the switch: no service was touched, so no log of services tells why."""
+    again = "fix it and deploy again" if kind == "deploy" else "fix it, then the same command again"
+    if not _migration_failed(state):
+        return f"{again}; {kept}"
+    file = shlex.quote(f"{logs}/migration.err")
+    return f"{again}; what the migration said on its standard error is on the host in {file}"
+
+
+def _migration_failed(state: ActivationEnd) -> bool:
+    """Whether the migration was the last thing done."""
+    return "migrating" in state["seconds"] and "swapping" not in state["seconds"] and not state["switched"]
+
+
+def _of_the_database(end: State, state: ActivationEnd) -> str | None:
+    """That a database does not go back with its release; None where no migration ran, or its release is live."""
+    if end is State.LIVE or "migrating" not in state["seconds"]:
+        return None
+    if _migration_failed(state):
+        return "what the migration did before it failed was not undone"
+    return "the database stays as the migration left it: nothing of it was undone"
 
 
 def served_before(state: ActivationEnd | JournalEntry) -> str | None:

@@ -30,6 +30,7 @@ _DIGITS = {"sha1": 40, "sha256": 64}
 _HEX = re.compile(r"[0-9a-fA-F]{4,64}")
 # Reflog and search syntax mean something else on every machine, or tomorrow.
 _ODD = re.compile(r"^[-^]|\s|@\{|\^\{/")
+_BEFORE_NAME = {"1": 8, "u": 10, "?": 1}  # fields of a line of `git status`, by what it is about
 _AS_COMMITS = ("--encoding=UTF-8", "--format=%H %cI %an%x00%s", "--stdin")
 # Set by git while it runs a hook, these would send us to another repository.
 _HOOK_VARIABLES = {
@@ -136,15 +137,19 @@ class Source:
             return False
         return bool(self._git("for-each-ref", "--count=1", "refs/remotes").stdout)
 
-    def dirty(self, within: str = "") -> list[str]:
+    def dirty(self, sha: str | None = None, within: str = "") -> list[str]:
         """The files of the work tree that are not as they were committed; none where there is no work tree.
 
-        Of what was never added directories are told and not their files, except ``within`` the one that is named.
+        With a ``sha``, none where another commit is checked out.  Of what was never added directories are told and not
+        their files, except ``within`` the one that is named.
         """
         there = ("--untracked-files=all", "--", f":(top,literal){within}") if within else ()
-        found = self._git("-c", "core.fsmonitor=false", "status", "--porcelain", "-z", "--no-renames", *there)
-        text = found.stdout.decode(errors="replace") if found.returncode == 0 else ""
-        return [entry[3:] for entry in text.split("\0") if entry]
+        status = ("status", "--porcelain=v2", "--branch", "-z", "--no-renames", *there)
+        found = self._git("-c", "core.fsmonitor=false", *status)
+        entries = found.stdout.decode(errors="replace").split("\0")[:-1] if found.returncode == 0 else []
+        if sha and f"# branch.oid {sha}" not in entries:
+            return []
+        return [entry.split(" ", _BEFORE_NAME[entry[0]])[-1] for entry in entries if entry[0] in _BEFORE_NAME]
 
     def differing(self, old: str | None, new: str, directory: str) -> Changes | None:
         """The files in a directory in which two commits differ (None: nothing is there); None where one is unknown."""

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, Exit
 
-from .cli.arguments import by_environment, config, deployment, flags, placed, required, tell_warnings, whole_number
+from .cli.arguments import (
+    by_environment,
+    config,
+    deployment,
+    flags,
+    own_application,
+    placed,
+    required,
+    tell_warnings,
+    whole_number,
+)
 from .cli.running import (
     answered,
     attempt,
@@ -31,7 +41,7 @@ if TYPE_CHECKING:
 
 _COMMON = {
     "json": "print JSON instead of text (deploy, rollback, restart and push: one object in each line, as it happens)",
-    "root": "deploy root on the hosts (default /srv/oroboros)",
+    "root": "deploy root on the hosts (default: `root` in fabric.yaml, else /srv/oroboros)",
     "environment": "environment of fabric.yaml to use when no -H is given",
 }
 _ACTIVATION = _COMMON | {
@@ -276,10 +286,11 @@ def run(
     root: str | None = None,
     json: bool = False,
 ) -> None:
-    """Run a line with bash in `current` on each host, as the user of a service and with its configuration.
+    """Run a line with bash in `current` on each host, as the user of a service.
 
-    Each host's journal has the line (a secret of the configuration is masked there, and in the output).  The
-    exit code is 1 when the line does not exit with 0 on every host.  Ctrl-C ends the line on the hosts.
+    The line runs with the configuration of fabric.yaml (`env`), not with Environment= of a unit.  Each host's
+    journal has the line (a secret of the configuration is masked there, and in the output).  The exit code is 1
+    when the line does not exit with 0 on every host.  Ctrl-C ends the line on the hosts.
     """
     from .cli import streaming
     from .cli.exit_codes import tell
@@ -312,10 +323,11 @@ def console(
     environment: str | None = None,
     root: str | None = None,
 ) -> None:
-    """Sit at a terminal in `current` on one host, as the user of a service and with its configuration.
+    """Sit at a terminal in `current` on one host, as the user of a service.
 
-    Ctrl-C, and the size of the window, go to the program there; the exit code is the program's.  The host's journal
-    has the line, not what is typed.  A secret of the configuration is masked in what is shown.
+    Programs there start with the configuration of fabric.yaml (`env`), not with Environment= of a unit.  Ctrl-C,
+    and the size of the window, go to the program there; the exit code is the program's.  The host's journal has
+    the line, not what is typed.  A secret of the configuration is masked in what is shown.
     """
     from .cli.console import SHELL, Console, need_terminal
 
@@ -553,9 +565,11 @@ def show_config(
     help={"limit": "how many rows at most (default 50)", "status": "only rows with this status"},
 )
 def registry_list(context: Context, limit: str = "50", status: str | None = None) -> None:
-    """Print the newest releases of the registry as a JSON array."""
-    with deployment(context).registry() as registry:
-        print_json(registry.list(limit=whole_number(limit, "--limit"), status=status))
+    """Print the newest releases of this application in the registry as a JSON array."""
+    hosts = deployment(context)
+    own = own_application(context, hosts)
+    with hosts.registry() as registry:
+        print_json(registry.list(limit=whole_number(limit, "--limit"), status=status, application=own))
 
 
 @task(name="get", help={"release": "release id"})
@@ -620,7 +634,7 @@ def registry_reconcile(
     help={
         "host": "the name of a host that is gone, or that nobody uses any more",
         "environment": "environment of fabric.yaml whose registry is meant",
-        "root": "deploy root on the hosts",
+        "root": _COMMON["root"],
         "json": "print a JSON object",
     },
 )
@@ -713,16 +727,16 @@ def token(_: Context, name: str | None = None, revoke: bool = False, json: bool 
     },
 )
 def figures(context: Context, environment: str | None = None, days: str = "90", json: bool = False) -> None:
-    """Show deployment frequency, lead time, change failure rate and time to restore, from the registry."""
+    """Show deployment frequency, lead time, change failure rate and time to restore of this application."""
     from .cli import tables
 
     number = whole_number(days, "--days")
     hosts = deployment(context, environment)
+    own, only = own_application(context, hosts), hosts.config.environment
     with hosts.registry() as registry:
         reader = registry.reader
-        only = hosts.config.environment
-        names = [only] if only else [None, *reader.environments()]
-        rows = [reader.figures(environment=name, days=number) for name in names]
+        names = [only] if only else [None, *(each for each in reader.environments() if reader.latest(each, own))]
+        rows = [reader.figures(environment=name, days=number, application=own) for name in names]
     show(tables.figures_json(rows) if json else tables.figures_table(rows))
 
 

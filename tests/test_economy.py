@@ -108,8 +108,8 @@ def test_processes(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     project.deploy(project.old)
     project.deploy(project.new)
     # What the repository is, the commit, and those since what is live.  A deploy asks as well how far the commits are
-    # apart, whether a remote has this one and, where none has, if there are any.
-    for act, sha, gits in ((project.rollback, project.old, 3), (project.deploy, project.new, 6)):
+    # apart, whether a remote has this one and, where none has, if there are any, and what is not committed.
+    for act, sha, gits in ((project.rollback, project.old, 3), (project.deploy, project.new, 7)):
         started.clear()
         act(sha)
         assert (started.count("git"), started.count("ssh"), {*started}) == (gits, 1, {"git", "ssh"})

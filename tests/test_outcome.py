@@ -145,6 +145,36 @@ def test_an_activation_ends_as_its_final_state_says(
     assert end.seconds == {"activate.gating": 1.5}
 
 
+def test_where_a_migration_that_failed_is_read() -> None:
+    """It is no service, so no log of services has it: but a file of its own; what else failed there is in neither."""
+    seconds = {"migrating": 2.0}
+    migration = ended("web1", final("restored", switched=False, seconds=seconds), "/srv/a b/attempts/1").hint
+    units = ended("web1", final("restored", switched=False, seconds={**seconds, "swapping": 0.1}), "/srv/logs").hint
+    push = ended("web1", final("restored", switched=False, seconds={}), "/srv/logs", "env").hint
+    assert (migration, units, push) == (
+        "fix it and deploy again; what the migration said on its standard error is on the host in "
+        "'/srv/a b/attempts/1/migration.err'",
+        "fix it and deploy again; all that was said is on the host in /srv/logs",
+        "fix it, then the same command again; all that was said is on the host in /srv/logs",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, "the database stays as the migration left it: nothing of it was undone"),
+        ({"source": None}, "the database stays as the migration left it: nothing of it was undone"),
+        ({"switched": False}, "what the migration did before it failed was not undone"),
+        ({"seconds": {"gating": 1.5}}, None),
+        ({"phase": "committed"}, None),
+    ],
+)
+def test_a_database_does_not_go_back(changes: dict[str, object], told: str | None) -> None:
+    """Where a migration ran and its release is not live, a line of its own says so."""
+    end = ended("web1", final(**{"phase": "restored", "seconds": {"migrating": 2.0}, **changes}), "the logs")
+    assert end.message.partition("\n")[2] == (told or "")
+
+
 def test_where_to_look_when_nothing_serves() -> None:
     """At the log, then the restart that asks the gate; where `current` names nothing, only a deploy helps."""
     logs = "fab -H HOST logs --since=-1h  shows what failed; when its cause is gone, "

@@ -670,6 +670,14 @@ def test_files_that_are_not_committed(fork: tuple[Path, str, str, str], tmp_path
     assert (sorted(Source(path).dirty()), Source(tmp_path / "bare").dirty()) == (["a b", "file"], [])
 
 
+def test_files_that_differ_from_one_commit(fork: tuple[Path, str, str, str]) -> None:
+    """They are those of the commit that is checked out; of another one nothing is known."""
+    path, first, *_ = fork
+    (path / "file").write_text("changed")
+    head = git(path, "rev-parse", "HEAD").strip()
+    assert (Source(path).dirty(head), Source(path).dirty(first)) == (["file"], [])
+
+
 def test_what_two_commits_have_in_a_directory(tmp_path: Path) -> None:
     """Names in it that were added, changed and removed; against nothing all are added; an unknown commit tells none."""
     path = make(tmp_path / "units", "first")

@@ -105,6 +105,14 @@ def placed(context: Context, found: Deployment, given: Flags, release: str | Non
     return found.with_config(config(context, None, given, hosts))
 
 
+def own_application(context: Context, found: Deployment) -> str | None:
+    """The application that is meant; None where the environments of the settings have several."""
+    own = found.config
+    places = [own] if own.environment else [own, *(config(context, name, {}, []) for name in own.environments)]
+    names = {found.with_config(each).node.application for each in places}
+    return names.pop() if len(names) == 1 else None
+
+
 def by_environment(
     context: Context, environment: str | None, given: Flags, *, listener: Listener = tell_warnings
 ) -> Iterator[Deployment]:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from .views import View
 
 _UNBOUND = "nothing is live to compare with: the plan holds its names, and not its values"
-_FILES = 5  # that are not committed are named
 
 
 def table(plan: DeployPlan, typed: Callable[[str, str], str], flags: str = "") -> str:
@@ -36,7 +35,7 @@ def as_json(plan: DeployPlan) -> str:
 def _lines(plan: DeployPlan, typed: Callable[[str, str], str], flags: str) -> Iterator[str]:
     subject = f" “{clean(plan.subject)}”" if plan.subject else ""
     yield f"plan {plan.id} of {short(plan.sha)}{subject}, kept for {DAYS} days"
-    yield from (f"! {clean(each)}" for each in [*warnings(plan), *_dirty(plan)])
+    yield from (f"! {clean(each)}" for each in warnings(plan))
     if flags:
         yield f"with{clean(flags)}"
     for host in plan.hosts:
@@ -48,12 +47,6 @@ def _lines(plan: DeployPlan, typed: Callable[[str, str], str], flags: str) -> It
     else:
         hosts = ",".join(clean(host.host) for host in plan.hosts)
         yield f"→ {typeable(typed(hosts, f'deploy --plan={plan.id}{flags}'))}"
-
-
-def _dirty(plan: DeployPlan) -> Iterator[str]:
-    if plan.dirty:
-        more = f" and {len(plan.dirty) - _FILES} more" if len(plan.dirty) > _FILES else ""
-        yield f"not committed, and so not deployed: {', '.join(plan.dirty[:_FILES])}{more}"
 
 
 def _host(plan: DeployPlan, host: HostPlan) -> Iterator[str]:

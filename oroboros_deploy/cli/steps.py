@@ -51,17 +51,19 @@ class Line:
 class Doing:
     """What a host is doing, and since when (Unix time).
 
-    ``last`` is the last line that it printed, ``usual`` how long the parts that run took when they were made last.
+    ``parts`` are those that run, and since when.  ``last`` is the last line that it printed, ``usual`` how long the
+    ``slowest`` part that runs took when it was made last.
     ``begun`` is true when the host said that it begins the step, ``skipped`` when there is nothing to do in it,
     ``failed`` when a part of it failed.  ``away`` is since when nothing was heard of the host, while its link is lost.
     """
 
     step: str
     since: float
-    parts: list[str] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
     note: str = ""
     last: str = ""
     usual: float | None = None
+    slowest: str = ""
     begun: bool = False
     skipped: bool = False
     failed: bool = False
@@ -82,7 +84,12 @@ class Doing:
     @property
     def began(self) -> float:
         """When that began."""
-        return self.since if self.away is None else self.away
+        return self.counted if self.away is None else self.away
+
+    @property
+    def counted(self) -> float:
+        """Since when what is shown runs: the slowest part, else the part that began first, else the step."""
+        return self.parts.get(self.slowest) or min(self.parts.values(), default=self.since)
 
     @property
     def expected(self) -> str:
@@ -164,11 +171,12 @@ class Steps:
     def _expect(self, host: str, doing: Doing) -> None:
         """Say of what a host does how long it usually takes: parts run side by side, so the longest decides."""
         known = self._usual.get(host, {})
-        doing.usual = max((known[part] for part in doing.parts if part in known), default=None)
+        doing.slowest = max((part for part in doing.parts if part in known), key=known.__getitem__, default="")
+        doing.usual = known.get(doing.slowest)
 
     def _part_started(self, event: Event, host: str) -> Iterator[Line]:
         doing = self._doing(event, host)
-        doing.parts.append(str(event.data.get("part", "")))
+        doing.parts[str(event.data.get("part", ""))] = event.at
         self._expect(host, doing)
         yield from ()
 
@@ -189,7 +197,7 @@ class Steps:
     def _part(self, event: Event, host: str) -> str:
         """The part that has ended."""
         part, doing = str(event.data.get("part", "")), self._doing(event, host)
-        doing.parts = [other for other in doing.parts if other != part]
+        doing.parts.pop(part, None)
         doing.last = ""
         self._expect(host, doing)
         return part

@@ -12,9 +12,9 @@ from ..control.plan import unfinished, unsound
 from ..errors import DeployError
 from ..host.constants import IN_PLACE
 from ..host.words import held, not_live, put_away
-from ..outcome import served_before
+from ..outcome import State, served_before
 from ..text import changed_names, clean, columns, duration, moment, short, size
-from ..words import came_to
+from ..words import came_to, name_of
 
 if TYPE_CHECKING:
     from ..config import Setting
@@ -186,7 +186,7 @@ def _status_row(host: str, answer: Facts | DeployError) -> tuple[str, ...]:
     running = answer["running"]
     last = answer["last"]
     now = f"{running.get('kind', 'activation')}: {running.get('phase', '?')}" if running else _rest(answer)
-    ended = f"{last['kind']}, {came_to(last['phase'])}" if last else "none"
+    ended = f"{last['kind']}, {_phase(last['phase'], last)}" if last else "none"
     return (host, short(answer["live"]) or "nothing", _since(answer), ended, now)
 
 
@@ -227,7 +227,7 @@ def _ended(last: ActivationState) -> str:
         return "failed before the switch"
     failed = _end(last["phase"], last)
     source = short(last.get("source")) or "what was there before"
-    return {"restored": f"failed: {source} was restored", "restore_failed": "failed, and was not restored"}.get(
+    return {"restored": f"failed: {source} was restored", "not restored": "failed, and was not restored"}.get(
         failed, failed
     )
 
@@ -236,7 +236,13 @@ def _end(phase: str, activation: ActivationState | JournalEntry) -> str:
     """How an activation ended; after a first deploy that failed there may have been nothing to restore."""
     first = phase == "restored" and activation.get("switched") and activation.get("source") is None
     nothing_left = first and not served_before(activation)
-    return "failed, nothing is live" if nothing_left else phase
+    return "failed, nothing is live" if nothing_left else _phase(phase, activation)
+
+
+def _phase(phase: str, activation: ActivationState | JournalEntry) -> str:
+    """The last phase, as an attempt is called that came to it: what was never switched was not restored."""
+    unswitched = phase == "restored" and activation.get("switched") is False
+    return name_of(State.NOT_SWITCHED) if unswitched else came_to(phase)
 
 
 def _help(setting: Setting) -> str:
@@ -370,7 +376,7 @@ def _entry_row(entry: JournalEntry) -> tuple[str, ...]:
     number, at, actor, kind = (found.get(key) for key in ("seq", "at", "actor", "kind"))
     target, names = short(str(found.get("target") or "")), changed_names(found.get("names"))
     what = " ".join(filter(None, (str(kind or ""), target, names)))
-    end = came_to(_end(str(found.get("outcome") or ""), entry))
+    end = _end(str(found.get("outcome") or ""), entry)
     outcome = ": ".join(filter(None, (end, str(found.get("reason") or ""))))
     return (str(number), _when(at), str(actor or "?"), what, outcome)
 

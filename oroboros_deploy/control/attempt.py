@@ -168,14 +168,16 @@ class Attempt:
         """On several hosts none is changed before the facts of all are known; one alone needs no such barrier."""
         if self.job.kind == "rollback" and len(self.works) == 1:
             self._connect()
-            self._tell_of_units()
+            self._tell_what_stays()
             _intend(registry, self._record())
             self._switch_at_once(self.works[0])
         else:
             self._meet()
-            if not all(work.plan and work.plan.nothing for work in self.works):
+            if all(work.plan and work.plan.nothing for work in self.works):
+                self._tell_of_files()
+            else:
                 self._foresee()
-                self._tell_of_units()
+                self._tell_what_stays()
                 _intend(registry, self._with_commits(self._record()))
         self._on_each(build=self._build)
         self._activate()
@@ -196,10 +198,21 @@ class Attempt:
         if self.consent:
             self.consent()
 
-    def _tell_of_units(self) -> None:
+    def _tell_of_files(self) -> None:
+        """Say which files nobody deployed, where the release is live already and somebody may think that they are."""
+        if self.job.kind == "deploy":
+            from ..records.plan import not_committed
+            from .planning import Planning
+
+            for warning in not_committed(Planning(self.node, self.commit).dirty(self.job.sha)):
+                self._tell("warning", warning, level="warning")
+
+    def _tell_what_stays(self) -> None:
         left = plan.units_left(self.job)
         if left:
             self._tell("warning", left, level="warning")
+        if self.job.kind == "rollback" and self.config.migrate:
+            self._tell("database.stays", "the database stays as it is: a rollback runs no migration")
 
     def _connect(self) -> None:
         self._on_each(connect=connect)

@@ -117,7 +117,7 @@ def _head(config: Config, source: Source, sha: str) -> _Head:
     directory = None if config.skip_restart else config.units
     if directory is None:
         return found
-    only_here = any(is_path(path.removeprefix(f"{directory}/")) for path in source.dirty(directory))
+    only_here = any(is_path(path.removeprefix(f"{directory}/")) for path in source.dirty(within=directory))
     return replace(found, units=_units(source, sha, directory), uncommitted=only_here)
 
 

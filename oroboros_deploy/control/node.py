@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from copy import copy
 from difflib import get_close_matches
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
 from ..events import Event, Level, Listener, fan_out, guarded
 from ..remote.dialing import Begin, Dialing
 from ..user import user_name
+from .resolving import the_environments
 from .state_directory import default_registry_url, state_directory
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class ControlNode:
         except HostUnreachable as error:
             if near := get_close_matches(name, self.config.environments, 1):
                 error.hint = f"if {near[0]} was meant: fab -H {near[0]}; otherwise {error.hint}"
+            elif "has no address" in error.message and name not in chain(*self.config.environments.values()):
+                error.hint = f"{error.hint}{the_environments(self.config)}"
             raise
 
     # --- the registry ---

@@ -49,7 +49,7 @@ class Planning:
         found = ask(self.node, names, lambda host: self.look(host, host.facts(request)))
         hosts = [_told(name, answer) for name, answer in found.items()]
         with self.node.registry() as registry:
-            made = self.of([_timed(registry, host) for host in hosts], dirty=self._dirty())
+            made = self.of([self._timed(registry, host) for host in hosts], dirty=self.dirty())
             registry.keep_plan(made)
         return made
 
@@ -89,7 +89,8 @@ class Planning:
 
     def brief(self, found: Sequence[tuple[str, Facts, Plan]]) -> DeployPlan:
         """The plan that the facts of hosts tell, where nobody is asked anything more."""
-        return self.of([self._of_host(host, facts, planned, None) for host, facts, planned in found])
+        hosts = [self._of_host(host, facts, planned, None) for host, facts, planned in found]
+        return self.of(hosts, dirty=self.dirty(self.commit.sha))
 
     def known(self, host: str, facts: Facts, planned: Plan | None) -> HostPlan:
         """The plan for one host as far as its facts tell."""
@@ -150,19 +151,20 @@ class Planning:
             return self.node.source().is_unpushed(self.job.sha)
         return False
 
-    def _dirty(self) -> list[str]:
+    def dirty(self, sha: str | None = None) -> list[str]:
+        """The files of the work tree that are not committed; with a ``sha``, none where another one is checked out."""
         with suppress(InvalidInput):
-            return self.node.source().dirty()
+            return self.node.source().dirty(sha)
         return []
+
+    def _timed(self, registry: Registry, host: HostPlan) -> HostPlan:
+        """The plan with what the host's deploys of this application took."""
+        reader, own = registry.reader, self.node.application
+        found = reader.attempts(_DEPLOYS, host=host.host, kind="deploy", state="live", application=own).items
+        return replace(host, seconds=expected(found, host))
 
 
 def _told(name: str, answer: HostPlan | DeployError) -> HostPlan:
     if isinstance(answer, HostPlan):
         return answer
     return looking.refused(HostPlan(name), answer, int(getattr(answer, "code", answer.exit_code)))
-
-
-def _timed(registry: Registry, host: HostPlan) -> HostPlan:
-    """The plan with what the host's deploys took."""
-    found = registry.reader.attempts(_DEPLOYS, host=host.host, kind="deploy", state="live").items
-    return replace(host, seconds=expected(found, host))

@@ -34,8 +34,15 @@ def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
     """`named_hosts`, each once.  Raises InvalidInput when there are none."""
     names = list(dict.fromkeys(named_hosts(config, hosts)))
     if not names:
-        raise InvalidInput("nothing was changed: no host was named", hint="add -H HOST or -H ENVIRONMENT")
+        hint = f"add -H HOST or -H ENVIRONMENT{the_environments(config)}"
+        raise InvalidInput("nothing was changed: no host was named", hint=hint)
     return names
+
+
+def the_environments(config: Config) -> str:
+    """The end of a hint that names the environments, which a name may have been meant for; empty without any."""
+    names = ", ".join(config.environments)
+    return f"; the settings have the environments {names}" if names else ""
 
 
 def planned(node: ControlNode, plan_id: str) -> DeployPlan:
@@ -153,6 +160,6 @@ def _only(candidates: Sequence[str], text: str) -> str:
     if len(candidates) == 1:
         return candidates[0]
     found = f"fits {len(candidates)} releases: {', '.join(candidates)}" if candidates else "is no recorded release"
-    raise UnknownRelease(
-        f"nothing was changed: {text!r} {found}", hint="fab registry.list  shows them; give the full id"
-    )
+    shows = "fab registry.list  shows the releases; one that the registry does not have needs its full id"
+    hint = "type more of the id" if candidates else shows
+    raise UnknownRelease(f"nothing was changed: {text!r} {found}", hint=hint)

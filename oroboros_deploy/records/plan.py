@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal, Self, cast
 
 from ..text import clean, short
@@ -21,6 +22,8 @@ _SWITCH = (
     "`privileged`, rebuild, no cache)"
 )
 NAMED = 3  # of the commits that a deploy takes away
+_SETTINGS = ("fabfile.py", "fabric.yaml", "fabric.yml", "fabric.json", "fabric.py")  # read as they are here
+_NAMED = 3  # files that are not committed
 _LOOKED_AT = 5  # deploys of a host, for what the next one takes
 
 
@@ -224,7 +227,7 @@ def _work(plan: DeployPlan, host: HostPlan) -> Iterator[str]:
 
 
 def warnings(plan: DeployPlan) -> Iterator[str]:
-    """What a person should know before it begins: which commits it takes away, and that nobody else has the commit."""
+    """What to know before it begins: which commits it takes away, what nobody else has, what is not committed."""
     switched = [host for host in plan.hosts if host.activates]
     for host, names in _alike(switched, lambda host: host.live):
         yield from _taken_away(plan, host, names)
@@ -232,6 +235,17 @@ def warnings(plan: DeployPlan) -> Iterator[str]:
         yield f"{short(plan.sha)} was rolled back from on {names} {host.rolled_back}"
     if plan.unpushed:
         yield f"{short(plan.sha)} was not pushed: no branch of a remote has it"
+    yield from not_committed(plan.dirty)
+
+
+def not_committed(dirty: Sequence[str]) -> Iterator[str]:
+    """What the files of the work tree that are not committed do to a deploy: settings are used, the rest is not."""
+    settings = [name for name in dirty if PurePosixPath(name).name in _SETTINGS]
+    others = [name for name in dirty if name not in settings]
+    yield from (f"{name} is not committed: its settings are used as they are here" for name in settings)
+    if others:
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        yield f"not committed, and so not deployed: {', '.join(others[:_NAMED])}{more}"
 
 
 def _alike(hosts: Sequence[HostPlan], of: Callable[[HostPlan], str | None]) -> Iterator[tuple[HostPlan, str]]:

@@ -408,14 +408,6 @@ _next = select(func.min(_A.environment)).where(_A.environment > _first.c.name).s
 _names = _first.union_all(select(_next).where(_first.c.name.is_not(None)))
 ENVIRONMENTS = select(_names.c.name).where(_names.c.name.is_not(None))
 
-_FIRST = select(_text(_A.started_at, "first")).order_by(_A.started_at).limit(1)
-_PRODUCTION = or_(*(_A.environment == name for name in sorted(PRODUCTION)))
-FIRST = {
-    frozenset[str](): _FIRST,
-    frozenset({"environment"}): _FIRST.where(_A.environment == bindparam("environment")),
-    frozenset({"production"}): _FIRST.where(_PRODUCTION),
-}
-
 # Where the next chunk goes on: the last begin, as the driver gives and takes it, and the row number.
 _BEGUN = type_coerce(_A.started_at, NullType())
 _ENDED = [getattr(_A, name) for name in Ended._fields]
@@ -423,8 +415,16 @@ _ENDED_FILTERS: dict[str, ColumnElement[bool]] = {
     "since": _A.started_at >= bindparam("since"),
     "after": tuple_(_BEGUN, _A.id) < tuple_(bindparam("after", type_=NullType()), bindparam("id")),
     "environment": _A.environment == bindparam("environment"),
-    "production": _PRODUCTION,
+    "production": or_(*(_A.environment == name for name in sorted(PRODUCTION))),
+    "application": _FILTERS["application"](()),
 }
+
+
+@cache
+def first_that(filters: frozenset[str]) -> Select[Any]:
+    """When the first attempt that passes these filters began."""
+    passed = [_ENDED_FILTERS[name] for name in sorted(filters)]
+    return select(_text(_A.started_at, "first")).where(*passed).order_by(_A.started_at).limit(1)
 
 
 @cache

@@ -64,12 +64,17 @@ class Reader:
         """A reader of the same that may be kept long: it holds no session of somebody else's meanwhile."""
         return self
 
-    def releases(self, limit: int = 100, status: str | None = None, after: int | None = None) -> list[dict[str, Any]]:
-        """The newest rows of `releases` first, at most ``limit`` (1 to 500); those that follow the row ``after``."""
+    def releases(
+        self, limit: int = 100, status: str | None = None, after: int | None = None, application: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The newest rows of `releases` first, at most ``limit`` (1 to 500); those that follow the row ``after``.
+
+        With an ``application``, those that attempts tell of others alone are left out.
+        """
         check_limit(limit)
         if status is not None:
             check_status(status)
-        return self._read(lambda db: releases.newest(db, limit, status, after))
+        return self._read(lambda db: releases.newest(db, limit, status, after, application))
 
     def release(self, release_id: str) -> dict[str, Any] | None:
         """A release's row, None when it has none."""
@@ -89,16 +94,18 @@ class Reader:
         sha: str | None = None,
         actor: str | None = None,
         subject: str | None = None,
+        application: str | None = None,
     ) -> Page:
         """The attempts that began last, the newest first, each with its hosts.
 
         ``since`` and ``until`` are ISO 8601 with an offset, the latter not included; ``sha`` is a
         prefix of 4 digits or more, ``actor`` is who asked for it, ``subject`` is a part of the commit's
-        subject, in capitals or not; SQLite knows only the capitals of ASCII.  An empty one is none.
+        subject, in capitals or not; SQLite knows only the capitals of ASCII.  An empty one is none.  The oldest rows
+        name no ``application``, and are of any.
         """
         check_limit(limit)
         values = _given(kind=kind, state=state, host=host, environment=environment, since=since, until=until, sha=sha)
-        values |= _given(after=after, actor=actor, subject=subject or None)
+        values |= _given(after=after, actor=actor, subject=subject or None, application=application)
         filters = frozenset(state if name == "state" and state in _BY_SIGN_OF_LIFE else name for name in values)
         values = _checked(values) | {"limit": limit + 1}
 
@@ -301,8 +308,15 @@ class Reader:
         """How many attempts there are with an end, by environment, kind and state."""
         return {tuple(key): count for *key, count in self._read(lambda db: db.rows(queries.ENDED_COUNTS))}
 
-    def figures(self, *, environment: str | None = None, days: int = 90, production: bool = False) -> Figures:
-        """The four DORA measures over the last ``days`` days, today included (UTC).
+    def figures(
+        self,
+        *,
+        environment: str | None = None,
+        days: int = 90,
+        production: bool = False,
+        application: str | None = None,
+    ) -> Figures:
+        """The four DORA measures over the last ``days`` days, today included (UTC), of one application or of all.
 
         With ``production``, where no environment is named, those alone that are production by their name; all where
         none is.
@@ -315,7 +329,7 @@ class Reader:
             since = datetime.combine(today - timedelta(days - 1), time(), UTC)
             known = [name for (name,) in db.rows(queries.ENVIRONMENTS)] if production and environment is None else []
             named = [name for name in known if name in PRODUCTION]
-            values = _given(environment=environment, production=named or None)
+            values = _given(environment=environment, production=named or None, application=application)
             about = environment or ", ".join(named) or None
             return figures(
                 _ended(db, values, since), environment=about, days=days, today=today, first=_first(db, values)
@@ -435,7 +449,7 @@ def _seconds_between(began: str, ended: str) -> float:
 
 def _first(db: Driver, named: Mapping[str, Any]) -> date | None:
     """The day of the first record."""
-    first = db.value(queries.FIRST[frozenset(named)], named)
+    first = db.value(queries.first_that(frozenset(named)), named)
     return date.fromisoformat(first[:10]) if first else None
 
 

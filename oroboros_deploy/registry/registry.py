@@ -229,9 +229,12 @@ class Registry:
 
         return self._write(work)
 
-    def list(self, limit: int = 50, status: str | None = None) -> list[dict[str, Any]]:
-        """Return the newest rows first, at most ``limit`` (1 to 500).  Raises InvalidInput for an unknown status."""
-        return self.reader.releases(limit, status)
+    def list(self, limit: int = 50, status: str | None = None, application: str | None = None) -> list[dict[str, Any]]:
+        """Return the newest rows first, at most ``limit`` (1 to 500); with an ``application``, without those of others.
+
+        Raises InvalidInput for an unknown status.
+        """
+        return self.reader.releases(limit, status, application=application)
 
     def get(self, release_id: str) -> dict[str, Any] | None:
         """A release's row, None when it has none."""

@@ -17,8 +17,10 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    exists,
     func,
     literal_column,
+    or_,
     select,
     type_coerce,
     update,
@@ -26,7 +28,7 @@ from sqlalchemy import (
 
 from .database import insert
 from .driver import Driver
-from .schema import AnyText, IsoTime, releases, storable, waiting
+from .schema import AnyText, IsoTime, attempts, releases, storable, waiting
 
 _THERE = {
     "postgresql": "to_regclass('releases') IS NOT NULL",
@@ -68,15 +70,20 @@ def every(db: Driver) -> list[dict[str, Any]]:
     return db.dicts(_rows(_table(db)))
 
 
-def newest(db: Driver, limit: int, status: str | None, after: int | None = None) -> list[dict[str, Any]]:
+def newest(
+    db: Driver, limit: int, status: str | None, after: int | None = None, application: str | None = None
+) -> list[dict[str, Any]]:
     """The rows that were added last, the newest first; those that follow the row ``after``, where it is given.
+
+    With an ``application``, without those of which attempts of others alone tell.
 
     By ``id``: it is never null, so a release on its way up stands on top and one that
     never went live stays at its place, where ordering by ``deployed_at`` would put both
     at one end; and that time is set once, so for all the others the order is the same.
     """
-    rows = _newest(_table(db), of_status=status is not None, following=after is not None)
-    return db.dicts(rows, {"limit": limit, "status": status, "after": after})
+    values = {"limit": limit, "status": status, "after": after, "application": application}
+    given = {name: value for name, value in values.items() if value is not None}
+    return db.dicts(_newest(_table(db), frozenset(given)), given)
 
 
 def find(db: Connection, prefix: str) -> list[str]:
@@ -153,7 +160,18 @@ def _one(table: Table) -> Select[Any]:
 
 
 @cache
-def _newest(table: Table, *, of_status: bool, following: bool) -> Select[Any]:
-    rows = _rows(table).order_by(table.c.id.desc()).limit(bindparam("limit"))
-    rows = rows.where(table.c.id < bindparam("after")) if following else rows
-    return rows.where(table.c.status == bindparam("status")) if of_status else rows
+def _newest(table: Table, filters: frozenset[str]) -> Select[Any]:
+    passed = {
+        "after": table.c.id < bindparam("after"),
+        "status": table.c.status == bindparam("status"),
+        "application": _of_application(table),
+    }
+    rows = _rows(table).where(*(passed[name] for name in sorted(filters & {*passed})))
+    return rows.order_by(table.c.id.desc()).limit(bindparam("limit"))
+
+
+def _of_application(table: Table) -> ColumnElement[bool]:
+    """Whether an attempt of an application tells of the release, or none of any: whose it is nobody knows then."""
+    tells = exists().where(attempts.c.release_id == table.c.release_id).correlate(table)
+    own = attempts.c.application.in_(["", bindparam("application", type_=AnyText)])
+    return or_(tells.where(own), ~tells)

@@ -106,3 +106,31 @@ def test_warnings_are_told_beside_the_answer(project: Path, task: str) -> None:
     ran = fab(project, "-H", "web1", task, "--json")
     assert (ran.returncode, ran.stderr) == (0, "! warning of web1\n")
     assert "warning" not in ran.stdout and isinstance(json.loads(ran.stdout), dict | list)
+
+
+@pytest.mark.slow
+def test_releases_and_figures_of_one_application(project: Path) -> None:
+    """A registry that several share is read for the one of the settings; for all where environments have several."""
+    with Registry.open(default_registry_url()) as registry:
+        for number, name in enumerate(("shop", "wiki")):
+            there = host("web1", "live", seconds={"activate": 1.0})
+            one = record(str(number) * 40, there, attempt=name, application=name, environment=name)
+            registry.begin(one)
+            registry.finish(one)
+    told = []
+    for own in ("", ", environments: {prod: {hosts: [web1], application: wiki}}"):
+        (project / "fabric.yaml").write_text(f"deploy: {{root: /srv/shop{own}}}\n")
+        releases, figures = (
+            json.loads(fab(project, *line).stdout) for line in (["registry.list"], ["figures", "--json"])
+        )
+        told.append(([row["release_id"][0] for row in releases], [row["environment"] for row in figures]))
+    assert told == [(["0"], [None, "shop"]), (["1", "0"], [None, "shop", "wiki"])]
+
+
+@pytest.mark.slow
+def test_help_says_where_a_root_and_a_configuration_come_from(project: Path) -> None:
+    """Both come from fabric.yaml: the default of a root, and what a line finds in its environment."""
+    told = [" ".join(fab(project, "--help", name).stdout.split()) for name in ("run", "console", "registry.forget")]
+    root = "deploy root on the hosts (default: `root` in fabric.yaml, else /srv/oroboros)"
+    env = "the configuration of fabric.yaml (`env`), not with Environment= of a unit"
+    assert [(root in each, env in each) for each in told] == [(True, True), (True, True), (True, False)]

@@ -37,7 +37,7 @@ def test_a_plan_for_people() -> None:
     assert planning.table(made, typed).splitlines() == [
         "plan 1a2b3c4d of aaaaaaaaaa “a new cart”, kept for 7 days",
         "! aaaaaaaaaa was not pushed: no branch of a remote has it",
-        "! not committed, and so not deployed: a, b, c, d, e and 1 more",
+        "! not committed, and so not deployed: a, b, c and 3 more",
         "web1: bbbbbbbbbb → aaaaaaaaaa, 3 commits forward",
         "  builds         frontend, api",
         "  units          (~PORT)",

@@ -189,6 +189,22 @@ def test_a_host_that_is_heard_of_again_goes_on_where_it_was() -> None:
     ]
 
 
+def test_the_time_of_a_part_is_its_own() -> None:
+    """It counts from when the part began: of several that one whose usual time is shown, else the first."""
+    steps, since = Steps(), []
+    for event in (
+        happened("build.started", "web1", 10),
+        happened("part.started", "web1", 11, part="venv"),
+        happened("part.started", "web1", 12, part="frontend"),
+        happened("build.usual", at=13, seconds={"web1": {"frontend": 40.2}}),
+        happened("part.finished", "web1", 14, part="frontend"),
+        happened("part.finished", "web1", 15, part="venv"),
+    ):
+        steps.take(event)
+        since.append(steps.at_work["web1"].counted)
+    assert since == [10, 11, 11, 12, 11, 10]
+
+
 def test_messages_are_marked_by_weight() -> None:
     """Warnings and errors stand out; details are for --verbose."""
     events = [

@@ -266,6 +266,16 @@ def test_an_entry_that_was_edited_is_shown(entry: dict[str, Any]) -> None:
     assert len(shown.splitlines()) == 3
 
 
+def test_what_was_not_switched_is_called_so() -> None:
+    """By `audit` and by `status`, as by `history`: nothing was restored where nothing had changed."""
+    entry = {**ENTRY, "outcome": "restored", "switched": False, "reason": "the migration exited 1"}
+    audit = tables.audit_table({"web1": {"entries": [entry], "count": 1, "verified": False, "wrong": None}})  # type: ignore[dict-item, list-item, typeddict-item]
+    last = {"kind": "deploy", "phase": "restored", "switched": False, "target": A, "source": B}
+    status = tables.status_table({"web1": answer(live=B, last=last)})
+    assert "not switched: the migration exited 1" in audit
+    assert ("deploy, not switched" in status, "restored" in status) == (True, False)
+
+
 def test_hosts_that_serve_different_releases_are_told() -> None:
     """Below the table it is said how many hosts serve which release; nothing where all serve the same."""
     rows = {"web1": answer(live=A), "web2": answer(live=B), "web3": answer(live=A), "web4": HostUnreachable("gone")}

@@ -386,6 +386,17 @@ def test_migration_runs_before_the_switch_and_its_revision_is_kept(site: Site) -
         assert registry.get(site.better)["migration_marker"] == "4f2a"  # type: ignore[index]
 
 
+def test_a_rollback_says_that_the_database_stays(site: Site) -> None:
+    """Where the settings have a migration: it is no part of a rollback."""
+    site.deployment().deploy(["web1"], sha=site.good)
+    site.deployment().deploy(["web1"], sha=site.better)
+    for migrate, release in ((None, site.good), ("true", site.better)):
+        site.events.clear()
+        assert site.deployment(migrate=migrate).rollback(["web1"], release=release).ok
+        told = [event.message for event in site.events if event.name == "database.stays"]
+        assert told == (["the database stays as it is: a rollback runs no migration"] if migrate else [])
+
+
 def test_failed_migration_switches_nothing(site: Site) -> None:
     """A migration that fails ends with exit code 30 and the old release live, its services not restarted."""
     site.deployment().deploy(["web1"], sha=site.good)

@@ -122,6 +122,22 @@ def test_a_registry_behind_the_one_environment(tmp_path: Path, count: int) -> No
     assert asked == (["web0"] if count == 1 else [])
 
 
+def test_a_host_that_is_no_environment(tmp_path: Path) -> None:
+    """A name that has no address may be meant for an environment, so these are named; a host of one is meant itself."""
+
+    def connect(name: str) -> LocalConnection:
+        raise HostUnreachable(f"the name {name} has no address: Name or service not known", hint="check the spelling")
+
+    mine = node(tmp_path, {"environments": {"prod": {"hosts": ["web1"]}, "lab": {"hosts": ["web2"]}}}, connect=connect)
+    hints = {}
+    for name in ("production", "web1"):
+        with pytest.raises(HostUnreachable) as caught:
+            mine.host(name).open()
+        hints[name] = caught.value.hint
+    told = "check the spelling; the settings have the environments prod, lab"
+    assert hints == {"production": told, "web1": "check the spelling"}
+
+
 def test_a_host_that_is_nearly_an_environment(tmp_path: Path) -> None:
     """When nothing answers under a name, the environment that it resembles is offered."""
     mine = node(tmp_path, {"environments": {"staging": {"hosts": ["web1"]}}})

@@ -127,3 +127,20 @@ def test_units_before_they_are_there(site: Site) -> None:
         None,
         {"added": ["c.service"], "changed": ["a.service"], "removed": []},
     ]
+
+
+def test_a_deploy_says_what_is_not_committed(site: Site) -> None:
+    """Also where the release is live already; of a commit that is not checked out, what differs is no news."""
+    (site.repository.path / "fabric.yaml").write_text("deploy: {}\n")
+    told = "fabric.yaml is not committed: its settings are used as they are here"
+    for sha, times in ((site.bad, 1), (site.bad, 1), (site.good, 0)):
+        site.events.clear()
+        assert site.fleet().deploy(["web1"], sha=sha).ok
+        assert [event.message for event in site.events if event.level == "warning"].count(told) == times
+
+
+def test_what_another_application_took_says_nothing(site: Site) -> None:
+    """Two applications share hosts and registry: how long a deploy takes is known by those of the same one."""
+    site.fleet().deploy(["web1"], sha=site.good)
+    found = [site.fleet(application=name).plan(["web1"], sha=site.better).seconds for name in ("shop", "wiki")]
+    assert [seconds is None for seconds in found] == [False, True]

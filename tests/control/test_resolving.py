@@ -59,6 +59,17 @@ def test_hosts_are_those_named_else_those_of_the_settings() -> None:
         resolving.required_hosts(load([("fabric.yaml", {})], {}), None)
 
 
+def test_who_names_no_host_is_told_the_environments() -> None:
+    """Where the settings have some: one of them is what is most often meant."""
+    hints = []
+    for own in ({}, {"environments": {"prod": {"hosts": ["a"]}, "lab": {"hosts": ["b"]}}}):
+        with pytest.raises(InvalidInput, match="no host was named") as error:
+            resolving.required_hosts(load([("fabric.yaml", own)], {}), None)
+        hints.append(error.value.hint)
+    add = "add -H HOST or -H ENVIRONMENT"
+    assert hints == [add, f"{add}; the settings have the environments prod, lab"]
+
+
 def test_a_full_release_id_needs_no_registry(desk: Desk) -> None:
     """In any case of its letters; nothing is opened."""
     assert resolving.release_id(desk.node(), A.upper()) == A
@@ -71,10 +82,12 @@ def test_the_beginning_of_a_release_id(desk: Desk) -> None:
     for release in (A, alike, B):
         desk.live(release, "web1")
     assert resolving.release_id(desk.node(), B[:6]) == B
-    with pytest.raises(UnknownRelease, match=r"fits 2 releases: "):
+    with pytest.raises(UnknownRelease, match=r"fits 2 releases: ") as several:
         resolving.release_id(desk.node(), A[:6])
-    with pytest.raises(UnknownRelease, match="is no recorded release"):
+    with pytest.raises(UnknownRelease, match="is no recorded release") as none:
         resolving.release_id(desk.node(), "0000")
+    shows = "fab registry.list  shows the releases; one that the registry does not have needs its full id"
+    assert (several.value.hint, none.value.hint) == ("type more of the id", shows)
 
 
 def test_a_release_is_found_where_it_was_live(desk: Desk) -> None:

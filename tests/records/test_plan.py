@@ -62,6 +62,18 @@ def test_it_is_kept_as_json() -> None:
     assert DeployPlan.from_dict({**told, "of_a_later_version": 1}) == one
 
 
+def test_files_that_are_not_committed() -> None:
+    """Settings are used as they are in the work tree; of the rest three are named, and the others counted."""
+    made = plan(dirty=("a", "apps/web/fabric.yaml", "b", "c", "d", "e"))
+    assert [*warnings(made)] == [
+        "apps/web/fabric.yaml is not committed: its settings are used as they are here",
+        "not committed, and so not deployed: a, b, c and 2 more",
+    ]
+    assert [*warnings(plan(dirty=("fabric.yml",)))] == [
+        "fabric.yml is not committed: its settings are used as they are here"
+    ]
+
+
 @pytest.mark.parametrize("told", [{}, {"hosts": 1}, {"hosts": [], "services": [], "dirty": []}])
 def test_what_is_no_plan(told: dict[str, Any]) -> None:
     """Rows that somebody else wrote are refused."""

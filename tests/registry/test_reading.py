@@ -432,6 +432,21 @@ def test_a_deploy_that_is_live_on_some_hosts_lasts_until_the_next_that_is_live_e
     assert (found.failures, found.time_to_restore_seconds) == (1, 7200.0)
 
 
+def test_one_application_of_several(registry):
+    """Its attempts, figures and releases are its own; so are releases of which no attempt tells whose they are."""
+    now = datetime.now(UTC).replace(microsecond=0).isoformat()
+    for number, (release_id, name) in enumerate(((A, "shop"), (B, "wiki")), 1):
+        part = host("h1", "live", seconds={"activate": 4.5})
+        put(registry, number, part, release_id=release_id, application=name, started_at=now, finished_at=now)
+    registry.upsert(C, C, "replaced")
+    reader = registry.reader
+    assert names(reader.attempts(application="shop")) == ["attempt-1"]
+    counts = [reader.figures(environment=place, application="shop").deployments for place in (None, "prod")]
+    assert (counts, reader.figures().deployments) == ([1, 1], 2)
+    assert [row["release_id"] for row in registry.list(application="shop")] == [C, A]
+    assert [row["release_id"] for row in registry.list()] == [C, B, A]
+
+
 def test_figures_count_what_reached_the_users(registry):
     """From recorded attempts: what was switched counts, by environment, and lead time once for each release."""
     now = datetime.now(UTC).replace(microsecond=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -67,10 +68,9 @@ class Bench:
         ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:
-            hint = f"fix it and deploy again; the whole log is on the host: {self._log(part)}"
-            raise Refusal(
-                "build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=process.whole_lines(ended.tail)
-            )
+            hint = f"fix it and deploy again; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
+            log = process.whole_lines(ended.tail)
+            raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=log)
 
     def for_tools(self) -> Bench:
         """This bench for what makes tools: no part of a release may write to them."""
