@@ -198,5 +198,5 @@ def _pages(proposal: Proposal, place: str, at: str, manager: Manager, needs: Map
         proposal.because("build.steps", f"{below(place, 'package.json')} has a build of pages, too")
         return
     proposal.frontend = {"path": at or ".", "command": command, "output": output, "into": None}
-    proposal.because("build.frontend", f"{below(place, 'package.json')} has a build; its output stays where it is made")
+    proposal.because("build.frontend", f"{below(place, 'package.json')} has a build")
     proposal.page = below(at, f"{output}/index.html")

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 class Proposal:
     """Found by one look after another; ``reasons`` are by the names of settings, ``is_`` says what was found.
 
-    ``page`` is the file that a web server shows first, where nothing has to run, and ``port`` is where a server
-    answers; ``questions`` are by the name of the setting that is the answer.
+    ``page`` is the file that a web server shows first, where nothing has to run, ``gate`` asks a web server that the
+    commit brings, and ``port`` is where a server answers; ``questions`` are by the name of the setting that is the
+    answer.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Proposal:
     reads: bool = False  # a unit does not start without the file of the configuration
     port: int | None = None
     page: str | None = None
+    gate: dict[str, object] | None = None
     run: bool = False  # something of it has to run
 
     def migrates(self, line: str) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..text import clean
-from . import gate, names, node, others, python
+from . import gate, names, node, others, python, served
 from .proposal import Proposal
 from .tree import Tree, table
 
@@ -31,7 +31,7 @@ _NOTHING = "nothing that `init` knows"
 def propose(tree: Tree) -> Proposal:
     """What fits a repository."""
     proposal = Proposal(_name(tree))
-    for look in (python.look, node.look, others.look, names.look):
+    for look in (python.look, node.look, others.look, served.look, names.look):
         look(tree, proposal)
     proposal.steps = [*_named_apart(proposal.steps)]
     return proposal
@@ -90,7 +90,8 @@ def _comments(proposal: Proposal, name: str) -> Iterator[str]:
 
 def _root(proposal: Proposal) -> Iterator[str]:
     known = next(iter(proposal.roots), None)
-    yield f"# {'the units run from there' if known else 'named after the project'}; on the host, with all releases"
+    why = "the units or the web server's file name it" if known else "named after the project"
+    yield f"# {why}; on the host, with all releases"
     yield f"root: {known or f'/srv/{proposal.name}'}"
 
 
@@ -116,14 +117,30 @@ def _health(proposal: Proposal) -> Iterator[str]:
         yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
         yield from _comments(proposal, "healthcheck")
         yield f"healthcheck: {flow(asked)}"
-    elif proposal.page and not proposal.run:
-        yield "# the page that the web server shows first is there"
-        yield f"healthcheck: {flow(gate.of_a_page(proposal.page))}"
+    elif (proposal.page or proposal.gate) and not proposal.run:
+        yield from _health_of_pages(proposal)
     else:
         yield "# without a question to the application its services alone decide: that they stay up"
-        yield from _comments(proposal, "healthcheck") if asked else ()
-        yield from [f"# healthcheck: {flow(asked)}"] if asked else []
+        yield from _health_in_a_comment(proposal, asked)
         yield f"healthcheck: {flow(gate.of_services())}"
+
+
+def _health_of_pages(proposal: Proposal) -> Iterator[str]:
+    """A web server of the commit is asked; until its address is known, or without one, the file has to be there."""
+    if proposal.gate:
+        yield from _comments(proposal, "healthcheck")
+        yield f"healthcheck: {flow(proposal.gate)}"
+        return
+    yield from _health_in_a_comment(proposal, None)
+    yield f"# {proposal.page} is there; no web server is asked for it"
+    yield f"healthcheck: {flow(gate.of_a_page(str(proposal.page)))}"
+
+
+def _health_in_a_comment(proposal: Proposal, asked: dict[str, object] | None) -> Iterator[str]:
+    """What is asked about the gate, and a gate that an answer makes of an example."""
+    yield from _comments(proposal, "healthcheck")
+    if asked or "healthcheck" in proposal.questions:
+        yield f"# healthcheck: {flow(asked or gate.of_a_server(8080))}"
 
 
 def _environment(proposal: Proposal) -> Iterator[str]:
