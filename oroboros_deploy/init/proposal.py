@@ -28,6 +28,7 @@ class Proposal:
     reasons: dict[str, list[str]] = field(default_factory=dict)
     questions: dict[str, list[str]] = field(default_factory=dict)
     names: list[str] = field(default_factory=list)  # that code and units read from their environment
+    defaults: int = 0  # how many more have one in the code
     reads: bool = False  # a unit does not start without the file of the configuration
     port: int | None = None
     page: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..text import clean
 from . import gate, names, node, others, python, served
@@ -25,6 +25,7 @@ deploy:
 """
 _PLAIN = re.compile(r"[A-Za-z./][\w ./=&@$-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_NAMES = 10  # of the environment are asked for at most
 _NOTHING = "nothing that `init` knows"
 
 
@@ -144,20 +145,37 @@ def _health_in_a_comment(proposal: Proposal, asked: dict[str, object] | None) ->
 
 
 def _environment(proposal: Proposal) -> Iterator[str]:
-    names = list(dict.fromkeys(proposal.names))
-    values = {"PORT": str(proposal.port)} if proposal.port and "PORT" in names else {}
-    secret = [name for name in names if name not in values]
-    env = ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
-    if secret or (proposal.reads and not values):
-        asked = ", ".join(names) or "which names"
-        seen = (
-            "; a build sees those alone that are in build: [NAME], too" if proposal.steps or proposal.frontend else ""
-        )
-        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has{seen}:"
+    """What the units read is written where all of it is known; else the names are asked for, each once."""
+    needed = list(dict.fromkeys(proposal.names))
+    answered = {"PORT": str(proposal.port)} if proposal.port and "PORT" in needed else {}
+    env = _env(needed[:_NAMES], answered)
+    if set(needed) - {*answered} or (proposal.reads and not answered):
+        yield f"# QUESTION: {_asked(needed, proposal.defaults)}"
+        built = " What a build needs of them is named in build: [NAME], too." if _builds(proposal) else ""
+        yield f"# Values stand here; a secret is a name that `fab` has in its own environment.{built}"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
-    elif values and proposal.reads:
+    elif answered and proposal.reads:
         yield "# the units read PORT from it; docs/configuration.md has more"
         yield f"env: {flow(env)}"
+
+
+def _env(needed: Iterable[str], answered: Mapping[str, str]) -> dict[str, object]:
+    """The setting for these names: secrets by their names alone, which no file has the values of."""
+    secret = [name for name in needed if names.is_secret(name)]
+    values = {name: answered.get(name, "value") for name in needed if name not in secret}
+    return ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
+
+
+def _asked(needed: Sequence[str], defaults: int) -> str:
+    if not needed:
+        return "which names does the environment have, and which values?:"
+    here = f"; the first {_NAMES} are here" if len(needed) > _NAMES else ""
+    more = f", and {defaults} with one" if defaults else ""
+    return f"which values does the environment have? The code reads {len(needed)} without a default{more}{here}:"
+
+
+def _builds(proposal: Proposal) -> bool:
+    return bool(proposal.steps or proposal.frontend)
 
 
 def _build(proposal: Proposal) -> Iterator[str]:

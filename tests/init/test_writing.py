@@ -282,6 +282,25 @@ def test_answers_are_lines_that_load(tmp_path: Path) -> None:
     assert (config.environments, config.env.secrets.names) == ({"prod": ("deploy@web1.example.org",)}, ("SECRET_KEY",))
 
 
+def test_secrets_are_asked_for_apart_from_values(tmp_path: Path) -> None:
+    """Each name stands once, where its answer goes; those with a default are a number."""
+    code = 'environ["ALLOWED"], environ["MAIL_PASSWORD"], environ.get("SECRET_KEY", ""), getenv("SIZE", 1)'
+    text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
+    asked = "which values does the environment have? The code reads 3 without a default, and 1 with one:"
+    assert asked in text
+    assert "# env: {values: {ALLOWED: value}, secrets: {names: [MAIL_PASSWORD, SECRET_KEY]}}" in text
+    assert [text.count(name) for name in ("ALLOWED", "MAIL_PASSWORD", "SECRET_KEY", "SIZE")] == [1, 1, 1, 0]
+
+
+def test_at_most_ten_names_are_asked_for(tmp_path: Path) -> None:
+    """How many others there are is told."""
+    code = "".join(f'environ["NAME_{number:02}"]\n' for number in range(13))
+    text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
+    asked = "which values does the environment have? The code reads 13 without a default; the first 10 are here:"
+    assert asked in text
+    assert [f"NAME_{number:02}" in text for number in range(13)] == [True] * 10 + [False] * 3
+
+
 @pytest.mark.parametrize(
     "value",
     [
