@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from . import compiled, versions, workspace
+from . import compiled, ports, versions, workspace
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -30,7 +30,6 @@ _HOOKS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "post
 _GENERATED = ("@prisma/client",)
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")  # a lock file has their digests
 _EXPORTS = re.compile(r"output\s*:\s*['\"]export['\"]")
-_PORT = re.compile(r"(?:--port[ =]|-p |PORT=)(\d{2,5})\b")
 
 
 class Manager(NamedTuple):
@@ -129,7 +128,8 @@ def _server(
         made = compiled.step(tree, proposal, place, package)
         proposal.steps.append({"name": _named("compile", place), **_path(place), "command": line, **made})
     said = f"{scripts.get('start', '')}\n{scripts.get('build', '')}"
-    proposal.run, proposal.port = True, proposal.port or _port(said)
+    proposal.run = True
+    ports.look(tree, proposal, place, said)
     proposal.guessed.append(f"{proposal.name}-web")
 
 
@@ -179,11 +179,6 @@ def _named(step: str, place: str) -> str:
 
 def _path(place: str) -> dict[str, object]:
     return {"path": place} if place else {}
-
-
-def _port(scripts: str) -> int:
-    found = _PORT.search(scripts)
-    return int(found[1]) if found else 3000
 
 
 def _pages(

@@ -58,7 +58,8 @@ def _units(tree: Tree, proposal: Proposal) -> None:
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
     proposal.reads = any(map(_READS.search, texts.values()))
     proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]
-    proposal.port = _port_of(tree, units) or proposal.port
+    if port := _port_of(tree, units):
+        proposal.port, proposal.port_file, proposal.guesses_port = port, "", False
     proposal.roots = [found[1] for found in map(_ROOT.search, texts.values()) if found]
     _shared(tree, proposal, "\n".join(texts.values()))
     if len(places) == 1 and "" not in places and all("@root@" in text or _ROOT.search(text) for text in texts.values()):
@@ -122,7 +123,8 @@ def _go(tree: Tree, proposal: Proposal) -> None:
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
         proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
         proposal.found.append(f"Go in {place or 'the top directory'}")
-        proposal.run, proposal.port = True, proposal.port or 8080
+        proposal.run = True
+        proposal.answers(None, guess=8080)
         if not tree.has("Procfile"):
             proposal.guessed.append(proposal.name)
         _ask_of_embedded(tree, proposal)

@@ -31,6 +31,8 @@ class Proposal:
     defaults: int = 0  # how many more have one in the code
     reads: bool = False  # a unit does not start without the file of the configuration
     port: int | None = None
+    port_file: str = ""  # that says the port, where it is none of a script or a unit
+    guesses_port: bool = False  # nothing says the port
     page: str | None = None
     gate: dict[str, object] | None = None
     run: bool = False  # something of it has to run
@@ -38,6 +40,11 @@ class Proposal:
     def migrates(self, line: str) -> None:
         """Add a migration; the one setting there is runs those of several places one after the other."""
         self.migrate = f"({self.migrate}) && ({line})" if self.migrate else line
+
+    def answers(self, port: int | None, *, guess: int, file: str = "") -> None:
+        """Keep the first port that is found or, without one, a guess."""
+        if self.port is None:
+            self.port, self.port_file, self.guesses_port = port or guess, file, port is None
 
     def because(self, setting: str, reason: str) -> None:
         """Say why a setting is as it is."""

@@ -116,14 +116,25 @@ def _health(proposal: Proposal) -> Iterator[str]:
     asked = gate.of_a_server(proposal.port) if proposal.port else None
     if proposal.services and asked:
         yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
+        yield from _port(proposal)
         yield from _comments(proposal, "healthcheck")
         yield f"healthcheck: {flow(asked)}"
     elif (proposal.page or proposal.gate) and not proposal.run:
         yield from _health_of_pages(proposal)
     else:
         yield "# without a question to the application its services alone decide: that they stay up"
+        yield from _port(proposal)
         yield from _health_in_a_comment(proposal, asked)
         yield f"healthcheck: {flow(gate.of_services())}"
+
+
+def _port(proposal: Proposal) -> Iterator[str]:
+    """Which file says the port; a port that neither the repository nor these settings have is a guess."""
+    written = proposal.reads and "PORT" in proposal.names
+    if proposal.port_file:
+        yield f"# {clean(proposal.port_file)} says port {proposal.port}"
+    if proposal.guesses_port and not written:
+        yield f"# nothing here says on which port: port {proposal.port} is a guess"
 
 
 def _health_of_pages(proposal: Proposal) -> Iterator[str]:

@@ -195,6 +195,7 @@ QUESTIONS = {
     "php": "PHP keeps compiled files",
     "allowed": "which name does ALLOWED_HOSTS have?",
     "secure": "or Django answers 400: host: your.domain, header: {X-Forwarded-Proto: https}",
+    "writes": "which directories does it write into?",
     "sqlite": "move the file to data/, and share that: shared: {data: dir}",
     "stranger": "Gemfile is there",
 }
@@ -290,6 +291,21 @@ def test_secrets_are_asked_for_apart_from_values(tmp_path: Path) -> None:
     assert asked in text
     assert "# env: {values: {ALLOWED: value}, secrets: {names: [MAIL_PASSWORD, SECRET_KEY]}}" in text
     assert [text.count(name) for name in ("ALLOWED", "MAIL_PASSWORD", "SECRET_KEY", "SIZE")] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("unit", [{}, {"infra/shop.service": UNIT}])
+@pytest.mark.parametrize("code", ["", "listen(process.env.PORT || 8010)"])
+def test_a_port_that_nothing_says_is_called_a_guess(tmp_path: Path, unit: dict[str, str], code: str) -> None:
+    """Whether the gate is in a comment or not."""
+    text = written(tmp_path, {"package.json": SERVER, "package-lock.json": "{}", "server.js": code, **unit})
+    assert ("port 3000 is a guess" in text, "# server.js says port 8010" in text) == (not code, bool(code))
+
+
+def test_a_port_of_a_unit_is_that_of_no_other_file(tmp_path: Path) -> None:
+    """What the unit gives the server goes before the default in its code, which is not named then."""
+    unit = {"infra/shop.service": f"{UNIT}Environment=PORT=8127\n", "server.js": "listen(process.env.PORT || 8010)"}
+    text = written(tmp_path, {"package.json": SERVER, "package-lock.json": "{}", **unit})
+    assert "http://127.0.0.1:8127/" in text and "8010" not in text
 
 
 def test_at_most_ten_names_are_asked_for(tmp_path: Path) -> None:
