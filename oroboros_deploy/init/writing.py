@@ -75,9 +75,9 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     yield from _root(proposal)
     yield from _services(proposal)
     yield from _health(proposal)
-    for name, value in (("migrate", proposal.migrate), ("shared", dict.fromkeys(proposal.shared, "dir") or None)):
-        yield from _comments(proposal, name)
-        yield from [f"{name}: {flow(value)}"] if value else []
+    yield from _comments(proposal, "migrate")
+    yield from [f"migrate: {flow(proposal.migrate)}"] if proposal.migrate else []
+    yield from _shared(proposal)
     yield from _environment(proposal)
     yield from _build(proposal)
     yield "# QUESTION: on which hosts does it run? A name of your choice, and the login at each:"
@@ -155,6 +155,16 @@ def _health_in_a_comment(proposal: Proposal, asked: dict[str, object] | None) ->
         yield f"# healthcheck: {flow(asked or gate.of_a_server(8080))}"
 
 
+def _shared(proposal: Proposal) -> Iterator[str]:
+    """What is kept beside the releases; asked for where something runs of which nothing is known."""
+    yield from _comments(proposal, "shared")
+    if proposal.shared:
+        yield f"shared: {flow(dict.fromkeys(proposal.shared, 'dir'))}"
+    elif proposal.run and "shared" not in proposal.questions:
+        yield "# QUESTION: which directories does it write into? A release is read-only; name what is kept:"
+        yield "# shared: {data: dir}"
+
+
 def _environment(proposal: Proposal) -> Iterator[str]:
     """What the units read is written where all of it is known; else the names are asked for, each once."""
     needed = list(dict.fromkeys(proposal.names))
@@ -182,7 +192,8 @@ def _asked(needed: Sequence[str], defaults: int) -> str:
         return "which names does the environment have, and which values?:"
     here = f"; the first {_NAMES} are here" if len(needed) > _NAMES else ""
     more = f", and {defaults} with one" if defaults else ""
-    return f"which values does the environment have? The code reads {len(needed)} without a default{more}{here}:"
+    names_of = "name is" if len(needed) == 1 else "names are"
+    return f"which values does the environment have? {len(needed)} {names_of} read without a default{more}{here}:"
 
 
 def _builds(proposal: Proposal) -> bool:

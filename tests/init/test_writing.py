@@ -69,12 +69,12 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
     "Flask with requirements": (
         {"requirements.txt": "flask\n", "Procfile": "web: gunicorn shop:app\n"},
         {"venvs": {".venv": ((), ("requirements.txt",))}, "services": (), "healthcheck.command": None},
-        {"hosts", "unit", "procfile"},
+        {"hosts", "writes", "unit", "procfile"},
     ),
     "FastAPI with uv": (
         {"pyproject.toml": PROJECT.format(needs="fastapi"), "uv.lock": ""},
         {"venvs": {".venv": (".",)}, "services": (), "healthcheck.command": None},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with poetry": (
         {
@@ -83,32 +83,32 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "alembic.ini": "",
         },
         {"venvs": {".venv": (".",)}, "migrate": ".venv/bin/alembic upgrade head"},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with a unit": (
         {"requirements.txt": "fastapi\n", "infra/shop-api.service": ENV},
         {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.http": PORT_8000},
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "FastAPI with pdm": (
         {"pyproject.toml": PROJECT.format(needs="fastapi"), "pdm.lock": ""},
         {"venvs": {".venv": (".",)}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with hashes": (
         {"requirements.txt": "fastapi==1 --hash=sha256:00\n"},
         {"venvs": {".venv": ((), ("requirements.txt",))}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with npm": (
         {"package.json": SERVER, "package-lock.json": "{}"},
         {"steps": [npm(), step("compile", "npm run build")], "venvs": {}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with pnpm": (
         {"package.json": '{"dependencies": {"koa": "3"}}', "pnpm-lock.yaml": ""},
         {"steps": [npm(lock="pnpm-lock.yaml", command="pnpm install --frozen-lockfile --prod")]},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with yarn": (
         {"package.json": SERVER, "yarn.lock": "", "deploy/shop-web.service": UNIT},
@@ -121,7 +121,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("shop-web",),
             "healthcheck.http": (HttpProbe("http://127.0.0.1:3000/"),),
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "Next with a server": (
         {"package.json": NEXT, "package-lock.json": "{}", "infra/next.service": UNIT},
@@ -130,7 +130,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("next",),
             "healthcheck.http": (HttpProbe("http://127.0.0.1:3100/"),),
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "a static generator": (
         {"package.json": PAGES, "package-lock.json": "{}"},
@@ -163,12 +163,12 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("shop-api",),
             "healthcheck.http": PORT_8000,
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "Go": (
         {"go.mod": "module example.org/you/shop\n", "main.go": "package main\n"},
         {"steps": [step("compile", "go build -o bin/shop .")], "services": ()},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "PHP without a build": (
         {"index.php": "<?php"},
@@ -287,7 +287,7 @@ def test_secrets_are_asked_for_apart_from_values(tmp_path: Path) -> None:
     """Each name stands once, where its answer goes; those with a default are a number."""
     code = 'environ["ALLOWED"], environ["MAIL_PASSWORD"], environ.get("SECRET_KEY", ""), getenv("SIZE", 1)'
     text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
-    asked = "which values does the environment have? The code reads 3 without a default, and 1 with one:"
+    asked = "which values does the environment have? 3 names are read without a default, and 1 with one:"
     assert asked in text
     assert "# env: {values: {ALLOWED: value}, secrets: {names: [MAIL_PASSWORD, SECRET_KEY]}}" in text
     assert [text.count(name) for name in ("ALLOWED", "MAIL_PASSWORD", "SECRET_KEY", "SIZE")] == [1, 1, 1, 0]
@@ -312,7 +312,7 @@ def test_at_most_ten_names_are_asked_for(tmp_path: Path) -> None:
     """How many others there are is told."""
     code = "".join(f'environ["NAME_{number:02}"]\n' for number in range(13))
     text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
-    asked = "which values does the environment have? The code reads 13 without a default; the first 10 are here:"
+    asked = "which values does the environment have? 13 names are read without a default; the first 10 are here:"
     assert asked in text
     assert [f"NAME_{number:02}" in text for number in range(13)] == [True] * 10 + [False] * 3
 
