@@ -13,7 +13,7 @@ _MADE = (".next", ".nuxt", ".output", "build", "dist", "out", "public")
 _FRAMEWORKS = {"next": ".next", "nuxt": ".output"}
 _CONFIGURATIONS = re.compile(r"tsconfig[\w.]*\.json|(?:vite|webpack|rollup|next|nuxt)\.config\.\w+")
 _MAKES = re.compile(r"^.*\b(?:outDir|distDir|path|dir)\b.*$", re.MULTILINE)
-_MODE = re.compile(r"^\s*mode\s*:\s*['\"]", re.MULTILINE)
+_MODE = re.compile(r"^[ \t]*mode\s*:\s*['\"]", re.MULTILINE)
 
 
 def outputs(tree: Tree, place: str, package: Mapping[str, object]) -> list[str]:

@@ -9,7 +9,7 @@ from .tree import Tree
 
 # Where a name is read: by what, and how the brackets and the line go on.
 _READ = re.compile(
-    r"(?<![\w.])((?:\w+\.)*\w*env\w*(?:\.\w+)*|config)\s*[\[(]\s*['\"]([A-Z_][A-Z0-9_]+)['\"]\s*"
+    r"(?<![\w.])((?:\w{1,40}\.){0,4}\w{0,40}env\w{0,40}(?:\.\w{1,40}){0,2}|config)\s*[\[(]\s*['\"]([A-Z_][A-Z0-9_]+)['\"]\s*"
     r"([\])]|,[^\n()]{0,99}(?:\([^\n()]*\)[^\n()]{0,99})*\)?)(?=([^\n]{0,9}))"
 )
 _STRICT = re.compile(r"(?:os\.)?environ|(?:\w+\.)?env(?:\.\w+)?|config")  # these fail without the name

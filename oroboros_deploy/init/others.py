@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from .proposal import Proposal
 from .tree import Tree, below, table
 
-_ROOT = re.compile(r"(/[\w./-]+?)/current\b")
-_SHARED = re.compile(r"(?:@root@|\s/[\w./-]+?|=/[\w./-]+?)/shared/([\w-][\w.-]*)(/?)")
+_ROOT = re.compile(r"(/[\w./-]{1,200}?)/current\b")
+_SHARED = re.compile(r"(?:@root@|[\s=]/[\w./-]{1,200}?)/shared/([\w-][\w.-]*)(/?)")
 _READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)

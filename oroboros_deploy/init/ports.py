@@ -11,13 +11,13 @@ from .tree import Tree
 _GUESS = 3000
 _SCRIPT = re.compile(r"(?:--port[ =]|-p |PORT=)(\d{2,5})\b")
 _CODE = r".*\.[cm]?[jt]s"
-_READS = re.compile(r"\bprocess\.env\.PORT\b|\bPORT\b[^\n=]*(?:=[^\n=]*)?=\s*process\.env\b")
+_READS = re.compile(r"\bprocess\.env\.PORT\b|\bPORT\b[^\n=]{0,80}(?:=[^\n=]{0,80})?=\s*process\.env\b")
 _DEFAULT = re.compile(
-    r"process\.env\.PORT\)?\s*(?:\|\||\?\?)\s*['\"]?(\d{2,5})\b|\bPORT\s*=\s*(\d{2,5})\b[^\n]*process\.env"
+    r"process\.env\.PORT\)?\s*(?:\|\||\?\?)\s*['\"]?(\d{2,5})\b|\bPORT\s*=\s*(\d{2,5})\b[^\n]{0,80}process\.env"
     r"|\.listen\(\s*(\d{2,5})\b"
 )
 _CONFIGURATION = r"(?:config|defaults?|production)\.(?:[cm]?[jt]s|json)"
-_SETTING = re.compile(r"^(?!\s*(?://|\*|#)).*?(?<!\w)['\"]?port['\"]?\s*:\s*(\d{2,5})\b", re.MULTILINE)
+_SETTING = re.compile(r"^(?![ \t]*(?://|\*|#)).*?(?<!\w)['\"]?port['\"]?\s*:\s*(\d{2,5})\b", re.MULTILINE)
 _OF_OTHERS = {25, 113, 465, 587, 3306, 5432, 5672, 6379, 6667, 6697, 9200, 11211, 27017}  # mail, databases, chat
 
 

@@ -11,17 +11,17 @@ from .proposal import Proposal
 from .tree import Tree
 
 _FILES = (r"Caddyfile(\..+)?", r".*\.[Cc]addy(file)?", r".*\.nginx", r".*\.conf")
-_NGINX = re.compile(r"^\s*server\s*\{", re.MULTILINE)
+_NGINX = re.compile(r"^[ \t]*server\s*\{", re.MULTILINE)
 _RUNS = re.compile(r"^ExecStart=\S*/(?:caddy|nginx)\s", re.MULTILINE)
 _WORKS_IN = re.compile(r"^WorkingDirectory=(\S+)", re.MULTILINE)
 _IN_RELEASE = re.compile(r"(?:@root@|(/[\w./-]+?))/current(?:/([\w./-]+))?")
-_ROOT = re.compile(r"^\s*root[ \t]+(?:\*[ \t]+)?\"?([^\s\";]+)\"?[ \t]*;?[ \t]*$", re.MULTILINE)
+_ROOT = re.compile(r"^[ \t]*root[ \t]+(?:\*[ \t]+)?\"?([^\s\";]+)\"?[ \t]*;?[ \t]*$", re.MULTILINE)
 _DEFAULT = re.compile(r"\{\$\w+:([^{}]*)\}")
 _VARIABLE = re.compile(r"\{\$(\w+)\}")
 # A block of the file that is no snippet, no matcher and no global options, by the first of its addresses.
 _BLOCK = re.compile(r"^((?:[^\s{}(),#]|\{\$[^{}\n]*\})+)(,[^\n{]*)?[ \t]+\{[ \t]*$", re.MULTILINE)
-_LISTENS = re.compile(r"^\s*listen\s+(?:[\w.\[\]:*]*:)?(\d+)((?:\s+\w+)*)\s*;", re.MULTILINE)
-_NAMED = re.compile(r"^\s*server_name\s+([\w.-]+)", re.MULTILINE)
+_LISTENS = re.compile(r"^[ \t]*listen\s+(?:[\w.\[\]:*]*:)?(\d+)((?:\s+\w+)*)\s*;", re.MULTILINE)
+_NAMED = re.compile(r"^[ \t]*server_name\s+([\w.-]+)", re.MULTILINE)
 _PLAIN = re.compile(r"(?:http://([\w.-]*))?(:(?!443\b)\d+)?/?")
 _LOCAL = {"", "_", "localhost", "127.0.0.1", "0.0.0.0"}  # noqa: S104
 
