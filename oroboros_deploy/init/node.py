@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from . import versions, workspace
+from . import compiled, ports, versions, workspace
 from .proposal import Proposal
 from .tree import Tree, below, table
 
@@ -30,7 +30,6 @@ _HOOKS = ("preinstall", "install", "postinstall", "preprepare", "prepare", "post
 _GENERATED = ("@prisma/client",)
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")  # a lock file has their digests
 _EXPORTS = re.compile(r"output\s*:\s*['\"]export['\"]")
-_PORT = re.compile(r"(?:--port[ =]|-p |PORT=)(\d{2,5})\b")
 
 
 class Manager(NamedTuple):
@@ -74,10 +73,10 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     builds, starts = "build" in scripts, str(scripts.get("start", ""))
     if _is_server(tree, place, needs, starts):
         proposal.found.append(f"a Node server in {place or 'the top directory'}")
-        _server(proposal, place, at, manager, package)
+        _server(tree, proposal, place, at, manager, package)
     elif builds:
         proposal.found.append(f"pages that {manager.name} makes in {place or 'the top directory'}")
-        _pages(proposal, place, at, manager, needs)
+        _pages(tree, proposal, place, at, manager, package)
     else:
         return
     versions.of_node(tree, proposal, place)
@@ -116,18 +115,21 @@ def _is_server(tree: Tree, place: str, needs: Mapping[str, str], starts: str) ->
     return any(name in needs for name in _SERVERS) or bool(starts and not _DEVELOPS.search(starts))
 
 
-def _server(proposal: Proposal, place: str, at: str, manager: Manager, package: Mapping[str, object]) -> None:
+def _server(
+    tree: Tree, proposal: Proposal, place: str, at: str, manager: Manager, package: Mapping[str, object]
+) -> None:
     scripts = table(package.get("scripts"))
     if at == place:
         proposal.steps.append(_packages(proposal, place, manager, package))
     else:
         _packages_of_workspace(proposal, at, manager)
     if "build" in scripts:
-        proposal.steps.append(
-            {"name": _named("compile", place), **_path(place), "command": f"{manager.name} run build"}
-        )
+        line = compiled.line(tree, proposal, place, package, manager.name, "build.steps")
+        made = compiled.step(tree, proposal, place, package)
+        proposal.steps.append({"name": _named("compile", place), **_path(place), "command": line, **made})
     said = f"{scripts.get('start', '')}\n{scripts.get('build', '')}"
-    proposal.run, proposal.port = True, proposal.port or _port(said)
+    proposal.run = True
+    ports.look(tree, proposal, place, said)
     proposal.guessed.append(f"{proposal.name}-web")
 
 
@@ -179,24 +181,23 @@ def _path(place: str) -> dict[str, object]:
     return {"path": place} if place else {}
 
 
-def _port(scripts: str) -> int:
-    found = _PORT.search(scripts)
-    return int(found[1]) if found else 3000
-
-
-def _pages(proposal: Proposal, place: str, at: str, manager: Manager, needs: Mapping[str, str]) -> None:
+def _pages(
+    tree: Tree, proposal: Proposal, place: str, at: str, manager: Manager, package: Mapping[str, object]
+) -> None:
+    needs, setting = _needs(package), "build.steps" if proposal.frontend else "build.frontend"
     output = next((made for name, made in _OUTPUTS.items() if name in needs), None)
     if output is None:
         proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")
     inner = place.removeprefix(at).lstrip("/")  # a member of a workspace reads the others, so all of it is the source
     output = below(inner, output or "dist")
     inside = [f"cd {shlex.quote(inner)}"] if inner else []
-    command = " && ".join([manager.install, *inside, f"{manager.name} run build"])
+    line = compiled.line(tree, proposal, place, package, manager.name, setting)
+    command = " && ".join([manager.install, *inside, line])
     if proposal.frontend:
         step = {"name": _named("pages", place), **_path(at), "command": command, "outputs": [below(at, output)]}
         proposal.steps.append(step)
         proposal.because("build.steps", f"{below(place, 'package.json')} has a build of pages, too")
         return
     proposal.frontend = {"path": at or ".", "command": command, "output": output, "into": None}
-    proposal.because("build.frontend", f"{below(place, 'package.json')} has a build; its output stays where it is made")
+    proposal.because("build.frontend", f"{below(place, 'package.json')} has a build")
     proposal.page = below(at, f"{output}/index.html")

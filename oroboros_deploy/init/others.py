@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from .proposal import Proposal
 from .tree import Tree, below, table
 
-_ROOT = re.compile(r"(/[\w./-]+?)/current\b")
+_ROOT = re.compile(r"(/[\w./-]{1,200}?)/current\b")
+_SHARED = re.compile(r"(?:@root@|[\s=]/[\w./-]{1,200}?)/shared/([\w-][\w.-]*)(/?)")
 _READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)
@@ -57,13 +58,28 @@ def _units(tree: Tree, proposal: Proposal) -> None:
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
     proposal.reads = any(map(_READS.search, texts.values()))
     proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]
-    proposal.port = _port_of(tree, units) or proposal.port
+    if port := _port_of(tree, units):
+        proposal.port, proposal.port_file, proposal.guesses_port = port, "", False
     proposal.roots = [found[1] for found in map(_ROOT.search, texts.values()) if found]
+    _shared(tree, proposal, "\n".join(texts.values()))
     if len(places) == 1 and "" not in places and all("@root@" in text or _ROOT.search(text) for text in texts.values()):
         proposal.units = places.pop()
         proposal.because("units", "they run from the release, and are installed and restored with it")
     else:
         proposal.ask("units", "the units do not all run from current, in one directory: install them on the host")
+
+
+def _shared(tree: Tree, proposal: Proposal, said: str) -> None:
+    """Add the directories that units name below `shared`; what may be a file, or is in the commit, is asked for."""
+    for name, inner in dict.fromkeys(_SHARED.findall(said)):
+        if any(f"{each}/".startswith(f"{name}/") for each in proposal.shared):
+            continue
+        if ("." in name and not inner) or tree.has(name) or tree.names(name):
+            asked = "a directory, or a file? A release has a link to it, so the commit may not have it"
+            proposal.ask("shared", f"the units name {name} in shared: {asked}: shared: {{{name}: file}}")
+        else:
+            proposal.shared.append(name)
+            proposal.because("shared", f"the units name shared/{name}: it stays when the next release comes")
 
 
 def _port_of(tree: Tree, units: list[str]) -> int | None:
@@ -107,7 +123,8 @@ def _go(tree: Tree, proposal: Proposal) -> None:
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
         proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
         proposal.found.append(f"Go in {place or 'the top directory'}")
-        proposal.run, proposal.port = True, proposal.port or 8080
+        proposal.run = True
+        proposal.answers(None, guess=8080)
         if not tree.has("Procfile"):
             proposal.guessed.append(proposal.name)
         _ask_of_embedded(tree, proposal)

@@ -39,7 +39,8 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
     framework = "Django" if tree.has(place, "manage.py") else framework
     proposal.found.append(f"{framework or 'Python'} in {place or 'the top directory'}")
     if framework:
-        proposal.run, proposal.port = True, proposal.port or 8000
+        proposal.run = True
+        proposal.answers(None, guess=8000)
         proposal.guessed.append(f"{proposal.name}-web" if framework == "Django" else f"{proposal.name}-api")
     if tree.has(place, "manage.py"):
         _django(tree, proposal, place, environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from .proposal import Proposal
@@ -22,16 +22,41 @@ class Tool(NamedTuple):
 
 _PYTHON = Tool("Python", {12: (3, 11), 13: (3, 13)}, "python: /opt/python/bin/python3")
 _NODE = Tool("Node", {12: (18,), 13: (20,)}, "node: /opt/node/bin/node")
+_README = re.compile(r"\bPython (?:>= ?)?(3\.\d+)(?:\+| (?:or|and) (?:later|newer|above|higher)\b)")
+_SETUP = re.compile(r"\bpython_requires\s*=\s*['\"]?([^'\"\n]+)")
+_SAID = {
+    "setup.cfg": _SETUP,
+    "setup.py": _SETUP,
+    "README.md": _README,
+    "README.rst": _README,
+    ".python-version": re.compile(r"\A\s*(3\.\d+)(?:\.\d+)?\s*$", re.MULTILINE),
+    "Dockerfile": re.compile(r"^FROM[ \t]+(?:--\S+[ \t]+)?(?:\S+/)?python:(3\.\d+)", re.MULTILINE),
+}
 _BOUND = re.compile(r"([<>=!~^]*)\s*v?(\d{1,9})(?:\.(\d{1,9}))?([\w.*-]*)")
 _FROM_TO = re.compile(r"(?<!\S)(\S{1,30})\s+-\s+(?=\S)")
 
 
 def of_python(tree: Tree, proposal: Proposal, place: str) -> None:
-    """Say whether a project of Python can be installed by that of Debian."""
+    """Say whether a project of Python can be installed by that of Debian, by the first file that tells its versions."""
     project = tree.toml(place, "pyproject.toml")
     poetry = table(table(project.get("tool")).get("poetry"))
     wanted = table(project.get("project")).get("requires-python") or table(poetry.get("dependencies")).get("python")
-    _tell(proposal, _PYTHON, below(place, "pyproject.toml"), wanted)
+    if wanted:
+        _tell(proposal, _PYTHON, below(place, "pyproject.toml"), wanted)
+        return
+    file, wanted = next(_in_other_files(tree, place), ("", None))
+    _tell(proposal, _PYTHON, file, wanted)
+
+
+def _in_other_files(tree: Tree, place: str) -> Iterator[tuple[str, str]]:
+    """What is said of installing, then what people read, what developers use, and what an image has."""
+    images = [each for each in tree.files(r"Dockerfile(\..+)?") if each.startswith(place)]
+    files = [below(place, each) for each in ("setup.cfg", "setup.py", "README.md", "README.rst", ".python-version")]
+    for file in [*files, *images]:
+        name = file.rpartition("/")[2]
+        found = _SAID.get(name, _SAID["Dockerfile"]).search(tree.text(file))
+        if found:
+            yield file, found[1] if name.startswith("setup") else f">={found[1]}"  # a later one does as well
 
 
 def of_node(tree: Tree, proposal: Proposal, place: str) -> None:
@@ -57,8 +82,9 @@ def _tell(proposal: Proposal, tool: Tool, file: str, wanted: object) -> None:
             "build", f"{needed}: where does the host have a fitting one? Write its path below `build`: {tool.setting}"
         )
     elif len(fitting) < len(tool.debian):
+        others = " or ".join(f"Debian {debian}" for debian in tool.debian if debian not in fitting)
         proposal.because(
-            "build", f"{needed}. On the other one write the path of a fitting one below `build`: {tool.setting}"
+            "build", f"{needed}. On {others} write the path of a fitting one below `build`: {tool.setting}"
         )
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..text import clean
-from . import gate, names, node, others, python
+from . import gate, names, node, others, python, served
 from .proposal import Proposal
 from .tree import Tree, table
 
@@ -25,13 +25,14 @@ deploy:
 """
 _PLAIN = re.compile(r"[A-Za-z./][\w ./=&@$-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_NAMES = 10  # of the environment are asked for at most
 _NOTHING = "nothing that `init` knows"
 
 
 def propose(tree: Tree) -> Proposal:
     """What fits a repository."""
     proposal = Proposal(_name(tree))
-    for look in (python.look, node.look, others.look, names.look):
+    for look in (python.look, node.look, others.look, served.look, names.look):
         look(tree, proposal)
     proposal.steps = [*_named_apart(proposal.steps)]
     return proposal
@@ -74,9 +75,9 @@ def _lines(proposal: Proposal) -> Iterator[str]:
     yield from _root(proposal)
     yield from _services(proposal)
     yield from _health(proposal)
-    for name, value in (("migrate", proposal.migrate), ("shared", dict.fromkeys(proposal.shared, "dir") or None)):
-        yield from _comments(proposal, name)
-        yield from [f"{name}: {flow(value)}"] if value else []
+    yield from _comments(proposal, "migrate")
+    yield from [f"migrate: {flow(proposal.migrate)}"] if proposal.migrate else []
+    yield from _shared(proposal)
     yield from _environment(proposal)
     yield from _build(proposal)
     yield "# QUESTION: on which hosts does it run? A name of your choice, and the login at each:"
@@ -90,7 +91,8 @@ def _comments(proposal: Proposal, name: str) -> Iterator[str]:
 
 def _root(proposal: Proposal) -> Iterator[str]:
     known = next(iter(proposal.roots), None)
-    yield f"# {'the units run from there' if known else 'named after the project'}; on the host, with all releases"
+    why = "the units or the web server's file name it" if known else "named after the project"
+    yield f"# {why}; on the host, with all releases"
     yield f"root: {known or f'/srv/{proposal.name}'}"
 
 
@@ -114,33 +116,88 @@ def _health(proposal: Proposal) -> Iterator[str]:
     asked = gate.of_a_server(proposal.port) if proposal.port else None
     if proposal.services and asked:
         yield f"# QUESTION: does it answer on port {proposal.port}, and which path says whether it is healthy?"
+        yield from _port(proposal)
         yield from _comments(proposal, "healthcheck")
         yield f"healthcheck: {flow(asked)}"
-    elif proposal.page and not proposal.run:
-        yield "# the page that the web server shows first is there"
-        yield f"healthcheck: {flow(gate.of_a_page(proposal.page))}"
+    elif (proposal.page or proposal.gate) and not proposal.run:
+        yield from _health_of_pages(proposal)
     else:
         yield "# without a question to the application its services alone decide: that they stay up"
-        yield from _comments(proposal, "healthcheck") if asked else ()
-        yield from [f"# healthcheck: {flow(asked)}"] if asked else []
+        yield from _port(proposal)
+        yield from _health_in_a_comment(proposal, asked)
         yield f"healthcheck: {flow(gate.of_services())}"
 
 
+def _port(proposal: Proposal) -> Iterator[str]:
+    """Which file says the port; a port that neither the repository nor these settings have is a guess."""
+    written = proposal.reads and "PORT" in proposal.names
+    if proposal.port_file:
+        yield f"# {clean(proposal.port_file)} says port {proposal.port}"
+    if proposal.guesses_port and not written:
+        yield f"# nothing here says on which port: port {proposal.port} is a guess"
+
+
+def _health_of_pages(proposal: Proposal) -> Iterator[str]:
+    """A web server of the commit is asked; until its address is known, or without one, the file has to be there."""
+    if proposal.gate:
+        yield from _comments(proposal, "healthcheck")
+        yield f"healthcheck: {flow(proposal.gate)}"
+        return
+    yield from _health_in_a_comment(proposal, None)
+    yield f"# {proposal.page} is there; no web server is asked for it"
+    yield f"healthcheck: {flow(gate.of_a_page(str(proposal.page)))}"
+
+
+def _health_in_a_comment(proposal: Proposal, asked: dict[str, object] | None) -> Iterator[str]:
+    """What is asked about the gate, and a gate that an answer makes of an example."""
+    yield from _comments(proposal, "healthcheck")
+    if asked or "healthcheck" in proposal.questions:
+        yield f"# healthcheck: {flow(asked or gate.of_a_server(8080))}"
+
+
+def _shared(proposal: Proposal) -> Iterator[str]:
+    """What is kept beside the releases; asked for where something runs of which nothing is known."""
+    yield from _comments(proposal, "shared")
+    if proposal.shared:
+        yield f"shared: {flow(dict.fromkeys(proposal.shared, 'dir'))}"
+    elif proposal.run and "shared" not in proposal.questions:
+        yield "# QUESTION: which directories does it write into? A release is read-only; name what is kept:"
+        yield "# shared: {data: dir}"
+
+
 def _environment(proposal: Proposal) -> Iterator[str]:
-    names = list(dict.fromkeys(proposal.names))
-    values = {"PORT": str(proposal.port)} if proposal.port and "PORT" in names else {}
-    secret = [name for name in names if name not in values]
-    env = ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
-    if secret or (proposal.reads and not values):
-        asked = ", ".join(names) or "which names"
-        seen = (
-            "; a build sees those alone that are in build: [NAME], too" if proposal.steps or proposal.frontend else ""
-        )
-        yield f"# QUESTION: {asked} of the environment: values here, or names that `fab` has{seen}:"
+    """What the units read is written where all of it is known; else the names are asked for, each once."""
+    needed = list(dict.fromkeys(proposal.names))
+    answered = {"PORT": str(proposal.port)} if proposal.port and "PORT" in needed else {}
+    env = _env(needed[:_NAMES], answered)
+    if set(needed) - {*answered} or (proposal.reads and not answered):
+        yield f"# QUESTION: {_asked(needed, proposal.defaults)}"
+        built = " What a build needs of them is named in build: [NAME], too." if _builds(proposal) else ""
+        yield f"# Values stand here; a secret is a name that `fab` has in its own environment.{built}"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
-    elif values and proposal.reads:
+    elif answered and proposal.reads:
         yield "# the units read PORT from it; docs/configuration.md has more"
         yield f"env: {flow(env)}"
+
+
+def _env(needed: Iterable[str], answered: Mapping[str, str]) -> dict[str, object]:
+    """The setting for these names: secrets by their names alone, which no file has the values of."""
+    secret = [name for name in needed if names.is_secret(name)]
+    values = {name: answered.get(name, "value") for name in needed if name not in secret}
+    return ({"values": values} if values else {}) | ({"secrets": {"names": secret}} if secret else {})
+
+
+def _asked(needed: Sequence[str], defaults: int) -> str:
+    if not needed:
+        return "which names does the environment have, and which values?:"
+    here = f"; the first {_NAMES} are here" if len(needed) > _NAMES else ""
+    more = f", and {defaults} with one" if defaults else ""
+    names_of = "name is" if len(needed) == 1 else "names are"
+    return f"which values does the environment have? {len(needed)} {names_of} read without a default{more}{here}:"
+
+
+def _builds(proposal: Proposal) -> bool:
+    return bool(proposal.steps or proposal.frontend)
 
 
 def _build(proposal: Proposal) -> Iterator[str]:

@@ -187,3 +187,93 @@ def test_pages_of_two_places(tmp_path: Path) -> None:
         "admin/dist/index.html",
     )
     assert proposal.steps == [{"name": "pages shop", "path": "shop", "command": command, "outputs": ["shop/dist"]}]
+
+
+BUILT = {"scripts": {"build": "tsc", "start": "node dist/main.js"}, "dependencies": {"koa": "3"}}
+
+
+@pytest.mark.parametrize(
+    ("more", "files", "outputs"),
+    [
+        ({}, {".gitignore": "node_modules/\n/dist/\n"}, ["dist"]),
+        ({}, {".gitignore": "dist\ncoverage/\nbuild/\n"}, ["dist"]),
+        ({}, {".gitignore": "**/dist\n"}, ["dist"]),
+        ({"files": ["./dist/**/*.js", "public/**"]}, {".gitignore": "/public/\ndist/\n"}, ["dist", "public"]),
+        ({}, {".gitignore": "build/\ndist/", "tsconfig.json": '{"outDir": "./build"} // ts'}, ["build", "dist"]),
+        ({}, {".gitignore": "build/\ndist/", "tsconfig.json": '{"exclude": ["build"]}'}, ["dist"]),
+        ({"dependencies": {"next": "15"}}, {".gitignore": "/.next/\n"}, [".next"]),
+        ({}, {".gitignore": "#dist/\n!dist\nweb/dist/\n"}, None),
+        ({"scripts": {"build": "tsc", "start": "node ."}}, {".gitignore": "dist/\n"}, None),
+        ({}, {}, None),
+    ],
+)
+def test_a_build_of_a_server_says_what_it_makes(
+    tmp_path: Path, more: dict[str, Any], files: dict[str, str], outputs: list[str] | None
+) -> None:
+    """Directories that git ignores, and that what starts or builds the server names; what it reads nobody can tell."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    proposal = look(
+        tmp_path, {**BUILT, **({"scripts": {"build": "next build"}} if "dependencies" in more else {}), **more}
+    )
+    step = proposal.steps[-1]
+    assert (step["name"], step.get("outputs"), "inputs" in step) == ("compile", outputs, False)
+    told = [reason for reason in proposal.reasons["build.steps"] if "`inputs`" in reason]
+    assert len(told) == (1 if outputs else 0)
+
+
+@pytest.mark.parametrize(
+    ("scripts", "config", "sets"),
+    [
+        ({"build": "webpack"}, "mode: production ? 'production' : 'development'", True),
+        ({"build": "run-p build:*", "build:client": "webpack"}, "", True),
+        ({"build": "NODE_ENV=production webpack"}, "", False),
+        ({"build": "run-p build:*", "build:client": "cross-env NODE_ENV=production webpack"}, "", False),
+        ({"build": "webpack --mode=production"}, "", False),
+        ({"build": "webpack"}, "module.exports = {\n  mode: 'production',\n}", False),
+        ({"build": "tsc", "test": "webpack --mode=development"}, "", False),
+    ],
+)
+@pytest.mark.parametrize("start", [{}, {"start": "node server.js"}])
+def test_webpack_makes_what_is_for_production(
+    tmp_path: Path, scripts: dict[str, str], start: dict[str, str], config: str, sets: bool
+) -> None:
+    """Without NODE_ENV it makes a bundle for development, for pages as for a server."""
+    package = {"devDependencies": {"webpack": "5"}, "scripts": {**scripts, **start}}
+    proposal = look(tmp_path, package, webpack_config_js=config, package__lock_json="{}")
+    command = str((proposal.frontend or proposal.steps[-1])["command"])
+    assert ("NODE_ENV=production npm run build" in command) == sets
+    assert not command.startswith("NODE_ENV=production npm ci")  # which would leave out what builds
+
+
+@pytest.mark.parametrize(
+    ("files", "port", "guessed"),
+    [
+        ({"server.js": "app.listen(Number(process.env.PORT) || 8010)\n"}, 8010, False),
+        ({"src/main.ts": "await app.listen(process.env.PORT ?? '8011')\n"}, 8011, False),
+        ({"server.js": "const { PORT = 8012 } = process.env\n"}, 8012, False),
+        (
+            {"defaults/config.js": "module.exports = {\n\thost: undefined,\n\tport: 9000,\n\tirc: {port: 6697},\n}\n"},
+            9000,
+            False,
+        ),
+        ({"config/default.json": '{"server": {"port": 9001}}'}, 9001, False),
+        ({"server.js": "app.listen(8013, () => {})\n"}, 8013, False),
+        ({"server.js": "app.listen(Number(process.env.PORT))\n"}, 3000, True),
+        ({"client/main.js": "fetch('http://localhost:8014')\n"}, 3000, True),
+    ],
+)
+def test_a_server_says_its_port(tmp_path: Path, files: dict[str, str], port: int, guessed: bool) -> None:
+    """By the default in its code or its configuration; where nothing says it, 3000 is called a guess."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    proposal = look(tmp_path, {"dependencies": {"express": "5"}})
+    assert (proposal.port, proposal.guesses_port) == (port, guessed)
+
+
+def test_a_port_of_a_script_is_no_guess(tmp_path: Path) -> None:
+    """It goes before what the code says, and a name that the code reads is asked for."""
+    package = {"dependencies": {"express": "5"}, "scripts": {"start": "node . --port 8020"}}
+    proposal = look(tmp_path, package, server_js="listen(process.env.PORT || 8010)")
+    assert (proposal.port, proposal.guesses_port, proposal.names) == (8020, False, ["PORT"])

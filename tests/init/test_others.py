@@ -194,3 +194,21 @@ def test_packages_of_composer_are_kept_where_its_lock_file_says_all(
     command = "composer install --no-dev --no-interaction"
     assert proposal.steps == [{"name": "packages", "command": command, **kept, "outputs": ["vendor"]}]
     assert len(proposal.reasons["build.steps"]) == (2 if besides else 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "shared", "asked"),
+    [
+        ("Environment=XDG_DATA_HOME=@root@/shared/certificates XDG_CONFIG_HOME=@root@/shared/certificates", 1, 0),
+        ("ExecStart=/bin/shop /srv/store/shared/certificates/new --now\nExecStart=@root@/current/shop", 1, 0),
+        ("ReadWritePaths=@root@/shared", 0, 0),
+        ("EnvironmentFile=-@root@/shared/certificates.env", 0, 1),
+    ],
+)
+def test_units_say_what_is_shared(tmp_path: Path, lines: str, shared: int, asked: int) -> None:
+    """A directory below `shared` that they name is written; what looks like a file there is asked for."""
+    found = look(tmp_path, {"infra/shop.service": f"[Service]\n{lines}\n"})
+    assert (found.shared, len(found.reasons.get("shared", []))) == (["certificates"] * shared, shared)
+    assert [each.partition(":")[0] for each in found.questions.get("shared", [])] == (
+        ["the units name certificates.env in shared"] * asked
+    )

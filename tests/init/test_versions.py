@@ -88,8 +88,36 @@ def test_what_one_debian_has_is_told(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[project]\nrequires-python = ">=3.12"')
     proposal = Proposal("shop")
     versions.of_python(Tree(tmp_path), proposal, "")
-    told = "pyproject.toml wants Python >=3.12; Debian 12 has 3.11, Debian 13 has 3.13. On the other one "
+    told = "pyproject.toml wants Python >=3.12; Debian 12 has 3.11, Debian 13 has 3.13. On Debian 12 "
     assert (proposal.questions, proposal.reasons) == (
         {},
         {"build": [f"{told}write the path of a fitting one below `build`: python: /opt/python/bin/python3"]},
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "wants"),
+    [
+        ({"README.md": "* Python 3.12+\n", "docker/Dockerfile": "FROM python:3.14.7-slim AS builder\n"}, "README.md"),
+        ({"README.rst": "needs Python 3.12 or later"}, "README.rst"),
+        ({"setup.cfg": "[options]\npython_requires = >=3.12\n", "README.md": "Python 3.13+"}, "setup.cfg"),
+        ({"setup.py": "setup(python_requires='>=3.12')"}, "setup.py"),
+        ({".python-version": "3.12.4\n", "Dockerfile": "FROM python:3.13"}, ".python-version"),
+        (
+            {"docker/Dockerfile": "FROM node:22\nFROM --platform=x docker.io/library/python:3.12-slim\n"},
+            "docker/Dockerfile",
+        ),
+        ({"pyproject.toml": '[project]\nrequires-python = ">=3.9"', "README.md": "Python 3.12+"}, None),
+        ({".python-version": "shop-env", "README.md": "Python 3.12 was the first"}, None),
+        ({"Dockerfile": "FROM python:3"}, None),
+    ],
+)
+def test_other_files_say_what_python_is_wanted(tmp_path: Path, files: dict[str, str], wants: str | None) -> None:
+    """What is said of installing goes first, then what people read, what developers use, and what an image has."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    proposal = Proposal("shop")
+    versions.of_python(Tree(tmp_path), proposal, "")
+    told = [reason.partition(";")[0] for reason in proposal.reasons.get("build", [])]
+    assert told == ([f"{wants} wants Python >=3.12"] if wants else [])

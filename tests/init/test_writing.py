@@ -69,12 +69,12 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
     "Flask with requirements": (
         {"requirements.txt": "flask\n", "Procfile": "web: gunicorn shop:app\n"},
         {"venvs": {".venv": ((), ("requirements.txt",))}, "services": (), "healthcheck.command": None},
-        {"hosts", "unit", "procfile"},
+        {"hosts", "writes", "unit", "procfile"},
     ),
     "FastAPI with uv": (
         {"pyproject.toml": PROJECT.format(needs="fastapi"), "uv.lock": ""},
         {"venvs": {".venv": (".",)}, "services": (), "healthcheck.command": None},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with poetry": (
         {
@@ -83,32 +83,32 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "alembic.ini": "",
         },
         {"venvs": {".venv": (".",)}, "migrate": ".venv/bin/alembic upgrade head"},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with a unit": (
         {"requirements.txt": "fastapi\n", "infra/shop-api.service": ENV},
         {"venvs": {"venv": ((), ("requirements.txt",))}, "env": {"PORT": "8000"}, "healthcheck.http": PORT_8000},
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "FastAPI with pdm": (
         {"pyproject.toml": PROJECT.format(needs="fastapi"), "pdm.lock": ""},
         {"venvs": {".venv": (".",)}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "FastAPI with hashes": (
         {"requirements.txt": "fastapi==1 --hash=sha256:00\n"},
         {"venvs": {".venv": ((), ("requirements.txt",))}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with npm": (
         {"package.json": SERVER, "package-lock.json": "{}"},
         {"steps": [npm(), step("compile", "npm run build")], "venvs": {}},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with pnpm": (
         {"package.json": '{"dependencies": {"koa": "3"}}', "pnpm-lock.yaml": ""},
         {"steps": [npm(lock="pnpm-lock.yaml", command="pnpm install --frozen-lockfile --prod")]},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "Node with yarn": (
         {"package.json": SERVER, "yarn.lock": "", "deploy/shop-web.service": UNIT},
@@ -121,7 +121,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("shop-web",),
             "healthcheck.http": (HttpProbe("http://127.0.0.1:3000/"),),
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "Next with a server": (
         {"package.json": NEXT, "package-lock.json": "{}", "infra/next.service": UNIT},
@@ -130,7 +130,7 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("next",),
             "healthcheck.http": (HttpProbe("http://127.0.0.1:3100/"),),
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "a static generator": (
         {"package.json": PAGES, "package-lock.json": "{}"},
@@ -163,12 +163,12 @@ SHAPES: dict[str, tuple[Mapping[str, str], Mapping[str, Any], set[str]]] = {
             "services": ("shop-api",),
             "healthcheck.http": PORT_8000,
         },
-        {"hosts", "port"},
+        {"hosts", "writes", "port"},
     ),
     "Go": (
         {"go.mod": "module example.org/you/shop\n", "main.go": "package main\n"},
         {"steps": [step("compile", "go build -o bin/shop .")], "services": ()},
-        {"hosts", "unit"},
+        {"hosts", "writes", "unit"},
     ),
     "PHP without a build": (
         {"index.php": "<?php"},
@@ -195,6 +195,7 @@ QUESTIONS = {
     "php": "PHP keeps compiled files",
     "allowed": "which name does ALLOWED_HOSTS have?",
     "secure": "or Django answers 400: host: your.domain, header: {X-Forwarded-Proto: https}",
+    "writes": "which directories does it write into?",
     "sqlite": "move the file to data/, and share that: shared: {data: dir}",
     "stranger": "Gemfile is there",
 }
@@ -280,6 +281,40 @@ def test_answers_are_lines_that_load(tmp_path: Path) -> None:
     answered = text.replace("# environments:", "environments:").replace("# env:", "env:")
     config = Config.from_mapping(yaml.safe_load(answered)["deploy"])
     assert (config.environments, config.env.secrets.names) == ({"prod": ("deploy@web1.example.org",)}, ("SECRET_KEY",))
+
+
+def test_secrets_are_asked_for_apart_from_values(tmp_path: Path) -> None:
+    """Each name stands once, where its answer goes; those with a default are a number."""
+    code = 'environ["ALLOWED"], environ["MAIL_PASSWORD"], environ.get("SECRET_KEY", ""), getenv("SIZE", 1)'
+    text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
+    asked = "which values does the environment have? 3 names are read without a default, and 1 with one:"
+    assert asked in text
+    assert "# env: {values: {ALLOWED: value}, secrets: {names: [MAIL_PASSWORD, SECRET_KEY]}}" in text
+    assert [text.count(name) for name in ("ALLOWED", "MAIL_PASSWORD", "SECRET_KEY", "SIZE")] == [1, 1, 1, 0]
+
+
+@pytest.mark.parametrize("unit", [{}, {"infra/shop.service": UNIT}])
+@pytest.mark.parametrize("code", ["", "listen(process.env.PORT || 8010)"])
+def test_a_port_that_nothing_says_is_called_a_guess(tmp_path: Path, unit: dict[str, str], code: str) -> None:
+    """Whether the gate is in a comment or not."""
+    text = written(tmp_path, {"package.json": SERVER, "package-lock.json": "{}", "server.js": code, **unit})
+    assert ("port 3000 is a guess" in text, "# server.js says port 8010" in text) == (not code, bool(code))
+
+
+def test_a_port_of_a_unit_is_that_of_no_other_file(tmp_path: Path) -> None:
+    """What the unit gives the server goes before the default in its code, which is not named then."""
+    unit = {"infra/shop.service": f"{UNIT}Environment=PORT=8127\n", "server.js": "listen(process.env.PORT || 8010)"}
+    text = written(tmp_path, {"package.json": SERVER, "package-lock.json": "{}", **unit})
+    assert "http://127.0.0.1:8127/" in text and "8010" not in text
+
+
+def test_at_most_ten_names_are_asked_for(tmp_path: Path) -> None:
+    """How many others there are is told."""
+    code = "".join(f'environ["NAME_{number:02}"]\n' for number in range(13))
+    text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
+    asked = "which values does the environment have? 13 names are read without a default; the first 10 are here:"
+    assert asked in text
+    assert [f"NAME_{number:02}" in text for number in range(13)] == [True] * 10 + [False] * 3
 
 
 @pytest.mark.parametrize(

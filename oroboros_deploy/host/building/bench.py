@@ -14,6 +14,7 @@ from ..annotations import Dict, Iterable, List, Optional, Sequence
 from ..masking import Mask
 from ..refusal import Refusal
 from ..wire import Say
+from . import unfit_python
 from .inputs import Inputs, Sources, surroundings, tool
 from .toolchain import Toolchain, of_the_agent
 
@@ -68,9 +69,7 @@ class Bench:
         ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:
-            hint = f"fix it and deploy again; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
-            log = process.whole_lines(ended.tail)
-            raise Refusal("build_failed", f"{part}: {what} {ended.reason}", hint=hint, log=log)
+            raise self._failed(part, f"{what} {ended.reason}", ended.tail, installs=line is None)
 
     def for_tools(self) -> Bench:
         """This bench for what makes tools: no part of a release may write to them."""
@@ -121,6 +120,14 @@ class Bench:
         path = self.tmp / "tmp"
         path.mkdir(mode=0o700, exist_ok=True)
         return path
+
+    def _failed(self, part: str, what: str, printed: str, *, installs: bool) -> Refusal:
+        """The refusal of a part whose command failed; an installer may say that the Python is none that fits."""
+        unfit = installs and unfit_python.is_told(printed)
+        why = unfit_python.said(self.toolchain.python, self.toolchain.version) if unfit else ""
+        mend = unfit_python.HINT if unfit else "fix it and deploy again"
+        hint = f"{mend}; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
+        return Refusal("build_failed", f"{part}: {what}{why}", hint=hint, log=process.whole_lines(printed))
 
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]
