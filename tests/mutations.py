@@ -469,7 +469,7 @@ MUTATIONS = (
         ("tests/remote/test_session.py", "-k", "leads_to_nobody and null"),
     ),
     Mutation(
-        "a host that differs behind the first hundred has its line to type",
+        "the page has the line to type for a host that drifts, also when this host is not among the first hundred",
         "oroboros_deploy/web/overview.py",
         "if drifting and hosts.next else",
         "if False else",
@@ -504,7 +504,7 @@ MUTATIONS = (
         ("tests/host/test_records.py", "-k", "later_than_the_short_watch"),
     ),
     Mutation(
-        "the headline has a hold that refused no command",
+        "the headline of the page names a hold, also when the hold has refused no command",
         "oroboros_deploy/web/overview.py",
         '"held": held,',
         '"held": [],',
@@ -735,7 +735,7 @@ MUTATIONS = (
         ("tests/test_source.py", "-k", "tag_and_a_branch"),
     ),
     Mutation(
-        "other parents than those of the commits are refused",
+        "a repository whose grafts give commits other parents is refused",
         "oroboros_deploy/source.py",
         "        self._refuse_grafts()\n",
         "",
@@ -784,7 +784,7 @@ MUTATIONS = (
         ("tests/ssh/test_login.py", "-k", "certificate_beside"),
     ),
     Mutation(
-        "a pointer of a filter is refused",
+        "a committed file is refused when it is only the pointer that a filter of git left",
         "oroboros_deploy/host/building/mirror.py",
         "            _refuse_unfiltered(release, paths)\n",
         "            pass\n",
@@ -1177,14 +1177,14 @@ MUTATIONS = (
         ("tests/host/test_seal.py", "-k", "was_copied"),
     ),
     Mutation(
-        "files with names outside of the release are copied before the seal",
+        "files that have a hard link outside of the release are copied before the seal",
         HOST + "seal.py",
         "    for path in _foreign(entries, shared):\n        make_own(path)\n",
         "",
         ("tests/host/test_seal.py", "-k", "linked_from_elsewhere"),
     ),
     Mutation(
-        "files that a build closed stay closed",
+        "files that a build closed to other users stay closed to them",
         HOST + "seal.py",
         "    return mode & 0o555 | (0o500",
         "    return 0o444 | mode & 0o555 | (0o500",
@@ -1593,7 +1593,7 @@ MUTATIONS = (
         (BOOT, "-k", "services_of_the_way_back"),
     ),
     Mutation(
-        "a unit that a power cut left half written is on the way back",
+        "the way back removes the text of a unit that a power cut left half written",
         HOST + "unit_switch.py",
         "bool(unit_sets.half_written(self.layout, before)) or ",
         "",
@@ -1614,7 +1614,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "clock_that_was_set"),
     ),
     Mutation(
-        "a relative path in a permission error counts from where its unit begins",
+        "a relative path in a permission error counts from the working directory of the unit that printed it",
         HOST + "shared.py",
         'directory_of(unit) if unit and not named.startswith("/") else str(release)',
         "str(release)",
@@ -2280,7 +2280,7 @@ MUTATIONS = (
         ("tests/control/test_back.py", "-k", "before_the_question"),
     ),
     Mutation(
-        "the way back of a release that fails alike says where to look",
+        "when the way back fails in the same way as the release, the message says where to look",
         HOST + "activation.py",
         "if alike(why, second)",
         "if not why",
@@ -2651,7 +2651,7 @@ MUTATIONS = (
         ("tests/control/test_plan.py", "-k", "decision or decide or plan"),
     ),
     Mutation(
-        "the time of an activation is counted once",
+        "the time of a host does not count the steps of an activation a second time",
         "oroboros_deploy/cli/summary.py",
         ' if "." not in phase)',
         ")",
@@ -2837,14 +2837,14 @@ MUTATIONS = (
         (UNIT_SETS, "-k", "next_boot"),
     ),
     Mutation(
-        "units that a release does not bring with restarts skipped are told",
+        "when restarts are skipped, a warning says that the units of the release are not installed",
         "oroboros_deploy/control/attempt.py",
         "        left = plan.units_left(self.job)\n",
         "        left = None\n",
         ("tests/control/test_attempt.py", "-k", "units_that_are_left"),
     ),
     Mutation(
-        "units that stay are told once",
+        "when the control node has said that installed units stay, the host does not say it again",
         HOST + "activation.py",
         ' and not self.request.get("units_left"):\n',
         ":\n",

@@ -621,7 +621,8 @@ class Settings:
     reconnect_timeout: float = field(
         default=600,
         metadata=_about(
-            check_limit, "seconds for which `fab` tries to connect again when the connection is lost after the switch"
+            check_limit,
+            "seconds for which `fab` tries to connect again when the connection is lost during an activation",
         ),
     )
     keep: int = field(
@@ -644,7 +645,8 @@ class Settings:
         metadata=_about(
             check_switch,
             "`true`: a deploy shows what it will do, and asks on the terminal before it begins; `--yes` answers the"
-            " question. Without a terminal and without `--yes` the deploy is refused. Set it in an environment",
+            " question. Without a terminal and without `--yes` the deploy is refused. An entry of"
+            " `environments` can set it for this environment alone",
         ),
     )
     wait: float | None = field(
