@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #     a restart `_RESTARTING`, and `WAY` (the package's words.py); docs/json.md; the pictures above and in
 #     docs/architecture.md; a row of `DEATHS` (tests/host/test_activation.py), `WORK` (tests/support/faults.py),
 #     `MOMENTS` (tests/support/outsiders.py), rows of tests/host/test_fault_table.py, and tests/support/choice.py.
-#     `FORMAT` (constants.py) goes up when its number was released: older agents and control nodes do not know the phase.
+#     `FORMAT` (constants.py) goes up when its number was released: older agents and control nodes know no such phase.
 #   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and
 #     web/static/page.css, which name and colour it.
 #   with work that may take long: its deadline (time_limits.py); with a setting for it, config/settings.py,
