@@ -415,7 +415,7 @@ class Attempt:
             first = "the registry failed first"
         elif self.interrupted:
             first = "somebody interrupted first"
-        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not reached: {first}")
+        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not switched: {first}")
 
     def _write(self, registry: Registry, record: Record) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""

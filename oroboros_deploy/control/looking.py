@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..config import Config, Migration
 from ..host.words import held, moment, not_live
 from ..records.plan import HostPlan, Refusal, direction
+from ..text import clean
 from . import plan
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def host_plan(
         hold=held(facts["hold"]) if facts["hold"] else None,
         drift=tuple(drift(facts)),
         rolled_back=rolled_back(facts["last"], job.sha),
+        failed=failed(facts),
         needs_bytes=facts.get("needs_bytes"),
         free_bytes=facts["free_bytes"],
     )
@@ -64,6 +66,12 @@ def drift(facts: Facts) -> Iterator[str]:
     yield from not_live(facts)
     changed = (name for name, unit in facts["units"].items() if unit.get("stale"))
     yield from (f"{name} was changed on this host, and systemd has not read it since" for name in changed)
+
+
+def failed(facts: Facts) -> str | None:
+    """Why the wanted release failed here before; None when it did not."""
+    bad = facts["target"] and facts["target"]["bad"]
+    return clean(bad) if bad else None
 
 
 def rolled_back(last: ActivationState | None, wanted: str) -> str | None:

@@ -55,7 +55,7 @@ class HostPlan:
     what it changes (None: there is none, or nobody can tell yet).
     ``hold`` and ``drift`` are sentences; ``needs_bytes`` is what the live release takes; ``seconds`` are expected.
     ``rolled_back`` says when and by whom this host was rolled back from the wanted release (None: its last activation
-    was no such rollback).
+    was no such rollback).  ``failed`` is why the wanted release failed on this host before (None: it did not).
     """
 
     host: str
@@ -72,6 +72,7 @@ class HostPlan:
     hold: str | None = None
     drift: tuple[str, ...] = ()
     rolled_back: str | None = None
+    failed: str | None = None
     needs_bytes: int | None = None
     free_bytes: int | None = None
     seconds: float | None = None
@@ -231,6 +232,8 @@ def warnings(plan: DeployPlan) -> Iterator[str]:
     switched = [host for host in plan.hosts if host.activates]
     for host, names in _alike(switched, lambda host: host.live):
         yield from _taken_away(plan, host, names)
+    for host, names in _alike(switched, lambda host: host.failed):
+        yield f"{short(plan.sha)} failed on {names} before, and is built again: {host.failed}"
     for host, names in _alike(switched, lambda host: host.rolled_back):
         yield f"{short(plan.sha)} was rolled back from on {names} {host.rolled_back}"
     if plan.unpushed:

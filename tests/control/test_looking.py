@@ -65,6 +65,13 @@ def test_drift_is_what_no_deploy_left() -> None:
     assert [*drift(known())] == []
 
 
+@pytest.mark.parametrize(("bad", "told"), [("the gate was not passed", "the gate was not passed"), (None, None)])
+def test_a_release_that_failed_before(bad: str | None, told: str | None) -> None:
+    """Why it did is what the host noted."""
+    target = {"id": SHA, "state": "sealed", "bad": bad}
+    assert host_plan(job(), "web1", known(live=OLD, target=target), None, None, None).failed == told
+
+
 ROLLED_BACK = {
     "kind": "rollback",
     "phase": "committed",

@@ -193,6 +193,12 @@ def test_a_host_that_switches_nothing_is_not_warned_of() -> None:
     assert [*warnings(plan(host(direction="sideways", activates=False, **gone)))] == []
 
 
+def test_a_release_that_failed_before() -> None:
+    """Whoever asks what a deploy would do hears on which hosts the release failed, and why."""
+    made = plan(host(failed="the gate was not passed"), host("web2"))
+    assert [*warnings(made)] == ["aaaaaaaaaa failed on web1 before, and is built again: the gate was not passed"]
+
+
 def test_a_release_that_was_rolled_back_from() -> None:
     """When and by whom is told once for all hosts where it is the same; it refuses nothing."""
     first, later = (f"at 2026-11-30 17:0{minute} UTC by root@desk" for minute in (8, 9))

@@ -183,7 +183,7 @@ def write(history: History) -> dict[str, str]:
             "skipped",
             sha(1),
             sha(1),
-            "not reached: another host failed first",
+            "not switched: another host failed first",
             {"connect": 0.5, "facts": 0.2, "build": 30.1},
         ),
         ago=timedelta(hours=20),
