@@ -274,7 +274,7 @@ def logs(
     | {
         "line": "what bash runs, as one argument",
         "service": "the unit whose user runs the line (default: the first of `services`); for root's units: the login",
-        "json": "print a JSON object for each line of output; at the end one for each host: how the line ended",
+        "json": "print a JSON object for each piece of output (one or more lines), then one for each host",
     },
     positional=["line"],
 )

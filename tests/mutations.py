@@ -574,7 +574,7 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "no_way_back"),
     ),
     Mutation(
-        "a host that nobody knows of counts for no release on the page",
+        "a host of which nobody knows what it serves counts for no release on the page",
         "oroboros_deploy/web/overview.py",
         'recorded - Counter(each["may"][0] for each in unsure if each["counted"])',
         "recorded",
@@ -721,7 +721,7 @@ MUTATIONS = (
         ("tests/cli/test_program.py", "-k", "before or around"),
     ),
     Mutation(
-        "a question runs no program that a repository names",
+        "when the control node reads a repository, git runs no program that the repository names",
         "oroboros_deploy/source.py",
         "                env=_environment() | _ALONE,",
         "                env=_environment(),",
@@ -1086,7 +1086,7 @@ MUTATIONS = (
         ("tests/host/test_services.py", "-k", "dies_after_the_gate"),
     ),
     Mutation(
-        "a restore that touched nothing looks before it tells",
+        "a restore that has nothing to undo looks at the services before it says that the old release serves",
         HOST + "activation.py",
         "            elif touched or self._fallen():\n",
         "            elif touched:\n",
@@ -1254,7 +1254,7 @@ MUTATIONS = (
         (BUILDING + "test_contents.py", "-k", "touched"),
     ),
     Mutation(
-        "the digest of an entry is keyed",
+        "an entry of the build cache that somebody changed is not used",
         HOST + "building/cache.py",
         '            if not hmac.compare_digest(kept["digest"], self._digest(told)):\n',
         "            if False:\n",
@@ -1635,7 +1635,7 @@ MUTATIONS = (
         (UNIT_SETS, "-k", "comes_back"),
     ),
     Mutation(
-        "a push without the gate leaves what the release passed",
+        "a push without the gate keeps the gate that the release passed in its record",
         HOST + "records.py",
         "    if before is None:\n        return record\n",
         '    if before is None or kind == "env":\n        return record\n',
@@ -1915,21 +1915,21 @@ MUTATIONS = (
         (f"{USER}::test_the_gate_is_its_users",),
     ),
     Mutation(
-        "what lies in .deploy is closed before others may pass",
+        "before other users may enter .deploy, what lies in it is closed to them",
         HOST + "configuration.py",
         "            os.chmod(entry.path, mode & 0o7700)\n",
         "            pass\n",
         (f"{USER}::test_the_group_of_the_owner_reads_a_configuration",),
     ),
     Mutation(
-        "a revision that is used again has the group of its owner now",
+        "a configuration that is used again gets the group of today's `run_as.owner`",
         HOST + "configuration.py",
         "    if user and status.st_gid != user.pw_gid:\n",
         "    if user and status.st_gid == os.getgid():\n",
         (f"{USER}::test_the_group_of_the_owner_reads_a_configuration",),
     ),
     Mutation(
-        "root gives away nothing that lies where others can write",
+        "root changes the owner of nothing that lies where others can write",
         HOST + "shared.py",
         "    return status.st_uid == os.getuid() and not status.st_mode & 0o022\n",
         "    return True\n",
@@ -1993,7 +1993,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "held_to_the_record"),
     ),
     Mutation(
-        "a push that a torn state leaves keeps its release",
+        "when the state file of an interrupted push cannot be read, the release stays live",
         HOST + "activation.py",
         "        found = found._replace(source=found.target)  # it changed",
         "        pass  # it changed",
@@ -2217,7 +2217,7 @@ MUTATIONS = (
         (LEAST, "-k", "list_that_counts"),
     ),
     Mutation(
-        "with least privilege no file with two names is given away",
+        "with least privilege a configuration with a second hard link gets no other group",
         HELPER,
         "or found.st_nlink != 1 or",
         "or",
@@ -2384,7 +2384,7 @@ MUTATIONS = (
         ("tests/host/test_trees.py", "-k", "goes_to_the_end"),
     ),
     Mutation(
-        "a directory of any depth is removed by names that are never longer than one",
+        "a directory of any depth is removed by paths that have only one name",
         HOST + "trees.py",
         "    above: List[Tuple[str, List[str]]] = []\n",
         "    import shutil\n\n    return shutil.rmtree(top)\n    above: List[Tuple[str, List[str]]] = []\n",
@@ -2823,7 +2823,7 @@ MUTATIONS = (
         ("tests/host/test_seal.py", "-k", "in_run"),
     ),
     Mutation(
-        "a root that was moved from a closed place keeps its id",
+        "a deploy root keeps its id when the login may not look at the place that it was moved from",
         HOST + "layout.py",
         "        except OSError:\n            return False\n        try:\n            there",
         "        except OSError:\n            return True\n        try:\n            there",
@@ -2872,7 +2872,7 @@ MUTATIONS = (
         (UNIT_SETS, "-k", "nobody_put"),
     ),
     Mutation(
-        "a switch without the gate leaves what the release passed",
+        "a switch without the gate keeps the gate that the release passed in its record",
         HOST + "records.py",
         '    return _kept(layout, request["sha"]) if "skip_healthcheck" in request.get("said", []) else None',
         "    return None",
