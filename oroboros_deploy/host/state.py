@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 
 # What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
 # A new phase also needs what follows; then look for the names of the phases beside it, for tests hold whole sequences:
-#   grep -rnE 'prepared|swapped|restarted|gated|restor' oroboros_deploy tests docs README.md
+#   grep -rnE 'prepared|swapp|restart(ed|ing)|gat(ed|ing)|restor' oroboros_deploy tests docs README.md
 #   always: `Phase` (contract.py); its step, and what `resume` makes of it (activation.py); `PHASES` (words.py here), in
 #     a restart `_RESTARTING`, and `WAY` (the package's words.py); docs/json.md; the pictures above and in
 #     docs/architecture.md; a row of `DEATHS` (tests/host/test_activation.py), `WORK` (tests/support/faults.py),
-#     `MOMENTS` (tests/support/outsiders.py), rows of tests/host/test_fault_table.py, and tests/support/choice.py.
+#     `MOMENTS` (tests/support/outsiders.py) and what its rows come to (`THERE` and `BACK` in tests/host/test_outsiders.py),
+#     rows of tests/host/test_fault_table.py, and tests/support/choice.py.
 #     `FORMAT` (constants.py) goes up when its number was released: older agents and control nodes know no such phase.
-#   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and
-#     web/static/page.css, which name and colour it.
+#   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and web/static/page.css, which name and
+#     colour it; before the switch also `_migration_failed` (the package's outcome.py).
 #   with work that may take long: its deadline (time_limits.py); with a setting for it, config/settings.py,
 #     `ActivateRequest` (contract.py) and control/plan.py.
 #   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `FINAL` and `SERVES` (constants.py), `_PHASES` and, with a
