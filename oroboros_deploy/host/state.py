@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 #   always: `Phase` (contract.py); its step, and what `resume` makes of it (activation.py); `PHASES` (words.py here), in
 #     a restart `_RESTARTING`, and `WAY` (the package's words.py); docs/json.md; the pictures above and in
 #     docs/architecture.md; a row of `DEATHS` (tests/host/test_activation.py), `WORK` (tests/support/faults.py),
-#     `MOMENTS` (tests/support/outsiders.py) and what its rows come to (`THERE` and `BACK` in tests/host/test_outsiders.py),
-#     rows of tests/host/test_fault_table.py, and tests/support/choice.py.
+#     `MOMENTS` (tests/support/outsiders.py), `THERE` and `BACK` (tests/host/test_outsiders.py), rows of
+#     tests/host/test_fault_table.py, and tests/support/choice.py.
 #     `FORMAT` (constants.py) goes up when its number was released: older agents and control nodes know no such phase.
 #   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and web/static/page.css, which name and
 #     colour it; before the switch also `_migration_failed` (the package's outcome.py).
