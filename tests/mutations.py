@@ -988,14 +988,14 @@ MUTATIONS = (
         ("tests/host/test_in_use.py", "-k", "behind_a_mount"),
     ),
     Mutation(
-        "the gate knows a process by what it was started with",
+        "the gate finds the release of a process in its command line",
         HOST + "strays.py",
         'found or _started_with(pid, ("cmdline", "environ"), places, live)\n',
         'found or _started_with(pid, ("environ",), places, live)\n',
         ("tests/host/test_strays.py", "-k", "gives_it_away and archive"),
     ),
     Mutation(
-        "pruning knows a process by its variables",
+        "pruning finds the release of a process in its environment variables",
         HOST + "in_use.py",
         "grep -azHvE '^(OLD)?PWD=' /proc/[0-9]*/environ 2>/dev/null | ",
         "true | ",
@@ -1170,7 +1170,7 @@ MUTATIONS = (
         ("tests/host/test_seal.py", "-k", "interpreter_outside"),
     ),
     Mutation(
-        "what a copied interpreter was made of is needed",
+        "a release needs the interpreter from which its copied interpreter was made",
         HOST + "seal.py",
         '        found = _copied_from(Path(path)) if os.path.basename(path) == "pyvenv.cfg" else None\n',
         "        found = None\n",
@@ -1332,7 +1332,7 @@ MUTATIONS = (
         ("tests/host/test_kept_tools.py", "-k", "goes"),
     ),
     Mutation(
-        "each command of a part begins a line of the log",
+        "the output of each command of a part begins on a new line of the log",
         HOST + "building/bench.py",
         '            sink(b"" if ended.whole_lines else b"\\n", final=True)\n',
         "",
@@ -1437,7 +1437,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "first_configuration_that_is_cut"),
     ),
     Mutation(
-        "a revision is keyed",
+        "the revision of a configuration is made with the secret key of the deploy root",
         HOST + "configuration.py",
         '    return hmac.new(key.of(layout), text.encode(), "sha256").hexdigest()\n',
         '    return hmac.new(b"", text.encode(), "sha256").hexdigest()\n',
@@ -1572,7 +1572,7 @@ MUTATIONS = (
         (OUTSIDERS, "-k", "beside_a_push"),
     ),
     Mutation(
-        "a unit that stays edited after a restore is told",
+        "after a restore a warning names a unit that stays edited",
         HOST + "activation.py",
         "            self._tell_of_edited()\n",
         "",
@@ -1733,7 +1733,7 @@ MUTATIONS = (
         ("tests/host/test_terminal.py", "-k", "between_two_halves"),
     ),
     Mutation(
-        "another application of a login with least privilege is not told to take the rules of sudo",
+        "when a login has least privilege for another deploy root, no hint offers the rules of sudo",
         "oroboros_deploy/host/manager.py",
         "    if refused and not chosen().bound and any(",
         "    if False and any(",
@@ -1852,7 +1852,7 @@ MUTATIONS = (
         ("tests/host/test_leftovers.py", "-k", "asked_for"),
     ),
     Mutation(
-        "root is not asked to remove what others can put there",
+        "root is not asked to remove a directory when other users can write in its parent directory",
         HOST + "leftovers.py",
         " and not above.st_mode & 0o022",
         "",
@@ -1873,7 +1873,7 @@ MUTATIONS = (
         (f"{USER}::test_what_systemd_is_asked_for",),
     ),
     Mutation(
-        "what ended after the deadline did not end in time, as another user too",
+        "a command of another user that ended after its deadline did not end in time",
         HOST + "another_user.py",
         "status=ended.status if in_time else None",
         "status=ended.status",
@@ -1972,7 +1972,7 @@ MUTATIONS = (
         ("tests/host/test_service_log.py", "-k", "refused"),
     ),
     Mutation(
-        "a restart that fails is told, and not taken for one that never began",
+        "a restart that failed is not reported as one that never began",
         HOST + "activation.py",
         '        if self._fallen() or (self.acts and left != "prepared" and not self._as_they_ran()):\n',
         "        if self._fallen():\n",
@@ -2175,7 +2175,7 @@ MUTATIONS = (
         (LEAST, "-k", "starts_and_stops"),
     ),
     Mutation(
-        "with least privilege no other name leads out of the directory of units",
+        "with least privilege no alias of a unit leads out of the directory of units",
         HELPER,
         '        away = (leads or "").startswith("..") or ',
         "        away = ",
@@ -2273,7 +2273,7 @@ MUTATIONS = (
         ("tests/host/test_doctor.py", "-k", "directory_is_gone"),
     ),
     Mutation(
-        "a registry that is down is told before anybody agrees to a rollback",
+        "a message says that the registry is down before anybody agrees to a rollback",
         "oroboros_deploy/control/informed.py",
         "        registry = self._reach_registry(stack)\n        try:\n            self._look()\n",
         "        try:\n            self._look()\n            registry = self._reach_registry(stack)\n",
@@ -2581,7 +2581,7 @@ MUTATIONS = (
         (GATE, "-k", "never_pass"),
     ),
     Mutation(
-        "a worker that ends after each job passes",
+        "the gate accepts a worker whose process ends after each job",
         HOST + "gate.py",
         'return unit.name in self.recurring and unit.result in ("", "success")',
         "return False",
@@ -2679,7 +2679,7 @@ MUTATIONS = (
         ("tests/control/test_unread_files.py", "-k", "is_not_there"),
     ),
     Mutation(
-        "a settings file without our settings is told",
+        "a warning names a settings file without our settings",
         "oroboros_deploy/cli/arguments.py",
         "    for file in without_settings(context.config):\n",
         "    for file in without_settings(context.config)[:0]:\n",
@@ -2886,7 +2886,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "switch_without_the_gate"),
     ),
     Mutation(
-        "a timer that nothing starts is told",
+        "a warning names a timer that nothing starts",
         HOST + "unit_switch.py",
         "        for timer in unit_files.idle(look.before, look.after, services):\n",
         "        for timer in ():\n",
