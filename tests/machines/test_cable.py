@@ -155,7 +155,7 @@ def test_a_cable_that_stays_cut(host: CabledHost, shop: Shop, fab: Fab, start: S
     host.cable.cut("both ways")
     running.go_on()
     assert running.ends() == 40, running.said
-    assert f"fab --ssh-config={fab.ssh_config} -H {host.name} status" in running.said
+    assert f"fab --ssh-config={fab.ssh_config} -H prod status" in running.said
     assert "Traceback" not in running.said
     await_phase(host, "committed")
     host.cable.mend()
