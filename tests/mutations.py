@@ -2296,7 +2296,7 @@ MUTATIONS = (
     Mutation(
         "doctor tells that a host knows its own name by DNS alone",
         HOST + "doctor.py",
-        "    return None if any(_knows(each, name) for each in _LOCAL if each in before) else name\n",
+        "    return None if any(knows(each, name) for each in _LOCAL if each in before) else name\n",
         "    return None\n",
         ("tests/host/test_doctor.py", "-k", "only_dns_knows"),
     ),

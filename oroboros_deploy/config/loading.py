@@ -74,6 +74,12 @@ class Config(Settings):
         return f"{status}  tells how it ended; then  {reconcile}  writes the end into the history"
 
     @property
+    def or_environments(self) -> str:
+        """The end of a hint that names the environments, which a name may have been meant for; empty without any."""
+        names = ", ".join(self.environments)
+        return f"; the settings have the environments {names}" if names else ""
+
+    @property
     def flags(self) -> str:
         """What a command needs that names no host: the environment and the root of this one."""
         environment = f" --environment={self.environment}" if self.environment else ""

@@ -17,7 +17,6 @@ from ..errors import HostUnreachable, InvalidInput, RegistryUnavailable
 from ..events import Event, Level, Listener, fan_out, guarded
 from ..remote.dialing import Begin, Dialing
 from ..user import user_name
-from .resolving import the_environments
 from .state_directory import default_registry_url, state_directory
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ class ControlNode:
             if near := get_close_matches(name, self.config.environments, 1):
                 error.hint = f"if {near[0]} was meant: fab -H {near[0]}; otherwise {error.hint}"
             elif "has no address" in error.message and name not in chain(*self.config.environments.values()):
-                error.hint = f"{error.hint}{the_environments(self.config)}"
+                error.hint = f"{error.hint}{self.config.or_environments}"
             raise
 
     # --- the registry ---

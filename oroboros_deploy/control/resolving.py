@@ -34,15 +34,9 @@ def required_hosts(config: Config, hosts: Sequence[str] | None) -> list[str]:
     """`named_hosts`, each once.  Raises InvalidInput when there are none."""
     names = list(dict.fromkeys(named_hosts(config, hosts)))
     if not names:
-        hint = f"add -H HOST or -H ENVIRONMENT{the_environments(config)}"
+        hint = f"add -H HOST or -H ENVIRONMENT{config.or_environments}"
         raise InvalidInput("nothing was changed: no host was named", hint=hint)
     return names
-
-
-def the_environments(config: Config) -> str:
-    """The end of a hint that names the environments, which a name may have been meant for; empty without any."""
-    names = ", ".join(config.environments)
-    return f"; the settings have the environments {names}" if names else ""
 
 
 def planned(node: ControlNode, plan_id: str) -> DeployPlan:

@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 _OLDEST_PIP = (22, 3)
 _PIP = "import pip; print(pip.__version__)"
 _OF_THE_ROOT = ("sha", "live", "shared", "env", "units")  # what facts without the root cannot be asked for
-_NSSWITCH, _RESOLV_CONF = Path("/etc/nsswitch.conf"), Path("/etc/resolv.conf")
-_RESOLVED = Path("/run/systemd/resolve/io.systemd.Resolve")  # it listens there while it runs
+NSSWITCH, RESOLV_CONF = Path("/etc/nsswitch.conf"), Path("/etc/resolv.conf")
+RESOLVED = Path("/run/systemd/resolve/io.systemd.Resolve")  # it listens there while it runs
 _LOCAL = ("files", "myhostname")  # sources of names that ask nobody else
 _NOT_FOUND = 2  # of getent
 _OF_SYSTEMD = ("services", "restart", "starts", "run_as")  # nor those without an answer of systemd's
@@ -291,16 +291,16 @@ def _view() -> Optional[str]:
 
 def name_by_dns() -> Optional[str]:
     """The host's own name, which sudo looks up, where nothing on this host knows it before DNS is asked."""
-    name, sources = os.uname().nodename, _sources()
+    name, sources = os.uname().nodename, host_sources()
     before = sources[: sources.index("dns")] if "dns" in sources else sources
     if "dns" not in sources or _by_resolved(before):
         return None
-    return None if any(_knows(each, name) for each in _LOCAL if each in before) else name
+    return None if any(knows(each, name) for each in _LOCAL if each in before) else name
 
 
-def _sources() -> List[str]:
+def host_sources() -> List[str]:
     """The sources of host names, in the order in which they are asked."""
-    lines = map(str.strip, _lines(_NSSWITCH))
+    lines = map(str.strip, _lines(NSSWITCH))
     line = next((line for line in lines if line.startswith("hosts:")), "hosts: files dns")  # what glibc does without
     return line.partition("#")[0].partition(":")[2].split()
 
@@ -313,14 +313,14 @@ def _lines(path: Path) -> List[str]:
 
 def _by_resolved(before: Sequence[str]) -> bool:
     """Whether systemd-resolved is asked, which knows the own name by itself; with a search list DNS comes first."""
-    lines = [line.split() for line in _lines(_RESOLV_CONF) if line[:1].isalpha()]
+    lines = [line.split() for line in _lines(RESOLV_CONF) if line[:1].isalpha()]
     servers = [words[1:] for words in lines if words[0] == "nameserver"]
     searched = [words for words in lines if words[0] in ("search", "domain") and words[1:] != ["."]]
     alone = servers[:1] == [["127.0.0.53"]] and not searched
-    return _RESOLVED.exists() and ("resolve" in before or alone)
+    return RESOLVED.exists() and ("resolve" in before or alone)
 
 
-def _knows(source: str, name: str) -> bool:
+def knows(source: str, name: str) -> bool:
     """Whether a source alone has the name.  Raises OSError where that cannot be asked."""
     argv, deadline = ["getent", "-s", source, "hosts", name], time.monotonic() + 10
     ended = process.apart(argv, cwd=Path("/"), deadline=deadline)

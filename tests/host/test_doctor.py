@@ -14,6 +14,8 @@ from oroboros_deploy.config import Config
 from oroboros_deploy.control.plan import Job
 from oroboros_deploy.doctor.of_host import Look, findings
 from oroboros_deploy.host import contract, doctor, manager, process, unit_files, units
+from oroboros_deploy.host.building import login
+from oroboros_deploy.host.building.view import View
 from oroboros_deploy.host.contract import DoctorRequest
 from oroboros_deploy.host.layout import Layout
 from oroboros_deploy.host.units import Unit
@@ -247,16 +249,15 @@ def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.M
     def broken(*_: object) -> NoReturn:
         raise OSError(5, "Input/output error")
 
-    for name in ("_disks", "_only_login", "_view", "as_root", "name_by_dns"):
-        monkeypatch.setattr(doctor, name, broken)
+    for owner, name in ((login, "only_there"), (View, "entered"), (doctor, "as_root"), (doctor, "name_by_dns")):
+        monkeypatch.setattr(owner, name, broken)
     layout = Layout(tmp_path, tmp_path / "releases", tmp_path / "current", tmp_path / "repo", "system")
     layout.create()
     told = doctor.doctor(layout, cast("DoctorRequest", request()))
-    assert (told["problems"], told["disk"], told["only_login"], told["as_root"], told["view"]) == ([], [], [], [], None)
+    assert (told["problems"], told["only_login"], told["as_root"], told["view"]) == ([], [], [], None)
     assert told["unknown"] == [
         f"{what}: [Errno 5] Input/output error"
         for what in (
-            "the space on the disks",
             "what the login alone has",
             "which services run as root",
             "the view that a build gets",
@@ -271,10 +272,10 @@ def resolving(
     """A host with these sources of names, of which some know its own, and with a resolver's stub where one is given."""
     (tmp_path / "nsswitch").write_text(f"passwd: files\nhosts: {sources}  # names\n")
     (tmp_path / "resolv").write_text(stub or "nameserver 192.0.2.1\n")
-    monkeypatch.setattr(doctor, "_NSSWITCH", tmp_path / "nsswitch")
-    monkeypatch.setattr(doctor, "_RESOLV_CONF", tmp_path / "resolv")
-    monkeypatch.setattr(doctor, "_RESOLVED", tmp_path / ("resolv" if stub else "none"))
-    monkeypatch.setattr(doctor, "_knows", lambda source, name: source in knows and name == os.uname().nodename)
+    monkeypatch.setattr(doctor, "NSSWITCH", tmp_path / "nsswitch")
+    monkeypatch.setattr(doctor, "RESOLV_CONF", tmp_path / "resolv")
+    monkeypatch.setattr(doctor, "RESOLVED", tmp_path / ("resolv" if stub else "none"))
+    monkeypatch.setattr(doctor, "knows", lambda source, name: source in knows and name == os.uname().nodename)
 
 
 STUB = "# systemd-resolved\nnameserver 127.0.0.53\noptions edns0\n"
@@ -314,16 +315,16 @@ def test_the_name_that_only_dns_knows(
 def test_a_host_without_nsswitch_asks_its_files_before_dns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As glibc does."""
     resolving(tmp_path, monkeypatch, "", ["files"])
-    monkeypatch.setattr(doctor, "_NSSWITCH", tmp_path / "none")
-    assert doctor._sources() == ["files", "dns"]
+    monkeypatch.setattr(doctor, "NSSWITCH", tmp_path / "none")
+    assert doctor.host_sources() == ["files", "dns"]
 
 
 def test_glibc_is_asked_whether_a_source_alone_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it has and what it has not are answers, and anything else is none."""
-    assert (doctor._knows("files", "localhost"), doctor._knows("files", "nobody.invalid")) == (True, False)
+    assert (doctor.knows("files", "localhost"), doctor.knows("files", "nobody.invalid")) == (True, False)
     monkeypatch.setattr(process, "apart", lambda *_, **__: process.Ended(1, "", 0.0))
     with pytest.raises(OSError, match="getent exited 1"):
-        doctor._knows("files", "localhost")
+        doctor.knows("files", "localhost")
 
 
 BLOCKS = {
