@@ -110,6 +110,7 @@ def test_without_sudo(user: Path, connection: LocalConnection, monkeypatch: pyte
 
 
 @requires_sshd
+@pytest.mark.slow
 def test_a_lost_connection(tmp_path: Path) -> None:
     """What was begun goes on to its end, however much it says."""
     with Sshd(tmp_path / "sshd") as sshd:
@@ -142,6 +143,7 @@ def _cut(host: HostConnection, tmp_path: Path) -> None:
 
 
 @requires_sshd
+@pytest.mark.slow
 def test_what_takes_too_long(tmp_path: Path) -> None:
     """It is no longer waited for, and not killed: a package manager may be in the middle of something."""
     with Sshd(tmp_path / "sshd") as sshd:

@@ -12,6 +12,7 @@ from tests.support.history import sha
 from tests.support.html import Tags, text
 
 
+@pytest.mark.slow
 def test_a_wrong_filter_keeps_its_form(past: TestClient, made: dict[str, str]) -> None:
     """What cannot be understood is said at the top, the form keeps every value, and each of them can be removed."""
     answer = past.get("/?environment=prod&since=2026-13-01")

@@ -205,6 +205,7 @@ def test_who_holds_a_host_is_told_however_many_hosts_are_held(client: TestClient
     assert "the fair" in text(client.get("/hosts/held100").text)
 
 
+@pytest.mark.slow
 def test_the_list_of_releases(tmp_path: Path) -> None:
     """Each with its subject, who brought it and when, its status and where it serves; older ones are a link away."""
     history = History(f"sqlite:///{tmp_path}/registry.db")
