@@ -16,7 +16,6 @@ from tests.support.html import Tags
 LINKS = Links("https://forge.example/commit/{sha}", "https://forge.example/compare/{before}...{after}")
 
 
-@pytest.mark.slow
 def test_commits_lead_where_the_settings_say(tmp_path: Path) -> None:
     """Attempt and release lead to each commit and to what is new; without the settings no page leads elsewhere."""
     history = History(f"sqlite:///{tmp_path}/registry.db")
