@@ -16,7 +16,7 @@ from oroboros_deploy.errors import HostUnreachable, LinkLost, UnknownRelease
 from oroboros_deploy.events import Event
 from oroboros_deploy.host.calls import CALLS
 from oroboros_deploy.remote import host
-from oroboros_deploy.remote.host import Host
+from oroboros_deploy.remote.host import Host, HostClock
 from tests.control.test_plan import facts, job
 from tests.support.site import Site
 
@@ -150,6 +150,19 @@ def test_a_link_that_is_lost_is_told_with_what_to_do(monkeypatch: pytest.MonkeyP
         "reset; trying again in 1 s",
     ]
     assert second.message == "refused; trying again in 2 s"
+
+
+@pytest.mark.parametrize("ahead", [0, 3600, -3600])
+def test_what_is_heard_late_has_the_time_at_which_it_happened(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the clock of this machine, whatever that of the host says, also when somebody sets it back."""
+    clock = HostClock()
+    heard = [(100, 99.9), (200, 110), (200, 190), (210, 209.9), (220, 19.9), (300, 89.9)]
+    found = []
+    for now, told in heard:
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        found.append(round(clock.moment(told + ahead), 3))
+    assert found == [100, 110.1, 190.1, 210, 220, 290]
+    assert clock.moment(None) == 300
 
 
 @pytest.mark.slow
