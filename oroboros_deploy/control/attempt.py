@@ -407,15 +407,14 @@ class Attempt:
     def _unreached(self, work: Work) -> HostOutcome:
         if self.error is not None and (work.asked or isinstance(self.error, Interrupted)):
             return _failed(work, self.error)
-        ends = [other.outcome.state for other in self.works if other.outcome]
-        if all(end.ok or end is State.SKIPPED for end in ends):
-            return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, "not begun")
-        first = "another host failed first"
+        why = "not begun"
         if isinstance(self.error, RegistryUnavailable):
-            first = "the registry failed first"
+            why = "not switched: the registry failed first"
         elif self.interrupted:
-            first = "somebody interrupted first"
-        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, f"not switched: {first}")
+            why = "not switched: somebody interrupted first"
+        elif any(other.outcome and not _went_on(other.outcome.state) for other in self.works):
+            why = "not switched: another host failed first"
+        return HostOutcome(work.host.name, State.SKIPPED, work.live, work.live, why)
 
     def _write(self, registry: Registry, record: Record) -> Literal["written", "spooled", "lost"]:
         """Record the outcome; when the database died meanwhile, keep the record until it is back."""
@@ -558,6 +557,11 @@ def _nothing_changed(look: str = "") -> Iterator[None]:
         error.message = f"nothing was changed: {error.message}"
         error.hint = "; ".join(filter(None, (error.hint, look)))
         raise
+
+
+def _went_on(state: State) -> bool:
+    """Whether a host that ended so kept no other from its turn."""
+    return state.ok or state is State.SKIPPED
 
 
 def _failed(work: Work, error: DeployError) -> HostOutcome:
