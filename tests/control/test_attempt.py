@@ -229,6 +229,20 @@ def test_a_rollback_of_several_hosts_reads_all_before_any_switches(site: Site) -
     assert (site.commands(), site.commands("web2")) == (["facts"], ["facts"])
 
 
+def cut_once(site: Site, monkeypatch: pytest.MonkeyPatch, lines: int) -> None:
+    """From now on the first connection to each host dies after so many lines of an activation."""
+    connect = site.connect
+
+    def cut(name: str) -> LocalConnection:
+        connection = connect(name)
+        if len(site.connections[name]) == 1:
+            connection.cut_after = {"activate": lines}
+        return connection
+
+    site.connections.clear()
+    monkeypatch.setattr(site, "connect", cut)
+
+
 @pytest.mark.parametrize("lines", [0, 1, 3])
 def test_a_link_lost_during_a_rollback_is_taken_up_again(
     site: Site, monkeypatch: pytest.MonkeyPatch, lines: int
@@ -236,17 +250,8 @@ def test_a_link_lost_during_a_rollback_is_taken_up_again(
     """Cut before or after the facts, it is switched once, and every phase is heard once."""
     for sha in (site.good, site.better):
         site.deployment().deploy(["web1"], sha=sha)
-    connect = site.connect
-
-    def cut_once(name: str) -> LocalConnection:
-        connection = connect(name)
-        if len(site.connections[name]) == 1:
-            connection.cut_after = {"activate": lines}
-        return connection
-
-    site.connections.clear()
+    cut_once(site, monkeypatch, lines)
     site.events.clear()
-    monkeypatch.setattr(site, "connect", cut_once)
     outcome = site.deployment().rollback(["web1"], release=site.good)
     phases = [event.data["phase"] for event in site.events if event.name == "phase"]
     assert (outcome.exit_code, site.commands()) == (ExitCode.LIVE, ["activate", "activate"])
@@ -258,17 +263,8 @@ def test_a_link_lost_during_a_rollback_is_taken_up_again(
 def test_what_passed_while_the_link_was_lost_has_its_own_times(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Heard a second later, each event of the activation has the time that the host wrote."""
     site.deployment().deploy(["web1"], sha=site.good)
-    connect = site.connect
-
-    def cut_once(name: str) -> LocalConnection:
-        connection = connect(name)
-        if len(site.connections[name]) == 1:
-            connection.cut_after = {"activate": 2}
-        return connection
-
-    site.connections.clear()
+    cut_once(site, monkeypatch, 2)
     site.events.clear()
-    monkeypatch.setattr(site, "connect", cut_once)
     outcome = site.deployment().deploy(["web1"], sha=site.better)
     log = (site.root() / ".deploy/attempts" / outcome.attempt / "log.jsonl").read_text().splitlines()
     wrote = [line["at"] for line in map(json.loads, log) if line["event"] == "phase"]
@@ -664,16 +660,7 @@ def test_lost_link_is_taken_up_again(site: Site, monkeypatch: pytest.MonkeyPatch
     """A link that dies during the activation is taken up again; every phase is heard exactly once."""
     site.deployment().deploy(["web1"], sha=site.good)
     site.events.clear()
-    connect = site.connect
-
-    def cut_once(name: str) -> LocalConnection:
-        connection = connect(name)
-        if len(site.connections[name]) == 1:
-            connection.cut_after = {"activate": 3}
-        return connection
-
-    site.connections.clear()
-    monkeypatch.setattr(site, "connect", cut_once)
+    cut_once(site, monkeypatch, 3)
     outcome = site.deployment().deploy(["web1"], sha=site.better)
     phases = [event.data["phase"] for event in site.events if event.name == "phase"]
     assert (outcome.exit_code, len(site.connections["web1"])) == (ExitCode.LIVE, 2)
