@@ -180,7 +180,7 @@ case "${1:-}" in
 quick)
     oldest="not host and not browser and not slow and not postgres"
     newest=$oldest
-    spread="-n 4"
+    spread="-n auto --maxprocesses 4" # each worker collects all tests first: more than there are processors take longer
     ;;
 *) exec "$venvs/newest/bin/python" -m pytest "$@" ;;
 esac

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
@@ -48,12 +49,15 @@ def _is_text(node: ast.AST) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
-def commands() -> Iterator[tuple[str, str, str, str]]:
+@cache
+def commands() -> tuple[tuple[str, str, str, str], ...]:
     """Each command of `fab` in a string of the package: its file, its function, its flags before the task, its task."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for function, text in strings(path):
-            for found in COMMAND.finditer(text):
-                yield str(path.relative_to(PACKAGE)), function, found[1].strip(), found[2] or ""
+    return tuple(
+        (str(path.relative_to(PACKAGE)), function, found[1].strip(), found[2] or "")
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for function, text in strings(path)
+        for found in COMMAND.finditer(text)
+    )
 
 
 def test_every_hint_about_hosts_is_made_in_one_place() -> None:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "oroboros_deploy"
 
@@ -53,6 +55,7 @@ def test_each_module_has_its_tests_at_its_place() -> None:
     assert untested() == sorted(ELSEWHERE)
 
 
+@pytest.mark.slow
 def test_tests_use_open_doors() -> None:
     """A private name may change at any time, and what it does is no promise."""
     found = [line for path in sorted(TESTS.rglob("*.py")) for line in private(path)]

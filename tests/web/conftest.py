@@ -44,14 +44,29 @@ def registry(registry_url: str) -> Iterator[Registry]:
         yield registry
 
 
+class Shown:
+    """The application that `fab serve` serves, made once: a tenth of a second; each test gives it a registry."""
+
+    registry: Registry
+
+    def __init__(self) -> None:
+        self.app = site(lambda: self.registry.reader)
+
+
+@pytest.fixture(scope="session")
+def shown() -> Shown:
+    return Shown()
+
+
 @pytest.fixture
-def client(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    """A client of the application that `fab serve` serves; however slow the machine is, each answer is a new one.
+def client(shown: Shown, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> TestClient:
+    """A client of that application over a registry of its own; however slow the machine is, each answer is a new one.
 
     A first answer also imports what it needs: the processor time of that may be enough to have it given again.
     """
     monkeypatch.setattr(conditional, "MUCH", math.inf)
-    return TestClient(site(lambda: registry.reader), base_url="http://localhost")
+    shown.registry = registry
+    return TestClient(shown.app, base_url="http://localhost")
 
 
 @pytest.fixture
