@@ -389,10 +389,13 @@ class Deployment:
         return answer
 
     def whereabouts(self, release: str | None = None) -> list[str]:
-        """Say where a command without ``-H`` goes: the only environment, else that of the release, else its hosts.
+        """Say where a command without ``-H`` goes: the name of one environment, or the names of hosts.
 
-        Without a release: all hosts that the registry knows.  A name of an environment stands
-        for its settings, too: give it to `load_config` as ``environment``.
+        When the settings have exactly one environment, the command goes to that environment.  Otherwise, with a
+        ``release``, the command goes to the environment in which the release was last live; when the settings do not
+        have that environment, the command goes to the hosts where the release was live.  Without a ``release``, the
+        command goes to all hosts of which the registry knows what they serve.
+        A name of an environment stands for its settings, too: give it to `load_config` as ``environment``.
         Raises UnknownRelease and RegistryUnavailable.
         """
         return resolving.whereabouts(self.node, release)
@@ -491,10 +494,10 @@ class Deployment:
     def diff_env(self, hosts: Sequence[str] | None = None) -> Answers[ConfigureAnswer]:
         """How the configuration of today's settings and secrets differs from the one in use on each host.
 
-        It is that of the live release, whose file the host reads.  ``names`` in the answer are those that would be
-        added, changed and removed; ``origins`` says where each name comes from.  Nothing is changed, and no value is
-        told.  Raises InvalidInput when no host is named, when the settings have no `env`, or when a secret cannot be
-        had.
+        Today's configuration is made for the live release: when `env` names a ``file``, the host reads this file of
+        that release.  ``names`` in the answer are those that would be added, changed and removed; ``origins`` says
+        where each name comes from.  Nothing is changed, and no value is told.  Raises InvalidInput when no host is
+        named, when the settings have no `env`, or when a secret cannot be had.
         """
         names = required_hosts(self.config, hosts)
         sources = self._sources()
@@ -554,7 +557,7 @@ class Deployment:
         return reconcile(self.node, hosts, dry_run=dry_run)
 
     def forget(self, host: str) -> Forgotten:
-        """End what this application serves, as the registry knows it, by this name of a host that is gone.
+        """Tell the registry that a host is gone: this application serves nothing any more on the host of this name.
 
         Its attempts stay in the history; nothing goes there any more by itself.  ``served`` in the answer are
         the releases that were live there, ``replaced`` those of them that nothing serves any more.  No host is
