@@ -1044,7 +1044,7 @@ MUTATIONS = (
         ("tests/host/test_process.py", "-k", "is_bound"),
     ),
     Mutation(
-        "a second name for the unit that systemd cannot put away",
+        "while systemd keeps the ended unit of an activation, the next activation gets a unit with another name",
         HOST + "launch.py",
         "        if over and ends.waited > GRACE and",
         "        if False and",
@@ -1586,7 +1586,7 @@ MUTATIONS = (
         (BOOT, "-k", "come_back_at_a_boot"),
     ),
     Mutation(
-        "at a boot the services of the way back wait",
+        "at a boot the services of the release from before the attempt wait for the boot unit, too",
         HOST + "boot.py",
         '*asked, *(record["services"] if record else ())',
         "*asked",
@@ -2098,7 +2098,7 @@ MUTATIONS = (
         (LEAST, "-k", "would_be_root"),
     ),
     Mutation(
-        "with least privilege nothing is installed beside a service of root's",
+        "with least privilege no unit is installed while an installed service of the application would run as root",
         HELPER,
         "*filter(app.owns, there), ",
         "",
