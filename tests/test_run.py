@@ -116,15 +116,15 @@ def made(notes: list[str]) -> list[str]:
 
 def test_environments_are_made_once(checkout: Checkout) -> None:
     """And again when a file changes that says what is in them, or when one was made by half."""
-    assert (checkout.run("quick")[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
-    assert (checkout.run("quick")[0], made(checkout.notes())) == (0, [])
+    assert (checkout.run()[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
+    assert (checkout.run()[0], made(checkout.notes())) == (0, [])
     checkout.tell("setup.cfg", "python_requires = >=3.11\n# more\n")
     checkout.tell("fails", "newest python -m pip\n")
-    assert (checkout.run("quick")[0], made(checkout.notes())) == (2, ["venv newest", "venv oldest"])
+    assert (checkout.run()[0], made(checkout.notes())) == (2, ["venv newest", "venv oldest"])
     checkout.tell("fails", "")
-    assert (checkout.run("quick")[0], made(checkout.notes())) == (0, ["venv newest"])
+    assert (checkout.run()[0], made(checkout.notes())) == (0, ["venv newest"])
     checkout.tell("oroboros_deploy/version.py", '__version__ = "9"')  # an environment has it in its metadata
-    assert (checkout.run("quick")[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
+    assert (checkout.run()[0], made(checkout.notes())) == (0, ["venv newest", "venv oldest"])
 
 
 def test_all_stages_run(checkout: Checkout) -> None:
@@ -151,8 +151,19 @@ def test_what_the_stages_of_tests_are_told(checkout: Checkout) -> None:
 def test_any_failure_is_one(checkout: Checkout, fails: str, code: int) -> None:
     """So is an environment of the oldest dependencies that cannot be made; the newest are tested all the same."""
     checkout.tell("fails", f"{fails}\n")
-    assert checkout.run("quick")[0] == code
+    assert checkout.run()[0] == code
     assert [note for note in checkout.notes() if note.startswith("newest python -m pytest")]
+
+
+def test_the_quick_tests(checkout: Checkout) -> None:
+    """They take the newest dependencies alone, and leave out what takes long."""
+    assert checkout.run("quick")[0] == 0
+    notes = checkout.notes()
+    [told] = [note for note in notes if "pytest" in note]
+    assert (made(notes), told.partition(" -m not ")[2]) == (
+        ["venv newest"],
+        "host and not browser and not slow and not postgres",
+    )
 
 
 def test_some_tests_alone(checkout: Checkout) -> None:
@@ -166,7 +177,7 @@ def test_some_tests_alone(checkout: Checkout) -> None:
 def test_two_at_once(checkout: Checkout) -> None:
     """The second waits until the first has made the environments, and makes none."""
     checkout.tell("slow", "")
-    both = [checkout.start("quick") for _ in range(2)]
+    both = [checkout.start() for _ in range(2)]
     said = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert made(checkout.notes()) == ["venv newest", "venv oldest"]
@@ -186,7 +197,7 @@ def test_what_takes_too_long_is_cut(checkout: Checkout) -> None:
     """A stage that hangs is ended when the time of all is over; that is a failure, and the others still have a try."""
     checkout.tell("hangs", "mypy")
     checkout.environ["MINUTES"] = "0"
-    with checkout.start("quick") as process:
+    with checkout.start() as process:
         said = process.communicate(timeout=60)[0]
     assert (process.returncode, "cut after 1 s" in said) == (1, True), said
     assert len([note for note in checkout.notes() if "pytest" in note]) == 2
