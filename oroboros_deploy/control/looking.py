@@ -81,11 +81,6 @@ def rolled_back(last: ActivationState | None, wanted: str) -> str | None:
     return f"at {moment(last['started_at'])[:16]} UTC by {last['actor']}"
 
 
-def migration(config: Config) -> str | None:
-    """The line of the migration."""
-    return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
-
-
 def settings(job: Job) -> str:
     """The digest of what a deploy asks of a switch (the gate and restarts among it), and of --rebuild."""
     config = job.config

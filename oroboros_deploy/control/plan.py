@@ -190,7 +190,7 @@ def _activation(job: Job, *, migrate: bool, detached: bool) -> ActivateRequest:
         "restart": config.restarts,
         "detached": detached,
         "healthcheck": _gate(config) if config.restarts or _asks(config) else None,
-        "migrate": _migration(config) if migrate and job.kind == "deploy" else None,
+        "migrate": migration(config) if migrate and job.kind == "deploy" else None,
         "restart_timeout": config.restart_timeout,
         "migrate_timeout": config.migrate_timeout,
         "actor": job.actor,
@@ -570,7 +570,8 @@ def _frontend(config: Config) -> FrontendRecipe | None:
     }
 
 
-def _migration(config: Config) -> str | None:
+def migration(config: Config) -> str | None:
+    """The line of the migration; None without one."""
     return config.migrate.command if isinstance(config.migrate, Migration) else config.migrate
 
 

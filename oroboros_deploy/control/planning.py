@@ -68,7 +68,7 @@ class Planning:
             recipe=plan.recipe_digest(config),
             settings=looking.settings(self.job),
             services=config.services,
-            migrate=looking.migration(config),
+            migrate=plan.migration(config),
             unpushed=self._unpushed(),
             dirty=tuple(dirty),
             hosts=tuple(hosts),

@@ -13,7 +13,6 @@ from oroboros_deploy.control.looking import (
     configured_first,
     drift,
     host_plan,
-    migration,
     parts,
     question,
     refused,
@@ -146,9 +145,3 @@ def test_flags_of_a_deploy_are_in_the_digest(flag: str) -> None:
 def test_a_refusal_is_told_with_its_code() -> None:
     """And with the line to type."""
     assert refused(HostPlan("web1"), Busy("held", hint="unlock"), 20).refusal == Refusal(20, "held", "unlock")
-
-
-def test_the_line_of_the_migration() -> None:
-    """Whether it runs once or on each host."""
-    assert migration(job(migrate={"command": "./m", "once": False}).config) == "./m"
-    assert (migration(job(migrate="./m").config), migration(job().config)) == ("./m", None)

@@ -20,6 +20,7 @@ from oroboros_deploy.control.plan import (
     decide,
     doubts,
     facts_request,
+    migration,
     recipe,
     switch_request,
     units_left,
@@ -630,3 +631,9 @@ def test_services_that_have_another_configuration(kind: Kind) -> None:
     assert decide(job(kind), seen, "web1") == Plan(build=False, activate=True)  # type: ignore[arg-type]
     said = f"api was not restarted since the configuration {'c' * 16} was put in use"
     assert [*doubts(job(kind), seen)] == [said]  # type: ignore[arg-type]
+
+
+def test_the_line_of_the_migration() -> None:
+    """Whether it runs once or on each host."""
+    assert migration(job(migrate={"command": "./m", "once": False}).config) == "./m"
+    assert (migration(job(migrate="./m").config), migration(job().config)) == ("./m", None)
