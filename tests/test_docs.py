@@ -117,6 +117,24 @@ def test_links(document: Path) -> None:
         assert not anchor or anchor in _anchors(target), anchor
 
 
+def test_the_places_of_something_new() -> None:
+    """Each file that CONTRIBUTING.md names for a new call, step or phase is there, and has the names beside it."""
+    told = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a call, a step or a phase")[2].partition("\n## ")[0]
+    items = [found for item in told.split("\n- ")[1:] if (found := re.findall(r"`([\w/.]+)`", item))]
+    for item in items:
+        texts = [_place(name).read_text() for name in item if re.search(r"\.(py|html|css|md)$", name)]
+        names = [name for name in item if re.fullmatch(r"\w+", name)]
+        lacking = [name for name in names if not any(re.search(rf"\b{name}\b", text) for text in texts)]
+        assert lacking == [], item
+    assert len(items) > 20
+
+
+def _place(name: str) -> Path:
+    """A file as a list of places names it: below the package, or from the root."""
+    inner = ROOT / "oroboros_deploy" / name
+    return inner if inner.exists() else ROOT / name
+
+
 def test_the_index_names_every_page() -> None:
     """No page of docs/ is missing from docs/README.md."""
     index = (DOCS / "README.md").read_text()

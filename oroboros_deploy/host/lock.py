@@ -1,8 +1,9 @@
 """File locks: the kernel holds one for a living process, so a lock needs no unlocking and cannot go stale.
 
-``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation.  It is one half of what lets
-one activation run on a host; the fixed names of the activation's unit (``running.py``) are the other.  Builds, pins,
-the journal and pruning lock files of their own with this module; pruning also takes the activation's lock, shared.
+``launch.py`` takes the lock of a deploy root (``<root>/.deploy/lock``) for an activation, ``claim.py`` while it gives
+the root a new id; pruning, and the moment in which a damaged release makes room for a new build of it, take it shared.
+This lock is one half of what lets one activation run on a host; the fixed names of the activation's unit
+(``running.py``) are the other.  Builds, pins, the journal and pruning lock files of their own with this module.
 The hold of `fab lock` is no lock of this kind: it is in `hold.py`.
 """
 

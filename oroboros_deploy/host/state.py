@@ -27,23 +27,7 @@ if TYPE_CHECKING:
     from .contract import ActivateRequest, ActivationState, AttemptKind, Changes, Phase, Result
 
 # What may follow what: the state machine goes nowhere else, and the fault table takes its rows from here.
-# A new phase also needs what follows; then look for the names of the phases beside it, for tests hold whole sequences:
-#   grep -rnE 'prepared|swapp|restart(ed|ing)|gat(ed|ing)|restor' oroboros_deploy tests docs README.md
-#   always: `Phase` (contract.py); its step, and what `resume` makes of it (activation.py); `PHASES` (words.py here), in
-#     a restart `_RESTARTING`, and `WAY` (the package's words.py); docs/json.md; the pictures above and in
-#     docs/architecture.md; a row of `DEATHS` (tests/host/test_activation.py), `WORK` (tests/support/faults.py),
-#     `MOMENTS` (tests/support/outsiders.py), `THERE` and `BACK` (tests/host/test_outsiders.py), rows of
-#     tests/host/test_fault_table.py, and tests/support/choice.py.
-#     `FORMAT` (constants.py) goes up when its number was released: older agents and control nodes know no such phase.
-#   with a time of its own: `STEPS` (words.py here), web/templates/parts.html and web/static/page.css, which name and
-#     colour it; before the switch also `_migration_failed` (the package's outcome.py).
-#   with work that may take long: its deadline (time_limits.py); with a setting for it, config/settings.py,
-#     `ActivateRequest` (contract.py) and control/plan.py.
-#   as an end: `FinalPhase` and `EntryOutcome` (contract.py), `FINAL` and `SERVES` (constants.py), `_PHASES` and, with a
-#     new outcome, `State` and `_ENDS` (the package's outcome.py), records/record.py, `_ended` (cli/tables.py).
-#   as an end or on the way back: what `enter` (activation.py) does when it cannot be written, and
-#     tests/support/invariants.py and `WRITING_IS_ALL` (tests/support/faults.py), which list these.
-#   on the way back: cli/steps.py, and records/history.py, which tells by the phase whether a host switched.
+# CONTRIBUTING.md ("Add a call, a step or a phase") lists every other place that has to know a new one.
 TRANSITIONS: Dict[Phase, Tuple[Phase, ...]] = {
     "prepared": ("prepared", "swapped", "restoring"),  # itself, with the revision that the migration came to
     "swapped": ("restarted", "restoring"),
