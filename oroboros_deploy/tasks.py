@@ -346,7 +346,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
     from .cli import tables
 
     hosts = placed(context, deployment(context, environment, flags(root)), flags(root))
-    answered(hosts.status(), tables.status_table, json)
+    answered(hosts.status(), lambda answers: tables.status_told(answers, hosts.config.typed), json)
 
 
 @task(help=_COMMON)

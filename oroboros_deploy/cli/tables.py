@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..control.plan import unfinished, unsound
 from ..errors import DeployError
 from ..host.constants import IN_PLACE
-from ..host.words import held, not_live, put_away
+from ..host.words import held, moved_away, not_live, not_running, put_away
 from ..outcome import State, served_before
 from ..text import changed_names, clean, columns, duration, moment, short, size
 from ..words import came_to, name_of
@@ -52,6 +52,28 @@ def status_table(answers: Answers[Facts]) -> str:
     rows = [_status_row(host, answer) for host, answer in answers.items()]
     said = [clean(f"{host}: {each}") for host, answer in answers.items() for each in _status_notes(answer)]
     return "\n".join([_within_width(head, rows), *said, *_split(answers)])
+
+
+def status_told(answers: Answers[Facts], typed: Callable[[str, str], str]) -> str:
+    """That table, and the commands to type where something is not as it should be; ``typed`` makes one about hosts."""
+    return "\n".join([status_table(answers), *_mending(answers, typed)])
+
+
+def _mending(answers: Answers[Facts], typed: Callable[[str, str], str]) -> Iterator[str]:
+    rest = {host: answer for host, answer in answers.items() if not isinstance(answer, DeployError)}
+    rest = {host: answer for host, answer in rest.items() if not answer["running"] and not unfinished(answer["last"])}
+    odd = [host for host, answer in rest.items() if unsound(answer) or [*moved_away(answer)]]
+    down = ",".join(host for host, answer in rest.items() if host not in odd and _may_be_down(answer))
+    if down:
+        yield f"→ {typed(down, 'logs --since=-1h')}  shows what the services said"
+        yield f"→ {typed(down, 'restart')}  restarts the services when the cause is gone, and asks the gate"
+    if odd:
+        yield f"→ {typed(','.join(odd), 'doctor')}  names the command that mends it"
+
+
+def _may_be_down(answer: Facts) -> bool:
+    last = answer["last"]
+    return bool([*not_running(answer)] or (last and last["phase"] == "restore_failed"))
 
 
 def _within_width(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from oroboros_deploy.cli import tables
-from oroboros_deploy.cli.tables import repairs_json, repairs_table, status_table
+from oroboros_deploy.cli.tables import repairs_json, repairs_table, status_table, status_told
+from oroboros_deploy.config import Config
 from oroboros_deploy.errors import HostUnreachable
 from oroboros_deploy.records.reconcile import AttemptRepair, Doubt, Repairs, RowRepair, ServingRepair
 from oroboros_deploy.records.record import Row
@@ -178,6 +179,30 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
 def test_status(said: Any, rows: list[str]) -> None:
     """One short row a host: what it serves, since when, how its last attempt ended; sentences stand below."""
     assert status_table({"web1": said}).splitlines()[1:] == rows
+
+
+def test_a_status_says_what_to_type() -> None:
+    """What is down is looked at and restarted; `doctor` names what mends another trouble; else nothing is said."""
+    down = answer(units={"api": UP | {"serving": False, "condition": "failed (exit-code)"}})
+    left = answer(last={"kind": "deploy", "target": SHA, "phase": "restore_failed"})
+    moved = answer(live=None, journal=[{"outcome": "committed", "target": SHA, "live": SHA, "at": 0.0}])
+    running = down | {"running": {"attempt": "x", "kind": "deploy", "phase": "gated"}}
+    hosts = {
+        "web1": down,
+        "web2": left,
+        "web3": moved,
+        "web4": answer(),
+        "web5": running,
+        "web6": HostUnreachable("no"),
+    }
+    told = status_told(hosts, Config().typed)
+    assert told.removeprefix(status_table(hosts)).splitlines() == [
+        "",
+        "→ fab -H web1,web2 logs --since=-1h  shows what the services said",
+        "→ fab -H web1,web2 restart  restarts the services when the cause is gone, and asks the gate",
+        "→ fab -H web3 doctor  names the command that mends it",
+    ]
+    assert status_told({"web4": answer()}, Config().typed) == status_table({"web4": answer()})
 
 
 def test_since_is_not_said_of_a_release_that_another_followed() -> None:
