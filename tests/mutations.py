@@ -2119,7 +2119,7 @@ MUTATIONS = (
         (LEAST, "-k", "links_of_a_kind"),
     ),
     Mutation(
-        "with least privilege drop-ins of an instance count for whatever starts it",
+        "with least privilege the helper checks drop-ins of instances, whichever unit it is asked to install or start",
         HELPER,
         "        found += _judged(app, unit) if app.owns(unit) else ()\n",
         "        pass\n",
@@ -2384,7 +2384,7 @@ MUTATIONS = (
         ("tests/host/test_trees.py", "-k", "goes_to_the_end"),
     ),
     Mutation(
-        "a directory of any depth is removed by paths that have only one name",
+        "a directory of any depth is removed: each entry is deleted by its name in its opened directory",
         HOST + "trees.py",
         "    above: List[Tuple[str, List[str]]] = []\n",
         "    import shutil\n\n    return shutil.rmtree(top)\n    above: List[Tuple[str, List[str]]] = []\n",
