@@ -62,8 +62,8 @@ T = TypeVar("T")
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
     """Read the settings of the ``fabric.yaml`` in a directory, and of the environment's variables, as ``fab`` does.
 
-    ``environment`` is the one of the settings whose hosts and overrides are used.  ``flags`` are settings by name
-    (``root=...``), which win over everything else.
+    ``environment`` names one of the environments in the settings: the hosts and overrides of this environment are
+    used.  ``flags`` are settings by name (``root=...``), which win over everything else.
     Raises ConfigError when the file cannot be read, and for a setting that is unknown or cannot be used.
     """
     import fabric
@@ -113,8 +113,8 @@ class Deployment:
     - ``ssh``: how to log in, where ssh_config does not say it.
     - ``listener``: a function that is called with every `Event`, from several threads.  What it raises is logged.
     - ``actor``: who the registry and the hosts' journals will name (default: user and machine).
-    - ``verbose``: let the listener hear every line of a build.  Without it, it hears a part of what a build prints
-      fast; the log on the host always has all.
+    - ``verbose``: let the listener hear every line of a build.  Without ``verbose``, the listener hears only some of
+      the lines when a build prints fast.  The log on the host always has all lines.
     - ``connect``: opens the connection to a host, in the place of SSH (`oroboros_deploy.testing` does that).
     - ``state``: the directory for records that wait for the registry, for the last entries seen of the hosts'
       journals, and for the default registry (default: the user's state directory).
@@ -512,12 +512,13 @@ class Deployment:
         return found
 
     def claim(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Answers[ClaimAnswer]:
-        """Give deploy roots whose id names another machine or root, such as copies, an id of the machine they are on.
+        """Give a deploy root a new id when its id names another machine or another root, as the id of a copy does.
 
-        ``was`` in the answer is the id that the root had, ``now`` the one that it has; ``claimed`` is False where it
-        was this machine's before.  The machine that had the root is refused there from then on.  With ``dry_run``
-        nothing is changed.  The answer of a host where an activation runs is Busy.  Raises InvalidInput when no host
-        is named.
+        The new id names the machine that the root is on.  ``was`` in the answer is the id that the root had, ``now``
+        the one that it has; ``claimed`` is False where it was this machine's before.  When the root is on a disk that
+        two machines share, a deploy to this root on the machine that it belonged to before is refused from then on.
+        With ``dry_run`` nothing is changed.  The answer of a host where an activation runs is Busy.
+        Raises InvalidInput when no host is named.
         """
         return self._ask(hosts, lambda host: host.claim(self.node.actor, dry_run=dry_run))
 
@@ -536,9 +537,10 @@ class Deployment:
     ) -> Answers[AuditAnswer]:
         """The last ``limit`` entries of each host's journal, the oldest first; ``count`` is of all.
 
-        With ``verify`` the whole journal is checked: ``wrong`` is the first ``line`` that is not what was
-        written, and ``what`` is wrong with it (None: nothing is).  An end of the journal that this machine
-        saw earlier, and that is missing now, is wrong too.  Without ``hosts``: the environment's, else
+        With ``verify`` the whole journal is checked.  ``wrong`` in the answer describes the first line that is
+        not what was written: ``line`` is its number, ``what`` says what is wrong with it.  When no line is
+        wrong, ``wrong`` is None.  An end of the journal that this machine saw earlier, and that is missing
+        now, is wrong too.  Without ``hosts``: the environment's, else
         those that the registry knows.  Raises InvalidInput when there are none, and RegistryUnavailable
         when the registry is needed for that.
         """
@@ -559,9 +561,10 @@ class Deployment:
     def forget(self, host: str) -> Forgotten:
         """Tell the registry that a host is gone: this application serves nothing any more on the host of this name.
 
-        Its attempts stay in the history; nothing goes there any more by itself.  ``served`` in the answer are
-        the releases that were live there, ``replaced`` those of them that nothing serves any more.  No host is
-        asked.  Raises InvalidInput for a name that the registry does not know, and RegistryUnavailable.
+        Its attempts stay in the history.  A method without ``hosts`` does not go to this host any more, unless the
+        configuration names the host.  ``served`` in the answer are the releases that were live there, ``replaced``
+        those of them that nothing serves any more.  No host is asked.  Raises InvalidInput for a name that the
+        registry does not know, and RegistryUnavailable.
         """
         with self.node.registry() as registry:
             return registry.forget(host, self.node.application, control_node=gethostname())

@@ -104,9 +104,10 @@ class HostOutcome:
     phase, ``migration_marker`` the revision printed by the migration, if one ran,
     ``log`` what the build, the migration, the gate or the services said last,
     ``left_out`` the parts that the build could not make there and did without.
-    ``configuration`` is the revision in use there now (None: none, or not known), ``names`` are those in which what was
-    asked for differs from what was in use before.  ``back`` is ``previous`` where it is sealed or adopted, did not
-    fail there, and does not serve any more; whether its files are still as they were built, only a rollback looks.
+    ``configuration`` is the revision in use there now (None: none, or not known).  ``names`` has the names in the
+    configuration that the attempt was to add, to change and to remove.  ``back`` is ``previous`` where it is sealed or
+    adopted, did not fail there, and does not serve any more; whether its files are still as they were built, only a
+    rollback looks.
     """
 
     host: str

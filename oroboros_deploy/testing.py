@@ -168,7 +168,9 @@ class LocalCommand:
 class LocalConnection:
     """Counts its calls; ``cut_after`` makes the link die after so many lines of the named call.
 
-    With ``places`` a path of the scripts is another here, so that hosts with the same paths share a machine.
+    ``places`` is a pair of paths: the deploy root on the host, and the directory that stands for it on this machine.
+    The connection replaces the first path by the second in every script and call.  So hosts with the same deploy
+    root can share this machine.
     """
 
     def __init__(self, places: tuple[str, str] = ("", "")) -> None:
