@@ -600,10 +600,10 @@ class Settings:
         default=(),
         metadata=_about(
             check_privileged,
-            "list of the commands that may become root, by sudo or any other program: `build`, `migrate`,"
+            "list of the commands that may become root, by sudo or any other setuid program: `build`, `migrate`,"
             " `healthcheck`, `hooks` (no effect yet: this version has no hooks). No other command of the repository can"
-            " become root. `doctor` names this setting, and a build that may become root sees the whole host. With"
-            " `scope: user` and with least privilege the setting is refused",
+            " become root by such a program. `doctor` names this setting, and a build that may become root sees the"
+            " whole host. With `scope: user` and with least privilege the setting is refused",
         ),
     )
     migrate: str | Migration | None = field(
