@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 DEADLINE = 60  # seconds for one answer from git
 SILENCE = 600  # seconds git may think before the next byte of a pack
 _CHUNK = 64 * 1024
+_HUNG = "type the same command again; when git hangs again, git fsck says what is wrong with the repository"
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _DIGITS = {"sha1": 40, "sha256": 64}
 _HEX = re.compile(r"[0-9a-fA-F]{4,64}")
@@ -265,7 +266,7 @@ class Source:
         except FileNotFoundError:
             raise InvalidInput("nothing was changed: git is not installed here", hint="install git") from None
         except subprocess.TimeoutExpired:
-            raise InvalidInput(f"nothing was changed: git gave no answer within {DEADLINE} s") from None
+            raise InvalidInput(f"nothing was changed: git gave no answer within {DEADLINE} s", hint=_HUNG) from None
 
     def _ask(self, *arguments: str, lines: Sequence[str]) -> list[str]:
         if not lines:
@@ -307,7 +308,8 @@ def _chunks(stream: IO[bytes] | None) -> Iterator[bytes]:
         if not chunk:
             return
         yield chunk
-    raise InvalidInput(f"nothing was changed: git packed nothing for {SILENCE} s")
+    what = f"git, which packs the commits for the host, gave no data for {SILENCE} s"
+    raise InvalidInput(f"nothing was changed: {what}", hint=_HUNG)
 
 
 def _commits(lines: Sequence[str]) -> list[Commit]:

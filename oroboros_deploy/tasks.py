@@ -53,6 +53,10 @@ _ACTIVATION = _COMMON | {
     "skip-healthcheck": "do not ask health command, URLs and ports; the services alone decide",
     "verbose": "also show minor events of each host",
 }
+_CLAIMED = (
+    "Each deploy root will belong to the host at the beginning of its line. Another machine that uses the same"
+    " directory, on a shared disk, is refused there from then on."
+)
 _ADOPT = {"adopt-units": "replace units that were put on a host by hand, or edited there since they were installed"}
 
 
@@ -463,8 +467,8 @@ def claim(
     found = hosts.claim(dry_run=True)
     others = {host: answer for host, answer in found.items() if isinstance(answer, dict) and answer["now"] is None}
     if others and not yes:
-        what = f"{tables.claim_table(others)}\nAnother machine that has it is refused there from then on."
-        confirming.confirm(what, "Make it the deploy root of the host that it is on?")
+        what = f"{tables.claim_table(others)}\n{_CLAIMED}"
+        confirming.confirm(what, "Give each deploy root to the host at the beginning of its line?")
     answered({**found, **hosts.claim(list(others))} if others else found, tables.claim_table, json)
 
 

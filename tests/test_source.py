@@ -526,7 +526,7 @@ def test_a_git_that_packs_nothing_is_given_up(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.setattr("oroboros_deploy.source.SILENCE", 0.2)
     began = time.monotonic()
-    with pytest.raises(InvalidInput, match="git packed nothing for"):
+    with pytest.raises(InvalidInput, match="git, which packs the commits for the host, gave no data for"):
         list(Source(repository).bundle(head, []))
     assert time.monotonic() - began < 10
 

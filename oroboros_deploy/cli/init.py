@@ -39,7 +39,10 @@ def kept(top: Path, files: Mapping[str, str], written: Mapping[str, str]) -> lis
     names = [found for name in files if name not in written for found in _there(top, name)]
     said = [f"{name} was there and is as it was" for name in names]
     if "fabfile.py" in names and "oroboros_deploy" not in Tree(top).text("fabfile.py"):
-        said.append("fabfile.py has none of our tasks: add  from oroboros_deploy.tasks import ns  or type oroboros")
+        said.append(
+            "fabfile.py does not have the tasks of oroboros_deploy: add the line  from oroboros_deploy.tasks import ns"
+            "  to it, or type oroboros in place of fab"
+        )
     return said
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..records.plan import DeployPlan, HostPlan
     from .views import View
 
-_UNBOUND = "nothing is live to compare with: the plan holds its names, and not its values"
+_UNBOUND = "no release is live on this host: the plan holds these names, and accepts any values for them"
 
 
 def table(plan: DeployPlan, typed: Callable[[str, str], str], flags: str = "") -> str:

@@ -31,7 +31,9 @@ from .interrupts import heard_again, kept_out, never_lost, unheard
 from .settings_file import read_yaml, refuse_mixed, refuse_unusable
 
 _TWO_FILES = (
-    "of two files with Fabric's settings one has settings of its own where the other has a value: look for null"
+    "two of Fabric's settings files contradict each other: a name has a plain value in one file, and settings below it"
+    " in the other; often the plain value is null, or missing: look in /etc/fabric.yaml, in ~/.fabric.yaml, in the"
+    " project's fabric.yaml and in the file of -f"
 )
 _BUFFERED = {TextIOWrapper, BufferedWriter, BufferedRandom}
 _UNCOLLECTED = 100_000  # new objects between two collections: what a command imports stays, and half of them are that

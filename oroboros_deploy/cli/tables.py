@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ..records.record import Forgotten, Row
 
 _WIDTH = 80  # columns of a terminal
+_UNSEEN = "processes of other users were not looked into: one of them may use a release that goes"
 _MINUTES = len("2030-01-31 12:00")
 
 T = TypeVar("T")
@@ -380,7 +381,7 @@ def _prune_rows(host: str, answer: PruneAnswer | DeployError) -> Iterator[tuple[
     for each in answer["releases"]:
         does, freed = ("stays", "") if each["stays"] else (goes, size(each["bytes"]))
         yield (host, each["id"], does, freed, each["why"])
-    unseen = "" if answer["complete"] else "what processes of other users work in is not known"
+    unseen = "" if answer["complete"] else _UNSEEN
     yield (host, "together", "", size(answer["freed"]), unseen)
 
 

@@ -306,7 +306,8 @@ def _refuse_two_roots(environments: Mapping[str, _Environment], base: Sequence[_
             other, place = roots.setdefault((host, application), (name, root))
             if place != root:
                 raise _refused(
-                    f"{host} has the root {place} in {other} and {root} in {name}; the registry knows it by its name",
+                    f"{host} has the root {place} in {other} and {root} in {name}; the registry tells two roots of one"
+                    " host apart only when each has another `application`",
                     f"set another `application` in {name}, or give the host a second name in ssh_config, such as"
                     f" {host}-{name}, and use that in {name}",
                 )

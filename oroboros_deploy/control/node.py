@@ -189,8 +189,10 @@ class ControlNode:
         before = heads.target(host.name, root)
         heads.note(host.name, root, head, host.target)
         if before and host.target and before != host.target:
-            what = f"{root} on {host.name} is another target than when this machine saw it last"
-            host.tell("warning", f"{what}: its journal is not compared with the one from before", level="warning")
+            what = f"the deploy root {root} on {host.name} has another id than when this machine saw it last"
+            does = "its journal is not compared with the one from before"
+            why = f"that is right after a new setup or a claim; otherwise look at the journal: {host.typed('audit')}"
+            host.tell("warning", f"{what}: {does}; {why}", level="warning")
 
     # --- commits and events ---
 

@@ -56,7 +56,8 @@ def _completed(
     ]
     doubts = [Doubt(name, _unread(node, name, error)) for name, error in unread.items()]
     if waiting:
-        doubts.append(Doubt(None, f"{len(waiting)} records wait here; the next command that writes writes them first"))
+        there = f"records of attempts that wait on this machine for the registry: {len(waiting)}"
+        doubts.append(Doubt(None, f"{there}; the next command that changes the registry writes these records first"))
     nameless = {commit.sha for commit in commits.values() if not commit.subject}
     if nameless:
         doubts.append(Doubt(None, f"subjects and times of {len(nameless)} commits: this repository does not have them"))

@@ -98,7 +98,12 @@ def _read(path: Path) -> Record | None:
         return None
     except ValueError as error:
         path.rename(path.with_suffix(".bad"))
-        _log.warning("spooled record set aside as %s: %s", path.with_suffix(".bad"), error)
+        _log.warning(
+            "the record of an attempt cannot be read (%s), and is now in %s: fab registry.reconcile  writes the attempt"
+            " into the registry from the journals of the hosts",
+            error,
+            path.with_suffix(".bad"),
+        )
         return None
 
 

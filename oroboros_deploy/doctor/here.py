@@ -61,7 +61,7 @@ def open_questions(file: str, text: str) -> list[str]:
 
 def _asked(here: Here) -> Iterator[Finding]:
     for question in here.questions:
-        why = "what nobody answered is as the lines below it say; take the comment away when they are right"
+        why = "the file is used as it stands: check the lines below the question, then delete the question"
         yield Finding("note", question, why, None)
 
 

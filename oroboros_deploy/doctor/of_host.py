@@ -196,7 +196,9 @@ class _OneHost:
         path, runs_itself = needs.script(self.config)
         if answer["script"] == "closed" and runs_itself:
             what = f"{path} of the live release is not executable"
-            why = "a way back to this release asks it, and would fail"
+            why = (
+                "the health command runs this file, so that a rollback to this release, or a restore of it, would fail"
+            )
             yield Finding("note", what, why, self._with_the_script(path or ""))
 
     def _with_the_script(self, path: str) -> str:
@@ -276,8 +278,8 @@ class _OneHost:
         """What the settings let become root; a login that is root is told by itself."""
         kinds = [kind for kind in self.config.privileged if kind != "hooks"]
         if kinds and self.user != "root" and not self._refused_root():
-            also = ", and builds get no view of their own" if "build" in kinds else ""
-            why = f"what the repository brings there has the host by `sudo`{also}"
+            also = ", and a build sees the whole host" if "build" in kinds else ""
+            why = f"code of the repository that runs there can do everything on this host by `sudo`{also}"
             mend = "take it out of `privileged` in fabric.yaml where it does not need root"
             yield Finding("note", f"{', '.join(kinds)} may become root: `privileged` says so", why, mend)
 

@@ -66,7 +66,8 @@ def test_nothing_is_overwritten(top: Path, settings: str) -> None:
             "fabric.yaml",
             [
                 "fabfile.py was there and is as it was",
-                "fabfile.py has none of our tasks: add  from oroboros_deploy.tasks import ns  or type oroboros",
+                "fabfile.py does not have the tasks of oroboros_deploy: "
+                "add the line  from oroboros_deploy.tasks import ns  to it, or type oroboros in place of fab",
             ],
         ),
     ],

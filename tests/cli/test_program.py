@@ -222,7 +222,7 @@ def test_two_files_that_cannot_be_merged_are_a_message(project: Path) -> None:
     (project / "fabric.yaml").write_text("deploy: {registry: 5}\n")
     ran = fab(project, "config", HOME=str(project))
     assert (ran.returncode, ran.stdout, "hunter2" in ran.stderr) == (2, "", False), ran.stderr
-    assert ran.stderr.startswith("nothing was changed: of two files")
+    assert ran.stderr.startswith("nothing was changed: two of Fabric's settings files contradict each other: ")
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def test_a_host_has_one_root() -> None:
         load([(FILE, {"root": "/srv/app", "environments": environments})], {}, hosts=["web1"])
     assert (refused.value.message, refused.value.hint) == (
         "nothing was changed: web2 has the root /srv/app in prod and /srv/staging in staging; "
-        "the registry knows it by its name",
+        "the registry tells two roots of one host apart only when each has another `application`",
         "set another `application` in staging, or give the host a second name in ssh_config, such as web2-staging, "
         "and use that in staging",
     )

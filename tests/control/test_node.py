@@ -180,8 +180,9 @@ def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path, monkeypatch
         web1.facts({"sha": None})
     assert [(mine.journal_heads.seen("web1", ROOT, target) or {})["seq"] for target in ("one", "two")] == [4, 1]
     assert [event.message for event in told if event.name == "warning"] == [
-        f"{ROOT} on web1 is another target than when this machine saw it last: "
-        "its journal is not compared with the one from before"
+        f"the deploy root {ROOT} on web1 has another id than when this machine saw it last: "
+        "its journal is not compared with the one from before; "
+        "that is right after a new setup or a claim; otherwise look at the journal: fab -H web1 audit"
     ]
 
 

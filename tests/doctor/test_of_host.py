@@ -391,4 +391,7 @@ def test_where_nothing_may_become_root() -> None:
 def test_a_build_that_may_become_root() -> None:
     """It gets no view of its own, and why the host would give none is no matter then."""
     [found] = of_settings(["build"], view="nsenter is not installed")
-    assert found.why == "what the repository brings there has the host by `sudo`, and builds get no view of their own"
+    assert found.why == (
+        "code of the repository that runs there can do everything on this host by `sudo`, "
+        "and a build sees the whole host"
+    )
