@@ -39,7 +39,8 @@ def verify(journal: Journal, seen: Optional[JournalHead] = None) -> Optional[Wro
     """The first line that is wrong by the chain of hashes, by the head kept apart, or by what was ``seen`` before."""
     lines, kept = journal.lines(), journal.head()
     if kept is None and len(lines) > 1:
-        return _chain(lines) or Wrong(len(lines) + 1, f"{journal.head_path.name} is gone: a cut would not show")
+        lost = f"may have been cut off: {journal.head_path.name}, which names the last entry, is gone"
+        return _chain(lines) or Wrong(len(lines) + 1, lost)
     return _chain(lines) or _reaches(lines, kept, "was written") or _reaches(lines, seen, "was seen from here")
 
 

@@ -265,7 +265,8 @@ def without_sudo(refused: Sequence[str]) -> List[Trouble]:
     what = f"{user} may not restart units here without a password: sudo refuses {', '.join(refused)}"
     hint = chosen().rule(user)
     if refused and not chosen().bound and any(_said(file).get("login") == user for file in _lists()):
-        what = f"{user} has least privilege on this host, and no list of root's there is of this deploy root"
+        lists = f"the lists that root made of applications ({HELPED}/*.json)"
+        what = f"{user} has least privilege on this host, but none of {lists} names this deploy root"
         hint = words.setup_least(user)  # the rules of sudo would make that login root
     return [Trouble(what, hint)] if refused else []
 

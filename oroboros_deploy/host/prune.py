@@ -172,7 +172,8 @@ def _forget_configurations(layout: Layout) -> None:
 def _remove_unused_tools(layout: Layout, verdicts: List[Verdict], say: Say) -> None:
     staying = [layout.release(each.id) for each in verdicts if each.stays]
     for name in kept_tools.remove_unused(layout.tools, staying):
-        say("swept", f"{layout.tools / name} removed: no release that stays was built since a build needed it")
+        why = "no build needed it since the oldest release that stays was built, nor in the last 30 days"
+        say("swept", f"{layout.tools / name} removed: {why}")
 
 
 def _keep_newest(directory: Path, count: int, named: Set[str]) -> None:

@@ -29,7 +29,9 @@ def step(tree: Tree, proposal: Proposal, place: str, package: Mapping[str, objec
     made = outputs(tree, place, package)
     if made:
         why = f"git ignores {' and '.join(made)}, which the build makes"
-        kept = "with `inputs`, a list of all that it reads, it is kept while they are equal"
+        kept = (
+            "add `inputs`, all that the command reads: while they are the same, a build takes what an earlier one made"
+        )
         proposal.because("build.steps", f"{why}; {kept}")
     return {"outputs": made} if made else {}
 

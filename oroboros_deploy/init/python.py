@@ -106,9 +106,8 @@ def _why_project(tree: Tree, proposal: Proposal, place: str, lock: str | None) -
         why = f"{project} is a member of a workspace, and {above} is not read for it"
         name = table(tree.toml(project).get("project")).get("name", place)
         exported = f"uv export --package {name} --no-dev --no-emit-workspace -o {place}/requirements.txt"
-        proposal.ask(
-            "build.venvs", f"without what {above} pins the package index decides: commit what this writes: {exported}"
-        )
+        decided = f"without a requirements.txt the package index decides the versions, not {above}"
+        proposal.ask("build.venvs", f"{decided}; commit the file that this command writes: {exported}")
     elif tree.has(place, "requirements.txt"):
         why = f"{project} is a project, and is installed with its requirements.txt"
     else:

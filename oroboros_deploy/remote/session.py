@@ -30,7 +30,8 @@ START = b"oroboros-agent"
 TERMINAL = START + b" has a terminal"
 NO_INPUT = START + b" has no input"
 _IMPEDED = {TERMINAL: (agent.TERMINAL, agent.NO_TERMINAL), NO_INPUT: (agent.NO_INPUT, agent.INPUT)}
-_ENDLESS = "something that is not the agent spoke for it, without an end of the line"
+_ENDLESS = "this host sent a line without an end, which the agent did not write"
+_STRANGE = "this host's answer cannot be read: something other than the agent wrote or changed it"
 GREETING = 4 * 1024 * 1024  # bytes that a login shell may print before the agent begins
 _PRINTED, _PRINTED_OF_A_LINE = 20, 200  # lines of that, and bytes of each, which are kept
 UNHEARD = 76  # the exit status that says that standard output leads to nobody
@@ -52,7 +53,7 @@ _UNALTERED = (
     "let this login's shell leave the output of commands alone: look for exec, tee, ts or sed in its start-up files"
 )
 _TALKATIVE = f"this login's shell prints more than {GREETING} bytes before a command begins"
-_QUIET = "let it print nothing for commands: look into its start-up files, such as ~/.bashrc"
+_QUIET = "let this login's shell print nothing for commands: look into its start-up files, such as ~/.bashrc"
 _UNHEARD = "what the agent says does not come back: standard output leads somewhere else before the agent begins"
 ENDING = 5.0  # seconds that the agent may take to end
 
@@ -169,7 +170,7 @@ class Session:
             return understand(said)
         except ValueError:
             hint = f"fab -H {self._name} status  shows what this host serves"
-            raise self._not_understood("something that is not the agent spoke for it", hint) from None
+            raise self._not_understood(_STRANGE, hint) from None
 
     def _not_understood(self, problem: str, hint: str) -> NotUnderstood:
         return NotUnderstood(problem, hint=hint, host=self._name)

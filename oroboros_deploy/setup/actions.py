@@ -166,7 +166,7 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
         if found.digests.get(file) != digest(text):
             yield _file(file, text)
     if found.moves:
-        what = f"units read {least.root}/env, which {found.login} can let name any file"
+        what = f"units read {least.root}/env, a link that {found.login} can point to any file of the host"
         yield Action(what, f"{_helper(least)} move-env")
     if not found.enabled:
         command = f"systemctl daemon-reload && systemctl enable --quiet {quote(boot_unit(least.root))}"
@@ -356,7 +356,9 @@ def _names_of_others(least: Least, found: Found) -> Iterator[Problem]:
     """A name that the login may not have, for others have it already."""
     hint = "choose another name by `application`, or rename the service, in fabric.yaml"
     for file in found.packaged:
-        what = f"{file} has a name that the list of {least.application} would give to {found.login}"
+        what = (
+            f"no deploy installed {file}, but {found.login} could change it: its name is one of {least.application}'s"
+        )
         yield Problem(what, hint)
     for unit, file in dict.fromkeys(found.claimed):
         if mine := [each for each in least.units if overlap(each, unit)]:

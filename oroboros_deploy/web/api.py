@@ -62,7 +62,7 @@ def _attempt_filters(
 _Filters = Annotated[dict[str, Any], Depends(_attempt_filters)]
 _Responses = dict[int | str, dict[str, Any]]
 _REFUSED: _Responses = {
-    422: {"model": shapes.Problem, "description": "A parameter means nothing"},
+    422: {"model": shapes.Problem, "description": "A parameter is unknown, or its value is not valid"},
     503: {"model": shapes.Problem, "description": "The registry's database does not answer"},
 }
 _UNCHANGED: _Responses = {304: {"description": "What you have is still right, by its ETag"}}

@@ -72,7 +72,8 @@ class _Metrics(Collector):
         yield _releases(self._reader.serving())
         yield _of_targets(self._reader.targets())
         held = {tuple(row[name] or "" for name in _TARGET): 1 for row in self._reader.every_hold()}
-        yield _gauge("target_held", "1 for what somebody holds on purpose, as it was last told.", held, *_TARGET)
+        about = "1 for an application on a host that somebody holds on purpose, as it was last told."
+        yield _gauge("target_held", about, held, *_TARGET)
         unfinished = {(state,): len(self._reader.attempts(_MOST, state=state).items) for state in ("running", "lost")}
         yield _gauge("attempts_unfinished", "Attempts that go on, or whose control node was lost.", unfinished, "state")
 

@@ -151,10 +151,11 @@ class Host(BaseModel):
     attempt: str | None = Field(description="the one that put it there")
     observed_release: str | None = Field(description="what the host itself said when it was last asked")
     observed_at: datetime | None
-    hold: Hold | None = Field(description="who held what is served here when that was last told; null: nobody")
+    hold: Hold | None = Field(description="who holds this host for its application, as it was last told; null: nobody")
     split: bool = Field(description="other hosts of its application and environment serve another release")
     drift: bool = Field(
-        description="asked after `since`, the host served another release, and not one that an attempt brings there now"
+        description="when the host was asked after `since`, it served another release than `release_id`, and no "
+        "attempt is bringing that other release there now"
     )
     last_attempt: str | None = Field(description="the newest that named this host")
     last_state: HostState | Literal["lost"] | None = Field(description="how that one went here")

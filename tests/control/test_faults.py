@@ -67,7 +67,8 @@ def test_a_switch_whose_answer_is_none(site: Site, result: object) -> None:
     """Nobody asks again what would be said again: that host is unknown, the others are as they would be."""
     outcome = site.fleet(connect=with_altered(site, "activate", result)).deploy(HOSTS, sha=site.good)
     assert states(outcome) == {"web1": State.LIVE, "web2": State.UNKNOWN, "web3": State.SKIPPED}
-    told = "the host goes on alone, how it ends is not known here: something that is not the agent spoke for it"
+    why = "this host's answer cannot be read: something other than the agent wrote or changed it"
+    told = f"the host goes on alone, how it ends is not known here: {why}"
     bad = outcome.hosts[1]
     assert (bad.message, bad.hint) == (told, Config().asks_later("web2"))
 

@@ -116,14 +116,15 @@ def test_a_removed_journal_is_found(journal: Journal) -> None:
 def test_a_removed_head_is_found(journal: Journal) -> None:
     """Without it nobody would miss the end."""
     journal.head_path.unlink()
-    assert verify(journal) == Wrong(6, "journal.head is gone: a cut would not show")
+    assert verify(journal) == Wrong(6, "may have been cut off: journal.head, which names the last entry, is gone")
 
 
 @pytest.mark.parametrize("head", [b"", b"{", b"[]", b'{"seq": "5"}'])
 def test_a_head_that_cannot_be_read_is_as_good_as_none(journal: Journal, head: bytes) -> None:
     """It is named, stops nobody from writing, and is whole again after that."""
     journal.head_path.write_bytes(head)
-    assert (verify(journal) or Wrong(0, "")).what == "journal.head is gone: a cut would not show"
+    told = "may have been cut off: journal.head, which names the last entry, is gone"
+    assert (verify(journal) or Wrong(0, "")).what == told
     journal.append({"attempt": "later"})
     assert verify(journal) is None
 

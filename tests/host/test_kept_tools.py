@@ -64,7 +64,7 @@ def test_what_no_release_that_stays_needs_goes(host: LocalAgent) -> None:
     assert pruned(host, 9) == []  # the first release stays, and was built before them all
     release(host, "third", 2)
     said = [line for line in pruned(host, 2) if "tools" in line]
-    why = "removed: no release that stays was built since a build needed it"
+    why = "removed: no build needed it since the oldest release that stays was built, nor in the last 30 days"
     assert said == [f"{path} {why}" for path in old]
     assert [path.exists() for path in (*old, *needed)] == [False] * 3 + [True] * 4
     assert sorted(path.name for path in (host.paths.tools / "build").iterdir()) == ["two", "two.answer"]

@@ -124,7 +124,7 @@ def test_another_application_of_a_login_with_least_privilege(
         [other] = manager.without_sudo(["systemd-run"])
     finally:
         manager.choose("system", Path("/"))
-    assert "no list of root's there is of this deploy root" in told.message
+    assert "names this deploy root" in told.message
     assert told.hint == f"fab -H root@HOST setup --login={USER} --least-privilege"
     assert other.hint.startswith("add to sudoers: ")
 

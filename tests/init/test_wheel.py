@@ -81,7 +81,7 @@ def test_only_packages_and_modules_are_named(tmp_path: Path) -> None:
     wheel.look(Tree(tmp_path), proposal, "", None)
     (question,) = proposal.questions["build.venvs"]
     assert question == (
-        "pyproject.toml is that of an application? setuptools finds more than one module in it, and builds none of "
-        "main.py and models.py: so that what it needs is installed alone, write below [tool.setuptools] of it: "
-        "py-modules = []"
+        "pyproject.toml: setuptools finds more than one module in it, and builds none of main.py and models.py. "
+        "Is it an application, and no package? Then have its dependencies alone installed, and write below "
+        "[tool.setuptools] of this file: py-modules = []"
     )

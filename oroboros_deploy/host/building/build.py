@@ -279,7 +279,8 @@ class _Release:
         elif not self.mirror.has(self.sha) and source["kind"] == "fetch" and source["url"]:
             self.mirror.fetch(source["url"], self.sha, self.deadline)
         if not self.mirror.has(self.sha):
-            raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}")
+            hint = "deploy again: the commit is then sent to this host, or fetched"
+            raise Refusal("missing_commit", f"commit {self.sha} is not in {self.mirror.path}", hint)
         for name in self.mirror.check_out(self.sha, self.path, self.tmp / "index", self.deadline):
             message = f"git's filter {name!r} does not run on a host: its files are deployed as they are committed"
             self.say("warning", message, level="warning")
@@ -548,7 +549,8 @@ def _alone(layout: Layout, deadline: float, stop: threading.Event, say: Say) -> 
                 return
         except lock.Held:
             if stop.is_set() or time.monotonic() > deadline:
-                raise Refusal("build_failed", "another build held this host until the deadline") from None
+                hint = "wait for the end of that build, then deploy again"
+                raise Refusal("build_failed", "another build held this host until the deadline", hint) from None
 
 
 def _receive(tmp: Path) -> Path:

@@ -247,7 +247,9 @@ class Cache:
         rows = _of_each(lambda path: self._row(path, may_contain_path), made)
         named = [path for path, row in zip(made, rows) if row is None and not (may_lack and may_lack(path))]
         if named:
-            self._say("cache.refused", f"{entry.part} is not kept: {named[0]} names this release", level="detail")
+            why = f"{named[0]} has this release's path, id or version in it"
+            told = f"the result of {entry.part} is not kept for later builds: {why}"
+            self._say("cache.refused", told, level="detail")
             return
         entry.rows = [row for row in rows if row]
         entry.gone = sorted(before.keys() - after.keys())

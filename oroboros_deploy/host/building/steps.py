@@ -124,6 +124,7 @@ class Step:
         after = {} if self.always_runs else self._others(bench.release)
         written = sorted({name for name, _ in before.items() ^ after.items()})
         if written:
-            message = f"{self.name} is not kept: it wrote {written[0]}, which is in none of its outputs"
+            why = f"its command wrote {written[0]}, which is in none of its outputs"
+            message = f"the result of {self.name} is not kept for later builds: {why}"
             bench.say("cache.refused", message, level="warning")
             bench.unkept.append(self.name)

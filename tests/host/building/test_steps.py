@@ -124,7 +124,8 @@ def test_what_a_step_writes_beside_its_outputs_is_told(site: Site) -> None:
     made = step(f"{CSS}; echo x >beside", inputs=["frontend/page"], outputs=["frontend/made"])
     site.commit()
     first, second = site.commit(docs__notes="one"), site.commit(docs__notes="two")
-    told = "css is not kept: it wrote frontend/beside, which is in none of its outputs"
+    why = "its command wrote frontend/beside, which is in none of its outputs"
+    told = f"the result of css is not kept for later builds: {why}"
     assert build(site, first, made).said("cache.refused") == [told]
     assert built(build(site, second, made)) == ["css"]
 
