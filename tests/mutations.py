@@ -83,7 +83,7 @@ MUTATIONS = (
         ("tests/host/test_imports.py",),
     ),
     Mutation(
-        "sudo is asked beside the other facts",
+        "sudo is asked while the other facts are read",
         HOST + "process.py",
         "    return lambda: _heard(process, began, deadline)\n",
         "    ended = _heard(process, began, deadline)\n    return lambda: ended\n",
@@ -532,7 +532,7 @@ MUTATIONS = (
         ("tests/registry/test_holds.py", "-k", "set_back and sqlite"),
     ),
     Mutation(
-        "the page of a host tells the hold that comes after a hundred others",
+        "the page of a host shows who holds this host, also when a hundred other hosts are held",
         "oroboros_deploy/web/pages.py",
         "reader.held_on(host)",
         '[each for each in reader.held() if each["host"] == host]',
@@ -1537,7 +1537,7 @@ MUTATIONS = (
         ("tests/control/test_configured.py", "-k", "command_line"),
     ),
     Mutation(
-        "a build gets the values of its names alone",
+        "a build gets only the variables of the configuration that `env.build` names",
         "oroboros_deploy/control/attempt.py",
         '            request["env"] = secrets_of.of_build(self.configuration)\n',
         '            request["env"] = {**self.configuration, "build": [*self.configuration["secrets"]]}\n',
@@ -2112,7 +2112,7 @@ MUTATIONS = (
         (LEAST, "-k", "cycles_at_a_boot"),
     ),
     Mutation(
-        "with least privilege sockets.target wants sockets alone, by a link too",
+        "with least privilege a link that makes sockets.target want another unit than a socket is refused",
         HELPER,
         "(leads is None or _may_want(found[1], _kind(found[3])))\n",
         "True\n",
@@ -2781,7 +2781,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "settings_took_out"),
     ),
     Mutation(
-        "a release whose gate was skipped by hand has not proven itself since",
+        "a release whose gate was last skipped by hand is watched for the whole stability window",
         HOST + "records.py",
         '    if record.get("skipped_since"):',
         "    if False:",
