@@ -377,7 +377,8 @@ def lock(
 ) -> None:
     """Hold hosts on purpose: deploy, rollback, env.push, restart and prune are refused there until `unlock`.
 
-    An activation that runs goes on to its end; a restore is never held up.
+    The hold is of one deploy root on each host; other deploy roots of the host are free.  An activation that runs goes
+    on to its end; a restore is never held up.
     """
     from .cli import tables
 
