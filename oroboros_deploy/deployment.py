@@ -341,7 +341,8 @@ class Deployment:
 
         ``since`` is a time as journalctl on the host reads it; without it, the last ``lines`` of each host are read.
         ``grep`` is a regular expression.  With ``follow`` the reading goes on until the program is interrupted.
-        Raises InvalidInput when no host is named, and RegistryUnavailable when only the registry knows the hosts.
+        Without ``hosts``: the environment's, else those that the registry knows.  Raises InvalidInput when there are
+        none, and RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         request: LogsRequest = {"services": list(self.config.services), "lines": lines, "follow": follow}
@@ -353,8 +354,9 @@ class Deployment:
 
         ``service`` says whose user runs the line (default: the first of the settings).  For a service that runs as
         root, the login runs it.  The listener hears a ``run.output`` for what the line prints; ``status`` in the
-        answer is its exit status.  Each host writes the line into its journal.  Raises InvalidInput when no host is
-        named, and RegistryUnavailable when the registry is needed to find the hosts.
+        answer is its exit status.  Each host writes the line into its journal.  Without ``hosts``: the
+        environment's, else those that the registry knows.  Raises InvalidInput when there are none, and
+        RegistryUnavailable when the registry is needed for that.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         chosen = service or next(iter(self.config.services), None)
@@ -374,8 +376,9 @@ class Deployment:
 
         The listener hears a ``console.began``, from when on the blocks of ``typed`` are sent, and a
         ``console.output`` for what the terminal shows: ``shown`` has it, in base64.  A block begins with ``t`` before
-        what was typed, or with ``s`` before the new rows and columns.  Raises InvalidInput when not exactly one host
-        is named, RegistryUnavailable when the registry is needed to find it, and the error of the host.
+        what was typed, or with ``s`` before the new rows and columns.  Without ``hosts``: the environment's,
+        else those that the registry knows.  Raises InvalidInput when there is none or more than one,
+        RegistryUnavailable when the registry is needed for that, and the error of the host.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         if len(names) > 1:

@@ -226,7 +226,7 @@ class Outcome:
     **Fields.** ``attempt`` is the attempt's id, ``kind`` what was asked for, ``release_id`` the release, and
     ``hosts`` the end on each host, in the order in which they were named.  ``registry`` says whether the registry was
     written.  When it was not, the record waits in the spool and the next command replays it; when the spool could not
-    take it either, it is lost here, and ``registry.reconcile`` writes it from the hosts' journals.  ``subject`` is
+    take it either, it is lost here, and `Deployment.reconcile` writes it from the hosts' journals.  ``subject`` is
     the first line of the commit's message (None: not known here), ``commits`` are those that are new in the release,
     the newest first, and ``seconds`` is how long the whole took.
 

@@ -59,7 +59,7 @@ class Config(Settings):
     def typed(self, host: str, task: str) -> str:
         """The command to type about a host, or several (``a,b``), with the environment and the root of this command.
 
-        All hosts of the environment of this command are named by its name, as people type it.
+        When the hosts are exactly those of the environment, the command has the environment's name after ``-H``.
         """
         if self.environment and {*host.split(",")} == {*self.environments[self.environment]}:  # with the same logins
             return f"fab -H {self.environment} {task}{self._root_flag}"
@@ -75,13 +75,13 @@ class Config(Settings):
 
     @property
     def or_environments(self) -> str:
-        """The end of a hint that names the environments, which a name may have been meant for; empty without any."""
+        """The end of a hint: it lists the environments of the settings; empty when the settings have none."""
         names = ", ".join(self.environments)
         return f"; the settings have the environments {names}" if names else ""
 
     @property
     def flags(self) -> str:
-        """What a command needs that names no host: the environment and the root of this one."""
+        """The flags to add to another command, one without ``-H``: the environment and the root of this command."""
         environment = f" --environment={self.environment}" if self.environment else ""
         return f"{environment}{self._root_flag}"
 
@@ -107,7 +107,11 @@ class Config(Settings):
         return f" --root={shlex.quote(self.root)}" if by_hand else ""
 
     def hinted(self, host: str, hint: str | None) -> str | None:
-        """A hint about a host, by whoever knows neither environment nor root (nor, on the host, its name): typeable."""
+        """The hint about a host, with each ``fab -H`` command in it completed, so that people can type the command.
+
+        The code that wrote the hint knew neither the environment nor the root of this command.  The agent on a host
+        does not know how people name the host either; it writes ``HOST``.  All three are put into the command here.
+        """
         names = rf"(root@)?(?:HOST|{re.escape(host)})"
         command = re.compile(rf"fab -H {names} ([\w.]++)(?!(?: --(?:'[^']*+'|[^\s'])++)* --(?:environment|root)=)")
         roots = f"root@{host.rpartition('@')[2]}"

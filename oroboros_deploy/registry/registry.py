@@ -113,7 +113,7 @@ class Registry:
 
     @property
     def reader(self) -> Reader:
-        """What there is to show, read-only."""
+        """An object whose methods return what the registry knows (releases, attempts, hosts), and change none of it."""
         from .reading import Reader  # a deploy asks nothing
 
         return Reader(self.database, self._check_once)
@@ -132,9 +132,10 @@ class Registry:
         self._write(lambda db: _intend(db, record))
 
     def finish(self, record: Record) -> None:
-        """Remember how an attempt ended, and change the rows of `transitions`; once, however often it is called.
+        """Remember how an attempt ended, and write the new status of each release whose status the attempt changed.
 
-        An attempt that ended with a host unknown may be finished again, when it is known.
+        When the end on every host is remembered, a further call for this attempt changes nothing.  An attempt
+        that ended with a host unknown may be finished again, when it is known.
         """
         self._write(lambda db: _finish(db, record))
 
@@ -143,8 +144,8 @@ class Registry:
     ) -> None:
         """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice.
 
-        ``said`` is what the builds of hosts printed last; it stands with their part until the attempt ends.  ``root``
-        is the attempt's root on them.
+        ``said`` is, for each host, what its build printed last.  The registry keeps this text with the host's part in
+        the attempt until the attempt ends.  ``root`` is the attempt's root on the hosts.
         """
         self._check_once()
         self.database.write_once(lambda db: events.hear(db, attempt, heard, said or {}, root))
@@ -158,7 +159,8 @@ class Registry:
     ) -> None:
         """Remember which release each of these hosts itself says it serves, and who holds it (None: nobody).
 
-        ``asked`` is of which application and root, and when: what is known from later stays.
+        ``asked`` says of which application and root the hosts were asked, and when.  What hosts said when they were
+        asked later than that is not replaced.
         """
         self._write(lambda db: events.observe(db, served, environment, held or {}, asked))
 
@@ -186,7 +188,11 @@ class Registry:
         return self.database.read(lambda db: mending.remembered(db, application, root, control_node))
 
     def mend(self, repair: Repair) -> bool:
-        """Write what journals say; False, and nothing done, when it was changed since they were compared."""
+        """Write one thing into the registry as the hosts' journals have it; True when it was written.
+
+        When that thing was changed in the registry after the registry was compared with the journals, nothing is
+        written, and False is returned.
+        """
         from . import mending
 
         return self._write(lambda db: mending.mend(db, repair))
@@ -265,7 +271,7 @@ class Registry:
         return self._read(lambda db: targets.serving(db, application, control_node))
 
     def forget(self, host: str, application: str, *, control_node: str | None = None) -> Forgotten:
-        """End what an application serves by this name of a host, and return which releases that were.
+        """Remember that an application serves nothing any more on the host of this name; return what it served there.
 
         The name may be one that ``control_node`` alone calls it by, or the host name of one target, without its login.
 
