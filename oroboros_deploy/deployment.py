@@ -440,7 +440,9 @@ class Deployment:
             return diagnose(node, names)
 
     def lock(self, hosts: Sequence[str] | None = None, *, reason: str) -> Answers[LockAnswer]:
-        """Hold hosts on purpose: nothing is deployed, rolled back or pruned there until somebody frees them.
+        """Hold the deploy root of hosts on purpose: until `unlock`, whatever changes it there is refused.
+
+        Refused are deploys, rollbacks, pushes of the configuration, restarts and prunings.
 
         ``hold`` in the answer is who holds the host, since when and why; ``running`` is an activation that
         runs there (None: none), which goes on to its end.  The answer of a host that is held already is
