@@ -292,7 +292,8 @@ class Outcome:
         worst = self.worst
         kind = _ENDS[worst.state][1]
         if kind is None:
-            return RegistryUnavailable(f"{self.release_id} is live, but the registry was not written")
+            what = f"{self.release_id} is live, but the registry was not written"
+            return RegistryUnavailable(what, hint="fab -H HOST registry.reconcile  writes it")
         if kind is ActivationFailed:
             restored = worst.state is State.RESTORED
             return ActivationFailed(worst.message, restored=restored, hint=worst.hint, host=worst.host)

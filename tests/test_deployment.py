@@ -355,7 +355,7 @@ TIMES = "2027-01-15 08:00:0"
                 f"web1  {SHA}  stays             live",
                 f"web1  {'b' * 40}  would go  1.5 MB  old",
                 f"web1  together{' ' * 32}            1.5 MB  processes of other users were not looked into: "
-                "one of them may use a release that goes",
+                "one of them may use a release that prune removes",
             ],
         ),
         (

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..deployment import Answers
     from ..events import Event
 
+_UNCHECKED = "setup ended before it checked this host, because another host failed; nothing was changed on it"
+
 
 def run(
     context: Context,
@@ -96,7 +98,7 @@ def _told(host: str, answer: SetupAnswer | DeployError) -> Iterator[str]:
         return
     number = len(answer["actions"])
     if not answer["ready"]:
-        yield from _actions(host, answer) if number else [f"{host}: was not looked at to the end"]
+        yield from _actions(host, answer) if number else [f"{host}: {_UNCHECKED}"]
     elif number:
         yield f"{host}: ready; {number} action{'s' if number > 1 else ''} done"
     else:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..records.record import Forgotten, Row
 
 _WIDTH = 80  # columns of a terminal
-_UNSEEN = "processes of other users were not looked into: one of them may use a release that goes"
+_UNSEEN = "processes of other users were not looked into: one of them may use a release that prune removes"
 _MINUTES = len("2030-01-31 12:00")
 
 T = TypeVar("T")

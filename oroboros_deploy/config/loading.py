@@ -374,7 +374,11 @@ def _environment_of(named: Sequence[str], environments: Mapping[str, _Environmen
     if len(whole) == 1:
         return whole[0]
     if any(environments[name].changes_settings for name in touched):
-        raise _refused(f"{', '.join(named)}: no single environment, but {', '.join(touched)} have settings", _ONE_NAME)
+        hosts = ", ".join(named)
+        if whole:
+            raise _refused(f"more than one environment has the hosts {hosts}: {', '.join(whole)}", _ONE_NAME)
+        what = f"no environment has all of the hosts {hosts}; some of them are in {', '.join(touched)}"
+        raise _refused(what, _ONE_NAME)
     return None
 
 

@@ -44,7 +44,8 @@ class Back(Informed):
         undone = next((each["undone"] for each in found if each.get("undone")), None)
         if undone:
             typed = self.config.typed(",".join(each.host.name for each in self.works), "rollback --release=ID")
-            what = f"a rollback left {short(self.job.sha)} here at {moment(undone)} UTC"
+            before = f"an earlier rollback went away at {moment(undone)} UTC"
+            what = f"this rollback goes to {short(self.job.sha)}, from which {before}"
             work.host.tell("warning", f"{what}; {typed}  goes to another release", level="warning")
 
     def _check(self, work: Work, facts: Facts) -> None:
@@ -60,7 +61,10 @@ class Back(Informed):
 
     def _nowhere(self, places: dict[str, way_back.Place]) -> InvalidInput:
         lines = "".join(f"\n  {way_back.listed(host, place)}" for host, place in places.items())
-        what = "no release passed its gate on every host that was asked, and was live before the one that is now"
+        what = (
+            "there is no release to go back to: a release must have passed its gate on all of these hosts,"
+            " and have been live on one of them before the present release"
+        )
         hint = f"deploy a commit, or name a release: {self.config.typed(','.join(places), 'rollback --release=ID')}"
         return InvalidInput(f"nothing was changed: {what}{lines}", hint=hint)
 

@@ -250,7 +250,9 @@ def _to_push(job: Job, facts: Facts, host: str) -> Plan:
     if live is None or target is None:
         raise InvalidInput(f"nothing was changed: {_NO_RELEASE}", hint=typed("deploy --sha=SHA"), host=host)
     if target["state"] == "adopted" and target.get("gate") == "never":
-        what = f"{live} is live here by another tool, so nobody noted what it has to pass with a new configuration"
+        what = (
+            f"another tool made {live} live here, so no gate is recorded that its new configuration would have to pass"
+        )
         raise InvalidInput(f"nothing was changed: {what}", hint=typed("deploy --sha=SHA"), host=host)
     if target["state"] not in SWITCHABLE:
         raise _refusal_of_live(job, facts, host, _WRONG.get(target["state"]) or target["damage"] or target["state"])
@@ -309,7 +311,7 @@ def doubts(job: Job, facts: Facts) -> Iterator[str]:
     if gate == "never":
         yield "it never passed a gate here, for another tool switched to it"
     elif gate == "skipped" and _asks(job.config):
-        yield "neither health command nor probes were asked when it was committed here"
+        yield "neither health command nor probes were asked at its last activation here"
     yield from _not_live(job, facts)
 
 

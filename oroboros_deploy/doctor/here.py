@@ -56,7 +56,11 @@ def _refused(here: Here) -> Iterator[Finding]:
 def open_questions(file: str, text: str) -> list[str]:
     """What a settings file still asks, each with the line where it stands."""
     found = ((number, _QUESTION.fullmatch(line)) for number, line in enumerate(text.splitlines(), 1))
-    return [f"{file}, line {number} asks still: {shorten(asked[1], 200)}" for number, asked in found if asked]
+    return [
+        f"{file}, line {number}: this question of `init` is still open: {shorten(asked[1], 200)}"
+        for number, asked in found
+        if asked
+    ]
 
 
 def _asked(here: Here) -> Iterator[Finding]:

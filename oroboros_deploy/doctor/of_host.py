@@ -251,14 +251,15 @@ class _OneHost:
             )
             yield Finding("note", "the login is root", why, "log in as another user, who owns the deploy root")
         if answer["only_login"]:
-            what = f"the login has what no command of a deploy gets: {', '.join(answer['only_login'])}"
+            found = ", ".join(answer["only_login"])
+            what = f"the login has variables, or directories in PATH, that no command of a deploy gets: {found}"
             why = (
                 "a line that works when you log in may fail in a build or in the gate; /etc/environment is read by both"
             )
             yield Finding("note", what, why, on(self.host, "cat /etc/environment"))
         yield from self._privileged()
         if answer["view"] and "build" not in self.config.privileged:
-            what = f"builds get no view of their own: {answer['view']}"
+            what = f"builds see the whole host, because this host cannot limit what a build sees: {answer['view']}"
             why = "their commands can write wherever this login can"
             lacks = "not installed" in answer["view"]
             mend = as_root(self.host, "apt install util-linux", self.user) if lacks else None

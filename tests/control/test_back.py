@@ -31,7 +31,10 @@ def test_it_goes_back_until_nothing_is_before(site: Site) -> None:
     assert site.statuses() == {first: "rolled_back", second: "replaced_by_rollback"}
     with pytest.raises(InvalidInput) as refused:
         site.fleet().rollback(["web1"])
-    what = "no release passed its gate on every host that was asked, and was live before the one that is now"
+    what = (
+        "there is no release to go back to: a release must have passed its gate on all of these hosts,"
+        " and have been live on one of them before the present release"
+    )
     told = f"web1: {second[:10]} (passed its gate), {first[:10]} (live, passed its gate)"
     assert (refused.value.message, refused.value.exit_code) == (f"nothing was changed: {what}\n  {told}", 2)
     assert site.live() == first
@@ -46,7 +49,9 @@ def test_what_a_rollback_left_is_gone_back_to_with_a_warning(site: Site) -> None
     site.fleet().rollback(["web1"], agree=lambda _: None)
     warned = [event.message for event in site.events if event.level == "warning"]
     assert (site.live(), len(warned)) == (site.better, 1)
-    assert warned[0].startswith(f"a rollback left {site.better[:10]} here at 20")
+    assert warned[0].startswith(
+        f"this rollback goes to {site.better[:10]}, from which an earlier rollback went away at 20"
+    )
 
 
 def test_who_is_not_asked_and_who_says_no_change_nothing(site: Site) -> None:

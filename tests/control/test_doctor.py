@@ -138,7 +138,7 @@ def test_questions_of_the_settings_file(hosts: LocalHosts, repository: Repositor
     (repository.path / "fabric.yaml").write_text("deploy:\n  # QUESTION: which port?\n  services: []\n")
     (repository.path / "deep").mkdir()
     (found,) = hosts.deployment(source=repository.path / "deep").doctor(["web1"]).here
-    assert found.what == "fabric.yaml, line 2 asks still: which port?"
+    assert found.what == "fabric.yaml, line 2: this question of `init` is still open: which port?"
 
 
 def test_units_that_are_not_committed(hosts: LocalHosts, repository: Repository) -> None:

@@ -316,7 +316,7 @@ def test_probes_travel_as_plain_values() -> None:
 def test_a_release_whose_gate_was_skipped_is_asked_by_a_probe() -> None:
     """A deploy of what is live does nothing only where nothing more is asked now."""
     live: Any = facts(live=SHA, target={**target("sealed")["target"], "gate": "skipped"}, units={})
-    said = ["neither health command nor probes were asked when it was committed here"]
+    said = ["neither health command nor probes were asked at its last activation here"]
     assert [*doubts(job(healthcheck={"http": {"url": "http://127.0.0.1/"}}), live)] == said
     assert [*doubts(job(healthcheck={"command": None}), live)] == []
 

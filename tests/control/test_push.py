@@ -153,7 +153,7 @@ def test_what_cannot_be_pushed_to_is_told(site: Site) -> None:
     adopted.mkdir(parents=True)
     (adopted / ".deploy-meta").write_text(f"commit_sha={'a' * 40}\n")
     (site.root() / "current").symlink_to(adopted)
-    with pytest.raises(InvalidInput, match="is live here by another tool") as other:
+    with pytest.raises(InvalidInput, match="another tool made") as other:
         site.deployment(env=env()).push_env(["web1"])
     assert "-H web1 deploy --sha=SHA" in str(other.value.hint)
     assert not (site.root() / "env").is_symlink()

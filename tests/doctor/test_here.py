@@ -92,4 +92,5 @@ def test_what_init_asked_and_nobody_answered() -> None:
     text = "deploy:\n  # QUESTION: which systemd units run it?\n  services: []\n  # that QUESTION: is none\n"
     asked = open_questions("fabric.yaml", text)
     (found,) = findings(CONFIG, Here(questions=asked))
-    assert (found.level, found.what) == ("note", "fabric.yaml, line 2 asks still: which systemd units run it?")
+    what = "fabric.yaml, line 2: this question of `init` is still open: which systemd units run it?"
+    assert (found.level, found.what) == ("note", what)

@@ -338,8 +338,15 @@ def test_the_login() -> None:
     found = told({"user": "root"}, only_login=["TOKEN", "/opt/bin in PATH"], view="nsenter is not installed")
     assert [(each.level, each.what) for each in found] == [
         ("note", "the login is root"),
-        ("note", "the login has what no command of a deploy gets: TOKEN, /opt/bin in PATH"),
-        ("note", "builds get no view of their own: nsenter is not installed"),
+        (
+            "note",
+            "the login has variables, or directories in PATH, that no command of a deploy gets:"
+            " TOKEN, /opt/bin in PATH",
+        ),
+        (
+            "note",
+            "builds see the whole host, because this host cannot limit what a build sees: nsenter is not installed",
+        ),
     ]
 
 
