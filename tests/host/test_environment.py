@@ -118,7 +118,7 @@ def test_all_commands_get_the_same(host: LocalAgent, mirrored: Repository) -> No
     assert ((there / "migrate").read_text().splitlines(), where in mine) == (mine, True)
     assert (there / "gate").read_text().splitlines() == mine
     assert answer.said("warning") == [
-        "this login has what builds, migrations and health commands do not get: MINE; "
+        "this login has variables, or directories in PATH, that no command of a deploy gets: MINE; "
         "what they need belongs into /etc/environment on the host"
     ]
 

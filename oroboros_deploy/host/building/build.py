@@ -420,7 +420,7 @@ class _Release:
         return Mask(sources["secrets"].values() if sources else ())
 
     def _tell_of_no_view(self, why: str) -> None:
-        message = "commands of a build can write wherever this login can: this host gives them no view of their own"
+        message = "commands of a build can write wherever this login can: this host cannot limit what a build sees"
         told.once(self.layout.told, self.say, f"{message} ({why})")
 
     def _seal(self, store: Cache) -> None:

@@ -28,7 +28,7 @@ def only_there(login: Mapping[str, str] = os.environ) -> List[str]:
 
 def warning(names: List[str]) -> str:
     """What is said of them."""
-    return f"this login has what builds, migrations and health commands do not get: {', '.join(names)}"
+    return f"this login has variables, or directories in PATH, that no command of a deploy gets: {', '.join(names)}"
 
 
 def _passes(name: str) -> bool:
