@@ -345,7 +345,9 @@ class Activation:
         """What a restore would go back to; says aloud when it is less than a verified release."""
         if source is None:
             foreign = self.layout.foreign()
-            back = f"what another program has there comes back when this fails: {foreign}"
+            back = (
+                f"another program made {self.layout.current}, a link to {foreign}; if this fails, that link is put back"
+            )
             what = back if foreign else "there is nothing to go back to"
             self.say("warning", f"no release is live: {what}", level="warning")
             return None

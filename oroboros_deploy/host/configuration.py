@@ -215,8 +215,8 @@ def configure(layout: Layout, request: ConfigureRequest, say: Optional[Say] = No
 def _not_whole(layout: Layout, revision: str, anew: bool) -> str:
     """Why the configuration in use is not the one that its name says, in words."""
     if anew:
-        why = "the one that named the configuration in use was lost, or others could read it"
-        return f"{layout.key} was made anew ({why}): every configuration has another revision from now on"
+        why = f"{layout.key}, the secret that gives configurations their revisions, was lost, or others could read it"
+        return f"{why}: it was made anew, and every configuration has another revision from now on"
     return f"somebody edited {layout.config / revision}, the configuration in use"
 
 

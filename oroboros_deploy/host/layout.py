@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from . import durable
+from . import durable, words
 from .annotations import TYPE_CHECKING, Iterator, NamedTuple, Optional
 from .constants import FORMAT
 from .journal import Journal
@@ -289,7 +289,8 @@ class Layout(NamedTuple):
         except FileNotFoundError:
             return
         if not found.isdigit():
-            raise Refusal("invalid", f"nothing was changed: {self.format} holds no number")
+            what = f"nothing was changed: {self.format} holds no number"
+            raise Refusal("invalid", what, hint=words.without_format(str(self.format)))
         if int(found) > FORMAT:
             raise Refusal(
                 "invalid",

@@ -219,6 +219,11 @@ def boot_unit(root: str) -> str:
     return f"oroboros-boot-{os.fsdecode(plain).replace('/', '-')}.service"
 
 
+def without_format(path: str) -> str:
+    """What to do with a file that no longer tells which version wrote last on a host."""
+    return f"if no later version of oroboros_deploy was used there, on the host: rm {path} ; the next deploy writes it"
+
+
 def sudo_rule(user: str, runs: str = "/usr/bin/systemctl, /usr/bin/systemd-run") -> str:
     """The line that sudo needs, so that a user may activate with the system's manager, or by what ``runs`` for that."""
     return f"{user} ALL=(root) NOPASSWD: {runs}"

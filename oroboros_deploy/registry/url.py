@@ -51,7 +51,7 @@ def registry_via(url: str) -> str | None:
     parts = _split(url)
     named = [value for name, value in parse_qsl(parts.query, keep_blank_values=True) if name == "via"]
     if named and (parts.scheme == "sqlite" or len(named) > 1 or not named[0]):
-        raise _wrong("via names the one SSH host that a PostgreSQL server is reached through")
+        raise _wrong("via is empty, is there twice, or is in a sqlite URL: write one via=HOST, in a postgresql URL")
     if named and _ELSEWHERE.intersection(name for name, _ in parse_qsl(parts.query)):
         raise _wrong("with via, host and port stand before the database's name and not among the parameters")
     if named and "," in parts.netloc.rpartition("@")[2]:

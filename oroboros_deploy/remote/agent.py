@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from ..host import words
 from ..host.constants import FORMAT
 from ..host.wire import REQUEST
 
@@ -160,17 +161,17 @@ class Agent:
 
     def script(self, root: PurePosixPath, command: Call, request: Request) -> str:
         """The shell lines that make one call, whether the host has the agent or not."""
-        path = self.path(root)
+        path, form = self.path(root), str(root / ".deploy" / "format")
         return (_VISITING if command in VISITS else _BOOTSTRAP).format(
             path=quote(str(path)),
             directory=quote(str(path.parent)),
             root=quote(str(root)),
             ours=quote(str(root / ".deploy")),
             **_distrust(root),
-            format=quote(str(root / ".deploy" / "format")),
+            format=quote(form),
             known=FORMAT,
             newer=quote(_NEWER),
-            no_format=quote(_refusal(f"nothing was changed: {root}/.deploy/format holds no number", None)),
+            no_format=quote(_refusal(f"nothing was changed: {form} holds no number", words.without_format(form))),
             unpack=quote(_UNPACK),
             digest=self.digest,
             variable=REQUEST,

@@ -176,7 +176,8 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
         yield Action(f"{found.login} may not read what the services said", command)
     if found.sudo or not found.obeyed:
         command = rules.put(found.login, f"printf '%s\\n' {quote(sudo_rule(found.login, HELPER))}")
-        yield Action(f"{found.login} may run {HELPER} as root, and nothing else", command)
+        what = f"sudo's rule for {found.login} is not as it has to be: to run {HELPER} as root, and nothing else"
+        yield Action(what, command)
 
 
 def _helper(least: Least) -> str:

@@ -295,7 +295,8 @@ def test_another_programs_current(host: LocalAgent, target: str) -> None:
     assert (bad.phases[-1], os.readlink(host.paths.current), staged(host)) == ("restored", target, [])
     assert (host.journal[-1]["foreign"], host.journal[-1]["live"]) == (target, None)
     assert bad.said("warning") == [
-        f"no release is live: what another program has there comes back when this fails: {target}"
+        f"no release is live: another program made {host.paths.current}, a link to {target}; "
+        "if this fails, that link is put back"
     ]
     good = host.sealed("good", health="exit 0")
     assert host.activate_here(good, healthcheck=HEALTH).phases == GOOD

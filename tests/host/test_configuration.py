@@ -656,8 +656,8 @@ def test_a_key_that_is_made_anew(host: LocalAgent, how: str) -> None:
     host.paths.key.unlink() if how == "lost" else host.paths.key.chmod(0o644)
     request: Any = {"sha": good, "env": sources(values={"PORT": "9"})}
     answer = configuration.configure(host.paths, request, lambda _, message, **__: said.append(message))
-    why = "the one that named the configuration in use was lost, or others could read it"
-    assert said == [f"{host.paths.key} was made anew ({why}): every configuration has another revision from now on"]
+    key = f"{host.paths.key}, the secret that gives configurations their revisions, was lost, or others could read it"
+    assert said == [f"{key}: it was made anew, and every configuration has another revision from now on"]
     assert (answer["current"], answer["names"]) == (old, {"added": [], "changed": ["PORT"], "removed": []})
     assert stat.S_IMODE(host.paths.key.stat().st_mode) == 0o600
 

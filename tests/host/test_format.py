@@ -89,9 +89,11 @@ def test_a_number_that_cannot_be_read(host: LocalAgent) -> None:
     host.paths.format.unlink()
     host.facts()
     newer(host, 'the "next"')
-    words = f"nothing was changed: {host.root}/.deploy/format holds no number"
+    file = f"{host.root}/.deploy/format"
+    hint = f"if no later version of oroboros_deploy was used there, on the host: rm {file} ; the next deploy writes it"
     for answer in (without, host.call("facts", {"sha": None})):
-        assert (answer.refusal or {})["message"] == words
+        refusal = answer.refusal or {}
+        assert (refusal["message"], refusal["hint"]) == (f"nothing was changed: {file} holds no number", hint)
 
 
 @pytest.mark.parametrize("number", ["1", "2"])

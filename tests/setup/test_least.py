@@ -54,7 +54,7 @@ def test_what_is_done() -> None:
         *(f"{file} is not as it has to be" for file in FILES),
         "a boot would not settle what a power cut left",
         "deploy may not read what the services said",
-        f"deploy may run {HELPER} as root, and nothing else",
+        f"sudo's rule for deploy is not as it has to be: to run {HELPER} as root, and nothing else",
     ]
     assert all(f"chmod {'0755' if n == 0 else '0644'} " in each.command for n, each in enumerate(done[:3]))
     assert done[0].shown.startswith(f"# {HELPER} is written: 1 lines, SHA-256 {digest(LEAST.helper)}")
@@ -96,7 +96,7 @@ def test_a_shared_place() -> None:
     made = "runuser -u deploy -- sh -c 'mkdir /srv/shop/shared/a'"
     given = f"env -u SUDO_UID {HELPER} shop own-config shared shop a"
     assert done[-1].command == f"{made} && {given} && runuser -u shop -- sh -c 'mkdir -p /srv/shop/shared/a/b'"
-    assert done[-2].reason.startswith("deploy may run")
+    assert done[-2].reason.startswith("sudo's rule for deploy")
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o777])
