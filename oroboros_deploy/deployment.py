@@ -374,11 +374,12 @@ class Deployment:
     ) -> RunAnswer:
         """Have a line run by bash on one host, like `run`, at a terminal of its own.
 
-        The listener hears a ``console.began``, from when on the blocks of ``typed`` are sent, and a
-        ``console.output`` for what the terminal shows: ``shown`` has it, in base64.  A block begins with ``t`` before
-        what was typed, or with ``s`` before the new rows and columns.  Without ``hosts``: the environment's,
-        else those that the registry knows.  Raises InvalidInput when there is none or more than one,
-        RegistryUnavailable when the registry is needed for that, and the error of the host.
+        The argument ``typed`` yields blocks of bytes; they are sent to the host from the event ``console.began`` on.
+        The listener hears this event, and a ``console.output`` for what the terminal shows: ``shown`` of that event
+        has the bytes, in base64.  A block begins with ``t`` before what was typed, or with ``s`` before the new rows
+        and columns.  Without ``hosts``: the environment's, else those that the registry knows.
+        Raises InvalidInput when there is none or more than one, RegistryUnavailable when the registry is needed for
+        that, and the error of the host.
         """
         names = required_hosts(self.config, named_hosts(self.config, hosts) or resolving.serving_hosts(self.node))
         if len(names) > 1:
@@ -575,8 +576,9 @@ class Deployment:
             return registry.forget(host, self.node.application, control_node=gethostname())
 
     def registry(self) -> AbstractContextManager[Registry]:
-        """The open registry; records that wait for it on this machine are written first.
+        """Return a context manager: its ``with`` block opens the registry, and the end of the block closes it.
 
+        Records that wait for the registry on this machine are written when the block begins.
         Raises RegistryUnavailable when the database does not answer.
         """
         return self.node.registry()

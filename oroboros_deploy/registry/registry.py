@@ -142,7 +142,9 @@ class Registry:
     def hear(
         self, attempt: str, heard: Sequence[Event], said: Mapping[str, str] | None = None, *, root: str = ""
     ) -> None:
-        """Remember what happened on an attempt's hosts, and that its control node lives; not tried twice.
+        """Remember what happened on an attempt's hosts, and that its control node lives.
+
+        A write to the database that fails is not tried again.
 
         ``said`` is, for each host, what its build printed last.  The registry keeps this text with the host's part in
         the attempt until the attempt ends.  ``root`` is the attempt's root on the hosts.
@@ -273,7 +275,8 @@ class Registry:
     def forget(self, host: str, application: str, *, control_node: str | None = None) -> Forgotten:
         """Remember that an application serves nothing any more on the host of this name; return what it served there.
 
-        The name may be one that ``control_node`` alone calls it by, or the host name of one target, without its login.
+        ``host`` may be a name that only the machine ``control_node`` uses for the host.  ``host`` may also be a name
+        without its user and port, when exactly one host of the application has that name.
 
         ``replaced`` are those of them that nothing serves any more.  The host's attempts stay in the history.
         Raises InvalidInput when the application was never sent to a host of this name.
