@@ -60,7 +60,7 @@ T = TypeVar("T")
 
 
 def load_config(directory: str | Path = ".", *, environment: str | None = None, **flags: Any) -> Config:
-    """Read the settings of the ``fabric.yaml`` in a directory, and of the environment's variables, as ``fab`` does.
+    """Read the settings from the ``fabric.yaml`` in a directory and from environment variables, as ``fab`` does.
 
     ``environment`` names one of the environments in the settings: the hosts and overrides of this environment are
     used.  ``flags`` are settings by name (``root=...``), which win over everything else.

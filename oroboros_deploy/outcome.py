@@ -105,9 +105,11 @@ class HostOutcome:
     ``log`` what the build, the migration, the gate or the services said last,
     ``left_out`` the parts that the build could not make there and did without.
     ``configuration`` is the revision in use there now (None: none, or not known).  ``names`` has the names in the
-    configuration that the attempt was to add, to change and to remove.  ``back`` is ``previous`` where it is sealed or
-    adopted, did not fail there, and does not serve any more; whether its files are still as they were built, only a
-    rollback looks.
+    configuration that the attempt was to add, to change and to remove.  ``back`` is the release that a rollback on this
+    host can go back to: ``previous``, or None.  ``back`` is None when ``state`` is not `LIVE`, when ``previous`` still
+    serves, when ``previous`` failed there, and when ``previous`` is neither sealed (this tool completed its build) nor
+    adopted (another tool made it).  The files of the release are not checked for ``back``; a rollback checks those of
+    a sealed release.
     """
 
     host: str

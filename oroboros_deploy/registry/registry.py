@@ -278,7 +278,8 @@ class Registry:
         ``host`` may be a name that only the machine ``control_node`` uses for the host.  ``host`` may also be a name
         without its user and port, when exactly one host of the application has that name.
 
-        ``replaced`` are those of them that nothing serves any more.  The host's attempts stay in the history.
+        ``served`` in the answer are the releases that were live there.  ``replaced`` are those of the releases in
+        ``served`` that nothing serves any more.  The host's attempts stay in the history.
         Raises InvalidInput when the application was never sent to a host of this name.
         """
         return self._write(lambda db: _forget(db, host, application, control_node))
