@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ..records.plan import DeployPlan, HostPlan
     from .views import View
 
-_UNBOUND = "no release is live on this host: the plan holds these names, and accepts any values for them"
+_UNBOUND = (
+    "no release is live on this host: the plan has the names without their values; a value may change until the deploy"
+)
 
 
 def table(plan: DeployPlan, typed: Callable[[str, str], str], flags: str = "") -> str:

@@ -44,8 +44,8 @@ class Back(Informed):
         undone = next((each["undone"] for each in found if each.get("undone")), None)
         if undone:
             typed = self.config.typed(",".join(each.host.name for each in self.works), "rollback --release=ID")
-            before = f"an earlier rollback went away at {moment(undone)} UTC"
-            what = f"this rollback goes to {short(self.job.sha)}, from which {before}"
+            before = f"an earlier rollback replaced it here at {moment(undone)} UTC"
+            what = f"this rollback goes to {short(self.job.sha)}, although {before}"
             work.host.tell("warning", f"{what}; {typed}  goes to another release", level="warning")
 
     def _check(self, work: Work, facts: Facts) -> None:

@@ -42,7 +42,11 @@ class Bound(Attempt):
         names = [work.host.name for work in self.works]
         planned = [host.host for host in self._made.hosts]
         refused = [f"{host.host} was refused: {host.refusal.message}" for host in self._made.hosts if host.refusal]
-        others = [f"it is of {', '.join(planned)}, not of {', '.join(names)}"] if {*planned} != {*names} else []
+        others = (
+            [f"the plan was made for {', '.join(planned)}, and this command is for {', '.join(names)}"]
+            if {*planned} != {*names}
+            else []
+        )
         if found := [*refused, *others]:
             raise changed(self._made, found, self._again(",".join(names)))
 

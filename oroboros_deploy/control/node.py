@@ -191,7 +191,9 @@ class ControlNode:
         if before and host.target and before != host.target:
             what = f"the deploy root {root} on {host.name} has another id than when this machine saw it last"
             does = "its journal is not compared with the one from before"
-            why = f"that is right after a new setup or a claim; otherwise look at the journal: {host.typed('audit')}"
+            why = (
+                f"this is expected when the host was set up anew, or after a claim; otherwise see {host.typed('audit')}"
+            )
             host.tell("warning", f"{what}: {does}; {why}", level="warning")
 
     # --- commits and events ---

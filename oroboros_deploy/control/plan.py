@@ -251,7 +251,8 @@ def _to_push(job: Job, facts: Facts, host: str) -> Plan:
         raise InvalidInput(f"nothing was changed: {_NO_RELEASE}", hint=typed("deploy --sha=SHA"), host=host)
     if target["state"] == "adopted" and target.get("gate") == "never":
         what = (
-            f"another tool made {live} live here, so no gate is recorded that its new configuration would have to pass"
+            f"another tool made {live} live here, so this host has no record of a gate for it, "
+            "and a push checks the new configuration with that gate"
         )
         raise InvalidInput(f"nothing was changed: {what}", hint=typed("deploy --sha=SHA"), host=host)
     if target["state"] not in SWITCHABLE:
@@ -470,7 +471,7 @@ def _missing(job: Job, facts: Facts) -> Iterator[Problem]:
             "this host does not run systemd, so it has no place for `units`", "take `units` out of fabric.yaml"
         )
     elif job.config.run_as.named and not facts["systemd"]:
-        yield Problem("this host does not run systemd, which starts what `run_as` is for", "take `run_as` out")
+        yield Problem("this host does not run systemd, and `run_as` needs systemd", "take `run_as` out of fabric.yaml")
     elif job.config.restarts or job.config.run_as.named:
         yield from _unmanageable(job, facts)
 

@@ -168,9 +168,7 @@ class _OneHost:
             if left_out and (not self._needs_npm or (frontend and frontend.required)):
                 continue
             why = (
-                "the frontend is left out"
-                if left_out
-                else "a line of the recipe begins with it, so that the build fails"
+                "the frontend is left out" if left_out else f"a command in `build` begins with {name}, so a build fails"
             )
             what = f"{name} is in no directory of a build's PATH, which is not that of the login"
             hint = _NPM if left_out else f"install {name} there, or put its directory into PATH in /etc/environment"

@@ -78,7 +78,10 @@ def test_flags_of_a_plan() -> None:
 def test_values_that_a_plan_does_not_hold() -> None:
     """Where nothing is live, no host can tell what its configuration would be, and the plan says so."""
     said = planning.table(plan(host(live=None, direction="first", names=NAMES)), typed).splitlines()
-    told = "no release is live on this host: the plan holds these names, and accepts any values for them"
+    told = (
+        "no release is live on this host: the plan has the names without their values; "
+        "a value may change until the deploy"
+    )
     assert said[2:4] == ["  configuration  (~PORT)", f"  {'':<14} {told}"]
 
 

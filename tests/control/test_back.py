@@ -50,7 +50,7 @@ def test_what_a_rollback_left_is_gone_back_to_with_a_warning(site: Site) -> None
     warned = [event.message for event in site.events if event.level == "warning"]
     assert (site.live(), len(warned)) == (site.better, 1)
     assert warned[0].startswith(
-        f"this rollback goes to {site.better[:10]}, from which an earlier rollback went away at 20"
+        f"this rollback goes to {site.better[:10]}, although an earlier rollback replaced it here at 20"
     )
 
 

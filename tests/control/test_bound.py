@@ -66,7 +66,9 @@ def test_settings_that_changed(site: Site) -> None:
     wide = site.deployment().with_config(replace(site.deployment().config, parallel=8))
     assert "`parallel`" in refused(wide, made)
     assert "the commit was" in refused(site.deployment(), made, sha=site.better)
-    assert "it is of web2, not of web1" in refused(site.deployment(), replace(made, hosts=(named(made, "web2"),)))
+    assert "the plan was made for web2, and this command is for web1" in refused(
+        site.deployment(), replace(made, hosts=(named(made, "web2"),))
+    )
     no = replace(made.hosts[0], refusal=Refusal(20, "held", None))
     assert "web1 was refused: held" in refused(site.deployment(), replace(made, hosts=(no,)))
     assert site.live() is None

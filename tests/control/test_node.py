@@ -182,7 +182,7 @@ def test_journal_heads_are_noted_when_facts_are_read(tmp_path: Path, monkeypatch
     assert [event.message for event in told if event.name == "warning"] == [
         f"the deploy root {ROOT} on web1 has another id than when this machine saw it last: "
         "its journal is not compared with the one from before; "
-        "that is right after a new setup or a claim; otherwise look at the journal: fab -H web1 audit"
+        "this is expected when the host was set up anew, or after a claim; otherwise see fab -H web1 audit"
     ]
 
 
