@@ -102,7 +102,7 @@ def problem(name: str) -> Optional[Problem]:
         hint = f"on the host, as root: useradd --system --user-group {name}; or correct run_as in fabric.yaml"
         return {"message": f"there is no user {name} on this host", "hint": hint}
     if uid == 0:
-        what = f"{name} is root on this host (uid 0), and nothing that runs for a repository is"
+        what = f"{name} is root on this host (uid 0), and nothing of a repository may run as root"
         return {"message": what, "hint": "name another user in fabric.yaml"}
     return None
 

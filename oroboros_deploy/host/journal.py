@@ -86,8 +86,10 @@ class Journal:
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
         """The begin and the end of a hold are written while an activation runs."""
+        held = self.path.with_suffix(".lock")
         try:
-            with lock.take(self.path.with_suffix(".lock"), wait=WAIT):
+            with lock.take(held, wait=WAIT):
                 yield
         except lock.Held:  # not to be taken for the lock of an activation
-            raise OSError(errno.EBUSY, "somebody else has been writing for too long", str(self.path)) from None
+            what = f"another process has held the lock of this file for {WAIT:g} s (on the host: fuser -v {held})"
+            raise OSError(errno.EBUSY, what, str(self.path)) from None

@@ -363,7 +363,9 @@ def _names_of_others(least: Least, found: Found) -> Iterator[Problem]:
         yield Problem(what, hint)
     for unit, file in dict.fromkeys(found.claimed):
         if mine := [each for each in least.units if overlap(each, unit)]:
-            what = f"{file} lists the units {unit}, and {least.application} would have {' '.join(mine)}"
+            what = (
+                f"{least.application} needs the units {' '.join(mine)}, but {file} gives {unit} to another application"
+            )
             yield Problem(what, hint)
 
 

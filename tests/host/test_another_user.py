@@ -117,7 +117,7 @@ def test_who_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(another_user.pwd, "getpwnam", lambda name: known[name])
     users = {"owner": "nobody", "migrate": "somebody", "gate": "toor"}
     assert [each["message"] for each in another_user.problems(users)] == [
-        "run_as.gate: toor is root on this host (uid 0), and nothing that runs for a repository is",
+        "run_as.gate: toor is root on this host (uid 0), and nothing of a repository may run as root",
         "run_as.migrate: there is no user somebody on this host",
     ]
 

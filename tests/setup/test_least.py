@@ -70,8 +70,8 @@ def test_what_is_done() -> None:
         (replace(READY, mighty=("shop is in the group docker",)), "shop is in the group docker, and can become root"),
         (replace(READY, linked=("/etc/systemd/system/shop-api.service",)), "is a link to another directory"),
         (replace(READY, packaged=("/usr/lib/systemd/system/shop-x.service",)), "its name is one of shop's"),
-        (replace(READY, claimed=(("web-api", "/etc/oroboros_deploy/web.json"),)), "web.json lists the units web-api"),
-        (replace(READY, claimed=(("shop-b-*", "/etc/oroboros_deploy/b.json"),)), "and shop would have shop-*"),
+        (replace(READY, claimed=(("web-api", "/etc/oroboros_deploy/web.json"),)), "web.json gives web-api to another"),
+        (replace(READY, claimed=(("shop-b-*", "/etc/oroboros_deploy/b.json"),)), "shop needs the units shop-*"),
     ],
 )
 def test_what_makes_it_useless(found: Found, said: str) -> None:

@@ -238,8 +238,9 @@ class _Release:
             told.once(self.layout.told, self.say, f"{message} (chmod o+rx {closed}, or choose one elsewhere)")
         unheard = installers.unheard(tools)
         if unheard:
-            message = f"{unheard} is passed over in environments: PIP_CONFIG_FILE of {environment.SETTLED} is set"
-            told.once(self.layout.told, self.say, f"{message} (put what it says into the file that is named there)")
+            instead = f"it reads the file that PIP_CONFIG_FILE in {environment.SETTLED} names"
+            message = f"pip does not read {unheard} when it fills the environments of a release: {instead}"
+            told.once(self.layout.told, self.say, f"{message} (copy the settings into that file)")
         return tools
 
     def _ask(self, argv: Sequence[str]) -> process.Ended:

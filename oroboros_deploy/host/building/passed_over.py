@@ -113,5 +113,5 @@ def _said_of(file: str, project: str, lock: Optional[str], release: Path, direct
     wanted = f"let the tool that wrote it ({command}) write {into}" if command else f"write what it pins to {into}"
     if name == "requirements.lock":
         wanted = f"name it in the requirements of build.venvs.{directory}"
-    quiet = f"with lock: null in build.venvs.{directory} nothing is said"
+    quiet = f"set lock: null in build.venvs.{directory} to turn this warning off"
     return f"{file} is passed over: {_installed(release, project)} is installed ({wanted}; {quiet})"

@@ -224,9 +224,9 @@ def test_a_pip_conf_that_cannot_be_followed_is_named_once(site: Site, tmp_path: 
     (tmp_path / "other.conf").touch()
     site.host.settled = {"PIP_CONFIG_FILE": str(tmp_path / "other.conf"), "PATH": os.environ["PATH"]}
     said = [site.build(site.commit(docs__notes=name), **recipe).said("warning") for name in ("one", "two")]
-    why = "PIP_CONFIG_FILE of /etc/environment is set (put what it says into the file that is named there)"
+    instead = "it reads the file that PIP_CONFIG_FILE in /etc/environment names (copy the settings into that file)"
     assert [[line for line in lines if str(conf) in line] for lines in said] == [
-        [f"{conf} is passed over in environments: {why}"],
+        [f"pip does not read {conf} when it fills the environments of a release: {instead}"],
         [],
     ]
 

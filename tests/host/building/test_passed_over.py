@@ -11,7 +11,7 @@ from oroboros_deploy.host.building import passed_over
 from oroboros_deploy.host.building.needs import Needs
 from tests.support.builds import FRONTEND, Site
 
-QUIET = "with lock: null in build.venvs.shop nothing is said"
+QUIET = "set lock: null in build.venvs.shop to turn this warning off"
 NEWEST = "the newest of what shop asks for is installed"
 
 
