@@ -314,7 +314,7 @@ def check_user(value: object) -> str | None:
     if not isinstance(value, str) or not _USER.fullmatch(value):
         raise ValueError("must be the name of a user of the host")
     if value == "root":
-        raise ValueError("must not be root: nothing that runs for a repository is")
+        raise ValueError("must not be root: nothing of a repository may run as root")
     return value
 
 

@@ -91,5 +91,5 @@ class Journal:
             with lock.take(held, wait=WAIT):
                 yield
         except lock.Held:  # not to be taken for the lock of an activation
-            what = f"another process has held the lock of this file for {WAIT:g} s (on the host: fuser -v {held})"
+            what = f"another process has held the lock {held} for {WAIT:g} s (lslocks on the host names it)"
             raise OSError(errno.EBUSY, what, str(self.path)) from None

@@ -517,7 +517,7 @@ def test_what_was_given_for_one_command() -> None:
 @pytest.mark.parametrize(
     ("run_as", "said"),
     [
-        ({"gate": "root"}, "must not be root: nothing that runs for a repository is"),
+        ({"gate": "root"}, "must not be root: nothing of a repository may run as root"),
         ({"owner": 33}, "must be the name of a user of the host"),
         ({"migrate": "0"}, "must be the name of a user of the host"),
         ({"migrate": "a b"}, "must be the name of a user of the host"),
