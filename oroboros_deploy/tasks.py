@@ -355,7 +355,7 @@ def status(context: Context, environment: str | None = None, root: str | None = 
 
 @task(help=_COMMON)
 def doctor(context: Context, environment: str | None = None, root: str | None = None, json: bool = False) -> None:
-    """Show everything that would stop a deploy or be noticed too late, on every host, with the command that mends it.
+    """Show what would stop a deploy or be noticed too late, on every host, with the command that mends it.
 
     doctor makes the checks of a deploy, and changes nothing.  It exits 2 when anything would stop a deploy.
     """
