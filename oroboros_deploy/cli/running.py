@@ -107,8 +107,11 @@ def _understood(host: str, answer: T | DeployError, table: Callable[[Answers[T]]
     try:
         table({host: answer})
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        said = f"the agent's answer is not what it should be ({type(error).__name__}: {error})"
-        return HostUnreachable(said, hint=f"look at .deploy there, in the deploy root: {ssh_line(host)}", host=host)
+        said = (
+            f"this host's answer cannot be shown: a value in it is missing or wrong ({type(error).__name__}: {error})"
+        )
+        hint = f"see whether a file in .deploy, in the deploy root, was changed by hand: {ssh_line(host)}"
+        return HostUnreachable(said, hint=hint, host=host)
     return answer
 
 

@@ -192,7 +192,8 @@ def repairs_json(found: Sequence[Repairs]) -> str:
 def forgotten(answer: Forgotten) -> str:
     """What a host served that was forgotten, and what nothing serves any more."""
     served = ", ".join(map(short, answer["served"])) or "nothing"
-    gone = "".join(f"\n{short(each)} is live nowhere any more: replaced" for each in answer["replaced"])
+    status = "its status in the registry is `replaced` now"
+    gone = "".join(f"\n{short(each)} is live nowhere any more: {status}" for each in answer["replaced"])
     return f"{clean(answer['host'])} is forgotten: it served {served}; its attempts stay in the history{gone}"
 
 
@@ -287,7 +288,7 @@ def _repairs(repairs: Repairs) -> str:
     rows = [*map(_row_row, repairs.rows), *map(_attempt_row, repairs.attempts), *map(_serving_row, repairs.serving)]
     differs = columns([("WHAT", "REGISTRY", "JOURNALS"), *rows]) if rows else "The registry says what the journals say."
     done = "Repaired." if repairs.written else "Nothing was written (--dry-run)."
-    doubts = [clean(f"{doubt.host or 'not known'}: {doubt.message}") for doubt in repairs.doubts]
+    doubts = [clean(f"{doubt.host}: {doubt.message}" if doubt.host else doubt.message) for doubt in repairs.doubts]
     return "\n".join(
         [clean(f"Read: {', '.join(repairs.hosts) or 'no host'}"), differs, *([done] if rows else []), *doubts]
     )

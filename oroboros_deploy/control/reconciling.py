@@ -60,7 +60,8 @@ def _completed(
         doubts.append(Doubt(None, f"{there}; the next command that changes the registry writes these records first"))
     nameless = {commit.sha for commit in commits.values() if not commit.subject}
     if nameless:
-        doubts.append(Doubt(None, f"subjects and times of {len(nameless)} commits: this repository does not have them"))
+        what = f"subjects and times of {len(nameless)} commits are not known"
+        doubts.append(Doubt(None, f"{what}: this repository does not have these commits"))
     return replace(found, attempts=tuple(attempts), doubts=(*found.doubts, *doubts), unread=tuple(unread))
 
 

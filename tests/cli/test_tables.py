@@ -239,7 +239,7 @@ def test_repairs_say_what_differed_what_was_done_and_what_is_doubtful() -> None:
         "host web1                        nothing   aaaaaaaaaa",
         "Nothing was written (--dry-run).",
         "web2: it was not read",
-        "not known: 2 records wait here",
+        "2 records wait here",
     ]
     assert json.loads(repairs_json([repairs]))[0]["doubts"][1] == {"host": None, "message": "2 records wait here"}
 
