@@ -126,7 +126,7 @@ class Deployment:
     what its own description names.  `deploy`, `rollback`, `push_env` and `restart` raise only while nothing live has
     changed.  From then on they return an `Outcome`, whose ``raise_for_status()`` raises what fits.  Methods that ask
     hosts return `Answers`: for each host its answer, or the DeployError that it met; an error on one host does not
-    stop the others.
+    stop the others.  `setup` looks at all hosts first; when one of them has an error then, `setup` changes none.
 
     >>> from oroboros_deploy import Config
     >>> deployment = Deployment(Config.from_mapping({"services": ["shop"]}, hosts=["web1"]))
@@ -249,11 +249,12 @@ class Deployment:
     ) -> Outcome:
         """Switch back to a release that the hosts still have, with the activation of a deploy.
 
-        ``release`` is a release id, or the beginning of one that the registry knows.  Without ``release`` the newest
-        release is chosen that passed its gate on every host, is not noted as bad there, and was live on one of them
-        before what is live there now; ``agree`` is called with that `WayBack` first, and what it raises stops the
-        rollback.  Without ``hosts``: the environment's, else those where the registry saw the release live.  Returns an
-        Outcome once something live was changed.  Raises before that: UnknownRelease, InvalidInput, Busy,
+        ``release`` is a release id, or the beginning of one that the registry knows.  Without ``release`` the rollback
+        chooses the newest release that passed its gate on every host, is not noted as bad there, and first went live on
+        one of the hosts before the release that is live on that host now did.  Before this rollback changes anything,
+        it calls ``agree`` with a `WayBack`, which describes the chosen release; what ``agree`` raises
+        stops the rollback.  Without ``hosts``: the environment's, else those where the registry saw the release live.
+        Returns an Outcome once something live was changed.  Raises before that: UnknownRelease, InvalidInput, Busy,
         HostUnreachable, RegistryUnavailable, Interrupted.
         """
         if release is None:
@@ -521,7 +522,7 @@ class Deployment:
         """Give a deploy root a new id when its id names another machine or another root, as the id of a copy does.
 
         The new id names the machine that the root is on.  ``was`` in the answer is the id that the root had, ``now``
-        the one that it has; ``claimed`` is False where it was this machine's before.  When the root is on a disk that
+        the one that it has; ``claimed`` says whether the root got a new id.  When the root is on a disk that
         two machines share, a deploy to this root on the machine that it belonged to before is refused from then on.
         With ``dry_run`` nothing is changed.  The answer of a host where an activation runs is Busy.
         Raises InvalidInput when no host is named.
