@@ -1020,7 +1020,7 @@ MUTATIONS = (
         ("tests/host/test_units.py", "-k", "is_a_part_of_it"),
     ),
     Mutation(
-        "an open socket unit is not restarted",
+        "an open socket unit whose text was not changed is not restarted",
         HOST + "units.py",
         "for name, unit in before.items() if not unit.stays_open]",
         "for name, unit in before.items()]",
@@ -2116,7 +2116,7 @@ MUTATIONS = (
         (LEAST, "-k", "cycles_at_a_boot"),
     ),
     Mutation(
-        "with least privilege, a link that enables another unit than a socket in sockets.target is refused",
+        "with least privilege, the helper refuses a link in sockets.target.wants to a unit that is not a socket",
         HELPER,
         "(leads is None or _may_want(found[1], _kind(found[3])))\n",
         "True\n",
@@ -2444,7 +2444,7 @@ MUTATIONS = (
         ("tests/host/test_claim.py", "-k", "runs_there"),
     ),
     Mutation(
-        "`fab claim` changes nothing in a deploy root that belongs to this machine",
+        "`fab claim` changes nothing in a deploy root that belongs to this machine and that is not a copy",
         HOST + "claim.py",
         "    if was and of_this_machine(was) and not layout.is_copy_of(was):\n",
         "    if False:\n",
@@ -2585,7 +2585,7 @@ MUTATIONS = (
         (GATE, "-k", "never_pass"),
     ),
     Mutation(
-        "the gate accepts a worker whose process ends after each job",
+        "a worker whose process ends with success after each job need not stay the same process for `stable_for`",
         HOST + "gate.py",
         'return unit.name in self.recurring and unit.result in ("", "success")',
         "return False",
@@ -2848,7 +2848,7 @@ MUTATIONS = (
         ("tests/control/test_attempt.py", "-k", "units_that_are_left"),
     ),
     Mutation(
-        "the host does not repeat a message of the control node that installed units stay",
+        "when the control node has said that installed units stay, the host does not say this again",
         HOST + "activation.py",
         ' and not self.request.get("units_left"):\n',
         ":\n",
