@@ -71,7 +71,8 @@ def _unread(node: ControlNode, name: str, error: DeployError) -> str:
 
 
 def _with_commit(record: Record, commit: Commit) -> Record:
-    return replace(record, subject=record.subject or commit.subject or None, committed_at=commit.committed_at or None)
+    subject, committed_at = record.subject or commit.subject, record.committed_at or commit.committed_at
+    return replace(record, subject=subject or None, committed_at=committed_at or None)
 
 
 def _mended(node: ControlNode, registry: Registry, repairs: Repairs) -> Repairs:

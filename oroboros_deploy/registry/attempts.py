@@ -78,6 +78,8 @@ def finish(db: Connection, record: Record, finished_at: datetime, *, by_journal:
         "activation_seconds": record.activation_seconds,
         "lead_seconds": _lead_seconds(db, record, finished_at),
     }
+    if record.state is AttemptState.LIVE and not record.committed_at:  # who mends it may lack the commit
+        del values["lead_seconds"]
     before = db.execute(select(attempts.c.state, attempts.c.settled).where(attempts.c.attempt == record.attempt)).one()
     if before.settled and not by_journal:
         return False

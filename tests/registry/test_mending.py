@@ -92,6 +92,18 @@ def test_a_database_without_our_tables_is_empty_and_stays_so(sqlite_url: str) ->
             assert refused.value.hint == hint
 
 
+def test_a_lead_time_stays_where_the_commit_is_not_known(registry: Registry) -> None:
+    """Whoever repairs an attempt from a machine without its commit takes no figure away; a failed one has none."""
+    went = record(A, host("h1", "live", seconds={"activate": 1.0}), committed_at="2030-01-01T11:00:00+00:00")
+    failed = replace(went, hosts=(host("h1", "restored", previous=B),), exit_code=10)
+    leads = []
+    for one, before in ((went, None), (replace(went, committed_at=None), "live"), (failed, "live")):
+        assert registry.mend(AttemptRepair(one, before))
+        sql = "SELECT lead_seconds FROM oroboros_attempts"
+        leads.append(registry.database.read(lambda db, sql=sql: bare(db).exec_driver_sql(sql).scalar()))
+    assert leads == [3600.0, 3600.0, None]
+
+
 def test_times_are_those_of_the_host(registry: Registry) -> None:
     """They are stored as they were told, with the offset of UTC."""
     one = record(A, host("h1", "live"), started_at="2001-02-03T04:05:06+02:00", finished_at="2001-02-03T05:05:06+02:00")
