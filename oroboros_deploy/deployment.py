@@ -228,8 +228,8 @@ class Deployment:
     def plan(self, hosts: Sequence[str] | None = None, *, sha: str) -> DeployPlan:
         """Say what a deploy of the commit would do on each host; change nothing, and keep the plan for 7 days.
 
-        ``exit_code`` of the plan is 0 when the deploy would be accepted.  Raises what a deploy would raise before it
-        asks a host: UnknownCommit, InvalidInput, RegistryUnavailable.
+        ``exit_code`` of the plan is 0 when nothing was found for which a deploy would be refused.  Raises what a deploy
+        would raise before it asks a host: UnknownCommit, InvalidInput, RegistryUnavailable.
         """
         names = required_hosts(self.config, hosts)
         with self.node.dialing(names) as node:

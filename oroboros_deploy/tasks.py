@@ -140,8 +140,8 @@ def plan_deploy(
 ) -> None:
     """Show what a deploy would do on each host, and keep this plan for `deploy --plan=ID`; nothing is changed.
 
-    It exits 0 when the deploy would be accepted, else with the code that the deploy would give.  Give the
-    deploy the flags with which the plan was made: the last line of the plan has them.
+    It exits 0 when it finds nothing for which the deploy would be refused, else with the exit code of that refusal.
+    Give the deploy the flags with which the plan was made: the last line of the plan has them.
     """
     from .cli import planning
 

@@ -118,7 +118,7 @@ class DeployPlan:
 
     @property
     def exit_code(self) -> int:
-        """What `plan` exits with: 0 when the deploy would be accepted, else the code that it would give."""
+        """What `plan` exits with: 0 when nothing was found that would stop the deploy, else the code of its refusal."""
         return next((host.refusal.code for host in self.hosts if host.refusal), 0)
 
     def as_dict(self) -> dict[str, object]:
