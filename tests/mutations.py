@@ -1169,8 +1169,8 @@ MUTATIONS = (
     Mutation(
         "a release whose Python interpreter is gone is damaged",
         HOST + "seal.py",
-        ' can no longer be reached by {counted(list(gone))}" if gone else None\n',
-        '" if False else None\n',
+        "    if not gone:\n        return None\n    return f",
+        "    if True:\n        return None\n    return f",
         ("tests/host/test_seal.py", "-k", "interpreter_outside"),
     ),
     Mutation(

@@ -167,7 +167,7 @@ def test_a_journal_of_anything_is_audited(data: st.DataObject) -> None:
 @often(400)
 @given(wrong=st.one_of(changed(STATE), changed(HOLD), anything), torn=st.integers(0, 400))
 def test_what_lies_on_a_host_may_be_anything(wrong: Any, torn: int) -> None:
-    """State, hold, pin, request and result: what cannot be read is none, or says no more; a hold still holds."""
+    """State, hold, pin, request and result: what cannot be read is none; a hold still holds."""
     with tempfile.TemporaryDirectory() as directory:
         root = Path(directory)
         layout = Layout(root, root / "releases", root / "current", root / "repo")

@@ -60,7 +60,7 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
         "tools": {name: process.find(name, request["node"]) for name in request["tools"]},
         "pip": not request["venvs"] or _kept(problems, lambda: _can_fill(layout, request["python"]), True),
         "script": _script(layout, request["script"]),
-        "only_login": _told(unknown, "what the login alone has", _only_login, []),
+        "only_login": _told(unknown, "which variables of this login no command of a deploy gets", _only_login, []),
         "shell": environment.of_this_user()["SHELL"],
         "strangers": _told(
             unknown, "what runs from no release", lambda: _strangers(layout, seen) if found["live"] else [], []
@@ -119,7 +119,7 @@ def least_facts(layout: Layout, problems: List[Problem]) -> Facts:
 
     What nobody asked refuses nothing: a deploy that finds out asks.
     """
-    hint = "mend what else is told of this host, then the same command again"
+    hint = "correct the other problems that are listed for this host, then type the same command again"
     problems.append({"message": "what this host has and serves could not be read", "hint": hint})
     return {
         "hostname": os.uname().nodename,

@@ -66,7 +66,8 @@ def _read(path: Path) -> Optional[Hold]:
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        return {"actor": "somebody", "at": path.stat().st_mtime, "reason": f"{path} says no more"}
+        reason = f"{path} is damaged and does not say who and why"
+        return {"actor": "somebody", "at": path.stat().st_mtime, "reason": reason}
 
 
 def _place(layout: Layout, hold: Hold) -> bool:

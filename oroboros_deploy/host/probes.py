@@ -95,7 +95,7 @@ class Http(NamedTuple):
         if not right:
             said += f"; {wanted} is wanted"
         elif cut:
-            said += ", and ended before its end"
+            said += ", but the answer was cut off"
         elif contains not in body:
             said += f" without {_shown(contains, mask)!r}"
         ok, settles = right and not cut and contains in body, not right and status not in _PASSING

@@ -172,7 +172,9 @@ def _rows(manifest: bytes) -> List[List[Any]]:
 
 def _unreachable(release: Path, rows: Iterable[List[Any]]) -> Optional[str]:
     gone = {row[0]: row[6] for row in rows if len(row) > 6 and not _leads_there(release / row[0], row[6])}
-    return f"{next(iter(gone.values()))} can no longer be reached by {counted(list(gone))}" if gone else None
+    if not gone:
+        return None
+    return f"{next(iter(gone.values()))}, which the release needs for {counted(list(gone))}, can no longer be reached"
 
 
 def _only_touched(release: Path, row: List[str], found: Optional[Tuple[str, int, int, int]]) -> bool:

@@ -34,7 +34,8 @@ def unread() -> str:
     """What to do where the journal shows nothing; to be in the group the manager, and its services, start anew."""
     user = environment.of_this_user()["USER"]
     group = f"usermod -aG systemd-journal {user} && systemctl restart user@{os.getuid()}.service"
-    return f"the journal shows {user} nothing of it; on the host, as root, which restarts its services: {group}"
+    mend = f"on the host, as root (this restarts all services of {user}): {group}"
+    return f"the journal shows {user} no line of this unit; {mend}"
 
 
 def _entries(output: bytes) -> Iterator[Dict[str, Any]]:

@@ -334,7 +334,7 @@ def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
         yield Problem(what, f"add --least-privilege; or, to give that up, on the host: rm {' '.join(found.listed)}")
     elif found.rule and found.account and "sudo" not in found.missing and not found.sudo:
         file = rules.file(found.login)
-        what = f"{file} is there, and sudo refuses {found.login} what a deploy needs all the same"
+        what = f"{file} is there, but sudo still refuses {found.login} the commands that a deploy needs"
         yield Problem(what, f"on the host, as root: cat {file}; sudo -l -U {found.login}")
 
 

@@ -134,11 +134,16 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             ],
         ),
         (
-            answer(target={"state": "damaged", "damage": "/usr/bin/python3.11 can no longer be reached by 'python3'"}),
+            answer(
+                target={
+                    "state": "damaged",
+                    "damage": "/usr/bin/python3.11, which the release needs for 'python3', can no longer be reached",
+                }
+            ),
             [
                 f"{LIVE}  look below",
                 f"web1: the live release {SHA} is not as it was built, and may not start: "
-                "/usr/bin/python3.11 can no longer be reached by 'python3'",
+                "/usr/bin/python3.11, which the release needs for 'python3', can no longer be reached",
             ],
         ),
         (

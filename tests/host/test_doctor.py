@@ -224,7 +224,7 @@ def test_the_agents_directory_is_gone(tmp_path: Path, monkeypatch: pytest.Monkey
         (f"the host could not go on: {missing}", None),
         (
             "what this host has and serves could not be read",
-            "mend what else is told of this host, then the same command again",
+            "correct the other problems that are listed for this host, then type the same command again",
         ),
     ]
 
@@ -258,7 +258,7 @@ def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert told["unknown"] == [
         f"{what}: [Errno 5] Input/output error"
         for what in (
-            "what the login alone has",
+            "which variables of this login no command of a deploy gets",
             "which services run as root",
             "the view that a build gets",
             "whether this host knows its own name by itself",

@@ -176,7 +176,7 @@ def test_an_answer_without_an_end_is_read_in_part() -> None:
     length = f"HTTP/1.1 200 OK\r\nContent-Length: {10**9}\r\n\r\n"
     with serving(length + "x" * probes.BODY, length + "short", "HTTP/1.1 200 OK\r\n\r\n" + "é" * 500) as server:
         assert one(server.url).ok
-        assert one(server.url) == Tried(False, "answered 200, and ended before its end", status=200, text="short")
+        assert one(server.url) == Tried(False, "answered 200, but the answer was cut off", status=200, text="short")
         assert one(server.url).text == "é" * probes.FIRST + "…"
 
 

@@ -110,7 +110,7 @@ def test_an_interpreter_outside_that_is_gone_is_damage(
     outside = linked.parent / "python3"
     assert seal.compare(linked) == seal.WHOLE
     change(outside)
-    assert seal.verify(linked) == f"{outside}.1 can no longer be reached by {lost}"
+    assert seal.verify(linked) == f"{outside}.1, which the release needs for {lost}, can no longer be reached"
 
 
 def test_only_an_interpreter_decides_at_the_commit(linked: Path) -> None:
@@ -123,7 +123,8 @@ def test_only_an_interpreter_decides_at_the_commit(linked: Path) -> None:
     outside.unlink()
     assert (seal.verify(linked) is None, seal.lost(linked)) == (False, None)
     (linked.parent / "python3.1").unlink()
-    assert seal.lost(linked) == f"{outside}.1 can no longer be reached by 'bin/python' and 1 more"
+    needed = "which the release needs for 'bin/python' and 1 more"
+    assert seal.lost(linked) == f"{outside}.1, {needed}, can no longer be reached"
 
 
 def test_what_lies_in_run_is_nothing_that_a_release_needs(tmp_path: Path) -> None:
@@ -151,7 +152,8 @@ def test_what_becomes_of_a_shared_place_is_no_damage(tmp_path: Path) -> None:
     (places / "media").rmdir()
     assert seal.compare(release) == seal.WHOLE
     (tmp_path / "shared of others").rmdir()
-    assert seal.verify(release) == f"{tmp_path}/shared of others can no longer be reached by 'other'"
+    needed = f"{tmp_path}/shared of others, which the release needs for 'other'"
+    assert seal.verify(release) == f"{needed}, can no longer be reached"
 
 
 @pytest.mark.parametrize("settings", ["home = {0}/bin\n", "home = /nowhere\nexecutable = {0}/bin/python3\n"])
@@ -165,7 +167,7 @@ def test_an_interpreter_that_was_copied_is_damage_when_its_origin_is_gone(tmp_pa
     seal.seal(release, {})
     assert seal.compare(release) == seal.WHOLE
     origin.unlink()
-    assert seal.verify(release) == f"{origin} can no longer be reached by 'env/pyvenv.cfg'"
+    assert seal.verify(release) == f"{origin}, which the release needs for 'env/pyvenv.cfg', can no longer be reached"
 
 
 def test_what_was_only_touched_is_no_damage(release: Path) -> None:

@@ -70,6 +70,6 @@ def test_a_journal_that_the_login_may_not_read(journal: Path) -> None:
     assert user_log.recent("api.service", 1.0, 15) == ""
     user, uid = pwd.getpwuid(os.getuid()).pw_name, os.getuid()
     assert user_log.unread() == (
-        f"the journal shows {user} nothing of it; on the host, as root, which restarts its services: "
+        f"the journal shows {user} no line of this unit; on the host, as root (this restarts all services of {user}): "
         f"usermod -aG systemd-journal {user} && systemctl restart user@{uid}.service"
     )

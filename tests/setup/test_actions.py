@@ -156,7 +156,10 @@ def test_users_and_shared_places() -> None:
         ),
         ({"login": "-o x", "account": None, "places": {}}, "'-o x' is not the name of a user"),
         ({"users": {"toor": 0}}, "run_as names toor, which is root there"),
-        ({"sudo": False, "rule": True}, f"{RULES} is there, and sudo refuses deploy what a deploy needs all the same"),
+        (
+            {"sudo": False, "rule": True},
+            f"{RULES} is there, but sudo still refuses deploy the commands that a deploy needs",
+        ),
         ({"places": {"/srv/shop": replace(OURS, kind="file")}}, "/srv/shop is no directory"),
         ({"places": {"/srv/shop": replace(OURS, kind="link")}}, "/srv/shop is a link to nothing"),
         ({"places": {"/srv/shop": replace(OURS, owner="ann")}}, "/srv/shop belongs to ann and is not empty"),

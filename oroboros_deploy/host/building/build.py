@@ -158,7 +158,8 @@ def _take_away(release: Path, say: Say, *, must: bool) -> None:
     except OSError as error:
         if must:
             raise
-        say("warning", f"{release.name} stays where it is: {error.strerror}", level="warning")
+        why = f"{error.strerror} (on the host, as root: {leftovers.line(release)})"
+        say("warning", f"the incomplete build of {release.name} could not be removed: {why}", level="warning")
         return
     try:
         seal.remove(aside)

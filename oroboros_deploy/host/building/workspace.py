@@ -77,12 +77,18 @@ def _end_children(spared: Set[str]) -> bool:
             return any_left
         any_left = True
         if time.monotonic() > until:
-            raise Refusal("build_failed", f"processes of this build do not end: {' '.join(left)}")
+            raise _endless("this build", left)
         _kill(left)
         for child in left:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(int(child), os.WNOHANG)
         time.sleep(0.01)
+
+
+def _endless(whose: str, left: List[str]) -> Refusal:
+    look = f"on the host: ps -o pid,user,stat,args -p {','.join(left)}"
+    hint = f"{look} ; when these processes have ended, deploy again"
+    return Refusal("build_failed", f"processes of {whose} do not end: {' '.join(left)}", hint=hint)
 
 
 def _children() -> List[str]:
@@ -111,7 +117,7 @@ def _end(marks: Set[bytes]) -> None:
         if not left:
             return
         if time.monotonic() > until:
-            raise Refusal("build_failed", f"processes of a killed build do not end: {' '.join(left)}")
+            raise _endless("a killed build", left)
         _kill(left)
         time.sleep(0.02)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -66,8 +67,9 @@ def test_what_cannot_be_ended_stops_the_build(
 ) -> None:
     """A process that would write into the next release and does not die is told by its number."""
     monkeypatch.setattr(workspace, "PATIENCE", -1.0)  # they are told before any is killed
-    with pytest.raises(Refusal, match=rf"^processes of a killed build do not end: .*\b{orphan.pid}\b"):
+    with pytest.raises(Refusal, match=rf"^processes of a killed build do not end: .*\b{orphan.pid}\b") as refused:
         swept(host)
+    assert re.search(rf"^on the host: ps -o pid,user,stat,args -p .*\b{orphan.pid}\b.* ;", refused.value.hint or "")
     monkeypatch.undo()
     swept(host)
 
