@@ -218,7 +218,7 @@ def test_a_host_under_another_name_is_still_known(site: Site, other: bool) -> No
         hosts.node.journal_heads.note("web9", hosts.config.root, {"seq": 1, "hash": "x"}, "another")
     site.events.clear()
     assert found(site, "web9", verify=True)["wrong"] == LOST
-    assert [each.level for each in site.events if "is another target" in each.message] == ["warning"] * other
+    assert [each.level for each in site.events if "has another id than" in each.message] == ["warning"] * other
     told = hosts.node.journal_heads.path("web9", hosts.config.root)
     assert told.exists()
     told.unlink()
