@@ -31,7 +31,8 @@ class Registry:
     """One registry database: what was deployed where, when and by whom.
 
     **Life.** `open` makes it from a URL.  It connects when it is first asked, and makes or updates its own tables
-    then.  ``close()``, or the end of its ``with`` block, closes the connections.
+    then.  Two methods, `tables` and `memory`, only read: they neither make nor update a table.  ``close()``, or the
+    end of its ``with`` block, closes the connections.
 
     **Arguments** of `open`.  ``url`` is a URL of SQLite or PostgreSQL.  ``owner`` says who makes the table `releases`
     where it is missing: "ours", "theirs" (another program), or None: theirs where another program has tables.
@@ -98,7 +99,7 @@ class Registry:
     def tables(self) -> int | None:
         """The version of our tables, None where there are none; nothing is made or changed.
 
-        Raises RegistryUnavailable for what `check` is refused for.
+        Raises RegistryUnavailable when the database cannot be read, and when the tables are of a later version.
         """
         found = self.database.read(schema.version)
         self._refuse_newer(found or 0)
