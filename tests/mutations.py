@@ -164,7 +164,7 @@ MUTATIONS = (
         ("tests/host/test_boot.py", "-k", "unfinished"),
     ),
     Mutation(
-        "the mark of an unfinished activation is removed when the activation left no state",
+        "the mark of an unfinished activation is removed when the activation died before its first phase",
         HOST + "activation.py",
         "    if found is None:\n        _clear(layout)\n",
         "    if found is None:\n",
@@ -192,7 +192,7 @@ MUTATIONS = (
         ("tests/host/test_activation.py", "-k", "is_no_commit"),
     ),
     Mutation(
-        "a restore does not put in use a configuration to which somebody moved `env` before the attempt",
+        "a restore does not return to a configuration to which somebody moved `env` if no service runs with it",
         HOST + "activation.py",
         'last.get("configuration", self.used) if last else self.used',
         "self.used",
@@ -494,7 +494,7 @@ MUTATIONS = (
         ("tests/web/test_overview.py", "-k", "that_is_forgotten"),
     ),
     Mutation(
-        "the number of releases in the metrics does not count a host that serves no release",
+        "a host that serves no release does not increase the number of releases in the metrics",
         "oroboros_deploy/web/metrics.py",
         '+ bool(each["release_id"])',
         "+ 1",
@@ -1448,7 +1448,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "of_its_values"),
     ),
     Mutation(
-        "pruning keeps a configuration as long as a release that was committed with this configuration",
+        "pruning keeps a configuration while the host has a release that was committed with this configuration",
         HOST + "records.py",
         "        configuration.forget_others(layout, [*recorded, *tried])",
         "        configuration.forget_others(layout, [*tried])",
@@ -1646,7 +1646,7 @@ MUTATIONS = (
         ("tests/host/test_configuration.py", "-k", "without_the_gate or without_restarts"),
     ),
     Mutation(
-        "systemd puts no variables into the paths that the agent gives to systemd-run",
+        "systemd does not replace `$NAME` in the paths that the agent gives to systemd-run",
         HOST + "manager.py",
         'word.replace("$", "$$")',
         "word",
@@ -2557,7 +2557,7 @@ MUTATIONS = (
         ("tests/test_user.py", "-k", "tilde"),
     ),
     Mutation(
-        "every login shell runs the tool's scripts",
+        "a script that the tool sends to a host reaches /bin/sh unchanged, whatever the login shell is",
         "oroboros_deploy/ssh/command.py",
         """re.sub(r"['\\\\\\n!]", lambda""",
         """re.sub(r"[\\\\\\n!]", lambda""",
