@@ -44,7 +44,8 @@ def guarded(listener: Listener) -> Listener:
         try:
             listener(event)
         except Exception:
-            logging.getLogger(__package__).exception("a listener failed on %r", event.name)
+            what = "the function that is told of each event (the listener) failed at the event %r; the command goes on"
+            logging.getLogger(__package__).exception(what, event.name)
 
     return tell
 

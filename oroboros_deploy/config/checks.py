@@ -158,7 +158,7 @@ def check_names(value: object) -> tuple[str, ...]:
 def check_services(value: object) -> tuple[str, ...]:
     units = check_names(value)
     if not units and isinstance(value, str):  # an empty list in a file is meant, an empty variable hardly
-        raise ValueError("must not be empty: --skip-restart restarts nothing")
+        raise ValueError("must not be empty: name a unit, or use --skip-restart to restart nothing")
     plain = [unit.removesuffix(".service") for unit in units]
     for unit, name in zip(units, plain, strict=True):
         if len(unit) > 255 or not _UNIT.fullmatch(name):

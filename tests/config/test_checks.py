@@ -181,7 +181,7 @@ def test_skip_variables_are_1_or_0(value: str, switched: bool) -> None:
 def test_no_services_by_accident(layer: dict[str, Any], flags: dict[str, Any], environ: dict[str, str]) -> None:
     """Only an empty list says that there is nothing to restart; an empty word is refused."""
     assert load([(FILE, {"services": []})], {}).services == ()
-    with pytest.raises(ConfigError, match="must not be empty: --skip-restart restarts nothing"):
+    with pytest.raises(ConfigError, match="must not be empty: name a unit, or use --skip-restart to restart nothing"):
         load([(FILE, layer)], environ, flags=flags)
 
 
