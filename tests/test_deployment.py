@@ -251,7 +251,7 @@ def test_a_pinned_release_is_there_to_go_back_to(site: Site) -> None:
     assert states(deployment.rollback(["web1"], release=shas[0])) == {"web1": "live"}
     assert answer(deployment.unpin(["web1"], release=shas[0]))["pin"] == pinned["pin"]
     missing = deployment.pin(["web1"], release=shas[1])["web1"]
-    assert isinstance(missing, UnknownRelease) and missing.hint == "fab -H web1 prune --dry-run"
+    assert isinstance(missing, UnknownRelease) and missing.hint == "fab -H web1 prune --dry-run  shows release ids"
 
 
 def test_one_host_that_does_not_answer(site: Site) -> None:

@@ -16,7 +16,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import durable, manager, process, records, units, words
+from . import durable, environment, manager, process, records, units, words
 from .annotations import TYPE_CHECKING, List, Optional
 from .layout import Layout
 from .refusal import Refusal
@@ -50,6 +50,8 @@ echo "{digest}  {agent}" | sha256sum --check --status || \
 {{ echo "nothing is settled: {agent} is not what was put there, or others can write there" >&2; exit 1; }}\
 """
 
+_WITHOUT = "after a power cut, an interrupted activation may be settled only when the next command reaches this host"
+
 
 def unit_name(root: Path) -> str:
     """The name of the boot unit of a deploy root."""
@@ -79,9 +81,10 @@ def install(layout: Layout, request: ActivateRequest, say: Say) -> None:
     except OSError as error:
         trouble = str(error)
     if trouble:
-        say("warning", f"{unit.name}, which settles after a power cut, is not installed: {trouble}", level="warning")
+        say("warning", f"the boot unit {unit.name} is not installed: {trouble}; {_WITHOUT}", level="warning")
     else:
-        say("boot.installed", f"{unit.name} settles what a power cut leaves", level="detail", unit=unit.name)
+        what = f"at a boot, {unit.name} settles an activation that a power cut interrupted"
+        say("boot.installed", what, level="detail", unit=unit.name)
 
 
 def _keep_for_setup(layout: Layout, unit: Path, agent: bytes, say: Say) -> None:
@@ -90,7 +93,8 @@ def _keep_for_setup(layout: Layout, unit: Path, agent: bytes, say: Say) -> None:
     if _read(kept) != agent:
         durable.write(kept, agent)
     if not os.path.lexists(unit):
-        what = f"{unit.name}, which settles after a power cut, is not installed: setup --least-privilege does it"
+        mend = words.setup_least(environment.of_this_user()["USER"])
+        what = f"the boot unit {unit.name} is not installed: {_WITHOUT}; to install it: {mend}"
         say("warning", what, level="warning")
 
 

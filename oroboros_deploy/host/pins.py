@@ -62,7 +62,8 @@ def still(layout: Layout) -> Iterator[None]:
 def _must_be_whole(layout: Layout, release_id: str) -> None:
     state = seal.state_of(layout.release(release_id))
     if state not in SWITCHABLE:
-        raise Refusal("missing", f"release {release_id} is {state} on this host", hint="fab -H HOST prune --dry-run")
+        hint = "fab -H HOST prune --dry-run  shows release ids"
+        raise Refusal("missing", f"release {release_id} is {state} on this host", hint=hint)
 
 
 def _read(layout: Layout, release_id: str) -> Optional[Pin]:

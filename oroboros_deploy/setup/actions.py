@@ -170,7 +170,7 @@ def _least(least: Least, found: Found) -> Iterator[Action]:
         yield Action(what, f"{_helper(least)} move-env")
     if not found.enabled:
         command = f"systemctl daemon-reload && systemctl enable --quiet {quote(boot_unit(least.root))}"
-        yield Action("a boot would not settle what a power cut left", command)
+        yield Action("a boot would not settle an activation that a power cut interrupted", command)
     if not found.reads:
         command = f"usermod --append --groups {JOURNAL} {found.login}"
         yield Action(f"{found.login} may not read what the services said", command)

@@ -157,7 +157,9 @@ def test_each_root_has_its_own(root: str, name: str) -> None:
 def test_installed_once(host: LocalAgent, systemd: Systemd) -> None:
     """The first time it is enabled for the next boot; after that looking at one file is all."""
     name = boot.unit_name(host.root)
-    assert install(host, "api") == [("boot.installed", f"{name} settles what a power cut leaves")]
+    assert install(host, "api") == [
+        ("boot.installed", f"at a boot, {name} settles an activation that a power cut interrupted")
+    ]
     assert systemd.installed == systemd.enabled == [systemd.units / name]
     assert (install(host, "api"), systemd.runs) == ([], 1)
 
@@ -191,7 +193,8 @@ def test_a_host_that_cannot_take_it(host: LocalAgent, systemd: Systemd, tool: st
     """That is a warning with its cause, and no failure; the next activation tries again."""
     systemd.tool(tool, "echo read-only; exit 1")
     name = boot.unit_name(host.root)
-    message = f"{name}, which settles after a power cut, is not installed: exited 1: read-only"
+    without = "after a power cut, an interrupted activation may be settled only when the next command reaches this host"
+    message = f"the boot unit {name} is not installed: exited 1: read-only; {without}"
     assert install(host, "api") == install(host, "api") == [("warning", message)]
 
 

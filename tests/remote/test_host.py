@@ -48,7 +48,7 @@ def test_a_refusal_is_an_error_of_its_kind(site: Site) -> None:
     host = site.deployment().node.host("web1")
     with pytest.raises(UnknownRelease) as caught:
         host.pin("ada@desk", "a" * 40)
-    assert (caught.value.host, caught.value.hint) == ("web1", "fab -H web1 prune --dry-run")
+    assert (caught.value.host, caught.value.hint) == ("web1", "fab -H web1 prune --dry-run  shows release ids")
     host.close()
 
 

@@ -52,7 +52,7 @@ def test_what_is_done() -> None:
     rule = f"printf '%s\\n' '{sudo_rule('deploy', HELPER)}'"
     assert [each.reason for each in done] == [
         *(f"{file} is not as it has to be" for file in FILES),
-        "a boot would not settle what a power cut left",
+        "a boot would not settle an activation that a power cut interrupted",
         "deploy may not read what the services said",
         f"sudo's rule for deploy is not as it has to be: to run {HELPER} as root, and nothing else",
     ]
