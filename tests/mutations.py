@@ -1716,7 +1716,7 @@ MUTATIONS = (
         ("tests/host/test_listed.py",),
     ),
     Mutation(
-        "with least privilege, the facts of a host name each service that is not in root's list",
+        "with least privilege, the facts about a host report each service that is not in root's list",
         HOST + "facts.py",
         "    if manager.chosen().bound:\n",
         "    if False:\n",
@@ -2004,7 +2004,7 @@ MUTATIONS = (
         (CONFIGURATION, "-k", "power_cut_leaves_of_a_push"),
     ),
     Mutation(
-        "old configurations are removed only while no activation runs",
+        "pruning removes old configurations only while no activation runs",
         HOST + "prune.py",
         "        with _no_activation(layout, wait), pins.still(layout):\n",
         "        with pins.still(layout):\n",
