@@ -124,9 +124,9 @@ class Deployment:
 
     **Errors.** Every method raises a `DeployError`: InvalidInput when no host is named or an argument is wrong, and
     what its own description names.  `deploy`, `rollback`, `push_env` and `restart` raise only while nothing live has
-    changed.  From then on they return an `Outcome`, whose ``raise_for_status()`` raises what fits.  Methods that ask
-    hosts return `Answers`: for each host its answer, or the DeployError that it met; an error on one host does not
-    stop the others.  `setup` looks at all hosts first; when one of them has an error then, `setup` changes none.
+    changed.  From then on they return an `Outcome`, whose ``raise_for_status()`` raises what fits.  Some methods
+    return `Answers`: for each host its answer, or the DeployError that it met; an error on one host does not stop
+    the others.  `setup` looks at all hosts first; when one of them has an error then, `setup` changes none.
 
     >>> from oroboros_deploy import Config
     >>> deployment = Deployment(Config.from_mapping({"services": ["shop"]}, hosts=["web1"]))

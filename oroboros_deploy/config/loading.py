@@ -87,7 +87,11 @@ class Config(Settings):
 
     @property
     def of_deploy(self) -> str:
-        """The flags of this command that say what a deploy does, as they are typed again; empty where there is none."""
+        """The deploy flags given to this command, as text to add to another command; empty when none was given.
+
+        The deploy flags are ``--services``, ``--healthcheck``, ``--parallel``, ``--skip-restart``,
+        ``--skip-healthcheck``, ``--no-cache``, ``--rebuild`` and ``--adopt-units``.
+        """
         given = {name: value for name, value in self._of_deploy() if self._is_flag(name) and value}
         return "".join(f" --{name.replace('_', '-')}{_typed_value(value)}" for name, value in given.items())
 
