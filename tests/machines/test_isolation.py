@@ -58,7 +58,9 @@ def test_a_build_reaches_its_own_places_alone(tmp_path: Path, host: DisposableHo
     ran = fab.ok("-H", host.name, "deploy", f"--sha={sha}")
     release = host.rootfs / "srv/oroboros/releases" / sha
     assert (release / "wrote").read_text().split() == ["/home/deploy/.cache/made", "tmp", "tools"]
-    assert ("no command of a deploy gets: MINE;" in ran.said, "cannot limit what" in ran.said) == (True, False), ran.said
+    assert ("no command of a deploy gets: MINE;" in ran.said, "cannot limit what" in ran.said) == (True, False), (
+        ran.said
+    )
     assert host.run("pgrep", "-f", "sleep 4321", check=False).stdout == ""
     only_a_build_s = ("CI=1", "DEPLOY_BUILD=", "TMPDIR=")
     built = [line for line in (release / "built").read_text().splitlines() if not line.startswith(only_a_build_s)]
