@@ -65,8 +65,9 @@ def _refuse_running(given: Any) -> None:
     usual: Any = invoke.Config.global_defaults()
     if _section(given, "run").get("dry"):  # `--dry`, also after the name of a task: a slip for its own --dry-run
         raise ConfigError(
-            "nothing was changed: these tasks have no --dry (run.dry): they would change everything",
-            hint="leave it out; prune and registry.reconcile have a --dry-run of their own",
+            "nothing was changed: these tasks have no --dry (run.dry): they would do all their work in spite of it",
+            hint="to see what would be done: fab plan for a deploy, --dry-run for setup, prune and registry.reconcile; "
+            "to do it: take --dry or run.dry out, and type the command again",
         )
     for section in ("run", "sudo"):
         values = _section(given, section)

@@ -230,10 +230,10 @@ class _OneHost:
 
     def _units(self, answer: DoctorAnswer) -> Iterator[Finding]:
         for name in answer["strangers"]:
-            why = f"no deploy changes what it runs; WorkingDirectory={self.config.current_link} in its unit would"
+            why = f"a deploy does not change what it runs; set WorkingDirectory={self.config.current_link} in its unit"
             yield Finding("note", f"{name} runs from no release", why, self._systemctl(f"edit {name}", asks=True))
         for name in answer["as_root"]:
-            why = "whoever takes over the service has the host; User= in its unit names another"
+            why = "an intruder in the service controls the whole host; set User= in its unit to a user other than root"
             yield Finding("note", f"{name} runs as root", why, self._systemctl(f"edit {name}", asks=True))
 
     def _systemctl(self, line: str, *, asks: bool = False) -> str:

@@ -138,7 +138,7 @@ def test_a_dry_run_of_fabrics_does_nothing(project: Path, typed: str) -> None:
     """Fabric's `--dry` promises that nothing is done; what cannot keep that says so, before any host is reached."""
     (project / "fabric.yaml").write_text("deploy: {services: [a]}\n")
     ran = fab(project, *typed.split())
-    told = "nothing was changed: these tasks have no --dry (run.dry): they would change everything\n"
+    told = "nothing was changed: these tasks have no --dry (run.dry): they would do all their work in spite of it\n"
     assert (ran.returncode, ran.stdout, ran.stderr.partition("  →")[0]) == (2, "", told)
 
 

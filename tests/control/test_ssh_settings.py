@@ -173,7 +173,7 @@ def test_limits_for_the_handshake_and_the_login(server: Sshd) -> None:
     ("written", "words"),
     [
         ({"run": {"env": {"A": "b"}}}, "run.env is not followed"),
-        ({"run": {"dry": True}}, "these tasks have no --dry (run.dry): they would change everything"),
+        ({"run": {"dry": True}}, "these tasks have no --dry (run.dry): they would do all their work in spite of it"),
         ({"run": {"shell": "/bin/zsh"}}, "run.shell is not followed"),
         ({"run": {"user": "shop"}}, "run.user is not followed"),
         ({"run": {"password": "open"}}, "run.password is not followed"),
