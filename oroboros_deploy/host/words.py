@@ -113,7 +113,7 @@ def not_running(facts: Facts) -> Iterator[str]:
 def stranger(name: str, current: str) -> str:
     """That a service runs from no release at all."""
     what = f"{name} runs from no release: no directory, program, argument or variable of its processes names one"
-    return f"{what}, so no deploy changes what it runs; WorkingDirectory={current} in its unit would"
+    return f"{what}, so a deploy does not change what it runs: set WorkingDirectory={current} in its unit"
 
 
 def put_away(name: str, systemctl: str = "systemctl") -> str:

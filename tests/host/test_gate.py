@@ -496,8 +496,8 @@ def test_a_service_that_runs_from_no_release_is_told(monkeypatch: pytest.MonkeyP
     assert (told.events[0][:2], asked) == (
         (
             "warning",
-            "api runs from no release: no directory, program, argument or variable of its processes names one, so no "
-            "deploy changes what it runs; WorkingDirectory=/ in its unit would",
+            "api runs from no release: no directory, program, argument or variable of its processes names one, so a "
+            "deploy does not change what it runs: set WorkingDirectory=/ in its unit",
         ),
         [(Path("/"), Path("/"))],
     )
