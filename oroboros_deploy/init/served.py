@@ -72,8 +72,9 @@ def _copy(tree: Tree, proposal: Proposal, file: str, served: str, made: str) -> 
     if not served or f"{made}/".startswith(f"{served}/") or f"{served}/".startswith(f"{made}/"):
         return  # they are made where they are served
     if tree.names(served):
-        asked = f"{file} serves {served}, which the commit has: where is {made} shown? into: {served} replaces"
-        proposal.ask("build.frontend", f"{asked} what is there")
+        asked = f"{file} serves {served}, and the commit has files there: into which directory are the pages copied"
+        written = f"Write it as `into`; `into: {served}` removes those files from the release"
+        proposal.ask("build.frontend", f"{asked} from {made}? {written}")
         return
     proposal.frontend = {**(proposal.frontend or {}), "into": served}
     proposal.because("build.frontend", f"{file} serves {served}: the pages are copied there")

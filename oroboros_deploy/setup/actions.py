@@ -349,7 +349,7 @@ def _least_problems(found: Found) -> Iterator[Problem]:
         what = f"{mighty}, and can become root: the login of a host with least privilege may act as that user"
         yield Problem(what, "on the host, as root, take that right away; or name another user in run_as")
     for unit in found.linked:
-        what = f"{unit} is a link to another directory, so that nobody knows whose unit the login would have"
+        what = f"{unit} is a link out of /etc/systemd/system: least privilege allows no unit that lies elsewhere"
         yield Problem(what, f"on the host: ls -l {quote(unit)}; as root, take the link away, and put the file there")
 
 

@@ -81,8 +81,9 @@ def test_a_directory_of_the_commit_is_replaced_by_nobody_unasked(tmp_path: Path)
     (tmp_path / "public").mkdir()
     (tmp_path / "public/logo.svg").write_text("<svg/>")
     text = written(tmp_path, CADDYFILE % (":8030", "public"))
-    asked = "infra/Caddyfile serves public, which the commit has: where is site/dist shown? into: public replaces"
-    assert into(text) is None and f"# QUESTION: {asked}" in text
+    asked = "infra/Caddyfile serves public, and the commit has files there: into which directory are the pages copied"
+    more = "from site/dist? Write it as `into`; `into: public` removes those files from the release"
+    assert into(text) is None and f"# QUESTION: {asked} {more}" in text
 
 
 def test_a_web_server_of_the_host_does_not_say_what_its_paths_begin_with(tmp_path: Path) -> None:

@@ -341,7 +341,12 @@ def _publish(output: Path, into: Path) -> None:
     if into == output:
         return
     if into in output.parents or output in into.parents:  # a link of the commit may lead there
-        raise Refusal("build_failed", f"frontend: {output.name}/ and {into.name}/ lie one inside the other")
+        what = f"a symbolic link puts the output ({output.name}/) and `into` ({into.name}/) one inside the other"
+        hint = (
+            "take the link out of the commit, or have the build not make it, or name other directories in "
+            "build.frontend; the links of the commit: git ls-files -s | grep ^120000"
+        )
+        raise Refusal("build_failed", f"frontend: {what}", hint=hint)
     if into.is_dir() and not into.is_symlink():
         trees.remove(into)
     trees.copy(output, into)
