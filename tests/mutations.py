@@ -648,7 +648,7 @@ MUTATIONS = (
         ("tests/web/test_typeable.py", "-k", "command_has"),
     ),
     Mutation(
-        "a registry connection through SSH is encrypted as far as the database where TLS is asked for",
+        "when TLS is asked for, a registry connection through SSH is encrypted as far as the database",
         "oroboros_deploy/control/node.py",
         "connection.forward_port(*address) if wants_tls(url, os.environ) else ",
         "",
@@ -2585,7 +2585,7 @@ MUTATIONS = (
         (GATE, "-k", "never_pass"),
     ),
     Mutation(
-        "a worker whose process ends with success after each job need not stay the same process for `stable_for`",
+        "as an exception to `stable_for`, the process of a worker may end with success after each job",
         HOST + "gate.py",
         'return unit.name in self.recurring and unit.result in ("", "success")',
         "return False",
