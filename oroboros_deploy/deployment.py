@@ -250,10 +250,12 @@ class Deployment:
         """Switch back to a release that the hosts still have, with the activation of a deploy.
 
         ``release`` is a release id, or the beginning of one that the registry knows.  Without ``release`` the rollback
-        chooses the newest release that passed its gate on every host, is not noted as bad there, and first went live on
-        one of the hosts before the release that is live on that host now did.  Before this rollback changes anything,
-        it calls ``agree`` with a `WayBack`, which describes the chosen release; what ``agree`` raises
-        stops the rollback.  Without ``hosts``: the environment's, else those where the registry saw the release live.
+        chooses the newest release that meets two conditions.  First: the release passed its gate on every host, and no
+        host notes it as bad.  Second: on at least one host, the release went live before the present release of that
+        host did.  For both of these releases, the first time that they went live on that host counts.
+        Before this rollback changes anything, it calls ``agree`` with a `WayBack`, which describes the chosen release;
+        what ``agree`` raises stops the rollback.  Without ``hosts``: the environment's, else those where the registry
+        saw the release live.
         Returns an Outcome once something live was changed.  Raises before that: UnknownRelease, InvalidInput, Busy,
         HostUnreachable, RegistryUnavailable, Interrupted.
         """
@@ -376,9 +378,10 @@ class Deployment:
         """Have a line run by bash on one host, like `run`, at a terminal of its own.
 
         The argument ``typed`` yields blocks of bytes; they are sent to the host from the event ``console.began`` on.
-        The listener hears this event, and a ``console.output`` for what the terminal shows: ``shown`` of that event
-        has the bytes, in base64.  A block begins with ``t`` before what was typed, or with ``s`` before the new rows
-        and columns.  Without ``hosts``: the environment's, else those that the registry knows.
+        A block of ``typed`` is ``t`` and what was typed, or ``s`` and the new size of the terminal.  The block
+        ``s24 80`` says 24 rows and 80 columns.
+        The listener hears ``console.began``, and a ``console.output`` for what the terminal shows: ``shown`` of that
+        event has the bytes, in base64.  Without ``hosts``: the environment's, else those that the registry knows.
         Raises InvalidInput when there is none or more than one, RegistryUnavailable when the registry is needed for
         that, and the error of the host.
         """
