@@ -110,7 +110,7 @@ class Deployment:
 
     - ``config``: the settings; `load_config` reads them from a ``fabric.yaml``, `Config.from_mapping` from a mapping.
     - ``source``: the path of the git repository that commits come from (default: the working directory).
-    - ``ssh``: how to log in, where ssh_config does not say it.
+    - ``ssh``: how to log in, besides what ssh_config says; `SshOptions` describes each option.
     - ``listener``: a function that is called with every `Event`, from several threads.  What it raises is logged.
     - ``actor``: who the registry and the hosts' journals will name (default: user and machine).
     - ``verbose``: let the listener hear every line of a build.  Without ``verbose``, the listener hears only some of
@@ -558,8 +558,9 @@ class Deployment:
         return self._ask(names, lambda host: audited(self.node, host, verify=verify, limit=limit))
 
     def reconcile(self, hosts: Sequence[str] | None = None, *, dry_run: bool = False) -> Repairs:
-        """Make the registry say what the hosts' journals say, and return what differed; once is enough.
+        """Make the registry say what the hosts' journals say, and return what differed.
 
+        When one call has written all that differed, a second call finds nothing to correct.
         ``hosts`` defaults to those of the environment, else to those that the registry
         knows.  ``dry_run`` compares and writes nothing.  Raises RegistryUnavailable.  A
         host that cannot be read is among the doubts, and its part of the registry is kept.
