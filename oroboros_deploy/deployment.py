@@ -254,8 +254,10 @@ class Deployment:
         host notes it as bad.  Second: on at least one host, the release went live before the present release of that
         host did.  For both of these releases, the first time that they went live on that host counts.
         Before this rollback changes anything, it calls ``agree`` with a `WayBack`, which describes the chosen release;
-        what ``agree`` raises stops the rollback.  Without ``hosts``: the environment's, else those where the registry
-        saw the release live.
+        what ``agree`` raises stops the rollback.  With ``release`` it is not called.
+
+        Without ``hosts``: the environment's.  When there are none: with ``release``, the hosts where the registry saw
+        this release live; without ``release``, the hosts of which the registry knows what they serve.
         Returns an Outcome once something live was changed.  Raises before that: UnknownRelease, InvalidInput, Busy,
         HostUnreachable, RegistryUnavailable, Interrupted.
         """
