@@ -229,7 +229,9 @@ def _give_by_root(path: Path, user: pwd.struct_passwd, group_alone: bool) -> Non
     ended = _run(command) if command else None
     if ended is None or not ended.ok:
         said = ended.tail if ended else "this login cannot become root"
-        raise Refusal("invalid", f"nothing was switched: {path} cannot be given to its user: {said}")
+        whose = f"the group of {user.pw_name}" if group_alone else f"the user {user.pw_name}"
+        what = f"nothing was switched: {path} could not be given to {whose}: {said}"
+        raise Refusal("invalid", what, hint="fab -H HOST doctor  checks what this login may do as root")
 
 
 def command_of(user: pwd.struct_passwd, options: List[str], *argv: str, bound: bool = True) -> List[str]:

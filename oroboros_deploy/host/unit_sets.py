@@ -587,7 +587,7 @@ def _ended_well(ended: process.Ended) -> None:
     if "No space left" in ended.tail:
         raise OSError(errno.ENOSPC, ended.tail)
     if not ended.ok:
-        raise NotPut(f"the units could not be installed: it {ended.reason}: {ended.tail}")
+        raise NotPut(f"the units could not be installed: the command for that {ended.reason}: {ended.tail}")
 
 
 def refuse_unfit(*sets: UnitSet) -> None:

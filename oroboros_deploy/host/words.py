@@ -143,7 +143,7 @@ def edited(paths: Sequence[str]) -> str:
 def stale(name: str, systemctl: str, *, reloaded: bool) -> str:
     """That somebody changed a unit, and systemd goes by its old text."""
     what = f"{name} was changed on this host, and systemd has not read it since"
-    return f"{what}: this activation has it read" if reloaded else f"{what}: {systemctl} daemon-reload  has it read"
+    return f"{what}: {'this activation' if reloaded else f'{systemctl} daemon-reload '} makes systemd read it"
 
 
 def moved(before: Optional[str], now: Optional[str]) -> str:

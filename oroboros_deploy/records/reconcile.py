@@ -212,7 +212,8 @@ class _Comparison:
         if history and history.whole:
             return _untouched(part or HostRecord(host), known, history, ends)
         if part is None:
-            self._doubt("attempts went to this host as well, and it is not known how they ended there", host)
+            what = "other hosts' journals say that attempts went to this host, too; how they ended here is not known"
+            self._doubt(what, host)
         return part
 
     def _end(self, known: Record, ends: Parts) -> str | None:

@@ -119,7 +119,7 @@ def test_all_commands_get_the_same(host: LocalAgent, mirrored: Repository) -> No
     assert (there / "gate").read_text().splitlines() == mine
     assert answer.said("warning") == [
         "this login has variables, or directories in PATH, that no command of a deploy gets: MINE; "
-        "what they need belongs into /etc/environment on the host"
+        "if a command needs one, set it in /etc/environment on the host"
     ]
 
 

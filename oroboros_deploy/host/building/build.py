@@ -227,7 +227,7 @@ class _Release:
         """Name what this login had for builds of 0.1.0, and has not for those of this version."""
         lost = login.only_there()
         if lost:
-            message = f"{login.warning(lost)}; what they need belongs into {environment.SETTLED} on the host"
+            message = f"{login.warning(lost)}; if a command needs one, set it in {environment.SETTLED} on the host"
             told.once(self.layout.told, self.say, message)
 
     def _tools(self) -> Toolchain:
