@@ -18,10 +18,10 @@ class SshOptions:
     ``config_path`` is the only ssh_config file read when given.  ``identities``
     are key files tried first.  ``password`` is for the login on the host itself,
     never for a jump host; ``passphrase`` unlocks key files.  ``connect_timeout``
-    is in seconds, and wins over what ssh_config says.  ``user``, ``port``, ``usual_timeout`` (to connect) and ``gateway`` (a
-    ProxyCommand) are for hosts to which neither their address nor ssh_config gives one.
-    The rest are paramiko's: limits in seconds, whether the agent and the usual key files
-    are tried, compression, and the algorithms that must not be used, by kind.
+    is in seconds, and wins over what ssh_config says.  ``user``, ``port``, ``usual_timeout``
+    (to connect) and ``gateway`` (a ProxyCommand) are for hosts to which neither their address
+    nor ssh_config gives one.  The rest are paramiko's: limits in seconds, whether the agent and
+    the usual key files are tried, compression, and the algorithms that must not be used, by kind.
 
     >>> options = SshOptions(identities=("/home/ada/.ssh/deploy",), connect_timeout=5, password="only I know it")
     >>> "only I know it" in repr(options)
