@@ -123,7 +123,7 @@ def _split(url: str) -> SplitResult:
     if parts.scheme not in _DRIVERS or not url.strip()[len(parts.scheme) :].startswith("://"):
         raise _wrong("supported are postgresql://user@host:port/database and sqlite:////path/to/file.db")
     if parts.scheme == "sqlite" and (parts.netloc or parts.path in ("", "/", "/:memory:")):
-        raise _wrong("sqlite:/// is followed by the path of a file, absolute with one slash more")
+        raise _wrong("after sqlite:/// comes a file's path: sqlite:////path/to/file.db (the fourth / begins it)")
     # Otherwise this parser and SQLAlchemy's could split it differently, and show the rest of a password as a host.
     if parts.scheme != "sqlite" and ("@" in parts.path or parts.netloc.count("@") > 1):
         raise _wrong("special characters in a password are percent-encoded")

@@ -327,7 +327,7 @@ def test_the_boot_unit_runs_only_what_was_put_there(
     assert (failed, current(host)) == (changed, new if changed else old)
     if changed:
         said = host.run("journalctl", "--output=cat").stdout
-        assert f"nothing is settled: {ROOT}/.deploy/boot/{kept.name} is not what was put there" in said
+        assert f"settled: {ROOT}/.deploy/boot/{kept.name} is not the file that a deploy put there" in said
         assert host.run("ls", "/tmp/planted", check=False).returncode
         fab.ok("-H", "prod", "deploy", f"--sha={old}")
     assert (current(host), serving(host, scope=scope)) == (old, old)
