@@ -38,8 +38,8 @@ User={user}
 UMask=0022
 ExecStartPre=/bin/sh -c '[ -z "$$(find -H {root}/.deploy {root}/.deploy/boot {agent} -maxdepth 0 \
 ! -user {user} -o -perm /022)" ] && echo "{digest}  {agent}" | sha256sum --check --status || \
-{{ echo "at this boot, no interrupted activation is settled: {agent} is not the file that a deploy put there, or other users \
-can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted" >&2; exit 1; }}'
+{{ echo "at this boot, no interrupted activation is settled: {agent} is not the file that a deploy put there, or other \
+users can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted" >&2; exit 1; }}'
 ExecStart={python} -IS {agent} boot
 TimeoutStartSec=30
 
@@ -258,8 +258,8 @@ def test_the_unit_runs_nothing_that_others_put_there(host: LocalAgent, systemd: 
     said = checked(systemd)
     assert (said.returncode, said.stderr.splitlines()[-1]) == (
         1,
-        f"at this boot, no interrupted activation is settled: {kept} is not the file that a deploy put there, or other users "
-        "can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted",
+        f"at this boot, no interrupted activation is settled: {kept} is not the file that a deploy put there, or other "
+        "users can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted",
     )
 
 
