@@ -48,7 +48,8 @@ _CHECK = """\
 [ -z "$$(find -H {ours} {boot} {agent} -maxdepth 0 ! -user {user} -o -perm /022)" ] && \
 echo "{digest}  {agent}" | sha256sum --check --status || \
 {{ echo "at this boot, no interrupted activation is settled: {agent} is not the file that a deploy put there, or other \
-users can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted" >&2; exit 1; }}\
+users can write there; look at the host: fab -H HOST status ; the next deploy settles \
+what was interrupted" >&2; exit 1; }}\
 """
 
 _WITHOUT = "after a power cut, an interrupted activation may be settled only when the next command reaches this host"

@@ -39,7 +39,8 @@ UMask=0022
 ExecStartPre=/bin/sh -c '[ -z "$$(find -H {root}/.deploy {root}/.deploy/boot {agent} -maxdepth 0 \
 ! -user {user} -o -perm /022)" ] && echo "{digest}  {agent}" | sha256sum --check --status || \
 {{ echo "at this boot, no interrupted activation is settled: {agent} is not the file that a deploy put there, or other \
-users can write there; look at the host: fab -H HOST status ; the next deploy settles what was interrupted" >&2; exit 1; }}'
+users can write there; look at the host: fab -H HOST status ; the next deploy settles \
+what was interrupted" >&2; exit 1; }}'
 ExecStart={python} -IS {agent} boot
 TimeoutStartSec=30
 

@@ -512,7 +512,7 @@ def test_a_commit_that_is_nowhere_is_said(host: LocalAgent, mirrored: Repository
     assert host.build("0" * 40).refusal == {
         "kind": "missing_commit",
         "message": f"commit {'0' * 40} is not in {host.paths.repo}",
-        "hint": None,
+        "hint": "deploy again: the commit is then sent to this host, or fetched",
     }
     assert list(host.paths.releases.iterdir()) == []
 
