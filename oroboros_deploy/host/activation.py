@@ -322,7 +322,10 @@ class Activation:
         release, what = self.layout.release(self.state.target), f"{seal.counted(self.added)} added since its seal"
         live = self.state.source == self.state.target
         left = self.added if live else seal.remove_added(release, self.added)
-        end = " stays" if live else f"; {_stays(left, release)}" if left else ", removed"
+        if live:
+            end = "; nothing is removed, because this release is live"
+        else:
+            end = f"; {_stays(left, release)}" if left else ", removed"
         self.say("warning", f"release {self.state.target} has {what}{end}", level="warning")
 
     def _tell_of_the_sick(self) -> None:

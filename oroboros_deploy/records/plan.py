@@ -235,7 +235,7 @@ def warnings(plan: DeployPlan) -> Iterator[str]:
     for host, names in _alike(switched, lambda host: host.failed):
         yield f"{short(plan.sha)} failed on {names} before, and is built again: {host.failed}"
     for host, names in _alike(switched, lambda host: host.rolled_back):
-        yield f"{short(plan.sha)} was rolled back from on {names} {host.rolled_back}"
+        yield f"{short(plan.sha)} was live on {names} until the rollback {host.rolled_back}"
     if plan.unpushed:
         yield f"{short(plan.sha)} was not pushed: no branch of a remote has it"
     yield from not_committed(plan.dirty)

@@ -137,7 +137,7 @@ class _Comparison:
             self._doubt(f"the registry knows this target as {name}, another name of the same host", journal.host)
         parts = ((attempt, self._own_part(record, history)) for attempt, record in self.own.items())
         for attempt in (attempt for attempt, part in parts if part and part.switched and not history.has(attempt)):
-            self._doubt(f"its journal does not have attempt {attempt}, which the registry has; kept", history.host)
+            self._doubt(f"its journal does not have attempt {attempt}; the registry has it, and keeps it", history.host)
             history.whole = False
             # The registry knows of a later switch: this is no journal of what serves now.
             history.ends_well &= self.memory.credited.get(history.host) != attempt

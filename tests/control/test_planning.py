@@ -77,8 +77,8 @@ def test_what_was_rolled_back_from_is_warned_of_and_deployed(site: Site) -> None
     assert fleet.rollback(["web1"], release=site.good).ok
     assert fleet.deploy(["web1"], sha=site.better).ok
     warned = [event.message for event in site.events if event.level == "warning"]
-    [told] = [each for each in warned if "rolled back" in each]
-    assert re.fullmatch(rf"{site.better[:10]} was rolled back from on web1 at [\d: -]+ UTC by tester@desk", told)
+    [told] = [each for each in warned if "until the rollback" in each]
+    assert re.fullmatch(rf"{site.better[:10]} was live on web1 until the rollback at [\d: -]+ UTC by tester@desk", told)
 
 
 def test_what_would_be_refused_is_told(site: Site) -> None:

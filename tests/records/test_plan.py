@@ -205,8 +205,8 @@ def test_a_release_that_was_rolled_back_from() -> None:
     made = plan(host(rolled_back=first), host("web2", rolled_back=first), host("web3", rolled_back=later))
     assert ([*warnings(made)], made.exit_code) == (
         [
-            f"aaaaaaaaaa was rolled back from on web1, web2 {first}",
-            f"aaaaaaaaaa was rolled back from on web3 {later}",
+            f"aaaaaaaaaa was live on web1, web2 until the rollback {first}",
+            f"aaaaaaaaaa was live on web3 until the rollback {later}",
         ],
         0,
     )
