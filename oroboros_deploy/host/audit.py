@@ -75,5 +75,5 @@ def _reaches(lines: List[bytes], anchor: Optional[JournalHead], how: str) -> Opt
         return Wrong(len(lines) + 1, f"is missing: the end was cut off, for entry {number} {how}")
     entry = parse(lines[number - 1])
     if entry is None or entry["hash"] != anchor["hash"]:
-        return Wrong(number, f"holds another entry {number} than the one that {how}: written anew from there")
+        return Wrong(number, f"holds an entry {number} that differs from the one that {how}: that one was replaced")
     return None

@@ -262,7 +262,7 @@ def start_unit(layout: Layout, request: ActivateRequest, say: Say) -> None:
         if ended.ok:
             return
         if "already" not in ended.tail:
-            _give_up(layout, request, _not_started(ended.tail, request["restart"]))
+            _give_up(layout, request, _not_started(ended, request["restart"]))
             return
         ending, over = _ending(unit)
         if not ending:
@@ -483,11 +483,12 @@ def _agent() -> str:
     return os.path.abspath(sys.argv[0])
 
 
-def _not_started(said: str, restarts: bool) -> Refusal:
+def _not_started(ended: process.Ended, restarts: bool) -> Refusal:
     troubles = manager.chosen().troubles() or manager.without_sudo(
         units.refused(restarts=restarts) if manager.chosen().of_the_system else []
     )
-    why = f"the activation could not be started: {said}"
     if troubles:
         return Refusal("invalid", f"nothing was changed: {troubles[0].message}", hint=troubles[0].hint)
-    return Refusal("invalid", why)
+    said = ": ".join(filter(None, (ended.reason, ended.tail)))
+    hint = "see what systemd says on the host: journalctl -n 50; then type the same command again"
+    return Refusal("invalid", f"nothing was changed: the activation did not start: systemd-run {said}", hint=hint)

@@ -77,7 +77,7 @@ DAMAGE: dict[str, tuple[Callable[[Lines], Lines], Wrong]] = {
     "emptied": (lambda it: [], Wrong(1, CUT.format(5))),
     "last edited with its hash": (
         lambda it: [*it[:-1], rehashed(it[-1], attempt="x5")],
-        Wrong(5, "holds another entry 5 than the one that was written: written anew from there"),
+        Wrong(5, "holds an entry 5 that differs from the one that was written: that one was replaced"),
     ),
 }
 
@@ -141,7 +141,7 @@ def test_the_end_cut_with_its_head(journal: Journal) -> None:
         journal.append({"attempt": f"x{number}"})
     assert verify(journal) is None
     assert verify(journal, seen) == Wrong(
-        5, "holds another entry 5 than the one that was seen from here: written anew from there"
+        5, "holds an entry 5 that differs from the one that was seen from here: that one was replaced"
     )
 
 

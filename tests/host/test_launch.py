@@ -148,8 +148,11 @@ def test_what_systemd_run_fails_to_say(
         assert ((answer.result or {})["state"]["phase"], answer.refusal) == ("committed", None)
         assert [entry["target"] for entry in host.journal] == [old, new]
     else:
-        told = f"the activation could not be started: {said.tail}"
-        assert ((answer.refusal or {})["message"], host.live, len(host.journal)) == (told, old, 1)
+        refusal = answer.refusal or {}
+        why = "did not end within 30.0 s and was killed" if said.status is None else f"exited 1: {said.tail}"
+        told = f"nothing was changed: the activation did not start: systemd-run {why}"
+        hint = "see what systemd says on the host: journalctl -n 50; then type the same command again"
+        assert (refusal["message"], refusal["hint"], host.live, len(host.journal)) == (told, hint, old, 1)
 
 
 def test_a_second_activation_is_told_who_is_busy(host: LocalAgent, old: str, tmp_path: Path) -> None:
