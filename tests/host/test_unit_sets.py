@@ -238,6 +238,9 @@ def test_other_names_that_others_have(host: Host) -> None:
     ]
     masked = "api.service has Alias=away.service, a name that is masked on this host"
     assert str(refusal.value).partition("\n")[0] == "; ".join([*others, masked])
+    assert refusal.value.hint == (
+        "rename them in the repository, or free the names on the host (systemctl unmask NAME: a masked one)"
+    )
     for name in ("ssh.service", "sshd.service", "own.service", "away.service"):
         (host.units / name).unlink(missing_ok=True)
         (host.units / name).symlink_to("api.service")
