@@ -330,8 +330,10 @@ def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     if wanted.least:
         yield from (*_least_problems(found), *_names_of_others(wanted.least, found))
     elif found.listed:
-        what = f"{found.login} has least privilege on this host, and two rules of sudo would make that login root"
-        yield Problem(what, f"add --least-privilege; or, to give that up, on the host: rm {' '.join(found.listed)}")
+        what = f"{found.login} has least privilege on this host; without --least-privilege, setup would let this login"
+        give_up = f"or, to give least privilege up, on the host, as root: rm {' '.join(found.listed)}"
+        again = "then type the same command again"
+        yield Problem(f"{what} run systemctl and systemd-run as root", f"add --least-privilege; {give_up} ; {again}")
     elif found.rule and found.account and "sudo" not in found.missing and not found.sudo:
         file = rules.file(found.login)
         what = f"{file} is there, but sudo still refuses {found.login} the commands that a deploy needs"

@@ -160,7 +160,7 @@ def test_the_two_rules_are_not_had_beside_it() -> None:
     assert len(actions(WANTED, replace(READY, sudo=True))) == 1
     moving = [each.command for each in actions(WANTED, replace(READY, moves=True))]
     assert moving == [f"env -u SUDO_UID {HELPER} shop move-env"]
-    assert "two rules of sudo" in problems(replace(WANTED, least=None), READY)[0].message
+    assert "run systemctl and systemd-run as root" in problems(replace(WANTED, least=None), READY)[0].message
 
 
 def test_what_is_found_here(tmp_path: Path) -> None:
