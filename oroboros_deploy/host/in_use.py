@@ -89,7 +89,9 @@ def _look(argv: List[str]) -> List[str]:
     lines = b"".join(output).decode("utf-8", "replace").splitlines()
     if lines[-1:] != ["looked"]:
         why = " ".join([*ended.said.splitlines(), *lines][-3:]) or "no answer"
-        raise Refusal("invalid", f"what runs on this host could not be looked at: {why}")
+        what = f"no release was removed or switched: which releases the processes of this host use is not known: {why}"
+        hint = "the look at /proc took 30 s, or was cut short; see the load of the host: uptime ; then try once more"
+        raise Refusal("invalid", what, hint=hint)
     return lines[:-1]
 
 
