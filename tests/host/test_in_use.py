@@ -112,7 +112,7 @@ def test_a_look_that_did_not_come_to_its_end(host: LocalAgent, monkeypatch: pyte
     """From half a look nobody concludes that a release is free."""
     said = process.Ended(1, "", 0.0, "sudo: a password is required")
     monkeypatch.setattr(process, "apart", lambda *_, **options: said)
-    with pytest.raises(Refusal, match="could not be looked at: sudo: a password is required"):
+    with pytest.raises(Refusal, match="is not known: sudo: a password is required"):
         in_use.find(host.paths.releases)
 
 

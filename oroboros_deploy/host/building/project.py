@@ -37,7 +37,11 @@ def _groups(pyproject: Path) -> Dict[str, List[object]]:
     if not pyproject.is_file():
         return {}
     if sys.version_info < (3, 11):
-        raise Refusal("build_failed", "dependency groups need Python 3.11 or later on this host")
+        what = (
+            "`groups` of build.venvs needs Python 3.11 or later as the host's own python3; build.python changes nothing"
+        )
+        hint = "commit a lock file of uv or Poetry, or name `packages` or `requirements` in place of `groups`"
+        raise Refusal("build_failed", what, hint=hint)
     try:
         told = importlib.import_module("tomllib").loads(pyproject.read_text("utf-8"))
     except ValueError as error:
