@@ -119,7 +119,8 @@ def stranger(name: str, current: str) -> str:
 def put_away(name: str, systemctl: str = "systemctl") -> str:
     """That a service is left as somebody wanted it, and what starts it again."""
     again = f"{systemctl} enable --now {name}"
-    return f"{name} was stopped and disabled since the last commit: it is left so and not watched ({again} starts it)"
+    what = f"{name} was stopped and disabled since the last good attempt"
+    return f"{what}: it is left so and not watched ({again} starts it)"
 
 
 def stays_disabled(name: str, systemctl: str = "systemctl") -> str:

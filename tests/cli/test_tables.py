@@ -114,7 +114,7 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             answer(units={"api": UP | {"serving": False, "condition": "inactive (dead)", "put_away": True}}),
             [
                 f"{LIVE}  look below",
-                "web1: api was stopped and disabled since the last commit: it is left so and not watched "
+                "web1: api was stopped and disabled since the last good attempt: it is left so and not watched "
                 "(systemctl enable --now api starts it)",
             ],
         ),
@@ -122,7 +122,7 @@ LIVE = "web1  aaaaaaaaaa  2027-01-15 08:00  deploy, live"
             answer(units={"api": UP | {"serving": False, "put_away": True}}, scope="user"),
             [
                 f"{LIVE}  look below",
-                "web1: api was stopped and disabled since the last commit: it is left so and not watched "
+                "web1: api was stopped and disabled since the last good attempt: it is left so and not watched "
                 "(systemctl --user enable --now api starts it)",
             ],
         ),

@@ -475,7 +475,7 @@ def test_time_for_a_way_back(host: LocalAgent, systemd: Systemd) -> None:
 
 def told_of_the_mailer() -> str:
     again = "systemctl enable --now mailer starts it"
-    return f"mailer was stopped and disabled since the last commit: it is left so and not watched ({again})"
+    return f"mailer was stopped and disabled since the last good attempt: it is left so and not watched ({again})"
 
 
 def test_a_service_that_somebody_stopped_and_disabled(host: LocalAgent, systemd: Systemd) -> None:

@@ -29,7 +29,7 @@ def test_what_comes_back_disabled() -> None:
 
 def test_what_starts_a_service_again() -> None:
     """The command is for the manager that runs the unit."""
-    told = "api was stopped and disabled since the last commit: it is left so and not watched"
+    told = "api was stopped and disabled since the last good attempt: it is left so and not watched"
     assert put_away("api") == f"{told} (systemctl enable --now api starts it)"
     assert put_away("api", "systemctl --user") == f"{told} (systemctl --user enable --now api starts it)"
 

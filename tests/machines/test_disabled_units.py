@@ -46,7 +46,7 @@ def active(host: DisposableHost) -> set[str]:
 
 
 def told(said: str) -> set[str]:
-    return {name for name in NAMES if f"{name} was stopped and disabled since the last commit" in said}
+    return {name for name in NAMES if f"{name} was stopped and disabled since the last good attempt" in said}
 
 
 def test_what_somebody_stopped_and_disabled_stays_so(host: DisposableHost, many: Shop, fab: Fab) -> None:
@@ -109,7 +109,7 @@ def test_what_another_unit_wants_stays_stopped(host: DisposableHost, many: Shop,
         ran = fab("-H", "prod", "deploy", f"--sha={sha}")
         assert (ran.code, current(host), serving(host)) == (code, second, second), ran.said
         assert runs("shop-api", IS_NEEDED, *WANTED.values()) == ["active"] * 2 + ["inactive"] * 3, ran.said
-        said = [f"{name} was stopped and disabled since the last commit" in ran.said for name in WANTED.values()]
+        said = [f"{name} was stopped and disabled since the last good attempt" in ran.said for name in WANTED.values()]
         assert (said, "worker@1 was stopped" in ran.said) == ([False, True, True], True), ran.said
     host.run("systemctl", "enable", "--now", "beside.service")
     fab.ok("-H", "prod", "rollback", f"--release={first}")
