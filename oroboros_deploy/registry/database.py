@@ -84,7 +84,7 @@ _HINTS = {
 }
 _BEHIND_A_TUNNEL = {
     "no password supplied": LOGIN_WITH_VIA,
-    "no encryption": "with via, encryption to the server is on where the registry's URL has sslmode=require",
+    "no encryption": "to encrypt the connection to the server through via, add sslmode=require to the registry's URL",
 }
 _HINT = "check that the database is up and that deploy.registry_url (DEPLOY_REGISTRY_URL) names it"
 _SNAPSHOT = select(func.txid_current_snapshot())
