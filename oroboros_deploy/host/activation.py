@@ -564,7 +564,8 @@ class Activation:
         self.held = self._with_opened(self._without_put_away(held, ran), self._to_open())
         for name in self.held.restarted:
             if self.seen[name].load != "loaded":
-                raise Failed(f"unit {name} is {self.seen[name].load} with the units of the release")
+                load = self.seen[name].load
+                raise Failed(f"systemd calls unit {name} {load} after the units of the release were installed")
 
     def begin_units(self, before: str) -> None:
         """Note that ours come in the place of what was looked at; fail where somebody changed that since.

@@ -41,7 +41,11 @@ def verify(journal: Journal, seen: Optional[JournalHead] = None) -> Optional[Wro
     if kept is None and len(lines) > 1:
         lost = f"may have been cut off: {journal.head_path.name}, which names the last entry, is gone"
         return _chain(lines) or Wrong(len(lines) + 1, lost)
-    return _chain(lines) or _reaches(lines, kept, "was written") or _reaches(lines, seen, "was seen from here")
+    return (
+        _chain(lines)
+        or _reaches(lines, kept, "was written")
+        or _reaches(lines, seen, "was seen before by this control node")
+    )
 
 
 def _chain(lines: List[bytes]) -> Optional[Wrong]:
@@ -72,7 +76,7 @@ def _reaches(lines: List[bytes], anchor: Optional[JournalHead], how: str) -> Opt
         return None
     number = anchor["seq"]
     if number > len(lines):
-        return Wrong(len(lines) + 1, f"is missing: the end was cut off, for entry {number} {how}")
+        return Wrong(len(lines) + 1, f"is missing: the end was cut off, because entry {number} {how}")
     entry = parse(lines[number - 1])
     if entry is None or entry["hash"] != anchor["hash"]:
         return Wrong(number, f"holds an entry {number} that differs from the one that {how}: that one was replaced")

@@ -603,7 +603,11 @@ def refuse_unfit(*sets: UnitSet) -> None:
         said.update(dict.fromkeys(filter(None, ended.tail.splitlines())))
     if said:
         what = f"this host is deployed to with least privilege, which refuses these units: {'; '.join(said)}"
-        raise Refusal("build_failed", what, hint="docs/units.md says what a unit may be there")
+        raise Refusal(
+            "build_failed",
+            what,
+            hint="leave that out of the units; docs/units.md of oroboros_deploy says what they may have there",
+        )
 
 
 class _Step(NamedTuple):

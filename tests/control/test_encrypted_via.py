@@ -108,7 +108,10 @@ def test_a_server_that_wants_encryption(
     """Nobody asked for it, so the tunnel's socket is used: the message says what to add."""
     with pytest.raises(RegistryUnavailable, match=r"no pg_hba\.conf entry for .* no encryption") as caught:
         connections(url_of(server, "localhost", **without), sshd, tmp_path)
-    assert caught.value.hint == "with via, encryption to the server is on where the registry's URL has sslmode=require"
+    assert (
+        caught.value.hint
+        == "to encrypt the connection to the server through via, add sslmode=require to the registry's URL"
+    )
 
 
 def test_a_certificate_of_our_own_is_shown(server: PostgresServer, sshd: Sshd, tmp_path: Path) -> None:
