@@ -136,10 +136,10 @@ def test_services_that_were_not_restarted_keep_their_release(host: DisposableHos
         (f"sed -i '2s/committed/restored/' {JOURNAL}", 2, "was edited"),
         (f"sed -i 2d {JOURNAL}", 2, "holds entry 3 where entry 2 belongs"),
         (f"sed -i '2{{h;d}};3G' {JOURNAL}", 2, "holds entry 3 where entry 2 belongs"),
-        (f"sed -i '$d' {JOURNAL}", 4, "the end was cut off, for entry 4 was written"),
-        (f"truncate --size=0 {JOURNAL}", 1, "the end was cut off, for entry 4 was written"),
+        (f"sed -i '$d' {JOURNAL}", 4, "the end was cut off, because entry 4 was written"),
+        (f"truncate --size=0 {JOURNAL}", 1, "the end was cut off, because entry 4 was written"),
         (f"rm {JOURNAL} {ROOT}/.deploy/journal.head", 1, "because entry 4 was seen before by this control node"),
-        (f"rm {ROOT}/.deploy/journal.head", 5, "journal.head is gone"),
+        (f"rm {ROOT}/.deploy/journal.head", 5, "journal.head, which names the last entry, is gone"),
     ],
     ids=["edited", "cut", "reordered", "end cut", "emptied", "head and all", "head"],
 )
