@@ -370,8 +370,8 @@ def _refusal(problems: Sequence[_Problem]) -> Refusal:
     said = "; ".join(each.what for each in problems)
     shown = "".join(f"\n{each.shown}" for each in problems if each.shown)
     adoptable = all(each.shown for each in problems)
-    systemctl = "systemctl --user" if manager.chosen().scope == "user" else "systemctl"
-    rename = f"rename them in the repository, or free the names on the host ({systemctl} unmask NAME: a masked one)"
+    unmask = f"{manager.chosen().typed('systemctl')} unmask NAME"
+    rename = f"rename them in the repository, or free the names on the host ({unmask}: a masked one)"
     hint = "--adopt-units replaces them, and keeps what was there" if adoptable else rename
     return Refusal("invalid", f"{said}{shown}", hint=hint)
 
