@@ -76,10 +76,9 @@ def finish(db: Connection, record: Record, finished_at: datetime, *, by_journal:
         "subject": func.coalesce(record.subject, attempts.c.subject),
         "previous": record.previous,
         "activation_seconds": record.activation_seconds,
-        "lead_seconds": _lead_seconds(db, record, finished_at),
     }
-    if record.state is AttemptState.LIVE and not record.committed_at:  # who mends it may lack the commit
-        del values["lead_seconds"]
+    if record.committed_at or record.state is not AttemptState.LIVE:  # whoever mends it may not have the commit
+        values["lead_seconds"] = _lead_seconds(db, record, finished_at)
     before = db.execute(select(attempts.c.state, attempts.c.settled).where(attempts.c.attempt == record.attempt)).one()
     if before.settled and not by_journal:
         return False
