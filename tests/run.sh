@@ -1,7 +1,8 @@
 #!/bin/sh
 # Everything that has to hold: style, types, the built package, and all tests on the newest dependencies that setup.cfg
-# allows; when everything runs, also on the oldest, those of what has dependencies.  All stages run, also after one that failed.  Run as root on
-# Debian it installs the system packages it needs; elsewhere the tests that need them say what is missing.
+# allows; when everything runs, also those of what has dependencies on the oldest.  All stages run, also after one that
+# failed.  Run as root on Debian it installs the system packages it needs; elsewhere the tests that need them say what is
+# missing.
 #
 #   sh tests/run.sh             everything
 #   sh tests/run.sh quick       nothing that boots a host, starts a browser or a PostgreSQL, or runs whole deploys or builds
@@ -196,7 +197,7 @@ without="host init least records setup support test_benchmarks.py test_demo.py t
     control/test_bound.py control/test_faults.py control/test_informed.py
     control/test_planning.py control/test_push.py control/test_restarting.py"
 if [ "${1:-}" = quick ]; then
-    : # a minute more: a change rarely works with the newest dependencies alone
+    : # the oldest dependencies would take another minute, and few changes work with the newest alone
 elif is_made oldest; then
     # shellcheck disable=SC2086
     tests "tests on the oldest dependencies" oldest 1800 -q -n 4 $(printf -- '--ignore=tests/%s ' $without) \
