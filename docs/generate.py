@@ -60,8 +60,8 @@ MEANINGS = {
         "read the last lines of the build, or `.deploy/attempts/<id>/` on the host",
     ),
     ExitCode.UNKNOWN: Meaning(
-        "the connection was lost after the switch began; the host ends the attempt by itself. After `setup`: what was "
-        "begun goes on",
+        "the connection was lost after the switch began; the host goes on, and finishes the attempt by itself. After "
+        "`setup`: what was begun goes on",
         "ask the host how the attempt ended: `fab status`. After `setup`: type the same command again",
     ),
     ExitCode.UNREACHABLE: Meaning(

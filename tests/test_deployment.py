@@ -190,7 +190,7 @@ def test_a_new_id_does_not_hide_a_cut_journal(site: Site, verify: bool) -> None:
         assert ["has another id than when" in each.message for each in site.events if each.level == "warning"] == [True]
 
 
-LOST = {"line": 2, "what": "is missing: the end was cut off, because entry 2 was seen before by this control node"}
+LOST = {"line": 2, "what": "is missing: entry 2 was seen before by this control node, so the end was cut off"}
 
 
 def cut(site: Site) -> None:

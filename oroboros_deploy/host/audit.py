@@ -76,7 +76,7 @@ def _reaches(lines: List[bytes], anchor: Optional[JournalHead], how: str) -> Opt
         return None
     number = anchor["seq"]
     if number > len(lines):
-        return Wrong(len(lines) + 1, f"is missing: the end was cut off, because entry {number} {how}")
+        return Wrong(len(lines) + 1, f"is missing: entry {number} {how}, so the end was cut off")
     entry = parse(lines[number - 1])
     if entry is None or entry["hash"] != anchor["hash"]:
         return Wrong(number, f"holds an entry {number} that differs from the one that {how}: that one was replaced")

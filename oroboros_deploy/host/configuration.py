@@ -281,6 +281,7 @@ def _of_file(release: Path, path: Optional[str]) -> Dict[str, str]:
     hint = f"commit it, or correct env.file in fabric.yaml: {path}"
     if not place.startswith(f"{top}/") or not os.path.isfile(place):
         raise Refusal("invalid", f"nothing was switched: release {release.name} has no file {path}", hint=hint)
+    hint = f"correct the file, and commit it: {path}"
     try:
         return env_file.parse(Path(place).read_bytes().decode("utf-8"))
     except UnicodeDecodeError:

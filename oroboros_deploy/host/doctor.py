@@ -66,7 +66,7 @@ def doctor(layout: Layout, request: DoctorRequest) -> DoctorAnswer:
             unknown, "what runs from no release", lambda: _strangers(layout, seen) if found["live"] else [], []
         ),
         "as_root": _told(unknown, "which services run as root", lambda: as_root(services_of(layout, seen)), []),
-        "view": _told(unknown, "the view that a build gets", _view, None),
+        "view": _told(unknown, "whether this host can limit what a build sees", _view, None),
         "name_by_dns": _told(unknown, "whether this host knows its own name by itself", name_by_dns, None),
         "unknown": unknown,
         "clock": time.time(),

@@ -29,7 +29,7 @@ def parse(text: str) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for line, name, value in _assignments(text):
         if not NAME.fullmatch(name):
-            raise _wrong(line, "has no NAME=value: a name has letters, digits and '_' alone")
+            raise _wrong(line, "has no NAME=value: a name has letters, digits and '_' alone, and begins with no digit")
         if name in found:
             raise _wrong(line, f"has {name} for the second time")
         found[name] = value

@@ -53,6 +53,7 @@ _MANAGERS = (
 )
 _NO_LOCK = Manager("npm", "", "npm install", "npm install --omit=dev")
 _BERRY = Manager("yarn", "yarn.lock", "yarn install --immutable", "yarn workspaces focus --all --production")
+_LOCK_IT = "commit one, and write `npm ci` in place of `npm install`"
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
@@ -81,7 +82,7 @@ def _look_at(tree: Tree, proposal: Proposal, place: str) -> None:
         return
     versions.of_node(tree, proposal, place)
     if not manager.lock:
-        proposal.ask("build", f"{below(place, 'package.json')} has no lock file: commit one, and write npm ci here")
+        proposal.ask("build", f"{below(place, 'package.json')} has no lock file: {_LOCK_IT}")
     elif manager.name != "npm":
         proposal.because(
             "build", f"{manager.name} has to be on the host, in the system's directories or beside build.node"
@@ -187,7 +188,8 @@ def _pages(
     needs, setting = _needs(package), "build.steps" if proposal.frontend else "build.frontend"
     output = next((made for name, made in _OUTPUTS.items() if name in needs), None)
     if output is None:
-        proposal.ask("build.frontend", "into which directory does `run build` write? dist was taken:")
+        file = below(place, "package.json")
+        proposal.ask(setting, f"into which directory does `run build` of {file} write? dist was taken:")
     inner = place.removeprefix(at).lstrip("/")  # a member of a workspace reads the others, so all of it is the source
     output = below(inner, output or "dist")
     inside = [f"cd {shlex.quote(inner)}"] if inner else []

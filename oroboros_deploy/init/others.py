@@ -26,9 +26,16 @@ _STRANGERS = {
     "build.gradle": "Java: gradle build",
     "build.gradle.kts": "Java: gradle build",
     "mix.exs": "Elixir: mix release",
-    "Pipfile": "Pipenv: its lock is not read; write a requirements.txt of it",
     "deno.json": "Deno: deno task build",
 }
+_PIPENV = (
+    "Pipfile is there, and its lock is not read: commit what pipenv requirements --hash >requirements.txt writes; "
+    "and write here venvs: {.venv: {requirements: [requirements.txt]}}"
+)
+_NOT_WITH_THE_RELEASE = (
+    "the unit files are not all in one directory below the top, or not all of them run from current: "
+    "install them on the host yourself"
+)
 
 
 def look(tree: Tree, proposal: Proposal) -> None:
@@ -40,8 +47,10 @@ def look(tree: Tree, proposal: Proposal) -> None:
     _php(tree, proposal)
     _image(tree, proposal)
     for name, what in _STRANGERS.items():
-        if tree.places(name) and not (name == "Pipfile" and proposal.venvs):
+        if tree.places(name):
             proposal.ask("build.steps", f"{name} is there ({what}): which commands build it?")
+    if tree.places("Pipfile") and not proposal.venvs:
+        proposal.ask("build.venvs", _PIPENV)
 
 
 def _units(tree: Tree, proposal: Proposal) -> None:
@@ -66,7 +75,7 @@ def _units(tree: Tree, proposal: Proposal) -> None:
         proposal.units = places.pop()
         proposal.because("units", "they run from the release, and are installed and restored with it")
     else:
-        proposal.ask("units", "the units do not all run from current, in one directory: install them on the host")
+        proposal.ask("units", _NOT_WITH_THE_RELEASE)
 
 
 def _shared(tree: Tree, proposal: Proposal, said: str) -> None:
@@ -75,7 +84,7 @@ def _shared(tree: Tree, proposal: Proposal, said: str) -> None:
         if any(f"{each}/".startswith(f"{name}/") for each in proposal.shared):
             continue
         if ("." in name and not inner) or tree.has(name) or tree.names(name):
-            asked = "a directory, or a file? A release has a link to it, so the commit may not have it"
+            asked = "a directory, or a file? A release has a link in its place, so the commit must not have it"
             proposal.ask("shared", f"the units name {name} in shared: {asked}: shared: {{{name}: file}}")
         else:
             proposal.shared.append(name)
@@ -95,7 +104,8 @@ def _processes(tree: Tree, proposal: Proposal) -> None:
         proposal.guessed = []  # what runs is known
     for name, line in said:
         if name == "release":
-            proposal.ask("migrate", f"Procfile has `release: {line}`")
+            once = "is it to run on one host before each switch? Then write it as `migrate`"
+            proposal.ask("migrate", f"Procfile has `release: {line}`: {once}")
         else:
             proposal.run = True
             proposal.guessed = list(dict.fromkeys([*proposal.guessed, f"{proposal.name}-{name}"]))
@@ -136,8 +146,8 @@ def _ask_of_embedded(tree: Tree, proposal: Proposal) -> None:
     for name in tree.files(r".*\.go") if made else []:
         into = below(name.rpartition("/")[0], made)
         if made in _EMBEDDED.findall(tree.text(name)) and into != str(proposal.page).rpartition("/")[0]:
-            asked = f"{name} embeds {made}: are these the pages? Then write into: {into}, and go finds them there"
-            proposal.ask("build.frontend", asked)
+            there = f"Then write `into: {into}` below `frontend`: it puts them where go reads them"
+            proposal.ask("build.frontend", f"{name} embeds {made}: are these the pages? {there}")
 
 
 def _go_programs(tree: Tree, place: str, name: str) -> str:

@@ -81,5 +81,5 @@ def _name_as_written(project: Mapping[str, object]) -> str:
 
 def _ask(proposal: Proposal, place: str, instead: tuple[str, str], why: str) -> None:
     file, (section, line) = below(place, "pyproject.toml"), instead
-    asked = f"{file}: {why}. Is it an application, and no package? Then have its dependencies alone installed"
-    proposal.ask("build.venvs", f"{asked}, and write below [{section}] of this file: {line}")
+    asked = f"{file}: {why}. Is it an application, and no package? Then let a build install its dependencies alone"
+    proposal.ask("build.venvs", f"{asked}: write below [{section}] of {file}: {line}")

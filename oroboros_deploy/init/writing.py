@@ -99,7 +99,8 @@ def _root(proposal: Proposal) -> Iterator[str]:
 def _services(proposal: Proposal) -> Iterator[str]:
     yield from _comments(proposal, "services")
     if proposal.run and not proposal.services:
-        yield "# QUESTION: which systemd units run it? No unit file is here; docs/start.md has one to begin with:"
+        none = "No unit file here is of a service that keeps running; docs/start.md has one to begin with:"
+        yield f"# QUESTION: which systemd units run it? {none}"
         yield f"# services: {flow(proposal.guessed or [proposal.name])}"
     elif not (proposal.services or proposal.page):
         yield "# QUESTION: does something of it run? Then name its systemd units:"
@@ -172,7 +173,7 @@ def _environment(proposal: Proposal) -> Iterator[str]:
     env = _env(needed[:_NAMES], answered)
     if set(needed) - {*answered} or (proposal.reads and not answered):
         yield f"# QUESTION: {_asked(needed, proposal.defaults)}"
-        built = " What a build needs of them is named in build: [NAME], too." if _builds(proposal) else ""
+        built = " A name that the build needs stands in env: {build: [NAME]}, too." if _builds(proposal) else ""
         yield f"# Values stand here; a secret is a name that `fab` has in its own environment.{built}"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
     elif answered and proposal.reads:

@@ -14,6 +14,11 @@ from .database import Database, Result
 from .driver import Driver
 from .reading import Reader
 
+_LOOK_AT = (
+    "check that the application's database answers, that it is the database of DEPLOY_REGISTRY_URL, and that the "
+    "application's user may read the registry's tables; missing tables are made by: fab registry.list"
+)
+
 
 def session_reader(session: Session) -> Reader:
     """A reader that asks through a session and never commits, closes or writes.
@@ -50,8 +55,8 @@ class _InSession:
             driver.locate()
             return work(driver)
         except failures as error:
-            cause = type(error).__name__
-            raise RegistryUnavailable(f"the registry cannot be read in this session: {cause}") from error
+            what = f"the registry cannot be read in the application's own database session: {type(error).__name__}"
+            raise RegistryUnavailable(what, hint=_LOOK_AT) from error
 
     def mark(self) -> str:
         """Always another: inside a session nothing says cheaply what others have committed."""

@@ -35,7 +35,10 @@ _ELSEWHERE = {"host", "hostaddr", "port", "service"}  # parameters of libpq, whi
 _ENCRYPTED = ("require", "verify-ca", "verify-full")  # values of `sslmode` that promise something
 _PASSWORD_PARAMETER = re.compile(r"([?&][^=&]*password=)[^&]*", re.IGNORECASE)
 
-_NO_PASSFILE = "no password file is read: a file names servers, and PostgreSQL's client sees the tunnel's near end"
+_NO_PASSFILE = (
+    "with via, the parameter passfile cannot be used, because the lines of a password file name the server, "
+    "and the connection goes to a tunnel: leave out passfile, and"
+)
 LOGIN_WITH_VIA = "put the password into the registry's URL, or into PGPASSWORD"
 
 
@@ -57,7 +60,7 @@ def registry_via(url: str) -> str | None:
     if named and "," in parts.netloc.rpartition("@")[2]:
         raise _wrong("via leads to one server, and several are named")
     if named and any(name == "passfile" for name, _ in parse_qsl(parts.query)):
-        raise _wrong(f"with via, {_NO_PASSFILE}; {LOGIN_WITH_VIA}")
+        raise _wrong(f"{_NO_PASSFILE} {LOGIN_WITH_VIA}")
     return named[0] if named else None
 
 

@@ -83,8 +83,8 @@ _PRUNING = 1800.0  # seconds that removing releases may take
 PART = 1000  # entries of a journal that one answer holds
 _UNTOUCHED = "nothing was changed"
 _ALONE = (
-    "the connection was lost; this host ends the attempt by itself. This program tries to reach it until {}. "
-    "Ctrl-C is safe: it ends the watching alone, and begins no other host"
+    "the connection was lost; this host goes on, and finishes the attempt by itself. This program tries to reach it "
+    "until {}. Ctrl-C is safe: only the watching stops, and no other host is begun"
 )
 _PARTS = 100  # at most, so that no host keeps us for ever
 

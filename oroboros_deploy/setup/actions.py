@@ -344,6 +344,10 @@ def _least_problems(found: Found) -> Iterator[Problem]:
     if found.sudo and not found.rule:
         what = f"{found.login} may run systemctl and systemd-run as root by a rule of yours, and so anything"
         yield Problem(what, f"on the host, as root: sudo -l -U {found.login}; take that rule away")
+    if found.unchecked:
+        what = "the units in /etc/systemd/system could not be checked: the check by the host's python3 failed"
+        hint = "on the host: python3 --version  has to say 3.9 or later; or leave out --least-privilege"
+        yield Problem(f"{what}; without this check no application gets least privilege", hint)
     for wrong in found.more:
         what = f"{wrong}: applications with such units get no least privilege"
         yield Problem(what, "on the host, as root: change that in /etc/systemd/system; or leave out --least-privilege")

@@ -16,7 +16,7 @@ from .wanted import Wanted
 _FACT = "oroboros-fact "
 _UNITS = "/etc/systemd/system"
 _RUNS = ("systemctl", "systemd-run")
-_FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads", "moves")
+_FLAGS = ("systemd", "apt", "key", "rule", "sudo", "linger", "enabled", "obeyed", "reads", "moves", "unchecked")
 
 # sudo is asked as an activation asks it: `sudo -l` says yes to a rule that wants a password, too.
 _PROBE = """\
@@ -68,10 +68,10 @@ done
 ! systemctl is-enabled --quiet {boot} 2>/dev/null || fact enabled yes
 ! id -nG "$login" 2>/dev/null | tr ' ' '\\n' | grep -qx {journal} || fact reads yes
 [ -z "$account" ] || ! runuser -u "$login" -- sudo -n -k -- {helper} >/dev/null 2>&1 || fact obeyed yes
-! command -v python3 >/dev/null ||
-  {{ python3 -IS -c {judge} {code} {said} /etc/systemd/system "$login" 2>/dev/null ||
-    echo "the units that are there were not judged"; }} |
-  while read -r words; do fact more "$words"; done
+if command -v python3 >/dev/null; then
+  wrong=$(python3 -IS -c {judge} {code} {said} /etc/systemd/system "$login" 2>/dev/null) || fact unchecked yes
+  printf '%s\\n' "$wrong" | while read -r words; do fact more "$words"; done
+fi
 for user in {users}; do
   for group in $(id -nG "$user" 2>/dev/null); do
     case $group in docker|lxd|disk|sudo) fact mighty "$user is in the group $group" ;; esac
@@ -140,12 +140,12 @@ class Found:
     what a deploy needs, ``linger`` whether its own manager outlives its sessions. ``missing`` are packages,
     ``groups`` those that are called as a user, ``users`` the uid of each user of `run_as` that is there, and
     ``python`` the version of python3, empty without one.
-    With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root
-    puts there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login,
-    ``reads`` whether the login may read the journal, ``moves`` whether units read the configuration by a link of the
-    login's, ``more`` what its units have more than they may, ``mighty`` who could become root, ``linked`` those that
-    are links to other places, ``packaged`` files of others by a name of the list, and ``claimed`` what the lists of
-    others have.
+    With least privilege ``listed`` are the files that name the login, ``digests`` those of the files that root puts
+    there, ``enabled`` whether a boot starts the boot unit, ``obeyed`` whether the helper obeys the login, ``reads``
+    whether the login may read the journal, ``moves`` whether units read the configuration by a link of the login's,
+    ``unchecked`` whether the check of the units failed, ``more`` what they have more than they may, ``mighty`` who
+    could become root, ``linked`` those that are links to other places, ``packaged`` files of others by a name of
+    the list, and ``claimed`` what the lists of others have.
     """
 
     login: str
@@ -169,6 +169,7 @@ class Found:
     obeyed: bool = False
     reads: bool = False
     moves: bool = False
+    unchecked: bool = False
     more: tuple[str, ...] = ()
     mighty: tuple[str, ...] = ()
     linked: tuple[str, ...] = ()

@@ -47,7 +47,7 @@ def rehashed(line: bytes, **changes: object) -> bytes:
 
 
 EDITED = "was edited: it does not fit its hash"
-CUT = "is missing: the end was cut off, because entry {} was written"
+CUT = "is missing: entry {} was written, so the end was cut off"
 DAMAGE: dict[str, tuple[Callable[[Lines], Lines], Wrong]] = {
     "edited": (lambda it: [it[0], it[1].replace(b'"a2"', b'"x2"'), *it[2:]], Wrong(2, EDITED)),
     "edited without a change of meaning": (lambda it: [it[0], it[1].replace(b", ", b","), *it[2:]], Wrong(2, EDITED)),
@@ -137,7 +137,7 @@ def test_the_end_cut_with_its_head(journal: Journal) -> None:
     journal.head_path.write_bytes(lines[2])
     assert verify(journal) is None
     assert verify(journal, seen) == Wrong(
-        4, "is missing: the end was cut off, because entry 5 was seen before by this control node"
+        4, "is missing: entry 5 was seen before by this control node, so the end was cut off"
     )
     for number in range(2):
         journal.append({"attempt": f"x{number}"})

@@ -52,6 +52,12 @@ def deploy(host: LocalAgent, name: str, health: str = "true", **changes: Any) ->
     return sha, revision
 
 
+def advice(host: LocalAgent, sha: str, **changes: Any) -> str | None:
+    with pytest.raises(Refusal) as caught:
+        configured(host, sha, **changes)
+    return caught.value.hint
+
+
 def refused(host: LocalAgent, sha: str, **changes: Any) -> str:
     with pytest.raises(Refusal) as caught:
         configured(host, sha, **changes)
@@ -99,6 +105,15 @@ def test_what_is_refused(host: LocalAgent) -> None:
         f"nothing was switched: release {link} has no file {FILE}",
         "nothing was switched: env.build names NODE_ENV, which the configuration does not have",
         "nothing was switched: env.secrets: the value of PASSWORD has control characters",
+    ]
+
+
+def test_a_file_that_is_there_is_corrected(host: LocalAgent) -> None:
+    """The hint of a file that is not in the commit names the setting; that of a wrong file says to correct the file."""
+    sha, bad = release(host, "one"), release(host, "bad", file="A=1\nB\n")
+    assert [advice(host, sha, file="no.env"), advice(host, bad)] == [
+        "commit it, or correct env.file in fabric.yaml: no.env",
+        f"correct the file, and commit it: {FILE}",
     ]
 
 

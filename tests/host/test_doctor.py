@@ -260,7 +260,7 @@ def test_what_is_only_told_refuses_nothing(tmp_path: Path, monkeypatch: pytest.M
         for what in (
             "which variables of this login no command of a deploy gets",
             "which services run as root",
-            "the view that a build gets",
+            "whether this host can limit what a build sees",
             "whether this host knows its own name by itself",
         )
     ]

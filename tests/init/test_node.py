@@ -47,6 +47,19 @@ def test_an_output_that_is_not_known_is_asked_for(tmp_path: Path) -> None:
     assert set(proposal.questions) == {"build.frontend", "build"}
 
 
+def test_an_unknown_output_of_a_second_place_is_asked_for_at_its_step(tmp_path: Path) -> None:
+    """The frontend of the first place is known, and has no question above it."""
+    for place, needs in (("admin", {"vite": "1"}), ("shop", {})):
+        (tmp_path / place).mkdir()
+        package = {"scripts": {"build": "x"}, "devDependencies": needs}
+        (tmp_path / place / "package.json").write_text(json.dumps(package))
+        (tmp_path / place / "package-lock.json").write_text("{}")
+    proposal = Proposal("shop")
+    node.look(Tree(tmp_path), proposal)
+    asked = "into which directory does `run build` of shop/package.json write? dist was taken:"
+    assert proposal.questions == {"build.steps": [asked]}
+
+
 def test_an_export_of_next_has_no_server(tmp_path: Path) -> None:
     """Its pages are in `out`."""
     package = {"dependencies": {"next": "15"}, "scripts": {"build": "next build", "start": "next start"}}
@@ -163,7 +176,9 @@ def test_pages_beside_a_workspace_are_none_of_its_members(tmp_path: Path) -> Non
     proposal = put(tmp_path, {"": {"workspaces": ["packages/*"]}, "website": PAGES}, "package-lock.json")
     command = "npm install && npm run build"
     assert proposal.frontend == {"path": "website", "command": command, "output": "dist", "into": None}
-    assert proposal.questions == {"build": ["website/package.json has no lock file: commit one, and write npm ci here"]}
+    assert proposal.questions == {
+        "build": ["website/package.json has no lock file: commit one, and write `npm ci` in place of `npm install`"]
+    }
 
 
 def test_the_directory_of_a_member_is_one_word_for_the_shell(tmp_path: Path) -> None:

@@ -79,11 +79,23 @@ def test_which_go_programs_are_built(tmp_path: Path, module: str, main: str, bui
     assert proposal.steps[0]["command"] == f"go build {built}"
 
 
-@pytest.mark.parametrize("name", ["Gemfile", "Cargo.toml", "pom.xml", "mix.exs", "Pipfile", "Dockerfile"])
+@pytest.mark.parametrize("name", ["Gemfile", "Cargo.toml", "pom.xml", "mix.exs", "Dockerfile"])
 def test_strangers_are_named(tmp_path: Path, name: str) -> None:
     """What cannot be built by what is known here is asked for by its name."""
     [asked] = look(tmp_path, {name: ""}).questions["build.steps"]
     assert asked.startswith(f"{name} is there (")
+
+
+def test_a_lock_that_is_not_read(tmp_path: Path) -> None:
+    """Requirements are asked for where the environment stands; when they are there, nothing is asked."""
+    asked = look(tmp_path, {"Pipfile": ""}).questions
+    assert asked == {
+        "build.venvs": [
+            "Pipfile is there, and its lock is not read: commit what pipenv requirements --hash >requirements.txt "
+            "writes; and write here venvs: {.venv: {requirements: [requirements.txt]}}"
+        ]
+    }
+    assert look(tmp_path, {"Pipfile": ""}, Proposal("shop", venvs={".venv": ["."]})).questions == {}
 
 
 def test_an_image_says_what_is_started(tmp_path: Path) -> None:
@@ -107,7 +119,7 @@ def test_pages_that_go_compiles_in(tmp_path: Path, directory: str, embedded: str
     files = {"go.mod": "module shop", f"{directory}/web.go": f"package web\n\n//go:embed {embedded}\nvar f embed.FS\n"}
     frontend: dict[str, object] = {"path": "web", "command": "make", "output": "dist", "into": None}
     proposal = look(tmp_path, files, Proposal("shop", frontend=frontend, page="web/dist/index.html"))
-    written = "Then write into: server/dist, and go finds them there"
+    written = "Then write `into: server/dist` below `frontend`: it puts them where go reads them"
     assert proposal.questions.get("build.frontend", []) == [f"{each}{written}" for each in asked]
 
 

@@ -82,6 +82,6 @@ def test_only_packages_and_modules_are_named(tmp_path: Path) -> None:
     (question,) = proposal.questions["build.venvs"]
     assert question == (
         "pyproject.toml: setuptools finds more than one module in it, and builds none of main.py and models.py. "
-        "Is it an application, and no package? Then have its dependencies alone installed, and write below "
-        "[tool.setuptools] of this file: py-modules = []"
+        "Is it an application, and no package? Then let a build install its dependencies "
+        "alone: write below [tool.setuptools] of pyproject.toml: py-modules = []"
     )

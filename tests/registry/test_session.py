@@ -18,9 +18,12 @@ def test_a_session_that_cannot_read_says_so(url):
     """Inside a session of somebody else's, what the driver raises is a RegistryUnavailable, without values."""
     engine = create_engine(engine_url(url))
     with Session(engine) as session:
-        with pytest.raises(RegistryUnavailable, match="cannot be read in this session") as caught:
+        with pytest.raises(
+            RegistryUnavailable, match="cannot be read in the application's own database session"
+        ) as caught:
             session_reader(session).release(A)
         assert A not in str(caught.value)
+        assert str(caught.value.hint).endswith("missing tables are made by: fab registry.list")
         session.rollback()
         with Registry.open(url) as registry:
             registry.upsert(A, A, "deployed")
@@ -50,6 +53,8 @@ def test_a_session_with_a_time_that_python_has_not_says_so(postgres_url):
     engine = create_engine(engine_url(postgres_url))
     with Session(engine) as session:
         session.execute(text("UPDATE releases SET deployed_at = '0044-03-15 BC'"))
-        with pytest.raises(RegistryUnavailable, match="cannot be read in this session: ValueError"):
+        with pytest.raises(
+            RegistryUnavailable, match="cannot be read in the application's own database session: ValueError"
+        ):
             session_reader(session).release(A)
     engine.dispose()

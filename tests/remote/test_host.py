@@ -145,8 +145,8 @@ def test_a_link_that_is_lost_is_told_with_what_to_do(monkeypatch: pytest.MonkeyP
     assert 595 < first.data["until"] - time.time() <= 600 and first.data["heard_at"] == host.heard_at
     until = time.strftime("%H:%M:%SZ", time.gmtime(first.data["until"]))
     assert first.message.splitlines() == [
-        f"the connection was lost; this host ends the attempt by itself. This program tries to reach it until {until}. "
-        "Ctrl-C is safe: it ends the watching alone, and begins no other host",
+        "the connection was lost; this host goes on, and finishes the attempt by itself. This program tries to reach "
+        f"it until {until}. Ctrl-C is safe: only the watching stops, and no other host is begun",
         "reset; trying again in 1 s",
     ]
     assert second.message == "refused; trying again in 2 s"

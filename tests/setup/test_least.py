@@ -149,6 +149,16 @@ def test_who_could_become_root(tmp_path: Path) -> None:
     )
 
 
+def test_units_that_could_not_be_checked() -> None:
+    """A check that failed is told as such, and not as something that is wrong with the units."""
+    [told] = problems(WANTED, replace(READY, unchecked=True))
+    assert (told.message, told.hint) == (
+        "the units in /etc/systemd/system could not be checked: the check by the host's python3 failed; without this "
+        "check no application gets least privilege",
+        "on the host: python3 --version  has to say 3.9 or later; or leave out --least-privilege",
+    )
+
+
 def test_names_that_differ() -> None:
     """Lists of two applications stand beside each other where no name is in both."""
     claimed = tuple((unit, "/etc/oroboros_deploy/x.json") for unit in ("web", "web@*", "web-apis", "shops-*", "sho"))
@@ -210,6 +220,9 @@ def test_what_is_found_here(tmp_path: Path) -> None:
     )
     assert found.claimed == tuple((unit, f"{tmp_path}/other.json") for unit in LEAST.units)
     assert found.listed == (f"{tmp_path}/shop.json",)
+    broken = asked.replace("python3 -IS", "python3 -IS -bad")
+    ran = subprocess.run(["sh", "-c", broken.replace("command -v sudo", "false")], capture_output=True, text=True)
+    assert (found.unchecked, read(ran.stdout.splitlines()).unchecked) == (False, True)
     if tmp_path.stat().st_uid == 0:
         assert found.digests[f"{tmp_path}/oroboros-helper"] == digest("x")
 
