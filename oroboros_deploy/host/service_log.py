@@ -38,9 +38,16 @@ def logs(layout: Layout, request: LogsRequest, say: Say) -> LogsAnswer:
     if stop.is_set():
         _end(name)
     elif ended.status and lines.strange:
-        hint = "man journalctl  has the times that --since takes, and --grep takes a regular expression"
-        raise Refusal("invalid", f"the journal was not read: {' | '.join(lines.strange)}", hint=hint)
+        said = " | ".join(lines.strange)
+        raise Refusal("invalid", f"the journal was not read: {said}", hint=_to_read_it(request, said))
     return {"lines": lines.told}
+
+
+def _to_read_it(request: LogsRequest, said: str) -> str:
+    """What to type: an option may be wrong where one was given, and sudo may refuse whoever may not read."""
+    if said.startswith("sudo:") or not (request.get("since") or request.get("grep")):
+        return "fab -H HOST doctor  checks what this login may do as root"
+    return "man journalctl  has the times that --since takes, and --grep takes a regular expression"
 
 
 def _command(request: LogsRequest, name: str) -> List[str]:

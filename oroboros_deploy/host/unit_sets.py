@@ -473,11 +473,13 @@ def keep(layout: Layout, found: UnitSet) -> str:
 
 def load(layout: Layout, name: str) -> UnitSet:
     """A set that was kept.  Raises OSError or ValueError where there is none that can be read."""
-    read = json.loads((layout.unit_sets / name).read_text("utf-8"))
+    place = layout.unit_sets / name
+    text = place.read_text("utf-8")
     try:
+        read = json.loads(text)
         return UnitSet(dict(read["files"]), None if read["links"] is None else dict(read["links"]))
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"{name} is no set of units") from error
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"{place} is damaged, in which the units of a release are kept") from error
 
 
 def keep_originals(layout: Layout, found: Texts) -> None:

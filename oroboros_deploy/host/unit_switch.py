@@ -107,7 +107,7 @@ class UnitSwitch:
         try:
             sets = (unit_sets.load(self.layout, before), unit_sets.load(self.layout, after))
         except ValueError as error:
-            raise Failed(str(error)) from error
+            raise Failed(f"the earlier units were not put back: {error}") from error
         return Brought(before, after, sets=sets)
 
     def keep_edited(self, say: Say, *names: str) -> None:

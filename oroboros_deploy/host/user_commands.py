@@ -83,9 +83,11 @@ def user_of(service: Optional[str]) -> Optional[str]:
     asked = manager.chosen().asking("systemctl", "show", "--property=LoadState,User", "--", name)
     said = process.apart(asked, cwd=Path("/"), deadline=time.monotonic() + 10).tail.splitlines()
     found = dict(each.partition("=")[::2] for each in said)
-    if found.get("LoadState") != "loaded":
-        what = f"nothing was run: there is no unit {name} on this host, whose user would run it"
-        raise Refusal("invalid", what, hint="--service=NAME names another one")
+    load = found.get("LoadState")
+    if load != "loaded":
+        state = f"unit {name} is {load} on this host" if load else f"systemd did not say what unit {name} is"
+        hint = f"--service=NAME names another one; on the host: systemctl status {name}"
+        raise Refusal("invalid", f"nothing was run: {state}, so no user is known to run it", hint=hint)
     return _name_of(found.get("User", ""))
 
 

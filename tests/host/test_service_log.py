@@ -76,7 +76,10 @@ def test_what_is_refused(host: LocalAgent, journalctl: Path) -> None:
     (journalctl / "said").write_text("Failed to parse timestamp: soon\n")
     (journalctl / "status").write_text("1")
     refusal = host.call("logs", {**ASKED, "since": "soon"}).refusal or {}
-    assert refusal["message"] == "the journal was not read: Failed to parse timestamp: soon"
+    assert (refusal["message"], refusal["hint"]) == (
+        "the journal was not read: Failed to parse timestamp: soon",
+        "man journalctl  has the times that --since takes, and --grep takes a regular expression",
+    )
 
 
 def test_no_match_is_no_error(host: LocalAgent, journalctl: Path) -> None:
@@ -86,5 +89,9 @@ def test_no_match_is_no_error(host: LocalAgent, journalctl: Path) -> None:
     (journalctl / "said").write_text(warned)
     assert host.call("logs", {**ASKED, "grep": "x"}).result == {"lines": 0}
     (journalctl / "said").write_text(f"{warned}sudo: a password is required\n")
-    refusal = host.call("logs", ASKED).refusal or {}
-    assert refusal["message"] == "the journal was not read: sudo: a password is required"
+    for asked in (ASKED, {**ASKED, "grep": "x"}):
+        refusal = host.call("logs", asked).refusal or {}
+        assert (refusal["message"], refusal["hint"]) == (
+            "the journal was not read: sudo: a password is required",
+            "fab -H HOST doctor  checks what this login may do as root",
+        )

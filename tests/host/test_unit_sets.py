@@ -549,9 +549,10 @@ def test_sets_are_kept_by_what_they_say(host: Host) -> None:
     paths, one = host.agent.paths, UnitSet({"a.service": "x", "b.timer": None}, {"l": "a.service"})
     name = unit_sets.keep(paths, one)
     assert (unit_sets.keep(paths, one), unit_sets.load(paths, name)) == (name, one)
-    (paths.unit_sets / name).write_text("[]")
-    with pytest.raises(ValueError, match="is no set of units"):
-        unit_sets.load(paths, name)
+    for text in ("[]", "{"):
+        (paths.unit_sets / name).write_text(text)
+        with pytest.raises(ValueError, match=f"{paths.unit_sets / name} is damaged, in which the units of a release"):
+            unit_sets.load(paths, name)
     assert unit_sets.in_place(paths, name) is False
 
 

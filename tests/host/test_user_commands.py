@@ -96,6 +96,26 @@ def test_a_unit_whose_user_is_not_found(monkeypatch: pytest.MonkeyPatch, service
     assert refused.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ("LoadState=masked\nUser=\n", "unit api.service is masked on this host"),
+        ("LoadState=not-found\n", "unit api.service is not-found on this host"),
+        ("", "systemd did not say what unit api.service is"),
+    ],
+)
+def test_a_unit_that_is_not_loaded(monkeypatch: pytest.MonkeyPatch, said: str, state: str) -> None:
+    """It is named with what systemd calls it, so that nobody looks for a file that is there."""
+    monkeypatch.setattr(process, "apart", lambda *_, **__: process.Ended(0, said, 0.0))
+    monkeypatch.setattr(manager, "chosen", lambda: manager.of("system"))
+    with pytest.raises(Refusal) as refused:
+        user_commands.user_of("api")
+    assert (refused.value.message, refused.value.hint) == (
+        f"nothing was run: {state}, so no user is known to run it",
+        "--service=NAME names another one; on the host: systemctl status api.service",
+    )
+
+
 def host_user() -> str:
     return subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
 
