@@ -76,6 +76,31 @@ def test_every_task_of_a_hint_exists() -> None:
     assert {task for task in told if task not in known} == set()
 
 
+WITHOUT_A_HINT = {
+    ("host/building/bench.py", "cancelled"),  # the person who stopped the build knows what to type
+    ("host/layout.py", "invalid"),  # no task sends what is no release id: a fault of the control node
+}
+
+
+def refusals(path: Path) -> Iterator[tuple[str, bool]]:
+    """The kind of each `Refusal` that a module makes, and whether a hint comes with it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Refusal" and len(node.args) > 1:
+            hinted = len(node.args) > 2 or any(each.arg == "hint" for each in node.keywords)
+            yield ast.unparse(node.args[0]).strip("'"), hinted
+
+
+def test_every_refusal_of_a_host_says_what_to_type() -> None:
+    """A host that refuses gives a hint: without one people are told `status` alone, which mends nothing."""
+    made = [
+        (str(path.relative_to(PACKAGE)), *each)
+        for path in sorted((PACKAGE / "host").rglob("*.py"))
+        for each in refusals(path)
+    ]
+    assert len(made) > 100
+    assert {(file, kind) for file, kind, hinted in made if not hinted} == WITHOUT_A_HINT
+
+
 REMOVES_CURRENT = re.compile(r"\b(?:rm|unlink|rmdir)\b[^|;\n]*\bcurrent\b")
 
 

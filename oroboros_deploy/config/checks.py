@@ -253,7 +253,7 @@ def check_installer(value: object) -> str:
 
 def check_name(value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
-        raise ValueError("must be 1 to 64 letters, digits, '.', '_' and '-'")
+        raise ValueError("must be 1 to 64 letters, digits, '.', '_' and '-', the first a letter or a digit")
     return value
 
 

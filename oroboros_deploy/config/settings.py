@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from ..host.contract import Scope
 
 _OF_A_STEP = {"name", "path", "command", "inputs", "outputs", "once"}
+_OF_A_NAME = "1 to 64 letters, digits, spaces, '.', '_' and '-', the first a letter or a digit"
 _STEP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}")
 
 
@@ -119,7 +120,7 @@ def _step(value: object) -> Step:
     if not isinstance(value, Mapping) or not {"name", "command"} <= set(value) <= _OF_A_STEP:
         raise ValueError("must hold only {name, path, command, inputs, outputs, once}; name and command are needed")
     if not isinstance(value["name"], str) or not _STEP_NAME.fullmatch(value["name"]):
-        raise ValueError("must name each step in letters, digits, spaces, '.', '_' and '-'")
+        raise ValueError(f"must name each step in {_OF_A_NAME}")
     inputs, outputs = (check_paths(value.get(name, ())) for name in ("inputs", "outputs"))
     once = check_switch(value.get("once", False))
     _check_outputs(inputs, outputs, once)

@@ -106,7 +106,8 @@ class _OneHost:
         if "npm" in lacks and self._needs_npm and frontend and frontend.required:
             yield {"message": "npm is not installed on this host, and build.frontend.required is set", "hint": _NPM}
         if "uv" in lacks and self.config.build.installer == "uv":
-            yield {"message": "uv is not installed on this host", "hint": "install it there, or set build.installer"}
+            hint = "install it there, or set build.installer: auto (uv is used only where the host has it)"
+            yield {"message": "uv is not installed on this host", "hint": hint}
         if not answer["pip"]:
             what = "no virtual environment can be filled: no pip 22.3 or later, and nothing to make one with"
             shows = f"on the host: {quote(self.config.build.python or '')} -m venv /tmp/venv"

@@ -31,6 +31,11 @@ if TYPE_CHECKING:
     from .wire import Say
 
 ORIGINS = ("file", "values", "secrets")  # of two that have a name, the later wins
+_CORRECT = {
+    "file": "correct the file that env.file in fabric.yaml names, and commit it",
+    "values": "correct env.values in fabric.yaml",
+    "secrets": "correct this secret in the place from which env.secrets in fabric.yaml takes it",
+}
 # Seconds for which a revision that nothing names stays: it may be about to be put in use; and of one that an attempt
 # failed with, services wrote to their logs, where its secrets are to be hidden.
 STAGED = 86_400.0
@@ -262,7 +267,8 @@ def _merged(release: Path, sources: Sources) -> Dict[str, _Value]:
         try:
             env_file.check(found)
         except env_file.Wrong as wrong:
-            raise Refusal("invalid", f"nothing was switched: env.{origin}: {wrong}") from None
+            what = f"nothing was switched: env.{origin}: {wrong}"
+            raise Refusal("invalid", what, hint=_CORRECT[origin]) from None
         merged.update({name: _Value(value, origin) for name, value in found.items()})
     unknown = [name for name in sources["build"] if name not in merged]
     if unknown:

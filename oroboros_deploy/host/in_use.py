@@ -69,7 +69,8 @@ def look_as_root(script: str) -> List[str]:
         return _look(look)
     as_root = manager.chosen().as_root(*look) if units.present() else None
     if as_root is None:
-        raise Refusal("invalid", "what runs on this host can be looked at by this login alone")
+        what = "this login sees only its own processes on this host, and may not ask root for the others"
+        raise Refusal("invalid", what, hint="fab -H HOST doctor  checks what this login may do as root")
     return _look(as_root)
 
 

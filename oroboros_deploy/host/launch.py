@@ -165,7 +165,8 @@ def follow(
     """
     request = state.read_request(layout, attempt) or asked
     if request is None:
-        raise Refusal("missing", f"attempt {attempt} is not known on this host")
+        hint = "fab -H HOST audit  shows the attempts that this host knows"
+        raise Refusal("missing", f"attempt {attempt} is not known on this host", hint=hint)
     try:
         with _open_log(layout.attempt(attempt)) as log:
             for _ in range(after):

@@ -397,7 +397,8 @@ def opened(path: Union[str, Path]) -> Iterator[IO[bytes]]:
 
 
 def _special(path: Union[str, Path]) -> Refusal:
-    return Refusal("build_failed", f"{path} is a device, pipe or socket; a release holds files and links only")
+    what = f"{path} is a device, pipe or socket; a release holds files and links only"
+    return Refusal("build_failed", what, hint="let the build remove it at its end, or make it when the service starts")
 
 
 def _outside(path: str, release: Path, status: os.stat_result) -> Optional[str]:

@@ -18,7 +18,8 @@ def check_release(release_id: str, commit_sha: str) -> None:
     """Refuse an id that is no name of a directory, and a commit that is not lower-case hexadecimal."""
     if not _RELEASE_ID.fullmatch(release_id):
         raise InvalidInput(
-            f"{release_id!r} is no release id: 1 to 64 letters, digits, dots, dashes and underscores",
+            f"{release_id!r} is no release id: 1 to 64 letters, digits, dots, dashes and underscores, the first a "
+            "letter or a digit",
             hint="a release id is the full commit sha",
         )
     if not _COMMIT_SHA.fullmatch(commit_sha):

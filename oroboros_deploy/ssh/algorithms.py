@@ -32,11 +32,16 @@ def _allowed(offered: Sequence[str], keyword: str, lists: Mapping[str, str]) -> 
     sound = {name for name in offered if not matches(_WEAK, name)}
     allowed = _named(offered, sound, lists[keyword]) if keyword in lists else sound
     if not allowed:
-        said = (
-            f"ssh_config: {keyword} {lists[keyword]}" if keyword in lists else f"{keyword} without disabled_algorithms"
-        )
-        raise ConfigError(f"{said}: none of these algorithms is available here")
+        raise _none_left(keyword, lists.get(keyword))
     return tuple(name for name in offered if name in allowed)
+
+
+def _none_left(keyword: str, listed: str | None) -> ConfigError:
+    if listed is None:  # Fabric's `connect_kwargs` took all away
+        hint = "take some of them out of connect_kwargs.disabled_algorithms"
+        return ConfigError(f"connect_kwargs.disabled_algorithms leaves no algorithm for {keyword}", hint=hint)
+    hint = f"add another algorithm to {keyword} in ssh_config"
+    return ConfigError(f"ssh_config: {keyword} {listed}: none of these algorithms is available here", hint=hint)
 
 
 def _named(offered: Sequence[str], sound: set[str], text: str) -> set[str]:

@@ -190,7 +190,10 @@ class Login:
             return False
 
     def _refused(self) -> HostUnreachable:
-        tried = "; ".join(self._notes) or "nothing: there is no identity file, no agent and no password"
+        tried = (
+            "; ".join(self._notes)
+            or "nothing: there is no identity file, no key in an agent and no password that may be used"
+        )
         return HostUnreachable(
             f"{self._place()} refused the login; tried {tried}",
             hint="give the right key with -i or IdentityFile, add it to the agent with ssh-add,"

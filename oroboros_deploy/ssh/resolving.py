@@ -69,7 +69,9 @@ class _Way:
 
     def __init__(self, address: Address, options: SshOptions, jump: str | None = None, depth: int = 0) -> None:
         if depth > _MAX_JUMPS:
-            raise ConfigError(f"ProxyJump for {address.host} goes through more than {_MAX_JUMPS} hosts")
+            what = f"ProxyJump leads through more than {_MAX_JUMPS} hosts, {address.host} among them"
+            hint = f"ssh -G {address.host}  shows its ProxyJump; look for hosts that jump through each other"
+            raise ConfigError(what, hint=hint)
         self._address, self._options, self._jump, self._depth = address, options, jump, depth
         self._question = self._ask()
         self.without_openssh = self._question is None

@@ -64,7 +64,8 @@ class Tokens:
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
-            raise InvalidInput(f"{name!r} names no token: 1 to 64 letters, digits, dots, dashes and underscores")
+            rule = "1 to 64 letters, digits, dots, dashes and underscores, the first a letter or a digit"
+            raise InvalidInput(f"{name!r} is no name for a token: {rule}")
         return self._directory / name
 
 

@@ -139,7 +139,10 @@ STEP = {"name": "a", "command": "b"}
         ({"build": {"steps": [STEP | {"once": "yes"}]}}, "must be 1 (on) or 0"),
         ({"migrate": {"once": True}}, "must be a line, or hold only {command, once}"),
         ({"migrate": {"command": "a", "one": True}}, "must be a line, or hold only {command, once}"),
-        ({"build": {"steps": [{"name": "a/b", "command": "c"}]}}, "must name each step in letters"),
+        (
+            {"build": {"steps": [{"name": "a/b", "command": "c"}]}},
+            "must name each step in 1 to 64 letters, digits, spaces, '.', '_' and '-', the first a letter or",
+        ),
         ({"build": {"steps": [{"name": "a", "command": "b"}] * 2}}, "names a step twice"),
         ({"commit_url": "https://forge/commit/"}, "{sha}"),
         ({"commit_url": "javascript:alert('{sha}')"}, "http or https"),

@@ -257,7 +257,7 @@ def test_what_no_environment_can_be_made_without() -> None:
     """uv where it alone is allowed, else a pip or what makes one."""
     uv = findings(with_build(frontend=None, installer="uv"), "web1", Look(answer(tools={"uv": None}, pip=False)))
     assert [(each.level, each.mend) for each in uv] == [
-        ("refused", "install it there, or set build.installer"),
+        ("refused", "install it there, or set build.installer: auto (uv is used only where the host has it)"),
         ("refused", "ssh -t web1 sudo apt install python3-venv"),
     ]
 

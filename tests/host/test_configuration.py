@@ -109,11 +109,13 @@ def test_what_is_refused(host: LocalAgent) -> None:
 
 
 def test_a_file_that_is_there_is_corrected(host: LocalAgent) -> None:
-    """The hint of a file that is not in the commit names the setting; that of a wrong file says to correct the file."""
+    """The hint of a file that is not in the commit names the setting; a wrong file or secret is to be corrected."""
     sha, bad = release(host, "one"), release(host, "bad", file="A=1\nB\n")
-    assert [advice(host, sha, file="no.env"), advice(host, bad)] == [
+    secret = advice(host, sha, secrets={"PASSWORD": "\7"})
+    assert [advice(host, sha, file="no.env"), advice(host, bad), secret] == [
         "commit it, or correct env.file in fabric.yaml: no.env",
         f"correct the file, and commit it: {FILE}",
+        "correct this secret in the place from which env.secrets in fabric.yaml takes it",
     ]
 
 

@@ -484,7 +484,7 @@ def test_an_attempt_nobody_asked_for_is_not_known(host: LocalAgent, old: str, ma
     assert host.call("follow", {"attempt": "f" * 32}).refusal == {
         "kind": "missing",
         "message": f"attempt {'f' * 32} is not known on this host",
-        "hint": None,
+        "hint": "fab -H HOST audit  shows the attempts that this host knows",
     }
 
 

@@ -217,7 +217,9 @@ def test_a_jump_host_gets_no_password(sshd: Sshd, bastion: Sshd) -> None:
     bastion.write_config("PubkeyAuthentication no")
     error = unreachable("box", SshOptions(through(bastion, sshd, "ProxyJump bastion").config_path, password="hunter2"))
     assert error.host == "bastion"
-    assert error.message.endswith("tried nothing: there is no identity file, no agent and no password")
+    assert error.message.endswith(
+        "tried nothing: there is no identity file, no key in an agent and no password that may be used"
+    )
 
 
 def test_a_port_closed_behind_the_jump(sshd: Sshd, bastion: Sshd) -> None:

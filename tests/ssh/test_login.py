@@ -314,7 +314,7 @@ def test_methods_that_are_switched_off(sshd: Sshd) -> None:
     """Without keys and without a password nothing is tried, and nobody is asked."""
     assert refusal(sshd, "PubkeyAuthentication no").message == (
         f"{sshd.user}@127.0.0.1 port {sshd.port} refused the login;"
-        " tried nothing: there is no identity file, no agent and no password"
+        " tried nothing: there is no identity file, no key in an agent and no password that may be used"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import pwd
+import re
 import shutil
 import socket
 import subprocess
@@ -394,8 +395,11 @@ def test_the_first_of_jump_and_proxy_command_wins() -> None:
 
 def test_a_loop_of_jumps() -> None:
     """Hosts that jump through each other are an error."""
-    with pytest.raises(ConfigError, match="more than 8 hosts"):
+    with pytest.raises(ConfigError) as caught:
         resolve("a", config("Host a\nProxyJump b\nHost b\nProxyJump a"))
+    named = re.fullmatch("ProxyJump leads through more than 8 hosts, ([ab]) among them", caught.value.message)
+    assert named
+    assert caught.value.hint == f"ssh -G {named[1]}  shows its ProxyJump; look for hosts that jump through each other"
 
 
 def test_a_host_that_jumps_through_itself() -> None:

@@ -20,6 +20,9 @@ from .toolchain import Toolchain, of_the_agent
 
 LOG = 64_000_000  # bytes of a part's log; what comes later is told, and no more
 ELSEWHERE = Path("/")  # where Python is run: a types.py in its working directory would take the place of Python's own
+_A_DIRECTORY = (
+    "commit it, or correct the path in build.frontend or in build.steps (without any frontend: build.frontend: null)"
+)
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Bench:
         """Run one command of a part, ``what`` in words; raises Refusal when it fails or the build is stopped."""
         if not cwd.is_dir():
             missing = f"{part}: there is no directory {cwd.relative_to(self.release)} in the commit"
-            raise Refusal("build_failed", missing)
+            raise Refusal("build_failed", missing, hint=_A_DIRECTORY)
         ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:

@@ -446,7 +446,8 @@ class _Release:
 def _refuse_reserved(release: Path) -> None:
     taken = [name for name in (*seal.OURS, parts.WHEELS) if os.path.lexists(release / name)]
     if taken:
-        raise Refusal("invalid", f"the commit contains {taken[0]}, a name that releases keep for themselves")
+        what = f"the commit contains {taken[0]}, a name that releases keep for themselves"
+        raise Refusal("invalid", what, hint="give it another name in the repository, and commit that")
 
 
 def _run(plan: Sequence[Part], bench: Bench, store: Cache) -> None:
@@ -529,7 +530,7 @@ def _why(entry: Entry, bench: Bench, store: Cache) -> str:
         return "built anew, as asked"
     changed = store.changed(entry)
     if changed is None:
-        return "nothing is known of it"
+        return "built, for the cache has no earlier result of it"
     return f"changed since it was built last: {', '.join(changed) or 'nothing'}"
 
 

@@ -111,7 +111,7 @@ def uv(bench: Bench) -> Optional[str]:
     """uv, when it is wanted or found; not beside a configured pip, whose package indexes uv would not know."""
     found = bench.find("uv") if bench.installer != "pip" else None
     if bench.installer == "uv" and found is None:
-        hint = "install it there, or set build.installer"
+        hint = "install it there, or set build.installer: auto (uv is used only where the host has it)"
         raise Refusal("build_failed", "uv is not installed on this host", hint=hint)
     return None if bench.installer == "auto" and pip_is_configured(bench.toolchain.prefix) else found
 

@@ -210,7 +210,9 @@ class Mirror:
     def _must(self, *arguments: str, **options: object) -> process.Ended:
         ended = self._git(*arguments, **options)  # type: ignore[arg-type]
         if not ended.ok:
-            raise Refusal("build_failed", f"git {arguments[0]} {ended.reason}: {(ended.said or ended.tail)[-2000:]}")
+            what = f"git {arguments[0]} {ended.reason}: {(ended.said or ended.tail)[-2000:]}"
+            hint = f"type the same command again; when git fails again, on the host: git -C {self.path} fsck"
+            raise Refusal("build_failed", what, hint=hint)
         return ended
 
     def _git(

@@ -15,6 +15,12 @@ from .within import within
 if TYPE_CHECKING:
     from ..contract import VenvRecipe
 
+_NO_EXTRA = "correct the name in `extras`, or declare it in the pyproject.toml of a project of that environment"
+_NO_PROJECT = (
+    "name the directories of your projects in build.venvs (by default backend and worker; "
+    "without any virtual environment: build.venvs: {})"
+)
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -55,7 +61,8 @@ class Needs:
             return requirements.of(release, self.unlocked(release))  # a lock has what they say
         for name in self.requirements:
             if not within(release, name).is_file():
-                raise Refusal("build_failed", f"the requirements file {name} is not in the commit")
+                missing = f"the requirements file {name} is not in the commit"
+                raise Refusal("build_failed", missing, hint="commit it, or correct `requirements` in build.venvs")
         return list(self.requirements)
 
     def requirements_of(self, release: Path) -> List[str]:
@@ -76,7 +83,8 @@ class Needs:
         had = {wheel: installed.extras(wheel) for wheel in wheels} if self.extras else {}
         for name in self.extras:
             if not any(name in extras for extras in had.values()):
-                raise Refusal("build_failed", f"no project of this environment has an extra {name!r}")
+                what = f"build.venvs: no project of the virtual environment has the extra {name!r}"
+                raise Refusal("build_failed", what, hint=_NO_EXTRA)
         wanted = {wheel: ",".join(name for name in self.extras if name in had.get(wheel, [])) for wheel in wheels}
         return [f"{wheel}[{extras}]" if extras else str(wheel) for wheel, extras in wanted.items()]
 
@@ -94,5 +102,6 @@ class Needs:
             directory = within(release, name)
             more = directory.is_dir() and (self.requirements or self.packages or self.groups or self.locks(release))
             if not (more or project.is_packaged(directory) or (directory / requirements.FILE).is_file()):
-                missing = "no pyproject.toml that describes a project, setup.py or requirements.txt in it"
-                raise Refusal("build_failed", f"{name!r} cannot be installed: {missing}")
+                missing = "it has no setup.py, no requirements.txt, and no pyproject.toml that describes a project"
+                what = f"build.venvs: the directory {name!r} of the commit cannot be installed: {missing}"
+                raise Refusal("build_failed", what, hint=_NO_PROJECT)

@@ -337,7 +337,8 @@ def _any(holds: Callable[[str, str], bool], some: Sequence[str], others: Sequenc
 
 def _publish(output: Path, into: Path) -> None:
     if not output.is_dir() or not any(output.iterdir()):
-        raise Refusal("build_failed", f"frontend: its command succeeded but left nothing in {output.name}/")
+        what = f"frontend: its command succeeded but left nothing in {output.name}/"
+        raise Refusal("build_failed", what, hint="set build.frontend.output to the directory that the command fills")
     if into == output:
         return
     if into in output.parents or output in into.parents:  # a link of the commit may lead there

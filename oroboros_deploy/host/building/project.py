@@ -15,6 +15,10 @@ from ..refusal import Refusal
 _DESCRIBES = re.compile(
     r"^[ \t]*\[[ \t]*(project|build-system|tool\.poetry)[ \t]*([\].]|$)|^(project|build-system)\.", re.MULTILINE
 )
+_NO_GROUP = (
+    "correct the name in `groups`, or declare it below [dependency-groups] in the pyproject.toml of a project "
+    "of that environment"
+)
 
 
 def is_packaged(directory: Path) -> bool:
@@ -29,7 +33,8 @@ def grouped(directories: Sequence[Path], names: Sequence[str]) -> List[str]:
     tables = [_groups(directory / "pyproject.toml") for directory in directories] if names else []
     for name in names:
         if not any(_normal(name) in table for table in tables):
-            raise Refusal("build_failed", f"no project of this environment has a dependency group {name!r}")
+            what = f"build.venvs: no project of the virtual environment has the dependency group {name!r}"
+            raise Refusal("build_failed", what, hint=_NO_GROUP)
     return list(dict.fromkeys(each for table in tables for name in names for each in _expanded(table, name, ())))
 
 
@@ -45,7 +50,8 @@ def _groups(pyproject: Path) -> Dict[str, List[object]]:
     try:
         told = importlib.import_module("tomllib").loads(pyproject.read_text("utf-8"))
     except ValueError as error:
-        raise Refusal("build_failed", f"{pyproject.parent.name}/pyproject.toml cannot be read: {error}") from None
+        what = f"{pyproject.parent.name}/pyproject.toml cannot be read: {error}"
+        raise Refusal("build_failed", what, hint="correct the file, and commit it") from None
     return {_normal(name): members for name, members in told.get("dependency-groups", {}).items()}
 
 

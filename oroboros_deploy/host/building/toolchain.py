@@ -26,6 +26,11 @@ _TELL = (
     " os.path.realpath(os.__file__), sys.prefix]))"
 )
 _NODE = re.compile(r"v\d+\.\d+\.\d+\S*")
+_UNSEEN = (
+    "runs on this host, but not in a build, which sees neither .deploy nor what the host has in /tmp, /var/tmp "
+    "and /dev/shm"
+)
+_ELSEWHERE = "install it in another directory, such as /opt, and name that place in fabric.yaml, then deploy again"
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Toolchain:
         """Raise Refusal when commands of a build, asked by ``ask``, cannot run what was chosen."""
         for setting, path in (("python", self.python if self.files else None), ("node", self.node)):
             if path is not None and not ask([path, "--version"]).ok:
-                raise _refused(setting, f"{path} cannot be run by a build, which sees nothing of .deploy")
+                raise Refusal("invalid", f"nothing was built: build.{setting}: {path} {_UNSEEN}", hint=_ELSEWHERE)
 
 
 def of_the_agent() -> Toolchain:

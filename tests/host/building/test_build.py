@@ -466,7 +466,7 @@ def test_a_commit_with_a_name_of_ours_is_refused(host: LocalAgent, mirrored: Rep
     assert host.build(sha).refusal == {
         "kind": "invalid",
         "message": f"the commit contains {name}, a name that releases keep for themselves",
-        "hint": None,
+        "hint": "give it another name in the repository, and commit that",
     }
     assert list(host.paths.releases.iterdir()) == []
 
@@ -783,7 +783,10 @@ def test_parts_side_by_side_stop_with_the_first_failure(host: LocalAgent, mirror
     at = time.monotonic()
     answer = host.build(head(mirrored), recipe)
     refusal = answer.refusal or {}
-    assert (refusal["kind"], "'nowhere' cannot be installed" in refusal["message"]) == ("build_failed", True)
+    assert (refusal["kind"], "'nowhere' of the commit cannot be installed" in refusal["message"]) == (
+        "build_failed",
+        True,
+    )
     assert answer.said("part.failed") == ["venv backend failed"]
     assert (processes(mark), time.monotonic() - at < 10) == ([], True)
 

@@ -350,7 +350,7 @@ def test_the_file_that_widens_a_part_is_named(site: Site) -> None:
         told.append([said for said in missed if said.startswith("frontend: ")])
     why = "it depends on the whole commit, for frontend/tests/env names a path outside (see build.inputs)"
     assert told == [
-        [f"frontend: nothing is known of it; {why}"],
+        [f"frontend: built, for the cache has no earlier result of it; {why}"],
         [f"frontend: changed since it was built last: sources; {why}"],
     ]
 

@@ -158,7 +158,7 @@ def test_a_pipe_below_an_input_is_refused(tmp_path: Path, besides: bytes) -> Non
     assert refused.value.as_dict() == {
         "kind": "build_failed",
         "message": f"{tmp_path}/odd is a device, pipe or socket; a release holds files and links only",
-        "hint": None,
+        "hint": "let the build remove it at its end, or make it when the service starts",
     }
 
 

@@ -144,7 +144,7 @@ def test_uv_that_is_wanted_and_absent_is_said(site: Site) -> None:
     refusal = site.build(site.commit(), installer="uv").refusal or {}
     assert (refusal["message"], refusal["hint"]) == (
         "uv is not installed on this host",
-        "install it there, or set build.installer",
+        "install it there, or set build.installer: auto (uv is used only where the host has it)",
     )
 
 

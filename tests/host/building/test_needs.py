@@ -58,8 +58,8 @@ def test_an_environment_has_all_that_was_named(site: Site, shop: str, installer:
     ("needs", "why"),
     [
         ({"requirements": ["no.txt"]}, "the requirements file no.txt is not in the commit"),
-        ({"extras": ["gui"]}, "no project of this environment has an extra 'gui'"),
-        ({"groups": ["gui"]}, "no project of this environment has a dependency group 'gui'"),
+        ({"extras": ["gui"]}, "build.venvs: no project of the virtual environment has the extra 'gui'"),
+        ({"groups": ["gui"]}, "build.venvs: no project of the virtual environment has the dependency group 'gui'"),
     ],
 )
 @pytest.mark.slow

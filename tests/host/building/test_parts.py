@@ -154,9 +154,10 @@ def test_a_project_that_cannot_be_installed_is_named(
     """Absent, a file, or without any packaging: said in the configuration's own words, shared or not."""
     assert host.build(mirrored.git("rev-parse", "HEAD"), {"venvs": venvs}).refusal == {
         "kind": "build_failed",
-        "message": f"{name!r} cannot be installed: no pyproject.toml that describes a project, setup.py or "
-        "requirements.txt in it",
-        "hint": None,
+        "message": f"build.venvs: the directory {name!r} of the commit cannot be installed: it has no setup.py, no "
+        "requirements.txt, and no pyproject.toml that describes a project",
+        "hint": "name the directories of your projects in build.venvs (by default backend and worker; without any "
+        "virtual environment: build.venvs: {})",
     }
 
 
@@ -230,7 +231,7 @@ def test_a_frontend_without_output_is_a_failure(host: LocalAgent, with_frontend:
     assert host.build(with_frontend, frontend(command=command)).refusal == {
         "kind": "build_failed",
         "message": "frontend: its command succeeded but left nothing in dist/",
-        "hint": None,
+        "hint": "set build.frontend.output to the directory that the command fills",
     }
 
 

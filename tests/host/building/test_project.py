@@ -51,7 +51,7 @@ def test_a_group_has_its_members_and_those_of_the_groups_it_includes(tmp_path: P
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("[project]\n", "no project of this environment has a dependency group 'prod'"),
+        ("[project]\n", "build.venvs: no project of the virtual environment has the dependency group 'prod'"),
         ("[project\n", "backend/pyproject.toml cannot be read: "),
     ],
 )

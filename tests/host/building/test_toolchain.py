@@ -132,7 +132,8 @@ def test_a_python_that_builds_do_not_see_is_refused(site: Site) -> None:
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", "--copies", hidden], check=True)
     refusal = site.build(sha, python=f"{hidden}/bin/python3").refusal or {}
     assert refusal["message"] == (
-        f"nothing was built: build.python: {hidden}/bin/python3 cannot be run by a build, which sees nothing of .deploy"
+        f"nothing was built: build.python: {hidden}/bin/python3 runs on this host, but not in a build, which sees "
+        "neither .deploy nor what the host has in /tmp, /var/tmp and /dev/shm"
     )
     assert not site.release(sha).exists()
 
