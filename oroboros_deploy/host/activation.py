@@ -1189,7 +1189,8 @@ def _stays(left: Sequence[str], release: Path) -> str:
     """What this login cannot remove of a release that stays, and what removes the first."""
     from . import leftovers
 
-    return f"{seal.counted(left)} cannot be removed (on the host, as root: {leftovers.line(release / left[0])})"
+    first = ", for the first of them" if len(left) > 1 else ""
+    return f"{seal.counted(left)} cannot be removed (on the host, as root{first}: {leftovers.line(release / left[0])})"
 
 
 def _trouble_with(user: Optional[str]) -> Optional[Problem]:

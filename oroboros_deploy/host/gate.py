@@ -176,7 +176,7 @@ class _Watch:
             raise GateFailed(f"the health command {ended.reason}, which no later try changes", self._evidence())
         settled = self.answers.settled(SETTLED)
         if settled:
-            raise GateFailed(f"{settled}, for {SETTLED:g} s now", self._evidence())
+            raise GateFailed(f"{settled} (the same answer for {SETTLED:g} s: not tried any longer)", self._evidence())
 
     def _cut_short(self, ended: Optional[Ended]) -> bool:
         """Whether the end of the gate fell into the last try."""

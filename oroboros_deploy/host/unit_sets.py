@@ -153,7 +153,8 @@ def _paths(top: Path) -> Iterator[str]:
 
 def _text_of(top: Path, path: str) -> str:
     if not os.path.realpath(top / path).startswith(os.path.realpath(top) + "/"):
-        raise Refusal("build_failed", f"{path} is a link that leads out of {top.name}", hint="commit the file itself")
+        what = f"{path} is a link that leads out of the directory that `units` names"
+        raise Refusal("build_failed", what, hint="commit the file itself")
     try:
         return (top / path).read_bytes().decode("utf-8")
     except UnicodeDecodeError:

@@ -32,6 +32,7 @@ _PIPENV = (
     "Pipfile is there, and its lock is not read: commit what pipenv requirements --hash >requirements.txt writes; "
     "and write here venvs: {.venv: {requirements: [requirements.txt]}}"
 )
+_A_STEP = "Write each as a step below `steps`:"
 _NOT_WITH_THE_RELEASE = (
     "the unit files are not all in one directory below the top, or not all of them run from current: "
     "install them on the host yourself"
@@ -48,7 +49,7 @@ def look(tree: Tree, proposal: Proposal) -> None:
     _image(tree, proposal)
     for name, what in _STRANGERS.items():
         if tree.places(name):
-            proposal.ask("build.steps", f"{name} is there ({what}): which commands build it?")
+            proposal.ask("build.steps", f"{name} is there ({what}): which commands build it? {_A_STEP}")
     if tree.places("Pipfile") and not proposal.venvs:
         proposal.ask("build.venvs", _PIPENV)
 
@@ -109,7 +110,8 @@ def _processes(tree: Tree, proposal: Proposal) -> None:
         else:
             proposal.run = True
             proposal.guessed = list(dict.fromkeys([*proposal.guessed, f"{proposal.name}-{name}"]))
-            proposal.ask("services", f"Procfile has `{name}: {line}`, which is for the unit {proposal.name}-{name}")
+            which = f"which unit runs it? Where none does, write one, such as {proposal.name}-{name}"
+            proposal.ask("services", f"Procfile has `{name}: {line}`: {which}, and name it in `services`")
 
 
 def _image(tree: Tree, proposal: Proposal) -> None:
@@ -119,10 +121,11 @@ def _image(tree: Tree, proposal: Proposal) -> None:
         file = below(place, "Dockerfile")
         started = _STARTED.findall(tree.text(file))
         if started and proposal.run and not proposal.services:
-            proposal.ask("services", f"{file} starts `{' '.join(started)}`, which is for a unit")
+            which = "which unit runs it? Where none does, write one, and name it in `services`"
+            proposal.ask("services", f"{file} starts `{' '.join(started)}`: {which}")
         if not known:
             what = "an image, which is not built: its RUN lines may be steps"
-            proposal.ask("build.steps", f"{file} is there ({what}): which commands build it?")
+            proposal.ask("build.steps", f"{file} is there ({what}): which commands build it? {_A_STEP}")
 
 
 def _go(tree: Tree, proposal: Proposal) -> None:
@@ -176,7 +179,8 @@ def _site(tree: Tree, proposal: Proposal) -> None:
     for name, (command, output) in made.items():
         if name == "mkdocs.yml" and tree.has(name) and _is_of_a_program(tree, proposal):
             step = f"{{name: site, command: {command}, outputs: [{output}]}}"
-            proposal.ask("build.steps", f"{name} is taken for documentation; where it is the site itself, add {step}")
+            site = f"is {name} the site itself, and no documentation? Then write this step below `steps`: {step}"
+            proposal.ask("build.steps", site)
         elif tree.has(name):
             proposal.steps.append({"name": "site", "command": command, "outputs": [output]})
             proposal.because("build.steps", f"{name}: the pages are made on each host")

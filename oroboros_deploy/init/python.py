@@ -67,7 +67,9 @@ def _environment(tree: Tree, proposal: Proposal, place: str) -> str | None:
         proposal.venvs[name] = {"requirements": [below(place, requirements)]}
         proposal.because("build.venvs", f"{below(place, requirements)}{_hashes(tree, place, requirements)}")
     elif tree.has(place, "manage.py"):
-        proposal.ask("build.venvs", "what does it need? requirements.txt and pyproject.toml are not there:")
+        file, written = below(place, "manage.py"), below(place, "requirements.txt")
+        which = f"{file} is there, and nothing says which packages it needs: commit {written}, and write here"
+        proposal.ask("build.venvs", f"{which} venvs: {{{name}: {{requirements: [{written}]}}}}")
         return None
     else:
         return None
@@ -142,11 +144,11 @@ def _django(tree: Tree, proposal: Proposal, place: str, environment: str) -> Non
 
 def _ask_of_hosts(settings: str, proposal: Proposal) -> None:
     """Django answers 400 to a host that ALLOWED_HOSTS does not name, and 301 to plain HTTP with SECURE_SSL_REDIRECT."""
-    secure = ", header: {X-Forwarded-Proto: https}" if "SECURE_SSL_REDIRECT" in settings else ""
-    example = f"host: your.domain{secure}"
-    proposal.ask(
-        "healthcheck", f"which name does ALLOWED_HOSTS have? Write it beside the url, or Django answers 400: {example}"
-    )
+    secure = "SECURE_SSL_REDIRECT" in settings
+    answers = "Without it Django answers 400" + (", and without the header 301" if secure else "")
+    more = ", header: {X-Forwarded-Proto: https}" if secure else ""
+    what = f"which name does ALLOWED_HOSTS have? {answers}; write beside the url: host: your.domain{more}"
+    proposal.ask("healthcheck", what)
 
 
 def _ask_of_sqlite(settings: str, proposal: Proposal, place: str) -> None:

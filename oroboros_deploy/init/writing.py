@@ -25,6 +25,8 @@ deploy:
 """
 _PLAIN = re.compile(r"[A-Za-z./][\w ./=&@$-]*")
 _WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_WHEN_SERVICES = "when `services` has units"
+_WHEN_ANSWERED = "when the question is answered"
 _NAMES = 10  # of the environment are asked for at most
 _NOTHING = "nothing that `init` knows"
 
@@ -91,7 +93,7 @@ def _comments(proposal: Proposal, name: str) -> Iterator[str]:
 
 def _root(proposal: Proposal) -> Iterator[str]:
     known = next(iter(proposal.roots), None)
-    why = "the units or the web server's file name it" if known else "named after the project"
+    why = "the units or the file of the web server have this path" if known else "named after the project"
     yield f"# {why}; on the host, with all releases"
     yield f"root: {known or f'/srv/{proposal.name}'}"
 
@@ -99,7 +101,7 @@ def _root(proposal: Proposal) -> Iterator[str]:
 def _services(proposal: Proposal) -> Iterator[str]:
     yield from _comments(proposal, "services")
     if proposal.run and not proposal.services:
-        none = "No unit file here is of a service that keeps running; docs/start.md has one to begin with:"
+        none = "No unit file here is of a service that keeps running; docs/start.md of oroboros_deploy has one:"
         yield f"# QUESTION: which systemd units run it? {none}"
         yield f"# services: {flow(proposal.guessed or [proposal.name])}"
     elif not (proposal.services or proposal.page):
@@ -123,7 +125,7 @@ def _health(proposal: Proposal) -> Iterator[str]:
     elif (proposal.page or proposal.gate) and not proposal.run:
         yield from _health_of_pages(proposal)
     else:
-        yield "# without a question to the application its services alone decide: that they stay up"
+        yield "# the gate asks the application nothing: it is enough that the services stay up"
         yield from _port(proposal)
         yield from _health_in_a_comment(proposal, asked)
         yield f"healthcheck: {flow(gate.of_services())}"
@@ -145,7 +147,7 @@ def _health_of_pages(proposal: Proposal) -> Iterator[str]:
         yield f"healthcheck: {flow(proposal.gate)}"
         return
     yield from _health_in_a_comment(proposal, None)
-    yield f"# {proposal.page} is there; no web server is asked for it"
+    yield f"# {proposal.page} has to be there, and not empty; no web server is asked for it"
     yield f"healthcheck: {flow(gate.of_a_page(str(proposal.page)))}"
 
 
@@ -153,6 +155,7 @@ def _health_in_a_comment(proposal: Proposal, asked: dict[str, object] | None) ->
     """What is asked about the gate, and a gate that an answer makes of an example."""
     yield from _comments(proposal, "healthcheck")
     if asked or "healthcheck" in proposal.questions:
+        yield f"# {_WHEN_SERVICES if asked else _WHEN_ANSWERED}, write this line in place of the one below it:"
         yield f"# healthcheck: {flow(asked or gate.of_a_server(8080))}"
 
 
@@ -177,7 +180,7 @@ def _environment(proposal: Proposal) -> Iterator[str]:
         yield f"# Values stand here; a secret is a name that `fab` has in its own environment.{built}"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
     elif answered and proposal.reads:
-        yield "# the units read PORT from it; docs/configuration.md has more"
+        yield "# the units read PORT from it; docs/configuration.md of oroboros_deploy has more"
         yield f"env: {flow(env)}"
 
 
@@ -210,6 +213,8 @@ def _build(proposal: Proposal) -> Iterator[str]:
             yield f"  # {'no pages are made' if name == 'frontend' else 'no Python is installed'}"
         yield f"  {name}: {flow(value)}"
     yield from (f"  {line}" for line in _comments(proposal, "build.steps"))
+    if "build.steps" in proposal.questions and not proposal.steps:
+        yield "  # steps: [{name: compile, command: make}]"
     if proposal.steps:
         yield "  steps:"
         yield from (f"    - {flow(step)}" for step in proposal.steps)

@@ -317,12 +317,22 @@ def _forget(db: Connection, host: str, application: str, control_node: str | Non
     if host not in known and len(alike) == 1:
         host = alike[0]
     if host not in known:
-        near = alike or get_close_matches(host, known, 3, 0.5) or known[:3]
-        hint = f"hosts of that name or nearly: {', '.join(near)}" if near else "the registry knows no hosts yet"
-        raise InvalidInput(f"nothing was changed: the registry knows no host {host!r} of {application}", hint=hint)
+        near = alike or get_close_matches(host, known, 3, 0.5)
+        what = f"nothing was changed: the registry knows no host {host!r} of {application}"
+        raise InvalidInput(what, hint=_nearly(application, near, known))
     served = targets.forget(db, host, application, control_node)
     replaced = _replace(db, served, Status.REPLACED)
     return {"host": host, "application": application, "served": served, "replaced": replaced}
+
+
+def _nearly(application: str, near: Sequence[str], known: Sequence[str]) -> str:
+    """Which hosts may have been meant."""
+    if near:
+        return f"hosts of that name or nearly: {', '.join(near)}"
+    if known:
+        return f"hosts of {application}, such as: {', '.join(known[:3])}"
+    name = "the setting `application`, or the last part of `root`"
+    return f"the registry knows no host of {application} at all; the name of an application is {name}"
 
 
 def _replace(db: Connection, served: Iterable[str | None], status: Status) -> list[str]:

@@ -342,7 +342,7 @@ def _rule_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
 
 def _least_problems(found: Found) -> Iterator[Problem]:
     if found.sudo and not found.rule:
-        what = f"{found.login} may run systemctl and systemd-run as root by a rule of yours, and so anything"
+        what = f"{found.login} may run systemctl or systemd-run (or both) as root by a rule of yours, and so anything"
         yield Problem(what, f"on the host, as root: sudo -l -U {found.login}; take that rule away")
     if found.unchecked:
         what = "the units in /etc/systemd/system could not be checked: the check by the host's python3 failed"
@@ -352,11 +352,22 @@ def _least_problems(found: Found) -> Iterator[Problem]:
         what = f"{wrong}: applications with such units get no least privilege"
         yield Problem(what, "on the host, as root: change that in /etc/systemd/system; or leave out --least-privilege")
     for mighty in found.mighty:
-        what = f"{mighty}, and can become root: the login of a host with least privilege may act as that user"
-        yield Problem(what, "on the host, as root, take that right away; or name another user in run_as")
+        yield _is_mighty(mighty, found.login)
     for unit in found.linked:
         what = f"{unit} is a link out of /etc/systemd/system: least privilege allows no unit that lies elsewhere"
         yield Problem(what, f"on the host: ls -l {quote(unit)}; as root, take the link away, and put the file there")
+
+
+def _is_mighty(mighty: str, login: str) -> Problem:
+    """A user who can become root: the login itself, or one of `run_as`, as whom the login runs commands."""
+    if mighty.startswith(f"{login} "):
+        what = f"{mighty}, and so can become root, which a login with least privilege must not"
+        return Problem(
+            what, f"on the host, as root: take {login} out of that group; or name another login: --login=NAME"
+        )
+    what = f"{mighty}, and so can become root; the login of a host with least privilege may run commands as that user"
+    away = "take the user out of that group, or the user's rule out of sudo"
+    return Problem(what, f"on the host, as root: {away}; or name another user in run_as")
 
 
 def _names_of_others(least: Least, found: Found) -> Iterator[Problem]:

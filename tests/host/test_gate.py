@@ -453,7 +453,10 @@ def test_the_same_wrong_status_decides_before_the_end(monkeypatch: pytest.Monkey
     monkeypatch.setattr(gate, "SETTLED", 0.3)
     with serving(answer(404)) as server, within(30), pytest.raises(gate.GateFailed) as failed:
         hold_probes(probed(server.url, timeout=600))
-    assert str(failed.value) == f"{server.url} answered 404; 200 is wanted, for 0.3 s now"
+    assert (
+        str(failed.value)
+        == f"{server.url} answered 404; 200 is wanted (the same answer for 0.3 s: not tried any longer)"
+    )
     with serving(answer(502)) as server, pytest.raises(gate.GateFailed, match=r"gave up after 1 s"):
         hold_probes(probed(server.url, timeout=1))
 

@@ -144,7 +144,7 @@ def test_a_link_that_leads_out_of_the_release(host: Host) -> None:
     """Is not followed."""
     release = host.release("one", **{"api.service": "x"})
     (release / "infra/out.service").symlink_to("/etc/passwd")
-    with pytest.raises(Refusal, match=r"out.service is a link that leads out of infra"):
+    with pytest.raises(Refusal, match=r"out.service is a link that leads out of the directory that `units` names"):
         unit_sets.of_release(host.agent.paths, release, ASKED)
 
 

@@ -102,7 +102,8 @@ def test_an_image_says_what_is_started(tmp_path: Path) -> None:
     """What is built is known already, and nobody is asked for it again."""
     image = 'FROM x\nRUN make\nENTRYPOINT ["/start"]\nCMD ["serve", "--port", "8001"]\n'
     proposal = look(tmp_path, {"go.mod": "module shop", "main.go": "package main", "Dockerfile": image})
-    started = 'Dockerfile starts `["/start"] ["serve", "--port", "8001"]`, which is for a unit'
+    started = 'Dockerfile starts `["/start"] ["serve", "--port", "8001"]`: which unit runs it? '
+    started += "Where none does, write one, and name it in `services`"
     assert proposal.questions == {"services": [started]}
 
 
@@ -149,7 +150,7 @@ def test_the_documentation_of_a_program_is_no_site(tmp_path: Path, files: dict[s
     """The mkdocs.yml beside a program is left out, and a question says what to write where it is the site."""
     proposal = look(tmp_path, {"mkdocs.yml": "", **files})
     step = "{name: site, command: .venv/bin/mkdocs build, outputs: [site]}"
-    asked = f"mkdocs.yml is taken for documentation; where it is the site itself, add {step}"
+    asked = f"is mkdocs.yml the site itself, and no documentation? Then write this step below `steps`: {step}"
     assert asked in proposal.questions["build.steps"]
     assert ([each["name"] for each in proposal.steps if each["name"] == "site"], proposal.page) == ([], None)
 

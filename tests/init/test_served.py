@@ -138,7 +138,10 @@ def test_pages_that_nothing_makes_are_asked_for_too(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
     lines = settings(propose(Tree(tmp_path))).splitlines()
     asked = next(number for number, line in enumerate(lines) if "QUESTION: Caddyfile says {$SITE}" in line)
-    assert lines[asked + 1] == '  # healthcheck: {http: {url: "http://127.0.0.1:8080/"}}'
+    assert lines[asked + 1 : asked + 3] == [
+        "  # when the question is answered, write this line in place of the one below it:",
+        '  # healthcheck: {http: {url: "http://127.0.0.1:8080/"}}',
+    ]
 
 
 def test_what_a_caddyfile_reads_is_asked_for(tmp_path: Path) -> None:
@@ -152,4 +155,4 @@ def test_a_file_that_is_looked_for_is_called_no_more_than_that(tmp_path: Path, u
     """The comment above `test -s` does not say that a web server shows it: nobody asked."""
     lines = written(tmp_path, CADDYFILE % ("{$SITE}", "{$PAGES}"), unit=unit).splitlines()
     above = lines[lines.index("  healthcheck: {command: test -s site/dist/index.html}") - 1]
-    assert above == "  # site/dist/index.html is there; no web server is asked for it"
+    assert above == "  # site/dist/index.html has to be there, and not empty; no web server is asked for it"

@@ -188,10 +188,13 @@ def test_a_name_that_nobody_knows_is_refused(registry):
     """With those that are nearly the same; another application's hosts are not its own."""
     with pytest.raises(InvalidInput, match="knows no host 'web1' of shop") as caught:
         registry.forget("web1", "shop")
-    assert caught.value.hint == "the registry knows no hosts yet"
+    assert caught.value.hint == (
+        "the registry knows no host of shop at all; the name of an application is the setting `application`, or the "
+        "last part of `root`"
+    )
     deploy(registry, A, "web11", ONE, 1)
     deploy(registry, A, "db", TWO, 2, application="blog")
-    for name, hint in (("web1", "hosts of that name or nearly: web11"), ("db", "hosts of that name or nearly: web11")):
+    for name, hint in (("web1", "hosts of that name or nearly: web11"), ("db", "hosts of shop, such as: web11")):
         with pytest.raises(InvalidInput, match=f"nothing was changed: the registry knows no host '{name}'") as caught:
             registry.forget(name, "shop")
         assert caught.value.hint == hint

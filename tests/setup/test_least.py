@@ -67,7 +67,10 @@ def test_what_is_done() -> None:
     [
         (replace(BARE, sudo=True), "by a rule of yours"),
         (replace(READY, more=("shop-api.service names no User=",)), "shop-api.service names no User=: applications"),
-        (replace(READY, mighty=("shop is in the group docker",)), "shop is in the group docker, and can become root"),
+        (
+            replace(READY, mighty=("shop is in the group docker",)),
+            "shop is in the group docker, and so can become root; the login",
+        ),
         (replace(READY, linked=("/etc/systemd/system/shop-api.service",)), "is a link out of /etc/systemd/system"),
         (replace(READY, packaged=("/usr/lib/systemd/system/shop-x.service",)), "its name is one of shop's"),
         (replace(READY, claimed=(("web-api", "/etc/oroboros_deploy/web.json"),)), "web.json gives web-api to another"),

@@ -20,6 +20,10 @@ from .toolchain import Toolchain, of_the_agent
 
 LOG = 64_000_000  # bytes of a part's log; what comes later is told, and no more
 ELSEWHERE = Path("/")  # where Python is run: a types.py in its working directory would take the place of Python's own
+_TOO_SLOW = (
+    "make the build faster, or set a larger build.timeout in fabric.yaml (seconds for the whole build, with the wait "
+    "for other builds), and deploy again"
+)
 _A_DIRECTORY = (
     "commit it, or correct the path in build.frontend or in build.steps (without any frontend: build.frontend: null)"
 )
@@ -72,7 +76,7 @@ class Bench:
         ended = self._logged(part, argv, cwd, variables, line)
         self.go_on()
         if not ended.ok:
-            raise self._failed(part, f"{what} {ended.reason}", ended.tail, installs=line is None)
+            raise self._failed(part, what, ended, installs=line is None)
 
     def for_tools(self) -> Bench:
         """This bench for what makes tools: no part of a release may write to them."""
@@ -124,13 +128,16 @@ class Bench:
         path.mkdir(mode=0o700, exist_ok=True)
         return path
 
-    def _failed(self, part: str, what: str, printed: str, *, installs: bool) -> Refusal:
+    def _failed(self, part: str, what: str, ended: process.Ended, *, installs: bool) -> Refusal:
         """The refusal of a part whose command failed; an installer may say that the Python is none that fits."""
+        printed = ended.tail
         unfit = installs and unfit_python.is_told(printed)
         why = unfit_python.said(self.toolchain.python, self.toolchain.version) if unfit else ""
-        mend = unfit_python.HINT if unfit else "fix it and deploy again"
+        mend = unfit_python.HINT if unfit else "fix it and deploy again" if ended.status is not None else _TOO_SLOW
         hint = f"{mend}; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
-        return Refusal("build_failed", f"{part}: {what}{why}", hint=hint, log=process.whole_lines(printed))
+        return Refusal(
+            "build_failed", f"{part}: {what} {ended.reason}{why}", hint=hint, log=process.whole_lines(printed)
+        )
 
     def _logged(
         self, part: str, argv: Sequence[str], cwd: Path, variables: Dict[str, str], line: Optional[str]

@@ -83,7 +83,7 @@ def _usable(layout: Layout, request: BuildRequest) -> Optional[Switchable]:
     found, wrong = seal.state_of(layout.release(request["sha"])), _unfit(layout, request)
     if found in SWITCHABLE and wrong is None:
         return found
-    _refuse_needed(layout, request["sha"], wrong or ("is gone" if found == "missing" else "was never completed"))
+    _refuse_needed(layout, request["sha"], wrong or ("it is gone" if found == "missing" else "it was never completed"))
     return None
 
 
@@ -117,13 +117,15 @@ def _refuse_needed(layout: Layout, sha: str, wrong: str) -> None:
     if layout.live() == sha:
         raise Refusal(
             "invalid",
-            f"{layout.current} names release {sha}, which cannot be rebuilt in place: {wrong}",
+            f"nothing was switched: release {sha} is live ({layout.current} names it), and what is live cannot be "
+            f"rebuilt in place; a rebuild is needed because {wrong}",
             hint="roll back first, or deploy another commit: git commit --allow-empty -m 'build again'",
         )
     if sha in _needed(layout):
         raise Refusal(
             "busy",
-            f"release {sha} cannot be rebuilt while an activation may go back to it: {wrong}",
+            f"release {sha} cannot be rebuilt while an activation may go back to it; "
+            f"a rebuild is needed because {wrong}",
             hint="wait until the activation has ended (fab -H HOST status), or deploy another release first",
         )
 
@@ -298,7 +300,8 @@ class _Release:
             return
         process = in_use.find(self.layout.releases).processes.get(self.sha)
         if process is not None:
-            what = f"release {self.sha} cannot be built again while process {process} runs from it: {wrong}"
+            runs = f"release {self.sha} cannot be built again while process {process} runs from it"
+            what = f"{runs}; a rebuild is needed because {wrong}"
             raise Refusal("busy", what, hint="restart its service (fab -H HOST restart), or deploy another commit")
         with self._no_activation():
             _refuse_needed(self.layout, self.sha, wrong)

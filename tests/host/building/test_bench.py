@@ -110,6 +110,7 @@ def test_the_deadline_is_that_of_the_build(bench: Bench) -> None:
     late = Bench(bench.release, bench.logs, bench.tools, bench.tmp, bench.say, time.monotonic(), bench.stop)
     refusal = refused(lambda: late.run("step", "it", ["sleep", "60"], bench.release))
     assert refusal["message"].startswith("step: it did not end within ")
+    assert refusal["hint"].startswith("make the build faster, or set a larger build.timeout in fabric.yaml (seconds")
 
 
 def test_a_build_that_nobody_wants_stops(bench: Bench) -> None:

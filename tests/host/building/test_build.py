@@ -394,8 +394,8 @@ def test_a_damaged_release_that_is_live_is_not_touched(host: LocalAgent, mirrore
     before = tree(host.root)
     assert host.build(sha).refusal == {
         "kind": "invalid",
-        "message": f"{host.paths.current} names release {sha}, which cannot be rebuilt in place: "
-        "'file' changed since the seal",
+        "message": f"nothing was switched: release {sha} is live ({host.paths.current} names it), and what is live "
+        "cannot be rebuilt in place; a rebuild is needed because 'file' changed since the seal",
         "hint": "roll back first, or deploy another commit: git commit --allow-empty -m 'build again'",
     }
     assert tree(host.root) == before
@@ -429,10 +429,11 @@ def test_the_way_back_of_a_running_activation_is_not_swept(
     go.touch()
     running.join()
     assert (host.live, host.journal[-1]["outcome"]) == (old, "restored")
-    wrong = "'file' changed since the seal" if damaged else "was never completed"
+    wrong = "'file' changed since the seal" if damaged else "it was never completed"
     assert refusal == {
         "kind": "busy",
-        "message": f"release {old} cannot be rebuilt while an activation may go back to it: {wrong}",
+        "message": f"release {old} cannot be rebuilt while an activation may go back to it; a rebuild is needed "
+        f"because {wrong}",
         "hint": "wait until the activation has ended (fab -H HOST status), or deploy another release first",
     }
 
@@ -454,7 +455,7 @@ def test_a_current_that_leads_nowhere_is_not_filled_by_a_build(host: LocalAgent,
     host.paths.create()
     host.paths.current.symlink_to(f"releases/{sha}")
     refusal = host.build(sha).refusal or {}
-    assert refusal["message"].endswith("which cannot be rebuilt in place: is gone")
+    assert refusal["message"].endswith("cannot be rebuilt in place; a rebuild is needed because it is gone")
     assert list(host.paths.releases.iterdir()) == []
 
 
