@@ -194,7 +194,7 @@ QUESTIONS = {
     "runs": "does something of it run?",
     "php": "PHP keeps compiled files",
     "allowed": "which name does ALLOWED_HOSTS have?",
-    "secure": "400, and without the header 301; write beside the url: host: your.domain, header: {X-Forwarded-Proto: https}",
+    "secure": "without the header 301; write beside the url: host: your.domain, header: {X-Forwarded-Proto: https}",
     "writes": "which directories does it write into?",
     "sqlite": "move the file to data/, and share that: shared: {data: dir}",
     "stranger": "Gemfile is there",
