@@ -403,6 +403,13 @@ MUTATIONS = (
         ("tests/host/test_format.py", "-k", "an_agent_changes_nothing"),
     ),
     Mutation(
+        "the number of the format on a host goes up with a later version, so that agents of earlier versions refuse",
+        HOST + "layout.py",
+        '            return int(self.format.read_text("ascii")) >= FORMAT\n',
+        "            return bool(self.format.read_text())\n",
+        ("tests/host/test_format.py", "-k", "is_raised"),
+    ),
+    Mutation(
         "the SSH host key of a host is verified",
         "oroboros_deploy/ssh/connection.py",
         "        self._known_hosts.verify(key)\n",

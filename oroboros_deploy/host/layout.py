@@ -198,11 +198,18 @@ class Layout(NamedTuple):
         notes = (self.ours / name for name in ("attempts", "bad", "pins", "records"))
         for directory in (self.ours, self.tmp, self.boot, *notes):
             durable.make_directory(directory, 0o700)
-        if not self.format.exists():
+        if not self._has_this_format():
             self.reserve.spend(durable.write, self.format, b"%d\n" % FORMAT)
         if not self.id.exists():
             self.reserve.spend(self._mint)
             self.refuse_other_machine()
+
+    def _has_this_format(self) -> bool:
+        """Whether the number is noted for which older agents refuse; `refuse_newer` has refused what is no number."""
+        try:
+            return int(self.format.read_text("ascii")) >= FORMAT
+        except FileNotFoundError:
+            return False
 
     def _mint(self) -> None:
         """Give this root an id of this machine's, unless there is one: of two machines at the same moment one does."""

@@ -583,7 +583,10 @@ def _wrong_with(app: Application, unit: str, files: Files) -> Iterator[str]:
     elif any(_leads_away(app, each) for each in (unit, path, _template(unit))):
         yield f"{unit} is a link to a unit of others"
     elif kept := [each for each in _orphans(app, unit, files) if _main(each, files)[1] is None]:
-        yield from (f"{each} is not there, and has drop-ins" for each in kept)
+        mend = f"keep the unit, or take its drop-ins away, which lie or would lie in {UNITS}"
+        yield from (
+            f"{each} has drop-ins, but is not there, or goes with this release: {mend}/{each}.d" for each in kept
+        )
     else:
         yield from _judged(app, unit, path)
 

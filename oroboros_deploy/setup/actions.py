@@ -242,7 +242,8 @@ def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
     if login == "root" or (account and account.uid == 0):
         yield Problem(f"the login of the deploys must not be root, and {login} is", "add --login=deploy")
     elif not _LOGIN.fullmatch(login):
-        yield Problem(f"{login!r} is not the name of a user", "add --login=deploy")
+        rule = "a to z or _ first, then a to z, 0 to 9, _ . or -, at most 32 in all"
+        yield Problem(f"the login of the deploys cannot have the name {login!r}: {rule}", "add --login=deploy")
     elif account and account.shell.endswith(_NO_SHELLS):
         hint = f"on the host, as root: usermod --shell /bin/bash {login}"
         yield Problem(f"{login} cannot log in: its shell is {account.shell}", hint)

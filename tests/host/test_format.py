@@ -49,6 +49,15 @@ def test_it_is_there_before_anything_else_of_ours(host: LocalAgent) -> None:
     assert host.paths.format.stat().st_mtime_ns == written
 
 
+def test_the_number_of_an_earlier_version_is_raised(host: LocalAgent) -> None:
+    """The first write notes the number of today, so that agents of the earlier version refuse from then on."""
+    newer(host, "1")
+    host.facts()
+    assert host.paths.format.read_text() == "1\n"
+    host.call("lock", {"actor": "ada", "reason": "the fair"})
+    assert host.paths.format.read_text() == "2\n"
+
+
 def test_each_call_has_a_request_here(host: LocalAgent) -> None:
     """So that the tests below leave none out."""
     assert set(requests(host, SHA)) == set(calls.CALLS)

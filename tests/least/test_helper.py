@@ -353,7 +353,10 @@ def test_what_is_there(directories: Path) -> None:
     started = problems(APP, {"shop-new.service": f"[Unit]\nWants=shop-db.service\n{UNIT}"})
     assert ["Wants=shop-db.service" in each for each in started] == [True]
     alone = problems(APP, {"shop-new.service.d/x.conf": "[Service]\nNice=1\n"})
-    assert alone == ["shop-new.service is not there, and has drop-ins"]
+    assert alone == [
+        "shop-new.service has drop-ins, but is not there, or goes with this release: keep the unit, or take its "
+        f"drop-ins away, which lie or would lie in {helper.UNITS}/shop-new.service.d"
+    ]
     assert problems(APP, {}, ("ssh.service", "*.service"))[0].endswith(
         "none of the units of shop: shop, shop-*, shop@*"
     )
@@ -652,7 +655,7 @@ def test_no_drop_in_outlives_its_unit(directories: Path, asking: Asking, main: s
     text = f"{HEADER}[Service]\nNice=1\n"
     assert asking.put(files={main: UNIT, drop_in: text}) == ""
     before = everything(directories)
-    assert "is not there, and has drop-ins" in asking.put(files={main: None})
+    assert " has drop-ins, but is not there, or goes with this release: " in asking.put(files={main: None})
     assert everything(directories) == before
     assert asking.put(files={main: None, drop_in: None}) == ""
     assert everything(directories) == {}

@@ -154,7 +154,11 @@ def test_users_and_shared_places() -> None:
             {"account": replace(ACCOUNT, shell="/usr/sbin/nologin")},
             "deploy cannot log in: its shell is /usr/sbin/nologin",
         ),
-        ({"login": "-o x", "account": None, "places": {}}, "'-o x' is not the name of a user"),
+        (
+            {"login": "-o x", "account": None, "places": {}},
+            "the login of the deploys cannot have the name '-o x': a to z or _ first, then a to z, 0 to 9, _ . or -, "
+            "at most 32 in all",
+        ),
         ({"users": {"toor": 0}}, "run_as names toor, which is root there"),
         (
             {"sudo": False, "rule": True},
