@@ -39,6 +39,7 @@ _NO_PASSFILE = (
     "with via, the parameter passfile cannot be used, because the lines of a password file name the server, "
     "and the connection goes to a tunnel: leave out passfile, and"
 )
+_ENCODED = "special characters in a password percent-encoded, such as @ as %40, / as %2F and # as %23"
 LOGIN_WITH_VIA = "put the password into the registry's URL, or into PGPASSWORD"
 
 
@@ -122,18 +123,20 @@ def _split(url: str) -> SplitResult:
         parts = urlsplit(url.strip(), allow_fragments=False)
         _ = parts.port
     except ValueError as error:
-        raise _wrong("it cannot be read; special characters in a password are percent-encoded") from error
+        port = "write the port as a number of at most 65535"
+        raise _wrong(f"it cannot be read: {port}, and write {_ENCODED}") from error
     if parts.scheme not in _DRIVERS or not url.strip()[len(parts.scheme) :].startswith("://"):
         raise _wrong("supported are postgresql://user@host:port/database and sqlite:////path/to/file.db")
     if parts.scheme == "sqlite" and (parts.netloc or parts.path in ("", "/", "/:memory:")):
         raise _wrong("after sqlite:/// comes a file's path: sqlite:////path/to/file.db (the fourth / begins it)")
     # Otherwise this parser and SQLAlchemy's could split it differently, and show the rest of a password as a host.
     if parts.scheme != "sqlite" and ("@" in parts.path or parts.netloc.count("@") > 1):
-        raise _wrong("special characters in a password are percent-encoded")
+        raise _wrong(f"write {_ENCODED}")
     if parts.scheme != "sqlite" and (parts.netloc.endswith(":") or parts.path[:1] not in ("", "/")):
         raise _wrong("it cannot be read; after the host come :port and /database")
     if (parts.scheme != "sqlite" and "=" in parts.path) or not all(map(_PARAMETER.fullmatch, parts.query.split("&"))):
-        raise _wrong("its parameters are ?name=value&name=value; special characters in a value are percent-encoded")
+        what = "write its parameters as ?name=value&name=value, and special characters in a value percent-encoded"
+        raise _wrong(f"{what}, such as = as %3D")
     return parts
 
 
