@@ -69,7 +69,7 @@ def of_frontend(settings: FrontendRecipe, release: Path) -> Iterator[str]:
         if tools and name not in read:
             instead = next(filter(None, read), None)
             by = f"{tools[0]} in {command!r} reads {instead or 'no lock file'}"
-            hint = "remove it from the commit, or set build.frontend.command to the tool that wrote it"
+            hint = f"remove {name} from the commit, or set build.frontend.command to the tool that wrote {name}"
             yield f"{PurePosixPath(path, name)} is passed over: {by} ({hint})"
 
 

@@ -21,8 +21,8 @@ def is_told(printed: str) -> bool:
 
 
 def said(python: str, version: Sequence[int]) -> str:
-    """The Python of an environment, as the reason for which versions were left out."""
-    return f": {python} is Python {version[0]}.{version[1]}, and versions that want another Python were left out"
+    """The Python of an environment, as the reason why a package cannot be installed into it."""
+    return f": {python} is Python {version[0]}.{version[1]}, and a package that is wanted here needs another version of Python"
 
 
 HINT = "name the path of a fitting Python of this host in build.python, and deploy again"

@@ -82,7 +82,7 @@ def test_a_python_that_does_not_fit_is_told(bench: Bench) -> None:
     fails = ["sh", "-c", "echo 'ERROR: Package shop requires a different Python: 3.11.2 not in >=3.99'; exit 1"]
     refusal = refused(lambda: bench.run("venv .venv", "pip install", fails, bench.release))
     python = f"{bench.toolchain.python} is Python {sys.version_info[0]}.{sys.version_info[1]}"
-    why = f"{python}, and versions that want another Python were left out"
+    why = f"{python}, and a package that is wanted here needs another version of Python"
     assert refusal["message"] == f"venv .venv: pip install exited 1: {why}"
     hint = "name the path of a fitting Python of this host in build.python, and deploy again; "
     assert refusal["hint"].startswith(hint)
@@ -95,7 +95,7 @@ def test_pip_says_that_a_python_does_not_fit(bench: Bench) -> None:
     (bench.tmp / "index.html").write_text(link)
     pip = [sys.executable, "-m", "pip", "download", "--no-index", "--find-links", str(bench.tmp / "index.html")]
     refusal = refused(lambda: bench.run("venv .venv", "pip install", [*pip, "shop==1.0"], bench.release))
-    assert "versions that want another Python were left out" in refusal["message"]
+    assert "a package that is wanted here needs another version of Python" in refusal["message"]
 
 
 def test_a_directory_that_is_not_there_is_named(bench: Bench) -> None:

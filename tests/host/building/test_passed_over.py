@@ -101,7 +101,7 @@ def test_locks_of_node_that_the_command_does_not_read(tmp_path: Path, command: s
         (tmp_path / "frontend" / name).touch()
     name, _, reads = said.partition(": ")
     tool, _, instead = reads.partition(" reads ")
-    hint = "remove it from the commit, or set build.frontend.command to the tool that wrote it"
+    hint = f"remove {name} from the commit, or set build.frontend.command to the tool that wrote {name}"
     expected = [f"frontend/{name} is passed over: {tool} in {command!r} reads {instead} ({hint})"] if said else []
     assert list(passed_over.of_frontend(settings, tmp_path)) == expected
 

@@ -31,4 +31,6 @@ def test_what_is_told(words: str, told: bool) -> None:
 def test_what_is_said() -> None:
     """The Python and its version, as the end of a sentence."""
     said = unfit_python.said("/usr/bin/python3", (3, 11, 2))
-    assert said == ": /usr/bin/python3 is Python 3.11, and versions that want another Python were left out"
+    assert (
+        said == ": /usr/bin/python3 is Python 3.11, and a package that is wanted here needs another version of Python"
+    )
