@@ -166,7 +166,7 @@ def ended(host: str, state: ActivationEnd, logs: str, kind: Kind = "deploy") -> 
         message = f"{source} was restored and is live; {target} failed: {reason}"
     else:
         live, hint = None, _MENDS if source else _FIRST
-        message = f"current names {source or 'no release'}, and the host is not healthy: {reason}"
+        message = f"the link `current` names {source or 'no release'}, and the host is not healthy: {reason}"
     return HostOutcome(
         host=host,
         state=end,

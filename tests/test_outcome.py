@@ -130,7 +130,7 @@ def final(phase: str, **changes: object) -> dict[str, object]:
             final("restore_failed"),
             State.NOT_RESTORED,
             None,
-            f"current names {'a' * 40}, and the host is not healthy: the gate failed",
+            f"the link `current` names {'a' * 40}, and the host is not healthy: the gate failed",
         ),
     ],
 )

@@ -95,7 +95,7 @@ class Application(NamedTuple):
             raise Refused(f"{name!r} is none of the users of {self.name}: {', '.join(self.users)}")
         found = _known(name)
         if found.pw_uid == 0 or found.pw_gid == 0:
-            raise Refused(f"{name} is root on this host")
+            raise Refused(f"{name} is root on this host, or its group is (uid or gid 0)")
         return found
 
     def groups(self) -> set[str]:
@@ -467,7 +467,8 @@ def read(text: str) -> Iterator[tuple[int, str, str, str]]:
         elif line:
             key, equals, value = line.partition("=")
             if not equals or not section:
-                raise Refused(f"line {began}: {line[:60]!r} is no assignment of a section")
+                what = "neither a header such as [Service] (letters alone) nor KEY=VALUE below one"
+                raise Refused(f"line {began}: {line[:60]!r} is {what}")
             yield began, section, key.strip(" \t"), value.strip(" \t")
     if rest:
         raise Refused("its last line is continued")

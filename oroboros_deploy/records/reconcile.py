@@ -236,9 +236,9 @@ class _Comparison:
             if last is None or not history.ends_well:
                 continue
             if history.live != last.serves and last.part.state != State.NOT_RESTORED:
-                self._doubt(
-                    f"current names {history.live or 'nothing'}, its journal ends on {last.serves or 'nothing'}", host
-                )
+                said = f"by the last switch in its journal {last.serves or 'nothing'} is live"
+                what = f"the link `current` names {history.live or 'nothing'}, but {said}: the registry has the latter"
+                self._doubt(what, host)
             name = self.memory.names.last.get(history.target or "", host)
             before = self.memory.serving.get(name)
             if before != last.serves or name not in self.memory.serving:

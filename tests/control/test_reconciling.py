@@ -308,7 +308,7 @@ def test_a_host_that_was_changed_by_hand_is_told_and_not_believed(site: FleetSit
     current.symlink_to(f"releases/{site.good}")
     made = deployment.reconcile()
     assert (len(made), [doubt.host for doubt in made.doubts]) == (0, ["web1"])
-    assert f"current names {site.good}" in made.doubts[0].message
+    assert f"the link `current` names {site.good}, but by the last switch" in made.doubts[0].message
 
 
 def test_a_journal_that_lost_what_the_registry_has(site: FleetSite) -> None:

@@ -113,7 +113,7 @@ def drifted(history: History, hosts: list[str]) -> None:
 def broken(history: History, hosts: list[str]) -> None:
     """A deploy was not restored on the first host: nothing serves there."""
     gate = "the gate was not passed: the health command exited 1 (gave up after 60 s)"
-    why = f"current names {sha(1)}, and the host is not healthy: {gate}; and the restore failed: {gate}"
+    why = f"the link `current` names {sha(1)}, and the host is not healthy: {gate}; and the restore failed: {gate}"
     ends = [HostRecord(hosts[0], "not_restored", None, sha(1), why, times(30, 60, 63))]
     ends += [HostRecord(name, "skipped", sha(1), sha(1)) for name in hosts[1:]]
     history.attempt(sha(2), *ends, ago=timedelta(minutes=9), subject=SUBJECTS[4], exit_code=11)

@@ -22,7 +22,8 @@ def is_told(printed: str) -> bool:
 
 def said(python: str, version: Sequence[int]) -> str:
     """The Python of an environment, as the reason why a package cannot be installed into it."""
-    return f": {python} is Python {version[0]}.{version[1]}, and a package that is wanted here needs another version of Python"
+    needs = "a package that is wanted here needs another version of Python"
+    return f": {python} is Python {version[0]}.{version[1]}, and {needs}"
 
 
 HINT = "name the path of a fitting Python of this host in build.python, and deploy again"
