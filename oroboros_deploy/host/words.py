@@ -58,7 +58,11 @@ SAID_BY = "--- "  # before the name of the unit whose log follows
 # What a line that tells of an error has in it, in small or large letters.
 ERROR = r"(?:\berr|error|exception|fatal|failed|failure|missing|not found)\b"
 
-WAIT = "the same command with --wait=600 waits for it, for 600 s at most"
+# `prune`, `claim` and `plan` have no --wait, and can be refused for the same reason.
+WAIT = (
+    "type the same command again when that has ended (deploy, rollback, restart and env.push wait for it "
+    "with --wait=600, for 600 s at most)"
+)
 
 _UNKNOWN = "another activation holds this host (just begun, or of another deploy root)"
 
