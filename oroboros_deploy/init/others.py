@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from shlex import quote
 
 from .proposal import Proposal
 from .tree import Tree, below, table
@@ -31,6 +32,10 @@ _STRANGERS = {
 _PIPENV = (
     "Pipfile is there, and its lock is not read: commit what pipenv requirements --hash >requirements.txt writes; "
     "and write here venvs: {.venv: {requirements: [requirements.txt]}}"
+)
+_GO = (
+    "go has to be on the host, in a directory of the system, such as /usr/local/bin, or in PATH of /etc/environment "
+    "(the PATH of a login does not count)"
 )
 _A_STEP = "Write each as a step below `steps`:"
 _NOT_WITH_THE_RELEASE = (
@@ -84,9 +89,14 @@ def _shared(tree: Tree, proposal: Proposal, said: str) -> None:
     for name, inner in dict.fromkeys(_SHARED.findall(said)):
         if any(f"{each}/".startswith(f"{name}/") for each in proposal.shared):
             continue
-        if ("." in name and not inner) or tree.has(name) or tree.names(name):
-            asked = "a directory, or a file? A release has a link in its place, so the commit must not have it"
-            proposal.ask("shared", f"the units name {name} in shared: {asked}: shared: {{{name}: file}}")
+        named = f"the units name {name} in shared"
+        if tree.has(name) or tree.names(name):
+            away = f"a release has a link in its place. Take it out of the commit: git rm -r --cached {quote(name)}"
+            kind = "file" if tree.has(name) else "dir"
+            proposal.ask("shared", f"{named}, and it is here, too: {away}; and write shared: {{{name}: {kind}}}")
+        elif "." in name and not inner:
+            either = f"shared: {{{name}: file}}, or shared: {{{name}: dir}}"
+            proposal.ask("shared", f"{named}: is it a file, or a directory? Write {either}")
         else:
             proposal.shared.append(name)
             proposal.because("shared", f"the units name shared/{name}: it stays when the next release comes")
@@ -134,7 +144,7 @@ def _go(tree: Tree, proposal: Proposal) -> None:
         name = module[1].rpartition("/")[2] if module else proposal.name
         command = f"go build {_go_programs(tree, place, name)}"
         proposal.steps.append({"name": "compile", **({"path": place} if place else {}), "command": command})
-        proposal.because("build.steps", f"{below(place, 'go.mod')}; go has to be on the host, in a directory of PATH")
+        proposal.because("build.steps", f"{below(place, 'go.mod')}; {_GO}")
         proposal.found.append(f"Go in {place or 'the top directory'}")
         proposal.run = True
         proposal.answers(None, guess=8080)

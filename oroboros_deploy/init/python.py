@@ -88,8 +88,13 @@ def _hashes(tree: Tree, place: str, requirements: str) -> str:
 
 
 def _is_project(tree: Tree, place: str) -> bool:
+    return _is_described(tree, place) or tree.has(place, "setup.py")
+
+
+def _is_described(tree: Tree, place: str) -> bool:
+    """Whether a pyproject.toml describes a project: many have one for their tools alone."""
     found = tree.toml(place, "pyproject.toml")
-    return "project" in found or "poetry" in table(found.get("tool")) or tree.has(place, "setup.py")
+    return "project" in found or "poetry" in table(found.get("tool"))
 
 
 def _lock_of_workspace(tree: Tree, place: str) -> str | None:
@@ -100,13 +105,13 @@ def _lock_of_workspace(tree: Tree, place: str) -> str | None:
 
 
 def _why_project(tree: Tree, proposal: Proposal, place: str, lock: str | None) -> None:
-    project = below(place, "pyproject.toml")
+    project = below(place, "pyproject.toml" if _is_described(tree, place) else "setup.py")
     if lock:
         tool = lock.partition(".")[0]
         why = f"{below(place, lock)} is installed as locked, by {tool} of the host or one that is kept in .deploy/tools"
     elif above := _lock_of_workspace(tree, place):
         why = f"{project} is a member of a workspace, and {above} is not read for it"
-        name = table(tree.toml(project).get("project")).get("name", place)
+        name = table(tree.toml(place, "pyproject.toml").get("project")).get("name", place)
         exported = f"uv export --package {name} --no-dev --no-emit-workspace -o {place}/requirements.txt"
         decided = f"without a requirements.txt the package index decides the versions, not {above}"
         proposal.ask("build.venvs", f"{decided}; commit the file that this command writes: {exported}")

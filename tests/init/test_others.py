@@ -225,3 +225,32 @@ def test_units_say_what_is_shared(tmp_path: Path, lines: str, shared: int, asked
     assert [each.partition(":")[0] for each in found.questions.get("shared", [])] == (
         ["the units name certificates.env in shared"] * asked
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "asked"),
+    [
+        (
+            "ReadWritePaths=@root@/shared/data/x",
+            "data/.gitkeep",
+            "the units name data in shared, and it is here, too: a release has a link in its place. Take it out of the "
+            "commit: git rm -r --cached data; and write shared: {data: dir}",
+        ),
+        (
+            "ReadWritePaths=@root@/shared/app.db",
+            "app.db",
+            "the units name app.db in shared, and it is here, too: a release has a link in its place. Take it out of "
+            "the commit: git rm -r --cached app.db; and write shared: {app.db: file}",
+        ),
+        (
+            "ReadWritePaths=@root@/shared/app.db",
+            "page",
+            "the units name app.db in shared: is it a file, or a directory? Write shared: {app.db: file}, or "
+            "shared: {app.db: dir}",
+        ),
+    ],
+)
+def test_the_kind_of_what_is_shared_is_asked_for(tmp_path: Path, line: str, there: str, asked: str) -> None:
+    """The question names what to write; what the commit has in its place, which a deploy would refuse, has to go."""
+    found = look(tmp_path, {"infra/shop.service": f"[Service]\n{line}\n", there: ""})
+    assert (found.shared, found.questions["shared"]) == ([], [asked])

@@ -39,6 +39,12 @@ def test_the_reason_names_the_lock(tmp_path: Path, files: dict[str, str], why: s
     assert (proposal.venvs, proposal.reasons["build.venvs"]) == ({".venv": ["."]}, [why])
 
 
+def test_the_reason_names_the_file_that_describes_the_project(tmp_path: Path) -> None:
+    """A setup.py is one, too, also beside a pyproject.toml that only configures tools."""
+    proposal = look(tmp_path, pyproject_toml="[tool.ruff]\n", setup_py="", requirements_txt="")
+    assert proposal.reasons["build.venvs"] == ["setup.py is a project, and is installed with its requirements.txt"]
+
+
 def test_what_a_project_needs_of_its_host_and_of_its_files_is_asked(tmp_path: Path) -> None:
     """Its Python, and what a wheel of it would hold."""
     project = "[project]\nname = 'shop'\nrequires-python = '>=3.14'\n"
