@@ -178,7 +178,7 @@ class HostConnection(fabric.Connection):
                 "direct-tcpip", (target.hostname, target.port), ("127.0.0.1", 0), timeout=target.connect_timeout
             )
         except (paramiko.SSHException, OSError, EOFError) as error:
-            reason = error.text if isinstance(error, paramiko.ChannelException) else str(error)
+            reason = error.text if isinstance(error, paramiko.ChannelException) else str(error) or "the link is gone"
             raise HostUnreachable(
                 f"{target.hostname} port {target.port} cannot be reached from {jump.original_host}: {reason}",
                 hint=f"try it there: ssh {jump.original_host} nc -vz {target.hostname} {target.port}",

@@ -31,6 +31,7 @@ from ..errors import HostNotTrusted
 from .patterns import matches
 from .target import Target
 
+_NO_FILE = "name a file in UserKnownHostsFile in ssh_config"
 _RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 
 
@@ -129,12 +130,12 @@ class KnownHosts:
                 )
 
     def _unknown(self, key: paramiko.PKey) -> HostNotTrusted:
-        files = ", ".join(self._files) or "no known_hosts file at all"
-        return self._error(
-            f"its host key is not known: {_describe(key)} is not in {files}",
-            f"compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), "
-            f"then {self._learn()}",
-        )
+        files = ", ".join(self._files)
+        where = f"is not in {files}" if files else "and ssh_config names no known_hosts file for this host"
+        compare = "compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), then"
+        kept = bool(self._target.known_hosts)
+        hint = f"{compare} {self._learn()}" if kept else f"{_NO_FILE}; {compare} type the same command again"
+        return self._error(f"its host key is not known: {_describe(key)} {where}", hint)
 
     def _learn(self) -> str:
         target = self._target

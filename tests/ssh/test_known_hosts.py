@@ -175,6 +175,17 @@ def test_files(sshd: Sshd, tmp_path: Path) -> None:
     assert trusts(sshd)
 
 
+def test_no_file_says_which_setting_is_to_name_one(sshd: Sshd) -> None:
+    """`ssh` itself would have no place for the key, so that it is no help to type it."""
+    sshd.write_config("UserKnownHostsFile none", "GlobalKnownHostsFile none")
+    error = refusal(sshd)
+    assert error.message.endswith(" and ssh_config names no known_hosts file for this host")
+    assert error.hint == (
+        "name a file in UserKnownHostsFile in ssh_config; compare the fingerprint with the host's own (ssh-keygen -lf "
+        "/etc/ssh/ssh_host_*_key.pub), then type the same command again"
+    )
+
+
 def test_host_key_alias(sshd: Sshd) -> None:
     """With HostKeyAlias the alias is looked up, without a port."""
     sshd.write_config("HostKeyAlias Prod")
