@@ -581,13 +581,13 @@ def _wrong_with(app: Application, unit: str, files: Files) -> Iterator[str]:
         yield f"{unit} is none of the units of {app.name}: {', '.join(app.units)}"
     elif _is_packaged(unit, _target(unit)):
         yield f"{unit} belongs to a package"
-    elif any(_leads_away(app, each) for each in (unit, path, _template(unit))):
-        yield f"{unit} is a link to a unit of others"
+    elif away := next((each for each in (unit, path, _template(unit)) if _leads_away(app, each)), None):
+        what = f"{UNITS}/{away} on the host is a link that leads to no file of a unit of {app.name} there"
+        yield f"{what}: root has to take the link away, or put the file itself there"
     elif kept := [each for each in _orphans(app, unit, files) if _main(each, files)[1] is None]:
-        mend = f"keep the unit, or take its drop-ins away, which lie or would lie in {UNITS}"
-        yield from (
-            f"{each} has drop-ins, but is not there, or goes with this release: {mend}/{each}.d" for each in kept
-        )
+        gone = "has drop-ins, but the unit itself is not on the host, or is taken away by this release"
+        mend = f"keep the unit, or take its drop-ins away, too, which lie or would lie in {UNITS}"
+        yield from (f"{each} {gone}: {mend}/{each}.d" for each in kept)
     else:
         yield from _judged(app, unit, path)
 

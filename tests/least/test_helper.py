@@ -354,8 +354,8 @@ def test_what_is_there(directories: Path) -> None:
     assert ["Wants=shop-db.service" in each for each in started] == [True]
     alone = problems(APP, {"shop-new.service.d/x.conf": "[Service]\nNice=1\n"})
     assert alone == [
-        "shop-new.service has drop-ins, but is not there, or goes with this release: keep the unit, or take its "
-        f"drop-ins away, which lie or would lie in {helper.UNITS}/shop-new.service.d"
+        "shop-new.service has drop-ins, but the unit itself is not on the host, or is taken away by this release: keep "
+        f"the unit, or take its drop-ins away, too, which lie or would lie in {helper.UNITS}/shop-new.service.d"
     ]
     assert problems(APP, {}, ("ssh.service", "*.service"))[0].endswith(
         "none of the units of shop: shop, shop-*, shop@*"
@@ -655,7 +655,9 @@ def test_no_drop_in_outlives_its_unit(directories: Path, asking: Asking, main: s
     text = f"{HEADER}[Service]\nNice=1\n"
     assert asking.put(files={main: UNIT, drop_in: text}) == ""
     before = everything(directories)
-    assert " has drop-ins, but is not there, or goes with this release: " in asking.put(files={main: None})
+    assert " has drop-ins, but the unit itself is not on the host, or is taken away by " in asking.put(
+        files={main: None}
+    )
     assert everything(directories) == before
     assert asking.put(files={main: None, drop_in: None}) == ""
     assert everything(directories) == {}
@@ -668,9 +670,10 @@ def test_units_that_are_links(directories: Path, asking: Asking, leads: str) -> 
     (directories / "units/shop-x.service").symlink_to(leads)
     (directories / "units/shop-y@.service").symlink_to(leads)
     before = everything(directories)
-    for unit in ("shop-x.service", "shop-y@1.service"):
-        assert problems(APP, {}, (unit,)) == [f"{unit} is a link to a unit of others"]
-    assert "is a link to a unit of others" in asking.put(files={"shop-z.service": UNIT})
+    away = "on the host is a link that leads to no file of a unit of shop there: root has to take the link away, or put"
+    for unit, link in (("shop-x.service", "shop-x.service"), ("shop-y@1.service", "shop-y@.service")):
+        assert problems(APP, {}, (unit,)) == [f"{helper.UNITS}/{link} {away} the file itself there"]
+    assert "is a link that leads to no file of a unit of shop there" in asking.put(files={"shop-z.service": UNIT})
     for to in (None, "shop-z.service"):
         assert "is no link" in asking.put(links={"shop-x.service": to})
     assert (everything(directories), asking.ran) == (before, [])

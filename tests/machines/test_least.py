@@ -262,7 +262,7 @@ PUT: list[tuple[dict[str, object], str]] = [
     ({"links": {"shop-new.service": "../shop-api.service"}}, "is no link"),
     ({"links": {"shop-masked.service": None}}, "is no link"),
     ({"links": {"shop-link.service": None}}, "is no link"),
-    ({"start": ["shop-link.service"]}, "is a link to a unit of others"),
+    ({"start": ["shop-link.service"]}, "is a link that leads to no file of a unit of"),
     (
         {"files": {"shop-pull.service": f"{PLAIN}[Unit]\nUpholds=multi-user.target\n"}},
         "Upholds=multi-user.target is not",
