@@ -250,8 +250,8 @@ def test_what_a_process_runs_from_is_not_built_again(host: LocalAgent, earlier: 
     try:
         assert host.build(earlier, other("true")).refusal == {
             "kind": "busy",
-            "message": f"release {earlier} cannot be built again while process {running.pid} runs from it: "
-            "it was built with other settings of `build`, `shared` or `privileged`",
+            "message": f"release {earlier} cannot be built again while process {running.pid} runs from it; a rebuild "
+            "is needed because it was built with other settings of `build`, `shared` or `privileged`",
             "hint": "restart its service (fab -H HOST restart), or deploy another commit",
         }
     finally:
