@@ -138,7 +138,11 @@ def test_services_that_were_not_restarted_keep_their_release(host: DisposableHos
         (f"sed -i '2{{h;d}};3G' {JOURNAL}", 2, "holds entry 3 where entry 2 belongs"),
         (f"sed -i '$d' {JOURNAL}", 4, "entry 4 was written, so the end was cut off"),
         (f"truncate --size=0 {JOURNAL}", 1, "entry 4 was written, so the end was cut off"),
-        (f"rm {JOURNAL} {ROOT}/.deploy/journal.head", 1, "because entry 4 was seen before by this control node"),
+        (
+            f"rm {JOURNAL} {ROOT}/.deploy/journal.head",
+            1,
+            "entry 4 was seen before by this control node, so the end was cut off",
+        ),
         (f"rm {ROOT}/.deploy/journal.head", 5, "journal.head, which names the last entry, is gone"),
     ],
     ids=["edited", "cut", "reordered", "end cut", "emptied", "head and all", "head"],
