@@ -232,7 +232,8 @@ def _forwarded(connection: HostConnection, url: str) -> Iterator[str | int]:
         try:
             near = stack.enter_context(_tunnel(connection, url))
         except HostUnreachable as error:
-            raise RegistryUnavailable(error.message, hint=error.hint, host=error.host) from error
+            problem = f"the registry cannot be reached: {error.message}"
+            raise RegistryUnavailable(problem, hint=error.hint, host=error.host) from error
         yield near
 
 

@@ -63,7 +63,7 @@ def tilde(path: str) -> str:
     directory = _home_of(user) if user else home()
     if directory is None:
         problem = f"there is no user {user}" if user else "this user has no home directory"
-        raise ConfigError(f"ssh_config: {path!r} leads nowhere: {problem}", hint="write the path without ~")
+        raise ConfigError(f"the path {path!r} leads nowhere: {problem}", hint="write the path without ~")
     return f"{directory.removesuffix(slash)}{slash}{rest}"  # below the top directory ssh writes no second slash
 
 
@@ -86,14 +86,18 @@ def _token(letter: str, names: Names, text: str) -> str:
     try:
         return names[letter]
     except KeyError:
-        raise ConfigError(f"%{letter} in {text!r} is not a token of ssh_config") from None
+        hint = "write %% for a percent sign; `man ssh_config` lists the tokens"
+        raise ConfigError(f"%{letter} in {text!r} is not a token of ssh_config", hint=hint) from None
 
 
 def _variable(name: str, text: str) -> str:
     try:
         return os.environ[name]
     except KeyError:
-        raise ConfigError(f"{text!r} names the environment variable {name}, which is not set") from None
+        raise ConfigError(
+            f"ssh_config: {text!r} names the environment variable {name}, which is not set",
+            hint="set the variable where this command runs, or write the path without it",
+        ) from None
 
 
 Names = Mapping[str, str]

@@ -91,8 +91,9 @@ class _Tunnel:
         except (paramiko.SSHException, OSError, EOFError) as error:
             reason = error.text if isinstance(error, paramiko.ChannelException) else str(error) or "the link is gone"
             raise HostUnreachable(
-                f"{self._place[0]} port {self._place[1]} cannot be reached from there: {reason}",
-                hint="check that the database listens there, and that sshd allows the tunnel (AllowTcpForwarding)",
+                f"{self._place[0]} port {self._place[1]} cannot be reached from {self._via}: {reason}",
+                hint=f"check that a server listens on that port, and that sshd on {self._via} allows the tunnel "
+                "(AllowTcpForwarding)",
                 host=self._via,
             ) from None
 

@@ -294,8 +294,7 @@ def test_failed_build_switches_nothing(site: Site) -> None:
     attempt = error.outcome.attempt if error.outcome else ""
     assert str(error).splitlines() == [
         "web1: nothing was switched: compile: 'echo no luck; exit 7' exited 7",
-        "  → fix it and deploy again; the whole log is on the host: "
-        f"{site.root()}/.deploy/attempts/{attempt}/compile.log",
+        f"  → fix it and deploy again; the log is on the host: {site.root()}/.deploy/attempts/{attempt}/compile.log",
     ]
     assert (error.log, end.log, end.message) == ("no luck", "no luck", error.message)
     assert (error.exit_code, site.live()) == (30, site.good)

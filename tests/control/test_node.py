@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from oroboros_deploy.control.node import ControlNode
 from oroboros_deploy.control.state_directory import state_directory
 from oroboros_deploy.errors import HostUnreachable, InvalidInput, RegistryUnavailable
 from oroboros_deploy.events import Event
+from oroboros_deploy.ssh import SshOptions, connect
 from oroboros_deploy.testing import LocalConnection, unreachable
 from tests.support.repository import Repository
 from tests.support.samples import A, host, record
+from tests.support.sshd import Sshd, requires_sshd
 from tests.support.watching import eventually
 
 ROOT = "/srv/app"
@@ -103,6 +106,24 @@ def test_a_registry_behind_any_host_needs_a_host(tmp_path: Path) -> None:
     with pytest.raises(HostUnreachable), named.registry():
         pass
     assert asked == ["web1", "web3"]
+
+
+@requires_sshd
+def test_a_registry_behind_a_host_where_nothing_listens(tmp_path: Path) -> None:
+    """The message says that the registry is meant, which port cannot be reached and from which host."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = {"registry_url": f"postgresql://deploy@127.0.0.1:{port}/releases?via=box"}
+    with Sshd(tmp_path / "sshd") as sshd, pytest.raises(RegistryUnavailable) as caught:
+        ssh = SshOptions(config_path=sshd.config_path)
+        with node(tmp_path, settings, connect=lambda name: connect(name, ssh)).registry():
+            pass
+    said = (caught.value.host, caught.value.message, caught.value.hint)
+    assert said == (
+        "box",
+        f"the registry cannot be reached: 127.0.0.1 port {port} cannot be reached from box: Connect failed",
+        "check that a server listens on that port, and that sshd on box allows the tunnel (AllowTcpForwarding)",
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -484,7 +484,10 @@ def test_missing_file() -> None:
     ("line", "problem"),
     [
         ("IdentityFile ~/%Z", "%Z in '~/%Z' is not a token"),
-        ("IdentityFile ${NOT_THERE}/x", "names the environment variable NOT_THERE, which is not set"),
+        (
+            "IdentityFile ${NOT_THERE}/x",
+            "ssh_config: '${NOT_THERE}/x' names the environment variable NOT_THERE, which is not set",
+        ),
         ("IdentityFile ~nosuchuser/x", "there is no user nosuchuser"),
         ("ProxyCommand nc %Z", "%Z in 'nc %Z' is not a token"),
     ],

@@ -113,7 +113,7 @@ def test_a_closed_port(host: HostConnection, echo: int) -> None:
         port = free.getsockname()[1]
     with pytest.raises(HostUnreachable) as caught, host.forward("127.0.0.1", port):
         pass
-    assert caught.value.message == f"127.0.0.1 port {port} cannot be reached from there: Connect failed"
+    assert caught.value.message == f"127.0.0.1 port {port} cannot be reached from box: Connect failed"
 
 
 def test_forwarding_not_allowed(tmp_path: Path, echo: int) -> None:

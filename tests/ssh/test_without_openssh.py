@@ -89,7 +89,7 @@ def test_a_user_without_name_and_home(tmp_path: Path) -> None:
     instead = {"/etc/passwd": tmp_path / "passwd", "/etc/nsswitch.conf": tmp_path / "nsswitch"}
     environ = {"PATH": os.environ["PATH"], "LOGNAME": "ci"}
     said = mounted.python(NOBODY, instead, environ).splitlines()
-    assert said == ["ci () ()", "ssh_config: '~/x' leads nowhere: this user has no home directory"]
+    assert said == ["ci () ()", "the path '~/x' leads nowhere: this user has no home directory"]
     environ["HOME"] = "/somewhere"
     said = mounted.python(NOBODY, instead, environ).splitlines()
     assert said == ["ci ('/somewhere/.ssh/known_hosts', '/somewhere/.ssh/known_hosts2') ()"]

@@ -134,7 +134,7 @@ class Bench:
         unfit = installs and unfit_python.is_told(printed)
         why = unfit_python.said(self.toolchain.python, self.toolchain.version) if unfit else ""
         mend = unfit_python.HINT if unfit else "fix it and deploy again" if ended.status is not None else _TOO_SLOW
-        hint = f"{mend}; the whole log is on the host: {shlex.quote(str(self._log(part)))}"
+        hint = f"{mend}; the log is on the host: {shlex.quote(str(self._log(part)))}"
         return Refusal(
             "build_failed", f"{part}: {what} {ended.reason}{why}", hint=hint, log=process.whole_lines(printed)
         )

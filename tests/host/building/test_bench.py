@@ -64,7 +64,7 @@ def test_a_ci_of_the_host_goes_before_ours(bench: Bench, monkeypatch: pytest.Mon
 def test_the_path_of_a_log_can_be_pasted(bench: Bench) -> None:
     """A part whose name has a space leaves a log whose path is quoted."""
     hint = refused(lambda: bench.shell("static files", "exit 3", bench.release))["hint"]
-    assert hint == f"fix it and deploy again; the whole log is on the host: '{bench.logs}/static files.log'"
+    assert hint == f"fix it and deploy again; the log is on the host: '{bench.logs}/static files.log'"
 
 
 def test_a_command_that_fails_is_refused(bench: Bench) -> None:
@@ -72,7 +72,7 @@ def test_a_command_that_fails_is_refused(bench: Bench) -> None:
     assert refused(lambda: bench.shell("step", "echo why; exit 3", bench.release)) == {
         "kind": "build_failed",
         "message": "step: 'echo why; exit 3' exited 3",
-        "hint": f"fix it and deploy again; the whole log is on the host: {bench.logs / 'step.log'}",
+        "hint": f"fix it and deploy again; the log is on the host: {bench.logs / 'step.log'}",
         "log": "why",
     }
 

@@ -109,7 +109,7 @@ def test_a_failing_part_leaves_no_release(host: LocalAgent, mirrored: Repository
     assert answer.refusal == {
         "kind": "build_failed",
         "message": "assets: 'echo first; echo the cause >&2; exit 9' exited 9",
-        "hint": f"fix it and deploy again; the whole log is on the host: {log}",
+        "hint": f"fix it and deploy again; the log is on the host: {log}",
         "log": "first\nthe cause",
     }
     assert (list(host.paths.releases.iterdir()), list(host.paths.tmp.iterdir())) == ([], [])

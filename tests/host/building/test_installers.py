@@ -95,7 +95,7 @@ def test_a_project_that_cannot_be_built_is_told_in_words(
     log = host.paths.attempt(request["attempt"]) / "wheel worker.log"
     assert (refusal["message"], refusal["hint"]) == (
         f"wheel worker: {ran}",
-        f"fix it and deploy again; the whole log is on the host: '{log}'",
+        f"fix it and deploy again; the log is on the host: '{log}'",
     )
     assert ("TOML" in refusal["log"], log.read_text().strip().endswith(refusal["log"])) == (True, True)
 
