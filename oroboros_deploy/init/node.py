@@ -189,7 +189,9 @@ def _pages(
     output = next((made for name, made in _OUTPUTS.items() if name in needs), None)
     if output is None:
         file = below(place, "package.json")
-        proposal.ask(setting, f"into which directory does `run build` of {file} write? dist was taken:")
+        proposal.ask(
+            setting, f"into which directory does `run build` of {file} write? dist is a guess, correct it below:"
+        )
     inner = place.removeprefix(at).lstrip("/")  # a member of a workspace reads the others, so all of it is the source
     output = below(inner, output or "dist")
     inside = [f"cd {shlex.quote(inner)}"] if inner else []

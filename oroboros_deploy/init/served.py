@@ -91,7 +91,8 @@ def _ask(proposal: Proposal, server: Server) -> None:
         proposal.because("healthcheck", f"{server.file} says {address}: the web server is asked for its first page")
     else:
         asked = "at which address does the host ask the web server? Write it here; port 8080 is an example"
-        proposal.ask("healthcheck", f"{server.file} says {address or 'no one address'}: {asked}")
+        known = f"{server.file} says {address}" if address else f"`init` cannot tell one address from {server.file}"
+        proposal.ask("healthcheck", f"{known}: {asked}")
 
 
 def _of_caddy(said: str) -> str | None:

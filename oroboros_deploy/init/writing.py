@@ -107,7 +107,7 @@ def _services(proposal: Proposal) -> Iterator[str]:
     elif not (proposal.services or proposal.page):
         yield "# QUESTION: does something of it run? Then name its systemd units:"
         yield f"# services: [{proposal.name}]"
-    elif not proposal.services:
+    elif not proposal.services and "services" not in proposal.questions:
         yield "# nothing of it has to run"
     yield f"services: {flow(proposal.services)}"
     yield from _comments(proposal, "units")

@@ -56,7 +56,7 @@ def test_an_unknown_output_of_a_second_place_is_asked_for_at_its_step(tmp_path: 
         (tmp_path / place / "package-lock.json").write_text("{}")
     proposal = Proposal("shop")
     node.look(Tree(tmp_path), proposal)
-    asked = "into which directory does `run build` of shop/package.json write? dist was taken:"
+    asked = "into which directory does `run build` of shop/package.json write? dist is a guess, correct it below:"
     assert proposal.questions == {"build.steps": [asked]}
 
 

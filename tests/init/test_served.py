@@ -128,6 +128,13 @@ def test_the_web_server_is_asked_where_its_file_says(
     assert loaded(answered).healthcheck.http != ()
 
 
+def test_a_file_with_several_addresses(tmp_path: Path) -> None:
+    """No one of them is guessed: the question says that they cannot be told apart."""
+    several = CADDYFILE % ("http://:8030", "public") + CADDYFILE % ("http://:8031", "public")
+    asked = "# QUESTION: `init` cannot tell one address from infra/Caddyfile: at which address does the host ask"
+    assert asked in written(tmp_path, several)
+
+
 def test_pages_that_nothing_makes_are_asked_for_too(tmp_path: Path) -> None:
     """Also where they are not at the top of the repository, and nothing is known of a first page."""
     for name, text in {

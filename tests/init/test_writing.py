@@ -261,6 +261,15 @@ def test_each_line_has_its_reason(tmp_path: Path, shape: str) -> None:
     assert [line for line in lines if line.startswith(settings_of) and lines[lines.index(line) - 1][0] != "#"] == []
 
 
+def test_a_question_about_services_stands_alone(tmp_path: Path) -> None:
+    """Beside the question that asks for the unit of PHP no line says that nothing has to run."""
+    assert "has to run" in written(tmp_path, {"index.html": "hello"})
+    lines = [line.strip() for line in written(tmp_path, {"index.php": "<?php"}).splitlines()]
+    named = lines.index("services: []")
+    asked = "# QUESTION: PHP keeps compiled files: name its unit, such as php8.2-fpm, to have it restarted"
+    assert (lines[named - 1], [line for line in lines if "has to run" in line]) == (asked, [])
+
+
 def test_steps_of_several_languages_have_names_of_their_own(tmp_path: Path) -> None:
     """Two steps of one name would be refused, and `fab config` accepts what is written."""
     go, php = {"a/go.mod": "module a\n", "b/go.mod": "module b\n"}, {"composer.json": "{}", "composer.lock": "{}"}
