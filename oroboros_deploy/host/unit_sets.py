@@ -62,6 +62,7 @@ _ELSES = "a name that something else has"
 _ENABLING = (".wants", ".requires", ".upholds")
 _UNKNOWN = (".mount", ".automount", ".swap", ".slice", ".scope", ".device")
 _VERIFYING = 60.0  # seconds
+_CHECK_AGAIN = "deploy again; when this is said again, run `systemd-analyze verify` for these units on the host"
 
 
 class NotPut(Exception):
@@ -214,6 +215,9 @@ def _analyze(place: Path, units: Sequence[str], say: Say, to_do: Callable[[Seque
         for line in lines
         if any(line.startswith((f"{unit}:", f"{unit}.d/")) or f" {unit} " in line for unit in units)
     ]
+    if ended and (ended.status is None or not (ended.ok or lines)):
+        what = f"the units of the release could not be checked: systemd-analyze verify {ended.reason}"
+        raise Refusal("build_failed", what, hint=_CHECK_AGAIN, log="\n".join(lines))
     if ended and not ended.ok:
         what = f"systemd refuses units of the release: {'; '.join(ours or lines)}"
         raise Refusal("build_failed", what, hint=to_do(ours))

@@ -194,10 +194,10 @@ def _env(needed: Iterable[str], answered: Mapping[str, str]) -> dict[str, object
 def _asked(needed: Sequence[str], defaults: int) -> str:
     if not needed:
         return "which names does the environment have, and which values?:"
+    found = "1 name" if len(needed) == 1 else f"{len(needed)} names"
+    more = f", and {defaults} more with a default" if defaults else ""
     here = f"; the first {_NAMES} are here" if len(needed) > _NAMES else ""
-    more = f", and {defaults} with one" if defaults else ""
-    names_of = "name is" if len(needed) == 1 else "names are"
-    return f"which values does the environment have? {len(needed)} {names_of} read without a default{more}{here}:"
+    return f"which values does the environment have? `init` found {found} that may need one{more}{here}:"
 
 
 def _builds(proposal: Proposal) -> bool:

@@ -183,6 +183,18 @@ def test_what_to_do_about_a_program_that_is_missing(host: Host, program: str, hi
     assert refusal.value.hint == hint
 
 
+def test_a_check_of_units_that_does_not_end(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told that systemd refuses the units when systemd had no time to look at them."""
+    monkeypatch.setattr(unit_sets, "_VERIFYING", 0.0)
+    release = host.agent.paths.release(host.agent.sealed("two"))
+    what = (
+        r"^the units of the release could not be checked: systemd-analyze verify did not end within .* s and was killed"
+    )
+    with pytest.raises(Refusal, match=what) as refusal:
+        unit_sets.verify(host.agent.paths, host.texts("one", api_service=API), release, no_events, "infra")
+    assert refusal.value.hint == unit_sets._CHECK_AGAIN
+
+
 def test_a_word_that_nothing_replaces(host: Host) -> None:
     """It is told as that, with the words that there are, before systemd or a look for the user finds it strange."""
     release = host.release("one", **{"api.service": "[Service]\nUser=@login@\n"})

@@ -296,7 +296,7 @@ def test_secrets_are_asked_for_apart_from_values(tmp_path: Path) -> None:
     """Each name stands once, where its answer goes; those with a default are a number."""
     code = 'environ["ALLOWED"], environ["MAIL_PASSWORD"], environ.get("SECRET_KEY", ""), getenv("SIZE", 1)'
     text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
-    asked = "which values does the environment have? 3 names are read without a default, and 1 with one:"
+    asked = "which values does the environment have? `init` found 3 names that may need one, and 1 more with a default:"
     assert asked in text
     assert "# env: {values: {ALLOWED: value}, secrets: {names: [MAIL_PASSWORD, SECRET_KEY]}}" in text
     assert [text.count(name) for name in ("ALLOWED", "MAIL_PASSWORD", "SECRET_KEY", "SIZE")] == [1, 1, 1, 0]
@@ -321,7 +321,7 @@ def test_at_most_ten_names_are_asked_for(tmp_path: Path) -> None:
     """How many others there are is told."""
     code = "".join(f'environ["NAME_{number:02}"]\n' for number in range(13))
     text = written(tmp_path, {"requirements.txt": "flask\n", "shop.py": code})
-    asked = "which values does the environment have? 13 names are read without a default; the first 10 are here:"
+    asked = "which values does the environment have? `init` found 13 names that may need one; the first 10 are here:"
     assert asked in text
     assert [f"NAME_{number:02}" in text for number in range(13)] == [True] * 10 + [False] * 3
 
