@@ -65,7 +65,8 @@ def of_facts(
 class Entry:
     """One trusted entry: how an attempt ended on this host, at Unix time ``at`` of its clock.
 
-    ``origin`` is what the entry keeps of the attempt as a whole; empty in those of earlier versions.
+    ``origin`` is what the entry keeps of the attempt as a whole; empty in entries of earlier versions of
+    oroboros_deploy.
     """
 
     attempt: str

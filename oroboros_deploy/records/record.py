@@ -99,7 +99,7 @@ class Record:
     and ``exit_code`` are None while the attempt goes on.  ``subject`` and
     ``committed_at`` are those of the release's commit, ``commits`` what is new in it
     against the release that served before, the newest first; unknown without a clone.
-    ``application`` and ``root`` are empty in what earlier versions wrote.
+    ``application`` and ``root`` are empty in records of earlier versions of oroboros_deploy.
     """
 
     attempt: str

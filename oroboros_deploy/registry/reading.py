@@ -254,8 +254,8 @@ class Reader:
     def held(self) -> list[dict[str, Any]]:
         """Who holds what, as it was seen last: ``host``, ``application``, ``root``, ``environment``, ``hold``.
 
-        By the hosts' names, the first hundred; ``application`` and ``root`` are empty where only an earlier version
-        wrote.
+        By the hosts' names, the first hundred; ``application`` and ``root`` are empty in records of earlier
+        versions of oroboros_deploy.
         """
         return self._held(queries.HELD, {"limit": _HELD})
 
@@ -289,14 +289,14 @@ class Reader:
     def serving(self) -> list[dict[str, Any]]:
         """Each release that an application serves in an environment, on how many ``hosts``; that on most of them first.
 
-        ``application`` is empty where only an earlier version wrote.
+        ``application`` is empty in records of earlier versions of oroboros_deploy.
         """
         return self._read(lambda db: db.dicts(queries.SERVING))
 
     def targets(self) -> list[dict[str, Any]]:
         """What each application serves on each host, by root: a host may serve several applications.
 
-        ``application`` and ``root`` are empty where only an earlier version wrote.
+        ``application`` and ``root`` are empty in records of earlier versions of oroboros_deploy.
         """
         return self._read(lambda db: db.dicts(queries.TARGETS))
 

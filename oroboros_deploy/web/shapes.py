@@ -71,7 +71,7 @@ class Attempt(BaseModel):
     """One deploy, rollback, push of the configuration or restart, on its hosts."""
 
     attempt: str
-    application: str = Field(description="whose it is; empty where an earlier version wrote")
+    application: str = Field(description="empty in records of earlier versions of oroboros_deploy")
     kind: Kind
     release_id: str
     commit_sha: str
@@ -141,7 +141,9 @@ class Host(BaseModel):
     """What a host serves, by the registry and as it was last seen."""
 
     host: str
-    application: str | None = Field(description="the one that came there last; empty where an earlier version wrote")
+    application: str | None = Field(
+        description="the one deployed there last; empty in records of earlier versions of oroboros_deploy"
+    )
     environment: str | None
     release_id: str | None = Field(description="what the registry says it serves")
     since: datetime | None = Field(description="when that release came there")
