@@ -61,7 +61,7 @@ _MASKED = "is masked on this host"
 _ELSES = "a name that something else has"
 _ENABLING = (".wants", ".requires", ".upholds")
 _UNKNOWN = (".mount", ".automount", ".swap", ".slice", ".scope", ".device")
-_VERIFYING = 60.0  # seconds
+VERIFYING = 60.0  # seconds
 _CHECK_AGAIN = "deploy again; when this is said again, run `systemd-analyze verify` for these units on the host"
 
 
@@ -208,7 +208,7 @@ def _to_do(lines: Sequence[str], release: Path, directory: str) -> str:
 def _analyze(place: Path, units: Sequence[str], say: Say, to_do: Callable[[Sequence[str]], str]) -> None:
     paths = [str(place / unit) for unit in units]
     argv = manager.chosen().asking("systemd-analyze", "verify", "--man=no", *paths)
-    ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + _VERIFYING) if paths else None
+    ended = process.run(argv, cwd=Path("/"), deadline=time.monotonic() + VERIFYING) if paths else None
     lines = ended.tail.replace(f"{place}/", "").splitlines() if ended else []
     ours = [
         line

@@ -134,8 +134,8 @@ def _image(tree: Tree, proposal: Proposal) -> None:
             which = "which unit runs it? Where none does, write one, and name it in `services`"
             proposal.ask("services", f"{file} starts `{' '.join(started)}`: {which}")
         if not known:
-            what = "an image, which is not built: its RUN lines may be steps"
-            proposal.ask("build.steps", f"{file} is there ({what}): which commands build it? {_A_STEP}")
+            what = "which commands build the application? Its RUN lines may be such commands"
+            proposal.ask("build.steps", f"{file} is there, and no image is built from it: {what}. {_A_STEP}")
 
 
 def _go(tree: Tree, proposal: Proposal) -> None:

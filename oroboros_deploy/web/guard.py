@@ -19,6 +19,10 @@ LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _log = logging.getLogger(__name__)
 _SECRETS = {"token", "access_token", "api_key", "apikey", "key", "password", "authorization", "auth"}
+_UNKNOWN = (
+    "The request has no valid token: send Authorization: Bearer TOKEN "
+    "(`fab token --name=NAME` on the machine that serves this makes one)"
+)
 _ASK = {"WWW-Authenticate": 'Basic realm="oroboros_deploy", charset="UTF-8", Bearer realm="oroboros_deploy"'}
 _HEADERS = {
     "Cache-Control": "private, no-cache",
@@ -69,7 +73,7 @@ class Guard:
         if _names(scope["query_string"]) & _SECRETS:
             return _problem(400, "A token is never part of a URL: send it as Authorization: Bearer TOKEN")
         if self._tokens and not self._tokens.accepts(_token(headers)):
-            return _problem(401, "A token is needed: Authorization: Bearer TOKEN", _ASK)
+            return _problem(401, _UNKNOWN, _ASK)
         return None
 
     def _knows(self, hosts: list[str]) -> bool:

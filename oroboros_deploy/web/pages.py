@@ -25,7 +25,7 @@ from .links import Links
 from .overview import HOSTS, attempts_of, by_environment, standing
 from .plots import plots
 from .rendering import HEADERS, OVERVIEW, error_page, found, page, static_file
-from .route import ReadRoute
+from .route import ReadRoute, log_cause
 from .typeable import Commands
 
 _FILTERS = {
@@ -288,7 +288,8 @@ class _PageRoute(ReadRoute):
             except InvalidInput as error:
                 return error_page(request, 400, "That cannot be shown", error.message, error)
             except RegistryUnavailable as error:
-                message = "Its database could not be read."
+                log_cause(error)
+                message = "Its database could not be read. The output of the server says why."
                 return error_page(request, 503, "The registry does not answer", message, error)
             except HTTPException as error:
                 return error_page(request, error.status_code, "Not found", str(error.detail))

@@ -49,10 +49,15 @@ class ApiRoute(ReadRoute):
             except InvalidInput as error:
                 return _refusal(422, error.message)
             except RegistryUnavailable as error:
-                _log.error("%s", error)
+                log_cause(error)
                 return _refusal(503, "The registry does not answer", {"Retry-After": "5"})
 
         return handle_or_refuse
+
+
+def log_cause(error: RegistryUnavailable) -> None:
+    """Say to whoever reads the server's output why the registry does not answer; the answer itself names no cause."""
+    _log.error("%s", error)
 
 
 def only_known_parameters(request: Request) -> None:

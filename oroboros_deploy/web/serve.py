@@ -71,7 +71,7 @@ def guarded(
         )
     if own.is_unspecified and not allowed_hosts:
         raise InvalidInput(
-            f"nothing is served: {address} is every address, so say by what name it is asked",
+            f"nothing is served: {address} is every address of this machine, so name the host in the page's URL",
             hint="--allowed-hosts='deploys.example.org'",
         )
     names = {*LOOPBACK, *allowed_hosts, name, f"[{address}]" if own.version == 6 else address}

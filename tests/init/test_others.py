@@ -83,7 +83,7 @@ def test_which_go_programs_are_built(tmp_path: Path, module: str, main: str, bui
 def test_strangers_are_named(tmp_path: Path, name: str) -> None:
     """What cannot be built by what is known here is asked for by its name."""
     [asked] = look(tmp_path, {name: ""}).questions["build.steps"]
-    assert asked.startswith(f"{name} is there (")
+    assert asked.startswith(f"{name} is there")
 
 
 def test_a_lock_that_is_not_read(tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ def test_nothing_is_shown_without_a_token(closed: TestClient, tokens: Tokens, pa
     """(95) Every path, also one that is not there, answers 401 and says how to ask, and no more."""
     tokens.add("ada")
     answer = closed.get(path)
-    assert (answer.status_code, answer.json()) == (401, {"detail": "A token is needed: Authorization: Bearer TOKEN"})
+    detail = (
+        "The request has no valid token: send Authorization: Bearer TOKEN "
+        "(`fab token --name=NAME` on the machine that serves this makes one)"
+    )
+    assert (answer.status_code, answer.json()) == (401, {"detail": detail})
     assert answer.headers["www-authenticate"].startswith("Basic ")
 
 

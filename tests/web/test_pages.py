@@ -75,8 +75,8 @@ def test_bad_input_is_answered_in_words(
     assert not [word for word in ("Traceback", "SELECT", "sqlite", str(Path(plots.__file__).parent)) if word in said]
 
 
-def test_registry_down(monkeypatch: pytest.MonkeyPatch, past: TestClient) -> None:
-    """When the database does not answer a page says so with 503, and does not say where it is."""
+def test_registry_down(monkeypatch: pytest.MonkeyPatch, past: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    """When the database does not answer a page says so with 503; only the server's output says where it is and why."""
 
     def down(self: Reader, *arguments: object, **named: object) -> None:
         raise RegistryUnavailable("postgresql://web:secret@db.internal does not answer", hint="ask db.internal")
@@ -85,6 +85,8 @@ def test_registry_down(monkeypatch: pytest.MonkeyPatch, past: TestClient) -> Non
     answer = past.get("/")
     assert (answer.status_code, "The registry does not answer" in answer.text) == (503, True)
     assert ("secret" in answer.text, "db.internal" in answer.text) == (False, False)
+    assert "The output of the server says why" in answer.text
+    assert "db.internal does not answer" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_other_addresses_need_a_token(registry: Registry, tokens: Tokens, listen
     with pytest.raises(InvalidInput, match="there is no token"):
         guarded(lambda: registry.reader, listener, tokens, allowed_hosts=["deploys.example.org"])
     tokens.add("ada")
-    with pytest.raises(InvalidInput, match="by what name"):
+    with pytest.raises(InvalidInput, match="name the host in the page's URL"):
         guarded(lambda: registry.reader, listener, tokens)
     app = guarded(lambda: registry.reader, listener, tokens, allowed_hosts=["deploys.example.org"])
     assert TestClient(app, base_url="http://deploys.example.org").get("/api/releases").status_code == 401
