@@ -11,6 +11,7 @@ from .tree import Tree, below, table
 
 _ROOT = re.compile(r"(/[\w./-]{1,200}?)/current\b")
 _SHARED = re.compile(r"(?:@root@|[\s=]/[\w./-]{1,200}?)/shared/([\w-][\w.-]*)(/?)")
+_TEMPLATE = r"[\w.-]+@\.service"
 _READS = re.compile(r"^EnvironmentFile=@root@/env$", re.MULTILINE)
 _NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 _STARTS = re.compile(r"^(?:ExecStart|Environment|ListenStream)=(.*)$", re.MULTILINE)
@@ -63,13 +64,15 @@ def _units(tree: Tree, proposal: Proposal) -> None:
     units = [name for name in tree.files(r"[\w.-]+@?\.service") if "@." not in name]
     places = {name.rpartition("/")[0] for name in units}
     texts = {name: tree.text(name) for name in units}
+    instances = {name: f"{name.rpartition('/')[2].removesuffix('.service')}1" for name in tree.files(_TEMPLATE)}
+    proposal.guessed = [*instances.values()] or proposal.guessed
+    for name, one in instances.items():
+        proposal.ask("services", f"{name} is a template: which of its instances are restarted? Name each, as {one}")
     if not units:
         return
     started = {name.rpartition(".")[0] for name in tree.files(r"[\w.-]+\.(timer|socket|path)")}
     restarted = [name for name in units if name.removesuffix(".service") not in started]
     proposal.services = [name.rpartition("/")[2].removesuffix(".service") for name in restarted]
-    for name in tree.files(r"[\w.-]+@\.service"):
-        proposal.ask("services", f"{name} is a template: which of its instances are restarted?")
     proposal.because("services", f"the units in {', '.join(sorted(place or 'the top directory' for place in places))}")
     proposal.reads = any(map(_READS.search, texts.values()))
     proposal.names += [name for text in texts.values() for name in _NAME.findall(text)]

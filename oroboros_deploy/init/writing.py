@@ -101,8 +101,8 @@ def _root(proposal: Proposal) -> Iterator[str]:
 def _services(proposal: Proposal) -> Iterator[str]:
     yield from _comments(proposal, "services")
     if proposal.run and not proposal.services:
-        none = "No unit file here is of a service that keeps running; docs/start.md of oroboros_deploy has one:"
-        yield f"# QUESTION: which systemd units run it? {none}"
+        none = "Apart from templates, no unit file here is of a service that keeps running"
+        yield f"# QUESTION: which systemd units run it? {none}; docs/start.md of oroboros_deploy has one:"
         yield f"# services: {flow(proposal.guessed or [proposal.name])}"
     elif not (proposal.services or proposal.page):
         yield "# QUESTION: does something of it run? Then name its systemd units:"
@@ -177,7 +177,8 @@ def _environment(proposal: Proposal) -> Iterator[str]:
     if set(needed) - {*answered} or (proposal.reads and not answered):
         yield f"# QUESTION: {_asked(needed, proposal.defaults)}"
         built = " A name that the build needs stands in env: {build: [NAME]}, too." if _builds(proposal) else ""
-        yield f"# Values stand here; a secret is a name that `fab` has in its own environment.{built}"
+        yield "# Values stand here. Of a secret write the name alone, env: {secrets: {names: [NAME]}}:"
+        yield f"# `fab` reads its value from its own environment.{built}"
         yield f"# env: {flow(env or {'values': {'NAME': 'value'}})}"
     elif answered and proposal.reads:
         yield "# the units read PORT from it; docs/configuration.md of oroboros_deploy has more"

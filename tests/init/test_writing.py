@@ -261,6 +261,19 @@ def test_each_line_has_its_reason(tmp_path: Path, shape: str) -> None:
     assert [line for line in lines if line.startswith(settings_of) and lines[lines.index(line) - 1][0] != "#"] == []
 
 
+def test_a_template_is_the_only_unit(tmp_path: Path) -> None:
+    """A person is asked for its instances, and no line says that there is no unit."""
+    text = written(tmp_path, {"requirements.txt": "flask\n", "Procfile": "", "infra/web@.service": UNIT})
+    lines = [line.strip() for line in text.splitlines()]
+    named = lines.index("services: []")
+    assert lines[named - 3 : named] == [
+        "# QUESTION: infra/web@.service is a template: which of its instances are restarted? Name each, as web@1",
+        "# QUESTION: which systemd units run it? Apart from templates, no unit file here is of a service that keeps "
+        "running; docs/start.md of oroboros_deploy has one:",
+        "# services: [web@1]",
+    ]
+
+
 def test_a_question_about_services_stands_alone(tmp_path: Path) -> None:
     """Beside the question that asks for the unit of PHP no line says that nothing has to run."""
     assert "has to run" in written(tmp_path, {"index.html": "hello"})
