@@ -613,7 +613,7 @@ def refuse_unfit(*sets: UnitSet) -> None:
         raise Refusal(
             "build_failed",
             what,
-            hint="leave that out of the units; docs/units.md of oroboros_deploy says what they may have there",
+            hint="change that in the units; docs/units.md of oroboros_deploy says what they may have there",
         )
 
 

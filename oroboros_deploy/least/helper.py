@@ -294,7 +294,9 @@ def locked(app: Application, ends: float) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > ends:
-                    raise Refused(f"another helper works for {app.name}") from None
+                    raise Refused(
+                        f"another oroboros-helper still works for {app.name}: try again when it has ended"
+                    ) from None
                 time.sleep(0.05)
         yield
 
@@ -495,7 +497,7 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
     except (Refused, KeyError) as refused:
         yield f"{path}: {refused}"
     if kind == "Service" and not found[2] and "User" not in known:
-        yield f"{path} names no User=, so that it would run as root"
+        yield f"{path} has no User=, so that it would run as root: add User= with one of {', '.join(app.users)}"
     if "NoNewPrivileges" not in known and (filters := sorted(filter(FILTERS.fullmatch, known))):
         yield f"{path} has {filters[0]}=, which wants the line NoNewPrivileges=yes in the same file"
 

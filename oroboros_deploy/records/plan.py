@@ -232,13 +232,19 @@ def warnings(plan: DeployPlan) -> Iterator[str]:
     switched = [host for host in plan.hosts if host.activates]
     for host, names in _alike(switched, lambda host: host.live):
         yield from _taken_away(plan, host, names)
-    for host, names in _alike(switched, lambda host: host.failed):
-        yield f"{short(plan.sha)} failed on {names} before, and is built again: {host.failed}"
+    for host, names in _alike(switched, _failed_before):
+        yield f"{short(plan.sha)} failed on {names} {_failed_before(host)}"
     for host, names in _alike(switched, lambda host: host.rolled_back):
         yield f"{short(plan.sha)} was live on {names} until the rollback {host.rolled_back}"
     if plan.unpushed:
         yield f"{short(plan.sha)} was not pushed: no branch of a remote has it"
     yield from not_committed(plan.dirty)
+
+
+def _failed_before(host: HostPlan) -> str | None:
+    """Why the wanted release failed there, and what that means; a live or an adopted release is not built again."""
+    again = ", and is built again" if host.parts else ""
+    return None if host.failed is None else f"before{again}: {host.failed}"
 
 
 def not_committed(dirty: Sequence[str]) -> Iterator[str]:

@@ -237,8 +237,8 @@ class _Comparison:
                 continue
             if history.live != last.serves and last.part.state != State.NOT_RESTORED:
                 said = f"by the last switch in its journal {last.serves or 'nothing'} is live"
-                what = f"the link `current` names {history.live or 'nothing'}, but {said}: the registry has the latter"
-                self._doubt(what, host)
+                what = f"the link `current` names {history.live or 'nothing'}, but {said}"
+                self._doubt(f"{what}: for the registry the journal counts", host)
             name = self.memory.names.last.get(history.target or "", host)
             before = self.memory.serving.get(name)
             if before != last.serves or name not in self.memory.serving:

@@ -339,11 +339,11 @@ def test_what_is_there(directories: Path) -> None:
     (directories / "units/shop@7.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
     (directories / "units/shop-alias.service").symlink_to("shop-old.service")
     for unit in ("shop-old", "shop@7", "shop-alias"):
-        assert "names no User=" in str(problems(APP, {}, (f"{unit}.service",))), unit
+        assert "has no User=" in str(problems(APP, {}, (f"{unit}.service",))), unit
     drop_in = {"shop@7.service.d/x.conf": "[Service]\nNice=1\n", "shop@.service": UNIT}
-    assert "names no User=" in str(problems(APP, drop_in))
+    assert "has no User=" in str(problems(APP, drop_in))
     with_a_timer = problems(APP, {"shop-old.timer": "[Timer]\nOnCalendar=daily\n"})
-    assert "shop-old.service names no User=, so that it would run as root" in with_a_timer
+    assert f"shop-old.service has no User=, so that it would run as root: add User= with one of {USER}" in with_a_timer
     (directories / "units/shop-old.service").unlink()
     (directories / "units/shop@7.service").unlink()
     (directories / "units/shop-old.socket").write_text("[Socket]\nListenStream=22\n")
@@ -725,7 +725,7 @@ def test_units_of_another_application(directories: Path, asking: Asking) -> None
     for text in (None, UNIT):
         assert asking.put(files={"shop-x.service": text}).startswith("shop-x.service was installed by no deploy")
     (directories / "units/shop-x.service").write_text("[Service]\nExecStart=/bin/true\n")
-    assert "names no User=" in asking.put(files={"shop-x.service": None})
+    assert "has no User=" in asking.put(files={"shop-x.service": None})
     assert (sorted(everything(directories)), asking.ran) == (sorted(before), [])
 
 
@@ -737,7 +737,11 @@ def test_what_cannot_be_written_changes_nothing(directories: Path, asking: Askin
 
 def test_one_at_a_time(directories: Path, asking: Asking) -> None:
     """Whoever waits too long for another helper is refused, and changes nothing."""
-    with helper.locked(APP, 0), pytest.raises(Refused, match="another helper works"), helper.locked(APP, 0):
+    with (
+        helper.locked(APP, 0),
+        pytest.raises(Refused, match="another oroboros-helper still works"),
+        helper.locked(APP, 0),
+    ):
         pytest.fail("both have the lock")
     assert asking.put(files={"shop-a.service": UNIT}) == ""
 

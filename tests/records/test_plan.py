@@ -195,8 +195,12 @@ def test_a_host_that_switches_nothing_is_not_warned_of() -> None:
 
 def test_a_release_that_failed_before() -> None:
     """Whoever asks what a deploy would do hears on which hosts the release failed, and why."""
-    made = plan(host(failed="the gate was not passed"), host("web2"))
-    assert [*warnings(made)] == ["aaaaaaaaaa failed on web1 before, and is built again: the gate was not passed"]
+    why = "the gate was not passed"
+    made = plan(host(failed=why, parts=("release",)), host("web2"), host("web3", failed=why, parts=()))
+    assert [*warnings(made)] == [
+        f"aaaaaaaaaa failed on web1 before, and is built again: {why}",
+        f"aaaaaaaaaa failed on web3 before: {why}",
+    ]
 
 
 def test_a_release_that_was_rolled_back_from() -> None:

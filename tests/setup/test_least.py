@@ -66,7 +66,7 @@ def test_what_is_done() -> None:
     ("found", "said"),
     [
         (replace(BARE, sudo=True), "by a rule of yours"),
-        (replace(READY, more=("shop-api.service names no User=",)), "shop-api.service names no User=: applications"),
+        (replace(READY, more=("shop-api.service has no User=",)), "shop-api.service has no User=: applications"),
         (
             replace(READY, mighty=("shop is in the group docker",)),
             "shop is in the group docker, and so can become root; the login",
