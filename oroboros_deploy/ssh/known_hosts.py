@@ -31,7 +31,10 @@ from ..errors import HostNotTrusted
 from .patterns import matches
 from .target import Target
 
-_NO_FILE = "name a file in UserKnownHostsFile in ssh_config"
+_NO_FILE = (
+    "name a file in UserKnownHostsFile in ssh_config, then type the same command again: "
+    "when the key is not in that file, it says how to check the key and how to add it"
+)
 _RSA = {"rsa-sha2-512": "ssh-rsa", "rsa-sha2-256": "ssh-rsa"}
 
 
@@ -133,8 +136,7 @@ class KnownHosts:
         files = ", ".join(self._files)
         where = f"is not in {files}" if files else "and ssh_config names no known_hosts file for this host"
         compare = "compare the fingerprint with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_*_key.pub), then"
-        kept = bool(self._target.known_hosts)
-        hint = f"{compare} {self._learn()}" if kept else f"{_NO_FILE}; {compare} type the same command again"
+        hint = f"{compare} {self._learn()}" if self._target.known_hosts else _NO_FILE
         return self._error(f"its host key is not known: {_describe(key)} {where}", hint)
 
     def _learn(self) -> str:

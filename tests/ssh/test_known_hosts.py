@@ -181,8 +181,8 @@ def test_no_file_says_which_setting_is_to_name_one(sshd: Sshd) -> None:
     error = refusal(sshd)
     assert error.message.endswith(" and ssh_config names no known_hosts file for this host")
     assert error.hint == (
-        "name a file in UserKnownHostsFile in ssh_config; compare the fingerprint with the host's own (ssh-keygen -lf "
-        "/etc/ssh/ssh_host_*_key.pub), then type the same command again"
+        "name a file in UserKnownHostsFile in ssh_config, then type the same command again: "
+        "when the key is not in that file, it says how to check the key and how to add it"
     )
 
 
