@@ -129,7 +129,7 @@ class KnownHosts:
                 raise self._error(
                     f"its host key {_describe(key)} is vouched for only by the certificate authority in {entry.place},"
                     " and host certificates are not supported",
-                    f"trust the key itself: {self._learn()}",
+                    f"trust the key itself: {self._learn(_plain(key))}" if self._target.known_hosts else _NO_FILE,
                 )
 
     def _unknown(self, key: paramiko.PKey) -> HostNotTrusted:
@@ -139,10 +139,12 @@ class KnownHosts:
         hint = f"{compare} {self._learn()}" if self._target.known_hosts else _NO_FILE
         return self._error(f"its host key is not known: {_describe(key)} {where}", hint)
 
-    def _learn(self) -> str:
+    def _learn(self, algorithms: str = "") -> str:
+        """The command that adds the key to the user's file; ssh asks first, and takes only what the algorithms name."""
         target = self._target
+        only = f"-o HostKeyAlgorithms={algorithms} " if algorithms else ""
         if target.jump or target.proxy_command or target.host_key_alias or not target.known_hosts:
-            return f"ssh {shlex.quote(target.host)}"
+            return f"ssh {only}{shlex.quote(target.host)}"
         port = f"-p {target.port} " if target.port != 22 else ""
         return f"ssh-keyscan {port}{shlex.quote(target.hostname)} >> {shlex.quote(target.known_hosts[0])}"
 
@@ -198,6 +200,11 @@ def _entry(line: str, place: str) -> Entry | None:
         return Entry(marker, words[0], words[1], base64.b64decode(words[2], validate=True), place)
     except ValueError:  # also for what is not ASCII
         return None
+
+
+def _plain(key: paramiko.PKey) -> str:
+    """The algorithms by which a server shows this key, and no certificate of it."""
+    return "rsa-sha2-512,rsa-sha2-256" if key.get_name() == "ssh-rsa" else key.get_name()
 
 
 def _describe(key: paramiko.PKey) -> str:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -163,6 +164,26 @@ def test_revoked_and_authority_say_so(sshd: Sshd, stranger: dict[str, str]) -> N
     assert f"authority in {sshd.known_hosts}:1, and host certificates are not supported" in refusal(sshd).message
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ed25519", "rsa", "ecdsa"])
+def test_a_host_with_a_certificate(kind: str, tmp_path: Path) -> None:
+    """What the hint names adds the key: `ssh` alone would take the certificate, and add nothing."""
+    authority, certificate = keygen(tmp_path / "authority"), tmp_path / f"host_{kind}-cert.pub"
+    sshd = Sshd(tmp_path, host_keys=[kind], settings=f"HostCertificate {certificate}")
+    sign = ["ssh-keygen", "-q", "-s", str(authority), "-I", "box", "-h", str(tmp_path / f"host_{kind}.pub")]
+    subprocess.run(sign, check=True, timeout=30)
+    with sshd:
+        sshd.known_hosts.write_text(f"@cert-authority * {Path(f'{authority}.pub').read_text()}")
+        sshd.write_config("HostKeyAlias prod", "StrictHostKeyChecking accept-new")  # accept-new: nobody answers here
+        typed = (refusal(sshd).hint or "").removeprefix("trust the key itself: ")
+        ssh, *words = shlex.split(typed)
+        plain = [ssh, "-F", sshd.config_path, words[-1], "true"]
+        subprocess.run(plain, check=True, timeout=30)
+        assert not trusts(sshd)
+        subprocess.run([*plain[:3], *words, "true"], check=True, timeout=30)
+        assert trusts(sshd)
+
+
 def test_files(sshd: Sshd, tmp_path: Path) -> None:
     """Several user files and the global ones are read; a missing one is no error."""
     second = tmp_path / "second"
@@ -175,8 +196,11 @@ def test_files(sshd: Sshd, tmp_path: Path) -> None:
     assert trusts(sshd)
 
 
-def test_no_file_says_which_setting_is_to_name_one(sshd: Sshd) -> None:
+def test_no_file_says_which_setting_is_to_name_one(sshd: Sshd, tmp_path: Path, stranger: dict[str, str]) -> None:
     """`ssh` itself would have no place for the key, so that it is no help to type it."""
+    (tmp_path / "global").write_text(f"@cert-authority * {stranger['ed25519']}\n")
+    sshd.write_config("UserKnownHostsFile none", f"GlobalKnownHostsFile {tmp_path}/global")
+    of_authority = refusal(sshd)
     sshd.write_config("UserKnownHostsFile none", "GlobalKnownHostsFile none")
     error = refusal(sshd)
     assert error.message.endswith(" and ssh_config names no known_hosts file for this host")
@@ -184,6 +208,7 @@ def test_no_file_says_which_setting_is_to_name_one(sshd: Sshd) -> None:
         "name a file in UserKnownHostsFile in ssh_config, then type the same command again: "
         "when the key is not in that file, it says how to check the key and how to add it"
     )
+    assert "only by the certificate authority" in of_authority.message and of_authority.hint == error.hint
 
 
 def test_host_key_alias(sshd: Sshd) -> None:
