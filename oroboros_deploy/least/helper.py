@@ -451,8 +451,9 @@ def _is_place(app: Application, value: str) -> bool:
 def read(text: str) -> Iterator[tuple[int, str, str, str]]:
     """Line, section, key and value of each assignment, as systemd reads them.  Raises Refused for what is ambiguous."""
     section, rest, began = "", "", 0
-    if re.search(r"[^\n\t\x20-\x7e\x80-\U0010ffff]|[\x80-\xa0\u2028\u2029\ufeff]", text):
-        raise Refused("it has control characters")
+    if odd := re.search(r"[^\n\t\x20-\x7e\x80-\U0010ffff]|[\x80-\xa0\u2028\u2029\ufeff]", text):
+        at = text.count("\n", 0, odd.start()) + 1
+        raise Refused(f"line {at} has the character {odd[0]!a}, which is not allowed in a unit")
     for number, raw in enumerate(text.split("\n"), 1):
         comment = raw.strip(" \t")[:1] in ("#", ";")
         if comment and (rest or raw.rstrip(" \t").endswith("\\")):
@@ -496,6 +497,7 @@ def wrong(app: Application, path: str, text: str) -> Iterator[str]:
             known.add(key)
     except (Refused, KeyError) as refused:
         yield f"{path}: {refused}"
+        return  # what stands below was not read, so nothing is said to be missing
     if kind == "Service" and not found[2] and "User" not in known:
         yield f"{path} has no User=, so that it would run as root: add User= with one of {', '.join(app.users)}"
     if "NoNewPrivileges" not in known and (filters := sorted(filter(FILTERS.fullmatch, known))):

@@ -196,6 +196,16 @@ def test_what_would_be_root() -> None:
     assert all(each.startswith("shop-api.service") for found in told.values() for each in found)
 
 
+@pytest.mark.parametrize(
+    ("character", "shown"), [("\xa0", r"\xa0"), ("\ufeff", r"\ufeff"), ("\r", r"\r"), ("\x1b", r"\x1b")]
+)
+def test_a_character_that_nobody_sees(character: str, shown: str) -> None:
+    """It is named with its line; nothing that stands in the text is said to be missing."""
+    lines = len(UNIT.splitlines())
+    said = f"shop-api.service: line {lines + 2} has the character '{shown}', which is not allowed in a unit"
+    assert judged(f"\n\n{UNIT.replace('ExecStart=', f'ExecStart={character}')}") == [said]
+
+
 BEYOND = ("ssh.service", "reboot.target", "shutdown.target", "system.slice", "ssh%.service", "%i.service")
 PULLED = frozenset({"network-online.target", "sysinit.target"})
 KNOWN = frozenset({*PULLED, "basic.target", "multi-user.target", "sockets.target"})
