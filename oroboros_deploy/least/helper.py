@@ -413,13 +413,14 @@ CHECKS: dict[str, Callable[[Application, str], bool]] = {
 
 
 def _is_ours(app: Application, unit: str) -> bool:
-    return app.owns(unit) and not _is_packaged(unit)
+    return app.owns(unit) and not _elsewhere(unit)
 
 
-def _is_packaged(*units: str) -> bool:
-    """Whether systemd finds a unit, or its template, in another place than that of the administrator."""
-    names = {name for unit in units for name in (unit, _template(unit))}
-    return any(os.path.lexists(f"{place}/{name}") for place in OTHERS for name in names)
+def _elsewhere(*units: str) -> str | None:
+    """The file of a unit, or of its template, that systemd finds in another place than that of the administrator."""
+    names = {name: None for unit in units for name in (unit, _template(unit))}
+    places = (f"{place}/{name}" for place in OTHERS for name in names)
+    return next(filter(os.path.lexists, places), None)
 
 
 def _template(unit: str) -> str:
@@ -583,8 +584,9 @@ def _wrong_with(app: Application, unit: str, files: Files) -> Iterator[str]:
     path, _ = _main(unit, files)
     if not app.owns(unit):
         yield f"{unit} is none of the units of {app.name}: {', '.join(app.units)}"
-    elif _is_packaged(unit, _target(unit)):
-        yield f"{unit} belongs to a package"
+    elif other := _elsewhere(unit, _target(unit)):
+        what = f"{unit} is also in {other}, where no deploy installs units"
+        yield f"{what}: rename the unit in the repository, or have root take that file away"
     elif away := next((each for each in (unit, path, _template(unit)) if _leads_away(app, each)), None):
         what = f"{UNITS}/{away} on the host is a link that leads to no file of a unit of {app.name} there"
         yield f"{what}: root has to take the link away, or put the file itself there"
@@ -780,7 +782,7 @@ def put(app: Application, seconds: str) -> None:
     with locked(app, ends):
         _refuse_changed(app)
         _refuse(problems(app, asked.files, (*asked.stop, *asked.enable, *asked.start), bool(asked.start)))
-        _refuse([f"{link} is no link of {app.name}'s units" for link in asked.links if not _is_link(app, link, asked)])
+        _refuse([_of_root(app, *link) for link in asked.links.items() if not _is_link(app, link[0], asked)])
         _refuse([f"{path} is masked" for path in asked.files if os.path.islink(os.path.join(UNITS, path))])
         _stop(asked.stop, asked.patience, ends)
         try:
@@ -813,6 +815,13 @@ def _stop(names: Sequence[str], patience: float | None, ends: float) -> None:
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         if patience is None:
             raise
+
+
+def _of_root(app: Application, path: str, leads: str | None) -> str:
+    """What is said of a link that the login may not make, or not take away."""
+    goes = f"root has to take it away (ls -l {UNITS}/{path})"
+    mend = "take what asks for it (Alias=, WantedBy= or RequiredBy=) out of the unit" if leads else goes
+    return f"the link {UNITS}/{path} is none that a deploy of {app.name} may make or take away: {mend}"
 
 
 def _is_link(app: Application, path: str, asked: Asked) -> bool:

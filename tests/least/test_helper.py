@@ -344,7 +344,10 @@ def test_what_is_there(directories: Path) -> None:
     """Root's own units of these names, those of packages, and drop-ins without their unit are refused as well."""
     (directories / "packages").mkdir()
     (directories / "packages/shop-db.service").write_text(UNIT)
-    assert problems(APP, {"shop-db.service": UNIT}) == ["shop-db.service belongs to a package"]
+    assert problems(APP, {"shop-db.service": UNIT}) == [
+        f"shop-db.service is also in {directories}/packages/shop-db.service, where no deploy installs units: "
+        "rename the unit in the repository, or have root take that file away"
+    ]
     (directories / "units/shop-old.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
     (directories / "units/shop@7.service").write_text("[Service]\nExecStart=/srv/shop/current/x\n")
     (directories / "units/shop-alias.service").symlink_to("shop-old.service")
@@ -603,7 +606,7 @@ def test_paths_out_of_the_directory(directories: Path, asking: Asking, path: str
     (directories / "units/shop-x.service.d").mkdir()
     before = everything(directories)
     assert "none of the units" in asking.put(files={path: text})
-    assert "is no link" in asking.put(links={path: text and "shop-x.service"})
+    assert "may make or take away" in asking.put(links={path: text and "shop-x.service"})
     assert (everything(directories), asking.ran) == (before, [])
 
 
@@ -642,14 +645,14 @@ def test_names_that_packages_have(directories: Path, asking: Asking, name: str) 
         asking.put(links={f"multi-user.target.wants/{name}": f"../{name}"}),
         "; ".join(problems(APP, {}, (name,))),
     ]
-    assert [("belongs to a package" in each, "is no link" in each) for each in told] == [
+    assert [("where no deploy installs units" in each, "may make or take away" in each) for each in told] == [
         *[(True, False)] * 3,
         *[(False, True)] * 3,
         (True, False),
     ]
     assert (everything(directories), asking.ran) == (before, [])
     (directories / "units" / name).write_text(UNIT)
-    assert "is no link" in asking.put(links={"shop-c.service": name})
+    assert "may make or take away" in asking.put(links={"shop-c.service": name})
 
 
 @pytest.mark.parametrize(
@@ -685,7 +688,7 @@ def test_units_that_are_links(directories: Path, asking: Asking, leads: str) -> 
         assert problems(APP, {}, (unit,)) == [f"{helper.UNITS}/{link} {away} the file itself there"]
     assert "is a link that leads to no file of a unit of shop there" in asking.put(files={"shop-z.service": UNIT})
     for to in (None, "shop-z.service"):
-        assert "is no link" in asking.put(links={"shop-x.service": to})
+        assert "may make or take away" in asking.put(links={"shop-x.service": to})
     assert (everything(directories), asking.ran) == (before, [])
 
 
@@ -707,7 +710,7 @@ def test_aliases(directories: Path, asking: Asking) -> None:
         {"shop-masked.service": "shop-a.service"},
         {"sysinit.target.wants/shop-a.service": "../shop-a.service"},
     ]
-    assert ["is no link" in asking.put(links=links) for links in refused] == [True] * len(refused)
+    assert ["may make or take away" in asking.put(links=links) for links in refused] == [True] * len(refused)
     assert (everything(directories), asking.ran) == (before, [])
     assert asking.put(files={"shop-c.service": UNIT}, links={"shop-old.service": "shop-c.service"}) == ""
     assert asking.put(files={"shop-b.service": None}, links={"shop-b.service": "shop-a.service"}) == ""
