@@ -64,8 +64,8 @@ def _serve(tree: Tree, proposal: Proposal, server: Server) -> None:
         proposal.roots += [found[1]] if found[1] else []
         _copy(tree, proposal, server.file, found[2] or "", made)
     elif root and not place and root[0] not in "/{":
-        asked = f"{server.file} serves {root}: in which directory of the release is that? Write it as `into`;"
-        proposal.ask("build.frontend", f"{asked} the pages are copied there from {made}")
+        asked = f"{server.file} serves {root}: which directory of the release is that? Write its path as `into`"
+        proposal.ask("build.frontend", f"{asked}; the pages are copied into it from {made}")
 
 
 def _copy(tree: Tree, proposal: Proposal, file: str, served: str, made: str) -> None:

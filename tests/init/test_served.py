@@ -89,7 +89,9 @@ def test_a_directory_of_the_commit_is_replaced_by_nobody_unasked(tmp_path: Path)
 def test_a_web_server_of_the_host_does_not_say_what_its_paths_begin_with(tmp_path: Path) -> None:
     """Without a unit nobody knows in which directory it runs, so that a person is asked."""
     text = written(tmp_path, CADDYFILE % (":8030", "public"), unit="")
-    asked = "# QUESTION: infra/Caddyfile serves public: in which directory of the release is that?"
+    asked = (
+        "# QUESTION: infra/Caddyfile serves public: which directory of the release is that? Write its path as `into`"
+    )
     assert into(text) is None and asked in text
 
 
