@@ -248,8 +248,10 @@ def _login_problems(wanted: Wanted, found: Found) -> Iterator[Problem]:
         hint = f"on the host, as root: usermod --shell /bin/bash {login}"
         yield Problem(f"{login} cannot log in: its shell is {account.shell}", hint)
     elif not account and not wanted.key:
-        hint = "log in with a key: ssh-copy-id puts one on the host"
-        yield Problem(f"there is no key to let in as {login}: no plain public key logged in here", hint)
+        hint = (
+            "log in with a key without a certificate: ssh-copy-id -i KEY.pub puts one on the host, and -i KEY names it"
+        )
+        yield Problem(f"there is no key to let in as {login}: this login was without a key, or by a certificate", hint)
 
 
 def _root_problems(wanted: Wanted) -> Iterator[Problem]:

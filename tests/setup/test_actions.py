@@ -200,7 +200,7 @@ def test_a_login_that_nobody_could_use() -> None:
     """A new login without a key to let in is no login; a shared place of another kind is told."""
     nobody = problems(replace(WANTED, key=None), BARE)
     assert [each.message for each in nobody] == [
-        "there is no key to let in as deploy: no plain public key logged in here"
+        "there is no key to let in as deploy: this login was without a key, or by a certificate"
     ]
     wanted = replace(WANTED, shared={"media": "dir"})
     places = {**READY.places, "/srv/shop/shared": OURS, "/srv/shop/shared/media": replace(OURS, kind="file")}
