@@ -20,7 +20,8 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def stall(self) -> None:
         """Take everything and say nothing, with all connections open."""
@@ -40,6 +41,7 @@ class Proxy:
         """Listen no more, and end all connections."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join(5)  # nothing joins the ends and the threads after this
         self._listener.close()
         self.resume()
         self.cut()
